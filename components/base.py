@@ -1,0 +1,95 @@
+"""The two types every component is made of, and the errors a user can cause.
+
+Imports nothing heavy: the command line reads every component's face to answer `--help` and `plan`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# A component's result in numbers: small, JSON, shown by `seqline show` and kept in execution.json.
+Figures = dict[str, Any]
+
+WHERE = "where"
+
+
+class Params(BaseModel):
+    """What changes a component's result. Strict: an unknown name or a wrong type is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def key_fields(self) -> dict[str, Any]:
+        """The fields that belong into the key: all but those marked `Where`, as JSON values."""
+        where = {
+            name
+            for name, info in type(self).model_fields.items()
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(WHERE)
+        }
+        return self.model_dump(mode="json", exclude=where)
+
+
+# A place, not a meaning: the key leaves it out, because the same content elsewhere gives the same result.
+Where = Field(json_schema_extra={WHERE: True})
+WherePath = Annotated[str, Where]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished directory (there is no half artifact).
+
+    type: e.g. "Examples"; uri: the directory; key: the digest of everything that it was derived from.
+    """
+
+    type: str
+    uri: Path
+    key: str
+
+
+@dataclass(frozen=True)
+class Component:
+    """One kind of stage.
+
+    run(*, <inputs>: Path, params, output: Path, ...) -> figures reads the input directories, writes into `output` (which
+        exists and is empty) and returns its figures. It is a function of its arguments and can be called anywhere.
+        With `beam=True` it also takes `beam_args: Sequence[str]`, the flags that say where Beam runs.
+    check(params) raises UserError for what can be seen wrong in milliseconds, before any stage runs.
+    outside(params) digests the content of data outside the store; None when it must be prepared first.
+    prepare(params) brings that data to where `outside` finds it (downloads, builds); calling it twice does no harm.
+    stale(output, params) says why a finished output no longer holds, or None; for outputs with an effect outside the store.
+    describe(figures) is the one line a person reads in the run's table.
+    """
+
+    name: str
+    inputs: Mapping[str, str]
+    output: str
+    params: type[Params]
+    run: Callable[..., Figures]
+    describe: Callable[[Figures], str]
+    version: int = 1
+    libraries: tuple[str, ...] = ()
+    beam: bool = False
+    check: Callable[[Any], None] | None = None
+    outside: Callable[[Any], str | None] | None = None
+    prepare: Callable[[Any], None] | None = None
+    stale: Callable[[Path, Any], str | None] | None = field(default=None)
+
+
+class UserError(ValueError):
+    """Something the user can put right: shown as one line, never as a traceback."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """The data cannot be used as it is."""
+
+    exit_code = 20
+
+
+class NotBlessedError(UserError):
+    """A gate refused the model; what was served before is still served."""
+
+    exit_code = 30

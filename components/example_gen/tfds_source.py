@@ -1,0 +1,135 @@
+"""tensorflow-datasets as a source: prepared once under data_dir, then read shard by shard."""
+
+import difflib
+import json
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components import features
+from components.base import DataError, UserError
+from components.example_gen import ExampleGenParams
+from components.example_gen.sources import SPLIT_NAMES, Shard, file_digest
+
+if TYPE_CHECKING:
+    from components.example_gen.rows import BadRow, Row
+
+# TFDS tries ten times, 205 seconds in all, before it says that there is no network.
+DOWNLOAD_RETRIES = 1
+
+
+def digest(name: str, data_dir: str) -> str | None:
+    """The digest of a prepared data set's files; None while it is not prepared. Needs no tensorflow-datasets."""
+    folder = _prepared(name, data_dir)
+    if folder is None:
+        return None
+    whole = blake2b(digest_size=16)
+    for path in sorted(folder.iterdir()):
+        # The description names the machine's module paths and the like; the records and their features are the data.
+        if path.is_file() and path.name != "dataset_info.json":
+            whole.update(json.dumps([path.name, file_digest(path)]).encode())
+    return whole.hexdigest()
+
+
+def _prepared(name: str, data_dir: str) -> Path | None:
+    """`<data_dir>/<name>[/<config>]/<version>`, the newest version if none is named."""
+    full_name, _, version = name.partition(":")
+    folder = Path(data_dir).expanduser() / full_name
+    found = [info.parent for info in folder.glob(f"{version or '*'}/dataset_info.json")]
+    if not found and "/" not in full_name:  # the first config is the default one
+        found = [info.parent for info in folder.glob(f"*/{version or '*'}/dataset_info.json")]
+    return max(found, key=lambda path: [int(part) if part.isdigit() else -1 for part in path.name.split(".")], default=None)
+
+
+def _builder(name: str, data_dir: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    import components.example_gen.bbc_news  # noqa: F401  a builder is known once its class is defined
+
+    folder = _prepared(name, data_dir)
+    if folder is not None:
+        return tfds.builder_from_directory(str(folder))
+    try:
+        return tfds.builder(name, data_dir=str(Path(data_dir).expanduser()))
+    except tfds.core.DatasetNotFoundError:
+        close = difflib.get_close_matches(name.partition("/")[0], tfds.list_builders(), n=1)
+        hint = f" Did you mean 'tfds:{close[0]}'?" if close else ""
+        raise UserError(f"example_gen.source 'tfds:{name}': tensorflow-datasets knows no such data set.{hint}") from None
+    except (ValueError, AssertionError) as error:
+        raise UserError(f"example_gen.source 'tfds:{name}': {str(error).splitlines()[0]}") from error
+
+
+def prepare(name: str, data_dir: str) -> None:
+    """Downloads and builds a data set under data_dir; does nothing where that is done.
+
+    Raises UserError for an unknown name and DataError where the download fails, after seconds.
+    """
+    if _prepared(name, data_dir) is not None:
+        return
+    import requests
+    from tensorflow_datasets.core.download import downloader
+
+    downloader.MAX_RETRIES = DOWNLOAD_RETRIES
+    builder = _builder(name, data_dir)
+    try:
+        builder.download_and_prepare()
+    except (OSError, requests.RequestException) as error:
+        cause = " ".join(str(error).split())
+        raise DataError(
+            f"example_gen.source 'tfds:{name}' could not be downloaded: {cause[:200]} ... Check the network, or prepare it on "
+            f"another machine and copy it to {Path(data_dir).resolve()}."
+        ) from error
+
+
+def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]:
+    """The shards of the splits that stand for train, eval and test, and the names of the other splits.
+
+    Raises UserError for a feature that is not there, DataError where there is no train split.
+    """
+    info = _builder(name, params.data_dir).info
+    for field, feature in (("text", params.text), ("label", params.label)):
+        if feature not in info.features:
+            raise UserError(
+                f"example_gen.source 'tfds:{name}' has no feature {feature!r} (example_gen.{field}); "
+                f"it has {', '.join(map(repr, info.features))}. Set example_gen.{field} to one of them."
+            )
+    own = [split for split in info.splits if split in SPLIT_NAMES]
+    if features.TRAIN not in own:
+        raise DataError(f"example_gen.source 'tfds:{name}' has the splits {sorted(info.splits)} and no train.")
+    found = [
+        # A data set with nothing but a train split comes unsplit.
+        Shard("tfds", SPLIT_NAMES[split] if len(own) > 1 else None, (name, split), tfds_shard=number)
+        for split in sorted(own)
+        for number in range(info.splits[split].num_shards)
+    ]
+    return found, sorted(set(info.splits) - set(own))
+
+
+def read(shard: Shard, params: ExampleGenParams) -> "Iterator[Row | BadRow]":
+    """The rows of one shard of a split, in order; the line of a row is its number in the shard."""
+    import tensorflow_datasets as tfds
+
+    from components.example_gen.rows import usable
+
+    name, split = shard.paths
+    builder = _builder(name, params.data_dir)
+    known = builder.info.features
+    names = known[params.label].int2str if isinstance(known[params.label], tfds.features.ClassLabel) else None
+    place = f"tfds:{name}/{split}[shard {shard.tfds_shard}]"
+    rows = builder.as_dataset(split=f"{split}[{shard.tfds_shard}shard:{shard.tfds_shard + 1}shard]", shuffle_files=False)
+    for line, row in enumerate(rows.as_numpy_iterator(), start=1):
+        yield usable(_value(row[params.text]), _label(_value(row[params.label]), names), place, line)
+
+
+def _value(value: Any) -> Any:
+    """numpy's scalar as Python's; bytes that are not UTF-8 as lone surrogates, which `usable` reports."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="surrogateescape")
+    return value.item() if hasattr(value, "item") and value.ndim == 0 else value
+
+
+def _label(value: Any, names: Any) -> Any:
+    if names is None:
+        return value
+    return names(value) if value >= 0 else None  # TFDS marks unlabelled rows with -1

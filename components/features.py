@@ -1,0 +1,48 @@
+"""Feature names, reserved ids and file patterns that the components agree on. Imports nothing heavy."""
+
+from pathlib import Path
+
+from components.base import DataError
+
+TEXT = "text"
+LABEL = "label"
+IDS = "ids"
+LENGTH = "length"
+
+TRAIN = "train"
+EVAL = "eval"
+TEST = "test"
+SPLITS = (TRAIN, EVAL, TEST)
+
+# Tokens have the ids 1..V in rank order; id V + 1 stands for every token outside the vocabulary.
+PAD_ID = 0
+NUM_RESERVED_IDS = 2
+
+TOKENS_VOCABULARY = "tokens"
+LABELS_VOCABULARY = "labels"
+
+# The files by which one component finds another's work.
+SAVED_MODEL = "saved_model"
+EVALUATION = "evaluation.json"
+
+
+def shard_path(root: Path, split: str, shard: int, num_shards: int) -> Path:
+    """`<root>/Split-<split>/data_tfrecord-00000-of-00003.gz`, as TFX names its Examples."""
+    return root / f"Split-{split}" / f"data_tfrecord-{shard:05d}-of-{num_shards:05d}.gz"
+
+
+def shards(root: Path, split: str) -> list[Path]:
+    """The files of a split, in shard order.
+
+    Raises DataError if there is none.
+    """
+    found = sorted((root / f"Split-{split}").glob("data_tfrecord-*.gz"))
+    if not found:
+        splits = sorted(path.name.removeprefix("Split-") for path in root.glob("Split-*"))
+        raise DataError(f"No files for split {split!r} under {root}; found splits {splits}. Did example_gen run?")
+    return found
+
+
+def oov_id(num_tokens: int) -> int:
+    """The id of a token outside a vocabulary of `num_tokens` tokens."""
+    return num_tokens + 1

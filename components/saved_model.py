@@ -1,0 +1,89 @@
+"""SavedModels with the same bytes for the same content.
+
+TensorFlow numbers the functions of a graph by a counter of the process and names lookup tables by the absolute path of
+their vocabulary: two exports of one model differ. Artifacts here are compared byte for byte, so these names are rewritten.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from tensorflow.core.protobuf import saved_model_pb2
+
+# tf.function's names end in the process-wide counter: "__inference_predict_1234", "cond_true_1187".
+NUMBERED = re.compile(r"(.*_)(\d+)", re.DOTALL)
+# TextFileInitializer names a table "hash_table_<path>_<key index>_<value index>".
+TABLE_NAME = re.compile(r"hash_table_(.+)_(-?\d+_-?\d+)")
+
+
+def canonicalize(export_dir: Path) -> None:
+    """Rewrites `<export_dir>/saved_model.pb` in place with names that depend on the content only.
+
+    Functions keep their order of creation (the counter's), numbered from 0; tables are named after the base name of their
+    asset. `fingerprint.pb` goes: it holds a random id and the checksum of the bytes as they were.
+    """
+    path = export_dir / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    names = _function_names(saved_model)
+    for meta_graph in saved_model.meta_graphs:
+        _rewrite(meta_graph, lambda text: names.get(text, text))
+        graph = meta_graph.graph_def
+        for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+            if "shared_name" in node.attr:
+                node.attr["shared_name"].s = _table_name(node.attr["shared_name"].s.decode()).encode()
+        for function in graph.library.function:
+            for argument in function.arg_attr.values():
+                if argument.attr["_user_specified_name"].s.isdigit():  # nobody did: it is a captured tensor's id
+                    del argument.attr["_user_specified_name"]
+        functions = sorted(graph.library.function, key=lambda function: function.signature.name)
+        del graph.library.function[:]
+        graph.library.function.extend(functions)
+    path.write_bytes(saved_model.SerializeToString(deterministic=True))
+    (export_dir / "fingerprint.pb").unlink(missing_ok=True)
+
+
+def _function_names(saved_model: saved_model_pb2.SavedModel) -> dict[str, str]:
+    numbered = {}
+    for meta_graph in saved_model.meta_graphs:
+        for function in meta_graph.graph_def.library.function:
+            if match := NUMBERED.fullmatch(function.signature.name):
+                numbered[function.signature.name] = (match[1], int(match[2]))
+    rank = {number: rank for rank, number in enumerate(sorted({number for _, number in numbered.values()}))}
+    return {name: f"{stem}{rank[number]}" for name, (stem, number) in numbered.items()}
+
+
+def _table_name(name: str) -> str:
+    match = TABLE_NAME.fullmatch(name)
+    return f"hash_table_{PurePosixPath(match[1]).name}_{match[2]}" if match else name
+
+
+def _rewrite(message: Message, rename: Callable[[str], str]) -> None:
+    """Applies `rename` to every string in a message, map keys included. Tensors are left alone."""
+    if message.DESCRIPTOR.full_name == "tensorflow.TensorProto":
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            _rewrite_map(value, field, rename)
+        elif field.type == FieldDescriptor.TYPE_MESSAGE:
+            for each in value if field.is_repeated else [value]:
+                _rewrite(each, rename)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            if field.is_repeated:
+                value[:] = [rename(each) for each in value]
+            else:
+                setattr(message, field.name, rename(value))
+
+
+def _rewrite_map(value, field: FieldDescriptor, rename: Callable[[str], str]) -> None:  # type: ignore[no-untyped-def]
+    holds_messages = field.message_type.fields_by_name["value"].type == FieldDescriptor.TYPE_MESSAGE
+    if holds_messages:
+        for each in value.values():
+            _rewrite(each, rename)
+    for key in [key for key in value if isinstance(key, str) and rename(key) != key]:
+        if holds_messages:
+            value[rename(key)].CopyFrom(value[key])
+        else:
+            value[rename(key)] = value[key]
+        del value[key]

@@ -1,0 +1,88 @@
+"""Fits the SimpleRNN model to the Features.
+
+Reads Features: the train split to learn from, the eval split to choose the best epoch by. Never the test split.
+Writes Model: network.json and model.weights.h5 (`components.network.load` reads them), history.json (every epoch's
+figures) and tensorboard/ (event files).
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from components.base import Component, Figures, Params
+
+# The model of countless tutorials: Embedding -> SimpleRNN -> Dense on the last state, padding read like text.
+# `pooling = "last"` means this one exactly; a setting that is given beside it stays.
+BLOG_POST: dict[str, Any] = {
+    "masking": False,
+    "skip_dim": 0,
+    "recurrent_gain": 1.0,
+    "word_dropout": 0.0,
+    "dropout": 0.0,
+    "label_smoothing": 0.0,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "clip_norm": 0.0,
+}
+
+
+class TrainerParams(Params):
+    pooling: Literal["last", "mean", "max", "mean_max"] = Field(
+        "max", description="what of the RNN's states the classifier sees; `last` is the plain tutorial model, see below"
+    )
+    embedding_dim: int = Field(64, ge=1, description="width of the token embeddings")
+    rnn_units: int = Field(64, ge=1, description="width of the SimpleRNN's state")
+    bidirectional: bool = Field(False, description="a second SimpleRNN reads the text from its end")
+    masking: bool = Field(True, description="padding does not count; false reads it like text, up to max_length")
+    recurrent_gain: float = Field(0.5, gt=0, description="gain of the orthogonal recurrent initialiser")
+    embedding_scale: float = Field(0.05, gt=0, description="embeddings start uniformly in +- this")
+    word_dropout: float = Field(0.1, ge=0, lt=1, description="tokens replaced by OOV while training")
+    dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the pooled states")
+    skip_dim: int = Field(64, ge=0, description="width of the skip branch, the mean of embeddings of its own; 0 for none")
+    skip_gain: float = Field(8.0, gt=0, description="factor on the skip branch: how much faster it learns than the other")
+    skip_dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the skip branch")
+    branch_dropout: float = Field(0.5, ge=0, lt=1, description="rows that train on one of the two branches only")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability spread over the classes in the loss")
+    learning_rate: float = Field(5e-3, gt=0, description="Adam's, for the global batch")
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="how the learning rate goes over the epochs; cosine ends at 5 %")
+    clip_norm: float = Field(1.0, ge=0, description="global norm at which gradients are clipped; 0 for never")
+    batch_size: int = Field(64, ge=1, description="the global batch: rows of one step, over all replicas")
+    num_epochs: int = Field(8, ge=1, description="epochs, at most")
+    patience: int = Field(4, ge=1, description="epochs without a better one before training stops")
+    seed: int = Field(0, ge=0, le=2**31 // 1000 - 1, description="fixes initial weights, dropout and the order of the rows")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _last_means_the_blog_post_model(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("pooling") == "last":
+            return {**BLOG_POST, **given}
+        return given
+
+
+def run(*, features: Path, params: TrainerParams, output: Path) -> Figures:
+    """Trains under MirroredStrategy on every GPU, or on the CPU, and keeps the weights of the best epoch.
+
+    Best is the highest accuracy on the eval split, then the lowest loss. Raises UserError where the loss is no longer a number.
+    """
+    from components.trainer import fit
+
+    return fit.fit(features, params, output)
+
+
+def describe(figures: Figures) -> str:
+    return (
+        f"{figures['num_parameters']:,} parameters; eval accuracy {figures['eval_accuracy']:.3f} "
+        f"in epoch {figures['best_epoch']} of {figures['num_epochs']}"
+    )
+
+
+TRAINER = Component(
+    name="trainer",
+    inputs={"features": "Features"},
+    output="Model",
+    params=TrainerParams,
+    run=run,
+    describe=describe,
+    libraries=("tensorflow", "keras"),
+)

@@ -1,0 +1,206 @@
+"""The commands."""
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from components.base import UserError
+from pipeline import __version__
+
+app = typer.Typer(
+    help="Raw text to a served SimpleRNN text classifier.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+Config = Annotated[str, typer.Option("--config", "-c", help="a TOML file, or the name of one that ships")]
+Settings = Annotated[list[str] | None, typer.Option("--set", "-s", help="lay one value over the configuration: trainer.rnn_units=128")]
+Root = Annotated[str | None, typer.Option("--root", help="where artifacts, records and logs lie")]
+ServingDir = Annotated[str | None, typer.Option("--serving-dir", help="where versions are published")]
+DataDir = Annotated[str | None, typer.Option("--data-dir", help="where tensorflow-datasets keeps what it prepared")]
+From = Annotated[str | None, typer.Option("--from", help="the first stage that may run; those before it must be finished")]
+To = Annotated[str | None, typer.Option("--to", help="the last stage that may run")]
+Force = Annotated[bool, typer.Option("--force", help="run the selected stages again, finished or not")]
+DEFAULT = "bbc_news"
+
+
+def _load(config: str, settings: list[str] | None, root: str | None, serving_dir: str | None, data_dir: str | None) -> Any:
+    """The configuration with the flags of places laid over it, its pipeline and its store."""
+    from pipeline import config as configuration
+    from pipeline.definition import define
+    from pipeline.runner import Pipeline
+    from pipeline.store import Store
+
+    places = {"root": root, "pusher.serving_dir": serving_dir, "example_gen.data_dir": data_dir}
+    flags = [f"{name}={json.dumps(value)}" for name, value in places.items() if value is not None]
+    loaded = configuration.load(config, [*(settings or []), *flags])
+    pipe = Pipeline()
+    define(pipe, loaded)
+    return loaded, pipe, Store(loaded.root)
+
+
+def _select(pipe: Any, first: str | None, last: str | None) -> list[str]:
+    names = [stage.name for stage in pipe.stages]
+    for flag, name in (("--from", first), ("--to", last)):
+        if name is not None and name not in names:
+            raise UserError(f"{flag} {name!r} is no stage; the stages are {', '.join(names)}.")
+    selected = names[names.index(first) if first else 0 : names.index(last) + 1 if last else None]
+    if not selected:
+        raise UserError(f"--from {first} --to {last} selects no stage; their order is {', '.join(names)}.")
+    return selected
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
+def run(
+    context: typer.Context,
+    config: Config = DEFAULT,
+    settings: Settings = None,
+    root: Root = None,
+    serving_dir: ServingDir = None,
+    data_dir: DataDir = None,
+    first: From = None,
+    last: To = None,
+    force: Force = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="stages that may run at once, each in a process of its own")] = 1,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="also print what the stages say while they run")] = False,
+) -> None:
+    """Run the pipeline: what is finished is not done again. What follows `--` goes to Beam."""
+    from pipeline import console, runner
+
+    started = time.monotonic()
+    loaded, pipe, store = _load(config, settings, root, serving_dir, data_dir)
+    selected = _select(pipe, first, last)
+    # A stage behind the last selected one is not part of this run; one before the first must be finished.
+    pipe.stages = pipe.stages[: [stage.name for stage in pipe.stages].index(selected[-1]) + 1]
+    out = Console()
+    progress = console.Progress(out, verbose)
+    logging.getLogger("seqline").handlers = [progress]
+    folder = store.start_run()
+    options = runner.Options(jobs, context.args, selected if force else (), selected, progress.start, progress.done)
+    try:
+        done = runner.execute(pipe, store, folder, options)
+    except UserError:
+        raise
+    except Exception:
+        out.print(f"The log is in {folder / 'log.txt'}", markup=False, soft_wrap=True)
+        raise
+    finally:
+        progress.stop()
+    console.print_summary(out, done, started, config, loaded.pusher.serving_dir)
+
+
+@app.command()
+def plan(
+    config: Config = DEFAULT,
+    settings: Settings = None,
+    root: Root = None,
+    serving_dir: ServingDir = None,
+    data_dir: DataDir = None,
+    first: From = None,
+    last: To = None,
+    force: Force = False,
+) -> None:
+    """Print what a run would do, stage by stage, and why. Changes nothing."""
+    from pipeline import console, runner
+
+    _, pipe, store = _load(config, settings, root, serving_dir, data_dir)
+    selected = _select(pipe, first, last)
+    planned = runner.plan(pipe, store, selected if force else ())
+    console.print_plan(Console(), [each for each in planned if each.stage.name in selected])
+
+
+@app.command()
+def show(
+    run_id: Annotated[str | None, typer.Argument(help="a run; the last one if none is given")] = None,
+    root: Annotated[str, typer.Option("--root", help="where artifacts, records and logs lie")] = "artifacts",
+    as_json: Annotated[bool, typer.Option("--json", help="the whole record, for machines")] = False,
+) -> None:
+    """Show a run: its stages, figures and lineage."""
+    from pipeline.store import Store
+
+    if not Path(root).is_dir():
+        raise UserError(f"There is no folder {root!r}. Name the root of the run with --root.")
+    store = Store(root)
+    runs = {path.name: path for path in store.runs()}
+    if not runs:
+        raise UserError(f"No run has been recorded under {root!r}. seqline run makes one.")
+    if run_id is not None and run_id not in runs:
+        raise UserError(f"There is no run {run_id!r} under {root!r}; the last ones are {', '.join(list(runs)[-5:])}.")
+    record = json.loads((runs[run_id or max(runs)] / "run.json").read_text())
+    executions = {each["component"]: store.execution(each["component"], each["key"]) for each in record["stages"]}
+    if as_json:
+        print(json.dumps({**record, "executions": executions}, indent=2))
+        return
+    _print_run(Console(), record, executions, runs[record["run"]])
+
+
+def _print_run(out: Console, record: Any, executions: Any, folder: Path) -> None:
+    out.print(
+        f"run {record['run']}: {record['verdict']}{': ' + record['error'] if 'error' in record else ''}", markup=False, highlight=False
+    )
+    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
+    for name in ("stage", "key", "from", "seconds", "why it ran"):
+        table.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
+    for each in record["stages"]:
+        execution = executions[each["component"]] or {"inputs": {}}
+        lineage = ", ".join(f"{source['component']} {source['key'][:6]}" for source in execution["inputs"].values())
+        table.add_row(each["component"], each["key"], lineage, "cached" if each["cached"] else str(each["seconds"]), each["reason"])
+    out.print(table)
+    for name, execution in executions.items():
+        out.print(f"\n{name}", style="bold")
+        if execution is None:
+            out.print("  its artifact is gone")
+            continue
+        for figure, value in execution["figures"].items():
+            out.print(f"  {figure}: {json.dumps(value, ensure_ascii=False)}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"\nlog: {folder / 'log.txt'}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="texts; from standard input, one a line, if none is given")] = None,
+    model: Annotated[Path, typer.Option("--model", "-m", help="a SavedModel, or a folder with versions of one")] = Path("serving_dir"),
+) -> None:
+    """Classify texts with the served model: one JSON line each."""
+    from pipeline import predict as asking
+
+    try:
+        found = asking.find_model(model)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    for answer in asking.predict(found, texts or _lines()):
+        print(json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "replace"), flush=True)
+
+
+def _lines() -> Iterator[str]:
+    for line in sys.stdin.buffer:  # bytes: a row ends in \n only, and may be anything but UTF-8
+        yield line.rstrip(b"\n").decode("utf-8", "surrogateescape")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """The console script: a user's error is one line and its exit code, anything else a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `seqline show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

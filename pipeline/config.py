@@ -1,0 +1,108 @@
+"""Config: one field per component, read from a TOML file and `--set trainer.rnn_units=128`."""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.base import UserError
+from components.evaluator import EvaluatorParams
+from components.example_gen import ExampleGenParams
+from components.exporter import ExporterParams
+from components.pusher import PusherParams
+from components.trainer import TrainerParams
+from components.transform import TransformParams
+
+# Configurations that ship: `--config bbc_news` is enough.
+CONFIGS = Path(__file__).parent / "configs"
+
+
+class Config(BaseModel):
+    """Everything that a run needs to know. Strict: an unknown name is an error, with the nearest known one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    root: str = Field("artifacts", description="where artifacts, records and logs lie")
+    example_gen: ExampleGenParams
+    transform: TransformParams = TransformParams()
+    trainer: TrainerParams = TrainerParams()
+    exporter: ExporterParams = ExporterParams()
+    evaluator: EvaluatorParams = EvaluatorParams()
+    pusher: PusherParams = PusherParams()
+
+
+def load(path: str, settings: Sequence[str] = ()) -> Config:
+    """A TOML file, or the name of one that ships, with `name.field=value` settings laid over it.
+
+    Values are TOML; what is not TOML is a string, so that `--set trainer.pooling=mean` needs no quotes.
+
+    Raises UserError for a file that is missing or not TOML, an unknown name, and a value that is not allowed.
+    """
+    file = find(path)
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not TOML: {error}") from None
+    given = set()
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.strip():
+            raise UserError(f"--set {setting!r} is not name=value, such as trainer.rnn_units=128.")
+        _set(content, name.strip().split("."), _toml_value(value), setting)
+        given.add(name.strip())
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise UserError("; ".join(_sentence(each, file, given) for each in error.errors())) from None
+
+
+def find(path: str) -> Path:
+    """The file of a path, or of the name of a configuration that ships."""
+    shipped = sorted(CONFIGS.glob("*.toml"))
+    for candidate in (Path(path), CONFIGS / f"{path}.toml"):
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        f"There is no configuration {path!r}: no such file, and those that ship are {', '.join(file.stem for file in shipped)}."
+    )
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) -> None:
+    for name in names[:-1]:
+        content = content.setdefault(name, {})
+        if not isinstance(content, dict):
+            raise UserError(f"--set {setting!r}: {name} is a value, not a table.")
+    content[names[-1]] = value
+
+
+def _sentence(error: Any, file: Path, given: set[str]) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    where = f"--set {place}" if place in given else f"{file}: {place}" if place else str(file)
+    if error["type"] == "extra_forbidden":
+        *above, name = error["loc"]
+        known = list(_model(above).model_fields)
+        close = difflib.get_close_matches(str(name), known, n=1)
+        return f"{where} is not a known name. " + (f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}.")
+    if error["type"] == "missing":
+        return f"{where} is missing."
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]}" + ("" if isinstance(error["input"], dict) else f", not {error['input']!r}") + "."
+
+
+def _model(names: Sequence[Any]) -> type[BaseModel]:
+    model: type[BaseModel] = Config
+    for name in names:
+        field = model.model_fields.get(str(name))
+        candidates = [field.annotation, *get_args(field.annotation)] if field else []
+        model = next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), model)
+    return model

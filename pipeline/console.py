@@ -1,0 +1,96 @@
+"""What a person sees of a run."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+
+from pipeline.runner import Done, Planned, Stage
+
+
+class Progress(logging.Handler):
+    """One line a stage; on a terminal also what the running stage says (its log messages), in place."""
+
+    def __init__(self, console: Console, verbose: bool) -> None:
+        super().__init__(logging.INFO)
+        self.console = console
+        self.verbose = verbose
+        self.status: Status | None = None
+        self.stage = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if self.verbose or record.levelno >= logging.WARNING:
+            self.console.print(
+                f"  {message}", style="yellow" if record.levelno >= logging.WARNING else "dim", markup=False, highlight=False
+            )
+        elif self.status:
+            self.status.update(f"{self.stage}: {escape(message)}")
+
+    def start(self, stage: Stage) -> None:
+        self.stage = stage.name
+        if self.console.is_terminal and not self.status:
+            self.status = self.console.status(self.stage)
+            self.status.start()
+        elif self.status:
+            self.status.update(self.stage)
+
+    def done(self, done: Done) -> None:
+        self.stop()
+        took = "cached" if done.cached else f"{done.seconds:.1f} s"
+        text = f"{done.stage.name:<12} {took:>8}  {done.stage.component.describe(done.figures)}"
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        if self.status:
+            self.status.stop()
+            self.status = None
+
+
+def print_summary(console: Console, done: Sequence[Done], started: float, config: str, serving_dir: str | None) -> None:
+    """The table of a finished run, and what to do next."""
+    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
+    for name in ("stage", "made", "seconds", "artifact"):
+        table.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
+    for each in done:
+        table.add_row(
+            each.stage.name,
+            each.artifact.type,
+            "cached" if each.cached else f"{each.seconds:.1f}",
+            escape(_short_path(each.artifact.uri)),
+        )
+    console.print()
+    console.print(table)
+    figures = {each.stage.name: each.figures for each in done}
+    console.print()
+    if "evaluator" in figures:
+        low, high = figures["evaluator"]["accuracy_interval"]
+        console.print(f"test accuracy  {figures['evaluator']['accuracy']:.3f}  (95 %: {low:.3f} to {high:.3f})", highlight=False)
+        for name, value in figures["evaluator"]["baselines"].items():
+            console.print(f"  beside it    {value:.3f}  {name}", highlight=False, markup=False)
+    if "pusher" in figures:
+        pushed = figures["pusher"]
+        console.print(f"served model   {pushed['serving_dir']}/{pushed['version']}", highlight=False, markup=False, soft_wrap=True)
+        option = "" if serving_dir in (None, "serving_dir") else f"--model {serving_dir} "
+        console.print(f'ask it         seqline predict {option}"Your text"', highlight=False, markup=False, soft_wrap=True)
+    made = sum(not each.cached for each in done)
+    console.print(f"{made} of {len(done)} stages ran, {time.monotonic() - started:.1f} s", highlight=False)
+
+
+def print_plan(console: Console, planned: Sequence[Planned]) -> None:
+    """A line a stage: does it run, its key, and why."""
+    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
+    for name in ("stage", "", "key", "why"):
+        table.add_column(name, overflow="fold")
+    for each in planned:
+        table.add_row(each.stage.name, "runs" if each.runs else "cached", each.key or "not known yet", escape(each.reason))
+    console.print(table)
+
+
+def _short_path(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,20 @@
+"""From raw text to a served model, top to bottom. Read this first."""
+
+from components.evaluator import EVALUATOR
+from components.example_gen import EXAMPLE_GEN
+from components.exporter import EXPORTER
+from components.pusher import PUSHER
+from components.trainer import TRAINER
+from components.transform import TRANSFORM
+from pipeline.config import Config
+from pipeline.runner import Pipeline
+
+
+def define(pipe: Pipeline, config: Config) -> None:
+    """Adds the stages. To add a component: its file or package, one line here, one field in Config."""
+    examples = pipe.add(EXAMPLE_GEN, config.example_gen)
+    features = pipe.add(TRANSFORM, config.transform, examples=examples)
+    model = pipe.add(TRAINER, config.trainer, features=features)
+    saved_model = pipe.add(EXPORTER, config.exporter, features=features, model=model)
+    evaluation = pipe.add(EVALUATOR, config.evaluator, examples=examples, saved_model=saved_model)
+    pipe.add(PUSHER, config.pusher, saved_model=saved_model, evaluation=evaluation)

@@ -1,0 +1,314 @@
+"""Plans a pipeline (keys; what is finished and what is not, and why), executes what is missing, records it."""
+
+import json
+import logging
+import logging.handlers
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.base import Artifact, Component, Figures, Params, UserError
+from pipeline import worker
+from pipeline.store import Store, digest, key_parts
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A component with its params, at its place in the pipeline."""
+
+    component: Component
+    params: Params
+    inputs: Mapping[str, "Stage"] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.component.name
+
+
+class Pipeline:
+    """The stages in the order in which they were added: each input comes before what reads it."""
+
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+
+    def add(self, component: Component, params: Params, **inputs: Stage) -> Stage:
+        """Adds a stage. Raises ValueError if its inputs are not those the component declares, by name and type."""
+        given = {name: stage.component.output for name, stage in inputs.items()}
+        if given != dict(component.inputs):
+            raise ValueError(f"{component.name} takes the inputs {dict(component.inputs)}, not {given}.")
+        if component.name in [stage.name for stage in self.stages]:
+            raise ValueError(f"{component.name} is already in the pipeline.")
+        stage = Stage(component, params, inputs)
+        self.stages.append(stage)
+        return stage
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What will become of a stage: `runs`, and the reason. The key is None while an input's is not known yet."""
+
+    stage: Stage
+    key: str | None
+    runs: bool
+    reason: str
+
+
+def plan(pipeline: Pipeline, store: Store, force: Sequence[str] = ()) -> list[Planned]:
+    """Reads the outside data's digest and the records; changes nothing."""
+    planned: dict[str, Planned] = {}
+    for stage in pipeline.stages:
+        planned[stage.name] = _plan_stage(stage, planned, store, force)
+    return list(planned.values())
+
+
+def _plan_stage(stage: Stage, planned: Mapping[str, Planned], store: Store, force: Sequence[str]) -> Planned:
+    inputs = {name: planned[source.name] for name, source in stage.inputs.items()}
+    unknown = [each.stage.name for each in inputs.values() if each.key is None]
+    if unknown:
+        return Planned(stage, None, True, f"{unknown[0]} runs first")
+    outside = stage.component.outside(stage.params) if stage.component.outside else None
+    if stage.component.outside and outside is None:
+        return Planned(stage, None, True, "its data is not prepared yet")
+    parts = key_parts(stage.component, stage.params, {name: str(each.key) for name, each in inputs.items()}, outside)
+    reason = _reason_to_run(stage, parts, store, force)
+    return Planned(stage, digest(parts), reason is not None, reason or "finished")
+
+
+def _reason_to_run(stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str]) -> str | None:
+    key = digest(parts)
+    if stage.name in force:
+        return "forced"
+    if store.execution(stage.name, key) is None:
+        return _difference(parts, store.latest(stage.name))
+    stale = stage.component.stale
+    return stale(store.path(stage.name, key), stage.params) if stale else None
+
+
+def _difference(parts: Mapping[str, Any], latest: Mapping[str, Any] | None) -> str:
+    """What is new about a key, against the artifact that was made last."""
+    if latest is None:
+        return "never ran"
+    before = latest["key_parts"]
+    changes = [name for name in parts if parts[name] != before.get(name)]
+    texts = []
+    for name in changes:
+        if name == "params":
+            old, new = before["params"], parts["params"]
+            fields = [field for field in new if new[field] != old.get(field)]
+            texts += [f"{field} is {new[field]!r}, was {old.get(field)!r}" for field in fields]
+        elif name == "libraries":
+            texts += [f"{lib} is {parts[name][lib]}, was {before[name].get(lib)}" for lib in parts[name]]
+        else:
+            texts.append(
+                {"data": "the data changed", "code": "its code changed", "inputs": "its inputs changed"}.get(name, f"{name} changed")
+            )
+    return "; ".join(texts) or "its artifact is gone"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a stage ended: made now, or there from before."""
+
+    stage: Stage
+    artifact: Artifact
+    figures: Figures
+    seconds: float
+    cached: bool
+    reason: str
+
+
+@dataclass
+class Options:
+    """Where and how to run: nothing of it changes a result."""
+
+    jobs: int = 1
+    beam_args: Sequence[str] = ()
+    force: Sequence[str] = ()
+    selected: Sequence[str] | None = None
+    on_start: Callable[[Stage], None] = lambda stage: None
+    on_done: Callable[[Done], None] = lambda done: None
+
+
+def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> list[Done]:
+    """Runs what is not finished, and records the run. Independent stages run at once where `jobs` allows.
+
+    Raises what a stage raises, after the stages before it were recorded; UserError for a selected stage whose inputs are
+    not there.
+    """
+    selected = [stage for stage in pipeline.stages if options.selected is None or stage.name in options.selected]
+    for stage in selected:
+        if stage.component.check:
+            stage.component.check(stage.params)
+    done: dict[str, Done] = {}
+    record: dict[str, Any] = {"run": run.name, "started": _now(), "verdict": "running", "stages": []}
+
+    def finish(result: Done) -> None:
+        done[result.stage.name] = result
+        record["stages"].append(
+            {
+                "component": result.stage.name,
+                "key": result.artifact.key,
+                "cached": result.cached,
+                "reason": result.reason,
+                "seconds": round(result.seconds, 3),
+            }
+        )
+        _write_record(run, record)
+        options.on_done(result)
+
+    _write_record(run, record)
+    try:
+        with workers(run, options.jobs) as submit:
+            _prepare(selected, submit, options)
+            _run_all(pipeline, selected, store, submit, options, done, finish)
+    except BaseException as error:
+        record |= {"verdict": "failed", "error": f"{type(error).__name__}: {error}", "finished": _now()}
+        _write_record(run, record)
+        raise
+    record |= {"verdict": "finished", "finished": _now()}
+    _write_record(run, record)
+    return list(done.values())
+
+
+def _prepare(stages: Sequence[Stage], submit: Callable[..., Future], options: Options) -> None:
+    for stage in stages:
+        component = stage.component
+        if component.prepare and component.outside and component.outside(stage.params) is None:
+            options.on_start(stage)
+            _result(submit(component.prepare, stage.params), stage)
+
+
+def _run_all(
+    pipeline: Pipeline,
+    selected: Sequence[Stage],
+    store: Store,
+    submit: Callable[..., Future],
+    options: Options,
+    done: dict[str, Done],
+    finish: Callable[[Done], None],
+) -> None:
+    waiting = list(pipeline.stages)
+    running: dict[Future, tuple[Callable[[Figures], Done], ExitStack, Stage]] = {}
+    with ExitStack() as open_locks:
+        while waiting or running:
+            for stage in [stage for stage in waiting if all(source.name in done for source in stage.inputs.values())]:
+                if len(running) >= options.jobs:
+                    break
+                waiting.remove(stage)
+                locked = ExitStack()
+                open_locks.push(locked)
+                started = _start(stage, selected, store, submit, options, done, locked)
+                if isinstance(started, Done):
+                    locked.close()
+                    finish(started)
+                else:
+                    future, commit = started
+                    running[future] = (commit, locked, stage)
+            if running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    commit, locked, stage = running.pop(future)
+                    result = commit(_result(future, stage))
+                    locked.close()
+                    finish(result)
+
+
+def _start(
+    stage: Stage,
+    selected: Sequence[Stage],
+    store: Store,
+    submit: Callable[..., Future],
+    options: Options,
+    done: Mapping[str, Done],
+    locked: ExitStack,
+) -> Done | tuple[Future, Callable[[Figures], Done]]:
+    """A finished artifact, or the future of one with the function that commits it. Holds the key's lock from here on."""
+    component = stage.component
+    inputs = {name: done[source.name].artifact for name, source in stage.inputs.items()}
+    outside = component.outside(stage.params) if component.outside else None
+    parts = key_parts(component, stage.params, {name: each.key for name, each in inputs.items()}, outside)
+    artifact = Artifact(component.output, store.path(stage.name, digest(parts)), digest(parts))
+    locked.enter_context(store.lock(stage.name, artifact.key))
+    # Only now: another run may have made it while this one waited for the lock.
+    reason = _reason_to_run(stage, parts, store, options.force)
+    if reason is None:
+        record = store.execution(stage.name, artifact.key)
+        assert record is not None, "a stage with nothing to run has a record"
+        return Done(stage, artifact, record["figures"], record["seconds"], True, "finished")
+    if stage not in selected:
+        raise UserError(f"{stage.name} is not among the selected stages and its artifact is not there ({reason}). Widen --from.")
+    options.on_start(stage)
+    partial = store.begin(stage.name, artifact.key)
+    arguments: dict[str, Any] = {name: each.uri for name, each in inputs.items()}
+    if component.beam:
+        arguments["beam_args"] = tuple(options.beam_args)
+    started, clock = _now(), time.monotonic()
+    future = submit(worker.call, component.run, {**arguments, "params": stage.params, "output": partial})
+
+    def commit(figures: Figures) -> Done:
+        seconds = time.monotonic() - clock
+        if component.outside and component.outside(stage.params) != outside:
+            raise UserError(f"The data of {stage.name} changed while it was read; nothing was kept. Run again.")
+        record = {
+            "component": stage.name,
+            "type": component.output,
+            "key": artifact.key,
+            "key_parts": parts,
+            "params": stage.params.model_dump(mode="json"),
+            "inputs": {name: {"component": stage.inputs[name].name, "key": each.key} for name, each in inputs.items()},
+            "figures": figures,
+            "started": started,
+            "finished": _now(),
+            "seconds": round(seconds, 3),
+        }
+        store.commit(partial, artifact, stage.name, record)
+        return Done(stage, artifact, figures, seconds, False, reason)
+
+    return future, commit
+
+
+def _result(future: Future, stage: Stage) -> Any:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            f"The process of {stage.name} died (killed, or out of memory); nothing half-made was kept. Run the same command again."
+        ) from None
+
+
+@contextmanager
+def workers(run: Path, jobs: int) -> Iterator[Callable[..., Future]]:
+    """Worker processes that outlive a stage, so that TensorFlow is imported once. What they print goes into log.txt.
+
+    Processes, not threads: seeds, graphs and Keras's state belong to a process. None is started where nothing has to run.
+    """
+    context = multiprocessing.get_context("spawn")
+    messages: Any = context.Queue()
+    listener = logging.handlers.QueueListener(messages, *logging.getLogger("seqline").handlers, respect_handler_level=True)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=worker.initialize, initargs=(str(run / "log.txt"), messages))
+    listener.start()
+    try:
+        yield pool.submit
+    except BaseException:
+        for process in (pool._processes or {}).values():  # a stage that goes on would only waste time
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        listener.stop()
+
+
+def _write_record(run: Path, record: Mapping[str, Any]) -> None:
+    part = run / "run.json.part"
+    part.write_text(json.dumps(record, indent=2) + "\n")
+    part.replace(run / "run.json")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

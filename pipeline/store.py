@@ -1,0 +1,175 @@
+"""Where artifacts and executions lie, and what makes a key.
+
+<root>/<component>/<key>/     a finished artifact; execution.json, written last, says how it came to be
+<root>/partial/               artifacts being written, each in a folder of its own
+<root>/runs/<run>/            run.json: the stages of a run; log.txt: what the libraries had to say
+<root>/locks/                 one lock file for each key: two runs never make the same artifact at once
+"""
+
+import ast
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from components.base import Artifact, Component, Params, UserError
+
+EXECUTION = "execution.json"
+# Written with every artifact, or with a clock inside: not part of what is compared.
+RECORDS = {EXECUTION, "tensorboard"}
+COMPONENTS = Path(__file__).parent.parent / "components"
+
+
+def digest(value: Any) -> str:
+    """A short digest of a JSON value."""
+    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=10).hexdigest()
+
+
+def key_parts(component: Component, params: Params, inputs: Mapping[str, str], outside: str | None) -> dict[str, Any]:
+    """All that shapes a component's output, by name, so that `plan` can say what changed. The key is its digest.
+
+    inputs: the keys of the input artifacts. outside: the digest of data outside the store.
+    """
+    return {
+        "component": component.name,
+        "version": component.version,
+        "params": params.key_fields(),
+        "inputs": dict(inputs),
+        "data": outside,
+        "code": code_digest(component.run.__module__),
+        "libraries": {name: _installed(name) for name in component.libraries},
+    }
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def code_digest(module: str) -> str:
+    """A digest of a component's source and of the modules under components/ that it imports.
+
+    Comments, docstrings and layout do not count: nothing runs again for them.
+    """
+    trees = {}
+    todo = {_module_file(module)}
+    while todo:
+        file = todo.pop()
+        package = list(file.parent.glob("*.py")) if file.parent != COMPONENTS else [file]
+        for path in package:
+            name = str(path.relative_to(COMPONENTS))
+            if name in trees:
+                continue
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            trees[name] = ast.dump(_without_docstrings(tree))
+            todo |= set(_imported_files(tree))
+    return digest(trees)
+
+
+def _module_file(module: str) -> Path:
+    path = COMPONENTS.parent / Path(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _imported_files(tree: ast.Module) -> Iterator[Path]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "components":
+            for name in [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]:
+                file = _module_file(name)
+                if file.is_file() and file != COMPONENTS / "__init__.py":
+                    yield file
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body[0] = ast.Pass()
+    return tree
+
+
+class Store:
+    """The artifacts under one root folder."""
+
+    def __init__(self, root: str | Path) -> None:
+        if "://" in str(root):
+            raise UserError(f"root {str(root)!r}: only a local folder can hold artifacts.")
+        self.root = Path(root).absolute()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"root {str(root)!r} cannot be made: {error.strerror}. Name another with --root.") from None
+        if not os.access(self.root, os.W_OK):
+            raise UserError(f"root {str(root)!r} cannot be written. Change its permissions, or name another with --root.")
+
+    def path(self, component: str, key: str) -> Path:
+        """Where the artifact of a key lies, finished or not yet there."""
+        return self.root / component / key
+
+    def execution(self, component: str, key: str) -> dict[str, Any] | None:
+        """The record of a finished artifact, None if there is none."""
+        try:
+            return json.loads((self.path(component, key) / EXECUTION).read_text())
+        except FileNotFoundError:
+            return None
+
+    def latest(self, component: str) -> dict[str, Any] | None:
+        """The record of a component's artifact that was made last."""
+        records = [json.loads(path.read_text()) for path in (self.root / component).glob(f"*/{EXECUTION}")]
+        return max(records, key=lambda record: record["finished"], default=None)
+
+    @contextmanager
+    def lock(self, component: str, key: str) -> Iterator[None]:
+        """Waits until no other run makes this artifact; the system frees the lock of a process that dies."""
+        path = self.root / "locks" / f"{component}-{key}"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def begin(self, component: str, key: str) -> Path:
+        """An empty folder to write an artifact into; what a killed run left of the same one goes. Needs the lock."""
+        for left_over in (self.root / "partial").glob(f"{component}-{key}-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        path = self.root / "partial" / f"{component}-{key}-{uuid.uuid4().hex[:8]}"
+        path.mkdir(parents=True)
+        return path
+
+    def commit(self, partial: Path, artifact: Artifact, component: str, record: dict[str, Any]) -> None:
+        """Writes the record and makes the artifact visible by one rename. Needs the lock."""
+        (partial / EXECUTION).write_text(json.dumps(record, indent=2) + "\n")
+        artifact.uri.parent.mkdir(exist_ok=True)
+        if artifact.uri.exists():  # made again by force: for a moment there is neither, never a mixture
+            old = self.begin(component, artifact.key + "-old")
+            os.rename(artifact.uri, old / "artifact")
+            shutil.rmtree(old)
+        os.rename(partial, artifact.uri)
+
+    def start_run(self) -> Path:
+        """The folder of a new run, named by the time and in its order."""
+        path = self.root / "runs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:4]}"
+        path.mkdir(parents=True)
+        return path
+
+    def runs(self) -> list[Path]:
+        """The folders of the runs that left a record, oldest first."""
+        return sorted(path.parent for path in (self.root / "runs").glob("*/run.json"))
+
+
+def artifact_digest(path: Path) -> str:
+    """A digest of an artifact's files, records and event files aside: equal for equal content."""
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.relative_to(path).parts[0] not in RECORDS]
+    return digest([(str(file.relative_to(path)), blake2b(file.read_bytes()).hexdigest()) for file in files])

@@ -1,0 +1,56 @@
+"""The process in which components run."""
+
+import logging
+import logging.handlers
+import os
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from components.base import Figures, UserError
+
+# How often a worker looks whether the process that started it is still there.
+WATCH_SECONDS = 0.5
+
+
+class StageError(Exception):
+    """A bug: carries the traceback of the worker as text (the exception itself may not survive the way between processes)."""
+
+
+def initialize(log_file: str, messages: Any) -> None:
+    """Sends everything that libraries print to the log file, and seqline's own messages to the queue `messages`.
+
+    File descriptors, not sys.stdout: TensorFlow's C++ writes past Python, before any log level counts.
+    """
+    parent = os.getppid()
+    descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    warnings.simplefilter("default")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    log = logging.getLogger("seqline")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.handlers = [logging.handlers.QueueHandler(messages), logging.StreamHandler(sys.stderr)]
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A run that was killed leaves no worker behind, writing to nobody."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
+
+
+def call(run: Callable[..., Figures], arguments: Mapping[str, Any]) -> Figures:
+    """Runs a component. Raises UserError as it is, anything else as StageError with its traceback."""
+    try:
+        return run(**arguments)
+    except UserError:
+        raise
+    except Exception:
+        raise StageError(traceback.format_exc()) from None
