@@ -1,0 +1,93 @@
+"""A small labelled corpus and the artifacts that the components make of it, each made once for all tests."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.base import Figures
+from components.evaluator import EvaluatorParams
+from components.evaluator import run as run_evaluator
+from components.example_gen import ExampleGenParams
+from components.example_gen import run as run_example_gen
+from components.exporter import ExporterParams
+from components.exporter import run as run_exporter
+from components.trainer import TrainerParams
+from components.trainer import run as run_trainer
+from components.transform import TransformParams
+from components.transform import run as run_transform
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+TOPICS = {
+    "animals": ["cat", "dog", "horse", "bird", "fish", "whale", "mouse", "goat", "sheep", "lion"],
+    "fruit": ["apple", "pear", "plum", "cherry", "grape", "melon", "peach", "fig", "lemon", "lime"],
+    "metals": ["iron", "gold", "copper", "zinc", "tin", "lead", "silver", "nickel", "cobalt", "chrome"],
+}
+# Small enough for a second a test, large enough to be learned.
+TRAINER_PARAMS = TrainerParams(embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=16, num_epochs=6)
+TRANSFORM_PARAMS = TransformParams(min_frequency=1, max_length=8)
+
+
+def corpus_rows(num_rows: int = 240) -> list[dict[str, str]]:
+    """Texts of four to seven words of a topic with common words between, the same each time and no two the same."""
+    rows = []
+    for number in range(num_rows):
+        label = sorted(TOPICS)[number % 3]
+        words = TOPICS[label]
+        chosen = [words[(number * step + step) % 10] for step in range(1, 3 + number % 4)]
+        rows.append({"text": f"The {' and '.join(chosen)}, No. {number}!", "label": label})
+    return rows
+
+
+def write_jsonl(path: Path, rows: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 rows of three classes as JSONL."""
+    return write_jsonl(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", corpus_rows())
+
+
+@pytest.fixture(scope="session")
+def figures() -> dict[str, Figures]:
+    """What the runs of the shared artifacts returned, by component."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def make(tmp_path_factory: pytest.TempPathFactory, figures: dict[str, Figures]) -> Callable[..., Path]:
+    def make(name: str, run: Callable[..., Figures], **arguments: object) -> Path:
+        output = tmp_path_factory.mktemp(name)
+        figures[name] = run(**arguments, output=output)
+        return output
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def examples(make: Callable[..., Path], corpus: Path) -> Path:
+    return make("example_gen", run_example_gen, params=ExampleGenParams(source=str(corpus)))
+
+
+@pytest.fixture(scope="session")
+def features(make: Callable[..., Path], examples: Path) -> Path:
+    return make("transform", run_transform, examples=examples, params=TRANSFORM_PARAMS)
+
+
+@pytest.fixture(scope="session")
+def model(make: Callable[..., Path], features: Path) -> Path:
+    return make("trainer", run_trainer, features=features, params=TRAINER_PARAMS)
+
+
+@pytest.fixture(scope="session")
+def saved_model(make: Callable[..., Path], features: Path, model: Path) -> Path:
+    return make("exporter", run_exporter, features=features, model=model, params=ExporterParams())
+
+
+@pytest.fixture(scope="session")
+def evaluation(make: Callable[..., Path], examples: Path, saved_model: Path) -> Path:
+    return make("evaluator", run_evaluator, examples=examples, saved_model=saved_model, params=EvaluatorParams(baseline="word"))

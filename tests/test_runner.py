@@ -1,0 +1,231 @@
+"""The runner on small components of its own: they run in real worker processes, as every stage does."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.base import Component, DataError, Figures, Params, UserError
+from pipeline import store as stores
+from pipeline.runner import Done, Options, Pipeline, execute, plan
+from pipeline.store import Store
+from pipeline.worker import StageError
+
+
+class SourceParams(Params):
+    path: str = "data"
+
+
+class NumberParams(Params):
+    number: int = 1
+    behaviour: str = "add"
+
+
+def read(*, params: SourceParams, output: Path) -> Figures:
+    (output / "value").write_text(Path(params.path).read_text())
+    return {"value": int(Path(params.path).read_text())}
+
+
+def content(params: SourceParams) -> str | None:
+    path = Path(params.path)
+    return path.read_text() if path.exists() else None
+
+
+def write_one(params: SourceParams) -> None:
+    Path(params.path).write_text("1")
+
+
+def add(*, value: Path, params: NumberParams, output: Path) -> Figures:
+    (output / "value").write_text(str(int((value / "value").read_text()) + params.number))
+    print("a library's noise")
+    if params.behaviour == "user error":
+        raise DataError("row 3 is bad")
+    if params.behaviour == "bug":
+        raise KeyError("no such thing")
+    if params.behaviour == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if params.behaviour == "slow":
+        time.sleep(1)
+    return {"pid": os.getpid()}
+
+
+def describe(figures: Figures) -> str:
+    return str(figures)
+
+
+def gone(output: Path, params: NumberParams) -> str | None:
+    return "its effect is gone" if params.behaviour == "stale" else None
+
+
+@pytest.fixture(autouse=True)
+def _code_of_a_test_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "code_digest", lambda module: "code")
+
+
+def source(outside: Callable[[Any], str | None] = content) -> Component:
+    return Component("source", {}, "Value", SourceParams, read, describe, outside=outside, prepare=write_one)
+
+
+def adder(name: str = "adder", **kwargs: Any) -> Component:
+    return Component(name, {"value": "Value"}, "Value", NumberParams, add, describe, **kwargs)
+
+
+def chain(data: Path, first: NumberParams = NumberParams(), second: NumberParams = NumberParams(), **kwargs: Any) -> Pipeline:  # noqa: B008  frozen
+    pipe = Pipeline()
+    value = pipe.add(source(), SourceParams(path=str(data)))
+    value = pipe.add(adder("first"), first, value=value)
+    pipe.add(adder("second", **kwargs), second, value=value)
+    return pipe
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data"
+    path.write_text("40")
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "root")
+
+
+def run(pipe: Pipeline, store: Store, **options: Any) -> list[Done]:
+    return execute(pipe, store, store.start_run(), Options(**options))
+
+
+def ran(done: list[Done]) -> list[str]:
+    return [each.stage.name for each in done if not each.cached]
+
+
+def test_a_run_makes_every_artifact_and_the_second_one_none(data: Path, store: Store) -> None:
+    done = run(chain(data), store)
+    assert ran(done) == ["source", "first", "second"]
+    assert (done[-1].artifact.uri / "value").read_text() == "42"
+    assert len({each.figures["pid"] for each in done[1:]}) == 1  # one worker, so that TensorFlow would be imported once
+    again = run(chain(data), store)
+    assert ran(again) == []
+    assert [each.artifact for each in again] == [each.artifact for each in done]
+
+
+def test_a_changed_param_reruns_its_stage_and_those_behind_it(data: Path, store: Store) -> None:
+    run(chain(data), store)
+    assert ran(run(chain(data, second=NumberParams(number=5)), store)) == ["second"]
+    assert ran(run(chain(data, first=NumberParams(number=5)), store)) == ["first", "second"]
+    assert ran(run(chain(data), store)) == []  # the first artifacts are still there
+
+
+def test_data_counts_by_content(data: Path, store: Store) -> None:
+    run(chain(data), store)
+    os.utime(data, (1, 1))
+    assert ran(run(chain(data), store)) == []
+    data.write_text("41")
+    assert ran(run(chain(data), store)) == ["source", "first", "second"]
+
+
+def test_plan_changes_nothing_and_gives_reasons(data: Path, store: Store) -> None:
+    reasons = [(each.stage.name, each.runs, each.reason) for each in plan(chain(data), store)]
+    assert reasons == [("source", True, "never ran"), ("first", True, "never ran"), ("second", True, "never ran")]
+    assert not (store.root / "source").exists()
+    run(chain(data), store)
+    planned = plan(chain(data, first=NumberParams(number=5)), store)
+    assert [(each.runs, each.reason) for each in planned] == [
+        (False, "finished"),
+        (True, "number is 5, was 1"),
+        (True, "its inputs changed"),
+    ]
+
+
+def test_data_that_is_not_prepared_has_no_key_until_a_run_prepares_it(tmp_path: Path, store: Store) -> None:
+    pipe = chain(tmp_path / "absent")
+    assert [(each.key, each.reason) for each in plan(pipe, store)] == [
+        (None, "its data is not prepared yet"),
+        (None, "source runs first"),
+        (None, "first runs first"),
+    ]
+    done = run(pipe, store)
+    assert (done[-1].artifact.uri / "value").read_text() == "3"
+
+
+def test_a_stale_output_runs_again(data: Path, store: Store) -> None:
+    pipe = chain(data, second=NumberParams(behaviour="stale"), stale=gone)
+    run(pipe, store)
+    assert plan(pipe, store)[-1].reason == "its effect is gone"
+    assert ran(run(pipe, store)) == ["second"]
+
+
+def test_force_runs_what_is_finished(data: Path, store: Store) -> None:
+    before = run(chain(data), store)
+    done = run(chain(data), store, force=["first"])
+    assert ran(done) == ["first"]
+    assert done[1].artifact == before[1].artifact
+    assert list((store.root / "partial").iterdir()) == []
+
+
+def test_stages_that_are_not_selected_must_be_finished(data: Path, store: Store) -> None:
+    with pytest.raises(UserError, match=r"source is not among the selected stages and its artifact is not there \(never ran\)"):
+        run(chain(data), store, selected=["second"])
+    run(chain(data), store)
+    assert ran(run(chain(data, second=NumberParams(number=9)), store, selected=["second"])) == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "message"),
+    [
+        ("user error", DataError, "row 3 is bad"),
+        ("bug", StageError, "KeyError: 'no such thing'"),
+        ("die", UserError, "The process of second died"),
+    ],
+)
+def test_a_failing_stage_leaves_what_was_done_and_nothing_half(
+    data: Path, store: Store, behaviour: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(chain(data, second=NumberParams(behaviour=behaviour)), store)
+    assert not (store.root / "second").exists()
+    record = json.loads((store.runs()[-1] / "run.json").read_text())
+    assert record["verdict"] == "failed"
+    assert [stage["component"] for stage in record["stages"]] == ["source", "first"]
+    assert ran(run(chain(data), store)) == ["second"]
+
+
+def test_what_stages_print_goes_into_the_log(data: Path, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = store.start_run()
+    execute(chain(data), store, folder, Options())
+    assert "a library's noise" in (folder / "log.txt").read_text()
+    assert capfd.readouterr().out == ""
+
+
+def test_independent_stages_run_at_once(data: Path, store: Store) -> None:
+    pipe = Pipeline()
+    value = pipe.add(source(), SourceParams(path=str(data)))
+    for name in ("left", "right"):
+        pipe.add(adder(name), NumberParams(behaviour="slow"), value=value)
+    done = run(pipe, store, jobs=2)
+    left, right = (store.execution(each.stage.name, each.artifact.key) for each in sorted(done[1:], key=lambda each: each.stage.name))
+    assert left is not None
+    assert right is not None
+    assert left["started"] < right["finished"]
+    assert right["started"] < left["finished"]
+    assert left["figures"]["pid"] != right["figures"]["pid"]
+
+
+def test_inputs_are_checked_by_name_and_type() -> None:
+    pipe = Pipeline()
+    value = pipe.add(source(), SourceParams())
+    with pytest.raises(ValueError, match="adder takes the inputs"):
+        pipe.add(adder(), NumberParams(), other=value)
+    with pytest.raises(ValueError, match="source is already in the pipeline"):
+        pipe.add(source(), SourceParams())
+
+
+def test_lineage_is_in_the_record(data: Path, store: Store) -> None:
+    done = run(chain(data), store)
+    record = store.execution("second", done[2].artifact.key)
+    assert record is not None
+    assert record["inputs"] == {"value": {"component": "first", "key": done[1].artifact.key}}
