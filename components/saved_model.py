@@ -10,12 +10,15 @@ from pathlib import Path, PurePosixPath
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 # tf.function's names end in the process-wide counter: "__inference_predict_1234", "cond_true_1187".
 NUMBERED = re.compile(r"(.*_)(\d+)", re.DOTALL)
-# TextFileInitializer names a table "hash_table_<path>_<key index>_<value index>".
-TABLE_NAME = re.compile(r"hash_table_(.+)_(-?\d+_-?\d+)")
+# A loop's unused arguments are named after its function: "..._cond_1544___redundant_placeholder0".
+PLACEHOLDER = re.compile(r"(.*_)(\d+)(___redundant_placeholder.*)", re.DOTALL)
+# TextFileInitializer names a table "hash_table_<path>_<key index>_<value index>"; loading it appends "_load_<id>_<id>".
+TABLE_NAME = re.compile(r"hash_table_(.+?)_(-?\d+_-?\d+)(?:_load_\d+_\d+)*")
 
 
 def canonicalize(export_dir: Path) -> None:
@@ -26,32 +29,36 @@ def canonicalize(export_dir: Path) -> None:
     """
     path = export_dir / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    names = _function_names(saved_model)
+    names = {function.signature.name for meta_graph in saved_model.meta_graphs for function in meta_graph.graph_def.library.function}
+    numbers = {int(match[2]) for name in names if (match := NUMBERED.fullmatch(name))}
+    ranks = {number: rank for rank, number in enumerate(sorted(numbers))}
+
+    def rename(text: str) -> str:
+        match = NUMBERED.fullmatch(text) if text in names else PLACEHOLDER.fullmatch(text)
+        if not match or int(match[2]) not in ranks:
+            return text
+        return f"{match[1]}{ranks[int(match[2])]}{''.join(match.groups()[2:])}"
+
     for meta_graph in saved_model.meta_graphs:
-        _rewrite(meta_graph, lambda text: names.get(text, text))
-        graph = meta_graph.graph_def
-        for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
-            if "shared_name" in node.attr:
-                node.attr["shared_name"].s = _table_name(node.attr["shared_name"].s.decode()).encode()
-        for function in graph.library.function:
-            for argument in function.arg_attr.values():
-                if argument.attr["_user_specified_name"].s.isdigit():  # nobody did: it is a captured tensor's id
-                    del argument.attr["_user_specified_name"]
-        functions = sorted(graph.library.function, key=lambda function: function.signature.name)
-        del graph.library.function[:]
-        graph.library.function.extend(functions)
+        _rewrite(meta_graph, rename)
+        _rename_tables_and_arguments(meta_graph.graph_def)
+        library = meta_graph.graph_def.library
+        functions = sorted(library.function, key=lambda function: function.signature.name)
+        del library.function[:]
+        library.function.extend(functions)
     path.write_bytes(saved_model.SerializeToString(deterministic=True))
     (export_dir / "fingerprint.pb").unlink(missing_ok=True)
 
 
-def _function_names(saved_model: saved_model_pb2.SavedModel) -> dict[str, str]:
-    numbered = {}
-    for meta_graph in saved_model.meta_graphs:
-        for function in meta_graph.graph_def.library.function:
-            if match := NUMBERED.fullmatch(function.signature.name):
-                numbered[function.signature.name] = (match[1], int(match[2]))
-    rank = {number: rank for rank, number in enumerate(sorted({number for _, number in numbered.values()}))}
-    return {name: f"{stem}{rank[number]}" for name, (stem, number) in numbered.items()}
+def _rename_tables_and_arguments(graph: graph_pb2.GraphDef) -> None:
+    for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+        if "shared_name" in node.attr:
+            node.attr["shared_name"].s = _table_name(node.attr["shared_name"].s.decode()).encode()
+    for function in graph.library.function:
+        for argument in function.arg_attr.values():
+            # Not what a user specified: the process-wide id of a captured tensor.
+            if "_user_specified_name" in argument.attr and argument.attr["_user_specified_name"].s.isdigit():
+                del argument.attr["_user_specified_name"]
 
 
 def _table_name(name: str) -> str:
