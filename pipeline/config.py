@@ -1,6 +1,7 @@
 """Config: one field per component, read from a TOML file and `--set trainer.rnn_units=128`."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,17 @@ def load(path: str, settings: Sequence[str] = ()) -> Config:
         return Config.model_validate(content)
     except ValidationError as error:
         raise UserError("; ".join(_sentence(each, file, given) for each in error.errors())) from None
+
+
+def reference() -> str:
+    """Every name with its default and meaning, as the Markdown table of the README."""
+    lines = ["| name | default | meaning |", "|---|---|---|"]
+    for section, info in Config.model_fields.items():
+        fields = info.annotation.model_fields if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel) else None
+        for name, field in (fields or {"": info}).items():
+            default = "needed" if field.is_required() else f"`{json.dumps(field.default)}`"
+            lines.append(f"| `{section}{'.' if name else ''}{name}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
 
 
 def find(path: str) -> Path:

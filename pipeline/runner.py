@@ -292,12 +292,19 @@ def workers(run: Path, jobs: int) -> Iterator[Callable[..., Future]]:
     messages: Any = context.Queue()
     listener = logging.handlers.QueueListener(messages, *logging.getLogger("seqline").handlers, respect_handler_level=True)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=worker.initialize, initargs=(str(run / "log.txt"), messages))
+    submitted: list[Future] = []
+
+    def submit(*call: Any) -> Future:
+        submitted.append(pool.submit(*call))
+        return submitted[-1]
+
     listener.start()
     try:
-        yield pool.submit
+        yield submit
     except BaseException:
-        for process in (pool._processes or {}).values():  # a stage that goes on would only waste time
-            process.kill()
+        if not all(future.done() for future in submitted):  # what still runs would only waste time
+            for process in (pool._processes or {}).values():
+                process.kill()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

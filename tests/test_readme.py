@@ -1,0 +1,38 @@
+from pathlib import Path
+
+from typer.main import get_command
+
+from pipeline.cli import app
+from pipeline.config import reference
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_configuration_table_is_the_configuration() -> None:
+    assert reference() in README
+
+
+def test_every_command_and_option_of_run_is_documented() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    for name in set(commands) - {"version"}:
+        assert f"`seqline {name}" in README
+    row = next(line for line in README.splitlines() if line.startswith("| `seqline run`"))
+    for parameter in commands["run"].params:
+        assert any(option in row for option in parameter.opts), parameter.opts
+
+
+def test_the_tree_names_every_component() -> None:
+    for path in (ROOT / "components").iterdir():
+        if not path.name.startswith("_"):
+            assert path.name in README
+
+
+def test_components_do_not_import_each_other() -> None:
+    shared = {"base", "features", "beam", "network", "saved_model"}
+    for path in (ROOT / "components").rglob("*.py"):
+        own = path.relative_to(ROOT / "components").parts[0].removesuffix(".py")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            words = line.split()
+            if words[:1] in (["from"], ["import"]) and words[1].startswith("components."):
+                assert words[1].split(".")[1] in shared | {own}, f"{path}: {line}"
