@@ -108,12 +108,6 @@ class Store:
         if "://" in str(root):
             raise UserError(f"root {str(root)!r}: only a local folder can hold artifacts.")
         self.root = Path(root).absolute()
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"root {str(root)!r} cannot be made: {error.strerror}. Name another with --root.") from None
-        if not os.access(self.root, os.W_OK):
-            raise UserError(f"root {str(root)!r} cannot be written. Change its permissions, or name another with --root.")
 
     def path(self, component: str, key: str) -> Path:
         """Where the artifact of a key lies, finished or not yet there."""
@@ -135,7 +129,7 @@ class Store:
     def lock(self, component: str, key: str) -> Iterator[None]:
         """Waits until no other run makes this artifact; the system frees the lock of a process that dies."""
         path = self.root / "locks" / f"{component}-{key}"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -151,7 +145,7 @@ class Store:
     def commit(self, partial: Path, artifact: Artifact, component: str, record: dict[str, Any]) -> None:
         """Writes the record and makes the artifact visible by one rename. Needs the lock."""
         (partial / EXECUTION).write_text(json.dumps(record, indent=2) + "\n")
-        artifact.uri.parent.mkdir(exist_ok=True)
+        artifact.uri.parent.mkdir(parents=True, exist_ok=True)
         if artifact.uri.exists():  # made again by force: for a moment there is neither, never a mixture
             old = self.begin(component, artifact.key + "-old")
             os.rename(artifact.uri, old / "artifact")
@@ -159,9 +153,12 @@ class Store:
         os.rename(partial, artifact.uri)
 
     def start_run(self) -> Path:
-        """The folder of a new run, named by the time and in its order."""
-        path = self.root / "runs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:4]}"
-        path.mkdir(parents=True)
+        """The folder of a new run, named by the time and in its order. Raises UserError where it cannot be made."""
+        path = self.root / "runs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:4]}"
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"root {str(self.root)!r} cannot be written: {error.strerror}. Name another with --root.") from None
         return path
 
     def runs(self) -> list[Path]:
