@@ -4,6 +4,7 @@ import json
 import logging
 import logging.handlers
 import multiprocessing
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -177,6 +178,15 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
     return list(done.values())
 
 
+@dataclass(frozen=True)
+class Started:
+    """A stage in the making: its future figures, what commits them, and the folder it writes into."""
+
+    future: Future
+    commit: Callable[[Figures], Done]
+    partial: Path
+
+
 def _prepare(stages: Sequence[Stage], submit: Callable[..., Future], options: Options) -> None:
     for stage in stages:
         component = stage.component
@@ -195,7 +205,7 @@ def _run_all(
     finish: Callable[[Done], None],
 ) -> None:
     waiting = list(pipeline.stages)
-    running: dict[Future, tuple[Callable[[Figures], Done], ExitStack, Stage]] = {}
+    running: dict[Future, tuple[Started, ExitStack, Stage]] = {}
     with ExitStack() as open_locks:
         while waiting or running:
             for stage in [stage for stage in waiting if all(source.name in done for source in stage.inputs.values())]:
@@ -209,12 +219,15 @@ def _run_all(
                     locked.close()
                     finish(started)
                 else:
-                    future, commit = started
-                    running[future] = (commit, locked, stage)
+                    running[started.future] = (started, locked, stage)
             if running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    commit, locked, stage = running.pop(future)
-                    result = commit(_result(future, stage))
+                    started, locked, stage = running.pop(future)
+                    try:
+                        result = started.commit(_result(future, stage))
+                    except BaseException:
+                        shutil.rmtree(started.partial, ignore_errors=True)
+                        raise
                     locked.close()
                     finish(result)
 
@@ -227,8 +240,8 @@ def _start(
     options: Options,
     done: Mapping[str, Done],
     locked: ExitStack,
-) -> Done | tuple[Future, Callable[[Figures], Done]]:
-    """A finished artifact, or the future of one with the function that commits it. Holds the key's lock from here on."""
+) -> Done | Started:
+    """A finished artifact, or one in the making. Holds the key's lock from here on."""
     component = stage.component
     inputs = {name: done[source.name].artifact for name, source in stage.inputs.items()}
     outside = component.outside(stage.params) if component.outside else None
@@ -270,7 +283,7 @@ def _start(
         store.commit(partial, artifact, stage.name, record)
         return Done(stage, artifact, figures, seconds, False, reason)
 
-    return future, commit
+    return Started(future, commit, partial)
 
 
 def _result(future: Future, stage: Stage) -> Any:

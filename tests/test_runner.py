@@ -188,6 +188,7 @@ def test_a_failing_stage_leaves_what_was_done_and_nothing_half(
     with pytest.raises(error, match=message):
         run(chain(data, second=NumberParams(behaviour=behaviour)), store)
     assert not (store.root / "second").exists()
+    assert list((store.root / "partial").iterdir()) == []
     record = json.loads((store.runs()[-1] / "run.json").read_text())
     assert record["verdict"] == "failed"
     assert [stage["component"] for stage in record["stages"]] == ["source", "first"]

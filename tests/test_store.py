@@ -95,7 +95,7 @@ def test_artifact_digest_leaves_out_records_only(tmp_path: Path) -> None:
 
 def test_a_root_that_cannot_be_used_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written: Not a directory. Name another with --root"):
+    with pytest.raises(UserError, match=r"cannot be written: Not a directory\. Name another with --root"):
         Store(tmp_path / "file" / "root").start_run()
     with pytest.raises(UserError, match="only a local folder"):
         Store("gs://bucket/root")
