@@ -65,7 +65,7 @@ def reference() -> str:
     lines = ["| name | default | meaning |", "|---|---|---|"]
     for section, info in Config.model_fields.items():
         fields = info.annotation.model_fields if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel) else None
-        for name, field in (fields or {"": info}).items():
+        for name, field in ({"": info} if fields is None else fields).items():
             default = "needed" if field.is_required() else f"`{json.dumps(field.default)}`"
             lines.append(f"| `{section}{'.' if name else ''}{name}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
