@@ -29,7 +29,7 @@ BLOG_POST: dict[str, Any] = {
 
 class TrainerParams(Params):
     pooling: Literal["last", "mean", "max", "mean_max"] = Field(
-        "max", description="what of the RNN's states the classifier sees; `last` is the plain tutorial model, see below"
+        "max", description="what of the RNN's states the classifier sees; `last` means the plain tutorial model"
     )
     embedding_dim: int = Field(64, ge=1, description="width of the token embeddings")
     rnn_units: int = Field(64, ge=1, description="width of the SimpleRNN's state")
