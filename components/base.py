@@ -19,7 +19,7 @@ WHERE = "where"
 class Params(BaseModel):
     """What changes a component's result. Strict: an unknown name or a wrong type is an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     def key_fields(self) -> dict[str, Any]:
         """The fields that belong into the key: all but those marked `Where`, as JSON values."""

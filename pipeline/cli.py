@@ -39,8 +39,7 @@ def _load(config: str, settings: list[str] | None, root: str | None, serving_dir
     from pipeline.store import Store
 
     places = {"root": root, "pusher.serving_dir": serving_dir, "example_gen.data_dir": data_dir}
-    flags = [f"{name}={json.dumps(value)}" for name, value in places.items() if value is not None]
-    loaded = configuration.load(config, [*(settings or []), *flags])
+    loaded = configuration.load(config, settings or [], {name: place for name, place in places.items() if place is not None})
     pipe = Pipeline()
     define(pipe, loaded)
     return loaded, pipe, Store(loaded.root)

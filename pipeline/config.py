@@ -3,7 +3,8 @@
 import difflib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,8 +36,8 @@ class Config(BaseModel):
     pusher: PusherParams = PusherParams()
 
 
-def load(path: str, settings: Sequence[str] = ()) -> Config:
-    """A TOML file, or the name of one that ships, with `name.field=value` settings laid over it.
+def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | None = None) -> Config:
+    """A TOML file, or the name of one that ships, with `name.field=value` settings laid over it, and `places` (name -> path) over those.
 
     Values are TOML; what is not TOML is a string, so that `--set trainer.pooling=mean` needs no quotes.
 
@@ -54,10 +55,15 @@ def load(path: str, settings: Sequence[str] = ()) -> Config:
             raise UserError(f"--set {setting!r} is not name=value, such as trainer.rnn_units=128.")
         _set(content, name.strip().split("."), _toml_value(value), setting)
         given.add(name.strip())
+    for name, place in (places or {}).items():
+        _set(content, name.split("."), place, f"{name}={place}")
+        given.add(name)
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise UserError("; ".join(_sentence(each, file, given) for each in error.errors())) from None
+        # A value that fits none of a union's types is an error for each of them: the first is enough.
+        sentences = {_place(each): _sentence(each, file, given) for each in reversed(error.errors())}
+        raise UserError("; ".join(reversed(sentences.values()))) from None
 
 
 def reference() -> str:
@@ -75,8 +81,9 @@ def find(path: str) -> Path:
     """The file of a path, or of the name of a configuration that ships."""
     shipped = sorted(CONFIGS.glob("*.toml"))
     for candidate in (Path(path), CONFIGS / f"{path}.toml"):
-        if candidate.is_file():
-            return candidate
+        with suppress(OSError):  # a name too long for a file is no file
+            if candidate.is_file():
+                return candidate
     raise UserError(
         f"There is no configuration {path!r}: no such file, and those that ship are {', '.join(file.stem for file in shipped)}."
     )
@@ -97,8 +104,13 @@ def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) ->
     content[names[-1]] = value
 
 
+def _place(error: Any) -> str:
+    """`example_gen.source`; pydantic appends the type it tried, `str` or `dict[str,str]`."""
+    return ".".join(str(part) for part in error["loc"] if part != "str" and not str(part).startswith("dict["))
+
+
 def _sentence(error: Any, file: Path, given: set[str]) -> str:
-    place = ".".join(str(part) for part in error["loc"])
+    place = _place(error)
     where = f"--set {place}" if place in given else f"{file}: {place}" if place else str(file)
     if error["type"] == "extra_forbidden":
         *above, name = error["loc"]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def refuse(metric: Figures, compared: dict[str, float], params: EvaluatorParams)
         ("gain over the majority class", gain, "min_gain_over_majority", params.min_gain_over_majority),
     ]
     refusals = [f"{name} {value:.4f} is under {field} {floor}" for name, value, field, floor in floors if value < floor]
-    if params.max_cross_entropy is not None and metric["cross_entropy"] > params.max_cross_entropy:
+    if not math.isfinite(metric["cross_entropy"]):
+        refusals.append(f"cross-entropy {metric['cross_entropy']} is not a number")
+    elif params.max_cross_entropy is not None and metric["cross_entropy"] > params.max_cross_entropy:
         refusals.append(f"cross-entropy {metric['cross_entropy']:.4f} is over max_cross_entropy {params.max_cross_entropy}")
     return refusals

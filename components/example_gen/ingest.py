@@ -1,6 +1,7 @@
 """The Beam job: every shard of the source is read, split, counted and written by one element."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -170,12 +171,12 @@ def _write_summary(summaries: list[tuple[int, dict[str, Any]]], path: str) -> No
 
 def validate(summary: Summary, params: ExampleGenParams) -> None:
     """Raises DataError for rows with which no model can be trained or measured."""
-    allowed = params.max_bad_fraction * summary.num_read
+    allowed = math.floor(params.max_bad_fraction * summary.num_read + 1e-9)  # 0.29 * 100 is 28.999...
     if summary.num_bad > allowed:
         more = f" ... and {summary.num_bad - len(summary.quoted)} more" if summary.num_bad > len(summary.quoted) else ""
         raise DataError(
             f"{summary.num_bad} of {summary.num_read} rows cannot be used; example_gen.max_bad_fraction {params.max_bad_fraction} "
-            f"allows {int(allowed)}: {'; '.join(summary.quoted)}{more}. Correct them, or raise example_gen.max_bad_fraction to skip and list them."
+            f"allows {allowed}: {'; '.join(summary.quoted)}{more}. Correct them, or raise example_gen.max_bad_fraction to skip and list them."
         )
     for split in features.SPLITS:
         if not summary.num_rows.get(split):

@@ -1,5 +1,6 @@
 """Readers: one shard of a source to its rows, in order. Plain Python, no TensorFlow, no Beam."""
 
+import codecs
 import csv
 import difflib
 import json
@@ -72,7 +73,7 @@ def _short(value: Any) -> str:
 
 
 def _open_csv(path: str | Path, params: ExampleGenParams) -> Any:
-    encoding = "utf-8-sig" if params.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else params.encoding
+    encoding = "utf-8-sig" if codecs.lookup(params.encoding).name == "utf-8" else params.encoding
     # surrogateescape carries undecodable bytes as lone surrogates up to `usable`: one bad byte costs one row, not the file.
     return open(path, encoding=encoding, errors="surrogateescape", newline="")
 
@@ -120,7 +121,7 @@ def _json_row(content: bytes, path: str, line: int, params: ExampleGenParams) ->
         row = json.loads(content.decode(params.encoding))
     except UnicodeDecodeError as error:
         return BadRow(path, line, f"not valid {params.encoding}: byte {error.start} is 0x{content[error.start]:02x}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return BadRow(path, line, f"not JSON: {error}")
     if not isinstance(row, dict):
         return BadRow(path, line, f"{_short(row)} is not a JSON object")
@@ -185,7 +186,7 @@ def _first_json_fields(path: Path, params: ExampleGenParams) -> tuple[list[str] 
                 continue
             try:
                 row = json.loads(content.removeprefix(BOM).decode(params.encoding))
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None, True
             return (list(row) if isinstance(row, dict) else None), True
     return None, False

@@ -92,7 +92,9 @@ def _match(pattern: str) -> tuple[Kind, list[Path]]:
         raise UserError(f"example_gen.source {pattern!r}: only local files and tfds: names can be read; copy the files first.")
     if Path(pattern).is_dir():
         return "folder", _text_files(Path(pattern))
-    found = sorted(Path(path) for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+    # A file's own name first: it may hold brackets.
+    names = [pattern] if Path(pattern).is_file() else glob.glob(pattern, recursive=True)
+    found = sorted(Path(path) for path in names if Path(path).is_file())
     if not found:
         raise UserError(f"example_gen.source {pattern!r} matches no file under {Path.cwd()}.")
     suffixes = {path.suffix for path in found}

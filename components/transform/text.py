@@ -14,6 +14,16 @@ SEPARATORS = r"\x00-\x1f\x7f-\xa0\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202
 # Not simply [\p{Cc}\p{Z}]+: replacing each single space by a space would be a third of the cost of a text.
 SPACES = f"[{SEPARATORS}][ {SEPARATORS}]*| [ {SEPARATORS}]+"
 
+# tf.strings.lower asks the process's locale, and a server's is not the trainer's: in Turkish I and \u0130 differ, in Lithuanian
+# I, J and these with an accent. Lowered before it sees them, they are the same everywhere (Unicode's SpecialCasing.txt).
+LOCALE_DEPENDENT = {
+    "\u0130": "i\u0307",
+    "\u00cc": "\u00ec",
+    "\u00cd": "\u00ed",
+    "\u0128": "\u0129",
+    "\u012e": "\u012f",
+}
+
 
 def normalize(text: tf.Tensor, lowercase: bool = True) -> tf.Tensor:
     """Valid UTF-8 in normalization form C, lower case, with single spaces; text and result are [batch].
@@ -23,6 +33,9 @@ def normalize(text: tf.Tensor, lowercase: bool = True) -> tf.Tensor:
     """
     text = tf.strings.regex_replace(text, r"\x00", " ")  # tf.strings.lower would end the text there
     if lowercase:
+        text = tf.strings.lower(text)  # ASCII only
+        for upper, lower in LOCALE_DEPENDENT.items():
+            text = tf.strings.regex_replace(text, upper, lower)
         text = tf.strings.lower(text, encoding="utf-8")  # replaces invalid bytes, too
     else:
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace", replacement_char=0xFFFD)
