@@ -61,9 +61,7 @@ def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | No
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        # A value that fits none of a union's types is an error for each of them: the first is enough.
-        sentences = {_place(each): _sentence(each, file, given) for each in reversed(error.errors())}
-        raise UserError("; ".join(reversed(sentences.values()))) from None
+        raise UserError("; ".join(_sentence(each, file, given) for each in error.errors())) from None
 
 
 def reference() -> str:
@@ -104,13 +102,8 @@ def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) ->
     content[names[-1]] = value
 
 
-def _place(error: Any) -> str:
-    """`example_gen.source`; pydantic appends the type it tried, `str` or `dict[str,str]`."""
-    return ".".join(str(part) for part in error["loc"] if part != "str" and not str(part).startswith("dict["))
-
-
 def _sentence(error: Any, file: Path, given: set[str]) -> str:
-    place = _place(error)
+    place = ".".join(str(part) for part in error["loc"])
     where = f"--set {place}" if place in given else f"{file}: {place}" if place else str(file)
     if error["type"] == "extra_forbidden":
         *above, name = error["loc"]

@@ -9,9 +9,9 @@ Writes `Split-<train|eval|test>/data_tfrecord-*.gz`: tf.Example with `text` and 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.base import Component, Figures, Params, Where, WherePath
 
@@ -24,10 +24,17 @@ class ExampleGenParams(Params):
     text: str = Field("text", description="the column (CSV), field (JSONL) or feature (TFDS) with the text")
     label: str = Field("label", description="the one with the label; in a folder the class is the folder's name")
     encoding: str = Field("utf-8", description="the encoding of the source's files")
-    delimiter: str = Field(",", min_length=1, max_length=1, description="what separates the columns of a CSV file")
+    delimiter: str = Field(",", min_length=1, max_length=1, pattern=r'[^\r\n"]', description="what separates the columns of a CSV file")
     eval_fraction: float = Field(0.1, gt=0, lt=1, description="rows for the eval split, where the source has none")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="rows for the test split, where the source has none")
     max_bad_fraction: float = Field(0.0, ge=0, lt=1, description="rows that may be unusable (skipped and listed) before the run fails")
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _is_a_name_or_a_table_of_names(cls, given: Any) -> Any:
+        if isinstance(given, str) or (isinstance(given, dict) and all(isinstance(each, str) for each in given.values())):
+            return given
+        raise ValueError("input should be a valid string or a table of strings")
 
     @model_validator(mode="after")
     def _leaves_train_rows(self) -> Self:

@@ -107,7 +107,7 @@ def _match(pattern: str) -> tuple[Kind, list[Path]]:
 
 
 def _text_files(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*/*.txt"))
+    found = sorted(path for path in folder.glob("*/*.txt") if path.is_file())
     classes = {path.parent.name for path in found}
     if len(classes) < 2:
         raise DataError(f"{folder} holds {len(classes)} class folders with .txt files; at least two are needed: <class>/<name>.txt.")

@@ -27,6 +27,7 @@ STEPS_PER_EXECUTION = 4
 def fit(source: Path, params: TrainerParams, output: Path) -> Figures:
     """Fits the network, writes it to `output` and returns its figures. See `components.trainer.run`."""
     # The same seed gives the same weights, bit for bit, on one kind of device.
+    keras.backend.clear_session(free_memory=False)  # names of layers before ours would be in the files
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
     spec = network_spec(source, params)
@@ -114,9 +115,9 @@ class BestEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None
         number = epoch + 1
-        if not math.isfinite(logs["loss"]):
+        if not (math.isfinite(logs["loss"]) and math.isfinite(logs["val_loss"])):
             raise UserError(
-                f"The loss of epoch {number} is {logs['loss']}: training diverged at trainer.learning_rate {self.trainer_params.learning_rate}. "
+                f"The loss of epoch {number} is {logs['loss']}, on the eval split {logs['val_loss']}: training diverged at trainer.learning_rate {self.trainer_params.learning_rate}. "
                 "Lower it, or set trainer.clip_norm."
             )
         score = (logs["val_accuracy"], -logs["val_loss"])

@@ -1,0 +1,164 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
+
+from components.base import Figures
+from components.evaluator import EVALUATOR, EvaluatorParams
+from components.evaluator.baselines import MAJORITY, TFIDF, majority, tfidf_logistic_regression
+from components.evaluator.evaluation import compare, refuse
+from components.evaluator.metrics import classification, sum_of_log_losses, wilson_interval
+
+LABELS = ["animals", "fruit", "metals"]
+
+
+def confusion_of(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+    return confusion
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_metrics_are_scikit_learns(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    num_classes = 2 + seed
+    labels = [f"class {number}" for number in range(num_classes)]
+    probabilities = random.dirichlet(np.ones(num_classes), 200)
+    truth = random.integers(num_classes, size=200)
+    predicted = probabilities.argmax(axis=1)
+    loss = sum_of_log_losses(probabilities, truth) / 200
+    found = classification(labels, confusion_of(truth, predicted, num_classes), loss)
+
+    assert found["num_rows"] == 200
+    assert found["accuracy"] == pytest.approx(accuracy_score(truth, predicted), abs=1e-12)
+    assert found["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"), abs=1e-12)
+    assert found["cross_entropy"] == pytest.approx(log_loss(truth, probabilities, labels=range(num_classes)), abs=1e-12)
+    assert found["confusion_matrix"] == confusion_matrix(truth, predicted).tolist()
+    expected = precision_recall_fscore_support(truth, predicted, labels=range(num_classes), zero_division=0)
+    for name, values in zip(("precision", "recall", "f1", "num_rows"), expected, strict=True):
+        assert [found["classes"][label][name] for label in labels] == pytest.approx(list(values), abs=1e-12)
+
+
+def test_a_class_never_predicted_and_one_that_never_occurs() -> None:
+    # Of 4 rows of a, 3 are called a and 1 b; both rows of b are called a; c neither occurs nor is predicted.
+    found = classification(["a", "b", "c"], np.array([[3, 1, 0], [2, 0, 0], [0, 0, 0]]), 0.5)
+    assert found["accuracy"] == 0.5
+    assert found["classes"] == {
+        "a": {"precision": 0.6, "recall": 0.75, "f1": pytest.approx(2 / 3), "num_rows": 4},
+        "b": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 2},
+        "c": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 0},
+    }
+    assert found["macro_f1"] == pytest.approx(1 / 3)
+    never = classification(["a", "b"], np.array([[4, 0], [2, 0]]), 0.5)
+    assert never["classes"]["b"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 2}
+    assert never["macro_f1"] == pytest.approx(f1_score([0] * 4 + [1] * 2, [0] * 6, average="macro", zero_division=0), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("hits", "total", "low", "high"),
+    [(8, 10, 0.4902, 0.9433), (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_interval_is_the_published_one(hits: int, total: int, low: float, high: float) -> None:
+    # 8 of 10 is the textbook example; the others: R. G. Newcombe, Statistics in Medicine 17, 1998, table I, method 3.
+    assert wilson_interval(hits, total) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize("total", [1, 7, 1000])
+def test_wilson_interval_stays_within_0_and_1(total: int) -> None:
+    for hits in (0, total):
+        low, high = wilson_interval(hits, total)
+        assert 0 <= low < high <= 1
+        assert low <= hits / total + 1e-15
+        assert high >= hits / total - 1e-15
+
+
+def test_a_probability_of_0_has_a_finite_loss() -> None:
+    probabilities = np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)
+    assert sum_of_log_losses(probabilities, np.array([1, 0])) == pytest.approx(-np.log(1e-7) - np.log(0.5), abs=1e-9)
+    assert sum_of_log_losses(probabilities, np.array([0, 1])) == pytest.approx(-np.log(0.5), abs=1e-12)
+
+
+def test_majority_is_the_most_frequent_class_of_train() -> None:
+    assert majority(["a", "b", "b"], ["a", "a", "b", "c"]) == 0.25
+    assert majority(["b", "a", "c", "b", "a"], ["a", "a", "b"]) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("analyzer", ["word", "char"])
+def test_tfidf_learns_what_words_tell(analyzer: str) -> None:
+    train = (["cat dog", "dog horse", "apple pear", "pear plum"] * 3, ["animals", "animals", "fruit", "fruit"] * 3)
+    test = (["horse cat", "plum apple", "pear cat apple"], ["animals", "fruit", "animals"])
+    assert tfidf_logistic_regression(train, test, analyzer) == pytest.approx(2 / 3)
+
+
+METRIC: Figures = {"accuracy": 0.8, "macro_f1": 0.7, "cross_entropy": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("params", "refusals"),
+    [
+        ({}, []),
+        ({"min_accuracy": 0.8, "min_macro_f1": 0.7, "max_cross_entropy": 0.6, "min_gain_over_majority": 0.29}, []),
+        ({"min_accuracy": 0.9}, ["accuracy 0.8000 is under min_accuracy 0.9"]),
+        ({"min_macro_f1": 0.71}, ["macro F1 0.7000 is under min_macro_f1 0.71"]),
+        ({"max_cross_entropy": 0.5}, ["cross-entropy 0.6000 is over max_cross_entropy 0.5"]),
+        ({"min_gain_over_majority": 0.4}, ["gain over the majority class 0.3000 is under min_gain_over_majority 0.4"]),
+        (
+            {"min_accuracy": 0.9, "max_cross_entropy": 0.1},
+            ["accuracy 0.8000 is under min_accuracy 0.9", "cross-entropy 0.6000 is over max_cross_entropy 0.1"],
+        ),
+    ],
+)
+def test_every_threshold_refuses(params: dict[str, float], refusals: list[str]) -> None:
+    assert refuse(METRIC, {MAJORITY: 0.5}, EvaluatorParams(**params)) == refusals
+
+
+@pytest.mark.parametrize("params", [EvaluatorParams(), EvaluatorParams(max_cross_entropy=10.0)])
+def test_a_cross_entropy_that_is_no_number_is_refused(params: EvaluatorParams) -> None:
+    refusals = refuse({**METRIC, "cross_entropy": float("nan")}, {MAJORITY: 0.5}, params)
+    assert len(refusals) == 1
+    assert refusals[0].startswith("cross-entropy nan")
+
+
+def test_a_model_no_better_than_the_majority_class_is_refused_by_default() -> None:
+    assert refuse({**METRIC, "accuracy": 0.5}, {MAJORITY: 0.5}, EvaluatorParams()) == [
+        "gain over the majority class 0.0000 is under min_gain_over_majority 0.01"
+    ]
+
+
+def test_the_evaluation_of_the_corpus(evaluation: Path, figures: dict[str, Figures]) -> None:
+    found = json.loads((evaluation / "evaluation.json").read_text())
+    assert found["blessed"] is True
+    assert found["refusals"] == []
+    assert list(found["classes"]) == LABELS
+    num_test = figures["example_gen"]["num_rows"]["test"]
+    confusion = np.array(found["confusion_matrix"])
+    assert found["num_rows"] == confusion.sum() == sum(num_test.values())
+    assert {label: each["num_rows"] for label, each in found["classes"].items()} == num_test
+    assert confusion.sum(axis=1).tolist() == [num_test[label] for label in LABELS]
+    assert found["accuracy"] == np.trace(confusion) / confusion.sum()
+    assert found["accuracy"] > 0.9
+    low, high = found["accuracy_interval"]
+    assert low <= found["accuracy"] <= high
+    assert 0 < found["cross_entropy"] < 1
+    assert set(found["baselines"]) == {MAJORITY, TFIDF}
+    assert found["baselines"][TFIDF] > 0.9
+
+
+def test_the_returned_figures_are_the_evaluation_without_its_tables(evaluation: Path, figures: dict[str, Figures]) -> None:
+    found = json.loads((evaluation / "evaluation.json").read_text())
+    returned = json.loads(json.dumps(figures["evaluator"]))
+    assert returned == {name: value for name, value in found.items() if name not in ("classes", "confusion_matrix")}
+    described = EVALUATOR.describe(figures["evaluator"])
+    assert described.startswith(f"test accuracy {found['accuracy']:.3f} (")
+    assert described.endswith("; blessed")
+    refused = {**figures["evaluator"], "blessed": False, "refusals": ["too bad", "too slow"]}
+    assert EVALUATOR.describe(refused).endswith("; NOT blessed: too bad; too slow")
+
+
+def test_the_majority_baseline_of_the_corpus(examples: Path, figures: dict[str, Figures]) -> None:
+    num_rows = figures["example_gen"]["num_rows"]
+    answer = max(LABELS, key=lambda label: num_rows["train"][label])
+    expected = num_rows["test"][answer] / sum(num_rows["test"].values())
+    assert compare(examples, EvaluatorParams(baseline="none")) == {MAJORITY: expected}

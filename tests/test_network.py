@@ -1,0 +1,169 @@
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from components.network import BranchDropout, MeanEmbedding, Pooling, ReverseText, Spec, WordDropout, build, load, save
+
+SPEC = Spec(
+    num_tokens=9,
+    num_classes=3,
+    max_length=6,
+    embedding_dim=4,
+    rnn_units=5,
+    bidirectional=False,
+    pooling="max",
+    masking=True,
+    recurrent_gain=0.5,
+    embedding_scale=0.5,
+    word_dropout=0.1,
+    dropout=0.3,
+    skip_dim=3,
+    skip_gain=8.0,
+    skip_dropout=0.3,
+    branch_dropout=0.5,
+    seed=0,
+)
+IDS = np.array([[3, 9, 10, 1], [7, 2, 0, 0], [5, 0, 0, 0], [0, 0, 0, 0]])
+# Two rows of three states: a text of two tokens, and one without any.
+STATES = np.array([[[1, -2], [3, -4], [9, 9]], [[-1, 5], [2, 2], [8, -8]]], np.float32)
+TEXTS = np.array([[4, 4, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "masking", "expected"),
+    [
+        ("last", True, [[3, -4], [0, 0]]),
+        ("mean", True, [[2, -3], [0, 0]]),
+        ("max", True, [[3, -2], [0, 0]]),
+        ("mean_max", True, [[2, -3, 3, -2], [0, 0, 0, 0]]),
+        ("last", False, [[9, 9], [8, -8]]),
+        ("mean", False, [[13 / 3, 1], [3, -1 / 3]]),
+        ("max", False, [[9, 9], [8, 5]]),
+        ("mean_max", False, [[13 / 3, 1, 9, 9], [3, -1 / 3, 8, 5]]),
+    ],
+)
+def test_pooling(kind: str, masking: bool, expected: list[list[float]]) -> None:
+    np.testing.assert_allclose(np.asarray(Pooling(kind, masking)(STATES, TEXTS)), expected, rtol=1e-6)
+
+
+def test_pooling_equals_numpy_on_random_states() -> None:
+    random = np.random.default_rng(0)
+    lengths = [1, 5, 3, 7]
+    states = np.tanh(random.normal(size=(4, 7, 6))).astype(np.float32)
+    ids = (np.arange(7) < np.array(lengths)[:, None]).astype(np.int64) * 2
+    texts = [row[:length] for row, length in zip(states, lengths, strict=True)]
+    by_hand = {"last": [text[-1] for text in texts], "mean": [text.mean(0) for text in texts], "max": [text.max(0) for text in texts]}
+    for kind, expected in by_hand.items():
+        np.testing.assert_allclose(np.asarray(Pooling(kind, True)(states, ids)), expected, atol=1e-6)
+
+
+def test_mean_embedding_is_the_gain_times_the_mean() -> None:
+    np.testing.assert_allclose(np.asarray(MeanEmbedding(8.0)(STATES, TEXTS)), [[16, -24], [0, 0]], rtol=1e-6)
+
+
+def test_reverse_text_leaves_the_padding_behind() -> None:
+    sequence = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    reversed_once = np.asarray(ReverseText()(sequence, TEXTS))
+    np.testing.assert_array_equal(reversed_once, [[[2, 3], [0, 1], [4, 5]], sequence[1]])
+    np.testing.assert_array_equal(np.asarray(ReverseText()(reversed_once, TEXTS)), sequence)
+
+
+def test_word_dropout_replaces_tokens_by_oov_while_training_only() -> None:
+    ids = np.tile(np.array([[1, 2, 3, 0]]), (1000, 1))
+    layer = WordDropout(0.25, oov=10, seed=1)
+    np.testing.assert_array_equal(np.asarray(layer(ids)), ids)
+    np.testing.assert_array_equal(np.asarray(layer(ids, training=False)), ids)
+    dropped = np.asarray(layer(ids, training=True))
+    changed = dropped != ids
+    assert set(dropped[changed]) == {10}
+    assert not changed[:, 3].any()
+    assert changed[:, :3].mean() == pytest.approx(0.25, abs=0.04)
+
+
+def test_branch_dropout_drops_one_branch_at_most_while_training_only() -> None:
+    recurrent, skip = np.ones((2000, 2), np.float32), np.full((2000, 1), 5, np.float32)
+    layer = BranchDropout(0.5, seed=1)
+    np.testing.assert_array_equal(np.asarray(layer(recurrent, skip)), np.hstack([recurrent, skip]))
+    dropped = np.asarray(layer(recurrent, skip, training=True))
+    kinds, counts = np.unique(dropped, axis=0, return_counts=True)
+    assert kinds.tolist() == [[0, 0, 5], [1, 1, 0], [1, 1, 5]]
+    np.testing.assert_allclose(counts / 2000, [0.25, 0.25, 0.5], atol=0.05)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "mean_max"])
+def test_probabilities_do_not_depend_on_the_padding(pooling: str, bidirectional: bool) -> None:
+    model = build(replace(SPEC, pooling=pooling, bidirectional=bidirectional))
+    probabilities = np.asarray(model(IDS))
+    assert probabilities.shape == (4, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    padded = np.asarray(model(np.pad(IDS, [(0, 0), (0, 20)])))
+    np.testing.assert_allclose(padded, probabilities, atol=1e-6)
+    alone = [np.asarray(model(row[None, : max(1, (row > 0).sum())]))[0] for row in IDS]
+    np.testing.assert_allclose(alone, probabilities, atol=1e-6)
+
+
+def test_without_masking_the_time_is_max_length() -> None:
+    model = build(replace(SPEC, masking=False))
+    assert model.input_shape == (None, 6)
+    assert build(SPEC).input_shape == (None, None)
+
+
+def test_bidirectional_reads_the_text_from_its_end_too() -> None:
+    model = build(replace(SPEC, bidirectional=True, pooling="last", skip_dim=0), training=False)
+    forward, backward = model.get_layer("rnn"), model.get_layer("rnn_backward")
+    assert not np.array_equal(forward.get_weights()[0], backward.get_weights()[0])
+    assert model.get_layer("output").kernel.shape == (10, 3)
+    text = IDS[1, :2]
+    embedded = np.asarray(model.get_layer("embedding").embeddings)[text]
+
+    def states(layer: keras.layers.SimpleRNN, inputs: np.ndarray) -> list[np.ndarray]:
+        kernel, recurrent, bias = (np.asarray(weight) for weight in layer.get_weights())
+        state, found = np.zeros(5, np.float32), []
+        for each in inputs:
+            state = np.tanh(each @ kernel + state @ recurrent + bias)
+            found.append(state)
+        return found
+
+    # The backward state beside the last token is the one that has read that token only.
+    pooled = np.concatenate([states(forward, embedded)[-1], states(backward, embedded[::-1])[0]])
+    output, bias = model.get_layer("output").get_weights()
+    logits = pooled @ output + bias
+    expected = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(np.asarray(model(IDS[1:2]))[0], expected, atol=1e-6)
+
+
+def test_the_seed_fixes_the_initial_weights() -> None:
+    first, second, other = (build(replace(SPEC, seed=seed)).get_weights() for seed in (3, 3, 4))
+    assert all(np.array_equal(one, two) for one, two in zip(first, second, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, bidirectional=True, pooling="mean_max", skip_dim=0), replace(SPEC, masking=False)])
+def test_save_and_load(spec: Spec, tmp_path: Path) -> None:
+    ids = np.pad(IDS, [(0, 0), (0, 2)])
+    model = build(spec)
+    model(ids, training=True)  # moves the random state
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        save(model, spec, tmp_path / name)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    trainable, loaded_spec = load(tmp_path / "one", training=True)
+    served, _ = load(tmp_path / "one")
+    assert loaded_spec == spec
+    np.testing.assert_array_equal(np.asarray(trainable(ids)), np.asarray(model(ids)))
+    np.testing.assert_allclose(np.asarray(served(ids)), np.asarray(model(ids)), atol=1e-7)
+
+
+def test_the_network_for_inference_has_no_dropout_and_no_random_state() -> None:
+    trainable, served = build(SPEC), build(SPEC, training=False)
+    kinds = {type(layer).__name__ for layer in served.layers}
+    assert not kinds & {"Dropout", "WordDropout", "BranchDropout"}
+    assert {"WordDropout", "Dropout", "BranchDropout"} <= {type(layer).__name__ for layer in trainable.layers}
+    assert not served.non_trainable_weights
+    assert {weight.path for weight in served.weights} == {weight.path for weight in trainable.trainable_weights}
+    np.testing.assert_array_equal(np.asarray(served(IDS, training=True)), np.asarray(served(IDS)))
