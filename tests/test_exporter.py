@@ -1,0 +1,245 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components import network
+from components.base import Figures
+from components.exporter import EXPORTER, ExporterParams, run
+from components.features import SPLITS, TEST, shards
+from components.trainer import TrainerParams
+from components.trainer import run as run_trainer
+from components.transform.vocabulary import RAW_FEATURES
+from pipeline.store import artifact_digest
+
+LABELS = [b"animals", b"fruit", b"metals"]
+
+# What a machine does that has TensorFlow and nothing else: the import system finds none of the others.
+SERVE = """
+import json, sys
+absent = {"components", "pipeline", "tensorflow_transform", "tfx_bsl", "tf_keras", "keras", "apache_beam", "tensorflow_text"}
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else self.finder.find_spec(name, path, target)
+sys.meta_path[:] = map(Without, sys.meta_path)
+import numpy as np
+import tensorflow as tf
+path, texts, examples, answers = sys.argv[1:]
+model = tf.saved_model.load(path)
+texts, examples = ([bytes.fromhex(each) for each in json.load(open(file))] for file in (texts, examples))
+described, found = {}, {}
+for name, signature in model.signatures.items():
+    describe = lambda specs: {key: [spec.dtype.name, list(spec.shape)] for key, spec in sorted(specs.items())}
+    described[name] = [describe(signature.structured_input_signature[1]), describe(signature.structured_outputs)]
+    [argument] = signature.structured_input_signature[1]
+    for key, value in signature(**{argument: tf.constant(texts if argument == "text" else examples)}).items():
+        array = value.numpy()
+        found[f"{name}.{key}"] = array.astype("S") if array.dtype == object else array
+found["modules"] = np.array(sorted({name.partition(".")[0] for name in sys.modules} & absent), dtype=str)
+np.savez(answers, **found)
+print(json.dumps(described))
+"""
+
+
+def example(text: bytes, label: bytes | None = None) -> bytes:
+    made = tf.train.Example()
+    made.features.feature["text"].bytes_list.value.append(text)
+    if label is not None:
+        made.features.feature["label"].bytes_list.value.append(label)
+    return made.SerializeToString(deterministic=True)
+
+
+def read_rows(examples: Path, split: str) -> list[tuple[bytes, bytes, bytes]]:
+    """(serialized, text, label) of every row, in order."""
+    rows = []
+    for path in shards(examples, split):
+        for serialized in tf.data.TFRecordDataset(str(path), compression_type="GZIP"):
+            row = tf.io.parse_single_example(serialized, RAW_FEATURES)
+            rows.append((serialized.numpy(), row["text"].numpy(), row["label"].numpy()))
+    return rows
+
+
+def read_ids(features: Path, split: str) -> list[tuple[list[int], int, int]]:
+    """(ids, length, label) of every row, in order."""
+    rows = []
+    for path in shards(features, split):
+        for serialized in tf.data.TFRecordDataset(str(path), compression_type="GZIP"):
+            feature = tf.train.Example.FromString(serialized.numpy()).features.feature
+            ids, length, label = (list(feature[name].int64_list.value) for name in ("ids", "length", "label"))
+            rows.append((ids, length[0], label[0]))
+    return rows
+
+
+def padded(rows: list[tuple[list[int], int, int]], time: int) -> np.ndarray:
+    return np.array([ids + [0] * (time - len(ids)) for ids, _, _ in rows], np.int64)
+
+
+@pytest.fixture(scope="module")
+def serve(saved_model: Path) -> tf.types.experimental.GenericFunction:
+    loaded = tf.saved_model.load(str(saved_model / "saved_model"))
+    signature = loaded.signatures["serving_default"]
+    signature.model = loaded  # the signature alone does not keep its tables
+    return signature
+
+
+@pytest.fixture(scope="module")
+def elsewhere(
+    features: Path, model: Path, saved_model: Path, examples: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, list], dict[str, np.ndarray]]:
+    """What another process says to all rows, from a folder to which the SavedModel was moved: its signatures, its answers."""
+    work = tmp_path_factory.mktemp("elsewhere")
+    (work / "first").mkdir()
+    run(features=features, model=model, params=ExporterParams(), output=work / "first")
+    assert artifact_digest(work / "first") == artifact_digest(saved_model)  # the second export of this process
+    shutil.move(work / "first" / "saved_model", work / "moved")
+    shutil.rmtree(work / "first")
+    rows = [row for split in SPLITS for row in read_rows(examples, split)]
+    (work / "texts").write_text(json.dumps([text.hex() for _, text, _ in rows]))
+    (work / "examples").write_text(json.dumps([serialized.hex() for serialized, _, _ in rows]))
+    (work / "cwd").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", SERVE, *(str(work / name) for name in ("moved", "texts", "examples", "answers.npz"))],
+        capture_output=True,
+        text=True,
+        cwd=work / "cwd",
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(work / "answers.npz") as answers:
+        return json.loads(done.stdout), dict(answers)
+
+
+def test_signatures(elsewhere: tuple[dict[str, list], dict[str, np.ndarray]]) -> None:
+    answer = {"class_id": ["int64", [None]], "label": ["string", [None]], "probabilities": ["float32", [None, 3]]}
+    row = {"ids": ["int64", [None, None]], "label": ["int64", [None]], "length": ["int64", [None]]}
+    assert elsewhere[0] == {
+        "serving_default": [{"text": ["string", [None]]}, answer],
+        "serving_examples": [{"examples": ["string", [None]]}, answer],
+        "transform_features": [{"examples": ["string", [None]]}, row],
+    }
+
+
+def test_it_serves_without_seqline_keras_and_tft(elsewhere: tuple[dict[str, list], dict[str, np.ndarray]]) -> None:
+    assert elsewhere[1]["modules"].tolist() == []
+
+
+def test_raw_text_gives_the_ids_that_the_trainer_read(elsewhere: tuple[dict[str, list], dict[str, np.ndarray]], features: Path) -> None:
+    rows = [row for split in SPLITS for row in read_ids(features, split)]
+    found = elsewhere[1]
+    np.testing.assert_array_equal(found["transform_features.ids"], padded(rows, found["transform_features.ids"].shape[1]))
+    assert found["transform_features.length"].tolist() == [length for _, length, _ in rows]
+    assert found["transform_features.label"].tolist() == [label for _, _, label in rows]
+
+
+def test_raw_text_gives_the_probabilities_of_the_trained_network(
+    elsewhere: tuple[dict[str, list], dict[str, np.ndarray]], features: Path, model: Path
+) -> None:
+    trained, _ = network.load(model, training=True)
+    rows = [row for split in SPLITS for row in read_ids(features, split)]
+    expected = np.asarray(trained(padded(rows, 8), training=False))
+    found = elsewhere[1]
+    np.testing.assert_allclose(found["serving_default.probabilities"], expected, atol=1e-6)
+    np.testing.assert_array_equal(found["serving_default.class_id"], found["serving_default.probabilities"].argmax(axis=1))
+    assert found["serving_default.label"].tolist() == [LABELS[each] for each in found["serving_default.class_id"]]
+
+
+def test_examples_give_the_same_as_text(elsewhere: tuple[dict[str, list], dict[str, np.ndarray]]) -> None:
+    for name in ("probabilities", "label", "class_id"):
+        np.testing.assert_array_equal(elsewhere[1][f"serving_examples.{name}"], elsewhere[1][f"serving_default.{name}"])
+
+
+def test_a_row_does_not_depend_on_its_batch(serve: tf.types.experimental.GenericFunction, examples: Path) -> None:
+    texts = [text for _, text, _ in read_rows(examples, TEST)]
+    together = serve(text=tf.constant(texts))["probabilities"].numpy()
+    alone = [serve(text=tf.constant([text]))["probabilities"].numpy()[0] for text in texts]
+    np.testing.assert_allclose(alone, together, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [b""],
+        [b"cat " * 250_000],
+        [b"\xff\xfe cat \x80"],
+        [b"\x00"],
+        [],
+        ["E\u0301".encode(), b"", b"a\x00b"],
+        [b"the cat and the dog"] * 1000,
+    ],
+    ids=["empty", "1 MB", "not UTF-8", "NUL", "no row", "mixed", "1,000 rows"],
+)
+def test_any_text_gets_an_answer(serve: tf.types.experimental.GenericFunction, texts: list[bytes]) -> None:
+    answer = serve(text=tf.constant(texts, tf.string))
+    probabilities = answer["probabilities"].numpy()
+    assert probabilities.shape == (len(texts), 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), np.ones(len(texts)), atol=1e-6)
+    assert set(answer["label"].numpy()) <= set(LABELS)
+    assert answer["class_id"].shape == (len(texts),)
+
+
+def test_a_long_text_is_read_up_to_max_length(serve: tf.types.experimental.GenericFunction) -> None:
+    short, long = (serve(text=tf.constant([b"cat " * number]))["probabilities"].numpy() for number in (8, 250_000))
+    np.testing.assert_array_equal(short, long)
+
+
+def test_labels_of_examples_are_optional_and_unknown_ones_are_minus_1(serve: tf.types.experimental.GenericFunction) -> None:
+    transform = serve.model.signatures["transform_features"]
+    rows = [example(b"cat"), example(b"", b"fruit"), example(b"dog", b"vegetables"), example(b"dog", b"animals")]
+    found = transform(examples=tf.constant(rows))
+    assert found["label"].numpy().tolist() == [-1, 1, -1, 0]
+    assert found["length"].numpy().tolist() == [1, 0, 1, 1]
+    assert found["ids"].shape == (4, 1)
+    assert found["ids"].numpy()[1].tolist() == [0]
+    nothing = transform(examples=tf.constant([], tf.string))
+    assert [nothing[name].shape[0] for name in ("ids", "length", "label")] == [0, 0, 0]
+
+
+def test_no_path_of_this_machine_is_in_the_saved_model(saved_model: Path, features: Path, model: Path) -> None:
+    content = (saved_model / "saved_model" / "saved_model.pb").read_bytes()
+    for path in (saved_model, features, model, Path(__file__).parents[1], Path(sys.prefix)):
+        assert str(path).encode() not in content
+    assert b"/tmp/" not in content
+
+
+def test_the_assets_are_the_vocabularies(saved_model: Path, features: Path) -> None:
+    assets = {path.name: path.read_bytes() for path in (saved_model / "saved_model" / "assets").iterdir()}
+    for name in ("tokens", "labels"):
+        assert assets[name] == (features / "vocabularies" / name).read_bytes()
+
+
+def test_no_optimizer_and_no_random_state_is_exported(saved_model: Path, model: Path) -> None:
+    served, _ = network.load(model)
+    names = [name for name, _ in tf.train.list_variables(str(saved_model / "saved_model" / "variables" / "variables"))]
+    variables = [name for name in names if name.endswith(".ATTRIBUTES/VARIABLE_VALUE")]
+    assert len(variables) == len(served.weights)
+
+
+def test_figures(saved_model: Path, figures: dict[str, Figures]) -> None:
+    size = sum(path.stat().st_size for path in saved_model.rglob("*") if path.is_file())
+    assert figures["exporter"] == {"num_bytes": size}
+    assert EXPORTER.describe(figures["exporter"]) == f"SavedModel of {size / 1e6:.1f} MB"
+
+
+def test_a_network_that_reads_padding_is_served_with_as_much_of_it(features: Path, examples: Path, tmp_path: Path) -> None:
+    params = TrainerParams(pooling="last", embedding_dim=4, rnn_units=4, batch_size=64, num_epochs=1)
+    for name in ("model", "saved_model"):
+        (tmp_path / name).mkdir()
+    run_trainer(features=features, params=params, output=tmp_path / "model")
+    run(features=features, model=tmp_path / "model", params=ExporterParams(), output=tmp_path / "saved_model")
+    loaded = tf.saved_model.load(str(tmp_path / "saved_model" / "saved_model"))
+    trained, _ = network.load(tmp_path / "model", training=True)
+    texts = [text for _, text, _ in read_rows(examples, TEST)]
+    expected = np.asarray(trained(padded(read_ids(features, TEST), 8), training=False))
+    for number in (1, 2, len(texts)):
+        found = loaded.signatures["serving_default"](text=tf.constant(texts[:number]))["probabilities"].numpy()
+        np.testing.assert_allclose(found, expected[:number], atol=1e-6)
+    assert loaded.signatures["transform_features"](examples=tf.constant([example(b"cat")]))["ids"].shape == (1, 8)
+    assert loaded.signatures["serving_default"](text=tf.constant([], tf.string))["probabilities"].shape == (0, 3)
