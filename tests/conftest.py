@@ -18,8 +18,6 @@ from components.trainer import run as run_trainer
 from components.transform import TransformParams
 from components.transform import run as run_transform
 
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
-
 TOPICS = {
     "animals": ["cat", "dog", "horse", "bird", "fish", "whale", "mouse", "goat", "sheep", "lion"],
     "fruit": ["apple", "pear", "plum", "cherry", "grape", "melon", "peach", "fig", "lemon", "lime"],
