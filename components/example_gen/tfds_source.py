@@ -92,7 +92,7 @@ def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]
         if feature not in info.features:
             raise UserError(
                 f"example_gen.source 'tfds:{name}' has no feature {feature!r} (example_gen.{field}); "
-                f"it has {', '.join(map(repr, info.features))}. Set example_gen.{field} to one of them."
+                f"it has {', '.join(map(repr, sorted(info.features)))}. Set example_gen.{field} to one of them."
             )
     own = [split for split in info.splits if split in SPLIT_NAMES]
     if features.TRAIN not in own:
