@@ -4,6 +4,7 @@ import json
 import logging
 import logging.handlers
 import multiprocessing
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -304,7 +305,9 @@ def workers(run: Path, jobs: int) -> Iterator[Callable[..., Future]]:
     context = multiprocessing.get_context("spawn")
     messages: Any = context.Queue()
     listener = logging.handlers.QueueListener(messages, *logging.getLogger("seqline").handlers, respect_handler_level=True)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=worker.initialize, initargs=(str(run / "log.txt"), messages))
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=worker.initialize, initargs=(str(run / "log.txt"), messages, os.getpid())
+    )
     submitted: list[Future] = []
 
     def submit(*call: Any) -> Future:

@@ -21,12 +21,13 @@ class StageError(Exception):
     """A bug: carries the traceback of the worker as text (the exception itself may not survive the way between processes)."""
 
 
-def initialize(log_file: str, messages: Any) -> None:
+def initialize(log_file: str, messages: Any, parent: int) -> None:
     """Sends everything that libraries print to the log file, and seqline's own messages to the queue `messages`.
+
+    parent: the process that started this one. Asked for here, it could already be another: the one that adopts orphans.
 
     File descriptors, not sys.stdout: TensorFlow's C++ writes past Python, before any log level counts.
     """
-    parent = os.getppid()
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

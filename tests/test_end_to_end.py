@@ -1,5 +1,6 @@
 """As a user: the command line on a small corpus, killed in every stage, asked, shown, run again."""
 
+import contextlib
 import json
 import os
 import signal
@@ -48,6 +49,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     (folder / "out.txt").write_text(seqline(folder, *command(folder, corpus, "run")))
     return folder
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The processes that work in a folder, as far as the system tells (Linux)."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if link.resolve() == folder.resolve():
+                found.append((link.parent / "cmdline").read_text())
+    return found
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -162,6 +173,10 @@ def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(finished: P
             assert (path / "execution.json").is_file()
         assert not list((tmp_path / "serving_dir").glob("[0-9]*"))
     assert killed == STAGES[:-1]
+    deadline = time.monotonic() + 20
+    while (orphans := processes_in(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert orphans == []
     out = seqline(tmp_path, *arguments)
     assert "served model" in out
     assert list((tmp_path / "artifacts" / "partial").iterdir()) == []
