@@ -205,7 +205,10 @@ def _simple_rnn(spec: Spec, seeds: Any, name: str) -> layers.SimpleRNN:
 def save(model: keras.Model, spec: Spec, output: Path) -> None:
     """Writes network.json and model.weights.h5, the same bytes for the same weights (a .keras archive holds the time)."""
     (output / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2) + "\n")
-    model.save_weights(output / WEIGHTS_FILE)
+    # By a network of its own: the trained one would add its optimizer's state, under a name that counts the process's optimizers.
+    plain = build(spec)
+    plain.set_weights(model.get_weights())
+    plain.save_weights(output / WEIGHTS_FILE)
 
 
 def load(path: Path, training: bool = False) -> tuple[keras.Model, Spec]:

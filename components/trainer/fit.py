@@ -27,7 +27,6 @@ STEPS_PER_EXECUTION = 4
 def fit(source: Path, params: TrainerParams, output: Path) -> Figures:
     """Fits the network, writes it to `output` and returns its figures. See `components.trainer.run`."""
     # The same seed gives the same weights, bit for bit, on one kind of device.
-    keras.backend.clear_session(free_memory=False)  # names of layers before ours would be in the files
     keras.utils.set_random_seed(params.seed)
     tf.config.experimental.enable_op_determinism()
     spec = network_spec(source, params)
