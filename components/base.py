@@ -54,9 +54,16 @@ class Component:
 
     run(*, <inputs>: Path, params, output: Path, ...) -> figures reads the input directories, writes into `output` (which
         exists and is empty) and returns its figures. It is a function of its arguments and can be called anywhere.
-        With `beam=True` it also takes `beam_args: Sequence[str]`, the flags that say where Beam runs.
+        With `beam=True` it also takes `beam_args: Sequence[str]`, the flags that say where Beam runs; with `pieces=True`
+        `pieces: Pieces`, parts of earlier work that it may use again; with `previous=True` `previous: Path | None`, the artifact
+        it made last, for figures that compare (never for its output).
+    analyze(*, spans, content, dim, params, pieces) is a context that gives a Beam PTransform over ExampleShards, or None where
+        nothing is missing: what the component has to know of every row, so that it can be counted while the rows pass by.
+        A component with `shares=True` takes `analyses`, name -> analyze with its params, of the stages that read its output.
+    gate(output, params) raises DataError for an artifact that must stop the run; no later stage starts before it passed.
     check(params) raises UserError for what can be seen wrong in milliseconds, before any stage runs.
-    outside(params) digests the content of data outside the store; None when it must be prepared first.
+    outside(params, memory) digests the content of data outside the store; None when it must be prepared first. memory: a file
+        in which it may remember the digests of files that did not change.
     prepare(params) brings that data to where `outside` finds it (downloads, builds); calling it twice does no harm.
     stale(output, params) says why a finished output no longer holds, or None; for outputs with an effect outside the store.
     describe(figures) is the one line a person reads in the run's table.
@@ -71,8 +78,13 @@ class Component:
     version: int = 1
     libraries: tuple[str, ...] = ()
     beam: bool = False
+    pieces: bool = False
+    previous: bool = False
+    analyze: Callable[..., Any] | None = None
+    shares: bool = False
+    gate: Callable[[Path, Any], None] | None = None
     check: Callable[[Any], None] | None = None
-    outside: Callable[[Any], str | None] | None = None
+    outside: Callable[..., str | None] | None = None
     prepare: Callable[[Any], None] | None = None
     stale: Callable[[Path, Any], str | None] | None = field(default=None)
 

@@ -5,8 +5,11 @@ from pathlib import Path
 from components.base import DataError
 
 TEXT = "text"
+TOKENS = "tokens"
+SEQUENCE = "sequence"
 LABEL = "label"
 IDS = "ids"
+VALUES = "values"
 LENGTH = "length"
 
 TRAIN = "train"
@@ -22,6 +25,9 @@ TOKENS_VOCABULARY = "tokens"
 LABELS_VOCABULARY = "labels"
 
 # The files by which one component finds another's work.
+STATISTICS = "statistics.json"
+FEATURE_STATS = "FeatureStats.pb"
+SCHEMA = "schema.pbtxt"
 SAVED_MODEL = "saved_model"
 EVALUATION = "evaluation.json"
 

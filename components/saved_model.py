@@ -43,6 +43,8 @@ def canonicalize(export_dir: Path) -> None:
         _rewrite(meta_graph, rename)
         _rename_tables_and_arguments(meta_graph.graph_def)
         library = meta_graph.graph_def.library
+        for function in library.function:  # a graph that was pruned lists its nodes in the order of their addresses
+            function.node_def.sort(key=lambda node: node.name)
         functions = sorted(library.function, key=lambda function: function.signature.name)
         del library.function[:]
         library.function.extend(functions)

@@ -1,9 +1,12 @@
 """A small labelled corpus and the artifacts that the components make of it, each made once for all tests."""
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from components.base import Figures
@@ -11,6 +14,7 @@ from components.evaluator import EvaluatorParams
 from components.evaluator import run as run_evaluator
 from components.example_gen import ExampleGenParams
 from components.example_gen import run as run_example_gen
+from components.examples import MANIFEST, Content, ExampleShard, Manifest, Span, read_manifest, shard_name, write, write_manifest
 from components.exporter import ExporterParams
 from components.exporter import run as run_exporter
 from components.trainer import TrainerParams
@@ -42,6 +46,38 @@ def corpus_rows(num_rows: int = 240) -> list[dict[str, str]]:
 def write_jsonl(path: Path, rows: list[dict[str, str]]) -> Path:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def write_examples(
+    root: Path,
+    rows: Mapping[str, Sequence[tuple[Any, str]]],
+    content: Content = "text",
+    num_shards: int = 1,
+    span: int = 0,
+    key: str = "key",
+) -> Path:
+    """Examples on disk: split -> (content, label) rows. Called again with another span, it adds that span."""
+    spans = read_manifest(root).spans if (root / MANIFEST).exists() else ()
+    counts = {split: dict(Counter(label for _, label in rows[split])) for split in rows}
+    dim = None
+    for split, chosen in rows.items():
+        (root / f"Split-{split}").mkdir(parents=True, exist_ok=True)
+        for source in range(num_shards):
+            contents: list[Any] = [each for each, _ in chosen[source::num_shards]]
+            if content == "text":
+                contents = [each.encode() for each in contents]
+            elif content == "tokens":
+                contents = [[token.encode() for token in each] for each in contents]
+            else:
+                contents = [np.array(each, np.float32) for each in contents]
+                dim = contents[0].shape[1] if contents else dim
+            if contents:
+                shard = ExampleShard(
+                    span, split, shard_name(span, source, 0), contents, [label.encode() for _, label in chosen[source::num_shards]]
+                )
+                write(shard, root / f"Split-{split}" / shard.name, content)
+    write_manifest(Manifest(content, dim, (*spans, Span(span, key, None, sum(map(len, rows.values())), counts))), root)
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,112 @@
+"""Google Cloud Storage: list and read objects with google-cloud-storage, imported when the first gs:// path is met.
+
+With STORAGE_EMULATOR_HOST set (google-cloud-storage's own variable) everything goes to that host without credentials.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, BinaryIO, cast
+
+from components.base import DataError, UserError
+
+PREFIX = "gs://"
+# One request fetches so much of an object: a shard of 32 MiB takes four.
+READ_BYTES = 8 << 20
+BUFFER_BYTES = 1 << 20
+# A first answer must come soon: someone waits for it. In the middle of a long run a service may be away for longer.
+FIRST_ANSWER_SECONDS = 10.0
+READ_SECONDS = 120.0
+# Of one request: to connect, and until the next bytes come.
+TIMEOUT = (5.0, 20.0)
+
+
+def find(prefix: str) -> Iterator[tuple[str, int, str]]:
+    """(path, size in bytes, digest of the content) of every object whose path begins with the prefix."""
+    bucket, name = _split(prefix)
+    if not bucket or "/" not in prefix.removeprefix(PREFIX):
+        raise UserError(f"{prefix!r} names no object: gs://<bucket>/<path>.")
+    blobs = _client().list_blobs(
+        bucket,
+        prefix=name,
+        fields="items(name,size,md5Hash,crc32c,generation),nextPageToken",
+        retry=_retry(FIRST_ANSWER_SECONDS),
+        timeout=TIMEOUT,
+    )
+    for blob in blobs:
+        if not blob.name.endswith("/"):  # a console's mark for a folder
+            yield f"{PREFIX}{bucket}/{blob.name}", int(blob.size), _content(blob)
+
+
+def _content(blob: Any) -> str:
+    # A composed object has no MD5, and 32 bits alone do not tell contents apart: its generation does.
+    return f"md5:{blob.md5_hash}" if blob.md5_hash else f"crc32c:{blob.crc32c}:{blob.size}:{blob.generation}"
+
+
+def open_object(path: str) -> BinaryIO:
+    """The bytes of an object as they are stored; can be sought. All of them are of the generation that was found first."""
+    bucket, name = _split(path)
+    blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    if blob is None:
+        raise FileNotFoundError(path)
+    # Raw: otherwise the service unzips what was uploaded with Content-Encoding: gzip, and ranges and sizes are wrong.
+    reader = blob.open("rb", chunk_size=READ_BYTES, raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    return cast(BinaryIO, io.BufferedReader(reader, BUFFER_BYTES))
+
+
+def cause_of(path: str, error: Exception) -> UserError | None:
+    """What an error of google-cloud-storage means for a person; None for other errors."""
+    import google.api_core.exceptions as api
+    import google.auth.exceptions as auth
+    import requests
+
+    bucket = _split(path)[0]
+    if isinstance(error, api.RetryError) and isinstance(error.cause, Exception):
+        error = error.cause
+    if isinstance(error, api.NotFound):
+        what = f"the bucket {bucket!r} does not exist" if f"/b/{bucket}/o?" in str(error) else "it is not there, or not any more"
+        return DataError(f"{path}: {what}. Correct the name, or put it there, and run again.")
+    if isinstance(error, api.Unauthorized | api.Forbidden | auth.GoogleAuthError):
+        return UserError(
+            f"{path}: Google Cloud Storage gives no access to the bucket {bucket!r} ({_line(error)}). Run `gcloud auth application-default "
+            "login`, or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key, and give that account the role storage.objectViewer."
+        )
+    if isinstance(error, api.GoogleAPIError | requests.RequestException):
+        return UserError(f"{path}: Google Cloud Storage does not answer ({_line(error)}). Check the network and run again.")
+    return None
+
+
+def _line(error: Exception) -> str:
+    """The end of a message, behind addresses and the names of other errors."""
+    shown = " ".join(str(error).split()).rpartition(": ")[2].strip("'\")>. ")
+    code = getattr(error, "code", None)
+    return f"{int(code)}: {shown[:150]}" if code else shown[:150]
+
+
+def _split(path: str) -> tuple[str, str]:
+    bucket, _, name = path.removeprefix(PREFIX).partition("/")
+    return bucket, name
+
+
+def _client() -> Any:
+    return _client_of(os.environ.get("STORAGE_EMULATOR_HOST"))
+
+
+@cache
+def _client_of(emulator: str | None) -> Any:
+    import google.auth.exceptions
+    from google.cloud import storage
+
+    if emulator:
+        return storage.Client.create_anonymous_client()
+    try:
+        return storage.Client()
+    except google.auth.exceptions.DefaultCredentialsError:
+        return storage.Client.create_anonymous_client()  # enough for public data
+
+
+def _retry(seconds: float) -> Any:
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(seconds)

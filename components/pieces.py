@@ -1,0 +1,62 @@
+"""Parts of a component's work that later artifacts use again, each in a folder of its own.
+
+A span that was ingested, counted or transformed once is not read again when the window moves: its part is found by the digest of
+what it was derived from, and an artifact takes it over by hard links. Imports nothing heavy.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+
+def digest(value: Any) -> str:
+    """A short digest of a JSON value."""
+    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=10).hexdigest()
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Finished parts under one folder.
+
+    salt: the digest of the component's code, version and libraries; another code makes parts of its own.
+    """
+
+    root: Path
+    salt: str = ""
+
+    def path(self, **parts: Any) -> Path:
+        """Where the part derived from these JSON values lies, finished or not yet there."""
+        return self.root / digest({"salt": self.salt, **parts})
+
+    @contextmanager
+    def making(self, paths: Mapping[int, Path]) -> Iterator[dict[int, Path]]:
+        """Empty folders for those of the parts that are not there (by span); when the block ends well they become the parts."""
+        partial = {span: self.root / f"partial-{uuid.uuid4().hex}" for span, path in paths.items() if not path.exists()}
+        try:
+            for folder in partial.values():
+                folder.mkdir(parents=True)
+            yield partial
+            for span, folder in partial.items():
+                if not paths[span].exists():  # another run may have been faster: then its part is as good
+                    os.rename(folder, paths[span])
+        finally:
+            for folder in partial.values():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def link(source: Path, target: Path) -> None:
+    """Puts a file of a part into an artifact: the same bytes on disk where the file system can, otherwise a copy."""
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
+    try:
+        os.link(source, part)
+    except OSError:
+        shutil.copyfile(source, part)
+    os.replace(part, target)
+    part.unlink(missing_ok=True)  # renaming one link of a file onto another of the same file does nothing

@@ -1,0 +1,62 @@
+"""Parts of earlier work: they appear whole, once, under a name that follows from what they were made of."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from components.pieces import Pieces, link
+
+
+def test_the_name_follows_from_the_parts_and_the_salt(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path, "code 1")
+    assert pieces.path(span="a", how=[1, True]) == pieces.path(how=[1, True], span="a")
+    assert len({pieces.path(span="a"), pieces.path(span="b"), Pieces(tmp_path, "code 2").path(span="a")}) == 3
+
+
+def test_parts_appear_when_the_block_ends_well_and_only_then(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path)
+    paths = {1: pieces.path(span=1), 2: pieces.path(span=2)}
+
+    def fail() -> None:
+        with pieces.making(paths) as folders:
+            (folders[1] / "x").write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    with pieces.making(paths) as folders:
+        for folder in folders.values():
+            (folder / "x").write_text("whole")
+        assert not any(path.exists() for path in paths.values())
+    with pieces.making({**paths, 3: pieces.path(span=3)}) as folders:
+        assert list(folders) == [3]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in (*paths.values(), pieces.path(span=3)))
+
+
+def test_a_part_that_another_run_made_meanwhile_stays(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path)
+    path = pieces.path(span=1)
+    with pieces.making({1: path}) as slow:
+        (slow[1] / "x").write_text("slow")
+        with pieces.making({1: path}) as fast:
+            (fast[1] / "x").write_text("fast")
+    assert (path / "x").read_text() == "fast"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_the_same_file_and_a_second_one_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "source").write_text("x")
+    link(tmp_path / "source", tmp_path / "target")
+    link(tmp_path / "source", tmp_path / "target")
+    assert os.path.samefile(tmp_path / "source", tmp_path / "target")
+
+    def refuse(*_: object) -> None:
+        raise OSError("another file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    link(tmp_path / "source", tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "x"
+    assert not os.path.samefile(tmp_path / "source", tmp_path / "copy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "source", "target"]
