@@ -1,29 +1,48 @@
-"""Labelled text from wherever it lies to Examples: split, counted, and nothing dropped in silence.
+"""Labelled rows from wherever they lie to Examples: split, counted, and nothing dropped in silence.
 
-Sources: `tfds:<name>[/<config>][:<version>]`, a CSV or JSONL file or glob, a folder of `<class>/*.txt`, or a table that
-gives a file for each split. A source's own splits are kept; a missing one is taken from train by a digest of the text.
+Sources: `tfds:<name>[/<config>][:<version>]`; a CSV, JSONL, TFRecord (tf.Example) or Parquet file or glob; a folder of
+`<class>/*.txt`; or a table that gives one of these for each split. Files are local or under gs://, and all but Parquet may be gzipped
+(.gz). A source's own splits are kept; a missing one is taken from train by a digest of the content.
 
-Writes `Split-<train|eval|test>/data_tfrecord-*.gz`: tf.Example with `text` and `label`, one bytes value each (UTF-8); and
+A row holds text, a list of tokens, or a sequence of numbers (`content`). Where the pattern holds `{SPAN}` or `{YYYY}`, `{MM}` and
+`{DD}`, the data arrive span by span, and `span` and `window` choose among them.
+
+Writes `Split-<train|eval|test>/data_tfrecord-*.gz`: tf.Example with the content and `label` (see `components.examples`); and
 `bad_rows/*.jsonl`: the file, line and reason of every row that could not be used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from shutil import rmtree
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from components.base import Component, Figures, Params, Where, WherePath
+from components.examples import Content
+from components.pieces import Pieces
 
 
 class ExampleGenParams(Params):
     source: Annotated[str | dict[str, str], Where] = Field(
-        description="`tfds:<name>`, a .csv or .jsonl file or glob, a folder of `<class>/*.txt`, or {train = ..., test = ...}"
+        description="`tfds:<name>`, a .csv, .jsonl, .tfrecord or .parquet file or glob (local or gs://, .gz too), a folder of "
+        "`<class>/*.txt`, or {train = ..., test = ...}; with `{SPAN}`, `{VERSION}` or `{YYYY}-{MM}-{DD}` one for each span"
     )
+    # Which spans are read is part of the digest of the source's content, so the key need not say how they were chosen.
+    span: Annotated[int | Literal["latest"], Where] = Field(
+        "latest", description="the last span to use: a number (of a date: days since 1970-01-01), or `latest`"
+    )
+    window: Annotated[int | Literal["all"], Where] = Field("all", description="how many spans to use, up to and including `span`, or `all`")
     data_dir: WherePath = Field("data", description="where tensorflow-datasets keeps what it prepared")
-    text: str = Field("text", description="the column (CSV), field (JSONL) or feature (TFDS) with the text")
+    content: Content = Field(
+        "text", description="what a row holds: `text`, `tokens` (a list of strings) or `sequence` ([time, dim] numbers)"
+    )
+    text: str = Field("text", description="the column (CSV, Parquet), field (JSONL) or feature (TFDS, TFRecord) with the content")
     label: str = Field("label", description="the one with the label; in a folder the class is the folder's name")
-    encoding: str = Field("utf-8", description="the encoding of the source's files")
+    dim: int | None = Field(
+        None, ge=1, description="numbers of one time step of a sequence; needed where they come as a flat list (TFRecord)"
+    )
+    encoding: str = Field("utf-8", description="the encoding of CSV, JSONL and text files")
     delimiter: str = Field(",", min_length=1, max_length=1, pattern=r'[^\r\n"]', description="what separates the columns of a CSV file")
     eval_fraction: float = Field(0.1, gt=0, lt=1, description="rows for the eval split, where the source has none")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="rows for the test split, where the source has none")
@@ -36,6 +55,20 @@ class ExampleGenParams(Params):
             return given
         raise ValueError("input should be a valid string or a table of strings")
 
+    @field_validator("span", mode="before")
+    @classmethod
+    def _is_a_span(cls, given: Any) -> Any:
+        if given == "latest" or (type(given) is int and given >= 0):
+            return given
+        raise ValueError("input should be a whole number of at least 0, or 'latest'")
+
+    @field_validator("window", mode="before")
+    @classmethod
+    def _is_a_number_of_spans(cls, given: Any) -> Any:
+        if given == "all" or (type(given) is int and given >= 1):
+            return given
+        raise ValueError("input should be a whole number of at least 1, or 'all'")
+
     @model_validator(mode="after")
     def _leaves_train_rows(self) -> Self:
         if self.eval_fraction + self.test_fraction >= 1:
@@ -44,22 +77,31 @@ class ExampleGenParams(Params):
             )
         return self
 
+    @model_validator(mode="after")
+    def _has_a_dim_for_sequences_only(self) -> Self:
+        if self.dim is not None and self.content != "sequence":
+            raise ValueError(f"dim {self.dim} is for content = 'sequence', not {self.content!r}; remove one of them")
+        return self
+
 
 def check(params: ExampleGenParams) -> None:
-    """Looks at names, headers and first rows.
+    """Looks at names, spans, headers and first rows.
 
-    Raises UserError or DataError for a source that cannot work: missing or empty files, missing columns, unknown encoding.
+    Raises UserError or DataError for a source that cannot work: missing or empty files, spans or columns, unknown encoding.
     """
     from components.example_gen import sources
 
     sources.check(params)
 
 
-def outside(params: ExampleGenParams) -> str | None:
-    """The digest of the source's content; None for a TFDS data set that is not prepared yet."""
+def outside(params: ExampleGenParams, memory: Path | None = None) -> str | None:
+    """The digest of the content of the window's spans; None for a TFDS data set that is not prepared yet.
+
+    memory: a file that remembers the digests of files that did not change since; without it they are read each time.
+    """
     from components.example_gen import sources
 
-    return sources.digest(params)
+    return sources.digest(params, memory)
 
 
 def prepare(params: ExampleGenParams) -> None:
@@ -70,21 +112,35 @@ def prepare(params: ExampleGenParams) -> None:
         tfds_source.prepare(name, params.data_dir)
 
 
-def run(*, params: ExampleGenParams, output: Path, beam_args: Sequence[str] = ()) -> Figures:
-    """Reads, splits and writes the rows on Beam.
+def run(
+    *,
+    params: ExampleGenParams,
+    output: Path,
+    pieces: Pieces | None = None,
+    analyses: Mapping[str, Callable[..., Any]] | None = None,
+    beam_args: Sequence[str] = (),
+) -> Figures:
+    """Reads, splits and writes the rows of the spans that were not ingested before, on Beam.
 
-    Raises DataError for more bad rows than max_bad_fraction, an empty split, a single class, a class with one row, or a
-    label that occurs in eval or test and never in train.
+    analyses: what later stages want to count while the rows pass by (`Component.analyze` with its params).
+
+    Raises DataError for a file that cannot be read to its end, more bad rows than max_bad_fraction, an empty split, a single
+    class, a class with one row, or a label that occurs in eval or test and never in train.
     """
     from components.example_gen import ingest
 
-    return ingest.ingest(params, output, beam_args)
+    figures = ingest.ingest(params, output, pieces or Pieces(output / "pieces"), analyses or {}, beam_args)
+    if pieces is None:
+        rmtree(output / "pieces")
+    return figures
 
 
 def describe(figures: Figures) -> str:
     rows = {split: sum(labels.values()) for split, labels in figures["num_rows"].items()}
     text = f"{sum(rows.values()):,} rows: " + ", ".join(f"{count:,} {split}" for split, count in rows.items())
     text += f"; {len(figures['num_rows']['train'])} classes"
+    if len(figures["spans"]) > 1:
+        text += f"; spans {figures['spans'][0]} to {figures['spans'][-1]}, {figures['num_spans_read']} of {len(figures['spans'])} read now"
     if figures["num_bad_rows"]:
         text += f"; {figures['num_bad_rows']:,} bad rows skipped"
     if figures["ignored_splits"]:
@@ -100,6 +156,8 @@ EXAMPLE_GEN = Component(
     run=run,
     describe=describe,
     beam=True,
+    pieces=True,
+    shares=True,
     check=check,
     outside=outside,
     prepare=prepare,

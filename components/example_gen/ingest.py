@@ -1,10 +1,14 @@
-"""The Beam job: every shard of the source is read, split, counted and written by one element."""
+"""The Beam job: every shard of the source is read, split, counted and written, and counted by whoever else asks, in one pass.
+
+A span that an earlier run ingested is not read again: its part (Split-*/, bad_rows/, span.json) is found by its digest, and the
+artifact takes its files over.
+"""
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -12,69 +16,170 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 
+from components import examples as example_files
 from components import features
-from components.base import DataError, Figures
-from components.beam import pipeline_options
+from components.base import DataError, Figures, UserError
+from components.beam import job
 from components.example_gen import ExampleGenParams, rows, sources
+from components.examples import ExampleShard, Manifest, Span, shard_name, write_manifest
+from components.pieces import Pieces, digest, link
 
 # Bad rows that an error message quotes.
 NUM_QUOTED = 5
+# What a Python object costs beside its content: a shard of a million short rows must not be unbounded.
+ROW_BYTES = 64
+
+SUMMARY = "summary"
+# Params that say which spans to take and when to give up, not what a span's rows become.
+NOT_OF_A_SPAN = ("span", "window", "max_bad_fraction")
 
 
 @dataclass
 class Summary:
-    """What was found in a shard, or in all of them."""
+    """What was found in a shard, or in all of them. errors: (message, exit code) of what ended the reading."""
 
     num_read: int = 0
-    num_bad: int = 0
+    num_bad: dict[str, int] = field(default_factory=dict)  # problem -> rows
     quoted: list[str] = field(default_factory=list)
     num_rows: dict[str, dict[str, int]] = field(default_factory=dict)  # split -> label -> rows
     places: dict[str, dict[str, str]] = field(default_factory=dict)  # split -> label -> where its first row is
-
-    def add(self, row: rows.Row, split: str) -> None:
-        labels = self.num_rows.setdefault(split, {})
-        labels[row.label] = labels.get(row.label, 0) + 1
-        self.places.setdefault(split, {}).setdefault(row.label, f"{row.file}:{row.line}")
+    dims: dict[str, str] = field(default_factory=dict)  # numbers of one time step -> where the first such row is
+    errors: list[list[Any]] = field(default_factory=list)
 
     def merge(self, other: "Summary") -> None:
         self.num_read += other.num_read
-        self.num_bad += other.num_bad
+        for problem, count in other.num_bad.items():
+            self.num_bad[problem] = self.num_bad.get(problem, 0) + count
         self.quoted = (self.quoted + other.quoted)[:NUM_QUOTED]
         for split, labels in other.num_rows.items():
             mine = self.num_rows.setdefault(split, {})
             for label, count in labels.items():
                 mine[label] = mine.get(label, 0) + count
                 self.places.setdefault(split, {}).setdefault(label, other.places[split][label])
+        for dim, place in other.dims.items():
+            self.dims.setdefault(dim, place)
+        self.errors += other.errors
 
 
-def ingest(params: ExampleGenParams, output: Path, beam_args: Sequence[str]) -> Figures:
-    """Writes `Split-*/` and `bad_rows/` under `output`. See `components.example_gen.run` for what it raises."""
-    shards, ignored = sources.shards(params)
-    fractions = split_fractions({shard.split for shard in shards}, params)
-    jobs = _jobs(shards, fractions, output)
-    (output / "bad_rows").mkdir()
-    for split in features.SPLITS:
-        (output / f"Split-{split}").mkdir()
-    with beam.Pipeline(options=pipeline_options(beam_args)) as pipeline:
-        _ = (
+def ingest(
+    params: ExampleGenParams, output: Path, pieces: Pieces, analyses: Mapping[str, Callable[..., Any]], beam_args: Sequence[str]
+) -> Figures:
+    """Writes the artifact. See `components.example_gen.run` for what it raises."""
+    memory = pieces.root / "digests.json"
+    window = sources.window(params, memory)
+    keys = {span.number: span_key(span, params) for span in window}
+    paths = {number: pieces.path(span=key) for number, key in keys.items()}
+    with ExitStack() as stack:
+        folders = stack.enter_context(pieces.making(paths))
+        missing = [span for span in window if span.number in folders]
+        params = with_dim(missing, params)
+        asked = {"spans": {span.number: keys[span.number] for span in missing}, "content": params.content, "dim": params.dim}
+        transforms = {name: stack.enter_context(analyze(**asked)) for name, analyze in analyses.items()}
+        if missing:
+            read(missing, params, folders, {name: each for name, each in transforms.items() if each is not None}, beam_args)
+            if sources.window(params, memory) != window:
+                raise DataError(f"The files of {params.source!r} changed while they were read; nothing was kept. Run again.")
+        found = {number: Summary(**json.loads((folders.get(number, path) / "span.json").read_text())) for number, path in paths.items()}
+        summary = Summary()
+        for each in found.values():
+            summary.merge(each)
+        validate(summary, params)
+    for path in paths.values():
+        _take_over(path, output)
+    dim = int(next(iter(summary.dims))) if summary.dims else None
+    write_manifest(_manifest(window, keys, found, params, dim), output)
+    num_rows = {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS}
+    return {
+        "num_rows": num_rows,
+        "num_read": summary.num_read,
+        "num_bad_rows": sum(summary.num_bad.values()),
+        "spans": [span.number for span in window],
+        "num_spans_read": len(missing),
+        "ignored_splits": sources.shards(window[0], params)[1] if sources.tfds_name(params) else [],
+    }
+
+
+def with_dim(spans: Iterable[sources.Span], params: ExampleGenParams) -> ExampleGenParams:
+    """The params with the dim that sequences have: that of the first usable row, where it is not given."""
+    if params.content != features.SEQUENCE or params.dim is not None:
+        return params
+    shards = (shard for span in spans for shard in sources.shards(span, params)[0])
+    rows_of_all = (row for shard in shards for row in rows.read(shard, params))
+    first = next((row for row in rows_of_all if isinstance(row, rows.Row)), None)
+    return params if first is None else params.model_copy(update={"dim": first.content.shape[1]})
+
+
+def span_key(span: sources.Span, params: ExampleGenParams) -> str:
+    """The digest of all that shapes a span's shards: its number (it is in their names), its content, and how rows are read."""
+    how = {name: value for name, value in params.key_fields().items() if name not in NOT_OF_A_SPAN}
+    return digest([span.number, span.version, span.digest, how])
+
+
+def _manifest(
+    window: Iterable[sources.Span], keys: Mapping[int, str], found: Mapping[int, Summary], params: ExampleGenParams, dim: int | None
+) -> Manifest:
+    spans = []
+    for span in window:
+        summary = found[span.number]
+        num_rows = {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS if split in summary.num_rows}
+        num_bad = dict(sorted(summary.num_bad.items()))
+        spans.append(Span(span.number, keys[span.number], span.version, summary.num_read, num_rows, num_bad))
+    return Manifest(params.content, dim, tuple(spans))
+
+
+def _take_over(piece: Path, output: Path) -> None:
+    for path in piece.glob("*/*"):
+        target = output / path.relative_to(piece)
+        target.parent.mkdir(exist_ok=True)
+        link(path, target)
+
+
+# (span, number of the shard in it, the shard)
+Job = tuple[int, int, sources.Shard]
+
+
+def read(
+    spans: Sequence[sources.Span],
+    params: ExampleGenParams,
+    folders: Mapping[int, Path],
+    transforms: Mapping[str, beam.PTransform],
+    beam_args: Sequence[str],
+) -> None:
+    """Writes the parts of the spans, and what the analyses of later stages ask for.
+
+    Raises DataError or UserError for a file that cannot be read to its end.
+    """
+    jobs: list[Job] = []
+    fractions = {}
+    for span in spans:
+        shards, _ = sources.shards(span, params)
+        fractions[span.number] = split_fractions({shard.split for shard in shards}, params)
+        jobs += [(span.number, number, shard) for number, shard in enumerate(shards)]
+        for name in (*(f"Split-{split}" for split in features.SPLITS), "bad_rows"):
+            (folders[span.number] / name).mkdir()
+    anywhere = next(iter(folders.values()))
+    places = {number: str(folder) for number, folder in folders.items()}
+    with job(beam_args) as pipeline:
+        outputs = (
             pipeline
             | "Shards" >> beam.Create(jobs)
             | "Spread" >> beam.Reshuffle()
-            | "Ingest" >> beam.ParDo(IngestShard(params, fractions))
-            | "ToOne" >> beam.CombineGlobally(_collect)
-            | "WriteSummary" >> beam.Map(_write_summary, str(output / "summary"))
+            | "Read" >> beam.ParDo(ReadShard(params, fractions, places)).with_outputs(SUMMARY, main="examples")
         )
-    summary = Summary()
-    for _, shard_summary in sorted(json.loads((output / "summary").read_text())):
-        summary.merge(Summary(**shard_summary))
-    (output / "summary").unlink()
-    validate(summary, params)
-    return {
-        "num_rows": {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS},
-        "num_read": summary.num_read,
-        "num_bad_rows": summary.num_bad,
-        "ignored_splits": ignored,
-    }
+        _ = outputs.examples | "Write" >> beam.ParDo(WriteShard(places, params.content))
+        for name, transform in transforms.items():
+            _ = outputs.examples | f"Analyze[{name}]" >> transform
+        _ = outputs[SUMMARY] | "ToOne" >> beam.CombineGlobally(_collect) | "WriteSummary" >> beam.Map(_write_json, str(anywhere / SUMMARY))
+    summaries = sorted(json.loads((anywhere / SUMMARY).read_text()))
+    (anywhere / SUMMARY).unlink()
+    for number, folder in folders.items():
+        summary = Summary()
+        for span_number, _, found in summaries:
+            if span_number == number:
+                summary.merge(Summary(**found))
+        for message, exit_code in summary.errors:
+            raise UserError(message) if exit_code == UserError.exit_code else DataError(message)
+        (folder / "span.json").write_text(json.dumps(asdict(summary), indent=2) + "\n")
 
 
 def split_fractions(own: set[str | None], params: ExampleGenParams) -> dict[str, float]:
@@ -84,9 +189,17 @@ def split_fractions(own: set[str | None], params: ExampleGenParams) -> dict[str,
     return {features.TRAIN: 1 - eval_fraction - test_fraction, features.EVAL: eval_fraction, features.TEST: test_fraction}
 
 
-def split_of(text: str, fractions: dict[str, float]) -> str:
-    """The split of a text, by its digest: equal texts are never in two splits, and a text stays where it is when rows come or go."""
-    position = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") / 2**64
+def identity(content: Any) -> bytes:
+    """The bytes by which two rows hold the same content."""
+    if isinstance(content, bytes):
+        return content
+    return b"\n".join(content) if isinstance(content, list) else content.tobytes()
+
+
+def split_of(content: bytes, fractions: Mapping[str, float]) -> str:
+    """The split of a row, by the digest of its content: equal rows are never in two splits, and a row stays where it is when others
+    come or go."""
+    position = int.from_bytes(blake2b(content, digest_size=8).digest(), "big") / 2**64
     for split in (features.TRAIN, features.EVAL):
         if position < fractions[split]:
             return split
@@ -94,66 +207,98 @@ def split_of(text: str, fractions: dict[str, float]) -> str:
     return features.TEST
 
 
-# (number, the shard, split -> the file that the shard's rows of that split go to, the file for bad rows)
-Job = tuple[int, sources.Shard, dict[str, str], str]
+class Part:
+    """The rows of one split that wait for their shard to be full."""
+
+    def __init__(self) -> None:
+        self.contents: list[Any] = []
+        self.labels: list[bytes] = []
+        self.num_bytes = 0
+        self.number = 0
+
+    def take(self, span: int, source: int, split: str) -> ExampleShard:
+        """The rows as a shard; the next one begins."""
+        shard = ExampleShard(span, split, shard_name(span, source, self.number), self.contents, self.labels)
+        self.contents, self.labels, self.num_bytes, self.number = [], [], 0, self.number + 1
+        return shard
 
 
-def _jobs(shards: list[sources.Shard], fractions: dict[str, float], output: Path) -> list[Job]:
-    divided = [split for split in features.SPLITS if fractions[split]]
-    fed = [divided if shard.split in (None, features.TRAIN) else [shard.split] for shard in shards]
-    num_shards = {split: sum(split in splits for splits in fed) for split in features.SPLITS}
-    numbers = dict.fromkeys(features.SPLITS, 0)
-    jobs = []
-    for number, (shard, splits) in enumerate(zip(shards, fed, strict=True)):
-        targets = {}
-        for split in splits:
-            targets[split] = str(features.shard_path(output, split, numbers[split], num_shards[split]))
-            numbers[split] += 1
-        jobs.append((number, shard, targets, str(output / "bad_rows" / f"{number:05d}.jsonl")))
-    return jobs
+class ReadShard(beam.DoFn):
+    """Job -> ExampleShards of at most SHARD_BYTES, and to SUMMARY (span, number of the source's shard, its Summary as a dict).
 
+    Bad rows go to a file of the shard's own, which appears by a rename: a bundle that is tried again rewrites it.
+    """
 
-class IngestShard(beam.DoFn):
-    """Job -> (its number, its Summary as a dict). Files appear by a rename: a bundle that is tried again rewrites them."""
-
-    def __init__(self, params: ExampleGenParams, fractions: dict[str, float]) -> None:
+    def __init__(self, params: ExampleGenParams, fractions: Mapping[int, Mapping[str, float]], folders: Mapping[int, str]) -> None:
         self.params = params
         self.fractions = fractions
+        self.folders = folders
 
-    def process(self, job: Job) -> Iterator[tuple[int, dict[str, Any]]]:
-        number, shard, targets, bad_path = job
+    def process(self, job: Job) -> Iterator[Any]:
+        span, number, shard = job
         summary = Summary()
-        with ExitStack() as stack:
-            writers = {split: stack.enter_context(tf.io.TFRecordWriter(f"{path}.part", "GZIP")) for split, path in targets.items()}
-            bad_rows = stack.enter_context(tf.io.gfile.GFile(f"{bad_path}.part", "w"))
+        path = f"{self.folders[span]}/bad_rows/{span:05d}-{number:05d}.jsonl"
+        with tf.io.gfile.GFile(f"{path}.part", "w") as bad_rows:
             bad_rows.write("")  # makes the file
-            for row in rows.read(shard, self.params):
-                summary.num_read += 1
-                if isinstance(row, rows.BadRow):
-                    summary.num_bad += 1
-                    if len(summary.quoted) < NUM_QUOTED:
-                        summary.quoted.append(f"{row.file}:{row.line}: {row.reason}")
-                    bad_rows.write(json.dumps(row._asdict()) + "\n")
-                    continue
-                kept = shard.split not in (None, features.TRAIN)
-                split = str(shard.split) if kept else split_of(row.text, self.fractions)
-                writers[split].write(serialize(row))
-                summary.add(row, split)
-        for path in targets.values():
-            tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
+            try:
+                yield from self._read(span, number, shard, summary, bad_rows)
+            except UserError as error:
+                summary.errors.append([str(error), error.exit_code])
+            except OSError as error:
+                message = f"{', '.join(shard.paths[:1])} cannot be read: {error}. Run again when it is there."
+                summary.errors.append([message, DataError.exit_code])
         if summary.num_bad:
-            tf.io.gfile.rename(f"{bad_path}.part", bad_path, overwrite=True)
+            tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
         else:
-            tf.io.gfile.remove(f"{bad_path}.part")
-        yield number, vars(summary)
+            tf.io.gfile.remove(f"{path}.part")
+        yield beam.pvalue.TaggedOutput(SUMMARY, (span, number, asdict(summary)))
+
+    def _read(self, span: int, number: int, shard: sources.Shard, summary: Summary, bad_rows: Any) -> Iterator[ExampleShard]:
+        own = str(shard.split) if shard.split not in (None, features.TRAIN) else None
+        fractions = self.fractions[span]
+        parts = {split: Part() for split in features.SPLITS}
+        for row in rows.read(shard, self.params):
+            summary.num_read += 1
+            if isinstance(row, rows.BadRow):
+                bad_rows.write(json.dumps(row._asdict()) + "\n")
+                summary.num_bad[row.problem] = summary.num_bad.get(row.problem, 0) + 1
+                if len(summary.quoted) < NUM_QUOTED:
+                    summary.quoted.append(f"{row.file}:{row.line}: {row.reason}")
+                continue
+            content = identity(row.content)
+            split = own or split_of(content, fractions)
+            self._count(row, split, summary)
+            part = parts[split]
+            part.contents.append(row.content)
+            part.labels.append(row.label)
+            part.num_bytes += len(content) + ROW_BYTES * (len(row.content) if isinstance(row.content, list) else 1)
+            if part.num_bytes >= example_files.SHARD_BYTES:
+                yield part.take(span, number, split)
+        for split, part in parts.items():
+            if part.contents:
+                yield part.take(span, number, split)
+
+    def _count(self, row: rows.Row, split: str, summary: Summary) -> None:
+        label = row.label.decode()
+        labels = summary.num_rows.setdefault(split, {})
+        if label not in labels:
+            labels[label] = 0
+            summary.places.setdefault(split, {})[label] = f"{row.file}:{row.line}"
+        labels[label] += 1
+        if self.params.content == features.SEQUENCE and (dim := str(row.content.shape[1])) not in summary.dims:
+            summary.dims[dim] = f"{row.file}:{row.line}"
 
 
-def serialize(row: rows.Row) -> bytes:
-    """A row as a tf.Example with `text` and `label`, the same bytes each time."""
-    example = tf.train.Example()
-    example.features.feature[features.TEXT].bytes_list.value.append(row.text.encode())
-    example.features.feature[features.LABEL].bytes_list.value.append(row.label.encode())
-    return example.SerializeToString(deterministic=True)
+class WriteShard(beam.DoFn):
+    """ExampleShard -> its file in the folder of its span."""
+
+    def __init__(self, folders: Mapping[int, str], content: example_files.Content) -> None:
+        self.folders = folders
+        self.content = content
+
+    def process(self, shard: ExampleShard) -> Iterator[None]:
+        example_files.write(shard, f"{self.folders[shard.span]}/Split-{shard.split}/{shard.name}", self.content)
+        yield from ()
 
 
 def _collect(summaries: Iterable[Any]) -> list[Any]:
@@ -164,20 +309,24 @@ def _collect(summaries: Iterable[Any]) -> list[Any]:
     return collected
 
 
-def _write_summary(summaries: list[tuple[int, dict[str, Any]]], path: str) -> None:
+def _write_json(value: Any, path: str) -> None:
     with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(summaries))
+        file.write(json.dumps(value))
 
 
 def validate(summary: Summary, params: ExampleGenParams) -> None:
     """Raises DataError for rows with which no model can be trained or measured."""
     allowed = math.floor(params.max_bad_fraction * summary.num_read + 1e-9)  # 0.29 * 100 is 28.999...
-    if summary.num_bad > allowed:
-        more = f" ... and {summary.num_bad - len(summary.quoted)} more" if summary.num_bad > len(summary.quoted) else ""
+    num_bad = sum(summary.num_bad.values())
+    if num_bad > allowed:
+        more = f" ... and {num_bad - len(summary.quoted)} more" if num_bad > len(summary.quoted) else ""
         raise DataError(
-            f"{summary.num_bad} of {summary.num_read} rows cannot be used; example_gen.max_bad_fraction {params.max_bad_fraction} "
+            f"{num_bad} of {summary.num_read} rows cannot be used; example_gen.max_bad_fraction {params.max_bad_fraction} "
             f"allows {allowed}: {'; '.join(summary.quoted)}{more}. Correct them, or raise example_gen.max_bad_fraction to skip and list them."
         )
+    if len(summary.dims) > 1:
+        (dim, place), (other, other_place) = list(summary.dims.items())[:2]
+        raise DataError(f"A time step holds {dim} numbers at {place} and {other} at {other_place}; every one must hold as many.")
     for split in features.SPLITS:
         if not summary.num_rows.get(split):
             raise DataError(

@@ -7,10 +7,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import features
+import numpy as np
+
+from components import features, files
 from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams
-from components.example_gen.sources import SPLIT_NAMES, Shard, file_digest
+from components.example_gen.parts import SPLIT_NAMES
+from components.example_gen.sources import Shard
 
 if TYPE_CHECKING:
     from components.example_gen.rows import BadRow, Row
@@ -19,7 +22,12 @@ if TYPE_CHECKING:
 DOWNLOAD_RETRIES = 1
 
 
-def digest(name: str, data_dir: str) -> str | None:
+def is_prepared(name: str, data_dir: str) -> bool:
+    """Whether a data set lies ready under data_dir. Needs no tensorflow-datasets."""
+    return _prepared(name, data_dir) is not None
+
+
+def digest(name: str, data_dir: str, remembered: files.Remembered) -> str | None:
     """The digest of a prepared data set's files; None while it is not prepared. Needs no tensorflow-datasets."""
     folder = _prepared(name, data_dir)
     if folder is None:
@@ -28,7 +36,7 @@ def digest(name: str, data_dir: str) -> str | None:
     for path in sorted(folder.iterdir()):
         # The description names the machine's module paths and the like; the records and their features are the data.
         if path.is_file() and path.name != "dataset_info.json":
-            whole.update(json.dumps([path.name, file_digest(path)]).encode())
+            whole.update(json.dumps([path.name, files.digest(files.stat(str(path)), remembered)]).encode())
     return whole.hexdigest()
 
 
@@ -108,25 +116,36 @@ def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]
 
 def read(shard: Shard, params: ExampleGenParams) -> "Iterator[Row | BadRow]":
     """The rows of one shard of a split, in order; the line of a row is its number in the shard."""
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    from components.example_gen.rows import usable
+    from components.example_gen.rows import decoded, judge
 
     name, split = shard.paths
     builder = _builder(name, params.data_dir)
     known = builder.info.features
     names = known[params.label].int2str if isinstance(known[params.label], tfds.features.ClassLabel) else None
     place = f"tfds:{name}/{split}[shard {shard.tfds_shard}]"
+    judged = judge(params)
     rows = builder.as_dataset(split=f"{split}[{shard.tfds_shard}shard:{shard.tfds_shard + 1}shard]", shuffle_files=False)
-    for line, row in enumerate(rows.as_numpy_iterator(), start=1):
-        yield usable(_value(row[params.text]), _label(_value(row[params.label]), names), place, line)
+    line = 0
+    try:
+        for line, row in enumerate(rows.as_numpy_iterator(), start=1):
+            yield judged(decoded(_value(row[params.text])), _label(decoded(_value(row[params.label])), names), place, line)
+    except tf.errors.OpError as error:
+        cause = " ".join(str(error.message).split())[:200]
+        raise DataError(
+            f"{place} cannot be read after row {line}: {cause}. Delete {builder.data_dir} and run again: it will be prepared anew."
+        ) from error
 
 
 def _value(value: Any) -> Any:
-    """numpy's scalar as Python's; bytes that are not UTF-8 as lone surrogates, which `usable` reports."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="surrogateescape")
-    return value.item() if hasattr(value, "item") and value.ndim == 0 else value
+    """numpy's scalar and its array of strings as Python's; numbers stay an array, ragged ones become lists."""
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        return value if value.ndim else value.item()
+    if hasattr(value, "to_list"):  # a ragged tensor's value
+        return value.to_list()
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _label(value: Any, names: Any) -> Any:

@@ -1,0 +1,70 @@
+"""CSV files, a header first. Line ends are \\n, \\r\\n and \\r, and a quoted field may hold them (RFC 4180)."""
+
+import codecs
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from components import files
+from components.base import DataError
+from components.example_gen import ExampleGenParams
+from components.example_gen.rows import BadRow, Row, judge, require
+from components.example_gen.sources import Shard
+
+# csv's own limit of 128 KiB is shorter than a long article.
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+
+def read(path: str, shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
+    """The rows of a whole file."""
+    with _opened(path, params) as (reader, header):
+        text, label, width = header.index(params.text), header.index(params.label), len(header)
+        judged = judge(params, flat=True)
+        line = reader.line_num + 1
+        while True:
+            try:
+                for fields in reader:
+                    if len(fields) == width:
+                        yield judged(fields[text], fields[label], path, line)
+                    elif fields:  # a blank line is no row
+                        yield BadRow(path, line, f"{len(fields)} fields where the header has {width}", "format")
+                    line = reader.line_num + 1
+                return
+            except csv.Error as error:
+                yield BadRow(path, line, f"not CSV: {error}", "format")
+                line = reader.line_num + 1
+
+
+def check(path: str, params: ExampleGenParams) -> None:
+    """See `rows.check`."""
+    with _opened(path, params) as (reader, _):
+        try:
+            has_rows = any(reader)
+        except csv.Error:
+            return  # reading will report it with its line
+        if not has_rows:
+            raise DataError(f"{path} has a header and no rows.")
+
+
+@contextmanager
+def _opened(path: str, params: ExampleGenParams) -> Iterator[tuple[Any, list[str]]]:
+    """The reader behind the header, and the header."""
+    encoding = "utf-8-sig" if codecs.lookup(params.encoding).name == "utf-8" else params.encoding
+    reader: Any = None
+    # surrogateescape carries undecodable bytes as lone surrogates up to `judge`: one bad byte costs one row, not the file.
+    with (
+        files.explained(path, lambda: f" after line {reader.line_num}" if reader and reader.line_num else ""),
+        io.TextIOWrapper(files.open_content(path), encoding, "surrogateescape", newline="") as file,
+    ):
+        reader = csv.reader(file, delimiter=params.delimiter, strict=True)
+        try:
+            header = next(filter(None, reader), None)
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: the header is not CSV: {error}. Correct it.") from None
+        if header is None:
+            raise DataError(f"{path} is empty. Remove it from example_gen.source or put rows into it.")
+        require(header, path, params)
+        yield reader, header

@@ -1,0 +1,141 @@
+"""Contents and labels: what can be used, and how it is encoded. Everything else raises UnusableError with its reason."""
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+
+# Distinct labels that are kept with their bytes; a column that is no label has as many as rows.
+KNOWN_LABELS = 10_000
+# Control characters and what Unicode calls line ends: a token becomes a line of a vocabulary file.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+KINDS = {
+    "text": ("the text is", "a string"),
+    "tokens": ("the tokens are", "a list of strings"),
+    "sequence": ("the sequence is", "a list of equally long lists of numbers"),
+}
+
+
+class UnusableError(Exception):
+    """Why a value cannot be used: reason and problem, as in BadRow."""
+
+
+def encode_text(text: Any) -> bytes:
+    """A text as UTF-8. Raises UnusableError."""
+    try:
+        encoded: bytes = text.encode()
+    except AttributeError:
+        raise _mistyped(text, "text") from None
+    except UnicodeEncodeError:  # undecodable bytes, or half a pair in a JSON escape
+        raise UnusableError(f"the text is not valid in the source's encoding: {short(text)}", "encoding") from None
+    if not text or text.isspace():
+        raise UnusableError("the text is empty", "empty text")
+    return encoded
+
+
+def encode_tokens(tokens: Any) -> list[bytes]:
+    """Tokens as UTF-8, in their order. Raises UnusableError."""
+    if type(tokens) is not list:
+        raise _mistyped(tokens, "tokens")
+    try:
+        if not tokens or "" in tokens or CONTROL.search("".join(tokens)):
+            raise _bad_token(tokens)
+        return [token.encode() for token in tokens]
+    except (TypeError, UnicodeEncodeError):
+        raise _bad_token(tokens) from None
+
+
+def _bad_token(tokens: list[Any]) -> UnusableError:
+    for number, token in enumerate(tokens, start=1):
+        if not isinstance(token, str):
+            return UnusableError(f"token {number} is {short(token)}, not a string", "type")
+        if not token:
+            return UnusableError(f"token {number} is empty", "format")
+        if CONTROL.search(token):
+            return UnusableError(f"token {number}, {short(token)}, holds control characters or line ends", "format")
+        if any("\ud800" <= char <= "\udfff" for char in token):
+            return UnusableError(f"token {number} is not valid in the source's encoding: {short(token)}", "encoding")
+    return UnusableError("the list of tokens is empty", "empty text")
+
+
+def to_floats(value: Any, dim: int | None) -> np.ndarray:
+    """A sequence as float32 [time, dim]; a flat one is cut into steps of dim numbers. Raises UnusableError."""
+    if not isinstance(value, list | np.ndarray):
+        raise _mistyped(value, "sequence")
+    if not len(value) or (isinstance(value[0], list) and not any(value)):
+        raise UnusableError("the sequence is empty", "empty text")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise UnusableError("the sequence has time steps of different lengths", "format") from None
+    if array.dtype.kind not in "iuf":
+        raise UnusableError(f"the sequence holds {short(_first_other(value))}, not only numbers", "type")
+    if array.ndim == 1 and dim is not None:
+        if len(array) % dim:
+            raise UnusableError(f"{len(array)} numbers are not a whole number of time steps of example_gen.dim {dim}", "format")
+        array = array.reshape(-1, dim)
+    if array.ndim != 2:
+        hint = "; set example_gen.dim to cut a flat list into time steps" if array.ndim == 1 else ""
+        raise UnusableError(f"the sequence has {array.ndim} dimensions, not [time, dim]{hint}", "format")
+    if dim is not None and array.shape[1] != dim:
+        raise UnusableError(f"a time step has {array.shape[1]} numbers, not example_gen.dim {dim}", "format")
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite
+        floats = array.astype(np.float32)
+    if not np.isfinite(floats).all():
+        step = int(np.argwhere(~np.isfinite(floats))[0, 0])
+        raise UnusableError(f"time step {step + 1} holds a number that is not finite in float32", "format")
+    return floats
+
+
+NUMBER = object()
+
+
+def _first_other(value: Any) -> Any:
+    if isinstance(value, list):
+        return next((found for each in value if (found := _first_other(each)) is not NUMBER), NUMBER)
+    return NUMBER if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63) else value
+
+
+def from_json(content: str) -> Any:
+    """A sequence that is written as JSON. Raises UnusableError."""
+    try:
+        return json.loads(content) if content.strip() else []
+    except (ValueError, RecursionError) as error:
+        raise UnusableError(f"the sequence is not JSON: {error}", "format") from None
+
+
+def _mistyped(value: Any, content: str) -> UnusableError:
+    subject, kind = KINDS[content]
+    return UnusableError(f"{subject} {short(value)}, not {kind}", "missing text" if value is None else "type")
+
+
+class Labels(dict[str, bytes]):
+    """Label -> its UTF-8. Raises UnusableError for one that cannot be used."""
+
+    def __missing__(self, label: str) -> bytes:
+        try:
+            encoded = label.encode()
+        except UnicodeEncodeError:
+            raise UnusableError(f"the label is not valid in the source's encoding: {short(label)}", "encoding") from None
+        if not label.strip():
+            raise UnusableError("the label is empty", "empty label")
+        if not label.isprintable():
+            raise UnusableError(f"the label {short(label)} holds control characters", "format")
+        if len(self) < KNOWN_LABELS:
+            self[label] = encoded
+        return encoded
+
+
+def label_string(label: Any) -> str:
+    """A label that came as an integer as a string. Raises UnusableError for what is neither."""
+    if isinstance(label, bool | int | str):
+        return str(label)
+    raise UnusableError(f"the label is {short(label)}, not a string or an integer", "missing label" if label is None else "type")
+
+
+def short(value: Any) -> str:
+    """A value as a message shows it."""
+    shown = ascii(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -1,0 +1,1 @@
+"""Stand-ins for cloud services that speak their protocols on loopback, for tests."""
