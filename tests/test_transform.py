@@ -1,12 +1,16 @@
+import gc
 import json
 import os
 import subprocess
 import sys
+import tracemalloc
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from tempfile import TemporaryDirectory
 
 import apache_beam as beam
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -15,14 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from components.base import DataError
+from components import counts, wire
+from components.base import DataError, UserError
 from components.beam import LOCAL_RUNNER, pipeline_options
-from components.example_gen.ingest import serialize
-from components.features import EVAL, SPLITS, TEST, TRAIN, shard_path, shards
-from components.transform import TRANSFORM, TransformParams, run, vocabulary
+from components.examples import raw_features, write_records
+from components.features import EVAL, SPLITS, TEST, TRAIN, shards
+from components.pieces import Pieces
+from components.transform import TRANSFORM, TransformParams, check, graph, run, vocabulary
+from components.transform.analysis import NUM_GROUPS, buckets_of, sum_tables
 from components.transform.nfc import nfc
 from components.transform.text import normalize, tokenize
 from pipeline.store import artifact_digest
+from tests.conftest import write_examples
 
 ROOT = Path(__file__).parents[1]
 Rows = dict[str, list[tuple[str, str]]]
@@ -57,17 +65,6 @@ def normalized(text: str | bytes, lowercase: bool = True) -> str:
 
 def tokenized(text: str, tokens: str = "word") -> list[str]:
     return [token.decode() for token in tokenize(compiled_lower(tf.constant([text])), tokens).to_list()[0]]
-
-
-def write_examples(root: Path, rows: Rows, num_shards: int = 1) -> Path:
-    for split in SPLITS:
-        for shard in range(num_shards):
-            path = shard_path(root, split, shard, num_shards)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-                for text, label in rows[split][shard::num_shards]:
-                    writer.write(serialize(SimpleNamespace(text=text, label=label)))
-    return root
 
 
 def read_features(root: Path, split: str) -> list[tuple[list[int], int, int]]:
@@ -241,6 +238,13 @@ def small_features(small_examples: Path, tmp_path_factory: pytest.TempPathFactor
     return output
 
 
+def transform(examples: Path, output: Path, **arguments: object) -> dict:
+    """A run with a vocabulary of everything unless told otherwise; `pieces` and `previous` aside, arguments are params."""
+    extra = {name: arguments.pop(name) for name in ("pieces", "previous") if name in arguments}
+    output.mkdir(parents=True, exist_ok=True)
+    return run(examples=examples, params=TransformParams(**{"min_frequency": 1, **arguments}), output=output, **extra)
+
+
 def test_vocabularies_are_ranked_by_count_then_bytes_and_labels_by_bytes(small_features: Path) -> None:
     assert lines(small_features / "vocabularies" / "tokens") == TOKENS
     assert lines(small_features / "vocabularies" / "labels") == LABELS
@@ -267,6 +271,8 @@ def test_output_holds_the_promised_files_and_nothing_else(small_features: Path, 
         ]
     assert json.loads((small_features / "transform.json").read_text()) == {
         "max_length": 256,
+        "content": "text",
+        "dim": None,
         "num_tokens": 8,
         "num_classes": 3,
         "num_distinct_tokens": 8,
@@ -277,16 +283,21 @@ def test_output_holds_the_promised_files_and_nothing_else(small_features: Path, 
 
 
 def test_vocab_size_and_max_length_cut(small_examples: Path, tmp_path: Path) -> None:
-    figures = run(examples=small_examples, params=TransformParams(vocab_size=2, min_frequency=1, max_length=3), output=tmp_path)
+    figures = transform(small_examples, tmp_path, vocab_size=2, max_length=3)
     assert lines(tmp_path / "vocabularies" / "tokens") == ["the", "dog"]
     assert read_features(tmp_path, TRAIN) == [([1, 3, 3], 3, 1), ([3, 3, 3], 3, 0), ([2, 3], 2, 1), ([], 0, 2)]
     assert figures == {
+        "content": "text",
+        "dim": None,
         "num_tokens": 2,
         "num_classes": 3,
         "num_distinct_tokens": 8,
         "oov_rate": pytest.approx(7 / 11, abs=1e-12),
         "num_rows": {"train": 4, "eval": 1, "test": 1},
         "num_at_max_length": 3,
+        "num_spans": 1,
+        "num_spans_analyzed": 1,
+        "num_shards_made": 3,
     }
     assert (
         TRANSFORM.describe(figures) == "vocabulary of 2 tokens, 3 classes; 63.6% of train tokens outside it; 50% of rows reach max_length"
@@ -294,30 +305,77 @@ def test_vocab_size_and_max_length_cut(small_examples: Path, tmp_path: Path) -> 
 
 
 def test_min_frequency_cuts(small_examples: Path, tmp_path: Path) -> None:
-    built = vocabulary.build(small_examples, TransformParams(min_frequency=2), tmp_path / "vocabularies", [])
-    assert lines(built.tokens) == ["the", "dog", "cat"]
-    assert built.figures["oov_rate"] == pytest.approx(5 / 11, abs=1e-12)
+    figures = transform(small_examples, tmp_path, min_frequency=2)
+    assert lines(tmp_path / "vocabularies" / "tokens") == ["the", "dog", "cat"]
+    assert figures["oov_rate"] == pytest.approx(5 / 11, abs=1e-12)
 
 
 def test_case_and_characters_in_the_vocabulary(small_examples: Path, tmp_path: Path) -> None:
-    cased = vocabulary.build(small_examples, TransformParams(min_frequency=1, lowercase=False), tmp_path / "cased", [])
-    assert lines(cased.tokens) == ["dog", "cat", "É", "the", "The", "A", ".", ",", "!"]
-    characters = vocabulary.build(small_examples, TransformParams(tokens="char", vocab_size=3), tmp_path / "char", [])
+    transform(small_examples, tmp_path / "cased", lowercase=False)
+    assert lines(tmp_path / "cased" / "vocabularies" / "tokens") == ["dog", "cat", "É", "the", "The", "A", ".", ",", "!"]
+    transform(small_examples, tmp_path / "char", tokens="char", vocab_size=3)
     # 5 spaces, 4 t, 3 a.
-    assert lines(characters.tokens) == [" ", "t", "a"]
+    assert lines(tmp_path / "char" / "vocabularies" / "tokens") == [" ", "t", "a"]
+
+
+def test_reserved_tokens_come_first_whether_they_occur_or_not(small_examples: Path, tmp_path: Path) -> None:
+    figures = transform(small_examples, tmp_path, reserved_tokens=["<url>", "cat"], vocab_size=4)
+    assert lines(tmp_path / "vocabularies" / "tokens") == ["<url>", "cat", "the", "dog"]
+    assert figures["oov_rate"] == pytest.approx(5 / 11, abs=1e-12)
+
+
+def test_an_imported_vocabulary_keeps_its_ids_frozen_or_extended(small_examples: Path, tmp_path: Path) -> None:
+    imported = tmp_path / "imported"
+    imported.write_bytes("cat\nunseen\né\n".encode())
+    figures = transform(small_examples, tmp_path / "frozen", vocabulary=str(imported))
+    assert lines(tmp_path / "frozen" / "vocabularies" / "tokens") == ["cat", "unseen", "é"]
+    assert figures["oov_rate"] == pytest.approx(8 / 11, abs=1e-12)
+    assert read_features(tmp_path / "frozen", EVAL) == [([4, 4, 1], 3, 1)]
+    transform(small_examples, tmp_path / "extended", vocabulary=str(imported), vocabulary_mode="extend", vocab_size=5)
+    assert lines(tmp_path / "extended" / "vocabularies" / "tokens") == ["cat", "unseen", "é", "the", "dog"]
+
+
+def test_what_is_outside_is_the_imported_vocabularys_content(tmp_path: Path) -> None:
+    assert TRANSFORM.outside is not None
+    (tmp_path / "a").write_text("x\n")
+    (tmp_path / "b").write_text("x\n")
+    (tmp_path / "c").write_text("y\n")
+    digests = [TRANSFORM.outside(TransformParams(vocabulary=str(tmp_path / name))) for name in "abc"]
+    assert digests[0] == digests[1] != digests[2]
+    assert TRANSFORM.outside(TransformParams()) == ""
+    assert "vocabulary" not in TransformParams().key_fields()
+
+
+@pytest.mark.parametrize(
+    ("content", "reserved", "message"),
+    [
+        (None, [], "transform.vocabulary .*No such file"),
+        (b"", [], "holds no token"),
+        (b"a\n\nb\n", [], ":2 is empty"),
+        (b"a\nb\na\n", [], ":3 repeats line 1"),
+        (b"a\n", ["<url>"], r"\['<url>'\] are not in the frozen vocabulary"),
+        (b"a\n", ["a", "a"], "names a token twice"),
+        (b"a\n", [""], "a token is not empty"),
+    ],
+)
+def test_vocabulary_files_that_cannot_work(content: bytes | None, reserved: list[str], message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "tokens").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        check(TransformParams(vocabulary=str(tmp_path / "tokens"), reserved_tokens=reserved))
 
 
 def test_two_runs_write_the_same_bytes(small_examples: Path, small_features: Path, tmp_path: Path) -> None:
-    run(examples=small_examples, params=TransformParams(min_frequency=1), output=tmp_path)
+    transform(small_examples, tmp_path)
     assert artifact_digest(tmp_path) == artifact_digest(small_features)
 
 
 @pytest.mark.parametrize("num_shards", [2, 3])
 def test_vocabulary_does_not_depend_on_the_shards(small_features: Path, tmp_path: Path, num_shards: int) -> None:
-    examples = write_examples(tmp_path / "examples", ROWS, num_shards)
-    built = vocabulary.build(examples, TransformParams(min_frequency=1), tmp_path / "vocabularies", [])
-    for path in (built.tokens, built.labels):
-        assert path.read_bytes() == (small_features / "vocabularies" / path.name).read_bytes()
+    transform(write_examples(tmp_path / "examples", ROWS, num_shards=num_shards), tmp_path / "features")
+    for name in ("tokens", "labels"):
+        path = Path("vocabularies", name)
+        assert (tmp_path / "features" / path).read_bytes() == (small_features / path).read_bytes()
 
 
 def test_tensorflow_transform_opens_the_output(small_features: Path) -> None:
@@ -334,35 +392,245 @@ def test_tensorflow_transform_opens_the_output(small_features: Path) -> None:
 
 def test_an_empty_vocabulary_is_refused(small_examples: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"occurs 3 times or more.*Lower transform\.min_frequency"):
-        run(examples=small_examples, params=TransformParams(min_frequency=3), output=tmp_path / "few")
+        transform(small_examples, tmp_path / "few", min_frequency=3)
     no_text = write_examples(tmp_path / "examples", {split: [(" ", "a"), ("", "b")] for split in SPLITS})
     with pytest.raises(DataError, match="the vocabulary would be empty"):
-        run(examples=no_text, params=TransformParams(min_frequency=1), output=tmp_path / "none")
+        transform(no_text, tmp_path / "none")
 
 
-def test_a_missing_split_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"No files for split 'train' under .*found splits \[\]"):
-        run(examples=tmp_path, params=TransformParams(), output=tmp_path / "output")
+def test_what_is_not_examples_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has no examples\.json"):
+        transform(tmp_path, tmp_path / "output")
 
 
-def test_the_vocabulary_is_tfts(examples: Path, tmp_path: Path) -> None:
-    params = TransformParams(min_frequency=1, vocab_size=60)  # cuts among the numbers, which occur once
+def test_a_truncated_shard_is_named_and_nothing_is_kept(tmp_path: Path) -> None:
+    examples = write_examples(tmp_path / "examples", ROWS)
+    [path] = shards(examples, TRAIN)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=f"{path.name} is not whole"):
+        transform(examples, tmp_path / "output", pieces=Pieces(tmp_path / "pieces"))
+    assert list((tmp_path / "pieces").iterdir()) == []
+
+
+def test_the_vocabulary_and_the_ids_are_tfts(examples: Path, tmp_path: Path) -> None:
+    vocab_size = 60  # cuts among the numbers, which occur once
     texts = []
     for path in shards(examples, TRAIN):
         for serialized in tf.data.TFRecordDataset(str(path), compression_type="GZIP"):
-            texts.append({"text": tf.io.parse_single_example(serialized, vocabulary.RAW_FEATURES)["text"].numpy()})
+            texts.append({"text": tf.io.parse_single_example(serialized, raw_features("text"))["text"].numpy()})
 
     def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         tokens = tokenize(normalize(inputs["text"]), "word").to_sparse()
-        ids = tft.compute_and_apply_vocabulary(
-            tokens, top_k=params.vocab_size, frequency_threshold=params.min_frequency, num_oov_buckets=1, vocab_filename="tokens"
-        )
-        return {"ids": ids}
+        return {"ids": tft.compute_and_apply_vocabulary(tokens, top_k=vocab_size, num_oov_buckets=1, vocab_filename="tokens")}
 
     schema = schema_utils.schema_from_feature_spec({"text": tf.io.FixedLenFeature([], tf.string)})
     with beam.Pipeline(options=pipeline_options([LOCAL_RUNNER])) as pipeline, tft_beam.Context(temp_dir=str(tmp_path / "temp")):
         raw = (pipeline | beam.Create(texts), dataset_metadata.DatasetMetadata(schema))
         _ = raw | tft_beam.AnalyzeDataset(preprocessing_fn) | tft_beam.WriteTransformFn(str(tmp_path / "tft"))
-    built = vocabulary.build(examples, params, tmp_path / "vocabularies", [])
-    assert built.tokens.read_bytes() == Path(tft.TFTransformOutput(str(tmp_path / "tft")).vocabulary_file_by_name("tokens")).read_bytes()
-    assert len(lines(built.tokens)) == built.figures["num_tokens"] == 60
+    figures = transform(examples, tmp_path / "ours", vocab_size=vocab_size)
+    theirs = tft.TFTransformOutput(str(tmp_path / "tft"))
+    ours = tmp_path / "ours" / "vocabularies" / "tokens"
+    assert ours.read_bytes() == Path(theirs.vocabulary_file_by_name("tokens")).read_bytes()
+    assert len(lines(ours)) == figures["num_tokens"] == vocab_size
+    graph = tf.saved_model.load(str(tmp_path / "tft" / "transform_fn"))
+    expected = tf.sparse.to_dense(
+        graph.transform_fn({"text": tf.constant([row["text"] for row in texts])})["ids"], default_value=-1
+    ).numpy()
+    assert [[number + 1 for number in row if number >= 0] for row in expected.tolist()] == [
+        ids for ids, _, _ in read_features(tmp_path / "ours", TRAIN)
+    ]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    texts=st.lists(st.text(st.sampled_from("aB \t\u0085é!.'\u0300İ\u200b漢"), max_size=12), min_size=1, max_size=8),
+    tokens=st.sampled_from(["word", "char"]),
+)
+def test_tokenised_shards_hold_the_graphs_tokens(texts: list[str], tokens: str) -> None:
+    from components.examples import ExampleShard
+    from components.transform.analysis import TokenizeShard
+
+    doing = TokenizeShard({}, "text", TransformParams(tokens=tokens))
+    doing.setup()
+    shard = doing.tokenize(ExampleShard(0, TRAIN, "x", [text.encode() for text in texts], [b"a"] * len(texts)))
+    ends = np.cumsum(shard.lengths)
+    found = [[shard.tokens[index] for index in shard.indices[end - length : end]] for end, length in zip(ends, shard.lengths, strict=True)]
+    assert found == tokenize(compiled_lower(tf.constant([text.encode() for text in texts])), tokens).to_list()
+    assert len(set(shard.tokens)) == len(shard.tokens)
+
+
+WEEKS: list[Rows] = [
+    {TRAIN: [(f"{week} and the", "a"), ("again", "b")], EVAL: [("the", "a")], TEST: [("again", "b")]} for week in ("one", "two", "three")
+]
+
+
+def write_weeks(root: Path, weeks: range) -> Path:
+    for week in weeks:
+        write_examples(root, WEEKS[week], span=week, key=f"week {week}")
+    return root
+
+
+def test_a_new_span_is_the_only_one_that_is_analyzed_and_the_result_is_that_of_a_full_pass(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "pieces")
+    two = transform(write_weeks(tmp_path / "two", range(2)), tmp_path / "of_two", pieces=pieces)
+    # The eval and test rows of the weeks are the same: made once.
+    assert (two["num_spans_analyzed"], two["num_shards_made"]) == (2, 4)
+    three = transform(write_weeks(tmp_path / "three", range(3)), tmp_path / "of_three", pieces=pieces, previous=tmp_path / "of_two")
+    assert three["num_spans_analyzed"] == 1
+    transform(tmp_path / "three", tmp_path / "full")
+    assert artifact_digest(tmp_path / "of_three") == artifact_digest(tmp_path / "full")
+    # "three" takes its place between the others by count, then bytes; it is one of 12 train tokens.
+    assert lines(tmp_path / "of_three" / "vocabularies" / "tokens") == ["the", "and", "again", "two", "three", "one"]
+    assert three["vocabulary_drift"] == {"num_new": 1, "num_gone": 0, "num_moved": 1, "new_token_rate": pytest.approx(1 / 12)}
+    window = transform(write_weeks(tmp_path / "window", range(1, 3)), tmp_path / "of_window", pieces=pieces, previous=tmp_path / "of_three")
+    assert window["num_spans_analyzed"] == 0
+    transform(tmp_path / "window", tmp_path / "full_window")
+    assert artifact_digest(tmp_path / "of_window") == artifact_digest(tmp_path / "full_window")
+    assert window["vocabulary_drift"]["num_gone"] == 1
+
+
+def test_only_shards_whose_ids_changed_are_made_again(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "pieces")
+    (tmp_path / "tokens").write_text("the\nagain\n")
+    frozen = {"vocabulary": str(tmp_path / "tokens"), "pieces": pieces}
+    transform(write_weeks(tmp_path / "two", range(2)), tmp_path / "of_two", **frozen)
+    three = transform(write_weeks(tmp_path / "three", range(3)), tmp_path / "of_three", **frozen)
+    # Week three is new, but all its new tokens are outside the vocabulary: its ids are those of week one.
+    assert (three["num_spans_analyzed"], three["num_shards_made"]) == (1, 0)
+    with (tmp_path / "tokens").open("a") as file:
+        file.write("two\n")
+    again = transform(tmp_path / "three", tmp_path / "of_three_again", **frozen)
+    # Another OOV id touches the train shards (week two's ids now differ from the others'); eval and test hold no unknown token.
+    assert (again["num_spans_analyzed"], again["num_shards_made"]) == (0, 2)
+
+
+def test_another_tokeniser_does_not_use_the_parts_of_the_first(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "pieces")
+    examples = write_weeks(tmp_path / "examples", range(1))
+    assert transform(examples, tmp_path / "word", pieces=pieces)["num_spans_analyzed"] == 1
+    assert transform(examples, tmp_path / "char", pieces=pieces, tokens="char")["num_spans_analyzed"] == 1
+    assert transform(examples, tmp_path / "short", pieces=pieces, max_length=2, vocab_size=3)["num_spans_analyzed"] == 0
+
+
+def test_tokens_are_taken_as_they_are(tmp_path: Path) -> None:
+    rows = {TRAIN: [(["New York", "A"], "a"), (["A", "."], "b")], EVAL: [(["a", "."], "a")], TEST: [(["New York"], "b")]}
+    transform(write_examples(tmp_path / "examples", rows, "tokens"), tmp_path / "features", max_length=1)
+    assert lines(tmp_path / "features" / "vocabularies" / "tokens") == ["A", "New York", "."]
+    assert read_features(tmp_path / "features", TRAIN) == [([2], 1, 0), ([1], 1, 1)]
+    assert read_features(tmp_path / "features", EVAL) == [([4], 1, 0)]
+
+
+SEQUENCES = {
+    TRAIN: [([[1, 10, 5], [3, 10, 6]], "a"), ([[5, 10, 7]], "b"), ([[7, 10, 0], [9, 10, 1], [2, 10, 3]], "a")],
+    EVAL: [([[1, 11, 2]], "b")],
+    TEST: [([[0, 9, 8]], "a")],
+}
+
+
+def read_values(root: Path, split: str) -> list[np.ndarray]:
+    return [row for path in shards(root, split) for row in read_values_of(path)]
+
+
+def read_values_of(path: Path) -> list[np.ndarray]:
+    rows = []
+    for serialized in tf.data.TFRecordDataset(str(path), compression_type="GZIP"):
+        feature = tf.train.Example.FromString(serialized.numpy()).features.feature
+        rows.append(np.array(feature["values"].float_list.value, np.float32).reshape(feature["length"].int64_list.value[0], -1))
+    return rows
+
+
+@pytest.mark.parametrize("num_shards", [1, 3])
+def test_sequences_are_standardised_as_tft_does(num_shards: int, tmp_path: Path) -> None:
+    examples = write_examples(tmp_path / "examples", SEQUENCES, "sequence", num_shards)
+    transform(examples, tmp_path / "features")
+    steps = [step for rows, _ in SEQUENCES[TRAIN] for step in rows]
+    with beam.Pipeline(options=pipeline_options([LOCAL_RUNNER])) as pipeline, tft_beam.Context(temp_dir=str(tmp_path / "temp")):
+        spec = {"step": tf.io.FixedLenFeature([3], tf.float32)}
+        raw = [{"step": np.array(step, np.float32)} for step in steps]
+        data = (pipeline | beam.Create(raw), dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec)))
+        _ = (
+            data
+            | tft_beam.AnalyzeDataset(lambda inputs: {"step": tft.scale_to_z_score(inputs["step"], elementwise=True)})
+            | tft_beam.WriteTransformFn(str(tmp_path / "tft"))
+        )
+    theirs = tf.saved_model.load(str(tmp_path / "tft" / "transform_fn"))
+    for split in SPLITS:
+        ours = read_values(tmp_path / "features", split)
+        order = [row for source in range(num_shards) for row in SEQUENCES[split][source::num_shards]]
+        raw_steps = np.array([step for rows, _ in order for step in rows], np.float32)
+        np.testing.assert_allclose(np.concatenate(ours), theirs.transform_fn({"step": raw_steps})["step"].numpy(), rtol=1e-6, atol=1e-6)
+    assert json.loads((tmp_path / "features" / "transform.json").read_text())["dim"] == 3
+    assert lines(tmp_path / "features" / "vocabularies" / "labels") == ["a", "b"]
+
+
+def test_sequences_as_they_are_and_cut(tmp_path: Path) -> None:
+    figures = transform(write_examples(tmp_path / "examples", SEQUENCES, "sequence"), tmp_path / "f", standardize=False, max_length=2)
+    assert [row.tolist() for row in read_values(tmp_path / "f", TRAIN)] == [row[:2] for row, _ in SEQUENCES[TRAIN]]
+    assert figures["num_at_max_length"] == 2
+    assert TRANSFORM.describe(figures) == "sequences of 3 numbers a time step, 2 classes; 40% of rows reach max_length"
+
+
+def test_features_that_differ_from_the_graph_are_found(small_examples: Path, tmp_path: Path) -> None:
+    transform(small_examples, tmp_path)
+    from components.examples import read_manifest
+
+    graph.verify(small_examples, read_manifest(small_examples), tmp_path)
+    [path] = shards(tmp_path, EVAL)
+    columns = [
+        wire.int_lists("ids", np.array([1, 2, 3]), np.array([3])),
+        wire.few_int_features("label", np.array([1])),
+        wire.few_int_features("length", np.array([3])),
+    ]
+    write_records(path, wire.examples(columns))
+    with pytest.raises(AssertionError, match=r"row 1: the graph gives other ids"):
+        graph.verify(small_examples, read_manifest(small_examples), tmp_path)
+
+
+TABLES = st.lists(st.dictionaries(st.binary(max_size=3), st.integers(1, 2**40), max_size=30), min_size=1, max_size=4)
+
+
+@settings(deadline=None, max_examples=30)
+@given(TABLES)
+def test_count_tables_sum_bucket_by_bucket(tables: list[dict[bytes, int]]) -> None:
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder, str(number)) for number in range(len(tables))]
+        for path, table in zip(paths, tables, strict=True):
+            counts.write(path, counts.split(table))
+        found: dict[bytes, int] = {}
+        for bucket in range(counts.NUM_BUCKETS):
+            summed = counts.sum_bucket(paths, bucket)
+            assert all(counts.bucket_of(entry) == bucket for entry in summed)
+            found |= summed
+    assert found == {entry: sum(table.get(entry, 0) for table in tables) for table in tables for entry in table}
+
+
+def test_the_sum_of_tables_holds_one_bucket_at_a_time(tmp_path: Path) -> None:
+    tables = []
+    for number in range(3):
+        tables.append(tmp_path / f"{number}.arrow")
+        # A third of the entries is in all tables.
+        entries = [f"{'' if entry % 3 else number}token {entry}".encode() for entry in range(60_000)]
+        counts.write(tables[-1], counts.split(dict.fromkeys(entries, number + 1)))
+    (tmp_path / "counts").mkdir()
+
+    def peak_of(work: Callable[[], object]) -> int:
+        gc.collect()
+        tracemalloc.start()
+        kept = work()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        del kept
+        return peak
+
+    def whole() -> dict[bytes, int]:
+        return {entry: count for bucket in range(counts.NUM_BUCKETS) for entry, count in counts.sum_bucket(tables, bucket).items()}
+
+    def streamed() -> tuple:
+        for group in range(NUM_GROUPS):
+            sum_tables(str(tmp_path), [str(table) for table in tables], group)
+        return vocabulary.rank(buckets_of([tmp_path]), TransformParams(vocab_size=10, min_frequency=1))
+
+    tokens, figures, _ = streamed()
+    assert figures["num_distinct_tokens"] == 100_000 == len(whole())
+    assert tokens[0] == b"token 9998"  # counted 1 + 2 + 3 times, as 39,999 others; the last in the order of bytes
+    assert peak_of(streamed) < peak_of(whole) / 8

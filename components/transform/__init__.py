@@ -1,56 +1,131 @@
-"""Raw text to token ids: vocabularies, the transform graph and the Features that the trainer reads.
+"""Examples to what a network reads: vocabularies, the transform graph and the Features that the trainer reads.
 
-Reads Examples: `Split-*/` TFRecords of tf.Example with `text` and `label` (bytes, one each).
-Writes, in formats that tensorflow-transform opens (`tft.TFTransformOutput(<output>)`):
-  transform_fn/          a SavedModel from raw text to ids, with the vocabularies as assets
+Reads Examples: text, tokens or number sequences with a label. Writes, in formats that tensorflow-transform opens
+(`tft.TFTransformOutput(<output>)`):
+  transform_fn/          a SavedModel from raw rows to Features, with the vocabularies as assets
   transformed_metadata/  the schema of the Features
-  vocabularies/          tokens and labels, one a line, in rank order
-  transform.json         max_length and what was counted
-  Split-*/               Features: `ids` (1..V, OOV V + 1, at most max_length), `length` (of ids), `label` (class id)
+  vocabularies/          tokens (not for sequences) and labels, one a line, in rank order
+  transform.json         content, dim, max_length and what was counted
+  Split-*/               Features: `ids` (1..V, OOV V + 1, at most max_length), or for sequences `values` (standardised, flat
+                         [time, dim]); `length` (ids or time steps), `label` (class id)
 
-Both passes are Beam jobs over file shards; TensorFlow's C++ reads the rows of a shard.
+The first pass (`analyze`) reads each span once: it tokenises and counts, and keeps both. The vocabulary of any window is the sum
+of its spans' counts; the second pass only maps tokens to ids, and only where the vocabulary changed an id of a shard.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from components.base import Component, Figures, Params
+from components.base import Component, Figures, Params, UserError, Where
+from components.pieces import Pieces, digest
 
 
 class TransformParams(Params):
-    tokens: Literal["word", "char"] = Field("word", description="what a token is: words and punctuation marks, or characters")
-    lowercase: bool = Field(True, description="fold upper case to lower case")
+    tokens: Literal["word", "char"] = Field("word", description="what a token of a text is: words and punctuation marks, or characters")
+    lowercase: bool = Field(True, description="fold upper case to lower case (texts only)")
     vocab_size: int = Field(20_000, ge=1, description="tokens in the vocabulary, at most; the most frequent ones of the train split")
     min_frequency: int = Field(2, ge=1, description="how often a token must occur in the train split to enter the vocabulary")
-    max_length: int = Field(256, ge=1, description="tokens of a text that are used; the rest is cut off")
+    reserved_tokens: list[str] = Field([], description="tokens that get the first ids, whether they occur or not")
+    vocabulary: Annotated[str | None, Where] = Field(None, description="a vocabulary file, one token a line, whose tokens keep their ids")
+    vocabulary_mode: Literal["frozen", "extend"] = Field(
+        "frozen", description="with `vocabulary`: exactly its tokens, or new ones behind them up to vocab_size"
+    )
+    max_length: int = Field(256, ge=1, description="tokens of a text (time steps of a sequence) that are used; the rest is cut off")
+    standardize: bool = Field(True, description="sequences: give every number of a time step mean 0 and variance 1 over the train split")
 
 
-def run(*, examples: Path, params: TransformParams, output: Path, beam_args: Sequence[str] = ()) -> Figures:
+def check(params: TransformParams) -> None:
+    """Raises UserError for a vocabulary file or reserved tokens that cannot work."""
+    for name in params.reserved_tokens:
+        if not name or "\n" in name:
+            raise UserError(f"transform.reserved_tokens holds {name!r}: a token is not empty and holds no line end.")
+    if len(set(params.reserved_tokens)) < len(params.reserved_tokens):
+        raise UserError(f"transform.reserved_tokens {params.reserved_tokens} names a token twice.")
+    if params.vocabulary is None:
+        return
+    try:
+        lines = Path(params.vocabulary).read_bytes().split(b"\n")
+    except OSError as error:
+        raise UserError(f"transform.vocabulary {params.vocabulary!r} cannot be read: {error.strerror}.") from None
+    tokens = lines[:-1] if not lines[-1] else lines
+    seen: dict[bytes, int] = {}
+    for number, token in enumerate(tokens, start=1):
+        if not token or token in seen:
+            what = f"repeats line {seen[token]}" if token else "is empty"
+            raise UserError(f"transform.vocabulary {params.vocabulary}:{number} {what}; every line is one token, once.")
+        seen[token] = number
+    if not tokens:
+        raise UserError(f"transform.vocabulary {params.vocabulary!r} holds no token.")
+    missing = [name for name in params.reserved_tokens if name.encode() not in seen]
+    if missing and params.vocabulary_mode == "frozen":
+        raise UserError(f"transform.reserved_tokens {missing} are not in the frozen vocabulary {params.vocabulary!r}.")
+
+
+def outside(params: TransformParams, memory: Path | None = None) -> str:
+    """The digest of the imported vocabulary's content; empty without one."""
+    return digest(Path(params.vocabulary).read_bytes().hex()) if params.vocabulary else ""
+
+
+@contextmanager
+def analyze(*, spans: Mapping[int, str], content: str, dim: int | None, params: TransformParams, pieces: Pieces) -> Iterator[Any]:
+    """The first pass over the spans (number -> key) that were not analyzed yet, as a Beam PTransform over ExampleShards.
+
+    None where there is no such span. The parts are kept when the block ends without an error.
+    """
+    paths = {number: piece(pieces, key, content, params) for number, key in spans.items()}
+    with pieces.making(paths) as folders:
+        if not folders:
+            yield None
+            return
+        from components.transform import analysis
+
+        yield analysis.AnalyzeShards(folders, content, params)
+
+
+def piece(pieces: Pieces, span_key: str, content: str, params: TransformParams) -> Path:
+    """Where the first pass over a span lies. Only what shapes its tokens is in its name."""
+    how = [params.tokens, params.lowercase] if content == "text" else []
+    return pieces.path(analysis=span_key, content=content, how=how)
+
+
+def run(
+    *,
+    examples: Path,
+    params: TransformParams,
+    output: Path,
+    pieces: Pieces | None = None,
+    previous: Path | None = None,
+    beam_args: Sequence[str] = (),
+) -> Figures:
     """Builds the vocabularies from the train split, then transforms every split.
 
     Raises DataError if no token reaches min_frequency.
     """
-    from components.transform import graph, materialize, vocabulary
+    from components.transform import passes
 
-    vocabularies = vocabulary.build(examples, params, output / "vocabularies", beam_args)
-    graph.write(vocabularies, params, output)
-    rows = materialize.materialize(examples, params, output, beam_args)
-    figures = {**vocabularies.figures, **rows}
-    summary = {"max_length": params.max_length, **figures}
+    figures, summary = passes.transform(examples, params, output, pieces or Pieces(output / "pieces"), previous, beam_args)
     (output / "transform.json").write_text(json.dumps(summary, indent=2) + "\n")
     return figures
 
 
 def describe(figures: Figures) -> str:
     full = figures["num_at_max_length"] / max(1, sum(figures["num_rows"].values()))
-    return (
-        f"vocabulary of {figures['num_tokens']:,} tokens, {figures['num_classes']} classes; "
-        f"{figures['oov_rate']:.1%} of train tokens outside it; {full:.0%} of rows reach max_length"
-    )
+    if figures["content"] == "sequence":
+        text = f"sequences of {figures['dim']} numbers a time step, {figures['num_classes']} classes"
+    else:
+        text = (
+            f"vocabulary of {figures['num_tokens']:,} tokens, {figures['num_classes']} classes; "
+            f"{figures['oov_rate']:.1%} of train tokens outside it"
+        )
+    text += f"; {full:.0%} of rows reach max_length"
+    if drift := figures.get("vocabulary_drift"):
+        text += f"; {drift['num_new']:,} new tokens ({drift['new_token_rate']:.1%} of the text) and {drift['num_gone']:,} gone since the last one"
+    return text
 
 
 TRANSFORM = Component(
@@ -62,4 +137,9 @@ TRANSFORM = Component(
     describe=describe,
     libraries=("tensorflow", "tensorflow-transform"),
     beam=True,
+    pieces=True,
+    previous=True,
+    analyze=analyze,
+    check=check,
+    outside=outside,
 )

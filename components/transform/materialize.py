@@ -1,95 +1,157 @@
-"""The second pass: the transform graph over every shard of every split."""
+"""The second pass: tokens to ids, shard by shard, and sequences to standardised ones.
+
+What a shard of Features holds follows from its tokens (or numbers) and from the ids that they get; a shard for which neither
+changed is taken from the part that an earlier run kept.
+"""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
-from components import features
+from components import examples as example_files
+from components import features, wire
 from components.base import Figures
-from components.beam import pipeline_options
+from components.beam import job
+from components.examples import Manifest, span_of
+from components.pieces import Pieces, link
 from components.transform import TransformParams
-from components.transform.vocabulary import RAW_FEATURES, batches
+from components.transform.analysis import TokenShard
+from components.transform.graph import Parameters
 
-# A count beside those by split.
+# Counts beside those by split.
 AT_MAX_LENGTH = "at_max_length"
+MADE = "made"
 
 
-def materialize(examples: Path, params: TransformParams, output: Path, beam_args: Sequence[str]) -> Figures:
+def materialize(
+    examples: Path,
+    manifest: Manifest,
+    parameters: Parameters,
+    params: TransformParams,
+    parts: Mapping[int, Path],
+    output: Path,
+    pieces: Pieces,
+    beam_args: Sequence[str],
+) -> Figures:
     """Writes `Split-*/` under `output`, each shard under the name of the shard that it comes from.
 
-    Returns num_rows by split and num_at_max_length, the rows that fill max_length and may have been cut.
+    parts: of the first pass, by span. Returns num_rows by split; num_at_max_length, the rows that fill max_length and may have
+    been cut; num_made, the shards that no earlier run had made.
     """
-    splits = [split for split in features.SPLITS if (examples / f"Split-{split}").is_dir()]
-    shards = []
-    for split in splits:
+    pieces.root.mkdir(parents=True, exist_ok=True)
+    jobs = []
+    for split in manifest.splits:
         (output / f"Split-{split}").mkdir()
-        shards += [(split, str(path), str(output / f"Split-{split}" / path.name)) for path in features.shards(examples, split)]
-    with beam.Pipeline(options=pipeline_options(beam_args)) as pipeline:
+        for path in features.shards(examples, split):
+            tokens = parts[span_of(path)] / f"Split-{split}" / f"{path.name}.arrow"
+            source = path if manifest.content == features.SEQUENCE else tokens
+            jobs.append((split, str(source), str(output / f"Split-{split}" / path.name)))
+    with job(beam_args) as pipeline:
         _ = (
             pipeline
-            | "Shards" >> beam.Create(shards)
+            | "Shards" >> beam.Create(jobs)
             | "Spread" >> beam.Reshuffle()
-            | "Transform" >> beam.ParDo(TransformShard(str(output), params.max_length))
+            | "Transform" >> beam.ParDo(TransformShard(parameters, params.max_length, pieces))
             | "Total" >> beam.CombineGlobally(total)
             | "WriteCounts" >> beam.Map(partial(write_counts, path=str(output / "counts")))
         )
     counts = Counter({key: int(count) for key, count in map(str.split, (output / "counts").read_text().splitlines())})
     (output / "counts").unlink()
-    return {"num_rows": {split: counts[split] for split in splits}, "num_at_max_length": counts[AT_MAX_LENGTH]}
+    return {
+        "num_rows": {split: counts[split] for split in manifest.splits},
+        "num_at_max_length": counts[AT_MAX_LENGTH],
+        "num_made": counts[MADE],
+    }
 
 
 class TransformShard(beam.DoFn):
-    """(split, path of Examples, path of Features) -> the number of rows by split, and of those at max_length."""
+    """(split, path of a tokenised shard or of Examples, path of Features) -> rows by split, rows at max_length, shards made."""
 
-    def __init__(self, transform_output: str, max_length: int) -> None:
-        self.transform_output = transform_output
+    def __init__(self, parameters: Parameters, max_length: int, pieces: Pieces) -> None:
+        self.content = parameters.content
+        self.folder = str(parameters.folder)
+        self.standardization = (parameters.dim, parameters.mean, parameters.scale)
         self.max_length = max_length
+        self.pieces = pieces
 
-    def setup(self) -> None:
-        # What tft.TFTransformOutput.transform_features_layer() wraps: a tf_keras layer around it would cost a second more.
-        self.graph = tf.saved_model.load(f"{self.transform_output}/transform_fn")
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-        def transform(serialized: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            row = self.graph.transform_fn(tf.io.parse_example(serialized, RAW_FEATURES))
-            return row[features.IDS].values, row[features.LENGTH], row[features.LABEL]
-
-        self.transform = transform
+    @cached_property
+    def vocabularies(self) -> dict[str, dict[bytes, int]]:
+        """name -> entry -> rank, read once by every worker."""
+        found = {}
+        for name in (features.TOKENS_VOCABULARY, features.LABELS_VOCABULARY):
+            path = f"{self.folder}/{name}"
+            if tf.io.gfile.exists(path):
+                with tf.io.gfile.GFile(path, "rb") as file:
+                    found[name] = {entry: rank for rank, entry in enumerate(file.read().split(b"\n")[:-1])}
+        return found
 
     def process(self, shard: tuple[str, str, str]) -> Iterator[Counter[str]]:
         split, source, target = shard
-        counts: Counter[str] = Counter()
-        # A bundle that is tried again writes the same bytes; the rename makes them visible at once.
-        part = f"{target}.part"
-        with tf.io.TFRecordWriter(part, "GZIP") as writer:
-            for batch in batches(source):
-                ids, length, label = (column.numpy() for column in self.transform(batch))
-                for serialized in serialize(ids, length, label):
-                    writer.write(serialized)
-                counts[split] += len(length)
-                counts[AT_MAX_LENGTH] += int((length == self.max_length).sum())
-        tf.io.gfile.rename(part, target, overwrite=True)
+        name, columns, length = (self._sequences if self.content == features.SEQUENCE else self._tokens)(source)
+        piece = self.pieces.path(features=name)
+        counts = Counter({split: len(length), AT_MAX_LENGTH: int((length == self.max_length).sum()), MADE: 0})
+        if not piece.exists():
+            example_files.write_records(piece, wire.examples(columns()))
+            counts[MADE] = 1
+        link(piece, Path(target))
         yield counts
 
+    def _labels(self, labels: Sequence[bytes]) -> np.ndarray:
+        known = self.vocabularies[features.LABELS_VOCABULARY]
+        return np.array([known[label] for label in labels], np.int64)
 
-def serialize(ids: np.ndarray, length: np.ndarray, label: np.ndarray) -> Iterator[bytes]:
-    """Features of n rows as tf.Examples, the same bytes each time (tfx_bsl's encoder shuffles the features' order).
+    def _tokens(self, source: str) -> tuple[str, Any, np.ndarray]:
+        """(digest of the result, what makes its columns, the rows' lengths)."""
+        shard = TokenShard.read(source)
+        known = self.vocabularies[features.TOKENS_VOCABULARY]
+        oov = features.oov_id(len(known))
+        # Ranks count from 0, ids from 1: 0 is PAD.
+        id_of = np.array([known.get(token, oov - 1) + 1 for token in shard.tokens], np.uint32)
+        label = self._labels(shard.labels)
+        length = np.minimum(shard.lengths, self.max_length).astype(np.int64)
 
-    ids: [sum(length)], one row behind the other; length, label: [n].
-    """
-    ends = np.cumsum(length).tolist()
-    for start, end, class_id in zip([0, *ends], ends, label.tolist(), strict=False):
-        example = tf.train.Example()
-        feature = example.features.feature
-        feature[features.IDS].int64_list.value.extend(ids[start:end].tolist())
-        feature[features.LENGTH].int64_list.value.append(end - start)
-        feature[features.LABEL].int64_list.value.append(class_id)
-        yield example.SerializeToString(deterministic=True)
+        def columns() -> list[list[bytes]]:
+            ends = np.cumsum(shard.lengths, dtype=np.int64)
+            position = np.arange(len(shard.indices)) - np.repeat(ends - shard.lengths, shard.lengths)
+            ids = id_of[shard.indices[position < self.max_length]]
+            return [
+                wire.int_lists(features.IDS, ids, length),
+                wire.few_int_features(features.LABEL, label),
+                wire.few_int_features(features.LENGTH, length),
+            ]
+
+        return self._digest([id_of, shard.indices, shard.lengths, label]), columns, length
+
+    def _sequences(self, source: str) -> tuple[str, Any, np.ndarray]:
+        dim, mean, scale = self.standardization
+        assert dim, "a sequence has a dimension"
+        shard = example_files.read(source, "sequence", dim)
+        label = self._labels(shard.labels)
+        length = np.array([min(len(row), self.max_length) for row in shard.contents], np.int64)
+        steps = np.concatenate([row[: self.max_length] for row in shard.contents])  # [time of all rows, dim]
+
+        def columns() -> list[list[bytes]]:
+            return [
+                wire.few_int_features(features.LABEL, label),
+                wire.few_int_features(features.LENGTH, length),
+                wire.float_lists(features.VALUES, ((steps - mean) * scale).ravel(), length * dim),
+            ]
+
+        return self._digest([steps, mean, scale, length, label]), columns, length
+
+    def _digest(self, arrays: Iterable[np.ndarray]) -> str:
+        whole = blake2b(f"{self.content} {self.max_length}".encode(), digest_size=16)
+        for array in arrays:
+            whole.update(str(array.shape).encode())
+            whole.update(np.ascontiguousarray(array).data)
+        return whole.hexdigest()
 
 
 def total(counts: Iterable[Counter[str]]) -> Counter[str]:

@@ -1,0 +1,64 @@
+"""From Examples to Features: the first pass where it is missing, the vocabularies, the graph, the second pass."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from components import features
+from components.base import Figures
+from components.beam import ReadExamples, job
+from components.examples import Manifest, read_manifest, span_of
+from components.pieces import Pieces
+from components.transform import TransformParams, analyze, graph, materialize, piece, vocabulary
+from components.transform.analysis import buckets_of, moments_of
+from components.transform.graph import Parameters
+
+
+def transform(
+    examples: Path, params: TransformParams, output: Path, pieces: Pieces, previous: Path | None, beam_args: Sequence[str]
+) -> tuple[Figures, dict[str, Any]]:
+    """Writes the artifact, transform.json aside; returns (the figures, the content of transform.json)."""
+    manifest = read_manifest(examples)
+    num_analyzed = first_pass(examples, manifest, params, pieces, beam_args)
+    parts = {span.number: piece(pieces, span.key, manifest.content, params) for span in manifest.spans}
+    parameters, figures, drift = learn(manifest, params, list(parts.values()), output / "vocabularies", previous)
+    graph.write(parameters, params, output)
+    rows = materialize.materialize(examples, manifest, parameters, params, parts, output, pieces, beam_args)
+    graph.verify(examples, manifest, output)
+    if pieces.root.is_relative_to(output):
+        rmtree(pieces.root)
+    num_made = rows.pop("num_made")
+    figures = {"content": manifest.content, "dim": manifest.dim, **figures, **rows}
+    summary = {"max_length": params.max_length, **figures}
+    # What was reused depends on what was there before; the artifact does not.
+    reuse = {"num_spans": len(manifest.spans), "num_spans_analyzed": num_analyzed, "num_shards_made": num_made}
+    return {**figures, **reuse, **({"vocabulary_drift": drift} if drift else {})}, summary
+
+
+def first_pass(examples: Path, manifest: Manifest, params: TransformParams, pieces: Pieces, beam_args: Sequence[str]) -> int:
+    """Analyzes the spans that nobody analyzed when they were ingested; returns how many there were."""
+    spans = {span.number: span.key for span in manifest.spans}
+    missing = {number for number, key in spans.items() if not piece(pieces, key, manifest.content, params).exists()}
+    paths = [path for split in manifest.splits for path in features.shards(examples, split) if span_of(path) in missing]
+    with analyze(spans=spans, content=manifest.content, dim=manifest.dim, params=params, pieces=pieces) as transform:
+        if transform is not None:
+            with job(beam_args) as pipeline:
+                _ = pipeline | ReadExamples(paths, manifest.content, manifest.dim) | "Analyze" >> transform
+    return len(missing)
+
+
+def learn(
+    manifest: Manifest, params: TransformParams, parts: Sequence[Path], output: Path, previous: Path | None
+) -> tuple[Parameters, Figures, Figures | None]:
+    """What the graph needs to know of the train split: vocabularies (written to `output`), or mean and standard deviation."""
+    output.mkdir()
+    labels = sorted({label.encode() for span in manifest.spans for label in span.num_rows.get(features.TRAIN, {})})
+    vocabulary.write(output / features.LABELS_VOCABULARY, labels)
+    classes = {"num_classes": len(labels)}
+    if manifest.content == features.SEQUENCE:
+        mean, scale = graph.standardization(moments_of(parts), params)
+        return Parameters(manifest.content, labels, output, dim=manifest.dim, mean=mean, scale=scale), classes, None
+    tokens, figures, counts = vocabulary.rank(buckets_of(parts), params)
+    vocabulary.write(output / features.TOKENS_VOCABULARY, tokens)
+    return Parameters(manifest.content, labels, output, tokens=tokens), {**figures, **classes}, vocabulary.drift(tokens, counts, previous)
