@@ -3,7 +3,9 @@
     ids [batch, time] ─┬─ Embedding ── SimpleRNN (one or both directions) ── pooling ── dropout ─┬─ Dense(softmax)
                        └─ skip: Embedding of its own ── mean over the text ── dropout ──────────┘
 
-The trainer fits it and the exporter serves it; both build it here, from the same Spec.
+Numeric sequences, values [batch, time, dim] and length [batch], go into the SimpleRNN as they are; their skip branch is the mean
+of a Dense(relu) over the time steps. The trainer fits the network and the exporter serves it; both build it here, from the
+same Spec.
 """
 
 import json
@@ -28,9 +30,10 @@ MASKED = -1e9
 class Spec:
     """All that decides the network's shape and its behaviour while training.
 
-    num_tokens: V of the vocabulary; the embedding has V + 2 rows (PAD, V tokens, OOV).
-    masking: False reads padding like text (ids are then padded to max_length), as a plain Keras model without a mask does.
+    num_tokens: V of the vocabulary; the embedding has V + 2 rows (PAD, V tokens, OOV). 0 for numeric sequences.
+    masking: False reads padding like text (inputs are then padded to max_length), as a plain Keras model without a mask does.
     skip_dim: 0 for no skip branch.
+    dim: numbers of a time step; 0 for ids. embedding_dim, embedding_scale and word_dropout are about ids only.
     """
 
     num_tokens: int
@@ -50,6 +53,7 @@ class Spec:
     skip_dropout: float
     branch_dropout: float
     seed: int
+    dim: int = 0
 
 
 @keras.saving.register_keras_serializable("seqline")
@@ -70,22 +74,33 @@ class WordDropout(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("seqline")
-class ReverseText(layers.Layer):
-    """Turns each row's text around and leaves its padding behind it. (sequence [batch, time, dim], ids) -> [batch, time, dim]."""
+class WithinLength(layers.Layer):
+    """Which time steps are no padding. (values [batch, time, dim], length [batch]) -> bool [batch, time]."""
 
-    def call(self, sequence: Any, ids: Any) -> Any:
-        time = ops.arange(ops.shape(ids)[1])[None, :]
-        length = _lengths(ids)
+    def call(self, values: Any, length: Any) -> Any:
+        return ops.arange(ops.shape(values)[1], dtype=length.dtype)[None, :] < length[:, None]
+
+
+@keras.saving.register_keras_serializable("seqline")
+class ReverseText(layers.Layer):
+    """Turns each row around and leaves its padding behind it. (sequence [batch, time, dim], present) -> [batch, time, dim].
+
+    present: bool [batch, time], False for padding; here and in the layers below.
+    """
+
+    def call(self, sequence: Any, present: Any) -> Any:
+        time = ops.arange(ops.shape(present)[1])[None, :]
+        length = ops.sum(ops.cast(present, "int32"), axis=1, keepdims=True)  # [batch, 1]
         source = ops.where(time < length, length - 1 - time, time)  # [batch, time]
         return ops.take_along_axis(sequence, source[:, :, None], axis=1)
 
 
 @keras.saving.register_keras_serializable("seqline")
 class Pooling(layers.Layer):
-    """One vector of the states of a text. (states [batch, time, units], ids [batch, time]) -> [batch, units or 2 * units].
+    """One vector of the states of a row. (states [batch, time, units], present [batch, time]) -> [batch, units or 2 * units].
 
     kind: "last" state, "mean" or "max" over time, or "mean_max", both side by side. With masking, padding does not count, and
-    a text without tokens gives zeros; without, every position counts. (Keras's own GlobalMaxPooling1D ignores masks.)
+    a row of padding only gives zeros; without, every position counts. (Keras's own GlobalMaxPooling1D ignores masks.)
     """
 
     def __init__(self, kind: str, masking: bool, **kwargs: Any) -> None:
@@ -93,9 +108,9 @@ class Pooling(layers.Layer):
         self.kind = kind
         self.masking = masking
 
-    def call(self, states: Any, ids: Any) -> Any:
-        mask = ops.ones_like(ids, dtype="bool") if not self.masking else ids != PAD_ID
-        weights = ops.cast(mask, states.dtype)[:, :, None]  # [batch, time, 1]
+    def call(self, states: Any, present: Any) -> Any:
+        counted = present if self.masking else ops.ones_like(present)
+        weights = ops.cast(counted, states.dtype)[:, :, None]  # [batch, time, 1]
         length = ops.sum(weights, axis=1)  # [batch, 1]
         pooled = []
         if self.kind == "last":
@@ -110,9 +125,9 @@ class Pooling(layers.Layer):
 
 @keras.saving.register_keras_serializable("seqline")
 class MeanEmbedding(layers.Layer):
-    """gain * the mean of a text's embeddings. (embedded [batch, time, dim], ids [batch, time]) -> [batch, dim].
+    """gain * the mean of a row's embeddings. (embedded [batch, time, dim], present [batch, time]) -> [batch, dim].
 
-    A text without tokens gives zeros. Adam moves every weight by about the learning rate, so the gain is how much faster
+    A row of padding only gives zeros. Adam moves every weight by about the learning rate, so the gain is how much faster
     this branch learns than the other.
     """
 
@@ -120,8 +135,8 @@ class MeanEmbedding(layers.Layer):
         super().__init__(**kwargs)
         self.gain = gain
 
-    def call(self, embedded: Any, ids: Any) -> Any:
-        weights = ops.cast(ids != PAD_ID, embedded.dtype)
+    def call(self, embedded: Any, present: Any) -> Any:
+        weights = ops.cast(present, embedded.dtype)
         weights *= self.gain / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1)
         return ops.squeeze(ops.matmul(weights[:, None, :], embedded), axis=1)
 
@@ -146,35 +161,32 @@ class BranchDropout(layers.Layer):
         return ops.concatenate([recurrent, skip], axis=-1)
 
 
-def _lengths(ids: Any) -> Any:
-    return ops.sum(ops.cast(ids != PAD_ID, "int32"), axis=1, keepdims=True)  # [batch, 1]
-
-
 def build(spec: Spec, training: bool = True) -> keras.Model:
-    """ids [batch, time] int64 -> probabilities [batch, num_classes].
+    """ids [batch, time] int64 -> probabilities [batch, num_classes]; with spec.dim, (values [batch, time, dim], length [batch]) -> these.
 
     training=False leaves out what only acts while training (dropout and its random state); the other layers keep their
     names and weights.
     """
     seeds = iter(range(spec.seed * 1000, spec.seed * 1000 + 100))
-    ids = keras.Input((None if spec.masking else spec.max_length,), dtype="int64", name="ids")
-    words = ids
-    if training and spec.word_dropout:
-        words = WordDropout(spec.word_dropout, oov_id(spec.num_tokens), next(seeds), name="word_dropout")(ids)
 
     def dropout(rate: float, name: str) -> Callable[[Any], Any]:
         return layers.Dropout(rate, seed=next(seeds), name=name) if training and rate else lambda value: value
 
-    embedded = _embedding(spec, spec.embedding_dim, next(seeds), "embedding")(words)
+    inputs, present = _inputs(spec)
+    content = inputs[0] if spec.dim else inputs
+    if training and spec.word_dropout and not spec.dim:
+        content = WordDropout(spec.word_dropout, oov_id(spec.num_tokens), next(seeds), name="word_dropout")(content)
+    embedded = content if spec.dim else _embedding(spec, spec.embedding_dim, next(seeds), "embedding")(content)
     states = _simple_rnn(spec, seeds, "rnn")(embedded)  # [batch, time, units]
     if spec.bidirectional:
-        backward = _simple_rnn(spec, seeds, "rnn_backward")(ReverseText(name="reverse")(embedded, ids))
-        states = layers.Concatenate(name="directions")([states, ReverseText(name="restore")(backward, ids)])
-    pooled = Pooling(spec.pooling, spec.masking, name="pooling")(states, ids)
+        backward = _simple_rnn(spec, seeds, "rnn_backward")(ReverseText(name="reverse")(embedded, present))
+        states = layers.Concatenate(name="directions")([states, ReverseText(name="restore")(backward, present)])
+    pooled = Pooling(spec.pooling, spec.masking, name="pooling")(states, present)
     pooled = dropout(spec.dropout, "dropout")(pooled)
     if spec.skip_dim:
-        skip = _embedding(spec, spec.skip_dim, next(seeds), "skip_embedding")(words)
-        skip = dropout(spec.skip_dropout, "skip_dropout")(MeanEmbedding(spec.skip_gain, name="skip_mean")(skip, ids))
+        embed = _projection if spec.dim else _embedding
+        skip = embed(spec, spec.skip_dim, next(seeds), "skip_embedding")(content)
+        skip = dropout(spec.skip_dropout, "skip_dropout")(MeanEmbedding(spec.skip_gain, name="skip_mean")(skip, present))
         pooled = (
             BranchDropout(spec.branch_dropout, next(seeds), name="branches")(pooled, skip)
             if training
@@ -183,7 +195,18 @@ def build(spec: Spec, training: bool = True) -> keras.Model:
     output = layers.Dense(
         spec.num_classes, activation="softmax", kernel_initializer=keras.initializers.GlorotUniform(next(seeds)), name="output"
     )
-    return keras.Model(ids, output(pooled), name="seqline")
+    return keras.Model(inputs, output(pooled), name="seqline")
+
+
+def _inputs(spec: Spec) -> tuple[Any, Any]:
+    """The network's input, or the pair of them, and where it is no padding: bool [batch, time]."""
+    time = None if spec.masking else spec.max_length
+    if not spec.dim:
+        ids = keras.Input((time,), dtype="int64", name="ids")
+        return ids, ops.not_equal(ids, PAD_ID)
+    values = keras.Input((time, spec.dim), name="values")
+    length = keras.Input((), dtype="int64", name="length")
+    return (values, length), WithinLength(name="present")(values, length)
 
 
 def _embedding(spec: Spec, dim: int, seed: int, name: str) -> layers.Embedding:
@@ -191,8 +214,12 @@ def _embedding(spec: Spec, dim: int, seed: int, name: str) -> layers.Embedding:
     return layers.Embedding(spec.num_tokens + NUM_RESERVED_IDS, dim, embeddings_initializer=initializer, name=name)
 
 
+def _projection(spec: Spec, dim: int, seed: int, name: str) -> layers.Dense:
+    return layers.Dense(dim, activation="relu", kernel_initializer=keras.initializers.GlorotUniform(seed), name=name)
+
+
 def _simple_rnn(spec: Spec, seeds: Any, name: str) -> layers.SimpleRNN:
-    # No mask: padding is behind the text, so it cannot reach a state that pooling reads.
+    # No mask: padding is behind the row, so it cannot reach a state that pooling reads.
     return layers.SimpleRNN(
         spec.rnn_units,
         return_sequences=True,

@@ -1,15 +1,26 @@
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
 from components.base import Figures
 from components.evaluator import EVALUATOR, EvaluatorParams
-from components.evaluator.baselines import MAJORITY, TFIDF, majority, tfidf_logistic_regression
-from components.evaluator.evaluation import compare, refuse
+from components.evaluator.baselines import (
+    MAJORITY,
+    STATISTICS,
+    TFIDF,
+    majority,
+    statistics_logistic_regression,
+    summary_statistics,
+    tfidf_logistic_regression,
+)
+from components.evaluator.evaluation import compare, measure, refuse
 from components.evaluator.metrics import classification, sum_of_log_losses, wilson_interval
+from tests.conftest import write_examples
 
 LABELS = ["animals", "fruit", "metals"]
 
@@ -92,6 +103,30 @@ def test_tfidf_learns_what_words_tell(analyzer: str) -> None:
     assert tfidf_logistic_regression(train, test, analyzer) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("analyzer", ["word", "char"])
+def test_tfidf_reads_tokens_as_they_are(analyzer: str) -> None:
+    # In small letters and with spaces between, these are the same text: the classes differ in where a token ends, and in a capital.
+    train = ([["a b", "C"], ["a", "b", "c"]] * 4, ["x", "y"] * 4)
+    test = ([["a b"], ["a", "c"], ["C"], ["b"]], ["x", "y", "x", "y"])
+    accuracy = tfidf_logistic_regression(train, test, analyzer)
+    assert accuracy == 1 if analyzer == "word" else 0.5 <= accuracy < 1
+
+
+def test_summary_statistics() -> None:
+    found = summary_statistics(np.array([[1, 5], [3, 5], [8, 2]], np.float32))
+    means, deviations = [4, 4], [np.sqrt(26 / 3), np.sqrt(2)]
+    np.testing.assert_allclose(found, [*means, *deviations, 1, 2, 8, 5, 1, 5, 8, 2, np.log(4)])
+    assert summary_statistics(np.zeros((0, 2), np.float32)).tolist() == [0.0] * 13
+
+
+def test_statistics_learn_what_the_level_tells_and_not_what_the_order_tells() -> None:
+    ramp = np.arange(6, dtype=np.float32)[:, None]
+    high = statistics_logistic_regression(([ramp, ramp + 9] * 5, ["low", "high"] * 5), ([ramp + 8, ramp - 1], ["high", "low"]))
+    assert high == 1
+    orders = [ramp[[0, 1, 2, 3, 4, 5]], ramp[[0, 2, 1, 4, 3, 5]]]
+    assert statistics_logistic_regression((orders * 5, ["a", "b"] * 5), (orders, ["a", "b"])) == 0.5
+
+
 METRIC: Figures = {"accuracy": 0.8, "macro_f1": 0.7, "cross_entropy": 0.6}
 
 
@@ -162,3 +197,52 @@ def test_the_majority_baseline_of_the_corpus(examples: Path, figures: dict[str, 
     answer = max(LABELS, key=lambda label: num_rows["train"][label])
     expected = num_rows["test"][answer] / sum(num_rows["test"].values())
     assert compare(examples, EvaluatorParams(baseline="none")) == {MAJORITY: expected}
+
+
+def fake_model(path: Path, content: str) -> Path:
+    """A SavedModel that calls a row "odd" or "even" by its number of tokens, or by the sum of the first numbers of its time steps."""
+
+    def answer(parity: tf.Tensor) -> dict[str, tf.Tensor]:
+        class_id = tf.cast(parity % 2, tf.int64)
+        return {"class_id": class_id, "probabilities": tf.one_hot(class_id, 2, 0.75, 0.25), "label": module.labels.lookup(class_id)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, "tokens")])
+    def by_tokens(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        return answer(tf.reduce_sum(tf.cast(tokens != "", tf.int32), axis=1))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 2], tf.float32, "sequence"), tf.TensorSpec([None], tf.int64, "length")])
+    def by_sequence(sequence: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
+        present = tf.sequence_mask(length, tf.shape(sequence)[1], tf.float32)
+        return answer(tf.cast(tf.reduce_sum(sequence[:, :, 0] * present, axis=1), tf.int32))
+
+    path.mkdir(parents=True)
+    (path / "labels").write_text("even\nodd\n")
+    module = tf.Module()
+    module.labels = tf.lookup.StaticHashTable(
+        tf.lookup.TextFileInitializer(
+            str(path / "labels"), *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER), *(tf.string, tf.lookup.TextFileIndex.WHOLE_LINE)
+        ),
+        "",
+    )
+    module.serve = {"tokens": by_tokens, "sequence": by_sequence}[content]
+    tf.saved_model.save(module, str(path / "saved_model"), signatures={"serving_default": module.serve})
+    return path / "saved_model"
+
+
+@pytest.mark.parametrize("content", ["tokens", "sequence"])
+def test_rows_of_any_content_are_measured_as_they_are(content: str, tmp_path: Path) -> None:
+    # 300 rows, more than a batch; every tenth label is wrong.
+    rows = []
+    for number in range(300):
+        size = number % 7 + 1
+        row = ["token"] * size if content == "tokens" else [[1.0, 9.0]] * size
+        rows.append((row, ["even", "odd"][(size + (number % 10 == 0)) % 2]))
+    examples = write_examples(tmp_path / "examples", {"train": rows[:100], "test": rows}, content, num_shards=2)
+    found = measure(examples, fake_model(tmp_path / "model", content))
+    assert found["num_rows"] == 300
+    assert found["accuracy"] == 0.9
+    assert found["cross_entropy"] == pytest.approx(-0.9 * np.log(0.75) - 0.1 * np.log(0.25), abs=1e-6)
+    assert {label: each["num_rows"] for label, each in found["classes"].items()} == dict(Counter(label for _, label in rows))
+    compared = compare(examples, EvaluatorParams())
+    assert list(compared) == [MAJORITY, TFIDF if content == "tokens" else STATISTICS]
+    assert list(compare(examples, EvaluatorParams(baseline="none"))) == [MAJORITY]

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.network import BranchDropout, MeanEmbedding, Pooling, ReverseText, Spec, WordDropout, build, load, save
+from components.network import BranchDropout, MeanEmbedding, Pooling, ReverseText, Spec, WithinLength, WordDropout, build, load, save
 
 SPEC = Spec(
     num_tokens=9,
@@ -26,10 +26,14 @@ SPEC = Spec(
     branch_dropout=0.5,
     seed=0,
 )
+# The same for sequences of two numbers a time step.
+SEQUENCE_SPEC = replace(SPEC, num_tokens=0, dim=2)
 IDS = np.array([[3, 9, 10, 1], [7, 2, 0, 0], [5, 0, 0, 0], [0, 0, 0, 0]])
+VALUES = np.random.default_rng(1).normal(size=(4, 4, 2)).astype(np.float32)
+LENGTHS = np.array([4, 2, 1, 0])
 # Two rows of three states: a text of two tokens, and one without any.
 STATES = np.array([[[1, -2], [3, -4], [9, 9]], [[-1, 5], [2, 2], [8, -8]]], np.float32)
-TEXTS = np.array([[4, 4, 0], [0, 0, 0]])
+PRESENT = np.array([[True, True, False], [False, False, False]])
 
 
 @pytest.mark.parametrize(
@@ -46,29 +50,34 @@ TEXTS = np.array([[4, 4, 0], [0, 0, 0]])
     ],
 )
 def test_pooling(kind: str, masking: bool, expected: list[list[float]]) -> None:
-    np.testing.assert_allclose(np.asarray(Pooling(kind, masking)(STATES, TEXTS)), expected, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(Pooling(kind, masking)(STATES, PRESENT)), expected, rtol=1e-6)
 
 
 def test_pooling_equals_numpy_on_random_states() -> None:
     random = np.random.default_rng(0)
     lengths = [1, 5, 3, 7]
     states = np.tanh(random.normal(size=(4, 7, 6))).astype(np.float32)
-    ids = (np.arange(7) < np.array(lengths)[:, None]).astype(np.int64) * 2
+    present = np.arange(7) < np.array(lengths)[:, None]
     texts = [row[:length] for row, length in zip(states, lengths, strict=True)]
     by_hand = {"last": [text[-1] for text in texts], "mean": [text.mean(0) for text in texts], "max": [text.max(0) for text in texts]}
     for kind, expected in by_hand.items():
-        np.testing.assert_allclose(np.asarray(Pooling(kind, True)(states, ids)), expected, atol=1e-6)
+        np.testing.assert_allclose(np.asarray(Pooling(kind, True)(states, present)), expected, atol=1e-6)
 
 
 def test_mean_embedding_is_the_gain_times_the_mean() -> None:
-    np.testing.assert_allclose(np.asarray(MeanEmbedding(8.0)(STATES, TEXTS)), [[16, -24], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(MeanEmbedding(8.0)(STATES, PRESENT)), [[16, -24], [0, 0]], rtol=1e-6)
 
 
 def test_reverse_text_leaves_the_padding_behind() -> None:
     sequence = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
-    reversed_once = np.asarray(ReverseText()(sequence, TEXTS))
+    reversed_once = np.asarray(ReverseText()(sequence, PRESENT))
     np.testing.assert_array_equal(reversed_once, [[[2, 3], [0, 1], [4, 5]], sequence[1]])
-    np.testing.assert_array_equal(np.asarray(ReverseText()(reversed_once, TEXTS)), sequence)
+    np.testing.assert_array_equal(np.asarray(ReverseText()(reversed_once, PRESENT)), sequence)
+
+
+def test_within_length_is_false_for_padding() -> None:
+    present = np.asarray(WithinLength()(VALUES, LENGTHS))
+    assert present.tolist() == [[True] * 4, [True, True, False, False], [True, False, False, False], [False] * 4]
 
 
 def test_word_dropout_replaces_tokens_by_oov_while_training_only() -> None:
@@ -106,10 +115,43 @@ def test_probabilities_do_not_depend_on_the_padding(pooling: str, bidirectional:
     np.testing.assert_allclose(alone, probabilities, atol=1e-6)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "mean_max"])
+def test_probabilities_of_sequences_do_not_depend_on_what_is_behind_them(pooling: str, bidirectional: bool) -> None:
+    model = build(replace(SEQUENCE_SPEC, pooling=pooling, bidirectional=bidirectional))
+    clean = VALUES * (np.arange(4) < LENGTHS[:, None])[:, :, None]
+    probabilities = np.asarray(model((clean, LENGTHS)))
+    assert probabilities.shape == (4, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(model((VALUES, LENGTHS))), probabilities, atol=1e-6)
+    padded = np.pad(VALUES, [(0, 0), (0, 20), (0, 0)], constant_values=7)
+    np.testing.assert_allclose(np.asarray(model((padded, LENGTHS))), probabilities, atol=1e-6)
+    for row, length in enumerate(LENGTHS):
+        alone = model((VALUES[row : row + 1, : max(1, length)], LENGTHS[row : row + 1]))
+        np.testing.assert_allclose(np.asarray(alone)[0], probabilities[row], atol=1e-6)
+
+
+def test_the_network_of_sequences_by_hand() -> None:
+    model = build(SEQUENCE_SPEC, training=False)
+    assert [layer.name for layer in model.layers if layer.weights] == ["rnn", "skip_embedding", "output"]
+    values = VALUES[1, :2]
+    kernel, recurrent, bias = (np.asarray(weight) for weight in model.get_layer("rnn").get_weights())
+    states = [np.tanh(values[0] @ kernel + bias)]
+    states.append(np.tanh(values[1] @ kernel + states[0] @ recurrent + bias))
+    weight, offset = model.get_layer("skip_embedding").get_weights()
+    skip = 8 * np.maximum(values @ weight + offset, 0).mean(axis=0)
+    output, bias = model.get_layer("output").get_weights()
+    logits = np.concatenate([np.max(states, axis=0), skip]) @ output + bias
+    expected = np.exp(logits) / np.exp(logits).sum()
+    np.testing.assert_allclose(np.asarray(model((VALUES, LENGTHS)))[1], expected, atol=1e-6)
+
+
 def test_without_masking_the_time_is_max_length() -> None:
     model = build(replace(SPEC, masking=False))
     assert model.input_shape == (None, 6)
     assert build(SPEC).input_shape == (None, None)
+    assert build(replace(SEQUENCE_SPEC, masking=False)).input_shape == [(None, 6, 2), (None,)]
+    assert build(SEQUENCE_SPEC).input_shape == [(None, None, 2), (None,)]
 
 
 def test_bidirectional_reads_the_text_from_its_end_too() -> None:
@@ -142,11 +184,22 @@ def test_the_seed_fixes_the_initial_weights() -> None:
     assert not np.array_equal(first[0], other[0])
 
 
-@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, bidirectional=True, pooling="mean_max", skip_dim=0), replace(SPEC, masking=False)])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        replace(SPEC, bidirectional=True, pooling="mean_max", skip_dim=0),
+        replace(SPEC, masking=False),
+        SEQUENCE_SPEC,
+        replace(SEQUENCE_SPEC, bidirectional=True, pooling="mean_max", skip_dim=0),
+        replace(SEQUENCE_SPEC, masking=False),
+    ],
+)
 def test_save_and_load(spec: Spec, tmp_path: Path) -> None:
-    ids = np.pad(IDS, [(0, 0), (0, 2)])
+    padding = [(0, 0), (0, 2), (0, 0)]
+    inputs = (np.pad(VALUES, padding), LENGTHS) if spec.dim else np.pad(IDS, padding[:2])
     model = build(spec)
-    model(ids, training=True)  # moves the random state
+    model(inputs, training=True)  # moves the random state
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         save(model, spec, tmp_path / name)
@@ -155,8 +208,8 @@ def test_save_and_load(spec: Spec, tmp_path: Path) -> None:
     trainable, loaded_spec = load(tmp_path / "one", training=True)
     served, _ = load(tmp_path / "one")
     assert loaded_spec == spec
-    np.testing.assert_array_equal(np.asarray(trainable(ids)), np.asarray(model(ids)))
-    np.testing.assert_allclose(np.asarray(served(ids)), np.asarray(model(ids)), atol=1e-7)
+    np.testing.assert_array_equal(np.asarray(trainable(inputs)), np.asarray(model(inputs)))
+    np.testing.assert_allclose(np.asarray(served(inputs)), np.asarray(model(inputs)), atol=1e-7)
 
 
 def test_the_network_for_inference_has_no_dropout_and_no_random_state() -> None:

@@ -12,12 +12,11 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from components.base import Figures, UserError
-from components.features import EVAL, TRAIN, shard_path
+from components.features import EVAL, TRAIN
 from components.network import load
 from components.trainer import BLOG_POST, TRAINER, TrainerParams, run
-from components.trainer.fit import learning_rate
+from components.trainer.fit import learning_rate, passes_per_epoch
 from components.trainer.input import dataset
-from components.transform.materialize import serialize
 from tests.conftest import TRAINER_PARAMS
 
 ROOT = Path(__file__).parents[1]
@@ -26,22 +25,35 @@ SMALL = {"embedding_dim": 4, "rnn_units": 4, "skip_dim": 4, "batch_size": 64, "n
 TEXTS = [[], *([number] * (number % 4 + 1) for number in range(1, 20))]
 
 
+# Forty sequences of one to five time steps of two numbers; the second one is noise, and the class is whether the first one rises.
+SEQUENCES = [[[(step + 1) * (-1) ** number, number % 7 - 3] for step in range(number % 5 + 1)] for number in range(40)]
+
+
+def write_features(root: Path, split: str, shards: list[list[dict[str, list]]]) -> None:
+    """Features by hand: rows of feature name -> numbers, by shard."""
+    (root / f"Split-{split}").mkdir(parents=True)
+    for number, rows in enumerate(shards):
+        path = root / f"Split-{split}" / f"data_tfrecord-{number:05d}-of-{len(shards):05d}.gz"
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for row in rows:
+                example = tf.train.Example()
+                for name, numbers in row.items():
+                    feature = example.features.feature[name]
+                    (feature.float_list if name == "values" else feature.int64_list).value.extend(numbers)
+                writer.write(example.SerializeToString())
+
+
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Features of the TEXTS in three shards of 7, 7 and 6 rows."""
     root = tmp_path_factory.mktemp("rows")
-    (root / "Split-train").mkdir()
-    for shard in range(3):
-        texts = TEXTS[shard * 7 : shard * 7 + 7]
-        length = np.array([len(text) for text in texts])
-        with tf.io.TFRecordWriter(str(shard_path(root, TRAIN, shard, 3)), "GZIP") as writer:
-            for row in serialize(np.array([token for text in texts for token in text]), length, length % 3):
-                writer.write(row)
+    made = [{"ids": text, "length": [len(text)], "label": [len(text) % 3]} for text in TEXTS]
+    write_features(root, TRAIN, [made[:7], made[7:14], made[14:]])
     return root
 
 
-def batches(rows: Path, **settings: object) -> list[tuple[np.ndarray, np.ndarray]]:
-    return list(dataset(rows, TRAIN, 20, **{"num_classes": 3, "batch_size": 8, "pad_to": None, **settings}).as_numpy_iterator())
+def batches(rows: Path, **settings: object) -> list[tuple]:
+    return list(dataset(rows, TRAIN, **{"num_rows": 20, "num_classes": 3, "batch_size": 8, "pad_to": None, **settings}).as_numpy_iterator())
 
 
 def texts_of(epoch: list[tuple[np.ndarray, np.ndarray]]) -> list[list[int]]:
@@ -184,6 +196,77 @@ def test_weights_that_the_last_step_ruined_are_not_kept(features: Path, tmp_path
     with pytest.raises(UserError, match=r"diverged at trainer\.learning_rate 1e\+30"):
         run(features=features, params=params, output=tmp_path)
     assert not (tmp_path / "model.weights.h5").exists()
+
+
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of the SEQUENCES, the same in train and eval."""
+    root = tmp_path_factory.mktemp("sequences")
+    made = [
+        {"values": [number for step in row for number in step], "length": [len(row)], "label": [index % 2]}
+        for index, row in enumerate(SEQUENCES)
+    ]
+    for split in (TRAIN, EVAL):
+        write_features(root, split, [made[:20], made[20:]])
+    (root / "vocabularies").mkdir()
+    (root / "vocabularies" / "labels").write_text("falls\nrises\n")
+    summary = {"content": "sequence", "dim": 2, "max_length": 6, "num_rows": {TRAIN: 40, EVAL: 40}}
+    (root / "transform.json").write_text(json.dumps(summary))
+    return root
+
+
+@pytest.mark.parametrize("pad_to", [None, 6])
+def test_batches_of_sequences(sequences: Path, pad_to: int | None) -> None:
+    found = []
+    for (values, length), label in batches(sequences, num_rows=40, num_classes=2, pad_to=pad_to, dim=2):
+        assert (values.dtype, length.dtype, label.dtype) == (np.float32, np.int64, np.float32)
+        assert values.shape == (8, pad_to or length.max(), 2)
+        assert length.shape == (8,)
+        for row, number, one_hot in zip(values, length, label, strict=True):
+            assert not row[number:].any()
+            found.append(row[:number].tolist())
+            assert one_hot.tolist() == ([1, 0] if row[0, 0] > 0 else [0, 1])
+    assert sorted(found) == sorted(SEQUENCES)
+
+
+def test_a_batch_of_sequences_without_a_time_step_has_one_of_zeros(tmp_path: Path) -> None:
+    write_features(tmp_path, TRAIN, [[{"values": [], "length": [0], "label": [0]}] * 2])
+    [((values, length), _)] = batches(tmp_path, num_rows=2, dim=3)
+    np.testing.assert_array_equal(values, np.zeros((2, 1, 3)))
+    assert length.tolist() == [0, 0]
+
+
+def test_sequences_are_learned_the_same_each_time(sequences: Path, tmp_path: Path) -> None:
+    params = TrainerParams(**{**SMALL, "num_epochs": 4}, min_epoch_steps=16)
+    found = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        found.append(run(features=sequences, params=params, output=tmp_path / name))
+    assert found[0] == found[1]
+    assert found[0]["eval_accuracy"] == 1
+    for name in ("model.weights.h5", "network.json", "history.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    spec = load(tmp_path / "one")[1]
+    assert (spec.num_tokens, spec.dim, spec.num_classes, spec.max_length) == (0, 2, 2, 6)
+
+
+def test_pooling_last_of_sequences_is_simple_rnn_dense(sequences: Path, tmp_path: Path) -> None:
+    params = TrainerParams(pooling="last", rnn_units=5, batch_size=64, num_epochs=1, min_epoch_steps=1)
+    run(features=sequences, params=params, output=tmp_path)
+    network, _ = load(tmp_path)
+    stock = keras.Sequential([keras.layers.SimpleRNN(5), keras.layers.Dense(2, activation="softmax")])
+    for (values, length), _ in batches(sequences, num_rows=40, num_classes=2, pad_to=6, dim=2):
+        stock.build(values.shape)
+        stock.set_weights(network.get_weights())
+        np.testing.assert_allclose(np.asarray(network((values, length))), np.asarray(stock(values)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "num_steps", "dim", "expected"),
+    [(None, 5, 0, 1), (None, 5, 2, 7), (None, 32, 2, 1), (None, 31, 2, 2), (1, 5, 2, 1), (25, 10, 0, 3), (25, 1000, 0, 1)],
+)
+def test_an_epoch_over_few_rows_goes_over_them_several_times(given: int | None, num_steps: int, dim: int, expected: int) -> None:
+    assert passes_per_epoch(TrainerParams(min_epoch_steps=given), num_steps, dim) == expected
 
 
 TWO_REPLICAS = """

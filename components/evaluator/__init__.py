@@ -1,6 +1,6 @@
 """Measures the exported SavedModel on the test split and decides whether it may be served.
 
-Reads Examples (test to measure, train for the baselines) and SavedModel, through its raw-text signature: what is measured
+Reads Examples (test to measure, train for the baselines) and SavedModel, through its `serving_default`: what is measured
 is what will be served. Writes evaluation.json: the metrics, the baselines beside them, and the verdict with its reasons.
 """
 
@@ -19,7 +19,9 @@ class EvaluatorParams(Params):
     max_cross_entropy: float | None = Field(None, gt=0, description="cross-entropy (nats) that a blessed model stays under")
     min_gain_over_majority: float = Field(0.01, ge=-1, le=1, description="accuracy above always answering the most frequent class")
     baseline: Literal["word", "char", "none"] = Field(
-        "word", description="the tf-idf + logistic regression beside it: on words (1-2), on characters (1-4), or none"
+        "word",
+        description="the linear model beside it, on tf-idf of words or tokens (1-2) or of characters (1-4), or none; "
+        "with sequences, unless none, on summary statistics",
     )
 
 

@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,14 +13,11 @@ import tensorflow as tf
 from components import features
 from components.base import Figures
 from components.evaluator import EvaluatorParams, baselines, metrics
+from components.examples import MANIFEST, raw_features
 
 log = logging.getLogger("seqline.evaluator")
 
 BATCH_SIZE = 256
-RAW_FEATURES = {
-    features.TEXT: tf.io.FixedLenFeature([], tf.string),
-    features.LABEL: tf.io.FixedLenFeature([], tf.string),
-}
 
 
 def evaluate(examples: Path, saved_model: Path, params: EvaluatorParams, output: Path) -> Figures:
@@ -40,20 +38,41 @@ def measure(examples: Path, saved_model: Path) -> Figures:
     serve = model.signatures["serving_default"]
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     log_loss = 0.0
-    for text, label in rows(examples, features.TEST):
-        answer = serve(text=text)
+    for row, label in rows(examples, features.TEST):
+        answer = serve(**row)
         truth = np.array([number[each] for each in label.numpy()])
         np.add.at(confusion, (truth, answer["class_id"].numpy()), 1)
         log_loss += metrics.sum_of_log_losses(answer["probabilities"].numpy(), truth)
     return metrics.classification(labels, confusion, log_loss / int(confusion.sum()))
 
 
-def rows(examples: Path, split: str) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """(text [batch], label [batch]) of a split, in order."""
+def content_of(examples: Path) -> tuple[Any, int | None]:
+    """(what a row holds: text, tokens or sequence; the numbers of a sequence's time step)."""
+    if not (examples / MANIFEST).is_file():
+        return features.TEXT, None
+    manifest = json.loads((examples / MANIFEST).read_text(encoding="utf-8"))
+    return manifest["content"], manifest["dim"]
+
+
+def rows(examples: Path, split: str) -> Iterator[tuple[dict[str, tf.Tensor], tf.Tensor]]:
+    """(the arguments of `serving_default`, label [batch]) of a split's rows, in order."""
+    content, dim = content_of(examples)
+    spec = raw_features(content)
     for path in features.shards(examples, split):
         for serialized in tf.data.TFRecordDataset(str(path), compression_type="GZIP").batch(BATCH_SIZE).prefetch(2):
-            row = tf.io.parse_example(serialized, RAW_FEATURES)
-            yield row[features.TEXT], row[features.LABEL]
+            row = tf.io.parse_example(serialized, spec)
+            yield _request(content, dim, row[content]), row[features.LABEL]
+
+
+def _request(content: str, dim: int | None, raw: Any) -> dict[str, tf.Tensor]:
+    """raw: string [batch] for text, otherwise sparse [batch, any]."""
+    if content == features.TEXT:
+        return {content: raw}
+    ragged = tf.RaggedTensor.from_sparse(raw)
+    padded = ragged.to_tensor()
+    if dim is None:
+        return {content: padded}
+    return {content: tf.reshape(padded, [len(padded), padded.shape[1] // dim, dim]), features.LENGTH: ragged.row_lengths() // dim}
 
 
 def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
@@ -61,20 +80,31 @@ def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
     train, test = (_in_memory(examples, split) for split in (features.TRAIN, features.TEST))
     found = {baselines.MAJORITY: baselines.majority(train[1], test[1])}
     if params.baseline != "none":
-        accuracy = baselines.tfidf_logistic_regression(train, test, params.baseline)
+        if isinstance(train[0][0], np.ndarray):
+            name, accuracy = baselines.STATISTICS, baselines.statistics_logistic_regression(train, test)
+        else:
+            name, accuracy = baselines.TFIDF, baselines.tfidf_logistic_regression(train, test, params.baseline)
         if accuracy is None:
             log.warning("scikit-learn is not installed: no linear baseline. pip install 'seqline[sample]'")
         else:
-            found[baselines.TFIDF] = accuracy
+            found[name] = accuracy
     return found
 
 
-def _in_memory(examples: Path, split: str) -> tuple[list[str], list[str]]:
-    texts, labels = [], []
-    for text, label in rows(examples, split):
-        texts += [each.decode() for each in text.numpy()]
+def _in_memory(examples: Path, split: str) -> tuple[list[Any], list[str]]:
+    """(contents, labels) of a split; a content is a text, a list of tokens or an array [time, dim]."""
+    contents: list[Any] = []
+    labels: list[str] = []
+    for row, label in rows(examples, split):
+        if features.TEXT in row:
+            contents += [text.decode() for text in row[features.TEXT].numpy()]
+        elif features.TOKENS in row:
+            contents += [[token.decode() for token in tokens if token] for tokens in row[features.TOKENS].numpy().tolist()]
+        else:
+            pairs = zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy(), strict=True)
+            contents += [sequence[:length] for sequence, length in pairs]
         labels += [each.decode() for each in label.numpy()]
-    return texts, labels
+    return contents, labels
 
 
 def refuse(metric: Figures, compared: dict[str, float], params: EvaluatorParams) -> list[str]:

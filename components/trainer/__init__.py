@@ -1,6 +1,7 @@
 """Fits the SimpleRNN model to the Features.
 
-Reads Features: the train split to learn from, the eval split to choose the best epoch by. Never the test split.
+Reads Features, ids or the values of sequences: the train split to learn from, the eval split to choose the best epoch by.
+Never the test split.
 Writes Model: network.json and model.weights.h5 (`components.network.load` reads them), history.json (every epoch's
 figures) and tensorboard/ (event files).
 """
@@ -31,13 +32,13 @@ class TrainerParams(Params):
     pooling: Literal["last", "mean", "max", "mean_max"] = Field(
         "max", description="what of the RNN's states the classifier sees; `last` means the plain tutorial model"
     )
-    embedding_dim: int = Field(64, ge=1, description="width of the token embeddings")
+    embedding_dim: int = Field(64, ge=1, description="width of the token embeddings; sequences need none")
     rnn_units: int = Field(64, ge=1, description="width of the SimpleRNN's state")
     bidirectional: bool = Field(False, description="a second SimpleRNN reads the text from its end")
     masking: bool = Field(True, description="padding does not count; false reads it like text, up to max_length")
     recurrent_gain: float = Field(0.5, gt=0, description="gain of the orthogonal recurrent initialiser")
-    embedding_scale: float = Field(0.05, gt=0, description="embeddings start uniformly in +- this")
-    word_dropout: float = Field(0.1, ge=0, lt=1, description="tokens replaced by OOV while training")
+    embedding_scale: float = Field(0.05, gt=0, description="token embeddings start uniformly in +- this")
+    word_dropout: float = Field(0.1, ge=0, lt=1, description="tokens replaced by OOV while training; nothing to sequences")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the pooled states")
     skip_dim: int = Field(64, ge=0, description="width of the skip branch, the mean of embeddings of its own; 0 for none")
     skip_gain: float = Field(8.0, gt=0, description="factor on the skip branch: how much faster it learns than the other")
@@ -49,6 +50,9 @@ class TrainerParams(Params):
     clip_norm: float = Field(1.0, ge=0, description="global norm at which gradients are clipped; 0 for never")
     batch_size: int = Field(64, ge=1, description="the global batch: rows of one step, over all replicas")
     num_epochs: int = Field(8, ge=1, description="epochs, at most")
+    min_epoch_steps: int | None = Field(
+        None, ge=1, description="steps of an epoch, at least: few rows are gone over several times; null for 1, with sequences 32"
+    )
     patience: int = Field(4, ge=1, description="epochs without a better one before training stops")
     seed: int = Field(0, ge=0, le=2**31 // 1000 - 1, description="fixes initial weights, dropout and the order of the rows")
 
