@@ -15,6 +15,7 @@ from rich.table import Table
 
 from components.base import UserError
 from pipeline import __version__
+from pipeline.worker import StageError
 
 app = typer.Typer(
     help="Raw text to a served SimpleRNN text classifier.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -164,18 +165,22 @@ def _print_run(out: Console, record: Any, executions: Any, folder: Path) -> None
 
 @app.command()
 def predict(
-    texts: Annotated[list[str] | None, typer.Argument(help="texts; from standard input, one a line, if none is given")] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="texts, or what the model reads: JSON lists of tokens or of time steps; from standard input, one a line, if none is given"
+        ),
+    ] = None,
     model: Annotated[Path, typer.Option("--model", "-m", help="a SavedModel, or a folder with versions of one")] = Path("serving_dir"),
 ) -> None:
-    """Classify texts with the served model: one JSON line each."""
+    """Classify rows with the served model, texts, tokens or sequences: one JSON line each."""
     from pipeline import predict as asking
 
     try:
-        found = asking.find_model(model)
-    except ValueError as error:
+        for answer in asking.predict(asking.find_model(model), texts or _lines()):
+            print(json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "replace"), flush=True)
+    except asking.InputError as error:
         raise UserError(str(error)) from None
-    for answer in asking.predict(found, texts or _lines()):
-        print(json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "replace"), flush=True)
 
 
 def _lines() -> Iterator[str]:
@@ -196,6 +201,9 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except StageError as error:  # a bug: where it happened in the worker, not how the word of it came here
+        print(error, file=sys.stderr)
+        sys.exit(1)
     except BrokenPipeError:  # `seqline show | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

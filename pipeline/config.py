@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from components.base import UserError
 from components.evaluator import EvaluatorParams
 from components.example_gen import ExampleGenParams
+from components.example_validator import ExampleValidatorParams
 from components.exporter import ExporterParams
 from components.pusher import PusherParams
+from components.schema_gen import SchemaGenParams
+from components.statistics_gen import StatisticsGenParams
 from components.trainer import TrainerParams
 from components.transform import TransformParams
 
@@ -29,6 +32,9 @@ class Config(BaseModel):
 
     root: str = Field("artifacts", description="where artifacts, records and logs lie")
     example_gen: ExampleGenParams
+    statistics_gen: StatisticsGenParams = StatisticsGenParams()
+    schema_gen: SchemaGenParams = SchemaGenParams()
+    example_validator: ExampleValidatorParams = ExampleValidatorParams()
     transform: TransformParams = TransformParams()
     trainer: TrainerParams = TrainerParams()
     exporter: ExporterParams = ExporterParams()

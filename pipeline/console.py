@@ -12,6 +12,9 @@ from rich.table import Table
 
 from pipeline.runner import Done, Planned, Stage
 
+# What to ask a model, by what its rows hold.
+EXAMPLE = {"text": '"Your text"', "tokens": '"your tokens"', "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'"}
+
 
 class Progress(logging.Handler):
     """One line a stage; on a terminal also what the running stage says (its log messages), in place."""
@@ -43,7 +46,7 @@ class Progress(logging.Handler):
     def done(self, done: Done) -> None:
         self.stop()
         took = "cached" if done.cached else f"{done.seconds:.1f} s"
-        text = f"{done.stage.name:<12} {took:>8}  {done.stage.component.describe(done.figures)}"
+        text = f"{done.stage.name:<17} {took:>7}  {done.stage.component.describe(done.figures)}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
@@ -55,15 +58,10 @@ class Progress(logging.Handler):
 def print_summary(console: Console, done: Sequence[Done], started: float, config: str, serving_dir: str | None) -> None:
     """The table of a finished run, and what to do next."""
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
-    for name in ("stage", "made", "seconds", "artifact"):
-        table.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
+    for name in ("made", "artifact"):  # its path begins with the stage
+        table.add_column(name, overflow="fold")
     for each in done:
-        table.add_row(
-            each.stage.name,
-            each.artifact.type,
-            "cached" if each.cached else f"{each.seconds:.1f}",
-            escape(_short_path(each.artifact.uri)),
-        )
+        table.add_row(each.artifact.type, escape(_short_path(each.artifact.uri)))
     console.print()
     console.print(table)
     figures = {each.stage.name: each.figures for each in done}
@@ -77,7 +75,8 @@ def print_summary(console: Console, done: Sequence[Done], started: float, config
         pushed = figures["pusher"]
         console.print(f"served model   {pushed['serving_dir']}/{pushed['version']}", highlight=False, markup=False, soft_wrap=True)
         option = "" if serving_dir in (None, "serving_dir") else f"--model {serving_dir} "
-        console.print(f'ask it         seqline predict {option}"Your text"', highlight=False, markup=False, soft_wrap=True)
+        content = figures["transform"]["content"] if "transform" in figures else "text"
+        console.print(f"ask it         seqline predict {option}{EXAMPLE[content]}", highlight=False, markup=False, soft_wrap=True)
     made = sum(not each.cached for each in done)
     console.print(f"{made} of {len(done)} stages ran, {time.monotonic() - started:.1f} s", highlight=False)
 

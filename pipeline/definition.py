@@ -2,8 +2,11 @@
 
 from components.evaluator import EVALUATOR
 from components.example_gen import EXAMPLE_GEN
+from components.example_validator import EXAMPLE_VALIDATOR
 from components.exporter import EXPORTER
 from components.pusher import PUSHER
+from components.schema_gen import SCHEMA_GEN
+from components.statistics_gen import STATISTICS_GEN
 from components.trainer import TRAINER
 from components.transform import TRANSFORM
 from pipeline.config import Config
@@ -13,6 +16,9 @@ from pipeline.runner import Pipeline
 def define(pipe: Pipeline, config: Config) -> None:
     """Adds the stages. To add a component: its file or package, one line here, one field in Config."""
     examples = pipe.add(EXAMPLE_GEN, config.example_gen)
+    statistics = pipe.add(STATISTICS_GEN, config.statistics_gen, examples=examples)
+    schema = pipe.add(SCHEMA_GEN, config.schema_gen, statistics=statistics)
+    pipe.add(EXAMPLE_VALIDATOR, config.example_validator, examples=examples, statistics=statistics, schema=schema)  # a gate
     features = pipe.add(TRANSFORM, config.transform, examples=examples)
     model = pipe.add(TRAINER, config.trainer, features=features)
     saved_model = pipe.add(EXPORTER, config.exporter, features=features, model=model)

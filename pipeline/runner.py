@@ -13,12 +13,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from components.base import Artifact, Component, Figures, Params, UserError
+from components.pieces import digest
 from pipeline import worker
-from pipeline.store import Store, digest, key_parts
+from pipeline.store import Store, key_parts
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,18 @@ def _plan_stage(stage: Stage, planned: Mapping[str, Planned], store: Store, forc
     unknown = [each.stage.name for each in inputs.values() if each.key is None]
     if unknown:
         return Planned(stage, None, True, f"{unknown[0]} runs first")
-    outside = stage.component.outside(stage.params) if stage.component.outside else None
+    outside = _outside(stage, store)
     if stage.component.outside and outside is None:
         return Planned(stage, None, True, "its data is not prepared yet")
     parts = key_parts(stage.component, stage.params, {name: str(each.key) for name, each in inputs.items()}, outside)
     reason = _reason_to_run(stage, parts, store, force)
     return Planned(stage, digest(parts), reason is not None, reason or "finished")
+
+
+def _outside(stage: Stage, store: Store) -> str | None:
+    """The digest of a stage's data outside the store; content that it read once is remembered beside the stage's pieces."""
+    component = stage.component
+    return component.outside(stage.params, store.memory(stage.name)) if component.outside else None
 
 
 def _reason_to_run(stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str]) -> str | None:
@@ -168,7 +176,7 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
     _write_record(run, record)
     try:
         with workers(run, options.jobs) as submit:
-            _prepare(selected, submit, options)
+            _prepare(selected, store, submit, options)
             _run_all(pipeline, selected, store, submit, options, done, finish)
     except BaseException as error:
         record |= {"verdict": "failed", "error": f"{type(error).__name__}: {error}", "finished": _now()}
@@ -185,13 +193,13 @@ class Started:
 
     future: Future
     commit: Callable[[Figures], Done]
-    partial: Path
+    aside: Path
 
 
-def _prepare(stages: Sequence[Stage], submit: Callable[..., Future], options: Options) -> None:
+def _prepare(stages: Sequence[Stage], store: Store, submit: Callable[..., Future], options: Options) -> None:
     for stage in stages:
         component = stage.component
-        if component.prepare and component.outside and component.outside(stage.params) is None:
+        if component.prepare and component.outside and _outside(stage, store) is None:
             options.on_start(stage)
             _result(submit(component.prepare, stage.params), stage)
 
@@ -209,16 +217,17 @@ def _run_all(
     running: dict[Future, tuple[Started, ExitStack, Stage]] = {}
     with ExitStack() as open_locks:
         while waiting or running:
-            for stage in [stage for stage in waiting if all(source.name in done for source in stage.inputs.values())]:
+            for stage in [stage for stage in waiting if _is_ready(stage, pipeline, done)]:
                 if len(running) >= options.jobs:
                     break
                 waiting.remove(stage)
                 locked = ExitStack()
                 open_locks.push(locked)
-                started = _start(stage, selected, store, submit, options, done, locked)
+                started = _start(stage, pipeline, selected, store, submit, options, done, locked)
                 if isinstance(started, Done):
                     locked.close()
                     finish(started)
+                    _pass_gate(started)
                 else:
                     running[started.future] = (started, locked, stage)
             if running:
@@ -227,14 +236,29 @@ def _run_all(
                     try:
                         result = started.commit(_result(future, stage))
                     except BaseException:
-                        shutil.rmtree(started.partial, ignore_errors=True)
+                        shutil.rmtree(started.aside, ignore_errors=True)
                         raise
                     locked.close()
                     finish(result)
+                    _pass_gate(result)
+
+
+def _is_ready(stage: Stage, pipeline: Pipeline, done: Mapping[str, Done]) -> bool:
+    """Its inputs are there, and every gate that was added before it let the run pass."""
+    before = pipeline.stages[: pipeline.stages.index(stage)]
+    gates = [each for each in before if each.component.gate]
+    return all(each.name in done for each in (*stage.inputs.values(), *gates))
+
+
+def _pass_gate(done: Done) -> None:
+    """Raises what the stage's gate raises; its artifact stays, so that one can look at it."""
+    if gate := done.stage.component.gate:
+        gate(done.artifact.uri, done.stage.params)
 
 
 def _start(
     stage: Stage,
+    pipeline: Pipeline,
     selected: Sequence[Stage],
     store: Store,
     submit: Callable[..., Future],
@@ -245,7 +269,7 @@ def _start(
     """A finished artifact, or one in the making. Holds the key's lock from here on."""
     component = stage.component
     inputs = {name: done[source.name].artifact for name, source in stage.inputs.items()}
-    outside = component.outside(stage.params) if component.outside else None
+    outside = _outside(stage, store)
     parts = key_parts(component, stage.params, {name: each.key for name, each in inputs.items()}, outside)
     artifact = Artifact(component.output, store.path(stage.name, digest(parts)), digest(parts))
     locked.enter_context(store.lock(stage.name, artifact.key))
@@ -258,16 +282,15 @@ def _start(
     if stage not in selected:
         raise UserError(f"{stage.name} is not among the selected stages and its artifact is not there ({reason}). Widen --from.")
     options.on_start(stage)
-    partial = store.begin(stage.name, artifact.key)
+    aside = store.begin(stage.name, artifact.key)
     arguments: dict[str, Any] = {name: each.uri for name, each in inputs.items()}
-    if component.beam:
-        arguments["beam_args"] = tuple(options.beam_args)
+    arguments |= _extras(stage, pipeline, store, options, parts)
     started, clock = _now(), time.monotonic()
-    future = submit(worker.call, component.run, {**arguments, "params": stage.params, "output": partial})
+    future = submit(worker.call, component.run, {**arguments, "params": stage.params, "output": aside})
 
     def commit(figures: Figures) -> Done:
         seconds = time.monotonic() - clock
-        if component.outside and component.outside(stage.params) != outside:
+        if _outside(stage, store) != outside:
             raise UserError(f"The data of {stage.name} changed while it was read; nothing was kept. Run again.")
         record = {
             "component": stage.name,
@@ -281,10 +304,31 @@ def _start(
             "finished": _now(),
             "seconds": round(seconds, 3),
         }
-        store.commit(partial, artifact, stage.name, record)
+        store.commit(aside, artifact, stage.name, record)
         return Done(stage, artifact, figures, seconds, False, reason)
 
-    return Started(future, commit, partial)
+    return Started(future, commit, aside)
+
+
+def _extras(stage: Stage, pipeline: Pipeline, store: Store, options: Options, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a component asked for by its flags."""
+    component = stage.component
+    extras: dict[str, Any] = {}
+    if component.beam:
+        extras["beam_args"] = tuple(options.beam_args)
+    if component.pieces:
+        extras["pieces"] = store.pieces(component)
+    if component.previous:
+        latest = store.latest(stage.name)
+        extras["previous"] = store.path(stage.name, latest["key"]) if latest and latest["key"] != digest(parts) else None
+    if component.shares:
+        readers = [each for each in pipeline.stages if stage in each.inputs.values() and each.component.analyze]
+        extras["analyses"] = {
+            each.name: partial(each.component.analyze, params=each.params, pieces=store.pieces(each.component))
+            for each in readers
+            if each.component.analyze
+        }
+    return extras
 
 
 def _result(future: Future, stage: Stage) -> Any:

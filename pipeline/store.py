@@ -1,6 +1,7 @@
 """Where artifacts and executions lie, and what makes a key.
 
 <root>/<component>/<key>/     a finished artifact; execution.json, written last, says how it came to be
+<root>/pieces/<component>/    parts of its work that later artifacts use again (components.pieces)
 <root>/partial/               artifacts being written, each in a folder of its own
 <root>/runs/<run>/            run.json: the stages of a run; log.txt: what the libraries had to say
 <root>/locks/                 one lock file for each key: two runs never make the same artifact at once
@@ -22,16 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from components.base import Artifact, Component, Params, UserError
+from components.pieces import Pieces, digest
 
 EXECUTION = "execution.json"
 # Written with every artifact, or with a clock inside: not part of what is compared.
 RECORDS = {EXECUTION, "tensorboard"}
 COMPONENTS = Path(__file__).parent.parent / "components"
-
-
-def digest(value: Any) -> str:
-    """A short digest of a JSON value."""
-    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=10).hexdigest()
 
 
 def key_parts(component: Component, params: Params, inputs: Mapping[str, str], outside: str | None) -> dict[str, Any]:
@@ -63,19 +60,30 @@ def code_digest(module: str) -> str:
 
     Comments, docstrings and layout do not count: nothing runs again for them.
     """
-    trees = {}
+    sources = {}
     todo = {_module_file(module)}
     while todo:
         file = todo.pop()
         package = list(file.parent.glob("*.py")) if file.parent != COMPONENTS else [file]
         for path in package:
             name = str(path.relative_to(COMPONENTS))
-            if name in trees:
-                continue
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            trees[name] = ast.dump(_without_docstrings(tree))
-            todo |= set(_imported_files(tree))
-    return digest(trees)
+            if name not in sources:
+                sources[name], imported = _source(path)
+                todo |= imported
+    return digest(sources)
+
+
+@cache
+def _source(path: Path) -> tuple[str, frozenset[Path]]:
+    """(the digest of a file's code, the files under components/ that it imports)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            imported |= set(_imported_files(node))
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+    return digest(ast.dump(tree)), frozenset(imported)
 
 
 def _module_file(module: str) -> Path:
@@ -83,22 +91,18 @@ def _module_file(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _imported_files(tree: ast.Module) -> Iterator[Path]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "components":
-            for name in [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]:
-                file = _module_file(name)
-                if file.is_file() and file != COMPONENTS / "__init__.py":
-                    yield file
+def _imported_files(node: ast.ImportFrom) -> Iterator[Path]:
+    if node.module and node.module.split(".")[0] == "components":
+        for name in [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]:
+            file = _module_file(name)
+            if file.is_file() and file != COMPONENTS / "__init__.py":
+                yield file
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                node.body[0] = ast.Pass()
-    return tree
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    first = node.body[0] if node.body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        node.body[0] = ast.Pass()
 
 
 class Store:
@@ -112,6 +116,16 @@ class Store:
     def path(self, component: str, key: str) -> Path:
         """Where the artifact of a key lies, finished or not yet there."""
         return self.root / component / key
+
+    def pieces(self, component: Component) -> Pieces:
+        """Where a component keeps parts of its work; another code, version or library has parts of its own."""
+        code = code_digest(component.run.__module__)
+        salt = digest([component.version, code, {name: _installed(name) for name in component.libraries}])
+        return Pieces(self.root / "pieces" / component.name, salt)
+
+    def memory(self, component: str) -> Path:
+        """The file in which a component remembers the digests of files that it read."""
+        return self.root / "pieces" / component / "digests.json"
 
     def execution(self, component: str, key: str) -> dict[str, Any] | None:
         """The record of a finished artifact, None if there is none."""

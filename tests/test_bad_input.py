@@ -120,14 +120,14 @@ def test_unknown_field(tmp_path: Path, good: Path) -> None:
 def test_unknown_stage(tmp_path: Path, good: Path, flag: str) -> None:
     assert refused(tmp_path, good, flag, "trainr") == (
         BAD_CONFIGURATION,
-        f"{flag} 'trainr' is no stage; the stages are example_gen, transform, trainer, exporter, evaluator, pusher.",
+        f"{flag} 'trainr' is no stage; the stages are example_gen, statistics_gen, schema_gen, example_validator, transform, trainer, exporter, evaluator, pusher.",
     )
 
 
 def test_from_after_to(tmp_path: Path, good: Path) -> None:
     code, error = refused(tmp_path, good, "--from", "trainer", "--to", "transform")
     assert code == BAD_CONFIGURATION
-    assert error.startswith("--from trainer --to transform selects no stage; their order is example_gen, transform, ")
+    assert error.startswith("--from trainer --to transform selects no stage; their order is example_gen, statistics_gen, ")
 
 
 def test_serving_dir_under_a_file(tmp_path: Path, good: Path) -> None:

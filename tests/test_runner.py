@@ -5,12 +5,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.base import Component, DataError, Figures, Params, UserError
+from components.pieces import Pieces
 from pipeline import store as stores
 from pipeline.runner import Done, Options, Pipeline, execute, plan
 from pipeline.store import Store
@@ -31,7 +33,7 @@ def read(*, params: SourceParams, output: Path) -> Figures:
     return {"value": int(Path(params.path).read_text())}
 
 
-def content(params: SourceParams) -> str | None:
+def content(params: SourceParams, memory: Path | None = None) -> str | None:
     path = Path(params.path)
     return path.read_text() if path.exists() else None
 
@@ -67,7 +69,7 @@ def _code_of_a_test_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "code_digest", lambda module: "code")
 
 
-def source(outside: Callable[[Any], str | None] = content) -> Component:
+def source(outside: Callable[..., str | None] = content) -> Component:
     return Component("source", {}, "Value", SourceParams, read, describe, outside=outside, prepare=write_one)
 
 
@@ -230,3 +232,71 @@ def test_lineage_is_in_the_record(data: Path, store: Store) -> None:
     record = store.execution("second", done[2].artifact.key)
     assert record is not None
     assert record["inputs"] == {"value": {"component": "first", "key": done[1].artifact.key}}
+
+
+def refuse_odd(output: Path, params: NumberParams) -> None:
+    if int((output / "value").read_text()) % 2:
+        raise DataError("odd")
+
+
+def test_a_gate_stops_the_run_each_time_and_leaves_its_artifact(data: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "root")
+    for _ in range(2):
+        pipe = Pipeline()
+        value = pipe.add(source(), SourceParams(path=str(data)))
+        pipe.add(adder("gate", gate=refuse_odd), NumberParams(), value=value)
+        pipe.add(adder("behind"), NumberParams(), value=value)
+        finished: list[str] = []
+        with pytest.raises(DataError, match="odd"):
+            run(pipe, store, jobs=2, on_done=lambda done, finished=finished: finished.append(done.stage.name))
+        assert finished == ["source", "gate"]
+    assert store.latest("gate") is not None
+    assert store.latest("behind") is None
+    pipe.stages[1] = replace(pipe.stages[1], params=NumberParams(number=2))
+    assert [done.stage.name for done in run(pipe, store)] == ["source", "gate", "behind"]
+
+
+def remember(
+    *, value: Path, params: NumberParams, output: Path, pieces: Pieces, previous: Path | None, beam_args: tuple[str, ...]
+) -> Figures:
+    path = pieces.path(value=(value / "value").read_text())
+    found = path.exists()
+    with pieces.making({0: path}) as folders:
+        for folder in folders.values():
+            (folder / "x").write_text("1")
+    return {"found": found, "previous": previous and previous.name, "beam_args": list(beam_args)}
+
+
+def test_pieces_outlive_an_artifact_and_the_one_before_is_known(data: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "root")
+    component = Component("keeper", {"value": "Value"}, "Kept", NumberParams, remember, describe, pieces=True, previous=True, beam=True)
+
+    def figures(number: int, **options: Any) -> Done:
+        pipe = Pipeline()
+        pipe.add(component, NumberParams(number=number), value=pipe.add(source(), SourceParams(path=str(data))))
+        return run(pipe, store, **options)[-1]
+
+    first = figures(1, beam_args=["--x"])
+    assert first.figures == {"found": False, "previous": None, "beam_args": ["--x"]}
+    second = figures(2)
+    assert second.figures == {"found": True, "previous": first.artifact.key, "beam_args": []}
+    assert figures(2).cached
+    assert figures(2, force=["keeper"]).figures["previous"] is None  # the last one made is this one
+
+
+def analyze(*, spans: dict[int, str], content: str, dim: int | None, params: NumberParams, pieces: Pieces) -> str:
+    return f"{pieces.root.name} {params.number} {content} {spans}"
+
+
+def share(*, params: SourceParams, output: Path, analyses: dict[str, Callable[..., str]]) -> Figures:
+    (output / "value").write_text("1")
+    return {name: each(spans={0: "k"}, content="text", dim=None) for name, each in analyses.items()}
+
+
+def test_a_source_gets_what_its_readers_want_to_count(tmp_path: Path) -> None:
+    pipe = Pipeline()
+    shared = pipe.add(Component("source", {}, "Value", SourceParams, share, describe, shares=True), SourceParams())
+    pipe.add(adder("reader", analyze=analyze), NumberParams(number=7), value=shared)
+    pipe.add(adder("other"), NumberParams(), value=shared)
+    done = run(pipe, Store(tmp_path))
+    assert done[0].figures == {"reader": "reader 7 text {0: 'k'}"}

@@ -1,4 +1,3 @@
-import ast
 import json
 import subprocess
 import sys
@@ -7,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from components.base import Artifact, UserError
+from components.pieces import digest
 from components.trainer import TRAINER, TrainerParams
 from pipeline import store as stores
-from pipeline.store import Store, artifact_digest, code_digest, digest, key_parts
+from pipeline.store import Store, artifact_digest, code_digest, key_parts
 
 INPUTS = {"features": "k1"}
 
@@ -29,9 +29,11 @@ def test_a_key_is_the_same_in_another_process() -> None:
     assert other.stdout.strip() == key(TrainerParams())
 
 
-def test_comments_docstrings_and_layout_are_not_code() -> None:
+def test_comments_docstrings_and_layout_are_not_code(tmp_path: Path) -> None:
     def dumped(source: str) -> str:
-        return ast.dump(stores._without_docstrings(ast.parse(source)))
+        (tmp_path / "x.py").write_text(source)
+        stores._source.cache_clear()
+        return stores._source(tmp_path / "x.py")[0]
 
     plain = 'def f(x):\n    """Old."""\n    return x + 1\n'
     assert dumped(plain) == dumped('# why\ndef f(x):\n    """New\n    words."""\n    return (x  +  1)  # because\n')
@@ -48,6 +50,7 @@ def test_code_digest_covers_what_a_component_imports(tmp_path: Path, monkeypatch
 
     def now() -> str:
         code_digest.cache_clear()
+        stores._source.cache_clear()
         return code_digest("components.trainer")
 
     before = now()
