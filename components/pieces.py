@@ -6,6 +6,7 @@ what it was derived from, and an artifact takes it over by hard links. Imports n
 
 import json
 import os
+import platform
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+HOST = platform.node()
+OWN = f"partial-{HOST}-{os.getpid()}"
 
 
 def digest(value: Any) -> str:
@@ -38,7 +42,8 @@ class Pieces:
     @contextmanager
     def making(self, paths: Mapping[int, Path]) -> Iterator[dict[int, Path]]:
         """Empty folders for those of the parts that are not there (by span); when the block ends well they become the parts."""
-        partial = {span: self.root / f"partial-{uuid.uuid4().hex}" for span, path in paths.items() if not path.exists()}
+        self._drop_left_overs()
+        partial = {span: self.root / f"{OWN}-{uuid.uuid4().hex}" for span, path in paths.items() if not path.exists()}
         try:
             for folder in partial.values():
                 folder.mkdir(parents=True)
@@ -49,6 +54,22 @@ class Pieces:
         finally:
             for folder in partial.values():
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _drop_left_overs(self) -> None:
+        """What a killed process of this machine was writing; on a shared disk others' is left alone."""
+        for path in self.root.glob(f"partial-{HOST}-*"):
+            if not _is_alive(int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def link(source: Path, target: Path) -> None:

@@ -27,6 +27,7 @@ from components.pieces import Pieces
 from components.transform import TransformParams, materialize, passes
 from pipeline.store import artifact_digest
 from tests.conftest import corpus_rows
+from tests.fake_cloud.gcs import serve
 
 Row = dict[str, str]
 # U+0085 and U+2028 end a line for str.splitlines(), not for us; accents, quotes and line ends inside a field.
@@ -270,6 +271,40 @@ def test_a_file_that_breaks_while_it_is_read_leaves_nothing_behind(what: str, tm
             params=ExampleGenParams(source=str(path)), output=tmp_path / "output", pieces=Pieces(tmp_path / "p"), analyses=analyses
         )
     assert [file for file in tmp_path.rglob("*") if file.is_file() and file.name not in ("rows.tfrecord", "digests.json")] == []
+
+
+def test_spans_on_google_cloud_storage_are_read_once_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2, 3):
+        write_span(tmp_path, number)
+    parts = Pieces(tmp_path / "transform")
+    analyses = {"transform": partial(transform.analyze, params=TransformParams(min_frequency=1), pieces=parts)}
+
+    def run(source: str, name: str) -> dict:
+        (tmp_path / name).mkdir()
+        pieces = Pieces(tmp_path / f"pieces of {name}") if name == "local" else Pieces(tmp_path / "pieces")
+        return run_example_gen(params=ExampleGenParams(source=source), output=tmp_path / name, pieces=pieces, analyses=analyses)
+
+    with serve() as cloud:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.url)
+
+        def upload(number: int) -> None:
+            for path in (tmp_path / "data" / str(number)).iterdir():
+                cloud.put("bucket", f"reviews/{number}/{path.name}", path.read_bytes())
+
+        upload(1)
+        upload(2)
+        run("gs://bucket/reviews/{SPAN}/*.jsonl", "two")
+        upload(3)
+        cloud.requests.clear()
+        figures = run("gs://bucket/reviews/{SPAN}/*.jsonl", "three")
+        assert (figures["spans"], figures["num_spans_read"], figures["num_read"]) == ([1, 2, 3], 1, 90)
+        asked = " ".join(cloud.requests)
+        assert "reviews%2F3%2Fa.jsonl" in asked or "reviews/3/a.jsonl" in asked
+        assert not any(f"reviews{slash}{old}{slash}a.jsonl" in asked for slash in ("/", "%2F") for old in (1, 2))
+    run(str(tmp_path / "data" / "{SPAN}" / "*.jsonl"), "local")
+    for split in SPLITS:
+        texts = [[path.read_bytes() for path in shards(tmp_path / name, split)] for name in ("three", "local")]
+        assert texts[0] == texts[1]
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """Parts of earlier work: they appear whole, once, under a name that follows from what they were made of."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from components.pieces import Pieces, link
+from components.pieces import HOST, Pieces, link
 
 
 def test_the_name_follows_from_the_parts_and_the_salt(tmp_path: Path) -> None:
@@ -44,6 +46,19 @@ def test_a_part_that_another_run_made_meanwhile_stays(tmp_path: Path) -> None:
             (fast[1] / "x").write_text("fast")
     assert (path / "x").read_text() == "fast"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    code = "import os; from components import pieces; print(pieces.OWN)"
+    dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    left_over, other_machine = tmp_path / f"{dead.stdout.strip()}-1", tmp_path / f"{dead.stdout.strip()}-1".replace(HOST, "elsewhere")
+    for path in (left_over, other_machine):
+        path.mkdir()
+    pieces = Pieces(tmp_path)
+    with pieces.making({1: pieces.path(span=1)}) as folders, pieces.making({2: pieces.path(span=2)}):
+        assert folders[1].exists()
+        assert not left_over.exists()
+        assert other_machine.exists()
 
 
 def test_a_link_is_the_same_file_and_a_second_one_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

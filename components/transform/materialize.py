@@ -4,6 +4,7 @@ What a shard of Features holds follows from its tokens (or numbers) and from the
 changed is taken from the part that an earlier run kept.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -25,6 +26,8 @@ from components.transform import TransformParams
 from components.transform.analysis import TokenShard
 from components.transform.graph import Parameters
 
+# A shard is written in seconds; what is that old is written by nobody.
+LEFT_OVER_SECONDS = 3600
 # Counts beside those by split.
 AT_MAX_LENGTH = "at_max_length"
 MADE = "made"
@@ -46,6 +49,9 @@ def materialize(
     been cut; num_made, the shards that no earlier run had made.
     """
     pieces.root.mkdir(parents=True, exist_ok=True)
+    for left_over in pieces.root.glob("*.part"):  # of a run that was killed
+        if time.time() - left_over.stat().st_mtime > LEFT_OVER_SECONDS:
+            left_over.unlink(missing_ok=True)
     jobs = []
     for split in manifest.splits:
         (output / f"Split-{split}").mkdir()
