@@ -56,7 +56,8 @@ class Component:
         exists and is empty) and returns its figures. It is a function of its arguments and can be called anywhere.
         With `beam=True` it also takes `beam_args: Sequence[str]`, the flags that say where Beam runs; with `pieces=True`
         `pieces: Pieces`, parts of earlier work that it may use again; with `previous=True` `previous: Path | None`, the artifact
-        it made last, for figures that compare (never for its output).
+        it made last, for figures that compare (never for its output); with `resumes=True` `work: Path`, a folder of its key in
+        which a run that was killed left what the next one goes on from.
     analyze(*, spans, content, dim, params, pieces) is a context that gives a Beam PTransform over ExampleShards, or None where
         nothing is missing: what the component has to know of every row, so that it can be counted while the rows pass by.
         A component with `shares=True` takes `analyses`, name -> analyze with its params, of the stages that read its output.
@@ -80,6 +81,7 @@ class Component:
     beam: bool = False
     pieces: bool = False
     previous: bool = False
+    resumes: bool = False
     analyze: Callable[..., Any] | None = None
     shares: bool = False
     gate: Callable[[Path, Any], None] | None = None

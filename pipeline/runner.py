@@ -321,6 +321,8 @@ def _extras(stage: Stage, pipeline: Pipeline, store: Store, options: Options, pa
     if component.previous:
         latest = store.latest(stage.name)
         extras["previous"] = store.path(stage.name, latest["key"]) if latest and latest["key"] != digest(parts) else None
+    if component.resumes:
+        extras["work"] = store.work(stage.name, digest(parts))
     if component.shares:
         readers = [each for each in pipeline.stages if stage in each.inputs.values() and each.component.analyze]
         extras["analyses"] = {

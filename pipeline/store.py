@@ -2,6 +2,7 @@
 
 <root>/<component>/<key>/     a finished artifact; execution.json, written last, says how it came to be
 <root>/pieces/<component>/    parts of its work that later artifacts use again (components.pieces)
+<root>/work/<component>-<key>/  checkpoints of an artifact in the making
 <root>/partial/               artifacts being written, each in a folder of its own
 <root>/runs/<run>/            run.json: the stages of a run; log.txt: what the libraries had to say
 <root>/locks/                 one lock file for each key: two runs never make the same artifact at once
@@ -127,6 +128,10 @@ class Store:
         """The file in which a component remembers the digests of files that it read."""
         return self.root / "pieces" / component / "digests.json"
 
+    def work(self, component: str, key: str) -> Path:
+        """Where unfinished work on an artifact lies that the next run can go on from; it goes when the artifact is there."""
+        return self.root / "work" / f"{component}-{key}"
+
     def execution(self, component: str, key: str) -> dict[str, Any] | None:
         """The record of a finished artifact, None if there is none."""
         try:
@@ -165,6 +170,7 @@ class Store:
             os.rename(artifact.uri, old / "artifact")
             shutil.rmtree(old)
         os.rename(partial, artifact.uri)
+        shutil.rmtree(self.work(component, artifact.key), ignore_errors=True)
 
     def start_run(self) -> Path:
         """The folder of a new run, named by the time and in its order. Raises UserError where it cannot be made."""

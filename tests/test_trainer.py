@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from components.base import Figures, UserError
 from components.features import EVAL, TRAIN
 from components.network import load
-from components.trainer import BLOG_POST, TRAINER, TrainerParams, run
-from components.trainer.fit import learning_rate, passes_per_epoch
-from components.trainer.input import dataset
+from components.trainer import BLOG_POST, TRAINER, TrainerParams, checkpoint, fit, run
+from components.trainer.checkpoint import Progress
+from components.trainer.fit import passes_per_epoch
+from components.trainer.input import dataset, shuffled
+from components.trainer.loop import Adam, learning_rate
 from tests.conftest import TRAINER_PARAMS
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +74,7 @@ def test_batches_are_padded_to_their_longest_text(rows: Path) -> None:
 
 
 def test_pad_to_is_the_time_of_every_batch(rows: Path) -> None:
-    padded = batches(rows, pad_to=6, shuffle_seed=0)
+    padded = batches(rows, pad_to=6)
     assert [ids.shape for ids, _ in padded] == [(8, 6), (8, 6), (4, 6)]
     assert [ids.shape for ids, _ in batches(rows, pad_to=2)] == [(8, 2), (8, 2), (4, 2)]
 
@@ -87,17 +89,27 @@ def test_without_a_seed_the_order_is_fixed(rows: Path) -> None:
     assert sorted(texts_of(batches(rows))) == sorted(TEXTS)
 
 
-def test_every_epoch_has_every_row_once_in_an_order_of_its_own(rows: Path) -> None:
-    def epochs(seed: int) -> list[list[list[int]]]:
-        data = dataset(rows, TRAIN, 20, num_classes=3, batch_size=8, pad_to=None, shuffle_seed=seed)
-        assert len(data) == 3
-        return [texts_of(list(data.as_numpy_iterator())) for _ in range(3)]
+def passes(rows: Path, seed: int, first_pass: int = 0, first_batch: int = 0) -> list[list[list[int]]]:
+    """The texts of each batch of passes 0, 1 and 2, from a batch of a pass on."""
+    tf.random.set_seed(seed + 1)
+    position = {"first_pass": first_pass, "num_passes": 3, "first_batch": first_batch}
+    data = shuffled(rows, seed=seed, num_classes=3, batch_size=8, pad_to=None, **position)
+    return [texts_of([batch]) for batch in data.as_numpy_iterator()]
 
-    first = epochs(1)
-    assert all(sorted(epoch) == sorted(TEXTS) for epoch in first)
-    assert first[0] != first[1] != first[2] != first[0]
-    assert epochs(1) == first
-    assert epochs(2)[0] != first[0]
+
+def test_every_pass_has_every_row_once_in_an_order_of_its_own(rows: Path) -> None:
+    found = passes(rows, 1)
+    assert [len(batch) for batch in found] == [8, 8, 4] * 3
+    first, second, third = ([text for batch in found[start : start + 3] for text in batch] for start in (0, 3, 6))
+    assert sorted(first) == sorted(second) == sorted(third) == sorted(TEXTS)
+    assert first != second != third != first
+    assert passes(rows, 1) == found
+    assert passes(rows, 2)[:3] != found[:3]
+
+
+@pytest.mark.parametrize(("first_pass", "first_batch"), [(0, 2), (1, 0), (1, 1), (2, 2)])
+def test_the_order_can_be_taken_up_anywhere(rows: Path, first_pass: int, first_batch: int) -> None:
+    assert passes(rows, 1, first_pass, first_batch) == passes(rows, 1)[3 * first_pass + first_batch :]
 
 
 def test_the_number_of_rows_is_checked(rows: Path) -> None:
@@ -106,9 +118,20 @@ def test_the_number_of_rows_is_checked(rows: Path) -> None:
 
 
 def test_learning_rate() -> None:
-    assert learning_rate(TrainerParams(learning_rate=0.01, schedule="constant"), 100) == 0.01
-    cosine = learning_rate(TrainerParams(learning_rate=0.01, schedule="cosine"), 100)
-    assert [float(cosine(step)) for step in (0, 50, 100, 200)] == pytest.approx([0.01, 0.01 * 0.525, 0.01 * 0.05, 0.01 * 0.05])
+    assert float(learning_rate(TrainerParams(learning_rate=0.01, schedule="constant"), tf.constant(7), 100)) == pytest.approx(0.01)
+    cosine = [float(learning_rate(TrainerParams(learning_rate=0.01, schedule="cosine"), tf.constant(step), 100)) for step in (0, 50, 100)]
+    assert cosine == pytest.approx([0.01, 0.01 * 0.525, 0.01 * 0.05])
+
+
+def test_adam_is_keras_adam_on_dense_gradients() -> None:
+    random = np.random.default_rng(0)
+    start, gradients = random.normal(size=(3, 4)).astype(np.float32), random.normal(size=(5, 3, 4)).astype(np.float32)
+    ours, theirs = tf.Variable(start), keras.Variable(start)
+    adam, stock = Adam([ours]), keras.optimizers.Adam(0.01)
+    for step, gradient in enumerate(gradients):
+        adam.apply([tf.constant(gradient)], tf.constant(0.01), tf.constant(step))
+        stock.apply([tf.constant(gradient)], [theirs])
+    np.testing.assert_allclose(ours.numpy(), np.asarray(theirs), atol=1e-6)
 
 
 def test_pooling_last_is_the_blog_post_model_unless_a_setting_is_given() -> None:
@@ -132,7 +155,7 @@ def test_the_corpus_is_learned(model: Path, figures: dict[str, Figures]) -> None
 
 def test_the_best_epoch_has_the_highest_eval_accuracy(model: Path, features: Path, figures: dict[str, Figures]) -> None:
     history = json.loads((model / "history.json").read_text())
-    assert set(history) == {"accuracy", "loss", "val_accuracy", "val_loss"}
+    assert set(history) == {"accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"}
     assert {len(values) for values in history.values()} == {figures["trainer"]["num_epochs"]}
     scores = [(accuracy, -loss) for accuracy, loss in zip(history["val_accuracy"], history["val_loss"], strict=True)]
     best = figures["trainer"]["best_epoch"] - 1
@@ -185,7 +208,9 @@ def test_pooling_last_is_embedding_simple_rnn_dense(features: Path, tmp_path: Pa
 
 def test_a_loss_that_is_no_number_names_the_learning_rate(features: Path, tmp_path: Path) -> None:
     params = TrainerParams(**SMALL, learning_rate=1e30, schedule="constant", clip_norm=0.0)
-    with pytest.raises(UserError, match=r"diverged at trainer\.learning_rate 1e\+30\. Lower it, or set trainer\.clip_norm"):
+    with pytest.raises(
+        UserError, match=r"The loss of step 2 .*diverged at trainer\.learning_rate 1e\+30 .*Lower it, or set trainer\.clip_norm"
+    ):
         run(features=features, params=params, output=tmp_path)
     assert not (tmp_path / "model.weights.h5").exists()
 
@@ -269,12 +294,56 @@ def test_an_epoch_over_few_rows_goes_over_them_several_times(given: int | None, 
     assert passes_per_epoch(TrainerParams(min_epoch_steps=given), num_steps, dim) == expected
 
 
-TWO_REPLICAS = """
+class KilledError(Exception):
+    """Stands for SIGKILL: nothing after it is done."""
+
+
+@pytest.mark.parametrize("killed_at", [2, 9])
+def test_a_run_that_was_killed_ends_with_the_same_bits(
+    killed_at: int, model: Path, features: Path, figures: dict[str, Figures], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "CALL_STEPS", 4)
+    params = TRAINER_PARAMS.model_copy(update={"checkpoint_seconds": 1e-9})
+    calls = []
+
+    def save(*arguments: object) -> None:
+        calls.append(None)
+        if len(calls) == killed_at:
+            raise KilledError
+        save_checkpoint(*arguments)  # type: ignore[arg-type]
+
+    save_checkpoint = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", save)
+    for name in ("killed", "finished"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(KilledError):
+        run(features=features, params=params, output=tmp_path / "killed", work=tmp_path / "work")
+    assert len(list((tmp_path / "work").glob("*.npz"))) == min(killed_at - 1, checkpoint.NUM_KEPT)
+    assert run(features=features, params=params, output=tmp_path / "finished", work=tmp_path / "work") == figures["trainer"]
+    for name in ("model.weights.h5", "network.json", "history.json"):
+        assert (tmp_path / "finished" / name).read_bytes() == (model / name).read_bytes(), name
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    assert checkpoint.load(tmp_path) is None
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, Progress(step=step, best=(0.5, -1.0)), [np.full(2, step)], [np.zeros(1)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000000002.npz", "checkpoint-000000003.npz"]
+    newest = tmp_path / "checkpoint-000000003.npz"
+    newest.write_bytes(newest.read_bytes()[:100])
+    found = checkpoint.load(tmp_path)
+    assert found is not None
+    progress, state, best = found
+    assert (progress.step, progress.best, state[0].tolist(), best[0].tolist()) == (2, (0.5, -1.0), [2, 2], [0])
+
+
+REPLICAS = """
 import functools, json, sys
 from pathlib import Path
 import tensorflow as tf
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
-tf.distribute.MirroredStrategy = functools.partial(tf.distribute.MirroredStrategy, devices=["CPU:0", "CPU:1"])
+count = int(sys.argv[4])
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * count)
+tf.distribute.MirroredStrategy = functools.partial(tf.distribute.MirroredStrategy, devices=[f"CPU:{number}" for number in range(count)])
 from components.trainer import TrainerParams, run
 features, output, params = Path(sys.argv[1]), Path(sys.argv[2]), TrainerParams(**json.loads(sys.argv[3]))
 figures = run(features=features, params=params, output=output)
@@ -282,9 +351,10 @@ print(json.dumps({**figures, "num_replicas": tf.distribute.MirroredStrategy().nu
 """
 
 
-def test_two_replicas_learn_the_corpus_too(model: Path, features: Path, tmp_path: Path, figures: dict[str, Figures]) -> None:
+def train_on_replicas(count: int, params: TrainerParams, features: Path, output: Path) -> Figures:
+    output.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", TWO_REPLICAS, str(features), str(tmp_path), TRAINER_PARAMS.model_dump_json()],
+        [sys.executable, "-c", REPLICAS, str(features), str(output), params.model_dump_json(), str(count)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -292,8 +362,27 @@ def test_two_replicas_learn_the_corpus_too(model: Path, features: Path, tmp_path
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["num_replicas"] == 2
+    assert found.pop("num_replicas") == count
+    return found
+
+
+def test_any_number_of_replicas_has_the_same_losses_also_in_a_batch_that_does_not_divide(features: Path, tmp_path: Path) -> None:
+    # No dropout: replicas draw for their own rows. 163 rows in batches of 50, the last one of 13; the eval split is one batch of 23.
+    still = {"word_dropout": 0, "dropout": 0, "skip_dropout": 0, "branch_dropout": 0}
+    params = TrainerParams(embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=50, num_epochs=3, **still)
+    histories = []
+    for count in (1, 2, 4):
+        found = train_on_replicas(count, params, features, tmp_path / str(count))
+        histories.append(json.loads((tmp_path / str(count) / "history.json").read_text()))
+        assert found["num_epochs"] == 3
+    for history in histories[1:]:
+        for name, values in history.items():
+            assert values == pytest.approx(histories[0][name], abs=1e-5), name
+
+
+def test_two_replicas_learn_the_corpus_too(model: Path, features: Path, tmp_path: Path, figures: dict[str, Figures]) -> None:
+    found = train_on_replicas(2, TRAINER_PARAMS, features, tmp_path / "two")
     assert found["eval_accuracy"] > 0.9
     assert found["num_parameters"] == figures["trainer"]["num_parameters"]
-    assert all(math.isfinite(loss) for loss in json.loads((tmp_path / "history.json").read_text())["loss"])
-    assert load(tmp_path)[1] == load(model)[1]
+    assert all(math.isfinite(loss) for loss in json.loads((tmp_path / "two" / "history.json").read_text())["loss"])
+    assert load(tmp_path / "two")[1] == load(model)[1]

@@ -7,11 +7,12 @@ figures) and tensorboard/ (event files).
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from shutil import rmtree
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from components.base import Component, Figures, Params
+from components.base import Component, Figures, Params, Where
 
 # The model of countless tutorials: Embedding -> SimpleRNN -> Dense on the last state, padding read like text.
 # `pooling = "last"` means this one exactly; a setting that is given beside it stays.
@@ -54,6 +55,9 @@ class TrainerParams(Params):
         None, ge=1, description="steps of an epoch, at least: few rows are gone over several times; null for 1, with sequences 32"
     )
     patience: int = Field(4, ge=1, description="epochs without a better one before training stops")
+    checkpoint_seconds: Annotated[float, Where] = Field(
+        30, gt=0, description="how often a checkpoint is written within an epoch; each epoch ends with one"
+    )
     seed: int = Field(0, ge=0, le=2**31 // 1000 - 1, description="fixes initial weights, dropout and the order of the rows")
 
     @model_validator(mode="before")
@@ -64,14 +68,20 @@ class TrainerParams(Params):
         return given
 
 
-def run(*, features: Path, params: TrainerParams, output: Path) -> Figures:
+def run(*, features: Path, params: TrainerParams, output: Path, work: Path | None = None) -> Figures:
     """Trains under MirroredStrategy on every GPU, or on the CPU, and keeps the weights of the best epoch.
+
+    work: where checkpoints lie; a run that finds one goes on from it, and ends with the same weights, bit for bit on one device, as
+    if it had never been interrupted.
 
     Best is the highest accuracy on the eval split, then the lowest loss. Raises UserError where the loss is no longer a number.
     """
     from components.trainer import fit
 
-    return fit.fit(features, params, output)
+    own = output / "work"
+    figures = fit.fit(features, params, output, work or own)
+    rmtree(own, ignore_errors=True)
+    return figures
 
 
 def describe(figures: Figures) -> str:
@@ -89,4 +99,5 @@ TRAINER = Component(
     run=run,
     describe=describe,
     libraries=("tensorflow", "keras"),
+    resumes=True,
 )

@@ -1,4 +1,4 @@
-"""Training as Keras does it: compile and fit, under a distribution strategy."""
+"""Training from the first step to the last, from wherever an earlier run got to."""
 
 import json
 import logging
@@ -12,67 +12,151 @@ import tensorflow as tf
 
 from components import features, network
 from components.base import Figures, UserError
-from components.trainer import TrainerParams
-from components.trainer.input import dataset
+from components.trainer import TrainerParams, checkpoint
+from components.trainer.checkpoint import Progress
+from components.trainer.input import dataset, shuffled
+from components.trainer.loop import Loop, learning_rate
 
 log = logging.getLogger("seqline.trainer")
 
-# The cosine schedule ends at this fraction of the learning rate.
-LAST_RATE = 0.05
-# Steps that one call of the compiled training function makes: 4 save a tenth of the time. With several replicas Keras's
-# loop over steps cannot hold a loop over a text of any length, so there it is one.
-STEPS_PER_EXECUTION = 4
+# Steps that one call of the compiled training function makes, at most: how often training looks up.
+CALL_STEPS = 50
 # Steps of an epoch over numeric sequences, at least, unless given: such sets are small. Eight epochs of the 270 rows of Japanese
 # Vowels would be 32 steps, and a cross-validated accuracy of .91 in place of .98 (benchmarks/sequences.py).
 SEQUENCE_EPOCH_STEPS = 32
 
 
-def fit(source: Path, params: TrainerParams, output: Path) -> Figures:
+def fit(source: Path, params: TrainerParams, output: Path, work: Path) -> Figures:
     """Fits the network, writes it to `output` and returns its figures. See `components.trainer.run`."""
-    # The same seed gives the same weights, bit for bit, on one kind of device.
-    keras.utils.set_random_seed(params.seed)
+    # The same seed gives the same weights, bit for bit, on one kind of device. Not 0: with that, Dataset.shuffle takes no tensor.
+    keras.utils.set_random_seed(params.seed + 1)
     tf.config.experimental.enable_op_determinism()
     spec = network_spec(source, params)
     strategy = tf.distribute.MirroredStrategy()
     log.info("training on %d replica(s): %s", strategy.num_replicas_in_sync, ", ".join(strategy.extended.worker_devices))
-    shape: dict[str, Any] = {"num_classes": spec.num_classes, "pad_to": None if spec.masking else spec.max_length}
-    shape |= {"batch_size": params.batch_size, "dim": spec.dim}
-    num_rows = _summary(source)["num_rows"]
-    train = dataset(source, features.TRAIN, num_rows[features.TRAIN], shuffle_seed=params.seed, **shape)
-    train = train.repeat(passes_per_epoch(params, len(train), spec.dim))
-    held_out = dataset(source, features.EVAL, num_rows[features.EVAL], **shape)
-    num_steps = len(train) * params.num_epochs
+    training = Training(source, params, spec, strategy, work)
+    training.run(output)
     with strategy.scope():
-        model = network.build(spec)
-        model.compile(
-            optimizer=keras.optimizers.Adam(learning_rate(params, num_steps), global_clipnorm=params.clip_norm or None),
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing),
-            metrics=["accuracy"],
-            steps_per_execution=STEPS_PER_EXECUTION if strategy.num_replicas_in_sync == 1 else 1,
-            jit_compile=False,  # not possible with several replicas
-        )
-    best = BestEpoch(params)
-    board = keras.callbacks.TensorBoard(str(output / "tensorboard"), write_graph=False)
-    history = model.fit(
-        train,
-        validation_data=held_out,
-        epochs=params.num_epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[keras.callbacks.TerminateOnNaN(), best, board],
-    ).history
-    best.restore()
-    network.save(model, spec, output)
-    history = {name: [float(value) for value in values] for name, values in sorted(history.items())}
+        training.loop.restore_weights(training.best_weights)
+    network.save(training.loop.model, spec, output)
+    progress = training.progress
+    history = dict(sorted(progress.history.items()))
     (output / "history.json").write_text(json.dumps(history, indent=2) + "\n")
     return {
-        "num_parameters": model.count_params(),
+        "num_parameters": training.loop.model.count_params(),
         "num_epochs": len(history["loss"]),
-        "best_epoch": best.epoch,
-        "train_accuracy": history["accuracy"][best.epoch - 1],
-        "eval_accuracy": history["val_accuracy"][best.epoch - 1],
-        "eval_loss": history["val_loss"][best.epoch - 1],
+        "best_epoch": progress.best_epoch,
+        "train_accuracy": history["accuracy"][progress.best_epoch - 1],
+        "eval_accuracy": history["val_accuracy"][progress.best_epoch - 1],
+        "eval_loss": history["val_loss"][progress.best_epoch - 1],
     }
+
+
+class Training:
+    """One run: the data, the loop, and how far it got."""
+
+    def __init__(self, source: Path, params: TrainerParams, spec: network.Spec, strategy: tf.distribute.Strategy, work: Path) -> None:
+        self.params = params
+        self.strategy = strategy
+        self.work = work
+        num_rows = _summary(source)["num_rows"]
+        pass_steps = math.ceil(num_rows[features.TRAIN] / params.batch_size)
+        self.num_passes = passes_per_epoch(params, pass_steps, spec.dim)  # of an epoch
+        self.epoch_steps = pass_steps * self.num_passes
+        self.num_eval_steps = math.ceil(num_rows[features.EVAL] / params.batch_size)
+        with strategy.scope():
+            self.loop = Loop(network.build(spec), params, self.epoch_steps * params.num_epochs, strategy)
+        self.progress, self.best_weights = Progress(), self.loop.weights()
+        if found := checkpoint.load(work):
+            self.progress, state, self.best_weights = found
+            self.loop.restore(state)
+            log.info("going on from step %d of %d", self.progress.step, self.loop.num_steps)
+        shape: dict[str, Any] = {"num_classes": spec.num_classes, "pad_to": None if spec.masking else spec.max_length}
+        shape |= {"batch_size": params.batch_size, "dim": spec.dim}
+        passes_done, batches_done = divmod(self.progress.step, pass_steps)
+        num_passes = self.num_passes * params.num_epochs
+        position = {"first_pass": passes_done, "num_passes": num_passes, "first_batch": batches_done}
+        self.train = iter(self._distributed(shuffled(source, seed=params.seed, **position, **shape)))
+        self.held_out = self._distributed(dataset(source, features.EVAL, num_rows[features.EVAL], **shape))
+        self.saved = time.monotonic()
+
+    def _distributed(self, dataset: tf.data.Dataset) -> Any:
+        return self.strategy.experimental_distribute_dataset(dataset)
+
+    def run(self, output: Path) -> None:
+        """Trains until the last epoch, or until `patience` epochs brought nothing better."""
+        writer = tf.summary.create_file_writer(str(output / "tensorboard"))
+        with writer.as_default():
+            self._write_history()
+            while self.progress.epoch < self.params.num_epochs and not self._is_patience_over():
+                started = time.monotonic()
+                self._finish_epoch()
+                self.progress.seconds += time.monotonic() - started
+                self._write_scalars(self.progress.epoch)
+                self._save()
+
+    def _is_patience_over(self) -> bool:
+        return self.progress.epoch - self.progress.best_epoch >= self.params.patience
+
+    def _finish_epoch(self) -> None:
+        """What is left of an epoch, and its evaluation."""
+        progress = self.progress
+        end = (progress.epoch + 1) * self.epoch_steps
+        while progress.step < end:
+            count = min(CALL_STEPS, end - progress.step)
+            # The sums go in and come out: added up in another grouping they would not be the same to the last bit.
+            at = (tf.constant(progress.step, tf.int64), tf.constant(count, tf.int64), tf.constant(progress.sums, tf.float64))
+            sums, _, bad = self.loop.train(self.train, *at)
+            self._refuse_bad(int(bad))
+            progress.step += count
+            progress.sums = sums.numpy().tolist()
+            if progress.step < end and time.monotonic() - self.saved >= self.params.checkpoint_seconds:
+                self._save()
+        loss, right, rows = progress.sums
+        val_loss, val_right, val_rows = self.loop.evaluate(iter(self.held_out), tf.constant(self.num_eval_steps, tf.int64)).numpy().tolist()
+        found = {"loss": loss / rows, "accuracy": right / rows, "val_loss": val_loss / val_rows, "val_accuracy": val_right / val_rows}
+        found["learning_rate"] = float(learning_rate(self.params, tf.constant(progress.step), self.loop.num_steps))
+        for name, value in found.items():
+            progress.history.setdefault(name, []).append(value)
+        progress.epoch, progress.sums = progress.epoch + 1, [0.0, 0.0, 0.0]
+        self._judge(found)
+
+    def _refuse_bad(self, step: int) -> None:
+        if step >= 0:
+            rate = float(learning_rate(self.params, tf.constant(step), self.loop.num_steps))
+            raise UserError(
+                f"The loss of step {step + 1} (epoch {step // self.epoch_steps + 1}) is not a number: training diverged at trainer.learning_rate "
+                f"{self.params.learning_rate} ({rate:.3g} at that step). Lower it, or set trainer.clip_norm."
+            )
+
+    def _judge(self, found: dict[str, float]) -> None:
+        progress = self.progress
+        if not math.isfinite(found["val_loss"]):
+            raise UserError(
+                f"The loss of epoch {progress.epoch} on the eval split is {found['val_loss']}: training diverged at trainer.learning_rate "
+                f"{self.params.learning_rate}. Lower it, or set trainer.clip_norm."
+            )
+        score = (found["val_accuracy"], -found["val_loss"])
+        if score > progress.best:
+            progress.best, progress.best_epoch, self.best_weights = score, progress.epoch, self.loop.weights()
+        left = progress.seconds / progress.epoch * (self.params.num_epochs - progress.epoch)
+        log.info(
+            "epoch %d/%d: loss %.3f, accuracy %.3f, eval accuracy %.3f%s",
+            *(progress.epoch, self.params.num_epochs, found["loss"], found["accuracy"], found["val_accuracy"]),
+            "" if self._is_patience_over() or not left else f", {left:.0f} s left at most",
+        )
+
+    def _save(self) -> None:
+        checkpoint.save(self.work, self.progress, self.loop.state(), self.best_weights)
+        self.saved = time.monotonic()
+
+    def _write_history(self) -> None:
+        for epoch in range(1, self.progress.epoch + 1):
+            self._write_scalars(epoch)
+
+    def _write_scalars(self, epoch: int) -> None:
+        for name, values in self.progress.history.items():
+            tf.summary.scalar(name, values[epoch - 1], step=epoch)
 
 
 def network_spec(source: Path, params: TrainerParams) -> network.Spec:
@@ -101,49 +185,3 @@ def passes_per_epoch(params: TrainerParams, num_steps: int, dim: int) -> int:
     """How often an epoch goes over the train split, which takes num_steps: see `TrainerParams.min_epoch_steps`."""
     wanted = params.min_epoch_steps or (SEQUENCE_EPOCH_STEPS if dim else 1)
     return math.ceil(wanted / num_steps)
-
-
-def learning_rate(params: TrainerParams, num_steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate over all steps of the run."""
-    if params.schedule == "constant":
-        return params.learning_rate
-    return keras.optimizers.schedules.CosineDecay(params.learning_rate, num_steps, alpha=LAST_RATE)
-
-
-class BestEpoch(keras.callbacks.Callback):
-    """Keeps the weights of the best epoch, stops after `patience` epochs without a better one, and says how it goes."""
-
-    def __init__(self, params: TrainerParams) -> None:
-        super().__init__()
-        self.trainer_params = params  # Keras sets `params` to a dict of its own
-        self.best = (-math.inf, -math.inf)
-        self.epoch = 0
-        self.weights: list[Any] = []
-        self.started = 0.0
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self.started = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        assert logs is not None
-        number = epoch + 1
-        if not (math.isfinite(logs["loss"]) and math.isfinite(logs["val_loss"])):
-            raise UserError(
-                f"The loss of epoch {number} is {logs['loss']}, on the eval split {logs['val_loss']}: training diverged at trainer.learning_rate {self.trainer_params.learning_rate}. "
-                "Lower it, or set trainer.clip_norm."
-            )
-        score = (logs["val_accuracy"], -logs["val_loss"])
-        if score > self.best:
-            self.best, self.epoch, self.weights = score, number, self.model.get_weights()
-        elif number - self.epoch >= self.trainer_params.patience:
-            self.model.stop_training = True
-        left = (time.monotonic() - self.started) / number * (self.trainer_params.num_epochs - number)
-        log.info(
-            "epoch %d/%d: loss %.3f, accuracy %.3f, eval accuracy %.3f%s",
-            *(number, self.trainer_params.num_epochs, logs["loss"], logs["accuracy"], logs["val_accuracy"]),
-            "" if self.model.stop_training or not left else f", {left:.0f} s left at most",
-        )
-
-    def restore(self) -> None:
-        """Gives the model the best epoch's weights back."""
-        self.model.set_weights(self.weights)

@@ -1,0 +1,66 @@
+"""Where training stands, on disk: a run that was killed goes on from its last checkpoint as if nothing had happened.
+
+<work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; it appears whole or not at all
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+# Checkpoints that are kept: the newest, and one before it.
+NUM_KEPT = 2
+
+
+@dataclass
+class Progress:
+    """step: steps done, of all epochs. epoch: the one in work, from 0. sums: losses, right answers and rows of it so far.
+
+    history: figure -> a value for each finished epoch. best: (eval accuracy, - eval loss) of the best epoch, best_epoch its number
+    from 1, 0 without one. seconds: of training so far.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    history: dict[str, list[float]] = field(default_factory=dict)
+    best: tuple[float, float] = (float("-inf"), float("-inf"))
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+
+def save(work: Path, progress: Progress, state: list[np.ndarray], best_weights: list[np.ndarray]) -> None:
+    """Writes a checkpoint and drops those that are too old."""
+    work.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {f"state_{number}": value for number, value in enumerate(state)}
+    arrays |= {f"best_{number}": value for number, value in enumerate(best_weights)}
+    part = work / "checkpoint.part"
+    with part.open("wb") as file:
+        np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(work / f"checkpoint-{progress.step:09d}.npz")
+    for old in sorted(work.glob("checkpoint-*.npz"))[:-NUM_KEPT]:
+        old.unlink()
+
+
+def load(work: Path) -> tuple[Progress, list[np.ndarray], list[np.ndarray]] | None:
+    """(progress, state, weights of the best epoch) of the newest checkpoint that can be read; None where there is none."""
+    for path in sorted(work.glob("checkpoint-*.npz"), reverse=True):
+        try:
+            with np.load(path) as arrays:
+                progress = Progress(**json.loads(str(arrays["progress"])))
+                state, best = ([arrays[name] for name in _names(arrays.files, prefix)] for prefix in ("state_", "best_"))
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            continue
+        progress.best = (progress.best[0], progress.best[1])
+        return progress, state, best
+    return None
+
+
+def _names(names: list[str], prefix: str) -> list[str]:
+    return sorted((name for name in names if name.startswith(prefix)), key=lambda name: int(name.removeprefix(prefix)))
