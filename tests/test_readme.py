@@ -2,6 +2,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
+from components.example_validator import SEVERITIES
 from pipeline.cli import app
 from pipeline.config import reference
 
@@ -20,6 +21,14 @@ def test_every_command_and_option_of_run_is_documented() -> None:
     row = next(line for line in README.splitlines() if line.startswith("| `seqline run`"))
     for parameter in commands["run"].params:
         assert any(option in row for option in parameter.opts), parameter.opts
+
+
+def test_every_kind_of_anomaly_is_documented_with_its_severity() -> None:
+    documented = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    errors, warnings = documented[documented.index("Errors unless") :].split("Warnings: ", 1)
+    for kind, severity in SEVERITIES.items():
+        assert (f"`{kind}`" in errors) == (severity == "error"), kind
+        assert severity != "warning" or f"`{kind}`" in warnings.partition("\n\n")[0], kind
 
 
 def test_the_tree_names_every_component() -> None:

@@ -130,11 +130,26 @@ def test_csv_blank_lines_are_no_rows_and_empty_fields_are_bad_ones(tmp_path: Pat
 
 def test_csv_quoting_that_is_wrong_costs_its_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    assert read_bytes(path, b'text,label\n"a"b,x\nc,y\n"open,x\nd,y\n') == [
+    assert read_bytes(path, b'text,label\n"a"b,x\nc,y\n"open,x\n') == [
         BadRow(str(path), 2, "not CSV: ',' expected after '\"'", "format"),
         Row(b"c", b"y", str(path), 3),
         BadRow(str(path), 4, "not CSV: unexpected end of data", "format"),
     ]
+
+
+def test_csv_a_quote_that_swallows_other_rows_does_not_pass_for_one_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with pytest.raises(DataError, match=rf"{path}:3: a quote opens here and is never closed, so the 2 lines behind it cannot be read"):
+        read_bytes(path, b'text,label\na,x\n"open,x\nb,y\nc,y\n')
+    assert read_bytes(path, b'text,label\n"open,x\nb,y\nc",y,z\nd,y\n') == [
+        BadRow(str(path), 2, "3 fields where the header has 2 (up to line 4)", "format"),
+        Row(b"d", b"y", str(path), 5),
+    ]
+
+
+def test_csv_with_two_columns_of_a_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.csv has 2 columns 'text'; rename all but the one that is meant"):
+        read_bytes(tmp_path / "a.csv", b"text,text,label\na,b,x\n")
 
 
 def test_csv_text_longer_than_the_limit_of_the_csv_module(tmp_path: Path) -> None:

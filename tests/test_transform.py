@@ -335,6 +335,12 @@ def test_an_imported_vocabulary_keeps_its_ids_frozen_or_extended(small_examples:
     assert lines(tmp_path / "extended" / "vocabularies" / "tokens") == ["cat", "unseen", "é", "the", "dog"]
 
 
+def test_a_vocabulary_that_knows_no_token_is_refused(small_examples: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("The\nDOG\n")
+    with pytest.raises(DataError, match=r"None of the 2 tokens of the vocabulary occurs .* transform\.lowercase True give"):
+        transform(small_examples, tmp_path / "output", vocabulary=str(tmp_path / "tokens"))
+
+
 def test_what_is_outside_is_the_imported_vocabularys_content(tmp_path: Path) -> None:
     assert TRANSFORM.outside is not None
     (tmp_path / "a").write_text("x\n")
@@ -355,6 +361,8 @@ def test_what_is_outside_is_the_imported_vocabularys_content(tmp_path: Path) -> 
         (b"a\nb\na\n", [], ":3 repeats line 1"),
         (b"a\n", ["<url>"], r"\['<url>'\] are not in the frozen vocabulary"),
         (b"a\n", ["a", "a"], "names a token twice"),
+        (b"a\r\nb\r\n", [], ":1 ends in a carriage return"),
+        (b"a\n\xff\n", [], ":2 is not UTF-8"),
         (b"a\n", [""], "a token is not empty"),
     ],
 )

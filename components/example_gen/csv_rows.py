@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from components import files
-from components.base import DataError
+from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams
 from components.example_gen.rows import BadRow, Row, judge, require
 from components.example_gen.sources import Shard
@@ -30,12 +30,23 @@ def read(path: str, shard: Shard, params: ExampleGenParams) -> Iterator[Row | Ba
                     if len(fields) == width:
                         yield judged(fields[text], fields[label], path, line)
                     elif fields:  # a blank line is no row
-                        yield BadRow(path, line, f"{len(fields)} fields where the header has {width}", "format")
+                        yield BadRow(path, line, f"{len(fields)} fields where the header has {width}{_up_to(reader, line)}", "format")
                     line = reader.line_num + 1
                 return
             except csv.Error as error:
-                yield BadRow(path, line, f"not CSV: {error}", "format")
+                if str(error) == "unexpected end of data" and reader.line_num > line:
+                    # One bad row would stand for all the rows that the open quote swallowed.
+                    raise DataError(
+                        f"{path}:{line}: a quote opens here and is never closed, so the {reader.line_num - line} lines behind it cannot be "
+                        "read. Close it, or double it if it is part of the text."
+                    ) from None
+                yield BadRow(path, line, f"not CSV: {error}{_up_to(reader, line)}", "format")
                 line = reader.line_num + 1
+
+
+def _up_to(reader: Any, line: int) -> str:
+    """How far a row reaches that is longer than its line: a quote too many may have swallowed others."""
+    return f" (up to line {reader.line_num})" if reader.line_num > line else ""
 
 
 def check(path: str, params: ExampleGenParams) -> None:
@@ -67,4 +78,7 @@ def _opened(path: str, params: ExampleGenParams) -> Iterator[tuple[Any, list[str
         if header is None:
             raise DataError(f"{path} is empty. Remove it from example_gen.source or put rows into it.")
         require(header, path, params)
+        for name in (params.text, params.label):
+            if header.count(name) > 1:
+                raise UserError(f"{path} has {header.count(name)} columns {name!r}; rename all but the one that is meant.")
         yield reader, header

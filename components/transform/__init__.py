@@ -55,6 +55,12 @@ def check(params: TransformParams) -> None:
     tokens = lines[:-1] if not lines[-1] else lines
     seen: dict[bytes, int] = {}
     for number, token in enumerate(tokens, start=1):
+        try:
+            token.decode()
+        except UnicodeDecodeError:
+            raise UserError(f"transform.vocabulary {params.vocabulary}:{number} is not UTF-8: {token!r}.") from None
+        if token.endswith(b"\r"):  # TensorFlow would drop it, and find another token
+            raise UserError(f"transform.vocabulary {params.vocabulary}:{number} ends in a carriage return; line ends are \\n only.")
         if not token or token in seen:
             what = f"repeats line {seen[token]}" if token else "is empty"
             raise UserError(f"transform.vocabulary {params.vocabulary}:{number} {what}; every line is one token, once.")

@@ -38,6 +38,12 @@ def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes
             "Lower transform.min_frequency, or look at the texts."
         )
     found.update({token: count for count, token in best})
+    if num_occurrences and not found:
+        raise DataError(
+            f"None of the {len(tokens)} tokens of the vocabulary occurs in the train split: everything would be out of vocabulary. Is "
+            f"transform.vocabulary {params.vocabulary!r} in the form that transform.tokens {params.tokens!r} and transform.lowercase "
+            f"{params.lowercase} give?"
+        )
     figures = {
         "num_tokens": len(tokens),
         "num_distinct_tokens": num_distinct,
