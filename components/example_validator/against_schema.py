@@ -57,7 +57,8 @@ def _there_at_all(split: str, name: str, stats: Stats) -> Iterator[Anomaly]:
     """A feature that no row has is missing, whatever the schema says: a schema inferred from the same data would not ask for it."""
     common = _common(stats)
     if not common.num_non_missing:
-        what = f"none of the {common.num_missing:,} rows has any. Is example_gen.{name} the right column of the source?"
+        param = features.LABEL if name == features.LABEL else features.TEXT  # `text` names the column of any content
+        what = f"none of the {common.num_missing:,} rows has any. Is example_gen.{param} the right column of the source?"
         yield Anomaly(split, name, "missing_feature", what, "FEATURE_TYPE_NOT_PRESENT")
 
 
