@@ -52,7 +52,7 @@ def load(work: Path) -> tuple[Progress, list[np.ndarray], list[np.ndarray]] | No
     """(progress, state, weights of the best epoch) of the newest checkpoint that can be read; None where there is none."""
     for path in sorted(work.glob("checkpoint-*.npz"), reverse=True):
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as file, np.load(file) as arrays:
                 progress = Progress(**json.loads(str(arrays["progress"])))
                 state, best = ([arrays[name] for name in _names(arrays.files, prefix)] for prefix in ("state_", "best_"))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
