@@ -23,7 +23,7 @@ from components.statistics_gen import StatisticsGenParams
 from components.statistics_gen import run as run_statistics_gen
 from tests.test_statistics_gen import write_examples
 
-DATA = Path("/work/shared/data")
+DATA = Path(__file__).parents[2] / "shared" / "data"
 WORDS = {
     "animals": ["cat", "dog", "horse", "bird", "fish", "whale", "mouse", "goat", "sheep", "lion"],
     "fruit": ["apple", "pear", "plum", "cherry", "grape", "melon", "peach", "fig", "lemon", "lime"],
@@ -394,7 +394,7 @@ def test_statistics_of_other_examples_are_refused(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA}, real data sets of the workplace, is not there")
+@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data, real data sets for tests and benchmarks, is not there")
 @pytest.mark.parametrize("name", ["sms_spam", "mr", "trec6", "agnews_small", "surnames", "japanese_vowels"])
 def test_real_data_have_no_anomaly(tmp_path: Path, name: str) -> None:
     content: Content = "sequence" if name == "japanese_vowels" else "text"
