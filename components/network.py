@@ -1,7 +1,7 @@
 """The network: Embedding -> SimpleRNN -> pooling over the states -> Dense(softmax), and a skip branch beside it.
 
     ids [batch, time] ─┬─ Embedding ── SimpleRNN (one or both directions) ── pooling ── dropout ─┬─ Dense(softmax)
-                       └─ skip: Embedding of its own ── mean over the text ── dropout ──────────┘
+                       └─ skip: tokens and bigrams ── Embedding of its own ── mean ── dropout ───┘
 
 Numeric sequences, values [batch, time, dim] and length [batch], go into the SimpleRNN as they are; their skip branch is the mean
 of a Dense(relu) over the time steps. The trainer fits the network and the exporter serves it; both build it here, from the
@@ -9,21 +9,22 @@ same Spec.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import layers, ops
 
 from components.features import NUM_RESERVED_IDS, PAD_ID, oov_id
+from components.layers import Bigrams, BranchDropout, MeanEmbedding, MeanOfDistinct, Pooling, ReverseText, WithinLength, WordDropout
+from components.recurrence import DistinctEmbedding, FastSimpleRNN
 
 SPEC_FILE = "network.json"
 WEIGHTS_FILE = "model.weights.h5"
 
-# Added to the states of padding before the maximum: below every tanh.
-MASKED = -1e9
+Implementation = Literal["fast", "keras"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Spec:
     num_tokens: V of the vocabulary; the embedding has V + 2 rows (PAD, V tokens, OOV). 0 for numeric sequences.
     masking: False reads padding like text (inputs are then padded to max_length), as a plain Keras model without a mask does.
     skip_dim: 0 for no skip branch.
-    dim: numbers of a time step; 0 for ids. embedding_dim, embedding_scale and word_dropout are about ids only.
+    bigram_buckets: buckets of hashed bigrams, 0 for none; num_bigrams of them have a row, behind the tokens' V + 2, in the skip branch's
+        embedding.
+    dim: numbers of a time step; 0 for ids. What is about embeddings, words and bigrams is about ids only.
     """
 
     num_tokens: int
@@ -53,188 +56,145 @@ class Spec:
     skip_dropout: float
     branch_dropout: float
     seed: int
+    num_layers: int = 1
+    embedding_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    bigram_buckets: int = 0
+    num_bigrams: int = 0
     dim: int = 0
 
 
-@keras.saving.register_keras_serializable("seqline")
-class WordDropout(layers.Layer):
-    """While training, replaces each token by OOV with probability `rate`; padding stays. ids [batch, time] -> the same."""
-
-    def __init__(self, rate: float, oov: int, seed: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.rate = rate
-        self.oov = oov
-        self.generator = keras.random.SeedGenerator(seed)
-
-    def call(self, ids: Any, training: bool = False) -> Any:
-        if not training:
-            return ids
-        dropped = keras.random.uniform(ops.shape(ids), seed=self.generator) < self.rate
-        return ops.where(ops.logical_and(dropped, ids != PAD_ID), ops.cast(self.oov, ids.dtype), ids)
-
-
-@keras.saving.register_keras_serializable("seqline")
-class WithinLength(layers.Layer):
-    """Which time steps are no padding. (values [batch, time, dim], length [batch]) -> bool [batch, time]."""
-
-    def call(self, values: Any, length: Any) -> Any:
-        return ops.arange(ops.shape(values)[1], dtype=length.dtype)[None, :] < length[:, None]
-
-
-@keras.saving.register_keras_serializable("seqline")
-class ReverseText(layers.Layer):
-    """Turns each row around and leaves its padding behind it. (sequence [batch, time, dim], present) -> [batch, time, dim].
-
-    present: bool [batch, time], False for padding; here and in the layers below.
-    """
-
-    def call(self, sequence: Any, present: Any) -> Any:
-        time = ops.arange(ops.shape(present)[1])[None, :]
-        length = ops.sum(ops.cast(present, "int32"), axis=1, keepdims=True)  # [batch, 1]
-        source = ops.where(time < length, length - 1 - time, time)  # [batch, time]
-        return ops.take_along_axis(sequence, source[:, :, None], axis=1)
-
-
-@keras.saving.register_keras_serializable("seqline")
-class Pooling(layers.Layer):
-    """One vector of the states of a row. (states [batch, time, units], present [batch, time]) -> [batch, units or 2 * units].
-
-    kind: "last" state, "mean" or "max" over time, or "mean_max", both side by side. With masking, padding does not count, and
-    a row of padding only gives zeros; without, every position counts. (Keras's own GlobalMaxPooling1D ignores masks.)
-    """
-
-    def __init__(self, kind: str, masking: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.kind = kind
-        self.masking = masking
-
-    def call(self, states: Any, present: Any) -> Any:
-        counted = present if self.masking else ops.ones_like(present)
-        weights = ops.cast(counted, states.dtype)[:, :, None]  # [batch, time, 1]
-        length = ops.sum(weights, axis=1)  # [batch, 1]
-        pooled = []
-        if self.kind == "last":
-            last = ops.cast(ops.maximum(length - 1, 0), "int32")[:, :, None]
-            pooled.append(ops.squeeze(ops.take_along_axis(states * weights, last, axis=1), axis=1))
-        if self.kind in ("mean", "mean_max"):
-            pooled.append(ops.sum(states * weights, axis=1) / ops.maximum(length, 1))
-        if self.kind in ("max", "mean_max"):
-            pooled.append(ops.where(length > 0, ops.max(states + MASKED * (1 - weights), axis=1), 0.0))
-        return ops.concatenate(pooled, axis=-1)
-
-
-@keras.saving.register_keras_serializable("seqline")
-class MeanEmbedding(layers.Layer):
-    """gain * the mean of a row's embeddings. (embedded [batch, time, dim], present [batch, time]) -> [batch, dim].
-
-    A row of padding only gives zeros. Adam moves every weight by about the learning rate, so the gain is how much faster
-    this branch learns than the other.
-    """
-
-    def __init__(self, gain: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.gain = gain
-
-    def call(self, embedded: Any, present: Any) -> Any:
-        weights = ops.cast(present, embedded.dtype)
-        weights *= self.gain / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1)
-        return ops.squeeze(ops.matmul(weights[:, None, :], embedded), axis=1)
-
-
-@keras.saving.register_keras_serializable("seqline")
-class BranchDropout(layers.Layer):
-    """While training, a row loses one of its two branches with probability `rate`; then they are concatenated.
-
-    Either branch has to classify on its own, so that the quickly learned one does not starve the other.
-    """
-
-    def __init__(self, rate: float, seed: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.rate = rate
-        self.generator = keras.random.SeedGenerator(seed)
-
-    def call(self, recurrent: Any, skip: Any, training: bool = False) -> Any:
-        if training and self.rate:
-            draw = keras.random.uniform((ops.shape(recurrent)[0], 1), seed=self.generator)
-            recurrent = recurrent * ops.cast(draw >= self.rate / 2, recurrent.dtype)
-            skip = skip * ops.cast((draw < self.rate / 2) | (draw >= self.rate), skip.dtype)
-        return ops.concatenate([recurrent, skip], axis=-1)
-
-
-def build(spec: Spec, training: bool = True) -> keras.Model:
+def build(spec: Spec, training: bool = True, implementation: Implementation = "keras") -> keras.Model:
     """ids [batch, time] int64 -> probabilities [batch, num_classes]; with spec.dim, (values [batch, time, dim], length [batch]) -> these.
 
     training=False leaves out what only acts while training (dropout and its random state); the other layers keep their
-    names and weights.
+    names and weights. implementation="fast" is for training steps only (`components.recurrence`): the same weights under the same
+    names, the same probabilities and gradients.
     """
-    seeds = iter(range(spec.seed * 1000, spec.seed * 1000 + 100))
-
-    def dropout(rate: float, name: str) -> Callable[[Any], Any]:
-        return layers.Dropout(rate, seed=next(seeds), name=name) if training and rate else lambda value: value
-
-    inputs, present = _inputs(spec)
-    content = inputs[0] if spec.dim else inputs
-    if training and spec.word_dropout and not spec.dim:
-        content = WordDropout(spec.word_dropout, oov_id(spec.num_tokens), next(seeds), name="word_dropout")(content)
-    embedded = content if spec.dim else _embedding(spec, spec.embedding_dim, next(seeds), "embedding")(content)
-    states = _simple_rnn(spec, seeds, "rnn")(embedded)  # [batch, time, units]
-    if spec.bidirectional:
-        backward = _simple_rnn(spec, seeds, "rnn_backward")(ReverseText(name="reverse")(embedded, present))
-        states = layers.Concatenate(name="directions")([states, ReverseText(name="restore")(backward, present)])
-    pooled = Pooling(spec.pooling, spec.masking, name="pooling")(states, present)
-    pooled = dropout(spec.dropout, "dropout")(pooled)
-    if spec.skip_dim:
-        embed = _projection if spec.dim else _embedding
-        skip = embed(spec, spec.skip_dim, next(seeds), "skip_embedding")(content)
-        skip = dropout(spec.skip_dropout, "skip_dropout")(MeanEmbedding(spec.skip_gain, name="skip_mean")(skip, present))
-        pooled = (
-            BranchDropout(spec.branch_dropout, next(seeds), name="branches")(pooled, skip)
-            if training
-            else layers.Concatenate(name="branches")([pooled, skip])
-        )
-    output = layers.Dense(
-        spec.num_classes, activation="softmax", kernel_initializer=keras.initializers.GlorotUniform(next(seeds)), name="output"
-    )
-    return keras.Model(inputs, output(pooled), name="seqline")
+    return _Builder(spec, training, implementation).model()
 
 
-def _inputs(spec: Spec) -> tuple[Any, Any]:
-    """The network's input, or the pair of them, and where it is no padding: bool [batch, time]."""
-    time = None if spec.masking else spec.max_length
-    if not spec.dim:
-        ids = keras.Input((time,), dtype="int64", name="ids")
-        return ids, ops.not_equal(ids, PAD_ID)
-    values = keras.Input((time, spec.dim), name="values")
-    length = keras.Input((), dtype="int64", name="length")
-    return (values, length), WithinLength(name="present")(values, length)
+class _Builder:
+    """One network in the making: every layer takes the next seed."""
+
+    def __init__(self, spec: Spec, training: bool, implementation: Implementation) -> None:
+        self.spec = spec
+        self.training = training
+        self.fast = implementation == "fast"
+        self.seeds: Iterator[int] = iter(range(spec.seed * 1000, spec.seed * 1000 + 100))
+        time = None if spec.masking else spec.max_length
+        if spec.dim:
+            self.inputs: Any = (keras.Input((time, spec.dim), name="values"), keras.Input((), dtype="int64", name="length"))
+            self.content = self.inputs[0]
+            self.present = WithinLength(name="present")(*self.inputs)
+        else:
+            self.inputs = self.content = keras.Input((time,), dtype="int64", name="ids")
+            self.present = ops.not_equal(self.content, PAD_ID)
+
+    def model(self) -> keras.Model:
+        spec = self.spec
+        if self.training and spec.word_dropout and not spec.dim:
+            self.content = WordDropout(spec.word_dropout, oov_id(spec.num_tokens), next(self.seeds), name="word_dropout")(self.content)
+        branch = self._dropout(spec.dropout, "dropout")(self._recurrent_branch())
+        if spec.skip_dim:
+            skip = self._dropout(spec.skip_dropout, "skip_dropout")(self._skip_branch())
+            if self.training:
+                branch = BranchDropout(spec.branch_dropout, next(self.seeds), name="branches")(branch, skip)
+            else:
+                branch = layers.Concatenate(name="branches")([branch, skip])
+        kernel = keras.initializers.GlorotUniform(next(self.seeds))
+        output = layers.Dense(spec.num_classes, activation="softmax", kernel_initializer=kernel, name="output")(branch)
+        return keras.Model(self.inputs, output, name="seqline")
+
+    def _dropout(self, rate: float, name: str) -> Callable[[Any], Any]:
+        return layers.Dropout(rate, seed=next(self.seeds), name=name) if self.training and rate else lambda value: value
+
+    def _recurrent_branch(self) -> Any:
+        """[batch, rnn_units], twice that for both directions, twice again for both poolings."""
+        spec = self.spec
+        states, positions = self.content, None
+        if not spec.dim:
+            scale = keras.initializers.RandomUniform(-spec.embedding_scale, spec.embedding_scale, seed=next(self.seeds))
+            kind = DistinctEmbedding if self.fast else layers.Embedding
+            embedding = kind(spec.num_tokens + NUM_RESERVED_IDS, spec.embedding_dim, embeddings_initializer=scale, name="embedding")
+            states, positions = embedding(self.content) if self.fast else (embedding(self.content), None)
+            states = self._dropout(spec.embedding_dropout, "embedding_dropout")(states)
+        for number in range(1, spec.num_layers):
+            states, positions = self._rnn_layer(states, positions, f"rnn_{number}", pooled=False), None
+        return self._rnn_layer(states, positions, "rnn", pooled=True)
+
+    def _rnn_layer(self, sequence: Any, positions: Any, name: str, pooled: bool) -> Any:
+        """The states [batch, time, units], or with `pooled` one vector of them; both directions side by side."""
+        outputs = [self._simple_rnn(name, sequence, positions, pooled)]
+        if self.spec.bidirectional:
+            turn = ReverseText(name=f"{name}_reverse")
+            if positions is None:
+                sequence = turn(sequence, self.present)
+            else:
+                positions = turn(positions, self.present)
+            backward = self._simple_rnn(f"{name}_backward", sequence, positions, pooled)
+            outputs.append(backward if pooled else ReverseText(name=f"{name}_restore")(backward, self.present))
+        return layers.Concatenate(name=f"{name}_directions")(outputs) if self.spec.bidirectional else outputs[0]
+
+    def _simple_rnn(self, name: str, sequence: Any, positions: Any, pooled: bool) -> Any:
+        # No mask: padding is behind the row, so it cannot reach a state that pooling reads.
+        spec = self.spec
+        arguments: dict[str, Any] = {
+            "return_sequences": True,
+            "kernel_initializer": keras.initializers.GlorotUniform(next(self.seeds)),
+            "recurrent_initializer": keras.initializers.Orthogonal(spec.recurrent_gain, next(self.seeds)),
+            "name": name,
+        }
+        if self.training and spec.recurrent_dropout:
+            arguments |= {"recurrent_dropout": spec.recurrent_dropout, "seed": next(self.seeds)}
+        if not self.fast:
+            states = layers.SimpleRNN(spec.rnn_units, **arguments)(sequence)
+            return Pooling(spec.pooling, spec.masking, name=f"{name}_pooling")(states, self.present) if pooled else states
+        rnn = FastSimpleRNN(spec.rnn_units, pooling=spec.pooling if pooled else None, **arguments)
+        if not pooled:
+            return rnn(sequence, positions=positions)
+        counted = self.present if spec.masking else ops.ones_like(self.present)
+        return rnn(sequence, positions=positions, length=ops.sum(ops.cast(counted, "int32"), axis=1))
+
+    def _skip_branch(self) -> Any:
+        """[batch, skip_dim]."""
+        spec = self.spec
+        if spec.dim:
+            kernel = keras.initializers.GlorotUniform(next(self.seeds))
+            projected = layers.Dense(spec.skip_dim, activation="relu", kernel_initializer=kernel, name="skip_embedding")(self.content)
+            return MeanEmbedding(spec.skip_gain, name="skip_mean")(projected, self.present)
+        num_rows, ids, present = spec.num_tokens + NUM_RESERVED_IDS, self.content, self.present
+        initializer: Any = keras.initializers.RandomUniform(-spec.embedding_scale, spec.embedding_scale, seed=next(self.seeds))
+        if spec.bigram_buckets:
+            ids = Bigrams(spec.bigram_buckets, oov_id(spec.num_tokens), first_id=num_rows, name="bigrams")(ids)
+            present = ops.not_equal(ids, PAD_ID)
+            initializer = _ZeroBehind(num_rows, initializer)
+        arguments = {"embeddings_initializer": initializer, "name": "skip_embedding"}
+        if self.fast:
+            rows, positions = DistinctEmbedding(num_rows + spec.num_bigrams, spec.skip_dim, **arguments)(ids)
+            return MeanOfDistinct(spec.skip_gain, name="skip_mean")(rows, positions, present)
+        embedded = layers.Embedding(num_rows + spec.num_bigrams, spec.skip_dim, **arguments)(ids)
+        return MeanEmbedding(spec.skip_gain, name="skip_mean")(embedded, present)
 
 
-def _embedding(spec: Spec, dim: int, seed: int, name: str) -> layers.Embedding:
-    initializer = keras.initializers.RandomUniform(-spec.embedding_scale, spec.embedding_scale, seed=seed)
-    return layers.Embedding(spec.num_tokens + NUM_RESERVED_IDS, dim, embeddings_initializer=initializer, name=name)
+class _ZeroBehind(keras.initializers.Initializer):
+    """The first rows as another initializer makes them, zeros behind them: a bigram says nothing until it has learned something."""
 
+    def __init__(self, num_rows: int, initializer: keras.initializers.Initializer) -> None:
+        self.num_rows = num_rows
+        self.initializer = initializer
 
-def _projection(spec: Spec, dim: int, seed: int, name: str) -> layers.Dense:
-    return layers.Dense(dim, activation="relu", kernel_initializer=keras.initializers.GlorotUniform(seed), name=name)
-
-
-def _simple_rnn(spec: Spec, seeds: Any, name: str) -> layers.SimpleRNN:
-    # No mask: padding is behind the row, so it cannot reach a state that pooling reads.
-    return layers.SimpleRNN(
-        spec.rnn_units,
-        return_sequences=True,
-        kernel_initializer=keras.initializers.GlorotUniform(next(seeds)),
-        recurrent_initializer=keras.initializers.Orthogonal(spec.recurrent_gain, next(seeds)),
-        name=name,
-    )
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        first = self.initializer((self.num_rows, *shape[1:]), dtype=dtype)
+        return ops.concatenate([first, ops.zeros((shape[0] - self.num_rows, *shape[1:]), dtype=first.dtype)], axis=0)
 
 
 def save(model: keras.Model, spec: Spec, output: Path) -> None:
     """Writes network.json and model.weights.h5, the same bytes for the same weights (a .keras archive holds the time)."""
     (output / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2) + "\n")
-    # By a network of its own: the trained one would add its optimizer's state, under a name that counts the process's optimizers.
+    # By a network of stock layers: a weights file names layers by their class.
     plain = build(spec)
-    plain.set_weights(model.get_weights())
+    copy_weights(model, plain)
     plain.save_weights(output / WEIGHTS_FILE)
 
 
@@ -246,7 +206,12 @@ def load(path: Path, training: bool = False) -> tuple[keras.Model, Spec]:
     if training:
         return trained, spec
     model = build(spec, training=False)
-    for layer in model.layers:
-        if layer.weights:
-            layer.set_weights(trained.get_layer(layer.name).get_weights())
+    copy_weights(trained, model)
     return model, spec
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """From one implementation of a Spec into another; the order of all weights may differ, the names of the layers do not."""
+    for layer in target.layers:
+        if layer.weights:
+            layer.set_weights(source.get_layer(layer.name).get_weights())

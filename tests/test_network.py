@@ -4,8 +4,20 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from components.network import BranchDropout, MeanEmbedding, Pooling, ReverseText, Spec, WithinLength, WordDropout, build, load, save
+from components.layers import (
+    Bigrams,
+    BranchDropout,
+    MeanEmbedding,
+    MeanOfDistinct,
+    Pooling,
+    ReverseText,
+    WithinLength,
+    WordDropout,
+    bigram_buckets,
+)
+from components.network import Spec, build, copy_weights, load, save
 
 SPEC = Spec(
     num_tokens=9,
@@ -66,6 +78,80 @@ def test_pooling_equals_numpy_on_random_states() -> None:
 
 def test_mean_embedding_is_the_gain_times_the_mean() -> None:
     np.testing.assert_allclose(np.asarray(MeanEmbedding(8.0)(STATES, PRESENT)), [[16, -24], [0, 0]], rtol=1e-6)
+
+
+def test_mean_of_distinct_is_mean_embedding() -> None:
+    rows = np.array([[0, 0], [1, -2], [3, -4]], np.float32)
+    positions = np.array([[1, 2, 0], [0, 0, 0], [2, 2, 1]])
+    present = np.array([[True, True, False], [False, False, False], [True, True, True]])
+    found = np.asarray(MeanOfDistinct(8.0)(rows, positions, present))
+    np.testing.assert_allclose(found, np.asarray(MeanEmbedding(8.0)(rows[positions], present)), rtol=1e-6)
+
+
+def test_bigrams_have_ids_behind_the_tokens_where_training_has_seen_them() -> None:
+    layer = Bigrams(16, oov=10, first_id=11)
+    layer.build(None)
+    buckets, known = bigram_buckets(np.array([[3, 9, 4, 10, 5, 1, 0, 0]]), 16, oov=10)
+    assert known.tolist() == [[True, True, False, False, True, False, False]]
+    rows = np.zeros(16, np.int32)
+    rows[buckets[0, 0]], rows[buckets[0, 4]] = 2, 1
+    assert len({buckets[0, 0], buckets[0, 1], buckets[0, 4]}) == 3
+    layer.set_weights([rows])
+    assert np.asarray(layer(np.array([[3, 9, 4, 10, 5, 1, 0, 0]]))).tolist() == [[3, 9, 4, 10, 5, 1, 0, 0, 12, 0, 0, 0, 11, 0, 0]]
+    assert np.asarray(layer(np.array([[3]]))).tolist() == [[3]]
+
+
+def test_bigram_buckets_are_the_same_integers_in_a_graph_and_spread_evenly() -> None:
+    ids = np.random.default_rng(0).integers(1, 2**30, (1, 100_001))
+    buckets, _ = bigram_buckets(ids, 65_536, oov=0)
+    in_graph = tf.function(lambda ids: bigram_buckets(ids, 65_536, oov=0)[0])(tf.constant(ids))
+    np.testing.assert_array_equal(buckets, np.asarray(in_graph))
+    small, _ = bigram_buckets(np.random.default_rng(1).integers(1, 300, (1, 100_001)), 16, oov=0)
+    for found, size in ((buckets // 4096, 16), (small, 16)):
+        counts = np.bincount(found[0], minlength=size)
+        assert np.abs(counts - 100_000 / size).max() < 5 * np.sqrt(100_000 / size)
+
+
+FAST = {
+    "plain": {},
+    "bigrams": {"bigram_buckets": 16, "num_bigrams": 3},
+    "both directions": {"bidirectional": True},
+    "two layers": {"num_layers": 2, "bidirectional": True, "pooling": "mean"},
+    "last": {"pooling": "last"},
+    "mean_max": {"pooling": "mean_max", "bidirectional": True},
+    "no mask": {"masking": False, "max_length": 4, "bidirectional": True, "pooling": "mean_max"},
+    "no skip branch": {"skip_dim": 0},
+    "sequences": {"num_tokens": 0, "dim": 2},
+    "sequences, two layers": {"num_tokens": 0, "dim": 2, "num_layers": 2, "bidirectional": True},
+}
+
+
+@pytest.mark.parametrize("kind", FAST)
+def test_the_fast_implementation_has_the_probabilities_and_gradients_of_keras(kind: str) -> None:
+    quiet = {"word_dropout": 0.0, "dropout": 0.0, "skip_dropout": 0.0, "branch_dropout": 0.0}
+    spec = replace(SPEC, **quiet, **FAST[kind])
+    stock, fast = build(spec), build(spec, implementation="fast")
+    if spec.bigram_buckets:
+        rows = np.zeros(16, np.int32)
+        rows[bigram_buckets(IDS, 16, 10)[0][0]] = [1, 2, 3]
+        stock.get_layer("bigrams").set_weights([rows])
+    copy_weights(stock, fast)
+    inputs = (VALUES, LENGTHS) if spec.dim else IDS
+    found = []
+    for model in (stock, fast):
+        weights = {weight.path: weight.value for weight in model.trainable_weights}
+        with tf.GradientTape() as tape:
+            probabilities = model(inputs, training=True)
+            loss = tf.reduce_sum(probabilities * np.arange(12.0).reshape(4, 3) ** 2)
+        gradients = dict(zip(weights, map(tf.convert_to_tensor, tape.gradient(loss, list(weights.values()))), strict=True))
+        found.append((probabilities, dict(sorted(gradients.items())), model(inputs, training=False)))
+    (expected, gradients, served), (probabilities, fast_gradients, evaluated) = found
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(evaluated, served, atol=1e-6)
+    assert list(fast_gradients) == list(gradients)
+    for path, gradient in gradients.items():
+        assert np.abs(gradient).max() > 0, path
+        np.testing.assert_allclose(fast_gradients[path], gradient, rtol=1e-5, atol=1e-5, err_msg=path)
 
 
 def test_reverse_text_leaves_the_padding_behind() -> None:
@@ -170,8 +256,8 @@ def test_bidirectional_reads_the_text_from_its_end_too() -> None:
             found.append(state)
         return found
 
-    # The backward state beside the last token is the one that has read that token only.
-    pooled = np.concatenate([states(forward, embedded)[-1], states(backward, embedded[::-1])[0]])
+    # Either direction's last state has read the whole text.
+    pooled = np.concatenate([states(forward, embedded)[-1], states(backward, embedded[::-1])[-1]])
     output, bias = model.get_layer("output").get_weights()
     logits = pooled @ output + bias
     expected = np.exp(logits) / np.exp(logits).sum()

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from components.recurrence import CHUNK, DistinctEmbedding, FastSimpleRNN
+from components.recurrence import DistinctEmbedding, FastSimpleRNN
+from components.time_loops import CHUNK
 
 TOKENS = 11
 IDS = np.random.default_rng(0).integers(0, TOKENS, (5, 2 * CHUNK + 3))
@@ -145,10 +146,13 @@ def test_fit_learns_what_keras_does(steps_per_execution: int) -> None:
     stock, fast = model(False), model(True)
     assert [weight.shape for weight in fast.weights] == [weight.shape for weight in stock.weights]
     assert [weight.path for weight in fast.weights] == [weight.path for weight in stock.weights]
-    weights = stock.get_weights()
+    random = np.random.default_rng(2)
+    weights = [random.normal(size=weight.shape, scale=0.5).astype(np.float32) for weight in stock.get_weights()]
     expected = fitted(stock, weights)
-    assert_same(fitted(fast, weights, steps_per_execution), expected)
-    np.testing.assert_allclose(fast.predict(IDS, verbose=0), stock.predict(IDS, verbose=0), atol=1e-5)
+    # Twelve steps at a rate of 0.5: what float32 rounds off has grown.
+    for one, other in zip(fitted(fast, weights, steps_per_execution), expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    np.testing.assert_allclose(fast.predict(IDS, verbose=0), stock.predict(IDS, verbose=0), atol=1e-4)
 
 
 def test_a_training_loop_of_its_own_learns_what_keras_does() -> None:
@@ -187,7 +191,7 @@ def test_the_implementation_keras_is_the_stock_one_to_the_bit() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"dropout": 0.5, "seed": 1}, {"recurrent_dropout": 0.5, "seed": 1}, {"return_state": True}, {"dtype": "float64"}, {"unroll": True}],
+    [{"dropout": 0.5, "seed": 1}, {"return_state": True}, {"dtype": "float64"}, {"unroll": True}],
 )
 def test_what_the_fast_path_does_not_know_goes_the_stock_way(arguments: dict[str, Any]) -> None:
     values = np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
@@ -200,11 +204,64 @@ def test_what_the_fast_path_does_not_know_goes_the_stock_way(arguments: dict[str
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("return_sequences", [False, True])
+def test_recurrent_dropout_drops_what_keras_drops(return_sequences: bool, go_backwards: bool) -> None:
+    arguments = {"recurrent_dropout": 0.4, "seed": 1, "return_sequences": return_sequences, "go_backwards": go_backwards}
+    random = np.random.default_rng(0)
+    values, mask = random.normal(size=(3, CHUNK + 5, 3)).astype(np.float32), random.random((3, CHUNK + 5)) < 0.7
+
+    def found(kind: Any, present: Any) -> list[np.ndarray]:
+        layer = kind(4, **arguments)
+        layer.build(values.shape)
+        like(layer, layer)
+        outputs = outputs_and_gradients(lambda inputs: layer(inputs, mask=present, training=True), values, layer.trainable_variables)
+        return [*outputs, np.asarray(layer(values, mask=present))]
+
+    for present in (None, mask):
+        assert_same(found(FastSimpleRNN, present), found(layers.SimpleRNN, present))
+
+
+POOLINGS = {
+    "last": lambda states: states[-1],
+    "mean": lambda states: tf.reduce_mean(states, axis=0),
+    "max": lambda states: tf.reduce_max(states, axis=0),
+    "mean_max": lambda states: tf.concat([tf.reduce_mean(states, axis=0), tf.reduce_max(states, axis=0)], axis=0),
+}
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(time=st.sampled_from([1, 3, CHUNK, CHUNK + 1, 2 * CHUNK + 5]), batch=st.sampled_from([1, 4]), dropped=st.booleans())
+def test_pooling_inside_is_pooling_of_kerass_states(pooling: str, time: int, batch: int, dropped: bool) -> None:
+    random = np.random.default_rng(time)
+    values, lengths = random.normal(size=(batch, time, 3)).astype(np.float32), random.integers(0, time + 1, batch)
+    arguments: dict[str, Any] = {"recurrent_dropout": 0.4, "seed": 1} if dropped else {}
+    stock, fast = layers.SimpleRNN(4, return_sequences=True, **arguments), FastSimpleRNN(4, pooling=pooling, **arguments)
+    stock.build(values.shape)
+    fast.build(values.shape)
+    like(fast, stock)
+
+    def expected(inputs: Any) -> Any:
+        states = stock(inputs, training=True)
+        nothing = 0 * tf.reduce_sum(states) + tf.zeros([8 if pooling == "mean_max" else 4])
+        return tf.stack([POOLINGS[pooling](states[row, :length]) if length else nothing for row, length in enumerate(lengths)])
+
+    wanted = outputs_and_gradients(expected, values, stock.trainable_variables)
+    found = outputs_and_gradients(lambda inputs: fast(inputs, length=lengths, training=True), values, fast.trainable_variables)
+    assert_same(found, wanted)
+
+
+def test_pooling_wants_the_fast_path() -> None:
+    with pytest.raises(ValueError, match="fast path only"):
+        FastSimpleRNN(4, pooling="max", dropout=0.5)
+
+
 def test_config_round_trip() -> None:
     layer = FastSimpleRNN(4, activation="relu", go_backwards=True, implementation="keras", name="rnn")
     assert FastSimpleRNN.from_config(layer.get_config()).get_config() == layer.get_config()
     stock = layers.SimpleRNN(4, activation="relu", go_backwards=True, name="rnn").get_config()
-    assert layer.get_config() == {**stock, "implementation": "keras"}
+    assert layer.get_config() == {**stock, "implementation": "keras", "pooling": None}
     fast = model(True)
     copy = keras.Model.from_config(fast.get_config())
     copy.set_weights(fast.get_weights())

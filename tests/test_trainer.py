@@ -3,6 +3,7 @@ import math
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -10,15 +11,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from pydantic import ValidationError
+from sklearn.utils.class_weight import compute_class_weight
 
 from components.base import Figures, UserError
 from components.features import EVAL, TRAIN
+from components.layers import bigram_buckets
 from components.network import load
-from components.trainer import BLOG_POST, TRAINER, TrainerParams, checkpoint, fit, run
+from components.trainer import BLOG_POST, TRAINER, TrainerParams, checkpoint, counting, fit, run
+from components.trainer import input as trainer_input
 from components.trainer.checkpoint import Progress
+from components.trainer.counting import Counts
 from components.trainer.fit import passes_per_epoch
 from components.trainer.input import dataset, shuffled
-from components.trainer.loop import Adam, learning_rate
+from components.trainer.optimizer import Adam, Average, clipped, learning_rate
 from tests.conftest import TRAINER_PARAMS
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +76,8 @@ def test_batches_are_padded_to_their_longest_text(rows: Path) -> None:
         np.testing.assert_array_equal(ids > 0, np.arange(ids.shape[1]) < lengths[:, None])
         np.testing.assert_array_equal(label, np.eye(3)[lengths % 3])
     assert [len(ids) for ids, _ in batches(rows)] == [8, 8, 4]
+    widths = [ids.shape[1] for ids, _ in batches(rows)]
+    assert widths == sorted(widths), "rows of about the same length are together"
 
 
 def test_pad_to_is_the_time_of_every_batch(rows: Path) -> None:
@@ -91,15 +98,14 @@ def test_without_a_seed_the_order_is_fixed(rows: Path) -> None:
 
 def passes(rows: Path, seed: int, first_pass: int = 0, first_batch: int = 0) -> list[list[list[int]]]:
     """The texts of each batch of passes 0, 1 and 2, from a batch of a pass on."""
-    tf.random.set_seed(seed + 1)
     position = {"first_pass": first_pass, "num_passes": 3, "first_batch": first_batch}
-    data = shuffled(rows, seed=seed, num_classes=3, batch_size=8, pad_to=None, **position)
+    data = shuffled(rows, 20, seed=seed, num_classes=3, batch_size=8, pad_to=None, **position)
     return [texts_of([batch]) for batch in data.as_numpy_iterator()]
 
 
 def test_every_pass_has_every_row_once_in_an_order_of_its_own(rows: Path) -> None:
     found = passes(rows, 1)
-    assert [len(batch) for batch in found] == [8, 8, 4] * 3
+    assert [sorted(map(len, found[start : start + 3])) for start in (0, 3, 6)] == [[4, 8, 8]] * 3
     first, second, third = ([text for batch in found[start : start + 3] for text in batch] for start in (0, 3, 6))
     assert sorted(first) == sorted(second) == sorted(third) == sorted(TEXTS)
     assert first != second != third != first
@@ -132,6 +138,101 @@ def test_adam_is_keras_adam_on_dense_gradients() -> None:
         adam.apply([tf.constant(gradient)], tf.constant(0.01), tf.constant(step))
         stock.apply([tf.constant(gradient)], [theirs])
     np.testing.assert_allclose(ours.numpy(), np.asarray(theirs), atol=1e-6)
+
+
+def test_the_learning_rate_rises_over_the_warm_up() -> None:
+    params = TrainerParams(learning_rate=0.01, schedule="linear", warmup=0.1)
+    rates = [float(learning_rate(params, tf.constant(step), 100)) for step in (0, 4, 9, 10, 55, 100)]
+    assert rates == pytest.approx([0.001, 0.005, 0.01, 0.01, 0.00525, 0.0005])
+
+
+def test_adam_leaves_rows_without_a_gradient_alone() -> None:
+    random = np.random.default_rng(0)
+    start, gradient = random.normal(size=(4, 3)).astype(np.float32), random.normal(size=(2, 3)).astype(np.float32)
+    table, whole, small = tf.Variable(start), tf.Variable(start), tf.Variable(start[[3, 1]])
+    lazy, dense, alone = Adam([table]), Adam([whole]), Adam([small])
+    rate, indices = tf.constant(0.01), tf.constant([3, 1])
+    for step in range(4):
+        rows = tf.constant(gradient * (step - 1.5))
+        lazy.apply([tf.IndexedSlices(rows, indices, tf.constant([4, 3]))], rate, tf.constant(step))
+        dense.apply([tf.scatter_nd(indices[:, None], rows, [4, 3])], rate, tf.constant(step))
+        alone.apply([rows], rate, tf.constant(step))
+    np.testing.assert_array_equal(table.numpy()[[0, 2]], start[[0, 2]])
+    np.testing.assert_allclose(table.numpy()[[3, 1]], small.numpy(), atol=1e-6)
+    np.testing.assert_allclose(table.numpy(), whole.numpy(), atol=1e-6)  # in these steps every row has always had a gradient, or never
+    lazy.apply([tf.IndexedSlices(tf.ones([1, 3]), [0], tf.constant([4, 3]))], rate, tf.constant(4))
+    np.testing.assert_allclose(table.numpy()[[1, 2, 3]], np.stack([small.numpy()[1], start[2], small.numpy()[0]]), atol=1e-6)
+
+
+def test_weight_decay_is_decoupled_and_spares_biases() -> None:
+    for gradient in (tf.zeros([2, 2]), tf.IndexedSlices(tf.zeros([2, 2]), tf.constant([1, 0]), tf.constant([2, 2]))):
+        kernel, bias = tf.Variable([[1.0, -2.0], [4.0, 8.0]]), tf.Variable([1.0, 2.0])
+        Adam([kernel, bias], weight_decay=0.5).apply([gradient, tf.zeros([2])], tf.constant(0.1), tf.constant(0))
+        np.testing.assert_allclose(kernel.numpy(), [[0.95, -1.9], [3.8, 7.6]], rtol=1e-6)
+        np.testing.assert_array_equal(bias.numpy(), [1, 2])
+
+
+def test_gradients_are_clipped_by_the_norm_of_all_of_them() -> None:
+    gradients = [tf.constant([3.0]), tf.IndexedSlices(tf.constant([[4.0], [12.0]]), tf.constant([5, 2]), tf.constant([9, 1]))]
+    (dense, rows), norm = clipped(gradients, 6.5)
+    assert (float(norm), float(dense[0]), rows.values.numpy().tolist(), rows.indices.numpy().tolist()) == (13, 1.5, [[2], [6]], [5, 2])
+    (dense, rows), norm = clipped(gradients, 0)
+    assert (float(norm), float(dense[0]), rows.values.numpy().tolist()) == (13, 3, [[4], [12]])
+
+
+def test_the_average_is_that_of_tensorflow() -> None:
+    ours, theirs = tf.Variable([1.0, 2.0]), tf.Variable([1.0, 2.0])
+    average, stock = Average([ours], 0.5), tf.train.ExponentialMovingAverage(0.5, num_updates=tf.Variable(0))
+    stock.apply([theirs])
+    for step in range(12):
+        ours.assign_add([0.5, -1.0])
+        theirs.assign_add([0.5, -1.0])
+        average.update(tf.constant(step))
+        stock._num_updates.assign(step)  # type: ignore[attr-defined]
+        stock.apply([theirs])
+    np.testing.assert_allclose(average.averages[0].numpy(), stock.average(theirs).numpy(), rtol=1e-6)
+
+
+def test_what_is_kept_is_the_average(features: Path, tmp_path: Path) -> None:
+    """With a decay near 1, and that capped by (1 + step) / (10 + step), the averages lag behind: another model than without."""
+    found = []
+    for decay in (0.0, 0.9):
+        (tmp_path / str(decay)).mkdir()
+        found.append(
+            run(features=features, params=TRAINER_PARAMS.model_copy(update={"average_decay": decay}), output=tmp_path / str(decay))
+        )
+    plain, averaged = (json.loads((tmp_path / str(decay) / "history.json").read_text()) for decay in (0.0, 0.9))
+    assert plain["loss"] == averaged["loss"], "training goes on from the weights, not from their average"
+    assert plain["val_loss"] != averaged["val_loss"]
+    assert averaged["val_accuracy"][-1] >= 0.9
+
+
+def test_counts_of_the_train_split(rows: Path) -> None:
+    counts = counting.count(rows, num_classes=3, num_buckets=64, num_tokens=19, dim=0)
+    assert counts.classes.tolist() == [sum(len(text) % 3 == number for text in TEXTS) for number in range(3)]
+    pairs = [pair for text in TEXTS for pair in pairwise(text)]
+    buckets = [int(bigram_buckets(np.array([pair]), 64, 20)[0][0, 0]) for pair in pairs]
+    assert counts.bigrams.tolist() == [buckets.count(number) for number in range(64)]
+    numbers = counts.bigram_rows(3)
+    assert [number > 0 for number in numbers] == [total >= 3 for total in counts.bigrams]
+    assert sorted(numbers[numbers > 0]) == list(range(1, 1 + (counts.bigrams >= 3).sum()))
+
+
+def test_balanced_class_weights_are_those_of_scikit_learn() -> None:
+    counts = Counts(np.array([6, 0, 2]), np.zeros(0, np.int64))
+    labels = np.array([0] * 6 + [2] * 2)
+    expected = compute_class_weight("balanced", classes=np.array([0, 2]), y=labels)
+    np.testing.assert_allclose(counts.class_weights(), [expected[0], 0, expected[1]])
+
+
+def test_a_split_of_several_blocks_has_every_row_once_a_pass(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer_input, "BLOCK_ROWS", 9)  # blocks of 8: whole batches
+    found = passes(rows, 1)
+    assert [sorted(map(len, found[start : start + 3])) for start in (0, 3, 6)] == [[4, 8, 8]] * 3
+    first, second = ([text for batch in found[start : start + 3] for text in batch] for start in (0, 3))
+    assert sorted(first) == sorted(second) == sorted(TEXTS)
+    assert first != second
+    assert passes(rows, 1, 1, 1) == found[4:]
 
 
 def test_pooling_last_is_the_blog_post_model_unless_a_setting_is_given() -> None:
@@ -262,13 +363,13 @@ def test_a_batch_of_sequences_without_a_time_step_has_one_of_zeros(tmp_path: Pat
 
 
 def test_sequences_are_learned_the_same_each_time(sequences: Path, tmp_path: Path) -> None:
-    params = TrainerParams(**{**SMALL, "num_epochs": 4}, min_epoch_steps=16)
+    params = TrainerParams(**{**SMALL, "num_epochs": 6}, min_epoch_steps=16)
     found = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         found.append(run(features=sequences, params=params, output=tmp_path / name))
     assert found[0] == found[1]
-    assert found[0]["eval_accuracy"] == 1
+    assert found[0]["eval_accuracy"] >= 0.95
     for name in ("model.weights.h5", "network.json", "history.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     spec = load(tmp_path / "one")[1]

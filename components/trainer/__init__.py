@@ -19,6 +19,7 @@ from components.base import Component, Figures, Params, Where
 BLOG_POST: dict[str, Any] = {
     "masking": False,
     "skip_dim": 0,
+    "bigram_buckets": 0,
     "recurrent_gain": 1.0,
     "word_dropout": 0.0,
     "dropout": 0.0,
@@ -35,19 +36,34 @@ class TrainerParams(Params):
     )
     embedding_dim: int = Field(64, ge=1, description="width of the token embeddings; sequences need none")
     rnn_units: int = Field(64, ge=1, description="width of the SimpleRNN's state")
+    num_layers: int = Field(1, ge=1, description="SimpleRNNs one over the other")
     bidirectional: bool = Field(False, description="a second SimpleRNN reads the text from its end")
     masking: bool = Field(True, description="padding does not count; false reads it like text, up to max_length")
     recurrent_gain: float = Field(0.5, gt=0, description="gain of the orthogonal recurrent initialiser")
     embedding_scale: float = Field(0.05, gt=0, description="token embeddings start uniformly in +- this")
     word_dropout: float = Field(0.1, ge=0, lt=1, description="tokens replaced by OOV while training; nothing to sequences")
+    embedding_dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout on the token embeddings, the same wherever a token is in a batch"
+    )
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the state on its way to the next step, as SimpleRNN's")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the pooled states")
     skip_dim: int = Field(64, ge=0, description="width of the skip branch, the mean of embeddings of its own; 0 for none")
     skip_gain: float = Field(8.0, gt=0, description="factor on the skip branch: how much faster it learns than the other")
     skip_dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the skip branch")
     branch_dropout: float = Field(0.5, ge=0, lt=1, description="rows that train on one of the two branches only")
+    bigram_buckets: int = Field(
+        65536, ge=0, lt=2**20, description="buckets of hashed bigrams in the skip branch of texts; 0 for no bigrams"
+    )
+    bigram_min_count: int = Field(2, ge=1, description="bigrams of a bucket in train, at least, for it to count")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability spread over the classes in the loss")
     learning_rate: float = Field(5e-3, gt=0, description="Adam's, for the global batch")
-    schedule: Literal["constant", "cosine"] = Field("cosine", description="how the learning rate goes over the epochs; cosine ends at 5 %")
+    schedule: Literal["constant", "linear", "cosine"] = Field("cosine", description="how the learning rate goes over the epochs, to 5 %")
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps in which the learning rate rises from 0")
+    weight_decay: float = Field(0.0, ge=0, description="part of a weight that a step takes, per learning rate (AdamW)")
+    average_decay: float = Field(
+        0.0, ge=0, lt=1, description="decay of a moving average of the weights, which is then what is kept; 0 for none"
+    )
+    class_weights: Literal["none", "balanced"] = Field("none", description="`balanced`: rows of a rare class count more")
     clip_norm: float = Field(1.0, ge=0, description="global norm at which gradients are clipped; 0 for never")
     batch_size: int = Field(64, ge=1, description="the global batch: rows of one step, over all replicas")
     num_epochs: int = Field(8, ge=1, description="epochs, at most")
@@ -57,6 +73,9 @@ class TrainerParams(Params):
     patience: int = Field(4, ge=1, description="epochs without a better one before training stops")
     checkpoint_seconds: Annotated[float, Where] = Field(
         30, gt=0, description="how often a checkpoint is written within an epoch; each epoch ends with one"
+    )
+    implementation: Literal["fast", "keras"] = Field(
+        "fast", description="how the recurrence is computed while training; `keras`: by Keras's own layers"
     )
     seed: int = Field(0, ge=0, le=2**31 // 1000 - 1, description="fixes initial weights, dropout and the order of the rows")
 

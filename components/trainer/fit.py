@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components import features, network
 from components.base import Figures, UserError
 from components.trainer import TrainerParams, checkpoint
 from components.trainer.checkpoint import Progress
+from components.trainer.counting import Counts, count
 from components.trainer.input import dataset, shuffled
-from components.trainer.loop import Loop, learning_rate
+from components.trainer.loop import Loop
+from components.trainer.optimizer import learning_rate
 
 log = logging.getLogger("seqline.trainer")
 
@@ -31,10 +34,10 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path) -> Figure
     # The same seed gives the same weights, bit for bit, on one kind of device. Not 0: with that, Dataset.shuffle takes no tensor.
     keras.utils.set_random_seed(params.seed + 1)
     tf.config.experimental.enable_op_determinism()
-    spec = network_spec(source, params)
+    spec, counts = network_spec(source, params)
     strategy = tf.distribute.MirroredStrategy()
     log.info("training on %d replica(s): %s", strategy.num_replicas_in_sync, ", ".join(strategy.extended.worker_devices))
-    training = Training(source, params, spec, strategy, work)
+    training = Training(source, params, spec, counts, strategy, work)
     training.run(output)
     with strategy.scope():
         training.loop.restore_weights(training.best_weights)
@@ -55,7 +58,9 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path) -> Figure
 class Training:
     """One run: the data, the loop, and how far it got."""
 
-    def __init__(self, source: Path, params: TrainerParams, spec: network.Spec, strategy: tf.distribute.Strategy, work: Path) -> None:
+    def __init__(
+        self, source: Path, params: TrainerParams, spec: network.Spec, counts: Counts, strategy: tf.distribute.Strategy, work: Path
+    ) -> None:
         self.params = params
         self.strategy = strategy
         self.work = work
@@ -65,7 +70,11 @@ class Training:
         self.epoch_steps = pass_steps * self.num_passes
         self.num_eval_steps = math.ceil(num_rows[features.EVAL] / params.batch_size)
         with strategy.scope():
-            self.loop = Loop(network.build(spec), params, self.epoch_steps * params.num_epochs, strategy)
+            model = network.build(spec, implementation=params.implementation)
+            if spec.bigram_buckets:
+                model.get_layer("bigrams").set_weights([counts.bigram_rows(params.bigram_min_count)])
+            class_weights = counts.class_weights() if params.class_weights == "balanced" else None
+            self.loop = Loop(model, params, self.epoch_steps * params.num_epochs, strategy, class_weights)
         self.progress, self.best_weights = Progress(), self.loop.weights()
         if found := checkpoint.load(work):
             self.progress, state, self.best_weights = found
@@ -76,7 +85,7 @@ class Training:
         passes_done, batches_done = divmod(self.progress.step, pass_steps)
         num_passes = self.num_passes * params.num_epochs
         position = {"first_pass": passes_done, "num_passes": num_passes, "first_batch": batches_done}
-        self.train = iter(self._distributed(shuffled(source, seed=params.seed, **position, **shape)))
+        self.train = iter(self._distributed(shuffled(source, num_rows[features.TRAIN], seed=params.seed, **position, **shape)))
         self.held_out = self._distributed(dataset(source, features.EVAL, num_rows[features.EVAL], **shape))
         self.saved = time.monotonic()
 
@@ -113,13 +122,16 @@ class Training:
             if progress.step < end and time.monotonic() - self.saved >= self.params.checkpoint_seconds:
                 self._save()
         loss, right, rows = progress.sums
-        val_loss, val_right, val_rows = self.loop.evaluate(iter(self.held_out), tf.constant(self.num_eval_steps, tf.int64)).numpy().tolist()
+        with self.loop.averaged():
+            sums = self.loop.evaluate(iter(self.held_out), tf.constant(self.num_eval_steps, tf.int64))
+            weights = self.loop.weights()
+        val_loss, val_right, val_rows = sums.numpy().tolist()
         found = {"loss": loss / rows, "accuracy": right / rows, "val_loss": val_loss / val_rows, "val_accuracy": val_right / val_rows}
         found["learning_rate"] = float(learning_rate(self.params, tf.constant(progress.step), self.loop.num_steps))
         for name, value in found.items():
             progress.history.setdefault(name, []).append(value)
         progress.epoch, progress.sums = progress.epoch + 1, [0.0, 0.0, 0.0]
-        self._judge(found)
+        self._judge(found, weights)
 
     def _refuse_bad(self, step: int) -> None:
         if step >= 0:
@@ -129,7 +141,7 @@ class Training:
                 f"{self.params.learning_rate} ({rate:.3g} at that step). Lower it, or set trainer.clip_norm."
             )
 
-    def _judge(self, found: dict[str, float]) -> None:
+    def _judge(self, found: dict[str, float], weights: list[np.ndarray]) -> None:
         progress = self.progress
         if not math.isfinite(found["val_loss"]):
             raise UserError(
@@ -138,7 +150,7 @@ class Training:
             )
         score = (found["val_accuracy"], -found["val_loss"])
         if score > progress.best:
-            progress.best, progress.best_epoch, self.best_weights = score, progress.epoch, self.loop.weights()
+            progress.best, progress.best_epoch, self.best_weights = score, progress.epoch, weights
         left = progress.seconds / progress.epoch * (self.params.num_epochs - progress.epoch)
         log.info(
             "epoch %d/%d: loss %.3f, accuracy %.3f, eval accuracy %.3f%s",
@@ -159,18 +171,18 @@ class Training:
             tf.summary.scalar(name, values[epoch - 1], step=epoch)
 
 
-def network_spec(source: Path, params: TrainerParams) -> network.Spec:
-    """The network for a transform's content, vocabularies and max_length."""
+def network_spec(source: Path, params: TrainerParams) -> tuple[network.Spec, Counts]:
+    """The network for a transform's content, vocabularies and max_length, and what was counted for it in the train split."""
     summary, vocabularies = _summary(source), source / "vocabularies"
     dim = summary.get("dim") or 0
-    shared = params.model_dump(include=set(network.Spec.__dataclass_fields__))
-    return network.Spec(
-        num_tokens=0 if dim else _num_lines(vocabularies / features.TOKENS_VOCABULARY),
-        num_classes=_num_lines(vocabularies / features.LABELS_VOCABULARY),
-        max_length=summary["max_length"],
-        dim=dim,
-        **shared,
-    )
+    num_tokens = 0 if dim else _num_lines(vocabularies / features.TOKENS_VOCABULARY)
+    num_classes = _num_lines(vocabularies / features.LABELS_VOCABULARY)
+    num_buckets = params.bigram_buckets if params.skip_dim and not dim else 0
+    counts = count(source, num_classes, num_buckets, num_tokens, dim)
+    found: dict[str, Any] = params.model_dump(include=set(network.Spec.__dataclass_fields__))
+    found |= {"num_tokens": num_tokens, "num_classes": num_classes, "max_length": summary["max_length"], "dim": dim}
+    found |= {"bigram_buckets": num_buckets, "num_bigrams": int(counts.bigram_rows(params.bigram_min_count).max(initial=0))}
+    return network.Spec(**found), counts
 
 
 def _num_lines(path: Path) -> int:

@@ -1,6 +1,12 @@
-"""Features to batches for Keras."""
+"""Features to batches.
+
+Rows are read a block at a time, parsed by one call, and from there on handled as a whole: a step costs the input a slice of a
+block, not 64 elements of a tf.data pipeline. A split of one block is read once and kept; a larger one is read anew in every pass, and
+no more of it is in memory than the block in use and the next.
+"""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,32 +15,28 @@ import tensorflow as tf
 
 from components import features
 
-# Rows parsed by one call: an order of magnitude cheaper than one by one.
-PARSE_BATCH = 1024
-# Rows that the shuffle buffer holds at most; below that the order of an epoch is uniformly random.
-SHUFFLE_ROWS = 100_000
-# Passes over the rows that have a seed of their own.
-MAX_PASSES = 1_000_000
+# Rows of a block, at most. Within a block the order of a pass is uniformly random.
+BLOCK_ROWS = 100_000
+# Batches' worth of rows, one behind the other in the shuffled order, that are sorted by length before they are cut into batches.
+POOL_BATCHES = 32
+# Longer than any row: what a pool and a length are put together by.
+LENGTHS = 2**32
 
 
 def dataset(
-    root: Path,
-    split: str,
-    num_rows: int,
-    *,
-    num_classes: int,
-    batch_size: int,
-    pad_to: int | None,
-    dim: int = 0,
+    root: Path, split: str, num_rows: int, *, num_classes: int, batch_size: int, pad_to: int | None, dim: int = 0
 ) -> tf.data.Dataset:
-    """The rows of a split, once, in the order of the files. See `batches` for the arguments and the elements."""
-    return batches(read(root, split, dim), num_classes=num_classes, batch_size=batch_size, pad_to=pad_to, dim=dim).apply(
+    """The rows of a split, once. See `shuffled` for the arguments and the elements."""
+    cut = partial(_cut, None, batch_size=batch_size, sort=pad_to is None)
+    found = blocks(root, split, batch_size, dim).enumerate().flat_map(cut)
+    return found.map(_pad(num_classes, pad_to, dim), num_parallel_calls=2, deterministic=True).apply(
         tf.data.experimental.assert_cardinality(math.ceil(num_rows / batch_size))
     )
 
 
 def shuffled(
     root: Path,
+    num_rows: int,
     *,
     seed: int,
     first_pass: int,
@@ -47,48 +49,80 @@ def shuffled(
 ) -> tf.data.Dataset:
     """The rows of the train split again and again, from a batch of a pass to the end of the last one.
 
-    The order of a pass follows from (seed, number of the pass) only, so that training can go on anywhere. A pass ends with a smaller batch.
+    Batches (inputs, one-hot label [batch, num_classes] float32) of rows of about the same length; one of a pass may be smaller. Their
+    order follows from (seed, number of the pass) only, so that training can go on anywhere.
+
+    inputs: ids [batch, time] int64; with dim, numeric sequences: (values [batch, time, dim] float32, length [batch] int64).
+    pad_to: the time of every batch, whose rows are then of any length; None for the longest row of each.
     """
-    rows = read(root, features.TRAIN, dim)
+    kept = blocks(root, features.TRAIN, batch_size, dim)
+    if num_rows <= BLOCK_ROWS:
+        kept = kept.cache()
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-        order = rows.shuffle(SHUFFLE_ROWS, seed=seed * MAX_PASSES + number, reshuffle_each_iteration=False)
-        return batches(order, num_classes=num_classes, batch_size=batch_size, pad_to=pad_to, dim=dim)
+        return kept.enumerate().flat_map(partial(_cut, (seed, number), batch_size=batch_size, sort=pad_to is None))
 
-    return tf.data.Dataset.range(first_pass, num_passes).flat_map(one_pass).skip(first_batch).prefetch(2)
+    rows = tf.data.Dataset.range(first_pass, num_passes).flat_map(one_pass).skip(first_batch)
+    return rows.map(_pad(num_classes, pad_to, dim), num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
-def read(root: Path, split: str, dim: int) -> tf.data.Dataset:
-    """(ids or flat values, class id) of every row, in the order of the files; parsed once, then kept in memory."""
+def blocks(root: Path, split: str, batch_size: int, dim: int) -> tf.data.Dataset:
+    """(ragged ids or flat values [rows, ...], class ids [rows]): the rows of a split in the order of its files, whole batches of them."""
     files = tf.data.Dataset.from_tensor_slices([str(path) for path in features.shards(root, split)])
     rows = files.interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"), cycle_length=4, num_parallel_calls=2, deterministic=True
     )
-    return rows.batch(PARSE_BATCH).map(partial(_parse, dim=dim), num_parallel_calls=2, deterministic=True).unbatch().cache()
-
-
-def batches(rows: tf.data.Dataset, *, num_classes: int, batch_size: int, pad_to: int | None, dim: int = 0) -> tf.data.Dataset:
-    """Batches (inputs, one-hot label [batch, num_classes] float32), the last one smaller.
-
-    inputs: ids [batch, time] int64; with dim, numeric sequences: (values [batch, time, dim] float32, length [batch] int64).
-    pad_to: the time of every batch; None for the longest row of each.
-    """
-    width = dim or 1  # a time step's values lie one behind the other in their row
-
-    def to_batch(content: tf.RaggedTensor, label: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        padded = content.to_tensor(features.PAD_ID, shape=[None, pad_to and pad_to * width])
-        # One time step at least: a batch of texts without a token is still a batch.
-        missing = tf.maximum(width - tf.shape(padded)[1], 0)
-        padded = tf.pad(padded, [[0, 0], [0, missing]], constant_values=features.PAD_ID)
-        if dim:
-            values = tf.ensure_shape(tf.reshape(padded, [tf.shape(padded)[0], -1, dim]), [None, pad_to, dim])
-            return (values, tf.cast(content.row_lengths() // dim, tf.int64)), tf.one_hot(label, num_classes)
-        return padded, tf.one_hot(label, num_classes)
-
-    return rows.ragged_batch(batch_size).map(to_batch, num_parallel_calls=2, deterministic=True).prefetch(2)
+    size = max(BLOCK_ROWS // batch_size, 1) * batch_size
+    return rows.batch(size).map(partial(_parse, dim=dim)).prefetch(1)
 
 
 def _parse(serialized: tf.Tensor, dim: int) -> tuple[tf.RaggedTensor, tf.Tensor]:
     name, kind = (features.VALUES, tf.float32) if dim else (features.IDS, tf.int64)
     row = tf.io.parse_example(serialized, {name: tf.io.RaggedFeature(kind), features.LABEL: tf.io.FixedLenFeature([], tf.int64)})
     return row[name], row[features.LABEL]
+
+
+def _cut(
+    seeds: tuple[int, tf.Tensor] | None, number: tf.Tensor, block: tuple[tf.RaggedTensor, tf.Tensor], *, batch_size: int, sort: bool
+) -> tf.data.Dataset:
+    """A block's batches of (ragged content, label). seeds: of the order; None to keep it."""
+    content, label = block
+    num_rows = content.nrows()
+    num_batches = (num_rows + batch_size - 1) // batch_size
+    order, batches = tf.range(num_rows), tf.range(num_batches)
+    if seeds is not None:
+        # Two streams of random numbers for each block of each pass: the order of the rows, and that of the batches.
+        stream = tf.stack([tf.constant(seeds[0], tf.int64), seeds[1] * 2**32 + number * 2])
+        order = _permutation(num_rows, stream)
+        batches = _permutation(num_batches, stream + tf.constant([0, 1], tf.int64)) if sort else batches
+    if sort:
+        pool = tf.range(num_rows) // (batch_size * POOL_BATCHES)
+        order = tf.gather(order, tf.argsort(pool * LENGTHS + tf.gather(content.row_lengths(), order), stable=True))
+
+    def batch(number: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        rows = order[number * batch_size : (number + 1) * batch_size]
+        return tf.gather(content, rows), tf.gather(label, rows)
+
+    return tf.data.Dataset.from_tensor_slices(batches).map(batch)
+
+
+def _permutation(size: tf.Tensor, stream: tf.Tensor) -> tf.Tensor:
+    draw = tf.random.stateless_uniform([size], stream, minval=None, maxval=None, dtype=tf.int64)
+    return tf.cast(tf.argsort(draw, stable=True), tf.int64)
+
+
+def _pad(num_classes: int, pad_to: int | None, dim: int) -> Callable[[tf.RaggedTensor, tf.Tensor], tuple[Any, tf.Tensor]]:
+    """(ragged content, label) of a batch -> what `shuffled` says."""
+    width = dim or 1  # a time step's values lie one behind the other in their row
+
+    def pad(content: tf.RaggedTensor, label: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        dense = content.to_tensor(features.PAD_ID, shape=[None, pad_to and pad_to * width])
+        # One time step at least: a batch of texts without a token is still a batch.
+        missing = tf.maximum(width - tf.shape(dense)[1], 0)
+        dense = tf.pad(dense, [[0, 0], [0, missing]], constant_values=features.PAD_ID)
+        if dim:
+            values = tf.ensure_shape(tf.reshape(dense, [tf.shape(dense)[0], -1, dim]), [None, pad_to, dim])
+            return (values, tf.cast(content.row_lengths() // dim, tf.int64)), tf.one_hot(label, num_classes)
+        return dense, tf.one_hot(label, num_classes)
+
+    return pad

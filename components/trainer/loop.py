@@ -5,8 +5,8 @@ whole batch, and gradients are summed over the replicas before they are clipped:
 batch, also where the batch does not divide evenly. (Keras's own loop averages the replicas' means and clips before it sums.)
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -14,73 +14,38 @@ import numpy as np
 import tensorflow as tf
 
 from components.trainer import TrainerParams
-
-# The cosine schedule ends at this fraction of the learning rate.
-LAST_RATE = 0.05
-
-
-def learning_rate(params: TrainerParams, step: tf.Tensor, num_steps: int) -> tf.Tensor:
-    """Of the step with this number (from 0)."""
-    rate = tf.constant(params.learning_rate, tf.float32)
-    if params.schedule == "constant":
-        return rate
-    done = tf.cast(step, tf.float32) / num_steps
-    return rate * ((1 - LAST_RATE) * 0.5 * (1 + tf.cos(math.pi * done)) + LAST_RATE)
-
-
-class Adam:
-    """Adam on dense gradients: Kingma and Ba, arXiv:1412.6980, algorithm 1 with the order of the last paragraph of section 2.
-
-    TensorFlow's fused operation does a variable in one pass. Every replica makes the same update of its copy.
-    """
-
-    BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
-
-    def __init__(self, variables: Sequence[tf.Variable]) -> None:
-        self.variables = list(variables)
-        self.means = [tf.Variable(tf.zeros_like(each), trainable=False) for each in self.variables]
-        self.squares = [tf.Variable(tf.zeros_like(each), trainable=False) for each in self.variables]
-
-    def apply(self, gradients: Sequence[tf.Tensor], rate: tf.Tensor, step: tf.Tensor) -> None:
-        """One update; step counts from 0."""
-        count = tf.cast(step + 1, tf.float32)
-        for variable, mean, square, gradient in zip(self.variables, self.means, self.squares, gradients, strict=True):
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle,
-                m=mean.handle,
-                v=square.handle,
-                beta1_power=self.BETA_1**count,
-                beta2_power=self.BETA_2**count,
-                lr=rate,
-                beta1=self.BETA_1,
-                beta2=self.BETA_2,
-                epsilon=self.EPSILON,
-                grad=gradient,
-            )
+from components.trainer.optimizer import Adam, Average, clipped, learning_rate, summed_over_replicas
 
 
 class Loop:
     """A model in training under a strategy. Make it inside the strategy's scope.
 
-    sums: float64 [3] of the epoch so far: losses, right answers, rows. norm: global norm of the last gradient. bad_step: the number of
-    the first step with a loss that is not finite, -1 without one.
+    class_weights: float32 [num_classes], factors on the losses of a class's rows in training; None for 1.
     """
 
-    def __init__(self, model: keras.Model, params: TrainerParams, num_steps: int, strategy: tf.distribute.Strategy) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        params: TrainerParams,
+        num_steps: int,
+        strategy: tf.distribute.Strategy,
+        class_weights: np.ndarray | None = None,
+    ) -> None:
         self.model = model
         self.params = params
         self.num_steps = num_steps
         self.strategy = strategy
         self.trained = [each.value for each in model.trainable_variables]
-        self.adam = Adam(self.trained)
+        self.adam = Adam(self.trained, params.weight_decay)
+        self.average = Average(self.trained, params.average_decay)
+        self.class_weights = class_weights
         self.losses = keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing, reduction=None)
-        self.bad_step = -1
         self.train = tf.function(self._train, autograph=False, reduce_retracing=True)
         self.evaluate = tf.function(self._evaluate, autograph=False, reduce_retracing=True)
 
     def variables(self) -> list[tf.Variable]:
-        """All that changes while training: weights, the layers' random states, the optimizer's moments."""
-        return [*(each.value for each in self.model.variables), *self.adam.means, *self.adam.squares]
+        """All that changes while training: weights, the layers' random states, the optimizer's moments, the average."""
+        return [*(each.value for each in self.model.variables), *self.adam.means, *self.adam.squares, *self.average.averages]
 
     def state(self) -> list[np.ndarray]:
         """The values of `variables`."""
@@ -99,8 +64,22 @@ class Loop:
         """Puts `weights` back."""
         self.model.set_weights(list(weights))
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the model has the averaged weights, if there is an average."""
+        kept = [each.numpy() for each in self.trained] if self.average.averages else []
+        for variable, average in zip(self.trained, self.average.averages, strict=bool(kept)):
+            variable.assign(average.numpy())
+        yield
+        for variable, value in zip(self.trained, kept, strict=bool(kept)):
+            variable.assign(value)
+
     def _train(self, iterator: Any, first: tf.Tensor, count: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Steps first .. first + count - 1 -> (sums and theirs, float64 [3]; norm of the last gradient; the first bad step or -1)."""
+        """Steps first .. first + count - 1 -> (sums and theirs, norm, bad).
+
+        sums: float64 [3] of the epoch so far: losses, right answers, rows. norm: global norm of the last gradient. bad: the number of
+        the first step with a loss that is not finite, -1 without one.
+        """
 
         def body(step: tf.Tensor, sums: tf.Tensor, norm: tf.Tensor, bad: tf.Tensor) -> tuple[tf.Tensor, ...]:
             found, norm = self.strategy.run(self._train_replica, (iterator.get_next(), step))
@@ -125,15 +104,13 @@ class Loop:
         with tf.GradientTape() as tape:
             probabilities = self.model(inputs, training=True)
             losses = self.losses(labels, probabilities)  # [rows]
+            if self.class_weights is not None:
+                losses *= tf.linalg.matvec(labels, self.class_weights)
             loss = tf.reduce_sum(losses) / num_rows
-        # Dense: rows of an embedding that differ by replica could not be summed otherwise, and Adam moves all rows anyway.
-        gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, self.trained)]
-        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        norm = tf.linalg.global_norm(gradients)
-        if self.params.clip_norm:
-            scale = self.params.clip_norm / tf.maximum(norm, self.params.clip_norm)
-            gradients = [each * scale for each in gradients]
+        gradients = summed_over_replicas(tape.gradient(loss, self.trained))
+        gradients, norm = clipped(gradients, self.params.clip_norm)
         self.adam.apply(gradients, learning_rate(self.params, step, self.num_steps), step)
+        self.average.update(step)
         return self._counted(losses, probabilities, labels), norm
 
     def _evaluate(self, iterator: Any, count: tf.Tensor) -> tf.Tensor:
