@@ -58,6 +58,7 @@ class Component:
         `pieces: Pieces`, parts of earlier work that it may use again; with `previous=True` `previous: Path | None`, the artifact
         it made last, for figures that compare (never for its output); with `resumes=True` `work: Path`, a folder of its key in
         which a run that was killed left what the next one goes on from.
+    optional: the inputs that a pipeline may leave out; `run` has a default for them.
     analyze(*, spans, content, dim, params, pieces) is a context that gives a Beam PTransform over ExampleShards, or None where
         nothing is missing: what the component has to know of every row, so that it can be counted while the rows pass by.
         A component with `shares=True` takes `analyses`, name -> analyze with its params, of the stages that read its output.
@@ -82,6 +83,7 @@ class Component:
     pieces: bool = False
     previous: bool = False
     resumes: bool = False
+    optional: tuple[str, ...] = ()
     analyze: Callable[..., Any] | None = None
     shares: bool = False
     gate: Callable[[Path, Any], None] | None = None

@@ -20,6 +20,7 @@ from components.schema_gen import SchemaGenParams
 from components.statistics_gen import StatisticsGenParams
 from components.trainer import TrainerParams
 from components.transform import TransformParams
+from components.tuner import TunerParams
 
 # Configurations that ship: `--config bbc_news` is enough.
 CONFIGS = Path(__file__).parent / "configs"
@@ -36,6 +37,7 @@ class Config(BaseModel):
     schema_gen: SchemaGenParams = SchemaGenParams()
     example_validator: ExampleValidatorParams = ExampleValidatorParams()
     transform: TransformParams = TransformParams()
+    tuner: TunerParams = TunerParams()
     trainer: TrainerParams = TrainerParams()
     exporter: ExporterParams = ExporterParams()
     evaluator: EvaluatorParams = EvaluatorParams()

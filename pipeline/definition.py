@@ -9,6 +9,7 @@ from components.schema_gen import SCHEMA_GEN
 from components.statistics_gen import STATISTICS_GEN
 from components.trainer import TRAINER
 from components.transform import TRANSFORM
+from components.tuner import TUNER
 from pipeline.config import Config
 from pipeline.runner import Pipeline
 
@@ -20,7 +21,8 @@ def define(pipe: Pipeline, config: Config) -> None:
     schema = pipe.add(SCHEMA_GEN, config.schema_gen, statistics=statistics)
     pipe.add(EXAMPLE_VALIDATOR, config.example_validator, examples=examples, statistics=statistics, schema=schema)  # a gate
     features = pipe.add(TRANSFORM, config.transform, examples=examples)
-    model = pipe.add(TRAINER, config.trainer, features=features)
+    tuned = pipe.add(TUNER, config.tuner.around(config.trainer), features=features) if config.tuner.is_on else None
+    model = pipe.add(TRAINER, config.trainer, features=features, hyperparameters=tuned)
     saved_model = pipe.add(EXPORTER, config.exporter, features=features, model=model)
     evaluation = pipe.add(EVALUATOR, config.evaluator, examples=examples, saved_model=saved_model)
     pipe.add(PUSHER, config.pusher, saved_model=saved_model, evaluation=evaluation)

@@ -42,14 +42,19 @@ class Pipeline:
     def __init__(self) -> None:
         self.stages: list[Stage] = []
 
-    def add(self, component: Component, params: Params, **inputs: Stage) -> Stage:
-        """Adds a stage. Raises ValueError if its inputs are not those the component declares, by name and type."""
-        given = {name: stage.component.output for name, stage in inputs.items()}
-        if given != dict(component.inputs):
+    def add(self, component: Component, params: Params, **inputs: Stage | None) -> Stage:
+        """Adds a stage. None is an optional input that this pipeline has not.
+
+        Raises ValueError if its inputs are not those the component declares, by name and type.
+        """
+        there = {name: stage for name, stage in inputs.items() if stage is not None}
+        given = {name: stage.component.output for name, stage in there.items()}
+        left_out = set(component.optional) - set(given)
+        if given != {name: kind for name, kind in component.inputs.items() if name not in left_out}:
             raise ValueError(f"{component.name} takes the inputs {dict(component.inputs)}, not {given}.")
         if component.name in [stage.name for stage in self.stages]:
             raise ValueError(f"{component.name} is already in the pipeline.")
-        stage = Stage(component, params, inputs)
+        stage = Stage(component, params, there)
         self.stages.append(stage)
         return stage
 

@@ -227,6 +227,30 @@ def test_inputs_are_checked_by_name_and_type() -> None:
         pipe.add(source(), SourceParams())
 
 
+def add_both(*, value: Path, params: NumberParams, output: Path, more: Path | None = None) -> Figures:
+    numbers = [int((path / "value").read_text()) for path in (value, more) if path]
+    (output / "value").write_text(str(sum(numbers)))
+    return {"numbers": numbers}
+
+
+def test_an_optional_input_may_be_left_out(data: Path, store: Store) -> None:
+    both = Component("both", {"value": "Value", "more": "Value"}, "Value", NumberParams, add_both, describe, optional=("more",))
+    found = []
+    for there in (True, False):
+        pipe = Pipeline()
+        value = pipe.add(source(), SourceParams(path=str(data)))
+        more = pipe.add(adder(), NumberParams(), value=value)
+        pipe.add(both, NumberParams(), value=value, more=more if there else None)
+        found.append(run(pipe, store)[-1])
+    assert [done.figures for done in found] == [{"numbers": [40, 41]}, {"numbers": [40]}]
+    assert found[0].artifact.key != found[1].artifact.key
+    assert [found[1].cached, found[1].reason] == [False, "its inputs changed"]
+    with pytest.raises(ValueError, match="both takes the inputs"):
+        pipe.add(both, NumberParams(), value=None, more=value)
+    with pytest.raises(ValueError, match="adder takes the inputs"):
+        Pipeline().add(adder(), NumberParams(), value=None)
+
+
 def test_lineage_is_in_the_record(data: Path, store: Store) -> None:
     done = run(chain(data), store)
     record = store.execution("second", done[2].artifact.key)

@@ -1,11 +1,13 @@
 """Fits the SimpleRNN model to the Features.
 
 Reads Features, ids or the values of sequences: the train split to learn from, the eval split to choose the best epoch by.
-Never the test split.
+Never the test split. Reads Hyperparameters, where a tuner looked for some: values in place of those in the params.
 Writes Model: network.json and model.weights.h5 (`components.network.load` reads them), history.json (every epoch's
 figures) and tensorboard/ (event files).
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
 from typing import Annotated, Any, Literal
@@ -13,6 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from components.base import Component, Figures, Params, Where
+
+# In Hyperparameters: trainer parameter -> the value that a tuner found best.
+BEST_FILE = "best.json"
 
 # The model of countless tutorials: Embedding -> SimpleRNN -> Dense on the last state, padding read like text.
 # `pooling = "last"` means this one exactly; a setting that is given beside it stays.
@@ -86,21 +91,26 @@ class TrainerParams(Params):
             return {**BLOG_POST, **given}
         return given
 
+    def with_values(self, values: Mapping[str, Any]) -> "TrainerParams":
+        """These with other values of some; every other one stays, whatever `pooling` is among the values."""
+        return TrainerParams(**{**self.model_dump(), **values})
 
-def run(*, features: Path, params: TrainerParams, output: Path, work: Path | None = None) -> Figures:
+
+def run(*, features: Path, params: TrainerParams, output: Path, work: Path | None = None, hyperparameters: Path | None = None) -> Figures:
     """Trains under MirroredStrategy on every GPU, or on the CPU, and keeps the weights of the best epoch.
 
     work: where checkpoints lie; a run that finds one goes on from it, and ends with the same weights, bit for bit on one device, as
-    if it had never been interrupted.
+    if it had never been interrupted. hyperparameters: their values count before those in params.
 
     Best is the highest accuracy on the eval split, then the lowest loss. Raises UserError where the loss is no longer a number.
     """
     from components.trainer import fit
 
+    tuned = json.loads((hyperparameters / BEST_FILE).read_text()) if hyperparameters else {}
     own = output / "work"
-    figures = fit.fit(features, params, output, work or own)
+    figures = fit.fit(features, params.with_values(tuned), output, work or own)
     rmtree(own, ignore_errors=True)
-    return figures
+    return {**figures, "tuned": tuned} if tuned else figures
 
 
 def describe(figures: Figures) -> str:
@@ -112,11 +122,12 @@ def describe(figures: Figures) -> str:
 
 TRAINER = Component(
     name="trainer",
-    inputs={"features": "Features"},
+    inputs={"features": "Features", "hyperparameters": "Hyperparameters"},
     output="Model",
     params=TrainerParams,
     run=run,
     describe=describe,
     libraries=("tensorflow", "keras"),
     resumes=True,
+    optional=("hyperparameters",),
 )

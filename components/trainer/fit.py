@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,15 @@ CALL_STEPS = 50
 SEQUENCE_EPOCH_STEPS = 32
 
 
-def fit(source: Path, params: TrainerParams, output: Path, work: Path) -> Figures:
-    """Fits the network, writes it to `output` and returns its figures. See `components.trainer.run`."""
+# (number of the epoch, from 1; its figures) after its evaluation.
+OnEpoch = Callable[[int, dict[str, float]], None]
+
+
+def fit(source: Path, params: TrainerParams, output: Path, work: Path, on_epoch: OnEpoch = lambda epoch, figures: None) -> Figures:
+    """Fits the network, writes it to `output` and returns its figures. See `components.trainer.run`.
+
+    on_epoch: called for each epoch, in order, also for those that lie before a checkpoint; what it raises ends the training.
+    """
     # The same seed gives the same weights, bit for bit, on one kind of device. Not 0: with that, Dataset.shuffle takes no tensor.
     keras.utils.set_random_seed(params.seed + 1)
     tf.config.experimental.enable_op_determinism()
@@ -38,7 +46,7 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path) -> Figure
     strategy = tf.distribute.MirroredStrategy()
     log.info("training on %d replica(s): %s", strategy.num_replicas_in_sync, ", ".join(strategy.extended.worker_devices))
     training = Training(source, params, spec, counts, strategy, work)
-    training.run(output)
+    training.run(output, on_epoch)
     with strategy.scope():
         training.loop.restore_weights(training.best_weights)
     network.save(training.loop.model, spec, output)
@@ -92,17 +100,19 @@ class Training:
     def _distributed(self, dataset: tf.data.Dataset) -> Any:
         return self.strategy.experimental_distribute_dataset(dataset)
 
-    def run(self, output: Path) -> None:
+    def run(self, output: Path, on_epoch: OnEpoch) -> None:
         """Trains until the last epoch, or until `patience` epochs brought nothing better."""
         writer = tf.summary.create_file_writer(str(output / "tensorboard"))
         with writer.as_default():
-            self._write_history()
+            for epoch in range(1, self.progress.epoch + 1):
+                on_epoch(epoch, self._write_scalars(epoch))
             while self.progress.epoch < self.params.num_epochs and not self._is_patience_over():
                 started = time.monotonic()
                 self._finish_epoch()
                 self.progress.seconds += time.monotonic() - started
-                self._write_scalars(self.progress.epoch)
+                figures = self._write_scalars(self.progress.epoch)
                 self._save()
+                on_epoch(self.progress.epoch, figures)
 
     def _is_patience_over(self) -> bool:
         return self.progress.epoch - self.progress.best_epoch >= self.params.patience
@@ -162,13 +172,12 @@ class Training:
         checkpoint.save(self.work, self.progress, self.loop.state(), self.best_weights)
         self.saved = time.monotonic()
 
-    def _write_history(self) -> None:
-        for epoch in range(1, self.progress.epoch + 1):
-            self._write_scalars(epoch)
-
-    def _write_scalars(self, epoch: int) -> None:
-        for name, values in self.progress.history.items():
-            tf.summary.scalar(name, values[epoch - 1], step=epoch)
+    def _write_scalars(self, epoch: int) -> dict[str, float]:
+        """Writes the figures of a finished epoch, and returns them."""
+        figures = {name: values[epoch - 1] for name, values in self.progress.history.items()}
+        for name, value in figures.items():
+            tf.summary.scalar(name, value, step=epoch)
+        return figures
 
 
 def network_spec(source: Path, params: TrainerParams) -> tuple[network.Spec, Counts]:
