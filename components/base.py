@@ -116,6 +116,12 @@ class StoppedError(UserError):
         return f"stopped {self.where} by {self.by}; the same command goes on from there"
 
 
+class LostWorkerError(UserError):
+    """Another worker is gone; the same command on all of them goes on from the last checkpoint."""
+
+    exit_code = StoppedError.exit_code
+
+
 class DataError(UserError):
     """The data cannot be used as it is."""
 

@@ -56,6 +56,8 @@ class Link:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self.file.close()
         self.connection.close()
 
 

@@ -114,8 +114,12 @@ def _call_the_chief(cluster: Cluster, card: Message, deadline: float, limit: flo
     while True:
         try:
             link = Link(socket.create_connection(cluster.address(0), timeout=BEAT_SECONDS))
-            link.send({"number": cluster.number, "card": card})
-            return link, _answer(link, deadline, look)
+            try:
+                link.send({"number": cluster.number, "card": card})
+                return link, _answer(link, deadline, look)
+            except BaseException:
+                link.close()
+                raise
         except OSError:
             time.sleep(LOOK_SECONDS)  # it is not there yet, or not any more
         look()

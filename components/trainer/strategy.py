@@ -5,6 +5,7 @@ own rows of every one.
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.base import StoppedError, UserError
+from components.base import LostWorkerError, StoppedError, UserError
 from components.trainer import cluster as clusters
 from components.trainer.cluster import Cluster
 from components.trainer.interruption import Notice
@@ -33,12 +34,6 @@ COLLECTIVE_ERRORS = (
 )
 # How long it may take until one knows who that was.
 NAME_SECONDS = 15.0
-
-
-class LostWorkerError(UserError):
-    """Another worker is gone; the same command on all of them goes on from the last checkpoint."""
-
-    exit_code = StoppedError.exit_code
 
 
 class Team:
@@ -117,7 +112,8 @@ def team(
     cluster = clusters.read()
     if cluster is None:
         found = [each.name.removeprefix("/device:") for each in tf.config.list_logical_devices()]
-        strategy = tf.distribute.MirroredStrategy([f"/{name}" for name in chosen(devices, found)])
+        with _no_tf_config():
+            strategy = tf.distribute.MirroredStrategy([f"/{name}" for name in chosen(devices, found)])
         log.info("training on %d replica(s): %s", strategy.num_replicas_in_sync, ", ".join(strategy.extended.worker_devices))
         yield Team(strategy, choose(), None, notice)
         return
@@ -165,6 +161,17 @@ def _losses_named(cluster: Cluster, links: Links) -> Iterator[None]:
         raise LostWorkerError(
             f"{names} while training. Run the same command on all {len(cluster.members)} workers again: it goes on from the last checkpoint."
         ) from None
+
+
+@contextmanager
+def _no_tf_config() -> Iterator[None]:
+    """MirroredStrategy reads TF_CONFIG, too: an empty one is an error to it, and one with a single worker changes its devices' names."""
+    text = os.environ.pop(clusters.VARIABLE, None)
+    try:
+        yield
+    finally:
+        if text is not None:
+            os.environ[clusters.VARIABLE] = text
 
 
 def _abort() -> None:
