@@ -94,7 +94,9 @@ def sliced(dataset: tf.data.Dataset, replicas: range, num_replicas: int) -> tf.d
     def parts(*batch: Any) -> tf.data.Dataset:
         return tf.data.Dataset.range(replicas.start, replicas.stop).map(lambda number: part(*batch, number=number))
 
-    return dataset.flat_map(parts).prefetch(2)
+    # Nobody asks beyond the last batch: told that there is no end, TensorFlow does not ask all workers before each batch.
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return dataset.flat_map(parts).apply(endless).prefetch(2)
 
 
 @contextmanager
