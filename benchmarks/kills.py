@@ -30,6 +30,8 @@ SETTINGS = {
     "checkpoint_steps": 20,
 }
 STOPPED = 50
+# In place of a checkpoint's step: the run had ended when the signal came.
+TOO_LATE = -1
 
 
 def seqline(data: Path, root: Path, last: str) -> subprocess.Popen[str]:
@@ -69,7 +71,7 @@ def killed_run(data: Path, root: Path, kills: list[tuple[signal.Signals, float]]
         finish(process, (0, STOPPED) if number == signal.SIGTERM else (0, -signal.SIGKILL))
         if number == signal.SIGTERM:
             graces.append(time.monotonic() - sent)
-        steps.append(newest_step(root))
+        steps.append(newest_step(root) if process.returncode else TOO_LATE)
     finish(seqline(data, root, "trainer"))
     return steps, graces
 
@@ -85,7 +87,7 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
     print(f"undisturbed: {seconds:.1f} s, weights {expected[:16]}")
     print(f"{'run':>4}  {'killed by, after':<40} {'checkpoint at step':<20} weights")
     signals = [(signal.SIGKILL, signal.SIGTERM)[number % 2] for number in range(num_kills)]
-    same, graces, number_of_runs = 0, [], 0
+    same, graces, number_of_runs, late = 0, [], 0, 0
     while signals:
         number_of_runs += 1
         count = min(len(signals), draw.choice((1, 1, 2)))
@@ -95,14 +97,16 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
         shutil.copytree(base, root)
         steps, found = killed_run(data, root, kills)
         graces += found
+        late += steps.count(TOO_LATE)
         digest = weights_digest(root)
         same += digest == expected
         what = ", ".join(f"{each.name} {delay:.1f} s" for each, delay in kills)
-        at = ", ".join(map(str, steps))
+        at = ", ".join("had ended" if step == TOO_LATE else str(step) for step in steps)
         print(f"{number_of_runs:>4}  {what:<40} {at:<20} {digest[:16]} {'same' if digest == expected else 'DIFFERENT'}", flush=True)
         shutil.rmtree(root)
     return {
         "kills": num_kills,
+        "too_late": late,
         "seed": seed,
         "runs": number_of_runs,
         "same_weights": same,
