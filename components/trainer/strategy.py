@@ -58,8 +58,10 @@ class Team:
         num_local = num_replicas // len(self.cluster.members)
         first = self.cluster.number * num_local
         replicas = range(first, first + num_local)
+        # Nobody asks beyond the last batch: told that there is no end, TensorFlow does not ask all workers before each batch.
+        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         # By our own slices: TensorFlow's sharding would leave an uneven last batch to one worker and nothing to others.
-        return self.strategy.distribute_datasets_from_function(lambda _: sliced(dataset, replicas, num_replicas))
+        return self.strategy.distribute_datasets_from_function(lambda _: sliced(dataset, replicas, num_replicas).apply(endless))
 
     def consult(self, seconds: float) -> tuple[str, float]:
         """(who asked to stop, "" for nobody; the mean of `seconds` over the workers), the same on all of them."""
@@ -94,9 +96,7 @@ def sliced(dataset: tf.data.Dataset, replicas: range, num_replicas: int) -> tf.d
     def parts(*batch: Any) -> tf.data.Dataset:
         return tf.data.Dataset.range(replicas.start, replicas.stop).map(lambda number: part(*batch, number=number))
 
-    # Nobody asks beyond the last batch: told that there is no end, TensorFlow does not ask all workers before each batch.
-    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-    return dataset.flat_map(parts).apply(endless).prefetch(2)
+    return dataset.flat_map(parts).prefetch(2)
 
 
 @contextmanager
