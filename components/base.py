@@ -57,7 +57,8 @@ class Component:
         With `beam=True` it also takes `beam_args: Sequence[str]`, the flags that say where Beam runs; with `pieces=True`
         `pieces: Pieces`, parts of earlier work that it may use again; with `previous=True` `previous: Path | None`, the artifact
         it made last, for figures that compare (never for its output); with `resumes=True` `work: Path`, a folder of its key in
-        which a run that was killed left what the next one goes on from.
+        which a run that was killed left what the next one goes on from. With `together=True` every worker that TF_CONFIG names
+        runs it at once; the chief alone writes.
     optional: the inputs that a pipeline may leave out; `run` has a default for them.
     analyze(*, spans, content, dim, params, pieces) is a context that gives a Beam PTransform over ExampleShards, or None where
         nothing is missing: what the component has to know of every row, so that it can be counted while the rows pass by.
@@ -84,6 +85,7 @@ class Component:
     previous: bool = False
     resumes: bool = False
     optional: tuple[str, ...] = ()
+    together: bool = False
     analyze: Callable[..., Any] | None = None
     shares: bool = False
     gate: Callable[[Path, Any], None] | None = None
@@ -97,6 +99,29 @@ class UserError(ValueError):
     """Something the user can put right: shown as one line, never as a traceback."""
 
     exit_code = 2
+
+
+class StoppedError(UserError):
+    """A signal ended the work early; the same command goes on from there.
+
+    where: what it was about, such as "at step 120 of 800". by: the signal's name, or whoever got it.
+    """
+
+    exit_code = 50
+
+    def __init__(self, where: str, by: str) -> None:
+        super().__init__(where, by)
+        self.where = where
+        self.by = by
+
+    def __str__(self) -> str:
+        return f"stopped {self.where} by {self.by}; the same command goes on from there"
+
+
+class LostWorkerError(UserError):
+    """Another worker is gone; the same command on all of them goes on from the last checkpoint."""
+
+    exit_code = StoppedError.exit_code
 
 
 class DataError(UserError):

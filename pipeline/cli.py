@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from components.base import UserError
+from components.base import StoppedError, UserError
+from components.trainer import cluster
 from pipeline import __version__
 from pipeline.worker import StageError
 
@@ -71,8 +72,11 @@ def run(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="stages that may run at once, each in a process of its own")] = 1,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="also print what the stages say while they run")] = False,
 ) -> None:
-    """Run the pipeline: what is finished is not done again. What follows `--` goes to Beam."""
-    from pipeline import console, runner
+    """Run the pipeline: what is finished is not done again. What follows `--` goes to Beam.
+
+    With TF_CONFIG, the chief runs it, and the other workers take part in its training.
+    """
+    from pipeline import console, participant, runner
 
     started = time.monotonic()
     loaded, pipe, store = _load(config, settings, root, serving_dir, data_dir)
@@ -82,8 +86,20 @@ def run(
     out = Console()
     progress = console.Progress(out, verbose)
     logging.getLogger("seqline").handlers = [progress]
+    team = cluster.read()
+    if team and not team.is_chief:
+        participant.take_part(pipe, store, selected, selected if force else (), lambda line: _say(out, team, line))
+        return
     folder = store.start_run()
-    options = runner.Options(jobs, context.args, selected if force else (), selected, progress.start, progress.done)
+    options = runner.Options(
+        jobs=jobs,
+        fresh=team is not None,
+        beam_args=context.args,
+        force=selected if force else (),
+        selected=selected,
+        on_start=progress.start,
+        on_done=progress.done,
+    )
     try:
         done = runner.execute(pipe, store, folder, options)
     except UserError:
@@ -94,6 +110,10 @@ def run(
     finally:
         progress.stop()
     console.print_summary(out, done, started, config, loaded.pusher.serving_dir)
+
+
+def _say(out: Console, team: cluster.Cluster, line: str) -> None:
+    out.print(f"{team.name(team.number)}: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -198,6 +218,9 @@ def main() -> None:
     """The console script: a user's error is one line and its exit code, anything else a traceback."""
     try:
         app()
+    except StoppedError as stopped:  # no error: somebody wanted it
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.exit_code)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

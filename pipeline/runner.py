@@ -1,25 +1,23 @@
 """Plans a pipeline (keys; what is finished and what is not, and why), executes what is missing, records it."""
 
 import json
-import logging
-import logging.handlers
-import multiprocessing
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.base import Artifact, Component, Figures, Params, UserError
+from components.base import Artifact, Component, Figures, Params, StoppedError, UserError
 from components.pieces import digest
 from pipeline import worker
+from pipeline.pool import Workers, workers
+from pipeline.stopping import Stop, stopping
 from pipeline.store import Store, key_parts
 
 
@@ -141,9 +139,10 @@ class Done:
 
 @dataclass
 class Options:
-    """Where and how to run: nothing of it changes a result."""
+    """Where and how to run: nothing of it changes a result. fresh: see `pipeline.pool.Workers`."""
 
     jobs: int = 1
+    fresh: bool = False
     beam_args: Sequence[str] = ()
     force: Sequence[str] = ()
     selected: Sequence[str] | None = None
@@ -155,7 +154,7 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
     """Runs what is not finished, and records the run. Independent stages run at once where `jobs` allows.
 
     Raises what a stage raises, after the stages before it were recorded; UserError for a selected stage whose inputs are
-    not there.
+    not there; StoppedError where SIGTERM or SIGINT ended it.
     """
     selected = [stage for stage in pipeline.stages if options.selected is None or stage.name in options.selected]
     for stage in selected:
@@ -180,11 +179,16 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
 
     _write_record(run, record)
     try:
-        with workers(run, options.jobs) as submit:
-            _prepare(selected, store, submit, options)
-            _run_all(pipeline, selected, store, submit, options, done, finish)
+        with stopping() as stop, workers(run / "log.txt", options.jobs, options.fresh) as pool:
+            stop.end_workers = pool.end
+            _prepare(selected, store, pool, options, stop)
+            _run_all(pipeline, selected, store, pool, options, done, finish, stop)
     except BaseException as error:
-        record |= {"verdict": "failed", "error": f"{type(error).__name__}: {error}", "finished": _now()}
+        record |= {
+            "verdict": "stopped" if isinstance(error, StoppedError) else "failed",
+            "error": f"{type(error).__name__}: {error}",
+            "finished": _now(),
+        }
         _write_record(run, record)
         raise
     record |= {"verdict": "finished", "finished": _now()}
@@ -201,22 +205,23 @@ class Started:
     aside: Path
 
 
-def _prepare(stages: Sequence[Stage], store: Store, submit: Callable[..., Future], options: Options) -> None:
+def _prepare(stages: Sequence[Stage], store: Store, pool: Workers, options: Options, stop: Stop) -> None:
     for stage in stages:
         component = stage.component
         if component.prepare and component.outside and _outside(stage, store) is None:
             options.on_start(stage)
-            _result(submit(component.prepare, stage.params), stage)
+            result(pool.submit(component.prepare, stage.params), stage, pool, stop)
 
 
 def _run_all(
     pipeline: Pipeline,
     selected: Sequence[Stage],
     store: Store,
-    submit: Callable[..., Future],
+    pool: Workers,
     options: Options,
     done: dict[str, Done],
     finish: Callable[[Done], None],
+    stop: Stop,
 ) -> None:
     waiting = list(pipeline.stages)
     running: dict[Future, tuple[Started, ExitStack, Stage]] = {}
@@ -225,10 +230,12 @@ def _run_all(
             for stage in [stage for stage in waiting if _is_ready(stage, pipeline, done)]:
                 if len(running) >= options.jobs:
                     break
+                if stop.by:
+                    raise StoppedError(f"before {stage.name}", stop.by)
                 waiting.remove(stage)
                 locked = ExitStack()
                 open_locks.push(locked)
-                started = _start(stage, pipeline, selected, store, submit, options, done, locked)
+                started = _start(stage, pipeline, selected, store, pool, options, done, locked)
                 if isinstance(started, Done):
                     locked.close()
                     finish(started)
@@ -239,13 +246,13 @@ def _run_all(
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     started, locked, stage = running.pop(future)
                     try:
-                        result = started.commit(_result(future, stage))
+                        made = started.commit(result(future, stage, pool, stop))
                     except BaseException:
                         shutil.rmtree(started.aside, ignore_errors=True)
                         raise
                     locked.close()
-                    finish(result)
-                    _pass_gate(result)
+                    finish(made)
+                    _pass_gate(made)
 
 
 def _is_ready(stage: Stage, pipeline: Pipeline, done: Mapping[str, Done]) -> bool:
@@ -266,7 +273,7 @@ def _start(
     pipeline: Pipeline,
     selected: Sequence[Stage],
     store: Store,
-    submit: Callable[..., Future],
+    pool: Workers,
     options: Options,
     done: Mapping[str, Done],
     locked: ExitStack,
@@ -291,7 +298,7 @@ def _start(
     arguments: dict[str, Any] = {name: each.uri for name, each in inputs.items()}
     arguments |= _extras(stage, pipeline, store, options, parts)
     started, clock = _now(), time.monotonic()
-    future = submit(worker.call, component.run, {**arguments, "params": stage.params, "output": aside})
+    future = pool.submit(worker.call, component.run, {**arguments, "params": stage.params, "output": aside})
 
     def commit(figures: Figures) -> Done:
         seconds = time.monotonic() - clock
@@ -338,44 +345,18 @@ def _extras(stage: Stage, pipeline: Pipeline, store: Store, options: Options, pa
     return extras
 
 
-def _result(future: Future, stage: Stage) -> Any:
+def result(future: Future, stage: Stage, pool: Workers, stop: Stop) -> Any:
+    """What a stage's process returned. Raises what it raised, StoppedError where a signal ended it, UserError where it died."""
     try:
         return future.result()
+    except StoppedError as error:
+        raise StoppedError(error.where, stop.by or error.by) from None
     except BrokenProcessPool:
+        if stop.by or pool.ended_by_sigterm():
+            raise StoppedError(f"in {stage.name}, of which nothing half-made was kept,", stop.by or "SIGTERM") from None
         raise UserError(
             f"The process of {stage.name} died (killed, or out of memory); nothing half-made was kept. Run the same command again."
         ) from None
-
-
-@contextmanager
-def workers(run: Path, jobs: int) -> Iterator[Callable[..., Future]]:
-    """Worker processes that outlive a stage, so that TensorFlow is imported once. What they print goes into log.txt.
-
-    Processes, not threads: seeds, graphs and Keras's state belong to a process. None is started where nothing has to run.
-    """
-    context = multiprocessing.get_context("spawn")
-    messages: Any = context.Queue()
-    listener = logging.handlers.QueueListener(messages, *logging.getLogger("seqline").handlers, respect_handler_level=True)
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=worker.initialize, initargs=(str(run / "log.txt"), messages, os.getpid())
-    )
-    submitted: list[Future] = []
-
-    def submit(*call: Any) -> Future:
-        submitted.append(pool.submit(*call))
-        return submitted[-1]
-
-    listener.start()
-    try:
-        yield submit
-    except BaseException:
-        if not all(future.done() for future in submitted):  # what still runs would only waste time
-            for process in (pool._processes or {}).values():
-                process.kill()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        listener.stop()
 
 
 def _write_record(run: Path, record: Mapping[str, Any]) -> None:

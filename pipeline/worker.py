@@ -3,6 +3,7 @@
 import logging
 import logging.handlers
 import os
+import signal
 import sys
 import threading
 import time
@@ -28,6 +29,8 @@ def initialize(log_file: str, messages: Any, parent: int) -> None:
 
     File descriptors, not sys.stdout: TensorFlow's C++ writes past Python, before any log level counts.
     """
+    # Ctrl-C goes to every process of a terminal; the run hears it, too, and sends SIGTERM to those that shall stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

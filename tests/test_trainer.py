@@ -426,45 +426,42 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
-    assert checkpoint.load(tmp_path) is None
+    assert checkpoint.newest(tmp_path) is None
     for step in (1, 2, 3):
         checkpoint.save(tmp_path, Progress(step=step, best=(0.5, -1.0)), [np.full(2, step)], [np.zeros(1)])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000000002.npz", "checkpoint-000000003.npz"]
     newest = tmp_path / "checkpoint-000000003.npz"
     newest.write_bytes(newest.read_bytes()[:100])
-    found = checkpoint.load(tmp_path)
-    assert found is not None
-    progress, state, best = found
+    assert checkpoint.newest(tmp_path) == 2
+    progress, state, best = checkpoint.load(tmp_path, 2)
+    with pytest.raises(UserError, match=r"checkpoint-000000003\.npz cannot be read"):
+        checkpoint.load(tmp_path, 3)
     assert (progress.step, progress.best, state[0].tolist(), best[0].tolist()) == (2, (0.5, -1.0), [2, 2], [0])
 
 
 REPLICAS = """
-import functools, json, sys
+import json, sys
 from pathlib import Path
 import tensorflow as tf
-count = int(sys.argv[4])
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * count)
-tf.distribute.MirroredStrategy = functools.partial(tf.distribute.MirroredStrategy, devices=[f"CPU:{number}" for number in range(count)])
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4)
 from components.trainer import TrainerParams, run
 features, output, params = Path(sys.argv[1]), Path(sys.argv[2]), TrainerParams(**json.loads(sys.argv[3]))
-figures = run(features=features, params=params, output=output)
-print(json.dumps({**figures, "num_replicas": tf.distribute.MirroredStrategy().num_replicas_in_sync}))
+print(json.dumps(run(features=features, params=params, output=output)))
 """
 
 
 def train_on_replicas(count: int, params: TrainerParams, features: Path, output: Path) -> Figures:
     output.mkdir()
+    settings = {**params.model_dump(), "devices": [f"CPU:{number}" for number in range(count)]}
     done = subprocess.run(
-        [sys.executable, "-c", REPLICAS, str(features), str(output), params.model_dump_json(), str(count)],
+        [sys.executable, "-c", REPLICAS, str(features), str(output), json.dumps(settings)],
         capture_output=True,
         text=True,
         cwd=ROOT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found.pop("num_replicas") == count
-    return found
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_any_number_of_replicas_has_the_same_losses_also_in_a_batch_that_does_not_divide(features: Path, tmp_path: Path) -> None:

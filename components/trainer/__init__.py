@@ -7,12 +7,13 @@ figures) and tensorboard/ (event files).
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import rmtree
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.base import Component, Figures, Params, Where
 
@@ -82,7 +83,29 @@ class TrainerParams(Params):
     implementation: Literal["fast", "keras"] = Field(
         "fast", description="how the recurrence is computed while training; `keras`: by Keras's own layers"
     )
+    checkpoint_steps: Annotated[int | None, Where] = Field(
+        None, ge=1, description="steps after which a checkpoint is written, too; null for by seconds only"
+    )
+    devices: Annotated[list[str] | int | None, Where] = Field(
+        None, description="devices to train on: a list such as ['GPU:0', 'GPU:1'], or how many GPUs; null for every GPU, or the CPU"
+    )
+    worker_wait_seconds: Annotated[float, Where] = Field(
+        3600, gt=0, description="with TF_CONFIG: how long a worker waits for the others before training"
+    )
     seed: int = Field(0, ge=0, le=2**31 // 1000 - 1, description="fixes initial weights, dropout and the order of the rows")
+
+    @field_validator("devices")
+    @classmethod
+    def _devices_are_of_one_kind(cls, given: list[str] | int | None) -> list[str] | int | None:
+        if isinstance(given, int) and given < 1:
+            raise ValueError("at least one device trains")
+        if isinstance(given, list):
+            names = [name.upper() for name in given]
+            if not names or any(not re.fullmatch(r"(CPU|GPU):\d+", name) for name in names):
+                raise ValueError("devices are named like GPU:0 or CPU:0")
+            if len(set(names)) < len(names) or len({name.split(":")[0] for name in names}) > 1:
+                raise ValueError("each device is named once, and all are GPUs or all CPUs")
+        return given
 
     @model_validator(mode="before")
     @classmethod
@@ -97,10 +120,12 @@ class TrainerParams(Params):
 
 
 def run(*, features: Path, params: TrainerParams, output: Path, work: Path | None = None, hyperparameters: Path | None = None) -> Figures:
-    """Trains under MirroredStrategy on every GPU, or on the CPU, and keeps the weights of the best epoch.
+    """Trains on every GPU or on the CPU, or with the other workers that TF_CONFIG names, and keeps the weights of the best epoch.
 
     work: where checkpoints lie; a run that finds one goes on from it, and ends with the same weights, bit for bit on one device, as
     if it had never been interrupted. hyperparameters: their values count before those in params.
+
+    With several workers the chief alone writes. SIGTERM and SIGINT end it after the steps under way, with a checkpoint and StoppedError.
 
     Best is the highest accuracy on the eval split, then the lowest loss. Raises UserError where the loss is no longer a number.
     """
@@ -130,4 +155,5 @@ TRAINER = Component(
     libraries=("tensorflow", "keras"),
     resumes=True,
     optional=("hyperparameters",),
+    together=True,
 )

@@ -12,8 +12,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from components.base import UserError
+
 # Checkpoints that are kept: the newest, and one before it.
 NUM_KEPT = 2
+# What a file that is gone, cut off or of another make raises.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 
 @dataclass
@@ -43,23 +47,40 @@ def save(work: Path, progress: Progress, state: list[np.ndarray], best_weights: 
         np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(work / f"checkpoint-{progress.step:09d}.npz")
+    part.replace(work / _name(progress.step))
     for old in sorted(work.glob("checkpoint-*.npz"))[:-NUM_KEPT]:
         old.unlink()
 
 
-def load(work: Path) -> tuple[Progress, list[np.ndarray], list[np.ndarray]] | None:
-    """(progress, state, weights of the best epoch) of the newest checkpoint that can be read; None where there is none."""
+def newest(work: Path) -> int | None:
+    """The step of the newest checkpoint that can be read; None where there is none."""
     for path in sorted(work.glob("checkpoint-*.npz"), reverse=True):
         try:
-            with path.open("rb") as file, np.load(file) as arrays:
-                progress = Progress(**json.loads(str(arrays["progress"])))
-                state, best = ([arrays[name] for name in _names(arrays.files, prefix)] for prefix in ("state_", "best_"))
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return _read(path)[0].step
+        except UNREADABLE:
             continue
-        progress.best = (progress.best[0], progress.best[1])
-        return progress, state, best
     return None
+
+
+def load(work: Path, step: int) -> tuple[Progress, list[np.ndarray], list[np.ndarray]]:
+    """(progress, state, weights of the best epoch) of a step's checkpoint. Raises UserError where it is not there."""
+    path = work / _name(step)
+    try:
+        return _read(path)
+    except UNREADABLE as error:
+        raise UserError(f"{path} cannot be read ({error!r}). Every worker needs the same root, on a file system that they share.") from None
+
+
+def _read(path: Path) -> tuple[Progress, list[np.ndarray], list[np.ndarray]]:
+    with path.open("rb") as file, np.load(file) as arrays:
+        progress = Progress(**json.loads(str(arrays["progress"])))
+        state, best = ([arrays[name] for name in _names(arrays.files, prefix)] for prefix in ("state_", "best_"))
+    progress.best = (progress.best[0], progress.best[1])
+    return progress, state, best
+
+
+def _name(step: int) -> str:
+    return f"checkpoint-{step:09d}.npz"
 
 
 def _names(names: list[str], prefix: str) -> list[str]:

@@ -13,18 +13,23 @@ import numpy as np
 import tensorflow as tf
 
 from components import features, network
-from components.base import Figures, UserError
-from components.trainer import TrainerParams, checkpoint
+from components.base import Figures, StoppedError, UserError
+from components.pieces import digest
+from components.trainer import TrainerParams, checkpoint, strategy
 from components.trainer.checkpoint import Progress
 from components.trainer.counting import Counts, count
 from components.trainer.input import dataset, shuffled
+from components.trainer.interruption import noted
 from components.trainer.loop import Loop
 from components.trainer.optimizer import learning_rate
+from components.trainer.strategy import Team
 
 log = logging.getLogger("seqline.trainer")
 
 # Steps that one call of the compiled training function makes, at most: how often training looks up.
 CALL_STEPS = 50
+# And how long a call may take, about: a machine that is taken away gives 30 seconds' notice, for the last call and a checkpoint.
+CALL_SECONDS = 1.0
 # Steps of an epoch over numeric sequences, at least, unless given: such sets are small. Eight epochs of the 270 rows of Japanese
 # Vowels would be 32 steps, and a cross-validated accuracy of .91 in place of .98 (benchmarks/sequences.py).
 SEQUENCE_EPOCH_STEPS = 32
@@ -42,17 +47,21 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path, on_epoch:
     # The same seed gives the same weights, bit for bit, on one kind of device. Not 0: with that, Dataset.shuffle takes no tensor.
     keras.utils.set_random_seed(params.seed + 1)
     tf.config.experimental.enable_op_determinism()
-    spec, counts = network_spec(source, params)
-    strategy = tf.distribute.MirroredStrategy()
-    log.info("training on %d replica(s): %s", strategy.num_replicas_in_sync, ", ".join(strategy.extended.worker_devices))
-    training = Training(source, params, spec, counts, strategy, work)
-    training.run(output, on_epoch)
-    with strategy.scope():
-        training.loop.restore_weights(training.best_weights)
-    network.save(training.loop.model, spec, output)
-    progress = training.progress
-    history = dict(sorted(progress.history.items()))
-    (output / "history.json").write_text(json.dumps(history, indent=2) + "\n")
+    card = {**{f"trainer.{name}": value for name, value in params.key_fields().items()}, "features": digest(_summary(source))}
+    with (
+        noted() as notice,
+        strategy.team(params.devices, params.worker_wait_seconds, card, lambda: checkpoint.newest(work), notice) as team,
+    ):
+        spec, counts = network_spec(source, params)
+        training = Training(source, params, spec, counts, team, work)
+        training.run(output, on_epoch)
+        progress = training.progress
+        history = dict(sorted(progress.history.items()))
+        if team.is_chief:
+            with team.strategy.scope():
+                training.loop.restore_weights(training.best_weights)
+            network.save(training.loop.model, spec, output)
+            (output / "history.json").write_text(json.dumps(history, indent=2) + "\n")
     return {
         "num_parameters": training.loop.model.count_params(),
         "num_epochs": len(history["loss"]),
@@ -66,26 +75,24 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path, on_epoch:
 class Training:
     """One run: the data, the loop, and how far it got."""
 
-    def __init__(
-        self, source: Path, params: TrainerParams, spec: network.Spec, counts: Counts, strategy: tf.distribute.Strategy, work: Path
-    ) -> None:
+    def __init__(self, source: Path, params: TrainerParams, spec: network.Spec, counts: Counts, team: Team, work: Path) -> None:
         self.params = params
-        self.strategy = strategy
+        self.team = team
         self.work = work
         num_rows = _summary(source)["num_rows"]
         pass_steps = math.ceil(num_rows[features.TRAIN] / params.batch_size)
         self.num_passes = passes_per_epoch(params, pass_steps, spec.dim)  # of an epoch
         self.epoch_steps = pass_steps * self.num_passes
         self.num_eval_steps = math.ceil(num_rows[features.EVAL] / params.batch_size)
-        with strategy.scope():
+        with team.strategy.scope():
             model = network.build(spec, implementation=params.implementation)
             if spec.bigram_buckets:
                 model.get_layer("bigrams").set_weights([counts.bigram_rows(params.bigram_min_count)])
             class_weights = counts.class_weights() if params.class_weights == "balanced" else None
-            self.loop = Loop(model, params, self.epoch_steps * params.num_epochs, strategy, class_weights)
+            self.loop = Loop(model, params, self.epoch_steps * params.num_epochs, team.strategy, class_weights)
         self.progress, self.best_weights = Progress(), self.loop.weights()
-        if found := checkpoint.load(work):
-            self.progress, state, self.best_weights = found
+        if team.step is not None:
+            self.progress, state, self.best_weights = checkpoint.load(work, team.step)
             self.loop.restore(state)
             log.info("going on from step %d of %d", self.progress.step, self.loop.num_steps)
         shape: dict[str, Any] = {"num_classes": spec.num_classes, "pad_to": None if spec.masking else spec.max_length}
@@ -93,16 +100,14 @@ class Training:
         passes_done, batches_done = divmod(self.progress.step, pass_steps)
         num_passes = self.num_passes * params.num_epochs
         position = {"first_pass": passes_done, "num_passes": num_passes, "first_batch": batches_done}
-        self.train = iter(self._distributed(shuffled(source, num_rows[features.TRAIN], seed=params.seed, **position, **shape)))
-        self.held_out = self._distributed(dataset(source, features.EVAL, num_rows[features.EVAL], **shape))
+        self.train = iter(team.distributed(shuffled(source, num_rows[features.TRAIN], seed=params.seed, **position, **shape)))
+        self.held_out = team.distributed(dataset(source, features.EVAL, num_rows[features.EVAL], **shape))
         self.saved = time.monotonic()
-
-    def _distributed(self, dataset: tf.data.Dataset) -> Any:
-        return self.strategy.experimental_distribute_dataset(dataset)
+        self.call_steps = 1
 
     def run(self, output: Path, on_epoch: OnEpoch) -> None:
         """Trains until the last epoch, or until `patience` epochs brought nothing better."""
-        writer = tf.summary.create_file_writer(str(output / "tensorboard"))
+        writer = tf.summary.create_file_writer(str(output / "tensorboard")) if self.team.is_chief else tf.summary.create_noop_writer()
         with writer.as_default():
             for epoch in range(1, self.progress.epoch + 1):
                 on_epoch(epoch, self._write_scalars(epoch))
@@ -122,26 +127,60 @@ class Training:
         progress = self.progress
         end = (progress.epoch + 1) * self.epoch_steps
         while progress.step < end:
-            count = min(CALL_STEPS, end - progress.step)
+            count = self._next_steps(end)
+            called = time.monotonic()
             # The sums go in and come out: added up in another grouping they would not be the same to the last bit.
             at = (tf.constant(progress.step, tf.int64), tf.constant(count, tf.int64), tf.constant(progress.sums, tf.float64))
             sums, _, bad = self.loop.train(self.train, *at)
             self._refuse_bad(int(bad))
             progress.step += count
             progress.sums = sums.numpy().tolist()
-            if progress.step < end and time.monotonic() - self.saved >= self.params.checkpoint_seconds:
+            self._stop_if_asked(self._look_up(count, time.monotonic() - called))
+            if progress.step < end and self._is_checkpoint_due():
                 self._save()
         loss, right, rows = progress.sums
         with self.loop.averaged():
-            sums = self.loop.evaluate(iter(self.held_out), tf.constant(self.num_eval_steps, tf.int64))
+            (val_loss, val_right, val_rows), asked = self._evaluate()
             weights = self.loop.weights()
-        val_loss, val_right, val_rows = sums.numpy().tolist()
+        self._stop_if_asked(asked)  # not before: a checkpoint holds the weights, not their average in their place
         found = {"loss": loss / rows, "accuracy": right / rows, "val_loss": val_loss / val_rows, "val_accuracy": val_right / val_rows}
         found["learning_rate"] = float(learning_rate(self.params, tf.constant(progress.step), self.loop.num_steps))
         for name, value in found.items():
             progress.history.setdefault(name, []).append(value)
         progress.epoch, progress.sums = progress.epoch + 1, [0.0, 0.0, 0.0]
         self._judge(found, weights)
+
+    def _next_steps(self, end: int) -> int:
+        """Steps of the next call: up to the end of the epoch, or the next checkpoint."""
+        step, every = self.progress.step, self.params.checkpoint_steps
+        return min(self.call_steps, CALL_STEPS, end - step, every - step % every if every else CALL_STEPS)
+
+    def _look_up(self, count: int, seconds: float) -> str:
+        """After a call of `count` steps: how many the next one may make. Returns who asked to stop, "" for nobody."""
+        by, mean_seconds = self.team.consult(seconds)
+        # At most twice as many: the first call is slow because it compiles, and says little.
+        self.call_steps = max(1, min(CALL_STEPS, 2 * self.call_steps, int(count * CALL_SECONDS / max(mean_seconds, 1e-3))))
+        return by
+
+    def _stop_if_asked(self, by: str) -> None:
+        if by:
+            self._save()
+            raise StoppedError(f"at step {self.progress.step} of {self.loop.num_steps}", by)
+
+    def _is_checkpoint_due(self) -> bool:
+        every = self.params.checkpoint_steps
+        return time.monotonic() - self.saved >= self.params.checkpoint_seconds or bool(every and self.progress.step % every == 0)
+
+    def _evaluate(self) -> tuple[list[float], str]:
+        """(losses, right answers and rows of the eval split, who asked to stop before its end)."""
+        iterator, sums, step, asked = iter(self.held_out), tf.zeros([3], tf.float64), 0, ""
+        while step < self.num_eval_steps and not asked:
+            count = min(self.call_steps, self.num_eval_steps - step)
+            called = time.monotonic()
+            sums = self.loop.evaluate(iterator, tf.constant(count, tf.int64), sums)
+            step += count
+            asked = self._look_up(count, time.monotonic() - called)
+        return sums.numpy().tolist(), asked
 
     def _refuse_bad(self, step: int) -> None:
         if step >= 0:
@@ -169,7 +208,8 @@ class Training:
         )
 
     def _save(self) -> None:
-        checkpoint.save(self.work, self.progress, self.loop.state(), self.best_weights)
+        if self.team.is_chief:
+            checkpoint.save(self.work, self.progress, self.loop.state(), self.best_weights)
         self.saved = time.monotonic()
 
     def _write_scalars(self, epoch: int) -> dict[str, float]:

@@ -119,14 +119,13 @@ class Loop:
         self.average.update(step)
         return self._counted(losses, probabilities, labels), norm
 
-    def _evaluate(self, iterator: Any, count: tf.Tensor) -> tf.Tensor:
-        """count batches -> sums float64 [3]."""
+    def _evaluate(self, iterator: Any, count: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+        """count batches -> sums and theirs, float64 [3]."""
 
         def body(step: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return step + 1, sums + self._sum(self.strategy.run(self._evaluate_replica, (iterator.get_next(),)))
 
-        start = (tf.constant(0, tf.int64), tf.zeros([3], tf.float64))
-        return tf.while_loop(lambda step, _: step < count, body, start)[1]
+        return tf.while_loop(lambda step, _: step < count, body, (tf.constant(0, tf.int64), sums))[1]
 
     def _evaluate_replica(self, batch: tuple[Any, tf.Tensor]) -> tf.Tensor:
         inputs, labels = batch

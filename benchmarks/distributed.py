@@ -1,0 +1,107 @@
+"""Trains the same on 1, 2 and 4 devices of one process and on 2 workers, and prints the losses side by side.
+
+    python benchmarks/distributed.py --data ../shared/data/trec6
+
+<data>/train.jsonl holds rows {"text", "label"}. The devices are logical ones of the CPU, and the workers two processes on this machine:
+this compares results, not speed. Without dropout, for every replica draws for rows of its own. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SETTINGS = {
+    "embedding_dim": 16,
+    "rnn_units": 16,
+    "skip_dim": 16,
+    "num_epochs": 4,
+    "word_dropout": 0,
+    "dropout": 0,
+    "skip_dropout": 0,
+    "branch_dropout": 0,
+}
+TRAIN = """
+import json, sys
+from pathlib import Path
+import tensorflow as tf
+features, output, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[4])
+cpu = tf.config.list_physical_devices("CPU")[0]
+if count > 1:
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+from components.trainer import TrainerParams, run
+devices = [f"CPU:{number}" for number in range(count)]
+run(features=features, params=TrainerParams(**json.loads(sys.argv[3]), devices=devices), output=output)
+"""
+
+
+def make_features(data: Path, folder: Path) -> Path:
+    from components.example_gen import ExampleGenParams
+    from components.example_gen import run as run_example_gen
+    from components.transform import TransformParams
+    from components.transform import run as run_transform
+
+    examples, features = folder / "examples", folder / "features"
+    for path in (examples, features):
+        path.mkdir()
+    run_example_gen(params=ExampleGenParams(source=str(data / "train.jsonl")), output=examples)
+    run_transform(examples=examples, params=TransformParams(max_length=40), output=features)
+    return features
+
+
+def tf_configs(count: int) -> list[str]:
+    """TF_CONFIG of each of so many workers on this machine; one trains without."""
+    if count == 1:
+        return [""]
+    sockets = [socket.create_server(("", 0)) for _ in range(count)]
+    workers = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    return [json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in range(count)]
+
+
+def train(features: Path, folder: Path, num_devices: int, num_workers: int) -> tuple[dict[str, list[float]], float]:
+    """(history.json, seconds)."""
+    started, processes = time.monotonic(), []
+    for index, config in enumerate(tf_configs(num_workers)):
+        output = folder / f"{num_workers}-{num_devices}-{index}"
+        output.mkdir()
+        arguments = [sys.executable, "-c", TRAIN, str(features), str(output), json.dumps(SETTINGS), str(num_devices)]
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CONFIG": config}
+        processes.append(subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True))
+    for process in processes:
+        _, err = process.communicate()
+        if process.returncode:
+            raise SystemExit(err)
+    history = json.loads((folder / f"{num_workers}-{num_devices}-0" / "history.json").read_text())
+    return history, time.monotonic() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/trec6"))
+    arguments = parser.parse_args()
+    layouts = {"1 device": (1, 1), "2 devices": (2, 1), "4 devices": (4, 1), "2 workers": (1, 2)}
+    with tempfile.TemporaryDirectory() as folder:
+        features = make_features(arguments.data, Path(folder))
+        found = {name: train(features, Path(folder), *layout) for name, layout in layouts.items()}
+    alone = found["1 device"][0]
+    print(
+        f"{'':<10} " + " ".join(f"{f'epoch {number + 1}':>12}" for number in range(len(alone["loss"]))) + "   largest difference  seconds"
+    )
+    results = {}
+    for name, (history, seconds) in found.items():
+        differences = [abs(a - b) for figure in ("loss", "val_loss") for a, b in zip(history[figure], alone[figure], strict=True)]
+        results[name] = {"loss": history["loss"], "val_loss": history["val_loss"], "largest_difference": max(differences)}
+        losses = " ".join(f"{loss:>12.8f}" for loss in history["loss"])
+        print(f"{name:<10} {losses}   {max(differences):>18.1e} {seconds:>8.1f}")
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Kills training at random moments, and compares what it ends with to a run that nobody disturbed, bit for bit.
+
+    python benchmarks/kills.py --data ../shared/data/trec6 [--kills 20] [--seed 0]
+
+<data>/train.jsonl and test.jsonl hold rows {"text", "label"}. One run to the end; then, through the real command line, runs that are
+killed once or twice each, by SIGKILL and SIGTERM in turn, at moments drawn from --seed within the time that training takes, and
+started again until they end. The artifacts before the trainer's are made once. The last line is one JSON object with the figures.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from hashlib import sha256
+from pathlib import Path
+
+# Light: a training of some seconds, with a checkpoint several times an epoch.
+SETTINGS = {
+    "embedding_dim": 16,
+    "rnn_units": 16,
+    "skip_dim": 16,
+    "batch_size": 64,
+    "num_epochs": 8,
+    "patience": 8,
+    "checkpoint_steps": 20,
+}
+STOPPED = 50
+# In place of a checkpoint's step: the run had ended when the signal came.
+TOO_LATE = -1
+
+
+def seqline(data: Path, root: Path, last: str) -> subprocess.Popen[str]:
+    source = f'{{train = "{data / "train.jsonl"}", test = "{data / "test.jsonl"}"}}'
+    config = root.parent / "kills.toml"
+    config.write_text(f"[example_gen]\nsource = {source}\n[transform]\nmax_length = 40\n")
+    settings = [f"--set=trainer.{name}={value}" for name, value in SETTINGS.items()]
+    command = [sys.executable, "-m", "pipeline.cli", "run", f"--config={config}", f"--root={root}", f"--to={last}", *settings]
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finish(process: subprocess.Popen[str], allowed: tuple[int, ...] = (0,)) -> str:
+    out, err = process.communicate()
+    if process.returncode not in allowed:
+        raise SystemExit(f"exit code {process.returncode}, not one of {allowed}:\n{out}\n{err}")
+    return err
+
+
+def weights_digest(root: Path) -> str:
+    [weights] = root.glob("trainer/*/model.weights.h5")
+    return sha256(weights.read_bytes()).hexdigest()
+
+
+def newest_step(root: Path) -> int:
+    return max((int(path.stem.removeprefix("checkpoint-")) for path in root.glob("work/*/checkpoint-*.npz")), default=0)
+
+
+def killed_run(data: Path, root: Path, kills: list[tuple[signal.Signals, float]]) -> tuple[list[int], list[float]]:
+    """Runs to the end with these (signal, seconds after the start) -> (checkpointed steps, seconds from SIGTERM to the end)."""
+    steps, graces = [], []
+    for number, delay in kills:
+        process = seqline(data, root, "trainer")
+        time.sleep(delay)
+        sent = time.monotonic()
+        process.send_signal(number)
+        # It may have ended just before; and SIGKILL is seen by nobody but the system.
+        finish(process, (0, STOPPED) if number == signal.SIGTERM else (0, -signal.SIGKILL))
+        if number == signal.SIGTERM:
+            graces.append(time.monotonic() - sent)
+        steps.append(newest_step(root) if process.returncode else TOO_LATE)
+    finish(seqline(data, root, "trainer"))
+    return steps, graces
+
+
+def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, object]:
+    base, whole = folder / "base", folder / "whole"
+    finish(seqline(data, base, "transform"))
+    shutil.copytree(base, whole)
+    started = time.monotonic()
+    finish(seqline(data, whole, "trainer"))
+    seconds = time.monotonic() - started
+    expected, draw = weights_digest(whole), random.Random(seed)
+    print(f"undisturbed: {seconds:.1f} s, weights {expected[:16]}")
+    print(f"{'run':>4}  {'killed by, after':<40} {'checkpoint at step':<20} weights")
+    signals = [(signal.SIGKILL, signal.SIGTERM)[number % 2] for number in range(num_kills)]
+    same, graces, number_of_runs, late = 0, [], 0, 0
+    while signals:
+        number_of_runs += 1
+        count = min(len(signals), draw.choice((1, 1, 2)))
+        # From the middle of the imports to just before the end.
+        kills = [(signals.pop(0), draw.uniform(0.3, 1.0) * seconds) for _ in range(count)]
+        root = folder / f"run-{number_of_runs}"
+        shutil.copytree(base, root)
+        steps, found = killed_run(data, root, kills)
+        graces += found
+        late += steps.count(TOO_LATE)
+        digest = weights_digest(root)
+        same += digest == expected
+        what = ", ".join(f"{each.name} {delay:.1f} s" for each, delay in kills)
+        at = ", ".join("had ended" if step == TOO_LATE else str(step) for step in steps)
+        print(f"{number_of_runs:>4}  {what:<40} {at:<20} {digest[:16]} {'same' if digest == expected else 'DIFFERENT'}", flush=True)
+        shutil.rmtree(root)
+    return {
+        "kills": num_kills,
+        "too_late": late,
+        "seed": seed,
+        "runs": number_of_runs,
+        "same_weights": same,
+        "undisturbed_seconds": round(seconds, 1),
+        "longest_seconds_from_sigterm_to_end": round(max(graces, default=0.0), 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/trec6"))
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(arguments.data.absolute(), Path(folder), arguments.kills, arguments.seed)
+    print(json.dumps(found))
+    if found["same_weights"] != found["runs"]:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
