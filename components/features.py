@@ -28,6 +28,7 @@ LABELS_VOCABULARY = "labels"
 STATISTICS = "statistics.json"
 FEATURE_STATS = "FeatureStats.pb"
 SCHEMA = "schema.pbtxt"
+MODEL = "model.weights.h5"
 SAVED_MODEL = "saved_model"
 EVALUATION = "evaluation.json"
 

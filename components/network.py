@@ -17,12 +17,11 @@ from typing import Any, Literal
 import keras
 from keras import layers, ops
 
-from components.features import NUM_RESERVED_IDS, PAD_ID, oov_id
+from components.features import MODEL, NUM_RESERVED_IDS, PAD_ID, oov_id
 from components.layers import Bigrams, BranchDropout, MeanEmbedding, MeanOfDistinct, Pooling, ReverseText, WithinLength, WordDropout
 from components.recurrence import DistinctEmbedding, FastSimpleRNN
 
 SPEC_FILE = "network.json"
-WEIGHTS_FILE = "model.weights.h5"
 
 Implementation = Literal["fast", "keras"]
 
@@ -195,14 +194,14 @@ def save(model: keras.Model, spec: Spec, output: Path) -> None:
     # By a network of stock layers: a weights file names layers by their class.
     plain = build(spec)
     copy_weights(model, plain)
-    plain.save_weights(output / WEIGHTS_FILE)
+    plain.save_weights(output / MODEL)
 
 
 def load(path: Path, training: bool = False) -> tuple[keras.Model, Spec]:
     """The network that `save` wrote; for inference only, unless `training`."""
     spec = Spec(**json.loads((path / SPEC_FILE).read_text()))
     trained = build(spec)
-    trained.load_weights(path / WEIGHTS_FILE)
+    trained.load_weights(path / MODEL)
     if training:
         return trained, spec
     model = build(spec, training=False)

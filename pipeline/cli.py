@@ -29,6 +29,9 @@ ServingDir = Annotated[str | None, typer.Option("--serving-dir", help="where ver
 DataDir = Annotated[str | None, typer.Option("--data-dir", help="where tensorflow-datasets keeps what it prepared")]
 From = Annotated[str | None, typer.Option("--from", help="the first stage that may run; those before it must be finished")]
 To = Annotated[str | None, typer.Option("--to", help="the last stage that may run")]
+# Of `run --profile`.
+PROFILE_STEPS = 50
+
 Force = Annotated[bool, typer.Option("--force", help="run the selected stages again, finished or not")]
 DEFAULT = "bbc_news"
 
@@ -71,6 +74,7 @@ def run(
     force: Force = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="stages that may run at once, each in a process of its own")] = 1,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="also print what the stages say while they run")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help=f"write a TensorFlow profile of {PROFILE_STEPS} training steps")] = False,
 ) -> None:
     """Run the pipeline: what is finished is not done again. What follows `--` goes to Beam.
 
@@ -79,7 +83,8 @@ def run(
     from pipeline import console, participant, runner
 
     started = time.monotonic()
-    loaded, pipe, store = _load(config, settings, root, serving_dir, data_dir)
+    profiled = [f"trainer.profile_steps={PROFILE_STEPS}"] if profile else []
+    loaded, pipe, store = _load(config, [*(settings or []), *profiled], root, serving_dir, data_dir)
     selected = _select(pipe, first, last)
     # A stage behind the last selected one is not part of this run; one before the first must be finished.
     pipe.stages = pipe.stages[: [stage.name for stage in pipe.stages].index(selected[-1]) + 1]

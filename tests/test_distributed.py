@@ -59,8 +59,8 @@ WORKER = """
 import hashlib, json, sys
 from pathlib import Path
 from components.trainer import TrainerParams, fit, run
-def train(self, output, train=fit.Training.run):
-    train(self, output)
+def train(self, *given, train=fit.Training.run):
+    train(self, *given)
     print(hashlib.sha256(b"".join(each.tobytes() for each in self.loop.weights())).hexdigest())
 fit.Training.run = train
 print(json.dumps(run(features=Path(sys.argv[1]), params=TrainerParams(**json.loads(sys.argv[2])), output=Path(sys.argv[3]))))

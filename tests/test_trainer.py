@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -24,6 +25,7 @@ from components.trainer.counting import Counts
 from components.trainer.fit import passes_per_epoch
 from components.trainer.input import dataset, shuffled
 from components.trainer.optimizer import Adam, Average, clipped, learning_rate
+from components.trainer.start import vocabulary
 from tests.conftest import TRAINER_PARAMS
 
 ROOT = Path(__file__).parents[1]
@@ -484,3 +486,87 @@ def test_two_replicas_learn_the_corpus_too(model: Path, features: Path, tmp_path
     assert found["num_parameters"] == figures["trainer"]["num_parameters"]
     assert all(math.isfinite(loss) for loss in json.loads((tmp_path / "two" / "history.json").read_text())["loss"])
     assert load(tmp_path / "two")[1] == load(model)[1]
+
+
+def trained(features: Path, output: Path, **settings: object) -> tuple[keras.Model, Figures]:
+    output.mkdir()
+    figures = run(features=features, params=TRAINER_PARAMS.with_values({"num_epochs": 1, **settings}), output=output)
+    return load(output)[0], figures
+
+
+def with_vocabularies(features: Path, copy: Path, **vocabularies: list[bytes]) -> Path:
+    """The same Features under other names of tokens or labels, so that every id means something else."""
+    shutil.copytree(features, copy)
+    for name, lines in vocabularies.items():
+        (copy / "vocabularies" / name).write_bytes(b"".join(line + b"\n" for line in lines))
+    return copy
+
+
+def test_a_warm_start_carries_rows_by_token_and_columns_by_label(features: Path, model: Path, tmp_path: Path) -> None:
+    tokens, labels = vocabulary(features, "tokens"), vocabulary(features, "labels")
+    other = with_vocabularies(features, tmp_path / "other", tokens=[b"new", *tokens[:0:-1]], labels=labels[::-1])
+    still = {"learning_rate": 1e-30, "warm_start": str(model), "seed": 5}
+    earlier, (warm, figures) = load(model)[0], trained(other, tmp_path / "warm", **still)
+    assert (figures["num_tokens_carried_over"], figures["num_labels_carried_over"]) == (len(tokens) - 1, 3)
+    for name in ("embedding", "skip_embedding"):
+        before, after = (np.asarray(each.get_layer(name).get_weights()[0])[: len(tokens) + 2] for each in (earlier, warm))
+        np.testing.assert_array_equal(after[2:-1], before[2:-1][::-1])
+        np.testing.assert_array_equal(after[[0, -1]], before[[0, -1]])
+        assert not np.array_equal(after[1], before[1])
+    for before, after in zip(earlier.get_layer("rnn").get_weights(), warm.get_layer("rnn").get_weights(), strict=True):
+        np.testing.assert_array_equal(after, before)
+    for before, after in zip(earlier.get_layer("output").get_weights(), warm.get_layer("output").get_weights(), strict=True):
+        np.testing.assert_array_equal(after, before[..., ::-1])
+
+
+def test_a_warm_start_with_the_same_vocabulary_is_the_same_model(features: Path, model: Path, tmp_path: Path, figures: dict) -> None:
+    warm, found = trained(features, tmp_path / "warm", learning_rate=1e-30, warm_start=str(model))
+    for before, after in zip(load(model)[0].get_weights(), warm.get_weights(), strict=True):
+        np.testing.assert_array_equal(after, before)
+    assert found["eval_accuracy"] == figures["trainer"]["eval_accuracy"]
+
+
+def test_a_warm_start_from_another_network_names_what_differs(features: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has rnn_units 8, this model 4\. Set trainer\.rnn_units = 8"):
+        trained(features, tmp_path / "warm", rnn_units=4, warm_start=str(model))
+    assert TRAINER.check is not None
+    with pytest.raises(UserError, match=r"trainer\.warm_start 'nowhere' holds no model\.weights\.h5"):
+        TRAINER.check(TrainerParams(warm_start="nowhere"))
+
+
+def test_embeddings_start_from_the_vectors_of_a_file(features: Path, tmp_path: Path) -> None:
+    tokens = vocabulary(features, "tokens")
+    lines = [b"2 8", tokens[3] + b" 1 2 3 4 5 6 7 8", b"elsewhere 0 0 0 0 0 0 0 0", tokens[0] + b" .5 .5 .5 .5 -1e1 0 0 0 "]
+    (tmp_path / "vectors.txt").write_bytes(b"\n".join(lines) + b"\n")
+    settings = {"learning_rate": 1e-30, "embeddings": str(tmp_path / "vectors.txt")}
+    network, figures = trained(features, tmp_path / "model", **settings)
+    table = np.asarray(network.get_layer("embedding").get_weights()[0])
+    assert figures["num_tokens_with_vectors"] == 2
+    np.testing.assert_allclose(table[[4, 1]], [[1, 2, 3, 4, 5, 6, 7, 8], [0.5, 0.5, 0.5, 0.5, -10, 0, 0, 0]], atol=1e-20)
+    (tmp_path / "vectors.txt").write_bytes(tokens[3] + b" 1 2 3\n")
+    with pytest.raises(UserError, match=r"vectors\.txt:1 has 3 numbers; trainer\.embedding_dim is 8"):
+        trained(features, tmp_path / "shorter", **settings)
+    (tmp_path / "vectors.txt").write_bytes(b"elsewhere 0 0 0 0 0 0 0 0\n")
+    with pytest.raises(UserError, match="no vector for any of the"):
+        trained(features, tmp_path / "none", **settings)
+
+
+def test_the_key_follows_the_content_of_what_training_starts_from(tmp_path: Path) -> None:
+    assert TRAINER.outside is not None
+    (tmp_path / "one.txt").write_text("a 1\n")
+    (tmp_path / "two.txt").write_text("a 1\n")
+    one, two = (TrainerParams(embeddings=str(tmp_path / name)) for name in ("one.txt", "two.txt"))
+    assert one.key_fields() == two.key_fields() == TrainerParams().key_fields()
+    assert TRAINER.outside(one, None) == TRAINER.outside(two, None) != TRAINER.outside(TrainerParams(), None) == ""
+    (tmp_path / "two.txt").write_text("a 2\n")
+    assert TRAINER.outside(one, None) != TRAINER.outside(two, None)
+
+
+def test_a_profile_and_the_scalars_are_written(features: Path, tmp_path: Path) -> None:
+    trained(features, tmp_path / "model", profile_steps=3)
+    assert list((tmp_path / "model" / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))
+    tags = set()
+    for path in (tmp_path / "model" / "tensorboard").glob("events*"):
+        for record in tf.compat.v1.train.summary_iterator(str(path)):
+            tags |= {value.tag for value in record.summary.value}
+    assert tags >= {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "gradient_norm", "examples_per_second"}

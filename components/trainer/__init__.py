@@ -15,7 +15,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.base import Component, Figures, Params, Where
+from components import files
+from components.base import Component, Figures, Params, UserError, Where
+from components.features import MODEL
+from components.pieces import digest
 
 # In Hyperparameters: trainer parameter -> the value that a tuner found best.
 BEST_FILE = "best.json"
@@ -61,6 +64,12 @@ class TrainerParams(Params):
         65536, ge=0, lt=2**20, description="buckets of hashed bigrams in the skip branch of texts; 0 for no bigrams"
     )
     bigram_min_count: int = Field(2, ge=1, description="bigrams of a bucket in train, at least, for it to count")
+    warm_start: Annotated[str | None, Where] = Field(
+        None, description="folder of an earlier Model to start from; embeddings go by token, so that the vocabulary may be another"
+    )
+    embeddings: Annotated[str | None, Where] = Field(
+        None, description="token vectors to start from: text as GloVe, word2vec or fastText write it; for text and tokens"
+    )
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability spread over the classes in the loss")
     learning_rate: float = Field(5e-3, gt=0, description="Adam's, for the global batch")
     schedule: Literal["constant", "linear", "cosine"] = Field("cosine", description="how the learning rate goes over the epochs, to 5 %")
@@ -85,6 +94,9 @@ class TrainerParams(Params):
     )
     checkpoint_steps: Annotated[int | None, Where] = Field(
         None, ge=1, description="steps after which a checkpoint is written, too; null for by seconds only"
+    )
+    profile_steps: Annotated[int, Where] = Field(
+        0, ge=0, description="steps of which a TensorFlow profile is written into the model's tensorboard/; `run --profile` means 50"
     )
     devices: Annotated[list[str] | int | None, Where] = Field(
         None, description="devices to train on: a list such as ['GPU:0', 'GPU:1'], or how many GPUs; null for every GPU, or the CPU"
@@ -117,6 +129,26 @@ class TrainerParams(Params):
     def with_values(self, values: Mapping[str, Any]) -> "TrainerParams":
         """These with other values of some; every other one stays, whatever `pooling` is among the values."""
         return TrainerParams(**{**self.model_dump(), **values})
+
+
+def check(params: TrainerParams) -> None:
+    """Raises UserError for something to start from that is not there."""
+    if params.warm_start and not (Path(params.warm_start) / MODEL).is_file():
+        raise UserError(f"trainer.warm_start {params.warm_start!r} holds no {MODEL}. Give the folder of a trainer's Model.")
+    if params.embeddings:
+        files.stat(params.embeddings)
+
+
+def outside(params: TrainerParams, memory: Path | None = None) -> str:
+    """The digest of what training starts from; empty for random numbers."""
+    check(params)
+    paths = [path for path in (params.embeddings,) if path]
+    if params.warm_start:
+        folder = Path(params.warm_start)
+        paths += [str(path) for path in sorted(folder.rglob("*")) if path.is_file() and "tensorboard" not in path.parts]
+    with files.remembering(memory) as remembered:
+        found = [files.digest(files.stat(path), remembered) for path in paths]
+    return digest(found) if found else ""
 
 
 def run(*, features: Path, params: TrainerParams, output: Path, work: Path | None = None, hyperparameters: Path | None = None) -> Figures:
@@ -156,4 +188,6 @@ TRAINER = Component(
     resumes=True,
     optional=("hyperparameters",),
     together=True,
+    check=check,
+    outside=outside,
 )

@@ -22,7 +22,8 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 @dataclass
 class Progress:
-    """step: steps done, of all epochs. epoch: the one in work, from 0. sums: losses, right answers and rows of it so far.
+    """step: steps done, of all epochs. epoch: the one in work, from 0. sums: losses, right answers and rows of it so far. norm: of the last
+    step's gradient.
 
     history: figure -> a value for each finished epoch. best: (eval accuracy, - eval loss) of the best epoch, best_epoch its number
     from 1, 0 without one. seconds: of training so far.
@@ -31,6 +32,7 @@ class Progress:
     step: int = 0
     epoch: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    norm: float = 0.0
     history: dict[str, list[float]] = field(default_factory=dict)
     best: tuple[float, float] = (float("-inf"), float("-inf"))
     best_epoch: int = 0

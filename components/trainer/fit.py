@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,9 @@ from components.trainer.input import dataset, shuffled
 from components.trainer.interruption import noted
 from components.trainer.loop import Loop
 from components.trainer.optimizer import learning_rate
+from components.trainer.start import carry_over
 from components.trainer.strategy import Team
+from components.trainer.watch import Watch
 
 log = logging.getLogger("seqline.trainer")
 
@@ -61,8 +64,10 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path, on_epoch:
             with team.strategy.scope():
                 training.loop.restore_weights(training.best_weights)
             network.save(training.loop.model, spec, output)
+            shutil.copytree(source / "vocabularies", output / "vocabularies")
             (output / "history.json").write_text(json.dumps(history, indent=2) + "\n")
     return {
+        **training.started_from,
         "num_parameters": training.loop.model.count_params(),
         "num_epochs": len(history["loss"]),
         "best_epoch": progress.best_epoch,
@@ -88,6 +93,7 @@ class Training:
             model = network.build(spec, implementation=params.implementation)
             if spec.bigram_buckets:
                 model.get_layer("bigrams").set_weights([counts.bigram_rows(params.bigram_min_count)])
+            self.started_from = carry_over(model, spec, source, params)
             class_weights = counts.class_weights() if params.class_weights == "balanced" else None
             self.loop = Loop(model, params, self.epoch_steps * params.num_epochs, team.strategy, class_weights)
         self.progress, self.best_weights = Progress(), self.loop.weights()
@@ -107,37 +113,54 @@ class Training:
 
     def run(self, output: Path, on_epoch: OnEpoch) -> None:
         """Trains until the last epoch, or until `patience` epochs brought nothing better."""
-        writer = tf.summary.create_file_writer(str(output / "tensorboard")) if self.team.is_chief else tf.summary.create_noop_writer()
-        with writer.as_default():
-            for epoch in range(1, self.progress.epoch + 1):
-                on_epoch(epoch, self._write_scalars(epoch))
-            while self.progress.epoch < self.params.num_epochs and not self._is_patience_over():
-                started = time.monotonic()
-                self._finish_epoch()
-                self.progress.seconds += time.monotonic() - started
-                figures = self._write_scalars(self.progress.epoch)
+        params = self.params
+        watch = Watch(output, self.team.is_chief, params.profile_steps, params.batch_size, self.epoch_steps, params.num_epochs)
+        for epoch in range(1, self.progress.epoch + 1):
+            self._tell(epoch, watch, on_epoch)
+        try:
+            while self.progress.epoch < params.num_epochs and not self._is_patience_over():
+                started, before = time.monotonic(), self.progress.seconds
+                self._train_epoch(watch)
+                figures = self._end_epoch()
+                self.progress.seconds = before + time.monotonic() - started
+                watch.epoch_line(self.progress, figures, self._is_patience_over())
                 self._save()
-                on_epoch(self.progress.epoch, figures)
+                self._tell(self.progress.epoch, watch, on_epoch)
+        finally:
+            watch.stop_profile()
+            watch.writer.close()
+
+    def _tell(self, epoch: int, watch: Watch, on_epoch: OnEpoch) -> None:
+        figures = {name: values[epoch - 1] for name, values in self.progress.history.items()}
+        watch.after_epoch(epoch, figures)
+        on_epoch(epoch, figures)
 
     def _is_patience_over(self) -> bool:
         return self.progress.epoch - self.progress.best_epoch >= self.params.patience
 
-    def _finish_epoch(self) -> None:
-        """What is left of an epoch, and its evaluation."""
+    def _train_epoch(self, watch: Watch) -> None:
+        """What is left of the steps of an epoch."""
         progress = self.progress
         end = (progress.epoch + 1) * self.epoch_steps
         while progress.step < end:
             count = self._next_steps(end)
+            watch.before_steps()
             called = time.monotonic()
             # The sums go in and come out: added up in another grouping they would not be the same to the last bit.
             at = (tf.constant(progress.step, tf.int64), tf.constant(count, tf.int64), tf.constant(progress.sums, tf.float64))
-            sums, _, bad = self.loop.train(self.train, *at)
+            sums, norm, bad = self.loop.train(self.train, *at)
             self._refuse_bad(int(bad))
             progress.step += count
-            progress.sums = sums.numpy().tolist()
-            self._stop_if_asked(self._look_up(count, time.monotonic() - called))
+            progress.sums, progress.norm = sums.numpy().tolist(), float(norm)
+            seconds = time.monotonic() - called
+            watch.after_steps(progress, count, progress.norm, seconds)
+            self._stop_if_asked(self._look_up(count, seconds))
             if progress.step < end and self._is_checkpoint_due():
                 self._save()
+
+    def _end_epoch(self) -> dict[str, float]:
+        """Evaluates, and closes the epoch's books; returns its figures."""
+        progress = self.progress
         loss, right, rows = progress.sums
         with self.loop.averaged():
             (val_loss, val_right, val_rows), asked = self._evaluate()
@@ -145,10 +168,12 @@ class Training:
         self._stop_if_asked(asked)  # not before: a checkpoint holds the weights, not their average in their place
         found = {"loss": loss / rows, "accuracy": right / rows, "val_loss": val_loss / val_rows, "val_accuracy": val_right / val_rows}
         found["learning_rate"] = float(learning_rate(self.params, tf.constant(progress.step), self.loop.num_steps))
+        found["gradient_norm"] = progress.norm
         for name, value in found.items():
             progress.history.setdefault(name, []).append(value)
         progress.epoch, progress.sums = progress.epoch + 1, [0.0, 0.0, 0.0]
         self._judge(found, weights)
+        return found
 
     def _next_steps(self, end: int) -> int:
         """Steps of the next call: up to the end of the epoch, or the next checkpoint."""
@@ -200,24 +225,11 @@ class Training:
         score = (found["val_accuracy"], -found["val_loss"])
         if score > progress.best:
             progress.best, progress.best_epoch, self.best_weights = score, progress.epoch, weights
-        left = progress.seconds / progress.epoch * (self.params.num_epochs - progress.epoch)
-        log.info(
-            "epoch %d/%d: loss %.3f, accuracy %.3f, eval accuracy %.3f%s",
-            *(progress.epoch, self.params.num_epochs, found["loss"], found["accuracy"], found["val_accuracy"]),
-            "" if self._is_patience_over() or not left else f", {left:.0f} s left at most",
-        )
 
     def _save(self) -> None:
         if self.team.is_chief:
             checkpoint.save(self.work, self.progress, self.loop.state(), self.best_weights)
         self.saved = time.monotonic()
-
-    def _write_scalars(self, epoch: int) -> dict[str, float]:
-        """Writes the figures of a finished epoch, and returns them."""
-        figures = {name: values[epoch - 1] for name, values in self.progress.history.items()}
-        for name, value in figures.items():
-            tf.summary.scalar(name, value, step=epoch)
-        return figures
 
 
 def network_spec(source: Path, params: TrainerParams) -> tuple[network.Spec, Counts]:
