@@ -1,9 +1,10 @@
-"""Test accuracy of the default configuration beside tf-idf + logistic regression, trained on the same split.
+"""Test accuracy of one default configuration beside a linear model, the tutorials' model and the SimpleRNN without its skip branch.
 
     python benchmarks/accuracy.py --data ../shared/data [--seeds 3] [--sets bbc_news mr ...]
 
 BBC News comes with the extra `sample`; the other sets are JSONL files `<data>/<set>/{train,test}.jsonl`. Every model is
-made by `seqline run`. The last line is one JSON object with the figures.
+made by `seqline run` on the same splits: `last state` with trainer.pooling=last, `no skip` with trainer.skip_dim=0. The linear model is
+logistic regression on tf-idf, on statistics of the numbers for sequences. The last line is one JSON object with the figures.
 """
 
 import argparse
@@ -14,18 +15,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-BLOG_POST = {"trainer.pooling": "last"}
-SETS = ["bbc_news", "mr", "sms_spam", "trec6", "agnews_small", "surnames"]
-TFIDF = "tf-idf + logistic regression"
+WAYS: dict[str, dict[str, object]] = {"seqline": {}, "last state": {"trainer.pooling": "last"}, "no skip": {"trainer.skip_dim": 0}}
+SETS = ["bbc_news", "mr", "sms_spam", "trec6", "agnews_small", "surnames", "japanese_vowels"]
+# What a set needs besides its files: characters as tokens for names, its columns and the content of its rows.
+SETTINGS: dict[str, dict[str, object]] = {
+    "surnames": {"transform.tokens": "char", "evaluator.baseline": "char"},
+    "japanese_vowels": {"example_gen.content": "sequence", "example_gen.text": "sequence"},
+}
 
 
 def settings_of(name: str, data: Path) -> dict[str, object]:
-    """What a set needs besides the defaults: its files, and characters as tokens for names."""
+    """What a set needs besides the defaults."""
     if name == "bbc_news":
         return {"evaluator.min_accuracy": 0.0}
     files = {f"example_gen.source.{split}": str((data / name / f"{split}.jsonl").resolve()) for split in ("train", "test")}
-    chars = {"transform.tokens": "char", "evaluator.baseline": "char"} if name == "surnames" else {}
-    return {**files, **chars}
+    return {**files, **SETTINGS.get(name, {})}
 
 
 def evaluate(name: str, settings: dict[str, object], work: Path) -> dict[str, float]:
@@ -44,7 +48,7 @@ def evaluate(name: str, settings: dict[str, object], work: Path) -> dict[str, fl
     return {
         "accuracy": figures["accuracy"],
         "eval_accuracy": executions["trainer"]["figures"]["eval_accuracy"],
-        "tfidf": figures["baselines"][TFIDF],
+        "linear": next(value for baseline, value in figures["baselines"].items() if "logistic" in baseline),
         "majority": figures["baselines"]["majority class"],
         "train_seconds": executions["trainer"]["seconds"],
     }
@@ -55,21 +59,26 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     arguments = parser.parse_args()
     results: dict[str, dict[str, object]] = {}
-    print(f"{'set':<14} {'seqline':>16} {'tf-idf + LR':>12} {'last state':>16} {'majority':>9} {'train s':>8}")
+    print(f"{'set':<16}" + "".join(f"{way:>17}" for way in arguments.ways) + f"{'linear':>9} {'majority':>9} {'train s':>8}")
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.sets:
             base = settings_of(name, arguments.data)
-            ours = [evaluate(name, {**base, "trainer.seed": seed}, Path(folder)) for seed in range(arguments.seeds)]
-            blog = [evaluate(name, {**base, **BLOG_POST, "trainer.seed": seed}, Path(folder)) for seed in range(arguments.seeds)]
-            row = {"seqline": [each["accuracy"] for each in ours], "last_state": [each["accuracy"] for each in blog]}
-            results[name] = {**row, "eval": [each["eval_accuracy"] for each in ours], "tfidf": ours[0]["tfidf"]}
-            cells = {key: f"{statistics.mean(values):.3f} +- {statistics.pstdev(values):.3f}" for key, values in row.items()}
-            seconds = statistics.mean(each["train_seconds"] for each in ours)
+            found = {
+                way: [evaluate(name, {**base, **WAYS[way], "trainer.seed": seed}, Path(folder)) for seed in range(arguments.seeds)]
+                for way in arguments.ways
+            }
+            first = found[arguments.ways[0]]
+            results[name] = {way: [each["accuracy"] for each in runs] for way, runs in found.items()}
+            results[name] |= {"eval": [each["eval_accuracy"] for each in first], "linear": first[0]["linear"]}
+            cells = [[each["accuracy"] for each in runs] for runs in found.values()]
+            texts = [f"{statistics.mean(values):.3f} +- {statistics.pstdev(values):.3f}" for values in cells]
+            seconds = statistics.mean(each["train_seconds"] for each in first)
             print(
-                f"{name:<14} {cells['seqline']:>16} {ours[0]['tfidf']:>12.3f} {cells['last_state']:>16} "
-                f"{ours[0]['majority']:>9.3f} {seconds:>8.1f}",
+                f"{name:<16}" + "".join(f"{text:>17}" for text in texts),
+                f"{first[0]['linear']:>8.3f} {first[0]['majority']:>9.3f} {seconds:>8.1f}",
                 flush=True,
             )
     print(json.dumps(results))

@@ -174,7 +174,7 @@ def test_key_fields_leave_places_out() -> None:
     assert here.key_fields() == ExampleGenParams(source={"train": "b.csv"}, data_dir="there").key_fields()
     assert set(ExampleGenParams.model_fields) - set(here.key_fields()) == {"source", "data_dir", "span", "window"}
     assert PusherParams(serving_dir="here").key_fields() == {}
-    where = {"checkpoint_seconds", "checkpoint_steps", "devices", "worker_wait_seconds"}
+    where = {"checkpoint_seconds", "checkpoint_steps", "devices", "worker_wait_seconds", "profile_steps", "warm_start", "embeddings"}
     assert TrainerParams().key_fields() == TrainerParams().model_dump(exclude=where)
 
 
