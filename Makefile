@@ -16,7 +16,7 @@ run: $(INSTALLED) ## run the pipeline on BBC News
 	$(BIN)/seqline run
 
 test: $(INSTALLED) ## run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED) ## lint, format and types, checked only
 	$(BIN)/ruff check .

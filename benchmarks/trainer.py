@@ -1,12 +1,14 @@
 """The trainer's steps against Keras's own fit under MirroredStrategy: the same network, batches and device, in one run.
 
-    python benchmarks/trainer.py --data ../shared/data [--steps 30] [--rounds 5] [--long 10] [--only shapes|news|epoch|long ...]
+    python benchmarks/trainer.py --data ../shared/data [--steps 30] [--rounds 5] [--long 10] [--deterministic] [--only shapes|news|epoch|long ...]
 
 Shapes: Embedding -> SimpleRNN -> max over the states -> Dense on ids that fall off as 1/rank over 10,000; T, B, E, U are time, batch,
-embedding_dim and rnn_units. `keras` is `compile` and `fit` as they are, "auto" (no XLA on a CPU), the Adam of Keras. `news`: BBC News, T=500; `fit` once
-on shuffled batches, padded to 500 as in the tutorials and to their longest text, once on the trainer's own, which hold texts of one length. The share of the peak: 6 * B * T * U * (E + U)
-floating point operations a step (each of three products of the recurrence and of the projection, as if every position were projected)
-in parts of what a product of two 2048 x 2048 matrices reaches. Ways take turns; the median of the rounds.
+embedding_dim and rnn_units. `keras` is `compile` and `fit` as they are: "auto" (no XLA under a strategy on a CPU), Keras's Adam. `news`: BBC News, T=500; `fit` on batches
+padded to 500 as in the tutorials, on batches padded to their longest text, and on the trainer's own, which hold texts of one length.
+The share of the peak: 6 * B * T * U * (E + U) floating point operations a step (three products each of the recurrence and of the
+projection, as if every position were projected) in parts of what a product of two 2048 x 2048 matrices reaches. Ways take turns; the
+median of the rounds.
+Without --deterministic both have the operations that Keras has by default; with it both have those that the trainer always has.
 `epoch`: an epoch of the default configuration on trec6, and of the same network by fit. `long`: the same training, --long times
 as many epochs: steps a second and memory by tenths. The last line is one JSON object.
 """
@@ -243,10 +245,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--long", type=int, default=10)
+    parser.add_argument("--deterministic", action="store_true", help="TensorFlow's deterministic operations, as the trainer has them")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     keras.utils.set_random_seed(1)
-    tf.config.experimental.enable_op_determinism()
+    if arguments.deterministic:
+        tf.config.experimental.enable_op_determinism()
     gigaflops = peak()
     found: dict[str, Any] = {"peak_gigaflops": round(gigaflops)}
     with tempfile.TemporaryDirectory() as folder:

@@ -258,7 +258,7 @@ def test_the_corpus_is_learned(model: Path, figures: dict[str, Figures]) -> None
 
 def test_the_best_epoch_has_the_highest_eval_accuracy(model: Path, features: Path, figures: dict[str, Figures]) -> None:
     history = json.loads((model / "history.json").read_text())
-    assert set(history) == {"accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"}
+    assert set(history) == {"accuracy", "gradient_norm", "learning_rate", "loss", "val_accuracy", "val_loss"}
     assert {len(values) for values in history.values()} == {figures["trainer"]["num_epochs"]}
     scores = [(accuracy, -loss) for accuracy, loss in zip(history["val_accuracy"], history["val_loss"], strict=True)]
     best = figures["trainer"]["best_epoch"] - 1

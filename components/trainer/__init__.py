@@ -50,14 +50,14 @@ class TrainerParams(Params):
     masking: bool = Field(True, description="padding does not count; false reads it like text, up to max_length")
     recurrent_gain: float = Field(0.5, gt=0, description="gain of the orthogonal recurrent initialiser")
     embedding_scale: float = Field(0.05, gt=0, description="token embeddings start uniformly in +- this")
-    word_dropout: float = Field(0.1, ge=0, lt=1, description="tokens replaced by OOV while training; nothing to sequences")
+    word_dropout: float = Field(0.15, ge=0, lt=1, description="tokens replaced by OOV while training; nothing to sequences")
     embedding_dropout: float = Field(
         0.0, ge=0, lt=1, description="dropout on the token embeddings, the same wherever a token is in a batch"
     )
     recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the state on its way to the next step, as SimpleRNN's")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the pooled states")
     skip_dim: int = Field(64, ge=0, description="width of the skip branch, the mean of embeddings of its own; 0 for none")
-    skip_gain: float = Field(8.0, gt=0, description="factor on the skip branch: how much faster it learns than the other")
+    skip_gain: float = Field(3.0, gt=0, description="factor on the skip branch: how much faster it learns than the other")
     skip_dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the skip branch")
     branch_dropout: float = Field(0.5, ge=0, lt=1, description="rows that train on one of the two branches only")
     bigram_buckets: int = Field(
@@ -81,7 +81,7 @@ class TrainerParams(Params):
     class_weights: Literal["none", "balanced"] = Field("none", description="`balanced`: rows of a rare class count more")
     clip_norm: float = Field(1.0, ge=0, description="global norm at which gradients are clipped; 0 for never")
     batch_size: int = Field(64, ge=1, description="the global batch: rows of one step, over all replicas")
-    num_epochs: int = Field(8, ge=1, description="epochs, at most")
+    num_epochs: int = Field(12, ge=1, description="epochs, at most")
     min_epoch_steps: int | None = Field(
         None, ge=1, description="steps of an epoch, at least: few rows are gone over several times; null for 1, with sequences 32"
     )

@@ -114,7 +114,7 @@ def team(
     cluster = clusters.read()
     if cluster is None:
         found = [each.name.removeprefix("/device:") for each in tf.config.list_logical_devices()]
-        with _no_tf_config():
+        with alone():
             strategy = tf.distribute.MirroredStrategy([f"/{name}" for name in chosen(devices, found)])
         log.info("training on %d replica(s): %s", strategy.num_replicas_in_sync, ", ".join(strategy.extended.worker_devices))
         yield Team(strategy, choose(), None, notice)
@@ -166,8 +166,11 @@ def _losses_named(cluster: Cluster, links: Links) -> Iterator[None]:
 
 
 @contextmanager
-def _no_tf_config() -> Iterator[None]:
-    """MirroredStrategy reads TF_CONFIG, too: an empty one is an error to it, and one with a single worker changes its devices' names."""
+def alone() -> Iterator[None]:
+    """Without TF_CONFIG: a training within is this process's own.
+
+    (MirroredStrategy reads it, too: an empty one is an error to it, and one with a single worker changes its devices' names.)
+    """
     text = os.environ.pop(clusters.VARIABLE, None)
     try:
         yield

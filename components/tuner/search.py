@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from components.base import Figures, UserError
 from components.trainer import BEST_FILE, fit
+from components.trainer.strategy import alone
 from components.tuner import TuningParams
 from components.tuner.ranges import Range, kind, typed
 from components.tuner.trials import State, Trial, best_of, load, save
@@ -46,7 +47,8 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
     if trials:
         log.info("going on at trial %d", len(trials))
     while _has_budget(params, trials):
-        trials.append(_next_trial(features, params, trials, work))
+        with alone():  # the chief searches by itself; the other workers wait for the trainer
+            trials.append(_next_trial(features, params, trials, work))
         save(trials, work)
         rmtree(_folder(work, trials[-1].number), ignore_errors=True)
         log.info("%s", line(trials, params))
