@@ -2,7 +2,7 @@
 
 Only what is sequential is compiled by XLA: CHUNK time steps a call, with a backward pass written by hand. A chunk has the same
 shape whatever the length of the texts: XLA compiles two functions (about 0.5 s together) for each size of a batch, not for each
-length. What pooling reads of the states is taken up inside the loop, so that neither the states nor their gradients are
+length. A batch runs in two parts side by side, each on a core of its own. What pooling reads of the states is taken up inside the loop, so that neither the states nor their gradients are
 turned, masked or copied outside of it.
 """
 
@@ -14,6 +14,9 @@ import tensorflow as tf
 
 # Time steps of one compiled call.
 CHUNK = 32
+# Parts of a batch that run side by side on a CPU: a compiled loop keeps one core busy. Fixed, not the number of cores: sums would
+# be taken in another order elsewhere, and the weights would differ in their last bits.
+PARTS = 2
 
 # The activation of a pre-activation, and its derivative by its output.
 ACTIVATIONS: dict[str, tuple[Any, Any]] = {
@@ -54,6 +57,45 @@ def recurrence(
     mask: bool [time, batch]; where it is False, state[t] is state[t - 1].
     kept: float32 [batch, units], factors on state[t - 1]: recurrent dropout.
     """
+    source = projected if positions is None else positions
+    batch = tf.shape(source)[1]
+    num_parts = 1 if tf.config.list_physical_devices("GPU") else PARTS
+    missing = -batch % num_parts  # rows that nothing reads: parts of one size need one compilation
+
+    def split(tensor: tf.Tensor | None, axis: int) -> list[Any]:
+        if tensor is None:
+            return [None] * num_parts
+        sizes = [[0, missing if each == axis else 0] for each in range(len(tensor.shape))]
+        return tf.split(tf.pad(tensor, sizes), num_parts, axis)
+
+    sources, lengths, masks, factors = split(source, 1), split(length, 0), split(mask, 1), split(kept, 0)
+    results = [
+        _recurrence(
+            *((projected, recurrent, source) if positions is not None else (source, recurrent, None)),
+            activation=activation,
+            result=result,
+            length=length,
+            mask=mask,
+            kept=kept,
+        )
+        for source, length, mask, kept in zip(sources, lengths, masks, factors, strict=True)
+    ]
+    axis = 1 if result == "sequences" else 0
+    return tf.concat(results, axis)[:, :batch] if axis else tf.concat(results, axis)[:batch]
+
+
+def _recurrence(
+    projected: tf.Tensor,
+    recurrent: tf.Tensor,
+    positions: tf.Tensor | None,
+    *,
+    activation: str,
+    result: str,
+    length: tf.Tensor | None,
+    mask: tf.Tensor | None,
+    kept: tf.Tensor | None,
+) -> tf.Tensor:
+    """`recurrence` of one part of a batch."""
     forward, backward = _compiled(activation, RESULTS[result])
     source = projected if positions is None else positions
     time, batch = tf.shape(source)[0], tf.shape(source)[1]
