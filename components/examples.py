@@ -9,7 +9,6 @@ in memory that does not follow the size of the data.
 
 import json
 import re
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -18,6 +17,7 @@ from typing import Any, Literal
 
 from components import features
 from components.base import DataError
+from components.staging import reading, writing
 
 MANIFEST = "examples.json"
 # Content of a shard, at most, before it is compressed (a single longer row aside).
@@ -94,7 +94,7 @@ def shard_name(span: int, source: int, part: int) -> str:
 
 def span_of(path: str | Path) -> int:
     """The span of a shard, from its name; 0 for names that are not ours."""
-    match = re.fullmatch(r"data_tfrecord-(\d+)-\d+-\d+\.gz", Path(path).name)
+    match = re.fullmatch(r"data_tfrecord-(\d+)-\d+-\d+\.gz", Path(str(path)).name)
     return int(match[1]) if match else 0
 
 
@@ -114,11 +114,10 @@ def write_records(path: str | Path, records: Any) -> None:
     """Writes serialized tf.Examples as a gzipped TFRecord file that appears whole or not at all; a second try rewrites it."""
     import tensorflow as tf
 
-    part = f"{path}.{uuid.uuid4().hex}.part"
-    with tf.io.TFRecordWriter(part, tf.io.TFRecordOptions(compression_type="GZIP", compression_level=COMPRESSION_LEVEL)) as writer:
+    options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=COMPRESSION_LEVEL)
+    with writing(path) as name, tf.io.TFRecordWriter(name, options) as writer:
         for record in records:
             writer.write(record)
-    tf.io.gfile.rename(part, str(path), overwrite=True)
 
 
 def write(shard: ExampleShard, path: str | Path, content: Content) -> None:
@@ -150,16 +149,17 @@ def read(path: str | Path, content: Content, dim: int | None = None) -> ExampleS
     labels: list[bytes] = []
     spec = raw_features(content)
     try:
-        for batch in tf.data.TFRecordDataset(str(path), compression_type="GZIP").batch(4096).prefetch(1):
-            rows = tf.io.parse_example(batch, spec)
-            labels += rows[features.LABEL].numpy().tolist()
-            if content == features.TEXT:
-                contents += rows[content].numpy().tolist()
-                continue
-            ragged = tf.RaggedTensor.from_sparse(rows[content])
-            values, ends = ragged.values.numpy(), ragged.row_splits.numpy().tolist()
-            pieces = [values[start:end] for start, end in pairwise(ends)]
-            contents += [piece.tolist() if content == features.TOKENS else np.reshape(piece, (-1, dim or 1)) for piece in pieces]
+        with reading(path) as name:
+            for batch in tf.data.TFRecordDataset(name, compression_type="GZIP").batch(4096).prefetch(1):
+                rows = tf.io.parse_example(batch, spec)
+                labels += rows[features.LABEL].numpy().tolist()
+                if content == features.TEXT:
+                    contents += rows[content].numpy().tolist()
+                    continue
+                ragged = tf.RaggedTensor.from_sparse(rows[content])
+                values, ends = ragged.values.numpy(), ragged.row_splits.numpy().tolist()
+                pieces = [values[start:end] for start, end in pairwise(ends)]
+                contents += [piece.tolist() if content == features.TOKENS else np.reshape(piece, (-1, dim or 1)) for piece in pieces]
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         raise DataError(f"{path} is not whole: {error.message.splitlines()[0]}. Delete its artifact and run again.") from None
     return ExampleShard(span_of(path), Path(path).parent.name.removeprefix("Split-"), Path(path).name, contents, labels)

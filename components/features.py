@@ -24,6 +24,9 @@ NUM_RESERVED_IDS = 2
 TOKENS_VOCABULARY = "tokens"
 LABELS_VOCABULARY = "labels"
 
+# Artifacts whose rows lie in shards: they are never on one disk as a whole.
+IN_SHARDS = {"Examples", "Features"}
+
 # The files by which one component finds another's work.
 STATISTICS = "statistics.json"
 FEATURE_STATS = "FeatureStats.pb"
@@ -45,7 +48,7 @@ def shards(root: Path, split: str) -> list[Path]:
     """
     found = sorted((root / f"Split-{split}").glob("data_tfrecord-*.gz"))
     if not found:
-        splits = sorted(path.name.removeprefix("Split-") for path in root.glob("Split-*"))
+        splits = sorted({path.parent.name.removeprefix("Split-") for path in root.glob("Split-*/*")})
         raise DataError(f"No files for split {split!r} under {root}; found splits {splits}. Did example_gen run?")
     return found
 

@@ -1,7 +1,7 @@
 """Parts of a component's work that later artifacts use again, each in a folder of its own.
 
 A span that was ingested, counted or transformed once is not read again when the window moves: its part is found by the digest of
-what it was derived from, and an artifact takes it over by hard links. Imports nothing heavy.
+what it was derived from, and an artifact takes it over by hard links, under gs:// by copies inside the service. Imports nothing heavy.
 """
 
 import json
@@ -9,12 +9,18 @@ import os
 import platform
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+from components import gcs, staging
+from components.files import explained, is_remote
+
+# Under gs:// a part is whole when it holds this object, which comes last.
+MARK = "whole"
 
 HOST = platform.node()
 OWN = f"partial-{HOST}-{os.getpid()}"
@@ -43,23 +49,39 @@ class Pieces:
     def making(self, paths: Mapping[int, Path]) -> Iterator[dict[int, Path]]:
         """Empty folders for those of the parts that are not there (by span); when the block ends well they become the parts."""
         self._drop_left_overs()
-        partial = {span: self.root / f"{OWN}-{uuid.uuid4().hex}" for span, path in paths.items() if not path.exists()}
+        partial = {span: self.root / f"{OWN}-{uuid.uuid4().hex}" for span, path in paths.items() if not is_whole(path)}
         try:
             for folder in partial.values():
                 folder.mkdir(parents=True)
             yield partial
             for span, folder in partial.items():
-                if not paths[span].exists():  # another run may have been faster: then its part is as good
-                    os.rename(folder, paths[span])
+                if not is_whole(paths[span]):  # another run may have been faster: then its part is as good
+                    _rename(folder, paths[span])
         finally:
             for folder in partial.values():
-                shutil.rmtree(folder, ignore_errors=True)
+                staging.remove(folder)
 
     def _drop_left_overs(self) -> None:
         """What a killed process of this machine was writing; on a shared disk others' is left alone."""
+        if is_remote(str(self.root)):  # a container's processes have the same numbers as another one's: their age has to tell
+            return
         for path in self.root.glob(f"partial-{HOST}-*"):
             if not _is_alive(int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a part is there, a folder that `making` made."""
+    return (path / MARK).is_file() if is_remote(str(path)) else path.exists()
+
+
+def _rename(folder: Path, path: Path) -> None:
+    if not is_remote(str(path)):
+        os.rename(folder, path)
+        return
+    # Two runs that do this at once write the same bytes under the same names.
+    link_all([(each, path / str(each.relative_to(folder))) for each in folder.rglob("*")])
+    (path / MARK).write_bytes(b"")
 
 
 def _is_alive(pid: int) -> bool:
@@ -72,8 +94,25 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def link_all(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """`link` for many files, under gs:// several at once."""
+    pairs = list(pairs)
+    if any(is_remote(str(target)) for _, target in pairs):
+        gcs.at_once(link, pairs)
+    else:
+        for source, target in pairs:
+            link(source, target)
+
+
 def link(source: Path, target: Path) -> None:
     """Puts a file of a part into an artifact: the same bytes on disk where the file system can, otherwise a copy."""
+    if is_remote(str(target)):
+        with explained(str(target)):
+            if is_remote(str(source)):
+                gcs.copy_object(str(source), str(target))
+            else:
+                gcs.write_object(str(target), source)
+        return
     part = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
     try:
         os.link(source, part)

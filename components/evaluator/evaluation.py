@@ -14,6 +14,7 @@ from components import features
 from components.base import Figures
 from components.evaluator import EvaluatorParams, baselines, metrics
 from components.examples import MANIFEST, raw_features
+from components.staging import reading
 
 log = logging.getLogger("seqline.evaluator")
 
@@ -59,9 +60,10 @@ def rows(examples: Path, split: str) -> Iterator[tuple[dict[str, tf.Tensor], tf.
     content, dim = content_of(examples)
     spec = raw_features(content)
     for path in features.shards(examples, split):
-        for serialized in tf.data.TFRecordDataset(str(path), compression_type="GZIP").batch(BATCH_SIZE).prefetch(2):
-            row = tf.io.parse_example(serialized, spec)
-            yield _request(content, dim, row[content]), row[features.LABEL]
+        with reading(path) as name:
+            for serialized in tf.data.TFRecordDataset(name, compression_type="GZIP").batch(BATCH_SIZE).prefetch(2):
+                row = tf.io.parse_example(serialized, spec)
+                yield _request(content, dim, row[content]), row[features.LABEL]
 
 
 def _request(content: str, dim: int | None, raw: Any) -> dict[str, tf.Tensor]:

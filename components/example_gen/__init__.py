@@ -13,11 +13,11 @@ Writes `Split-<train|eval|test>/data_tfrecord-*.gz`: tf.Example with the content
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from shutil import rmtree
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from components import staging
 from components.base import Component, Figures, Params, Where, WherePath
 from components.examples import Content
 from components.pieces import Pieces
@@ -131,7 +131,7 @@ def run(
 
     figures = ingest.ingest(params, output, pieces or Pieces(output / "pieces"), analyses or {}, beam_args)
     if pieces is None:
-        rmtree(output / "pieces")
+        staging.remove(output / "pieces")
     return figures
 
 

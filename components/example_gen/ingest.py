@@ -6,15 +6,16 @@ artifact takes its files over.
 
 import json
 import math
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 
 from components import examples as example_files
 from components import features
@@ -22,7 +23,8 @@ from components.base import DataError, Figures, UserError
 from components.beam import job
 from components.example_gen import ExampleGenParams, rows, sources
 from components.examples import ExampleShard, Manifest, Span, shard_name, write_manifest
-from components.pieces import Pieces, digest, link
+from components.pieces import Pieces, digest, link_all
+from components.staging import path_of, writing
 
 # Bad rows that an error message quotes.
 NUM_QUOTED = 5
@@ -84,8 +86,7 @@ def ingest(
         for each in found.values():
             summary.merge(each)
         validate(summary, params)
-    for path in paths.values():
-        _take_over(path, output)
+    _take_over(paths.values(), output)
     dim = int(next(iter(summary.dims))) if summary.dims else None
     write_manifest(_manifest(window, keys, found, params, dim), output)
     num_rows = {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS}
@@ -127,11 +128,11 @@ def _manifest(
     return Manifest(params.content, dim, tuple(spans))
 
 
-def _take_over(piece: Path, output: Path) -> None:
-    for path in piece.glob("*/*"):
-        target = output / path.relative_to(piece)
-        target.parent.mkdir(exist_ok=True)
-        link(path, target)
+def _take_over(pieces: Iterable[Path], output: Path) -> None:
+    pairs = [(path, output / path.relative_to(piece)) for piece in pieces for path in piece.glob("*/*")]
+    for folder in {target.parent for _, target in pairs}:
+        folder.mkdir(exist_ok=True)
+    link_all(pairs)
 
 
 # (span, number of the shard in it, the shard)
@@ -226,7 +227,7 @@ class Part:
 class ReadShard(beam.DoFn):
     """Job -> ExampleShards of at most SHARD_BYTES, and to SUMMARY (span, number of the source's shard, its Summary as a dict).
 
-    Bad rows go to a file of the shard's own, which appears by a rename: a bundle that is tried again rewrites it.
+    Bad rows go to a file of the shard's own, which appears whole: a bundle that is tried again rewrites it.
     """
 
     def __init__(self, params: ExampleGenParams, fractions: Mapping[int, Mapping[str, float]], folders: Mapping[int, str]) -> None:
@@ -238,8 +239,7 @@ class ReadShard(beam.DoFn):
         span, number, shard = job
         summary = Summary()
         path = f"{self.folders[span]}/bad_rows/{span:05d}-{number:05d}.jsonl"
-        with tf.io.gfile.GFile(f"{path}.part", "w") as bad_rows:
-            bad_rows.write("")  # makes the file
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as bad_rows:
             try:
                 yield from self._read(span, number, shard, summary, bad_rows)
             except UserError as error:
@@ -247,10 +247,10 @@ class ReadShard(beam.DoFn):
             except OSError as error:
                 message = f"{', '.join(shard.paths[:1])} cannot be read: {error}. Run again when it is there."
                 summary.errors.append([message, DataError.exit_code])
-        if summary.num_bad:
-            tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
-        else:
-            tf.io.gfile.remove(f"{path}.part")
+            if summary.num_bad:
+                bad_rows.flush()
+                with writing(path) as name:
+                    copyfile(bad_rows.name, name)
         yield beam.pvalue.TaggedOutput(SUMMARY, (span, number, asdict(summary)))
 
     def _read(self, span: int, number: int, shard: sources.Shard, summary: Summary, bad_rows: Any) -> Iterator[ExampleShard]:
@@ -310,8 +310,7 @@ def _collect(summaries: Iterable[Any]) -> list[Any]:
 
 
 def _write_json(value: Any, path: str) -> None:
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(value))
+    path_of(path).write_text(json.dumps(value))
 
 
 def validate(summary: Summary, params: ExampleGenParams) -> None:

@@ -12,6 +12,7 @@ from components import features, network
 from components.base import Figures
 from components.examples import Content, raw_features
 from components.saved_model import canonicalize
+from components.staging import local
 
 EXAMPLES = tf.TensorSpec([None], tf.string, name="examples")
 
@@ -30,10 +31,10 @@ def serving_module(model: keras.Model, spec: network.Spec, source: Path) -> tupl
     content: Content = json.loads((source / "transform.json").read_text()).get("content", features.TEXT)
     module = tf.Module()
     module.weights = {weight.path.replace("/", "."): weight.value for weight in model.weights}
-    module.transform = tf.saved_model.load(str(source / "transform_fn"))
+    module.transform = tf.saved_model.load(str(local(source / "transform_fn")))
     module.labels = tf.lookup.StaticHashTable(
         tf.lookup.TextFileInitializer(
-            str(source / "vocabularies" / features.LABELS_VOCABULARY),
+            str(local(source / "vocabularies") / features.LABELS_VOCABULARY),
             *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
             *(tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
         ),

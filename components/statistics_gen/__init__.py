@@ -17,11 +17,11 @@ Every row is seen once, by a Beam job over file shards; a span that was counted 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 from pydantic import Field
 
+from components import staging
 from components.base import Component, Figures, Params
 from components.examples import Content
 from components.pieces import Pieces
@@ -66,7 +66,7 @@ def run(
     try:
         return window.build(examples, params, output, pieces or Pieces(own), beam_args)
     finally:
-        rmtree(own, ignore_errors=True)
+        staging.remove(own)
 
 
 def describe(figures: Figures) -> str:

@@ -1,11 +1,10 @@
-"""The Beam side: shard by shard to files, then span by span to a piece. Every file appears by a rename; a second try rewrites it.
+"""The Beam side: shard by shard to files, then span by span to a piece. Every file appears whole; a second try rewrites it.
 
 A span's piece holds, for each split: `<split>.json` (Totals), `<split>.rows` (a row table), `<split>.tokens` (a count table; none
 for sequences); and what the artifact takes over: `statistics.json` and `Split-<split>/FeatureStats.pb`.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ import apache_beam as beam
 
 from components import counts, features
 from components.examples import Content, ExampleShard
+from components.staging import at_hand, path_of, remove, writing
 from components.statistics_gen import protos, rows, summary, totals
 from components.statistics_gen.measure import measure
 
@@ -57,7 +57,7 @@ def _is_wanted(shard: ExampleShard, spans: frozenset[int]) -> bool:
 
 def measure_shard(shard: ExampleShard, folders: Mapping[int, str], content: Content, dim: int | None) -> Measured:
     """Writes what is known of a shard under its span's folder."""
-    folder = Path(folders[shard.span]) / SHARDS / shard.split
+    folder = path_of(folders[shard.span]) / SHARDS / shard.split
     folder.mkdir(parents=True, exist_ok=True)
     found, tokens, table = measure(shard, content, dim)
     _write(folder / f"{shard.name}.json", lambda path: totals.write(found, path))
@@ -71,16 +71,16 @@ def merge_span(
     span: int, names: Iterable[tuple[str, str]], folders: Mapping[int, str], content: Content, dim: int | None, num_top: int
 ) -> None:
     """Sums a span's shards to its piece. names: (split, shard) of all of them."""
-    folder = Path(folders[span])
     by_split: dict[str, list[str]] = {split: [] for split in features.SPLITS}
     for split, name in sorted(set(names)):
         by_split[split].append(name)
-    for split, shards in by_split.items():
-        _merge_split(folder, split, [folder / SHARDS / split / name for name in shards], content)
-    found = {split: totals.read(folder / f"{split}.json") for split in features.SPLITS}
-    statistics = summary.summarise([folder], found, content, dim, num_top)
-    protos.write(statistics, found, folder, num_top)
-    _write(folder / features.STATISTICS, lambda path: path.write_text(json.dumps(statistics), encoding="utf-8"))
+    with at_hand(folders[span]) as folder:
+        for split, shards in by_split.items():
+            _merge_split(folder, split, [folder / SHARDS / split / name for name in shards], content)
+        found = {split: totals.read(folder / f"{split}.json") for split in features.SPLITS}
+        statistics = summary.summarise([folder], found, content, dim, num_top)
+        protos.write(statistics, found, folder, num_top)
+        _write(folder / features.STATISTICS, lambda path: path.write_text(json.dumps(statistics), encoding="utf-8"))
 
 
 def _merge_split(folder: Path, split: str, shards: list[Path], content: Content) -> None:
@@ -109,13 +109,12 @@ def finish(collect: Collect) -> None:
     """After the job: a piece for each span without a row, too, and nothing of the shards left."""
     assert collect.applied, "no job counted the rows: the pieces would say that there are none"
     for span, name in collect.folders.items():
-        folder = Path(name)
+        folder = path_of(name)
         if not (folder / features.STATISTICS).exists():
             merge_span(span, [], collect.folders, collect.content, collect.dim, collect.num_top_values)
-        shutil.rmtree(folder / SHARDS, ignore_errors=True)
+        remove(folder / SHARDS)
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> None:
-    part = path.with_name(f"{path.name}.part")
-    write(part)
-    os.replace(part, path)
+    with writing(path) as name:
+        write(Path(name))

@@ -9,6 +9,7 @@ from components import features
 from components.base import Figures
 from components.examples import Manifest, Span, read_manifest, span_of
 from components.pieces import Pieces, link
+from components.staging import local
 from components.statistics_gen import StatisticsGenParams, analyze, piece_path, protos, repeats, summary, totals, vocabulary
 from components.statistics_gen.histogram import Histogram
 from components.statistics_gen.totals import Totals
@@ -18,7 +19,7 @@ def build(examples: Path, params: StatisticsGenParams, output: Path, pieces: Pie
     """Writes the artifact; see `components.statistics_gen`."""
     manifest = read_manifest(examples)
     _make_pieces(manifest, examples, params, pieces, beam_args)
-    folders = {span.number: piece_path(span.key, params, pieces) for span in manifest.spans}
+    folders = {span.number: local(piece_path(span.key, params, pieces)) for span in manifest.spans}
     spans = {number: json.loads((folder / features.STATISTICS).read_text(encoding="utf-8")) for number, folder in folders.items()}
     for span in manifest.spans:
         _check_counts(span, spans[span.number], folders[span.number])

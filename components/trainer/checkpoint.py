@@ -1,4 +1,4 @@
-"""Where training stands, on disk: a run that was killed goes on from its last checkpoint as if nothing had happened.
+"""Where training stands, on disk or under gs://: a run that was killed goes on from its last checkpoint as if nothing had happened.
 
 <work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; it appears whole or not at all
 """
@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from components.base import UserError
+from components.staging import reading, writing
 
 # Checkpoints that are kept: the newest, and one before it.
 NUM_KEPT = 2
@@ -44,12 +45,10 @@ def save(work: Path, progress: Progress, state: list[np.ndarray], best_weights: 
     work.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"state_{number}": value for number, value in enumerate(state)}
     arrays |= {f"best_{number}": value for number, value in enumerate(best_weights)}
-    part = work / "checkpoint.part"
-    with part.open("wb") as file:
+    with writing(work / _name(progress.step)) as name, open(name, "wb") as file:
         np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(work / _name(progress.step))
     for old in sorted(work.glob("checkpoint-*.npz"))[:-NUM_KEPT]:
         old.unlink()
 
@@ -70,11 +69,13 @@ def load(work: Path, step: int) -> tuple[Progress, list[np.ndarray], list[np.nda
     try:
         return _read(path)
     except UNREADABLE as error:
-        raise UserError(f"{path} cannot be read ({error!r}). Every worker needs the same root, on a file system that they share.") from None
+        raise UserError(
+            f"{path} cannot be read ({error!r}). Every worker needs the same root, on a file system that they share or under gs://."
+        ) from None
 
 
 def _read(path: Path) -> tuple[Progress, list[np.ndarray], list[np.ndarray]]:
-    with path.open("rb") as file, np.load(file) as arrays:
+    with reading(path) as name, open(name, "rb") as file, np.load(file) as arrays:
         progress = Progress(**json.loads(str(arrays["progress"])))
         state, best = ([arrays[name] for name in _names(arrays.files, prefix)] for prefix in ("state_", "best_"))
     progress.best = (progress.best[0], progress.best[1])

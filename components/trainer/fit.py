@@ -16,6 +16,7 @@ import tensorflow as tf
 from components import features, network
 from components.base import Figures, StoppedError, UserError
 from components.pieces import digest
+from components.staging import local
 from components.trainer import TrainerParams, checkpoint, strategy
 from components.trainer.checkpoint import Progress
 from components.trainer.counting import Counts, count
@@ -64,7 +65,7 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path, on_epoch:
             with team.strategy.scope():
                 training.loop.restore_weights(training.best_weights)
             network.save(training.loop.model, spec, output)
-            shutil.copytree(source / "vocabularies", output / "vocabularies")
+            shutil.copytree(local(source / "vocabularies"), output / "vocabularies")
             (output / "history.json").write_text(json.dumps(history, indent=2) + "\n")
     return {
         **training.started_from,

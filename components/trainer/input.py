@@ -14,11 +14,15 @@ from typing import Any
 import tensorflow as tf
 
 from components import features
+from components.files import is_remote, match
+from components.staging import fetch
 
 # Rows of a block, at most. Within a block the order of a pass is uniformly random.
 BLOCK_ROWS = 100_000
 # Batches' worth of rows, one behind the other in the shuffled order, that are sorted by length before they are cut into batches.
 POOL_BATCHES = 32
+# Shards under gs:// that are fetched at once, and how many may be there before they are read.
+NUM_FETCHED = 4
 # Longer than any row: what a pool and a length are put together by.
 LENGTHS = 2**32
 
@@ -68,12 +72,32 @@ def shuffled(
 
 def blocks(root: Path, split: str, batch_size: int, dim: int) -> tf.data.Dataset:
     """(ragged ids or flat values [rows, ...], class ids [rows]): the rows of a split in the order of its files, whole batches of them."""
-    files = tf.data.Dataset.from_tensor_slices([str(path) for path in features.shards(root, split)])
-    rows = files.interleave(
+    rows = shards(root, split).interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"), cycle_length=4, num_parallel_calls=2, deterministic=True
     )
     size = max(BLOCK_ROWS // batch_size, 1) * batch_size
     return rows.batch(size).map(partial(_parse, dim=dim)).prefetch(1)
+
+
+def shards(root: Path, split: str) -> tf.data.Dataset:
+    """The names of the files of a split, in order. Those under gs:// are fetched one by one, ahead of who reads them, and kept for the
+    next epochs as far as the cache goes: no epoch needs the whole split on this disk.
+    """
+    paths = [str(path) for path in features.shards(root, split)]
+    if not is_remote(paths[0]):
+        return tf.data.Dataset.from_tensor_slices(paths)
+    content = {file.path: file.content for file in match(f"{root}/Split-{split}/*")}
+
+    def fetched(path: bytes) -> bytes:
+        return fetch(path.decode(), str(content[path.decode()])).encode()
+
+    names = tf.data.Dataset.from_tensor_slices(paths).map(
+        # Not stateful: a name always stands for the same content.
+        lambda path: tf.ensure_shape(tf.numpy_function(fetched, [path], tf.string, stateful=False), []),
+        num_parallel_calls=NUM_FETCHED,
+        deterministic=True,
+    )
+    return names.prefetch(NUM_FETCHED)
 
 
 def _parse(serialized: tf.Tensor, dim: int) -> tuple[tf.RaggedTensor, tf.Tensor]:

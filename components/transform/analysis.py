@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from components import counts, features
 from components.examples import ExampleShard
+from components.staging import local, reading, reading_all, writing
 from components.transform import TransformParams
 from components.transform.text import normalize, tokenize
 
@@ -52,13 +53,12 @@ class TokenShard:
             "label": labels.indices,
         }
         batch = pa.record_batch([pa.ListArray.from_arrays([0, len(column)], column) for column in columns.values()], list(columns))
-        with pa.OSFile(f"{path}.part", "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+        with writing(path) as name, pa.OSFile(name, "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
             writer.write_batch(batch)
-        tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
 
     @classmethod
     def read(cls, path: str | Path) -> "TokenShard":
-        with pa.OSFile(str(path), "rb") as file:
+        with reading(path) as name, pa.OSFile(name, "rb") as file:
             batch = pa.ipc.open_file(file).get_batch(0)
             columns = {name: batch[name].values for name in batch.schema.names}
         labels = columns["labels"].take(columns["label"])
@@ -118,8 +118,8 @@ class TokenizeShard(beam.DoFn):
         if shard.split == features.TRAIN:
             number = np.bincount(tokenized.indices, minlength=len(tokenized.tokens)).tolist()
             table = f"{folder}/tables/{shard.name}.arrow"
-            counts.write(f"{table}.part", counts.split(dict(zip(tokenized.tokens, number, strict=True))))
-            tf.io.gfile.rename(f"{table}.part", table, overwrite=True)
+            with writing(table) as name:
+                counts.write(name, counts.split(dict(zip(tokenized.tokens, number, strict=True))))
             yield folder, table
 
     def tokenize(self, shard: ExampleShard) -> TokenShard:
@@ -163,17 +163,17 @@ def sum_tables(folder: str, tables: Sequence[str], group: int) -> None:
     path = f"{folder}/counts/{group}.arrow"
     per_group = counts.NUM_BUCKETS // NUM_GROUPS
     buckets = range(group * per_group, (group + 1) * per_group)
-    counts.write(f"{path}.part", (counts.sum_bucket(tables, bucket) for bucket in buckets))
-    tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
+    with reading_all(tables) as names, writing(path) as target:
+        counts.write(target, (counts.sum_bucket(names, bucket) for bucket in buckets))
 
 
 def buckets_of(parts: Iterable[Path]) -> Iterator[counts.Counts]:
     """The token counts of a window, bucket by bucket: the sum of its spans' tables."""
-    parts = list(parts)
+    folders = [local(part / "counts") for part in parts]
     per_group = counts.NUM_BUCKETS // NUM_GROUPS
     for bucket in range(counts.NUM_BUCKETS):
         group, within = divmod(bucket, per_group)
-        tables = [part / "counts" / f"{group}.arrow" for part in parts]
+        tables = [folder / f"{group}.arrow" for folder in folders]
         yield counts.sum_bucket([table for table in tables if table.exists()], within)
 
 
@@ -205,9 +205,8 @@ class MomentsOfShard(beam.DoFn):
             mean = steps.mean(axis=0)
             found = {"count": len(steps), "mean": mean.tolist(), "squares": ((steps - mean) ** 2).sum(axis=0).tolist()}
             path = f"{self.folders[shard.span]}/moments/{shard.name}.json"
-            with tf.io.gfile.GFile(f"{path}.part", "w") as file:
-                file.write(json.dumps(found))
-            tf.io.gfile.rename(f"{path}.part", path, overwrite=True)
+            with writing(path) as name:
+                Path(name).write_text(json.dumps(found))
         yield from ()
 
 
@@ -215,7 +214,7 @@ def moments_of(parts: Iterable[Path]) -> Moments:
     """The moments of a window's train split, its shards added in their order: the same sum each time."""
     found = []
     for part in parts:
-        for path in sorted((part / "moments").glob("*.json")):
+        for path in sorted(local(part / "moments").glob("*.json")):
             read = json.loads(path.read_text())
             found.append(Moments(read["count"], np.array(read["mean"]), np.array(read["squares"])))
     total = found[0]

@@ -15,6 +15,7 @@ from components import features
 from components.beam import LOCAL_RUNNER, pipeline_options
 from components.examples import Content, Manifest, raw_features
 from components.saved_model import canonicalize
+from components.staging import local, reading_all
 from components.transform import TransformParams
 from components.transform.analysis import Moments
 from components.transform.text import normalize, tokenize
@@ -118,17 +119,15 @@ def verify(examples: Path, manifest: Manifest, output: Path) -> None:
 
     Raises AssertionError for a row that differs.
     """
-    graph = tf.saved_model.load(str(output / "transform_fn"))
+    graph = tf.saved_model.load(str(local(output / "transform_fn")))
     name = features.VALUES if manifest.content == features.SEQUENCE else features.IDS
     kind = tf.float32 if name == features.VALUES else tf.int64
     integer = tf.io.FixedLenFeature([], tf.int64)
     spec = {name: tf.io.VarLenFeature(kind), features.LENGTH: integer, features.LABEL: integer}
     for split in manifest.splits:
         source = features.shards(examples, split)[0]
-        raw, transformed = (
-            next(iter(tf.data.TFRecordDataset(str(path), compression_type="GZIP").batch(NUM_VERIFIED)))
-            for path in (source, output / f"Split-{split}" / source.name)
-        )
+        with reading_all([source, output / f"Split-{split}" / source.name]) as names:
+            raw, transformed = (next(iter(tf.data.TFRecordDataset(name, compression_type="GZIP").batch(NUM_VERIFIED))) for name in names)
         expected = graph.transform_fn(tf.io.parse_example(raw, raw_features(manifest.content)))
         found = tf.io.parse_example(transformed, spec)
         for feature in spec:

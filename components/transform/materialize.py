@@ -14,7 +14,6 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import tensorflow as tf
 
 from components import examples as example_files
 from components import features, wire
@@ -22,6 +21,7 @@ from components.base import Figures
 from components.beam import job
 from components.examples import Manifest, span_of
 from components.pieces import Pieces, link
+from components.staging import path_of
 from components.transform import TransformParams
 from components.transform.analysis import TokenShard
 from components.transform.graph import Parameters
@@ -92,10 +92,9 @@ class TransformShard(beam.DoFn):
         """name -> entry -> rank, read once by every worker."""
         found = {}
         for name in (features.TOKENS_VOCABULARY, features.LABELS_VOCABULARY):
-            path = f"{self.folder}/{name}"
-            if tf.io.gfile.exists(path):
-                with tf.io.gfile.GFile(path, "rb") as file:
-                    found[name] = {entry: rank for rank, entry in enumerate(file.read().split(b"\n")[:-1])}
+            path = path_of(self.folder) / name
+            if path.exists():
+                found[name] = {entry: rank for rank, entry in enumerate(path.read_bytes().split(b"\n")[:-1])}
         return found
 
     def process(self, shard: tuple[str, str, str]) -> Iterator[Counter[str]]:
@@ -106,7 +105,7 @@ class TransformShard(beam.DoFn):
         if not piece.exists():
             example_files.write_records(piece, wire.examples(columns()))
             counts[MADE] = 1
-        link(piece, Path(target))
+        link(piece, path_of(target))
         yield counts
 
     def _labels(self, labels: Sequence[bytes]) -> np.ndarray:
@@ -167,5 +166,4 @@ def total(counts: Iterable[Counter[str]]) -> Counter[str]:
 
 def write_counts(counts: Counter[str], path: str) -> None:
     """One `name count` a line."""
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write("".join(f"{name} {count}\n" for name, count in sorted(counts.items())))
+    path_of(path).write_text("".join(f"{name} {count}\n" for name, count in sorted(counts.items())))

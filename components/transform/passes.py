@@ -1,15 +1,16 @@
 """From Examples to Features: the first pass where it is missing, the vocabularies, the graph, the second pass."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 from components import features
 from components.base import Figures
 from components.beam import ReadExamples, job
 from components.examples import Manifest, read_manifest, span_of
-from components.pieces import Pieces
+from components.pieces import Pieces, is_whole
+from components.staging import at_hand, remove
 from components.transform import TransformParams, analyze, graph, materialize, piece, vocabulary
 from components.transform.analysis import buckets_of, moments_of
 from components.transform.graph import Parameters
@@ -22,12 +23,14 @@ def transform(
     manifest = read_manifest(examples)
     num_analyzed = first_pass(examples, manifest, params, pieces, beam_args)
     parts = {span.number: piece(pieces, span.key, manifest.content, params) for span in manifest.spans}
-    parameters, figures, drift = learn(manifest, params, list(parts.values()), output / "vocabularies", previous)
-    graph.write(parameters, params, output)
+    with at_hand(output) as folder:
+        parameters, figures, drift = learn(manifest, params, list(parts.values()), folder / "vocabularies", previous)
+        graph.write(parameters, params, folder)
+    parameters = replace(parameters, folder=output / "vocabularies")  # where every worker can read them
     rows = materialize.materialize(examples, manifest, parameters, params, parts, output, pieces, beam_args)
     graph.verify(examples, manifest, output)
     if pieces.root.is_relative_to(output):
-        rmtree(pieces.root)
+        remove(pieces.root)
     num_made = rows.pop("num_made")
     figures = {"content": manifest.content, "dim": manifest.dim, **figures, **rows}
     summary = {"max_length": params.max_length, **figures}
@@ -39,7 +42,7 @@ def transform(
 def first_pass(examples: Path, manifest: Manifest, params: TransformParams, pieces: Pieces, beam_args: Sequence[str]) -> int:
     """Analyzes the spans that nobody analyzed when they were ingested; returns how many there were."""
     spans = {span.number: span.key for span in manifest.spans}
-    missing = {number for number, key in spans.items() if not piece(pieces, key, manifest.content, params).exists()}
+    missing = {number for number, key in spans.items() if not is_whole(piece(pieces, key, manifest.content, params))}
     paths = [path for split in manifest.splits for path in features.shards(examples, split) if span_of(path) in missing]
     with analyze(spans=spans, content=manifest.content, dim=manifest.dim, params=params, pieces=pieces) as transform:
         if transform is not None:

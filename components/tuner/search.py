@@ -8,11 +8,11 @@ import gc
 import json
 import logging
 import math
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 import keras
@@ -22,6 +22,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from components.base import Figures, UserError
+from components.staging import remove
 from components.trainer import BEST_FILE, fit
 from components.trainer.strategy import alone
 from components.tuner import TuningParams
@@ -50,7 +51,7 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
         with alone():  # the chief searches by itself; the other workers wait for the trainer
             trials.append(_next_trial(features, params, trials, work))
         save(trials, work)
-        rmtree(_folder(work, trials[-1].number), ignore_errors=True)
+        remove(_folder(work, trials[-1].number))
         log.info("%s", line(trials, params))
     best = best_of(trials)
     if best is None:
@@ -107,11 +108,11 @@ def _train(features: Path, params: TuningParams, asked: optuna.Trial, chosen: di
         if is_below and asked.number >= NUM_SPARED and epoch < trainer.num_epochs:
             raise optuna.TrialPruned
 
-    (folder / "model").mkdir(parents=True, exist_ok=True)
     state: State = "finished"
     error = None
     try:
-        fit.fit(features, trainer, folder / "model", folder / "checkpoints", on_epoch)
+        with tempfile.TemporaryDirectory(prefix="seqline-") as model:  # nobody wants it
+            fit.fit(features, trainer, Path(model), folder / "checkpoints", on_epoch)
     except optuna.TrialPruned:
         state = "pruned"
     except UserError as raised:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from components.staging import writing
+
 TRIALS_FILE = "trials.json"
 
 State = Literal["finished", "pruned", "failed"]
@@ -53,10 +55,8 @@ def load(folder: Path) -> list[Trial]:
 
 def save(trials: Sequence[Trial], folder: Path) -> None:
     """Writes the trials; the file changes as a whole or not at all."""
-    part = folder / f"{TRIALS_FILE}.part"
-    with part.open("w") as file:
+    with writing(folder / TRIALS_FILE) as name, open(name, "w", encoding="utf-8") as file:
         json.dump([asdict(trial) for trial in trials], file, indent=2)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    part.replace(folder / TRIALS_FILE)

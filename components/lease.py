@@ -1,0 +1,160 @@
+"""A lock in Google Cloud Storage: an object that only one can create, which its owner renews as long as it lives.
+
+One that waits looks at the object's generation: if it stays the same for a whole lease, by the clock of the one that waits, the owner
+is dead and the lock is taken over. No two clocks are compared. The lock of a process of this machine that is gone is taken over at once.
+"""
+
+import json
+import logging
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components import gcs
+from components.base import UserError
+from components.files import explained
+
+log = logging.getLogger("seqline.lease")
+
+# An owner that is alive renews its lock three times within this. Long enough for a service that is away for half a minute.
+LEASE_SECONDS = 60.0
+POLL_SECONDS = 2.0
+
+
+class HeldError(UserError):
+    """Another process holds the lock, and one did not want to wait (any longer)."""
+
+
+@dataclass
+class Lease:
+    """A lock that is held. generation: of its object; None once it is lost."""
+
+    path: str
+    seconds: float
+    what: str
+    generation: int | None = None
+    renewing: Any = field(default_factory=threading.Lock)
+
+    def renew(self) -> None:
+        """Call it before what must not happen twice.
+
+        Raises UserError where another process has the lock: this one stood still for too long.
+        """
+        with self.renewing, explained(self.path):
+            self.generation = self._write(self.generation) if self.generation else None
+            if self.generation is None:
+                raise UserError(
+                    f"Another process took over the lock {self.path} while this one stood still; nothing of {self.what} was kept here. "
+                    "Run again."
+                )
+
+    def _write(self, generation: int) -> int | None:
+        """Writes the lock in place of a generation of it, 0 for none; None where there is another one."""
+        content = json.dumps({**_self(), "id": uuid.uuid4().hex, "lease_seconds": self.seconds}).encode()
+        written = gcs.write_object(self.path, content, generation)
+        if written is None:  # or the answer to the first try was lost, and the second one met what the first had written
+            found = gcs.read_object(self.path)
+            written = found[1] if found and found[0] == content else None
+        return written
+
+    def _acquire(self, patience: float | None) -> None:
+        started = time.monotonic()
+        seen, since, told = 0, started, False
+        while (written := self._write(0)) is None:
+            found = gcs.read_object(self.path)
+            if found is None:
+                continue
+            owner, generation = _owner(found[0]), found[1]
+            name = f"process {owner.get('pid')} on {owner.get('host')}"
+            if generation != seen:
+                seen, since = generation, time.monotonic()
+            if _is_dead(owner) or time.monotonic() - since > _seconds(owner, self.seconds):
+                log.info("%s is dead; its lock %s is taken over", name, self.path)
+                gcs.delete_object(self.path, generation)
+                continue
+            if patience is not None and time.monotonic() - started >= patience:
+                raise HeldError(f"{name} works on {self.what} (its lock is {self.path}). Wait for it, or stop it.")
+            if not told:
+                log.warning("waiting: %s works on %s; should it be dead, its lock ends in %.0f s", name, self.what, self.seconds)
+                told = True
+            time.sleep(min(POLL_SECONDS, self.seconds / 10))
+        self.generation = written
+
+    def _renew_until(self, stop: threading.Event) -> None:
+        while not stop.wait(self.seconds / 3):
+            try:
+                self.renew()
+            except Exception as error:  # whoever calls renew() finds out by itself
+                log.warning("the lock %s could not be renewed: %s", self.path, error)
+                if self.generation is None:
+                    return
+
+
+@contextmanager
+def held(path: str, what: str, *, seconds: float = LEASE_SECONDS, patience: float | None = None) -> Iterator[Lease]:
+    """Holds the lock of this gs:// name within the block.
+
+    what: is locked, for people, such as "trainer 3f2a". patience: seconds to wait for another owner, None for as long as it lives.
+    Raises HeldError after that, UserError for a bucket that cannot be written.
+    """
+    lease = Lease(path, seconds, what)
+    with explained(path):
+        lease._acquire(patience)
+    stop = threading.Event()
+    renewing = threading.Thread(target=lease._renew_until, args=(stop,), daemon=True)
+    renewing.start()
+    try:
+        yield lease
+    finally:
+        stop.set()
+        renewing.join()
+        # An object that stays is taken over by the next one, a lease later: no reason to fail what is done.
+        with suppress(UserError), explained(path):
+            if lease.generation:
+                gcs.delete_object(path, lease.generation)
+
+
+def _self() -> dict[str, Any]:
+    return {"host": platform.node(), "pid": os.getpid(), "processes": _processes()}
+
+
+def _processes() -> str:
+    """What tells apart machines, their boots and their containers: only within one of these does a process's number mean something."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _owner(content: bytes) -> dict[str, Any]:
+    with suppress(ValueError):
+        found = json.loads(content)
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _seconds(owner: dict[str, Any], default: float) -> float:
+    found = owner.get("lease_seconds")
+    return float(found) if isinstance(found, int | float) else default
+
+
+def _is_dead(owner: dict[str, Any]) -> bool:
+    """Whether the owner was a process of this machine that is gone."""
+    pid = owner.get("pid")
+    if not isinstance(pid, int) or not _processes() or owner.get("processes") != _processes():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
