@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.base import StoppedError, UserError
+from components.files import is_remote
 from components.trainer import cluster
 from pipeline import __version__
 from pipeline.worker import StageError
@@ -24,7 +25,7 @@ app = typer.Typer(
 
 Config = Annotated[str, typer.Option("--config", "-c", help="a TOML file, or the name of one that ships")]
 Settings = Annotated[list[str] | None, typer.Option("--set", "-s", help="lay one value over the configuration: trainer.rnn_units=128")]
-Root = Annotated[str | None, typer.Option("--root", help="where artifacts, records and logs lie")]
+Root = Annotated[str | None, typer.Option("--root", help="where artifacts, records and logs lie: a folder, or gs://bucket/path")]
 ServingDir = Annotated[str | None, typer.Option("--serving-dir", help="where versions are published")]
 DataDir = Annotated[str | None, typer.Option("--data-dir", help="where tensorflow-datasets keeps what it prepared")]
 From = Annotated[str | None, typer.Option("--from", help="the first stage that may run; those before it must be finished")]
@@ -41,13 +42,13 @@ def _load(config: str, settings: list[str] | None, root: str | None, serving_dir
     from pipeline import config as configuration
     from pipeline.definition import define
     from pipeline.runner import Pipeline
-    from pipeline.store import Store
+    from pipeline.store import open_store
 
     places = {"root": root, "pusher.serving_dir": serving_dir, "example_gen.data_dir": data_dir}
     loaded = configuration.load(config, settings or [], {name: place for name, place in places.items() if place is not None})
     pipe = Pipeline()
     define(pipe, loaded)
-    return loaded, pipe, Store(loaded.root)
+    return loaded, pipe, open_store(loaded.root)
 
 
 def _select(pipe: Any, first: str | None, last: str | None) -> list[str]:
@@ -110,7 +111,7 @@ def run(
     except UserError:
         raise
     except Exception:
-        out.print(f"The log is in {folder / 'log.txt'}", markup=False, soft_wrap=True)
+        out.print(f"The log is in {store.log(folder)}", markup=False, soft_wrap=True)
         raise
     finally:
         progress.stop()
@@ -144,15 +145,15 @@ def plan(
 @app.command()
 def show(
     run_id: Annotated[str | None, typer.Argument(help="a run; the last one if none is given")] = None,
-    root: Annotated[str, typer.Option("--root", help="where artifacts, records and logs lie")] = "artifacts",
+    root: Annotated[str, typer.Option("--root", help="where artifacts, records and logs lie: a folder, or gs://bucket/path")] = "artifacts",
     as_json: Annotated[bool, typer.Option("--json", help="the whole record, for machines")] = False,
 ) -> None:
     """Show a run: its stages, figures and lineage."""
-    from pipeline.store import Store
+    from pipeline.store import open_store
 
-    if not Path(root).is_dir():
+    if not is_remote(root) and not Path(root).is_dir():
         raise UserError(f"There is no folder {root!r}. Name the root of the run with --root.")
-    store = Store(root)
+    store = open_store(root)
     runs = {path.name: path for path in store.runs()}
     if not runs:
         raise UserError(f"No run has been recorded under {root!r}. seqline run makes one.")

@@ -31,7 +31,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    root: str = Field("artifacts", description="where artifacts, records and logs lie")
+    root: str = Field("artifacts", description="where artifacts, records and logs lie: a folder, or gs://bucket/path")
     example_gen: ExampleGenParams
     statistics_gen: StatisticsGenParams = StatisticsGenParams()
     schema_gen: SchemaGenParams = SchemaGenParams()

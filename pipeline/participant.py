@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.base import UserError
+from components.base import Artifact, UserError
 from pipeline import worker
 from pipeline.pool import workers
 from pipeline.runner import Pipeline, Planned, Stage, plan, result
@@ -35,7 +35,11 @@ def take_part(pipeline: Pipeline, store: Store, selected: Sequence[str], force: 
             say(f"{stage.name}: taking part")
             output = Path(folder) / stage.name
             output.mkdir()
-            arguments = {name: store.path(source.name, str(planned[source.name].key)) for name, source in stage.inputs.items()}
+            arguments = {
+                name: store.at_hand(Artifact(source.component.output, store.path(source.name, key), key))
+                for name, source in stage.inputs.items()
+                if (key := str(planned[source.name].key))
+            }
             if stage.component.resumes:
                 arguments["work"] = store.work(stage.name, str(planned[stage.name].key))
             # The log goes with the folder: what the chief's holds is the same.

@@ -1,7 +1,5 @@
 """Plans a pipeline (keys; what is finished and what is not, and why), executes what is missing, records it."""
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,7 +16,7 @@ from components.pieces import digest
 from pipeline import worker
 from pipeline.pool import Workers, workers
 from pipeline.stopping import Stop, stopping
-from pipeline.store import Store, key_parts
+from pipeline.store import LOG, Store, key_parts
 
 
 @dataclass(frozen=True)
@@ -174,12 +172,13 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
                 "seconds": round(result.seconds, 3),
             }
         )
-        _write_record(run, record)
+        if not result.cached:
+            store.save_run(run, record)
         options.on_done(result)
 
-    _write_record(run, record)
+    store.save_run(run, record)
     try:
-        with stopping() as stop, workers(run / "log.txt", options.jobs, options.fresh) as pool:
+        with stopping() as stop, workers(run / LOG, options.jobs, options.fresh) as pool:
             stop.end_workers = pool.end
             _prepare(selected, store, pool, options, stop)
             _run_all(pipeline, selected, store, pool, options, done, finish, stop)
@@ -189,10 +188,10 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
             "error": f"{type(error).__name__}: {error}",
             "finished": _now(),
         }
-        _write_record(run, record)
+        store.save_run(run, record)
         raise
     record |= {"verdict": "finished", "finished": _now()}
-    _write_record(run, record)
+    store.save_run(run, record)
     return list(done.values())
 
 
@@ -248,7 +247,7 @@ def _run_all(
                     try:
                         made = started.commit(result(future, stage, pool, stop))
                     except BaseException:
-                        shutil.rmtree(started.aside, ignore_errors=True)
+                        store.drop(started.aside)
                         raise
                     locked.close()
                     finish(made)
@@ -284,9 +283,11 @@ def _start(
     outside = _outside(stage, store)
     parts = key_parts(component, stage.params, {name: each.key for name, each in inputs.items()}, outside)
     artifact = Artifact(component.output, store.path(stage.name, digest(parts)), digest(parts))
-    locked.enter_context(store.lock(stage.name, artifact.key))
-    # Only now: another run may have made it while this one waited for the lock.
     reason = _reason_to_run(stage, parts, store, options.force)
+    if reason is not None:
+        locked.enter_context(store.lock(stage.name, artifact.key))
+        # Once more: another run may have made it while this one waited for the lock.
+        reason = _reason_to_run(stage, parts, store, options.force)
     if reason is None:
         record = store.execution(stage.name, artifact.key)
         assert record is not None, "a stage with nothing to run has a record"
@@ -294,8 +295,8 @@ def _start(
     if stage not in selected:
         raise UserError(f"{stage.name} is not among the selected stages and its artifact is not there ({reason}). Widen --from.")
     options.on_start(stage)
-    aside = store.begin(stage.name, artifact.key)
-    arguments: dict[str, Any] = {name: each.uri for name, each in inputs.items()}
+    aside = store.begin(stage.name, artifact.key, component.beam)
+    arguments: dict[str, Any] = {name: store.at_hand(each, component.beam) for name, each in inputs.items()}
     arguments |= _extras(stage, pipeline, store, options, parts)
     started, clock = _now(), time.monotonic()
     future = pool.submit(worker.call, component.run, {**arguments, "params": stage.params, "output": aside})
@@ -357,12 +358,6 @@ def result(future: Future, stage: Stage, pool: Workers, stop: Stop) -> Any:
         raise UserError(
             f"The process of {stage.name} died (killed, or out of memory); nothing half-made was kept. Run the same command again."
         ) from None
-
-
-def _write_record(run: Path, record: Mapping[str, Any]) -> None:
-    part = run / "run.json.part"
-    part.write_text(json.dumps(record, indent=2) + "\n")
-    part.replace(run / "run.json")
 
 
 def _now() -> str:

@@ -24,12 +24,17 @@ from pathlib import Path
 from typing import Any
 
 from components.base import Artifact, Component, Params, UserError
+from components.files import is_remote
 from components.pieces import Pieces, digest
 
 EXECUTION = "execution.json"
+RUN = "run.json"
+LOG = "log.txt"
 # Written with every artifact, or with a clock inside: not part of what is compared.
 RECORDS = {EXECUTION, "tensorboard", "trials.json"}
 COMPONENTS = Path(__file__).parent.parent / "components"
+# They bring bytes from one place to another and shape none: no key follows their code.
+CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py"}
 
 
 def key_parts(component: Component, params: Params, inputs: Mapping[str, str], outside: str | None) -> dict[str, Any]:
@@ -96,7 +101,7 @@ def _imported_files(node: ast.ImportFrom) -> Iterator[Path]:
     if node.module and node.module.split(".")[0] == "components":
         for name in [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]:
             file = _module_file(name)
-            if file.is_file() and file != COMPONENTS / "__init__.py":
+            if file.is_file() and file != COMPONENTS / "__init__.py" and file.name not in CARRIERS:
                 yield file
 
 
@@ -111,8 +116,8 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         if "://" in str(root):
-            raise UserError(f"root {str(root)!r}: only a local folder can hold artifacts.")
-        self.root = Path(root).absolute()
+            raise UserError(f"root {str(root)!r}: only a local folder or a place under gs:// can hold artifacts.")
+        self.root: Path = Path(root).absolute()
 
     def path(self, component: str, key: str) -> Path:
         """Where the artifact of a key lies, finished or not yet there."""
@@ -153,13 +158,24 @@ class Store:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def begin(self, component: str, key: str) -> Path:
-        """An empty folder to write an artifact into; what a killed run left of the same one goes. Needs the lock."""
+    def begin(self, component: str, key: str, by_workers: bool = False) -> Path:
+        """An empty folder to write an artifact into; what a killed run left of the same one goes. Needs the lock.
+
+        by_workers: Beam's workers write it, too, who may be on other machines.
+        """
         for left_over in (self.root / "partial").glob(f"{component}-{key}-*"):
             shutil.rmtree(left_over, ignore_errors=True)
         path = self.root / "partial" / f"{component}-{key}-{uuid.uuid4().hex[:8]}"
         path.mkdir(parents=True)
         return path
+
+    def drop(self, partial: Path) -> None:
+        """Removes what `begin` gave, after a failure."""
+        shutil.rmtree(partial, ignore_errors=True)
+
+    def at_hand(self, artifact: Artifact, by_workers: bool = False) -> Path:
+        """Where a stage reads an artifact: a local folder, or a GsPath for what lies in shards and for what workers read."""
+        return artifact.uri
 
     def commit(self, partial: Path, artifact: Artifact, component: str, record: dict[str, Any]) -> None:
         """Writes the record and makes the artifact visible by one rename. Needs the lock."""
@@ -174,16 +190,40 @@ class Store:
 
     def start_run(self) -> Path:
         """The folder of a new run, named by the time and in its order. Raises UserError where it cannot be made."""
-        path = self.root / "runs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:4]}"
+        path = self.root / "runs" / run_name()
         try:
             path.mkdir(parents=True)
         except OSError as error:
             raise UserError(f"root {str(self.root)!r} cannot be written: {error.strerror}. Name another with --root.") from None
         return path
 
+    def save_run(self, run: Path, record: dict[str, Any]) -> None:
+        """Writes the record of a run, run.json; a reader sees the old one or the new one."""
+        part = run / f"{RUN}.part"
+        part.write_text(json.dumps(record, indent=2) + "\n")
+        part.replace(run / RUN)
+
+    def log(self, run: Path) -> str:
+        """Where the log of a run is found when it has ended."""
+        return str(run / LOG)
+
     def runs(self) -> list[Path]:
         """The folders of the runs that left a record, oldest first."""
-        return sorted(path.parent for path in (self.root / "runs").glob("*/run.json"))
+        return sorted(path.parent for path in (self.root / "runs").glob(f"*/{RUN}"))
+
+
+def open_store(root: str) -> Store:
+    """The store of a local folder or of a place under gs://, for which Google's library is imported when something is asked of it."""
+    if not is_remote(root):
+        return Store(root)
+    from pipeline.gs_store import GsStore
+
+    return GsStore(root)
+
+
+def run_name() -> str:
+    """The name of a run that begins now; names are in the order of time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:4]}"
 
 
 def artifact_digest(path: Path) -> str:

@@ -9,7 +9,7 @@ from components.base import Artifact, UserError
 from components.pieces import digest
 from components.trainer import TRAINER, TrainerParams
 from pipeline import store as stores
-from pipeline.store import Store, artifact_digest, code_digest, key_parts
+from pipeline.store import Store, artifact_digest, code_digest, key_parts, open_store
 
 INPUTS = {"features": "k1"}
 
@@ -100,8 +100,10 @@ def test_a_root_that_cannot_be_used_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written: Not a directory\. Name another with --root"):
         Store(tmp_path / "file" / "root").start_run()
-    with pytest.raises(UserError, match="only a local folder"):
-        Store("gs://bucket/root")
+    with pytest.raises(UserError, match="only a local folder or a place under gs://"):
+        open_store("s3://bucket/root")
+    with pytest.raises(UserError, match="names no place in a bucket"):
+        open_store("gs://bucket")
 
 
 def test_runs_are_in_order_and_only_those_with_a_record(tmp_path: Path) -> None:
