@@ -130,6 +130,31 @@ def test_a_second_run_does_nothing(finished: Path, cloud: FakeGcs, corpus: Path,
     before = {name: metadata["generation"] for name, (metadata, _) in cloud.buckets["bucket"].items()}
     asked = len(cloud.requests)
     assert "0 of 8 stages ran" in seqline(cloud, tmp_path, command(corpus, ROOT))
-    print(len(cloud.requests) - asked, "requests")
+    assert len(cloud.requests) - asked < 40
     new = {name for name, (metadata, _) in cloud.buckets["bucket"].items() if before.get(name) != metadata["generation"]}
     assert {name.split("/")[2] for name in new} == {"runs"}
+
+
+def test_plan_and_show_read_the_bucket_and_load_nothing_heavy(finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pipeline.cli import main\n"
+        "try: main()\n"
+        "finally: print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
+    )
+    planned = ["plan", *command(corpus, ROOT)[4:], "--set", "trainer.seed=1"]
+    lines = seqline(cloud, tmp_path, [sys.executable, "-c", code, *planned]).splitlines()
+    assert [line.split()[1] for line in lines[1:9]] == ["cached"] * 5 + ["runs"] * 3
+    assert "seed is 1, was 0" in lines[6]
+    shown = seqline(cloud, tmp_path, [sys.executable, "-c", code, "show", "--root", ROOT])
+    assert "finished" in shown.splitlines()[0]
+    assert f"log: {ROOT}/runs/" in shown
+    assert [text.splitlines()[-1] for text in (lines[-1], shown)] == ["loaded []"] * 2
+
+
+def test_a_bucket_that_is_not_there_ends_a_run_before_it_begins(cloud: FakeGcs, corpus: Path, tmp_path: Path) -> None:
+    arguments = command(corpus, "gs://nobody/root")
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=100, env=environment(cloud, tmp_path))
+    assert (done.returncode, done.stdout) == (20, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: root 'gs://nobody/root' cannot be used: ")
+    assert "the bucket 'nobody' does not exist" in done.stderr
