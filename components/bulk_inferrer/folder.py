@@ -94,13 +94,19 @@ def opened(folder: Path, model: Path, params: BulkInferrerParams, force: bool = 
                 raise UserError(_difference(folder, there, task.identity))
             _clear(folder)
             _write(folder / TASK, task.identity)
-        for left_over in folder.glob("*.part"):  # of a run that was killed: the lock is ours
-            left_over.unlink()
+        _drop_parts(folder)
         try:
             yield task
         finally:
             if (folder / MANIFEST).exists():
+                _drop_parts(folder)
                 shutil.rmtree(folder / CHUNKS)
+
+
+def _drop_parts(folder: Path) -> None:
+    """What a killed run or a bundle that failed left half-written: the lock is ours, so nobody writes it."""
+    for left_over in folder.glob("*.part"):
+        left_over.unlink(missing_ok=True)
 
 
 def _identity_of(folder: Path) -> dict[str, Any] | None:
@@ -153,8 +159,9 @@ def _clear(folder: Path) -> None:
 
 def results(folder: Path) -> list[Path]:
     """The files of a finished task."""
-    others = [folder / name for name in (BAD_ROWS, TASK, MANIFEST) if (folder / name).exists()]
-    return [*sorted(folder.glob(PREDICTIONS)), *others]
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    names = [*(file["name"] for file in manifest["files"]), BAD_ROWS, TASK, MANIFEST]
+    return [folder / name for name in names if (folder / name).exists()]
 
 
 # Chunks
