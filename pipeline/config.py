@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.base import UserError
+from components.bulk_inferrer import BulkInferrerParams
 from components.evaluator import EvaluatorParams
 from components.example_gen import ExampleGenParams
 from components.example_validator import ExampleValidatorParams
@@ -42,6 +43,7 @@ class Config(BaseModel):
     exporter: ExporterParams = ExporterParams()
     evaluator: EvaluatorParams = EvaluatorParams()
     pusher: PusherParams = PusherParams()
+    bulk_inferrer: BulkInferrerParams = BulkInferrerParams()
 
 
 def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | None = None) -> Config:

@@ -36,7 +36,10 @@ class Progress(logging.Handler):
             self.status.update(f"{self.stage}: {escape(message)}")
 
     def start(self, stage: Stage) -> None:
-        self.stage = stage.name
+        self.begin(stage.name)
+
+    def begin(self, name: str) -> None:
+        self.stage = name
         if self.console.is_terminal and not self.status:
             self.status = self.console.status(self.stage)
             self.status.start()

@@ -1,5 +1,6 @@
 """From raw text to a served model, top to bottom. Read this first."""
 
+from components.bulk_inferrer import BULK_INFERRER
 from components.evaluator import EVALUATOR
 from components.example_gen import EXAMPLE_GEN
 from components.example_validator import EXAMPLE_VALIDATOR
@@ -26,3 +27,6 @@ def define(pipe: Pipeline, config: Config) -> None:
     saved_model = pipe.add(EXPORTER, config.exporter, features=features, model=model)
     evaluation = pipe.add(EVALUATOR, config.evaluator, examples=examples, saved_model=saved_model)
     pipe.add(PUSHER, config.pusher, saved_model=saved_model, evaluation=evaluation)
+    if config.bulk_inferrer.source:
+        inferrer = config.bulk_inferrer.around(config.example_gen.row_format)
+        pipe.add(BULK_INFERRER, inferrer, saved_model=saved_model, evaluation=evaluation)
