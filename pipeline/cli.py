@@ -253,6 +253,14 @@ def _lines() -> Iterator[str]:
         yield line.rstrip(b"\n").decode("utf-8", "surrogateescape")
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def serve(context: typer.Context) -> None:
+    """Serve the pushed model by TensorFlow Serving's REST API, and a page to try it; `seqline serve --help` lists the flags."""
+    from pipeline.serve import main
+
+    sys.exit(main.main(context.args))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
