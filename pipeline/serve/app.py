@@ -2,11 +2,12 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import resources
 from typing import Any
 
@@ -105,55 +106,47 @@ class App:
         if not match["metadata"]:
             return _answer(tensors.dump(self.versions.status(name, number, label)))
         version = self.versions.choose(name, number, label)
-        model = self.versions.acquire(version)
-        try:
-            definitions = await asyncio.get_running_loop().run_in_executor(None, model.metadata)
-        finally:
-            self.versions.release(version)
+        definitions = self.versions.acquire(version).metadata
+        self.versions.release(version)
         spec = {"name": name, "signature_name": "", "version": str(version.number)}
         return _answer(tensors.dump({"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}}), version=version)
 
     async def _call(self, request: Request, verb: str, name: str, number: int | None, label: str | None) -> Response:
         self.versions.find(name)
-        before = self.total_bytes
         try:
-            body = await self._body(request)
-            version = self.versions.choose(name, number, label)  # now, not before a body that takes its time
-            model = self.versions.acquire(version)
-            try:
-                call = self._predict if verb == "predict" else self._classify_or_regress
-                return _answer(await call(model, verb, body), version=version)
-            finally:
-                self.versions.release(version)
-        except tf.errors.OpError as error:
-            if isinstance(error, ABOUT_INPUT):
-                raise RefusedError(short(error.message)) from None
-            raise
-        finally:
-            self.total_bytes -= request.scope.pop("seqline.bytes", 0)
-            assert self.total_bytes >= 0, before
+            async with self._body(request) as body:
+                version = self.versions.choose(name, number, label)  # now, not before a body that takes its time
+                model = self.versions.acquire(version)
+                try:
+                    call = self._predict if verb == "predict" else self._classify_or_regress
+                    return _answer(await call(model, verb, body), version=version)
+                finally:
+                    self.versions.release(version)
+        except ABOUT_INPUT as error:
+            raise RefusedError(short(error.message)) from None
 
-    async def _body(self, request: Request) -> bytes:
+    @contextlib.asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+        """The request's body, which counts for max_total_bytes as long as it is worked on."""
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise RefusedError("Content-Encoding must be identity.", status=415)
+        too_long = RefusedError(f"The request's body has more than {self.max_body_bytes} bytes; send its rows in several.", status=413)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self.max_body_bytes:
-            raise self._too_long()
+            raise too_long
         chunks, size = [], 0
-        request.scope["seqline.bytes"] = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > self.max_body_bytes:
-                raise self._too_long()
-            if self.total_bytes + len(chunk) > self.max_total_bytes:
-                raise RefusedError("Too many bytes of requests are waiting already. Try again.", status=503, retry_after=1)
-            self.total_bytes += len(chunk)
-            request.scope["seqline.bytes"] += len(chunk)
-            chunks.append(chunk)
-        return b"".join(chunks)
-
-    def _too_long(self) -> RefusedError:
-        return RefusedError(f"The request's body has more than {self.max_body_bytes} bytes; send its rows in several.", status=413)
+        try:
+            async for chunk in request.stream():
+                chunks.append(chunk)
+                size += len(chunk)
+                self.total_bytes += len(chunk)
+                if size > self.max_body_bytes:
+                    raise too_long
+                if self.total_bytes > self.max_total_bytes:
+                    raise RefusedError("Too many bytes of requests are waiting already. Try again.", status=503, retry_after=1)
+            yield b"".join(chunks)
+        finally:
+            self.total_bytes -= size
 
     async def _predict(self, model: LoadedModel, verb: str, body: bytes) -> bytes:
         def read() -> tuple[Signature, bool, tensors.Tensors]:
@@ -183,6 +176,7 @@ class App:
             for number in model.available():
                 self.metrics.loaded.labels(name, str(number)).set(1)
         self.metrics.waiting.set(self.batcher.num_waiting)
+        self.metrics.running.set(self.batcher.limits.num_threads - self.batcher.free)
         return self.metrics.text()
 
 
@@ -195,19 +189,25 @@ def _signature(model: LoadedModel, name: str) -> Signature:
 
 def _examples_signature(model: LoadedModel, verb: str, name: str) -> Signature:
     """A signature of the right method, or one of serialized tf.Examples with probabilities: the exporter's."""
-    method = CLASSIFY if verb == "classify" else REGRESS
     names = [name] if name else [DEFAULT_SIGNATURE, EXAMPLES_SIGNATURE]
     for each in names:
-        if name or each in model.signatures:
-            signature = _signature(model, each)
-            inputs = list(signature.inputs.values())
-            takes_examples = len(inputs) == 1 and inputs[0].dtype.kind == "O" and inputs[0].shape in (None, (-1,))
-            answers = {"outputs"} if verb == "regress" else {"classes", "scores"} if signature.method == CLASSIFY else {"probabilities"}
-            if takes_examples and answers & signature.outputs.keys() and (signature.method == method or "probabilities" in answers):
-                if verb == "classify" and signature.method != CLASSIFY and list(signature.inputs) != ["examples"]:
-                    continue
-                return signature
-    raise RefusedError(f"Expected a {verb} signature, for tf.Examples; {' and '.join(map(repr, names))} is none.")
+        if each in model.signatures and _fits(model.signatures[each], verb):
+            return model.signatures[each]
+    if name:
+        _signature(model, name)
+    tried = f"{name!r} is none" if name else f"neither {DEFAULT_SIGNATURE} nor {EXAMPLES_SIGNATURE} is one"
+    raise RefusedError(f"Expected a {verb} signature, for tf.Examples; {tried}.")
+
+
+def _fits(signature: Signature, verb: str) -> bool:
+    inputs = list(signature.inputs.values())
+    if len(inputs) != 1 or inputs[0].dtype.kind != "O" or inputs[0].shape not in (None, (-1,)):
+        return False
+    if verb == "regress":
+        return signature.method == REGRESS and "outputs" in signature.outputs
+    if signature.method == CLASSIFY:
+        return bool({"classes", "scores"} & signature.outputs.keys())
+    return list(signature.inputs) == ["examples"] and "probabilities" in signature.outputs
 
 
 def _classes(outputs: tensors.Tensors, labels: list[str]) -> list[list[list[Any]]]:

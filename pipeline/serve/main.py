@@ -100,6 +100,8 @@ def _configs(flags: argparse.Namespace) -> list[ModelConfig]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port < 1 << 16:
+        raise ConfigError(f"--rest_api_port {port} is no port. Give one up to 65535, or 0 for any free one.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, kind, protocol)
@@ -109,8 +111,8 @@ def _listen(host: str, port: int) -> socket.socket:
         except OSError:
             listening.close()
             raise
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror or error
         raise ConfigError(f"--host {host} --rest_api_port {port}: {reason}. Give a free port, or 0 for any.") from None
     return listening
 

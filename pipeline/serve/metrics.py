@@ -36,6 +36,7 @@ class Metrics:
         self.loaded = Gauge(
             f"{PREFIX}loaded_version", "1 for each version that takes requests.", ["model_name", "version"], registry=registry
         )
+        self.running = Gauge(f"{PREFIX}running_batches", "Batches that TensorFlow is at.", registry=registry)
         self.waiting = Gauge(f"{PREFIX}queued_requests", "Requests that wait for a thread.", registry=registry)
 
     def on_batch(self, rows: int, seconds: float) -> None:

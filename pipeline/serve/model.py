@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
-from tensorflow.core.protobuf import saved_model_pb2
 
 from pipeline.serve.errors import short
 from pipeline.serve.tensors import Tensor, Tensors
@@ -55,10 +54,12 @@ class LoadedModel:
         try:
             with self.session.graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.loader.load(self.session, [tf.saved_model.SERVING], str(folder))
-            names = {name for name in meta_graph.signature_def if not name.startswith("__")}
-            self.signatures = {name: _signature(name, meta_graph.signature_def[name]) for name in sorted(names)}
-            if not self.signatures:
-                raise ValueError("the SavedModel has no signature")
+            self.signatures = _signatures(meta_graph, folder)
+            # signature_def as TensorFlow Serving prints it.
+            self.metadata: dict[str, Any] = {
+                name: json_format.MessageToDict(each, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+                for name, each in sorted(meta_graph.signature_def.items())
+            }
             self.calls = {name: self._callable(each) for name, each in self.signatures.items()}
             self.labels = _labels(folder)
         except Exception as error:
@@ -75,15 +76,6 @@ class LoadedModel:
         wanted = self.signatures[signature]
         values = self.calls[signature](*(inputs[name] for name in wanted.inputs))
         return {name: np.asarray(value) for name, value in zip(wanted.outputs, values, strict=True)}
-
-    def metadata(self) -> dict[str, Any]:
-        """signature_def as TensorFlow Serving prints it."""
-        saved_model = saved_model_pb2.SavedModel.FromString((self.folder / "saved_model.pb").read_bytes())
-        meta_graph = next(each for each in saved_model.meta_graphs if tf.saved_model.SERVING in each.meta_info_def.tags)
-        return {
-            name: json_format.MessageToDict(definition, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-            for name, definition in sorted(meta_graph.signature_def.items())
-        }
 
     def warm_up(self) -> int:
         """Sends the requests that the model brings along and returns how many; without any, a row of "" or zeros to each signature.
@@ -109,6 +101,20 @@ class LoadedModel:
         gc.collect()  # a graph is full of cycles
 
 
+def _signatures(meta_graph: Any, folder: Path) -> dict[str, Signature]:
+    found = {}
+    for name, definition in sorted(meta_graph.signature_def.items()):
+        if name.startswith("__"):
+            continue
+        try:
+            found[name] = _signature(name, definition)
+        except (ValueError, TypeError) as error:
+            log.warning("%s/%s: signature %s is not served: %s", folder.parent.name, folder.name, name, error)
+    if not found:
+        raise ValueError("the SavedModel has no signature that can be served")
+    return found
+
+
 def _signature(name: str, definition: Any) -> Signature:
     inputs = {key: _tensor(info) for key, info in sorted(definition.inputs.items())}
     outputs = {key: _tensor(info) for key, info in sorted(definition.outputs.items())}
@@ -124,7 +130,7 @@ def _signature(name: str, definition: Any) -> Signature:
 
 def _tensor(info: Any) -> Tensor:
     if info.WhichOneof("encoding") != "name":
-        raise ValueError("a signature has a sparse or ragged tensor, which the REST API cannot carry")
+        raise ValueError("it has a sparse or ragged tensor, which the REST API cannot carry")
     shape = None if info.tensor_shape.unknown_rank else tuple(dim.size for dim in info.tensor_shape.dim)
     return Tensor(info.name, np.dtype(tf.dtypes.as_dtype(info.dtype).as_numpy_dtype), shape)
 

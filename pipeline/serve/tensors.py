@@ -135,14 +135,15 @@ def _convert(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
         if type(leaf) not in allowed:
             raise RefusedError(f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}")
     if dtype.kind == "f":
-        # As TensorFlow Serving: an integer is a float where the float's digits hold it.
-        most, widest = 2 ** (np.finfo(dtype).nmant + 1) - 1, float(np.finfo(dtype).max)
+        most = 2 ** (np.finfo(dtype).nmant + 1) - 1  # as TensorFlow Serving: an integer is a float where the float's digits hold it
         for leaf in (leaf for leaf in leaves if type(leaf) is int and abs(leaf) > most):
             raise _lossy(leaf, dtype, name)
         array = np.array(leaves, np.float64)
-        for leaf in array[np.isfinite(array) & (np.abs(array) > widest)][:1].tolist():
+        with np.errstate(over="ignore"):
+            converted = array.astype(dtype)
+        for leaf in array[np.isfinite(array) & np.isinf(converted)][:1].tolist():
             raise _lossy(leaf, dtype, name)
-        return array.astype(dtype)
+        return converted
     if dtype.kind in "iu" and leaves:
         limits = np.iinfo(dtype)
         for leaf in (min(leaves), max(leaves)):
@@ -162,7 +163,8 @@ def _bytes(leaf: Any, name: str) -> bytes:
         except UnicodeEncodeError:
             raise RefusedError(f"Input {name}: JSON Parse error: The surrogate pair in string is invalid") from None
     if not _is_b64(leaf):
-        raise RefusedError(f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: string, or formatted for base64 data")
+        wrong = "not formatted correctly for base64 data" if isinstance(leaf, dict) else "is not of expected type: string"
+        raise RefusedError(f"Input {name}: JSON Value: {_show(leaf)} {wrong}")
     try:
         return base64.b64decode(leaf["b64"].encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
