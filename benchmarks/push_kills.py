@@ -2,8 +2,8 @@
 
     python benchmarks/push_kills.py [--kills 50] [--seed 0] [--megabytes 64]
 
-Every push is a process that is killed by SIGKILL at a moment drawn from --seed, between its first step and a little after the end that
-it would have come to. The model is large, so that most moments lie within the copy; older versions are removed (keep_versions 3), so
+Every push is a process that is killed by SIGKILL at a moment drawn from --seed, between its first step and the end that it would have
+come to; one that had ended before is not counted. The model is large, so that most moments lie within the copy; older versions are removed (keep_versions 3), so
 that some lie within that. All the while a reader compares every file of every version with its manifest, and loads each version once
 with TensorFlow. After every kill a push that nobody disturbs must give the next version, the label, and leave nothing behind. The last
 line is one JSON object with the figures; the exit code is 1 if anything was wrong.
@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 import random
+import statistics
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ from components.pusher.publish import listing, push
 
 KEEP = 3
 NUM_FILES = 16
+FINISHED = "finished"
 
 
 def make_model(folder: Path, megabytes: int) -> None:
@@ -111,7 +113,7 @@ def state(serving_dir: Path, before: int) -> str:
     if newest == before:
         return "not yet copying"
     labelled = {each["version"] for each in listing(serving_dir) if each["labels"]}
-    return "finished" if newest in labelled and len(listing(serving_dir)) <= KEEP else "published, not yet labelled or cleaned"
+    return FINISHED if newest in labelled and len(listing(serving_dir)) <= KEEP else "published, not yet labelled or cleaned"
 
 
 def measure(folder: Path, kills: int, seed: int, megabytes: int) -> dict[str, Any]:
@@ -128,10 +130,12 @@ def measure(folder: Path, kills: int, seed: int, megabytes: int) -> dict[str, An
     seconds = [killed_push(model, serving_dir, None)]
     states: Counter[str] = Counter()
     wrong: list[str] = []
-    for number in range(1, kills + 1):
+    number = 0
+    while states.total() - states[FINISHED] < kills:
+        number += 1
         before = max(each["version"] for each in listing(serving_dir))
         change(model, number)
-        killed_push(model, serving_dir, draw.uniform(0, 1.1 * max(seconds)))
+        killed_push(model, serving_dir, draw.uniform(0, statistics.median(seconds)))
         states[state(serving_dir, before)] += 1
         change(model, -number)
         expected = max(each["version"] for each in listing(serving_dir)) + 1
@@ -142,9 +146,10 @@ def measure(folder: Path, kills: int, seed: int, megabytes: int) -> dict[str, An
     reader.join()
     return {
         "kills": kills,
+        "too_late": states.pop(FINISHED, 0),
         "seed": seed,
         "megabytes": megabytes,
-        "push_seconds": round(sorted(seconds)[len(seconds) // 2], 3),
+        "push_seconds": round(statistics.median(seconds), 3),
         "killed_while": dict(states.most_common()),
         "reader_checks": read["checks"],
         "reader_versions": read["versions"],
@@ -177,7 +182,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), arguments.kills, arguments.seed, arguments.megabytes)
     for name, count in found["killed_while"].items():
-        print(f"{count:>4}  killed while {name}" if name != "finished" else f"{count:>4}  too late: it had finished")
+        print(f"{count:>4}  killed while {name}")
+    print(f"{found['too_late']:>4}  too late, not counted")
     print(f"{found['reader_checks']:>4}  checks of a whole version by the reader, which loaded {found['reader_versions']} versions")
     print(f"{found['partial_versions_seen']:>4}  partial versions seen")
     for each in found["wrong"]:
