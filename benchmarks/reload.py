@@ -3,7 +3,7 @@
     python benchmarks/reload.py --model serving_dir [--requests 100000] [--connections 32] [--pushes 20] [--rollbacks 5]
 
 Makes `pushes` variants of a SavedModel of texts (the same graph, weights that differ), starts `python -m pipeline.serve` on an empty
-folder and publishes the variants by components.pusher.push, evenly over the requests; a rollback publishes an earlier variant's files
+folder and publishes the variants by components.pusher.publish.push, evenly over the requests; a rollback publishes an earlier variant's files
 again. The connections go on until all
 of that is done. Every answer must be the one that its version (header x-model-version) gives in this process, to 1e-5; that version must have been
 pushed by then, and no newer one may have been seen AVAILABLE before the request was sent. The last line is one JSON object; its ratios
@@ -151,7 +151,7 @@ def available(port: int) -> list[int]:
 
 def publish(number: int, variant: Path, serving_dir: Path, port: int, started: Any, known: Any) -> None:
     """Pushes a version and waits until it takes requests."""
-    from components.pusher import push
+    from components.pusher.publish import push
 
     started[number] = time.monotonic()
     assert push(variant, serving_dir)["version"] == number
