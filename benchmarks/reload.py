@@ -151,7 +151,7 @@ def available(port: int) -> list[int]:
 
 def publish(number: int, variant: Path, serving_dir: Path, port: int, started: Any, known: Any) -> None:
     """Pushes a version and waits until it takes requests."""
-    from components.pusher import push
+    from components.pusher.publish import push
 
     started[number] = time.monotonic()
     assert push(variant, serving_dir)["version"] == number

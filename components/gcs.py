@@ -1,4 +1,4 @@
-"""Google Cloud Storage: list and read objects with google-cloud-storage, imported when the first gs:// path is met.
+"""Google Cloud Storage: list, read, write and delete objects with google-cloud-storage, imported when the first gs:// path is met.
 
 With STORAGE_EMULATOR_HOST set (google-cloud-storage's own variable) everything goes to that host without credentials.
 """
@@ -6,7 +6,9 @@ With STORAGE_EMULATOR_HOST set (google-cloud-storage's own variable) everything 
 import io
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from components.base import DataError, UserError
@@ -18,6 +20,7 @@ BUFFER_BYTES = 1 << 20
 # A first answer must come soon: someone waits for it. In the middle of a long run a service may be away for longer.
 FIRST_ANSWER_SECONDS = 10.0
 READ_SECONDS = 120.0
+READ_TRIES = 5
 # Of one request: to connect, and until the next bytes come.
 TIMEOUT = (5.0, 20.0)
 
@@ -55,6 +58,52 @@ def open_object(path: str) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(reader, BUFFER_BYTES))
 
 
+def read_object(path: str) -> tuple[bytes, int] | None:
+    """(the content of a small object, its generation), None where there is none."""
+    import google.api_core.exceptions as api
+
+    bucket, name = _split(path)
+    for _ in range(READ_TRIES):
+        blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+        if blob is None:
+            return None
+        try:  # of exactly this generation: content and number belong together
+            content = blob.download_as_bytes(if_generation_match=blob.generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+            return content, int(blob.generation)
+        except (api.PreconditionFailed, api.NotFound):  # replaced or deleted in between
+            continue
+    raise DataError(f"{path} changes all the time; find out who writes it, and run again.")
+
+
+def write_object(path: str, content: bytes | Path, generation: int | None = None) -> int | None:
+    """Writes an object from bytes or from a file; the service compares its checksum with ours. Returns its new generation.
+
+    generation: the one that the object must have, 0 for none; None returned means that it has another one, and nothing was written.
+    """
+    import google.api_core.exceptions as api
+
+    bucket, name = _split(path)
+    blob = _client().bucket(bucket).blob(name)
+    given: dict[str, Any] = {"checksum": "crc32c", "timeout": TIMEOUT, "retry": _retry(READ_SECONDS)}
+    try:
+        if isinstance(content, Path):
+            blob.upload_from_filename(str(content), "application/octet-stream", if_generation_match=generation, **given)
+        else:
+            blob.upload_from_string(content, "application/octet-stream", if_generation_match=generation, **given)
+    except api.PreconditionFailed:
+        return None
+    return int(blob.generation)
+
+
+def delete_object(path: str, generation: int | None = None) -> None:
+    """Deletes an object, only that generation where one is given; one that is gone, or another one, is left as it is."""
+    import google.api_core.exceptions as api
+
+    bucket, name = _split(path)
+    with suppress(api.NotFound, api.PreconditionFailed):
+        _client().bucket(bucket).blob(name).delete(if_generation_match=generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+
+
 def cause_of(path: str, error: Exception) -> UserError | None:
     """What an error of google-cloud-storage means for a person; None for other errors."""
     import google.api_core.exceptions as api
@@ -70,7 +119,8 @@ def cause_of(path: str, error: Exception) -> UserError | None:
     if isinstance(error, api.Unauthorized | api.Forbidden | auth.GoogleAuthError):
         return UserError(
             f"{path}: Google Cloud Storage gives no access to the bucket {bucket!r} ({_line(error)}). Run `gcloud auth application-default "
-            "login`, or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key, and give that account the role storage.objectViewer."
+            "login`, or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key, and give that account the role storage.objectViewer "
+            "(storage.objectUser where something is written)."
         )
     if isinstance(error, api.GoogleAPIError | requests.RequestException):
         return UserError(f"{path}: Google Cloud Storage does not answer ({_line(error)}). Check the network and run again.")

@@ -261,6 +261,45 @@ def serve(context: typer.Context) -> None:
     sys.exit(main.main(context.args))
 
 
+Served = Annotated[str, typer.Option("--serving-dir", help="where versions are published, a folder or gs://")]
+
+
+@app.command()
+def versions(
+    serving_dir: Served = "serving_dir",
+    as_json: Annotated[bool, typer.Option("--json", help="a list, for machines")] = False,
+) -> None:
+    """List the pushed versions: labels, digest, when they were pushed, test accuracy."""
+    from components.pusher import publish
+    from pipeline import console
+
+    found = publish.listing(serving_dir)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        console.print_versions(Console(), found)
+
+
+@app.command()
+def rollback(
+    to: Annotated[int | None, typer.Option("--to", help="a version; the last one before with other content if none is given")] = None,
+    serving_dir: Served = "serving_dir",
+) -> None:
+    """Publish an earlier version again, as the next one and as stable."""
+    from components.pusher import publish
+
+    done = publish.rollback(serving_dir, to)
+    print(f"{serving_dir}/{done['version']} has the files of version {done['rollback_of']} and is stable")
+
+
+@app.command()
+def promote(serving_dir: Served = "serving_dir") -> None:
+    """Make the version labelled canary the stable one."""
+    from components.pusher import publish
+
+    print(f"{serving_dir}/{publish.promote(serving_dir)} is stable")
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

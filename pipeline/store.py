@@ -28,7 +28,7 @@ from components.pieces import Pieces, digest
 
 EXECUTION = "execution.json"
 # Written with every artifact, or with a clock inside: not part of what is compared.
-RECORDS = {EXECUTION, "tensorboard", "trials.json"}
+RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log"}
 COMPONENTS = Path(__file__).parent.parent / "components"
 
 

@@ -7,7 +7,6 @@ While the job runs; at its end chunks/ goes, and predictions.json says what ther
 """
 
 import fcntl
-import hashlib
 import json
 import math
 import shutil
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components import model_files
 from components.base import DataError, Figures, UserError
 from components.bulk_inferrer import BulkInferrerParams, source
 from components.files import File
@@ -32,8 +32,6 @@ LOCK = ".lock"
 # What may lie beside: the lock, and the log of the command line.
 OTHERS = {LOCK, "log.txt"}
 PREDICTIONS = "predictions-*"
-# Where the pusher notes the digests of what it pushed: not part of the model.
-PUSHED = "assets.extra/manifest.json"
 # Bad rows that an error message quotes.
 NUM_QUOTED = 5
 # Another one makes earlier folders unusable: it changes with how rows are cut into chunks and batches, and with what is written.
@@ -140,15 +138,8 @@ def _difference(folder: Path, there: dict[str, Any], wanted: dict[str, Any]) -> 
 
 
 def model_digest(model: Path) -> str:
-    """SHA-256 over the names and contents of a SavedModel's files: the same before and after it is pushed."""
-    names = sorted(str(path.relative_to(model)) for path in model.rglob("*") if path.is_file())
-    digests = {name: _sha256(model / name) for name in names if name != PUSHED}
-    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of a SavedModel's files: the same before and after it is pushed."""
+    return model_files.digest_of(model_files.sha256_of_files(model))
 
 
 def _clear(folder: Path) -> None:

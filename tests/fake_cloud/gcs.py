@@ -1,5 +1,5 @@
 """A Google Cloud Storage in memory: the part of its JSON API (cloud.google.com/storage/docs/json_api) that google-cloud-storage needs
-to list, read and write objects. Point STORAGE_EMULATOR_HOST at `FakeGcs.url`.
+to list, read, write and delete objects, with preconditions on their generation. Point STORAGE_EMULATOR_HOST at `FakeGcs.url`.
 """
 
 import base64
@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import google_crc32c
 
+PRECONDITION = "At least one of the pre-conditions you specified did not hold."
 # status, body (JSON, or bytes), headers
 Reply = tuple[int, Any, dict[str, str]]
 
@@ -31,10 +32,11 @@ class FakeGcs:
     url: str = ""
     page_size: int = 1000
     buckets: dict[str, dict[str, tuple[dict[str, Any], bytes]]] = field(default_factory=dict)
-    uploads: dict[str, tuple[str, str, bytearray]] = field(default_factory=dict)
+    uploads: dict[str, tuple[str, str, bytearray, dict[str, str]]] = field(default_factory=dict)
     failures: list[int] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     generation: int = 1000
+    answering: Any = field(default_factory=threading.Lock)
 
     def put(self, bucket: str, name: str, content: bytes, composed: bool = False) -> dict[str, Any]:
         """Stores an object, and makes its bucket where that is missing. A composed object has no MD5."""
@@ -56,7 +58,11 @@ class FakeGcs:
         return metadata
 
     def answer(self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> Reply:
-        """One request."""
+        """One request. One after the other: a precondition and what follows from it are one step."""
+        with self.answering:
+            return self._answer(method, path, query, headers, body)
+
+    def _answer(self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> Reply:
         self.requests.append(f"{method} {path}")
         if self.failures:
             return _error(self.failures.pop(0), "told to fail")
@@ -89,6 +95,8 @@ class FakeGcs:
         metadata, content = self.buckets[bucket].get(name, ({}, b""))
         if query.get("generation", metadata.get("generation")) != metadata.get("generation") or not metadata:
             return _error(404, f"No such object: {bucket}/{name}")
+        if not self._holds(bucket, name, query):
+            return _error(412, PRECONDITION)
         if method == "DELETE":
             del self.buckets[bucket][name]
             return 204, b"", {}
@@ -107,24 +115,34 @@ class FakeGcs:
     def _upload(self, method: str, bucket: str, query: dict[str, str], headers: Any, body: bytes) -> Reply:
         kind = query.get("uploadType")
         if kind == "media":
-            return 200, self.put(bucket, query["name"], body), {}
+            return self._finish(bucket, query["name"], body, query)
         if kind == "multipart":
             message = email.message_from_bytes(b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body)
             metadata, content = message.get_payload()  # type: ignore[misc]
             boundary = message.get_boundary() or ""
             # The bytes themselves: a mail's line ends may be changed, an object's may not.
             raw = body.split(f"--{boundary}".encode())[2].split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")
-            return 200, self.put(bucket, json.loads(metadata.get_payload())["name"], raw), {}  # type: ignore[union-attr, arg-type]
+            return self._finish(bucket, json.loads(metadata.get_payload())["name"], raw, query)  # type: ignore[union-attr, arg-type]
         if method == "POST":
             number = str(len(self.uploads))
-            self.uploads[number] = bucket, query.get("name") or json.loads(body)["name"], bytearray()
+            self.uploads[number] = bucket, query.get("name") or json.loads(body)["name"], bytearray(), query
+            if not self._holds(bucket, self.uploads[number][1], query):
+                return _error(412, PRECONDITION)
             return 200, b"", {"Location": f"{self.url}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={number}"}
-        _, name, content = self.uploads[query["upload_id"]]
+        _, name, content, begun = self.uploads[query["upload_id"]]
         total = (headers.get("Content-Range") or f"/{len(content) + len(body)}").rpartition("/")[2]
         content += body
         if total != "*" and int(total) == len(content):
-            return 200, self.put(bucket, name, bytes(content)), {}
+            return self._finish(bucket, name, bytes(content), begun)
         return 308, b"", {"Range": f"bytes=0-{len(content) - 1}"} if content else {}
+
+    def _finish(self, bucket: str, name: str, content: bytes, query: dict[str, str]) -> Reply:
+        return (200, self.put(bucket, name, content), {}) if self._holds(bucket, name, query) else _error(412, PRECONDITION)
+
+    def _holds(self, bucket: str, name: str, query: dict[str, str]) -> bool:
+        """Whether an object has the generation that a request asks for; 0 means that there is none."""
+        metadata = self.buckets[bucket].get(name, ({"generation": "0"}, b""))[0]
+        return query.get("ifGenerationMatch", metadata["generation"]) == metadata["generation"]
 
 
 def _error(status: int, message: str) -> Reply:
