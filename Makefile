@@ -27,9 +27,13 @@ format: $(INSTALLED) ## put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
+	--custom-compile-command "make lock"
+
 lock: $(INSTALLED) ## resolve the dependencies anew for Python 3.11 to 3.13
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--all-extras --custom-compile-command "make lock" --upgrade --quiet --output-file requirements.lock pyproject.toml
+	$(LOCK) --all-extras --upgrade --output-file requirements.lock pyproject.toml
+	$(LOCK) --extra sample --extra serve --extra tune --constraint requirements.lock --upgrade \
+		--output-file requirements-runtime.lock pyproject.toml
 
 clean: ## remove the virtual environment and all that runs made
 	rm -rf $(VENV) artifacts data serving_dir

@@ -1,8 +1,8 @@
 """Trains the same on 1, 2 and 4 devices of one process and on 2 workers, and prints the losses side by side.
 
-    python benchmarks/distributed.py --data ../shared/data/trec6
+    python benchmarks/distributed.py --data ../shared/data/trec6 [--rows 1500]
 
-<data>/train.jsonl holds rows {"text", "label"}. The devices are logical ones of the CPU, and the workers two processes on this machine:
+The first rows of <data>/train.jsonl, {"text", "label"}. The devices are logical ones of the CPU, and the workers two processes on this machine:
 this compares results, not speed. Without dropout, for every replica draws for rows of its own. The last line is one JSON object.
 """
 
@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 SETTINGS = {
     "embedding_dim": 16,
     "rnn_units": 16,
     "skip_dim": 16,
-    "num_epochs": 4,
+    "num_epochs": 2,
     "word_dropout": 0,
     "dropout": 0,
     "skip_dropout": 0,
@@ -40,7 +41,7 @@ run(features=features, params=TrainerParams(**json.loads(sys.argv[3]), devices=d
 """
 
 
-def make_features(data: Path, folder: Path) -> Path:
+def make_features(data: Path, num_rows: int, folder: Path) -> Path:
     from components.example_gen import ExampleGenParams
     from components.example_gen import run as run_example_gen
     from components.transform import TransformParams
@@ -49,7 +50,10 @@ def make_features(data: Path, folder: Path) -> Path:
     examples, features = folder / "examples", folder / "features"
     for path in (examples, features):
         path.mkdir()
-    run_example_gen(params=ExampleGenParams(source=str(data / "train.jsonl")), output=examples)
+    source = folder / "rows.jsonl"
+    with (data / "train.jsonl").open() as lines:
+        source.write_text("".join(islice(lines, num_rows)))
+    run_example_gen(params=ExampleGenParams(source=str(source)), output=examples)
     run_transform(examples=examples, params=TransformParams(max_length=40), output=features)
     return features
 
@@ -85,10 +89,11 @@ def train(features: Path, folder: Path, num_devices: int, num_workers: int) -> t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/trec6"))
+    parser.add_argument("--rows", type=int, default=1500)
     arguments = parser.parse_args()
     layouts = {"1 device": (1, 1), "2 devices": (2, 1), "4 devices": (4, 1), "2 workers": (1, 2)}
     with tempfile.TemporaryDirectory() as folder:
-        features = make_features(arguments.data, Path(folder))
+        features = make_features(arguments.data, arguments.rows, Path(folder))
         found = {name: train(features, Path(folder), *layout) for name, layout in layouts.items()}
     alone = found["1 device"][0]
     print(

@@ -42,7 +42,14 @@ from components.transform import run as run_transform
 
 VOCABULARY = 10_000
 SHAPES = [(200, 64, 64, 64), (40, 32, 64, 64), (200, 256, 128, 128)]
-PLAIN: dict[str, Any] = {"skip_dim": 0, "bigram_buckets": 0, "word_dropout": 0.0, "dropout": 0.0, "branch_dropout": 0.0}
+PLAIN: dict[str, Any] = {
+    "bidirectional": False,
+    "skip_dim": 0,
+    "bigram_buckets": 0,
+    "word_dropout": 0.0,
+    "dropout": 0.0,
+    "branch_dropout": 0.0,
+}
 PARTS = ("shapes", "news", "epoch", "long")
 
 

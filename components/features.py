@@ -34,6 +34,9 @@ SCHEMA = "schema.pbtxt"
 MODEL = "model.weights.h5"
 SAVED_MODEL = "saved_model"
 EVALUATION = "evaluation.json"
+# The first rows of the test split as requests, with the evaluator's answers.
+ANSWERS = "answers.jsonl"
+INFRA_BLESSING = "blessing.json"
 
 
 def shard_path(root: Path, split: str, shard: int, num_shards: int) -> Path:

@@ -38,9 +38,9 @@ def find(prefix: str, glob: str | None = None) -> Iterator[tuple[str, int, str]]
 
 
 def newest(prefix: str, end: str) -> str | None:
-    """The path of the object that was written last, of those whose paths begin and end so; None where there is none."""
+    """The path of the object that was written last, of those whose paths begin and end so, with one name between; None for none."""
     name = _split(prefix)[1]
-    found = [(blob.generation, path) for path, blob in _list(prefix, f"{name}**{end}") if path.endswith(end)]
+    found = [(blob.generation, path) for path, blob in _list(prefix, f"{name}*{end}") if path.endswith(end)]
     return max(found, default=(0, None))[1]
 
 
@@ -48,6 +48,8 @@ def _list(prefix: str, glob: str | None) -> Iterator[tuple[str, Any]]:
     bucket, name = _split(prefix)
     if not bucket or "/" not in prefix.removeprefix(PREFIX):
         raise UserError(f"{prefix!r} names no object: gs://<bucket>/<path>.")
+    if set(name) & set("*?[]{}\\"):  # the service would take these for wildcards
+        glob = None
     blobs = _client().list_blobs(
         bucket,
         prefix=name,

@@ -90,8 +90,8 @@ class GsPath:
         whole = re.compile(translate(pattern), re.DOTALL)
         prefix = f"{str(self).rstrip('/')}/"
         name = prefix.removeprefix(f"{gcs.PREFIX}{self.bucket}/")
-        # The service leaves out what does not match, unless the name holds what its globs would take for a wildcard.
-        wanted = f"{name}{pattern}" if not re.search(r"[*?\[\]{}\\]", name) and not re.search(r"[\[\]{}\\]", pattern) else None
+        # Of a simple pattern the service itself leaves out what does not match.
+        wanted = f"{name}{pattern}" if not re.search(r"\*\*|[\[\]{}\\]", pattern) else None
         with explained(str(self)):
             start = prefix + re.split(r"[*?\[]", pattern, maxsplit=1)[0]
             found = [path for path, *_ in gcs.find(start, wanted)]

@@ -124,11 +124,12 @@ def fetch(path: str, content: str) -> str:
     Open it soon: the cache keeps to CACHE_BYTES, and makes room for others.
     """
     target = _cache("files") / _digest(content)
-    if not target.exists():
+    try:
+        os.utime(target)
+    except FileNotFoundError:
         with writing(target) as part:
             _download(path, part)
         _make_room(target.parent)
-    os.utime(target)
     return str(target)
 
 
@@ -144,9 +145,12 @@ def _digest(*parts: str) -> str:
 
 
 def _make_room(folder: Path) -> None:
-    found = sorted(((entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(folder)), reverse=True)
+    found = []
+    for entry in os.scandir(folder):
+        with suppress(FileNotFoundError):  # another process made room, too
+            found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
     total = 0
-    for number, (_, size, path) in enumerate(found):
+    for number, (_, size, path) in enumerate(sorted(found, reverse=True)):
         total += size
         if total > CACHE_BYTES and number >= NUM_KEPT:
             Path(path).unlink(missing_ok=True)

@@ -209,9 +209,96 @@ def predict(
         raise UserError(str(error)) from None
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
+def infer(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="files of rows, as in example_gen.source: a name or a glob, or a folder of .txt")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the folder for the predictions; the same again goes on with them")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="a SavedModel, or a folder with versions of one")] = Path("serving_dir"),
+    text: Annotated[str | None, typer.Option("--text", help="the column with the content")] = None,
+    keep: Annotated[list[str] | None, typer.Option("--keep", help="a column whose values come along, such as an id; any number")] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="jsonl or tfrecord")] = None,
+    signature: Annotated[str | None, typer.Option("--signature", help="the signature that is asked")] = None,
+    config: Config = DEFAULT,
+    settings: Settings = None,
+    force: Annotated[bool, typer.Option("--force", help="replace predictions of another model, source or setting")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="also print how far it is")] = False,
+) -> None:
+    """Classify the rows of files with the served model: JSON lines or TFRecord. What follows `--` goes to Beam."""
+    from components.bulk_inferrer import BULK_INFERRER
+    from pipeline import config as configuration
+    from pipeline import console
+    from pipeline import infer as inferring
+
+    places = {"source": source, "text": text, "format": format_, "signature": signature}
+    more = [f"bulk_inferrer.keep={json.dumps(keep)}"] if keep else []
+    loaded = configuration.load(
+        config, [*(settings or []), *more], {f"bulk_inferrer.{name}": value for name, value in places.items() if value is not None}
+    )
+    params = loaded.bulk_inferrer.around(loaded.example_gen.row_format)
+    out = Console()
+    progress = console.Progress(out, verbose)
+    logging.getLogger("seqline").handlers = [progress]
+    started = time.monotonic()
+    try:
+        figures = inferring.infer(model, output, params, force, context.args, lambda: progress.begin(BULK_INFERRER.name))
+    finally:
+        progress.stop()
+    seconds = time.monotonic() - started
+    out.print(f"{BULK_INFERRER.describe(figures)}  ({seconds:.1f} s)", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"predictions    {output}/predictions.json", markup=False, highlight=False, soft_wrap=True)
+
+
 def _lines() -> Iterator[str]:
     for line in sys.stdin.buffer:  # bytes: a row ends in \n only, and may be anything but UTF-8
         yield line.rstrip(b"\n").decode("utf-8", "surrogateescape")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def serve(context: typer.Context) -> None:
+    """Serve the pushed model by TensorFlow Serving's REST API, and a page to try it; `seqline serve --help` lists the flags."""
+    from pipeline.serve import main
+
+    sys.exit(main.main(context.args))
+
+
+Served = Annotated[str, typer.Option("--serving-dir", help="where versions are published, a folder or gs://")]
+
+
+@app.command()
+def versions(
+    serving_dir: Served = "serving_dir",
+    as_json: Annotated[bool, typer.Option("--json", help="a list, for machines")] = False,
+) -> None:
+    """List the pushed versions: labels, digest, when they were pushed, test accuracy."""
+    from components.pusher import publish
+    from pipeline import console
+
+    found = publish.listing(serving_dir)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        console.print_versions(Console(), found)
+
+
+@app.command()
+def rollback(
+    to: Annotated[int | None, typer.Option("--to", help="a version; the last one before with other content if none is given")] = None,
+    serving_dir: Served = "serving_dir",
+) -> None:
+    """Publish an earlier version again, as the next one and as stable."""
+    from components.pusher import publish
+
+    done = publish.rollback(serving_dir, to)
+    print(f"{serving_dir}/{done['version']} has the files of version {done['rollback_of']} and is stable")
+
+
+@app.command()
+def promote(serving_dir: Served = "serving_dir") -> None:
+    """Make the version labelled canary the stable one."""
+    from components.pusher import publish
+
+    print(f"{serving_dir}/{publish.promote(serving_dir)} is stable")
 
 
 @app.command()

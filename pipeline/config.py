@@ -2,19 +2,23 @@
 
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.base import UserError
+from components.bulk_inferrer import BulkInferrerParams
 from components.evaluator import EvaluatorParams
 from components.example_gen import ExampleGenParams
 from components.example_validator import ExampleValidatorParams
 from components.exporter import ExporterParams
+from components.files import is_remote
+from components.infra_validator import InfraValidatorParams
 from components.pusher import PusherParams
 from components.schema_gen import SchemaGenParams
 from components.statistics_gen import StatisticsGenParams
@@ -41,7 +45,20 @@ class Config(BaseModel):
     trainer: TrainerParams = TrainerParams()
     exporter: ExporterParams = ExporterParams()
     evaluator: EvaluatorParams = EvaluatorParams()
+    infra_validator: InfraValidatorParams = InfraValidatorParams()
     pusher: PusherParams = PusherParams()
+    bulk_inferrer: BulkInferrerParams = BulkInferrerParams()
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if is_remote(self.pusher.serving_dir):
+            return self
+        root, served = (Path(os.path.realpath(path)) for path in (self.root, self.pusher.serving_dir))
+        if root.is_relative_to(served) or served.is_relative_to(root):
+            raise ValueError(
+                f"root {self.root!r} and pusher.serving_dir {self.pusher.serving_dir!r} lie in one another; name two folders apart"
+            )
+        return self
 
 
 def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | None = None) -> Config:

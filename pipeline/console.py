@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -36,7 +37,10 @@ class Progress(logging.Handler):
             self.status.update(f"{self.stage}: {escape(message)}")
 
     def start(self, stage: Stage) -> None:
-        self.stage = stage.name
+        self.begin(stage.name)
+
+    def begin(self, name: str) -> None:
+        self.stage = name
         if self.console.is_terminal and not self.status:
             self.status = self.console.status(self.stage)
             self.status.start()
@@ -76,9 +80,23 @@ def print_summary(console: Console, done: Sequence[Done], started: float, config
         console.print(f"served model   {pushed['serving_dir']}/{pushed['version']}", highlight=False, markup=False, soft_wrap=True)
         option = "" if serving_dir in (None, "serving_dir") else f"--model {serving_dir} "
         content = figures["transform"]["content"] if "transform" in figures else "text"
-        console.print(f"ask it         seqline predict {option}{EXAMPLE[content]}", highlight=False, markup=False, soft_wrap=True)
+        if "://" not in pushed["serving_dir"]:  # predict asks local models
+            console.print(f"ask it         seqline predict {option}{EXAMPLE[content]}", highlight=False, markup=False, soft_wrap=True)
     made = sum(not each.cached for each in done)
     console.print(f"{made} of {len(done)} stages ran, {time.monotonic() - started:.1f} s", highlight=False)
+
+
+def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:
+    """A line a version under serving_dir, oldest first."""
+    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
+    for name in ("version", "labels", "digest", "pushed", "accuracy", ""):
+        table.add_column(name, justify="right" if name in ("version", "accuracy") else "left", overflow="fold")
+    for each in versions:
+        accuracy = "" if each["accuracy"] is None else f"{each['accuracy']:.3f}"
+        rollback = f"rollback to {each['rollback_of']}" if each["rollback_of"] else ""
+        shown = (", ".join(each["labels"]), (each["digest"] or "not ours")[:12], each["pushed"] or "", accuracy, rollback)
+        table.add_row(str(each["version"]), *map(escape, shown))
+    console.print(table)
 
 
 def print_plan(console: Console, planned: Sequence[Planned]) -> None:

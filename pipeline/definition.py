@@ -1,9 +1,11 @@
 """From raw text to a served model, top to bottom. Read this first."""
 
+from components.bulk_inferrer import BULK_INFERRER
 from components.evaluator import EVALUATOR
 from components.example_gen import EXAMPLE_GEN
 from components.example_validator import EXAMPLE_VALIDATOR
 from components.exporter import EXPORTER
+from components.infra_validator import INFRA_VALIDATOR
 from components.pusher import PUSHER
 from components.schema_gen import SCHEMA_GEN
 from components.statistics_gen import STATISTICS_GEN
@@ -25,4 +27,8 @@ def define(pipe: Pipeline, config: Config) -> None:
     model = pipe.add(TRAINER, config.trainer, features=features, hyperparameters=tuned)
     saved_model = pipe.add(EXPORTER, config.exporter, features=features, model=model)
     evaluation = pipe.add(EVALUATOR, config.evaluator, examples=examples, saved_model=saved_model)
-    pipe.add(PUSHER, config.pusher, saved_model=saved_model, evaluation=evaluation)
+    blessing = pipe.add(INFRA_VALIDATOR, config.infra_validator, saved_model=saved_model, evaluation=evaluation)
+    pipe.add(PUSHER, config.pusher, saved_model=saved_model, evaluation=evaluation, infra_blessing=blessing)
+    if config.bulk_inferrer.source:
+        inferrer = config.bulk_inferrer.around(config.example_gen.row_format)
+        pipe.add(BULK_INFERRER, inferrer, saved_model=saved_model, evaluation=evaluation)

@@ -46,7 +46,7 @@ def take_part(pipeline: Pipeline, store: Store, selected: Sequence[str], force: 
             with workers(Path(folder) / "log.txt", 1, fresh=True) as pool:
                 stop.end_workers = pool.end
                 future = pool.submit(worker.call, stage.component.run, {**arguments, "params": stage.params, "output": output})
-                result(future, stage, pool, stop)
+                result(future, stage.name, pool, stop)
             say(f"{stage.name}: ended; its artifact is the chief's")
 
 

@@ -209,7 +209,7 @@ def _prepare(stages: Sequence[Stage], store: Store, pool: Workers, options: Opti
         component = stage.component
         if component.prepare and component.outside and _outside(stage, store) is None:
             options.on_start(stage)
-            result(pool.submit(component.prepare, stage.params), stage, pool, stop)
+            result(pool.submit(component.prepare, stage.params), stage.name, pool, stop)
 
 
 def _run_all(
@@ -245,7 +245,7 @@ def _run_all(
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     started, locked, stage = running.pop(future)
                     try:
-                        made = started.commit(result(future, stage, pool, stop))
+                        made = started.commit(result(future, stage.name, pool, stop))
                     except BaseException:
                         store.drop(started.aside)
                         raise
@@ -346,7 +346,7 @@ def _extras(stage: Stage, pipeline: Pipeline, store: Store, options: Options, pa
     return extras
 
 
-def result(future: Future, stage: Stage, pool: Workers, stop: Stop) -> Any:
+def result(future: Future, name: str, pool: Workers, stop: Stop) -> Any:
     """What a stage's process returned. Raises what it raised, StoppedError where a signal ended it, UserError where it died."""
     try:
         return future.result()
@@ -354,9 +354,9 @@ def result(future: Future, stage: Stage, pool: Workers, stop: Stop) -> Any:
         raise StoppedError(error.where, stop.by or error.by) from None
     except BrokenProcessPool:
         if stop.by or pool.ended_by_sigterm():
-            raise StoppedError(f"in {stage.name}, of which nothing half-made was kept,", stop.by or "SIGTERM") from None
+            raise StoppedError(f"in {name}, of which nothing half-made was kept,", stop.by or "SIGTERM") from None
         raise UserError(
-            f"The process of {stage.name} died (killed, or out of memory); nothing half-made was kept. Run the same command again."
+            f"The process of {name} died (killed, or out of memory); nothing half-made was kept. Run the same command again."
         ) from None
 
 

@@ -31,7 +31,7 @@ EXECUTION = "execution.json"
 RUN = "run.json"
 LOG = "log.txt"
 # Written with every artifact, or with a clock inside: not part of what is compared.
-RECORDS = {EXECUTION, "tensorboard", "trials.json"}
+RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log"}
 COMPONENTS = Path(__file__).parent.parent / "components"
 # They bring bytes from one place to another and shape none: no key follows their code.
 CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py"}

@@ -28,7 +28,7 @@ TOPICS = {
     "metals": ["iron", "gold", "copper", "zinc", "tin", "lead", "silver", "nickel", "cobalt", "chrome"],
 }
 # Small enough for a second a test, large enough to be learned.
-TRAINER_PARAMS = TrainerParams(embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=16, num_epochs=6)
+TRAINER_PARAMS = TrainerParams(bidirectional=False, embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=16, num_epochs=6)
 TRANSFORM_PARAMS = TransformParams(min_frequency=1, max_length=8)
 
 

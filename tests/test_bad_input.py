@@ -13,7 +13,7 @@ from tests.conftest import corpus_rows, write_jsonl
 
 BAD_CONFIGURATION = UserError.exit_code
 BAD_DATA = DataError.exit_code
-COMPONENTS = ("example_gen", "transform", "trainer", "exporter", "evaluator", "pusher")
+COMPONENTS = ("example_gen", "transform", "trainer", "exporter", "evaluator", "infra_validator", "pusher")
 
 
 def configure(tmp_path: Path, source: Path | str | dict[str, str], more: str = "") -> Path:
@@ -120,7 +120,7 @@ def test_unknown_field(tmp_path: Path, good: Path) -> None:
 def test_unknown_stage(tmp_path: Path, good: Path, flag: str) -> None:
     assert refused(tmp_path, good, flag, "trainr") == (
         BAD_CONFIGURATION,
-        f"{flag} 'trainr' is no stage; the stages are example_gen, statistics_gen, schema_gen, example_validator, transform, trainer, exporter, evaluator, pusher.",
+        f"{flag} 'trainr' is no stage; the stages are example_gen, statistics_gen, schema_gen, example_validator, transform, trainer, exporter, evaluator, infra_validator, pusher.",
     )
 
 

@@ -14,9 +14,20 @@ import pytest
 from pipeline import predict
 from pipeline.store import Store, artifact_digest
 
-STAGES = ["example_gen", "statistics_gen", "schema_gen", "example_validator", "transform", "trainer", "exporter", "evaluator", "pusher"]
+STAGES = [
+    "example_gen",
+    "statistics_gen",
+    "schema_gen",
+    "example_validator",
+    "transform",
+    "trainer",
+    "exporter",
+    "evaluator",
+    "infra_validator",
+    "pusher",
+]
 # The others take milliseconds; what a kill leaves there, tests of their own look at.
-LONG_STAGES = ["example_gen", "transform", "trainer", "exporter", "evaluator"]
+LONG_STAGES = ["example_gen", "transform", "trainer", "exporter", "evaluator", "infra_validator"]
 SETTINGS = {
     "transform.max_length": 8,
     "transform.min_frequency": 1,
@@ -89,10 +100,10 @@ def test_a_second_run_does_nothing_and_loads_no_tensorflow(finished: Path, corpu
         "finally: print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
     )
     out = seqline(finished, sys.executable, "-c", code, "seqline", *arguments[3:])
-    assert "0 of 9 stages ran" in out
+    assert "0 of 10 stages ran" in out
     assert "loaded []" in out
     assert digests(finished) == before
-    assert sorted(path.name for path in (finished / "serving_dir").iterdir()) == [".lock", "1"]
+    assert sorted(path.name for path in (finished / "serving_dir").iterdir()) == [".lock", "1", "models.config"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["plan"], ["show"], ["version"]])
@@ -109,7 +120,7 @@ def test_light_commands_load_neither_tensorflow_nor_beam(finished: Path, corpus:
 
 def test_plan_names_what_changed_and_reruns_from_there_only(finished: Path, corpus: Path) -> None:
     lines = seqline(finished, *command(finished, corpus, "plan", "--set", "trainer.rnn_units=9")).splitlines()[1:]
-    assert [line.split()[1] for line in lines] == ["cached"] * 5 + ["runs"] * 4
+    assert [line.split()[1] for line in lines] == ["cached"] * 5 + ["runs"] * 5
     assert "rnn_units is 9, was 8" in lines[5]
 
 
@@ -155,7 +166,7 @@ def test_a_model_that_is_not_good_enough_is_not_pushed(finished: Path, corpus: P
     done = subprocess.run(refused, cwd=finished, capture_output=True, text=True, timeout=300, env=environment())
     assert done.returncode == 30
     assert done.stderr.startswith("error: The model is not blessed and was not pushed: cross-entropy")
-    assert sorted(path.name for path in (finished / "serving_dir").iterdir()) == [".lock", "1"]
+    assert sorted(path.name for path in (finished / "serving_dir").iterdir()) == [".lock", "1", "models.config"]
 
 
 def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(finished: Path, corpus: Path, tmp_path: Path) -> None:

@@ -199,12 +199,12 @@ def test_the_majority_baseline_of_the_corpus(examples: Path, figures: dict[str, 
     assert compare(examples, EvaluatorParams(baseline="none")) == {MAJORITY: expected}
 
 
-def fake_model(path: Path, content: str) -> Path:
+def fake_model(path: Path, content: str, sure: float = 0.75) -> Path:
     """A SavedModel that calls a row "odd" or "even" by its number of tokens, or by the sum of the first numbers of its time steps."""
 
     def answer(parity: tf.Tensor) -> dict[str, tf.Tensor]:
         class_id = tf.cast(parity % 2, tf.int64)
-        return {"class_id": class_id, "probabilities": tf.one_hot(class_id, 2, 0.75, 0.25), "label": module.labels.lookup(class_id)}
+        return {"class_id": class_id, "probabilities": tf.one_hot(class_id, 2, sure, 1 - sure), "label": module.labels.lookup(class_id)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, "tokens")])
     def by_tokens(tokens: tf.Tensor) -> dict[str, tf.Tensor]:

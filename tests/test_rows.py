@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.base import DataError, UserError
-from components.example_gen import ExampleGenParams, check, sources, tf_example
+from components.example_gen import ExampleGenParams, check, sources
 from components.example_gen.rows import BadRow, Row, read
+from components.rows import shards, tf_example
 
 
 def read_all(source: object, **fields: Any) -> list[Row | BadRow]:
@@ -206,7 +207,7 @@ SHARDED = '\ufeff{"text": "a\u2028b", "label": "x"}\n\n{"text": "\u00fc\u0085", 
 
 @pytest.mark.parametrize("size", range(1, 61))
 def test_jsonl_shards_of_any_size_give_each_row_once_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(sources, "SHARD_BYTES", size)
+    monkeypatch.setattr(shards, "SHARD_BYTES", size)
     path = tmp_path / "a.jsonl"
     assert read_bytes(path, SHARDED.encode()) == [
         Row("a\u2028b".encode(), b"x", str(path), 1),
@@ -225,7 +226,7 @@ def test_jsonl_shards_of_any_size_give_each_row_once_with_its_line(tmp_path: Pat
 )
 def test_jsonl_of_any_texts_reads_the_same_in_any_shards(texts: list[str], size: int, ascii_only: bool, newline: str) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "SHARD_BYTES", size)
+        patch.setattr(shards, "SHARD_BYTES", size)
         path = Path(folder, "a.jsonl")
         lines = [json.dumps({"text": text, "label": "x"}, ensure_ascii=ascii_only) for text in texts]
         step = newline.count("\n")
@@ -364,7 +365,7 @@ def test_parquet_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = write_parquet(tmp_path / "a.parquet", {"text": [f"t{n}" for n in range(10)], "label": ["x"] * 10}, row_group_size=3)
     whole = read_all(path)
     assert [(row.content, row.line) for row in whole if isinstance(row, Row)] == [(b"t%d" % n, n + 1) for n in range(10)]
-    monkeypatch.setattr(sources, "SHARD_BYTES", 200)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 200)
     params = ExampleGenParams(source=str(path))
     (span,) = sources.window(params)
     assert [(shard.start, shard.end) for shard in sources.shards(span, params)[0]] == [(0, 2), (2, 4)]
@@ -556,7 +557,7 @@ def test_rows_of_a_data_set(tmp_path: Path) -> None:
     place = "tfds:seqline_rows/train[shard 0]"
     assert sorted(read_all(**fields), key=str) == [
         (place, 2, "the label is None, not a string or an integer", "missing label"),
-        ("caf\u00e9".encode(), b"y", place, 1),
+        Row("caf\u00e9".encode(), b"y", place, 1),
     ]
     assert usable(read_all(**fields | {"label": "number"}, content="tokens", text="tokens")) == [([b"New York", b"one"], b"7")] * 2
     for dim in (None, 2):

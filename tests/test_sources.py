@@ -23,6 +23,7 @@ from components import files, gcs
 from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams, check, outside, sources, spans
 from components.example_gen.rows import BadRow, Row, read
+from components.rows import shards
 from tests.conftest import corpus_rows, write_jsonl
 from tests.fake_cloud.gcs import FakeGcs, serve
 
@@ -61,10 +62,10 @@ def test_folder_in_latin_1(folder: Path) -> None:
     write(folder / "pos" / "3.txt.gz", gzip.compress(b"\xef\xbb\xbfzipped"))
     assert sorted(read_all(folder, encoding="latin-1"), key=str) == [
         (f"{folder}/neg/2.txt", 1, "the text is empty", "empty text"),
-        ("bad\n\x80".encode(), b"neg", f"{folder}/neg/1.txt", 1),
-        ("caf\u00e9".encode(), b"pos", f"{folder}/pos/1.txt", 1),
-        (b"fine\n", b"pos", f"{folder}/pos/2.txt", 1),
-        (b"zipped", b"pos", f"{folder}/pos/3.txt.gz", 1),
+        Row("bad\n\x80".encode(), b"neg", f"{folder}/neg/1.txt", 1),
+        Row("caf\u00e9".encode(), b"pos", f"{folder}/pos/1.txt", 1),
+        Row(b"fine\n", b"pos", f"{folder}/pos/2.txt", 1),
+        Row(b"zipped", b"pos", f"{folder}/pos/3.txt.gz", 1),
     ]
 
 
@@ -382,8 +383,8 @@ def test_small_files_share_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     write(tmp_path / "3.csv", b"text,label\n" + b"3,x\n" * 50)
     params = ExampleGenParams(source=str(tmp_path / "*.csv"))
     whole = read_all(params.source)
-    monkeypatch.setattr(sources, "GROUP_BYTES", 100)
-    monkeypatch.setattr(sources, "GROUP_FILES", 2)
+    monkeypatch.setattr(shards, "GROUP_BYTES", 100)
+    monkeypatch.setattr(shards, "GROUP_FILES", 2)
     (span,) = sources.window(params)
     found, _ = sources.shards(span, params)
     assert [[Path(path).stem for path in shard.paths] for shard in found] == [["0", "1"], ["2"], ["3"], ["4", "5"], ["6"]]
@@ -429,7 +430,7 @@ def test_rows_from_a_bucket(cloud: FakeGcs, tmp_path: Path) -> None:
 def test_jsonl_from_a_bucket_in_shards(cloud: FakeGcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = write_jsonl(tmp_path / "a.jsonl", corpus_rows(9)).read_bytes()
     cloud.put("bucket", "a.jsonl", raw)
-    monkeypatch.setattr(sources, "SHARD_BYTES", 200)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 200)
     found = [row for row in read_all("gs://bucket/a.jsonl") if isinstance(row, Row)]
     assert [row.content.decode() for row in found] == [row["text"] for row in corpus_rows(9)]
     places = [(row.file, row.line) for row in found]

@@ -1,7 +1,8 @@
 """Measures the exported SavedModel on the test split and decides whether it may be served.
 
 Reads Examples (test to measure, train for the baselines) and SavedModel, through its `serving_default`: what is measured
-is what will be served. Writes evaluation.json: the metrics, the baselines beside them, and the verdict with its reasons.
+is what will be served. Writes evaluation.json: the metrics, the baselines beside them, and the verdict with its reasons; and
+answers.jsonl: the first rows of test with the model's probabilities.
 """
 
 from pathlib import Path

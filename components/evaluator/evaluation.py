@@ -19,11 +19,14 @@ from components.staging import reading
 log = logging.getLogger("seqline.evaluator")
 
 BATCH_SIZE = 256
+# Rows of test whose answers are recorded for those who ask the model later, in another place.
+NUM_ANSWERS = 64
 
 
 def evaluate(examples: Path, saved_model: Path, params: EvaluatorParams, output: Path) -> Figures:
-    """Writes evaluation.json and returns its main figures."""
+    """Writes evaluation.json, and answers.jsonl beside it; returns the evaluation's main figures."""
     metric = measure(examples, saved_model / features.SAVED_MODEL)
+    write_answers(examples, saved_model / features.SAVED_MODEL, output.with_name(features.ANSWERS))
     compared = compare(examples, params)
     refusals = refuse(metric, compared, params)
     evaluation = {**metric, "baselines": compared, "blessed": not refusals, "refusals": refusals}
@@ -45,6 +48,31 @@ def measure(examples: Path, saved_model: Path) -> Figures:
         np.add.at(confusion, (truth, answer["class_id"].numpy()), 1)
         log_loss += metrics.sum_of_log_losses(answer["probabilities"].numpy(), truth)
     return metrics.classification(labels, confusion, log_loss / int(confusion.sum()))
+
+
+def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
+    """Writes {"row", "probabilities"} of the first rows of test, one a line: the row as a JSON request of `serving_default` has it,
+    its probabilities so that float32 loses nothing.
+
+    On the CPU: a GPU may round its products to 10 bits (TF32), and a server elsewhere would not answer the same.
+    """
+    with tf.device("CPU:0"), output.open("w", encoding="utf-8") as file:
+        serve = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+        row, _ = next(rows(examples, features.TEST))
+        row = {name: value[:NUM_ANSWERS] for name, value in row.items()}
+        for request, probabilities in zip(_as_json(row), serve(**row)["probabilities"].numpy().tolist(), strict=True):
+            file.write(json.dumps({"row": request, "probabilities": probabilities}, ensure_ascii=False) + "\n")
+
+
+def _as_json(row: dict[str, tf.Tensor]) -> Iterator[dict[str, Any]]:
+    """The rows of a batch of arguments, each without its padding."""
+    if features.TEXT in row:
+        yield from ({features.TEXT: text.decode()} for text in row[features.TEXT].numpy())
+    elif features.TOKENS in row:
+        yield from ({features.TOKENS: [token.decode() for token in tokens if token]} for tokens in row[features.TOKENS].numpy())
+    else:
+        for sequence, length in zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy().tolist(), strict=True):
+            yield {features.SEQUENCE: sequence[:length].tolist(), features.LENGTH: length}
 
 
 def content_of(examples: Path) -> tuple[Any, int | None]:

@@ -21,6 +21,7 @@ from components import staging
 from components.base import Component, Figures, Params, Where, WherePath
 from components.examples import Content
 from components.pieces import Pieces
+from components.rows import RowFormat
 
 
 class ExampleGenParams(Params):
@@ -82,6 +83,20 @@ class ExampleGenParams(Params):
         if self.dim is not None and self.content != "sequence":
             raise ValueError(f"dim {self.dim} is for content = 'sequence', not {self.content!r}; remove one of them")
         return self
+
+    @property
+    def row_format(self) -> RowFormat:
+        """How the rows of files are read."""
+        return RowFormat(
+            "example_gen",
+            content=self.content,
+            text=self.text,
+            label=self.label,
+            dim=self.dim,
+            dim_name="example_gen.dim",
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+        )
 
 
 def check(params: ExampleGenParams) -> None:

@@ -2,33 +2,21 @@
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
 
 from components import features, files
 from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams, spans
 from components.files import File
+from components.rows.shards import TEXT_SUFFIXES, Kind, kind_of
 
 # What data sets call their splits.
 SPLIT_NAMES = {"train": "train", "validation": "eval", "valid": "eval", "dev": "eval", "eval": "eval", "test": "test"}
 
-Kind = Literal["csv", "jsonl", "tfrecord", "parquet", "folder"]
-
-# TFRecord files have no single suffix: a.tfrecord, a.tfrecords.gz, train.tfrecord-00000-of-00010, and our own and TFX's
-# data_tfrecord-00000-of-00002.gz.
-NAMES: dict[Kind, str] = {
-    "csv": r".*\.csv(\.gz)?",
-    "jsonl": r".*\.jsonl(\.gz)?",
-    "tfrecord": r".*[._]tfrecords?(-\d+)*(-of-\d+)?(\.gz)?",
-    "parquet": r".*\.parquet",
-}
-# In a folder; one listing finds both.
+# One listing finds both.
 TEXT_FILES = "*/*.txt*"
-TEXT_SUFFIXES = (".txt", ".txt.gz")
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,7 @@ def _span(number: int, found: dict[str | None, tuple[Kind | None, Found]], patte
     parts = []
     for split, (kind, by_number) in found.items():
         mine = tuple(by_number[number].files)
-        parts.append(Part(split, kind or _kind(mine, patterns[split]), mine))
+        parts.append(Part(split, kind or kind_of(mine, patterns[split], "example_gen"), mine))
     return Span(number, next(iter(versions.values())), tuple(parts))
 
 
@@ -144,19 +132,3 @@ def _group(pattern: str, found: list[File], tail: str = "") -> Found:
 def class_and_name(file: File) -> str:
     """`<class>/<name>.txt` of a file in a folder."""
     return "/".join(file.path.rsplit("/", 2)[1:])
-
-
-def _kind(found: Sequence[File], pattern: str) -> Kind:
-    kinds = {next((kind for kind, name in NAMES.items() if re.fullmatch(name, file.path, re.DOTALL)), None) for file in found}
-    if len(kinds) > 1:
-        suffixes = sorted(
-            {"".join(Path(file.path).suffixes[-2:]) if file.path.endswith(".gz") else Path(file.path).suffix for file in found}
-        )
-        raise UserError(f"example_gen.source {pattern!r} matches files of several kinds, {suffixes}; name one kind.")
-    kind = kinds.pop()
-    if kind is None:
-        raise UserError(
-            f"example_gen.source {found[0].path} is neither .csv nor .jsonl, .tfrecord (each also .gz) or .parquet, nor a folder of "
-            "<class>/*.txt."
-        )
-    return kind

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +13,8 @@ from components import features, files
 from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams
 from components.example_gen.parts import SPLIT_NAMES
-from components.example_gen.sources import Shard
-
-if TYPE_CHECKING:
-    from components.example_gen.rows import BadRow, Row
+from components.rows import BadRow, Row
+from components.rows.shards import Shard
 
 # TFDS tries ten times, 205 seconds in all, before it says that there is no network.
 DOWNLOAD_RETRIES = 1
@@ -114,24 +112,25 @@ def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]
     return found, sorted(set(info.splits) - set(own))
 
 
-def read(shard: Shard, params: ExampleGenParams) -> "Iterator[Row | BadRow]":
+def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
     """The rows of one shard of a split, in order; the line of a row is its number in the shard."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    from components.example_gen.rows import decoded, judge
+    from components.rows.read import decoded, judge
 
     name, split = shard.paths
     builder = _builder(name, params.data_dir)
     known = builder.info.features
     names = known[params.label].int2str if isinstance(known[params.label], tfds.features.ClassLabel) else None
     place = f"tfds:{name}/{split}[shard {shard.tfds_shard}]"
-    judged = judge(params)
+    judged = judge(params.row_format)
     rows = builder.as_dataset(split=f"{split}[{shard.tfds_shard}shard:{shard.tfds_shard + 1}shard]", shuffle_files=False)
     line = 0
     try:
         for line, row in enumerate(rows.as_numpy_iterator(), start=1):
-            yield judged(decoded(_value(row[params.text])), _label(decoded(_value(row[params.label])), names), place, line)
+            values = decoded(_value(row[params.text])), _label(decoded(_value(row[params.label])), names)
+            yield judged(values, place, line)
     except tf.errors.OpError as error:
         cause = " ".join(str(error.message).split())[:200]
         raise DataError(

@@ -26,6 +26,7 @@ BEST_FILE = "best.json"
 # The model of countless tutorials: Embedding -> SimpleRNN -> Dense on the last state, padding read like text.
 # `pooling = "last"` means this one exactly; a setting that is given beside it stays.
 BLOG_POST: dict[str, Any] = {
+    "bidirectional": False,
     "masking": False,
     "skip_dim": 0,
     "bigram_buckets": 0,
@@ -46,7 +47,7 @@ class TrainerParams(Params):
     embedding_dim: int = Field(64, ge=1, description="width of the token embeddings; sequences need none")
     rnn_units: int = Field(64, ge=1, description="width of the SimpleRNN's state")
     num_layers: int = Field(1, ge=1, description="SimpleRNNs one over the other")
-    bidirectional: bool = Field(False, description="a second SimpleRNN reads the text from its end")
+    bidirectional: bool = Field(True, description="a second SimpleRNN reads the text from its end")
     masking: bool = Field(True, description="padding does not count; false reads it like text, up to max_length")
     recurrent_gain: float = Field(0.5, gt=0, description="gain of the orthogonal recurrent initialiser")
     embedding_scale: float = Field(0.05, gt=0, description="token embeddings start uniformly in +- this")

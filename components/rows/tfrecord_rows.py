@@ -13,10 +13,10 @@ import google_crc32c
 
 from components import files
 from components.base import DataError, UserError
-from components.example_gen import ExampleGenParams
-from components.example_gen.rows import BadRow, Row, decoded, judge, missing, require
-from components.example_gen.sources import Shard
-from components.example_gen.tf_example import parse, value, values
+from components.rows import BadRow, Row, RowFormat
+from components.rows.read import decoded, judge, missing, require
+from components.rows.shards import Shard
+from components.rows.tf_example import parse, value, values
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")
@@ -24,26 +24,28 @@ FOOTER = struct.Struct("<I")
 FIRST_RECORDS = 100
 
 
-def read(path: str, shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
+def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """The rows of a whole file."""
-    judged = judge(params)
-    read_content = value if params.content == "text" else _values_or_none
+    judged = judge(format_)
+    read_content = value if format_.content == "text" else _values_or_none
     line = 0
     for record in records(path):
         line += 1
         if line == 1:
-            _require_features(path, params)
+            _require_features(path, format_)
         try:
             features = parse(record)
             # A feature that is not there is an empty one.
-            content, label = read_content(features[params.text]), value(features[params.label])
+            content, *others = read_content(features[format_.text]), *(value(features[name]) for name in format_.columns[1:])
         except ValueError as error:
             yield BadRow(path, line, f"not a tf.Example: {error}", "format")
             continue
-        if content is None or label is None:
-            yield missing(params.text if content is None else params.label, params, path, line, "feature")
+        if content is None:
+            yield missing(format_.text, format_, path, line, "feature")
+        elif format_.label is not None and others[0] is None:
+            yield missing(format_.label, format_, path, line, "feature")
         else:
-            yield judged(decoded(content), decoded(label), path, line)
+            yield judged([decoded(content), *map(decoded, others)], path, line)
 
 
 def _values_or_none(feature: Any) -> Any:
@@ -91,15 +93,15 @@ def _broken(path: str, number: int, place: int, cause: str) -> DataError:
     return files.damaged(path, f" in record {number + 1} (byte {place})", cause)
 
 
-def check(path: str, params: ExampleGenParams) -> None:
-    """See `rows.check`."""
-    if params.content == "sequence" and params.dim is None:
-        raise UserError(f"{path} holds flat lists of numbers: set example_gen.dim to how many are one time step.")
-    if not _require_features(path, params):
+def check(path: str, format_: RowFormat) -> None:
+    """See `read.check`."""
+    if format_.content == "sequence" and format_.dim is None:
+        raise UserError(f"{path} holds flat lists of numbers: set {format_.section}.dim to how many are one time step.")
+    if not _require_features(path, format_):
         raise DataError(f"{path} holds no record.")
 
 
-def _require_features(path: str, params: ExampleGenParams) -> bool:
+def _require_features(path: str, format_: RowFormat) -> bool:
     """Raises UserError for a feature that no first record has. Says whether there is a record."""
     found: set[str] = set()
     count = 0
@@ -109,8 +111,8 @@ def _require_features(path: str, params: ExampleGenParams) -> bool:
             found.update(parse(record))
         except ValueError:
             return True  # reading will report it with its number
-        if {params.text, params.label} <= found:
+        if set(format_.columns) <= found:
             return True
     if count:
-        require(sorted(found), path, params, "feature")
+        require(sorted(found), path, format_, "feature")
     return bool(count)

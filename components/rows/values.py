@@ -1,6 +1,7 @@
 """Contents and labels: what can be used, and how it is encoded. Everything else raises UnusableError with its reason."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -22,15 +23,15 @@ class UnusableError(Exception):
     """Why a value cannot be used: reason and problem, as in BadRow."""
 
 
-def encode_text(text: Any) -> bytes:
-    """A text as UTF-8. Raises UnusableError."""
+def encode_text(text: Any, empty: bool = False) -> bytes:
+    """A text as UTF-8; empty: it may be empty, too. Raises UnusableError."""
     try:
         encoded: bytes = text.encode()
     except AttributeError:
         raise _mistyped(text, "text") from None
     except UnicodeEncodeError:  # undecodable bytes, or half a pair in a JSON escape
         raise UnusableError(f"the text is not valid in the source's encoding: {short(text)}", "encoding") from None
-    if not text or text.isspace():
+    if not empty and (not text or text.isspace()):
         raise UnusableError("the text is empty", "empty text")
     return encoded
 
@@ -60,8 +61,8 @@ def _bad_token(tokens: list[Any]) -> UnusableError:
     return UnusableError("the list of tokens is empty", "empty text")
 
 
-def to_floats(value: Any, dim: int | None) -> np.ndarray:
-    """A sequence as float32 [time, dim]; a flat one is cut into steps of dim numbers. Raises UnusableError."""
+def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
+    """A sequence as float32 [time, dim]; a flat one is cut into steps of dim numbers. name: of dim. Raises UnusableError."""
     if not isinstance(value, list | np.ndarray):
         raise _mistyped(value, "sequence")
     if not len(value) or (isinstance(value[0], list) and not any(value)):
@@ -74,13 +75,13 @@ def to_floats(value: Any, dim: int | None) -> np.ndarray:
         raise UnusableError(f"the sequence holds {short(_first_other(value))}, not only numbers", "type")
     if array.ndim == 1 and dim is not None:
         if len(array) % dim:
-            raise UnusableError(f"{len(array)} numbers are not a whole number of time steps of example_gen.dim {dim}", "format")
+            raise UnusableError(f"{len(array)} numbers are not a whole number of time steps of {name} {dim}", "format")
         array = array.reshape(-1, dim)
     if array.ndim != 2:
-        hint = "; set example_gen.dim to cut a flat list into time steps" if array.ndim == 1 else ""
+        hint = f"; set {name} to cut a flat list into time steps" if array.ndim == 1 else ""
         raise UnusableError(f"the sequence has {array.ndim} dimensions, not [time, dim]{hint}", "format")
     if dim is not None and array.shape[1] != dim:
-        raise UnusableError(f"a time step has {array.shape[1]} numbers, not example_gen.dim {dim}", "format")
+        raise UnusableError(f"a time step has {array.shape[1]} numbers, not {name} {dim}", "format")
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite
         floats = array.astype(np.float32)
     if not np.isfinite(floats).all():
@@ -133,6 +134,28 @@ def label_string(label: Any) -> str:
     if isinstance(label, bool | int | str):
         return str(label)
     raise UnusableError(f"the label is {short(label)}, not a string or an integer", "missing label" if label is None else "type")
+
+
+def to_json(value: Any) -> Any:
+    """A value that comes along with its row as JSON can hold it: NaN and infinity as null, dates and the like as strings.
+
+    Raises UnusableError for a string that is not valid Unicode.
+    """
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UnusableError(f"a value to keep is not valid in the source's encoding: {short(value)}", "encoding") from None
+        return value
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {to_json(str(name)): to_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [to_json(each) for each in (value.tolist() if isinstance(value, np.ndarray) else value)]
+    return to_json(value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value))
 
 
 def short(value: Any) -> str:

@@ -7,18 +7,18 @@ from typing import Any
 
 from components import files
 from components.base import DataError
-from components.example_gen import ExampleGenParams
-from components.example_gen.rows import BadRow, Judge, Row, judge, missing, require, undecodable
-from components.example_gen.sources import Shard
-from components.example_gen.values import short
+from components.rows import BadRow, Row, RowFormat
+from components.rows.read import Judge, judge, missing, pick, require, undecodable
+from components.rows.shards import Shard
+from components.rows.values import short
 
 WHITE = " \t\r\n"
 
 
-def read(path: str, shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
+def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """The rows that start in a shard; on gs:// a place behind the first shard is counted from the shard's start."""
-    judged, decode_json = judge(params), json.JSONDecoder().raw_decode
-    text, label, encoding = params.text, params.label, params.encoding
+    judged, decode_json = judge(format_), json.JSONDecoder().raw_decode
+    picked, encoding = pick(format_.columns), format_.encoding
     line = shard.num_lines or 0
     place = path if shard.num_lines is not None else f"{path}[from byte {shard.start}]"
     with files.explained(path, lambda: f" after line {line}" if line else ""), files.open_content(path) as file:
@@ -37,46 +37,48 @@ def read(path: str, shard: Shard, params: ExampleGenParams) -> Iterator[Row | Ba
             try:
                 decoded = content.decode(encoding)
                 row, end = decode_json(decoded)
-                fields = row[text], row[label]
+                values = picked(row)
             except (ValueError, LookupError, TypeError, RecursionError):
-                yield from _read_slowly(content, place, line, params, judged)
+                yield from _read_slowly(content, place, line, format_, judged)
                 continue
             if decoded[end:].strip(WHITE):
-                yield from _read_slowly(content, place, line, params, judged)
+                yield from _read_slowly(content, place, line, format_, judged)
             else:
-                yield judged(*fields, place, line)
+                yield judged(values, place, line)
 
 
-def _read_slowly(content: bytes, path: str, line: int, params: ExampleGenParams, judged: Judge) -> Iterator[Row | BadRow]:
+def _read_slowly(content: bytes, path: str, line: int, format_: RowFormat, judged: Judge) -> Iterator[Row | BadRow]:
     """The row of an unusual line, none for a blank one."""
     if not content.strip():
         return
     try:
-        row = json.loads(content.decode(params.encoding))
+        row = json.loads(content.decode(format_.encoding))
     except UnicodeDecodeError as error:
-        yield undecodable(error, path, line, params.encoding)
+        yield undecodable(error, path, line, format_.encoding)
     except (ValueError, RecursionError) as error:
         yield BadRow(path, line, f"not JSON: {error}", "format")
     else:
         if not isinstance(row, dict):
             yield BadRow(path, line, f"{short(row)} is not a JSON object", "format")
             return
-        absent = [name for name in (params.text, params.label) if name not in row]
-        yield missing(absent[0], params, path, line, "field") if absent else judged(row[params.text], row[params.label], path, line)
+        absent = [name for name in (format_.text, format_.label) if name is not None and name not in row]
+        # What is kept may be missing: a row can be used without it.
+        values = [row.get(name) for name in format_.columns]
+        yield missing(absent[0], format_, path, line, "field") if absent else judged(values, path, line)
 
 
-def check(path: str, params: ExampleGenParams) -> None:
-    """See `rows.check`. A first row that is no JSON object is left to reading, which reports it with its line."""
+def check(path: str, format_: RowFormat) -> None:
+    """See `read.check`. A first row that is no JSON object is left to reading, which reports it with its line."""
     with files.explained(path), files.open_content(path) as file:
         first = next((line for number, line in enumerate(file) if _without_mark(line, number).strip()), None)
         if first is None:
             raise DataError(f"{path} holds blank lines only.")
         try:
-            row: Any = json.loads(first.removeprefix(codecs.BOM_UTF8).decode(params.encoding))
+            row: Any = json.loads(first.removeprefix(codecs.BOM_UTF8).decode(format_.encoding))
         except (ValueError, RecursionError):
             return
         if isinstance(row, dict):
-            require(list(row), path, params)
+            require(list(row), path, format_)
 
 
 def _without_mark(line: bytes, number: int) -> bytes:

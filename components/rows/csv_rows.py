@@ -10,25 +10,25 @@ from typing import Any
 
 from components import files
 from components.base import DataError, UserError
-from components.example_gen import ExampleGenParams
-from components.example_gen.rows import BadRow, Row, judge, require
-from components.example_gen.sources import Shard
+from components.rows import BadRow, Row, RowFormat
+from components.rows.read import judge, pick, require
+from components.rows.shards import Shard
 
 # csv's own limit of 128 KiB is shorter than a long article.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
-def read(path: str, shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
+def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """The rows of a whole file."""
-    with _opened(path, params) as (reader, header):
-        text, label, width = header.index(params.text), header.index(params.label), len(header)
-        judged = judge(params, flat=True)
+    with _opened(path, format_) as (reader, header):
+        picked, width = pick([header.index(name) for name in format_.columns]), len(header)
+        judged = judge(format_, flat=True)
         line = reader.line_num + 1
         while True:
             try:
                 for fields in reader:
                     if len(fields) == width:
-                        yield judged(fields[text], fields[label], path, line)
+                        yield judged(picked(fields), path, line)
                     elif fields:  # a blank line is no row
                         yield BadRow(path, line, f"{len(fields)} fields where the header has {width}{_up_to(reader, line)}", "format")
                     line = reader.line_num + 1
@@ -49,9 +49,9 @@ def _up_to(reader: Any, line: int) -> str:
     return f" (up to line {reader.line_num})" if reader.line_num > line else ""
 
 
-def check(path: str, params: ExampleGenParams) -> None:
-    """See `rows.check`."""
-    with _opened(path, params) as (reader, _):
+def check(path: str, format_: RowFormat) -> None:
+    """See `read.check`."""
+    with _opened(path, format_) as (reader, _):
         try:
             has_rows = any(reader)
         except csv.Error:
@@ -61,24 +61,24 @@ def check(path: str, params: ExampleGenParams) -> None:
 
 
 @contextmanager
-def _opened(path: str, params: ExampleGenParams) -> Iterator[tuple[Any, list[str]]]:
+def _opened(path: str, format_: RowFormat) -> Iterator[tuple[Any, list[str]]]:
     """The reader behind the header, and the header."""
-    encoding = "utf-8-sig" if codecs.lookup(params.encoding).name == "utf-8" else params.encoding
+    encoding = "utf-8-sig" if codecs.lookup(format_.encoding).name == "utf-8" else format_.encoding
     reader: Any = None
     # surrogateescape carries undecodable bytes as lone surrogates up to `judge`: one bad byte costs one row, not the file.
     with (
         files.explained(path, lambda: f" after line {reader.line_num}" if reader and reader.line_num else ""),
         io.TextIOWrapper(files.open_content(path), encoding, "surrogateescape", newline="") as file,
     ):
-        reader = csv.reader(file, delimiter=params.delimiter, strict=True)
+        reader = csv.reader(file, delimiter=format_.delimiter, strict=True)
         try:
             header = next(filter(None, reader), None)
         except csv.Error as error:
             raise DataError(f"{path}:{reader.line_num}: the header is not CSV: {error}. Correct it.") from None
         if header is None:
-            raise DataError(f"{path} is empty. Remove it from example_gen.source or put rows into it.")
-        require(header, path, params)
-        for name in (params.text, params.label):
+            raise DataError(f"{path} is empty. Remove it from {format_.section}.source or put rows into it.")
+        require(header, path, format_)
+        for name in format_.columns:
             if header.count(name) > 1:
                 raise UserError(f"{path} has {header.count(name)} columns {name!r}; rename all but the one that is meant.")
         yield reader, header

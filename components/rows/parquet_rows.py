@@ -10,27 +10,28 @@ import pyarrow.parquet as pq
 
 from components import files
 from components.base import DataError
-from components.example_gen import ExampleGenParams
-from components.example_gen.rows import BadRow, Row, decoded, judge, require
-from components.example_gen.sources import Shard
+from components.rows import BadRow, Row, RowFormat
+from components.rows.read import decoded, judge, require
+from components.rows.shards import Shard
 
 BATCH_ROWS = 1024
 
 
-def read(path: str, shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
+def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """The rows of a shard's row groups."""
-    judged = judge(params)
+    judged = judge(format_)
     line = 0
     with _opened(path, lambda: f" after row {line}" if line else "") as file:
-        require(file.schema_arrow.names, path, params)
+        require(file.schema_arrow.names, path, format_)
         groups = range(shard.start, shard.end or file.metadata.num_row_groups)
         line = sum(file.metadata.row_group(group).num_rows for group in range(shard.start))
-        columns = list(dict.fromkeys((params.text, params.label)))
+        columns = list(dict.fromkeys(format_.columns))
         for batch in file.iter_batches(BATCH_ROWS, row_groups=list(groups), columns=columns, use_threads=False):
-            contents = _sequences(batch[params.text]) if params.content == "sequence" else _values(batch[params.text])
-            for content, label in zip(contents, _values(batch[params.label]), strict=True):
+            contents = _sequences(batch[format_.text]) if format_.content == "sequence" else _values(batch[format_.text])
+            others = [_values(batch[name]) for name in format_.columns[1:]]
+            for values in zip(contents, *others, strict=True):
                 line += 1
-                yield judged(content, label, path, line)
+                yield judged(values, path, line)
 
 
 def _values(column: pa.Array) -> list[Any]:
@@ -84,10 +85,10 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def check(path: str, params: ExampleGenParams) -> None:
-    """See `rows.check`."""
+def check(path: str, format_: RowFormat) -> None:
+    """See `read.check`."""
     with _opened(path) as file:
-        require(file.schema_arrow.names, path, params)
+        require(file.schema_arrow.names, path, format_)
         if not file.metadata.num_rows:
             raise DataError(f"{path} has a schema and no rows.")
 

@@ -1,0 +1,84 @@
+"""A chunk's predictions as JSON lines or tf.Examples."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from components import features, wire
+from components.bulk_inferrer.model import Answered
+
+FILE = "file"
+LINE = "line"
+CLASS_ID = "class_id"
+PROBABILITIES = "probabilities"
+# As `seqline predict` rounds them.
+DIGITS = 6
+
+SUFFIXES = {"jsonl": ".jsonl", "tfrecord": ".tfrecord.gz"}
+
+
+def kept_names(keep: Sequence[str]) -> list[str]:
+    """What the columns that come along are called: themselves, unless a prediction has a field of this name."""
+    own = {FILE, LINE, features.TEXT, features.TOKENS, features.SEQUENCE, features.LABEL, CLASS_ID, PROBABILITIES}
+    return [f"source_{name}" if name in own else name for name in keep]
+
+
+def json_lines(answered: Answered, content: str | None, keep: Sequence[str]) -> Iterator[bytes]:
+    """One line a row. content: the name under which it is written, None to leave it out."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    names = kept_names(keep)
+    probabilities = np.round(answered.probabilities.astype(np.float64), DIGITS).tolist()
+    answers = zip(answered.chunk.rows, answered.labels, answered.class_id.tolist(), probabilities, strict=True)
+    for row, label, class_id, probability in answers:
+        fields: dict[str, Any] = {FILE: row.file, LINE: row.line, **dict(zip(names, row.kept, strict=True))}
+        if content is not None:
+            fields[content] = _to_json(row.content)
+        fields |= {features.LABEL: label.decode(), CLASS_ID: class_id, PROBABILITIES: probability}
+        # A path that is not UTF-8 holds lone surrogates.
+        yield encode(fields).encode("utf-8", "replace") + b"\n"
+
+
+def _to_json(content: Any) -> Any:
+    if isinstance(content, bytes):
+        return content.decode()
+    return [token.decode() for token in content] if isinstance(content, list) else content.tolist()
+
+
+def tf_examples(answered: Answered, content: str | None, keep: Sequence[str]) -> Iterator[bytes]:
+    """One tf.Example a row. What comes along is strings: a feature has one type, so numbers and lists are their JSON; nothing for null."""
+    rows = answered.chunk.rows
+    ones = np.ones(len(rows), np.int64)
+    columns: dict[str, list[bytes]] = {
+        FILE: wire.few_bytes_features(FILE, [row.file.encode("utf-8", "replace") for row in rows]),
+        LINE: wire.int_lists(LINE, np.array([row.line for row in rows], np.int64), ones),
+        features.LABEL: wire.few_bytes_features(features.LABEL, answered.labels),
+        CLASS_ID: wire.few_int_features(CLASS_ID, answered.class_id),
+        PROBABILITIES: wire.float_lists(PROBABILITIES, answered.probabilities.ravel(), ones * answered.probabilities.shape[1]),
+    }
+    if content is not None:
+        columns[content] = _content(content, [row.content for row in rows])
+    for place, name in enumerate(kept_names(keep)):
+        columns[name] = wire.bytes_lists(name, [_strings(row.kept[place]) for row in rows])
+    return wire.examples([columns[name] for name in sorted(columns, key=str.encode)])
+
+
+def _content(name: str, contents: Sequence[Any]) -> list[bytes]:
+    if name == features.TEXT:
+        return wire.bytes_features(name, contents)
+    if name == features.TOKENS:
+        return wire.bytes_lists(name, contents)
+    return wire.float_lists(name, np.concatenate([row.ravel() for row in contents]), np.array([row.size for row in contents], np.int64))
+
+
+def _strings(value: Any) -> list[bytes]:
+    if value is None:
+        return []
+    return [(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode()]
+
+
+def counts(answered: Answered) -> Mapping[str, int]:
+    """Label -> rows that got it."""
+    return {label.decode(): number for label, number in sorted(Counter(answered.labels).items())}

@@ -1,0 +1,114 @@
+"""Starts the server that will serve on the candidate, sends it real rows, and decides whether it may be pushed.
+
+Reads SavedModel and Evaluation: the first rows of test with the evaluator's answers (answers.jsonl). Writes blessing.json: the
+verdict with its reasons and the digest of the model it is about; and server.log: what the server printed.
+"""
+
+import json
+import os
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from components.base import Component, Figures, Params, UserError, Where
+from components.features import EVALUATION, INFRA_BLESSING, SAVED_MODEL
+from components.model_files import digest_of, sha256_of_files
+
+EMBEDDED, DOCKER, NONE = "embedded", "docker:", "none"
+# What the extra `serve` brings.
+SERVER_LIBRARIES = ("starlette", "uvicorn", "prometheus_client")
+
+
+class InfraValidatorParams(Params):
+    server: str = Field(
+        EMBEDDED,
+        description="what is started on the candidate: `embedded` (seqline serve), the path of a `tensorflow_model_server`, `docker:<image>`, "
+        "or `none` to push unasked",
+    )
+    num_requests: int = Field(200, ge=1, description="requests of one row whose latency is measured, one after the other")
+    max_difference: float = Field(1e-6, gt=0, description="how far a probability may be from the evaluator's")
+    max_p50_seconds: float | None = Field(None, gt=0, description="median latency of a request, at most; null for no limit")
+    max_p99_seconds: float | None = Field(None, gt=0, description="99th percentile of the latencies, at most; null for no limit")
+    max_rss_mb: float | None = Field(
+        None, gt=0, description="the server's peak resident memory (MB), at most; null for no limit; Linux only"
+    )
+    max_load_seconds: float | None = Field(
+        None, gt=0, description="seconds from the start of the server's process until the model is available, at most; null for no limit"
+    )
+    wait_seconds: Annotated[float, Where] = Field(120.0, gt=0, description="how long a server may take to start, or to answer a request")
+
+
+def check(params: InfraValidatorParams) -> None:
+    """Raises UserError for a server that cannot be started, or a limit that cannot be measured here."""
+    way_out = "or push without asking a server: --set infra_validator.server=none"
+    if params.server == EMBEDDED:
+        missing = [name for name in SERVER_LIBRARIES if find_spec(name) is None]
+        if missing:
+            raise UserError(
+                f"infra_validator.server {EMBEDDED!r} needs {', '.join(missing)}: pip install 'seqline[serve]', "
+                f"name the path of a tensorflow_model_server, {way_out}."
+            )
+    elif params.server.startswith(DOCKER):
+        if not params.server.removeprefix(DOCKER):
+            raise UserError(f"infra_validator.server {params.server!r} names no image, such as docker:tensorflow/serving:2.19.1.")
+        if shutil.which("docker") is None:
+            raise UserError(f"infra_validator.server {params.server!r}: there is no command docker. Install it, {way_out}.")
+    elif params.server != NONE and not (os.path.isfile(params.server) and os.access(params.server, os.X_OK)):
+        raise UserError(
+            f"infra_validator.server {params.server!r} is no program. Give the path of a tensorflow_model_server, {EMBEDDED!r}, "
+            f"docker:<image>, {way_out}."
+        )
+    if params.max_rss_mb is not None and (sys.platform != "linux" or params.server == NONE):
+        raise UserError(f"infra_validator.max_rss_mb {params.max_rss_mb} can only be measured of a server on Linux. Set it to null.")
+
+
+def run(*, saved_model: Path, evaluation: Path, params: InfraValidatorParams, output: Path) -> Figures:
+    """Writes the blessing. A refused model is a result, not an error: the pusher will not push it."""
+    model = saved_model / SAVED_MODEL
+    digest = digest_of(sha256_of_files(model))
+    if not json.loads((evaluation / EVALUATION).read_text())["blessed"]:
+        refusals, measured = ["the evaluation refused it, and no server was asked"], None
+    elif params.server == NONE:
+        refusals, measured = [], None
+    else:
+        from components.infra_validator import validation
+
+        refusals, measured = validation.validate(model, evaluation, params, output)
+    blessing = {"blessed": not refusals, "refusals": refusals, "server": params.server, "asked": measured is not None, "digest": digest}
+    (output / INFRA_BLESSING).write_text(json.dumps(blessing, indent=2) + "\n")
+    return {**blessing, **(measured or {})}
+
+
+def stale(output: Path, params: InfraValidatorParams) -> str | None:
+    """Asks again after a refusal: a machine that was busy, or a server that was missing, says nothing for ever."""
+    blessing = json.loads((output / INFRA_BLESSING).read_text())
+    return "the server refused it the last time" if blessing["asked"] and not blessing["blessed"] else None
+
+
+def describe(figures: Figures) -> str:
+    if figures["refusals"]:
+        return "NOT blessed: " + "; ".join(figures["refusals"])
+    if not figures["asked"]:
+        return "no server was asked (infra_validator.server none)"
+    text = f"{figures['server']}: {figures['num_rows']} rows answered as by the evaluator; p50 {figures['p50_seconds'] * 1e3:.1f} ms"
+    text += f", p99 {figures['p99_seconds'] * 1e3:.1f} ms"
+    if figures["rss_mb"] is not None:
+        text += f", {figures['rss_mb']:.0f} MB"
+    return text + f", loaded in {figures['load_seconds']:.1f} s; blessed"
+
+
+INFRA_VALIDATOR = Component(
+    name="infra_validator",
+    inputs={"saved_model": "SavedModel", "evaluation": "Evaluation"},
+    output="InfraBlessing",
+    params=InfraValidatorParams,
+    run=run,
+    describe=describe,
+    check=check,
+    stale=stale,
+    libraries=("tensorflow",),
+)

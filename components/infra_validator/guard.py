@@ -1,0 +1,34 @@
+"""python guard.py PARENT COMMAND...: becomes the command, which dies with the process PARENT, however that one ends.
+
+A program of its own, not a hook between fork and exec: the process that starts it has threads, TensorFlow's among them.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+WATCH_SECONDS = 0.2
+
+
+def main() -> None:
+    parent, command = int(sys.argv[1]), sys.argv[2:]
+    if sys.platform == "linux":
+        # SIGTERM, which `docker run` hands on to its container; the servers end at it, too. The setting outlives exec.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == parent:
+            os.execvp(command[0], command)
+        sys.exit(1)
+    process = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    while process.poll() is None:
+        if os.getppid() != parent:
+            process.kill()
+        time.sleep(WATCH_SECONDS)
+    sys.exit(process.returncode)
+
+
+main()

@@ -1,0 +1,204 @@
+"""A server of TensorFlow Serving's REST API as a process: started on a model, watched, ended."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.infra_validator import DOCKER, EMBEDDED
+
+MODEL_NAME = "seqline"
+GUARD = Path(__file__).with_name("guard.py")
+HOST = "127.0.0.1"
+POLL_SECONDS = 0.05
+# How long a server may take to end itself after SIGTERM.
+GRACE_SECONDS = 5.0
+LOG_LINES = 3
+
+
+class ServerError(Exception):
+    """The server did not start, does not answer, or answers an error: one line that says what."""
+
+
+@dataclass
+class Server:
+    """A running server that has the model. load_seconds: from the start of its process until the model was available."""
+
+    process: subprocess.Popen
+    port: int
+    log: Path
+    wait_seconds: float
+    container: str | None = None
+    load_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.connection = http.client.HTTPConnection(HOST, self.port, timeout=self.wait_seconds)
+
+    def ask(self, body: dict[str, Any]) -> dict[str, Any]:
+        """One request of the predict API. Raises ServerError for anything but an answer."""
+        status, content = self._request("POST", f"/v1/models/{MODEL_NAME}:predict", json.dumps(body).encode())
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            answer = None
+        if status != 200 or not isinstance(answer, dict):
+            raise ServerError(f"the server answers {status}: {_line(content.decode(errors='replace'))}")
+        return answer
+
+    def state(self) -> tuple[str, str]:
+        """(the state of the model's version, its error message); ("", "") as long as there is none."""
+        status, content = self._request("GET", f"/v1/models/{MODEL_NAME}", None)
+        try:
+            [version] = json.loads(content)["model_version_status"] if status == 200 else [{}]
+            return version.get("state", ""), version.get("status", {}).get("error_message", "")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return "", ""
+
+    def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        try:
+            self.connection.request(method, path, body, {"Content-Type": "application/json"})
+            response = self.connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()
+            if self.process.poll() is not None:
+                raise ServerError(f"the server ended with exit code {self.process.returncode}: {last_lines(self.log)}") from None
+            raise ServerError(f"the server does not answer ({_line(str(error) or type(error).__name__)}): {last_lines(self.log)}") from None
+
+    def peak_rss_mb(self) -> float | None:
+        """The most resident memory that the server's process has had (MB); None where the system does not tell."""
+        pid = str(self.process.pid)
+        if self.container:
+            inspected = subprocess.run(["docker", "inspect", "-f", "{{.State.Pid}}", self.container], capture_output=True, text=True)
+            pid = inspected.stdout.strip() or "none"
+        with suppress(OSError):
+            peak = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc", pid, "status").read_text(), re.MULTILINE)
+            return int(peak[1]) * 1024 / 1e6 if peak else None
+        return None
+
+
+@contextmanager
+def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[Server]:
+    """A server of a kind (infra_validator.server) with a SavedModel as version 1; in every outcome it is gone after the block.
+
+    Raises ServerError for one that does not start, or does not load the model.
+    """
+    with tempfile.TemporaryDirectory(prefix="seqline-infra-", dir=log.parent) as folder:
+        base = Path(folder, "models")
+        shutil.copytree(model, base / "1", copy_function=_link_or_copy)
+        port_file = Path(folder, "port") if kind == EMBEDDED else None
+        port = 0 if port_file else _free_port()
+        container = f"seqline-infra-{uuid.uuid4().hex[:12]}" if kind.startswith(DOCKER) else None
+        started = time.monotonic()
+        process = _start(_command(kind, base, port, port_file, container), log)
+        server: Server | None = None
+        try:
+            deadline = started + wait_seconds
+            port = port or _port_of(port_file, process, log, deadline)
+            server = Server(process, port, log, wait_seconds, container)
+            _wait_until_available(server, deadline)
+            server.load_seconds = time.monotonic() - started
+            yield server
+        finally:
+            if server:
+                server.connection.close()
+            _end(process, container)
+
+
+def _command(kind: str, base: Path, port: int, port_file: Path | None, container: str | None) -> list[str]:
+    """The server's command line. A tensorflow_model_server opens no port for gRPC (0)."""
+    flags = [f"--model_name={MODEL_NAME}", f"--rest_api_port={port}", f"--model_base_path={base}"]
+    if kind == EMBEDDED:
+        return [sys.executable, "-P", "-m", "pipeline.serve", *flags, f"--host={HOST}", f"--port_file={port_file}"]
+    if not kind.startswith(DOCKER):
+        return [kind, *flags, "--port=0"]
+    inside = f"/models/{MODEL_NAME}"
+    return [
+        *("docker", "run", "--rm", "--init", f"--name={container}", f"--publish={HOST}:{port}:8501", f"--env=MODEL_NAME={MODEL_NAME}"),
+        *(f"--mount=type=bind,source={base},target={inside},readonly", kind.removeprefix(DOCKER)),
+        *(f"--model_name={MODEL_NAME}", "--rest_api_port=8501", f"--model_base_path={inside}"),
+    ]
+
+
+def _start(command: list[str], log: Path) -> subprocess.Popen:
+    # The packages that this process runs, wherever it was started; and no GPU: the processes of the run hold the memory of all.
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
+    guarded = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), *command]
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            guarded, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+
+
+def _port_of(port_file: Path | None, process: subprocess.Popen, log: Path, deadline: float) -> int:
+    assert port_file is not None, "a server without a port file has a port"
+    while not port_file.exists():
+        _need_time(process, log, deadline)
+        time.sleep(POLL_SECONDS)
+    return int(port_file.read_text())
+
+
+def _wait_until_available(server: Server, deadline: float) -> None:
+    state, message = "", ""
+    while state != "AVAILABLE":
+        with suppress(ServerError):
+            state, message = server.state()
+        if state == "END":
+            raise ServerError(f"the server cannot load the model: {_line(message) or last_lines(server.log)}")
+        _need_time(server.process, server.log, deadline, message)
+        time.sleep(POLL_SECONDS)
+
+
+def _need_time(process: subprocess.Popen, log: Path, deadline: float, message: str = "") -> None:
+    if process.poll() is not None:
+        raise ServerError(f"the server ended with exit code {process.returncode} before it had the model: {last_lines(log)}")
+    if time.monotonic() > deadline:
+        raise ServerError(f"the server did not have the model in infra_validator.wait_seconds: {_line(message) or last_lines(log)}")
+
+
+def _end(process: subprocess.Popen, container: str | None) -> None:
+    if container:
+        subprocess.run(["docker", "rm", "--force", container], capture_output=True)
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def last_lines(log: Path) -> str:
+    """The end of a server's log as one line."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return _line(" | ".join(lines[-LOG_LINES:])) or "it printed nothing"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:500]

@@ -1,0 +1,122 @@
+"""Asks a running server what the evaluator asked the SavedModel, and the warm-up requests, and measures it."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.base import Figures
+from components.features import ANSWERS
+from components.infra_validator import InfraValidatorParams
+from components.infra_validator.server import Server, ServerError, running
+
+SERVER_LOG = "server.log"
+# Requests that TensorFlow Serving sends itself before a version is available.
+WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
+SIGNATURE = "serving_default"
+
+
+def validate(model: Path, evaluation: Path, params: InfraValidatorParams, output: Path) -> tuple[list[str], Figures]:
+    """(why the model must not be pushed, empty for a blessing; what was measured). Writes server.log into output."""
+    answers = [json.loads(line) for line in (evaluation / ANSWERS).read_text(encoding="utf-8").splitlines()]
+    warmup = list(warmup_requests(model / WARMUP))
+    log = output / SERVER_LOG
+    try:
+        with running(params.server, model, log, params.wait_seconds) as server:
+            refusals, difference = compare(server, answers, params.max_difference)
+            for number, request in enumerate(warmup, start=1):
+                _ask_warmup(server, number, request)
+            latencies = measure(server, answers, params.num_requests)
+            measured = {
+                "num_rows": len(answers),
+                "num_warmup": len(warmup),
+                "num_requests": params.num_requests,
+                "difference": difference,
+                "load_seconds": server.load_seconds,
+                "p50_seconds": float(np.quantile(latencies, 0.5)),
+                "p99_seconds": float(np.quantile(latencies, 0.99)),
+                "rss_mb": server.peak_rss_mb(),
+            }
+    except ServerError as error:
+        return [str(error)], {}
+    return refusals + exceeded(measured, params), measured
+
+
+def compare(server: Server, answers: list[dict[str, Any]], max_difference: float) -> tuple[list[str], float]:
+    """Sends every row by itself. (the first row answered differently, as a refusal; the greatest difference of a probability)."""
+    refusals: list[str] = []
+    greatest = 0.0
+    for number, answer in enumerate(answers, start=1):
+        [found] = server.ask({"signature_name": SIGNATURE, "instances": [answer["row"]]}).get("predictions") or [None]
+        got = found.get("probabilities") if isinstance(found, dict) else None
+        if not isinstance(got, list) or len(got) != len(answer["probabilities"]):
+            raise ServerError(f"the answer to row {number} of test has no {len(answer['probabilities'])} probabilities: {str(found)[:200]}")
+        difference = np.abs(np.array(got, np.float64) - np.array(answer["probabilities"]))
+        worst = int(np.argmax(np.where(np.isnan(difference), np.inf, difference)))
+        greatest = max(greatest, float(difference[worst]))
+        if not difference[worst] <= max_difference and not refusals:
+            refusals.append(
+                f"row {number} of test: the server gives class {worst} the probability {got[worst]}, the evaluator got "
+                f"{answer['probabilities'][worst]} (max_difference {max_difference})"
+            )
+    return refusals, greatest
+
+
+def measure(server: Server, answers: list[dict[str, Any]], num_requests: int) -> list[float]:
+    """Seconds that each of so many requests of one row took, one after the other over one connection."""
+    found = []
+    for answer in islice(cycle(answers), num_requests):
+        started = time.perf_counter()
+        server.ask({"signature_name": SIGNATURE, "instances": [answer["row"]]})
+        found.append(time.perf_counter() - started)
+    return found
+
+
+def exceeded(measured: Figures, params: InfraValidatorParams) -> list[str]:
+    """The limits that a server went over."""
+    limits = [
+        ("median latency", "p50_seconds", params.max_p50_seconds, "s"),
+        ("99th percentile of the latency", "p99_seconds", params.max_p99_seconds, "s"),
+        ("peak memory", "rss_mb", params.max_rss_mb, "MB"),
+        ("time to load", "load_seconds", params.max_load_seconds, "s"),
+    ]
+    refusals = []
+    for name, figure, limit, unit in limits:
+        if limit is not None and measured[figure] is None:
+            refusals.append(f"{name} could not be measured; set max_{figure} to null")
+        elif limit is not None and measured[figure] > limit:
+            refusals.append(f"{name} {measured[figure]:.4g} {unit} is over max_{figure} {limit:g}")
+    return refusals
+
+
+def warmup_requests(path: Path) -> Iterator[dict[str, Any]]:
+    """The predict requests of a warm-up file as the REST API takes them. Those of other APIs are the server's own business."""
+    if not path.is_file():
+        return
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    for serialized in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(serialized)
+        if log.WhichOneof("log_type") == "predict_log":
+            request = log.predict_log.request
+            inputs = {name: _as_json(tf.make_ndarray(tensor).tolist()) for name, tensor in request.inputs.items()}
+            yield {"signature_name": request.model_spec.signature_name or SIGNATURE, "inputs": inputs}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_json(each) for each in value]
+    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _ask_warmup(server: Server, number: int, request: dict[str, Any]) -> None:
+    try:
+        server.ask(request)
+    except ServerError as error:
+        raise ServerError(f"warm-up request {number} ({request['signature_name']}): {error}") from None

@@ -1,0 +1,146 @@
+"""Publishes a blessed SavedModel as the next version under serving_dir, TensorFlow Serving's base path.
+
+Reads SavedModel, Evaluation and InfraBlessing. Writes `serving_dir/<version>/` in one rename, so that a reader sees a whole version
+or none, serving_dir/models.config with its label, and push.json: which version it is. serving_dir may be a gs:// path, where
+saved_model.pb comes last.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from components.base import Component, Figures, NotBlessedError, Params, UserError, Where, WherePath
+from components.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
+from components.model_files import digest_of, sha256_of_files
+from components.pusher import publish
+from components.pusher.folder import Folder
+from components.pusher.labels import MODELS_CONFIG
+
+PUSH = "push.json"
+
+
+class PusherParams(Params):
+    serving_dir: WherePath = Field(
+        "serving_dir", description="where versions are published, a folder or gs://; TensorFlow Serving's base path"
+    )
+    label: Literal["stable", "canary"] = Field("stable", description="the label in models.config that moves to the pushed version")
+    keep_versions: Annotated[int | None, Where] = Field(
+        5, ge=1, description="versions that stay, the newest; older ones go, but for those with a label; null for all"
+    )
+    verify: Annotated[bool, Where] = Field(True, description="load the copy and ask it a row before it becomes a version")
+    model_name: str = Field("seqline", description="the model's name in models.config")
+    served_from: str | None = Field(None, description="serving_dir as the server sees it, such as /models/seqline; null for the same path")
+
+    @field_validator("model_name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            raise ValueError("should consist of letters, digits, '_', '-' and '.', as a part of a URL does")
+        return name
+
+
+def check(params: PusherParams) -> None:
+    """Raises UserError if serving_dir cannot be written, or hangs on a symlink or '..'."""
+    place = publish.place_of(params.serving_dir)
+    if not isinstance(place, Folder):
+        place.versions()
+        return
+    existing = next(path for path in (place.path, *place.path.parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"pusher.serving_dir {params.serving_dir!r}: {existing} is not a folder.")
+    try:
+        probe = existing / f".writable-{uuid.uuid4().hex}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"pusher.serving_dir {params.serving_dir!r} cannot be written ({error.strerror}: {existing}). "
+            "Change its permissions, or name another with --set pusher.serving_dir=..."
+        ) from None
+
+
+def run(*, saved_model: Path, evaluation: Path, infra_blessing: Path, params: PusherParams, output: Path) -> Figures:
+    """Pushes, unless the newest version already has this content.
+
+    Raises NotBlessedError if the evaluation or the server that was tried refused the model; serving_dir then stays as it is.
+    """
+    model = saved_model / SAVED_MODEL
+    _need_blessing(json.loads((evaluation / EVALUATION).read_text()))
+    infra = json.loads((infra_blessing / INFRA_BLESSING).read_text())
+    _need_blessing(infra)
+    if infra["digest"] != digest_of(sha256_of_files(model)):
+        raise NotBlessedError(f"The model was not pushed: {model} is not the one that was validated. Run again.")
+    try:
+        figures = publish.push(
+            model,
+            params.serving_dir,
+            evaluation=(evaluation / EVALUATION).read_bytes(),
+            verify=_verification(evaluation) if params.verify else None,
+            label=params.label,
+            keep_versions=params.keep_versions,
+            model_name=params.model_name,
+            served_from=params.served_from,
+        )
+    except OSError as error:
+        raise UserError(f"The model was not pushed: {error.filename or params.serving_dir}: {error.strerror or error}.") from error
+    (output / PUSH).write_text(json.dumps(figures, indent=2) + "\n")
+    return {**figures, "serving_dir": publish.place_of(params.serving_dir).place}
+
+
+def _need_blessing(verdict: Figures) -> None:
+    if not verdict["blessed"]:
+        raise NotBlessedError(f"The model is not blessed and was not pushed: {'; '.join(verdict['refusals'])}.")
+
+
+def _verification(evaluation: Path) -> Callable[[Path], None]:
+    """What loads the copy and asks it the first row that the evaluator recorded."""
+
+    def verify(folder: Path) -> None:
+        from components.pusher import verify as loading
+
+        with (evaluation / ANSWERS).open(encoding="utf-8") as answers:
+            loading.load_and_ask(folder, json.loads(next(answers)))
+
+    return verify
+
+
+def stale(output: Path, params: PusherParams) -> str | None:
+    """Why an earlier push no longer holds: its version is gone, or no longer the newest, or models.config is.
+
+    A rollback from it is no reason: somebody wanted that.
+    """
+    push = json.loads((output / PUSH).read_text())
+    place = publish.place_of(params.serving_dir)
+    newest = max(place.versions(), default=None)
+    if newest is None:
+        return f"{place.place} holds no version"
+    manifest = publish.read_manifest(place, newest) or {}
+    if push["digest"] not in (manifest.get("digest"), manifest.get("instead_of")):
+        return f"the newest version in {place.place}, {newest}, is another model"
+    if place.read(MODELS_CONFIG) is None:
+        return f"{place.place} has no {MODELS_CONFIG}"
+    return None
+
+
+def describe(figures: Figures) -> str:
+    version = f"{figures['serving_dir']}/{figures['version']}"
+    if figures.get("rolled_back"):
+        return f"not pushed: {version} is a rollback from this model; seqline rollback --to brings an earlier version back"
+    return version + ("" if figures["pushed"] else " (already there)")
+
+
+PUSHER = Component(
+    name="pusher",
+    inputs={"saved_model": "SavedModel", "evaluation": "Evaluation", "infra_blessing": "InfraBlessing"},
+    output="Push",
+    params=PusherParams,
+    run=run,
+    describe=describe,
+    check=check,
+    stale=stale,
+)
