@@ -97,7 +97,7 @@ def finished(cloud: FakeGcs, corpus: Path, tmp_path_factory: pytest.TempPathFact
 
     cloud.fault = block
     process = subprocess.Popen(command(corpus, ROOT), cwd=first, env=environment(cloud, first), stdout=subprocess.DEVNULL)
-    assert reached.wait(400)
+    assert reached.wait(550)
     process.send_signal(signal.SIGKILL)
     process.wait()
     cloud.fault = fault
@@ -108,15 +108,15 @@ def finished(cloud: FakeGcs, corpus: Path, tmp_path_factory: pytest.TempPathFact
     return second
 
 
+def test_training_went_on_from_the_last_whole_checkpoint(finished: Path) -> None:
+    assert "going on from step 5 of 44" in (finished / "out.txt").read_text()
+
+
 def test_artifacts_are_those_of_a_local_run(finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path) -> None:
     seqline(cloud, tmp_path, command(corpus, "artifacts"))
     expected = digests(Store(tmp_path / "artifacts"))
     assert list(expected) == STAGES
     assert digests(open_store(ROOT)) == expected
-
-
-def test_training_went_on_from_the_last_whole_checkpoint(finished: Path) -> None:
-    assert "going on from step 5 of 44" in (finished / "out.txt").read_text()
 
 
 def test_nothing_but_artifacts_records_and_pieces_is_left(finished: Path, cloud: FakeGcs) -> None:
