@@ -1,0 +1,85 @@
+"""What Dataflow's service does with a job: runs the staged pipeline stage by stage, its workers in an environment of their own.
+
+usage: python service.py FOLDER. Needs apache-beam and nothing of the job: the pipeline comes as a proto, and only workers open it.
+FOLDER holds work.json and pipeline.pb; progress.jsonl gets a line for every stage (its name, the counters so far), and one more, with
+`error`, if the job failed.
+"""
+
+import json
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability import python_urns
+from apache_beam.portability.api import beam_provision_api_pb2, beam_runner_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from google.protobuf import struct_pb2
+
+FOLDER = Path(sys.argv[1])
+STAGE_NAME_CHARS = 150
+
+
+def report(**line: Any) -> None:
+    with (FOLDER / "progress.jsonl").open("a", encoding="utf-8") as progress:
+        progress.write(json.dumps(line) + "\n")
+
+
+class ReportingRunner(fn_runner.FnApiRunner):
+    """Tells of every bundle when it is done: its stage, and the counters of all stages so far."""
+
+    found: dict[str, list[Any]] = {}  # noqa: RUF012
+
+    def _execute_bundle(self, context: Any, manager: Any, bundle: Any) -> Any:
+        result = super()._execute_bundle(context, manager, bundle)
+        infos = self.found.setdefault(manager.stage.name, [])
+        infos.extend(result.process_bundle.monitoring_infos)
+        metrics = fn_runner.FnApiMetrics({name: fn_runner.consolidate_monitoring_infos(each) for name, each in self.found.items()})
+        counters = [
+            [each.key.step, each.key.metric.namespace, each.key.metric.name, each.committed] for each in metrics.query()["counters"]
+        ]
+        names = sorted({transform.unique_name for transform in manager.stage.transforms})
+        report(stage="+".join(names)[:STAGE_NAME_CHARS], counters=counters)
+        return result
+
+
+def workers_options(options: Any) -> Any:
+    """A Struct knows doubles only: "argument --parallelism: invalid int value: '-1.0'"."""
+    if isinstance(options, float) and options.is_integer():
+        return int(options)
+    if isinstance(options, dict):
+        return {name: workers_options(value) for name, value in options.items()}
+    return [workers_options(value) for value in options] if isinstance(options, list) else options
+
+
+def fail(error: str) -> None:
+    report(error=error)
+    os._exit(1)  # threads that wait for a worker would hold the process
+
+
+def main() -> None:
+    work = json.loads((FOLDER / "work.json").read_text(encoding="utf-8"))
+    pipeline = beam_runner_api_pb2.Pipeline.FromString((FOLDER / "pipeline.pb").read_bytes())
+    options = FOLDER / "options.json"
+    options.write_text(json.dumps({"options": workers_options(work["options"])}), encoding="utf-8")
+    # In a folder of its own: nothing is imported from where the job was submitted.
+    command = f"cd {work['cwd']} && PIPELINE_OPTIONS_FILE={options} exec {work['python']} -m apache_beam.runners.worker.sdk_worker_main"
+    for environment in pipeline.components.environments.values():
+        environment.urn, environment.payload = python_urns.SUBPROCESS_SDK, command.encode()
+        del environment.dependencies[:]
+    given = struct_pb2.Struct()
+    given.update({"options": work["options"]})
+    provision = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=given), work["staged"], "job")
+    # A worker that dies would leave the runner waiting for ever.
+    threading.excepthook = lambda died: fail(f"{died.exc_type.__name__}: {died.exc_value}")
+    try:
+        runner = ReportingRunner(provision_info=provision, bundle_repeat=int(work["retry_bundles"]))
+        runner.run_via_runner_api(pipeline, PipelineOptions([])).wait_until_finish()
+    except BaseException:
+        fail(traceback.format_exc())
+
+
+main()
