@@ -38,6 +38,8 @@ def answer(path: str) -> Reply | None:
     account = {"email": ACCOUNT, "scopes": [SCOPE], "aliases": ["default"]}
     if path.endswith("/token"):  # of OAuth, and of a machine's own service account
         return 200, TOKEN, flavor
+    if path.endswith("/allowedLocations"):
+        return 200, {"locations": [], "encodedLocations": "0x0"}, {}
     if path in ("/", METADATA, f"{METADATA}/"):  # is this a machine of the cloud?
         return 200, b"", flavor
     if not path.startswith(f"{METADATA}/"):

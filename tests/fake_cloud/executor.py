@@ -28,7 +28,7 @@ SERVICE = Path(__file__).with_name("service.py")
 MAX_ATTEMPTS = 4
 POLL_SECONDS = 0.05
 # Variables that would lead a worker back to the submitter.
-SUBMITTERS = ("PYTHON", "GOOGLE_", "VIRTUAL_ENV", "STORAGE_", "GCE_", "CURL_", "https_proxy", "no_proxy", "SEQLINE_")
+SUBMITTERS = ("PYTHON", "GOOGLE_", "VIRTUAL_ENV", "STORAGE_", "GCE_", "CURL_", "REQUESTS_", "https_proxy", "no_proxy", "SEQLINE_")
 
 
 def make_image(folder: Path, without: Collection[str] = ()) -> Path:

@@ -16,7 +16,8 @@ from tests.fake_cloud import credentials
 from tests.fake_cloud.gcs import FakeGcs
 from tests.fake_cloud.server import Handler, Reply, listening
 
-HOSTS = ("www.googleapis.com", "storage.googleapis.com", "oauth2.googleapis.com")
+# The last is asked by google-auth, in the background, where an account may be used.
+HOSTS = ("www.googleapis.com", "storage.googleapis.com", "oauth2.googleapis.com", "iamcredentials.googleapis.com")
 DAYS = 2
 
 
@@ -66,5 +67,15 @@ def serve(store: FakeGcs, folder: Path) -> Iterator[dict[str, str]]:
             self.wfile = self.connection.makefile("wb")
             self.close_connection = False
 
+        def handle_expect_100(self) -> bool:
+            answered = super().handle_expect_100()
+            self.wfile.flush()  # libcurl waits a second for it
+            return answered
+
+        def finish(self) -> None:
+            super().finish()
+            self.connection.close()  # the server closes the socket beneath TLS only
+
     with listening(ProxyHandler) as port:
-        yield {"https_proxy": f"http://127.0.0.1:{port}", "CURL_CA_BUNDLE": str(authority), "no_proxy": "localhost,127.0.0.1"}
+        bundles = {"CURL_CA_BUNDLE": str(authority), "REQUESTS_CA_BUNDLE": str(authority)}
+        yield {"https_proxy": f"http://127.0.0.1:{port}", "no_proxy": "localhost,127.0.0.1", **bundles}
