@@ -5,7 +5,7 @@ With STORAGE_EMULATOR_HOST set (google-cloud-storage's own variable) everything 
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -147,6 +147,12 @@ def download(path: str, target: Path) -> None:
     bucket, name = _split(path)
     blob = _client().bucket(bucket).blob(name)
     blob.download_to_filename(str(target), raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+
+
+def permissions(bucket: str, asked: Sequence[str]) -> set[str]:
+    """Which of the permissions this account has in a bucket; asked soon, for someone waits. Use it under `explained`."""
+    found = _client().bucket(bucket).test_iam_permissions(list(asked), retry=_retry(FIRST_ANSWER_SECONDS), timeout=TIMEOUT)
+    return set(found)
 
 
 def copy_object(source: str, target: str) -> None:

@@ -35,11 +35,13 @@ def digest(value: Any) -> str:
 class Pieces:
     """Finished parts under one folder.
 
-    salt: the digest of the component's code, version and libraries; another code makes parts of its own.
+    salt: the digest of the component's code, version and libraries; another code makes parts of its own. owner: the key of the artifact
+    for which they are made.
     """
 
     root: Path
     salt: str = ""
+    owner: str = ""
 
     def path(self, **parts: Any) -> Path:
         """Where the part derived from these JSON values lies, finished or not yet there."""
@@ -47,9 +49,14 @@ class Pieces:
 
     @contextmanager
     def making(self, paths: Mapping[int, Path]) -> Iterator[dict[int, Path]]:
-        """Empty folders for those of the parts that are not there (by span); when the block ends well they become the parts."""
+        """Folders for those of the parts that are not there (by span); when the block ends well they become the parts.
+
+        They are empty; but under gs:// an owner has the same ones each time, which are kept after an error: a job that goes on without
+        us may still write into them, and what is made again has the same names and the same bytes.
+        """
         self._drop_left_overs()
-        partial = {span: self.root / f"{OWN}-{uuid.uuid4().hex}" for span, path in paths.items() if not is_whole(path)}
+        partial = {span: self._partial(path) for span, path in paths.items() if not is_whole(path)}
+        done = False
         try:
             for folder in partial.values():
                 folder.mkdir(parents=True)
@@ -57,9 +64,16 @@ class Pieces:
             for span, folder in partial.items():
                 if not is_whole(paths[span]):  # another run may have been faster: then its part is as good
                     _rename(folder, paths[span])
+            done = True
         finally:
-            for folder in partial.values():
+            for folder in partial.values() if done or not self._keeps() else ():
                 staging.remove(folder)
+
+    def _keeps(self) -> bool:
+        return is_remote(str(self.root)) and self.owner != ""
+
+    def _partial(self, path: Path) -> Path:
+        return self.root / (f"partial-{digest([self.owner, path.name])}" if self._keeps() else f"{OWN}-{uuid.uuid4().hex}")
 
     def _drop_left_overs(self) -> None:
         """What a killed process of this machine was writing; on a shared disk others' is left alone."""

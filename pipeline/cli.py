@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from components import dataflow
 from components.base import StoppedError, UserError
 from components.files import is_remote
 from components.trainer import cluster
@@ -76,20 +77,40 @@ def run(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="stages that may run at once, each in a process of its own")] = 1,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="also print what the stages say while they run")] = False,
     profile: Annotated[bool, typer.Option("--profile", help=f"write a TensorFlow profile of {PROFILE_STEPS} training steps")] = False,
+    runner: Annotated[str | None, typer.Option("--runner", help="where Beam runs: FnApiRunner (here), DataflowRunner, ...")] = None,
+    project: Annotated[str | None, typer.Option("--project", help="Dataflow: the Google Cloud project")] = None,
+    region: Annotated[str | None, typer.Option("--region", help="Dataflow: where the workers run")] = None,
+    temp_location: Annotated[str | None, typer.Option("--temp_location", help="Dataflow: gs://bucket/path for what is staged")] = None,
+    image: Annotated[
+        str | None, typer.Option("--sdk_container_image", help="Dataflow: the workers' image, with code and dependencies in it")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Dataflow: check everything, print the jobs, send none")] = False,
 ) -> None:
     """Run the pipeline: what is finished is not done again. What follows `--` goes to Beam.
 
     With TF_CONFIG, the chief runs it, and the other workers take part in its training.
     """
-    from pipeline import console, participant, runner
+    from pipeline import console, participant, preflight
+    from pipeline import runner as running
 
     started = time.monotonic()
+    places = {"runner": runner, "project": project, "region": region, "temp_location": temp_location, "sdk_container_image": image}
+    beam_args = [*(f"--{name}={value}" for name, value in places.items() if value is not None), *context.args]
     profiled = [f"trainer.profile_steps={PROFILE_STEPS}"] if profile else []
     loaded, pipe, store = _load(config, [*(settings or []), *profiled], root, serving_dir, data_dir)
     selected = _select(pipe, first, last)
     # A stage behind the last selected one is not part of this run; one before the first must be finished.
     pipe.stages = pipe.stages[: [stage.name for stage in pipe.stages].index(selected[-1]) + 1]
     out = Console()
+    if dry_run and not dataflow.is_used(beam_args):
+        raise UserError("--dry-run is for --runner=DataflowRunner; `seqline plan` says what a run would do.")
+    if dataflow.is_used(beam_args):
+        preflight.check(pipe, loaded.root, beam_args)
+    if dry_run:
+        planned = running.plan(pipe, store, selected if force else ())
+        keys = {each.stage.name: each.key for each in planned if each.runs and each.stage.name in selected}
+        print(json.dumps(preflight.jobs(pipe, keys, str(store.root), beam_args), indent=2))
+        return
     progress = console.Progress(out, verbose)
     logging.getLogger("seqline").handlers = [progress]
     team = cluster.read()
@@ -97,17 +118,22 @@ def run(
         participant.take_part(pipe, store, selected, selected if force else (), lambda line: _say(out, team, line))
         return
     folder = store.start_run()
-    options = runner.Options(
+    options = running.Options(
         jobs=jobs,
         fresh=team is not None,
-        beam_args=context.args,
+        beam_args=beam_args,
         force=selected if force else (),
         selected=selected,
         on_start=progress.start,
         on_done=progress.done,
     )
     try:
-        done = runner.execute(pipe, store, folder, options)
+        done = running.execute(pipe, store, folder, options)
+    except StoppedError as stopped:
+        progress.stop()
+        for name in options.submitted:
+            _ask_what_becomes_of(name, beam_args, stopped)
+        raise
     except UserError:
         raise
     except Exception:
@@ -116,6 +142,16 @@ def run(
     finally:
         progress.stop()
     console.print_summary(out, done, started, config, loaded.pusher.serving_dir)
+
+
+def _ask_what_becomes_of(name: str, beam_args: list[str], stopped: StoppedError) -> None:
+    """The Dataflow job of a run that was stopped: Ctrl-C at a terminal asks, anything else leaves it running for the next run."""
+    service = dataflow.client(beam_args)
+    if service.active(name) is None:
+        return
+    asks = stopped.by == "SIGINT" and sys.stdin.isatty() and sys.stdout.isatty()
+    cancels = asks and typer.confirm(f"The Dataflow job {name} is running. Cancel it?", default=False)
+    print(dataflow.leave(service, name, cancels) or f"the Dataflow job {name} has ended", file=sys.stderr)
 
 
 def _say(out: Console, team: cluster.Cluster, line: str) -> None:

@@ -29,7 +29,7 @@ class Progress(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if self.verbose or record.levelno >= logging.WARNING:
+        if self.verbose or record.levelno > logging.INFO:
             self.console.print(
                 f"  {message}", style="yellow" if record.levelno >= logging.WARNING else "dim", markup=False, highlight=False
             )

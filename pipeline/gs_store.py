@@ -56,10 +56,11 @@ class GsStore(Store):
             finally:
                 del self.leases[name]
 
-    def begin(self, component: str, key: str, by_workers: bool = False) -> Path:
+    def begin(self, component: str, key: str, by_workers: bool = False, keep: bool = False) -> Path:
         if not by_workers:
             return Path(tempfile.mkdtemp(prefix=f"seqline-{component}-"))
-        self._clear(component, key)
+        if not keep:
+            self._clear(component, key)
         return self.path(component, key)
 
     def _clear(self, component: str, key: str) -> None:

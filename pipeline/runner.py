@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from components import dataflow
 from components.base import Artifact, Component, Figures, Params, StoppedError, UserError
 from components.pieces import digest
 from pipeline import worker
@@ -137,13 +138,17 @@ class Done:
 
 @dataclass
 class Options:
-    """Where and how to run: nothing of it changes a result. fresh: see `pipeline.pool.Workers`."""
+    """Where and how to run: nothing of it changes a result. fresh: see `pipeline.pool.Workers`.
+
+    submitted: gets the names of the Dataflow jobs that stages may have submitted.
+    """
 
     jobs: int = 1
     fresh: bool = False
     beam_args: Sequence[str] = ()
     force: Sequence[str] = ()
     selected: Sequence[str] | None = None
+    submitted: list[str] = field(default_factory=list)
     on_start: Callable[[Stage], None] = lambda stage: None
     on_done: Callable[[Done], None] = lambda done: None
 
@@ -295,9 +300,10 @@ def _start(
     if stage not in selected:
         raise UserError(f"{stage.name} is not among the selected stages and its artifact is not there ({reason}). Widen --from.")
     options.on_start(stage)
-    aside = store.begin(stage.name, artifact.key, component.beam)
+    flags = dataflow.job_flags(options.beam_args, stage.name, artifact.key, str(store.root)) if component.beam else ()
+    aside = store.begin(stage.name, artifact.key, component.beam, keep=_goes_on(flags, options))
     arguments: dict[str, Any] = {name: store.at_hand(each, component.beam) for name, each in inputs.items()}
-    arguments |= _extras(stage, pipeline, store, options, parts)
+    arguments |= _extras(stage, pipeline, store, flags, digest(parts))
     started, clock = _now(), time.monotonic()
     future = pool.submit(worker.call, component.run, {**arguments, "params": stage.params, "output": aside})
 
@@ -323,23 +329,32 @@ def _start(
     return Started(future, commit, aside)
 
 
-def _extras(stage: Stage, pipeline: Pipeline, store: Store, options: Options, parts: Mapping[str, Any]) -> dict[str, Any]:
+def _goes_on(flags: Sequence[str], options: Options) -> bool:
+    """Whether a Dataflow job that an earlier run submitted is still making the stage's artifact."""
+    if not dataflow.is_used(flags):
+        return False
+    name = str(dataflow.option(flags, "job_name"))
+    options.submitted.append(name)
+    return dataflow.client(flags).active(name) is not None
+
+
+def _extras(stage: Stage, pipeline: Pipeline, store: Store, beam_args: Sequence[str], key: str) -> dict[str, Any]:
     """The arguments that a component asked for by its flags."""
     component = stage.component
     extras: dict[str, Any] = {}
     if component.beam:
-        extras["beam_args"] = tuple(options.beam_args)
+        extras["beam_args"] = tuple(beam_args)
     if component.pieces:
-        extras["pieces"] = store.pieces(component)
+        extras["pieces"] = replace(store.pieces(component), owner=key)
     if component.previous:
         latest = store.latest(stage.name)
-        extras["previous"] = store.path(stage.name, latest["key"]) if latest and latest["key"] != digest(parts) else None
+        extras["previous"] = store.path(stage.name, latest["key"]) if latest and latest["key"] != key else None
     if component.resumes:
-        extras["work"] = store.work(stage.name, digest(parts))
+        extras["work"] = store.work(stage.name, key)
     if component.shares:
         readers = [each for each in pipeline.stages if stage in each.inputs.values() and each.component.analyze]
         extras["analyses"] = {
-            each.name: partial(each.component.analyze, params=each.params, pieces=store.pieces(each.component))
+            each.name: partial(each.component.analyze, params=each.params, pieces=replace(store.pieces(each.component), owner=key))
             for each in readers
             if each.component.analyze
         }

@@ -34,7 +34,7 @@ LOG = "log.txt"
 RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log"}
 COMPONENTS = Path(__file__).parent.parent / "components"
 # They bring bytes from one place to another and shape none: no key follows their code.
-CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py"}
+CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py", "dataflow.py", "shipping.py"}
 
 
 def key_parts(component: Component, params: Params, inputs: Mapping[str, str], outside: str | None) -> dict[str, Any]:
@@ -158,10 +158,10 @@ class Store:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def begin(self, component: str, key: str, by_workers: bool = False) -> Path:
+    def begin(self, component: str, key: str, by_workers: bool = False, keep: bool = False) -> Path:
         """An empty folder to write an artifact into; what a killed run left of the same one goes. Needs the lock.
 
-        by_workers: Beam's workers write it, too, who may be on other machines.
+        by_workers: Beam's workers write it, too, who may be on other machines. keep: they are still at it, for an earlier run.
         """
         for left_over in (self.root / "partial").glob(f"{component}-{key}-*"):
             shutil.rmtree(left_over, ignore_errors=True)

@@ -28,7 +28,8 @@ class FakeGcs:
     """Buckets and objects. page_size: objects in one answer to a listing.
 
     failures: HTTP statuses that the next requests get instead of an answer, as services do now and then. fault(method, path): the
-    status that this request gets, 0 for a true answer; it may take its time. requests: what was asked.
+    status that this request gets, 0 for a true answer; it may take its time. permissions: those that everybody has.
+    requests: what was asked.
     """
 
     url: str = ""
@@ -37,6 +38,7 @@ class FakeGcs:
     uploads: dict[str, tuple[str, str, bytearray, dict[str, str]]] = field(default_factory=dict)
     failures: list[int] = field(default_factory=list)
     fault: Callable[[str, str], int] = lambda method, path: 0
+    permissions: set[str] = field(default_factory=lambda: {f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list")})
     requests: list[str] = field(default_factory=list)
     generation: int = 1000
     answering: Any = field(default_factory=threading.RLock)
@@ -88,6 +90,10 @@ class FakeGcs:
             return self._batch(headers, body)
         if match := re.fullmatch(r"/storage/v1/b/([^/]+)/o/([^/]+)/(compose|(?:copyTo|rewriteTo)/b/([^/]+)/o/([^/]+))", path):
             return self._copy(match[3].partition("/")[0], *(unquote(match[each] or "") for each in (1, 2, 4, 5)), query, body)
+        if match := re.fullmatch("/storage/v1/b/([^/]+)/iam/testPermissions", path):
+            if match[1] not in self.buckets:
+                return error(404, "The specified bucket does not exist.")
+            return 200, {"kind": "storage#testIamPermissionsResponse", "permissions": sorted(self.permissions)}, {}
         if match := re.fullmatch("/storage/v1/b/([^/]+)/storageLayout", path):  # TensorFlow asks before it renames
             return 200, {"kind": "storage#storageLayout", "bucket": match[1], "hierarchicalNamespace": {"enabled": False}}, {}
         match = re.fullmatch(r"(/upload|/download)?/storage/v1/b/([^/]+)(?:/o(?:/([^/]+))?)?", path)
