@@ -17,6 +17,7 @@ PENDING, RUNNING, DONE, FAILED, CANCELLED = (f"JOB_STATE_{name}" for name in ("P
 ACTIVE = (PENDING, RUNNING)
 # States as the API numbers them, for clients that ask so.
 NUMBERS = {name: f"JOB_STATE_{name_of}" for name, name_of in {2: "RUNNING", 3: "DONE", 4: "FAILED", 5: "CANCELLED", 7: "DRAINING"}.items()}
+IMPORTANCES = [f"JOB_MESSAGE_{name}" for name in ("DEBUG", "DETAILED", "BASIC", "WARNING", "ERROR")]
 PATH = re.compile(r"/v1b3/projects/([^/]+)(?:/locations/([^/]+))?/jobs(?::aggregated)?(?:/([^/]+?))?(/messages|/metrics)?")
 
 
@@ -92,8 +93,9 @@ class FakeDataflow:
         if method == "PUT":
             return self._update(job, json.loads(body))
         if part == "/messages":
-            since = query.get("startTime", "")
-            return 200, {"jobMessages": [each for each in job.messages if each["time"] >= since[:26]]}, {}
+            since, least = query.get("startTime", ""), query.get("minimumImportance", IMPORTANCES[0])
+            said = [each for each in job.messages if each["time"] >= since[:26]]
+            return 200, {"jobMessages": [each for each in said if _rank(each["messageImportance"]) >= _rank(least)]}, {}
         if part == "/metrics":
             return 200, {"metricTime": now(), "metrics": list(_metrics(job))}, {}
         return 200, _view(job), {}
@@ -141,6 +143,10 @@ class FakeDataflow:
         """What a person does in the console."""
         if job.turn(CANCELLED):
             job.say("Cancel request is committed for workflow job.")
+
+
+def _rank(importance: str) -> int:
+    return IMPORTANCES.index(importance)
 
 
 def _view(job: Job) -> dict[str, Any]:

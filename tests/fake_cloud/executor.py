@@ -4,6 +4,7 @@ runs the staged pipeline with workers in that environment. Nothing of the submit
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,10 @@ from tests.fake_cloud.dataflow import ACTIVE, CANCELLED, DONE, FAILED, RUNNING, 
 from tests.fake_cloud.faults import Faults
 
 PROJECT = "seqline"
+CHECKOUT = Path(__file__).parents[2]
+PACKAGES = ("components", "pipeline")
+# Beam's own images, which hold nothing of the project.
+BEAMS_IMAGE = re.compile(r"(.*/)?beam_python3\.\d+_sdk:")
 SERVICE = Path(__file__).with_name("service.py")
 # As Dataflow, which gives up a work item of a batch job after four failures.
 MAX_ATTEMPTS = 4
@@ -31,16 +36,19 @@ POLL_SECONDS = 0.05
 SUBMITTERS = ("PYTHON", "GOOGLE_", "VIRTUAL_ENV", "STORAGE_", "GCE_", "CURL_", "REQUESTS_", "https_proxy", "no_proxy", "SEQLINE_")
 
 
-def make_image(folder: Path, without: Collection[str] = ()) -> Path:
+def make_image(folder: Path, without: Collection[str] = (), with_project: bool = False) -> Path:
     """A virtual environment that plays the SDK container's image: the installed distributions but the project and those in `without`.
 
-    Links, not copies: it takes a quarter of a second. Returns its site-packages.
+    with_project: the project is in it, too, as in a custom image. Links, not copies: it takes a quarter of a second. Returns its
+    site-packages.
     """
     left_out = {path.parts[0] for name in {PROJECT, *without} for path in distribution(name).files or () if path.parts[0] != ".."}
     site = make_environment(folder)
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if entry.name not in left_out | {"__pycache__"} and not entry.name.startswith(f"__editable__.{PROJECT}-"):
             (site / entry.name).symlink_to(entry)
+    for package in PACKAGES if with_project else ():
+        (site / package).symlink_to(CHECKOUT / package)
     return site
 
 
@@ -66,15 +74,15 @@ class Executor:
     environment: Mapping[str, str]
     without: set[str] = field(default_factory=set)
     services: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    images: dict[frozenset[str], Path] = field(default_factory=dict)
+    images: dict[tuple[frozenset[str], bool], Path] = field(default_factory=dict)
     making: threading.Lock = field(default_factory=threading.Lock)
 
-    def image(self) -> Path:
-        """The site-packages of the image."""
+    def image(self, name: str = "beam_python3.11_sdk:any") -> Path:
+        """The site-packages of an image: Beam's own with the dependencies in it, or a custom one, which has the project, too."""
         with self.making:
-            wanted = frozenset(self.without)
+            wanted = frozenset(self.without), BEAMS_IMAGE.match(name) is None
             if wanted not in self.images:
-                self.images[wanted] = make_image(self.folder / f"image-{len(self.images)}", wanted)
+                self.images[wanted] = make_image(self.folder / f"image-{len(self.images)}", *wanted)
             return self.images[wanted]
 
     def execute(self, job: Job) -> None:
@@ -109,17 +117,22 @@ class Executor:
 
     def _boot(self, job: Job, folder: Path) -> Path:
         """What the container's boot program does: an environment over the image's, and the staged packages into it."""
-        make_environment(folder / "venv", self.image())
+        pool = job.description["environment"]["workerPools"][0]
+        image = pool["sdkHarnessContainerImages"][0]["containerImage"]
+        job.say(f"Image: {image}")
+        make_environment(folder / "venv", self.image(image))
         python = folder / "venv" / "bin" / "python"
         staged = folder / "staged"
         extra = staged / "extra_packages.txt"
-        names = extra.read_text(encoding="utf-8").split() if extra.exists() else []
-        for name in [*names, *(["workflow.tar.gz"] if (staged / "workflow.tar.gz").exists() else [])]:
-            # No registry is asked: what is missing in the image stays missing.
-            install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
-            done = subprocess.run([python, *install, name], cwd=staged, env=self._environment(job), capture_output=True, text=True)
+        whats = [[name] for name in extra.read_text(encoding="utf-8").split()] if extra.exists() else []
+        whats += [["workflow.tar.gz"]] if (staged / "workflow.tar.gz").exists() else []
+        whats[:0] = [["-r", "requirements.txt"]] if (staged / "requirements.txt").exists() else []
+        # No registry is asked: what is missing in the image stays missing.
+        install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
+        for what in whats:
+            done = subprocess.run([python, *install, *what], cwd=staged, env=self._environment(job), capture_output=True, text=True)
             if done.returncode:
-                raise RuntimeError(f"Failed to install packages: {name}: {done.stderr[-1500:]}")
+                raise RuntimeError(f"Failed to install packages: {what[-1]}: {done.stderr[-1500:]}")
         return python
 
     def _environment(self, job: Job) -> dict[str, str]:
@@ -129,6 +142,7 @@ class Executor:
     def _attempt(self, job: Job, folder: Path, python: Path) -> bool:
         """Runs the pipeline once. False where its worker was killed. Raises RuntimeError for a job that failed by itself."""
         job.attempts += 1
+        self.faults.of("WORK", job.name)
         progress = folder / "progress.jsonl"
         progress.write_text("", encoding="utf-8")
         work = {

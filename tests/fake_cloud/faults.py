@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Fault:
-    """What happens to requests whose "METHOD path" matches a regular expression.
+    """What happens to requests whose "METHOD path" matches a regular expression; "WORK <job's name>" is the moment before workers start.
 
     The first `after` of them pass, the next `times` meet the fault: they take `seconds` longer, `action` is called, and they get `status`
     instead of an answer (0: they are answered, after all). met: how many did.
