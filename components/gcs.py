@@ -5,6 +5,7 @@ With STORAGE_EMULATOR_HOST set (google-cloud-storage's own variable) everything 
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -184,7 +185,11 @@ def cause_of(path: str, error: Exception) -> UserError | None:
     if isinstance(error, api.RetryError) and isinstance(error.cause, Exception):
         error = error.cause
     if isinstance(error, api.NotFound):
-        what = f"the bucket {bucket!r} does not exist" if f"/b/{bucket}/o?" in str(error) else "it is not there, or not any more"
+        what = (
+            f"the bucket {bucket!r} does not exist"
+            if re.search(f"/b/{re.escape(bucket)}/(o[?]|iam/)", str(error))
+            else "it is not there, or not any more"
+        )
         return DataError(f"{path}: {what}. Correct the name, or put it there, and run again.")
     if isinstance(error, api.Unauthorized | api.Forbidden | auth.GoogleAuthError):
         return UserError(

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent.parent
 CODE_FLAGS = ("setup_file", "extra_package", "extra_packages", "sdk_container_image")
 SETUP = """from setuptools import find_packages, setup
 
-setup(name={name!r}, version={version!r}, packages=find_packages(), package_data={{"": ["*.toml"]}})
+setup(name={name!r}, version={version!r}, packages=find_packages(), package_data={{"": ["**/*"]}})
 """
 
 

@@ -30,9 +30,8 @@ class Progress(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if self.verbose or record.levelno > logging.INFO:
-            self.console.print(
-                f"  {message}", style="yellow" if record.levelno >= logging.WARNING else "dim", markup=False, highlight=False
-            )
+            style = "yellow" if record.levelno >= logging.WARNING else "dim"
+            self.console.print(f"  {message}", style=style, markup=False, highlight=False, soft_wrap=True)
         elif self.status:
             self.status.update(f"{self.stage}: {escape(message)}")
 
