@@ -116,3 +116,7 @@ def labels() -> dict[str, str]:
 def python() -> str:
     """The version of Python that workers need: pickled code fits no other."""
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+if __name__ == "__main__":  # docker build --target worker $(python -m components.shipping) ...
+    print(*(f"--label={name}={value}" for name, value in labels().items()))
