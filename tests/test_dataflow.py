@@ -144,7 +144,7 @@ def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: 
 
     def hold() -> None:
         submitted.set()
-        assert released.wait(120)
+        assert released.wait(300)
 
     def run() -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "pipeline.cli", "run", "--set", f"example_gen.source={ROWS}", "--to", "example_gen"]
@@ -157,13 +157,13 @@ def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: 
     cloud.faults.add("WORK ", action=hold)
     # What the second run asks for once it has found the job: now the job may go on.
     with run() as killed:
-        assert submitted.wait(120)
+        assert submitted.wait(300)
         os.killpg(killed.pid, signal.SIGKILL)
     (job,) = cloud.dataflow.jobs[before:]
     assert job.state == RUNNING
     cloud.faults.add(f"GET .*/jobs/{job.id}/messages", action=released.set)
     with run() as second:
-        said, errors = second.communicate(timeout=120)
+        said, errors = second.communicate(timeout=400)
     assert second.returncode == 0, errors
     assert [each.state for each in cloud.dataflow.jobs[before:]] == [DONE]
     lines = " ".join(said.split())

@@ -157,7 +157,12 @@ class Executor:
         environment = self._environment(job) | {"SEMI_PERSISTENT_DIRECTORY": str(folder)}
         with (folder / "service.log").open("ab") as log, progress.open(encoding="utf-8") as lines:
             service = subprocess.Popen(
-                [service_python, SERVICE, folder], cwd=folder / "cwd", env=environment, stdout=log, stderr=log, start_new_session=True
+                [service_python, SERVICE, folder, str(os.getpid())],
+                cwd=folder / "cwd",
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
             self.services[job.id] = service
             try:

@@ -1,14 +1,16 @@
 """What Dataflow's service does with a job: runs the staged pipeline stage by stage, its workers in an environment of their own.
 
-usage: python service.py FOLDER. Needs apache-beam and nothing of the job: the pipeline comes as a proto, and only workers open it.
+usage: python service.py FOLDER PARENT (the process with which it ends). Needs apache-beam and nothing of the job: the pipeline comes as a proto, and only workers open it.
 FOLDER holds work.json and pipeline.pb; progress.jsonl gets a line for every stage (its name, the counters so far), and one more, with
 `error`, if the job failed.
 """
 
 import json
 import os
+import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from google.protobuf import struct_pb2
 
 FOLDER = Path(sys.argv[1])
 STAGE_NAME_CHARS = 150
+WATCH_SECONDS = 0.5
 
 
 def report(**line: Any) -> None:
@@ -55,12 +58,20 @@ def workers_options(options: Any) -> Any:
     return [workers_options(value) for value in options] if isinstance(options, list) else options
 
 
+def end_with(parent: int) -> None:
+    """A cloud that was killed leaves no service and no worker behind."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os.killpg(0, signal.SIGKILL)
+
+
 def fail(error: str) -> None:
     report(error=error)
     os._exit(1)  # threads that wait for a worker would hold the process
 
 
 def main() -> None:
+    threading.Thread(target=end_with, args=(int(sys.argv[2]),), daemon=True).start()
     work = json.loads((FOLDER / "work.json").read_text(encoding="utf-8"))
     pipeline = beam_runner_api_pb2.Pipeline.FromString((FOLDER / "pipeline.pb").read_bytes())
     options = FOLDER / "options.json"
