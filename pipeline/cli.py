@@ -147,7 +147,11 @@ def run(
 def _ask_what_becomes_of(name: str, beam_args: list[str], stopped: StoppedError) -> None:
     """The Dataflow job of a run that was stopped: Ctrl-C at a terminal asks, anything else leaves it running for the next run."""
     service = dataflow.client(beam_args)
-    if service.active(name) is None:
+    try:
+        if service.active(name) is None:
+            return
+    except UserError as error:  # the stop is what the command ends with
+        print(f"whether the Dataflow job {name} is running is not known: {error}", file=sys.stderr)
         return
     asks = stopped.by == "SIGINT" and sys.stdin.isatty() and sys.stdout.isatty()
     cancels = asks and typer.confirm(f"The Dataflow job {name} is running. Cancel it?", default=False)
