@@ -6,10 +6,12 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from components import shipping
 from tests import fake_cloud
 from tests.fake_cloud import BUCKET, FakeCloud
 from tests.fake_cloud.dataflow import DONE
@@ -50,6 +52,7 @@ def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> 
     assert upload.met == 1
     assert [each["messageText"] for each in job.messages if "operation" not in each["messageText"]] == [
         "Staged: pickled_main_session, submission_environment_dependencies.txt",
+        f"Image: gcr.io/cloud-dataflow/v1beta3/beam_python{shipping.python()}_sdk:{version('apache-beam')}",
         "Worker environment is ready; the staged pipeline starts.",
         "Worker pool stopped.",
     ]
