@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.features import NUM_RESERVED_IDS, PAD_ID, oov_id
-from components.layers import bigram_buckets
+from components.layers import HASH_FIRST, HASH_SECOND, bigram_buckets
 from components.network import Spec
 
 TableDtype = Literal["float32", "bfloat16", "int8"]
@@ -120,22 +120,22 @@ class Served(tf.Module):
             # The id of each bucket's row, PAD for none.
             self.bigram_ids = _variable(np.where(numbers > 0, numbers + (self.spec.num_tokens + NUM_RESERVED_IDS - 1), PAD_ID), "bigram_ids", "int32")
 
-    def probabilities(self, content: tf.Tensor, length: tf.Tensor, fast: bool = False) -> tf.Tensor:
+    def probabilities(self, content: tf.Tensor, length: tf.Tensor, fast: bool = False, narrow: bool = False) -> tf.Tensor:
         """[batch, num_classes] of ids, int64 [batch, time], or values, float32 [batch, time, dim].
 
         length: int64 [batch], of the real rows; behind them is padding. Without masking time is max_length. fast: the time loops are
-        compiled by XLA, for a few shapes.
+        compiled by XLA, for a few shapes. narrow: no integer needs more than 32 bits.
         """
         pooled = self._recurrent(content, tf.cast(length, tf.int32), fast)
         logits = tf.matmul(pooled, self.kernel) + self.bias
         if self.spec.skip_dim:
-            skip = self._skip_of_values(content, length) if self.spec.dim else self._skip_of_ids(content)
+            skip = self._skip_of_values(content, length) if self.spec.dim else self._skip_of_ids(content, narrow_bigram_buckets if narrow else bigram_buckets)
             logits += skip if self.skip_kernel is None else tf.matmul(skip, self.skip_kernel)
         return tf.nn.softmax(logits)
 
-    def _skip_of_ids(self, ids: tf.Tensor) -> tf.Tensor:
+    def _skip_of_ids(self, ids: tf.Tensor, hashed: Callable[..., Any]) -> tf.Tensor:
         if self.spec.bigram_buckets:
-            buckets, known = bigram_buckets(ids, self.spec.bigram_buckets, oov_id(self.spec.num_tokens))
+            buckets, known = hashed(ids, self.spec.bigram_buckets, oov_id(self.spec.num_tokens))
             bigrams = tf.where(known, tf.gather(self.bigram_ids, buckets), PAD_ID)
             ids = tf.concat([tf.cast(ids, tf.int32), bigrams], axis=1)
         count = tf.math.count_nonzero(ids, axis=1, keepdims=True, dtype=tf.float32)
@@ -200,6 +200,38 @@ class Served(tf.Module):
         inputs = self._inputs(direction, content, length, time, fast)
         states = _time_major(_loop(direction, _time_major(inputs), 0, time, fast, "states", length)[3])[:, :time]
         return tf.reverse_sequence(states, length, seq_axis=1, batch_axis=0) if direction.backward else states
+
+
+def narrow_bigram_buckets(ids: tf.Tensor, num_buckets: int, oov: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """What `bigram_buckets` gives, in 32 bits: some runtimes have no other integers (OpenVINO on a CPU). For ids and buckets below 2 ** 20."""
+    ids = tf.cast(ids, tf.int32)
+    first, second = ids[:, :-1], ids[:, 1:]
+    (high, low), (high_second, low_second) = _product(first, HASH_FIRST), _product(second, HASH_SECOND)
+    low += low_second
+    high = _low(high + high_second + _high(low, 16), 16)
+    low = _low(low, 16)
+    # (high * 2 ** 16 + low) * num_buckets // 2 ** 32, by the bytes of num_buckets.
+    above, below = divmod(num_buckets, 256)
+    carried = _high(low * above + _high(low * below, 8), 8)
+    buckets = _high(high * above + _high(high * below + carried, 8), 8)
+    known = (first != PAD_ID) & (first != oov) & (second != PAD_ID) & (second != oov)
+    return buckets, known
+
+
+def _product(ids: tf.Tensor, factor: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The upper and the lower 16 bits of ids * factor modulo 2 ** 32."""
+    parts = [ids * byte for byte in factor.to_bytes(4, "little")]
+    low = parts[0] + _low(parts[1], 8) * 256
+    high = _high(low, 16) + _high(parts[1], 8) + parts[2] + _low(parts[3], 8) * 256
+    return _low(high, 16), _low(low, 16)
+
+
+def _low(values: tf.Tensor, bits: int) -> tf.Tensor:
+    return tf.bitwise.bitwise_and(values, 2**bits - 1)
+
+
+def _high(values: tf.Tensor, bits: int) -> tf.Tensor:
+    return tf.bitwise.right_shift(values, bits)
 
 
 def _project(inputs: tf.Tensor, kernel: tf.Variable, bias: tf.Variable) -> tf.Tensor:

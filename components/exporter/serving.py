@@ -13,6 +13,9 @@ from components.exporter.folded import Served
 from components.network import Spec
 
 EXAMPLES = tf.TensorSpec([None], tf.string, name="examples")
+# Of the vocabulary and of buckets, for arithmetic in 32 bits.
+MOST_NARROW_TOKENS = 2**20 - 2
+# What `serving_ascii` reads.
 NORMAL = r"[\t\n\r\x20-\x7e]"
 
 
@@ -25,13 +28,13 @@ def serving_module(served: Served, source: Path, top_k: int) -> tuple[tf.Module,
     content: Content = summary.get("content", features.TEXT)
     signatures = _Signatures(served, source, content, top_k)
     found = [*signatures.of_rows(), *signatures.of_examples()]
-    if content != features.SEQUENCE:
-        found.append(signatures.of_ids())
+    if content != features.SEQUENCE and served.spec.num_tokens < MOST_NARROW_TOKENS:
+        found += signatures.of_other_runtimes(source)
     return signatures.module, {function.__name__: function for function in found}
 
 
 class _Signatures:
-    """The functions that the signatures share are traced once: `transform`, `probabilities` and `compiled`."""
+    """The functions that the signatures share are traced once: the transform graph and the networks."""
 
     def __init__(self, served: Served, source: Path, content: Content, top_k: int) -> None:
         self.spec = spec = served.spec
@@ -60,7 +63,11 @@ class _Signatures:
         def compiled(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
             return served.probabilities(content, length, fast=True)
 
-        self.probabilities, self.compiled = probabilities, compiled
+        @tf.function(input_signature=[kind, length], autograph=False)
+        def narrow(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+            return served.probabilities(content, length, narrow=True)
+
+        self.probabilities, self.compiled, self.narrow = probabilities, compiled, narrow
 
     def transform(self, raw: Any, label: tf.Tensor) -> dict[str, tf.Tensor]:
         return _pad(self.module.transform.transform_fn({self.content: raw, features.LABEL: label}), self.spec)
@@ -111,18 +118,47 @@ class _Signatures:
 
         return [serving_examples, classify, transform_features]
 
-    def of_ids(self) -> Callable:
-        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64, name=features.IDS)], autograph=False)
-        def serving_ids(ids: tf.Tensor) -> dict[str, tf.Tensor]:
-            spec = self.spec
+    def of_other_runtimes(self, source: Path) -> list[Callable]:
+        """Signatures of few operations, for runtimes that have no more (OpenVINO)."""
+        spec = self.spec
+
+        def answer(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            """(probabilities, class ids) of ids [batch, time]."""
             width = tf.minimum(tf.shape(ids)[1], spec.max_length)
             missing = tf.maximum((1 if spec.masking else spec.max_length) - width, 0)
-            ids = tf.pad(ids[:, :width], [[0, 0], [0, missing]])
-            length = tf.math.count_nonzero(ids, axis=1)
-            found = self.probabilities(tf.ensure_shape(ids, [None, None if spec.masking else spec.max_length]), length)
-            return {"probabilities": tf.ensure_shape(found, [None, spec.num_classes]), "class_id": tf.argmax(found, axis=-1)}
+            ids = tf.ensure_shape(tf.pad(ids[:, :width], [[0, 0], [0, missing]]), [None, None if spec.masking else spec.max_length])
+            found = tf.ensure_shape(self.narrow(ids, tf.math.count_nonzero(ids, axis=1)), [None, spec.num_classes])
+            return found, tf.argmax(found, axis=-1)
 
-        return serving_ids
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64, name=features.IDS)], autograph=False)
+        def serving_ids(ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            probabilities, class_id = answer(ids)
+            return {"probabilities": probabilities, "class_id": class_id}
+
+        how = json.loads((source / "transform.json").read_text())
+        if how.get("tokens") != "word":  # characters are split by what others lack; what an older transform did, is not known
+            return [serving_ids]
+        vocabulary = (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes().split(b"\n")[:-1]
+        # Written into the graph: OpenVINO reads no table from a file.
+        self.module.tokens = tokens = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(tf.constant(vocabulary), tf.range(len(vocabulary), dtype=tf.int64)),
+            default_value=len(vocabulary),
+        )
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.TEXT)], autograph=False)
+        def serving_ascii(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            readable = tf.equal(tf.strings.regex_replace(text, rf"{NORMAL}+", ""), "")
+            folded = tf.strings.lower(text) if how["lowercase"] else text
+            spaced = tf.strings.regex_replace(folded, r"([^a-zA-Z0-9 \t\n\r])", r" \1 ")
+            words = tf.strings.split(spaced)
+            ids = words.with_flat_values(tokens.lookup(words.flat_values) + 1).to_tensor()
+            probabilities, class_id = answer(ids)
+            return {
+                "probabilities": tf.where(readable[:, None], probabilities, float("nan")),
+                "class_id": tf.where(readable, class_id, -1),
+            }
+
+        return [serving_ids, serving_ascii]
 
 
 def _request(content: Content, dim: int) -> tuple[Callable[..., Any], list[tf.TensorSpec]]:
