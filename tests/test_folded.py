@@ -9,7 +9,8 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.exporter.folded import BATCH_SIZES, Served, Table, narrow_bigram_buckets
+from components.exporter.bigrams import narrow_buckets, wide_buckets
+from components.exporter.folded import BATCH_SIZES, Served, Table
 from components.layers import bigram_buckets
 from components.network import Spec, build
 from tests.test_network import SPEC
@@ -110,8 +111,9 @@ def test_narrow_tables_answer_about_the_same(dtype: str, pooling: str) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 2**20 - 1), min_size=1, max_size=20), st.integers(1, 2**20 - 1))
-def test_32_bits_are_enough_for_the_hash_of_bigrams(ids: list[int], num_buckets: int) -> None:
+def test_bigrams_are_hashed_to_the_same_integers(ids: list[int], num_buckets: int) -> None:
     row = np.array([ids], np.int64)
     expected = bigram_buckets(row, num_buckets, 7)
-    for found, wanted in zip(narrow_bigram_buckets(tf.constant(row), num_buckets, 7), expected, strict=True):
-        np.testing.assert_array_equal(found.numpy(), wanted)
+    for hashed in (wide_buckets, narrow_buckets):
+        for found, wanted in zip(hashed(tf.constant(row), num_buckets, 7), expected, strict=True):
+            np.testing.assert_array_equal(found.numpy(), wanted)

@@ -36,7 +36,9 @@ def test_a_changed_line_of_the_vocabulary(exported: Path, examples: Path, featur
     place = lines.index("apple")
     lines[place] = "appel"
     path.write_text("\n".join(lines))
-    with pytest.raises(parity.ParityError, match=r"Parity fails at Split-\w+/data_tfrecord-[\d-]+\.gz, row \d+ \('The .*apple.*the export reads ids"):
+    with pytest.raises(
+        parity.ParityError, match=r"Parity fails at Split-\w+/data_tfrecord-[\d-]+\.gz, row \d+ \('The .*apple.*the export reads ids"
+    ):
         prove(exported, examples, features, model)
 
 
@@ -65,7 +67,9 @@ def test_weights_that_are_off_by_a_thousandth(examples: Path, features: Path, mo
     network.save(trained, spec, tmp_path / "other")
     rows = parity.choose(examples, features, PARAMS)
     export.write(examples, features, tmp_path / "other", PARAMS, tmp_path / "saved_model", rows)
-    with pytest.raises(parity.ParityError, match=r"row 1 \('The .*: serving_default of the export gives probabilities .* apart, more than 1e-06") as error:
+    with pytest.raises(
+        parity.ParityError, match=r"row 1 \('The .*: serving_default of the export gives probabilities .* apart, more than 1e-06"
+    ) as error:
         prove(tmp_path / "saved_model", examples, features, model)
     assert "\n" not in str(error.value)
     assert isinstance(error.value, UserError)

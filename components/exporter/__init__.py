@@ -41,7 +41,9 @@ class ExporterParams(Params):
         "float32", description="of the token tables; bfloat16 halves the file, int8 quarters it, for what the figures say it costs"
     )
     top_k: int = Field(5, ge=1, description="labels that the signature serving_top_k answers with; all of them where there are fewer")
-    parity_rows: int = Field(256, ge=1, description="rows of eval by which an export is compared with what was trained; some of the others, too")
+    parity_rows: int = Field(
+        256, ge=1, description="rows of eval by which an export is compared with what was trained; some of the others, too"
+    )
     parity_tolerance: float = Field(1e-6, gt=0, description="how far a probability may be off, with float32 tables")
 
 

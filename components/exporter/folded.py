@@ -15,14 +15,13 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
+from components.exporter import loop
+from components.exporter.bigrams import narrow_buckets, wide_buckets
 from components.features import NUM_RESERVED_IDS, PAD_ID, oov_id
-from components.layers import HASH_FIRST, HASH_SECOND, bigram_buckets
 from components.network import Spec
 
 TableDtype = Literal["float32", "bfloat16", "int8"]
 
-# Time steps of one round of the plain loop: the loop itself costs as much as two steps.
-CHUNK = 8
 # The compiled loop is compiled anew for each shape: batches of these sizes, and beyond them multiples of the last.
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # And where time steps are no ids, times of this or twice, four times, ... as much.
@@ -47,6 +46,11 @@ class Table(tf.Module):
         """ids [...] -> float32 [..., width]."""
         rows = tf.cast(tf.gather(self.rows, ids), tf.float32)
         return rows if self.scale is None else rows * tf.gather(self.scale, ids)
+
+
+def _wide(weight: np.ndarray) -> np.ndarray:
+    """Products of weights are rounded once, as they are stored."""
+    return np.asarray(weight, np.float64)
 
 
 def _variable(value: np.ndarray, name: str, dtype: str = "float32") -> tf.Variable:
@@ -84,7 +88,7 @@ class Served(tf.Module):
         kernel, bias = weights["output"]
         self.kernel, self.bias = _variable(kernel[:width], "output_kernel"), _variable(bias, "output_bias")
         if spec.skip_dim:
-            self._fold_skip(weights, np.float64(kernel[width:]), table_dtype)
+            self._fold_skip(weights, kernel[width:], table_dtype)
 
     def _layer(self, number: int, weights: Mapping[str, Sequence[np.ndarray]], dtype: TableDtype) -> list[Direction]:
         name = "rnn" if number == self.spec.num_layers else f"rnn_{number}"
@@ -92,8 +96,8 @@ class Served(tf.Module):
         for each in [name, f"{name}_backward"] if self.spec.bidirectional else [name]:
             table = None
             if number == 1 and not self.spec.dim:
-                kernel, _, bias = (np.float64(weight) for weight in weights[each])
-                rows = np.float64(weights["embedding"][0]) @ kernel + bias
+                kernel, _, bias = (_wide(weight) for weight in weights[each])
+                rows = _wide(weights["embedding"][0]) @ kernel + bias
                 if self.spec.masking:
                     rows[PAD_ID] = self.fill
                 else:
@@ -105,12 +109,14 @@ class Served(tf.Module):
     def _fold_skip(self, weights: Mapping[str, Sequence[np.ndarray]], kernel: np.ndarray, dtype: TableDtype) -> None:
         self.skip_kernel = None
         if self.spec.dim:
-            self.skip_layer = [_variable(weight, f"skip_{name}") for name, weight in zip(("kernel", "bias"), weights["skip_embedding"], strict=True)]
+            self.skip_layer = [
+                _variable(weight, f"skip_{name}") for name, weight in zip(("kernel", "bias"), weights["skip_embedding"], strict=True)
+            ]
             self.skip_kernel = _variable(kernel * self.spec.skip_gain, "skip_output")
             return
-        rows = np.float64(weights["skip_embedding"][0]) * self.spec.skip_gain
+        rows = _wide(weights["skip_embedding"][0]) * self.spec.skip_gain
         if self.spec.num_classes <= self.spec.skip_dim:
-            rows = rows @ kernel
+            rows = rows @ _wide(kernel)
         else:
             self.skip_kernel = _variable(kernel, "skip_output")
         rows[PAD_ID] = 0
@@ -118,7 +124,9 @@ class Served(tf.Module):
         if self.spec.bigram_buckets:
             numbers = np.int64(weights["bigrams"][0])
             # The id of each bucket's row, PAD for none.
-            self.bigram_ids = _variable(np.where(numbers > 0, numbers + (self.spec.num_tokens + NUM_RESERVED_IDS - 1), PAD_ID), "bigram_ids", "int32")
+            self.bigram_ids = _variable(
+                np.where(numbers > 0, numbers + (self.spec.num_tokens + NUM_RESERVED_IDS - 1), PAD_ID), "bigram_ids", "int32"
+            )
 
     def probabilities(self, content: tf.Tensor, length: tf.Tensor, fast: bool = False, narrow: bool = False) -> tf.Tensor:
         """[batch, num_classes] of ids, int64 [batch, time], or values, float32 [batch, time, dim].
@@ -129,7 +137,11 @@ class Served(tf.Module):
         pooled = self._recurrent(content, tf.cast(length, tf.int32), fast)
         logits = tf.matmul(pooled, self.kernel) + self.bias
         if self.spec.skip_dim:
-            skip = self._skip_of_values(content, length) if self.spec.dim else self._skip_of_ids(content, narrow_bigram_buckets if narrow else bigram_buckets)
+            skip = (
+                self._skip_of_values(content, length)
+                if self.spec.dim
+                else self._skip_of_ids(content, narrow_buckets if narrow else wide_buckets)
+            )
             logits += skip if self.skip_kernel is None else tf.matmul(skip, self.skip_kernel)
         return tf.nn.softmax(logits)
 
@@ -170,7 +182,7 @@ class Served(tf.Module):
         if direction.backward:
             content = tf.reverse_sequence(content, length, seq_axis=1, batch_axis=0)
         if not fast:
-            more = -(-time // CHUNK) * CHUNK
+            more = -(-time // loop.CHUNK) * loop.CHUNK
         elif is_ids:
             more = tf.constant(self.spec.max_length)
         else:
@@ -188,7 +200,9 @@ class Served(tf.Module):
             turned = (tf.range(more)[None, :] + count[:, None]) % more
             inputs = tf.gather(inputs, turned, axis=1, batch_dims=1)
         first, last = (0, time) if self.text_first else (more - time, more)
-        known = _loop(direction, _time_major(inputs), first, last, fast, self.spec.pooling, count)
+        known = loop.run(
+            direction.recurrent, direction.table or tf.identity, _time_major(inputs), first, last, fast, self.spec.pooling, count
+        )
         full = tf.cast(tf.maximum(count, 1), tf.float32)[:, None]
         pooled = [known[0]] if self.spec.pooling == "last" else []
         pooled += [] if known[1] is None else [known[1] / full]
@@ -198,40 +212,10 @@ class Served(tf.Module):
     def _states(self, direction: Direction, content: tf.Tensor, length: tf.Tensor, time: tf.Tensor, fast: bool) -> tf.Tensor:
         """[batch, time, units]; behind a text they are anything."""
         inputs = self._inputs(direction, content, length, time, fast)
-        states = _time_major(_loop(direction, _time_major(inputs), 0, time, fast, "states", length)[3])[:, :time]
+        states = _time_major(
+            loop.run(direction.recurrent, direction.table or tf.identity, _time_major(inputs), 0, time, fast, "states", length)[3]
+        )[:, :time]
         return tf.reverse_sequence(states, length, seq_axis=1, batch_axis=0) if direction.backward else states
-
-
-def narrow_bigram_buckets(ids: tf.Tensor, num_buckets: int, oov: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """What `bigram_buckets` gives, in 32 bits: some runtimes have no other integers (OpenVINO on a CPU). For ids and buckets below 2 ** 20."""
-    ids = tf.cast(ids, tf.int32)
-    first, second = ids[:, :-1], ids[:, 1:]
-    (high, low), (high_second, low_second) = _product(first, HASH_FIRST), _product(second, HASH_SECOND)
-    low += low_second
-    high = _low(high + high_second + _high(low, 16), 16)
-    low = _low(low, 16)
-    # (high * 2 ** 16 + low) * num_buckets // 2 ** 32, by the bytes of num_buckets.
-    above, below = divmod(num_buckets, 256)
-    carried = _high(low * above + _high(low * below, 8), 8)
-    buckets = _high(high * above + _high(high * below + carried, 8), 8)
-    known = (first != PAD_ID) & (first != oov) & (second != PAD_ID) & (second != oov)
-    return buckets, known
-
-
-def _product(ids: tf.Tensor, factor: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The upper and the lower 16 bits of ids * factor modulo 2 ** 32."""
-    parts = [ids * byte for byte in factor.to_bytes(4, "little")]
-    low = parts[0] + _low(parts[1], 8) * 256
-    high = _high(low, 16) + _high(parts[1], 8) + parts[2] + _low(parts[3], 8) * 256
-    return _low(high, 16), _low(low, 16)
-
-
-def _low(values: tf.Tensor, bits: int) -> tf.Tensor:
-    return tf.bitwise.bitwise_and(values, 2**bits - 1)
-
-
-def _high(values: tf.Tensor, bits: int) -> tf.Tensor:
-    return tf.bitwise.right_shift(values, bits)
 
 
 def _project(inputs: tf.Tensor, kernel: tf.Variable, bias: tf.Variable) -> tf.Tensor:
@@ -268,67 +252,3 @@ def _powers(smallest: int, largest: int) -> list[int]:
         found.append(smallest)
         smallest *= 2
     return [*found, largest]
-
-
-# What the loop knows: the state, the sum and the maximum of the states, all states; None for what nobody asks for.
-Known = tuple[Any, Any, Any, Any]
-
-
-def _loop(
-    direction: Direction, inputs: tf.Tensor, first: Any, last: Any, fast: bool, read: str, count: tf.Tensor
-) -> Known:
-    """What `read` (a pooling, or "states" [time, batch, units]) needs of the steps first..last, of inputs [time, batch or batch and units].
-
-    The plain loop takes all steps, CHUNK by CHUNK: those before `first` and behind `last` change nothing.
-    """
-    table = direction.table or tf.identity
-
-    def compiled(inputs: tf.Tensor, first: tf.Tensor, last: tf.Tensor, count: tf.Tensor) -> list[tf.Tensor]:
-        known = _run(lambda step: [table(inputs[step])], inputs, first, last, 1, direction, read, count)
-        return [each for each in known if each is not None]
-
-    if fast:
-        found = iter(tf.function(compiled, jit_compile=True, autograph=False)(inputs, tf.convert_to_tensor(first), tf.convert_to_tensor(last), count))
-        return tuple(next(found) if wanted else None for wanted in _wanted(read))
-    chunks = tf.reshape(inputs, tf.concat([[-1, CHUNK], tf.shape(inputs)[1:]], axis=0))
-    steps = lambda number: tf.unstack(table(tf.gather(chunks, number)), CHUNK)  # noqa: E731
-    return _run(steps, inputs, 0, tf.shape(chunks)[0], CHUNK, direction, read, count)
-
-
-def _wanted(read: str) -> tuple[bool, bool, bool, bool]:
-    return True, read in ("mean", "mean_max"), read in ("max", "mean_max"), read == "states"
-
-
-def _run(
-    steps: Callable[[tf.Tensor], list[tf.Tensor]],
-    inputs: tf.Tensor,
-    first: Any,
-    last: Any,
-    width: int,
-    direction: Direction,
-    read: str,
-    count: tf.Tensor,
-) -> Known:
-    """Rounds first..last of `width` steps each; steps(round) gives their inputs [batch, units]."""
-    recurrent = tf.convert_to_tensor(direction.recurrent)
-    zeros = tf.zeros([tf.shape(inputs)[1], recurrent.shape[0]])
-    _, adds, highest, written = _wanted(read)
-    states = tf.TensorArray(tf.float32, tf.shape(inputs)[0], element_shape=[None, recurrent.shape[0]]) if written else None
-
-    def advance(number: tf.Tensor, state: tf.Tensor, total: Any, maximum: Any, states: Any) -> Any:
-        for offset, row in enumerate(steps(number)):
-            now = number * width + offset
-            state = tf.tanh(row + tf.matmul(state, recurrent))
-            if read == "mean_max":  # the only one that has to ask, as it stands before rows of LOWEST
-                total += tf.where((now < count)[:, None], state, 0.0)
-            elif adds:
-                total += state
-            if highest:
-                maximum = tf.maximum(maximum, state)
-            if written:
-                states = states.write(now, state)
-        return number + 1, state, total, maximum, states
-
-    initial = (tf.convert_to_tensor(first), zeros, zeros if adds else (), zeros - 1.0 if highest else (), states if written else ())
-    found = tf.while_loop(lambda number, *_: number < last, advance, initial)
-    return found[1], found[2] if adds else None, found[3] if highest else None, found[4].stack() if written else None

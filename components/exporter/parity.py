@@ -1,7 +1,7 @@
 """That an export answers as it was trained: compared row by row, in a process that has TensorFlow and nothing else.
 
-  ids             raw rows -> the Features that Beam wrote  =  `transform_features` of the SavedModel read back, bit for bit
-  probabilities   the network of Keras layers on those Features  =  serving_default, serving_examples, serving_fast, to a tolerance
+ids             raw rows -> the Features that Beam wrote  =  `transform_features` of the SavedModel read back, bit for bit
+probabilities   the network of Keras layers on those Features  =  serving_default, serving_examples, serving_fast, to a tolerance
 """
 
 import json
@@ -85,7 +85,7 @@ class Prover:
 
     def __enter__(self) -> "Prover":
         self.folder = TemporaryDirectory(prefix="seqline-parity-")
-        self.log = open(Path(self.folder.name) / "log", "w+b")  # noqa: SIM115  closed with the block
+        self.log = open(Path(self.folder.name) / "log", "w+b")
         script = Path(__file__).with_name("prover.py")
         self.process = subprocess.Popen(
             [sys.executable, "-I", str(script)], stdin=subprocess.PIPE, stdout=self.log, stderr=self.log, cwd=self.folder.name, text=True
@@ -154,7 +154,9 @@ def compare(
         got = found[f"transform_features.{name}"]
         for number, (one, other) in enumerate(_pairs(wanted, got)):
             if not np.array_equal(one, other):
-                raise ParityError(f"{_place(rows, number)}: the export reads {name} {_short(other)}; the Features hold {_short(one)}. {WAY_OUT}")
+                raise ParityError(
+                    f"{_place(rows, number)}: the export reads {name} {_short(other)}; the Features hold {_short(one)}. {WAY_OUT}"
+                )
     tolerance = TOLERANCES.get(params.table_dtype, params.parity_tolerance)
     largest = 0.0
     for signature in SIGNATURES[1:]:
@@ -199,7 +201,7 @@ def _pairs(wanted: np.ndarray, got: np.ndarray) -> Iterator[tuple[Any, Any]]:
 
 
 def _place(rows: Rows, number: int) -> str:
-    split, path, row = rows.places[number]
+    _, path, row = rows.places[number]
     content = tf.io.parse_single_example(rows.examples[number], raw_features(rows.content))[rows.content]
     value = content.numpy().decode(errors="replace") if rows.content == features.TEXT else content.values.numpy().tolist()
     return f"Parity fails at {path.parent.name}/{path.name}, row {row} ({_short(value)})"

@@ -49,7 +49,7 @@ def main() -> None:
             width = max(array.shape[1] for array in arrays)
             arrays = [np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)) for array in arrays]
         joined[name] = np.concatenate(arrays)
-    np.savez(job["answers"], **joined)
+    np.savez(job["answers"], **joined)  # type: ignore[arg-type]
 
 
 def raw(tf, specs, examples):  # type: ignore[no-untyped-def]

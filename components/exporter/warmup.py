@@ -30,7 +30,10 @@ def write(rows: Rows, output: Path) -> None:
     batches = alone + [rows.examples[:size] for size in BATCH_SIZES if all(len(row) <= LONGEST for row in rows.examples[:size])]
     with tf.io.TFRecordWriter(str(output)) as writer:
         for batch in batches:
-            for signature, inputs in (("serving_default", raw(rows, batch)), ("serving_examples", {"examples": tf.make_tensor_proto(batch)})):
+            for signature, inputs in (
+                ("serving_default", raw(rows, batch)),
+                ("serving_examples", {"examples": tf.make_tensor_proto(batch)}),
+            ):
                 request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(signature_name=signature), inputs=inputs)
                 log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
                 writer.write(log.SerializeToString(deterministic=True))
