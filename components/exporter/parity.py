@@ -61,8 +61,8 @@ def choose(examples: Path, source: Path, params: ExporterParams) -> Rows:
         for number, path in enumerate(features.shards(examples, split)):
             raw = _records(path, None if number == 0 and split == features.EVAL else left)
             chosen = list(range(min(left, len(raw))))
-            if len(raw) > len(chosen):
-                chosen.append(max(range(len(raw)), key=lambda row: len(raw[row])))
+            longest = max(range(len(raw)), key=lambda row: len(raw[row]))
+            chosen += [longest] if longest >= len(chosen) else []
             transformed = _records(source / f"Split-{split}" / path.name, chosen[-1] + 1)
             rows.places += [(split, path, row + 1) for row in chosen]
             rows.examples += [raw[row] for row in chosen]
