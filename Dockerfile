@@ -38,7 +38,7 @@ LABEL org.opencontainers.image.title="seqline" \
 # Volumes that are mounted on these folders for the first time take over their owner.
 RUN groupadd --gid 1000 seqline \
     && useradd --uid 1000 --gid seqline --create-home seqline \
-    && install --directory --owner=seqline --group=seqline /work /work/artifacts /work/data /work/serving_dir
+    && install --directory --owner=seqline --group=seqline /app /app/artifacts /app/data /app/serving_dir
 ENV PATH=/opt/seqline/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=2
@@ -48,7 +48,7 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-cache-dir --no-index --no-deps /wheels/*.whl \
     && python -m pip check \
     && python -c "import compileall, re, sysconfig; compileall.compile_dir(sysconfig.get_path('stdlib'), quiet=2, rx=re.compile('-packages'))"
-WORKDIR /work
+WORKDIR /app
 USER 1000:1000
 # A run answers it with a checkpoint and exit code 50, a server by finishing its requests.
 STOPSIGNAL SIGTERM
