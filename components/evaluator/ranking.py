@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 # Codes in memory at once, and codes of the classes that are sorted in one pass over the files.
-NUM_CODES = 1 << 20
-NUM_SORTED = 1 << 26
+NUM_CODES = 1 << 17
+NUM_SORTED = 1 << 24
 
 
 def encode(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
