@@ -1,24 +1,35 @@
 # The images of seqline: `runtime` (the command; also the embedded server), `worker` (the same on Dataflow) and `test`.
-# Another registry or a base image of your own: --build-arg PYTHON_IMAGE=... --build-arg BEAM_IMAGE=...
+# Other base images: --build-arg PYTHON_IMAGE=... --build-arg BEAM_IMAGE=...; any engine with BuildKit from 20.10 on builds them.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 # Its version is that of apache-beam in the lock: the harness and the package speak one protocol.
 ARG BEAM_IMAGE=apache/beam_python3.11_sdk:2.77.0
+# The image with Dataflow's launcher of Flex Templates, for a worker that is a template, too (docs/docker.md); none by default.
+ARG LAUNCHER_IMAGE=no-launcher
 
 FROM ${BEAM_IMAGE} AS beam
 
-FROM ${PYTHON_IMAGE} AS build
+FROM scratch AS no-launcher
+WORKDIR /opt/google/dataflow
+
+FROM ${LAUNCHER_IMAGE} AS launcher
+
+FROM ${PYTHON_IMAGE} AS dependencies
 RUN python3 -m venv /opt/seqline
 ENV PATH=/opt/seqline/bin:$PATH
 WORKDIR /src
 COPY requirements-runtime.lock ./
+# pip writes the byte code of everything; without it each start would compile TensorFlow's again. What goes is a sixth of the whole:
+# headers, for a compiler that is not there, and the libraries' own tests.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip install --quiet --require-hashes --requirement requirements-runtime.lock
+    python -m pip install --quiet --require-hashes --requirement requirements-runtime.lock \
+    && rm -r /opt/seqline/lib/python3*/site-packages/tensorflow/include \
+    && find /opt/seqline/lib -type d -name tests -prune -exec rm -r {} +
+
+FROM dependencies AS build
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY components components
 COPY pipeline pipeline
-# pip writes the byte code of everything; without it each start would compile TensorFlow's again.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip install --quiet --no-deps . && pip check
+RUN python -m pip wheel --quiet --no-index --no-build-isolation --no-deps --wheel-dir /wheels .
 
 FROM ${PYTHON_IMAGE} AS runtime
 LABEL org.opencontainers.image.title="seqline" \
@@ -27,12 +38,17 @@ LABEL org.opencontainers.image.title="seqline" \
 # Volumes that are mounted on these folders for the first time take over their owner.
 RUN groupadd --gid 1000 seqline \
     && useradd --uid 1000 --gid seqline --create-home seqline \
-    && install --directory --owner=seqline --group=seqline /work /work/artifacts /work/data /work/serving_dir
-COPY --from=build /opt/seqline /opt/seqline
+    && install --directory --owner=seqline --group=seqline /app /app/artifacts /app/data /app/serving_dir
 ENV PATH=/opt/seqline/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=2
-WORKDIR /work
+COPY --from=dependencies /opt/seqline /opt/seqline
+# Behind the dependencies, so that a change of the code makes a small layer. The base image comes without byte code of Python's own modules.
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
+    python -m pip install --quiet --no-cache-dir --no-index --no-deps /wheels/*.whl \
+    && python -m pip check \
+    && python -c "import compileall, re, sysconfig; compileall.compile_dir(sysconfig.get_path('stdlib'), quiet=2, rx=re.compile('-packages'))"
+WORKDIR /app
 USER 1000:1000
 # A run answers it with a checkpoint and exit code 50, a server by finishing its requests.
 STOPSIGNAL SIGTERM
@@ -40,19 +56,22 @@ ENTRYPOINT ["seqline"]
 CMD ["run"]
 
 FROM runtime AS worker
+# Dataflow mounts folders of root's into its workers, and its launcher logs into one. On other runners: docker run --user 1000:1000.
+# hadolint ignore=DL3002
 USER 0:0
-# The harness makes an environment beside the installed one for what a job stages.
-RUN install --directory --owner=seqline --group=seqline /opt/apache/beam-venv
+# Otherwise the harness makes an environment of its own, which sees the packages of the system's Python and not these.
+ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1
 COPY --from=beam /opt/apache/beam /opt/apache/beam
-USER 1000:1000
+COPY --from=launcher /opt/google/dataflow /opt/google/dataflow
 ENTRYPOINT ["/opt/apache/beam/boot"]
+CMD []
 
-FROM build AS test
-RUN useradd --uid 1000 --create-home seqline
+FROM dependencies AS test
+RUN useradd --uid 1000 --create-home seqline && chown seqline /src
 COPY requirements.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip install --quiet --require-hashes --requirement requirements.lock
-COPY . .
-RUN python -m pip install --quiet --no-cache-dir --no-deps --editable . && chown -R seqline /src
+COPY --chown=seqline . .
+RUN python -m pip install --quiet --no-cache-dir --no-index --no-build-isolation --no-deps --editable . && python -m pip check
 USER 1000:1000
 CMD ["pytest", "-n", "2", "--dist", "loadfile"]

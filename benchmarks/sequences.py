@@ -74,7 +74,7 @@ def evaluate(train: list[Row], test: list[Row], seeds: range, settings: dict[str
             for path in (model, saved_model, evaluation):
                 path.mkdir()
             fitted = trainer.run(features=features, params=trainer.TrainerParams(**{**settings, "seed": seed}), output=model)
-            exporter.run(features=features, model=model, params=exporter.ExporterParams(), output=saved_model)
+            exporter.run(examples=examples, features=features, model=model, params=exporter.ExporterParams(), output=saved_model)
             figures = evaluator.run(examples=examples, saved_model=saved_model, params=evaluator.EvaluatorParams(), output=evaluation)
             baseline = figures["baselines"]["summary statistics + logistic regression"]
             found.append({"accuracy": figures["accuracy"], "statistics": baseline, "epoch": fitted["best_epoch"]})

@@ -66,7 +66,8 @@ class Component:
     gate(output, params) raises DataError for an artifact that must stop the run; no later stage starts before it passed.
     check(params) raises UserError for what can be seen wrong in milliseconds, before any stage runs.
     outside(params, memory) digests the content of data outside the store; None when it must be prepared first. memory: a file
-        in which it may remember the digests of files that did not change.
+        in which it may remember the digests of files that did not change. With `compares=True` it is what an input is compared
+        with, and outside(params, memory, inputs) gets the inputs' finished folders, too.
     prepare(params) brings that data to where `outside` finds it (downloads, builds); calling it twice does no harm.
     stale(output, params) says why a finished output no longer holds, or None; for outputs with an effect outside the store.
     describe(figures) is the one line a person reads in the run's table.
@@ -88,6 +89,7 @@ class Component:
     together: bool = False
     analyze: Callable[..., Any] | None = None
     shares: bool = False
+    compares: bool = False
     gate: Callable[[Path, Any], None] | None = None
     check: Callable[[Any], None] | None = None
     outside: Callable[..., str | None] | None = None

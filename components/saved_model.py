@@ -19,6 +19,9 @@ NUMBERED = re.compile(r"(.*_)(\d+)", re.DOTALL)
 PLACEHOLDER = re.compile(r"(.*_)(\d+)(___redundant_placeholder.*)", re.DOTALL)
 # TextFileInitializer names a table "hash_table_<path>_<key index>_<value index>"; loading it appends "_load_<id>_<id>".
 TABLE_NAME = re.compile(r"hash_table_(.+?)_(-?\d+_-?\d+)(?:_load_\d+_\d+)*")
+# A table that is initialized by tensors is named "<counter>", its initializer "key_value_init<counter>".
+TENSOR_TABLE = re.compile(r"(\d+)(?:_load_\d+_\d+)*")
+TENSOR_INITIALIZER = re.compile(r"(\^?key_value_init)(\d+)(.*)", re.DOTALL)
 
 
 def canonicalize(export_dir: Path) -> None:
@@ -33,7 +36,11 @@ def canonicalize(export_dir: Path) -> None:
     numbers = {int(match[2]) for name in names if (match := NUMBERED.fullmatch(name))}
     ranks = {number: rank for rank, number in enumerate(sorted(numbers))}
 
+    initializers: dict[str, int] = {}  # numbered in the order in which they occur
+
     def rename(text: str) -> str:
+        if match := TENSOR_INITIALIZER.fullmatch(text):
+            return f"{match[1]}{initializers.setdefault(match[2], len(initializers))}{match[3]}"
         match = NUMBERED.fullmatch(text) if text in names else PLACEHOLDER.fullmatch(text)
         if not match or int(match[2]) not in ranks:
             return text
@@ -53,19 +60,22 @@ def canonicalize(export_dir: Path) -> None:
 
 
 def _rename_tables_and_arguments(graph: graph_pb2.GraphDef) -> None:
+    numbers: dict[str, int] = {}  # in order of occurrence
+
+    def rename(name: str) -> str:
+        if match := TENSOR_TABLE.fullmatch(name):
+            return str(numbers.setdefault(match[1], len(numbers)))
+        match = TABLE_NAME.fullmatch(name)
+        return f"hash_table_{PurePosixPath(match[1]).name}_{match[2]}" if match else name
+
     for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
         if "shared_name" in node.attr:
-            node.attr["shared_name"].s = _table_name(node.attr["shared_name"].s.decode()).encode()
+            node.attr["shared_name"].s = rename(node.attr["shared_name"].s.decode()).encode()
     for function in graph.library.function:
         for argument in function.arg_attr.values():
             # Not what a user specified: the process-wide id of a captured tensor.
             if "_user_specified_name" in argument.attr and argument.attr["_user_specified_name"].s.isdigit():
                 del argument.attr["_user_specified_name"]
-
-
-def _table_name(name: str) -> str:
-    match = TABLE_NAME.fullmatch(name)
-    return f"hash_table_{PurePosixPath(match[1]).name}_{match[2]}" if match else name
 
 
 def _rewrite(message: Message, rename: Callable[[str], str]) -> None:
@@ -90,6 +100,9 @@ def _rewrite_map(value, field: FieldDescriptor, rename: Callable[[str], str]) ->
     if holds_messages:
         for each in value.values():
             _rewrite(each, rename)
+    elif field.message_type.fields_by_name["value"].type == FieldDescriptor.TYPE_STRING:
+        for key in value:
+            value[key] = rename(value[key])
     for key in [key for key in value if isinstance(key, str) and rename(key) != key]:
         if holds_messages:
             value[rename(key)].CopyFrom(value[key])

@@ -102,20 +102,21 @@ def remove(place: str | Path) -> None:
 
 
 def local(place: Path) -> Path:
-    """A local folder with the files of a finished one, from the cache if it was needed before; not to be changed."""
+    """A local folder of the same name with the files of a finished one, from the cache if it was needed before; not to be changed."""
     if isinstance(place, Path):
         return place
     found = list(place.beneath())
     names = [(path, str(path.relative_to(place))) for path, *_ in found]
-    target = _cache("folders") / _digest(*(f"{name} {content}" for (_, name), (_, _, content) in zip(names, found, strict=True)))
+    contents = [f"{name} {content}" for (_, name), (_, _, content) in zip(names, found, strict=True)]
+    target = _cache("folders") / _digest(place.name, *contents)
     if not target.exists():
         with tempfile.TemporaryDirectory(prefix="part-", dir=target.parent) as part:
-            _download_folder(names, Path(part, "folder"))
+            _download_folder(names, Path(part, "copy", place.name))
             with suppress(OSError):  # another process was faster
-                os.rename(Path(part, "folder"), target)
+                os.rename(Path(part, "copy"), target)
         _forget_folders(target.parent)
     os.utime(target)
-    return target
+    return target / place.name
 
 
 def fetch(path: str, content: str) -> str:

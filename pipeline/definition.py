@@ -25,8 +25,9 @@ def define(pipe: Pipeline, config: Config) -> None:
     features = pipe.add(TRANSFORM, config.transform, examples=examples)
     tuned = pipe.add(TUNER, config.tuner.around(config.trainer), features=features) if config.tuner.is_on else None
     model = pipe.add(TRAINER, config.trainer, features=features, hyperparameters=tuned)
-    saved_model = pipe.add(EXPORTER, config.exporter, features=features, model=model)
-    evaluation = pipe.add(EVALUATOR, config.evaluator, examples=examples, saved_model=saved_model)
+    saved_model = pipe.add(EXPORTER, config.exporter, examples=examples, features=features, model=model)
+    judged = config.evaluator.against(config.pusher.serving_dir)  # the served version, on the same rows
+    evaluation = pipe.add(EVALUATOR, judged, examples=examples, saved_model=saved_model)
     blessing = pipe.add(INFRA_VALIDATOR, config.infra_validator, saved_model=saved_model, evaluation=evaluation)
     pipe.add(PUSHER, config.pusher, saved_model=saved_model, evaluation=evaluation, infra_blessing=blessing)
     if config.bulk_inferrer.source:

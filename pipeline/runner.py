@@ -79,18 +79,28 @@ def _plan_stage(stage: Stage, planned: Mapping[str, Planned], store: Store, forc
     unknown = [each.stage.name for each in inputs.values() if each.key is None]
     if unknown:
         return Planned(stage, None, True, f"{unknown[0]} runs first")
-    outside = _outside(stage, store)
+    unfinished = [each.stage.name for each in inputs.values() if each.runs]
+    if stage.component.compares and unfinished:  # its key follows from what they make
+        return Planned(stage, None, True, f"{unfinished[0]} runs first")
+    keys = {name: str(each.key) for name, each in inputs.items()}
+    outside = _outside(stage, store, keys)
     if stage.component.outside and outside is None:
         return Planned(stage, None, True, "its data is not prepared yet")
-    parts = key_parts(stage.component, stage.params, {name: str(each.key) for name, each in inputs.items()}, outside)
+    parts = key_parts(stage.component, stage.params, keys, outside)
     reason = _reason_to_run(stage, parts, store, force)
     return Planned(stage, digest(parts), reason is not None, reason or "finished")
 
 
-def _outside(stage: Stage, store: Store) -> str | None:
-    """The digest of a stage's data outside the store; content that it read once is remembered beside the stage's pieces."""
+def _outside(stage: Stage, store: Store, inputs: Mapping[str, str]) -> str | None:
+    """The digest of a stage's data outside the store; content that it read once is remembered beside the stage's pieces.
+
+    inputs: the keys of its inputs; for a stage that compares one, all are finished.
+    """
     component = stage.component
-    return component.outside(stage.params, store.memory(stage.name)) if component.outside else None
+    if not component.outside:
+        return None
+    found = {name: store.path(stage.inputs[name].name, key) for name, key in inputs.items()}
+    return component.outside(stage.params, store.memory(stage.name), *([found] if component.compares else []))
 
 
 def _reason_to_run(stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str]) -> str | None:
@@ -98,13 +108,13 @@ def _reason_to_run(stage: Stage, parts: Mapping[str, Any], store: Store, force: 
     if stage.name in force:
         return "forced"
     if store.execution(stage.name, key) is None:
-        return _difference(parts, store.latest(stage.name))
+        return _difference(parts, store.latest(stage.name), "what it compares with" if stage.component.compares else "the data")
     stale = stage.component.stale
     return stale(store.path(stage.name, key), stage.params) if stale else None
 
 
-def _difference(parts: Mapping[str, Any], latest: Mapping[str, Any] | None) -> str:
-    """What is new about a key, against the artifact that was made last."""
+def _difference(parts: Mapping[str, Any], latest: Mapping[str, Any] | None, outside: str) -> str:
+    """What is new about a key, against the artifact that was made last. outside: what to call the data outside the store."""
     if latest is None:
         return "never ran"
     before = latest["key_parts"]
@@ -119,7 +129,7 @@ def _difference(parts: Mapping[str, Any], latest: Mapping[str, Any] | None) -> s
             texts += [f"{lib} is {parts[name][lib]}, was {before[name].get(lib)}" for lib in parts[name]]
         else:
             texts.append(
-                {"data": "the data changed", "code": "its code changed", "inputs": "its inputs changed"}.get(name, f"{name} changed")
+                {"data": f"{outside} changed", "code": "its code changed", "inputs": "its inputs changed"}.get(name, f"{name} changed")
             )
     return "; ".join(texts) or "its artifact is gone"
 
@@ -212,7 +222,7 @@ class Started:
 def _prepare(stages: Sequence[Stage], store: Store, pool: Workers, options: Options, stop: Stop) -> None:
     for stage in stages:
         component = stage.component
-        if component.prepare and component.outside and _outside(stage, store) is None:
+        if component.prepare and component.outside and _outside(stage, store, {}) is None:
             options.on_start(stage)
             result(pool.submit(component.prepare, stage.params), stage.name, pool, stop)
 
@@ -285,8 +295,9 @@ def _start(
     """A finished artifact, or one in the making. Holds the key's lock from here on."""
     component = stage.component
     inputs = {name: done[source.name].artifact for name, source in stage.inputs.items()}
-    outside = _outside(stage, store)
-    parts = key_parts(component, stage.params, {name: each.key for name, each in inputs.items()}, outside)
+    keys = {name: each.key for name, each in inputs.items()}
+    outside = _outside(stage, store, keys)
+    parts = key_parts(component, stage.params, keys, outside)
     artifact = Artifact(component.output, store.path(stage.name, digest(parts)), digest(parts))
     reason = _reason_to_run(stage, parts, store, options.force)
     if reason is not None:
@@ -309,7 +320,7 @@ def _start(
 
     def commit(figures: Figures) -> Done:
         seconds = time.monotonic() - clock
-        if _outside(stage, store) != outside:
+        if _outside(stage, store, keys) != outside:
             raise UserError(f"The data of {stage.name} changed while it was read; nothing was kept. Run again.")
         record = {
             "component": stage.name,

@@ -118,8 +118,8 @@ def model(make: Callable[..., Path], features: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def saved_model(make: Callable[..., Path], features: Path, model: Path) -> Path:
-    return make("exporter", run_exporter, features=features, model=model, params=ExporterParams())
+def saved_model(make: Callable[..., Path], examples: Path, features: Path, model: Path) -> Path:
+    return make("exporter", run_exporter, examples=examples, features=features, model=model, params=ExporterParams())
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,15 @@ import os
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from components import network
 from components.base import Figures
@@ -45,7 +48,8 @@ for name, signature in model.signatures.items():
     describe = lambda specs: {key: [spec.dtype.name, list(spec.shape)] for key, spec in sorted(specs.items())}
     described[name] = [describe(signature.structured_input_signature[1]), describe(signature.structured_outputs)]
     [argument] = signature.structured_input_signature[1]
-    for key, value in signature(**{argument: tf.constant(texts if argument == "text" else examples)}).items():
+    given = {"text": tf.constant(texts), "ids": tf.constant([[1, 2, 3], [4, 0, 0]], tf.int64)}.get(argument, tf.constant(examples))
+    for key, value in signature(**{argument: given}).items():
         array = value.numpy()
         found[f"{name}.{key}"] = array.astype("S") if array.dtype == object else array
 found["modules"] = np.array(sorted({name.partition(".")[0] for name in sys.modules} & absent), dtype=str)
@@ -97,12 +101,12 @@ def serve(saved_model: Path) -> tf.types.experimental.GenericFunction:
 
 @pytest.fixture(scope="module")
 def elsewhere(
-    features: Path, model: Path, saved_model: Path, examples: Path, tmp_path_factory: pytest.TempPathFactory
+    examples: Path, features: Path, model: Path, saved_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, list], dict[str, np.ndarray]]:
     """What another process says to all rows, from a folder to which the SavedModel was moved: its signatures, its answers."""
     work = tmp_path_factory.mktemp("elsewhere")
     (work / "first").mkdir()
-    run(features=features, model=model, params=ExporterParams(), output=work / "first")
+    run(examples=examples, features=features, model=model, params=ExporterParams(), output=work / "first")
     assert artifact_digest(work / "first") == artifact_digest(saved_model)  # the second export of this process
     shutil.move(work / "first" / "saved_model", work / "moved")
     shutil.rmtree(work / "first")
@@ -125,9 +129,18 @@ def elsewhere(
 def test_signatures(elsewhere: tuple[dict[str, list], dict[str, np.ndarray]]) -> None:
     answer = {"class_id": ["int64", [None]], "label": ["string", [None]], "probabilities": ["float32", [None, 3]]}
     row = {"ids": ["int64", [None, None]], "label": ["int64", [None]], "length": ["int64", [None]]}
+    known = {name: answer[name] for name in ("class_id", "probabilities")}
     assert elsewhere[0] == {
         "serving_default": [{"text": ["string", [None]]}, answer],
+        "serving_fast": [{"text": ["string", [None]]}, answer],
+        "serving_top_k": [
+            {"text": ["string", [None]]},
+            {"top_labels": ["string", [None, 3]], "top_probabilities": ["float32", [None, 3]]},
+        ],
         "serving_examples": [{"examples": ["string", [None]]}, answer],
+        "classify": [{"inputs": ["string", [None]]}, {"classes": ["string", [None, 3]], "scores": ["float32", [None, 3]]}],
+        "serving_ids": [{"ids": ["int64", [None, None]]}, known],
+        "serving_ascii": [{"text": ["string", [None]]}, known],
         "transform_features": [{"examples": ["string", [None]]}, row],
     }
 
@@ -161,6 +174,77 @@ def test_examples_give_the_same_as_text(elsewhere: tuple[dict[str, list], dict[s
         np.testing.assert_array_equal(elsewhere[1][f"serving_examples.{name}"], elsewhere[1][f"serving_default.{name}"])
 
 
+def test_the_other_signatures_say_the_same(elsewhere: tuple[dict[str, list], dict[str, np.ndarray]]) -> None:
+    found = elsewhere[1]
+    probabilities = found["serving_default.probabilities"]
+    for name in ("label", "class_id"):
+        np.testing.assert_array_equal(found[f"serving_fast.{name}"], found[f"serving_default.{name}"])
+    np.testing.assert_allclose(found["serving_fast.probabilities"], probabilities, atol=1e-6)
+    np.testing.assert_allclose(found["serving_ascii.probabilities"], probabilities, atol=1e-6)  # they all are ASCII
+    np.testing.assert_array_equal(found["classify.scores"], probabilities)
+    assert (found["classify.classes"] == LABELS).all()
+    order = np.argsort(-probabilities, axis=1)
+    np.testing.assert_array_equal(found["serving_top_k.top_labels"], np.array(LABELS)[order])
+    np.testing.assert_array_equal(found["serving_top_k.top_probabilities"], np.take_along_axis(probabilities, order, axis=1))
+
+
+def test_ids_are_read_as_the_network_reads_them(elsewhere: tuple[dict[str, list], dict[str, np.ndarray]], model: Path) -> None:
+    trained, _ = network.load(model)
+    expected = np.asarray(trained(np.array([[1, 2, 3], [4, 0, 0]])))
+    np.testing.assert_allclose(elsewhere[1]["serving_ids.probabilities"], expected, atol=1e-6)
+
+
+def test_what_is_not_ascii_gets_no_answer_from_serving_ascii(serve: tf.types.experimental.GenericFunction) -> None:
+    texts = ["the cat,\tThe\nDOG!", "caf\u00e9", "", b"\xff", b"\x00", "  gold  "]
+    found = serve.model.signatures["serving_ascii"](text=tf.constant(texts))
+    expected = serve(text=tf.constant(texts))
+    read = [0, 2, 5]
+    np.testing.assert_allclose(found["probabilities"].numpy()[read], expected["probabilities"].numpy()[read], atol=1e-6)
+    assert np.isnan(found["probabilities"].numpy()[[1, 3, 4]]).all()
+    assert found["class_id"].numpy()[[1, 3, 4]].tolist() == [-1, -1, -1]
+
+
+def test_the_model_card(saved_model: Path, examples: Path, features: Path, model: Path) -> None:
+    card = json.loads((saved_model / "saved_model" / "assets.extra" / "model.json").read_text())
+    assert card["labels"] == [label.decode() for label in LABELS]
+    assert card["keys"] == {"examples": examples.name, "features": features.name, "model": model.name}
+    assert card["sha256"]["vocabularies/tokens"] == sha256((features / "vocabularies" / "tokens").read_bytes()).hexdigest()
+    assert card["network"] == json.loads((model / "network.json").read_text())
+    history = json.loads((model / "history.json").read_text())
+    assert card["training"]["val_accuracy"] == max(history["val_accuracy"])
+    assert set(card["signatures"]["summaries"]) >= set(tf.saved_model.load(str(saved_model / "saved_model")).signatures)
+
+
+def test_the_proto_documents_the_signatures_and_names_the_classify_api(saved_model: Path) -> None:
+    found = saved_model_pb2.SavedModel.FromString((saved_model / "saved_model" / "saved_model.pb").read_bytes()).meta_graphs[0]
+    methods = {name: signature.method_name for name, signature in found.signature_def.items() if not name.startswith("__")}
+    assert methods.pop("classify") == "tensorflow/serving/classify"
+    assert set(methods.values()) == {"tensorflow/serving/predict"}
+    functions = [function.signature for function in found.graph_def.library.function]
+    documented = {function.summary: function for function in functions if function.summary}
+    assert len(documented) == 8
+    default = documented["Probabilities, likeliest label and its number for raw rows."]
+    assert default.input_arg[0].description.startswith("string [batch]: texts")
+    assert [argument.description.split(":")[0] for argument in default.output_arg] == [
+        "int64 [batch]",
+        "string [batch]",
+        "float32 [batch, num_classes]",
+    ]
+
+
+def test_warm_up_requests_are_real_rows_and_get_answers(saved_model: Path, serve: tf.types.experimental.GenericFunction) -> None:
+    path = saved_model / "saved_model" / "assets.extra" / "tf_serving_warmup_requests"
+    logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    sizes: dict[str, list[int]] = {"serving_default": [], "serving_examples": []}
+    for log in logs:
+        request = log.predict_log.request
+        name = request.model_spec.signature_name
+        given = {key: tf.constant(tf.make_ndarray(tensor)) for key, tensor in request.inputs.items()}
+        answer = serve.model.signatures[name](**given)
+        sizes[name].append(len(answer["label"]))
+    assert sizes == {"serving_default": [1, 1, 1, 4, 16, 55], "serving_examples": [1, 1, 1, 4, 16, 55]}
+
+
 def test_a_row_does_not_depend_on_its_batch(serve: tf.types.experimental.GenericFunction, examples: Path) -> None:
     texts = [text for _, text, _ in read_rows(examples, TEST)]
     together = serve(text=tf.constant(texts))["probabilities"].numpy()
@@ -177,9 +261,9 @@ def test_a_row_does_not_depend_on_its_batch(serve: tf.types.experimental.Generic
         [b"\x00"],
         [],
         ["E\u0301".encode(), b"", b"a\x00b"],
-        [b"the cat and the dog"] * 1000,
+        [b"the cat and the dog"] * 5000,
     ],
-    ids=["empty", "1 MB", "not UTF-8", "NUL", "no row", "mixed", "1,000 rows"],
+    ids=["empty", "1 MB", "not UTF-8", "NUL", "no row", "mixed", "5,000 rows"],
 )
 def test_any_text_gets_an_answer(serve: tf.types.experimental.GenericFunction, texts: list[bytes]) -> None:
     answer = serve(text=tf.constant(texts, tf.string))
@@ -220,17 +304,33 @@ def test_the_assets_are_the_vocabularies(saved_model: Path, features: Path) -> N
         assert assets[name] == (features / "vocabularies" / name).read_bytes()
 
 
-def test_no_optimizer_and_no_random_state_is_exported(saved_model: Path, model: Path) -> None:
-    served, _ = network.load(model)
-    names = [name for name, _ in tf.train.list_variables(str(saved_model / "saved_model" / "variables" / "variables"))]
-    variables = [name for name in names if name.endswith(".ATTRIBUTES/VARIABLE_VALUE")]
-    assert len(variables) == len(served.weights)
+def test_the_weights_are_there_once_and_nothing_of_training(saved_model: Path, model: Path) -> None:
+    """A table of projected tokens, one of logits with a row for each token and bigram, and what is left."""
+    _, spec = network.load(model)
+    path = saved_model / "saved_model" / "variables" / "variables"
+    variables = {name: shape for name, shape in tf.train.list_variables(str(path)) if name.endswith(".ATTRIBUTES/VARIABLE_VALUE")}
+    num_rows, units = spec.num_tokens + 2, spec.rnn_units
+    shapes = [[num_rows, units], [num_rows + spec.num_bigrams, 3], [units, units], [units, 3], [3], [spec.bigram_buckets]]
+    assert sorted(variables.values()) == sorted(shapes)
+    size = sum(4 * int(np.prod(shape)) for shape in shapes)
+    assert size <= (saved_model / "saved_model" / "variables" / "variables.data-00000-of-00001").stat().st_size < size + 5000
+
+
+def test_no_weight_is_a_constant_of_the_graph(saved_model: Path) -> None:
+    found = saved_model_pb2.SavedModel.FromString((saved_model / "saved_model" / "saved_model.pb").read_bytes())
+    graph = found.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    floats = [node.attr["value"].tensor for node in nodes if node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum]
+    assert max(np.prod([dim.size for dim in tensor.tensor_shape.dim], initial=1) for tensor in floats) == 1
 
 
 def test_figures(saved_model: Path, figures: dict[str, Figures]) -> None:
     size = sum(path.stat().st_size for path in saved_model.rglob("*") if path.is_file())
-    assert figures["exporter"] == {"num_bytes": size}
-    assert EXPORTER.describe(figures["exporter"]) == f"SavedModel of {size / 1e6:.1f} MB"
+    found = figures["exporter"]
+    assert found == {"num_bytes": size, "table_dtype": "float32", "num_rows": 55, "max_difference": found["max_difference"]}
+    assert 0 <= found["max_difference"] <= 1e-6
+    described = EXPORTER.describe({**found, "max_difference": 6e-8})
+    assert described == f"SavedModel of {size / 1e6:.1f} MB; 55 rows as trained, to 6e-08"
 
 
 def test_a_network_that_reads_padding_is_served_with_as_much_of_it(features: Path, examples: Path, tmp_path: Path) -> None:
@@ -238,7 +338,7 @@ def test_a_network_that_reads_padding_is_served_with_as_much_of_it(features: Pat
     for name in ("model", "saved_model"):
         (tmp_path / name).mkdir()
     run_trainer(features=features, params=params, output=tmp_path / "model")
-    run(features=features, model=tmp_path / "model", params=ExporterParams(), output=tmp_path / "saved_model")
+    run(examples=examples, features=features, model=tmp_path / "model", params=ExporterParams(), output=tmp_path / "saved_model")
     loaded = tf.saved_model.load(str(tmp_path / "saved_model" / "saved_model"))
     trained, _ = network.load(tmp_path / "model", training=True)
     texts = [text for _, text, _ in read_rows(examples, TEST)]
@@ -268,7 +368,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     run_transform(examples=examples, params=TransformParams(min_frequency=1, max_length=5), output=work / "features")
     params = TrainerParams(**SMALL, pooling="last" if plain else "max", min_epoch_steps=4)
     run_trainer(features=work / "features", params=params, output=work / "model")
-    run(features=work / "features", model=work / "model", params=ExporterParams(), output=work / "saved_model")
+    run(examples=examples, features=work / "features", model=work / "model", params=ExporterParams(), output=work / "saved_model")
     loaded = tf.saved_model.load(str(work / "saved_model" / "saved_model"))
     requests = [row for row, _ in rows]
     serialized = [read_serialized(examples, split) for split in SPLITS]
@@ -340,7 +440,9 @@ def test_signatures_of_tokens_and_sequences(served: dict[str, Any]) -> None:
     assert describe(signatures["serving_default"].structured_input_signature[1]) == default
     for name in ("serving_examples", "transform_features"):
         assert describe(signatures[name].structured_input_signature[1]) == {"examples": ["string", [None]]}
-    for name in ("serving_default", "serving_examples"):
+    assert ("serving_ids" in signatures) == (served["content"] == "tokens")
+    assert "serving_ascii" not in signatures
+    for name in ("serving_default", "serving_examples", "serving_fast"):
         assert describe(signatures[name].structured_outputs) == answer
     lengths = {"length": ["int64", [None]], "label": ["int64", [None]]}
     assert describe(signatures["transform_features"].structured_outputs) == {**row, **lengths}

@@ -125,6 +125,7 @@ def test_a_finished_folder_is_fetched_once_and_again_when_it_changed(place: Path
     for name in ("saved_model.pb", "assets/labels"):
         (place / name).write_text(name)
     folder = staging.local(place)
+    assert folder.name == place.name == "place"  # a key, where it is an artifact
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == ["assets/labels", "saved_model.pb"]
     asked = len(cloud.requests)
     assert staging.local(place) == folder

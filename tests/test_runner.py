@@ -324,3 +324,23 @@ def test_a_source_gets_what_its_readers_want_to_count(tmp_path: Path) -> None:
     pipe.add(adder("other"), NumberParams(), value=shared)
     done = run(pipe, Store(tmp_path))
     assert done[0].figures == {"reader": "reader 7 text {0: 'k'}"}
+
+
+def test_a_stage_that_compares_an_input_gets_its_folder_and_has_no_key_before(data: Path, store: Store, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.write_text("7")
+
+    def compared(params: NumberParams, memory: Path, inputs: dict[str, Path]) -> str:
+        return f"{(inputs['value'] / 'value').read_text()} against {served.read_text()}"
+
+    pipe = chain(data, outside=compared, compares=True)
+    planned = plan(pipe, store)[-1]
+    assert (planned.key, planned.runs, planned.reason) == (None, True, "first runs first")
+    assert ran(run(pipe, store)) == ["source", "first", "second"]
+    assert ran(run(pipe, store)) == []
+    assert plan(pipe, store)[-1].runs is False
+    served.write_text("8")
+    assert plan(pipe, store)[-1].reason == "what it compares with changed"
+    assert ran(run(pipe, store)) == ["second"]
+    before = plan(pipe, store, force=["first"])[-1]
+    assert (before.key, before.reason) == (None, "first runs first")

@@ -271,6 +271,8 @@ def test_output_holds_the_promised_files_and_nothing_else(small_features: Path, 
         ]
     assert json.loads((small_features / "transform.json").read_text()) == {
         "max_length": 256,
+        "tokens": "word",
+        "lowercase": True,
         "content": "text",
         "dim": None,
         "num_tokens": 8,

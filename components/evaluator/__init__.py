@@ -1,41 +1,105 @@
-"""Measures the exported SavedModel on the test split and decides whether it may be served.
+"""Measures the exported SavedModel on the test split, beside the version being served, and decides whether it may be served.
 
-Reads Examples (test to measure, train for the baselines) and SavedModel, through its `serving_default`: what is measured
-is what will be served. Writes evaluation.json: the metrics, the baselines beside them, and the verdict with its reasons; and
-answers.jsonl: the first rows of test with the model's probabilities.
+Reads Examples (test to measure, train for the baselines), SavedModel, through its `serving_default`: what is measured is what will
+be served; and the newest version under serving_dir that is another model. Writes evaluation.json: figures with intervals, overall and
+by slice, the served version and the baselines beside them, the gates with their reasons, and the verdict; and answers.jsonl: the first rows of test with the
+model's probabilities.
+
+Rows stream through, shard by shard; with flags for Beam the shards are measured by its workers. The figures do not depend on the order
+in which shards are put together.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from components.base import Component, Figures, Params
-from components.features import EVALUATION
+from components.base import Component, Figures, Params, Where
+from components.features import EVALUATION, SAVED_MODEL
 
 
 class EvaluatorParams(Params):
     min_accuracy: float = Field(0.0, ge=0, le=1, description="accuracy that a blessed model reaches at least")
     min_macro_f1: float = Field(0.0, ge=0, le=1, description="macro F1 that a blessed model reaches at least")
     max_cross_entropy: float | None = Field(None, gt=0, description="cross-entropy (nats) that a blessed model stays under")
+    max_ece: float | None = Field(None, ge=0, le=1, description="expected calibration error that a blessed model has at most")
     min_gain_over_majority: float = Field(0.01, ge=-1, le=1, description="accuracy above always answering the most frequent class")
+    min_gain_over_linear: float | None = Field(None, ge=-1, le=1, description="accuracy above the linear model's, see `baseline`")
+    max_loss_of_accuracy: float | None = Field(
+        0.0, ge=0, lt=1, description="accuracy that may be lost against the served version, overall and in each slice; null: not judged"
+    )
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        le=0.5,
+        description="how often, at most, a model as good as max_loss_of_accuracy asks is refused all the same, by chance",
+    )
+    slices: tuple[str, ...] = Field(
+        ("label", "length"),
+        strict=False,
+        description="what rows are divided by: `label`, `length`, `language` (a guess), `span`, or a feature of the Examples",
+    )
+    min_slice_rows: int = Field(50, ge=1, description="rows of a slice, at least, for gates to judge it")
+    min_slice_accuracy: float | dict[str, float] | None = Field(
+        None, description='accuracy in each slice, at least; or a table by slices, such as {label = 0.7, "label=sport" = 0.8}'
+    )
+    num_examples: int = Field(10, ge=0, description="how many of the hardest and of the most confidently wrong rows are listed")
+    redact: bool = Field(False, description="leave the texts of those rows out")
     baseline: Literal["word", "char", "none"] = Field(
         "word",
         description="the linear model beside it, on tf-idf of words or tokens (1-2) or of characters (1-4), or none; "
         "with sequences, unless none, on summary statistics",
     )
+    max_baseline_rows: int = Field(50_000, ge=1, description="train rows, at most, that the linear model learns from, evenly spread")
+    serving_dir: Annotated[str | None, Where] = Field(
+        None, description="where the served versions lie that a model is compared with; null for pusher.serving_dir"
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_are_of_slices(self) -> "EvaluatorParams":
+        if len(set(self.slices)) < len(self.slices):
+            raise ValueError("evaluator.slices names one twice")
+        if isinstance(self.min_slice_accuracy, dict):
+            for name in self.min_slice_accuracy:
+                if name.partition("=")[0] not in self.slices:
+                    raise ValueError(
+                        f"evaluator.min_slice_accuracy names {name!r}; evaluator.slices are {', '.join(self.slices) or 'none'}"
+                    )
+        floors = self.min_slice_accuracy.values() if isinstance(self.min_slice_accuracy, dict) else [self.min_slice_accuracy or 0.0]
+        if any(not 0 <= floor <= 1 for floor in floors):
+            raise ValueError("evaluator.min_slice_accuracy lies between 0 and 1")
+        return self
+
+    def against(self, serving_dir: str) -> "EvaluatorParams":
+        """With a place where served versions lie, unless it names its own."""
+        return self if self.serving_dir else self.model_copy(update={"serving_dir": serving_dir})
 
 
-def run(*, examples: Path, saved_model: Path, params: EvaluatorParams, output: Path) -> Figures:
-    """Writes the evaluation. A refused model is a result, not an error: the pusher will not push it."""
+def outside(params: EvaluatorParams, memory: Path | None, inputs: Mapping[str, Path]) -> str:
+    """The digest of the served version that the SavedModel is compared with; empty for none."""
+    from components.evaluator import served
+
+    found = served.find(params.serving_dir, inputs["saved_model"] / SAVED_MODEL, memory)
+    return found.digest if found else ""
+
+
+def run(*, examples: Path, saved_model: Path, params: EvaluatorParams, output: Path, beam_args: Sequence[str] = ()) -> Figures:
+    """Writes the evaluation. A refused model is a result, not an error: the pusher will not push it.
+
+    Raises UserError for a slice that the Examples do not have, or that has too many values, and for a served version that reads
+    something else than this model.
+    """
     from components.evaluator import evaluation
 
-    return evaluation.evaluate(examples, saved_model, params, output / EVALUATION)
+    return evaluation.evaluate(examples, saved_model, params, output / EVALUATION, beam_args)
 
 
 def describe(figures: Figures) -> str:
     low, high = figures["accuracy_interval"]
     text = f"test accuracy {figures['accuracy']:.3f} ({low:.3f}-{high:.3f}); "
+    if figures.get("served"):
+        text += f"served {figures['served']['accuracy']:.3f}, "
     text += ", ".join(f"{name} {value:.3f}" for name, value in figures["baselines"].items())
     return text + ("; blessed" if figures["blessed"] else "; NOT blessed: " + "; ".join(figures["refusals"]))
 
@@ -47,5 +111,8 @@ EVALUATOR = Component(
     params=EvaluatorParams,
     run=run,
     describe=describe,
-    libraries=("tensorflow", "scikit-learn"),
+    libraries=("tensorflow", "scikit-learn", "numpy"),
+    beam=True,
+    compares=True,
+    outside=outside,
 )

@@ -1,153 +1,216 @@
-"""Runs the SavedModel over the test split and writes the evaluation."""
+"""Measures the SavedModel over the test split, beside the served version and the baselines, and writes the evaluation."""
 
 import json
 import logging
-import math
-from collections.abc import Iterator
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from components import features
 from components.base import Figures
-from components.evaluator import EvaluatorParams, baselines, metrics
-from components.examples import MANIFEST, raw_features
-from components.staging import reading
+from components.evaluator import EvaluatorParams, baselines, gates, metrics, paired, ranking, slices
+from components.evaluator import served as serving
+from components.evaluator.answers import write_answers
+from components.evaluator.measure import Measurer, Task, merge
+from components.evaluator.rows import content_of, kinds_of, labels_of, rows
+from components.evaluator.tally import UNIT, Measured, confusion
+from components.examples import MANIFEST, read_manifest
+from components.staging import remove
 
 log = logging.getLogger("seqline.evaluator")
 
-BATCH_SIZE = 256
-# Rows of test whose answers are recorded for those who ask the model later, in another place.
-NUM_ANSWERS = 64
+# In evaluation.json only: too long for a run's figures.
+TABLES = ("classes", "confusion_matrix", "calibration", "slices", "hardest", "confidently_wrong")
 
 
-def evaluate(examples: Path, saved_model: Path, params: EvaluatorParams, output: Path) -> Figures:
+def evaluate(examples: Path, saved_model: Path, params: EvaluatorParams, output: Path, beam_args: Sequence[str] = ()) -> Figures:
     """Writes evaluation.json, and answers.jsonl beside it; returns the evaluation's main figures."""
-    metric = measure(examples, saved_model / features.SAVED_MODEL)
+    served = serving.find(params.serving_dir, saved_model / features.SAVED_MODEL)
+    # Workers elsewhere write where the evaluation will be.
+    scores = output.with_name("scores") if beam_args or isinstance(output, Path) else None
+    metric = measure(examples, saved_model / features.SAVED_MODEL, params, served, scores, beam_args)
     write_answers(examples, saved_model / features.SAVED_MODEL, output.with_name(features.ANSWERS))
     compared = compare(examples, params)
-    refusals = refuse(metric, compared, params)
-    evaluation = {**metric, "baselines": compared, "blessed": not refusals, "refusals": refusals}
-    output.write_text(json.dumps(evaluation, indent=2) + "\n")
-    return {name: value for name, value in evaluation.items() if name not in ("classes", "confusion_matrix")}
+    judged = gates.judge(metric, compared, params)
+    refusals = gates.refusals(judged)
+    evaluation = {**metric, "baselines": compared, "gates": judged, "blessed": not refusals, "refusals": refusals}
+    output.write_text(json.dumps(evaluation, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    figures = {name: value for name, value in evaluation.items() if name not in TABLES}
+    # Its number is a matter of the place: the evaluation itself names the content.
+    return {**figures, "served": {**metric["served"], "version": served.version}} if served else figures
 
 
-def measure(examples: Path, saved_model: Path) -> Figures:
-    """The metrics of a SavedModel on the test split, streamed through its `serving_default`."""
-    labels = (saved_model / "assets" / features.LABELS_VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
-    number = {label.encode(): index for index, label in enumerate(labels)}
-    model = tf.saved_model.load(str(saved_model))
-    serve = model.signatures["serving_default"]
-    confusion = np.zeros((len(labels), len(labels)), np.int64)
-    log_loss = 0.0
-    for row, label in rows(examples, features.TEST):
-        answer = serve(**row)
-        truth = np.array([number[each] for each in label.numpy()])
-        np.add.at(confusion, (truth, answer["class_id"].numpy()), 1)
-        log_loss += metrics.sum_of_log_losses(answer["probabilities"].numpy(), truth)
-    return metrics.classification(labels, confusion, log_loss / int(confusion.sum()))
+def measure(
+    examples: Path,
+    saved_model: Path,
+    params: EvaluatorParams | None = None,
+    served: serving.Served | None = None,
+    scores: Path | None = None,
+    beam_args: Sequence[str] = (),
+) -> Figures:
+    """The metrics of a SavedModel on the test split, streamed through its `serving_default`.
 
-
-def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
-    """Writes {"row", "probabilities"} of the first rows of test, one a line: the row as a JSON request of `serving_default` has it,
-    its probabilities so that float32 loses nothing.
-
-    On the CPU: a GPU may round its products to 10 bits (TF32), and a server elsewhere would not answer the same.
+    scores: a folder that is there meanwhile, for the probabilities. beam_args: where Beam's workers measure; none: this process does.
     """
-    with tf.device("CPU:0"), output.open("w", encoding="utf-8") as file:
-        serve = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
-        row, _ = next(rows(examples, features.TEST))
-        row = {name: value[:NUM_ANSWERS] for name, value in row.items()}
-        for request, probabilities in zip(_as_json(row), serve(**row)["probabilities"].numpy().tolist(), strict=True):
-            file.write(json.dumps({"row": request, "probabilities": probabilities}, ensure_ascii=False) + "\n")
+    if scores is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return measure(examples, saved_model, params, served, Path(folder) / "scores", beam_args)
+    params = params or EvaluatorParams()
+    shards = features.shards(examples, features.TEST)
+    task = _task(examples, saved_model, params, served, shards, scores)
+    scores.mkdir(parents=True, exist_ok=True)
+    if beam_args:
+        from components.evaluator import distributed
 
-
-def _as_json(row: dict[str, tf.Tensor]) -> Iterator[dict[str, Any]]:
-    """The rows of a batch of arguments, each without its padding."""
-    if features.TEXT in row:
-        yield from ({features.TEXT: text.decode()} for text in row[features.TEXT].numpy())
-    elif features.TOKENS in row:
-        yield from ({features.TOKENS: [token.decode() for token in tokens if token]} for tokens in row[features.TOKENS].numpy())
+        found = distributed.measure(task, [str(path) for path in shards], beam_args)
     else:
-        for sequence, length in zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy().tolist(), strict=True):
-            yield {features.SEQUENCE: sequence[:length].tolist(), features.LENGTH: length}
+        measurer = Measurer(task)
+        found = merge((measurer.measure(str(path)) for path in shards), task.num_examples)
+    with tempfile.TemporaryDirectory(dir=scores if isinstance(scores, Path) else None) as folder:
+        areas = ranking.areas([f"{scores}/{path.name}" for path in shards], found.overall.num_rows, len(task.labels), Path(folder))
+    remove(scores)
+    return _figures(task, found, areas, params, served)
 
 
-def content_of(examples: Path) -> tuple[Any, int | None]:
-    """(what a row holds: text, tokens or sequence; the numbers of a sequence's time step)."""
-    if not (examples / MANIFEST).is_file():
-        return features.TEXT, None
-    manifest = json.loads((examples / MANIFEST).read_text(encoding="utf-8"))
-    return manifest["content"], manifest["dim"]
-
-
-def rows(examples: Path, split: str) -> Iterator[tuple[dict[str, tf.Tensor], tf.Tensor]]:
-    """(the arguments of `serving_default`, label [batch]) of a split's rows, in order."""
+def _task(
+    examples: Path, saved_model: Path, params: EvaluatorParams, served: serving.Served | None, shards: Sequence[Path], scores: Path
+) -> Task:
     content, dim = content_of(examples)
-    spec = raw_features(content)
-    for path in features.shards(examples, split):
-        with reading(path) as name:
-            for serialized in tf.data.TFRecordDataset(name, compression_type="GZIP").batch(BATCH_SIZE).prefetch(2):
-                row = tf.io.parse_example(serialized, spec)
-                yield _request(content, dim, row[content]), row[features.LABEL]
+    own = labels_of(str(saved_model))
+    # A label that train did not have: its rows are wrong, and a row of the confusion matrix.
+    others = sorted(set(label_counts(examples, features.TEST)) - set(own))
+    return Task(
+        content=content,
+        dim=dim,
+        labels=(*own, *others),
+        saved_model=str(saved_model),
+        served=served.uri if served else None,
+        slices=params.slices,
+        kinds=kinds_of([name for name in params.slices if name not in slices.DERIVED], shards),
+        num_examples=params.num_examples,
+        redact=params.redact,
+        scores=str(scores),
+    )
 
 
-def _request(content: str, dim: int | None, raw: Any) -> dict[str, tf.Tensor]:
-    """raw: string [batch] for text, otherwise sparse [batch, any]."""
-    if content == features.TEXT:
-        return {content: raw}
-    ragged = tf.RaggedTensor.from_sparse(raw)
-    padded = ragged.to_tensor()
-    if dim is None:
-        return {content: padded}
-    return {content: tf.reshape(padded, [len(padded), padded.shape[1] // dim, dim]), features.LENGTH: ragged.row_lengths() // dim}
+def _figures(
+    task: Task,
+    found: Measured,
+    areas: tuple[list[float | None], list[float | None]],
+    params: EvaluatorParams,
+    served: serving.Served | None,
+) -> Figures:
+    overall, num_classes = found.overall, len(task.labels)
+    metric = metrics.classification(list(task.labels), confusion(overall.cells, num_classes), overall.loss * UNIT / overall.num_rows)
+    curve = metrics.calibration(found.calibration)
+    classes, matrix = metric.pop("classes"), metric.pop("confusion_matrix")
+    for name, values in zip(("roc_auc", "pr_auc"), areas, strict=True):
+        for label, value in zip(task.labels, values, strict=True):
+            classes[label][name] = value
+    judged = [_slice(feature, value, found, params) for feature in task.slices for value in _values(feature, found)]
+    metric |= {
+        "cross_entropy_interval": metrics.mean_interval(overall.loss, overall.loss_squared, overall.num_rows),
+        "macro_f1_interval": metrics.macro_f1_interval(overall.cells),
+        "roc_auc": _mean(areas[0]),
+        "pr_auc": _mean(areas[1]),
+        "top_k_accuracy": metrics.top_k(found.ranks, num_classes),
+        "ece": curve["ece"],
+        "num_not_finite": found.num_not_finite,
+        "served": _served(task, found, params, served, sum(each["judged"] for each in judged)),
+        "classes": classes,
+        "confusion_matrix": matrix,
+        "calibration": curve["curve"],
+        "slices": judged,
+        "hardest": [each[-1] for each in found.hardest.found],
+        "confidently_wrong": [each[-1] for each in found.confidently_wrong.found],
+    }
+    return metric
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Over the classes that have one."""
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
+
+
+def _values(feature: str, found: Measured) -> list[str]:
+    return slices.in_order(feature, [value for name, value in found.slices if name == feature])
+
+
+def _slice(feature: str, value: str, found: Measured, params: EvaluatorParams) -> Figures:
+    tally = found.slices[feature, value]
+    against = paired.against(tally, params.max_loss_of_accuracy or 0.0) if tally.served_cells else None
+    return {"feature": feature, "value": value, **metrics.of_slice(tally, params.min_slice_rows), "served": against}
+
+
+def _served(task: Task, found: Measured, params: EvaluatorParams, served: serving.Served | None, num_judged: int) -> Figures | None:
+    if served is None:
+        return None
+    known = labels_of(served.uri)
+    level, slice_level = gates.levels(num_judged, params.alpha)
+    return {
+        "digest": served.digest,
+        **paired.against(found.overall, params.max_loss_of_accuracy or 0.0),
+        "level": level,
+        "slice_level": slice_level,
+        "new_labels": [label for label in task.labels if label not in known],
+        "lost_labels": [label for label in known if label not in task.labels],
+    }
+
+
+def label_counts(examples: Path, split: str) -> Counter[str]:
+    """label -> rows of a split."""
+    if (examples / MANIFEST).is_file():
+        spans = read_manifest(examples).spans
+        return sum((Counter(span.num_rows.get(split, {})) for span in spans), Counter())
+    return Counter(each.decode() for _, label in rows(examples, split) for each in label.numpy())
 
 
 def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
     """The baselines' test accuracies."""
-    train, test = (_in_memory(examples, split) for split in (features.TRAIN, features.TEST))
-    found = {baselines.MAJORITY: baselines.majority(train[1], test[1])}
-    if params.baseline != "none":
-        if isinstance(train[0][0], np.ndarray):
-            name, accuracy = baselines.STATISTICS, baselines.statistics_logistic_regression(train, test)
-        else:
-            name, accuracy = baselines.TFIDF, baselines.tfidf_logistic_regression(train, test, params.baseline)
-        if accuracy is None:
-            log.warning("scikit-learn is not installed: no linear baseline. pip install 'seqline[sample]'")
-        else:
-            found[name] = accuracy
-    return found
+    train, test = (label_counts(examples, split) for split in (features.TRAIN, features.TEST))
+    found = {baselines.MAJORITY: baselines.majority(train, test)}
+    if params.baseline == "none":
+        return found
+    if not baselines.is_there():
+        log.warning("scikit-learn is not installed: no linear baseline. pip install 'seqline[sample]'")
+        return found
+    every = -(-train.total() // params.max_baseline_rows)
+    learned = _in_memory(examples, features.TRAIN, every)
+    if isinstance(learned[0][0], np.ndarray):
+        name, answer = baselines.STATISTICS, baselines.statistics_logistic_regression(*learned)
+    else:
+        name, answer = baselines.TFIDF, baselines.tfidf_logistic_regression(*learned, params.baseline)
+    hits = sum(int((answer(contents) == np.array(labels, object)).sum()) for contents, labels in _contents(examples, features.TEST))
+    return {**found, name: hits / test.total()}
 
 
-def _in_memory(examples: Path, split: str) -> tuple[list[Any], list[str]]:
-    """(contents, labels) of a split; a content is a text, a list of tokens or an array [time, dim]."""
+def _in_memory(examples: Path, split: str, every: int) -> tuple[list[Any], list[str]]:
+    """(contents, labels) of every so-many-th row of a split."""
     contents: list[Any] = []
     labels: list[str] = []
-    for row, label in rows(examples, split):
-        if features.TEXT in row:
-            contents += [text.decode() for text in row[features.TEXT].numpy()]
-        elif features.TOKENS in row:
-            contents += [[token.decode() for token in tokens if token] for tokens in row[features.TOKENS].numpy().tolist()]
-        else:
-            pairs = zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy(), strict=True)
-            contents += [sequence[:length] for sequence, length in pairs]
-        labels += [each.decode() for each in label.numpy()]
+    seen = 0
+    for block, block_labels in _contents(examples, split):
+        first = -seen % every
+        seen += len(block)
+        contents += block[first::every]
+        labels += block_labels[first::every]
     return contents, labels
 
 
-def refuse(metric: Figures, compared: dict[str, float], params: EvaluatorParams) -> list[str]:
-    """Why the model must not be served; empty for a blessing."""
-    gain = metric["accuracy"] - compared[baselines.MAJORITY]
-    floors = [
-        ("accuracy", metric["accuracy"], "min_accuracy", params.min_accuracy),
-        ("macro F1", metric["macro_f1"], "min_macro_f1", params.min_macro_f1),
-        ("gain over the majority class", gain, "min_gain_over_majority", params.min_gain_over_majority),
-    ]
-    refusals = [f"{name} {value:.4f} is under {field} {floor}" for name, value, field, floor in floors if value < floor]
-    if not math.isfinite(metric["cross_entropy"]):
-        refusals.append(f"cross-entropy {metric['cross_entropy']} is not a number")
-    elif params.max_cross_entropy is not None and metric["cross_entropy"] > params.max_cross_entropy:
-        refusals.append(f"cross-entropy {metric['cross_entropy']:.4f} is over max_cross_entropy {params.max_cross_entropy}")
-    return refusals
+def _contents(examples: Path, split: str) -> Iterable[tuple[list[Any], list[str]]]:
+    """(contents, labels) of some rows after the other; a content is a text, a list of tokens or an array [time, dim]."""
+    for row, label in rows(examples, split):
+        contents: list[Any]
+        if features.TEXT in row:
+            contents = [text.decode() for text in row[features.TEXT].numpy()]
+        elif features.TOKENS in row:
+            contents = [[token.decode() for token in tokens if token] for tokens in row[features.TOKENS].numpy().tolist()]
+        else:
+            pairs = zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy(), strict=True)
+            contents = [sequence[:length] for sequence, length in pairs]
+        yield contents, [each.decode() for each in label.numpy()]

@@ -1,15 +1,23 @@
-"""Classification metrics from a confusion matrix and the probabilities. numpy only."""
+"""Classification metrics from what was counted, and from the probabilities of rows. numpy only."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from components.base import Figures
+from components.evaluator.tally import NUM_BINS, UNIT, Calibration, Cells, Tally
 
 # Wilson's interval covers the true rate in 95 % of samples with this quantile of the normal distribution.
 Z_95 = 1.959963984540054
 # A probability of 0 in the logarithm is read as this, as Keras does.
 EPSILON = 1e-7
+# Samples of the bootstrap, and the numbers that are drawn at once.
+NUM_SAMPLES = 1000
+NUM_DRAWN = 1 << 20
+# Accuracy counting the k likeliest classes.
+TOP_K = (2, 3, 5)
 
 
 def classification(labels: list[str], confusion: np.ndarray, cross_entropy: float) -> Figures:
@@ -51,7 +59,113 @@ def wilson_interval(hits: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def sum_of_log_losses(probabilities: np.ndarray, class_id: np.ndarray) -> float:
-    """Sum over the rows of -log p(true class), in nats; probabilities [batch, num_classes], class_id [batch]."""
+def log_losses(probabilities: np.ndarray, class_id: np.ndarray) -> np.ndarray:
+    """-log p(true class) in nats, float64 [batch]; probabilities [batch, num_classes], class_id [batch]."""
     of_truth = probabilities[np.arange(len(class_id)), class_id].astype(np.float64)
-    return float(-np.log(np.clip(of_truth, EPSILON, 1)).sum())
+    return -np.log(np.clip(of_truth, EPSILON, 1))
+
+
+def ranks(probabilities: np.ndarray, class_id: np.ndarray) -> np.ndarray:
+    """How many classes come before the true one, int64 [batch]; of equals the later class comes first, as in scikit-learn."""
+    of_truth = probabilities[np.arange(len(class_id)), class_id][:, None]
+    later = np.arange(probabilities.shape[1]) > class_id[:, None]
+    return ((probabilities > of_truth) | ((probabilities == of_truth) & later)).sum(axis=1)
+
+
+def top_k(found: Mapping[int, int], num_classes: int) -> dict[str, float]:
+    """k -> the share of rows whose true class is among the k likeliest. found: rank of the true class -> rows."""
+    total = sum(found.values())
+    return {str(k): sum(found.get(rank, 0) for rank in range(k)) / total for k in TOP_K if k < num_classes}
+
+
+def accuracy(cells: Cells) -> float:
+    return hits(cells) / sum(cells.values())
+
+
+def hits(cells: Cells) -> int:
+    return sum(count for (truth, predicted), count in cells.items() if truth == predicted)
+
+
+def macro_f1(cells: Cells) -> float:
+    """The mean F1 of the classes that occur, true or predicted; a class that the labels do not have (-1) is none."""
+    pairs, counts = _columns(cells)
+    return float(_macro_f1(pairs, counts[None])[0])
+
+
+def macro_f1_interval(cells: Cells) -> tuple[float, float]:
+    """The middle 95 % of macro F1 over samples of the rows with replacement (B. Efron, Annals of Statistics 7, 1979).
+
+    Rows of one cell are equal, so that a sample of rows is a sample of the cells' counts.
+    """
+    pairs, counts = _columns(cells)
+    random = np.random.default_rng(0)
+    num = max(1, NUM_DRAWN // len(counts))
+    sizes = [min(num, NUM_SAMPLES - start) for start in range(0, NUM_SAMPLES, num)]
+    found = [_macro_f1(pairs, random.multinomial(counts.sum(), counts / counts.sum(), size)) for size in sizes]
+    low, high = np.quantile(np.concatenate(found), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _columns(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """((true class, predicted class) [cells, 2], rows [cells]) in order."""
+    return np.array(sorted(cells)), np.array([cells[each] for each in sorted(cells)])
+
+
+def _macro_f1(pairs: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Of several samples, [samples]; pairs [cells, 2], counts [samples, cells]."""
+    num_classes = int(pairs.max()) + 1
+    right = pairs[:, 0] == pairs[:, 1]
+    hits = np.zeros((len(counts), num_classes))
+    hits[:, pairs[right, 0]] = counts[:, right]
+    both = np.zeros((len(counts), num_classes))
+    for column in pairs.T:
+        order = np.argsort(column, kind="stable")
+        order = order[column[order] >= 0]
+        if len(order):
+            classes, starts = np.unique(column[order], return_index=True)
+            both[:, classes] += np.add.reduceat(counts[:, order], starts, axis=1)
+    f1 = 2 * hits / np.maximum(both, 1)
+    return f1.sum(axis=1) / (both > 0).sum(axis=1)
+
+
+def mean_interval(total: int, squared: int, num: int) -> tuple[float, float]:
+    """The 95 % interval of a mean of many rows by the normal distribution, from sums in units (components.evaluator.tally)."""
+    mean = total * UNIT / num
+    half = Z_95 * math.sqrt(max(0.0, squared * UNIT / num - mean**2) / num)
+    return max(0.0, mean - half), mean + half
+
+
+def of_slice(tally: Tally, min_rows: int) -> Figures:
+    """The figures of a slice; but for accuracy's, intervals only where it has rows enough to be judged."""
+    num = tally.num_rows
+    found: Figures = {
+        "num_rows": num,
+        "judged": num >= min_rows,
+        "accuracy": accuracy(tally.cells),
+        "accuracy_interval": wilson_interval(hits(tally.cells), num),
+        "macro_f1": macro_f1(tally.cells),
+        "macro_f1_interval": macro_f1_interval(tally.cells) if num >= min_rows else None,
+        "cross_entropy": tally.loss * UNIT / num,
+        "cross_entropy_interval": mean_interval(tally.loss, tally.loss_squared, num) if num >= min_rows else None,
+    }
+    return found
+
+
+def calibration(found: Calibration) -> Figures:
+    """{ece, curve}: the curve's bins that have rows; ECE is the mean distance of confidence and accuracy, weighted by rows."""
+    curve: list[dict[str, Any]] = []
+    for place, rows in sorted(found.rows.items()):
+        confidence, right = found.confidence[place] * UNIT / rows, found.right[place]
+        curve.append(
+            {
+                "low": place / NUM_BINS,
+                "high": (place + 1) / NUM_BINS,
+                "num_rows": rows,
+                "confidence": confidence,
+                "accuracy": right / rows,
+                "accuracy_interval": wilson_interval(right, rows),
+            }
+        )
+    total = found.rows.total()
+    ece = sum(each["num_rows"] * abs(each["accuracy"] - each["confidence"]) for each in curve) / total
+    return {"ece": ece, "curve": curve}

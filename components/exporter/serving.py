@@ -1,76 +1,168 @@
-"""The serving graph."""
+"""The signatures: raw rows through the transform graph and the served network."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
-from components import features, network
-from components.base import Figures
+from components import features
 from components.examples import Content, raw_features
-from components.saved_model import canonicalize
+from components.exporter.folded import Served
+from components.network import Spec
 from components.staging import local
 
 EXAMPLES = tf.TensorSpec([None], tf.string, name="examples")
+# Of the vocabulary and of buckets, for arithmetic in 32 bits.
+MOST_NARROW_TOKENS = 2**20 - 2
+# What `serving_ascii` reads.
+NORMAL = r"[\t\n\r\x20-\x7e]"
 
 
-def export(source: Path, model: Path, output: Path) -> Figures:
-    """Writes the SavedModel of a Model with the transform graph of its Features."""
-    trained, spec = network.load(model)
-    module, signatures = serving_module(trained, spec, source)
-    tf.saved_model.save(module, str(output), signatures=signatures)
-    canonicalize(output)
-    return {"num_bytes": sum(path.stat().st_size for path in output.rglob("*") if path.is_file())}
+def serving_module(served: Served, source: Path, top_k: int) -> tuple[tf.Module, dict[str, Callable]]:
+    """A module that holds what the functions use, and nothing else; the signatures, by name.
+
+    source: Features, of which the transform graph and the vocabularies become part of the module.
+    """
+    summary = json.loads((source / "transform.json").read_text())
+    content: Content = summary.get("content", features.TEXT)
+    signatures = _Signatures(served, source, content, top_k)
+    found = [*signatures.of_rows(), *signatures.of_examples()]
+    if content != features.SEQUENCE and served.spec.num_tokens < MOST_NARROW_TOKENS:
+        found += signatures.of_other_runtimes(source)
+    return signatures.module, {function.__name__: function for function in found}
 
 
-def serving_module(model: keras.Model, spec: network.Spec, source: Path) -> tuple[tf.Module, dict[str, Callable]]:
-    """A module that holds what the functions use, and nothing else: weights (no optimizer, no random state) and tables."""
-    content: Content = json.loads((source / "transform.json").read_text()).get("content", features.TEXT)
-    module = tf.Module()
-    module.weights = {weight.path.replace("/", "."): weight.value for weight in model.weights}
-    module.transform = tf.saved_model.load(str(local(source / "transform_fn")))
-    module.labels = tf.lookup.StaticHashTable(
-        tf.lookup.TextFileInitializer(
-            str(local(source / "vocabularies") / features.LABELS_VOCABULARY),
-            *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
-            *(tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
-        ),
-        default_value="",
-    )
+class _Signatures:
+    """The functions that the signatures share are traced once: the transform graph and the networks."""
 
-    def transform(raw: Any, label: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _pad(module.transform.transform_fn({content: raw, features.LABEL: label}), spec)
+    def __init__(self, served: Served, source: Path, content: Content, top_k: int) -> None:
+        self.spec = spec = served.spec
+        self.content = content
+        self.top_k = min(top_k, spec.num_classes)
+        self.module = module = tf.Module()
+        module.served = served
+        module.transform = tf.saved_model.load(str(local(source / "transform_fn")))
+        module.labels = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(
+                str(local(source / "vocabularies") / features.LABELS_VOCABULARY),
+                *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
+                *(tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
+            ),
+            default_value="",
+        )
+        time = None if spec.masking else spec.max_length
+        kind = tf.TensorSpec([None, time, spec.dim], tf.float32) if spec.dim else tf.TensorSpec([None, time], tf.int64)
+        length = tf.TensorSpec([None], tf.int64)
 
-    def classify(raw: Any) -> dict[str, tf.Tensor]:
-        row = transform(raw, tf.fill(tf.shape(raw)[:1], ""))
-        inputs = (row[features.VALUES], row[features.LENGTH]) if spec.dim else row[features.IDS]
-        probabilities = tf.ensure_shape(model(inputs, training=False), [None, spec.num_classes])
+        @tf.function(input_signature=[kind, length], autograph=False)
+        def probabilities(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+            return served.probabilities(content, length)
+
+        @tf.function(input_signature=[kind, length], autograph=False)
+        def compiled(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+            return served.probabilities(content, length, fast=True)
+
+        @tf.function(input_signature=[kind, length], autograph=False)
+        def narrow(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+            return served.probabilities(content, length, narrow=True)
+
+        self.probabilities, self.compiled, self.narrow = probabilities, compiled, narrow
+
+    def transform(self, raw: Any, label: tf.Tensor) -> dict[str, tf.Tensor]:
+        return _pad(self.module.transform.transform_fn({self.content: raw, features.LABEL: label}), self.spec)
+
+    def probabilities_of(self, raw: Any, network: Callable[..., tf.Tensor]) -> tf.Tensor:
+        row = self.transform(raw, tf.fill(tf.shape(raw)[:1], ""))
+        found = network(row[features.VALUES if self.spec.dim else features.IDS], row[features.LENGTH])
+        return tf.ensure_shape(found, [None, self.spec.num_classes])
+
+    def answer(self, raw: Any, network: Callable[..., tf.Tensor]) -> dict[str, tf.Tensor]:
+        probabilities = self.probabilities_of(raw, network)
         class_id = tf.argmax(probabilities, axis=-1)
-        return {"probabilities": probabilities, "label": module.labels.lookup(class_id), "class_id": class_id}
+        return {"probabilities": probabilities, "label": self.module.labels.lookup(class_id), "class_id": class_id}
 
-    to_raw, arguments = _request(content, spec)
+    def of_rows(self) -> list[Callable]:
+        to_raw, arguments = _request(self.content, self.spec.dim)
 
-    @tf.function(input_signature=arguments, autograph=False)
-    def serving_default(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-        return classify(to_raw(*given))
+        @tf.function(input_signature=arguments, autograph=False)
+        def serving_default(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.answer(to_raw(*given), self.probabilities)
 
-    @tf.function(input_signature=[EXAMPLES], autograph=False)
-    def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return classify(_parse(examples, content, spec)[content])
+        @tf.function(input_signature=arguments, autograph=False)
+        def serving_fast(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.answer(to_raw(*given), self.compiled)
 
-    @tf.function(input_signature=[EXAMPLES], autograph=False)
-    def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        row = _parse(examples, content, spec)
-        return transform(row[content], row[features.LABEL])
+        @tf.function(input_signature=arguments, autograph=False)
+        def serving_top_k(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+            top = tf.math.top_k(self.probabilities_of(to_raw(*given), self.probabilities), self.top_k)
+            return {"top_labels": self.module.labels.lookup(tf.cast(top.indices, tf.int64)), "top_probabilities": top.values}
 
-    module.serving_default, module.serving_examples, module.transform_features = serving_default, serving_examples, transform_features
-    return module, {function.__name__: function for function in (serving_default, serving_examples, transform_features)}
+        return [serving_default, serving_fast, serving_top_k]
+
+    def of_examples(self) -> list[Callable]:
+        @tf.function(input_signature=[EXAMPLES], autograph=False)
+        def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.answer(_parse(examples, self.content, self.spec.dim)[self.content], self.probabilities)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")], autograph=False)
+        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            scores = self.probabilities_of(_parse(inputs, self.content, self.spec.dim)[self.content], self.probabilities)
+            classes = self.module.labels.lookup(tf.range(self.spec.num_classes, dtype=tf.int64))
+            return {"classes": tf.repeat(classes[None, :], tf.shape(scores)[0], axis=0), "scores": scores}
+
+        @tf.function(input_signature=[EXAMPLES], autograph=False)
+        def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            row = _parse(examples, self.content, self.spec.dim)
+            return self.transform(row[self.content], row[features.LABEL])
+
+        return [serving_examples, classify, transform_features]
+
+    def of_other_runtimes(self, source: Path) -> list[Callable]:
+        """Signatures of few operations, for runtimes that have no more (OpenVINO)."""
+        spec = self.spec
+
+        def answer(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            """(probabilities, class ids) of ids [batch, time]."""
+            width = tf.minimum(tf.shape(ids)[1], spec.max_length)
+            missing = tf.maximum((1 if spec.masking else spec.max_length) - width, 0)
+            ids = tf.ensure_shape(tf.pad(ids[:, :width], [[0, 0], [0, missing]]), [None, None if spec.masking else spec.max_length])
+            found = tf.ensure_shape(self.narrow(ids, tf.math.count_nonzero(ids, axis=1)), [None, spec.num_classes])
+            return found, tf.argmax(found, axis=-1)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64, name=features.IDS)], autograph=False)
+        def serving_ids(ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            probabilities, class_id = answer(ids)
+            return {"probabilities": probabilities, "class_id": class_id}
+
+        how = json.loads((source / "transform.json").read_text())
+        if how.get("tokens") != "word":  # characters are split by what others lack; what an older transform did, is not known
+            return [serving_ids]
+        vocabulary = (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes().split(b"\n")[:-1]
+        # Written into the graph: OpenVINO reads no table from a file.
+        self.module.tokens = tokens = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(tf.constant(vocabulary), tf.range(len(vocabulary), dtype=tf.int64)),
+            default_value=len(vocabulary),
+        )
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.TEXT)], autograph=False)
+        def serving_ascii(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            readable = tf.equal(tf.strings.regex_replace(text, rf"{NORMAL}+", ""), "")
+            folded = tf.strings.lower(text) if how["lowercase"] else text
+            spaced = tf.strings.regex_replace(folded, r"([^a-zA-Z0-9 \t\n\r])", r" \1 ")
+            words = tf.strings.split(spaced)
+            ids = words.with_flat_values(tokens.lookup(words.flat_values) + 1).to_tensor()
+            probabilities, class_id = answer(ids)
+            return {
+                "probabilities": tf.where(readable[:, None], probabilities, float("nan")),
+                "class_id": tf.where(readable, class_id, -1),
+            }
+
+        return [serving_ids, serving_ascii]
 
 
-def _request(content: Content, spec: network.Spec) -> tuple[Callable[..., Any], list[tf.TensorSpec]]:
+def _request(content: Content, dim: int) -> tuple[Callable[..., Any], list[tf.TensorSpec]]:
     """(what makes the transform graph's input of `serving_default`'s arguments, their specs)."""
     if content == features.TEXT:
         return lambda text: text, [tf.TensorSpec([None], tf.string, name=content)]
@@ -88,16 +180,16 @@ def _request(content: Content, spec: network.Spec) -> tuple[Callable[..., Any], 
             tf.debugging.assert_less_equal(length, time, "length is greater than the time of sequence"),
         ]
         with tf.control_dependencies(checks):
-            flat = tf.reshape(sequence, [batch, time * spec.dim])
-        return tf.RaggedTensor.from_tensor(flat, lengths=length * spec.dim).to_sparse()
+            flat = tf.reshape(sequence, [batch, time * dim])
+        return tf.RaggedTensor.from_tensor(flat, lengths=length * dim).to_sparse()
 
     return to_sparse, [
-        tf.TensorSpec([None, None, spec.dim], tf.float32, name=content),
+        tf.TensorSpec([None, None, dim], tf.float32, name=content),
         tf.TensorSpec([None], tf.int64, name=features.LENGTH),
     ]
 
 
-def _pad(row: dict[str, Any], spec: network.Spec) -> dict[str, tf.Tensor]:
+def _pad(row: dict[str, Any], spec: Spec) -> dict[str, tf.Tensor]:
     """The transform graph's sparse ids or values as dense ones, [batch, time] or [batch, time, dim]."""
     name, width = (features.VALUES, spec.dim) if spec.dim else (features.IDS, 1)
     pad_to = None if spec.masking else spec.max_length
@@ -110,13 +202,13 @@ def _pad(row: dict[str, Any], spec: network.Spec) -> dict[str, tf.Tensor]:
     return {**row, name: tf.ensure_shape(padded, [None, pad_to, spec.dim] if spec.dim else [None, pad_to])}
 
 
-def _parse(examples: tf.Tensor, content: Content, spec: network.Spec) -> dict[str, Any]:
+def _parse(examples: tf.Tensor, content: Content, dim: int) -> dict[str, Any]:
     """The content and label ("" for none) of serialized tf.Examples."""
     optional = tf.io.FixedLenFeature([], tf.string, default_value="")
     row = tf.io.parse_example(examples, {**raw_features(content), features.LABEL: optional})
-    if spec.dim:
+    if dim:
         sizes = tf.RaggedTensor.from_sparse(row[content]).row_lengths()
-        whole = tf.debugging.assert_equal(sizes % spec.dim, tf.zeros_like(sizes), f"`{content}` holds no multiple of {spec.dim} numbers")
+        whole = tf.debugging.assert_equal(sizes % dim, tf.zeros_like(sizes), f"`{content}` holds no multiple of {dim} numbers")
         with tf.control_dependencies([whole]):
             row[content] = tf.sparse.map_values(tf.identity, row[content])
     return row

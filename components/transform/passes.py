@@ -33,7 +33,8 @@ def transform(
         remove(pieces.root)
     num_made = rows.pop("num_made")
     figures = {"content": manifest.content, "dim": manifest.dim, **figures, **rows}
-    summary = {"max_length": params.max_length, **figures}
+    how = {"tokens": params.tokens, "lowercase": params.lowercase} if manifest.content == features.TEXT else {}
+    summary = {"max_length": params.max_length, **how, **figures}
     # What was reused depends on what was there before; the artifact does not.
     reuse = {"num_spans": len(manifest.spans), "num_spans_analyzed": num_analyzed, "num_shards_made": num_made}
     return {**figures, **reuse, **({"vocabulary_drift": drift} if drift else {})}, summary

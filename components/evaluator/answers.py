@@ -1,0 +1,40 @@
+"""What the model answered to the first rows of test: for those who ask it later, in another place."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from components import features
+from components.evaluator.rows import Request, rows
+from components.staging import local, writing
+
+# Rows of test whose answers are recorded.
+NUM_ANSWERS = 64
+
+
+def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
+    """Writes {"row", "probabilities"} of the first rows of test, one a line: the row as a JSON request of `serving_default` has it,
+    its probabilities so that float32 loses nothing.
+
+    On the CPU: a GPU may round its products to 10 bits (TF32), and a server elsewhere would not answer the same.
+    """
+    with tf.device("CPU:0"), writing(output) as name, open(name, "w", encoding="utf-8") as file:
+        serve = tf.saved_model.load(str(local(saved_model))).signatures["serving_default"]
+        row, _ = next(rows(examples, features.TEST))
+        row = {name: value[:NUM_ANSWERS] for name, value in row.items()}
+        for request, probabilities in zip(_as_json(row), serve(**row)["probabilities"].numpy().tolist(), strict=True):
+            file.write(json.dumps({"row": request, "probabilities": probabilities}, ensure_ascii=False) + "\n")
+
+
+def _as_json(row: Request) -> Iterator[dict[str, Any]]:
+    """The rows of a batch of arguments, each without its padding."""
+    if features.TEXT in row:
+        yield from ({features.TEXT: text.decode()} for text in row[features.TEXT].numpy())
+    elif features.TOKENS in row:
+        yield from ({features.TOKENS: [token.decode() for token in tokens if token]} for tokens in row[features.TOKENS].numpy())
+    else:
+        for sequence, length in zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy().tolist(), strict=True):
+            yield {features.SEQUENCE: sequence[:length].tolist(), features.LENGTH: length}

@@ -1,0 +1,116 @@
+"""What an export says about itself: model.json, the model card as data, and the signatures' documentation in saved_model.pb.
+
+A SignatureDef has no field for documentation. The function that it calls has: OpDef's `summary` and, for each argument, `description`.
+"""
+
+import json
+from dataclasses import asdict
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tensorflow.core.framework import node_def_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from components import features, network
+from components.examples import MANIFEST
+from components.exporter import ExporterParams
+
+FILE = "model.json"
+CLASSIFY_METHOD = "tensorflow/serving/classify"
+
+SUMMARIES = {
+    "serving_default": "Probabilities, likeliest label and its number for raw rows.",
+    "serving_fast": "As serving_default, its time loop compiled by XLA; the server has to allow that on a CPU.",
+    "serving_top_k": "The likeliest labels of raw rows with their probabilities, in descending order.",
+    "serving_examples": "As serving_default, for serialized tf.Examples.",
+    "classify": "All classes with their probabilities for serialized tf.Examples, for TensorFlow Serving's Classify API.",
+    "serving_ids": "As serving_default, for ids that transform_features gave.",
+    "serving_ascii": "As serving_default by few string operations; NaN and -1 for texts that are not all ASCII.",
+    "transform_features": "What the network reads of serialized tf.Examples.",
+}
+DESCRIPTIONS = {
+    "text": "string [batch]: texts, UTF-8; any bytes are read",
+    "tokens": 'string [batch, time]: tokens, "" behind the last one of a row',
+    "sequence": "float32 [batch, time, dim]: time steps; what is behind a row's length is not read",
+    "length": "int64 [batch]: tokens or time steps that are read",
+    "examples": "string [batch]: serialized tf.Examples with the feature text, tokens or sequence",
+    "inputs": "string [batch]: serialized tf.Examples with the feature text, tokens or sequence",
+    "ids": "int64 [batch, time]: 1..V for the tokens of the vocabulary, V + 1 for others, 0 behind the row",
+    "values": "float32 [batch, time, dim]: standardised time steps, zeros behind the row",
+    "probabilities": "float32 [batch, num_classes]: in the order of assets/labels",
+    "label": "string [batch]: the likeliest label; of transform_features int64 [batch]: the class id given, -1 for none",
+    "class_id": "int64 [batch]: its line in assets/labels, from 0",
+    "top_labels": "string [batch, k]: the likeliest labels, in descending order",
+    "top_probabilities": "float32 [batch, k]: their probabilities",
+    "classes": "string [batch, num_classes]: the labels",
+    "scores": "float32 [batch, num_classes]: their probabilities",
+}
+
+
+def annotate(export_dir: Path) -> None:
+    """Adds the documentation to `saved_model.pb`, and makes `classify` what TensorFlow Serving's Classify API looks for."""
+    path = export_dir / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for meta_graph in saved_model.meta_graphs:
+        nodes = {node.name: node for node in meta_graph.graph_def.node}
+        functions = {function.signature.name: function.signature for function in meta_graph.graph_def.library.function}
+        for name, signature in meta_graph.signature_def.items():
+            if name not in SUMMARIES:
+                continue
+            function = functions[_called(nodes, signature)]
+            function.summary = SUMMARIES[name]
+            for argument in function.input_arg:
+                argument.description = DESCRIPTIONS.get(argument.name, "")
+            # A signature's outputs are numbered in the order of their names.
+            for argument, output in zip(function.output_arg, sorted(signature.outputs), strict=True):
+                argument.description = DESCRIPTIONS[output]
+            if name == "classify":
+                signature.method_name = CLASSIFY_METHOD
+    path.write_bytes(saved_model.SerializeToString(deterministic=True))
+
+
+def _called(nodes: dict[str, node_def_pb2.NodeDef], signature: meta_graph_pb2.SignatureDef) -> str:
+    """The function behind a signature."""
+    tensor = next(iter(signature.outputs.values())).name
+    return nodes[tensor.rpartition(":")[0]].attr["f"].func.name
+
+
+def write(examples: Path, source: Path, model: Path, params: ExporterParams, output: Path) -> None:
+    """Writes model.json: the same bytes for the same artifacts and libraries."""
+    summary = json.loads((source / "transform.json").read_text())
+    labels = (source / "vocabularies" / features.LABELS_VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
+    spec = network.Spec(**json.loads((model / network.SPEC_FILE).read_text()))
+    card: dict[str, Any] = {
+        "labels": labels,
+        "content": summary.get("content", features.TEXT),
+        "max_length": spec.max_length,
+        "network": asdict(spec),
+        "exporter": params.model_dump(mode="json"),
+        "data": summary,
+        "training": training(model),
+        "keys": {"examples": examples.name, "features": source.name, "model": model.name},
+        "sha256": {
+            **{f"vocabularies/{path.name}": _digest(path) for path in sorted((source / "vocabularies").iterdir())},
+            **{path.name: _digest(path) for path in (examples / MANIFEST, model / features.MODEL) if path.is_file()},
+        },
+        "libraries": {name: version(name) for name in ("tensorflow", "keras", "tensorflow-transform")},
+        "signatures": {"summaries": SUMMARIES, "arguments": DESCRIPTIONS},
+    }
+    output.write_text(json.dumps(card, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def training(model: Path) -> dict[str, Any]:
+    """The figures of the epoch whose weights the trainer kept; empty for a Model without a history."""
+    path = model / "history.json"
+    history = json.loads(path.read_text()) if path.is_file() else {}
+    if "val_accuracy" not in history:
+        return {}
+    epochs = range(len(history["val_accuracy"]))
+    best = max(epochs, key=lambda epoch: (history["val_accuracy"][epoch], -history["val_loss"][epoch]))
+    return {"num_epochs": len(epochs), "best_epoch": best + 1, **{name: values[best] for name, values in sorted(history.items())}}
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()

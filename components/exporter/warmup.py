@@ -1,0 +1,54 @@
+"""Requests that TensorFlow Serving answers before it calls a version available, so that no user waits for the first ones.
+
+assets.extra/tf_serving_warmup_requests: a TFRecord file of PredictionLogs. Not of serving_fast: a server that does not allow XLA would refuse
+to load the model at all.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+
+from components import features
+from components.examples import raw_features
+from components.exporter.parity import Rows
+
+FILE = "tf_serving_warmup_requests"
+BATCH_SIZES = (4, 16, 64)
+# A row of more bytes is left out: the file is read at every load.
+LONGEST = 1 << 16
+
+
+def write(rows: Rows, output: Path) -> None:
+    """The shortest, the median and the longest row alone, then batches, for serving_default and serving_examples."""
+    examples = sorted((example for example in rows.examples if len(example) <= LONGEST), key=len)
+    if not examples:
+        return
+    alone = [[examples[place]] for place in (0, len(examples) // 2, len(examples) - 1)]
+    batches = alone + [rows.examples[:size] for size in BATCH_SIZES if all(len(row) <= LONGEST for row in rows.examples[:size])]
+    with tf.io.TFRecordWriter(str(output)) as writer:
+        for batch in batches:
+            for signature, inputs in (
+                ("serving_default", raw(rows, batch)),
+                ("serving_examples", {"examples": tf.make_tensor_proto(batch)}),
+            ):
+                request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(signature_name=signature), inputs=inputs)
+                log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+                writer.write(log.SerializeToString(deterministic=True))
+
+
+def raw(rows: Rows, batch: list[bytes]) -> dict[str, Any]:
+    """The arguments of serving_default."""
+    content = tf.io.parse_example(batch, raw_features(rows.content))[rows.content]
+    if rows.content == features.TEXT:
+        return {rows.content: tf.make_tensor_proto(content.numpy())}
+    ragged = tf.RaggedTensor.from_sparse(content)
+    padded = ragged.to_tensor().numpy()
+    if rows.content == features.TOKENS:
+        return {rows.content: tf.make_tensor_proto(padded)}
+    return {
+        rows.content: tf.make_tensor_proto(padded.reshape(len(padded), -1, rows.dim)),
+        features.LENGTH: tf.make_tensor_proto(np.int64(ragged.row_lengths().numpy() // rows.dim)),
+    }
