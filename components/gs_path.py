@@ -34,7 +34,8 @@ class GsPath:
         return isinstance(other, GsPath) and str(self) == str(other)
 
     def __lt__(self, other: "GsPath") -> bool:
-        return str(self) < str(other)
+        """By the names between the slashes, as Path does: assets before assets.extra."""
+        return (self.bucket, self.pure) < (other.bucket, other.pure)
 
     def __hash__(self) -> int:
         return hash(str(self))
@@ -94,8 +95,8 @@ class GsPath:
         wanted = f"{name}{pattern}" if not re.search(r"\*\*|[\[\]{}\\]", pattern) else None
         with explained(str(self)):
             start = prefix + re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-            found = [path for path, *_ in gcs.find(start, wanted)]
-        return (GsPath(path) for path in sorted(found) if whole.fullmatch(path.removeprefix(prefix)))
+            found = [GsPath(path) for path, *_ in gcs.find(start, wanted) if whole.fullmatch(path.removeprefix(prefix))]
+        return iter(sorted(found))
 
     def rglob(self, pattern: str) -> Iterator["GsPath"]:
         return self.glob(f"**/{pattern}")

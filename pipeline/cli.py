@@ -34,6 +34,7 @@ To = Annotated[str | None, typer.Option("--to", help="the last stage that may ru
 # Of `run --profile`.
 PROFILE_STEPS = 50
 
+Model = Annotated[str, typer.Option("--model", "-m", help="a SavedModel, or a folder with versions of one; local or under gs://")]
 Force = Annotated[bool, typer.Option("--force", help="run the selected stages again, finished or not")]
 DEFAULT = "bbc_news"
 
@@ -237,13 +238,14 @@ def predict(
             help="texts, or what the model reads: JSON lists of tokens or of time steps; from standard input, one a line, if none is given"
         ),
     ] = None,
-    model: Annotated[Path, typer.Option("--model", "-m", help="a SavedModel, or a folder with versions of one")] = Path("serving_dir"),
+    model: Model = "serving_dir",
 ) -> None:
     """Classify rows with the served model, texts, tokens or sequences: one JSON line each."""
+    from components.staging import local, path_of
     from pipeline import predict as asking
 
     try:
-        for answer in asking.predict(asking.find_model(model), texts or _lines()):
+        for answer in asking.predict(local(asking.find_model(path_of(model))), texts or _lines()):
             print(json.dumps(answer, ensure_ascii=False).encode("utf-8", "surrogateescape").decode("utf-8", "replace"), flush=True)
     except asking.InputError as error:
         raise UserError(str(error)) from None
@@ -253,8 +255,10 @@ def predict(
 def infer(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="files of rows, as in example_gen.source: a name or a glob, or a folder of .txt")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="the folder for the predictions; the same again goes on with them")],
-    model: Annotated[Path, typer.Option("--model", "-m", help="a SavedModel, or a folder with versions of one")] = Path("serving_dir"),
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="the folder for the predictions, local or under gs://; the same again goes on with them")
+    ],
+    model: Model = "serving_dir",
     text: Annotated[str | None, typer.Option("--text", help="the column with the content")] = None,
     keep: Annotated[list[str] | None, typer.Option("--keep", help="a column whose values come along, such as an id; any number")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="jsonl or tfrecord")] = None,
@@ -267,7 +271,7 @@ def infer(
     """Classify the rows of files with the served model: JSON lines or TFRecord. What follows `--` goes to Beam."""
     from components.bulk_inferrer import BULK_INFERRER
     from pipeline import config as configuration
-    from pipeline import console
+    from pipeline import console, preflight
     from pipeline import infer as inferring
 
     places = {"source": source, "text": text, "format": format_, "signature": signature}
@@ -276,6 +280,8 @@ def infer(
         config, [*(settings or []), *more], {f"bulk_inferrer.{name}": value for name, value in places.items() if value is not None}
     )
     params = loaded.bulk_inferrer.around(loaded.example_gen.row_format)
+    if dataflow.is_used(context.args):
+        preflight.check_infer(params, model, output, context.args)
     out = Console()
     progress = console.Progress(out, verbose)
     logging.getLogger("seqline").handlers = [progress]

@@ -1,10 +1,16 @@
 """`seqline infer`: the bulk inferrer on a served model, into a folder of the user's."""
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from components import dataflow
 from components.base import Figures, UserError
 from components.bulk_inferrer import BulkInferrerParams, check, folder
+from components.files import is_remote
+from components.pieces import digest
+from components.staging import path_of, upload
 from pipeline import worker
 from pipeline.pool import workers
 from pipeline.predict import InputError, find_model
@@ -12,32 +18,46 @@ from pipeline.runner import result
 from pipeline.stopping import stopping
 
 LOG = "log.txt"
+NAME = "infer"
 
 
 def infer(
-    model: Path, output: Path, params: BulkInferrerParams, force: bool, beam_args: Sequence[str], on_start: Callable[[], None]
+    model: str, output: str, params: BulkInferrerParams, force: bool, beam_args: Sequence[str], on_start: Callable[[], None]
 ) -> Figures:
     """Classifies the rows of params.source; chunks that a run which was killed left are not computed again.
 
-    Raises UserError for a model, a source or a folder that cannot be used, StoppedError where a signal ended it.
+    model: a SavedModel or a folder with versions of one, local or under gs://. Raises UserError for a model, a source or a folder that cannot be used, StoppedError where a signal ended it.
     """
     try:
-        found = find_model(model).absolute()
+        found = find_model(path_of(model))
     except InputError as error:
         raise UserError(str(error)) from None
     check(params)
-    with folder.opened(output.absolute(), found, params, force) as task, stopping() as stop:
+    place = path_of(output) if is_remote(output) else Path(output).absolute()
+    model_at = found if is_remote(str(found)) else found.absolute()
+    with folder.opened(place, model_at, params, force) as task, stopping() as stop, _log(place) as log:
         if figures := folder.finished(task.folder):
             folder.validate(folder.summary(task.folder), params)
             return figures
         on_start()
-        with workers(task.folder / LOG, 1) as pool:
+        flags = dataflow.job_flags(beam_args, NAME, digest(task.identity), output)
+        with workers(log, 1) as pool:
             stop.end_workers = pool.end
-            return dict(
-                result(
-                    pool.submit(worker.call, _infer, {"task": task, "params": params, "beam_args": tuple(beam_args)}), "infer", pool, stop
-                )
-            )
+            future = pool.submit(worker.call, _infer, {"task": task, "params": params, "beam_args": flags})
+            return dict(result(future, NAME, pool, stop))
+
+
+@contextmanager
+def _log(place: Path) -> Iterator[Path]:
+    """The log's file, beside the predictions; under gs:// it is uploaded at the end."""
+    if not is_remote(str(place)):
+        yield place / LOG
+        return
+    with tempfile.TemporaryDirectory(prefix="seqline-infer-") as name:
+        try:
+            yield Path(name, LOG)
+        finally:
+            upload(Path(name), place)
 
 
 def _infer(task: folder.Task, params: BulkInferrerParams, beam_args: Sequence[str]) -> Figures:

@@ -22,7 +22,7 @@ def find_model(path: Path) -> Path:
     """The SavedModel at a path: the folder itself, or its newest version. Raises InputError if there is none."""
     if (path / "saved_model.pb").is_file():
         return path
-    versions = [folder for folder in path.glob("*") if folder.name.isdigit() and (folder / "saved_model.pb").is_file()]
+    versions = [file.parent for file in path.glob("*/saved_model.pb") if file.parent.name.isdigit()]
     if not versions:
         raise InputError(f"No SavedModel at {path}, nor a version of one under it. Has a model been pushed? seqline run")
     return max(versions, key=lambda folder: int(folder.name))

@@ -11,6 +11,7 @@ from typing import Any
 
 from components import dataflow, gcs, shipping
 from components.base import UserError
+from components.bulk_inferrer import BulkInferrerParams
 from components.dataflow import option
 from components.example_gen import ExampleGenParams
 from components.files import explained, is_remote
@@ -42,6 +43,18 @@ def check(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> None:
         raise PreflightError(found)
 
 
+def check_infer(params: BulkInferrerParams, model: str, output: str, beam_args: Sequence[str]) -> None:
+    """As `check`, for bulk predictions alone."""
+    found = [*of_flags(beam_args), *_of_folders(beam_args)]
+    if not is_remote(output):
+        found.append(f"output {output!r} is a folder of this machine, where workers cannot write: --output=gs://bucket/path")
+    if not is_remote(model):
+        found.append(f"model {model!r} is a folder of this machine, which workers cannot read: name it under gs://")
+    found += [*_of_rows(params), *of_code(Pipeline(), beam_args), *of_versions(beam_args), *of_services(output, beam_args)]
+    if found:
+        raise PreflightError(found)
+
+
 def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
     """Flags that are missing or that nothing good comes of."""
     for name, meaning in NEEDED.items():
@@ -56,15 +69,26 @@ def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
 
 def of_places(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> Iterator[str]:
     """What workers on other machines read or write must lie under gs://."""
-    for name in ("temp_location", "staging_location"):
-        place = option(beam_args, name)
-        if place and not is_remote(place):
-            yield f"--{name}={place} is not under gs://"
+    yield from _of_folders(beam_args)
     if not is_remote(root):
         yield f"root {root!r} is a folder of this machine, where workers cannot write: --root=gs://bucket/path"
     for stage in pipeline.stages:
         if isinstance(stage.params, ExampleGenParams):
             yield from _of_source(stage.params)
+        if isinstance(stage.params, BulkInferrerParams):
+            yield from _of_rows(stage.params)
+
+
+def _of_folders(beam_args: Sequence[str]) -> Iterator[str]:
+    for name in ("temp_location", "staging_location"):
+        place = option(beam_args, name)
+        if place and not is_remote(place):
+            yield f"--{name}={place} is not under gs://"
+
+
+def _of_rows(params: BulkInferrerParams) -> Iterator[str]:
+    if params.source and not is_remote(params.source):
+        yield f"bulk_inferrer.source {params.source!r} is a file of this machine, which workers cannot read: copy it to a bucket"
 
 
 def _of_source(params: ExampleGenParams) -> Iterator[str]:

@@ -75,14 +75,12 @@ def run(
     """
     from components.bulk_inferrer import folder, job
     from components.pieces import link_all
-    from components.staging import at_hand, local
 
     verdict = json.loads((evaluation / EVALUATION).read_text())
     if not verdict["blessed"]:
         raise NotBlessedError(f"The model is not blessed and was not asked: {'; '.join(verdict['refusals'])}.")
     making = work or output
-    # Under gs:// all predictions pass through a folder of this machine: Beam has to run here.
-    with at_hand(making) as here, folder.opened(here, local(saved_model) / SAVED_MODEL, params, force=True) as task:
+    with folder.opened(making, saved_model / SAVED_MODEL, params, force=True) as task:
         figures = job.infer(task, params, beam_args)
     if work:
         link_all([(path, output / path.name) for path in folder.results(work)])

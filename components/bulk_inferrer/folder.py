@@ -1,5 +1,6 @@
 """The folder that predictions are written into: whose they are, which chunks are there, and what is written last.
 
+<folder>, local or under gs://:
 <folder>/task.json                the model, the source and the settings that its predictions come from
 <folder>/chunks/<shard>-<chunk>.json   written when the chunk's predictions are there: what was counted, and its bad rows
 <folder>/chunks/digests.json      digests of files that did not change since
@@ -10,7 +11,7 @@ import fcntl
 import json
 import math
 import shutil
-import uuid
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components import model_files
+from components import gcs, lease, model_files
 from components.base import DataError, Figures, UserError
 from components.bulk_inferrer import BulkInferrerParams, source
-from components.files import File
+from components.files import File, is_remote
 from components.rows.shards import Kind
+from components.staging import local, remove, writing
 
 MANIFEST = "predictions.json"
 TASK = "task.json"
@@ -32,6 +34,8 @@ LOCK = ".lock"
 # What may lie beside: the lock, and the log of the command line.
 OTHERS = {LOCK, "log.txt"}
 PREDICTIONS = "predictions-*"
+# Notes of chunks in memory at once.
+NUM_READ = 256
 # Bad rows that an error message quotes.
 NUM_QUOTED = 5
 # Another one makes earlier folders unusable: it changes with how rows are cut into chunks and batches, and with what is written.
@@ -70,18 +74,7 @@ def opened(folder: Path, model: Path, params: BulkInferrerParams, force: bool = 
 
     force: predictions of another task go. Raises UserError for a folder that holds them otherwise, or that holds other files.
     """
-    if "://" in str(folder):
-        raise UserError(f"{folder}: predictions are written into a local folder only.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("w")
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}. Name another folder.") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another run is writing into {folder}. Wait for it, or name another folder.") from None
+    with _locked(folder):
         there = _identity_of(folder)
         kind, found = source.find(params)
         (folder / CHUNKS).mkdir(exist_ok=True)
@@ -98,7 +91,26 @@ def opened(folder: Path, model: Path, params: BulkInferrerParams, force: bool = 
         finally:
             if (folder / MANIFEST).exists():
                 _drop_parts(folder)
-                shutil.rmtree(folder / CHUNKS)
+                remove(folder / CHUNKS)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    if is_remote(str(folder)):
+        with lease.held(str(folder / LOCK), str(folder), patience=0):
+            yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}. Name another folder.") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"Another run is writing into {folder}. Wait for it, or name another folder.") from None
+        yield
 
 
 def _drop_parts(folder: Path) -> None:
@@ -112,7 +124,8 @@ def _identity_of(folder: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads((folder / TASK).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):
-        others = sorted(path.name for path in folder.iterdir() if path.name not in OTHERS | {TASK, CHUNKS})
+        found = folder.glob("**/*") if is_remote(str(folder)) else folder.iterdir()
+        others = sorted({path.relative_to(folder).parts[0] for path in found} - OTHERS - {TASK, CHUNKS})
         if others:
             raise UserError(f"{folder} is not empty ({others[0]}) and holds no predictions. Name a new or an empty folder.") from None
         return None
@@ -139,7 +152,7 @@ def _difference(folder: Path, there: dict[str, Any], wanted: dict[str, Any]) -> 
 
 def model_digest(model: Path) -> str:
     """Of a SavedModel's files: the same before and after it is pushed."""
-    return model_files.digest_of(model_files.sha256_of_files(model))
+    return model_files.digest_of(model_files.sha256_of_files(local(model)))
 
 
 def _clear(folder: Path) -> None:
@@ -163,11 +176,27 @@ def chunk_path(folder: Path, shard: int, number: int) -> Path:
     return folder / CHUNKS / f"{shard:05d}-{number:05d}.json"
 
 
-def done(folder: Path, shard: int) -> tuple[frozenset[int], bool]:
-    """(the chunks of a shard that are there, whether these are all of them)."""
-    found = {int(path.stem.partition("-")[2]): path for path in (folder / CHUNKS).glob(f"{shard:05d}-*.json")}
-    whole = bool(found) and max(found) == len(found) - 1 and json.loads(found[max(found)].read_text(encoding="utf-8"))["last"]
-    return frozenset(found), whole
+def done(folder: Path) -> dict[int, tuple[frozenset[int], bool]]:
+    """shard -> (the chunks of it that are there, whether these are all of them); shards of which nothing is there are left out."""
+    found: dict[int, set[int]] = {}
+    for path in (folder / CHUNKS).glob("*-*.json"):
+        shard, _, number = path.name.removesuffix(".json").partition("-")
+        found.setdefault(int(shard), set()).add(int(number))
+    # Without a gap; whether it is the last one, its note says.
+    ends = {shard: max(chunks) for shard, chunks in found.items() if max(chunks) == len(chunks) - 1}
+    notes = dict(zip(ends, _read_all([chunk_path(folder, *each) for each in ends.items()]), strict=True))
+    return {shard: (frozenset(chunks), shard in ends and bool(notes[shard]["last"])) for shard, chunks in found.items()}
+
+
+def _read_all(paths: list[Path]) -> list[dict[str, Any]]:
+    """The contents of JSON files, in order; of objects several at once."""
+    if not paths or not is_remote(str(paths[0])):
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    found: dict[int, dict[str, Any]] = {}
+    gcs.at_once(
+        lambda number: found.update({number: json.loads(paths[number].read_text(encoding="utf-8"))}), [(n,) for n in range(len(paths))]
+    )
+    return [found[number] for number in range(len(paths))]
 
 
 def finished(folder: Path) -> Figures | None:
@@ -181,27 +210,25 @@ def finished(folder: Path) -> Figures | None:
 def finish(task: Task, params: BulkInferrerParams, labels: list[str]) -> Figures:
     """Writes bad_rows.jsonl and predictions.json. Raises DataError for more bad rows than max_bad_fraction, and for files that changed."""
     total = Summary()
-    part = task.folder / f"{BAD_ROWS}.part"
-    with part.open("w", encoding="utf-8") as bad_rows:
-        for path in sorted((task.folder / CHUNKS).glob("*-*.json")):
-            chunk = json.loads(path.read_text(encoding="utf-8"))
+    paths = sorted((task.folder / CHUNKS).glob("*-*.json"))
+    with tempfile.TemporaryFile("w+b") as bad_rows:
+        for chunk in (chunk for first in range(0, len(paths), NUM_READ) for chunk in _read_all(paths[first : first + NUM_READ])):
             total.num_rows += chunk["num_rows"]
             total.num_labels.update(chunk["num_labels"])
             if chunk["num_rows"]:
                 total.files.append({name: chunk[name] for name in ("name", "num_rows", "first")})
             for row in chunk["bad_rows"]:
-                bad_rows.write(json.dumps(row) + "\n")
+                bad_rows.write(json.dumps(row).encode() + b"\n")
                 total.num_bad[row["problem"]] += 1
                 if len(total.quoted) < NUM_QUOTED:
                     total.quoted.append(f"{row['file']}:{row['line']}: {row['reason']}")
-    try:
         validate(total, params)
         if source.digest(source.find(params)[1], task.memory) != task.identity["source"]:
             raise source.changed(params.source)
         if total.num_bad:
-            part.replace(task.folder / BAD_ROWS)
-    finally:
-        part.unlink(missing_ok=True)
+            bad_rows.seek(0)
+            with writing(task.folder / BAD_ROWS) as name, open(name, "wb") as file:
+                shutil.copyfileobj(bad_rows, file)
     manifest = {
         "model": {"digest": task.identity["model"], "version": int(task.model.name) if task.model.name.isdigit() else None},
         "source": {"digest": task.identity["source"], "num_files": len(task.files), "num_bytes": sum(file.size for file in task.files)},
@@ -242,6 +269,5 @@ def validate(found: Summary, params: BulkInferrerParams) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    with writing(path) as name:
+        Path(name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

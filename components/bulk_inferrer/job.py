@@ -6,8 +6,6 @@ rewrites both with the same bytes, and a run that was killed leaves out the chun
 
 import json
 import logging
-import os
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from components.rows import RowFormat
 from components.rows.read import read
 from components.rows.shards import Shard
 from components.rows.shards import cut as cut_files
+from components.staging import path_of, writing
 
 log = logging.getLogger("seqline.bulk_inferrer")
 
@@ -44,8 +43,9 @@ def infer(task: Task, params: BulkInferrerParams, beam_args: Iterable[str] = ())
     asked = read_signature(task.model, params.signature)
     shards = list(cut_files(task.kind, task.files))
     jobs: list[Job] = []
+    there = folder.done(task.folder)
     for number, shard in enumerate(shards):
-        chunks, whole = folder.done(task.folder, number)
+        chunks, whole = there.get(number, (frozenset[int](), False))
         if not whole:
             jobs.append((number, shard, chunks))
     if len(jobs) < len(shards) or any(chunks for _, _, chunks in jobs):
@@ -89,7 +89,7 @@ class WriteChunk(beam.DoFn):
         chunk = answered.chunk
         name = f"predictions-{chunk.shard:05d}-of-{self.num_shards:05d}-{chunk.number:05d}{predictions.SUFFIXES[self.format]}"
         if chunk.rows:
-            self._write(answered, Path(self.output) / name)
+            self._write(answered, path_of(self.output) / name)
         note = {
             "last": chunk.last,
             "name": name,
@@ -98,7 +98,7 @@ class WriteChunk(beam.DoFn):
             "num_labels": predictions.counts(answered),
             "bad_rows": [row._asdict() for row in chunk.bad],
         }
-        _replace(folder.chunk_path(Path(self.output), chunk.shard, chunk.number), [json.dumps(note).encode()])
+        _replace(folder.chunk_path(path_of(self.output), chunk.shard, chunk.number), [json.dumps(note).encode()])
         Metrics.counter(NAMESPACE, "rows").inc(len(chunk.rows))
         Metrics.counter(NAMESPACE, "bad_rows").inc(len(chunk.bad))
         Metrics.counter(NAMESPACE, "chunks").inc()
@@ -115,7 +115,5 @@ class WriteChunk(beam.DoFn):
 
 def _replace(path: Path, lines: Iterable[bytes]) -> None:
     """A file that appears whole or not at all."""
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    with part.open("wb") as file:
+    with writing(path) as name, open(name, "wb") as file:
         file.writelines(lines)
-    os.replace(part, path)

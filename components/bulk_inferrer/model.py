@@ -20,6 +20,7 @@ from components import features
 from components.base import UserError
 from components.bulk_inferrer.chunks import Chunk
 from components.examples import Content
+from components.staging import local, path_of
 
 # Measured: more rows a batch are no faster on a CPU, and pad more.
 BATCH_ROWS = 512
@@ -73,7 +74,7 @@ class SavedModelHandler(ModelHandler[list[Chunk], Answered, Any]):
         self.asked = asked
 
     def load_model(self) -> Any:
-        return tf.saved_model.load(self.model)
+        return tf.saved_model.load(str(local(path_of(self.model))))
 
     def should_skip_batching(self) -> bool:
         return True

@@ -92,7 +92,7 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
         "training": training(model),
         "keys": {"examples": examples.name, "features": source.name, "model": model.name},
         "sha256": {
-            **{f"vocabularies/{path.name}": _digest(path) for path in sorted((source / "vocabularies").iterdir())},
+            **{f"vocabularies/{path.name}": _digest(path) for path in sorted((source / "vocabularies").glob("*"))},
             **{path.name: _digest(path) for path in (examples / MANIFEST, model / features.MODEL) if path.is_file()},
         },
         "libraries": {name: version(name) for name in ("tensorflow", "keras", "tensorflow-transform")},

@@ -137,7 +137,11 @@ class Executor:
 
     def _environment(self, job: Job) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith(SUBMITTERS)}
-        return own | self.environment | {"JOB_ID": job.id, "JOB_NAME": job.name, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        return (
+            own
+            | self.environment
+            | {"SEQLINE_CACHE": str(self.folder / "cache"), "JOB_ID": job.id, "JOB_NAME": job.name, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        )
 
     def _attempt(self, job: Job, folder: Path, python: Path) -> bool:
         """Runs the pipeline once. False where its worker was killed. Raises RuntimeError for a job that failed by itself."""
