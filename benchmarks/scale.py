@@ -102,7 +102,9 @@ def main() -> None:
     for stage, cost in costs.items():
         print(f"{stage:16} {cost['cpu'] * 1e6:12.1f} {cost['bytes']:12.1f} {cost['pieces']:9.1f}")
     projected = project(costs, row_bytes, options)
-    print(f"\n{'size':>8} {'rows':>9} {'shards':>9} {'vCPU h':>9} {'h on 100':>9} {'dollars':>9} {'stored GB':>10} {'counts GB':>10} {'epoch core h':>13}")
+    print(
+        f"\n{'size':>8} {'rows':>9} {'shards':>9} {'vCPU h':>9} {'h on 100':>9} {'dollars':>9} {'stored GB':>10} {'counts GB':>10} {'epoch core h':>13}"
+    )
     for each in projected:
         print(
             f"{each['size']:>8} {each['rows']:9.1e} {each['shards']:9,.0f} {each['vcpu_hours']:9,.1f} {each['hours_on_100_vcpu']:9,.1f} "

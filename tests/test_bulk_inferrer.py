@@ -265,7 +265,7 @@ def test_what_broke_anywhere_goes_on_with_the_same_bytes(
         replace(*paths)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job.os, "replace", replace_or_break)
+        patch.setattr(os, "replace", replace_or_break)
         with pytest.raises(Exception, match="broken"):
             infer(tmp_path / "out", served, source)
     assert not (tmp_path / "out" / "predictions.json").exists()

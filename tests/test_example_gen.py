@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams, describe, outside, prepare, run
 from components.examples import read_manifest
+from pipeline.store import artifact_digest
 from tests.conftest import corpus_rows, write_jsonl
+from tests.fake_cloud.gcs import serve
 
 ALL = {"train": 0.7, "eval": 0.1, "test": 0.2}
 
@@ -225,6 +227,24 @@ def test_bbc_news_has_2225_rows_in_five_classes(bbc_news: ExampleGenParams, tmp_
 def test_bbc_news_prepared_elsewhere_has_the_same_digest(bbc_news: ExampleGenParams, tmp_path: Path) -> None:
     prepare(bbc_news.model_copy(update={"data_dir": str(tmp_path)}))
     assert outside(bbc_news.model_copy(update={"data_dir": str(tmp_path)})) == outside(bbc_news)
+
+
+def test_bbc_news_in_a_bucket(bbc_news: ExampleGenParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve() as cloud:
+        cloud.buckets["bucket"] = {}
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.url)
+        monkeypatch.setenv("SEQLINE_CACHE", str(tmp_path / "cache"))
+        there = bbc_news.model_copy(update={"data_dir": "gs://bucket/data"})
+        assert outside(there) is None
+        prepare(there)
+        assert outside(there) is not None
+        # A preparation that was killed is none.
+        assert next(reversed(cloud.buckets["bucket"])).endswith("/dataset_info.json")
+        assert not [name for name in cloud.buckets["bucket"] if "downloads" in name]
+        make(there, tmp_path / "there")
+    make(bbc_news, tmp_path / "here")
+    for split in ALL:
+        assert artifact_digest(tmp_path / "there" / f"Split-{split}") == artifact_digest(tmp_path / "here" / f"Split-{split}")
 
 
 def test_bbc_news_without_the_named_feature(bbc_news: ExampleGenParams, tmp_path: Path) -> None:

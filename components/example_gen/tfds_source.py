@@ -1,7 +1,12 @@
-"""tensorflow-datasets as a source: prepared once under data_dir, then read shard by shard."""
+"""tensorflow-datasets as a source: prepared once under data_dir, then read shard by shard.
+
+Under gs:// it is prepared on this machine and uploaded; a worker that reads a shard has a copy of the whole data set in its cache.
+"""
 
 import difflib
+import glob
 import json
+import tempfile
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -13,11 +18,15 @@ from components import features, files
 from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams
 from components.example_gen.parts import SPLIT_NAMES
+from components.files import is_remote
 from components.rows import BadRow, Row
 from components.rows.shards import Shard
+from components.staging import local, path_of, upload
 
 # TFDS tries ten times, 205 seconds in all, before it says that there is no network.
 DOWNLOAD_RETRIES = 1
+# TFDS writes it last.
+INFO = "dataset_info.json"
 
 
 def is_prepared(name: str, data_dir: str) -> bool:
@@ -31,20 +40,21 @@ def digest(name: str, data_dir: str, remembered: files.Remembered) -> str | None
     if folder is None:
         return None
     whole = blake2b(digest_size=16)
-    for path in sorted(folder.iterdir()):
+    for file in files.match(f"{glob.escape(str(folder))}/*"):
+        name = file.path.rpartition("/")[2]
         # The description names the machine's module paths and the like; the records and their features are the data.
-        if path.is_file() and path.name != "dataset_info.json":
-            whole.update(json.dumps([path.name, files.digest(files.stat(str(path)), remembered)]).encode())
+        if name != INFO:
+            whole.update(json.dumps([name, files.digest(file, remembered)]).encode())
     return whole.hexdigest()
 
 
 def _prepared(name: str, data_dir: str) -> Path | None:
     """`<data_dir>/<name>[/<config>]/<version>`, the newest version if none is named."""
     full_name, _, version = name.partition(":")
-    folder = Path(data_dir).expanduser() / full_name
-    found = [info.parent for info in folder.glob(f"{version or '*'}/dataset_info.json")]
+    folder = path_of(data_dir if is_remote(data_dir) else Path(data_dir).expanduser()) / full_name
+    found = [info.parent for info in folder.glob(f"{version or '*'}/{INFO}")]
     if not found and "/" not in full_name:  # the first config is the default one
-        found = [info.parent for info in folder.glob(f"*/{version or '*'}/dataset_info.json")]
+        found = [info.parent for info in folder.glob(f"*/{version or '*'}/{INFO}")]
     return max(found, key=lambda path: [int(part) if part.isdigit() else -1 for part in path.name.split(".")], default=None)
 
 
@@ -55,7 +65,7 @@ def _builder(name: str, data_dir: str) -> Any:
 
     folder = _prepared(name, data_dir)
     if folder is not None:
-        return tfds.builder_from_directory(str(folder))
+        return tfds.builder_from_directory(str(local(folder)))
     try:
         return tfds.builder(name, data_dir=str(Path(data_dir).expanduser()))
     except tfds.core.DatasetNotFoundError:
@@ -72,6 +82,14 @@ def prepare(name: str, data_dir: str) -> None:
     Raises UserError for an unknown name and DataError where the download fails, after seconds.
     """
     if _prepared(name, data_dir) is not None:
+        return
+    if is_remote(data_dir):
+        with tempfile.TemporaryDirectory(prefix="seqline-tfds-") as folder:
+            prepare(name, folder)
+            whole = [path for path in Path(folder).rglob("*") if "downloads" not in path.relative_to(folder).parts]
+            # What says that it is whole comes last.
+            for files_of_it in ([path for path in whole if path.name != INFO], [path for path in whole if path.name == INFO]):
+                upload(Path(folder), path_of(data_dir), files_of_it)
         return
     import requests
     from tensorflow_datasets.core.download import downloader
