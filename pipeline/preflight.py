@@ -13,6 +13,7 @@ from components import dataflow, gcs, shipping
 from components.base import UserError
 from components.bulk_inferrer import BulkInferrerParams
 from components.dataflow import option
+from components.evaluator import EvaluatorParams
 from components.example_gen import ExampleGenParams
 from components.files import explained, is_remote
 from pipeline.runner import Pipeline
@@ -77,6 +78,11 @@ def of_places(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> Iterat
             yield from _of_source(stage.params)
         if isinstance(stage.params, BulkInferrerParams):
             yield from _of_rows(stage.params)
+        if isinstance(stage.params, EvaluatorParams) and stage.params.serving_dir and not is_remote(stage.params.serving_dir):
+            yield (
+                f"serving_dir {stage.params.serving_dir!r} is a folder of this machine, where workers cannot read the served version that "
+                "the evaluator compares with: --serving-dir=gs://bucket/path"
+            )
 
 
 def _of_folders(beam_args: Sequence[str]) -> Iterator[str]:

@@ -164,6 +164,7 @@ def test_everything_is_told_at_once_without_beam_or_tensorflow(cloud: FakeCloud,
 import sys
 from pipeline import cli
 sys.argv = ["seqline", "run", "--runner=DataflowRunner", "--region=r", "--temp_location=gs://bukket/t", "--set", "example_gen.source=a.csv"]
+sys.argv += ["--set", "bulk_inferrer.source=b.csv"]
 try:
     cli.main()
 finally:
@@ -174,11 +175,13 @@ finally:
     )
     assert (done.returncode, done.stdout) == (2, "[]\n")
     first, *rest = done.stderr.splitlines()
-    assert first == "error: 4 things stand in the way of Dataflow; nothing was submitted:"
+    assert first == "error: 6 things stand in the way of Dataflow; nothing was submitted:"
     assert [line[:30] for line in rest] == [
         "  - --project is missing: the ",
         "  - root 'artifacts' is a fold",
         "  - example_gen.source 'a.csv'",
+        "  - serving_dir 'serving_dir' ",
+        "  - bulk_inferrer.source 'b.cs",
         "  - temp_location gs://bukket/",
     ]
 
