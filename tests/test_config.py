@@ -10,7 +10,7 @@ from components.base import UserError
 from components.example_gen import ExampleGenParams
 from components.pusher import PusherParams
 from components.trainer import BLOG_POST, TrainerParams
-from pipeline.cli import _load
+from pipeline import options
 from pipeline.config import CONFIGS, Config, find, load
 
 
@@ -188,6 +188,6 @@ def test_key_fields_are_json() -> None:
 
 def test_flags_of_places_take_any_path(tmp_path: Path) -> None:
     places = [str(tmp_path / f'{name} back\\slash "quoted" \U0001f600 \u00fc') for name in ("root", "served", "data")]
-    loaded, _, store = _load("bbc_news", None, *places)
+    loaded, _, store = options.load("bbc_news", None, *places)
     assert [loaded.root, loaded.pusher.serving_dir, loaded.example_gen.data_dir] == places
     assert store.root == Path(places[0])
