@@ -33,6 +33,7 @@ from pipeline.options import (
     TempLocation,
     Verbose,
 )
+from pipeline.retrain.command import retrain
 from pipeline.worker import StageError
 
 app = typer.Typer(
@@ -291,8 +292,9 @@ def rollback(
 ) -> None:
     """Publish an earlier version again, as the next one and as stable."""
     from components.pusher import publish
+    from pipeline import owner
 
-    done = publish.rollback(serving_dir, to)
+    done = publish.rollback(serving_dir, to, owner.who())
     print(f"{serving_dir}/{done['version']} has the files of version {done['rollback_of']} and is stable")
 
 
@@ -300,14 +302,18 @@ def rollback(
 def promote(serving_dir: Served = "serving_dir") -> None:
     """Make the version labelled canary the stable one."""
     from components.pusher import publish
+    from pipeline import owner
 
-    print(f"{serving_dir}/{publish.promote(serving_dir)} is stable")
+    print(f"{serving_dir}/{publish.promote(serving_dir, by=owner.who())} is stable")
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     print(__version__)
+
+
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(retrain)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
@@ -23,10 +23,18 @@ def listen(out: Console, verbose: bool) -> console.Progress:
     return progress
 
 
-def execute(pipe: Pipeline, store: Store, folder: Path, options: Options, out: Console, verbose: bool) -> list[Done]:
-    """Runs the pipeline with a line for each stage. folder: the run's, see `Store.start_run`. Raises what a run raises; where that is a bug, the log's place is printed."""
+def execute(
+    pipe: Pipeline,
+    store: Store,
+    folder: Path,
+    options: Options,
+    out: Console,
+    verbose: bool,
+    watch: Callable[[Callable[[Done], None]], Callable[[Done], None]] = lambda on_done: on_done,
+) -> list[Done]:
+    """Runs the pipeline with a line for each stage. folder: the run's, see `Store.start_run`. watch: wraps what hears of each stage. Raises what a run raises; where that is a bug, the log's place is printed."""
     progress = listen(out, verbose)
-    options.on_start, options.on_done = progress.start, progress.done
+    options.on_start, options.on_done = progress.start, watch(progress.done)
     try:
         return execute_pipeline(pipe, store, folder, options)
     except StoppedError as stopped:

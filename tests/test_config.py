@@ -172,7 +172,7 @@ def test_a_setting_beside_pooling_last_stays(toml: str) -> None:
 def test_key_fields_leave_places_out() -> None:
     here = ExampleGenParams(source="a.csv", data_dir="here")
     assert here.key_fields() == ExampleGenParams(source={"train": "b.csv"}, data_dir="there").key_fields()
-    assert set(ExampleGenParams.model_fields) - set(here.key_fields()) == {"source", "data_dir", "span", "window"}
+    assert set(ExampleGenParams.model_fields) - set(here.key_fields()) == {"source", "data_dir", "span", "window", "skip"}
     assert PusherParams(serving_dir="here").key_fields() == {"label": "stable", "model_name": "seqline", "served_from": None}
     where = {"checkpoint_seconds", "checkpoint_steps", "devices", "worker_wait_seconds", "profile_steps", "warm_start", "embeddings"}
     assert TrainerParams().key_fields() == TrainerParams().model_dump(exclude=where)
