@@ -171,11 +171,13 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
     not there; StoppedError where SIGTERM or SIGINT ended it.
     """
     selected = [stage for stage in pipeline.stages if options.selected is None or stage.name in options.selected]
-    for stage in selected:
-        if stage.component.check:
-            stage.component.check(stage.params)
     done: dict[str, Done] = {}
     record: dict[str, Any] = {"run": run.name, "started": _now(), "verdict": "running", "stages": []}
+
+    def fail(error: BaseException) -> None:
+        record["verdict"] = "stopped" if isinstance(error, StoppedError) else "failed"
+        record.update(error=f"{type(error).__name__}: {error}", finished=_now())
+        record.update(options.about(list(done.values()), error))
 
     def finish(result: Done) -> None:
         done[result.stage.name] = result
@@ -192,6 +194,15 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
             store.save_run(run, record)
         options.on_done(result)
 
+    try:
+        for stage in selected:
+            if stage.component.check:
+                stage.component.check(stage.params)
+    except UserError as error:  # nothing began: a run of which nobody wants to know more leaves no record
+        fail(error)
+        if record.keys() - {"run", "started", "verdict", "stages", "error", "finished"}:
+            store.save_run(run, record)
+        raise
     store.save_run(run, record)
     try:
         with stopping() as stop, workers(run / LOG, options.jobs, options.fresh) as pool:
@@ -199,12 +210,7 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
             _prepare(selected, store, pool, options, stop)
             _run_all(pipeline, selected, store, pool, options, done, finish, stop)
     except BaseException as error:
-        record |= {
-            "verdict": "stopped" if isinstance(error, StoppedError) else "failed",
-            "error": f"{type(error).__name__}: {error}",
-            "finished": _now(),
-        }
-        record |= options.about(list(done.values()), error)
+        fail(error)
         store.save_run(run, record)
         raise
     record |= {"verdict": "finished", "finished": _now()}

@@ -9,6 +9,7 @@ from typing import Any
 
 from components import staging
 from components.base import DataError, NotBlessedError, UserError
+from components.example_gen import sources
 from components.features import SAVED_MODEL
 from components.files import is_remote
 from components.pieces import digest
@@ -163,9 +164,17 @@ class Course:
         if asked and any(gate["passed"] is False for gate in asked.figures["gates"]):
             refused: dict[str, str] = json.loads((asked.artifact.uri / SPANS).read_text(encoding="utf-8"))["refused"]
             return refused
-        reached = [each.stage.name for each in done]
+        if not {each.stage.name for each in done} <= set(OF_DATA):
+            return {}
         new = self.attempt["new"]
-        return {str(new[0]): self.record["reason"]} if len(new) == 1 and set(reached) <= set(OF_DATA) else {}
+        # A file's own name tells more than that its span is the only one that came.
+        named = [number for number in new if any(f"{path} " in f"{self.record['reason']} " for path in self._files(number))]
+        blamed = named if len(named) == 1 else new if len(new) == 1 else []
+        return {str(number): self.record["reason"] for number in blamed}
+
+    def _files(self, span: int) -> list[str]:
+        found = sources.window(self.config.example_gen, self.store.memory("example_gen"))
+        return [file.path for each in found if each.number == span for part in each.parts for file in part.files]
 
 
 def _is_there(config: Config, served: Record) -> bool:

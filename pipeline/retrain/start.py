@@ -20,7 +20,7 @@ def choose(situation: Situation, state: State, store: Store) -> tuple[str, str |
     if model is None or (len(_since_cold(state)) + 1) % situation.config.retrain.cold_every == 0:
         return COLD, None
     path = store.path("trainer", model)
-    return (WARM, str(path)) if store.execution("trainer", model) else (COLD, None)
+    return (WARM, str(path)) if store.execution("trainer", model) is not None else (COLD, None)
 
 
 def lay_over(config: Config, warm_start: str | None) -> Config:
