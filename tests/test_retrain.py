@@ -15,6 +15,7 @@ import pytest
 
 from components.base import UserError
 from components.pusher import publish
+from components.span_validator import SpanValidatorParams
 from pipeline import config as configuration
 from pipeline import owner
 from pipeline.retrain import RetrainParams, decide, lock, start, state, thresholds
@@ -218,13 +219,18 @@ def test_a_span_with_exchanged_labels_is_rejected_and_left_out(copy: Path) -> No
     write_span(copy, 2, [{**row, "label": "trees"} for row in corpus_rows(300)[240:]])
     code, lines = retrain(copy)
     assert (code, "the class 'trees' is new (60 rows of span 2)" in lines[-1]) == (20, True)
-    loaded = configuration.load(str(copy / "c.toml"), [f"example_gen.source='{copy}/data/{{SPAN}}/rows.jsonl'"])
+    places = {"example_gen.source": f"{copy}/data/{{SPAN}}/rows.jsonl", "pusher.serving_dir": str(copy / "serving_dir")}
+    loaded = configuration.load(str(copy / "c.toml"), (), places)
     store = Store(copy / "artifacts")
     accepted = loaded.model_copy(update={"retrain": RetrainParams(accept=(2,))})
     remembered = state.load(store)
     assert decide.look(loaded, store, remembered).config.example_gen.skip == (2,)
     found = decide.look(accepted, store, remembered)
     assert (found.left_out, found.new, list(found.spans or {})) == ({}, [], ["1", "2"])
+    # With another bound it is judged again.
+    allowed = loaded.model_copy(update={"span_validator": SpanValidatorParams(classes=("trees",))})
+    found = decide.look(allowed, store, remembered)
+    assert (found.left_out, found.new, list(found.spans or {})) == ({}, [2], ["1", "2"])
 
 
 @pytest.mark.parametrize("kind", ["empty", "delivered twice"])

@@ -146,7 +146,8 @@ class Course:
         rejected = self._rejected(done) if record["verdict"] == REJECTED else {}
         for number, reason in rejected.items():
             assert spans is not None, "a span that was rejected has a digest"
-            state.left_out[number] = {"digest": spans[number], "reason": reason, "run": self.run.name, "since": _now()}
+            about = {"digest": spans[number], "judged_by": decide.judged_by(self.situation.config)}
+            state.left_out[number] = {**about, "reason": reason, "run": self.run.name, "since": _now()}
         state.left_out = {**self.situation.left_out, **{number: state.left_out[number] for number in rejected}}
         if not rejected:  # else the next look is one without these spans, and of that the last verdict is still true
             refused = [gate for gate in record["gates"] if gate["passed"] is False]

@@ -54,7 +54,9 @@ def look(config: Config, store: Store, state: State) -> Situation:
     left_out = {
         number: entry
         for number, entry in state.left_out.items()
-        if (everything or {}).get(number) == entry["digest"] and int(number) not in config.retrain.accept
+        if (everything or {}).get(number) == entry["digest"]
+        and entry["judged_by"] == judged_by(config)
+        and int(number) not in config.retrain.accept
     }
     if left_out:
         skipped = tuple(sorted({*config.example_gen.skip, *map(int, left_out)}))
@@ -103,6 +105,11 @@ def parts_of(config: Config, store: Store) -> dict[str, Any]:
     found["span_validator"] = {"params": config.span_validator.key_fields()}
     found["retrain"] = {"params": {"without": list(config.retrain.without), "accept": list(config.retrain.accept)}}
     return found
+
+
+def judged_by(config: Config) -> str:
+    """A digest of what the data are judged by: with other bounds a span that was rejected is judged again."""
+    return digest([section.key_fields() for section in (config.example_gen, config.example_validator, config.span_validator)])
 
 
 def served_in(serving_dir: str) -> Served | None:

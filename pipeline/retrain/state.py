@@ -20,7 +20,7 @@ class State:
     """last: the last verdict {fingerprint, parts, verdict, reason, run, ends}. attempt: a retraining that has none yet, None after it has.
 
     pushes: {digest, version, run, spans, model, start}, the newest last; spans: number -> digest. left_out: number of a span that was rejected ->
-    {digest, reason, run, since}; as long as its content is the same, it is not there.
+    {digest, judged_by, reason, run, since}; as long as its content and what it is judged by are the same, it is not there.
     """
 
     last: Record | None = None
