@@ -11,7 +11,7 @@ import platform
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,16 +29,24 @@ POLL_SECONDS = 2.0
 
 
 class HeldError(UserError):
-    """Another process holds the lock, and one did not want to wait (any longer)."""
+    """Another process holds the lock, and one did not want to wait (any longer). owner: what it says of itself."""
+
+    def __init__(self, message: str, owner: Mapping[str, Any]) -> None:
+        super().__init__(message, owner)
+        self.message, self.owner = message, owner
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass
 class Lease:
-    """A lock that is held. generation: of its object; None once it is lost."""
+    """A lock that is held. generation: of its object; None once it is lost. about: what the lock says of its owner."""
 
     path: str
     seconds: float
     what: str
+    about: Mapping[str, Any] = field(default_factory=dict)
     generation: int | None = None
     renewing: Any = field(default_factory=threading.Lock)
 
@@ -57,14 +65,14 @@ class Lease:
 
     def _write(self, generation: int) -> int | None:
         """Writes the lock in place of a generation of it, 0 for none; None where there is another one."""
-        content = json.dumps({**_self(), "id": uuid.uuid4().hex, "lease_seconds": self.seconds}).encode()
+        content = json.dumps({**self_description(), **self.about, "id": uuid.uuid4().hex, "lease_seconds": self.seconds}).encode()
         written = gcs.write_object(self.path, content, generation)
         if written is None:  # or the answer to the first try was lost, and the second one met what the first had written
             found = gcs.read_object(self.path)
             written = found[1] if found and found[0] == content else None
         return written
 
-    def _acquire(self, patience: float | None) -> None:
+    def _acquire(self, patience: float | None, until_alive: bool) -> None:
         started = time.monotonic()
         seen, since, told = 0, started, False
         while (written := self._write(0)) is None:
@@ -74,13 +82,15 @@ class Lease:
             owner, generation = _owner(found[0]), found[1]
             name = f"process {owner.get('pid')} on {owner.get('host')}"
             if generation != seen:
+                if until_alive and (seen or is_alive_here(owner)):
+                    raise HeldError(f"{name} works on {self.what} (its lock is {self.path}).", owner)
                 seen, since = generation, time.monotonic()
-            if _is_dead(owner) or time.monotonic() - since > _seconds(owner, self.seconds):
+            if is_dead(owner) or time.monotonic() - since > _seconds(owner, self.seconds):
                 log.info("%s is dead; its lock %s is taken over", name, self.path)
                 gcs.delete_object(self.path, generation)
                 continue
             if patience is not None and time.monotonic() - started >= patience:
-                raise HeldError(f"{name} works on {self.what} (its lock is {self.path}). Wait for it, or stop it.")
+                raise HeldError(f"{name} works on {self.what} (its lock is {self.path}). Wait for it, or stop it.", owner)
             if not told:
                 log.warning("waiting: %s works on %s; should it be dead, its lock ends in %.0f s", name, self.what, self.seconds)
                 told = True
@@ -98,15 +108,24 @@ class Lease:
 
 
 @contextmanager
-def held(path: str, what: str, *, seconds: float = LEASE_SECONDS, patience: float | None = None) -> Iterator[Lease]:
+def held(
+    path: str,
+    what: str,
+    *,
+    seconds: float = LEASE_SECONDS,
+    patience: float | None = None,
+    until_alive: bool = False,
+    about: Mapping[str, Any] | None = None,
+) -> Iterator[Lease]:
     """Holds the lock of this gs:// name within the block.
 
     what: is locked, for people, such as "trainer 3f2a". patience: seconds to wait for another owner, None for as long as it lives.
+    until_alive: wait only until it is known to live: it is a process of this machine, or it renewed its lock. about: told of this owner.
     Raises HeldError after that, UserError for a bucket that cannot be written.
     """
-    lease = Lease(path, seconds, what)
+    lease = Lease(path, seconds, what, about or {})
     with explained(path):
-        lease._acquire(patience)
+        lease._acquire(patience, until_alive)
     stop = threading.Event()
     renewing = threading.Thread(target=lease._renew_until, args=(stop,), daemon=True)
     renewing.start()
@@ -121,7 +140,8 @@ def held(path: str, what: str, *, seconds: float = LEASE_SECONDS, patience: floa
                 gcs.delete_object(path, lease.generation)
 
 
-def _self() -> dict[str, Any]:
+def self_description() -> dict[str, Any]:
+    """What tells this process from others: host, pid, and which processes its pid is one of."""
     return {"host": platform.node(), "pid": os.getpid(), "processes": _processes()}
 
 
@@ -146,15 +166,25 @@ def _seconds(owner: dict[str, Any], default: float) -> float:
     return float(found) if isinstance(found, int | float) else default
 
 
-def _is_dead(owner: dict[str, Any]) -> bool:
+def is_dead(owner: Mapping[str, Any]) -> bool:
     """Whether the owner was a process of this machine that is gone."""
+    return _is_running(owner) is False
+
+
+def is_alive_here(owner: Mapping[str, Any]) -> bool:
+    """Whether the owner is a process of this machine that runs."""
+    return _is_running(owner) is True
+
+
+def _is_running(owner: Mapping[str, Any]) -> bool | None:
+    """None for a process of which this machine cannot tell."""
     pid = owner.get("pid")
     if not isinstance(pid, int) or not _processes() or owner.get("processes") != _processes():
-        return False
+        return None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except OSError:
         return False
-    return False
+    except OSError:
+        pass
+    return True

@@ -17,18 +17,29 @@ from components import dataflow
 from components.base import StoppedError, UserError
 from components.files import is_remote
 from components.trainer import cluster
-from pipeline import __version__
+from pipeline import __version__, options
+from pipeline.options import (
+    DEFAULT,
+    BeamRunner,
+    Config,
+    DataDir,
+    Image,
+    Jobs,
+    Project,
+    Region,
+    Root,
+    ServingDir,
+    Settings,
+    TempLocation,
+    Verbose,
+)
+from pipeline.retrain.command import retrain
 from pipeline.worker import StageError
 
 app = typer.Typer(
     help="Raw text to a served SimpleRNN text classifier.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 
-Config = Annotated[str, typer.Option("--config", "-c", help="a TOML file, or the name of one that ships")]
-Settings = Annotated[list[str] | None, typer.Option("--set", "-s", help="lay one value over the configuration: trainer.rnn_units=128")]
-Root = Annotated[str | None, typer.Option("--root", help="where artifacts, records and logs lie: a folder, or gs://bucket/path")]
-ServingDir = Annotated[str | None, typer.Option("--serving-dir", help="where versions are published")]
-DataDir = Annotated[str | None, typer.Option("--data-dir", help="where tensorflow-datasets keeps what it prepared")]
 From = Annotated[str | None, typer.Option("--from", help="the first stage that may run; those before it must be finished")]
 To = Annotated[str | None, typer.Option("--to", help="the last stage that may run")]
 # Of `run --profile`.
@@ -36,21 +47,6 @@ PROFILE_STEPS = 50
 
 Model = Annotated[str, typer.Option("--model", "-m", help="a SavedModel, or a folder with versions of one; local or under gs://")]
 Force = Annotated[bool, typer.Option("--force", help="run the selected stages again, finished or not")]
-DEFAULT = "bbc_news"
-
-
-def _load(config: str, settings: list[str] | None, root: str | None, serving_dir: str | None, data_dir: str | None) -> Any:
-    """The configuration with the flags of places laid over it, its pipeline and its store."""
-    from pipeline import config as configuration
-    from pipeline.definition import define
-    from pipeline.runner import Pipeline
-    from pipeline.store import open_store
-
-    places = {"root": root, "pusher.serving_dir": serving_dir, "example_gen.data_dir": data_dir}
-    loaded = configuration.load(config, settings or [], {name: place for name, place in places.items() if place is not None})
-    pipe = Pipeline()
-    define(pipe, loaded)
-    return loaded, pipe, open_store(loaded.root)
 
 
 def _select(pipe: Any, first: str | None, last: str | None) -> list[str]:
@@ -75,34 +71,32 @@ def run(
     first: From = None,
     last: To = None,
     force: Force = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="stages that may run at once, each in a process of its own")] = 1,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="also print what the stages say while they run")] = False,
+    jobs: Jobs = 1,
+    verbose: Verbose = False,
     profile: Annotated[bool, typer.Option("--profile", help=f"write a TensorFlow profile of {PROFILE_STEPS} training steps")] = False,
-    runner: Annotated[str | None, typer.Option("--runner", help="where Beam runs: FnApiRunner (here), DataflowRunner, ...")] = None,
-    project: Annotated[str | None, typer.Option("--project", help="Dataflow: the Google Cloud project")] = None,
-    region: Annotated[str | None, typer.Option("--region", help="Dataflow: where the workers run")] = None,
-    temp_location: Annotated[str | None, typer.Option("--temp_location", help="Dataflow: gs://bucket/path for what is staged")] = None,
-    image: Annotated[
-        str | None, typer.Option("--sdk_container_image", help="Dataflow: the workers' image, with code and dependencies in it")
-    ] = None,
+    runner: BeamRunner = None,
+    project: Project = None,
+    region: Region = None,
+    temp_location: TempLocation = None,
+    image: Image = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Dataflow: check everything, print the jobs, send none")] = False,
 ) -> None:
     """Run the pipeline: what is finished is not done again. What follows `--` goes to Beam.
 
     With TF_CONFIG, the chief runs it, and the other workers take part in its training.
     """
-    from pipeline import console, participant, preflight
+    from pipeline import console, launch, participant, preflight
     from pipeline import runner as running
 
     started = time.monotonic()
-    places = {"runner": runner, "project": project, "region": region, "temp_location": temp_location, "sdk_container_image": image}
-    beam_args = [*(f"--{name}={value}" for name, value in places.items() if value is not None), *context.args]
+    beam_args = options.beam_flags(
+        context.args, runner=runner, project=project, region=region, temp_location=temp_location, sdk_container_image=image
+    )
     profiled = [f"trainer.profile_steps={PROFILE_STEPS}"] if profile else []
-    loaded, pipe, store = _load(config, [*(settings or []), *profiled], root, serving_dir, data_dir)
+    loaded, pipe, store = options.load(config, [*(settings or []), *profiled], root, serving_dir, data_dir)
     selected = _select(pipe, first, last)
     # A stage behind the last selected one is not part of this run; one before the first must be finished.
     pipe.stages = pipe.stages[: [stage.name for stage in pipe.stages].index(selected[-1]) + 1]
-    out = Console()
     if dry_run and not dataflow.is_used(beam_args):
         raise UserError("--dry-run is for --runner=DataflowRunner; `seqline plan` says what a run would do.")
     if dataflow.is_used(beam_args):
@@ -112,51 +106,15 @@ def run(
         keys = {each.stage.name: each.key for each in planned if each.runs and each.stage.name in selected}
         print(json.dumps(preflight.jobs(pipe, keys, str(store.root), beam_args), indent=2))
         return
-    progress = console.Progress(out, verbose)
-    logging.getLogger("seqline").handlers = [progress]
+    out = Console()
     team = cluster.read()
     if team and not team.is_chief:
+        launch.listen(out, verbose)
         participant.take_part(pipe, store, selected, selected if force else (), lambda line: _say(out, team, line))
         return
-    folder = store.start_run()
-    options = running.Options(
-        jobs=jobs,
-        fresh=team is not None,
-        beam_args=beam_args,
-        force=selected if force else (),
-        selected=selected,
-        on_start=progress.start,
-        on_done=progress.done,
-    )
-    try:
-        done = running.execute(pipe, store, folder, options)
-    except StoppedError as stopped:
-        progress.stop()
-        for name in options.submitted:
-            _ask_what_becomes_of(name, beam_args, stopped)
-        raise
-    except UserError:
-        raise
-    except Exception:
-        out.print(f"The log is in {store.log(folder)}", markup=False, soft_wrap=True)
-        raise
-    finally:
-        progress.stop()
+    how = running.Options(jobs=jobs, fresh=team is not None, beam_args=beam_args, force=selected if force else (), selected=selected)
+    done = launch.execute(pipe, store, store.start_run(), how, out, verbose)
     console.print_summary(out, done, started, config, loaded.pusher.serving_dir)
-
-
-def _ask_what_becomes_of(name: str, beam_args: list[str], stopped: StoppedError) -> None:
-    """The Dataflow job of a run that was stopped: Ctrl-C at a terminal asks, anything else leaves it running for the next run."""
-    service = dataflow.client(beam_args)
-    try:
-        if service.active(name) is None:
-            return
-    except UserError as error:  # the stop is what the command ends with
-        print(f"whether the Dataflow job {name} is running is not known: {error}", file=sys.stderr)
-        return
-    asks = stopped.by == "SIGINT" and sys.stdin.isatty() and sys.stdout.isatty()
-    cancels = asks and typer.confirm(f"The Dataflow job {name} is running. Cancel it?", default=False)
-    print(dataflow.leave(service, name, cancels) or f"the Dataflow job {name} has ended", file=sys.stderr)
 
 
 def _say(out: Console, team: cluster.Cluster, line: str) -> None:
@@ -177,7 +135,7 @@ def plan(
     """Print what a run would do, stage by stage, and why. Changes nothing."""
     from pipeline import console, runner
 
-    _, pipe, store = _load(config, settings, root, serving_dir, data_dir)
+    _, pipe, store = options.load(config, settings, root, serving_dir, data_dir)
     selected = _select(pipe, first, last)
     planned = runner.plan(pipe, store, selected if force else ())
     console.print_plan(Console(), [each for each in planned if each.stage.name in selected])
@@ -334,8 +292,9 @@ def rollback(
 ) -> None:
     """Publish an earlier version again, as the next one and as stable."""
     from components.pusher import publish
+    from pipeline import owner
 
-    done = publish.rollback(serving_dir, to)
+    done = publish.rollback(serving_dir, to, owner.who())
     print(f"{serving_dir}/{done['version']} has the files of version {done['rollback_of']} and is stable")
 
 
@@ -343,14 +302,18 @@ def rollback(
 def promote(serving_dir: Served = "serving_dir") -> None:
     """Make the version labelled canary the stable one."""
     from components.pusher import publish
+    from pipeline import owner
 
-    print(f"{serving_dir}/{publish.promote(serving_dir)} is stable")
+    print(f"{serving_dir}/{publish.promote(serving_dir, by=owner.who())} is stable")
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
     print(__version__)
+
+
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(retrain)
 
 
 def main() -> None:

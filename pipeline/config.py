@@ -21,10 +21,12 @@ from components.files import is_remote
 from components.infra_validator import InfraValidatorParams
 from components.pusher import PusherParams
 from components.schema_gen import SchemaGenParams
+from components.span_validator import SpanValidatorParams
 from components.statistics_gen import StatisticsGenParams
 from components.trainer import TrainerParams
 from components.transform import TransformParams
 from components.tuner import TunerParams
+from pipeline.retrain import RetrainParams
 
 # Configurations that ship: `--config bbc_news` is enough.
 CONFIGS = Path(__file__).parent / "configs"
@@ -40,6 +42,7 @@ class Config(BaseModel):
     statistics_gen: StatisticsGenParams = StatisticsGenParams()
     schema_gen: SchemaGenParams = SchemaGenParams()
     example_validator: ExampleValidatorParams = ExampleValidatorParams()
+    span_validator: SpanValidatorParams = SpanValidatorParams()
     transform: TransformParams = TransformParams()
     tuner: TunerParams = TunerParams()
     trainer: TrainerParams = TrainerParams()
@@ -48,6 +51,7 @@ class Config(BaseModel):
     infra_validator: InfraValidatorParams = InfraValidatorParams()
     pusher: PusherParams = PusherParams()
     bulk_inferrer: BulkInferrerParams = BulkInferrerParams()
+    retrain: RetrainParams = RetrainParams()
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

@@ -8,6 +8,7 @@ from components.exporter import EXPORTER
 from components.infra_validator import INFRA_VALIDATOR
 from components.pusher import PUSHER
 from components.schema_gen import SCHEMA_GEN
+from components.span_validator import SPAN_VALIDATOR
 from components.statistics_gen import STATISTICS_GEN
 from components.trainer import TRAINER
 from components.transform import TRANSFORM
@@ -22,6 +23,8 @@ def define(pipe: Pipeline, config: Config) -> None:
     statistics = pipe.add(STATISTICS_GEN, config.statistics_gen, examples=examples)
     schema = pipe.add(SCHEMA_GEN, config.schema_gen, statistics=statistics)
     pipe.add(EXAMPLE_VALIDATOR, config.example_validator, examples=examples, statistics=statistics, schema=schema)  # a gate
+    if config.span_validator.is_on:
+        pipe.add(SPAN_VALIDATOR, config.span_validator, examples=examples)  # a gate: new spans, before anything learns from them
     features = pipe.add(TRANSFORM, config.transform, examples=examples)
     tuned = pipe.add(TUNER, config.tuner.around(config.trainer), features=features) if config.tuner.is_on else None
     model = pipe.add(TRAINER, config.trainer, features=features, hyperparameters=tuned)

@@ -108,16 +108,15 @@ def _reason_to_run(stage: Stage, parts: Mapping[str, Any], store: Store, force: 
     if stage.name in force:
         return "forced"
     if store.execution(stage.name, key) is None:
-        return _difference(parts, store.latest(stage.name), "what it compares with" if stage.component.compares else "the data")
+        latest = store.latest(stage.name)
+        what = "what it compares with" if stage.component.compares else "the data"
+        return difference(parts, latest["key_parts"], what) if latest else "never ran"
     stale = stage.component.stale
     return stale(store.path(stage.name, key), stage.params) if stale else None
 
 
-def _difference(parts: Mapping[str, Any], latest: Mapping[str, Any] | None, outside: str) -> str:
-    """What is new about a key, against the artifact that was made last. outside: what to call the data outside the store."""
-    if latest is None:
-        return "never ran"
-    before = latest["key_parts"]
+def difference(parts: Mapping[str, Any], before: Mapping[str, Any], outside: str) -> str:
+    """What is new about a key's parts, against earlier ones. outside: what to call the data outside the store."""
     changes = [name for name in parts if parts[name] != before.get(name)]
     texts = []
     for name in changes:
@@ -150,7 +149,8 @@ class Done:
 class Options:
     """Where and how to run: nothing of it changes a result. fresh: see `pipeline.pool.Workers`.
 
-    submitted: gets the names of the Dataflow jobs that stages may have submitted.
+    submitted: gets the names of the Dataflow jobs that stages may have submitted. about: what the run's record says besides, asked when the run
+    has ended, by what is done and what was raised.
     """
 
     jobs: int = 1
@@ -161,6 +161,7 @@ class Options:
     submitted: list[str] = field(default_factory=list)
     on_start: Callable[[Stage], None] = lambda stage: None
     on_done: Callable[[Done], None] = lambda done: None
+    about: Callable[[list[Done], BaseException | None], Mapping[str, Any]] = lambda done, error: {}
 
 
 def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> list[Done]:
@@ -170,11 +171,13 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
     not there; StoppedError where SIGTERM or SIGINT ended it.
     """
     selected = [stage for stage in pipeline.stages if options.selected is None or stage.name in options.selected]
-    for stage in selected:
-        if stage.component.check:
-            stage.component.check(stage.params)
     done: dict[str, Done] = {}
     record: dict[str, Any] = {"run": run.name, "started": _now(), "verdict": "running", "stages": []}
+
+    def fail(error: BaseException) -> None:
+        record["verdict"] = "stopped" if isinstance(error, StoppedError) else "failed"
+        record.update(error=f"{type(error).__name__}: {error}", finished=_now())
+        record.update(options.about(list(done.values()), error))
 
     def finish(result: Done) -> None:
         done[result.stage.name] = result
@@ -191,6 +194,15 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
             store.save_run(run, record)
         options.on_done(result)
 
+    try:
+        for stage in selected:
+            if stage.component.check:
+                stage.component.check(stage.params)
+    except UserError as error:  # nothing began: a run of which nobody wants to know more leaves no record
+        fail(error)
+        if record.keys() - {"run", "started", "verdict", "stages", "error", "finished"}:
+            store.save_run(run, record)
+        raise
     store.save_run(run, record)
     try:
         with stopping() as stop, workers(run / LOG, options.jobs, options.fresh) as pool:
@@ -198,14 +210,11 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
             _prepare(selected, store, pool, options, stop)
             _run_all(pipeline, selected, store, pool, options, done, finish, stop)
     except BaseException as error:
-        record |= {
-            "verdict": "stopped" if isinstance(error, StoppedError) else "failed",
-            "error": f"{type(error).__name__}: {error}",
-            "finished": _now(),
-        }
+        fail(error)
         store.save_run(run, record)
         raise
     record |= {"verdict": "finished", "finished": _now()}
+    record |= options.about(list(done.values()), None)
     store.save_run(run, record)
     return list(done.values())
 

@@ -8,7 +8,6 @@
 <root>/locks/                 one lock file for each key: two runs never make the same artifact at once
 """
 
-import ast
 import fcntl
 import json
 import os
@@ -17,7 +16,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,15 +24,13 @@ from typing import Any
 from components.base import Artifact, Component, Params, UserError
 from components.files import is_remote
 from components.pieces import Pieces, digest
+from pipeline.code import code_digest
 
 EXECUTION = "execution.json"
 RUN = "run.json"
 LOG = "log.txt"
 # Written with every artifact, or with a clock inside: not part of what is compared.
 RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log"}
-COMPONENTS = Path(__file__).parent.parent / "components"
-# They bring bytes from one place to another and shape none: no key follows their code.
-CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py", "dataflow.py", "shipping.py"}
 
 
 def key_parts(component: Component, params: Params, inputs: Mapping[str, str], outside: str | None) -> dict[str, Any]:
@@ -58,57 +54,6 @@ def _installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-@cache
-def code_digest(module: str) -> str:
-    """A digest of a component's source and of the modules under components/ that it imports.
-
-    Comments, docstrings and layout do not count: nothing runs again for them.
-    """
-    sources = {}
-    todo = {_module_file(module)}
-    while todo:
-        file = todo.pop()
-        package = list(file.parent.glob("*.py")) if file.parent != COMPONENTS else [file]
-        for path in package:
-            name = str(path.relative_to(COMPONENTS))
-            if name not in sources:
-                sources[name], imported = _source(path)
-                todo |= imported
-    return digest(sources)
-
-
-@cache
-def _source(path: Path) -> tuple[str, frozenset[Path]]:
-    """(the digest of a file's code, the files under components/ that it imports)."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            imported |= set(_imported_files(node))
-        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            _drop_docstring(node)
-    return digest(ast.dump(tree)), frozenset(imported)
-
-
-def _module_file(module: str) -> Path:
-    path = COMPONENTS.parent / Path(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def _imported_files(node: ast.ImportFrom) -> Iterator[Path]:
-    if node.module and node.module.split(".")[0] == "components":
-        for name in [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]:
-            file = _module_file(name)
-            if file.is_file() and file != COMPONENTS / "__init__.py" and file.name not in CARRIERS:
-                yield file
-
-
-def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    first = node.body[0] if node.body else None
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        node.body[0] = ast.Pass()
 
 
 class Store:

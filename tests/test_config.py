@@ -10,7 +10,7 @@ from components.base import UserError
 from components.example_gen import ExampleGenParams
 from components.pusher import PusherParams
 from components.trainer import BLOG_POST, TrainerParams
-from pipeline.cli import _load
+from pipeline import options
 from pipeline.config import CONFIGS, Config, find, load
 
 
@@ -172,7 +172,7 @@ def test_a_setting_beside_pooling_last_stays(toml: str) -> None:
 def test_key_fields_leave_places_out() -> None:
     here = ExampleGenParams(source="a.csv", data_dir="here")
     assert here.key_fields() == ExampleGenParams(source={"train": "b.csv"}, data_dir="there").key_fields()
-    assert set(ExampleGenParams.model_fields) - set(here.key_fields()) == {"source", "data_dir", "span", "window"}
+    assert set(ExampleGenParams.model_fields) - set(here.key_fields()) == {"source", "data_dir", "span", "window", "skip"}
     assert PusherParams(serving_dir="here").key_fields() == {"label": "stable", "model_name": "seqline", "served_from": None}
     where = {"checkpoint_seconds", "checkpoint_steps", "devices", "worker_wait_seconds", "profile_steps", "warm_start", "embeddings"}
     assert TrainerParams().key_fields() == TrainerParams().model_dump(exclude=where)
@@ -188,6 +188,6 @@ def test_key_fields_are_json() -> None:
 
 def test_flags_of_places_take_any_path(tmp_path: Path) -> None:
     places = [str(tmp_path / f'{name} back\\slash "quoted" \U0001f600 \u00fc') for name in ("root", "served", "data")]
-    loaded, _, store = _load("bbc_news", None, *places)
+    loaded, _, store = options.load("bbc_news", None, *places)
     assert [loaded.root, loaded.pusher.serving_dir, loaded.example_gen.data_dir] == places
     assert store.root == Path(places[0])

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 from components import beam, files, statistics_gen, transform, wire
-from components.base import DataError
+from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams, ingest, sources
 from components.example_gen import run as run_example_gen
 from components.examples import read_manifest, write_records
@@ -208,6 +208,9 @@ def test_a_span_is_read_once_and_the_result_is_that_of_a_full_pass(tmp_path: Pat
     assert gen["spans"] == [3, 4, 5]
     assert (gen["num_spans_read"], figures["num_spans_analyzed"], [path for path in read if not path.startswith("5/")]) == (0, 0, [])
     all_examples, all_features, *_ = Runs.__call__(_moved(full, tmp_path / "window"), window=3)
+    assert runs(skip=[1, 4])[2]["spans"] == [2, 3, 5]
+    with pytest.raises(UserError, match="skip leaves no span"):
+        runs(skip=[1, 2, 3, 4, 5])
     assert artifact_digest(examples) == artifact_digest(all_examples)
     assert artifact_digest(features) == artifact_digest(all_features)
 

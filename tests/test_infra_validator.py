@@ -19,9 +19,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from components.base import NotBlessedError, UserError
 from components.evaluator.evaluation import write_answers
-from components.infra_validator import INFRA_VALIDATOR, InfraValidatorParams, check, describe, run, stale
+from components.infra_validator import INFRA_VALIDATOR, InfraValidatorParams, check, describe, gates, run, stale
 from components.infra_validator.server import running
-from components.infra_validator.validation import exceeded, warmup_requests
+from components.infra_validator.validation import warmup_requests
 from components.pusher import PusherParams
 from components.pusher import run as run_pusher
 from pipeline.store import artifact_digest
@@ -69,6 +69,14 @@ def test_a_good_model_is_blessed_and_measured(validated: tuple[Path, dict[str, A
     assert 0 <= figures["difference"] <= 1e-6
     assert 0 < figures["p50_seconds"] <= figures["p99_seconds"] < figures["load_seconds"]
     assert 50 < figures["rss_mb"] < 20_000
+    assert {gate["name"]: gate["passed"] for gate in figures["gates"]} == {
+        "size": None,
+        "server": True,
+        "median_latency": None,
+        "latency": None,
+        "memory": True,
+        "load_time": True,
+    }
     assert describe(figures).endswith(f"loaded in {figures['load_seconds']:.1f} s; blessed")
     assert stale(output, InfraValidatorParams()) is None
     assert servers_on(output) == []
@@ -236,18 +244,22 @@ MEASURED = {"p50_seconds": 0.002, "p99_seconds": 0.01, "rss_mb": 512.25, "load_s
     ],
 )
 def test_every_limit_refuses(limits: dict[str, float], refusals: list[str]) -> None:
-    assert exceeded(MEASURED, InfraValidatorParams(**limits)) == refusals
+    assert gates.refusals(gates.limits(MEASURED, InfraValidatorParams(**limits))) == refusals
 
 
 def test_memory_that_cannot_be_measured_is_not_under_a_limit() -> None:
     params = InfraValidatorParams(max_rss_mb=1.0)
-    assert exceeded(MEASURED | {"rss_mb": None}, params) == ["peak memory could not be measured; set max_rss_mb to null"]
+    assert gates.refusals(gates.limits(MEASURED | {"rss_mb": None}, params)) == [
+        "peak memory could not be measured; set max_rss_mb to null"
+    ]
 
 
 def test_nothing_is_asked_without_a_server_or_after_a_refusal(saved_model: Path, evaluation: Path, tmp_path: Path) -> None:
     figures, blessing = validate(saved_model, evaluation, tmp_path / "none", server="none")
     assert (blessing["blessed"], blessing["asked"]) == (True, False)
     assert describe(figures) == "no server was asked (infra_validator.server none)"
+    figures, blessing = validate(saved_model, evaluation, tmp_path / "large", server="none", max_model_mb=0.001)
+    assert blessing["refusals"] == [f"size of the model {figures['num_bytes'] / 1e6:.4g} MB is over max_model_mb 0.001"]
     (tmp_path / "evaluation.json").write_text('{"blessed": false}')
     figures, blessing = validate(saved_model, tmp_path, tmp_path / "refused")
     assert (blessing["blessed"], blessing["asked"]) == (False, False)

@@ -14,7 +14,7 @@ from components.base import DataError, UserError
 from components.model_files import MANIFEST
 from components.pusher import PusherParams, bucket, check, publish
 from components.pusher.bucket import Bucket
-from components.pusher.publish import listing, promote, push, rollback
+from components.pusher.publish import history, listing, promote, push, rollback
 from tests.fake_cloud.gcs import FakeGcs, serve
 
 SERVED = "gs://models/topics"
@@ -59,7 +59,8 @@ def test_push_rollback_and_labels_as_in_a_folder(fake: FakeGcs, models: Callable
     found = [(each["version"], each["labels"], each["rollback_of"], each["accuracy"]) for each in listing(SERVED)]
     assert found == [(1, [], None, 0.5), (2, [], None, None), (3, ["stable"], 1, 0.5)]
     evaluated = "assets.extra/evaluation.json"
-    assert names(fake) == [*version(1, evaluated), *version(2), *version(3, evaluated), "models.config"]
+    assert names(fake) == [*version(1, evaluated), *version(2), *version(3, evaluated), "history.jsonl", "models.config"]
+    assert [(each["what"], each["version"], each["instead_of"]) for each in history(SERVED)] == [("promote", 2, 1), ("rollback", 3, 2)]
     assert fake.buckets["models"]["topics/3/saved_model.pb"][1] == b"a"
     assert b'base_path: "gs://models/topics"' in fake.buckets["models"]["topics/models.config"][1]
 

@@ -8,8 +8,9 @@ import pytest
 from components.base import Artifact, UserError
 from components.pieces import digest
 from components.trainer import TRAINER, TrainerParams
-from pipeline import store as stores
-from pipeline.store import Store, artifact_digest, code_digest, key_parts, open_store
+from pipeline import code
+from pipeline.code import Memory, code_digest
+from pipeline.store import Store, artifact_digest, key_parts, open_store
 
 INPUTS = {"features": "k1"}
 
@@ -24,16 +25,14 @@ def test_a_key_follows_params_and_inputs_and_nothing_else() -> None:
 
 
 def test_a_key_is_the_same_in_another_process() -> None:
-    code = "from tests.test_store import *; print(key(TrainerParams()))"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    script = "from tests.test_store import *; print(key(TrainerParams()))"
+    other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == key(TrainerParams())
 
 
-def test_comments_docstrings_and_layout_are_not_code(tmp_path: Path) -> None:
+def test_comments_docstrings_and_layout_are_not_code() -> None:
     def dumped(source: str) -> str:
-        (tmp_path / "x.py").write_text(source)
-        stores._source.cache_clear()
-        return stores._source(tmp_path / "x.py")[0]
+        return code.parse(source.encode())[0]
 
     plain = 'def f(x):\n    """Old."""\n    return x + 1\n'
     assert dumped(plain) == dumped('# why\ndef f(x):\n    """New\n    words."""\n    return (x  +  1)  # because\n')
@@ -41,7 +40,7 @@ def test_comments_docstrings_and_layout_are_not_code(tmp_path: Path) -> None:
 
 
 def test_code_digest_covers_what_a_component_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "COMPONENTS", tmp_path / "components")
+    monkeypatch.setattr(code, "COMPONENTS", tmp_path / "components")
     (tmp_path / "components" / "trainer").mkdir(parents=True)
     (tmp_path / "components" / "trainer" / "__init__.py").write_text("def run():\n    from components.trainer import fit\n")
     (tmp_path / "components" / "trainer" / "fit.py").write_text("from components import network\n")
@@ -50,7 +49,7 @@ def test_code_digest_covers_what_a_component_imports(tmp_path: Path, monkeypatch
 
     def now() -> str:
         code_digest.cache_clear()
-        stores._source.cache_clear()
+        code._source.cache_clear()
         return code_digest("components.trainer")
 
     before = now()
@@ -60,6 +59,22 @@ def test_code_digest_covers_what_a_component_imports(tmp_path: Path, monkeypatch
     (tmp_path / "components" / "network.py").write_text("UNITS = 2\n")
     assert now() != before
     code_digest.cache_clear()
+
+
+def test_a_source_is_parsed_once_and_a_broken_memory_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, file = b"from components.base import digest\nA = 1\n", tmp_path / "deep" / "memory.json"
+    expected = code.parse(content)
+    assert expected[1] == ["components.base", "components.base.digest"]
+    first = Memory(file)
+    assert first.get(content) == expected
+    first.save()
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "parse", lambda content: ("parsed", []))
+        assert Memory(file).get(content) == expected
+        assert Memory(file).get(content + b"#") == ("parsed", [])
+    for broken in ("", "[", "[]", file.read_text().replace(expected[0], digest("another"))):
+        file.write_text(broken)
+        assert Memory(file).get(content) == expected
 
 
 def test_an_artifact_appears_whole_and_replaces_an_old_one(tmp_path: Path) -> None:

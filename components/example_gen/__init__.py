@@ -34,6 +34,7 @@ class ExampleGenParams(Params):
         "latest", description="the last span to use: a number (of a date: days since 1970-01-01), or `latest`"
     )
     window: Annotated[int | Literal["all"], Where] = Field("all", description="how many spans to use, up to and including `span`, or `all`")
+    skip: Annotated[tuple[int, ...], Where] = Field((), strict=False, description="spans to leave out, as if they were not there")
     data_dir: WherePath = Field("data", description="where tensorflow-datasets keeps what it prepared")
     content: Content = Field(
         "text", description="what a row holds: `text`, `tokens` (a list of strings) or `sequence` ([time, dim] numbers)"

@@ -61,7 +61,10 @@ def find(params: ExampleGenParams) -> list[Span]:
         )
     found = {split: _match(pattern) for split, pattern in patterns.items()}
     numbers = {number for _, by_number in found.values() for number in by_number}
-    chosen = spans.choose(numbers, params.span, params.window, f"example_gen.source {params.source!r}")
+    left = numbers - set(params.skip)
+    if numbers and not left:
+        raise UserError(f"example_gen.skip leaves no span of example_gen.source {params.source!r}.")
+    chosen = spans.choose(left, params.span, params.window, f"example_gen.source {params.source!r}")
     return [_span(number, found, patterns) for number in chosen]
 
 

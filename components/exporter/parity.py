@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from components import features, network
-from components.base import Figures, UserError
+from components.base import Figures, NotBlessedError
 from components.examples import Content, raw_features
 from components.exporter import ExporterParams
 from components.staging import reading
@@ -32,7 +32,7 @@ TOLERANCES = {"bfloat16": 0.1, "int8": 0.1}
 SIGNATURES = ("transform_features", "serving_default", "serving_examples", "serving_fast")
 
 
-class ParityError(UserError):
+class ParityError(NotBlessedError):
     """The export does not answer as it was trained; it is not finished."""
 
 

@@ -39,6 +39,7 @@ class InfraValidatorParams(Params):
     max_load_seconds: float | None = Field(
         None, gt=0, description="seconds from the start of the server's process until the model is available, at most; null for no limit"
     )
+    max_model_mb: float | None = Field(None, gt=0, description="size of the SavedModel's files (MB), at most; null for no limit")
     wait_seconds: Annotated[float, Where] = Field(120.0, gt=0, description="how long a server may take to start, or to answer a request")
 
 
@@ -68,19 +69,29 @@ def check(params: InfraValidatorParams) -> None:
 
 def run(*, saved_model: Path, evaluation: Path, params: InfraValidatorParams, output: Path) -> Figures:
     """Writes the blessing. A refused model is a result, not an error: the pusher will not push it."""
+    from components.infra_validator import gates
+
     model = saved_model / SAVED_MODEL
     digest = digest_of(sha256_of_files(model))
+    num_bytes = sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
+    measured = None
     if not json.loads((evaluation / EVALUATION).read_text())["blessed"]:
-        refusals, measured = ["the evaluation refused it, and no server was asked"], None
+        reason = "the evaluation refused it, and no server was asked"
+        judged, refusals = [gates.size(num_bytes, params), gates.gate("server", None, params.max_difference, None, reason)], [reason]
     elif params.server == NONE:
-        refusals, measured = [], None
+        reason = "no server was asked (infra_validator.server none)"
+        judged = [gates.size(num_bytes, params), gates.gate("server", None, params.max_difference, None, reason)]
+        refusals = gates.refusals(judged)
     else:
         from components.infra_validator import validation
 
-        refusals, measured = validation.validate(model, evaluation, params, output)
+        live, measured = validation.validate(model, evaluation, params, output)
+        judged = [gates.size(num_bytes, params), *live]
+        refusals = gates.refusals(judged)
     blessing = {"blessed": not refusals, "refusals": refusals, "server": params.server, "asked": measured is not None, "digest": digest}
     (output / INFRA_BLESSING).write_text(json.dumps(blessing, indent=2) + "\n")
-    return {**blessing, **(measured or {})}
+    # What a clock measured is no part of the artifact: the gates with their values are figures.
+    return {**blessing, "num_bytes": num_bytes, **(measured or {}), "gates": judged}
 
 
 def stale(output: Path, params: InfraValidatorParams) -> str | None:

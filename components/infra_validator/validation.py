@@ -12,7 +12,8 @@ import numpy as np
 
 from components.base import Figures
 from components.features import ANSWERS
-from components.infra_validator import InfraValidatorParams
+from components.infra_validator import InfraValidatorParams, gates
+from components.infra_validator.gates import Gate
 from components.infra_validator.server import Server, ServerError, running
 
 SERVER_LOG = "server.log"
@@ -21,8 +22,8 @@ WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
 SIGNATURE = "serving_default"
 
 
-def validate(model: Path, evaluation: Path, params: InfraValidatorParams, output: Path) -> tuple[list[str], Figures]:
-    """(why the model must not be pushed, empty for a blessing; what was measured). Writes server.log into output."""
+def validate(model: Path, evaluation: Path, params: InfraValidatorParams, output: Path) -> tuple[list[Gate], Figures]:
+    """(the gates of the live server; what was measured, nothing where the server failed). Writes server.log into output."""
     answers = [json.loads(line) for line in (evaluation / ANSWERS).read_text(encoding="utf-8").splitlines()]
     warmup = list(warmup_requests(model / WARMUP))
     log = output / SERVER_LOG
@@ -43,8 +44,10 @@ def validate(model: Path, evaluation: Path, params: InfraValidatorParams, output
                 "rss_mb": server.peak_rss_mb(),
             }
     except ServerError as error:
-        return [str(error)], {}
-    return refusals + exceeded(measured, params), measured
+        return [gates.gate("server", None, params.max_difference, False, str(error))], {}
+    reason = f"{len(answers)} rows answered as by the evaluator, to {difference:.1e} (max_difference {params.max_difference:g})"
+    asked = gates.gate("server", difference, params.max_difference, not refusals, "; ".join(refusals) or reason)
+    return [asked, *gates.limits(measured, params)], measured
 
 
 def compare(server: Server, answers: list[dict[str, Any]], max_difference: float) -> tuple[list[str], float]:
@@ -75,23 +78,6 @@ def measure(server: Server, answers: list[dict[str, Any]], num_requests: int) ->
         server.ask({"signature_name": SIGNATURE, "instances": [answer["row"]]})
         found.append(time.perf_counter() - started)
     return found
-
-
-def exceeded(measured: Figures, params: InfraValidatorParams) -> list[str]:
-    """The limits that a server went over."""
-    limits = [
-        ("median latency", "p50_seconds", params.max_p50_seconds, "s"),
-        ("99th percentile of the latency", "p99_seconds", params.max_p99_seconds, "s"),
-        ("peak memory", "rss_mb", params.max_rss_mb, "MB"),
-        ("time to load", "load_seconds", params.max_load_seconds, "s"),
-    ]
-    refusals = []
-    for name, figure, limit, unit in limits:
-        if limit is not None and measured[figure] is None:
-            refusals.append(f"{name} could not be measured; set max_{figure} to null")
-        elif limit is not None and measured[figure] > limit:
-            refusals.append(f"{name} {measured[figure]:.4g} {unit} is over max_{figure} {limit:g}")
-    return refusals
 
 
 def warmup_requests(path: Path) -> Iterator[dict[str, Any]]:

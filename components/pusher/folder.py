@@ -71,7 +71,7 @@ class Folder:
             os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             for left_over in (*self.path.glob(f"{ASIDE}*"), *self.path.glob(f"{REMOVED}*")):
                 shutil.rmtree(left_over)
-            for left_over in self.path.glob(".models.config-*"):
+            for left_over in (*self.path.glob(".models.config-*"), *self.path.glob(".history.jsonl-*")):
                 left_over.unlink()
             yield
         finally:

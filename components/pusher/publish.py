@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ log = logging.getLogger("seqline.pusher")
 
 Place = Folder | Bucket
 MODEL_NAME = "seqline"
+# What people did by hand, a JSON object a line; servers do not look at it.
+HISTORY = "history.jsonl"
 
 
 def place_of(serving_dir: str | Path) -> Place:
@@ -71,11 +73,11 @@ def push(
     return {"version": version, "digest": digest, "pushed": True, "rolled_back": False}
 
 
-def rollback(serving_dir: str | Path, to: int | None = None) -> Figures:
+def rollback(serving_dir: str | Path, to: int | None = None, by: Mapping[str, Any] | None = None) -> Figures:
     """Publishes the files of an earlier version again, as the next one and as stable; returns {version, rollback_of}.
 
-    to: that version; the one before the newest that has other content, if none is given. Raises UserError where there is
-    none, DataError where its files are not those that were pushed.
+    to: that version; the one before the newest that has other content, if none is given. by: who wants it, for `history`. Raises
+    UserError where there is none, DataError where its files are not those that were pushed.
     """
     place = place_of(serving_dir)
     _need_versions(place)
@@ -99,6 +101,7 @@ def rollback(serving_dir: str | Path, to: int | None = None) -> Figures:
                 )
             version = _publish(place, folder, files, place.read(f"{to}/{EVALUATION}"), about, None)
         _set_label(place, STABLE, version, name, None)
+        _note(place, {"what": "rollback", "version": version, "rollback_of": to, "instead_of": found[-1]}, by)
     return {"version": version, "rollback_of": to}
 
 
@@ -114,8 +117,8 @@ def _earlier(place: Place, found: list[int], newest: dict[str, Any]) -> int:
     raise UserError(f"{place.place} holds no earlier version with other content than the newest, {found[-1]}: nothing to roll back to.")
 
 
-def promote(serving_dir: str | Path, model_name: str | None = None) -> int:
-    """Makes the canary stable; returns its version. Raises UserError where there is none."""
+def promote(serving_dir: str | Path, model_name: str | None = None, by: Mapping[str, Any] | None = None) -> int:
+    """Makes the canary stable; returns its version. by: who wants it, for `history`. Raises UserError where there is none."""
     place = place_of(serving_dir)
     _need_versions(place)
     with place.lock():
@@ -125,8 +128,25 @@ def promote(serving_dir: str | Path, model_name: str | None = None) -> int:
         version = served.labels.get(CANARY) if served else None
         if version is None:
             raise UserError(f"{place.place} has no canary to promote. Push one with --set pusher.label=canary.")
+        instead_of = served.labels.get(STABLE) if served else None
         _set_label(place, STABLE, version, name, None)
+        _note(place, {"what": "promote", "version": version, "instead_of": instead_of}, by)
     return version
+
+
+def history(serving_dir: str | Path) -> list[dict[str, Any]]:
+    """What was done by hand, oldest first: {time, what ("rollback" or "promote"), version, instead_of, by, and rollback_of}."""
+    found = []
+    for line in (place_of(serving_dir).read(HISTORY) or b"").splitlines():
+        if entry := _json(line):
+            found.append(entry)
+    return found
+
+
+def _note(place: Place, event: Mapping[str, Any], by: Mapping[str, Any] | None) -> None:
+    """Adds a line to the history. Needs the lock."""
+    line = json.dumps({"time": _now(), **event, "by": by}, ensure_ascii=False) + "\n"
+    place.replace(HISTORY, (place.read(HISTORY) or b"") + line.encode())
 
 
 def listing(serving_dir: str | Path) -> list[dict[str, Any]]:

@@ -1,0 +1,134 @@
+"""The digest of a component's own code, which is part of its keys; parsed once for each content of a file.
+
+What a file's content comes to is remembered in the user's cache (SEQLINE_CACHE, or ~/.cache/seqline) under the digest of that
+content: no clock and no place decides what is new. The file's name holds the Python version and the digest of this module.
+"""
+
+import ast
+import json
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+
+from components.pieces import digest
+
+COMPONENTS = Path(__file__).parent.parent / "components"
+# They bring bytes from one place to another and shape none: no key follows their code.
+CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py", "dataflow.py", "shipping.py"}
+# Contents that are remembered, at most; each change of a file adds one.
+MOST_REMEMBERED = 5000
+
+# The digest of a file's code, and the names that it imports from components.
+Source = tuple[str, list[str]]
+
+
+@cache
+def code_digest(module: str) -> str:
+    """A digest of a component's source and of the modules under components/ that it imports.
+
+    Comments, docstrings and layout do not count: nothing runs again for them.
+    """
+    sources = {}
+    todo = {_module_file(module)}
+    while todo:
+        file = todo.pop()
+        package = list(file.parent.glob("*.py")) if file.parent != COMPONENTS else [file]
+        for path in package:
+            name = str(path.relative_to(COMPONENTS))
+            if name not in sources:
+                sources[name], imported = _source(path)
+                todo |= imported
+    _memory().save()
+    return digest(sources)
+
+
+@cache
+def _source(path: Path) -> tuple[str, frozenset[Path]]:
+    """(the digest of a file's code, the files under components/ that it imports)."""
+    content = path.read_bytes()
+    found, names = _memory().get(content)
+    return found, frozenset(_files(names))
+
+
+def parse(content: bytes) -> Source:
+    """What the content of a source file comes to."""
+    tree = ast.parse(content)
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names += _imported(node)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+    return digest(ast.dump(tree)), names
+
+
+def _module_file(module: str) -> Path:
+    path = COMPONENTS.parent / Path(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _imported(node: ast.ImportFrom) -> list[str]:
+    if node.module and node.module.split(".")[0] == "components":
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def _files(names: list[str]) -> Iterator[Path]:
+    for name in names:
+        file = _module_file(name)
+        if file.is_file() and file != COMPONENTS / "__init__.py" and file.name not in CARRIERS:
+            yield file
+
+
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    first = node.body[0] if node.body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        node.body[0] = ast.Pass()
+
+
+class Memory:
+    """The digest of a content -> what it comes to, in a file; one that is broken or cannot be written is none."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.is_new = False
+        self.found: dict[str, list] = {}
+        with suppress(OSError, ValueError, RecursionError):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            self.found = content if isinstance(content, dict) else {}
+
+    def get(self, content: bytes) -> Source:
+        key = blake2b(content, digest_size=16).hexdigest()
+        entry = self.found.get(key)
+        if isinstance(entry, list) and len(entry) == 3 and entry[2] == digest([key, entry[0], entry[1]]):
+            return entry[0], entry[1]
+        found = parse(content)
+        self.found[key] = [*found, digest([key, *found])]
+        self.is_new = True
+        return found
+
+    def save(self) -> None:
+        """By a rename, so that many processes may share the file; what another one added meanwhile is found out again."""
+        if not self.is_new:
+            return
+        self.is_new = False
+        part = self.file.with_name(f"{self.file.name}.{uuid.uuid4().hex}")
+        with suppress(OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                part.write_text(json.dumps(dict(list(self.found.items())[-MOST_REMEMBERED:])), encoding="utf-8")
+                part.replace(self.file)
+            finally:
+                part.unlink(missing_ok=True)
+
+
+@cache
+def _memory() -> Memory:
+    base = os.environ.get("SEQLINE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline"
+    how = digest([sys.version, Path(__file__).read_text(encoding="utf-8")])
+    return Memory(Path(base) / "code" / f"{how}.json")

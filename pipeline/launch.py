@@ -1,0 +1,65 @@
+"""A run with somebody who looks on: its lines as they come, its log where it fails, a question where it is stopped."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from components import dataflow
+from components.base import StoppedError, UserError
+from pipeline import console
+from pipeline.runner import Done, Options, Pipeline
+from pipeline.runner import execute as execute_pipeline
+from pipeline.store import Store
+
+
+def listen(out: Console, verbose: bool) -> console.Progress:
+    """Prints what stages say from now on."""
+    progress = console.Progress(out, verbose)
+    logging.getLogger("seqline").handlers = [progress]
+    return progress
+
+
+def execute(
+    pipe: Pipeline,
+    store: Store,
+    folder: Path,
+    options: Options,
+    out: Console,
+    verbose: bool,
+    watch: Callable[[Callable[[Done], None]], Callable[[Done], None]] = lambda on_done: on_done,
+) -> list[Done]:
+    """Runs the pipeline with a line for each stage. folder: the run's, see `Store.start_run`. watch: wraps what hears of each stage. Raises what a run raises; where that is a bug, the log's place is printed."""
+    progress = listen(out, verbose)
+    options.on_start, options.on_done = progress.start, watch(progress.done)
+    try:
+        return execute_pipeline(pipe, store, folder, options)
+    except StoppedError as stopped:
+        progress.stop()
+        for name in options.submitted:
+            _ask_what_becomes_of(name, options.beam_args, stopped)
+        raise
+    except UserError:
+        raise
+    except Exception:
+        out.print(f"The log is in {store.log(folder)}", markup=False, soft_wrap=True)
+        raise
+    finally:
+        progress.stop()
+
+
+def _ask_what_becomes_of(name: str, beam_args: Sequence[str], stopped: StoppedError) -> None:
+    """The Dataflow job of a run that was stopped: Ctrl-C at a terminal asks, anything else leaves it running for the next run."""
+    service = dataflow.client(beam_args)
+    try:
+        if service.active(name) is None:
+            return
+    except UserError as error:  # the stop is what the command ends with
+        print(f"whether the Dataflow job {name} is running is not known: {error}", file=sys.stderr)
+        return
+    asks = stopped.by == "SIGINT" and sys.stdin.isatty() and sys.stdout.isatty()
+    cancels = asks and typer.confirm(f"The Dataflow job {name} is running. Cancel it?", default=False)
+    print(dataflow.leave(service, name, cancels) or f"the Dataflow job {name} has ended", file=sys.stderr)

@@ -1,0 +1,151 @@
+"""`seqline retrain`: what is new, the stages, the gates, the verdict; the exit code says it again."""
+
+import importlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline import options
+from pipeline.options import (
+    DEFAULT,
+    BeamRunner,
+    Config,
+    DataDir,
+    Image,
+    Jobs,
+    Project,
+    Region,
+    Root,
+    ServingDir,
+    Settings,
+    TempLocation,
+    Verbose,
+)
+from pipeline.retrain import BUSY, EXIT_CODES, NOTHING_NEW
+
+MARKS = {True: "passed", False: "REFUSED", None: "-"}
+
+
+def retrain(
+    context: typer.Context,
+    config: Config = DEFAULT,
+    settings: Settings = None,
+    root: Root = None,
+    serving_dir: ServingDir = None,
+    data_dir: DataDir = None,
+    bootstrap: Annotated[bool, typer.Option("--bootstrap", help="make the first model: there is none yet to be no worse than")] = False,
+    jobs: Jobs = 1,
+    verbose: Verbose = False,
+    runner: BeamRunner = None,
+    project: Project = None,
+    region: Region = None,
+    temp_location: TempLocation = None,
+    image: Image = None,
+) -> None:
+    """Train on everything not yet trained on, and push it if every gate lets it pass. The same by hand and in CI.
+
+    Exit codes: 0 pushed, 10 nothing new, 20 data rejected, 30 a gate refused, 40 busy, 50 interrupted (run again), 2 bad configuration, 1 a bug.
+    """
+    from components.base import UserError
+    from components.trainer import cluster
+    from pipeline.retrain import decide, lock, state, thresholds
+    from pipeline.store import open_store
+
+    out = Console()
+    beam_args = options.beam_flags(
+        context.args, runner=runner, project=project, region=region, temp_location=temp_location, sdk_container_image=image
+    )
+    loaded = options.read(config, settings, root, serving_dir, data_dir)
+    thresholds.check(loaded)
+    if cluster.read():
+        raise UserError("TF_CONFIG is set: seqline retrain trains on one machine, with all its GPUs. Use seqline run for several.")
+    store = open_store(loaded.root)
+    place = loaded.pusher.serving_dir
+
+    def look() -> tuple[decide.Situation, state.State]:
+        remembered = state.load(store)
+        situation = decide.look(loaded, store, remembered)
+        if situation.nothing_new:
+            _end(out, situation, NOTHING_NEW, situation.nothing_new)
+        decide.check_bootstrap(situation, remembered, bootstrap, place)
+        return situation, remembered
+
+    look()
+    try:
+        with lock.held(store, loaded.retrain.lease_seconds):
+            situation, remembered = look()  # another one may have finished meanwhile
+            code = _run(out, situation, store, remembered, bootstrap, jobs, verbose, beam_args)
+    except lock.BusyError as error:
+        say(out, f"{BUSY} ({EXIT_CODES[BUSY]}): {error}")
+        raise typer.Exit(EXIT_CODES[BUSY]) from None
+    raise typer.Exit(code)
+
+
+def _run(out: Console, situation: Any, store: Any, remembered: Any, bootstrap: bool, jobs: int, verbose: bool, beam_args: list[str]) -> int:
+    """Runs the stages, prints gates and verdict; the exit code. Raises what is a bug."""
+    from components import dataflow
+    from components.base import UserError
+    from pipeline import launch, preflight
+    from pipeline.retrain import course as courses
+
+    print_situation(out, situation)
+    run = store.start_run()
+    course = courses.Course(situation, store, remembered, run, bootstrap)
+    if dataflow.is_used(beam_args):
+        preflight.check(course.pipe, situation.config.root, beam_args)
+    course.begin()
+    try:
+        launch.execute(course.pipe, store, run, courses.options(course, jobs, beam_args), out, verbose, course.watch)
+    except UserError:
+        if not course.record:
+            raise
+    finally:
+        if course.record:
+            print_verdict(out, course.record)
+            if path := write_report(store, run):
+                say(out, f"report         {path}")
+            say(out, f"{course.record['verdict']} ({course.record['exit_code']}): {course.record['reason']}")
+    return int(course.record["exit_code"])
+
+
+def write_report(store: Any, run: Path) -> str | None:
+    """The report of a run, where this version of seqline writes reports."""
+    if find_spec("pipeline.report") is None:
+        return None
+    found = importlib.import_module("pipeline.report").report_run(store, run, print)
+    return str(found) if found else None
+
+
+def print_situation(out: Console, situation: Any) -> None:
+    """What is new, what is served, and what is left out."""
+    say(out, f"new            {'; '.join(situation.changed)}")
+    served = situation.served
+    say(out, f"served         version {served.version} ({served.digest[:12]})" if served else "served         nothing yet")
+    _print_left_out(out, situation)
+
+
+def _print_left_out(out: Console, situation: Any) -> None:
+    for number, entry in situation.left_out.items():
+        say(out, f"left out       span {number}, since run {entry['run']}: {entry['reason']}")
+
+
+def print_verdict(out: Console, record: dict[str, Any]) -> None:
+    """The gates, in their order."""
+    say(out, "")
+    for gate in record["gates"]:
+        say(out, f"{MARKS[gate['passed']]:<8} {gate['name']:<22} {gate['reason']}")
+    say(out, "")
+
+
+def _end(out: Console, situation: Any, verdict: str, reason: str) -> None:
+    _print_left_out(out, situation)
+    say(out, f"{verdict} ({EXIT_CODES[verdict]}): {reason}")
+    raise typer.Exit(EXIT_CODES[verdict])
+
+
+def say(out: Console, line: str) -> None:
+    """A line as it is."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
