@@ -150,7 +150,8 @@ class Done:
 class Options:
     """Where and how to run: nothing of it changes a result. fresh: see `pipeline.pool.Workers`.
 
-    submitted: gets the names of the Dataflow jobs that stages may have submitted.
+    submitted: gets the names of the Dataflow jobs that stages may have submitted. about: what the run's record says besides, asked when the run
+    has ended, by what is done and what was raised.
     """
 
     jobs: int = 1
@@ -161,6 +162,7 @@ class Options:
     submitted: list[str] = field(default_factory=list)
     on_start: Callable[[Stage], None] = lambda stage: None
     on_done: Callable[[Done], None] = lambda done: None
+    about: Callable[[list[Done], BaseException | None], Mapping[str, Any]] = lambda done, error: {}
 
 
 def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> list[Done]:
@@ -203,9 +205,11 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
             "error": f"{type(error).__name__}: {error}",
             "finished": _now(),
         }
+        record |= options.about(list(done.values()), error)
         store.save_run(run, record)
         raise
     record |= {"verdict": "finished", "finished": _now()}
+    record |= options.about(list(done.values()), None)
     store.save_run(run, record)
     return list(done.values())
 
