@@ -33,6 +33,7 @@ from pipeline.options import (
     TempLocation,
     Verbose,
 )
+from pipeline.report.command import compare, history, report
 from pipeline.retrain.command import retrain
 from pipeline.worker import StageError
 
@@ -86,7 +87,9 @@ def run(
     With TF_CONFIG, the chief runs it, and the other workers take part in its training.
     """
     from pipeline import console, launch, participant, preflight
+    from pipeline import report as reporting
     from pipeline import runner as running
+    from pipeline.report.reproduce import about
 
     started = time.monotonic()
     beam_args = options.beam_flags(
@@ -113,8 +116,14 @@ def run(
         participant.take_part(pipe, store, selected, selected if force else (), lambda line: _say(out, team, line))
         return
     how = running.Options(jobs=jobs, fresh=team is not None, beam_args=beam_args, force=selected if force else (), selected=selected)
-    done = launch.execute(pipe, store, store.start_run(), how, out, verbose)
-    console.print_summary(out, done, started, config, loaded.pusher.serving_dir)
+    how.about = lambda done, error: about(loaded, pipe, ["seqline", *sys.argv[1:]])
+    folder = store.start_run()
+    try:
+        done = launch.execute(pipe, store, folder, how, out, verbose)
+        console.print_summary(out, done, started, config, loaded.pusher.serving_dir)
+    finally:
+        if written := reporting.report_run(store, folder, lambda line: print(line, file=sys.stderr)):
+            out.print(f"report         {written}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _say(out: Console, team: cluster.Cluster, line: str) -> None:
@@ -314,6 +323,9 @@ def version() -> None:
 
 
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(retrain)
+app.command()(report)
+app.command()(history)
+app.command()(compare)
 
 
 def main() -> None:

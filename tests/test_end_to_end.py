@@ -87,7 +87,7 @@ def test_a_run_prints_a_line_a_stage_a_table_and_the_next_command(finished: Path
     assert "test accuracy" in out
     assert f"served model   {finished}/serving_dir/1" in out
     assert 'seqline predict "Your text"' in out
-    assert len(lines) < 30
+    assert len(lines) < 31
     assert "tensorflow" not in out.lower()
 
 
@@ -116,6 +116,16 @@ def test_light_commands_load_neither_tensorflow_nor_beam(finished: Path, corpus:
         "finally: print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
     )
     assert "loaded []" in seqline(finished, sys.executable, "-c", code, *arguments)
+
+
+def test_a_run_ends_with_its_report(finished: Path) -> None:
+    folder = sorted((finished / "artifacts" / "runs").iterdir())[0]
+    told = json.loads((folder / "report.json").read_text())
+    assert (finished / "out.txt").read_text().splitlines()[-1] == f"report         {folder / 'report.html'}"
+    assert (told["verdict"]["name"], [each["state"] for each in told["stages"]]) == ("pushed", ["made"] * 10)
+    assert told["commands"]["called"].split()[:2] == ["seqline", "run"]
+    again = seqline(finished, sys.executable, "-m", "pipeline.cli", "plan", "--config", str(folder / "config.toml"))
+    assert {line.split()[1] for line in again.splitlines()[1:]} == {"cached"}
 
 
 def test_plan_names_what_changed_and_reruns_from_there_only(finished: Path, corpus: Path) -> None:

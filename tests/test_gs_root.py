@@ -133,6 +133,8 @@ def test_a_second_run_does_nothing(finished: Path, cloud: FakeGcs, corpus: Path,
     assert len(cloud.requests) - asked < 40
     new = {name for name, (metadata, _) in cloud.buckets["bucket"].items() if before.get(name) != metadata["generation"]}
     assert {name.split("/")[2] for name in new} == {"runs"}
+    files = ["config.toml", "log.txt", "report.html", "report.json", "report.md", "run.json"]
+    assert sorted(name.split("/")[4] for name in new) == files
 
 
 def test_plan_and_show_read_the_bucket_and_load_nothing_heavy(finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path) -> None:

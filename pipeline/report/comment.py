@@ -1,0 +1,87 @@
+"""The report as one comment of a pull request, updated in place: GitHub's REST API, or any server that speaks its four endpoints."""
+
+import os
+import re
+from typing import Any
+
+from components.base import UserError
+from pipeline.report.markdown import WATERMARK
+
+API = "https://api.github.com"
+TIMEOUT_SECONDS = 30
+# Comments that are looked through, at most: 100 on a page.
+NUM_PAGES = 50
+ADVICE = {
+    401: "is GITHUB_TOKEN a token, and not expired?",
+    403: "the token may not do it; a workflow needs `permissions: pull-requests: write`",
+    404: "there is no such pull request, or the token may not see it",
+    410: "comments are switched off there",
+    422: "GitHub did not take the comment",
+}
+
+
+def comment(target: str, body: str) -> tuple[str, bool]:
+    """Makes `body`, which begins with the watermark, the comment of OWNER/REPO#NUMBER; returns (its URL, whether it is new).
+
+    The first comment that begins with the watermark is replaced. Reads GITHUB_TOKEN, and GITHUB_API_URL if that is set.
+    Raises UserError for a target that is none, a token that is missing, and for every answer that is not what was asked for.
+    """
+    assert body.startswith(WATERMARK), "or the next one would not find it"
+    match = re.fullmatch(r"([\w.-]+)/([\w.-]+)#(\d+)", target)
+    if not match or {".", ".."} & {match[1], match[2]}:
+        raise UserError(f"--comment {target!r} is not OWNER/REPO#NUMBER, such as octocat/hello#12.")
+    token = os.environ.get("GITHUB_TOKEN")
+    if not token:
+        raise UserError("--comment needs GITHUB_TOKEN in the environment; in a workflow: env: {GITHUB_TOKEN: ${{ github.token }}}.")
+    client = _Client(os.environ.get("GITHUB_API_URL") or API, token, target)
+    issues = f"/repos/{match[1]}/{match[2]}/issues"
+    found = client.find(f"{issues}/{match[3]}/comments")
+    if found is None:
+        return str(client.ask("POST", f"{issues}/{match[3]}/comments", {"body": body})["html_url"]), True
+    return str(client.ask("PATCH", f"{issues}/comments/{found}", {"body": body})["html_url"]), False
+
+
+class _Client:
+    """One server, one token."""
+
+    def __init__(self, api: str, token: str, target: str) -> None:
+        import requests
+
+        self.api = api.rstrip("/")
+        self.target = target
+        self.session = requests.Session()
+        self.session.trust_env = True  # proxies
+        self.session.headers.update(
+            {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+        )
+
+    def find(self, path: str) -> int | None:
+        """The id of the first comment that begins with the watermark."""
+        for page in range(1, NUM_PAGES + 1):
+            found = self.ask("GET", f"{path}?per_page=100&page={page}")
+            if not isinstance(found, list):
+                raise UserError(f"{self.api} is no GitHub: {path} gave no list.")
+            for each in found:
+                if str(each.get("body") or "").startswith(WATERMARK):
+                    return int(each["id"])
+            if len(found) < 100:
+                return None
+        return None
+
+    def ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+        import requests
+
+        what = f"{method} {self.api}{path.partition('?')[0]}"
+        try:
+            # A redirect is not followed: the token is for this server.
+            answer = self.session.request(method, self.api + path, json=content, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+            told = answer.json()
+        except requests.JSONDecodeError:
+            told = None
+        except requests.RequestException as error:
+            raise UserError(f"{self.target} has no comment: {what} got no answer ({type(error).__name__}: {error}).") from None
+        if answer.status_code not in (200, 201) or told is None:
+            message = told.get("message", "") if isinstance(told, dict) else ""
+            advice = ADVICE.get(answer.status_code, "try again later" if answer.status_code >= 500 else "is GITHUB_API_URL right?")
+            raise UserError(f"{self.target} has no comment: {what} answered {answer.status_code} {str(message)[:200]!r}; {advice}.")
+        return told

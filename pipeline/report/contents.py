@@ -1,0 +1,105 @@
+"""A report as data: everything that report.html and report.md show, and report.json as it is. docs/reports.md describes it."""
+
+import math
+from datetime import datetime
+from typing import Any
+
+from components.base import Component
+from pipeline import __version__
+from pipeline.report import data, model, reproduce, verdict
+from pipeline.report.records import Records
+
+FORMAT = "seqline-report/1"
+# Stages that not every pipeline has: a run that does not say what it planned is not asked for them.
+ON_DEMAND = ("tuner", "span_validator", "bulk_inferrer")
+
+
+def contents(records: Records, root: str) -> dict[str, Any]:
+    """JSON values only: what is no number (NaN, infinite) is null."""
+    record = records.record
+    found = {
+        "format": FORMAT,
+        "run": records.name,
+        "root": root,
+        "started": record.get("started"),
+        "finished": record.get("finished"),
+        "seconds": duration(record),
+        "seqline": record.get("seqline"),
+        "python": record.get("python"),
+        "reported_by": __version__,
+        "verdict": verdict.verdict(records),
+        "compared": model.compared(records),
+        **model.evaluated(records),
+        "gates": verdict.gates(records),
+        "training": model.training(records),
+        "classes": model.classes(records),
+        "confusion": model.confusion(records),
+        "data": data.data(records),
+        "stages": stages(records),
+        "digests": digests(records),
+        "parameters": reproduce.parameters(records),
+        "commands": reproduce.commands(records, root),
+    }
+    return _finite(found)
+
+
+def duration(record: dict[str, Any]) -> float | None:
+    if not record.get("started") or not record.get("finished"):
+        return None
+    return round((datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["started"])).total_seconds(), 3)
+
+
+def stages(records: Records) -> list[dict[str, Any]]:
+    """[{component, state: made | cached | gone | not reached, seconds, key, reason, line}] in the order of the pipeline.
+
+    seconds of a cached one are None: it took none. line: what the run's table said of it.
+    """
+    components = _components()
+    found = {}
+    for each in records.record.get("stages", []):
+        name = each["component"]
+        state = "gone" if name not in records.executions else "cached" if each["cached"] else "made"
+        line = _line(components.get(name), records.figures(name))
+        seconds = None if each["cached"] else each["seconds"]
+        found[name] = {"component": name, "state": state, "seconds": seconds, "key": each["key"], "reason": each["reason"], "line": line}
+    planned = records.record.get("pipeline") or [name for name in components if name not in ON_DEMAND]
+    not_reached: dict[str, Any] = {"state": "not reached", "seconds": None, "key": None, "reason": None, "line": ""}
+    names = [name for name in components if name in planned or name in found]
+    return [found.get(name) or {"component": name, **not_reached} for name in [*names, *(name for name in found if name not in names)]]
+
+
+def _components() -> dict[str, Component]:
+    """In the order of the pipeline's definition, which is that of its imports but for the alphabet."""
+    from pipeline import definition
+
+    there = {each.name: each for each in vars(definition).values() if isinstance(each, Component)}
+    order = list(definition.Config.model_fields)
+    return dict(sorted(there.items(), key=lambda each: order.index(each[0]) if each[0] in order else len(order)))
+
+
+def _line(component: Component | None, figures: dict[str, Any]) -> str:
+    try:
+        return component.describe(figures) if component and figures else ""
+    except (KeyError, TypeError):  # figures of another version of the component
+        return ""
+
+
+def digests(records: Records) -> dict[str, Any]:
+    """Of the data's content, of each stage's code, of the libraries, of the artifacts, of the model that is served."""
+    parts = {name: execution.get("key_parts", {}) for name, execution in records.executions.items()}
+    libraries = {library: version for each in parts.values() for library, version in (each.get("libraries") or {}).items()}
+    return {
+        "data": parts.get("example_gen", {}).get("data"),
+        "model": records.figures("infra_validator").get("digest") or records.figures("pusher").get("digest"),
+        "code": {name: each.get("code") for name, each in parts.items()},
+        "artifacts": {each["component"]: each["key"] for each in records.record.get("stages", [])},
+        "libraries": dict(sorted(libraries.items())),
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

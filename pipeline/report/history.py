@@ -1,0 +1,119 @@
+"""`seqline history`: the runs under a root, a line each, and what was promoted or rolled back by hand in between."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from components.base import UserError
+from components.pusher import publish
+from pipeline import owner
+from pipeline.report import records, text, verdict
+from pipeline.report.contents import duration
+from pipeline.store import Store
+
+STYLES = {verdict.GOOD: "green", verdict.BAD: "red", verdict.NEUTRAL: "yellow"}
+
+
+def history(store: Store, num: int | None = None) -> list[dict[str, Any]]:
+    """The last `num` runs and events, oldest first: {when, kind: run | promote | rollback, run, verdict, tone, why, accuracy, gain, version, seconds}.
+
+    A run whose record is damaged is listed as such: one bad file hides no other.
+    """
+    names = records.names(store)
+    found = [_run(store, name) for name in (names[-num:] if num else names)] + events(store)
+    found.sort(key=lambda each: str(each["when"]))
+    return found[-num:] if num else found
+
+
+def events(store: Store) -> list[dict[str, Any]]:
+    """What was done by hand where the last model was pushed to: promotions and rollbacks, as serving_dir tells of them."""
+    latest = store.latest("pusher")
+    if not latest:
+        return []
+    try:
+        serving_dir = latest["figures"]["serving_dir"]
+        noted = [_event(each) for each in publish.history(serving_dir) if each.get("what")]
+        known = {(each["kind"], each["version"]) for each in noted}
+        return noted + [each for each in _rollbacks(serving_dir) if (each["kind"], each["version"]) not in known]
+    except (UserError, OSError):  # it was moved, or may not be read: the runs are there all the same
+        return []
+
+
+def _event(noted: dict[str, Any]) -> dict[str, Any]:
+    """noted: as in `components.pusher.publish.history`."""
+    to = f" to version {noted['rollback_of']}" if noted.get("rollback_of") else ""
+    instead = f" instead of {noted['instead_of']}" if noted.get("instead_of") else ""
+    by = f" by {owner.name(noted['by'])}" if isinstance(noted.get("by"), dict) else ""
+    told = {"when": noted.get("time"), "kind": noted["what"], "run": None, "verdict": noted["what"], "tone": verdict.NEUTRAL}
+    return {**told, "why": f"by hand{to}{instead}{by}", "accuracy": None, "gain": None, "version": noted.get("version"), "seconds": None}
+
+
+def _rollbacks(serving_dir: str) -> list[dict[str, Any]]:
+    """Those that were made before they were noted: a version that is still there says so itself."""
+    place = publish.place_of(serving_dir)
+    manifests = {version: publish.read_manifest(place, version) or {} for version in place.versions()}
+    return [
+        _event({"what": "rollback", "time": each.get("pushed"), "version": version, "rollback_of": each["rollback_of"]})
+        for version, each in manifests.items()
+        if each.get("rollback_of")
+    ]
+
+
+def _run(store: Store, name: str) -> dict[str, Any]:
+    try:
+        found = records.read(store, name, files=False)
+    except Exception as error:
+        told = {"when": None, "kind": "run", "run": name, "verdict": "damaged", "tone": verdict.BAD, "why": str(error)}
+        return {**told, "accuracy": None, "gain": None, "version": None, "seconds": None}
+    ended, measured = verdict.name_of(found), found.figures("evaluator")
+    served = measured.get("served")
+    return {
+        "when": found.record.get("started"),
+        "kind": "run",
+        "run": name,
+        "verdict": ended,
+        "tone": verdict.TONES.get(ended, verdict.NEUTRAL),
+        "why": why(found),
+        "accuracy": measured.get("accuracy"),
+        "gain": -served["loss_of_accuracy"] + 0.0 if served else None,
+        "version": found.figures("pusher").get("version") if ended == "pushed" else None,
+        "seconds": duration(found.record),
+    }
+
+
+def why(found: records.Records) -> str:
+    """What made it run, or what ended it, in a line."""
+    if reason := (found.record.get("retrain") or {}).get("reason"):
+        return str(reason)
+    ended = verdict.verdict(found)
+    if ended["tone"] == verdict.BAD and ended["error"]:
+        return str(ended["error"])
+    first = next((each for each in found.record.get("stages", []) if not each["cached"]), None)
+    return f"{first['component']}: {first['reason']}" if first else "nothing had to run"
+
+
+def show(out: Console, found: Sequence[dict[str, Any]]) -> None:
+    """Two lines each: how it ended, and why. A run is called by the end of its name, which every command takes."""
+    widths = (16, 4, 13, 8, 7, 7, 11)
+    head = ("when (UTC)", "run", "verdict", "accuracy", "served", "version", "took")
+    out.print(Text(_columns(head, widths), "bold"), soft_wrap=True)
+    for each in found:
+        accuracy = "" if each["accuracy"] is None else text.number(each["accuracy"])
+        gain = "" if each["gain"] is None else text.signed(each["gain"])
+        took = "" if each["seconds"] is None else text.seconds(each["seconds"])
+        when = text.clean(str(each["when"] or "")[:16].replace("T", " "))
+        cells = (when, text.clean(each["run"] or "")[-4:], text.clean(each["verdict"]), accuracy, gain, str(each["version"] or ""), took)
+        line = Text(_columns(cells, widths))
+        line.stylize(STYLES[each["tone"]], widths[0] + widths[1] + 4, sum(widths[:3]) + 4)
+        out.print(line, soft_wrap=True)
+        if each["why"]:
+            out.print(Text(f"    {text.shorten(each['why'], 1000)}", "dim"), no_wrap=True, overflow="ellipsis")
+
+
+def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Names to the left, numbers to the right."""
+    return "  ".join(
+        f"{cell:<{width}}" if place < 3 else f"{cell:>{width}}" for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )

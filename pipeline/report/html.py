@@ -1,0 +1,226 @@
+"""report.html: one file with everything in it. No script, no request: a policy in its head forbids both."""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from pipeline.report import charts, text
+
+# Classes up to which the confusion matrix is a table of numbers, up to which it is a picture; of more, those with the most errors.
+NUM_TABLE_CLASSES, NUM_PICTURE_CLASSES, NUM_WORST_CLASSES = 10, 40, 24
+# Rows of a table that are seen at once; the others are folded.
+NUM_ROWS = 20
+OTHERS = "(all others)"
+DASH, MINUS = "\u2013", "\u2212"
+
+# Section -> the part of a report without which there is none, and the stage that it comes from.
+NEEDS = {
+    "compared": ("compared", "evaluator"),
+    "training": ("training", "trainer"),
+    "classes": ("classes", "evaluator"),
+    "confusion": ("confusion", "evaluator"),
+    "slices": ("compared", "evaluator"),
+    "calibration": ("calibration", "evaluator"),
+    "data": ("data", "example_gen"),
+    "examples": ("compared", "evaluator"),
+}
+SECTIONS = {
+    "compared": "Comparison",
+    "gates": "Gates",
+    "training": "Learning curves",
+    "classes": "Classes",
+    "confusion": "Confusion matrix",
+    "slices": "Slices",
+    "calibration": "Calibration",
+    "data": "Data and drift",
+    "examples": "Wrong answers",
+    "stages": "Stages",
+    "digests": "Digests, parameters",
+    "commands": "Commands",
+}
+
+
+def render(report: dict[str, Any]) -> str:
+    """report: see `pipeline.report.contents`. Every text in it is escaped, and made visible by `pipeline.report.text.clean`."""
+    template = _environment().get_template("report.html.jinja")
+    confusion, missing = report["confusion"], _missing(report)
+    gone = {name for each in missing for name in each["sections"]}
+    return (
+        template.render(
+            report=report,
+            sections=SECTIONS,
+            shown={name: title for name, title in SECTIONS.items() if name not in gone},
+            missing_sections=missing,
+            style=Markup(_read("style.css")),  # ours
+            axis=_axis(report["compared"]),
+            gates=_by_stage(report["gates"]),
+            slices=_slices(report["slices"]),
+            curves=_curves(report["training"]),
+            matrix=_matrix(confusion) if confusion and confusion["matrix"] else None,
+            reliability=charts.reliability("picture-calibration", "Calibration curve", report["calibration"]["curve"])
+            if report["calibration"]
+            else None,
+            slowest=max((each["seconds"] or 0.0 for each in report["stages"]), default=0.0),
+        )
+        .encode("utf-8", "replace")
+        .decode()
+    )
+
+
+def _read(name: str) -> str:
+    return (resources.files("pipeline.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import FunctionLoader
+
+    environment = Environment(
+        loader=FunctionLoader(_read),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # What is not markup of ours is made visible before it is escaped.
+        finalize=lambda value: value if isinstance(value, Markup) else "" if value is None else text.clean(value),
+    )
+    environment.filters |= {
+        "number": _number,
+        "signed": _signed,
+        "seconds": _seconds,
+        "percent": _percent,
+        "interval": _interval,
+        "moment": _moment,
+        "words": _words,
+        "lines": _lines,
+        "shorten": text.shorten,
+        "as_json": _as_json,
+    }
+    environment.globals |= {"mark": charts.mark, "bar": charts.bar, "shade": charts.shade, "num_rows": NUM_ROWS}
+    return environment
+
+
+def _typeset(number: str) -> str:
+    """With a minus sign as wide as the plus, and a dash that is seen."""
+    return DASH if number == "-" else f"{MINUS}{number[1:]}" if number.startswith("-") else number
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return _typeset(text.number(value, digits))
+
+
+def _signed(value: float | None, digits: int = 3) -> str:
+    return _typeset(text.signed(value, digits))
+
+
+def _seconds(value: float | None) -> str:
+    return _typeset(text.seconds(value))
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return DASH if value is None else f"{value:.{digits}%}"
+
+
+def _interval(pair: Sequence[float] | None, digits: int = 3) -> str:
+    return DASH.join(text.number(end, digits) for end in pair) if pair else DASH
+
+
+def _moment(value: str | None) -> str:
+    return f"{value[:19].replace('T', ' ')} UTC" if value else DASH
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _lines(value: str) -> Markup:
+    """A text that keeps its line breaks."""
+    return Markup("\n").join(text.clean(line) for line in value.splitlines())
+
+
+def _axis(compared: list[dict[str, Any]]) -> tuple[float, float]:
+    """Ends of the axis of accuracies, around all that come near: guessing the most frequent class is far from what is to be told apart."""
+    near = [each for each in compared if each["name"] != "majority class"]
+    return around([end for each in near for end in each["accuracy_interval"] or [each["accuracy"]] if end is not None])
+
+
+def around(values: list[float]) -> tuple[float, float]:
+    """Round numbers below and above shares."""
+    if not values:
+        return 0.0, 1.0
+    low, high = min(values), max(values)
+    step = 0.1 if high - low > 0.2 else 0.05 if high - low > 0.08 else 0.02
+    return max(0.0, int(low / step) * step), min(1.0, (int(high / step - 1e-9) + 1) * step)
+
+
+def _slices(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """[{feature, rows: those that are seen, folded: the better ones of many, low, high}]"""
+    shown = []
+    for feature in dict.fromkeys(each["feature"] for each in found):
+        rows = [each for each in found if each["feature"] == feature]
+        ends = [end for each in rows if each["judged"] for end in each["accuracy_interval"]]
+        ends += [each["served"]["accuracy"] for each in rows if each["judged"] and each["served"]]
+        low, high = around(ends or [each["accuracy"] for each in rows])
+        if len(rows) > NUM_ROWS:
+            rows.sort(key=lambda each: (not each["judged"], each["accuracy"]))
+        shown.append({"feature": feature, "rows": rows[:NUM_ROWS], "folded": rows[NUM_ROWS:], "low": low, "high": high})
+    return shown
+
+
+def _missing(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """[{stage, why, sections: those that cannot be shown without its result}]"""
+    states = {each["component"]: each["state"] for each in report["stages"]}
+    why = {"not reached": "which the run did not reach", "gone": "whose artifact is gone"}
+    found: dict[str, list[str]] = {}
+    for name, (part, stage) in NEEDS.items():
+        if not report[part]:
+            found.setdefault(stage, []).append(name)
+    return [{"stage": stage, "why": why.get(states.get(stage, ""), "which has none"), "sections": names} for stage, names in found.items()]
+
+
+def _by_stage(gates: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    return [(stage, list(found)) for stage, found in groupby(gates, key=lambda gate: gate["stage"])]
+
+
+def _curves(training: dict[str, Any] | None) -> list[Markup]:
+    history = (training or {}).get("history") or {}
+    drawn = []
+    for figure, title in (("loss", "Loss by epoch"), ("accuracy", "Accuracy by epoch")):
+        lines = [charts.Line("train", "s2", history.get(figure, [])), charts.Line("eval", "s1", history.get(f"val_{figure}", []))]
+        picture = charts.line_chart(f"picture-{figure}", title, lines, (training or {}).get("best_epoch"))
+        if picture:
+            drawn.append(picture)
+    return drawn
+
+
+def _matrix(confusion: dict[str, Any]) -> dict[str, Any]:
+    """{labels, rows as a table, or picture; left_out: how many classes are put together}."""
+    labels, matrix = confusion["labels"], confusion["matrix"]
+    if len(labels) <= NUM_TABLE_CLASSES:
+        return {"labels": labels, "rows": matrix, "picture": None, "left_out": 0}
+    left_out = 0
+    if len(labels) > NUM_PICTURE_CLASSES:
+        left_out = len(labels) - NUM_WORST_CLASSES
+        labels, matrix = worst(labels, matrix, NUM_WORST_CLASSES)
+    picture = charts.heatmap("picture-confusion", "Confusion matrix", labels, matrix)
+    return {"labels": labels, "rows": None, "picture": picture, "left_out": left_out}
+
+
+def worst(labels: list[str], matrix: list[list[int]], num: int) -> tuple[list[str], list[list[int]]]:
+    """The classes with the most errors, their own and others taken for them, and one for all others."""
+    errors = [sum(row) + sum(other[index] for other in matrix) - 2 * row[index] for index, row in enumerate(matrix)]
+    chosen = sorted(sorted(range(len(labels)), key=lambda index: (-errors[index], index))[:num])
+    rest = [index for index in range(len(labels)) if index not in chosen]
+    groups = [*([index] for index in chosen), rest]
+    small = [[sum(matrix[row][column] for row in rows for column in columns) for columns in groups] for rows in groups]
+    return [*(labels[index] for index in chosen), OTHERS], small

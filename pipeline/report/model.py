@@ -1,0 +1,92 @@
+"""What the evaluator and the trainer found, as a report shows it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.report.records import Records
+
+# The interval covers the true rate in 95 % of samples with this quantile of the normal distribution.
+Z_95 = 1.959963984540054
+# Classes up to which the whole confusion matrix is in report.json.
+NUM_CLASSES = 200
+NUM_PAIRS = 20
+FIGURES = ("accuracy", "macro_f1", "cross_entropy")
+
+
+def wilson_interval(rate: float, total: int) -> tuple[float, float]:
+    """Of a share of `total` rows: E. B. Wilson's score interval, as in the evaluation."""
+    weight = Z_95**2 / total
+    centre = (rate + weight / 2) / (1 + weight)
+    half = Z_95 * math.sqrt(rate * (1 - rate) / total + weight / (4 * total)) / (1 + weight)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def compared(records: Records) -> list[dict[str, Any]]:
+    """The candidate, the served version and the baselines on the same test rows: {role, name, figures and their intervals}."""
+    found = records.files.get("evaluator")
+    if not found:
+        return []
+    rows = [{"role": "candidate", "name": "this model", **_figures(found)}]
+    if served := found.get("served"):
+        version = (records.figures("evaluator").get("served") or {}).get("version")
+        name = "served version" if version is None else f"served, version {version}"
+        rows.append({"role": "served", "name": name, **_figures(served, found["num_rows"])})
+    for name, accuracy in found.get("baselines", {}).items():
+        rows.append({"role": "baseline", "name": name, **_figures({"accuracy": accuracy}, found["num_rows"])})
+    return rows
+
+
+def _figures(found: dict[str, Any], num_rows: int | None = None) -> dict[str, Any]:
+    figures = {name: found.get(name) for each in FIGURES for name in (each, f"{each}_interval")}
+    if figures["accuracy_interval"] is None and num_rows:
+        figures["accuracy_interval"] = wilson_interval(found["accuracy"], num_rows)
+    return figures
+
+
+def more_figures(records: Records) -> dict[str, float | None]:
+    """Of the candidate alone."""
+    found = records.files.get("evaluator") or {}
+    figures = {name: found[name] for name in ("roc_auc", "pr_auc", "ece") if name in found}
+    return figures | {f"top_{k}_accuracy": value for k, value in found.get("top_k_accuracy", {}).items()}
+
+
+def training(records: Records) -> dict[str, Any] | None:
+    """{history: figure -> its value in each epoch, and the trainer's figures}."""
+    history, figures = records.files.get("trainer"), records.figures("trainer")
+    return {"history": history or {}, **figures} if history or figures else None
+
+
+def classes(records: Records) -> list[dict[str, Any]]:
+    found = (records.files.get("evaluator") or {}).get("classes", {})
+    return [{"label": label, **figures} for label, figures in found.items()]
+
+
+def confusion(records: Records) -> dict[str, Any] | None:
+    """{labels, matrix [true][predicted] or None where it is too large, pairs: the most frequent confusions}."""
+    found = records.files.get("evaluator") or {}
+    if "confusion_matrix" not in found:
+        return None
+    labels, matrix = list(found["classes"]), found["confusion_matrix"]
+    return {"labels": labels, "matrix": matrix if len(labels) <= NUM_CLASSES else None, "pairs": pairs(labels, matrix)}
+
+
+def pairs(labels: Sequence[str], matrix: Sequence[Sequence[int]], num: int = NUM_PAIRS) -> list[dict[str, Any]]:
+    """The classes that are most often taken for another: {label, predicted, num_rows, share: of the label's rows}."""
+    cells = [(-count, row, column) for row, counts in enumerate(matrix) for column, count in enumerate(counts) if count and row != column]
+    return [
+        {"label": labels[row], "predicted": labels[column], "num_rows": -count, "share": -count / sum(matrix[row])}
+        for count, row, column in sorted(cells)[:num]
+    ]
+
+
+def evaluated(records: Records) -> dict[str, Any]:
+    """The parts of an evaluation that are shown as they are; empty where it has none."""
+    found = records.files.get("evaluator") or {}
+    return {
+        "metrics": more_figures(records),
+        "against_served": found.get("served"),
+        "slices": found.get("slices", []),
+        "calibration": {"ece": found.get("ece"), "curve": found["calibration"]} if found.get("calibration") else None,
+        "examples": {name: found.get(name, []) for name in ("hardest", "confidently_wrong")},
+    }

@@ -1,0 +1,168 @@
+"""How a run ended, in a word and in sentences, and the gates that decided it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from pipeline.report import text
+from pipeline.report.records import Records
+
+GOOD, BAD, NEUTRAL = "good", "bad", "neutral"
+TONES = {
+    "pushed": GOOD,
+    "nothing new": GOOD,
+    "finished": NEUTRAL,
+    "not pushed": NEUTRAL,
+    "data rejected": BAD,
+    "refused": BAD,
+    "failed": BAD,
+    "busy": NEUTRAL,
+    "interrupted": NEUTRAL,
+    "running": NEUTRAL,
+}
+HEADLINES = {
+    "nothing new": "Nothing new",
+    "finished": "Finished, nothing to push",
+    "not pushed": "Not pushed",
+    "data rejected": "Data rejected",
+    "refused": "Refused, not pushed",
+    "failed": "Failed",
+    "busy": "Busy: another run was at it",
+    "interrupted": "Interrupted: the same command goes on",
+    "running": "Running, or killed: no end was recorded",
+}
+# What an evaluation's gates cannot say is asked of the server's figures: figure -> (its limit, what it is called, unit).
+LIMITS = {
+    "difference": ("max_difference", "the server's probabilities differ from the evaluator's by", ""),
+    "p50_seconds": ("max_p50_seconds", "median latency", " s"),
+    "p99_seconds": ("max_p99_seconds", "99th percentile of the latency", " s"),
+    "rss_mb": ("max_rss_mb", "peak memory", " MB"),
+    "load_seconds": ("max_load_seconds", "time to load", " s"),
+}
+
+
+def name_of(records: Records) -> str:
+    """The verdict of `seqline retrain` where there is one; otherwise what follows from the record, in the same words."""
+    record = records.record
+    if "retrain" in record:
+        return str(record["retrain"]["verdict"])
+    if record["verdict"] != "finished":
+        kind = str(record.get("error", "")).partition(":")[0]
+        refused = {"NotBlessedError": "refused", "DataError": "data rejected"}
+        return {"stopped": "interrupted", "running": "running"}.get(record["verdict"], refused.get(kind, "failed"))
+    pushed = records.figures("pusher")
+    if not pushed:
+        return "finished"
+    if pushed["pushed"] and not records.is_cached("pusher"):
+        return "pushed"
+    return "not pushed" if pushed.get("rolled_back") else "nothing new"
+
+
+def verdict(records: Records) -> dict[str, Any]:
+    """{name, tone: good | bad | neutral, headline, sentences, error: one line or None, trace: all of it or None, exit_code or None}."""
+    name, retrain = name_of(records), records.record.get("retrain") or {}
+    pushed = retrain.get("pushed") or records.figures("pusher")
+    headline = f"Pushed as version {pushed['version']}" if name == "pushed" and pushed else HEADLINES.get(name, name)
+    whole = records.record.get("error")
+    lines = [line for line in str(whole or "").splitlines() if line.strip()]
+    is_trace = len(lines) > 1
+    error = lines[-1].strip() if is_trace else lines[0].partition(": ")[2] or lines[0] if lines else None
+    reason = retrain.get("reason")
+    sentences = [*([reason] if reason and reason != error else []), *_sentences(records, name, pushed or {})]
+    return {
+        "name": name,
+        "tone": TONES.get(name, NEUTRAL),
+        "headline": headline,
+        "sentences": sentences,
+        "error": error,
+        "trace": whole if is_trace else None,
+        "exit_code": retrain.get("exit_code"),
+        "bootstrap": retrain.get("bootstrap"),
+        "start": retrain.get("start"),
+        "changed": retrain.get("changed") or [],
+    }
+
+
+def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[str]:
+    measured = records.files.get("evaluator") or {}
+    served = measured.get("served")
+    served_version = (records.figures("evaluator").get("served") or {}).get("version")
+    if name == "nothing new" and pushed:
+        yield f"Version {pushed['version']} in {pushed.get('serving_dir') or pushed.get('uri')} has this model already."
+    if name == "not pushed" and pushed:
+        yield f"Version {pushed['version']} is a rollback from this very model, and stays."
+    if name in ("refused", "data rejected", "failed") and served_version is not None:
+        yield f"What was served before, version {served_version}, is still served."
+    stages = records.record.get("stages", [])
+    if name in ("failed", "interrupted", "running"):
+        yield f"The last stage that was finished is {stages[-1]['component']}." if stages else "No stage was finished."
+    if "accuracy" in measured:
+        low, high = measured["accuracy_interval"]
+        yield f"Test accuracy {measured['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {measured['num_rows']:,} rows."
+    if served:
+        gain = -served["loss_of_accuracy"]
+        low, high = (-each for each in reversed(served["loss_interval"]))
+        version = "version" if served_version is None else f"version {served_version}"
+        yield (
+            f"Against the served {version} on the same rows: {text.signed(gain)} "
+            f"({text.signed(low)} to {text.signed(high)}), {served['num_gained']:,} rows gained, {served['num_lost']:,} lost."
+        )
+
+
+def gates(records: Records) -> list[dict[str, Any]]:
+    """In order: {stage, name, value, threshold, passed: true, false, or null where there is nothing to judge, reason}."""
+    if found := (records.record.get("retrain") or {}).get("gates"):
+        return [{"stage": "", **gate} for gate in found]
+    judged: list[dict[str, Any]] = []
+    for stage in records.executions:  # as they ended
+        told = records.figures(stage).get("gates")
+        judged += [{"stage": stage, **gate} for gate in told] if told is not None else _UNTOLD.get(stage, lambda records: [])(records)
+    return judged
+
+
+def _gate(stage: str, name: str, value: float | None, threshold: float | None, passed: bool | None, reason: str) -> dict[str, Any]:
+    return {"stage": stage, "name": name, "value": value, "threshold": threshold, "passed": passed, "reason": reason}
+
+
+def _of_data(records: Records) -> Iterator[dict[str, Any]]:
+    found = records.figures("example_validator")
+    if found:
+        errors, warnings = found["num_errors"], found["num_warnings"]
+        reason = f"{errors} errors, {warnings} warnings: {', '.join(found['kinds'])}" if found["kinds"] else "no anomaly"
+        yield _gate("example_validator", "anomalies", errors, 0, not errors, reason)
+
+
+def _of_export(records: Records) -> Iterator[dict[str, Any]]:
+    found, tolerance = records.figures("exporter").get("max_difference"), records.params("exporter").get("parity_tolerance")
+    if found is not None and records.figures("exporter").get("table_dtype", "float32") == "float32" and tolerance is not None:
+        reason = f"the export's probabilities differ from the trained network's by {found:.2g}, parity_tolerance {tolerance:g}"
+        yield _gate("exporter", "parity", found, tolerance, found <= tolerance, reason)
+
+
+def _of_server(records: Records) -> Iterator[dict[str, Any]]:
+    stage, found, params = "infra_validator", records.figures("infra_validator"), records.params("infra_validator")
+    if not found:
+        return
+    if not found.get("asked"):
+        refused = bool(found["refusals"])
+        yield _gate(stage, "server", None, None, None, "; ".join(found["refusals"]) if refused else "no server was asked")
+        return
+    for figure, (field, what, unit) in LIMITS.items():
+        value, limit = found.get(figure), params.get(field)
+        if value is None:
+            continue
+        shown = f"{what} {value:.3g}{unit}"
+        reason = f"{shown}, {field} is not set" if limit is None else f"{shown}, {field} {limit:g}"
+        yield _gate(stage, figure, value, limit, None if limit is None else value <= limit, reason)
+    if found["refusals"]:
+        yield _gate(stage, "server", None, None, False, "; ".join(found["refusals"]))
+    else:
+        asked = f"{found.get('num_rows', 0)} rows and {found.get('num_warmup', 0)} warm-up requests answered"
+        yield _gate(stage, "server", None, None, True, asked)
+
+
+# Of stages whose figures tell no gates of their own.
+_UNTOLD: dict[str, Callable[[Records], Iterable[dict[str, Any]]]] = {
+    "example_validator": _of_data,
+    "exporter": _of_export,
+    "infra_validator": _of_server,
+}
