@@ -18,6 +18,7 @@ from components.base import StoppedError, UserError
 from components.files import is_remote
 from components.trainer import cluster
 from pipeline import __version__
+from pipeline.doctor.command import doctor
 from pipeline.worker import StageError
 
 app = typer.Typer(
@@ -351,6 +352,10 @@ def promote(serving_dir: Served = "serving_dir") -> None:
 def version() -> None:
     """Print the version."""
     print(__version__)
+
+
+# The commands with a module of their own.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(doctor)
 
 
 def main() -> None:
