@@ -19,6 +19,7 @@ from components.files import is_remote
 from components.trainer import cluster
 from pipeline import __version__
 from pipeline.doctor.command import doctor
+from pipeline.gc.command import gc
 from pipeline.worker import StageError
 
 app = typer.Typer(
@@ -355,6 +356,7 @@ def version() -> None:
 
 
 # The commands with a module of their own.
+app.command()(gc)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(doctor)
 
 
