@@ -182,7 +182,7 @@ def test_left_overs_of_the_dead_go_and_what_goes_on_stays(root: Root) -> None:
     store = root.store
     stay = [
         f"work/trainer-{key(2)}/checkpoint",
-        f"runs/{RUN.format(1)}/run.json",
+        f"runs/{RUN.format(1)}/more.txt",
         f"retrain/{key(9)}.json",
         "pieces/transform/digests.json",
     ]
