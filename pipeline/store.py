@@ -9,6 +9,7 @@
 """
 
 import ast
+import errno
 import fcntl
 import json
 import os
@@ -225,9 +226,15 @@ class Store:
         """
         aside = self.root / "partial" / f"{DISCARDED}{uuid.uuid4().hex[:8]}"
         for number, name in enumerate(names):
-            aside.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # its own run was faster
+            try:
+                aside.mkdir(parents=True, exist_ok=True)
                 os.rename(self.root / name, aside / str(number))
+            except FileNotFoundError:  # its own run was faster
+                pass
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                _remove(self.root / name)  # a disk so full that it takes no other name
         return lambda: shutil.rmtree(aside, ignore_errors=True)
 
     def begin(self, component: str, key: str, by_workers: bool = False, keep: bool = False) -> Path:
@@ -301,6 +308,13 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _remove(path: Path) -> None:
+    """Removes an entry, first what makes it one."""
+    for mark in (EXECUTION, RUN) if path.is_dir() else ("",):
+        (path / mark).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _files(path: Path) -> Iterator[os.stat_result]:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -250,6 +250,26 @@ def test_a_clean_up_that_is_killed_leaves_nothing_half(root: Root, cloud: gcs.Fa
     root.collect(keep_runs=1)
     assert root.artifacts() == {kept}
     assert [name for name in root.store.entries() if name.startswith("partial/")] == []
+
+
+def test_a_disk_without_room_for_a_name_is_cleaned_up_all_the_same(tmp_path: Path) -> None:
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=64", "none", str(tmp_path)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this user may not mount: {done.stderr.strip()}")
+    try:
+        root = Root(str(tmp_path / "root"), tmp_path / "serving_dir")
+        root.artifact("trainer", 1)
+        kept = root.artifact("trainer", 2)
+        root.run(1, [kept])
+        with root.store.cleaning():
+            pass
+        with suppress(OSError):
+            for number in range(64):
+                (tmp_path / str(number)).touch()
+        assert root.collect(keep_runs=1).items != []
+        assert root.artifacts() == {kept}
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_old_versions_go_but_never_one_with_a_label(tmp_path: Path) -> None:
