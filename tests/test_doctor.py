@@ -278,7 +278,7 @@ def test_imports_that_hang_or_kill_do_not_hide_the_others(tmp_path: Path, monkey
     monkeypatch.syspath_prepend(tmp_path)
     started = time.monotonic()
     asked = dict.fromkeys(("hangs", "crashes", "leaves", "prints", "json"), "numpy")
-    found: dict[str, Any] = {each.what: each for each in libraries.imported(asked, seconds=1.5)}
+    found: dict[str, Any] = {each.what: each for each in libraries.imported(modules=asked, seconds=1.5)}
     assert time.monotonic() - started < 60
     assert found["hangs"].text == "it had not ended after 2 s"
     assert (found["crashes"].text, found["crashes"].way_out[:9]) == ("its process was ended by signal 4", "this CPU ")

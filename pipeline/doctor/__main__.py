@@ -42,13 +42,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _findings(asked: argparse.Namespace) -> Iterator[Finding]:
     yield from machine.all_of_it()
-    yield from _whole("versions", libraries.installed())
+    versions = list(_whole("versions", libraries.installed()))
+    yield from versions
     given = {"root": asked.root, "pusher.serving_dir": asked.serving_dir, "example_gen.data_dir": asked.data_dir}
     configured, about = places.configured(asked.config, asked.set, {name: place for name, place in given.items() if place is not None})
     yield from about
     yield from _whole("places", _of_places(configured))
     if not asked.quick:
-        yield from _whole("imports", libraries.imported())
+        yield from _whole("imports", libraries.imported(all(each.status != FAIL for each in versions)))
 
 
 def _whole(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:

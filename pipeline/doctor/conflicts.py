@@ -41,6 +41,7 @@ def main() -> None:
                 found["outside"].append(f"{asked.name} is {has.version}, not {asked.specifier}")
             todo.append((asked.name, frozenset(asked.extras)))
     reached = _walk(todo, requirements.Requirement, found["conflicts"])
+    found["conflicts"] = sorted(set(found["conflicts"]))  # one is met once for each of its extras
     found["unlocked"] = list(_unlocked(question["lock"], requirements.Requirement, reached))
     print(json.dumps({**found, "twice": _twice(), "num_reached": len(reached)}))
 

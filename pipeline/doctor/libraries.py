@@ -81,8 +81,11 @@ def _requirements() -> list[str]:
         return []
 
 
-def imported(modules: dict[str, str] | None = None, seconds: float = IMPORT_SECONDS) -> Iterator[Finding]:
-    """Imports everything in other processes; one that fails or hangs does not keep the others from being tried."""
+def imported(fit: bool = True, modules: dict[str, str] | None = None, seconds: float = IMPORT_SECONDS) -> Iterator[Finding]:
+    """Imports everything in other processes; one that fails or hangs does not keep the others from being tried.
+
+    fit: whether the versions go together; where they do not, no single library is to blame.
+    """
     modules = MODULES if modules is None else modules
     extras = [name for name in EXTRAS if modules is MODULES]
     done, failed = _import_all([*modules, *extras, *OWN], seconds)
@@ -97,7 +100,7 @@ def imported(modules: dict[str, str] | None = None, seconds: float = IMPORT_SECO
             yield Finding(WARN, name, error, f"pip install --force-reinstall seqline[{EXTRAS[name]}]")
         else:
             seen[error] = name
-            yield Finding(FAIL, name, error, _way_out(name, modules.get(name), error))
+            yield Finding(FAIL, name, error, _way_out(name, modules.get(name), error, fit))
     if slow:
         shown = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in slow.items())
         yield Finding(WARN, "imports", f"slow: {shown}", "is byte code written (see above), is the disk or the machine busy?")
@@ -127,7 +130,7 @@ def _import_all(names: list[str], seconds: float) -> tuple[dict[str, dict[str, A
     return done, failed
 
 
-def _way_out(name: str, package: str | None, error: str) -> str:
+def _way_out(name: str, package: str | None, error: str, fit: bool) -> str:
     """name: what was imported. package: the distribution that it should come with, None for seqline's own modules."""
     if package is None:
         return (
@@ -144,6 +147,8 @@ def _way_out(name: str, package: str | None, error: str) -> str:
         )
     if "ended by signal 4" in error:
         return "this CPU lacks instructions that the wheel needs (see cpu): another machine, or a build for this one"
+    if not fit:
+        return f"the versions do not go together (see versions): {INSTALL}"
     return f"pip install --force-reinstall --no-deps {package}=={distribution(package).version}; then: {INSTALL}"
 
 
