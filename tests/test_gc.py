@@ -425,7 +425,7 @@ def test_pieces_of_kept_windows_are_used_again_and_the_others_go(tmp_path: Path)
     assert pieces() == [3, 3]
     shown = seqline(tmp_path, "gc", "--config", "my.toml", "--keep-runs", "1")
     assert shown.splitlines()[-1] == "nothing was deleted; --yes deletes"
-    assert "2 artifacts, 2 lock files, 2 pieces, 1 run may go" in shown
+    assert "2 artifacts, 2 locks, 2 pieces, 1 run may go" in shown
     assert pieces() == [3, 3]
     assert "deleted 7\n" in seqline(tmp_path, "gc", "--config", "my.toml", "--keep-runs", "1", "--yes")
     assert pieces() == [2, 2]

@@ -17,7 +17,7 @@ NOUNS = {
     "run": "runs",
     "piece": "pieces",
     "version": "versions",
-    "lock": "lock files",
+    "lock": "locks",
     "left-over": "left-overs",
 }
 
