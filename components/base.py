@@ -63,6 +63,8 @@ class Component:
     analyze(*, spans, content, dim, params, pieces) is a context that gives a Beam PTransform over ExampleShards, or None where
         nothing is missing: what the component has to know of every row, so that it can be counted while the rows pass by.
         A component with `shares=True` takes `analyses`, name -> analyze with its params, of the stages that read its output.
+    piece(*, span, content, params, pieces) is where the part of a span (by its key) lies that later windows use again, of a component
+        that reads or makes Examples; what has none of its own in an artifact that is kept may go.
     gate(output, params) raises DataError for an artifact that must stop the run; no later stage starts before it passed.
     check(params) raises UserError for what can be seen wrong in milliseconds, before any stage runs.
     outside(params, memory) digests the content of data outside the store; None when it must be prepared first. memory: a file
@@ -88,6 +90,7 @@ class Component:
     optional: tuple[str, ...] = ()
     together: bool = False
     analyze: Callable[..., Any] | None = None
+    piece: Callable[..., Path] | None = None
     shares: bool = False
     compares: bool = False
     gate: Callable[[Path, Any], None] | None = None

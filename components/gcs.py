@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -141,6 +142,13 @@ def is_object(path: str) -> bool:
     """Whether there is an object of exactly this name."""
     bucket, name = _split(path)
     return _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT) is not None
+
+
+def written(path: str) -> datetime | None:
+    """When an object was written, by the service's clock; None where there is none."""
+    bucket, name = _split(path)
+    blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    return blob.updated if blob else None
 
 
 def download(path: str, target: Path) -> None:

@@ -18,6 +18,8 @@ from components.base import StoppedError, UserError
 from components.files import is_remote
 from components.trainer import cluster
 from pipeline import __version__, options
+from pipeline.doctor.command import doctor
+from pipeline.gc.command import gc
 from pipeline.options import (
     DEFAULT,
     BeamRunner,
@@ -322,10 +324,13 @@ def version() -> None:
     print(__version__)
 
 
+# The commands with a module of their own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(retrain)
 app.command()(report)
 app.command()(history)
 app.command()(compare)
+app.command()(gc)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(doctor)
 
 
 def main() -> None:

@@ -8,10 +8,11 @@ it will be; every other stage writes into a local folder, which is uploaded when
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from components import gcs, lease, staging
 from components.base import Artifact, UserError
@@ -19,7 +20,11 @@ from components.features import IN_SHARDS
 from components.files import explained, is_remote
 from components.gs_path import GsPath
 from components.lease import Lease
-from pipeline.store import EXECUTION, LOG, Store, run_name
+from components.pieces import MARK
+from pipeline.store import CLEANING, EXECUTION, LOG, RUN, RUN_LOCK, Store, run_name
+
+# Entries that go between two looks whether the clean-up is still ours.
+NUM_AT_ONCE = 20
 
 
 class GsStore(Store):
@@ -43,7 +48,7 @@ class GsStore(Store):
     def latest(self, component: str) -> dict[str, Any] | None:
         with explained(str(self.root)):
             newest = gcs.newest(f"{self.root / component}/", f"/{EXECUTION}")
-        return json.loads(staging.path_of(newest).read_text()) if newest else None
+        return self.execution(component, staging.path_of(newest).parent.name) if newest else None
 
     @contextmanager
     def lock(self, component: str, key: str) -> Iterator[None]:
@@ -55,6 +60,69 @@ class GsStore(Store):
                 yield
             finally:
                 del self.leases[name]
+
+    @contextmanager
+    def running(self, run: str) -> Iterator[None]:
+        with lease.held(str(self.root / "locks" / f"{RUN_LOCK}{run}"), f"run {run}"):
+            yield
+
+    def announce(self, run: Path, record: dict[str, Any]) -> None:
+        """First the record, then a look for a clean-up; that one takes its lock first, then reads records: one of the two sees the other."""
+        self.save_run(run, record)
+        path = str(self.root / "locks" / CLEANING)
+        with explained(path):
+            cleans = gcs.is_object(path)
+        if cleans:
+            with lease.held(path, "the clean-up of the root"):  # waits for its end, or takes over what a dead one left
+                pass
+        self.executions.clear()
+
+    @contextmanager
+    def cleaning(self) -> Iterator[None]:
+        path = str(self.root / "locks" / CLEANING)
+        with lease.held(path, "the clean-up of the root") as held:
+            self.leases[CLEANING] = held
+            self.executions.clear()
+            try:
+                yield
+            finally:
+                del self.leases[CLEANING]
+
+    def is_held(self, lock: str) -> bool:
+        return lease.is_alive(str(self.root / "locks" / lock), beside=str(self.root / "locks" / CLEANING))
+
+    def entries(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for path, size, _ in GsPath(str(self.root)).beneath():
+            parts = path.relative_to(cast(GsPath, self.root)).parts
+            depth = 3 if parts[0] == "pieces" else 2
+            if len(parts) >= depth:
+                found["/".join(parts[:depth])] += size
+        return dict(found)
+
+    def shared(self, names: Collection[str], kept: Collection[str]) -> set[str]:
+        """Nothing is linked here: the same content is as good."""
+        contents: dict[str, set[str]] = {}
+        for path, _, content in GsPath(str(self.root)).beneath():
+            parts = path.relative_to(cast(GsPath, self.root)).parts
+            contents.setdefault("/".join(parts[: 3 if parts[0] == "pieces" else 2]), set()).add(content)
+        known = set[str]().union(*(contents.get(name, set()) for name in kept))
+        return {name for name in names if contents.get(name, set()) & known}
+
+    def freed(self, names: Collection[str]) -> int:
+        entries = self.entries()
+        return sum(entries.get(name, 0) for name in names)
+
+    def discard(self, names: Sequence[str]) -> Callable[[], None]:
+        """Of each first what makes it one: a reader, or the next clean-up after one that was killed, then sees something unfinished."""
+        for start in range(0, len(names), NUM_AT_ONCE):
+            self.leases[CLEANING].renew()  # whoever took it over lets runs begin
+            chosen = [self.root / name for name in names[start : start + NUM_AT_ONCE]]
+            gcs.at_once(lambda path, mark: (path / mark).unlink(), [(path, mark) for path in chosen for mark in (EXECUTION, RUN, MARK)])
+            for path in chosen:
+                staging.remove(path)
+                path.unlink(missing_ok=True)  # a lock, or another single object
+        return lambda: None
 
     def begin(self, component: str, key: str, by_workers: bool = False, keep: bool = False) -> Path:
         if not by_workers:

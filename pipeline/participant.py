@@ -84,4 +84,7 @@ def _is_there(planned: Planned, store: Store) -> bool:
 
 
 def _record(run: Path) -> dict[str, Any]:
-    return json.loads((run / "run.json").read_text())
+    try:
+        return json.loads((run / "run.json").read_text())
+    except FileNotFoundError:  # `seqline gc` took an old run away
+        return {}

@@ -172,7 +172,7 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
     """
     selected = [stage for stage in pipeline.stages if options.selected is None or stage.name in options.selected]
     done: dict[str, Done] = {}
-    record: dict[str, Any] = {"run": run.name, "started": _now(), "verdict": "running", "stages": []}
+    record: dict[str, Any] = {"run": run.name, "started": _now(), "verdict": "running", "uses": {}, "stages": []}
 
     def fail(error: BaseException) -> None:
         record["verdict"] = "stopped" if isinstance(error, StoppedError) else "failed"
@@ -194,29 +194,40 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
             store.save_run(run, record)
         options.on_done(result)
 
+    def use(keys: Mapping[str, str]) -> None:
+        if new := {name: key for name, key in keys.items() if key not in record["uses"].get(name, ())}:
+            record["uses"] |= {name: [*record["uses"].get(name, ()), key] for name, key in new.items()}
+            store.announce(run, record)
+
     try:
         for stage in selected:
             if stage.component.check:
                 stage.component.check(stage.params)
     except UserError as error:  # nothing began: a run of which nobody wants to know more leaves no record
         fail(error)
-        if record.keys() - {"run", "started", "verdict", "stages", "error", "finished"}:
+        if record.keys() - {"run", "started", "verdict", "uses", "stages", "error", "finished"}:
             store.save_run(run, record)
         raise
-    store.save_run(run, record)
-    try:
-        with stopping() as stop, workers(run / LOG, options.jobs, options.fresh) as pool:
-            stop.end_workers = pool.end
-            _prepare(selected, store, pool, options, stop)
-            _run_all(pipeline, selected, store, pool, options, done, finish, stop)
-    except BaseException as error:
-        fail(error)
+    with store.running(run.name):
         store.save_run(run, record)
-        raise
-    record |= {"verdict": "finished", "finished": _now()}
-    record |= options.about(list(done.values()), None)
-    store.save_run(run, record)
+        try:
+            with stopping() as stop, workers(run / LOG, options.jobs, options.fresh) as pool:
+                stop.end_workers = pool.end
+                use(_known_keys(pipeline, store, {}))
+                _prepare(selected, store, pool, options, stop)
+                _run_all(pipeline, selected, store, pool, options, done, finish, stop, use)
+        except BaseException as error:
+            fail(error)
+            store.save_run(run, record)
+            raise
+        record |= {"verdict": "finished", "finished": _now()}
+        record |= options.about(list(done.values()), None)
+        store.save_run(run, record)
     return list(done.values())
+
+
+# Gets component -> key of what a run relies on from then on (`Store.announce`); what was read of them before is read again.
+Use = Callable[[Mapping[str, str]], None]
 
 
 @dataclass(frozen=True)
@@ -236,6 +247,20 @@ def _prepare(stages: Sequence[Stage], store: Store, pool: Workers, options: Opti
             result(pool.submit(component.prepare, stage.params), stage.name, pool, stop)
 
 
+def _known_keys(pipeline: Pipeline, store: Store, known: Mapping[str, str]) -> dict[str, str]:
+    """Component -> key, as far as keys follow from data that is there and from those that are known. Reads no record."""
+    keys: dict[str, str] = {}
+    for stage in pipeline.stages:
+        if stage.name in known:
+            keys[stage.name] = known[stage.name]
+        elif not stage.component.compares and all(source.name in keys for source in stage.inputs.values()):
+            inputs = {name: keys[source.name] for name, source in stage.inputs.items()}
+            outside = _outside(stage, store, inputs)
+            if outside is not None or not stage.component.outside:
+                keys[stage.name] = digest(key_parts(stage.component, stage.params, inputs, outside))
+    return keys
+
+
 def _run_all(
     pipeline: Pipeline,
     selected: Sequence[Stage],
@@ -245,6 +270,7 @@ def _run_all(
     done: dict[str, Done],
     finish: Callable[[Done], None],
     stop: Stop,
+    use: Use,
 ) -> None:
     waiting = list(pipeline.stages)
     running: dict[Future, tuple[Started, ExitStack, Stage]] = {}
@@ -258,7 +284,7 @@ def _run_all(
                 waiting.remove(stage)
                 locked = ExitStack()
                 open_locks.push(locked)
-                started = _start(stage, pipeline, selected, store, pool, options, done, locked)
+                started = _start(stage, pipeline, selected, store, pool, options, done, locked, use)
                 if isinstance(started, Done):
                     locked.close()
                     finish(started)
@@ -300,6 +326,7 @@ def _start(
     options: Options,
     done: Mapping[str, Done],
     locked: ExitStack,
+    use: Use,
 ) -> Done | Started:
     """A finished artifact, or one in the making. Holds the key's lock from here on."""
     component = stage.component
@@ -308,6 +335,7 @@ def _start(
     outside = _outside(stage, store, keys)
     parts = key_parts(component, stage.params, keys, outside)
     artifact = Artifact(component.output, store.path(stage.name, digest(parts)), digest(parts))
+    use(_known_keys(pipeline, store, {**{name: each.artifact.key for name, each in done.items()}, stage.name: artifact.key}))
     reason = _reason_to_run(stage, parts, store, options.force)
     if reason is not None:
         locked.enter_context(store.lock(stage.name, artifact.key))
@@ -323,7 +351,7 @@ def _start(
     flags = dataflow.job_flags(options.beam_args, stage.name, artifact.key, str(store.root)) if component.beam else ()
     aside = store.begin(stage.name, artifact.key, component.beam, keep=_goes_on(flags, options))
     arguments: dict[str, Any] = {name: store.at_hand(each, component.beam) for name, each in inputs.items()}
-    arguments |= _extras(stage, pipeline, store, flags, digest(parts))
+    arguments |= _extras(stage, pipeline, store, flags, digest(parts), use)
     started, clock = _now(), time.monotonic()
     future = pool.submit(worker.call, component.run, {**arguments, "params": stage.params, "output": aside})
 
@@ -358,7 +386,7 @@ def _goes_on(flags: Sequence[str], options: Options) -> bool:
     return dataflow.client(flags).active(name) is not None
 
 
-def _extras(stage: Stage, pipeline: Pipeline, store: Store, beam_args: Sequence[str], key: str) -> dict[str, Any]:
+def _extras(stage: Stage, pipeline: Pipeline, store: Store, beam_args: Sequence[str], key: str, use: Use) -> dict[str, Any]:
     """The arguments that a component asked for by its flags."""
     component = stage.component
     extras: dict[str, Any] = {}
@@ -368,7 +396,10 @@ def _extras(stage: Stage, pipeline: Pipeline, store: Store, beam_args: Sequence[
         extras["pieces"] = replace(store.pieces(component), owner=key)
     if component.previous:
         latest = store.latest(stage.name)
-        extras["previous"] = store.path(stage.name, latest["key"]) if latest and latest["key"] != key else None
+        if latest:
+            use({stage.name: latest["key"]})
+        is_there = latest and latest["key"] != key and store.execution(stage.name, latest["key"])
+        extras["previous"] = store.path(stage.name, latest["key"]) if latest and is_there else None
     if component.resumes:
         extras["work"] = store.work(stage.name, key)
     if component.shares:

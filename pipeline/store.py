@@ -5,16 +5,19 @@
 <root>/work/<component>-<key>/  checkpoints of an artifact in the making
 <root>/partial/               artifacts being written, each in a folder of its own
 <root>/runs/<run>/            run.json: the stages of a run; log.txt: what the libraries had to say
-<root>/locks/                 one lock file for each key: two runs never make the same artifact at once
+<root>/locks/                 one lock file for each key: two runs never make the same artifact at once; one for each run that is alive
 """
 
+import errno
 import fcntl
 import json
 import os
 import shutil
+import stat
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +32,9 @@ from pipeline.code import code_digest
 EXECUTION = "execution.json"
 RUN = "run.json"
 LOG = "log.txt"
+# Names under locks/ that are no artifact's, and one under partial/.
+RUN_LOCK, CLEANING = "run-", "cleaning"
+DISCARDED = "discarded-"
 # Written with every artifact, or with a clock inside: not part of what is compared.
 RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log"}
 
@@ -91,17 +97,90 @@ class Store:
 
     def latest(self, component: str) -> dict[str, Any] | None:
         """The record of a component's artifact that was made last."""
-        records = [json.loads(path.read_text()) for path in (self.root / component).glob(f"*/{EXECUTION}")]
-        return max(records, key=lambda record: record["finished"], default=None)
+        records = [self.execution(component, path.parent.name) for path in (self.root / component).glob(f"*/{EXECUTION}")]
+        return max(filter(None, records), key=lambda record: record["finished"], default=None)
 
     @contextmanager
     def lock(self, component: str, key: str) -> Iterator[None]:
         """Waits until no other run makes this artifact; the system frees the lock of a process that dies."""
-        path = self.root / "locks" / f"{component}-{key}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with _flocked(self.root / "locks" / f"{component}-{key}", fcntl.LOCK_EX):
             yield
+
+    # What `pipeline.gc` must not take away: a run is alive as long as it holds its lock, and says what it uses before it relies on it.
+
+    @contextmanager
+    def running(self, run: str) -> Iterator[None]:
+        """Holds the lock that says that a run is alive."""
+        path = self.root / "locks" / f"{RUN_LOCK}{run}"
+        with _flocked(path, fcntl.LOCK_EX):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def announce(self, run: Path, record: dict[str, Any]) -> None:
+        """Saves the record of a living run, whose `uses` name what it relies on from now on; waits for a clean-up that may not have read it.
+
+        What was read of the store before may be gone: look again.
+        """
+        with _flocked(self.root / "locks" / CLEANING, fcntl.LOCK_SH):
+            self.save_run(run, record)
+
+    @contextmanager
+    def cleaning(self) -> Iterator[None]:
+        """Within the block every living run's record names all that it relies on, and no run relies on anything else."""
+        with _flocked(self.root / "locks" / CLEANING, fcntl.LOCK_EX):
+            yield
+
+    def is_held(self, lock: str) -> bool:
+        """Whether a living process holds a lock, by its name under locks/. Needs `cleaning`."""
+        with suppress(FileNotFoundError), (self.root / "locks" / lock).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def entries(self) -> dict[str, int]:
+        """What lies under root, two names deep, under pieces/ three -> bytes."""
+        found = {}
+        for path in (*self.root.glob("*/*"), *self.root.glob("pieces/*/*")):
+            name = path.relative_to(self.root).as_posix()
+            if not (name.startswith("pieces/") and name.count("/") == 1):
+                found[name] = sum(status.st_size for status in _files(path))
+        return found
+
+    def shared(self, names: Collection[str], kept: Collection[str]) -> set[str]:
+        """Those of the entries of which a file lies in one of the kept ones, too."""
+        links = {(status.st_dev, status.st_ino) for name in kept for status in _files(self.root / name)}
+        return {name for name in names if any((status.st_dev, status.st_ino) in links for status in _files(self.root / name))}
+
+    def freed(self, names: Collection[str]) -> int:
+        """Bytes that come free when these entries go: a file that is linked from elsewhere stays on the disk."""
+        seen: Counter[tuple[int, int]] = Counter()
+        freed = 0
+        for status in (status for name in names for status in _files(self.root / name)):
+            seen[status.st_dev, status.st_ino] += 1
+            freed += status.st_size * (seen[status.st_dev, status.st_ino] == status.st_nlink)
+        return freed
+
+    def discard(self, names: Sequence[str]) -> Callable[[], None]:
+        """Takes entries away, each by one rename, so that one killed in between leaves nothing half. Needs `cleaning`.
+
+        Returns what frees their bytes, and needs it no more.
+        """
+        aside = self.root / "partial" / f"{DISCARDED}{uuid.uuid4().hex[:8]}"
+        for number, name in enumerate(names):
+            try:
+                aside.mkdir(parents=True, exist_ok=True)
+                os.rename(self.root / name, aside / str(number))
+            except FileNotFoundError:  # its own run was faster
+                pass
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                _remove(self.root / name)  # a disk so full that it takes no other name
+        return lambda: shutil.rmtree(aside, ignore_errors=True)
 
     def begin(self, component: str, key: str, by_workers: bool = False, keep: bool = False) -> Path:
         """An empty folder to write an artifact into; what a killed run left of the same one goes. Needs the lock.
@@ -155,6 +234,41 @@ class Store:
     def runs(self) -> list[Path]:
         """The folders of the runs that left a record, oldest first."""
         return sorted(path.parent for path in (self.root / "runs").glob(f"*/{RUN}"))
+
+
+@contextmanager
+def _flocked(path: Path, how: int) -> Iterator[None]:
+    """Holds the lock of a file, which `pipeline.gc` may take away while one waits for it: then it is another file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("a") as file:
+            fcntl.flock(file, how)
+            if _is_still(path, file.fileno()):
+                yield
+                return
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    """Removes an entry, first what makes it one."""
+    for mark in (EXECUTION, RUN) if path.is_dir() else ("",):
+        (path / mark).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _files(path: Path) -> Iterator[os.stat_result]:
+    """The files of an entry, or the one that it is. One that goes meanwhile is none."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        with suppress(FileNotFoundError):
+            status = file.lstat()
+            if not stat.S_ISDIR(status.st_mode):
+                yield status
 
 
 def open_store(root: str) -> Store:

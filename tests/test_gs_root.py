@@ -120,7 +120,13 @@ def test_artifacts_are_those_of_a_local_run(finished: Path, cloud: FakeGcs, corp
 
 
 def test_nothing_but_artifacts_records_and_pieces_is_left(finished: Path, cloud: FakeGcs) -> None:
-    assert objects(cloud, "/work/") == objects(cloud, "/partial-") == objects(cloud, "/locks/") == []
+    assert objects(cloud, "/work/") == objects(cloud, "/partial-") == []
+    killed = min(name.split("/")[3] for name in objects(cloud, "/runs/"))
+    assert objects(cloud, "/locks/") == [f"some/root/locks/run-{killed}"]
+    out = seqline(cloud, finished, [sys.executable, "-m", "pipeline.cli", "gc", "--root", ROOT, "--yes"])
+    assert out.splitlines()[-2].startswith(f"{ROOT}: 1 lock may go; ")
+    assert out.splitlines()[-1] == "deleted 1"
+    assert objects(cloud, "/locks/") == []
     kinds = {name.split("/")[2] for name in cloud.buckets["bucket"]}
     assert kinds == {*STAGES, "runs", "pieces"}
     assert [path for path in (finished / "tmp").iterdir() if path.name.startswith("seqline")] == []

@@ -174,6 +174,7 @@ EXAMPLE_GEN = Component(
     beam=True,
     pieces=True,
     shares=True,
+    piece=lambda *, span, content, params, pieces: pieces.path(span=span),
     check=check,
     outside=outside,
     prepare=prepare,

@@ -33,6 +33,11 @@ def read(config: bytes | None, name: str, place: str) -> Served | None:
     return None
 
 
+def labelled(config: bytes | None, place: str) -> set[int]:
+    """The versions that a label names, of any model. Raises UserError for a file that is no ModelServerConfig."""
+    return {number for entry in _parse(config, place).model_config_list.config for number in entry.version_labels.values()}
+
+
 def write(config: bytes | None, served: Served, versions: Sequence[int], place: str) -> bytes:
     """The configuration with a model's entry added or replaced; entries of other models and this one's other fields stay."""
     from google.protobuf import text_format

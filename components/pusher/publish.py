@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def push(
         about = {"pushed": _now(), "model_name": model_name}
         version = _publish(place, model, files, evaluation, about, verify)
         _set_label(place, label, version, model_name, served_from)
-        _remove_old(place, keep_versions, model_name)
+        _remove_old(place, keep_versions)
     return {"version": version, "digest": digest, "pushed": True, "rolled_back": False}
 
 
@@ -242,17 +242,28 @@ def _served(place: Place, model_name: str) -> Served | None:
     return labels.read(place.read(MODELS_CONFIG), model_name, f"{place.place}/{MODELS_CONFIG}")
 
 
-def _remove_old(place: Place, keep_versions: int | None, model_name: str) -> None:
-    """Takes away the oldest versions over the number; never the newest, one that a label names, one that is not ours. Needs the lock."""
-    if keep_versions is None:
-        return
+def old_versions(place: Place, keep_versions: int) -> list[int]:
+    """The oldest versions over the number; never the newest, one that a label names, one that is not ours."""
     found = place.versions()
-    served = _served(place, model_name)
-    labelled = set(served.labels.values()) if served else set()
-    for version in found[:-keep_versions]:
-        if version not in labelled and read_manifest(place, version):
+    named = labels.labelled(place.read(MODELS_CONFIG), f"{place.place}/{MODELS_CONFIG}") if found else set()
+    return [version for version in found[:-keep_versions] if version not in named and read_manifest(place, version)]
+
+
+def remove_versions(serving_dir: str | Path, keep_versions: int, chosen: Collection[int]) -> list[int]:
+    """Takes those of the chosen versions away that are still old ones; returns them."""
+    place = place_of(serving_dir)
+    with place.lock():
+        gone = [version for version in old_versions(place, keep_versions) if version in chosen]
+        for version in gone:
             place.remove(version)
-            log.info("removed version %d: the last %d are kept", version, keep_versions)
+    return gone
+
+
+def _remove_old(place: Place, keep_versions: int | None) -> None:
+    """Needs the lock."""
+    for version in old_versions(place, keep_versions) if keep_versions is not None else ():
+        place.remove(version)
+        log.info("removed version %d: the last %d are kept", version, keep_versions)
 
 
 def _refuse_overlap(model: Path, place: Place) -> None:

@@ -93,4 +93,5 @@ STATISTICS_GEN = Component(
     beam=True,
     pieces=True,
     analyze=analyze,
+    piece=lambda *, span, content, params, pieces: piece_path(span, params, pieces),
 )

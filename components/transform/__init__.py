@@ -146,6 +146,7 @@ TRANSFORM = Component(
     pieces=True,
     previous=True,
     analyze=analyze,
+    piece=lambda *, span, content, params, pieces: piece(pieces, span, content, params),
     check=check,
     outside=outside,
 )

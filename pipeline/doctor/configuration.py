@@ -1,0 +1,55 @@
+"""What needs seqline's own code: reads a configuration, or tries a bucket. Run by its path; prints one JSON line.
+
+{root, serving_dir, data_dir, source}, or {error}: "" for a bucket that works.
+"""
+
+import json
+import sys
+import uuid
+from typing import Any
+
+
+def main() -> None:
+    question = json.load(sys.stdin)
+    sys.path[:] = question["path"]
+    from components.base import UserError
+
+    try:
+        answer = {"error": _try(question["bucket"])} if "bucket" in question else _places(question)
+    except UserError as error:
+        answer = {"error": str(error)}
+    print(json.dumps(answer))
+
+
+def _places(question: dict[str, Any]) -> dict[str, Any]:
+    from pipeline import config
+
+    loaded = config.load(question["config"], question["settings"], question["places"])
+    source = loaded.example_gen.source
+    return {
+        "root": loaded.root,
+        "serving_dir": loaded.pusher.serving_dir,
+        "data_dir": loaded.example_gen.data_dir,
+        "source": source if isinstance(source, str) else "",
+    }
+
+
+def _try(place: str) -> str:
+    from components import gcs
+    from components.files import explained
+    from pipeline.preflight import PERMISSIONS
+
+    bucket = place.removeprefix(gcs.PREFIX).partition("/")[0]
+    with explained(place):
+        missing = sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
+        if missing:
+            return f"this account lacks {', '.join(missing)}"
+        path = f"{place.rstrip('/')}/.doctor-{uuid.uuid4().hex}"
+        generation = gcs.write_object(path, b"whole", generation=0)
+        found = gcs.read_object(path)
+        gcs.delete_object(path, generation)
+    return "" if found == (b"whole", generation) else f"{path} was written and read as {found}"
+
+
+if __name__ == "__main__":
+    main()
