@@ -17,7 +17,7 @@ from components import dataflow
 from components.base import StoppedError, UserError
 from components.files import is_remote
 from components.trainer import cluster
-from pipeline import __version__
+from pipeline import __version__, template
 from pipeline.worker import StageError
 
 app = typer.Typer(
@@ -351,6 +351,9 @@ def promote(serving_dir: Served = "serving_dir") -> None:
 def version() -> None:
     """Print the version."""
     print(__version__)
+
+
+app.add_typer(template.commands, name="template")
 
 
 def main() -> None:
