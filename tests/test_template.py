@@ -19,6 +19,7 @@ from components.examples import read_manifest
 from components.staging import path_of
 from pipeline import launch, template
 from pipeline.cli import app
+from pipeline.config import find
 from tests import fake_cloud
 from tests.fake_cloud import FakeCloud
 from tests.fake_cloud.dataflow import DONE
@@ -97,6 +98,11 @@ def test_a_launch_that_is_refused(cloud: FakeCloud, parameters: dict[str, str], 
     status, answer = run_template(cloud, parameters)
     assert (status, len(cloud.dataflow.jobs)) == (400, before)
     assert message in answer["error"]["message"]
+
+
+def test_a_configuration_under_gs_that_is_not_there(cloud: FakeCloud) -> None:
+    with pytest.raises(UserError, match=r"^There is no configuration gs://bucket/none\.toml\.$"):
+        find("gs://bucket/none.toml")
 
 
 def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> None:
