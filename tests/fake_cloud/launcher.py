@@ -66,19 +66,21 @@ class Launcher:
     def _run(self, image: str, flags: list[str]) -> None:
         folder = self.folder / uuid.uuid4().hex
         folder.mkdir(parents=True)
-        environment = dict(self.executor.environment)
         if self.executor.in_docker and containers.config(image):
-            file = containers.variable(image, "FLEX_TEMPLATE_PYTHON_PY_FILE")
-            command = [*containers.command(image, "launch", environment, "python"), str(file)]
+            file = str(containers.variable(image, "FLEX_TEMPLATE_PYTHON_PY_FILE"))
+            command = [*containers.command(image, "launch", self.executor.environment, "python"), file]
+            environment = dict(os.environ)  # of docker's client
         else:
-            shutil.copy(FILE, folder)
-            command = [str(self.executor.image(image).parents[2] / "bin" / "python"), str(folder / FILE.name)]
-            environment |= {name: value for name, value in os.environ.items() if not name.startswith(SUBMITTERS)}
-        done = subprocess.run([*command, *flags], cwd=folder, env=os.environ | environment if command[0] == "docker" else environment,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS)  # fmt: skip
-        (folder / "console.log").write_text(done.stdout, encoding="utf-8")
+            command = [str(self.executor.image(image).parents[2] / "bin" / "python"), str(shutil.copy(FILE, folder))]
+            environment = {name: value for name, value in os.environ.items() if not name.startswith(SUBMITTERS)}
+            environment |= self.executor.environment
+        try:
+            done = subprocess.run([*command, *flags], cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            raise LaunchError("Timeout in polling result file. Your launch takes too long time to finish.") from None
+        (folder / "console.log").write_text(done.stdout + done.stderr, encoding="utf-8")
         if done.returncode:
-            raise LaunchError(f"Error occurred in the launcher container: Template launch failed: {done.stdout[-2000:]}")
+            raise LaunchError(f"Error occurred in the launcher container: Template launch failed: {done.stderr[-2000:]}")
 
 
 def _validate(spec: ContainerSpec, parameters: dict[str, str]) -> None:
