@@ -48,7 +48,7 @@ def run_template(cloud: FakeCloud, parameters: dict[str, str], name: str = "nigh
     }
     url = f"{cloud.endpoint}/v1b3/projects/fake-project/locations/europe-west1/flexTemplates:launch"
     with AuthorizedSession(google.auth.default()[0]) as session:
-        answer = session.post(url, json={"launchParameter": launched}, timeout=300)
+        answer = session.post(url, json={"launchParameter": launched}, timeout=900)
     return answer.status_code, answer.json()
 
 
@@ -61,7 +61,7 @@ def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
         {"config": "gs://bucket/my.toml", "root": root, "to": "example_gen", "settings": "trainer.num_epochs=3", "beam_stages": "jobs"},
     )
     assert status == 200, answer
-    job = cloud.dataflow.wait(0, 300)
+    job = cloud.dataflow.wait(0, 900)
     assert (job.id, job.name, job.state) == (answer["job"]["id"], "nightly", DONE), [each["messageText"] for each in job.messages]
     pool = job.description["environment"]["workerPools"][0]
     assert (pool["sdkHarnessContainerImages"][0]["containerImage"], pool["machineType"]) == (IMAGE, template.MACHINE_TYPE)

@@ -94,9 +94,9 @@ def test_a_launch_in_the_image(cloud: FakeCloud, examples: Path) -> None:
         "environment": {"tempLocation": "gs://staging/temp"},
     }
     url = f"{cloud.endpoint}/v1b3/projects/fake-project/locations/europe-west1/flexTemplates:launch"
-    answer = requests.post(url, json={"launchParameter": launched}, headers={"Authorization": "Bearer any"}, timeout=300)
+    answer = requests.post(url, json={"launchParameter": launched}, headers={"Authorization": "Bearer any"}, timeout=900)
     assert answer.status_code == 200, answer.text
-    job = cloud.dataflow.wait(-1, 300)
+    job = cloud.dataflow.wait(-1, 900)
     assert (job.name, job.state) == ("nightly", DONE), said(job)
     assert f"Image: {IMAGE}, in docker" in said(job)
     (made,) = (path_of(root) / "example_gen").glob("*/execution.json")

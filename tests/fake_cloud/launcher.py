@@ -19,7 +19,7 @@ from tests.fake_cloud.executor import CHECKOUT, SUBMITTERS, Executor
 # What the Dockerfile copies to where FLEX_TEMPLATE_PYTHON_PY_FILE says.
 FILE = CHECKOUT / "pipeline" / "flex_template.py"
 # Dataflow gives up on a launcher, too.
-SECONDS = 300
+SECONDS = 600
 
 
 class LaunchError(ValueError):
