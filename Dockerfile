@@ -63,6 +63,9 @@ USER 0:0
 ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=launcher /opt/google/dataflow /opt/google/dataflow
+# What that launcher runs (docs/dataflow.md). Code and dependencies are in this image: nothing is installed and nothing staged.
+COPY pipeline/flex_template.py /app/
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/app/flex_template.py
 ENTRYPOINT ["/opt/apache/beam/boot"]
 CMD []
 

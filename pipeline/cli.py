@@ -17,7 +17,7 @@ from components import dataflow
 from components.base import StoppedError, UserError
 from components.files import is_remote
 from components.trainer import cluster
-from pipeline import __version__, options
+from pipeline import __version__, options, template
 from pipeline.doctor.command import doctor
 from pipeline.gc.command import gc
 from pipeline.options import (
@@ -331,6 +331,7 @@ app.command()(history)
 app.command()(compare)
 app.command()(gc)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(doctor)
+app.add_typer(template.commands, name="template")
 
 
 def main() -> None:

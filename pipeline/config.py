@@ -22,6 +22,7 @@ from components.infra_validator import InfraValidatorParams
 from components.pusher import PusherParams
 from components.schema_gen import SchemaGenParams
 from components.span_validator import SpanValidatorParams
+from components.staging import path_of
 from components.statistics_gen import StatisticsGenParams
 from components.trainer import TrainerParams
 from components.transform import TransformParams
@@ -105,7 +106,11 @@ def reference() -> str:
 
 
 def find(path: str) -> Path:
-    """The file of a path, or of the name of a configuration that ships."""
+    """The file of a path, also under gs://, or of the name of a configuration that ships."""
+    if is_remote(path):
+        if not path_of(path).is_file():
+            raise UserError(f"There is no configuration {path}.")
+        return path_of(path)
     shipped = sorted(CONFIGS.glob("*.toml"))
     for candidate in (Path(path), CONFIGS / f"{path}.toml"):
         with suppress(OSError):  # a name too long for a file is no file

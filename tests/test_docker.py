@@ -80,7 +80,7 @@ def test_every_image_from_elsewhere_has_a_version() -> None:
 def test_every_copied_file_is_there_and_not_ignored() -> None:
     kept = {line[1:] for line in (TOP / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = [
-        source
+        source.partition("/")[0]
         for arguments in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
         for source in arguments.split()[:-1]
         if source != "." and not source.startswith("--chown=")
@@ -89,6 +89,13 @@ def test_every_copied_file_is_there_and_not_ignored() -> None:
     for source in copied:
         assert (TOP / source).exists(), source
         assert source in kept, source
+
+
+def test_the_launchers_file_is_in_the_worker() -> None:
+    worker = DOCKERFILE.partition("FROM runtime AS worker\n")[2].partition("\nFROM ")[0]
+    file = re.search("^ENV FLEX_TEMPLATE_PYTHON_PY_FILE=(.+)$", worker, re.MULTILINE)
+    assert file
+    assert f"COPY pipeline/{Path(file[1]).name} {Path(file[1]).parent}/\n" in worker
 
 
 def test_who_runs_what() -> None:

@@ -17,6 +17,7 @@ from tests.fake_cloud import credentials, gcs, proxy
 from tests.fake_cloud.dataflow import FakeDataflow
 from tests.fake_cloud.executor import Executor
 from tests.fake_cloud.faults import Faults
+from tests.fake_cloud.launcher import Launcher
 from tests.fake_cloud.server import Handler, Reply, listening
 
 BUCKET = "bucket"
@@ -55,7 +56,8 @@ def serve(folder: Path) -> Iterator[FakeCloud]:
         store.buckets[BUCKET] = {}
         workers = {"STORAGE_EMULATOR_HOST": store.url, **through_proxy}
         executor = Executor(folder / "jobs", store.read, faults, workers)
-        dataflow = FakeDataflow(executor.execute, faults)
+        launcher = Launcher(folder / "launches", executor, store.read)
+        dataflow = FakeDataflow(executor.execute, lambda *launch: launcher.launch(f"http://localhost:{port}", *launch), faults)
 
         class ApiHandler(Handler):
             @staticmethod

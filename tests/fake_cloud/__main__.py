@@ -20,11 +20,15 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help=f"becomes gs://{BUCKET}/<its name>")
     parser.add_argument("--retry-bundles", action="store_true", help="workers do every bundle twice")
     parser.add_argument("--kill-worker", type=int, metavar="N", help="the worker that sends the N-th upload after a job's start dies")
+    parser.add_argument(
+        "--docker", action="store_true", help="a job whose image this machine's docker has is executed in a container of it"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fake-cloud-") as folder, fake_cloud.serve(Path(folder)) as cloud:
         for file in given.files:
             cloud.gcs.put(BUCKET, file.name, file.read_bytes())
         cloud.faults.retry_bundles = given.retry_bundles
+        cloud.executor.in_docker = given.docker
         if given.kill_worker:
             cloud.faults.add("WORK ", action=lambda: _kill_at(cloud, given.kill_worker))
         print("# In the shell of the submission:")

@@ -18,6 +18,7 @@ ACTIVE = (PENDING, RUNNING)
 # States as the API numbers them, for clients that ask so.
 NUMBERS = {name: f"JOB_STATE_{name_of}" for name, name_of in {2: "RUNNING", 3: "DONE", 4: "FAILED", 5: "CANCELLED", 7: "DRAINING"}.items()}
 IMPORTANCES = [f"JOB_MESSAGE_{name}" for name in ("DEBUG", "DETAILED", "BASIC", "WARNING", "ERROR")]
+LAUNCH = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/flexTemplates:launch")
 PATH = re.compile(r"/v1b3/projects/([^/]+)(?:/locations/([^/]+))?/jobs(?::aggregated)?(?:/([^/]+?))?(/messages|/metrics)?")
 
 
@@ -66,9 +67,13 @@ def now() -> str:
 
 @dataclass
 class FakeDataflow:
-    """The jobs of the cloud, in the order in which they came. execute(job) works on one, in a thread of its own."""
+    """The jobs of the cloud, in the order in which they came. execute(job) works on one, in a thread of its own.
+
+    launch(project, region, body) -> the description of a template's job; it raises ValueError for a launch that fails.
+    """
 
     execute: Callable[[Job], None]
+    launch: Callable[[str, str, bytes], bytes]
     faults: Faults
     jobs: list[Job] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -81,6 +86,8 @@ class FakeDataflow:
             return error(status, "told to fail")
         if not (headers.get("Authorization") or "").startswith("Bearer "):
             return error(401, "Request is missing required authentication credential.")
+        if place := LAUNCH.fullmatch(path):
+            return self._launch(place[1], place[2], body)
         match = PATH.fullmatch(path)
         if match is None:
             return error(404, f"the fake has no {method} {path}")
@@ -127,6 +134,14 @@ class FakeDataflow:
             self.jobs.append(job)
         threading.Thread(target=self.execute, args=(job,), daemon=True).start()
         return 200, _view(job), {}
+
+    def _launch(self, project: str, region: str, body: bytes) -> Reply:
+        try:
+            description = self.launch(project, region, body)
+        except ValueError as failed:
+            return error(400, str(failed))
+        status, answer, headers = self._create(project, region, json.loads(description))
+        return status, {"job": answer}, headers
 
     def _list(self, project: str, region: str, query: dict[str, str]) -> Reply:
         of_place = [each for each in self.jobs if (each.description["projectId"], each.description["location"]) == (project, region)]

@@ -20,6 +20,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from tests.fake_cloud import containers
 from tests.fake_cloud.dataflow import ACTIVE, CANCELLED, DONE, FAILED, RUNNING, Job
 from tests.fake_cloud.faults import Faults
 
@@ -65,7 +66,7 @@ def make_environment(folder: Path, over: Path | None = None) -> Path:
 class Executor:
     """Works on jobs under `folder`. fetch(gs:// path) -> content. environment: variables that workers get.
 
-    without: distributions that the image lacks. num_running: processes of jobs at work.
+    without: distributions that the image lacks. in_docker: a job whose image this machine's docker has is executed in a container of it.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Executor:
     faults: Faults
     environment: Mapping[str, str]
     without: set[str] = field(default_factory=set)
+    in_docker: bool = False
     services: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     images: dict[tuple[frozenset[str], bool], Path] = field(default_factory=dict)
     making: threading.Lock = field(default_factory=threading.Lock)
@@ -90,11 +92,11 @@ class Executor:
         folder = self.folder / job.id
         try:
             self._stage(job, folder)
-            python = self._boot(job, folder)
+            worker = self._boot(job, folder)
             if not job.turn(RUNNING):
                 return
             job.say("Worker environment is ready; the staged pipeline starts.")
-            while job.state == RUNNING and not self._attempt(job, folder, python):
+            while job.state == RUNNING and not self._attempt(job, folder, worker):
                 if job.attempts == MAX_ATTEMPTS:
                     raise RuntimeError(f"The work was attempted {MAX_ATTEMPTS} times; each time the worker was lost.")
                 job.say("A worker was lost; its work is done again.", "WARNING")
@@ -115,11 +117,19 @@ class Executor:
             (folder / "staged" / package["name"]).write_bytes(self.fetch(path))
         job.say(f"Staged: {', '.join(sorted(path.name for path in (folder / 'staged').iterdir())) or 'nothing'}")
 
-    def _boot(self, job: Job, folder: Path) -> Path:
-        """What the container's boot program does: an environment over the image's, and the staged packages into it."""
+    def _boot(self, job: Job, folder: Path) -> dict[str, Any]:
+        """How a worker is started, as service.py wants to know it: in a container of the job's image, or by a Python (see `_install`)."""
         pool = job.description["environment"]["workerPools"][0]
         image = pool["sdkHarnessContainerImages"][0]["containerImage"]
+        if self.in_docker and containers.config(image):
+            job.say(f"Image: {image}, in docker")
+            variables = {**self.environment, "JOB_ID": job.id, "JOB_NAME": job.name}
+            return {"container": containers.command(image, job.id, variables)}
         job.say(f"Image: {image}")
+        return {"python": str(self._install(job, folder, image))}
+
+    def _install(self, job: Job, folder: Path, image: str) -> Path:
+        """What the container's boot program does: an environment over the image's, and the staged packages into it. Returns its Python."""
         make_environment(folder / "venv", self.image(image))
         python = folder / "venv" / "bin" / "python"
         staged = folder / "staged"
@@ -143,7 +153,7 @@ class Executor:
             | {"SEQLINE_CACHE": str(self.folder / "cache"), "JOB_ID": job.id, "JOB_NAME": job.name, "TF_CPP_MIN_LOG_LEVEL": "2"}
         )
 
-    def _attempt(self, job: Job, folder: Path, python: Path) -> bool:
+    def _attempt(self, job: Job, folder: Path, worker: Mapping[str, Any]) -> bool:
         """Runs the pipeline once. False where its worker was killed. Raises RuntimeError for a job that failed by itself."""
         job.attempts += 1
         self.faults.of("WORK", job.name)
@@ -151,7 +161,7 @@ class Executor:
         progress.write_text("", encoding="utf-8")
         work = {
             "options": job.options,
-            "python": str(python),
+            **worker,
             "cwd": str(folder / "cwd"),
             "staged": str(folder / "staged"),
             "retry_bundles": self.faults.retry_bundles,
@@ -173,6 +183,8 @@ class Executor:
                 error = _follow(job, service, lines)
             finally:
                 _kill(service)
+                if "container" in worker:
+                    containers.kill(job.id)
                 del self.services[job.id]
         if error is not None:
             raise RuntimeError(error)
@@ -182,8 +194,10 @@ class Executor:
 
     def kill_workers(self) -> None:
         """Every worker dies, as when a preemptible machine is taken away; nobody gets a signal that could be caught."""
-        for service in list(self.services.values()):
+        for job, service in list(self.services.items()):
             _kill(service)
+            if self.in_docker:
+                containers.kill(job)
 
     def close(self) -> None:
         """Ends what still runs, and removes the files of the jobs."""

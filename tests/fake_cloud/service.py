@@ -8,6 +8,7 @@ FOLDER holds work.json and pipeline.pb; progress.jsonl gets a line for every sta
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.portability import python_urns
+from apache_beam.portability import common_urns, python_urns
 from apache_beam.portability.api import beam_provision_api_pb2, beam_runner_api_pb2
-from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 from google.protobuf import struct_pb2
 
 FOLDER = Path(sys.argv[1])
 STAGE_NAME_CHARS = 150
+CONTAINER = "fake_cloud:container"
 WATCH_SECONDS = 0.5
 
 
@@ -47,6 +49,42 @@ class ReportingRunner(fn_runner.FnApiRunner):
         names = sorted({transform.unique_name for transform in manager.stage.transforms})
         report(stage="+".join(names)[:STAGE_NAME_CHARS], counters=counters)
         return result
+
+
+@worker_handlers.WorkerHandler.register_environment(CONTAINER, bytes)
+class ContainerHandler(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
+    """A worker that the entrypoint of an image makes: it is told where its services are, and gets all else from them."""
+
+    def __init__(self, payload: bytes, *services: Any) -> None:
+        super().__init__(*services)
+        self.command = json.loads(payload)
+
+    def start_worker(self) -> None:
+        logging, other = self.logging_api_service_descriptor().url, self.control_address
+        endpoints = [f"--logging_endpoint={logging}", *(f"--{name}_endpoint={other}" for name in ("control", "artifact", "provision"))]
+        self.process = subprocess.Popen([*self.command, f"--id={self.worker_id}", *endpoints])
+        self.watcher = threading.Thread(target=self.watch)
+        self.watcher.start()
+
+    def watch(self) -> None:
+        if status := self.process.wait():
+            raise RuntimeError(f"The worker's container exited with {status}; see service.log")
+
+    def stop_worker(self) -> None:
+        self.watcher.join()
+
+
+def staged_files(folder: str) -> list[Any]:
+    """What was staged, as the artifacts that a worker's entrypoint fetches."""
+    artifacts = []
+    for path in sorted(Path(folder).iterdir()):
+        artifact = beam_runner_api_pb2.ArtifactInformation(
+            type_urn=common_urns.artifact_types.FILE.urn, role_urn=common_urns.artifact_roles.STAGING_TO.urn
+        )
+        artifact.type_payload = beam_runner_api_pb2.ArtifactFilePayload(path=str(path)).SerializeToString()
+        artifact.role_payload = beam_runner_api_pb2.ArtifactStagingToRolePayload(staged_name=path.name).SerializeToString()
+        artifacts.append(artifact)
+    return artifacts
 
 
 def workers_options(options: Any) -> Any:
@@ -76,11 +114,16 @@ def main() -> None:
     pipeline = beam_runner_api_pb2.Pipeline.FromString((FOLDER / "pipeline.pb").read_bytes())
     options = FOLDER / "options.json"
     options.write_text(json.dumps({"options": workers_options(work["options"])}), encoding="utf-8")
-    # In a folder of its own: nothing is imported from where the job was submitted.
-    command = f"cd {work['cwd']} && PIPELINE_OPTIONS_FILE={options} exec {work['python']} -m apache_beam.runners.worker.sdk_worker_main"
     for environment in pipeline.components.environments.values():
-        environment.urn, environment.payload = python_urns.SUBPROCESS_SDK, command.encode()
         del environment.dependencies[:]
+        if "container" in work:
+            environment.urn, environment.payload = CONTAINER, json.dumps(work["container"]).encode()
+            environment.dependencies.extend(staged_files(work["staged"]))
+        else:
+            # In a folder of its own: nothing is imported from where the job was submitted.
+            harness = f"exec {work['python']} -m apache_beam.runners.worker.sdk_worker_main"
+            command = f"cd {work['cwd']} && PIPELINE_OPTIONS_FILE={options} {harness}"
+            environment.urn, environment.payload = python_urns.SUBPROCESS_SDK, command.encode()
     given = struct_pb2.Struct()
     given.update({"options": work["options"]})
     provision = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=given), work["staged"], "job")
