@@ -480,6 +480,21 @@ def test_any_number_of_replicas_has_the_same_losses_also_in_a_batch_that_does_no
             assert values == pytest.approx(histories[0][name], abs=1e-5), name
 
 
+def test_the_implementation_keras_learns_the_same_also_on_two_replicas(features: Path, tmp_path: Path) -> None:
+    # A token that is in a batch many times is one row of the embedding, and moves once.
+    still = {"word_dropout": 0, "dropout": 0, "skip_dropout": 0, "branch_dropout": 0, "clip_norm": 0.1}
+    params = TrainerParams(embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=50, num_epochs=2, **still)
+    stock = params.with_values({"implementation": "keras"})
+    for name, each in {"fast": params, "one": stock}.items():
+        (tmp_path / name).mkdir()
+        run(features=features, params=each, output=tmp_path / name)
+    train_on_replicas(2, stock, features, tmp_path / "two")
+    fast, *others = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("fast", "one", "two"))
+    for history in others:
+        for name, values in history.items():
+            assert values == pytest.approx(fast[name], abs=1e-5), name
+
+
 def test_two_replicas_learn_the_corpus_too(model: Path, features: Path, tmp_path: Path, figures: dict[str, Figures]) -> None:
     found = train_on_replicas(2, TRAINER_PARAMS, features, tmp_path / "two")
     assert found["eval_accuracy"] > 0.9
