@@ -16,6 +16,7 @@ import pytest
 from components.base import UserError
 from components.pusher import publish
 from components.span_validator import SpanValidatorParams
+from components.trainer import START_FILE
 from pipeline import config as configuration
 from pipeline import owner
 from pipeline.retrain import RetrainParams, decide, lock, start, state, thresholds
@@ -419,23 +420,26 @@ def test_what_a_served_model_was_trained_on_is_known_after_a_rollback() -> None:
     assert State().trained_on("old") == {}
 
 
-def test_every_so_many_candidates_start_cold(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    (tmp_path / "trainer" / "m").mkdir(parents=True)
-    (tmp_path / "trainer" / "m" / "execution.json").write_text("{}")
+def test_every_so_many_warm_starts_a_cold_one_is_compared(copy: Path) -> None:
+    model = next((copy / "artifacts" / "trainer").iterdir())
+    (model / START_FILE).write_text(json.dumps({"in_a_row": 1}))
+    write_span(copy, 2, corpus_rows(300)[240:])
+    code, lines = retrain(copy, "--set", "retrain.cold_every=2")
+    record = last_run(copy)["retrain"]
+    assert code == record["exit_code"] in (0, 30), lines
+    scores = {kind: (each["eval_accuracy"], -each["eval_loss"]) for kind, each in record["starts"].items()}
+    assert record["start"] == ("warm" if scores["warm"] > scores["cold"] else "cold")
+    assert record["why_start"].startswith("eval accuracy: cold ")
+    assert [line.split()[1] for line in lines if line.startswith("trainer ")][-1] == "cached"
+    assert f"start          {record['start']}: {record['why_start']}" in lines
 
-    def chosen(every: int, *starts: str) -> list[str]:
-        """What starts come after those, when each is pushed."""
-        found = list(starts)
-        for _ in range(5):
-            pushes = [{"digest": "served", "model": "m", "start": each} for each in found]
-            situation: Any = type("S", (), {"config": load(f"retrain.cold_every={every}"), "served": decide.Served(1, "served")})
-            found.append(start.choose(situation, State(pushes=pushes), store)[0])
-        return found[len(starts) :]
 
-    assert chosen(1, "cold") == ["cold"] * 5
-    assert chosen(3, "cold") == ["warm", "warm", "cold", "warm", "warm"]
-    assert chosen(3) == ["cold", "warm", "warm", "cold", "warm"]
+def test_a_start_is_cold_where_nothing_else_was_asked_for(pushed: Path) -> None:
+    store = Store(pushed / "artifacts")
+    place = {"pusher.serving_dir": str(pushed / "serving_dir")}
+    every = [configuration.load(str(pushed / "c.toml"), [f"retrain.cold_every={number}"], place) for number in (1, 3)]
+    assert start.choose(every[0], store, 1) == ("cold", None, "retrain.cold_every is 1")
+    assert start.choose(every[1], store, None)[0] == "cold"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 Reads Features, ids or the values of sequences: the train split to learn from, the eval split to choose the best epoch by.
 Never the test split. Reads Hyperparameters, where a tuner looked for some: values in place of those in the params.
-Writes Model: network.json and model.weights.h5 (`components.network.load` reads them), history.json (every epoch's
-figures) and tensorboard/ (event files).
+Writes Model: network.json and model.weights.h5 (`components.network.load` reads them), vocabularies/ (what their rows and columns
+stand for), history.json (every epoch's figures), start.json after a warm start (what was carried over) and tensorboard/ (event files).
 """
 
 import json
@@ -15,13 +15,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components import files
+from components import files, staging
 from components.base import Component, Figures, Params, UserError, Where
 from components.features import MODEL
 from components.pieces import digest
 
 # In Hyperparameters: trainer parameter -> the value that a tuner found best.
 BEST_FILE = "best.json"
+
+# In a Model: the network's shape (`components.network` writes it), and what a warm start carried over.
+SPEC_FILE = "network.json"
+START_FILE = "start.json"
+# What a warm start reads of a Model, and so what its key follows from.
+STARTS_FROM = (SPEC_FILE, MODEL, START_FILE, "vocabularies/*")
+# What an earlier network must have in common with a new one.
+SHAPE = ("embedding_dim", "rnn_units", "num_layers", "bidirectional", "pooling", "skip_dim")
 
 # The model of countless tutorials: Embedding -> SimpleRNN -> Dense on the last state, padding read like text.
 # `pooling = "last"` means this one exactly; a setting that is given beside it stays.
@@ -66,8 +74,13 @@ class TrainerParams(Params):
     )
     bigram_min_count: int = Field(2, ge=1, description="bigrams of a bucket in train, at least, for it to count")
     warm_start: Annotated[str | None, Where] = Field(
-        None, description="folder of an earlier Model to start from; embeddings go by token, so that the vocabulary may be another"
+        None,
+        description="an earlier Model to start from, a folder or gs://; embeddings go by token, so that the vocabulary may be another",
     )
+    warm_start_shrink: float = Field(
+        0.5, gt=0, le=1, description="part of the earlier weights that a warm start keeps; the rest is random numbers of a cold start"
+    )
+    warm_start_epochs: int | None = Field(None, ge=1, description="num_epochs of a warm start; null for those of a cold one")
     embeddings: Annotated[str | None, Where] = Field(
         None, description="token vectors to start from: text as GloVe, word2vec or fastText write it; for text and tokens"
     )
@@ -131,24 +144,46 @@ class TrainerParams(Params):
         """These with other values of some; every other one stays, whatever `pooling` is among the values."""
         return TrainerParams(**{**self.model_dump(), **values})
 
+    def for_its_start(self) -> "TrainerParams":
+        """These with the epochs of a warm start, where it is one."""
+        return self.with_values({"num_epochs": self.warm_start_epochs}) if self.warm_start and self.warm_start_epochs else self
+
 
 def check(params: TrainerParams) -> None:
-    """Raises UserError for something to start from that is not there."""
-    if params.warm_start and not (Path(params.warm_start) / MODEL).is_file():
-        raise UserError(f"trainer.warm_start {params.warm_start!r} holds no {MODEL}. Give the folder of a trainer's Model.")
+    """Raises UserError for something to start from that is not there, and for an earlier network of another shape."""
+    if params.warm_start:
+        folder = staging.path_of(params.warm_start)
+        if not (folder / MODEL).is_file() or not (folder / SPEC_FILE).is_file():
+            raise UserError(
+                f"trainer.warm_start {params.warm_start!r} holds no {MODEL} with its {SPEC_FILE}. Give the folder of a trainer's Model."
+            )
+        if different := difference(json.loads((folder / SPEC_FILE).read_text()), params):
+            raise UserError(f"trainer.warm_start {params.warm_start!r}: {different}, or leave trainer.warm_start out.")
     if params.embeddings:
         files.stat(params.embeddings)
 
 
+def difference(network: Mapping[str, Any], params: TrainerParams) -> str | None:
+    """How the shape of an earlier network, by its network.json, differs from what `params` ask for, and what to set; None for not."""
+    names = [name for name in SHAPE if not (network.get("dim") and name == "embedding_dim")]  # sequences have no embeddings
+    different = [name for name in names if network[name] != getattr(params, name)]
+    if not different:
+        return None
+    what = " and ".join(f"its {name} is {network[name]}, here {getattr(params, name)}" for name in different)
+    return f"{what}. Set {', '.join(f'trainer.{name} = {json.dumps(network[name])}' for name in different)}"
+
+
 def outside(params: TrainerParams, memory: Path | None = None) -> str:
-    """The digest of what training starts from; empty for random numbers."""
+    """The digest of what training starts from, wherever it lies; empty for random numbers."""
     check(params)
-    paths = [path for path in (params.embeddings,) if path]
-    if params.warm_start:
-        folder = Path(params.warm_start)
-        paths += [str(path) for path in sorted(folder.rglob("*")) if path.is_file() and "tensorboard" not in path.parts]
+    found = []
     with files.remembering(memory) as remembered:
-        found = [files.digest(files.stat(path), remembered) for path in paths]
+        if params.embeddings:
+            found.append(files.digest(files.stat(params.embeddings), remembered))
+        if params.warm_start:
+            folder = staging.local(staging.path_of(params.warm_start))
+            read = sorted(path for pattern in STARTS_FROM for path in folder.glob(pattern) if path.is_file())
+            found += [f"{path.relative_to(folder).as_posix()} {files.digest(files.stat(str(path)), remembered)}" for path in read]
     return digest(found) if found else ""
 
 
@@ -166,16 +201,20 @@ def run(*, features: Path, params: TrainerParams, output: Path, work: Path | Non
 
     tuned = json.loads((hyperparameters / BEST_FILE).read_text()) if hyperparameters else {}
     own = output / "work"
-    figures = fit.fit(features, params.with_values(tuned), output, work or own)
+    figures = fit.fit(features, params.with_values(tuned).for_its_start(), output, work or own)
     rmtree(own, ignore_errors=True)
     return {**figures, "tuned": tuned} if tuned else figures
 
 
 def describe(figures: Figures) -> str:
-    return (
+    text = (
         f"{figures['num_parameters']:,} parameters; eval accuracy {figures['eval_accuracy']:.3f} "
         f"in epoch {figures['best_epoch']} of {figures['num_epochs']}"
     )
+    if start := figures.get("warm_start"):
+        things = [(start[f"{name}_carried"], start[f"{name}_new"], name) for name in ("tokens", "labels") if f"{name}_carried" in start]
+        text += "; warm start with " + ", ".join(f"{carried:,} of {carried + new:,} {name}" for carried, new, name in things)
+    return text
 
 
 TRAINER = Component(

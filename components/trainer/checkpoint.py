@@ -27,7 +27,7 @@ class Progress:
     step's gradient.
 
     history: figure -> a value for each finished epoch. best: (eval accuracy, - eval loss) of the best epoch, best_epoch its number
-    from 1, 0 without one. seconds: of training so far.
+    from 1, 0 without one. seconds: of training so far. started_from: figures of what it began with.
     """
 
     step: int = 0
@@ -38,6 +38,7 @@ class Progress:
     best: tuple[float, float] = (float("-inf"), float("-inf"))
     best_epoch: int = 0
     seconds: float = 0.0
+    started_from: dict[str, Any] = field(default_factory=dict)
 
 
 def save(work: Path, progress: Progress, state: list[np.ndarray], best_weights: list[np.ndarray]) -> None:

@@ -42,3 +42,37 @@ def count(source: Path, num_classes: int, num_buckets: int, num_tokens: int, dim
             buckets, known = bigram_buckets(ids, num_buckets, features.oov_id(num_tokens))
             bigrams += np.bincount(buckets[known], minlength=num_buckets)
     return Counts(classes, bigrams)
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """Bigrams of one vocabulary. rows: see `Counts.bigram_rows`; oov: the id of a token outside the vocabulary."""
+
+    rows: np.ndarray
+    oov: int
+
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        """The number of the row of every pair of neighbours, from 1; 0 where it has none. ids, int64 [batch, time] -> [batch, time - 1]."""
+        buckets, known = bigram_buckets(ids, len(self.rows), self.oov)
+        return np.where(known, self.rows[buckets], 0).astype(np.int64)
+
+
+def bigrams_by_row(source: Path, now: Hashed, before: Hashed, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row now, row before, occurrences), int64, sorted, of all bigrams of the train split that have a row now; 0 for none before.
+
+    ids: the id before of each id now; PAD for a token that is new.
+    """
+    base = int(before.rows.max(initial=0)) + 1
+    pairs, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for content, _ in blocks(source, features.TRAIN, BATCH_ROWS, 0):
+        found = [pairs]
+        weights = [counts]
+        for first in range(0, content.shape[0], BATCH_ROWS):
+            part = content[first : first + BATCH_ROWS].to_tensor(features.PAD_ID).numpy()
+            rows = now.of(part)
+            some = np.unique((rows * base + before.of(ids[part]))[rows > 0], return_counts=True)
+            found.append(some[0])
+            weights.append(some[1])
+        pairs, position = np.unique(np.concatenate(found), return_inverse=True)
+        counts = np.bincount(position, np.concatenate(weights), len(pairs)).astype(np.int64)
+    return pairs // base, pairs % base, counts

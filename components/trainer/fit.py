@@ -17,7 +17,7 @@ from components import features, network
 from components.base import Figures, StoppedError, UserError
 from components.pieces import digest
 from components.staging import local
-from components.trainer import TrainerParams, checkpoint, strategy
+from components.trainer import START_FILE, TrainerParams, checkpoint, cluster, outside, strategy
 from components.trainer.checkpoint import Progress
 from components.trainer.counting import Counts, count
 from components.trainer.input import dataset, shuffled
@@ -52,6 +52,8 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path, on_epoch:
     keras.utils.set_random_seed(params.seed + 1)
     tf.config.experimental.enable_op_determinism()
     card = {**{f"trainer.{name}": value for name, value in params.key_fields().items()}, "features": digest(_summary(source))}
+    if cluster.read():  # alone, one needs what it starts from for the first step only
+        card["what trainer.warm_start and trainer.embeddings hold"] = outside(params)
     with (
         noted() as notice,
         strategy.team(params.devices, params.worker_wait_seconds, card, lambda: checkpoint.newest(work), notice) as team,
@@ -67,8 +69,10 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path, on_epoch:
             network.save(training.loop.model, spec, output)
             shutil.copytree(local(source / "vocabularies"), output / "vocabularies")
             (output / "history.json").write_text(json.dumps(history, indent=2) + "\n")
+            if params.warm_start:
+                (output / START_FILE).write_text(json.dumps(progress.started_from["warm_start"], indent=2) + "\n")
     return {
-        **training.started_from,
+        **progress.started_from,
         "num_parameters": training.loop.model.count_params(),
         "num_epochs": len(history["loss"]),
         "best_epoch": progress.best_epoch,
@@ -94,10 +98,10 @@ class Training:
             model = network.build(spec, implementation=params.implementation)
             if spec.bigram_buckets:
                 model.get_layer("bigrams").set_weights([counts.bigram_rows(params.bigram_min_count)])
-            self.started_from = carry_over(model, spec, source, params)
+            started_from = carry_over(model, spec, source, params) if team.step is None else {}
             class_weights = counts.class_weights() if params.class_weights == "balanced" else None
             self.loop = Loop(model, params, self.epoch_steps * params.num_epochs, team.strategy, class_weights)
-        self.progress, self.best_weights = Progress(), self.loop.weights()
+        self.progress, self.best_weights = Progress(started_from=started_from), self.loop.weights()
         if team.step is not None:
             self.progress, state, self.best_weights = checkpoint.load(work, team.step)
             self.loop.restore(state)

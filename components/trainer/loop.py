@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.trainer import TrainerParams
-from components.trainer.optimizer import Adam, Average, clipped, learning_rate, summed_over_replicas
+from components.trainer.optimizer import Adam, Average, clipped, distinct, learning_rate, summed_over_replicas
 
 
 class Loop:
@@ -113,7 +113,10 @@ class Loop:
             if self.class_weights is not None:
                 losses *= tf.linalg.matvec(labels, self.class_weights)
             loss = tf.reduce_sum(losses) / num_rows
-        gradients = summed_over_replicas(tape.gradient(loss, self.trained))
+        gradients = tape.gradient(loss, self.trained)
+        if self.params.implementation == "keras":
+            gradients = [distinct(each) for each in gradients]
+        gradients = summed_over_replicas(gradients)
         gradients, norm = clipped(gradients, self.params.clip_norm)
         self.adam.apply(gradients, learning_rate(self.params, step, self.num_steps), step)
         self.average.update(step)

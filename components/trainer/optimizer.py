@@ -30,6 +30,15 @@ def learning_rate(params: TrainerParams, step: tf.Tensor, num_steps: int) -> tf.
 Gradient = Any
 
 
+def distinct(gradient: Gradient) -> Gradient:
+    """The same with every row of an embedding once: Keras's own Embedding gives one for each place in the batch where its token is."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    indices, positions = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, positions, tf.size(indices))
+    return tf.IndexedSlices(values, tf.cast(indices, tf.int32), tf.cast(gradient.dense_shape, tf.int32))
+
+
 def summed_over_replicas(gradients: Sequence[Gradient]) -> list[Gradient]:
     """Sums gradients over the replicas; rows of an embedding (IndexedSlices, none twice) stay rows."""
     context = tf.distribute.get_replica_context()

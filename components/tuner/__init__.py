@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 
 from components.base import Component, Figures, Params, UserError
 from components.trainer import TrainerParams
+from components.trainer import outside as trainer_outside
 from components.tuner.ranges import DEFAULT_RANGES, Range, complaints
 
 
@@ -91,6 +92,11 @@ def check(params: TunerParams) -> None:
         )
 
 
+def outside(params: TuningParams, memory: Path | None = None) -> str:
+    """The digest of what every trial starts from; empty for random numbers."""
+    return trainer_outside(params.trainer, memory)
+
+
 def describe(figures: Figures) -> str:
     counts = ", ".join(f"{figures[f'num_{state}']} {state}" for state in ("pruned", "failed") if figures[f"num_{state}"])
     text = f"{figures['num_trials']} trials{f' ({counts})' if counts else ''}; eval accuracy {figures['eval_accuracy']:.3f} "
@@ -110,4 +116,5 @@ TUNER = Component(
     libraries=("tensorflow", "keras", "optuna"),
     resumes=True,
     check=check,
+    outside=outside,
 )

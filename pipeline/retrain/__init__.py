@@ -33,5 +33,9 @@ class RetrainParams(Params):
     accept: tuple[int, ...] = Field(
         (), strict=False, description="spans that somebody looked at and lets in: the served model is not asked about them"
     )
-    cold_every: int = Field(1, ge=1, description="every so-many-th training starts from random weights; the others from the served model")
+    cold_every: int = Field(
+        1,
+        ge=1,
+        description="1: every training starts from random weights; N: from the served model, and every N-th time from both, and the better is taken",
+    )
     lease_seconds: float = Field(60.0, gt=0, description="a lock whose owner did not renew it for so long is taken over")

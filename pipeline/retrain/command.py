@@ -92,11 +92,13 @@ def _run(out: Console, situation: Any, store: Any, remembered: Any, bootstrap: b
     from pipeline.retrain import course as courses
 
     print_situation(out, situation)
-    run = store.start_run()
-    course = courses.Course(situation, store, remembered, run, bootstrap)
+    course = courses.Course(situation, store, remembered, bootstrap)
     if dataflow.is_used(beam_args):
         preflight.check(course.pipe, situation.config.root, beam_args)
-    course.begin()
+    _compare_starts(out, course, verbose, jobs, beam_args)
+    say(out, f"start          {course.attempt['start']}: {course.attempt['why_start']}")
+    run = store.start_run()
+    course.begin(run)
     try:
         launch.execute(course.pipe, store, run, courses.options(course, jobs, beam_args), out, verbose, course.watch)
     except UserError:
@@ -109,6 +111,18 @@ def _run(out: Console, situation: Any, store: Any, remembered: Any, bootstrap: b
                 say(out, f"report         {path}")
             say(out, f"{course.record['verdict']} ({course.record['exit_code']}): {course.record['reason']}")
     return int(course.record["exit_code"])
+
+
+def _compare_starts(out: Console, course: Any, verbose: bool, jobs: int, beam_args: list[str]) -> None:
+    """Warm and cold beside each other, where that is due, each with its lines."""
+    from pipeline import launch
+    from pipeline.runner import Options
+
+    progress = launch.listen(out, verbose)
+    try:
+        course.compare_starts(Options(jobs=jobs, beam_args=beam_args, on_start=progress.start, on_done=progress.done))
+    finally:
+        progress.stop()
 
 
 def write_report(store: Any, run: Path) -> str | None:

@@ -1,14 +1,14 @@
 """The course of one retraining, under the lock: what is compared with is fixed, the pipeline runs, and its end becomes a verdict."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from components import staging
-from components.base import DataError, NotBlessedError, UserError
+from components.base import DataError, NotBlessedError, StoppedError, UserError
 from components.example_gen import sources
 from components.features import SAVED_MODEL
 from components.files import is_remote
@@ -16,16 +16,20 @@ from components.pieces import digest
 from components.span_validator import SPANS
 from pipeline.config import Config
 from pipeline.definition import define
+from pipeline.report import reproduce
 from pipeline.retrain import EXIT_CODES, FAILED, INTERRUPTED, NOTHING_NEW, PUSHED, REFUSED, REJECTED, decide, start, thresholds
 from pipeline.retrain.decide import Situation
 from pipeline.retrain.state import Record, State, save
 from pipeline.runner import Done, Options, Pipeline
 from pipeline.store import RUN, Store
+from pipeline.warm import train_both
 
 # Where data alone can be what an error is about.
 OF_DATA = ("example_gen", "statistics_gen", "schema_gen", "example_validator", "span_validator", "transform")
 # What a run at a desk only warns of: nobody looks at the lines of a retraining before it is pushed.
 STRICT = ("repeated_span", "bad_rows")
+# What is told of a warm and a cold training beside each other.
+COMPARED = ("eval_accuracy", "eval_loss", "seconds")
 
 
 class ChangedError(UserError):
@@ -37,28 +41,55 @@ class ChangedError(UserError):
 class Course:
     """One attempt, or the rest of one that was killed."""
 
-    def __init__(self, situation: Situation, store: Store, state: State, run: Path, bootstrap: bool) -> None:
-        self.situation, self.store, self.state, self.run = situation, store, state, run
+    def __init__(self, situation: Situation, store: Store, state: State, bootstrap: bool) -> None:
+        self.situation, self.store, self.state = situation, store, state
         before = state.attempt if state.attempt and state.attempt["fingerprint"] == situation.fingerprint else None
         if before and before["served"] and not _is_there(situation.config, before["served"]):
             before = None
         if before is None:
-            kind, model = start.choose(situation, state, store)
+            kind, model, why = start.choose(situation.config, store, situation.served.version if situation.served else None)
             served = {"version": situation.served.version, "digest": situation.served.digest} if situation.served else None
             before = {"served": served, "new": situation.new if situation.known else [], "bootstrap": bootstrap}
-            before |= {"start": kind, "warm_start": model}
-        else:
-            _end_killed(store, before["run"], run.name)
-        self.attempt: Record = {**before, "fingerprint": situation.fingerprint, "run": run.name, "started": _now()}
+            before |= {"start": kind, "warm_start": model, "why_start": why}
+        self.attempt: Record = {"run": "", **before, "fingerprint": situation.fingerprint, "started": _now()}
         self.config = self._prepared(situation.config)
         self.pipe = Pipeline()
         define(self.pipe, self.config)
         self.record: dict[str, Any] = {}
 
-    def begin(self) -> None:
-        """Writes down what is attempted, so that whoever takes over does the same."""
+    def begin(self, run: Path) -> None:
+        """The run begins; the one that was killed, if this goes on with it, has ended."""
+        if self.attempt["run"]:
+            _end_killed(self.store, self.attempt["run"], run.name)
+        self.run = run
+        self.attempt["run"] = run.name
+        self.write_down()
+
+    def write_down(self) -> None:
+        """What is attempted, so that whoever takes over does the same."""
         self.state.attempt = self.attempt
         save(self.store, self.state)
+
+    def compare_starts(self, options: Options) -> None:
+        """Trains warm and cold where that is due, and goes on with the better one on the eval split.
+
+        Data that are refused on the way are left to the run itself, which meets them again and tells of them. Raises StoppedError.
+        """
+        if self.attempt["start"] != start.BOTH:
+            return
+        self.write_down()
+        try:
+            best = train_both(start.lay_over(self.config, None), self.config, self.store, options)
+        except StoppedError:
+            raise
+        except UserError:
+            return
+        self.attempt |= {"start": best.start, "warm_start": best.config.trainer.warm_start, "why_start": best.reason}
+        self.attempt["starts"] = {kind: {name: each[name] for name in COMPARED} for kind, each in best.figures.items()}
+        self.config = best.config
+        self.pipe = Pipeline()
+        define(self.pipe, self.config)
+        self.write_down()
 
     def _prepared(self, config: Config) -> Config:
         """With what only this attempt knows: what is served, which spans are new, where to start; and with stricter severities."""
@@ -95,7 +126,9 @@ class Course:
             "exit_code": exit_code,
             "reason": reason,
             "bootstrap": self.attempt["bootstrap"],
-            "start": self.attempt["start"],
+            "start": start.WARM if self.attempt["start"] == start.BOTH else self.attempt["start"],
+            "why_start": self.attempt["why_start"],
+            **({"starts": self.attempt["starts"]} if "starts" in self.attempt else {}),
             "changed": self.situation.changed,
             "left_out": {number: entry["reason"] for number, entry in self.situation.left_out.items()},
             "served_before": self.attempt["served"],
@@ -142,7 +175,7 @@ class Course:
             push = next(each.figures for each in done if each.stage.name == "pusher")
             if not push["rolled_back"]:
                 about = {"digest": push["digest"], "version": push["version"], "run": self.run.name}
-                state.pushes.append({**about, "spans": spans or {}, "model": keys["trainer"], "start": self.attempt["start"]})
+                state.pushes.append({**about, "spans": spans or {}, "model": keys["trainer"], "start": self.record["start"]})
         rejected = self._rejected(done) if record["verdict"] == REJECTED else {}
         for number, reason in rejected.items():
             assert spans is not None, "a span that was rejected has a digest"
@@ -201,7 +234,11 @@ def _end_killed(store: Store, run: str, by: str) -> None:
 
 def options(course: Course, jobs: int, beam_args: Sequence[str]) -> Options:
     """How the runner runs it."""
-    return replace(Options(jobs=jobs, beam_args=beam_args), about=course.about)
+
+    def about(done: list[Done], error: BaseException | None) -> dict[str, Any]:
+        return {**reproduce.about(course.config, course.pipe, ["seqline", *sys.argv[1:]]), **course.about(done, error)}
+
+    return Options(jobs=jobs, beam_args=beam_args, about=about)
 
 
 def _now() -> str:
