@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # Without byte code every import of TensorFlow takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install run test test-cloud lint lint-workflows format lock clean
+.PHONY: help install run test test-slow test-cloud lint lint-workflows format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/'
@@ -17,11 +17,14 @@ install: $(INSTALLED) ## make the virtual environment
 run: $(INSTALLED) ## run the pipeline on BBC News
 	$(BIN)/seqline run
 
-test: $(INSTALLED) ## run all tests
-	$(BIN)/pytest -n 2 --dist loadfile
+test: $(INSTALLED) ## run the tests, but for the slow ones
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations 15
+
+test-slow: $(INSTALLED) ## run the slow ones: whole runs on the fake cloud, several machines
+	$(BIN)/pytest -n 2 --dist loadfile -m slow --durations 15
 
 test-cloud: $(INSTALLED) ## the tests on a fake of Google Cloud, on loopback
-	$(BIN)/pytest -n 2 --dist loadfile tests/test_dataflow.py tests/test_fake_cloud.py tests/test_gcs.py tests/test_gs_root.py tests/test_preflight.py \
+	$(BIN)/pytest -n 2 --dist loadfile tests/test_dataflow.py tests/test_dataflow_run.py tests/test_fake_cloud.py tests/test_gcs.py tests/test_gs_root.py tests/test_preflight.py \
 		tests/test_pusher_gcs.py
 
 lint: $(INSTALLED) ## lint, format and types, checked only

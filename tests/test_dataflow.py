@@ -26,6 +26,8 @@ from tests.conftest import TRANSFORM_PARAMS
 from tests.fake_cloud import FakeCloud
 from tests.fake_cloud.dataflow import CANCELLED, DONE, FAILED, RUNNING, Job
 
+pytestmark = pytest.mark.slow
+
 ROWS = "gs://bucket/rows.jsonl"
 PARAMS = ExampleGenParams(source=ROWS)
 

@@ -18,6 +18,8 @@ from tests.conftest import corpus_rows, write_jsonl
 from tests.fake_cloud import FakeCloud
 from tests.fake_cloud.dataflow import DONE
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "example_gen.source": '"gs://bucket/rows.jsonl"',
     "transform.max_length": 8,

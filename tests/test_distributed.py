@@ -59,6 +59,8 @@ WORKER = """
 import hashlib, json, sys
 from pathlib import Path
 from components.trainer import TrainerParams, fit, run
+
+pytestmark = pytest.mark.slow
 def train(self, *given, train=fit.Training.run):
     train(self, *given)
     print(hashlib.sha256(b"".join(each.tobytes() for each in self.loop.weights())).hexdigest())

@@ -15,6 +15,8 @@ import pytest
 from pipeline.store import Store, artifact_digest, open_store
 from tests.fake_cloud.gcs import FakeGcs, serve
 
+pytestmark = pytest.mark.slow
+
 ROOT = "gs://bucket/some/root"
 STAGES = ["example_gen", "statistics_gen", "schema_gen", "example_validator", "transform", "trainer", "exporter", "evaluator"]
 SETTINGS = {
