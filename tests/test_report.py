@@ -366,14 +366,16 @@ def test_nothing_nasty_gets_out(store: Store) -> None:
 
 
 def test_the_configuration_of_a_run_is_read_back(tmp_path: Path) -> None:
-    loaded = config.load("bbc_news", ["trainer.rnn_units=7", "evaluator.min_slice_accuracy={label = 0.5, 'label=a b' = 0.25}"])
+    (tmp_path / "base.toml").write_text('example_gen.source = "a.csv"\nevaluator.min_accuracy = 0.9\n')
+    settings = ["trainer.rnn_units=7", "evaluator.min_slice_accuracy={label = 0.5, 'label=a b' = 0.25}"]
+    loaded = config.load(str(tmp_path / "base.toml"), settings)
     found = records.Records({"run": "one", "config": loaded.model_dump(mode="json")})
     path = tmp_path / "config.toml"
     path.write_text(str(reproduce.config_toml(found, "some/root")))
     assert config.load(str(path)) == loaded.model_copy(update={"root": "some/root"})
     changed = {each["name"]: each["value"] for each in reproduce.parameters(found) if not each["default"]}
     assert changed == {
-        "example_gen.source": "tfds:seqline_bbc_news",
+        "example_gen.source": "a.csv",
         "trainer.rnn_units": 7,
         "evaluator.min_accuracy": 0.9,
         "evaluator.min_slice_accuracy": {"label": 0.5, "label=a b": 0.25},

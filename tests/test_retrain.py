@@ -439,7 +439,12 @@ def test_a_start_is_cold_where_nothing_else_was_asked_for(pushed: Path) -> None:
     place = {"pusher.serving_dir": str(pushed / "serving_dir")}
     every = [configuration.load(str(pushed / "c.toml"), [f"retrain.cold_every={number}"], place) for number in (1, 3)]
     assert start.choose(every[0], store, 1) == ("cold", None, "retrain.cold_every is 1")
-    assert start.choose(every[1], store, None)[0] == "cold"
+    kind, model, why = start.choose(every[1], store, 1)
+    assert (kind, Path(str(model)).parent, why) == (
+        "warm",
+        pushed / "artifacts" / "trainer",
+        f"from the Model of version 1, {Path(str(model)).name}",
+    )
 
 
 @pytest.mark.parametrize(
