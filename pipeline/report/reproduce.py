@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from pipeline import __version__
 from pipeline.config import Config
 from pipeline.report.records import Records
@@ -61,7 +63,7 @@ def _defaults(section: str) -> dict[str, Any]:
     """As JSON values. example_gen, of which a part is needed, has no default as a whole: its fields have."""
     info = Config.model_fields[section]
     if info.is_required():
-        return {name: field.default for name, field in _fields(section).items() if not field.is_required()}
+        return {name: to_jsonable_python(field.default) for name, field in _fields(section).items() if not field.is_required()}
     return info.default.model_dump(mode="json")
 
 
