@@ -68,7 +68,7 @@ def train(examples: Path, work: Path) -> None:
     stages: list[tuple[str, Any, Any, list[str], str]] = [
         ("transform", transform.run, transform.TransformParams(max_length=64), ["examples"], "features"),
         ("trainer", trainer.run, small, ["features"], "model"),
-        ("exporter", exporter.run, exporter.ExporterParams(), ["features", "model"], "saved_model"),
+        ("exporter", exporter.run, exporter.ExporterParams(), ["examples", "features", "model"], "saved_model"),
     ]
     for name, run, params, needed, made in stages:
         output = work / name
