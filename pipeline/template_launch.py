@@ -131,7 +131,8 @@ def check(given: Namespace, flags: Sequence[str]) -> None:
     names = [stage.name for stage in pipe.stages]
     if given.to and given.to not in names:
         raise UserError(f"the parameter to is {given.to!r}, which is no stage; the stages are {', '.join(names)}")
-    pushes = "pusher" in names[: names.index(given.to) + 1 if given.to else None]
+    pipe.stages = pipe.stages[: names.index(given.to) + 1 if given.to else None]
+    pushes = "pusher" in [stage.name for stage in pipe.stages]
     problems = list(preflight.of_places(pipe, loaded.root, flags))
     if pushes and not is_remote(loaded.pusher.serving_dir):
         problems.append(f"serving_dir {loaded.pusher.serving_dir!r} is a folder of the worker, gone with it: give gs://bucket/path")

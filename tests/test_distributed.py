@@ -54,13 +54,14 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+pytestmark = pytest.mark.slow
+
 # The trainer's own entry, and a look at the weights that a worker ends with: only the chief writes them.
 WORKER = """
 import hashlib, json, sys
 from pathlib import Path
 from components.trainer import TrainerParams, fit, run
 
-pytestmark = pytest.mark.slow
 def train(self, *given, train=fit.Training.run):
     train(self, *given)
     print(hashlib.sha256(b"".join(each.tobytes() for each in self.loop.weights())).hexdigest())
