@@ -31,6 +31,13 @@ SETTINGS = {
     "trainer.num_epochs": 4,
     "evaluator.slices": '["length"]',
     "evaluator.min_accuracy": 0.5,
+    # The thresholds that the shipped configuration sets for another data set.
+    "evaluator.min_macro_f1": 0.5,
+    "evaluator.max_cross_entropy": 2.0,
+    "evaluator.max_ece": 1.0,
+    "evaluator.min_gain_over_linear": -1.0,
+    "evaluator.min_slice_accuracy": 0.0,
+    "infra_validator.max_p99_seconds": 60.0,
     "bulk_inferrer.source": '"gs://bucket/new.jsonl"',
     "bulk_inferrer.keep": '["id"]',
 }
