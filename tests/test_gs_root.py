@@ -138,7 +138,7 @@ def test_a_second_run_does_nothing(finished: Path, cloud: FakeGcs, corpus: Path,
     before = {name: metadata["generation"] for name, (metadata, _) in cloud.buckets["bucket"].items()}
     asked = len(cloud.requests)
     assert "0 of 8 stages ran" in seqline(cloud, tmp_path, command(corpus, ROOT))
-    assert len(cloud.requests) - asked < 70  # of these 15 for the report
+    assert len(cloud.requests) - asked < 70
     new = {name for name, (metadata, _) in cloud.buckets["bucket"].items() if before.get(name) != metadata["generation"]}
     assert {name.split("/")[2] for name in new} == {"runs"}
     files = ["config.toml", "log.txt", "report.html", "report.json", "report.md", "run.json"]
