@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -38,6 +39,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    name: str = Field(
+        "", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", description="the model's name; the configuration file's where none is given"
+    )
     root: str = Field("artifacts", description="where artifacts, records and logs lie: a folder, or gs://bucket/path")
     example_gen: ExampleGenParams
     statistics_gen: StatisticsGenParams = StatisticsGenParams()
@@ -78,6 +82,7 @@ def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | No
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not TOML: {error}") from None
+    content.setdefault("name", default_name(file))
     given = set()
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -92,6 +97,11 @@ def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | No
         return Config.model_validate(content)
     except ValidationError as error:
         raise UserError("; ".join(_sentence(each, file, given) for each in error.errors())) from None
+
+
+def default_name(file: Path) -> str:
+    """The model's name that a file gives where its content names none: its stem, as a part of a URL and of a path may be."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", file.stem).strip(".-") or "model"
 
 
 def reference() -> str:

@@ -181,7 +181,7 @@ def test_key_fields_leave_places_out() -> None:
 def test_key_fields_are_json() -> None:
     config = load("bbc_news")
     for name in type(config).model_fields:
-        if name != "root":
+        if name not in ("name", "root"):
             fields = getattr(config, name).key_fields()
             assert json.loads(json.dumps(fields)) == fields
 
@@ -191,3 +191,15 @@ def test_flags_of_places_take_any_path(tmp_path: Path) -> None:
     loaded, _, store = options.load("bbc_news", None, *places)
     assert [loaded.root, loaded.pusher.serving_dir, loaded.example_gen.data_dir] == places
     assert store.root == Path(places[0])
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("reviews.toml", "reviews"), ("my reviews (2).toml", "my-reviews-2"), (".hidden.toml", "hidden"), ("日本.toml", "model")],
+)
+def test_a_model_has_the_name_of_its_configuration_file(tmp_path: Path, file: str, name: str) -> None:
+    (tmp_path / file).write_text('[example_gen]\nsource = "a.csv"\n')
+    assert load(str(tmp_path / file)).name == name
+    assert load(str(tmp_path / file), ["name=other"]).name == "other"
+    with pytest.raises(UserError, match=r"--set name: string should match pattern .*, not 'a/b'"):
+        load(str(tmp_path / file), ["name=a/b"])
