@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from components.pieces import digest
 
@@ -64,7 +65,27 @@ def parse(content: bytes) -> Source:
             names += _imported(node)
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _drop_docstring(node)
-    return digest(ast.dump(tree)), names
+    return digest(_plain(tree)), names
+
+
+def _plain(node: Any) -> Any:
+    """The syntax tree as lists, the same on every Python from 3.11 to 3.13.
+
+    `ast.dump` is not: from 3.13 on it leaves empty fields out, and later versions add fields, such as `type_params`.
+    Here a field that is empty or None is always left out, and so is an empty piece of an f-string, which 3.12 adds.
+    """
+    if isinstance(node, ast.JoinedStr):
+        return ["JoinedStr", *(_plain(piece) for piece in node.values if not _is_empty(piece))]
+    if isinstance(node, ast.AST):
+        fields = [[name, _plain(value)] for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return [type(node).__name__, *fields]
+    if isinstance(node, list):
+        return [_plain(each) for each in node]
+    return repr(node)
+
+
+def _is_empty(piece: ast.expr) -> bool:
+    return isinstance(piece, ast.Constant) and piece.value == ""
 
 
 def _module_file(module: str) -> Path:
