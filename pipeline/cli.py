@@ -198,9 +198,11 @@ def plan(
     """Print what a run would do, stage by stage, and why. Changes nothing."""
     from rich.console import Console
 
+    from components import example_gen
     from pipeline import console, runner
 
-    _, pipe, store = options.load(config, settings, root, serving_dir, data_dir, alias=alias, text=text, label=label, command="plan")
+    loaded, pipe, store = options.load(config, settings, root, serving_dir, data_dir, alias=alias, text=text, label=label, command="plan")
+    example_gen.check(loaded.example_gen)
     selected = _select(pipe, first, last)
     planned = runner.plan(pipe, store, selected if force else ())
     console.print_plan(Console(), [each for each in planned if each.stage.name in selected])

@@ -205,12 +205,13 @@ def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) ->
 
 def _sentence(error: Any, file: str, given: Mapping[str, str]) -> str:
     place = ".".join(str(part) for part in error["loc"])
+    below = next((f"{label}: {place}" for name, label in given.items() if name.startswith(f"{place}.")), "") if place not in given else ""
     where = given.get(place) or (f"{file}: {place}" if place else file)
     if error["type"] == "extra_forbidden":
         *above, name = error["loc"]
         known = list(_model(above).model_fields)
         close = difflib.get_close_matches(str(name), known, n=1)
-        return f"{where} is not a known name. " + (f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}.")
+        return f"{below or where} is not a known name. " + (f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}.")
     if error["type"] == "missing":
         return f"{where} is missing."
     message = error["msg"].removeprefix("Value error, ")

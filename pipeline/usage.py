@@ -98,7 +98,7 @@ def sentence(error: Any) -> str:
     help_ = f"{path} --help"
     if flag := getattr(error, "option_name", None):
         known = [name for parameter in ctx.command.get_params(ctx) for name in parameter.opts] if ctx else []
-        if flag in known:  # known, but not given well
+        if flag in known or not hasattr(error, "possibilities"):  # known, but not given well
             return f"{path}: {_flat(error.format_message())} {help_} tells more."
         return f"{path} has no flag {flag}.{suggested_flag(flag, known, help_)}{_hint_of_beam(ctx)}"
     if surplus := re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", error.message or "", re.DOTALL):
