@@ -53,7 +53,7 @@ USER 1000:1000
 # A run answers it with a checkpoint and exit code 50, a server by finishing its requests.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["seqline"]
-CMD ["run"]
+CMD ["--help"]
 
 FROM runtime AS worker
 # Dataflow mounts folders of root's into its workers, and its launcher logs into one. On other runners: docker run --user 1000:1000.

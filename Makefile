@@ -15,7 +15,7 @@ help: ## show this list
 install: $(INSTALLED) ## make the virtual environment
 
 run: $(INSTALLED) ## run the pipeline on BBC News
-	$(BIN)/seqline run
+	$(BIN)/seqline run bbc_news
 
 test: $(INSTALLED) ## run the tests, but for the slow ones
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations 15

@@ -59,7 +59,9 @@ def train(found: list[tuple[str, str]], folder: Path) -> Path:
     config = folder / "bulk.toml"
     config.write_text(f"[example_gen]\nsource = {json.dumps(str(rows))}\n")
     flags = ["--config", str(config), "--root", str(folder / "root"), "--serving-dir", str(folder / "serving")]
-    subprocess.run([sys.executable, "-m", "pipeline.cli", "run", *flags, *(f"--set={each}" for each in settings)], check=True, stdout=2)
+    subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "run", "bbc_news", *flags, *(f"--set={each}" for each in settings)], check=True, stdout=2
+    )
     return folder / "serving"
 
 

@@ -61,7 +61,19 @@ def call(folder: Path, name: str, root: str, source: str, more: list[str]) -> tu
     settings = [f"{key}={value}" for key, value in SETTINGS.items()] + [f"example_gen.source='{source}'", *more]
     flags = [part for setting in settings for part in ("--set", setting)]
     bootstrap = ["--bootstrap"] if name == "retrain" and not (folder / "served" / root).exists() else []
-    command = [sys.executable, "-m", "pipeline.cli", name, "--root", root, "--serving-dir", f"served/{root}", *bootstrap, *flags]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        name,
+        "bbc_news",
+        "--root",
+        root,
+        "--serving-dir",
+        f"served/{root}",
+        *bootstrap,
+        *flags,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -42,7 +42,17 @@ def write_rows(data: Path, num_rows: int, output: Path) -> None:
 def measure(source: Path, root: Path) -> dict[str, dict[str, float]]:
     """stage -> CPU seconds and peak MB of the command that runs it, bytes of its artifact and of what it counted on the way."""
     found = {}
-    command = [sys.executable, "-m", "pipeline.cli", "run", "--root", str(root), "--set", f"example_gen.source={json.dumps(str(source))}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "run",
+        "bbc_news",
+        "--root",
+        str(root),
+        "--set",
+        f"example_gen.source={json.dumps(str(source))}",
+    ]
     command += ["--set", "trainer.num_epochs=1", "--set", "evaluator.baseline=none", "--set", "transform.vocab_size=20000"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for stage in STAGES:

@@ -1,72 +1,114 @@
 """The commands."""
 
 import json
-import logging
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from components import dataflow
-from components.base import StoppedError, UserError
-from components.files import is_remote
-from components.trainer import cluster
-from pipeline import __version__, options, template
-from pipeline.doctor.command import doctor
-from pipeline.gc.command import gc
+from pipeline import __version__, environment, options, usage
 from pipeline.options import (
-    DEFAULT,
+    Alias,
+    AsJson,
     BeamRunner,
-    Config,
+    ConfigOrData,
     DataDir,
     Image,
     Jobs,
+    Label,
+    Model,
     Project,
     Region,
     Root,
+    RootPlace,
     ServingDir,
+    ServingPlace,
     Settings,
     TempLocation,
+    Text,
     Verbose,
 )
-from pipeline.report.command import compare, history, report
-from pipeline.retrain.command import retrain
-from pipeline.worker import StageError
+from pipeline.usage import BeamCommand, Lazy
 
-app = typer.Typer(
-    help="Raw text to a served SimpleRNN text classifier.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from components.trainer import cluster
+
+# Beside the commands below: those with a module of their own.
+LAZY = {
+    "init": Lazy("pipeline.init.command", "Look at data and write a configuration for it, with comments."),
+    "retrain": Lazy("pipeline.retrain.command", "Train on everything not yet trained on, and push it if every gate lets it pass."),
+    "report": Lazy("pipeline.report.command", "Write a run's report anew."),
+    "history": Lazy("pipeline.report.command", "List the runs, the newest last, with their verdicts.", "history_app"),
+    "compare": Lazy("pipeline.report.command", "Compare two runs: figures, parameters, data, code.", "compare_app"),
+    "gc": Lazy("pipeline.gc.command", "Delete what no run needs; asks first."),
+    "doctor": Lazy("pipeline.doctor.command", "Say what of this machine stands in the way of a run, and the way out."),
+    "template": Lazy("pipeline.template", "Flex Templates of Dataflow: a run started in the cloud.", "commands"),
+}
+ORDER = (
+    *("init", "run", "plan", "retrain", "show", "report", "history", "compare", "predict", "infer", "serve", "versions", "rollback"),
+    *("promote", "gc", "doctor", "template", "version"),
 )
+
+
+class Commands(usage.Group):
+    lazy = LAZY
+    order = ORDER
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def seqline(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Raw text to a served SimpleRNN text classifier.
+
+    First steps: seqline init reviews.csv -o reviews.toml, then seqline run reviews.toml.
+    """
+
 
 From = Annotated[str | None, typer.Option("--from", help="the first stage that may run; those before it must be finished")]
 To = Annotated[str | None, typer.Option("--to", help="the last stage that may run")]
 # Of `run --profile`.
 PROFILE_STEPS = 50
 
-Model = Annotated[str, typer.Option("--model", "-m", help="a SavedModel, or a folder with versions of one; local or under gs://")]
 Force = Annotated[bool, typer.Option("--force", help="run the selected stages again, finished or not")]
 
 
 def _select(pipe: Any, first: str | None, last: str | None) -> list[str]:
+    from components.base import UserError
+    from pipeline.suggest import suggestion
+
     names = [stage.name for stage in pipe.stages]
     for flag, name in (("--from", first), ("--to", last)):
         if name is not None and name not in names:
-            raise UserError(f"{flag} {name!r} is no stage; the stages are {', '.join(names)}.")
+            raise UserError(f"{flag} {name!r} is no stage; the stages are {', '.join(names)}.{suggestion(name, names)}")
     selected = names[names.index(first) if first else 0 : names.index(last) + 1 if last else None]
     if not selected:
         raise UserError(f"--from {first} --to {last} selects no stage; their order is {', '.join(names)}.")
     return selected
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
+@app.command(cls=BeamCommand)
 def run(
     context: typer.Context,
-    config: Config = DEFAULT,
+    config: ConfigOrData = None,
+    alias: Alias = None,
+    text: Text = None,
+    label: Label = None,
     settings: Settings = None,
     root: Root = None,
     serving_dir: ServingDir = None,
@@ -88,6 +130,11 @@ def run(
 
     With TF_CONFIG, the chief runs it, and the other workers take part in its training.
     """
+    from rich.console import Console
+
+    from components import dataflow
+    from components.base import UserError
+    from components.trainer import cluster
     from pipeline import console, launch, participant, preflight
     from pipeline import report as reporting
     from pipeline import runner as running
@@ -95,10 +142,12 @@ def run(
 
     started = time.monotonic()
     beam_args = options.beam_flags(
-        context.args, runner=runner, project=project, region=region, temp_location=temp_location, sdk_container_image=image
+        context, runner=runner, project=project, region=region, temp_location=temp_location, sdk_container_image=image
     )
     profiled = [f"trainer.profile_steps={PROFILE_STEPS}"] if profile else []
-    loaded, pipe, store = options.load(config, [*(settings or []), *profiled], root, serving_dir, data_dir)
+    loaded, pipe, store = options.load(
+        config, [*(settings or []), *profiled], root, serving_dir, data_dir, alias=alias, text=text, label=label
+    )
     selected = _select(pipe, first, last)
     # A stage behind the last selected one is not part of this run; one before the first must be finished.
     pipe.stages = pipe.stages[: [stage.name for stage in pipe.stages].index(selected[-1]) + 1]
@@ -122,19 +171,22 @@ def run(
     folder = store.start_run()
     try:
         done = launch.execute(pipe, store, folder, how, out, verbose)
-        console.print_summary(out, done, started, config, loaded.pusher.serving_dir)
+        console.print_summary(out, done, started, loaded.name, loaded.pusher.serving_dir)
     finally:
         if written := reporting.report_run(store, folder, lambda line: print(line, file=sys.stderr)):
             out.print(f"report         {written}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _say(out: Console, team: cluster.Cluster, line: str) -> None:
+def _say(out: "Console", team: "cluster.Cluster", line: str) -> None:
     out.print(f"{team.name(team.number)}: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
 def plan(
-    config: Config = DEFAULT,
+    config: ConfigOrData = None,
+    alias: Alias = None,
+    text: Text = None,
+    label: Label = None,
     settings: Settings = None,
     root: Root = None,
     serving_dir: ServingDir = None,
@@ -144,9 +196,13 @@ def plan(
     force: Force = False,
 ) -> None:
     """Print what a run would do, stage by stage, and why. Changes nothing."""
+    from rich.console import Console
+
+    from components import example_gen
     from pipeline import console, runner
 
-    _, pipe, store = options.load(config, settings, root, serving_dir, data_dir)
+    loaded, pipe, store = options.load(config, settings, root, serving_dir, data_dir, alias=alias, text=text, label=label, command="plan")
+    example_gen.check(loaded.example_gen)
     selected = _select(pipe, first, last)
     planned = runner.plan(pipe, store, selected if force else ())
     console.print_plan(Console(), [each for each in planned if each.stage.name in selected])
@@ -154,22 +210,18 @@ def plan(
 
 @app.command()
 def show(
-    run_id: Annotated[str | None, typer.Argument(help="a run; the last one if none is given")] = None,
-    root: Annotated[str, typer.Option("--root", help="where artifacts, records and logs lie: a folder, or gs://bucket/path")] = "artifacts",
-    as_json: Annotated[bool, typer.Option("--json", help="the whole record, for machines")] = False,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help=options.RUN_HELP)] = "latest",
+    root: RootPlace = "artifacts",
+    as_json: AsJson = False,
 ) -> None:
     """Show a run: its stages, figures and lineage."""
-    from pipeline.store import open_store
+    from rich.console import Console
 
-    if not is_remote(root) and not Path(root).is_dir():
-        raise UserError(f"There is no folder {root!r}. Name the root of the run with --root.")
-    store = open_store(root)
+    from pipeline.report import reference
+
+    store = reference.store_of(root)
     runs = {path.name: path for path in store.runs()}
-    if not runs:
-        raise UserError(f"No run has been recorded under {root!r}. seqline run makes one.")
-    if run_id is not None and run_id not in runs:
-        raise UserError(f"There is no run {run_id!r} under {root!r}; the last ones are {', '.join(list(runs)[-5:])}.")
-    record = json.loads((runs[run_id or max(runs)] / "run.json").read_text())
+    record = json.loads((runs[reference.find(store, run_id)] / "run.json").read_text())
     executions = {each["component"]: store.execution(each["component"], each["key"]) for each in record["stages"]}
     if as_json:
         print(json.dumps({**record, "executions": executions}, indent=2))
@@ -177,7 +229,9 @@ def show(
     _print_run(Console(), record, executions, runs[record["run"]])
 
 
-def _print_run(out: Console, record: Any, executions: Any, folder: Path) -> None:
+def _print_run(out: "Console", record: Any, executions: Any, folder: Path) -> None:
+    from rich.table import Table
+
     out.print(
         f"run {record['run']}: {record['verdict']}{': ' + record['error'] if 'error' in record else ''}", markup=False, highlight=False
     )
@@ -210,6 +264,7 @@ def predict(
     model: Model = "serving_dir",
 ) -> None:
     """Classify rows with the served model, texts, tokens or sequences: one JSON line each."""
+    from components.base import UserError
     from components.staging import local, path_of
     from pipeline import predict as asking
 
@@ -220,7 +275,7 @@ def predict(
         raise UserError(str(error)) from None
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
+@app.command(cls=BeamCommand)
 def infer(
     context: typer.Context,
     source: Annotated[str, typer.Argument(help="files of rows, as in example_gen.source: a name or a glob, or a folder of .txt")],
@@ -228,35 +283,43 @@ def infer(
         str, typer.Option("--output", "-o", help="the folder for the predictions, local or under gs://; the same again goes on with them")
     ],
     model: Model = "serving_dir",
-    text: Annotated[str | None, typer.Option("--text", help="the column with the content")] = None,
+    text: Text = None,
     keep: Annotated[list[str] | None, typer.Option("--keep", help="a column whose values come along, such as an id; any number")] = None,
     format_: Annotated[str | None, typer.Option("--format", help="jsonl or tfrecord")] = None,
     signature: Annotated[str | None, typer.Option("--signature", help="the signature that is asked")] = None,
-    config: Config = DEFAULT,
+    config: Annotated[str | None, typer.Option("--config", "-c", help=f"how rows are read: {options.CONFIG_HELP}; not needed")] = None,
     settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="replace predictions of another model, source or setting")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="also print how far it is")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Classify the rows of files with the served model: JSON lines or TFRecord. What follows `--` goes to Beam."""
+    import logging
+
+    from rich.console import Console
+
+    from components import dataflow
     from components.bulk_inferrer import BULK_INFERRER
-    from pipeline import config as configuration
     from pipeline import console, preflight
     from pipeline import infer as inferring
 
-    places = {"source": source, "text": text, "format": format_, "signature": signature}
-    more = [f"bulk_inferrer.keep={json.dumps(keep)}"] if keep else []
-    loaded = configuration.load(
-        config, [*(settings or []), *more], {f"bulk_inferrer.{name}": value for name, value in places.items() if value is not None}
-    )
-    params = loaded.bulk_inferrer.around(loaded.example_gen.row_format)
-    if dataflow.is_used(context.args):
-        preflight.check_infer(params, model, output, context.args)
+    beam_args = options.beam_flags(context)
+    given = {"text": text, "format": format_, "signature": signature}
+    loaded = options.read_if_named(None, config, settings, command="infer")
+    laid = {
+        "source": source,
+        **({"keep": tuple(keep)} if keep else {}),
+        **{name: value for name, value in given.items() if value is not None},
+    }
+    params = type(loaded.bulk_inferrer).model_validate({**loaded.bulk_inferrer.model_dump(), **laid})
+    params = params.around(loaded.example_gen.row_format)
+    if dataflow.is_used(beam_args):
+        preflight.check_infer(params, model, output, beam_args)
     out = Console()
     progress = console.Progress(out, verbose)
     logging.getLogger("seqline").handlers = [progress]
     started = time.monotonic()
     try:
-        figures = inferring.infer(model, output, params, force, context.args, lambda: progress.begin(BULK_INFERRER.name))
+        figures = inferring.infer(model, output, params, force, beam_args, lambda: progress.begin(BULK_INFERRER.name))
     finally:
         progress.stop()
     seconds = time.monotonic() - started
@@ -277,15 +340,14 @@ def serve(context: typer.Context) -> None:
     sys.exit(main.main(context.args))
 
 
-Served = Annotated[str, typer.Option("--serving-dir", help="where versions are published, a folder or gs://")]
-
-
 @app.command()
 def versions(
-    serving_dir: Served = "serving_dir",
-    as_json: Annotated[bool, typer.Option("--json", help="a list, for machines")] = False,
+    serving_dir: ServingPlace = "serving_dir",
+    as_json: AsJson = False,
 ) -> None:
     """List the pushed versions: labels, digest, when they were pushed, test accuracy."""
+    from rich.console import Console
+
     from components.pusher import publish
     from pipeline import console
 
@@ -299,7 +361,7 @@ def versions(
 @app.command()
 def rollback(
     to: Annotated[int | None, typer.Option("--to", help="a version; the last one before with other content if none is given")] = None,
-    serving_dir: Served = "serving_dir",
+    serving_dir: ServingPlace = "serving_dir",
 ) -> None:
     """Publish an earlier version again, as the next one and as stable."""
     from components.pusher import publish
@@ -310,7 +372,7 @@ def rollback(
 
 
 @app.command()
-def promote(serving_dir: Served = "serving_dir") -> None:
+def promote(serving_dir: ServingPlace = "serving_dir") -> None:
     """Make the version labelled canary the stable one."""
     from components.pusher import publish
     from pipeline import owner
@@ -324,32 +386,48 @@ def version() -> None:
     print(__version__)
 
 
-# The commands with a module of their own.
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})(retrain)
-app.command()(report)
-app.command()(history)
-app.command()(compare)
-app.command()(gc)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(doctor)
-app.add_typer(template.commands, name="template")
-
-
 def main() -> None:
     """The console script: a user's error is one line and its exit code, anything else a traceback."""
+    environment.warn_of_unknown()
     try:
-        app()
-    except StoppedError as stopped:  # no error: somebody wanted it
-        print(stopped, file=sys.stderr)
-        sys.exit(stopped.exit_code)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except StageError as error:  # a bug: where it happened in the worker, not how the word of it came here
-        print(error, file=sys.stderr)
+        code = app(standalone_mode=False, prog_name="seqline")
+    except typer.Abort:
+        print("aborted", file=sys.stderr)
         sys.exit(1)
+    except usage.UsageError as error:
+        _end_of_usage(error)
     except BrokenPipeError:  # `seqline show | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        _end(error)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_of_usage(error: Any) -> NoReturn:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message())
+        sys.exit(usage.EXIT_CODE)
+    print(f"error: {usage.sentence(error)}", file=sys.stderr)
+    sys.exit(usage.EXIT_CODE)
+
+
+def _end(error: Exception) -> NoReturn:
+    """Ends the program as the error says. Raises it again where it is a bug."""
+    from components.base import StoppedError, UserError
+    from pipeline.worker import StageError
+
+    if isinstance(error, StoppedError):  # no error: somebody wanted it
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    if isinstance(error, UserError):
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    if isinstance(error, StageError):  # a bug: where it happened in the worker, not how the word of it came here
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    raise error
 
 
 if __name__ == "__main__":

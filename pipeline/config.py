@@ -29,9 +29,14 @@ from components.trainer import TrainerParams
 from components.transform import TransformParams
 from components.tuner import TunerParams
 from pipeline.retrain import RetrainParams
+from pipeline.suggest import suggestion
 
-# Configurations that ship: `--config bbc_news` is enough.
+# Configurations that ship: `seqline run bbc_news` is enough.
 CONFIGS = Path(__file__).parent / "configs"
+# Given for a field that may be null, it is null.
+NULL = "null"
+# Paths and names, which are strings as they stand.
+PLACES = ("name", "root", "pusher.serving_dir", "example_gen.data_dir")
 
 
 class Config(BaseModel):
@@ -70,10 +75,16 @@ class Config(BaseModel):
         return self
 
 
-def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | None = None) -> Config:
+def load(
+    path: str,
+    settings: Sequence[str] = (),
+    places: Mapping[str, str] | None = None,
+    environment: Mapping[str, tuple[str, str]] | None = None,
+) -> Config:
     """A TOML file, or the name of one that ships, with `name.field=value` settings laid over it, and `places` (name -> path) over those.
 
-    Values are TOML; what is not TOML is a string, so that `--set trainer.pooling=mean` needs no quotes.
+    environment: name -> (variable, value), laid over the file and under the settings, as `pipeline.environment.settings` gives it.
+    Values are TOML; what is not TOML is a string, so that `--set trainer.pooling=mean` needs no quotes. "null" is no value.
 
     Raises UserError for a file that is missing or not TOML, an unknown name, and a value that is not allowed.
     """
@@ -82,21 +93,53 @@ def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | No
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not TOML: {error}") from None
+    sections = list(Config.model_fields)
+    if content and not any(difflib.get_close_matches(name, sections, n=1, cutoff=0.8) for name in content):
+        raise UserError(f"{file} is no configuration of seqline: it has no [example_gen]. `seqline init DATA -o my.toml` writes one.")
     content.setdefault("name", default_name(file))
-    given = set()
+    return build(content, str(file), settings, places, environment)
+
+
+def build(
+    content: dict[str, Any],
+    where: str,
+    settings: Sequence[str] = (),
+    places: Mapping[str, str] | None = None,
+    environment: Mapping[str, tuple[str, str]] | None = None,
+) -> Config:
+    """A configuration of what a TOML file would hold, with the rest laid over it as `load` does. where: what errors call it.
+
+    Raises UserError for an unknown name and a value that is not allowed.
+    """
+    given: dict[str, str] = {}
+    for name, (variable, value) in (environment or {}).items():
+        _set(content, name.split("."), value if name in PLACES else _toml_value(value), f"{variable}={value}")
+        given[name] = variable
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.strip():
             raise UserError(f"--set {setting!r} is not name=value, such as trainer.rnn_units=128.")
-        _set(content, name.strip().split("."), _toml_value(value), setting)
-        given.add(name.strip())
+        _set(content, name.strip().split("."), _toml_value(value), f"--set {setting!r}")
+        given[name.strip()] = f"--set {name.strip()}"
     for name, place in (places or {}).items():
-        _set(content, name.split("."), place, f"{name}={place}")
-        given.add(name)
+        _set(content, name.split("."), place, f"--set {f'{name}={place}'!r}")
+        given[name] = f"--set {name}"
+    _replace_null(content, Config)
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise UserError("; ".join(_sentence(each, file, given) for each in error.errors())) from None
+        raise UserError("; ".join(_sentence(each, where, given) for each in error.errors())) from None
+
+
+def _replace_null(content: dict[str, Any], model: type[BaseModel]) -> None:
+    """TOML has no null: the string "null" is one, in every field that may be null."""
+    for name, value in content.items():
+        if (field := model.model_fields.get(name)) is None:
+            continue
+        if value == NULL and type(None) in get_args(field.annotation):
+            content[name] = None
+        elif isinstance(value, dict) and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            _replace_null(value, field.annotation)
 
 
 def default_name(file: Path) -> str:
@@ -115,20 +158,34 @@ def reference() -> str:
     return "\n".join(lines) + "\n"
 
 
+def shipped() -> list[str]:
+    """The names of the configurations that ship."""
+    return sorted(file.stem for file in CONFIGS.glob("*.toml"))
+
+
 def find(path: str) -> Path:
     """The file of a path, also under gs://, or of the name of a configuration that ships."""
     if is_remote(path):
         if not path_of(path).is_file():
             raise UserError(f"There is no configuration {path}.")
         return path_of(path)
-    shipped = sorted(CONFIGS.glob("*.toml"))
     for candidate in (Path(path), CONFIGS / f"{path}.toml"):
         with suppress(OSError):  # a name too long for a file is no file
             if candidate.is_file():
                 return candidate
     raise UserError(
-        f"There is no configuration {path!r}: no such file, and those that ship are {', '.join(file.stem for file in shipped)}."
+        f"There is no configuration {path!r}: no such file, and those that ship are {', '.join(shipped())}."
+        f"{suggestion(path, [*neighbours(path), *shipped()])}"
     )
+
+
+def neighbours(path: str) -> list[str]:
+    """The files and folders of a path's folder, as paths that begin like it: what may have been meant."""
+    folder = os.path.dirname(path)
+    try:
+        return [os.path.join(folder, name) for name in sorted(os.listdir(folder or "."))]
+    except (OSError, ValueError):
+        return []
 
 
 def _toml_value(text: str) -> Any:
@@ -142,18 +199,19 @@ def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) ->
     for name in names[:-1]:
         content = content.setdefault(name, {})
         if not isinstance(content, dict):
-            raise UserError(f"--set {setting!r}: {name} is a value, not a table.")
+            raise UserError(f"{setting}: {name} is a value, not a table.")
     content[names[-1]] = value
 
 
-def _sentence(error: Any, file: Path, given: set[str]) -> str:
+def _sentence(error: Any, file: str, given: Mapping[str, str]) -> str:
     place = ".".join(str(part) for part in error["loc"])
-    where = f"--set {place}" if place in given else f"{file}: {place}" if place else str(file)
+    below = next((f"{label}: {place}" for name, label in given.items() if name.startswith(f"{place}.")), "") if place not in given else ""
+    where = given.get(place) or (f"{file}: {place}" if place else file)
     if error["type"] == "extra_forbidden":
         *above, name = error["loc"]
         known = list(_model(above).model_fields)
         close = difflib.get_close_matches(str(name), known, n=1)
-        return f"{where} is not a known name. " + (f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}.")
+        return f"{below or where} is not a known name. " + (f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}.")
     if error["type"] == "missing":
         return f"{where} is missing."
     message = error["msg"].removeprefix("Value error, ")

@@ -1,55 +1,204 @@
-"""The options that commands share, and what becomes of them. Imports nothing heavy."""
+"""The options that commands share, and what becomes of them. Imports nothing heavy.
 
+An option means the same in every command that has it. Where a command needs a configuration, `choose` finds its name: the word on the
+command line (or --config), SEQLINE_CONFIG, or seqline.toml in this folder. There is no other: the sample has to be named.
+"""
+
+import os
+import re
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pipeline import beam_flags as beam
+from pipeline import environment, usage
+from pipeline.suggest import suggestion
 
 if TYPE_CHECKING:
     from pipeline import config as configuration
     from pipeline.runner import Pipeline
     from pipeline.store import Store
 
-DEFAULT = "bbc_news"
+# The configuration of this folder.
+DEFAULT = "seqline.toml"
+# What names data: the suffixes of what `components.rows` reads, a glob, a span, a data set of tensorflow-datasets.
+DATA = re.compile(r".*\.(csv|tsv|jsonl|parquet|txt|json)(\.gz)?|.*[._]tfrecords?(-\d+)*(-of-\d+)?(\.gz)?|.*[*?\[{].*|tfds:.*", re.DOTALL)
 
-Config = Annotated[str, typer.Option("--config", "-c", help="a TOML file, or the name of one that ships")]
-Settings = Annotated[list[str] | None, typer.Option("--set", "-s", help="lay one value over the configuration: trainer.rnn_units=128")]
-Root = Annotated[str | None, typer.Option("--root", help="where artifacts, records and logs lie: a folder, or gs://bucket/path")]
-ServingDir = Annotated[str | None, typer.Option("--serving-dir", help="where versions are published")]
+ROOT_HELP = "where artifacts, records and logs lie: a folder, or gs://bucket/path"
+SERVING_HELP = "where versions are published: a folder, or gs://bucket/path"
+RUN_HELP = "a run, by its name or the beginning or end of it; latest, previous, served, or the version that it pushed"
+CONFIG_HELP = "a TOML file, or the name of a configuration that ships (bbc_news)"
+
+Config = Annotated[str | None, typer.Argument(metavar="CONFIG", help=f"{CONFIG_HELP}; seqline.toml if none is given")]
+ConfigOrData = Annotated[
+    str | None, typer.Argument(metavar="CONFIG", help=f"{CONFIG_HELP}, or the data itself: a file, a glob, a folder of classes")
+]
+Alias = Annotated[str | None, typer.Option("--config", "-c", help="the same as CONFIG")]
+Text = Annotated[str | None, typer.Option("--text", help="the column with the content (example_gen.text)")]
+Label = Annotated[str | None, typer.Option("--label", help="the column with the label (example_gen.label)")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="lay one value over the configuration: trainer.rnn_units=128")
+]
+Root = Annotated[str | None, typer.Option("--root", help=ROOT_HELP)]
+ServingDir = Annotated[str | None, typer.Option("--serving-dir", help=SERVING_HELP)]
 DataDir = Annotated[str | None, typer.Option("--data-dir", help="where tensorflow-datasets keeps what it prepared")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="stages that may run at once, each in a process of its own")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="also print what the stages say while they run")]
-BeamRunner = Annotated[str | None, typer.Option("--runner", help="where Beam runs: FnApiRunner (here), DataflowRunner, ...")]
-Project = Annotated[str | None, typer.Option("--project", help="Dataflow: the Google Cloud project")]
-Region = Annotated[str | None, typer.Option("--region", help="Dataflow: where the workers run")]
-TempLocation = Annotated[str | None, typer.Option("--temp_location", help="Dataflow: gs://bucket/path for what is staged")]
-Image = Annotated[str | None, typer.Option("--sdk_container_image", help="Dataflow: the workers' image, with code and dependencies in it")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", min=1, envvar="SEQLINE_JOBS", help="stages that may run at once, each in a process of its own")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", envvar="SEQLINE_VERBOSE", help="also print what the stages say while they run")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for machines")]
+# Of commands without a configuration.
+RootPlace = Annotated[str, typer.Option("--root", envvar="SEQLINE_ROOT", help=ROOT_HELP)]
+ServingPlace = Annotated[str, typer.Option("--serving-dir", envvar="SEQLINE_SERVING_DIR", help=SERVING_HELP)]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        envvar=["SEQLINE_MODEL", "SEQLINE_SERVING_DIR"],
+        help="a SavedModel, or a folder with versions of one; local or under gs://",
+    ),
+]
+BeamRunner = Annotated[
+    str | None, typer.Option("--runner", envvar="SEQLINE_RUNNER", help="where Beam runs: FnApiRunner (here), DataflowRunner, ...")
+]
+Project = Annotated[str | None, typer.Option("--project", envvar="SEQLINE_PROJECT", help="Dataflow: the Google Cloud project")]
+Region = Annotated[str | None, typer.Option("--region", envvar="SEQLINE_REGION", help="Dataflow: where the workers run")]
+TempLocation = Annotated[
+    str | None, typer.Option("--temp_location", envvar="SEQLINE_TEMP_LOCATION", help="Dataflow: gs://bucket/path for what is staged")
+]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        "--sdk_container_image", envvar="SEQLINE_SDK_CONTAINER_IMAGE", help="Dataflow: the workers' image, with code and dependencies in it"
+    ),
+]
+
+
+def choose(config: str | None, alias: str | None = None, command: str = "run") -> str:
+    """The configuration's name, or the data's, which a command is to use. Raises UserError where none is named, or two are."""
+    if name := optional(config, alias):
+        return name
+    from components.base import UserError
+
+    raise UserError(
+        f"seqline {command} needs a configuration and there is no {DEFAULT} here: seqline {command} my.toml. "
+        f"`seqline init DATA -o my.toml` writes one; `seqline run bbc_news` trains on the sample."
+    )
+
+
+def optional(config: str | None, alias: str | None = None) -> str | None:
+    """As `choose`, for commands that need none."""
+    if config is not None and alias is not None and config != alias:
+        from components.base import UserError
+
+        raise UserError(f"Two configurations are named, {config!r} and --config {alias!r}: name one.")
+    named = next((name for name in (config, alias, os.environ.get(environment.CONFIG) or None) if name is not None), None)
+    return named if named is not None else DEFAULT if Path(DEFAULT).is_file() else None
+
+
+def is_data(name: str) -> bool:
+    """Whether a name stands for data: a folder, a glob, or a file whose suffix is one of data."""
+    return not name.endswith(".toml") and (bool(DATA.fullmatch(name)) or os.path.isdir(name))
 
 
 def read(
-    config: str, settings: Sequence[str] | None, root: str | None, serving_dir: str | None, data_dir: str | None
+    config: str | None,
+    settings: Sequence[str] | None = None,
+    root: str | None = None,
+    serving_dir: str | None = None,
+    data_dir: str | None = None,
+    *,
+    alias: str | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    command: str = "run",
+    takes_data: bool = True,
 ) -> "configuration.Config":
-    """The configuration with the flags of places laid over it."""
+    """The configuration, the environment and the flags laid over it. Data that are named instead of a file get one in memory."""
+    from components.base import UserError
     from pipeline import config as configuration
 
-    places = {"root": root, "pusher.serving_dir": serving_dir, "example_gen.data_dir": data_dir}
-    return configuration.load(config, settings or [], {name: place for name, place in places.items() if place is not None})
+    name = choose(config, alias, command)
+    given = {
+        "root": root,
+        "pusher.serving_dir": serving_dir,
+        "example_gen.data_dir": data_dir,
+        "example_gen.text": text,
+        "example_gen.label": label,
+    }
+    places = {setting: value for setting, value in given.items() if value is not None}
+    if not is_data(name):
+        return configuration.load(name, settings or [], places, environment.settings())
+    if not takes_data:
+        stem = configuration.default_name(Path(name.removesuffix(".gz")))
+        raise UserError(
+            f"seqline {command} needs a configuration, and {name} is data: seqline init {shlex.quote(name)} -o {stem}.toml, then "
+            f"seqline {command} {stem}.toml."
+        )
+    check_that_it_is_there(name)
+    from pipeline.init import in_memory
+
+    content = in_memory(name, settings or [], text, label, f"seqline {command}")
+    return configuration.build(content, name, settings or [], places, environment.settings())
+
+
+def read_if_named(config: str | None, alias: str | None, settings: Sequence[str] | None, **places: str | None) -> "configuration.Config":
+    """The configuration that is named; without one the defaults, for commands that need no data of one's own. places: root, serving_dir, data_dir, command."""
+    from pipeline import config as configuration
+
+    if (name := optional(config, alias)) is not None:
+        command = places.pop("command", None) or "run"
+        return read(name, settings, **places, takes_data=False, command=command)
+    given = {
+        "root": places.get("root"),
+        "pusher.serving_dir": places.get("serving_dir"),
+        "example_gen.data_dir": places.get("data_dir"),
+    }
+    laid = {setting: value for setting, value in given.items() if value is not None}
+    content = {"name": "model", "example_gen": {"source": ""}}
+    return configuration.build(content, "the command line", settings or [], laid, environment.settings())
+
+
+def check_that_it_is_there(name: str) -> None:
+    """Raises UserError for a file that is not there, with the one beside it that may be meant. Globs and remote names are left to reading."""
+    from components.base import UserError
+    from pipeline import config as configuration
+
+    if "://" in name or name.startswith("tfds:") or re.search(r"[*?\[{]", name) or os.path.lexists(name):
+        return
+    near = suggestion(name, [*configuration.neighbours(name), *configuration.shipped()])
+    raise UserError(f"There is no file {name!r} in {os.path.abspath(os.path.dirname(name) or '.')}.{near}")
 
 
 def load(
-    config: str, settings: Sequence[str] | None, root: str | None, serving_dir: str | None, data_dir: str | None
+    config: str | None,
+    settings: Sequence[str] | None,
+    root: str | None,
+    serving_dir: str | None,
+    data_dir: str | None,
+    *,
+    alias: str | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    command: str = "run",
 ) -> tuple["configuration.Config", "Pipeline", "Store"]:
     """The configuration, its pipeline and its store."""
+    loaded = read(config, settings, root, serving_dir, data_dir, alias=alias, text=text, label=label, command=command)
     from pipeline.definition import define
     from pipeline.runner import Pipeline
     from pipeline.store import open_store
 
-    loaded = read(config, settings, root, serving_dir, data_dir)
     pipe = Pipeline()
     define(pipe, loaded)
     return loaded, pipe, open_store(loaded.root)
 
 
-def beam_flags(more: Sequence[str], **flags: str | None) -> list[str]:
-    """The flags for Beam: those that have an option of their own, and what followed `--`."""
+def beam_flags(context: typer.Context, **flags: str | None) -> list[str]:
+    """The flags for Beam: those that have an option of their own, and what followed `--`. Raises UserError for one that Beam lacks."""
+    more = usage.beam_args(context)
+    beam.check(more, flags.get("runner"))
     return [*(f"--{name}={value}" for name, value in flags.items() if value is not None), *more]

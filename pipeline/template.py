@@ -8,9 +8,15 @@ import typer
 from components.base import UserError
 from components.files import is_remote
 from components.staging import path_of
+from pipeline import usage
 from pipeline.template_launch import PARAMETERS, Parameter
 
-commands = typer.Typer(help="Flex Templates of Dataflow: a run started in the cloud.", no_args_is_help=True)
+
+class Commands(usage.Group):
+    """The one command, and an error of one line for any other word."""
+
+
+commands = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 DESCRIPTION = "Raw text to a served SimpleRNN text classifier: runs the seqline pipeline in one Dataflow job."
 MACHINE_TYPE = "e2-standard-8"

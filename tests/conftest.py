@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer.main
 
 from components.base import Figures
 from components.evaluator import EvaluatorParams
@@ -129,3 +130,10 @@ def saved_model(make: Callable[..., Path], examples: Path, features: Path, model
 @pytest.fixture(scope="session")
 def evaluation(make: Callable[..., Path], examples: Path, saved_model: Path) -> Path:
     return make("evaluator", run_evaluator, examples=examples, saved_model=saved_model, params=EvaluatorParams(baseline="word"))
+
+
+def commands_of(app: typer.Typer) -> dict[str, Any]:
+    """Every command by its name, those that load late, too."""
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("seqline", [], resilient_parsing=True)
+    return {name: group.get_command(context, name) for name in group.list_commands(context)}

@@ -149,7 +149,7 @@ def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: 
         assert released.wait(300)
 
     def run() -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pipeline.cli", "run", "--set", f"example_gen.source={ROWS}", "--to", "example_gen"]
+        command = [sys.executable, "-m", "pipeline.cli", "run", "bbc_news", "--set", f"example_gen.source={ROWS}", "--to", "example_gen"]
         places = ["--root=gs://bucket/again", *cloud.flags[:4], "--", *cloud.flags[4:]]
         environment = os.environ | {"PYTHONPATH": str(shipping.checkout())}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -67,7 +67,7 @@ def seqline(folder: Path, command: str, *arguments: str, code: int = 0) -> str:
 
 def run(folder: Path, root: str, serving_dir: str, *more: str) -> str:
     settings = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
-    return seqline(folder, "run", "--root", root, "--serving-dir", serving_dir, *settings, *more)
+    return seqline(folder, "run", "bbc_news", "--root", root, "--serving-dir", serving_dir, *settings, *more)
 
 
 def digests(store: Store) -> dict[str, str]:

@@ -50,7 +50,7 @@ def command(corpus: Path, root: str, *more: str) -> list[str]:
     settings = [
         part for name, value in {"example_gen.source": json.dumps(str(corpus)), **SETTINGS}.items() for part in ("--set", f"{name}={value}")
     ]
-    return [sys.executable, "-m", "pipeline.cli", "run", "--root", root, "--to", "evaluator", *settings, *more]
+    return [sys.executable, "-m", "pipeline.cli", "run", "bbc_news", "--root", root, "--to", "evaluator", *settings, *more]
 
 
 def environment(cloud: FakeGcs, folder: Path) -> dict[str, str]:

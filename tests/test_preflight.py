@@ -163,7 +163,7 @@ def test_everything_is_told_at_once_without_beam_or_tensorflow(cloud: FakeCloud,
     code = """
 import sys
 from pipeline import cli
-sys.argv = ["seqline", "run", "--runner=DataflowRunner", "--region=r", "--temp_location=gs://bukket/t", "--set", "example_gen.source=a.csv"]
+sys.argv = ["seqline", "run", "bbc_news", "--runner=DataflowRunner", "--region=r", "--temp_location=gs://bukket/t", "--set", "example_gen.source=a.csv"]
 sys.argv += ["--set", "bulk_inferrer.source=b.csv"]
 try:
     cli.main()

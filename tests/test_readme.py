@@ -1,10 +1,9 @@
 from pathlib import Path
 
-from typer.main import get_command
-
 from components.example_validator import SEVERITIES
 from pipeline.cli import app
 from pipeline.config import reference
+from tests.conftest import commands_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -15,7 +14,7 @@ def test_the_configuration_table_is_the_configuration() -> None:
 
 
 def test_every_command_and_option_of_run_is_documented() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]
+    commands = commands_of(app)
     for name in set(commands) - {"version"}:
         assert f"`seqline {name}" in README
     row = next(line for line in README.splitlines() if line.startswith("| `seqline run`"))

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.main import get_command
 
 from components.pusher import publish
 from pipeline.cli import app
+from tests.conftest import commands_of
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = {path.stem: path for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))}
@@ -92,7 +92,7 @@ def test_nothing_of_an_event_is_pasted_into_a_shell(workflow: str) -> None:
 
 
 def test_the_commands_and_options_are_those_that_there_are() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]
+    commands = commands_of(app)
     missing = set()
     for workflow in WORKFLOWS:
         for _, each in steps(workflow):

@@ -17,7 +17,7 @@ Kind = Literal["csv", "jsonl", "tfrecord", "parquet", "folder"]
 # TFRecord files have no single suffix: a.tfrecord, a.tfrecords.gz, train.tfrecord-00000-of-00010, and our own and TFX's
 # data_tfrecord-00000-of-00002.gz.
 NAMES: dict[Kind, str] = {
-    "csv": r".*\.csv(\.gz)?",
+    "csv": r".*\.(csv|tsv)(\.gz)?",
     "jsonl": r".*\.jsonl(\.gz)?",
     "tfrecord": r".*[._]tfrecords?(-\d+)*(-of-\d+)?(\.gz)?",
     "parquet": r".*\.parquet",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from pipeline.doctor import FAIL, WARN, Finding, libraries, machine, places
+from pipeline.suggest import OneLineParser
 
 EXIT_CODE = 2
 
@@ -29,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="seqline doctor", description="Say what stands in the way of a run, and the way out of it.")
-    parser.add_argument("--config", "-c", default="bbc_news", help="a TOML file, or the name of one that ships")
+    parser = OneLineParser("seqline doctor", "Say what stands in the way of a run, and the way out of it.")
+    parser.add_argument("word", nargs="?", metavar="CONFIG", help="a TOML file, or the name of a configuration that ships; not needed")
+    parser.add_argument("--config", "-c", help="the same as CONFIG")
     parser.add_argument("--set", "-s", action="append", default=[], metavar="NAME=VALUE", help="lay one value over the configuration")
     parser.add_argument("--root", help="where artifacts lie: a folder, or gs://bucket/path")
     parser.add_argument("--serving-dir", help="where versions are published")
@@ -45,7 +47,9 @@ def _findings(asked: argparse.Namespace) -> Iterator[Finding]:
     versions = list(_whole("versions", libraries.installed()))
     yield from versions
     given = {"root": asked.root, "pusher.serving_dir": asked.serving_dir, "example_gen.data_dir": asked.data_dir}
-    configured, about = places.configured(asked.config, asked.set, {name: place for name, place in given.items() if place is not None})
+    configured, about = places.configured(
+        asked.word, asked.config, asked.set, {name: place for name, place in given.items() if place is not None}
+    )
     yield from about
     yield from _whole("places", _of_places(configured))
     if not asked.quick:

@@ -4,9 +4,14 @@ import sys
 
 import typer
 
+from pipeline import usage
+
 
 def doctor(context: typer.Context) -> None:
     """Say what of this machine, its libraries, folders and accounts stands in the way; `seqline doctor --help` lists the flags."""
     from pipeline.doctor.__main__ import main
 
     sys.exit(main(context.args))
+
+
+app = usage.single(doctor, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

@@ -1,6 +1,6 @@
 """What needs seqline's own code: reads a configuration, or tries a bucket. Run by its path; prints one JSON line.
 
-{root, serving_dir, data_dir, source}, or {error}: "" for a bucket that works.
+{root, serving_dir, data_dir, source, config: its name}, or {error}: "" for a bucket that works.
 """
 
 import json
@@ -22,15 +22,25 @@ def main() -> None:
 
 
 def _places(question: dict[str, Any]) -> dict[str, Any]:
-    from pipeline import config
+    from pipeline import options
 
-    loaded = config.load(question["config"], question["settings"], question["places"])
+    given = question["places"]
+    loaded = options.read_if_named(
+        question["config"],
+        question["alias"],
+        question["settings"],
+        root=given.get("root"),
+        serving_dir=given.get("pusher.serving_dir"),
+        data_dir=given.get("example_gen.data_dir"),
+        command="doctor",
+    )
     source = loaded.example_gen.source
     return {
         "root": loaded.root,
         "serving_dir": loaded.pusher.serving_dir,
         "data_dir": loaded.example_gen.data_dir,
         "source": source if isinstance(source, str) else "",
+        "config": options.optional(question["config"], question["alias"]) or "the defaults",
     }
 
 

@@ -32,15 +32,22 @@ ACCOUNT_TYPES = {
 }
 
 
-def configured(config: str, settings: Sequence[str], places: dict[str, str]) -> tuple[dict[str, str], list[Finding]]:
+def configured(
+    config: str | None, alias: str | None, settings: Sequence[str], places: dict[str, str]
+) -> tuple[dict[str, str], list[Finding]]:
     """What the configuration says of places, {root, serving_dir, data_dir, source}; the defaults where it cannot be read."""
-    answers, ended = ask(HERE / "configuration.py", {"config": config, "settings": list(settings), "places": places}, CONFIG_SECONDS)
+    answers, ended = ask(
+        HERE / "configuration.py", {"config": config, "alias": alias, "settings": list(settings), "places": places}, CONFIG_SECONDS
+    )
     if answers and "root" in answers[-1]:
-        return answers[-1], [Finding(OK, "configuration", config)]
+        return answers[-1], [Finding(OK, "configuration", answers[-1]["config"])]
     defaults = {"root": places.get("root", "artifacts"), "serving_dir": places.get("pusher.serving_dir", "serving_dir")}
     problem = answers[-1]["error"] if answers else ended
     found = Finding(
-        FAIL, "configuration", f"{config}: {problem}", "correct it, or name another with --config; if it is a library: see imports"
+        FAIL,
+        "configuration",
+        f"{config or alias or 'the defaults'}: {problem}",
+        "correct it, or name another; if it is a library: see imports",
     )
     return {**defaults, "data_dir": "data", "source": ""}, [found]
 

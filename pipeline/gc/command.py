@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline import options, usage
+from pipeline.options import Alias, AsJson, Config, Root, ServingDir, Settings
+
 if TYPE_CHECKING:
     from pipeline.gc import Plan
 
@@ -23,24 +26,23 @@ NOUNS = {
 
 
 def gc(
-    config: Annotated[str, typer.Option("--config", "-c", help="a TOML file, or the name of one that ships")] = "bbc_news",
-    settings: Annotated[list[str] | None, typer.Option("--set", "-s", help="lay one value over the configuration")] = None,
-    root: Annotated[str | None, typer.Option("--root", help="what is cleaned up: a folder, or gs://bucket/path")] = None,
-    serving_dir: Annotated[str | None, typer.Option("--serving-dir", help="where versions are published")] = None,
+    config: Config = None,
+    alias: Alias = None,
+    settings: Settings = None,
+    root: Root = None,
+    serving_dir: ServingDir = None,
     keep_runs: Annotated[int, typer.Option("--keep-runs", min=0, help="the last runs, which stay with their artifacts")] = 10,
     keep_versions: Annotated[
         int | None, typer.Option("--keep-versions", min=1, help="of serving_dir, too, keep so many; none with a label goes, nor the newest")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask; without it and without a terminal nothing is deleted")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="what goes, for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete what no run needs: keeps what is served, the last runs, those that are alive, and all that they were made of."""
-    from pipeline import config as configuration
     from pipeline import gc as cleaning
     from pipeline.store import open_store
 
-    places = {"root": root, "pusher.serving_dir": serving_dir}
-    loaded = configuration.load(config, settings or [], {name: place for name, place in places.items() if place is not None})
+    loaded = options.read_if_named(config, alias, settings, root=root, serving_dir=serving_dir, command="gc")
     cleaning.check_root(loaded.root)
     store, served = open_store(loaded.root), loaded.pusher.serving_dir
     found, freed = cleaning.preview(store, served, keep_runs, keep_versions)
@@ -97,3 +99,6 @@ def _size(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
+
+
+app = usage.single(gc)

@@ -7,14 +7,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-Root = Annotated[str, typer.Option("--root", help="where artifacts, records and logs lie: a folder, or gs://bucket/path")]
-AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
-RUN_HELP = "a run, by its name or the beginning or end of it; latest, previous, served, or the version that it pushed"
+from pipeline import usage
+from pipeline.options import RUN_HELP, AsJson, RootPlace
 
 
 def report(
-    run: Annotated[str, typer.Argument(help=RUN_HELP)] = "latest",
-    root: Root = "artifacts",
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)] = "latest",
+    root: RootPlace = "artifacts",
     as_json: AsJson = False,
     comment: Annotated[
         str | None, typer.Option("--comment", help="OWNER/REPO#NUMBER: make the summary a comment there, or update it; needs GITHUB_TOKEN")
@@ -41,7 +40,7 @@ def report(
 
 
 def history(
-    root: Root = "artifacts",
+    root: RootPlace = "artifacts",
     num: Annotated[int | None, typer.Option("-n", min=1, help="the last so many; all if none is given")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +58,7 @@ def history(
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help=RUN_HELP)],
     second: Annotated[str, typer.Argument(metavar="B", help="another one")],
-    root: Root = "artifacts",
+    root: RootPlace = "artifacts",
     as_json: AsJson = False,
 ) -> None:
     """Compare two runs: figures, classes, what differs in parameters, data, code and libraries, learning curves."""
@@ -72,3 +71,6 @@ def compare(
         print(json.dumps(found, indent=2))
     else:
         comparing.show(Console(), found)
+
+
+app, history_app, compare_app = usage.single(report), usage.single(history), usage.single(compare)

@@ -1,6 +1,9 @@
 """Which run is meant: by its name, a beginning or an end of it, `latest`, `previous`, `served`, or the version that it pushed."""
 
+from pathlib import Path
+
 from components.base import UserError
+from components.files import is_remote
 from components.pusher import publish
 from pipeline.report import records
 from pipeline.store import Store, open_store
@@ -9,7 +12,9 @@ LATEST, PREVIOUS, SERVED = "latest", "previous", "served"
 
 
 def store_of(root: str) -> Store:
-    """Raises UserError for a root without a run."""
+    """Raises UserError for a root that is not there, or without a run."""
+    if not is_remote(root) and not Path(root).is_dir():
+        raise UserError(f"There is no folder {root!r}. Name the root of the run with --root.")
     store = open_store(root)
     if not records.names(store):
         raise UserError(f"No run has been recorded under {root!r}. seqline run makes one; name another root with --root.")

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from pipeline import __version__
-from pipeline.config import Config
+from pipeline.config import NULL, Config
 from pipeline.report.records import Records
 from pipeline.runner import Pipeline
 
@@ -70,14 +70,15 @@ def _defaults(section: str) -> dict[str, Any]:
 def config_toml(records: Records, root: str) -> str | None:
     """A file for `--config` with every value written out, so that no later default changes it; None where no stage left a record.
 
-    TOML has no null: what is null is left out, which is its default (nothing else could have been configured).
+    TOML has no null: what is null is written as the string "null", which a configuration reads as none.
     """
     sections = configuration(records)
     if "example_gen" not in sections:
         return None
-    lines = [f"# The configuration of the run {records.name}.", f"root = {_toml(root)}"]
+    name = (records.record.get("config") or {}).get("name")
+    lines = [f"# The configuration of the run {records.name}.", *([f"name = {_toml(name)}"] if name else []), f"root = {_toml(root)}"]
     for section, values in sections.items():
-        lines += ["", f"[{section}]", *(f"{_key(name)} = {_toml(value)}" for name, value in values.items() if value is not None)]
+        lines += ["", f"[{section}]", *(f"{_key(name)} = {_toml(value)}" for name, value in values.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -86,6 +87,8 @@ def _key(name: str) -> str:
 
 
 def _toml(value: Any) -> str:
+    if value is None:
+        return _toml(NULL)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_key(name)} = {_toml(each)}" for name, each in value.items() if each is not None) + "}"
     if isinstance(value, list | tuple):
@@ -103,13 +106,13 @@ def commands(records: Records, root: str) -> dict[str, str | None]:
     serving_dir = pushed.get("serving_dir")
     served = (records.figures("evaluator").get("served") or {}).get("version")
     place = f"{root}/runs/{records.name}/{CONFIG}"
-    # --config names a local file.
+    # `seqline run` reads a local file.
     fetch = f"gcloud storage cp {shlex.quote(place)} {CONFIG} && " if "://" in root else ""
     has_config = config_toml(records, root) is not None
     return {
         "called": shlex.join(called) if called else None,
         "folder": records.record.get("folder"),
-        "reproduce": f"{fetch}seqline run --config {CONFIG if fetch else shlex.quote(place)}" if has_config else None,
+        "reproduce": f"{fetch}seqline run {CONFIG if fetch else shlex.quote(place)}" if has_config else None,
         "rollback": rollback(serving_dir, served) if serving_dir and pushed.get("pushed") else None,
         "ask": f"seqline predict --model {shlex.quote(serving_dir)} 'Your text'" if serving_dir and "://" not in serving_dir else None,
         "show": f"seqline show --root {shlex.quote(root)} {records.name}",

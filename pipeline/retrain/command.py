@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pipeline import options
+from pipeline import options, usage
 from pipeline.options import (
-    DEFAULT,
+    Alias,
     BeamRunner,
     Config,
     DataDir,
@@ -31,7 +31,8 @@ MARKS = {True: "passed", False: "REFUSED", None: "-"}
 
 def retrain(
     context: typer.Context,
-    config: Config = DEFAULT,
+    config: Config = None,
+    alias: Alias = None,
     settings: Settings = None,
     root: Root = None,
     serving_dir: ServingDir = None,
@@ -56,9 +57,9 @@ def retrain(
 
     out = Console()
     beam_args = options.beam_flags(
-        context.args, runner=runner, project=project, region=region, temp_location=temp_location, sdk_container_image=image
+        context, runner=runner, project=project, region=region, temp_location=temp_location, sdk_container_image=image
     )
-    loaded = options.read(config, settings, root, serving_dir, data_dir)
+    loaded = options.read(config, settings, root, serving_dir, data_dir, alias=alias, command="retrain", takes_data=False)
     thresholds.check(loaded)
     if cluster.read():
         raise UserError("TF_CONFIG is set: seqline retrain trains on one machine, with all its GPUs. Use seqline run for several.")
@@ -163,3 +164,6 @@ def _end(out: Console, situation: Any, verdict: str, reason: str) -> None:
 def say(out: Console, line: str) -> None:
     """A line as it is."""
     out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+app = usage.single(retrain, cls=usage.BeamCommand)

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.serve import config
 from pipeline.serve.config import ConfigError, ModelConfig
+from pipeline.suggest import OneLineParser
 
 log = logging.getLogger("seqline.serve")
 
@@ -24,7 +25,7 @@ SWITCH_INTERVAL = 0.0005
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("seqline serve", description="TensorFlow Serving's REST API on SavedModels, for this machine.")
+    parser = OneLineParser("seqline serve", "TensorFlow Serving's REST API on SavedModels, for this machine.")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     add("--rest_api_port", type=int, default=8501, help="port (default: %(default)s); 0 for any free one")

@@ -1,0 +1,58 @@
+"""`seqline init`: looks at data, and writes a configuration for it.
+
+  look.py     the beginning of the data: format, columns, what they hold
+  choose.py   which column is the content and which the label
+  write.py    the configuration, with comments and a threshold for every gate
+  command.py  the command
+
+Needs neither TensorFlow nor Beam, and reads the beginning of the first file alone.
+"""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+
+def in_memory(source: str, settings: Sequence[str], text: str | None, label: str | None, command: str) -> dict[str, Any]:
+    """The configuration of data that are named instead of a file: its content, as a TOML file would have it.
+
+    What the settings and flags say is left to them. Raises UserError where the columns of content and label have to be named: with those
+    that may be meant, and the command.
+    """
+    from pipeline.config import default_name
+    from pipeline.init import choose, look
+
+    name = default_name(look.stem(source))
+    example_gen: dict[str, Any] = {"source": source}
+    said = {setting.partition("=")[0].strip() for setting in settings}
+    if source.startswith("tfds:"):
+        return {"name": name, "example_gen": example_gen}
+    asked = {key: value for key, value in (("text", text), ("label", label)) if value is not None}
+    given = {f"example_gen.{key}" for key in asked} | said
+    found = look.look(source, **look.given(settings))
+    for key, value in asked.items():
+        if value not in found.names and not found.has_classes:
+            from components.base import UserError
+            from pipeline.suggest import suggestion
+
+            hint = suggestion(value, found.names)
+            raise UserError(f"--{key} {value!r}: {found.file} has no such column; it has {', '.join(map(repr, found.names))}.{hint}")
+    example_gen |= {key: value for key, value in found.reading().items() if f"example_gen.{key}" not in given}
+    missing = [key for key in ("text", "label") if f"example_gen.{key}" not in given and key not in found.names and not found.has_classes]
+    if missing:
+        from components.base import UserError
+
+        choice = choose.choose(found, asked.get("text"), asked.get("label"))
+        flags = {"text": asked.get("text") or choice.text, "label": asked.get("label") or choice.label}
+        proposed = " ".join([command, shlex.quote(source), *(f"--{key} {shlex.quote(value)}" for key, value in flags.items() if value)])
+        way = (
+            f"Say which ones they are, such as: {proposed}" if all(flags.values()) else f"Say which: {command} ... --text NAME --label NAME"
+        )
+        raise UserError(
+            f"{found.file} has no column {' and none '.join(map(repr, missing))}; it has {', '.join(map(repr, found.names))}. {way}"
+        )
+    if not {"example_gen.content"} & given and not found.has_classes:
+        content = choose.content_of(found.column(asked.get("text") or "text"))
+        if content.content != "text":
+            example_gen |= {"content": content.content, **({"dim": content.dim} if content.dim else {})}
+    return {"name": name, "example_gen": example_gen}
