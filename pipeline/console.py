@@ -1,6 +1,5 @@
 """What a person sees of a run."""
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,54 +7,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status
 from rich.table import Table
 
-from pipeline.runner import Done, Planned, Stage
+from pipeline.display import Progress as Progress  # `console.Progress`
+from pipeline.runner import Done, Planned
 
 # What to ask a model, by what its rows hold.
 EXAMPLE = {"text": '"Your text"', "tokens": '"your tokens"', "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'"}
-
-
-class Progress(logging.Handler):
-    """One line a stage; on a terminal also what the running stage says (its log messages), in place."""
-
-    def __init__(self, console: Console, verbose: bool) -> None:
-        super().__init__(logging.INFO)
-        self.console = console
-        self.verbose = verbose
-        self.status: Status | None = None
-        self.stage = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if self.verbose or record.levelno > logging.INFO:
-            style = "yellow" if record.levelno >= logging.WARNING else "dim"
-            self.console.print(f"  {message}", style=style, markup=False, highlight=False, soft_wrap=True)
-        elif self.status:
-            self.status.update(f"{self.stage}: {escape(message)}")
-
-    def start(self, stage: Stage) -> None:
-        self.begin(stage.name)
-
-    def begin(self, name: str) -> None:
-        self.stage = name
-        if self.console.is_terminal and not self.status:
-            self.status = self.console.status(self.stage)
-            self.status.start()
-        elif self.status:
-            self.status.update(self.stage)
-
-    def done(self, done: Done) -> None:
-        self.stop()
-        took = "cached" if done.cached else f"{done.seconds:.1f} s"
-        text = f"{done.stage.name:<17} {took:>7}  {done.stage.component.describe(done.figures)}"
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def stop(self) -> None:
-        if self.status:
-            self.status.stop()
-            self.status = None
 
 
 def print_summary(console: Console, done: Sequence[Done], started: float, config: str, serving_dir: str | None) -> None:

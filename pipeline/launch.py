@@ -16,9 +16,9 @@ from pipeline.runner import execute as execute_pipeline
 from pipeline.store import Store
 
 
-def listen(out: Console, verbose: bool) -> console.Progress:
-    """Prints what stages say from now on."""
-    progress = console.Progress(out, verbose)
+def listen(out: Console, verbose: bool, names: Sequence[str] = ()) -> console.Progress:
+    """Prints what stages say from now on. names: of the stages of the run, in their order."""
+    progress = console.Progress(out, verbose, names)
     logging.getLogger("seqline").handlers = [progress]
     return progress
 
@@ -33,7 +33,8 @@ def execute(
     watch: Callable[[Callable[[Done], None]], Callable[[Done], None]] = lambda on_done: on_done,
 ) -> list[Done]:
     """Runs the pipeline with a line for each stage. folder: the run's, see `Store.start_run`. watch: wraps what hears of each stage. Raises what a run raises; where that is a bug, the log's place is printed."""
-    progress = listen(out, verbose)
+    names = [stage.name for stage in pipe.stages if options.selected is None or stage.name in options.selected]
+    progress = listen(out, verbose, names)
     options.on_start, options.on_done = progress.start, watch(progress.done)
     try:
         return execute_pipeline(pipe, store, folder, options)
