@@ -116,6 +116,11 @@ class _Counted(io.FileIO):
         progress.count_bytes(num)
         return num
 
+    def readall(self) -> bytes:
+        content = super().readall()
+        progress.count_bytes(len(content))
+        return content
+
 
 def open_file(path: str) -> BinaryIO:
     """The bytes as they lie there; can be sought. Use it under `explained`."""

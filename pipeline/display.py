@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console, Group
@@ -17,7 +18,9 @@ from rich.live import Live
 from rich.text import Text
 
 from components.progress import LEVEL, Report
-from pipeline.runner import Done, Stage
+
+if TYPE_CHECKING:
+    from pipeline.runner import Done, Stage
 
 # How often a line tells how far a stage is, where nothing can be written in place.
 LINE_SECONDS = 15.0
@@ -29,6 +32,8 @@ INDENT = NAME + 1 + TOOK + 2
 # Under so many columns the text of a stage has lines of its own.
 NARROW = 60
 BAR, LEAST_BAR = 24, 8
+# A character that no text has, in place of a space at which no line is to end.
+GLUE = "\ue000"
 # What is estimated from a shorter time, or a smaller part, is not worth telling.
 LEAST_SECONDS, LEAST_PART = 3.0, 0.05
 # The end of a run tells what they say: see `pipeline.console.print_warnings`.
@@ -110,7 +115,7 @@ class Progress(logging.Handler):
         stage = running.get(getattr(record, "stage", ""))
         return stage or (next(iter(running.values())) if len(running) == 1 else None)
 
-    def start(self, stage: Stage) -> None:
+    def start(self, stage: "Stage") -> None:
         self.begin(stage.name)
 
     def begin(self, name: str) -> None:
@@ -128,7 +133,7 @@ class Progress(logging.Handler):
             self.ticker = threading.Thread(target=self._tick, daemon=True)
             self.ticker.start()
 
-    def done(self, done: Done) -> None:
+    def done(self, done: "Done") -> None:
         """A stage has ended: its line."""
         self.running.pop(done.stage.name, None)
         if self.live:
@@ -191,16 +196,17 @@ def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None
     if not is_screen(console):
         print_line(console, head + body)
         return
+    body.plain = body.plain.replace("--set ", f"--set{GLUE}")  # to be copied from one line
     width = console.width
     if width < NARROW and indent > 4:
         print_line(console, Text(" ".join(head.plain.split()), head.style))
         head, indent = Text("  "), 2
     for number, line in enumerate(body.wrap(console, max(10, width - indent))):
-        line.rstrip()
+        line.plain = line.plain.replace(GLUE, " ").rstrip()
         console.print(head + line if number == 0 else Text(" " * indent) + line, no_wrap=True, overflow="ignore", crop=False)
 
 
-def described(done: Done) -> Text:
+def described(done: "Done") -> Text:
     """The line of a finished stage; the verdict in it has a colour."""
     figures, text = done.figures, Text(done.stage.component.describe(done.figures))
     if figures.get("blessed") is False or figures.get("num_errors"):

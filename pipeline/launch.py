@@ -10,7 +10,7 @@ from rich.console import Console
 
 from components import dataflow
 from components.base import StoppedError, UserError
-from pipeline import console
+from pipeline import advice, console
 from pipeline.runner import Done, Options, Pipeline
 from pipeline.runner import execute as execute_pipeline
 from pipeline.store import Store
@@ -35,7 +35,13 @@ def execute(
     """Runs the pipeline with a line for each stage. folder: the run's, see `Store.start_run`. watch: wraps what hears of each stage. Raises what a run raises; where that is a bug, the log's place is printed."""
     names = [stage.name for stage in pipe.stages if options.selected is None or stage.name in options.selected]
     progress = listen(out, verbose, names)
-    options.on_start, options.on_done = progress.start, watch(progress.done)
+    ended: list[Done] = []
+
+    def on_done(done: Done) -> None:
+        ended.append(done)
+        progress.done(done)
+
+    options.on_start, options.on_done = progress.start, watch(on_done)
     try:
         return execute_pipeline(pipe, store, folder, options)
     except StoppedError as stopped:
@@ -43,7 +49,10 @@ def execute(
         for name in options.submitted:
             _ask_what_becomes_of(name, options.beam_args, stopped)
         raise
-    except UserError:
+    except UserError as error:
+        progress.stop()
+        console.print_warnings(out, ended)
+        error.advice = advice.advise(error, ended)
         raise
     except Exception:
         out.print(f"The log is in {store.log(folder)}", markup=False, soft_wrap=True)

@@ -29,6 +29,7 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
     import tensorflow as tf
 
     module, signatures = serving_module(served(model, params.table_dtype), source, params.top_k)
+    progress.tell("writing the SavedModel")
     tf.saved_model.save(module, str(output), signatures=signatures)
     card.annotate(output)
     canonicalize(output)
