@@ -63,7 +63,7 @@ def in_pipe(folder: Path, *arguments: str, **variables: str) -> str:
 
 def visible(written: str) -> list[str]:
     """The lines that were written, without what steers the terminal; those that were written over, too."""
-    return [CONTROL.sub("", line) for line in re.split(r"\r\n|\r|\n", written)]
+    return [line for each in re.split(r"\r\n|\r|\n", written) if (line := CONTROL.sub("", each))]
 
 
 @pytest.mark.parametrize("columns", [80, 40])

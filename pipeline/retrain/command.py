@@ -115,11 +115,11 @@ def _run(out: Console, situation: Any, store: Any, remembered: Any, bootstrap: b
     finally:
         if course.record:
             print_verdict(out, course.record)
+            for label, text in told:
+                console.print_advice(out, label, text)
             if path := write_report(store, run):
                 say(out, f"report         {path}")
             print_end(out, course.record["verdict"], course.record["reason"])
-    for label, text in told:
-        console.print_advice(out, label, text)
     return int(course.record["exit_code"])
 
 
