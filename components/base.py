@@ -3,7 +3,7 @@
 Imports nothing heavy: the command line reads every component's face to answer `--help` and `plan`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,9 +101,13 @@ class Component:
 
 
 class UserError(ValueError):
-    """Something the user can put right: shown as one line, never as a traceback."""
+    """Something the user can put right: shown as one line, never as a traceback.
+
+    advice: (what it is, text) of the lines that a command may print under it.
+    """
 
     exit_code = 2
+    advice: Sequence[tuple[str, str]] = ()
 
 
 class StoppedError(UserError):

@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components import dataflow, shipping
+from components import dataflow, progress, shipping
 from components.base import UserError
 from components.examples import Content, ExampleShard, read
 
@@ -90,6 +90,7 @@ class ReadExamples(beam.PTransform):
     def __init__(self, paths: Iterable[Path], content: Content, dim: int | None) -> None:
         super().__init__()
         self.paths = [str(path) for path in paths]
+        progress.begin("reading", len(self.paths), "shards")
         self.content = content
         self.dim = dim
 
@@ -98,4 +99,6 @@ class ReadExamples(beam.PTransform):
 
 
 def _read(path: str, content: Content, dim: int | None) -> ExampleShard:
-    return read(path, content, dim)
+    shard = read(path, content, dim)
+    progress.advance()
+    return shard

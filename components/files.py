@@ -20,7 +20,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from components import gcs
+from components import gcs, progress
 from components.base import DataError, UserError
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -83,15 +83,16 @@ def open_content(path: str) -> BinaryIO:
     """The content from its first byte, decompressed where the name ends in .gz; a plain file can be sought. Use it under `explained`."""
     if not path.endswith(".gz"):
         return open_file(path)
-    # gzip.open closes the file that it opened itself. Lines are found by the buffer, in C.
-    return io.BufferedReader(_Unzipped(gzip.open(open_file(path) if is_remote(path) else path)), READ_BYTES)
+    # Lines are found by the buffer, in C.
+    return io.BufferedReader(_Unzipped(open_file(path)), READ_BYTES)
 
 
 class _Unzipped(io.RawIOBase):
     """A gzip file that hands over what it has unzipped before it meets damage."""
 
-    def __init__(self, file: Any) -> None:
-        self.file = file
+    def __init__(self, zipped: BinaryIO) -> None:
+        self.zipped = zipped
+        self.file = gzip.GzipFile(fileobj=zipped)
 
     def readable(self) -> bool:
         return True
@@ -103,12 +104,27 @@ class _Unzipped(io.RawIOBase):
 
     def close(self) -> None:
         self.file.close()
+        self.zipped.close()
         super().close()
+
+
+class _Counted(io.FileIO):
+    """A file that tells how much of it was read."""
+
+    def readinto(self, buffer: Any) -> int:
+        num = super().readinto(buffer)
+        progress.count_bytes(num)
+        return num
+
+    def readall(self) -> bytes:
+        content = super().readall()
+        progress.count_bytes(len(content))
+        return content
 
 
 def open_file(path: str) -> BinaryIO:
     """The bytes as they lie there; can be sought. Use it under `explained`."""
-    return gcs.open_object(path) if is_remote(path) else open(path, "rb", buffering=READ_BYTES)
+    return gcs.open_object(path) if is_remote(path) else io.BufferedReader(_Counted(path), READ_BYTES)
 
 
 @contextmanager

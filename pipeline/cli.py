@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -217,6 +216,7 @@ def show(
     """Show a run: its stages, figures and lineage."""
     from rich.console import Console
 
+    from pipeline import show as showing
     from pipeline.report import reference
 
     store = reference.store_of(root)
@@ -226,31 +226,7 @@ def show(
     if as_json:
         print(json.dumps({**record, "executions": executions}, indent=2))
         return
-    _print_run(Console(), record, executions, runs[record["run"]])
-
-
-def _print_run(out: "Console", record: Any, executions: Any, folder: Path) -> None:
-    from rich.table import Table
-
-    out.print(
-        f"run {record['run']}: {record['verdict']}{': ' + record['error'] if 'error' in record else ''}", markup=False, highlight=False
-    )
-    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
-    for name in ("stage", "key", "from", "seconds", "why it ran"):
-        table.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
-    for each in record["stages"]:
-        execution = executions[each["component"]] or {"inputs": {}}
-        lineage = ", ".join(f"{source['component']} {source['key'][:6]}" for source in execution["inputs"].values())
-        table.add_row(each["component"], each["key"], lineage, "cached" if each["cached"] else str(each["seconds"]), each["reason"])
-    out.print(table)
-    for name, execution in executions.items():
-        out.print(f"\n{name}", style="bold")
-        if execution is None:
-            out.print("  its artifact is gone")
-            continue
-        for figure, value in execution["figures"].items():
-            out.print(f"  {figure}: {json.dumps(value, ensure_ascii=False)}", markup=False, highlight=False, soft_wrap=True)
-    out.print(f"\nlog: {folder / 'log.txt'}", markup=False, highlight=False, soft_wrap=True)
+    showing.print_run(Console(), record, executions, runs[record["run"]])
 
 
 @app.command()
@@ -422,7 +398,9 @@ def _end(error: Exception) -> NoReturn:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
     if isinstance(error, UserError):
-        print(f"error: {error}", file=sys.stderr)
+        from pipeline.console import print_error
+
+        print_error(error)
         sys.exit(error.exit_code)
     if isinstance(error, StageError):  # a bug: where it happened in the worker, not how the word of it came here
         print(error, file=sys.stderr)

@@ -1,61 +1,26 @@
 """What a person sees of a run."""
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
-from pipeline.runner import Done, Planned, Stage
+from components.base import UserError
+from components.example_validator import ANOMALIES
+from pipeline.advice import EXAMPLE
+from pipeline.advice import short_path as _short_path
+from pipeline.display import Progress as Progress  # `console.Progress`
+from pipeline.display import better_than, duration, print_hanging, print_line
+from pipeline.runner import Done, Planned
 
-# What to ask a model, by what its rows hold.
-EXAMPLE = {"text": '"Your text"', "tokens": '"your tokens"', "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'"}
-
-
-class Progress(logging.Handler):
-    """One line a stage; on a terminal also what the running stage says (its log messages), in place."""
-
-    def __init__(self, console: Console, verbose: bool) -> None:
-        super().__init__(logging.INFO)
-        self.console = console
-        self.verbose = verbose
-        self.status: Status | None = None
-        self.stage = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if self.verbose or record.levelno > logging.INFO:
-            style = "yellow" if record.levelno >= logging.WARNING else "dim"
-            self.console.print(f"  {message}", style=style, markup=False, highlight=False, soft_wrap=True)
-        elif self.status:
-            self.status.update(f"{self.stage}: {escape(message)}")
-
-    def start(self, stage: Stage) -> None:
-        self.begin(stage.name)
-
-    def begin(self, name: str) -> None:
-        self.stage = name
-        if self.console.is_terminal and not self.status:
-            self.status = self.console.status(self.stage)
-            self.status.start()
-        elif self.status:
-            self.status.update(self.stage)
-
-    def done(self, done: Done) -> None:
-        self.stop()
-        took = "cached" if done.cached else f"{done.seconds:.1f} s"
-        text = f"{done.stage.name:<17} {took:>7}  {done.stage.component.describe(done.figures)}"
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def stop(self) -> None:
-        if self.status:
-            self.status.stop()
-            self.status = None
+# Warnings that are printed at the end of a run; files have all of them.
+MOST_WARNINGS = 5
+# Where the texts of a summary begin.
+LABEL = 15
 
 
 def print_summary(console: Console, done: Sequence[Done], started: float, config: str, serving_dir: str | None) -> None:
@@ -72,8 +37,10 @@ def print_summary(console: Console, done: Sequence[Done], started: float, config
     if "evaluator" in figures:
         low, high = figures["evaluator"]["accuracy_interval"]
         console.print(f"test accuracy  {figures['evaluator']['accuracy']:.3f}  (95 %: {low:.3f} to {high:.3f})", highlight=False)
+        better = better_than(figures["evaluator"])
         for name, value in figures["evaluator"]["baselines"].items():
-            console.print(f"  beside it    {value:.3f}  {name}", highlight=False, markup=False)
+            text = f"  beside it    {value:.3f}  {name}{', better than the model' if name in better else ''}"
+            console.print(text, style="yellow" if name in better else "", highlight=False, markup=False)
     if "pusher" in figures:
         pushed = figures["pusher"]
         console.print(f"served model   {pushed['serving_dir']}/{pushed['version']}", highlight=False, markup=False, soft_wrap=True)
@@ -82,7 +49,48 @@ def print_summary(console: Console, done: Sequence[Done], started: float, config
         if "://" not in pushed["serving_dir"]:  # predict asks local models
             console.print(f"ask it         seqline predict {option}{EXAMPLE[content]}", highlight=False, markup=False, soft_wrap=True)
     made = sum(not each.cached for each in done)
-    console.print(f"{made} of {len(done)} stages ran, {time.monotonic() - started:.1f} s", highlight=False)
+    print_warnings(console, done)
+    console.print(f"{made} of {len(done)} stages ran, {duration(time.monotonic() - started)} in all", highlight=False)
+
+
+def print_warnings(console: Console, done: Sequence[Done]) -> None:
+    """What was found wrong with the data and did not stop the run, so that it is seen: rows that were skipped, anomalies."""
+    found = [(warning, each) for each in done for warning in warnings_of(each)]
+    for warning, _ in found[:MOST_WARNINGS]:
+        print_hanging(console, Text(f"{'warning':<{LABEL}}", "yellow"), Text(warning, "yellow"), LABEL)
+    if len(found) > MOST_WARNINGS:
+        place = _short_path(found[-1][1].artifact.uri / ANOMALIES)
+        print_line(console, Text(f"{'':<{LABEL}}and {len(found) - MOST_WARNINGS} more in {place}", "yellow"))
+
+
+def warnings_of(done: Done) -> list[str]:
+    """The warnings of a stage of data: sentences."""
+    figures = done.figures
+    if "warnings" in figures:
+        return [str(each) for each in figures["warnings"]]
+    if done.stage.name == "example_gen" and figures.get("num_bad_rows"):
+        place = _short_path(done.artifact.uri / "bad_rows")
+        return [f"{figures['num_bad_rows']:,} of {figures['num_read']:,} rows cannot be used and were skipped: they are listed in {place}."]
+    if done.stage.name == "example_validator":
+        return [f"{line.rstrip('.')}." for line in figures["lines"][figures["num_errors"] :]]
+    return []
+
+
+def print_error(error: UserError) -> None:
+    """A user's error on standard error: what is wrong in one line, and under it what `pipeline.advice` says, if it was asked."""
+    console = Console(stderr=True)
+    print_hanging(console, Text("error: ", "bold red"), Text(str(error)), 7)
+    for label, text in getattr(error, "advice", ()):
+        print_advice(console, label, text)
+
+
+def print_advice(console: Console, label: str, text: str) -> None:
+    """A line of advice. What one copies, a path or a command, stays in one line."""
+    head = Text(f"{label:<{LABEL}}", "bold")
+    if label in ("the model", "ask it", "all anomalies", "to let it pass"):
+        print_line(console, head.append_text(Text(text, "cyan")))
+    else:
+        print_hanging(console, head, Text(text), LABEL + 2 * text.startswith("- "))
 
 
 def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:
@@ -106,7 +114,3 @@ def print_plan(console: Console, planned: Sequence[Planned]) -> None:
     for each in planned:
         table.add_row(each.stage.name, "runs" if each.runs else "cached", each.key or "not known yet", escape(each.reason))
     console.print(table)
-
-
-def _short_path(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

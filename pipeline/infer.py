@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components import dataflow
 from components.base import Figures, UserError
-from components.bulk_inferrer import BulkInferrerParams, check, folder
+from components.bulk_inferrer import BULK_INFERRER, BulkInferrerParams, check, folder
 from components.files import is_remote
 from components.pieces import digest
 from components.staging import path_of, upload
@@ -43,7 +43,7 @@ def infer(
         flags = dataflow.job_flags(beam_args, NAME, digest(task.identity), output)
         with workers(log, 1) as pool:
             stop.end_workers = pool.end
-            future = pool.submit(worker.call, _infer, {"task": task, "params": params, "beam_args": flags})
+            future = pool.submit(worker.call, _infer, {"task": task, "params": params, "beam_args": flags}, BULK_INFERRER.name)
             return dict(result(future, NAME, pool, stop))
 
 

@@ -10,15 +10,15 @@ from rich.console import Console
 
 from components import dataflow
 from components.base import StoppedError, UserError
-from pipeline import console
+from pipeline import advice, console
 from pipeline.runner import Done, Options, Pipeline
 from pipeline.runner import execute as execute_pipeline
 from pipeline.store import Store
 
 
-def listen(out: Console, verbose: bool) -> console.Progress:
-    """Prints what stages say from now on."""
-    progress = console.Progress(out, verbose)
+def listen(out: Console, verbose: bool, names: Sequence[str] = ()) -> console.Progress:
+    """Prints what stages say from now on. names: of the stages of the run, in their order."""
+    progress = console.Progress(out, verbose, names)
     logging.getLogger("seqline").handlers = [progress]
     return progress
 
@@ -33,8 +33,15 @@ def execute(
     watch: Callable[[Callable[[Done], None]], Callable[[Done], None]] = lambda on_done: on_done,
 ) -> list[Done]:
     """Runs the pipeline with a line for each stage. folder: the run's, see `Store.start_run`. watch: wraps what hears of each stage. Raises what a run raises; where that is a bug, the log's place is printed."""
-    progress = listen(out, verbose)
-    options.on_start, options.on_done = progress.start, watch(progress.done)
+    names = [stage.name for stage in pipe.stages if options.selected is None or stage.name in options.selected]
+    progress = listen(out, verbose, names)
+    ended: list[Done] = []
+
+    def on_done(done: Done) -> None:
+        ended.append(done)
+        progress.done(done)
+
+    options.on_start, options.on_done = progress.start, watch(on_done)
     try:
         return execute_pipeline(pipe, store, folder, options)
     except StoppedError as stopped:
@@ -42,7 +49,10 @@ def execute(
         for name in options.submitted:
             _ask_what_becomes_of(name, options.beam_args, stopped)
         raise
-    except UserError:
+    except UserError as error:
+        progress.stop()
+        console.print_warnings(out, ended)
+        error.advice = advice.advise(error, ended)
         raise
     except Exception:
         out.print(f"The log is in {store.log(folder)}", markup=False, soft_wrap=True)

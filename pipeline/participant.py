@@ -45,7 +45,7 @@ def take_part(pipeline: Pipeline, store: Store, selected: Sequence[str], force: 
             # The log goes with the folder: what the chief's holds is the same.
             with workers(Path(folder) / "log.txt", 1, fresh=True) as pool:
                 stop.end_workers = pool.end
-                future = pool.submit(worker.call, stage.component.run, {**arguments, "params": stage.params, "output": output})
+                future = pool.submit(worker.call, stage.component.run, {**arguments, "params": stage.params, "output": output}, stage.name)
                 result(future, stage.name, pool, stop)
             say(f"{stage.name}: ended; its artifact is the chief's")
 

@@ -6,12 +6,15 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 BATCH_SIZE = 256
 FLOAT32_MAX = 3.4028234663852886e38
+# Where a run exports models: <its folder>/<key>/<its name>.
+EXPORTED = Path("artifacts", "exporter", "saved_model")
 
 
 class InputError(ValueError):
@@ -24,8 +27,19 @@ def find_model(path: Path) -> Path:
         return path
     versions = [file.parent for file in path.glob("*/saved_model.pb") if file.parent.name.isdigit()]
     if not versions:
-        raise InputError(f"No SavedModel at {path}, nor a version of one under it. Has a model been pushed? seqline run")
+        raise InputError(f"No SavedModel at {path}, nor a version of one under it. {_way_out()}")
     return max(versions, key=lambda folder: int(folder.name))
+
+
+def _way_out() -> str:
+    """What to ask in place of a served model: the one that was exported last under artifacts/, if a run got so far."""
+    exported = [
+        file for file in EXPORTED.parent.glob(f"*/{EXPORTED.name}/saved_model.pb") if (file.parents[1] / "execution.json").is_file()
+    ]
+    if not exported:
+        return "Has a model been pushed? seqline run"
+    last = max(exported, key=lambda file: file.stat().st_mtime).parent
+    return f"The model that was exported last was not pushed (seqline report tells why); to ask it all the same: --model {last}"
 
 
 def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -39,7 +53,7 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     Raises InputError for a text that is nothing of the kind; the batch of up to BATCH_SIZE texts before it is then not answered.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _standard_error_silenced():
+    with _standard_error_kept():
         import tensorflow as tf
 
         serve = tf.saved_model.load(str(model_dir)).signatures["serving_default"]
@@ -49,7 +63,8 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     labels = (model_dir / "assets" / "labels").read_text(encoding="utf-8").split("\n")[:-1]
     for rows in _batches(_read(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)):
         request = _request(rows, content, dim)
-        answer = serve(**{name: tf.constant(value, arguments[name].dtype) for name, value in request.items()})
+        with _standard_error_kept():
+            answer = serve(**{name: tf.constant(value, arguments[name].dtype) for name, value in request.items()})
         for row, label, probabilities in zip(rows, answer["label"].numpy(), answer["probabilities"].numpy(), strict=True):
             ranked = sorted(zip(labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
             yield {
@@ -139,18 +154,24 @@ def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
         yield batch
 
 
-class _standard_error_silenced:  # noqa: N801  a context manager, used like a function
-    """TensorFlow's C++ writes lines to descriptor 2 while it loads, before any log level counts."""
-
-    def __enter__(self) -> None:
-        self.kept = os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-
-    def __exit__(self, *_: object) -> None:
-        os.dup2(self.kept, 2)
-        os.close(self.kept)
+@contextlib.contextmanager
+def _standard_error_kept() -> Iterator[None]:
+    """TensorFlow's C++ writes lines to descriptor 2 before any log level counts. They are shown after an error only, which they may explain."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as lines:
+        os.dup2(lines.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            lines.seek(0)
+            os.write(before, lines.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def main() -> None:

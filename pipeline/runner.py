@@ -353,7 +353,7 @@ def _start(
     arguments: dict[str, Any] = {name: store.at_hand(each, component.beam) for name, each in inputs.items()}
     arguments |= _extras(stage, pipeline, store, flags, digest(parts), use)
     started, clock = _now(), time.monotonic()
-    future = pool.submit(worker.call, component.run, {**arguments, "params": stage.params, "output": aside})
+    future = pool.submit(worker.call, component.run, {**arguments, "params": stage.params, "output": aside}, stage.name)
 
     def commit(figures: Figures) -> Done:
         seconds = time.monotonic() - clock

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from components import progress
 from components.base import Figures, UserError
 
 # How often a worker looks whether the process that started it is still there.
@@ -39,8 +40,21 @@ def initialize(log_file: str, messages: Any, parent: int) -> None:
     log = logging.getLogger("seqline")
     log.setLevel(logging.INFO)
     log.propagate = False
-    log.handlers = [logging.handlers.QueueHandler(messages), logging.StreamHandler(sys.stderr)]
+    to_run, to_log = logging.handlers.QueueHandler(messages), logging.StreamHandler(sys.stderr)
+    to_run.addFilter(_name_the_stage)
+    to_log.setLevel(logging.INFO)  # how far a stage is, is nothing to keep
+    log.handlers = [to_run, to_log]
+    progress.log.setLevel(progress.LEVEL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+# The stage that this process runs.
+_stage = ""
+
+
+def _name_the_stage(record: logging.LogRecord) -> bool:
+    record.stage = _stage
+    return True
 
 
 def _end_with(parent: int) -> None:
@@ -50,8 +64,13 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def call(run: Callable[..., Figures], arguments: Mapping[str, Any]) -> Figures:
-    """Runs a component. Raises UserError as it is, anything else as StageError with its traceback."""
+def call(run: Callable[..., Figures], arguments: Mapping[str, Any], stage: str = "") -> Figures:
+    """Runs a component. Raises UserError as it is, anything else as StageError with its traceback.
+
+    stage: its name, by which the run tells apart what the processes say.
+    """
+    global _stage
+    _stage = stage
     try:
         return run(**arguments)
     except UserError:

@@ -13,6 +13,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import RunInference
 
+from components import progress
 from components.base import Figures
 from components.beam import job
 from components.bulk_inferrer import BulkInferrerParams, folder, predictions
@@ -48,9 +49,11 @@ def infer(task: Task, params: BulkInferrerParams, beam_args: Iterable[str] = ())
         chunks, whole = there.get(number, (frozenset[int](), False))
         if not whole:
             jobs.append((number, shard, chunks))
-    if len(jobs) < len(shards) or any(chunks for _, _, chunks in jobs):
+    is_new = len(jobs) == len(shards) and not any(chunks for _, _, chunks in jobs)
+    if not is_new:
         log.info("%d of %d shards are there, and %d chunks of others", len(shards) - len(jobs), len(shards), sum(len(j[2]) for j in jobs))
     if jobs:
+        progress.begin("predicting", unit="rows", num_bytes=sum(file.size for file in task.files) if is_new else None)
         with job([*beam_args]) as pipeline:
             _ = (
                 pipeline
@@ -72,6 +75,7 @@ class ReadChunks(beam.DoFn):
     def process(self, job: Job) -> Iterator[list[Chunk]]:
         number, shard, done = job
         for chunk in cut(read(shard, self.format), number, done):
+            progress.expect(len(chunk.rows) + len(chunk.bad))
             yield [chunk]
 
 

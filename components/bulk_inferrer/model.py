@@ -16,7 +16,7 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components import features
+from components import features, progress
 from components.base import UserError
 from components.bulk_inferrer.chunks import Chunk
 from components.examples import Content
@@ -102,6 +102,7 @@ def answer(chunk: Chunk, serve: Any, asked: Signature) -> Answered:
         probabilities[rows] = answers["probabilities"].numpy()
         class_id[rows] = answers["class_id"].numpy()
         labels[rows] = answers["label"].numpy()
+        progress.advance(len(rows))
 
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
         list(pool.map(ask, batches([len(content) for content in contents], asked.dim or 1)))

@@ -101,6 +101,8 @@ def describe(figures: Figures) -> str:
     if figures.get("served"):
         text += f"served {figures['served']['accuracy']:.3f}, "
     text += ", ".join(f"{name} {value:.3f}" for name, value in figures["baselines"].items())
+    better = [name for name, value in figures["baselines"].items() if value > figures["accuracy"]]
+    text += "".join(f"; {name} is better" for name in better)
     return text + ("; blessed" if figures["blessed"] else "; NOT blessed: " + "; ".join(figures["refusals"]))
 
 

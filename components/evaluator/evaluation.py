@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from components import features
+from components import features, progress
 from components.base import Figures
 from components.evaluator import EvaluatorParams, baselines, gates, metrics, paired, ranking, slices
 from components.evaluator import served as serving
@@ -63,6 +63,7 @@ def measure(
     shards = features.shards(examples, features.TEST)
     task = _task(examples, saved_model, params, served, shards, scores)
     scores.mkdir(parents=True, exist_ok=True)
+    progress.begin("asking the model", sum(label_counts(examples, features.TEST).values()), "rows")
     if beam_args:
         from components.evaluator import distributed
 
@@ -179,6 +180,7 @@ def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
     if not baselines.is_there():
         log.warning("scikit-learn is not installed: no linear baseline. pip install 'seqline[sample]'")
         return found
+    progress.tell("fitting the linear baseline")
     every = -(-train.total() // params.max_baseline_rows)
     learned = _in_memory(examples, features.TRAIN, every)
     if isinstance(learned[0][0], np.ndarray):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components import features
+from components import features, progress
 from components.base import UserError
 from components.evaluator import metrics, ranking, slices
 from components.evaluator.rows import Block, Model, blocks
@@ -79,6 +79,7 @@ class Measurer:
         with writing(target) as name, open(name, "wb") as file:
             for block in blocks(path, task.content, task.kinds):
                 self._add(found, block, path, row, file)
+                progress.advance(len(block.labels))
                 row += len(block.labels)
         return found
 

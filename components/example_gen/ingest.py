@@ -18,7 +18,7 @@ from typing import Any
 import apache_beam as beam
 
 from components import examples as example_files
-from components import features
+from components import features, progress
 from components.base import DataError, Figures, UserError
 from components.beam import job
 from components.example_gen import ExampleGenParams, rows, sources
@@ -160,6 +160,10 @@ def read(
             (folders[span.number] / name).mkdir()
     anywhere = next(iter(folders.values()))
     places = {number: str(folder) for number, folder in folders.items()}
+    if num_bytes := sum(file.size for span in spans for part in span.parts for file in part.files):
+        progress.begin("reading", num_bytes, "bytes")
+    else:  # of a TFDS data set
+        progress.begin("reading", len(jobs), "shards")
     with job(beam_args) as pipeline:
         outputs = (
             pipeline
@@ -247,6 +251,8 @@ class ReadShard(beam.DoFn):
             except OSError as error:
                 message = f"{', '.join(shard.paths[:1])} cannot be read: {error}. Run again when it is there."
                 summary.errors.append([message, DataError.exit_code])
+            if shard.kind == "tfds":
+                progress.advance()
             if summary.num_bad:
                 bad_rows.flush()
                 with writing(path) as name:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from components import network
+from components import network, progress
 from components.base import Figures
 from components.exporter import ExporterParams, card, parity, warmup
 from components.exporter.folded import Served, TableDtype
@@ -16,8 +16,10 @@ EXTRA = "assets.extra"
 def export(examples: Path, source: Path, model: Path, params: ExporterParams, output: Path) -> Figures:
     """Writes the SavedModel of a Model with the transform graph of its Features; returns figures once parity is proven."""
     with parity.Prover() as prover:  # the other process imports TensorFlow while this one builds the graph
+        progress.tell("building the serving graph")
         rows = parity.choose(examples, source, params)
         write(examples, source, model, params, output, rows)
+        progress.tell("comparing its answers with the trained network's")
         proof = prover.prove(output, rows, model, params)
     return {"num_bytes": sum(path.stat().st_size for path in output.rglob("*") if path.is_file()), **proof}
 
@@ -27,6 +29,7 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
     import tensorflow as tf
 
     module, signatures = serving_module(served(model, params.table_dtype), source, params.top_k)
+    progress.tell("writing the SavedModel")
     tf.saved_model.save(module, str(output), signatures=signatures)
     card.annotate(output)
     canonicalize(output)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from components import progress
 from components.base import Figures
 from components.features import ANSWERS
 from components.infra_validator import InfraValidatorParams, gates
@@ -27,11 +28,14 @@ def validate(model: Path, evaluation: Path, params: InfraValidatorParams, output
     answers = [json.loads(line) for line in (evaluation / ANSWERS).read_text(encoding="utf-8").splitlines()]
     warmup = list(warmup_requests(model / WARMUP))
     log = output / SERVER_LOG
+    progress.tell("starting the server")
     try:
         with running(params.server, model, log, params.wait_seconds) as server:
+            progress.begin("asking the server", len(answers) + len(warmup) + params.num_requests, "requests")
             refusals, difference = compare(server, answers, params.max_difference)
             for number, request in enumerate(warmup, start=1):
                 _ask_warmup(server, number, request)
+                progress.advance()
             latencies = measure(server, answers, params.num_requests)
             measured = {
                 "num_rows": len(answers),
@@ -56,6 +60,7 @@ def compare(server: Server, answers: list[dict[str, Any]], max_difference: float
     greatest = 0.0
     for number, answer in enumerate(answers, start=1):
         [found] = server.ask({"signature_name": SIGNATURE, "instances": [answer["row"]]}).get("predictions") or [None]
+        progress.advance()
         got = found.get("probabilities") if isinstance(found, dict) else None
         if not isinstance(got, list) or len(got) != len(answer["probabilities"]):
             raise ServerError(f"the answer to row {number} of test has no {len(answer['probabilities'])} probabilities: {str(found)[:200]}")
@@ -77,6 +82,7 @@ def measure(server: Server, answers: list[dict[str, Any]], num_requests: int) ->
         started = time.perf_counter()
         server.ask({"signature_name": SIGNATURE, "instances": [answer["row"]]})
         found.append(time.perf_counter() - started)
+        progress.advance()
     return found
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from components import features, network
 from components.base import Figures, StoppedError, UserError
 from components.pieces import digest
+from components.progress import tell
 from components.staging import local
 from components.trainer import START_FILE, TrainerParams, checkpoint, cluster, outside, strategy
 from components.trainer.checkpoint import Progress
@@ -58,7 +59,9 @@ def fit(source: Path, params: TrainerParams, output: Path, work: Path, on_epoch:
         noted() as notice,
         strategy.team(params.devices, params.worker_wait_seconds, card, lambda: checkpoint.newest(work), notice) as team,
     ):
+        tell("counting the train split")
         spec, counts = network_spec(source, params)
+        tell("building the network")
         training = Training(source, params, spec, counts, team, work)
         training.run(output, on_epoch)
         progress = training.progress
@@ -126,6 +129,7 @@ class Training:
             while self.progress.epoch < params.num_epochs and not self._is_patience_over():
                 started, before = time.monotonic(), self.progress.seconds
                 self._train_epoch(watch)
+                watch.before_evaluation(self.progress)
                 figures = self._end_epoch()
                 self.progress.seconds = before + time.monotonic() - started
                 watch.epoch_line(self.progress, figures, self._is_patience_over())
@@ -149,7 +153,7 @@ class Training:
         end = (progress.epoch + 1) * self.epoch_steps
         while progress.step < end:
             count = self._next_steps(end)
-            watch.before_steps()
+            watch.before_steps(progress)
             called = time.monotonic()
             # The sums go in and come out: added up in another grouping they would not be the same to the last bit.
             at = (tf.constant(progress.step, tf.int64), tf.constant(count, tf.int64), tf.constant(progress.sums, tf.float64))

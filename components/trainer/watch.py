@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from components.progress import tell
 from components.trainer.checkpoint import Progress
 
 log = logging.getLogger("seqline.trainer")
@@ -31,9 +32,14 @@ class Watch:
         self.num_calls = self.num_profiled = 0
         self.is_profiling = False
         self.told = time.monotonic()
+        # Of calls behind the first one, which compiles: seconds and steps. And of the last evaluation.
+        self.step_seconds, self.num_timed, self.evaluation_seconds = 0.0, 0, 0.0
+        self.evaluating = time.monotonic()
 
-    def before_steps(self) -> None:
+    def before_steps(self, progress: Progress) -> None:
         """Before a call of the training function."""
+        if self.num_calls == 0:
+            tell("compiling the network", progress.step, self.epoch_steps * self.num_epochs)
         # Not the first call: it compiles.
         if self.profile_steps and self.num_calls > 0 and not self.is_profiling:
             tf.profiler.experimental.start(self.folder)
@@ -47,6 +53,9 @@ class Watch:
             if self.num_profiled >= self.profile_steps:
                 self.stop_profile()
         rate = count * self.batch_size / seconds
+        if self.num_calls > 1:
+            self.step_seconds, self.num_timed = self.step_seconds + seconds, self.num_timed + count
+        self._tell_epoch(progress, progress.epoch + 1, f"loss {progress.sums[0] / progress.sums[2]:.3f}")
         with self.writer.as_default():
             tf.summary.scalar("gradient_norm", norm, step=progress.step)
             tf.summary.scalar("examples_per_second", rate, step=progress.step)
@@ -59,6 +68,19 @@ class Watch:
                 *(loss / rows, right / rows, rate, duration(left)),
             )
             self.told = time.monotonic()
+
+    def _tell_epoch(self, progress: Progress, epoch: int, note: str = "") -> None:
+        all_steps = self.epoch_steps * self.num_epochs
+        left = None
+        if self.num_timed:
+            left = (all_steps - progress.step) * self.step_seconds / self.num_timed
+            left += (self.num_epochs - progress.epoch) * self.evaluation_seconds
+        tell(f"epoch {epoch} of {self.num_epochs}", progress.step, all_steps, note=note, left=left)
+
+    def before_evaluation(self, progress: Progress) -> None:
+        """After the last step of an epoch."""
+        self.evaluating = time.monotonic()
+        self._tell_epoch(progress, progress.epoch + 1, "evaluating")
 
     def stop_profile(self) -> None:
         """Writes the profile, if one is being made; there will be no other."""
@@ -75,6 +97,8 @@ class Watch:
 
     def epoch_line(self, progress: Progress, figures: dict[str, float], is_last: bool) -> None:
         """The line of an epoch that has just ended."""
+        self.evaluation_seconds = time.monotonic() - self.evaluating
+        self._tell_epoch(progress, min(progress.epoch + 1, self.num_epochs), f"eval accuracy {figures['val_accuracy']:.3f}")
         left = progress.seconds / progress.epoch * (self.num_epochs - progress.epoch)
         log.info(
             "epoch %d/%d: loss %.3f, accuracy %.3f, eval accuracy %.3f%s",

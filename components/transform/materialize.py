@@ -16,7 +16,7 @@ import apache_beam as beam
 import numpy as np
 
 from components import examples as example_files
-from components import features, wire
+from components import features, progress, wire
 from components.base import Figures
 from components.beam import job
 from components.examples import Manifest, span_of
@@ -59,6 +59,7 @@ def materialize(
             tokens = parts[span_of(path)] / f"Split-{split}" / f"{path.name}.arrow"
             source = path if manifest.content == features.SEQUENCE else tokens
             jobs.append((split, str(source), str(output / f"Split-{split}" / path.name)))
+    progress.begin("transforming", len(jobs), "shards")
     with job(beam_args) as pipeline:
         _ = (
             pipeline
@@ -106,6 +107,7 @@ class TransformShard(beam.DoFn):
             example_files.write_records(piece, wire.examples(columns()))
             counts[MADE] = 1
         link(piece, path_of(target))
+        progress.advance()
         yield counts
 
     def _labels(self, labels: Sequence[bytes]) -> np.ndarray:

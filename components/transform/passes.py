@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components import features
+from components import features, progress
 from components.base import Figures
 from components.beam import ReadExamples, job
 from components.examples import Manifest, read_manifest, span_of
@@ -23,11 +23,13 @@ def transform(
     manifest = read_manifest(examples)
     num_analyzed = first_pass(examples, manifest, params, pieces, beam_args)
     parts = {span.number: piece(pieces, span.key, manifest.content, params) for span in manifest.spans}
+    progress.tell("building the vocabulary and the graph")
     with at_hand(output) as folder:
         parameters, figures, drift = learn(manifest, params, list(parts.values()), folder / "vocabularies", previous)
         graph.write(parameters, params, folder)
     parameters = replace(parameters, folder=output / "vocabularies")  # where every worker can read them
     rows = materialize.materialize(examples, manifest, parameters, params, parts, output, pieces, beam_args)
+    progress.tell("verifying the graph")
     graph.verify(examples, manifest, output)
     if pieces.root.is_relative_to(output):
         remove(pieces.root)

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from components.base import Figures, UserError
+from components.progress import part_of
 from components.staging import remove
 from components.trainer import BEST_FILE, fit
 from components.trainer.strategy import alone
@@ -48,7 +50,7 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
     if trials:
         log.info("going on at trial %d", len(trials))
     while _has_budget(params, trials):
-        with alone():  # the chief searches by itself; the other workers wait for the trainer
+        with _told_of(trials, params), alone():  # the chief searches by itself; the other workers wait for the trainer
             trials.append(_next_trial(features, params, trials, work))
         save(trials, work)
         remove(_folder(work, trials[-1].number))
@@ -78,6 +80,17 @@ def _has_budget(params: TuningParams, trials: Sequence[Trial]) -> bool:
     if params.max_minutes is not None and sum(trial.seconds for trial in trials) >= 60 * params.max_minutes:
         return False
     return params.num_trials == 0 or len(trials) < params.num_trials
+
+
+def _told_of(trials: Sequence[Trial], params: TuningParams) -> AbstractContextManager[None]:
+    """Tells which trial runs, how many there will be, the best so far, and how long the rest takes by those that were."""
+    number, best, spent = len(trials), best_of(trials), sum(trial.seconds for trial in trials)
+    note = f"best so far {best.eval_accuracy:.3f}" if best else ""
+    left = spent / number * (params.num_trials - number) if number and params.num_trials else None
+    if params.max_minutes is not None:
+        left = min(60 * params.max_minutes - spent, left or math.inf)
+    what = f"trial {number + 1} of {params.num_trials}" if params.num_trials else f"trial {number + 1}"
+    return part_of(what, number, params.num_trials or None, note=note, left=left)
 
 
 def _folder(work: Path, number: int) -> Path:

@@ -9,6 +9,7 @@ from rich.text import Text
 from components.base import UserError
 from components.pusher import publish
 from pipeline import owner
+from pipeline.display import print_hanging
 from pipeline.report import records, text, verdict
 from pipeline.report.contents import duration
 from pipeline.store import Store
@@ -109,7 +110,7 @@ def show(out: Console, found: Sequence[dict[str, Any]]) -> None:
         line.stylize(STYLES[each["tone"]], widths[0] + widths[1] + 4, sum(widths[:3]) + 4)
         out.print(line, soft_wrap=True)
         if each["why"]:
-            out.print(Text(f"    {text.shorten(each['why'], 1000)}", "dim"), no_wrap=True, overflow="ellipsis")
+            print_hanging(out, Text("    "), Text(text.shorten(each["why"], 300), "dim"), 4)
 
 
 def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -1,14 +1,17 @@
 """`seqline retrain`: what is new, the stages, the gates, the verdict; the exit code says it again."""
 
 import importlib
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from pipeline import options, usage
+from pipeline.display import print_hanging
 from pipeline.options import (
     Alias,
     BeamRunner,
@@ -24,9 +27,11 @@ from pipeline.options import (
     TempLocation,
     Verbose,
 )
-from pipeline.retrain import BUSY, EXIT_CODES, NOTHING_NEW
+from pipeline.retrain import BUSY, EXIT_CODES, FAILED, NOTHING_NEW, PUSHED, REFUSED, REJECTED
 
 MARKS = {True: "passed", False: "REFUSED", None: "-"}
+STYLES = {True: "green", False: "bold red", None: "dim"}
+GATE_INDENT = 32
 
 
 def retrain(
@@ -89,7 +94,7 @@ def _run(out: Console, situation: Any, store: Any, remembered: Any, bootstrap: b
     """Runs the stages, prints gates and verdict; the exit code. Raises what is a bug."""
     from components import dataflow
     from components.base import UserError
-    from pipeline import launch, preflight
+    from pipeline import console, launch, preflight
     from pipeline.retrain import course as courses
 
     print_situation(out, situation)
@@ -100,17 +105,22 @@ def _run(out: Console, situation: Any, store: Any, remembered: Any, bootstrap: b
     say(out, f"start          {course.attempt['start']}: {course.attempt['why_start']}")
     run = store.start_run()
     course.begin(run)
+    told: Sequence[tuple[str, str]] = ()
     try:
-        launch.execute(course.pipe, store, run, courses.options(course, jobs, beam_args), out, verbose, course.watch)
-    except UserError:
+        done = launch.execute(course.pipe, store, run, courses.options(course, jobs, beam_args), out, verbose, course.watch)
+        console.print_warnings(out, done)
+    except UserError as error:
         if not course.record:
             raise
+        told = error.advice
     finally:
         if course.record:
             print_verdict(out, course.record)
+            for label, text in told:
+                console.print_advice(out, label, text)
             if path := write_report(store, run):
                 say(out, f"report         {path}")
-            say(out, f"{course.record['verdict']} ({course.record['exit_code']}): {course.record['reason']}")
+            print_end(out, course.record["verdict"], course.record["reason"])
     return int(course.record["exit_code"])
 
 
@@ -151,13 +161,20 @@ def print_verdict(out: Console, record: dict[str, Any]) -> None:
     """The gates, in their order."""
     say(out, "")
     for gate in record["gates"]:
-        say(out, f"{MARKS[gate['passed']]:<8} {gate['name']:<22} {gate['reason']}")
+        head = Text(f"{MARKS[gate['passed']]:<8} ", STYLES[gate["passed"]]).append(f"{gate['name']:<22} ", "default not dim not bold")
+        print_hanging(out, head, Text(gate["reason"]), GATE_INDENT)
     say(out, "")
+
+
+def print_end(out: Console, verdict: str, reason: str) -> None:
+    """The last line: the verdict, its exit code and why."""
+    style = {PUSHED: "bold green", NOTHING_NEW: "green", REFUSED: "bold red", REJECTED: "bold red", FAILED: "bold red"}
+    print_hanging(out, Text(f"{verdict} ({EXIT_CODES[verdict]}): ", style.get(verdict, "yellow")), Text(reason), 2)
 
 
 def _end(out: Console, situation: Any, verdict: str, reason: str) -> None:
     _print_left_out(out, situation)
-    say(out, f"{verdict} ({EXIT_CODES[verdict]}): {reason}")
+    print_end(out, verdict, reason)
     raise typer.Exit(EXIT_CODES[verdict])
 
 
