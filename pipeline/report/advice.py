@@ -21,7 +21,7 @@ HELP: dict[str, tuple[str, tuple[str, ...]]] = {
         "",
         (
             "Look at the rows that are named, and correct them at their source.",
-            "If the data are as they should be, raise the setting that is named, or make the kind of anomaly a warning: "
+            "If the data are as they should be, change the setting that is named, or make this kind of anomaly a warning: "
             "example_validator.severities.",
         ),
     ),

@@ -42,7 +42,7 @@ SECTIONS = {
     "slices": "Slices",
     "calibration": "Calibration",
     "data": "Data and drift",
-    "examples": "Wrong answers",
+    "examples": "Wrong and uncertain answers",
     "stages": "Stages",
     "digests": "Digests, parameters",
     "commands": "Commands",

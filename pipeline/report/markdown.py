@@ -108,7 +108,7 @@ def _wrong(report: dict[str, Any]) -> list[str]:
     """Wrong rows by their places; their texts are left out, as a comment may be seen by more people than the data."""
     wrong = report["examples"]["confidently_wrong"][:NUM_WRONG]
     told = [
-        f"- {code(model.place(each), 300)}: {markdown(each['label'], 60)}, answered {markdown(each['predicted'], 60)} ({units.share(each['probability'])})"
+        f"- {markdown(model.place(each), 300)}: {markdown(each['label'], 60)}, answered {markdown(each['predicted'], 60)} ({units.share(each['probability'])})"
         for each in wrong
     ]
     return ["Most confidently wrong:", "", *told, ""] if told else []

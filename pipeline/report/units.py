@@ -38,12 +38,12 @@ GATES = {
     "server": PROBABILITY,
     "difference": PROBABILITY,
 }
-# Gates that count something else.
-COUNTS = {"anomalies": "errors", "classes": "classes"}
-# Figures of a run that `seqline compare` lists.
+# Gates that count something else: one of it, and several.
+COUNTS = {"anomalies": ("error", "errors"), "classes": ("class", "classes")}
+# Figures that `seqline compare` lists.
 FIGURES = {
-    **dict.fromkeys(("accuracy", "macro_f1", "roc_auc", "pr_auc", "eval_accuracy"), SHARE),
-    **dict.fromkeys(("cross_entropy", "eval_loss"), NATS),
+    **dict.fromkeys(("accuracy", "macro_f1", "roc_auc", "pr_auc", "eval_accuracy", "f1", "val_accuracy"), SHARE),
+    **dict.fromkeys(("cross_entropy", "eval_loss", "val_loss"), NATS),
     "ece": POINTS,
     "rss_mb": MEGABYTES,
     **dict.fromkeys(("p50_seconds", "p99_seconds", "load_seconds", "seconds"), SECONDS),
@@ -114,5 +114,5 @@ def of_gate(name: str, value: float | None) -> str:
     if unit == POINTS and value is not None and name in ("calibration", "vocabulary_drift", "label_noise"):
         return points(value).removeprefix("+")
     if value is not None and (unit == PROBABILITY or name in COUNTS):
-        return f"{value:.1e} of 1" if unit == PROBABILITY else f"{value:,.0f} {COUNTS[name]}"
+        return f"{value:.1e} of 1" if unit == PROBABILITY else f"{value:,.0f} {COUNTS[name][value != 1]}"
     return shown(value, unit)

@@ -141,7 +141,8 @@ def _of_data(records: Records) -> Iterator[dict[str, Any]]:
     found = records.figures("example_validator")
     if found:
         errors, warnings = found["num_errors"], found["num_warnings"]
-        reason = f"{errors} errors, {warnings} warnings: {', '.join(found['kinds'])}" if found["kinds"] else "no anomaly"
+        counts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in ((errors, "error"), (warnings, "warning")))
+        reason = f"{counts}: {', '.join(found['kinds'])}" if found["kinds"] else "no anomaly"
         yield _gate("example_validator", "anomalies", errors, 0, not errors, reason)
 
 
@@ -165,7 +166,7 @@ def _of_server(records: Records) -> Iterator[dict[str, Any]]:
         if value is None:
             continue
         shown = f"{what} {value:.3g}{unit}"
-        reason = f"{shown}, {field} is not set" if limit is None else f"{shown}, {field} {limit:g}"
+        reason = f"{shown}, {field} is not set" if limit is None else f"{shown}, {field} {limit:g}{unit}"
         yield _gate(stage, figure, value, limit, None if limit is None else value <= limit, reason)
     if found["refusals"]:
         yield _gate(stage, "server", None, None, False, "; ".join(found["refusals"]))
