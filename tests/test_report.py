@@ -22,10 +22,11 @@ from components.model_files import MANIFEST
 from components.pusher import publish
 from pipeline import config, report
 from pipeline.cli import app
-from pipeline.report import charts, html, markdown, model, records, reference, reproduce, text
+from pipeline.report import advice, charts, html, markdown, model, records, reference, reproduce, text, units
 from pipeline.report.history import history
+from pipeline.retrain import thresholds
 from pipeline.store import Store
-from tests.reports import NASTY, STAGES, stages_of, write_run
+from tests.reports import BETTER, MODEL, NASTY, STAGES, stages_of, write_run
 
 LABELS = ["animals", "fruit", "metals"]
 VOID = {"meta", "link", "br"}
@@ -103,9 +104,10 @@ def test_the_figures_are_those_of_the_evaluation(store: Store, evaluation: Path,
     num = found["num_rows"]
     assert linear["accuracy_interval"] == pytest.approx(metrics.wilson_interval(round(linear["accuracy"] * num), num), abs=1e-15)
     shown = "".join(Page(page).text)
-    for value in (candidate["accuracy"], candidate["cross_entropy"], *(each["f1"] for each in told["classes"])):
-        assert f"{value:.3f}" in shown
-    assert f"| **this model** | {candidate['accuracy']:.3f} |" in short
+    for value in (candidate["accuracy"], *(each["f1"] for each in told["classes"])):
+        assert units.share(value) in shown
+    assert f"{candidate['cross_entropy']:.3f} nats" in shown
+    assert f"| **this model** | {units.share(candidate['accuracy'])} |" in short
 
 
 @given(st.integers(0, 5000), st.integers(1, 5000))
@@ -122,6 +124,7 @@ def test_against_the_served_version(store: Store) -> None:
         "name": "pushed",
         "tone": "good",
         "headline": "Pushed as version 2",
+        "cautions": [],
         "sentences": [],
         "error": None,
         "trace": None,
@@ -131,16 +134,186 @@ def test_against_the_served_version(store: Store) -> None:
         "changed": [],
     }
     assert told["compared"][1] | {"role": "served", "name": "served, version 1", "accuracy": served["accuracy"]} == told["compared"][1]
-    gain = f"{-served['loss_of_accuracy']:+.3f}"
+    gain = f"{-100 * served['loss_of_accuracy']:+.1f} points"
     assert f"Against the served version 1 on the same rows: {gain} (" in told["verdict"]["sentences"][1]
     assert gain in "".join(Page(page).text)
     assert gain in short
+    assert told["next_steps"] is None
     assert told["commands"]["rollback"] == "seqline rollback --serving-dir '/served here' --to 1"
     assert told["seconds"] == 66.5
     assert told["digests"]["data"] == "digest of the data"
     assert told["digests"]["code"] == {stage: f"code of {stage}" for stage in STAGES}
     assert told["training"]["history"]["val_loss"] == [0.9, None]  # NaN is no JSON
     assert told["seqline"] == "1.2.3"
+
+
+def test_a_better_linear_model_makes_the_verdict_a_cautious_one(store: Store) -> None:
+    executions, files = stages_of(LABELS, [], linear=BETTER)
+    page, short, told = written(store, write_run(store, "one", executions, files, config={"name": MODEL}))
+    accuracy = files["evaluator"][1]["accuracy"]
+    better = f"{100 * (BETTER - accuracy):.1f} points: 98.5% against {accuracy:.1%}."
+    assert (told["verdict"]["name"], told["verdict"]["tone"]) == ("pushed", "caution")
+    assert told["verdict"]["cautions"] == [f"The linear model (tf-idf + logistic regression) is better by {better}"]
+    shown = " ".join("".join(Page(page).text).split())
+    assert shown.startswith(f"{MODEL}: Pushed as version 2 · one")
+    assert f"is better by {better}" in shown
+    assert "linear model: 98.5%" in shown  # beside the accuracy
+    assert '<header class="verdict caution">' in page
+    assert short.splitlines()[1:4] == ["## ⚠️ my\\_reviews: Pushed as version 2", "", f"⚠️ **{told['verdict']['cautions'][0]}**"]
+    assert "| tf-idf + logistic regression | 98.5% ⚠️ |" in short
+
+
+@pytest.mark.parametrize(("linear", "is_told", "is_chance"), [(0.9, False, False), (0.901, True, True), (0.97, True, False)])
+def test_a_linear_model_is_better_where_its_accuracy_is_higher(linear: float, is_told: bool, is_chance: bool) -> None:
+    told = advice.linear_is_better(0.9, {"majority class": 0.99, "tf-idf + logistic regression": linear}, (0.85, 0.93))
+    assert (told is not None, "may be chance" in (told or "")) == (is_told, is_chance)
+    assert advice.linear_is_better(0.9, {"majority class": 0.99}) is advice.linear_is_better(None, {"linear": 0.9}) is None
+
+
+def test_after_a_refusal_the_next_steps(store: Store) -> None:
+    executions, files = stages_of(LABELS, [], linear=BETTER, min_accuracy=0.95, max_ece=0.05, with_served=False)
+    del executions["pusher"]
+    page, short, told = written(store, write_run(store, "one", executions, files, "failed", error="NotBlessedError: no."))
+    accuracy = units.share(files["evaluator"][1]["accuracy"])
+    place = f"{store.root}/exporter/one-exporter/saved_model"
+    assert told["next_steps"] == {
+        "refused": [
+            f"Gate accuracy: {accuracy}, where evaluator.min_accuracy asks for 95.0%.",
+            "Gate calibration: 6.0 points, where evaluator.max_ece asks for 5.0 points.",
+        ],
+        "beside": f"On the same test rows: this model {accuracy}, majority class 33.3%, tf-idf + logistic regression 98.5%.",
+        "saved_model": place,
+        "ask": f"seqline predict --model {place} 'Your text'",
+        "helps": [
+            advice.TRAIN_LONGER,
+            "If the model is good enough for you as it is, lower evaluator.min_accuracy (now 0.95) in the configuration.",
+            "The model says it is surer than it is: stop earlier (trainer.patience), or use more dropout (trainer.dropout).",
+            "If the model is good enough for you as it is, raise evaluator.max_ece (now 0.05) in the configuration.",
+            "The linear model is better here, smaller and faster: where its accuracy is enough, use it instead.",
+        ],
+    }
+    shown = " ".join("".join(Page(page).text).split())
+    for sentence in (*told["next_steps"]["refused"], *told["next_steps"]["helps"], told["next_steps"]["ask"]):
+        assert sentence in shown
+    assert f"`{told['next_steps']['ask']}`" in short
+    assert told["verdict"]["tone"] == "bad"
+
+
+def test_every_gate_has_advice_and_a_unit() -> None:
+    names = {rule.name for rule in thresholds.RULES}
+    assert names <= set(advice.HELP)
+    assert names <= {*units.GATES, *units.COUNTS}
+    for name in advice.HELP:
+        gate = {"name": name, "value": 0.5, "threshold": 0.25, "passed": False, "reason": "why"}
+        helps = advice.what_helps([gate], {})
+        assert helps
+        assert not re.search(r"[{}]", " ".join([*helps, *advice.refused([gate])]))
+        field = advice.HELP[name][0]
+        assert not field or re.search(rf"lower|raise {field} \(now 0.25\)|report it|right columns", " ".join(helps))
+        assert advice.what_helps([{**gate, "passed": None}], {}) == advice.refused([{**gate, "passed": True}]) == []
+
+
+def test_settings_that_are_advised_are_there() -> None:
+    """Whatever looks like section.field is a field of that section."""
+    told = " ".join(sentence for field, sentences in advice.HELP.values() for sentence in (field, *sentences)) + advice.TRAIN_LONGER
+    fields = {f"{section}.{name}" for section in ("trainer", "evaluator", "exporter") for name in reproduce._fields(section)}
+    found = set(re.findall(r"\b((?:trainer|evaluator|exporter)\.[a-z_0-9]+)", told))
+    assert len(found) > 10
+    assert found <= fields
+
+
+def test_what_the_data_gate_refused_is_told_line_by_line(store: Store) -> None:
+    executions, files = stages_of(LABELS, [])
+    lines = [f"test: what is wrong, number {number}" for number in range(7)]
+    files["example_validator"] = ("anomalies.json", [{**ANOMALY, "line": line} for line in lines])
+    executions["example_validator"]["figures"] |= {"num_errors": 7, "kinds": ["empty_split"], "lines": lines}
+    reached = {stage: executions[stage] for stage in STAGES[:4]}
+    _, short, told = written(store, write_run(store, "one", reached, files, "failed", error="DataError: what is wrong."))
+    steps = told["next_steps"]
+    assert steps["refused"] == [*(f"{line}." for line in lines[:5]), "2 more errors are under Anomalies."]
+    assert (steps["beside"], steps["saved_model"], steps["ask"]) == (None, None, None)
+    assert steps["helps"] == list(advice.HELP["anomalies"][1])
+    assert f"- ❌ {lines[0]}" in short
+
+
+ANOMALY = {"split": "test", "feature": "", "kind": "empty_split", "severity": "error", "examples": []}
+
+
+def test_warnings_about_the_data_are_told_near_the_top(store: Store) -> None:
+    executions, files = stages_of(LABELS, ["the lengths differ"])
+    page, short, told = written(store, write_run(store, "one", executions, files))
+    skipped = "2 of 123 rows could not be used and were skipped: text (2). bad_rows in the Examples has the file and line of each."
+    assert told["warnings"] == [skipped, "test: the lengths differ."]
+    assert page.index('id="warnings"') < page.index('id="compared"')
+    shown = " ".join("".join(Page(page).text).split())
+    assert f"2 warnings about the data {skipped} test: the lengths differ." in shown
+    assert "- ⚠️ test: the lengths differ." in short
+
+
+def test_warnings_of_other_versions_of_the_stages(store: Store) -> None:
+    """What a stage has to say itself goes before what follows from its file."""
+    executions, files = stages_of(LABELS, ["a text"])
+    executions["example_gen"]["figures"] |= {"num_bad_rows": 0, "warnings": ["The class 'x' has one row."]}
+    executions["example_validator"]["figures"]["warnings"] = ["The splits differ"]
+    _, _, told = written(store, write_run(store, "one", executions, files))
+    assert told["warnings"] == ["The class 'x' has one row.", "The splits differ."]
+
+
+def test_listed_rows_are_said_to_be_where_the_user_has_them(store: Store) -> None:
+    page, short, told = written(store, write_run(store, "one", *stages_of(LABELS, ["one", "two", "three", "four"])))
+    places = [
+        "data/reviews.csv:12",
+        "data/reviews.parquet, row 1,013",
+        "texts/animals/2.txt",
+        "row 8 of data_tfrecord-00000-00000-00000.gz",
+    ]
+    shown = "".join(Page(page).text)
+    for place, each in zip(places, told["examples"]["confidently_wrong"], strict=True):
+        assert model.place(each).startswith(place)
+        assert place in shown
+    assert "- data/reviews.csv:12: animals, answered metals (99.0%)" in short
+    rows = [(each["shard"], each["row"]) for listed in told["examples"].values() for each in listed]
+    assert len(set(rows)) == len(rows) == 8
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.963, "96.3%"),
+        (1.0, "100.0%"),
+        (0.99961, "99.96%"),
+        (0.9999999, ">99.9999%"),
+        (0.0, "0.0%"),
+        (0.0004, "0.04%"),
+        (1e-9, "<0.0001%"),
+    ],
+)
+def test_a_share_is_not_rounded_to_all_or_nothing(value: float, shown: str) -> None:
+    assert units.share(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (units.points(0.007), "+0.7 points"),
+        (units.points(-0.0004), "0.0 points"),
+        (units.points(-0.0123), "-1.2 points"),
+        (units.points_interval((-0.012, 0.025)), "-1.2 to +2.5 points"),
+        (units.share_interval((0.94, 0.977)), "94.0% to 97.7%"),
+        (units.nats(0.1324), "0.132 nats"),
+        (units.rows(1), "1 row"),
+        (units.rows(2225), "2,225 rows"),
+        (units.of_gate("served_accuracy", 0.02), "-2.0 points"),
+        (units.of_gate("size", 12.34), "12.3 MB"),
+        (units.of_gate("latency", 0.011), "11 ms"),
+        (units.of_gate("parity", 2e-7), "2.0e-07 of 1"),
+        (units.of_gate("anomalies", 2), "2 errors"),
+        (units.of_gate("accuracy", None), "-"),
+        (units.of_gate("of another version", 0.5), "0.500"),
+    ],
+)
+def test_units(told: str, shown: str) -> None:
+    assert told == shown
 
 
 # Runs that did not get far.
@@ -155,7 +328,7 @@ def test_a_run_that_ended_half_way_says_what_is_missing(store: Store, num: int) 
     assert [each["component"] for each in told["stages"] if each["state"] == "not reached"] == missing
     shown = " ".join("".join(Page(page).text).split())
     assert ("Learning curves: from the result of trainer, which the run did not reach." in shown) == ("trainer" in missing)
-    of_evaluator = "Comparison, classes, confusion matrix, slices, calibration, wrong answers: from the result of evaluator, which the run"
+    of_evaluator = "Comparison, classes, confusion matrix, slices, calibration, wrong and uncertain answers: from the result of evaluator, which the run"
     assert (of_evaluator in shown) == ("evaluator" in missing)
     assert ('id="confusion"' in page) != ("evaluator" in missing)
     assert told["verdict"]["headline"] == "Failed"
@@ -217,7 +390,7 @@ def test_the_record_of_a_retraining(store: Store) -> None:
     assert (told["verdict"]["exit_code"], told["verdict"]["start"], told["verdict"]["changed"]) == (20, "warm", ["span 2 is new"])
     shown = " ".join("".join(Page(page).text).split())
     assert "Changed: span 2 is new. Began warm." in shown
-    assert "label noise ✗ refused 0.500 0.100 why label_noise" in shown
+    assert "label noise ✗ refused 50.0 points 10.0 points why label_noise" in shown
     assert "0 of 1 gates passed, 2 were not judged." in short
 
 
@@ -238,7 +411,7 @@ def test_artifacts_that_are_gone_or_damaged(store: Store) -> None:
     assert [each["state"] for each in told["stages"] if each["component"] in ("trainer", "evaluator")] == ["gone", "made"]
     shown = " ".join("".join(Page(page).text).split())
     assert "Learning curves: from the result of trainer, whose artifact is gone." in shown
-    assert "wrong answers: from the result of evaluator, which has none." in shown
+    assert "wrong and uncertain answers: from the result of evaluator, which has none." in shown
 
 
 def test_a_report_that_fails_says_so_and_fails_no_run(store: Store) -> None:
@@ -373,6 +546,7 @@ def test_the_configuration_of_a_run_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(str(reproduce.config_toml(found, "some/root")))
     assert config.load(str(path)) == loaded.model_copy(update={"root": "some/root"})
+    assert reproduce.name_of(found) == "base"  # and not that of config.toml
     changed = {each["name"]: each["value"] for each in reproduce.parameters(found) if not each["default"]}
     assert changed == {
         "example_gen.source": "a.csv",

@@ -11,7 +11,7 @@ from selenium.webdriver.chrome.service import Service
 
 from pipeline import report
 from pipeline.store import Store
-from tests.reports import NASTY, stages_of, write_run
+from tests.reports import BETTER, NASTY, stages_of, write_run
 
 CHROMIUM, CHROMEDRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 # name -> (width, prefers-color-scheme).
@@ -73,7 +73,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     labels = ["animals", "fruit", "metals"]
     plain, files = stages_of(labels, ["The cat sat on the mat.", "An apple a day"])
     trace = "StageError: Traceback (most recent call last):\n" + "  File x\n" * 80 + f"KeyError: '{'k' * 200}'"
+    refused, of_refused = stages_of(labels, ["a text"], linear=BETTER, min_accuracy=0.99)
     runs = {
+        "cautious": write_run(store, "cautious", *stages_of(labels, ["a text"], linear=BETTER), config={"name": "my_reviews"}),
+        "refused": write_run(store, "refused", refused, of_refused, "failed", error="NotBlessedError: accuracy is under min_accuracy."),
         "plain": write_run(store, "plain", plain, files),
         "nasty": write_run(store, "nasty", *stages_of(NASTY, NASTY), "failed", error=f"DataError: {NASTY[0]} {NASTY[7]}"),
         "many": write_run(store, "many", *stages_of([f"the class number {number}" for number in range(100)], [])),
@@ -102,7 +105,7 @@ def requests(browser: Any) -> list[str]:
     return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
 
-@pytest.mark.parametrize("name", ["plain", "nasty", "many", "some", "failed", "nothing"])
+@pytest.mark.parametrize("name", ["plain", "cautious", "refused", "nasty", "many", "some", "failed", "nothing"])
 def test_on_every_screen(browser: Any, pages: dict[str, Path], name: str) -> None:
     for screen, (width, scheme) in SCREENS.items():
         show(browser, pages[name], screen)
@@ -125,8 +128,20 @@ def test_the_verdict_is_what_one_sees_first(browser: Any, pages: dict[str, Path]
         assert heading.rect["y"] < 120
         tiles = {each.find_element("tag name", "dt").text: each for each in browser.find_elements("css selector", ".tiles > div")}
         evaluation = json.loads((pages["plain"].parent / "report.json").read_text())["compared"][0]
-        assert tiles["Test accuracy"].find_element("tag name", "dd").text.split("\n")[0] == f"{evaluation['accuracy']:.3f}"
+        assert tiles["Test accuracy"].find_element("tag name", "dd").text.split("\n")[0] == f"{evaluation['accuracy']:.1%}"
         assert tiles["Test accuracy"].rect["y"] < 800
+
+
+def test_the_confusions_are_read_on_a_phone_without_scrolling(browser: Any, pages: dict[str, Path]) -> None:
+    """The list comes first and fits; the matrix scrolls in a box of its own. On a desk the matrix is on the left."""
+    for name in ("plain", "some", "many"):
+        show(browser, pages[name], "phone", is_open=False)
+        pairs, box = (browser.find_element("css selector", f"#confusion {each}").rect for each in (".pairs", ".box"))
+        assert pairs["y"] + pairs["height"] <= box["y"]
+        assert max(each["x"] + each["width"] for each in (pairs, box)) <= 390
+        show(browser, pages[name], "desktop", is_open=False)
+        pairs, box = (browser.find_element("css selector", f"#confusion {each}").rect for each in (".pairs", ".box"))
+        assert box["x"] + box["width"] <= pairs["x"]
 
 
 def test_what_means_harm_is_shown_as_text(browser: Any, pages: dict[str, Path]) -> None:
@@ -145,7 +160,7 @@ def test_pictures_are_named_and_tables_have_heads(browser: Any, pages: dict[str,
     show(browser, pages["plain"], "desktop")
     pictures = browser.find_elements("css selector", "svg[role=img]")
     assert [each.accessible_name.split(" By epoch")[0].split(" 2 bins")[0] for each in pictures] == [
-        *("Loss by epoch", "Accuracy by epoch", "Calibration curve")
+        *("Loss (nats) by epoch", "Accuracy (%) by epoch", "Calibration curve")
     ]
     assert browser.find_elements("css selector", "svg:not([role=img]):not([aria-hidden=true])") == []
     assert browser.find_elements("css selector", "table:not(:has(thead th[scope=col]))") == []

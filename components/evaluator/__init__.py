@@ -44,7 +44,7 @@ class EvaluatorParams(Params):
     min_slice_accuracy: float | dict[str, float] | None = Field(
         None, description='accuracy in each slice, at least; or a table by slices, such as {label = 0.7, "label=sport" = 0.8}'
     )
-    num_examples: int = Field(10, ge=0, description="how many of the hardest and of the most confidently wrong rows are listed")
+    num_examples: int = Field(10, ge=0, description="how many of the most confidently wrong and of the least certain rows are listed")
     redact: bool = Field(False, description="leave the texts of those rows out")
     baseline: Literal["word", "char", "none"] = Field(
         "word",
@@ -97,7 +97,7 @@ def run(*, examples: Path, saved_model: Path, params: EvaluatorParams, output: P
 
 def describe(figures: Figures) -> str:
     low, high = figures["accuracy_interval"]
-    text = f"test accuracy {figures['accuracy']:.3f} ({low:.3f}-{high:.3f}); "
+    text = f"test accuracy {figures['accuracy']:.3f} ({low:.3f} to {high:.3f}); "
     if figures.get("served"):
         text += f"served {figures['served']['accuracy']:.3f}, "
     text += ", ".join(f"{name} {value:.3f}" for name, value in figures["baselines"].items())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from components import features, progress
+from components import features, origins, progress
 from components.base import Figures
 from components.evaluator import EvaluatorParams, baselines, gates, metrics, paired, ranking, slices
 from components.evaluator import served as serving
@@ -74,7 +74,9 @@ def measure(
     with tempfile.TemporaryDirectory(dir=scores if isinstance(scores, Path) else None) as folder:
         areas = ranking.areas([f"{scores}/{path.name}" for path in shards], found.overall.num_rows, len(task.labels), Path(folder))
     remove(scores)
-    return _figures(task, found, areas, params, served)
+    figures = _figures(task, found, areas, params, served)
+    origins.locate(examples, features.TEST, [*figures["hardest"], *figures["confidently_wrong"]])
+    return figures
 
 
 def _task(
@@ -126,8 +128,7 @@ def _figures(
         "confusion_matrix": matrix,
         "calibration": curve["curve"],
         "slices": judged,
-        "hardest": [each[-1] for each in found.hardest.found],
-        "confidently_wrong": [each[-1] for each in found.confidently_wrong.found],
+        **found.listed(),
     }
     return metric
 

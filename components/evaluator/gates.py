@@ -1,7 +1,7 @@
 """The gates: what a model has to pass to be blessed, each with its value, its threshold and its reason."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from components.base import Figures
@@ -9,6 +9,8 @@ from components.evaluator import EvaluatorParams, baselines
 
 # {name, value, threshold, passed, reason}. passed: None where there is nothing to judge: no threshold, or nothing to compare with.
 Gate = dict[str, Any]
+# A value with its unit. Thresholds are said as the configuration has them.
+Unit = Callable[[float], str]
 # The part of alpha that is for all rows together; the slices share the rest. More than half: a loss everywhere is the likelier one.
 OVERALL = 0.8
 
@@ -20,11 +22,11 @@ def judge(metric: Figures, compared: Mapping[str, float], params: EvaluatorParam
     over_linear = metric["accuracy"] - linear[0] if linear else None
     return [
         _finite(metric.get("num_not_finite", 0)),
-        _floor("accuracy", "accuracy", metric["accuracy"], "min_accuracy", params.min_accuracy),
-        _floor("macro_f1", "macro F1", metric["macro_f1"], "min_macro_f1", params.min_macro_f1),
-        _ceiling("cross_entropy", "cross-entropy", metric["cross_entropy"], "max_cross_entropy", params.max_cross_entropy),
-        _ceiling("calibration", "expected calibration error", metric.get("ece"), "max_ece", params.max_ece),
-        _floor("gain_over_majority", "gain over the majority class", gain, "min_gain_over_majority", params.min_gain_over_majority),
+        _floor("accuracy", "accuracy", metric["accuracy"], share, "min_accuracy", params.min_accuracy),
+        _floor("macro_f1", "macro F1", metric["macro_f1"], share, "min_macro_f1", params.min_macro_f1),
+        _ceiling("cross_entropy", "cross-entropy", metric["cross_entropy"], nats, "max_cross_entropy", params.max_cross_entropy),
+        _ceiling("calibration", "expected calibration error", metric.get("ece"), points, "max_ece", params.max_ece),
+        _floor("gain_over_majority", "gain over the majority class", gain, points, "min_gain_over_majority", params.min_gain_over_majority),
         _over_linear(over_linear, params.min_gain_over_linear),
         _slices(metric.get("slices", []), params),
         against_served(metric.get("served"), params),
@@ -41,32 +43,47 @@ def _gate(name: str, value: float | None, threshold: float | None, passed: bool 
     return {"name": name, "value": value, "threshold": threshold, "passed": passed, "reason": reason}
 
 
+def share(value: float) -> str:
+    """An accuracy, or another part of 1: `96.31%`."""
+    return f"{value:.2%}"
+
+
+def points(value: float) -> str:
+    """A difference of two shares: `1.25 points`."""
+    return f"{100 * value + 0.0:.2f} points"
+
+
+def nats(value: float) -> str:
+    """A cross-entropy."""
+    return f"{value:.4f} nats"
+
+
 def _finite(count: int) -> Gate:
     reason = f"{count:,} rows have probabilities that are no numbers" if count else "all probabilities are numbers"
     return _gate("finite", count, 0, not count, reason)
 
 
-def _floor(name: str, what: str, value: float | None, field: str, threshold: float | None) -> Gate:
+def _floor(name: str, what: str, value: float | None, unit: Unit, field: str, threshold: float | None) -> Gate:
     if threshold is None or value is None:
         return _gate(name, value, threshold, None, f"{field} is not set" if threshold is None else f"there is no {what}")
     passed = value >= threshold
-    return _gate(name, value, threshold, passed, f"{what} {value:.4f} {'reaches' if passed else 'is under'} {field} {threshold}")
+    return _gate(name, value, threshold, passed, f"{what} {unit(value)} {'reaches' if passed else 'is under'} {field} {threshold}")
 
 
-def _ceiling(name: str, what: str, value: float | None, field: str, threshold: float | None) -> Gate:
+def _ceiling(name: str, what: str, value: float | None, unit: Unit, field: str, threshold: float | None) -> Gate:
     if value is not None and not math.isfinite(value):
         return _gate(name, None, threshold, False, f"{what} {value} is not a number")
     if threshold is None or value is None:
         return _gate(name, value, threshold, None, f"{field} is not set" if threshold is None else f"there is no {what}")
     passed = value <= threshold
-    return _gate(name, value, threshold, passed, f"{what} {value:.4f} is {'within' if passed else 'over'} {field} {threshold}")
+    return _gate(name, value, threshold, passed, f"{what} {unit(value)} is {'within' if passed else 'over'} {field} {threshold}")
 
 
 def _over_linear(value: float | None, threshold: float | None) -> Gate:
     if value is None and threshold is not None:
         reason = "there is no linear model to compare with, and min_gain_over_linear asks for one: set baseline, install scikit-learn"
         return _gate("gain_over_linear", None, threshold, False, reason)
-    return _floor("gain_over_linear", "gain over the linear model", value, "min_gain_over_linear", threshold)
+    return _floor("gain_over_linear", "gain over the linear model", value, points, "min_gain_over_linear", threshold)
 
 
 def floor_of(feature: str, value: str, floors: float | Mapping[str, float] | None) -> float | None:
@@ -90,7 +107,7 @@ def _slices(slices: Sequence[Figures], params: EvaluatorParams) -> Gate:
         return _gate("slice_accuracy", None, floor, None, f"no slice with a threshold has {params.min_slice_rows} rows")
     _, worst, floor = min(judged, key=lambda each: each[0])
     passed = worst["accuracy"] >= floor
-    reason = f"accuracy {worst['accuracy']:.4f} of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows) "
+    reason = f"accuracy {share(worst['accuracy'])} of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows) "
     under = sum(margin < 0 for margin, _, _ in judged)
     reason += f"{'reaches' if passed else 'is under'} min_slice_accuracy {floor}"
     return _gate("slice_accuracy", worst["accuracy"], floor, passed, reason + (f", as are {under - 1} others" if under > 1 else ""))
@@ -130,7 +147,7 @@ def slices_against_served(served: Figures | None, slices: Sequence[Figures], par
 def _loss(found: Figures, passed: bool, allowed: float, what: str, level: float) -> str:
     """Whether a loss against the served version is beyond chance."""
     loss = found["loss_of_accuracy"]
-    change = f"{abs(loss):.4f} {'under' if loss > 0 else 'over'}" if loss else "equal to"
+    change = f"{points(abs(loss))} {'under' if loss > 0 else 'over'}" if loss else "equal to"
     verdict = "not beyond" if passed else "beyond"
     return (
         f"{what} is {change} the served version's ({found['num_lost']:,} rows lost, {found['num_gained']:,} gained): "

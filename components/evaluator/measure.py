@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components import features, progress
+from components import features, origins, progress
 from components.base import UserError
 from components.evaluator import metrics, ranking, slices
 from components.evaluator.rows import Block, Model, blocks
@@ -104,10 +104,12 @@ class Measurer:
         file.write(ranking.encode(probabilities, truth).tobytes())
         if task.num_examples:
             wrong = np.flatnonzero(predicted != truth)
-            hard = np.argsort(-loss, kind="stable")[: task.num_examples]
+            runner_up, margin = second_best(probabilities, predicted)
+            margin[~finite] = 1  # no answer is not a close one
+            hard = np.argsort(margin, kind="stable")[: found.hardest.num]
             sure = wrong[np.argsort(-confidence[wrong], kind="stable")[: task.num_examples]]
-            for worst, chosen, badness in ((found.hardest, hard, loss), (found.confidently_wrong, sure, confidence)):
-                shown = self._shown(block, chosen, truth, predicted, probabilities, loss)
+            for worst, chosen, badness in ((found.hardest, hard, -margin), (found.confidently_wrong, sure, confidence)):
+                shown = self._shown(block, chosen, truth, predicted, runner_up, probabilities, loss)
                 name = Path(path).name
                 for row, each in zip(chosen.tolist(), shown, strict=True):
                     place = {"shard": name, "row": first_row + row}
@@ -135,21 +137,52 @@ class Measurer:
         check_slices(found)
 
     def _shown(
-        self, block: Block, chosen: np.ndarray, truth: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, loss: np.ndarray
+        self,
+        block: Block,
+        chosen: np.ndarray,
+        truth: np.ndarray,
+        predicted: np.ndarray,
+        runner_up: np.ndarray,
+        probabilities: np.ndarray,
+        loss: np.ndarray,
     ) -> list[dict[str, Any]]:
         task = self.task
-        texts = [""] * len(chosen) if task.redact else slices.texts(task.content, tf.gather(block.content, chosen))
+        held = tf.gather(block.content, chosen)
+        texts = [""] * len(chosen) if task.redact else slices.texts(task.content, held)
         return [
             {
                 "label": task.labels[truth[row]],
                 "predicted": task.labels[predicted[row]],
                 "probability": float(probabilities[row, predicted[row]]),
                 "probability_of_label": float(probabilities[row, truth[row]]),
+                "runner_up": task.labels[runner_up[row]],
+                "probability_of_runner_up": float(probabilities[row, runner_up[row]]),
                 "loss": float(loss[row]),
+                "checksum": checksum,
                 **({"text": text if len(text) <= NUM_SHOWN else f"{text[:NUM_SHOWN]}..."} if text else {}),
             }
-            for row, text in zip(chosen.tolist(), texts, strict=True)
+            for row, text, checksum in zip(chosen.tolist(), texts, checksums(held), strict=True)
         ]
+
+
+def second_best(probabilities: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the likeliest class but the predicted one, by how much less likely it is: float64 [rows]) of each row.
+
+    probabilities: float32 [rows, classes]. A single class is its own runner-up.
+    """
+    rows = np.arange(len(predicted))
+    others = probabilities.astype(np.float64)
+    best = others[rows, predicted]
+    if others.shape[1] > 1:
+        others[rows, predicted] = -1
+    runner_up = others.argmax(axis=1)
+    return runner_up, best - others[rows, runner_up]
+
+
+def checksums(held: Any) -> list[int]:
+    """Of rows, by which `components.origins` knows them. held: string [rows], or ragged [rows, any]."""
+    contents = held.numpy().tolist() if isinstance(held, tf.Tensor) else [row.numpy() for row in held]
+    return [origins.checksum(row.tolist() if isinstance(row, np.ndarray) and row.dtype == object else row) for row in contents]
 
 
 def _shown(arguments: Mapping[str, tuple[Any, ...]]) -> str:

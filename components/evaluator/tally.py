@@ -102,7 +102,15 @@ class Measured:
     confidently_wrong: Worst = field(init=False)
 
     def __post_init__(self) -> None:
-        self.hardest, self.confidently_wrong = Worst(self.num_examples), Worst(self.num_examples)
+        # Twice as many: those that are confidently wrong, too, are left out in the end.
+        self.hardest, self.confidently_wrong = Worst(2 * self.num_examples), Worst(self.num_examples)
+
+    def listed(self) -> dict[str, list[dict[str, Any]]]:
+        """Wrong rows by the probability of the given answer, and rows by the smallest margin, right or wrong; no row is in both."""
+        sure = self.confidently_wrong.found
+        shown = {each[1:3] for each in sure}
+        unsure = [each for each in self.hardest.found if each[1:3] not in shown][: self.num_examples]
+        return {"hardest": [each[-1] for each in unsure], "confidently_wrong": [each[-1] for each in sure]}
 
     def merge(self, other: "Measured") -> "Measured":
         """Takes the other's rows over."""

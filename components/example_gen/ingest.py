@@ -18,7 +18,7 @@ from typing import Any
 import apache_beam as beam
 
 from components import examples as example_files
-from components import features, progress
+from components import features, origins, progress
 from components.base import DataError, Figures, UserError
 from components.beam import job
 from components.example_gen import ExampleGenParams, rows, sources
@@ -156,7 +156,7 @@ def read(
         shards, _ = sources.shards(span, params)
         fractions[span.number] = split_fractions({shard.split for shard in shards}, params)
         jobs += [(span.number, number, shard) for number, shard in enumerate(shards)]
-        for name in (*(f"Split-{split}" for split in features.SPLITS), "bad_rows"):
+        for name in (*(f"Split-{split}" for split in features.SPLITS), "bad_rows", origins.FOLDER):
             (folders[span.number] / name).mkdir()
     anywhere = next(iter(folders.values()))
     places = {number: str(folder) for number, folder in folders.items()}
@@ -213,9 +213,11 @@ def split_of(content: bytes, fractions: Mapping[str, float]) -> str:
 
 
 class Part:
-    """The rows of one split that wait for their shard to be full."""
+    """The rows of one split that wait for their shard to be full. unit: see `components.origins`."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+        self.origins = origins.Origins(unit)
         self.contents: list[Any] = []
         self.labels: list[bytes] = []
         self.num_bytes = 0
@@ -225,6 +227,7 @@ class Part:
         """The rows as a shard; the next one begins."""
         shard = ExampleShard(span, split, shard_name(span, source, self.number), self.contents, self.labels)
         self.contents, self.labels, self.num_bytes, self.number = [], [], 0, self.number + 1
+        self.origins = origins.Origins(self.unit)
         return shard
 
 
@@ -262,7 +265,7 @@ class ReadShard(beam.DoFn):
     def _read(self, span: int, number: int, shard: sources.Shard, summary: Summary, bad_rows: Any) -> Iterator[ExampleShard]:
         own = str(shard.split) if shard.split not in (None, features.TRAIN) else None
         fractions = self.fractions[span]
-        parts = {split: Part() for split in features.SPLITS}
+        parts = {split: Part(origins.UNITS[shard.kind]) for split in features.SPLITS}
         for row in rows.read(shard, self.params):
             summary.num_read += 1
             if isinstance(row, rows.BadRow):
@@ -277,12 +280,22 @@ class ReadShard(beam.DoFn):
             part = parts[split]
             part.contents.append(row.content)
             part.labels.append(row.label)
+            if split in origins.SPLITS:
+                part.origins.add(row.file, row.line, content)
             part.num_bytes += len(content) + ROW_BYTES * (len(row.content) if isinstance(row.content, list) else 1)
             if part.num_bytes >= example_files.SHARD_BYTES:
-                yield part.take(span, number, split)
+                yield self._take(part, span, number, split)
         for split, part in parts.items():
             if part.contents:
-                yield part.take(span, number, split)
+                yield self._take(part, span, number, split)
+
+    def _take(self, part: Part, span: int, number: int, split: str) -> ExampleShard:
+        """The rows that wait as a shard; where they came from is written beside it."""
+        places = part.origins
+        shard = part.take(span, number, split)
+        if split in origins.SPLITS:
+            origins.write(places, origins.path_in(self.folders[span], split, shard.name))
+        return shard
 
     def _count(self, row: rows.Row, split: str, summary: Summary) -> None:
         label = row.label.decode()

@@ -81,10 +81,12 @@ def line_chart(name: str, title: str, lines: Sequence[Line], best: int | None = 
     return svg(name, title, f"By epoch, 1 to {num}: {told}.", WIDTH, HEIGHT, parts)
 
 
-def _grid(y: Axis, at: Sequence[float]) -> Markup:
+def _grid(y: Axis, at: Sequence[float], names: Sequence[str] = ()) -> Markup:
+    """names: of the lines; their values where none are given."""
     digits = max((len(f"{value:.6f}".rstrip("0").partition(".")[2]) for value in at), default=0)
+    names = names or [f"{value:.{digits}f}" for value in at]
     lines = Markup('<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{2}" dy="4" class="end">{4}</text>')
-    return Markup("").join(lines.format(LEFT, WIDTH - RIGHT, y(value), LEFT - 6, f"{value:.{digits}f}") for value in at)
+    return Markup("").join(lines.format(LEFT, WIDTH - RIGHT, y(value), LEFT - 6, name) for value, name in zip(at, names, strict=True))
 
 
 def _epochs(x: Axis, num: int) -> Markup:
@@ -99,7 +101,8 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
     size, foot = 300, 64
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, 1, TOP + size, TOP)
     below = TOP + size + 10
-    parts = [_grid(y, [0, 0.25, 0.5, 0.75, 1])]
+    quarters = [0, 0.25, 0.5, 0.75, 1]
+    parts = [_grid(y, quarters, [f"{value:.0%}" for value in quarters])]
     parts.append(Markup('<line class="even" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(x(0), y(0), x(1), y(1)))
     most = max(each["num_rows"] for each in curve)
     for each in curve:
@@ -119,7 +122,7 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
         Markup('<circle class="dot s1" cx="{}" cy="{}" r="3.5"/>').format(x(each["confidence"]), y(each["accuracy"])) for each in curve
     ]
     text = Markup('<text x="{}" y="{}" class="middle">{}</text>')
-    parts += [text.format(x(value), below + foot - 6, f"{value:g}") for value in (0, 0.25, 0.5, 0.75, 1)]
+    parts += [text.format(x(value), below + foot - 6, f"{value:.0%}") for value in quarters]
     parts.append(text.format((LEFT + WIDTH - RIGHT) / 2, below + foot + 10, "probability of the predicted class; bars: rows"))
     told = f"{len(curve)} bins; on the dotted line the model would be right as often as it says."
     return svg(name, title, told, WIDTH, below + foot + 14, parts)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import model, reproduce, text, verdict
+from pipeline.report import model, reproduce, text, units, verdict
 from pipeline.report.contents import digests, duration
 from pipeline.report.records import Records
 
@@ -104,8 +104,28 @@ def show(out: Console, found: dict[str, Any]) -> None:
 
 
 def _numbers(figure: dict[str, Any]) -> tuple[str, str, str]:
-    one, other = figure["values"]
-    return text.number(one, 4), text.number(other, 4), "" if figure["difference"] is None else text.signed(figure["difference"], 4)
+    """A figure's two values and their difference, each with its unit."""
+    unit = units.FIGURES.get(figure["name"])
+    one, other = (_with_unit(value, unit) for value in figure["values"])
+    return one, other, "" if figure["difference"] is None else _difference_with_unit(figure["difference"], unit)
+
+
+def _with_unit(value: float | None, unit: str | None) -> str:
+    """Two runs may differ by little: with one decimal more than elsewhere."""
+    if unit == units.SHARE:
+        return units.share(value, 2)
+    if unit == units.POINTS:
+        return units.points(value, 2).removeprefix("+")
+    return units.nats(value, 4) if unit == units.NATS else units.shown(value, unit)
+
+
+def _difference_with_unit(difference: float, unit: str | None) -> str:
+    if unit in (units.SHARE, units.POINTS):
+        return units.points(difference, 2)
+    if unit == units.NATS:
+        return f"{text.signed(difference, 4)} nats"
+    shown = units.shown(abs(difference), unit)
+    return shown if not difference else f"{'+' if difference > 0 else '-'}{shown}"
 
 
 def _style(figure: dict[str, Any]) -> str:
@@ -137,7 +157,11 @@ def _curves(out: Console, history: dict[str, list[list[float]]]) -> None:
     for name in ("epoch", *(f"{name} {run}" for name in history for run in "AB")):
         table.add_column(name, justify="right")
     for epoch in range(num):
-        cells = [text.number(values[epoch]) if epoch < len(values) else "" for both in history.values() for values in both]
+        cells = [
+            _with_unit(values[epoch], units.FIGURES.get(name)) if epoch < len(values) else ""
+            for name, both in history.items()
+            for values in both
+        ]
         table.add_row(str(epoch + 1), *cells)
     out.print()
     out.print(table)

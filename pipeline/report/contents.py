@@ -6,10 +6,10 @@ from typing import Any
 
 from components.base import Component
 from pipeline import __version__
-from pipeline.report import data, model, reproduce, verdict
+from pipeline.report import data, model, next_steps, reproduce, verdict
 from pipeline.report.records import Records
 
-FORMAT = "seqline-report/1"
+FORMAT = "seqline-report/2"
 # Stages that not every pipeline has: a run that does not say what it planned is not asked for them.
 ON_DEMAND = ("tuner", "span_validator", "bulk_inferrer")
 
@@ -20,6 +20,7 @@ def contents(records: Records, root: str) -> dict[str, Any]:
     found = {
         "format": FORMAT,
         "run": records.name,
+        "model": reproduce.name_of(records),
         "root": root,
         "started": record.get("started"),
         "finished": record.get("finished"),
@@ -28,6 +29,8 @@ def contents(records: Records, root: str) -> dict[str, Any]:
         "python": record.get("python"),
         "reported_by": __version__,
         "verdict": verdict.verdict(records),
+        "next_steps": next_steps.next_steps(records, root),
+        "warnings": data.warnings(records),
         "compared": model.compared(records),
         **model.evaluated(records),
         "gates": verdict.gates(records),

@@ -32,6 +32,35 @@ def data(records: Records) -> dict[str, Any] | None:
     }
 
 
+def warnings(records: Records) -> list[str]:
+    """What a person should know of the data although the run went on: rows that were skipped, rare classes, the data gate's warnings."""
+    read, judged = records.figures("example_gen"), records.figures("example_validator")
+    told = []
+    if num_bad := read.get("num_bad_rows", 0):
+        told.append(_skipped(num_bad, read.get("num_read"), records))
+    told += _sentences(read.get("warnings"))
+    found = records.files.get("example_validator") or []
+    lines = [each["line"] for each in found if each.get("severity") == "warning"]
+    told += _sentences(judged.get("warnings")) or lines or judged.get("lines", [])[judged.get("num_errors", 0) :]
+    return list(dict.fromkeys(f"{sentence.rstrip('.')}." for sentence in told))
+
+
+def _sentences(value: Any) -> list[str]:
+    """A list of texts, or one; empty for what is neither."""
+    found = value if isinstance(value, list) else [value]
+    return [each for each in found if isinstance(each, str) and each]
+
+
+def _skipped(num_bad: int, num_read: int | None, records: Records) -> str:
+    by_problem: dict[str, int] = {}
+    for span in (records.files.get("example_gen") or {}).get("spans", []):
+        for problem, count in span.get("num_bad", {}).items():
+            by_problem[problem] = by_problem.get(problem, 0) + count
+    why = ": " + ", ".join(f"{problem} ({count:,})" for problem, count in sorted(by_problem.items())) if by_problem else ""
+    of = f" of {num_read:,}" if num_read else ""
+    return f"{num_bad:,}{of} rows could not be used and were skipped{why}. bad_rows in the Examples has the file and line of each"
+
+
 def _labels(num_rows: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
     """[{label, <split>: rows}], the most frequent first."""
     found: dict[str, dict[str, int]] = {}

@@ -10,11 +10,11 @@ from components.base import UserError
 from components.pusher import publish
 from pipeline import owner
 from pipeline.display import print_hanging
-from pipeline.report import records, text, verdict
+from pipeline.report import records, text, units, verdict
 from pipeline.report.contents import duration
 from pipeline.store import Store
 
-STYLES = {verdict.GOOD: "green", verdict.BAD: "red", verdict.NEUTRAL: "yellow"}
+STYLES = {verdict.GOOD: "green", verdict.CAUTION: "yellow", verdict.BAD: "red", verdict.NEUTRAL: "yellow"}
 
 
 def history(store: Store, num: int | None = None) -> list[dict[str, Any]]:
@@ -97,12 +97,12 @@ def why(found: records.Records) -> str:
 
 def show(out: Console, found: Sequence[dict[str, Any]]) -> None:
     """Two lines each: how it ended, and why. A run is called by the end of its name, which every command takes."""
-    widths = (16, 4, 13, 8, 7, 7, 11)
+    widths = (16, 4, 13, 8, 12, 7, 11)
     head = ("when (UTC)", "run", "verdict", "accuracy", "served", "version", "took")
     out.print(Text(_columns(head, widths), "bold"), soft_wrap=True)
     for each in found:
-        accuracy = "" if each["accuracy"] is None else text.number(each["accuracy"])
-        gain = "" if each["gain"] is None else text.signed(each["gain"])
+        accuracy = "" if each["accuracy"] is None else units.share(each["accuracy"])
+        gain = "" if each["gain"] is None else units.points(each["gain"])
         took = "" if each["seconds"] is None else text.seconds(each["seconds"])
         when = text.clean(str(each["when"] or "")[:16].replace("T", " "))
         cells = (when, text.clean(each["run"] or "")[-4:], text.clean(each["verdict"]), accuracy, gain, str(each["version"] or ""), took)

@@ -10,12 +10,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from pipeline.report import charts, text
+from pipeline.report import charts, model, text, units
 
 # Classes up to which the confusion matrix is a table of numbers, up to which it is a picture; of more, those with the most errors.
 NUM_TABLE_CLASSES, NUM_PICTURE_CLASSES, NUM_WORST_CLASSES = 10, 40, 24
 # Rows of a table that are seen at once; the others are folded.
 NUM_ROWS = 20
+NUM_PAIRS, NUM_WARNINGS = 10, 8
 OTHERS = "(all others)"
 DASH, MINUS = "\u2013", "\u2212"
 
@@ -31,6 +32,8 @@ NEEDS = {
     "examples": ("compared", "evaluator"),
 }
 SECTIONS = {
+    "next": "Next steps",
+    "warnings": "Warnings",
     "compared": "Comparison",
     "gates": "Gates",
     "training": "Learning curves",
@@ -39,7 +42,7 @@ SECTIONS = {
     "slices": "Slices",
     "calibration": "Calibration",
     "data": "Data and drift",
-    "examples": "Wrong answers",
+    "examples": "Wrong and uncertain answers",
     "stages": "Stages",
     "digests": "Digests, parameters",
     "commands": "Commands",
@@ -51,6 +54,7 @@ def render(report: dict[str, Any]) -> str:
     template = _environment().get_template("report.html.jinja")
     confusion, missing = report["confusion"], _missing(report)
     gone = {name for each in missing for name in each["sections"]}
+    gone |= {name for name, part in (("next", "next_steps"), ("warnings", "warnings")) if not report[part]}
     return (
         template.render(
             report=report,
@@ -58,6 +62,7 @@ def render(report: dict[str, Any]) -> str:
             shown={name: title for name, title in SECTIONS.items() if name not in gone},
             missing_sections=missing,
             style=Markup(_read("style.css")),  # ours
+            better=model.better_baseline(report["compared"]),
             axis=_axis(report["compared"]),
             gates=_by_stage(report["gates"]),
             slices=_slices(report["slices"]),
@@ -92,10 +97,14 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": _number,
-        "signed": _signed,
         "seconds": _seconds,
-        "percent": _percent,
-        "interval": _interval,
+        "share": _share,
+        "share_interval": _share_interval,
+        "points": _points,
+        "points_interval": _points_interval,
+        "nats": _nats,
+        "rows": units.rows,
+        "place": model.place,
         "moment": _moment,
         "words": _words,
         "lines": _lines,
@@ -103,6 +112,7 @@ def _environment() -> Environment:
         "as_json": _as_json,
     }
     environment.globals |= {"mark": charts.mark, "bar": charts.bar, "shade": charts.shade, "num_rows": NUM_ROWS}
+    environment.globals |= {"num_pairs": NUM_PAIRS, "num_warnings": NUM_WARNINGS, "of_gate": _of_gate, "gain": model.gain}
     return environment
 
 
@@ -115,20 +125,32 @@ def _number(value: float | None, digits: int = 3) -> str:
     return _typeset(text.number(value, digits))
 
 
-def _signed(value: float | None, digits: int = 3) -> str:
-    return _typeset(text.signed(value, digits))
-
-
 def _seconds(value: float | None) -> str:
     return _typeset(text.seconds(value))
 
 
-def _percent(value: float | None, digits: int = 1) -> str:
-    return DASH if value is None else f"{value:.{digits}%}"
+def _share(value: float | None, digits: int = 1) -> str:
+    return _typeset(units.share(value, digits))
 
 
-def _interval(pair: Sequence[float] | None, digits: int = 3) -> str:
-    return DASH.join(text.number(end, digits) for end in pair) if pair else DASH
+def _share_interval(pair: Sequence[float] | None) -> str:
+    return _typeset(units.share_interval(pair))
+
+
+def _points(value: float | None) -> str:
+    return _typeset(units.points(value))
+
+
+def _points_interval(pair: Sequence[float] | None) -> str:
+    return units.points_interval(pair).replace("-", MINUS) if pair else DASH
+
+
+def _nats(value: float | None) -> str:
+    return _typeset(units.nats(value))
+
+
+def _of_gate(name: str, value: float | None) -> str:
+    return _typeset(units.of_gate(name, value))
 
 
 def _moment(value: str | None) -> str:
@@ -195,8 +217,10 @@ def _by_stage(gates: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any
 def _curves(training: dict[str, Any] | None) -> list[Markup]:
     history = (training or {}).get("history") or {}
     drawn = []
-    for figure, title in (("loss", "Loss by epoch"), ("accuracy", "Accuracy by epoch")):
-        lines = [charts.Line("train", "s2", history.get(figure, [])), charts.Line("eval", "s1", history.get(f"val_{figure}", []))]
+    for figure, title in (("loss", "Loss (nats) by epoch"), ("accuracy", "Accuracy (%) by epoch")):
+        factor = 100 if figure == "accuracy" else 1
+        named = (("train", "s2", history.get(figure, [])), ("eval", "s1", history.get(f"val_{figure}", [])))
+        lines = [charts.Line(name, style, [each and each * factor for each in values]) for name, style, values in named]
         picture = charts.line_chart(f"picture-{figure}", title, lines, (training or {}).get("best_epoch"))
         if picture:
             drawn.append(picture)

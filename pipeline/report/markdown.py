@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from pipeline.report.text import code, markdown, number, seconds, signed
+from pipeline.report import model, units
+from pipeline.report.text import code, markdown, seconds
 
 # A comment that begins with it is ours, to be updated in place.
 WATERMARK = "<!-- seqline-report -->"
-SIGNS = {"good": "✅", "bad": "❌", "neutral": "⚪"}
-NUM_PAIRS = 3
+SIGNS = {"good": "✅", "caution": "⚠️", "bad": "❌", "neutral": "⚪"}
+NUM_PAIRS, NUM_WARNINGS, NUM_WRONG = 3, 5, 3
 # GitHub takes 65,536 characters in a comment.
 NUM_CHARS = 60_000
 
@@ -15,11 +16,13 @@ NUM_CHARS = 60_000
 def render(report: dict[str, Any]) -> str:
     """report: see `pipeline.report.contents`. Nothing in it becomes markup, a link or a mention."""
     verdict = report["verdict"]
-    lines = [WATERMARK, f"## {SIGNS[verdict['tone']]} {markdown(verdict['headline'])}", ""]
+    name = f"{markdown(report['model'])}: " if report["model"] else ""
+    lines = [WATERMARK, f"## {SIGNS[verdict['tone']]} {name}{markdown(verdict['headline'])}", ""]
     if verdict["error"]:
         lines += [f"**{markdown(verdict['error'], 1000)}**", ""]
+    lines += [line for sentence in verdict["cautions"] for line in (f"⚠️ **{markdown(sentence, 500)}**", "")]
     lines += [line for sentence in verdict["sentences"] for line in (markdown(sentence, 500), "")]
-    for part in (_compared, _refused, _slices, _confused, _anomalies, _stages, _commands):
+    for part in (_next_steps, _warnings, _compared, _refused, _slices, _confused, _wrong, _errors, _stages, _commands):
         lines += part(report)
     started = str(report["started"] or "")[:19].replace("T", " ")
     lines.append(
@@ -34,14 +37,20 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _compared(report: dict[str, Any]) -> list[str]:
-    rows = []
+    rows, better = [], model.better_baseline(report["compared"])
     for each in report["compared"]:
-        low, high = each["accuracy_interval"] or (None, None)
+        accuracy = f"{units.share(each['accuracy'])}{' ⚠️' if each is better else ''}"
         name = f"**{markdown(each['name'])}**" if each["role"] == "candidate" else markdown(each["name"])
         rows.append(
-            [name, number(each["accuracy"]), f"{number(low)} to {number(high)}", number(each["macro_f1"]), number(each["cross_entropy"])]
+            [
+                name,
+                accuracy,
+                units.share_interval(each["accuracy_interval"]),
+                units.share(each["macro_f1"]),
+                units.nats(each["cross_entropy"]),
+            ]
         )
-    return _table(["", "test accuracy", "95 %", "macro F1", "cross-entropy"], rows) if rows else []
+    return _table(["", "test accuracy", "95%", "macro F1", "cross-entropy"], rows) if rows else []
 
 
 def _refused(report: dict[str, Any]) -> list[str]:
@@ -59,22 +68,58 @@ def _slices(report: dict[str, Any]) -> list[str]:
     if not judged:
         return []
     worst = min(judged, key=lambda each: each["accuracy"])
-    against = f", {signed(-worst['served']['loss_of_accuracy'])} against the served version" if worst["served"] else ""
+    against = f", {units.points(-worst['served']['loss_of_accuracy'])} against the served version" if worst["served"] else ""
     name = f"{markdown(worst['feature'])}\\={markdown(worst['value'], 60)}"
-    return [f"Worst slice: {name} with accuracy {number(worst['accuracy'])} on {number(worst['num_rows'])} rows{against}.", ""]
+    return [f"Worst slice: {name} with accuracy {units.share(worst['accuracy'])} on {units.rows(worst['num_rows'])}{against}.", ""]
 
 
 def _confused(report: dict[str, Any]) -> list[str]:
     pairs = (report["confusion"] or {}).get("pairs", [])[:NUM_PAIRS]
-    told = [f"{markdown(each['label'], 60)} for {markdown(each['predicted'], 60)} ({number(each['num_rows'])})" for each in pairs]
+    told = [f"{markdown(each['label'], 60)} for {markdown(each['predicted'], 60)} ({units.rows(each['num_rows'])})" for each in pairs]
     return [f"Most often taken: {', '.join(told)}.", ""] if told else []
 
 
-def _anomalies(report: dict[str, Any]) -> list[str]:
-    found = (report["data"] or {}).get("anomalies", [])
-    told = [f"- {markdown(each['severity'])}: {markdown(each['line'], 300)}" for each in found[:5]]
+def _next_steps(report: dict[str, Any]) -> list[str]:
+    """What to do after a refusal. The gates themselves are listed further down."""
+    steps = report["next_steps"]
+    if not steps:
+        return []
+    lines = [markdown(steps["beside"], 500), ""] if steps["beside"] else []
+    if steps["helps"]:
+        lines += [
+            "What usually helps:",
+            "",
+            *(f"{number}. {markdown(each, 500)}" for number, each in enumerate(steps["helps"], start=1)),
+            "",
+        ]
+    if steps["saved_model"]:
+        lines += [f"The model was exported all the same: {code(steps['saved_model'], 1000)}", ""]
+    return lines + ([f"Ask it: {code(steps['ask'], 1000)}", ""] if steps["ask"] else [])
+
+
+def _warnings(report: dict[str, Any]) -> list[str]:
+    """About the data."""
+    told = [f"- ⚠️ {markdown(each, 300)}" for each in report["warnings"][:NUM_WARNINGS]]
+    more = len(report["warnings"]) - len(told)
+    return ["Warnings about the data:", "", *told, *([f"- and {more} more"] if more else []), ""] if told else []
+
+
+def _wrong(report: dict[str, Any]) -> list[str]:
+    """Wrong rows by their places; their texts are left out, as a comment may be seen by more people than the data."""
+    wrong = report["examples"]["confidently_wrong"][:NUM_WRONG]
+    told = [
+        f"- {markdown(model.place(each), 300)}: {markdown(each['label'], 60)}, answered {markdown(each['predicted'], 60)} ({units.share(each['probability'])})"
+        for each in wrong
+    ]
+    return ["Most confidently wrong:", "", *told, ""] if told else []
+
+
+def _errors(report: dict[str, Any]) -> list[str]:
+    """The data gate's errors; its warnings are told above."""
+    found = [each for each in (report["data"] or {}).get("anomalies", []) if each["severity"] == "error"]
+    told = [f"- ❌ {markdown(each['line'], 300)}" for each in found[:5]]
     more = [f"- and {len(found) - len(told)} more"] if len(found) > len(told) else []
-    return ["Anomalies of the data:", "", *told, *more, ""] if told else []
+    return ["Errors of the data:", "", *told, *more, ""] if told else []
 
 
 def _stages(report: dict[str, Any]) -> list[str]:

@@ -37,11 +37,23 @@ def compared(records: Records) -> list[dict[str, Any]]:
     return rows
 
 
+def better_baseline(compared: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The baseline with the highest accuracy, if that is above the candidate's. compared: see `compared`."""
+    baselines = [each for each in compared if each["role"] == "baseline" and each["accuracy"] > compared[0]["accuracy"]]
+    return max(baselines, key=lambda each: each["accuracy"], default=None)
+
+
 def _figures(found: dict[str, Any], num_rows: int | None = None) -> dict[str, Any]:
     figures = {name: found.get(name) for each in FIGURES for name in (each, f"{each}_interval")}
     if figures["accuracy_interval"] is None and num_rows:
         figures["accuracy_interval"] = wilson_interval(found["accuracy"], num_rows)
     return figures
+
+
+def gain(served: dict[str, Any]) -> tuple[float, tuple[float, float]]:
+    """The difference of accuracy to the served version, and its 95 % interval. served: as in evaluation.json, which tells of losses."""
+    low, high = served["loss_interval"]
+    return -served["loss_of_accuracy"] + 0.0, (-high + 0.0, -low + 0.0)
 
 
 def more_figures(records: Records) -> dict[str, float | None]:
@@ -63,12 +75,14 @@ def classes(records: Records) -> list[dict[str, Any]]:
 
 
 def confusion(records: Records) -> dict[str, Any] | None:
-    """{labels, matrix [true][predicted] or None where it is too large, pairs: the most frequent confusions}."""
+    """{labels, matrix [true][predicted] or None where it is too large, pairs: the most frequent confusions, num_pairs and num_wrong: of all}."""
     found = records.files.get("evaluator") or {}
     if "confusion_matrix" not in found:
         return None
     labels, matrix = list(found["classes"]), found["confusion_matrix"]
-    return {"labels": labels, "matrix": matrix if len(labels) <= NUM_CLASSES else None, "pairs": pairs(labels, matrix)}
+    wrong = [count for row, counts in enumerate(matrix) for column, count in enumerate(counts) if count and row != column]
+    told = {"pairs": pairs(labels, matrix), "num_pairs": len(wrong), "num_wrong": sum(wrong)}
+    return {"labels": labels, "matrix": matrix if len(labels) <= NUM_CLASSES else None, **told}
 
 
 def pairs(labels: Sequence[str], matrix: Sequence[Sequence[int]], num: int = NUM_PAIRS) -> list[dict[str, Any]]:
@@ -90,3 +104,13 @@ def evaluated(records: Records) -> dict[str, Any]:
         "calibration": {"ece": found.get("ece"), "curve": found["calibration"]} if found.get("calibration") else None,
         "examples": {name: found.get(name, []) for name in ("hardest", "confidently_wrong")},
     }
+
+
+def place(example: dict[str, Any]) -> str:
+    """Where a listed row is: in the user's own file where that is known, otherwise in the Examples."""
+    source = example.get("source")
+    if not source:
+        return f"row {example['row'] + 1:,} of {example['shard']} in the Examples"
+    if "line" in source:
+        return f"{source['file']}:{source['line']}"
+    return f"{source['file']}, row {source['row']:,}" if "row" in source else str(source["file"])

@@ -18,6 +18,13 @@ from pipeline.runner import Pipeline
 CONFIG = "config.toml"
 
 
+def name_of(records: Records) -> str | None:
+    """The model's name; None for a run of an earlier version, which had none."""
+    config = records.record.get("config")
+    name = config.get("name") if isinstance(config, dict) else None
+    return name if isinstance(name, str) and name else None
+
+
 def about(config: Config, pipe: Pipeline, called: Sequence[str]) -> dict[str, Any]:
     """What a run's record says of how it came to be: for `pipeline.runner.Options.about`."""
     return {
@@ -75,8 +82,10 @@ def config_toml(records: Records, root: str) -> str | None:
     sections = configuration(records)
     if "example_gen" not in sections:
         return None
-    name = (records.record.get("config") or {}).get("name")
-    lines = [f"# The configuration of the run {records.name}.", *([f"name = {_toml(name)}"] if name else []), f"root = {_toml(root)}"]
+    lines = [f"# The configuration of the run {records.name}."]
+    if name := name_of(records):  # or it would be called as this file is
+        lines.append(f"name = {_toml(name)}")
+    lines.append(f"root = {_toml(root)}")
     for section, values in sections.items():
         lines += ["", f"[{section}]", *(f"{_key(name)} = {_toml(value)}" for name, value in values.items())]
     return "\n".join(lines) + "\n"
@@ -114,9 +123,16 @@ def commands(records: Records, root: str) -> dict[str, str | None]:
         "folder": records.record.get("folder"),
         "reproduce": f"{fetch}seqline run {CONFIG if fetch else shlex.quote(place)}" if has_config else None,
         "rollback": rollback(serving_dir, served) if serving_dir and pushed.get("pushed") else None,
-        "ask": f"seqline predict --model {shlex.quote(serving_dir)} 'Your text'" if serving_dir and "://" not in serving_dir else None,
+        "ask": ask(records, serving_dir) if serving_dir else None,
         "show": f"seqline show --root {shlex.quote(root)} {records.name}",
     }
+
+
+def ask(records: Records, place: str) -> str | None:
+    """The command that asks a model; None for one in a bucket, which `predict` does not read."""
+    content = records.params("example_gen").get("content", "text")
+    example = {"tokens": "'your tokens'", "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'"}.get(content, "'Your text'")
+    return None if "://" in place else f"seqline predict --model {shlex.quote(place)} {example}"
 
 
 def rollback(serving_dir: str, version: int | None) -> str | None:

@@ -72,9 +72,11 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """`12.3 s`, `3 min 5 s`, `2 h 4 min`."""
+    """`11 ms`, `12.3 s`, `3 min 5 s`, `2 h 4 min`."""
     if value is None:
         return "-"
+    if 0 < value < 0.1:
+        return f"{1000 * value:.3g} ms"
     if value < 60:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pipeline.report import text
+from pipeline.report import advice, model, units
 from pipeline.report.records import Records
 
-GOOD, BAD, NEUTRAL = "good", "bad", "neutral"
+# caution: it went well, but for something that a person should know before relying on it.
+GOOD, CAUTION, BAD, NEUTRAL = "good", "caution", "bad", "neutral"
 TONES = {
     "pushed": GOOD,
     "nothing new": GOOD,
@@ -58,7 +59,10 @@ def name_of(records: Records) -> str:
 
 
 def verdict(records: Records) -> dict[str, Any]:
-    """{name, tone: good | bad | neutral, headline, sentences, error: one line or None, trace: all of it or None, exit_code or None}."""
+    """{name, tone: good | caution | bad | neutral, headline, cautions, sentences, error: one line or None, trace: all of it or None, ...}.
+
+    cautions: what makes a good verdict a cautious one, a sentence each.
+    """
     name, retrain = name_of(records), records.record.get("retrain") or {}
     pushed = retrain.get("pushed") or records.figures("pusher")
     headline = f"Pushed as version {pushed['version']}" if name == "pushed" and pushed else HEADLINES.get(name, name)
@@ -68,10 +72,12 @@ def verdict(records: Records) -> dict[str, Any]:
     error = lines[-1].strip() if is_trace else lines[0].partition(": ")[2] or lines[0] if lines else None
     reason = retrain.get("reason")
     sentences = [*([reason] if reason and reason != error else []), *_sentences(records, name, pushed or {})]
+    tone, told = TONES.get(name, NEUTRAL), cautions(records)
     return {
         "name": name,
-        "tone": TONES.get(name, NEUTRAL),
+        "tone": CAUTION if told and tone != BAD else tone,
         "headline": headline,
+        "cautions": told,
         "sentences": sentences,
         "error": error,
         "trace": whole if is_trace else None,
@@ -80,6 +86,15 @@ def verdict(records: Records) -> dict[str, Any]:
         "start": retrain.get("start"),
         "changed": retrain.get("changed") or [],
     }
+
+
+def cautions(records: Records) -> list[str]:
+    """Whether something simpler than the model is better than it."""
+    measured = records.files.get("evaluator") or {}
+    if "accuracy" not in measured:
+        return []
+    better = advice.linear_is_better(measured["accuracy"], measured.get("baselines", {}), measured.get("accuracy_interval"))
+    return [better] if better else []
 
 
 def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[str]:
@@ -96,15 +111,14 @@ def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[
     if name in ("failed", "interrupted", "running"):
         yield f"The last stage that was finished is {stages[-1]['component']}." if stages else "No stage was finished."
     if "accuracy" in measured:
-        low, high = measured["accuracy_interval"]
-        yield f"Test accuracy {measured['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {measured['num_rows']:,} rows."
+        accuracy, interval = units.share(measured["accuracy"]), units.share_interval(measured["accuracy_interval"])
+        yield f"Test accuracy {accuracy} ({interval}) on {units.rows(measured['num_rows'])}."
     if served:
-        gain = -served["loss_of_accuracy"]
-        low, high = (-each for each in reversed(served["loss_interval"]))
+        gain, of_gain = model.gain(served)
         version = "version" if served_version is None else f"version {served_version}"
         yield (
-            f"Against the served {version} on the same rows: {text.signed(gain)} "
-            f"({text.signed(low)} to {text.signed(high)}), {served['num_gained']:,} rows gained, {served['num_lost']:,} lost."
+            f"Against the served {version} on the same rows: {units.points(gain)} "
+            f"({units.points_interval(of_gain)}), {served['num_gained']:,} rows gained, {served['num_lost']:,} lost."
         )
 
 
@@ -127,7 +141,8 @@ def _of_data(records: Records) -> Iterator[dict[str, Any]]:
     found = records.figures("example_validator")
     if found:
         errors, warnings = found["num_errors"], found["num_warnings"]
-        reason = f"{errors} errors, {warnings} warnings: {', '.join(found['kinds'])}" if found["kinds"] else "no anomaly"
+        counts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in ((errors, "error"), (warnings, "warning")))
+        reason = f"{counts}: {', '.join(found['kinds'])}" if found["kinds"] else "no anomaly"
         yield _gate("example_validator", "anomalies", errors, 0, not errors, reason)
 
 
@@ -151,7 +166,7 @@ def _of_server(records: Records) -> Iterator[dict[str, Any]]:
         if value is None:
             continue
         shown = f"{what} {value:.3g}{unit}"
-        reason = f"{shown}, {field} is not set" if limit is None else f"{shown}, {field} {limit:g}"
+        reason = f"{shown}, {field} is not set" if limit is None else f"{shown}, {field} {limit:g}{unit}"
         yield _gate(stage, figure, value, limit, None if limit is None else value <= limit, reason)
     if found["refusals"]:
         yield _gate(stage, "server", None, None, False, "; ".join(found["refusals"]))
