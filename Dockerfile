@@ -29,6 +29,7 @@ FROM dependencies AS build
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY components components
 COPY pipeline pipeline
+COPY seqline seqline
 RUN python -m pip wheel --quiet --no-index --no-build-isolation --no-deps --wheel-dir /wheels .
 
 FROM ${PYTHON_IMAGE} AS runtime

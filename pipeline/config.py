@@ -144,7 +144,7 @@ def _replace_null(content: dict[str, Any], model: type[BaseModel]) -> None:
 
 def default_name(file: Path) -> str:
     """The model's name that a file gives where its content names none: its stem, as a part of a URL and of a path may be."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", file.stem).strip(".-") or "model"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(file.name).stem).strip(".-") or "model"
 
 
 def reference() -> str:

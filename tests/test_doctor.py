@@ -97,7 +97,7 @@ def test_an_environment_with_nothing_in_it(tmp_path: Path) -> None:
         "fail: ModuleNotFoundError: No module named 'tensorflow' -> tensorflow is not installed: "
         "pip install --require-hashes -r requirements.lock (or: make clean, and make run)"
     ]
-    assert lines(out, "configuration")[0].startswith("fail: bbc_news: ModuleNotFoundError: No module named 'pydantic'")
+    assert lines(out, "configuration")[0].startswith("fail: the defaults: ModuleNotFoundError: No module named 'pydantic'")
     assert lines(out, "root")[0].startswith(f"ok: {tmp_path}/artifacts: ")
 
 
@@ -139,7 +139,7 @@ def test_a_folder_that_hides_seqlines_own(tmp_path: Path) -> None:
     code, out = doctor(tmp_path, "--quick")
     assert code == 2
     assert lines(out, "configuration")[0].startswith(
-        f"fail: bbc_news: ImportError: cannot import name 'UserError' from 'components.base' ({base})"
+        f"fail: the defaults: ImportError: cannot import name 'UserError' from 'components.base' ({base})"
     )
 
 

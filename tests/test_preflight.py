@@ -189,7 +189,7 @@ finally:
 def test_a_dry_run_prints_the_jobs_and_sends_none(cloud: FakeCloud, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.gcs.put("bucket", "rows.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n')
     source = ["--set", "example_gen.source=gs://bucket/rows.jsonl", f"--root={ROOT}", "--to", "transform"]
-    app(["run", *source, *cloud.flags[:4], "--dry-run", "--", *cloud.flags[4:], "--max_num_workers=3"], standalone_mode=False)
+    app(["run", "bbc_news", *source, *cloud.flags[:4], "--dry-run", "--", *cloud.flags[4:], "--max_num_workers=3"], standalone_mode=False)
     first, *others = json.loads(capsys.readouterr().out)
     assert [each["stage"] for each in (first, *others)] == ["example_gen", "statistics_gen", "transform"]
     assert first["job_name"].startswith("seqline-example-gen-")
@@ -205,7 +205,7 @@ def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
     root = shipping.checkout()
     assert root
     source = tmp_path / "source"
-    for name in ("components", "pipeline"):
+    for name in ("components", "pipeline", "seqline"):
         shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, source)
@@ -218,5 +218,5 @@ def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "setup.py", "--quiet", "sdist"], cwd=tmp_path / "made", check=True, capture_output=True)
     with tarfile.open(next((tmp_path / "made" / "dist").glob("*.tar.gz"))) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
-    sources = {str(path.relative_to(root)) for top in ("components", "pipeline") for path in (root / top).rglob("*.py")}
+    sources = {str(path.relative_to(root)) for top in ("components", "pipeline", "seqline") for path in (root / top).rglob("*.py")}
     assert sources | {"pipeline/configs/bbc_news.toml"} <= packed

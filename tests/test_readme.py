@@ -17,7 +17,7 @@ def test_every_command_and_option_of_run_is_documented() -> None:
     commands = commands_of(app)
     for name in set(commands) - {"version"}:
         assert f"`seqline {name}" in README
-    row = next(line for line in README.splitlines() if line.startswith("| `seqline run`"))
+    row = next(line for line in README.splitlines() if line.startswith("| `seqline run "))
     for parameter in commands["run"].params:
         assert any(option in row for option in parameter.opts), parameter.opts
 

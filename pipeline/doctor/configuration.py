@@ -22,10 +22,10 @@ def main() -> None:
 
 
 def _places(question: dict[str, Any]) -> dict[str, Any]:
-    from pipeline import options
+    from pipeline import chosen
 
     given = question["places"]
-    loaded = options.read_if_named(
+    loaded = chosen.read_if_named(
         question["config"],
         question["alias"],
         question["settings"],
@@ -40,7 +40,7 @@ def _places(question: dict[str, Any]) -> dict[str, Any]:
         "serving_dir": loaded.pusher.serving_dir,
         "data_dir": loaded.example_gen.data_dir,
         "source": source if isinstance(source, str) else "",
-        "config": options.optional(question["config"], question["alias"]) or "the defaults",
+        "config": chosen.optional(question["config"], question["alias"]) or "the defaults",
     }
 
 

@@ -33,7 +33,7 @@ def init(
 ) -> None:
     """Look at data and write a configuration for it, with comments and a threshold for every gate.
 
-    Reads the beginning of the first file: format, encoding, delimiter, columns, which of them may be the label, script and lengths.
+    Reads the beginning of the data: format, encoding, delimiter, columns, which of them may be the label, script and lengths.
     """
     from components.base import UserError
     from pipeline import config as configuration

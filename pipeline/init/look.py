@@ -15,8 +15,9 @@ from typing import Any
 from components import files
 from components.base import DataError, UserError
 
-MAX_ROWS = 5000
-MAX_BYTES = 8 << 20
+# Of all files together. Files are often sorted by label: a few thousand rows would show two classes of twenty.
+MAX_ROWS = 100_000
+MAX_BYTES = 16 << 20
 DELIMITERS = ",\t;|"
 # What a file that is not UTF-8 most often is.
 OTHER_ENCODING = "cp1252"
@@ -97,44 +98,72 @@ def look(source: str | dict[str, str], encoding: str | None = None, delimiter: s
     from components.example_gen import ExampleGenParams, parts
 
     spans = parts.find(ExampleGenParams(source=source))
-    mine = spans[-1].parts[0] if spans[-1].parts[0].split in (None, "train") else next(p for p in spans[-1].parts if p.split == "train")
     everything = [file for span in spans for part in span.parts for file in part.files]
-    first = next((file for file in mine.files if file.size), None)
-    if first is None:
-        raise DataError(f"{mine.files[0].path} is empty.")
+    train = [part for span in reversed(spans) for part in span.parts if part.split in (None, "train")]
+    paths = [file.path for part in train for file in part.files if file.size]
+    if not paths:
+        raise DataError(f"{everything[0].path} is empty.")
     about: dict[str, Any] = {
         "source": source,
-        "file": first.path,
-        "kind": mine.kind,
+        "file": paths[0],
+        "kind": train[0].kind,
         "num_files": len(everything),
         "num_bytes": sum(file.size for file in everything),
     }
-    if mine.kind == "folder":
-        return _folder(about, [file.path for file in everything])
-    notes: list[str] = []
-    if mine.kind in ("csv", "jsonl"):
-        beginning, is_whole = _beginning(first.path)
-        encoding = encoding or _encoding(beginning, first.path)
-        about["encoding"] = encoding
-        text = beginning.decode("utf-8-sig" if encoding == "utf-8" else encoding, "replace")
-        if mine.kind == "csv":
-            about["delimiter"] = delimiter or _delimiter(text, first.path)
-            rows, is_all = _csv_rows(text, about["delimiter"], is_whole, notes)
-        else:
-            rows, is_all = _jsonl_rows(text, is_whole)
-    else:
-        rows, is_all = (_parquet_rows if mine.kind == "parquet" else _tfrecord_rows)(first.path)
-    if not rows:
-        raise DataError(f"{first.path} holds no row that can be read.")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = [Column(name, [row.get(name) for row in rows]) for name in names]
-    return Found(**about, columns=columns, num_rows=len(rows), whole=is_all and len(everything) == 1, notes=notes)
+    if train[0].kind == "folder":
+        return _folder(about, paths)
+    reader = _Reader(train[0].kind, encoding, delimiter)
+    is_whole = reader.read(paths)
+    if not reader.rows:
+        raise DataError(f"{paths[0]} holds no row that can be read.")
+    names = list(dict.fromkeys(name for row in reader.rows for name in row))
+    columns = [Column(name, [row.get(name) for row in reader.rows]) for name in names]
+    about |= {"encoding": reader.encoding or "utf-8", "delimiter": reader.delimiter or ","}
+    return Found(**about, columns=columns, num_rows=len(reader.rows), whole=is_whole, notes=reader.notes)
 
 
-def _beginning(path: str) -> tuple[bytes, bool]:
+@dataclass
+class _Reader:
+    """The rows of files, up to the limits. encoding, delimiter: of the first file, where they are not given."""
+
+    kind: str
+    encoding: str | None = None
+    delimiter: str | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    num_bytes: int = 0
+
+    def read(self, paths: Sequence[str]) -> bool:
+        """Whether it was everything."""
+        is_whole = True
+        for path in paths:
+            if len(self.rows) >= MAX_ROWS or self.num_bytes >= MAX_BYTES:
+                return False
+            rows, is_all = self._rows(path)
+            self.rows += rows
+            is_whole = is_whole and is_all
+        return is_whole
+
+    def _rows(self, path: str) -> tuple[list[dict[str, Any]], bool]:
+        left = MAX_ROWS - len(self.rows)
+        if self.kind == "parquet":
+            return _parquet_rows(path, left)
+        if self.kind == "tfrecord":
+            return _tfrecord_rows(path, left)
+        beginning, is_whole = _beginning(path, MAX_BYTES - self.num_bytes)
+        self.num_bytes += len(beginning)
+        self.encoding = self.encoding or _encoding(beginning, path)
+        text = beginning.decode("utf-8-sig" if self.encoding == "utf-8" else self.encoding, "replace")
+        if self.kind == "jsonl":
+            return _jsonl_rows(text, is_whole, left)
+        self.delimiter = self.delimiter or _delimiter(text, path)
+        return _csv_rows(text, self.delimiter, is_whole, left, self.notes)
+
+
+def _beginning(path: str, limit: int) -> tuple[bytes, bool]:
     """The first bytes of a file, unzipped, up to the end of a line; and whether they are all."""
     with files.explained(path), files.open_content(path) as file:
-        content = file.read(MAX_BYTES)
+        content = file.read(limit)
         if not file.read(1):
             return content, True
     return content[: content.rfind(b"\n") + 1] or content, False
@@ -175,7 +204,7 @@ def _delimiter(text: str, path: str) -> str:
     return best if regularity(best)[0] > 0.5 else ("\t" if tab_first else ",")
 
 
-def _csv_rows(text: str, delimiter: str, is_whole: bool, notes: list[str]) -> tuple[list[dict[str, Any]], bool]:
+def _csv_rows(text: str, delimiter: str, is_whole: bool, limit: int, notes: list[str]) -> tuple[list[dict[str, Any]], bool]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows: list[dict[str, Any]] = []
     try:
@@ -183,7 +212,7 @@ def _csv_rows(text: str, delimiter: str, is_whole: bool, notes: list[str]) -> tu
         if len(set(header)) < len(header) or any(len(name) > 80 or re.fullmatch(r"-?\d+(\.\d+)?", name) for name in header):
             notes.append("the first line does not look like the names of columns; seqline needs a header: add one")
         for fields in reader:
-            if len(rows) == MAX_ROWS:
+            if len(rows) == limit:
                 return rows, False
             if len(fields) == len(header):
                 rows.append(dict(zip(header, fields, strict=True)))
@@ -192,10 +221,10 @@ def _csv_rows(text: str, delimiter: str, is_whole: bool, notes: list[str]) -> tu
     return rows, is_whole
 
 
-def _jsonl_rows(text: str, is_whole: bool) -> tuple[list[dict[str, Any]], bool]:
+def _jsonl_rows(text: str, is_whole: bool, limit: int) -> tuple[list[dict[str, Any]], bool]:
     rows: list[dict[str, Any]] = []
     for line in text.split("\n"):
-        if len(rows) == MAX_ROWS:
+        if len(rows) == limit:
             return rows, False
         try:
             row = json.loads(line)
@@ -206,7 +235,7 @@ def _jsonl_rows(text: str, is_whole: bool) -> tuple[list[dict[str, Any]], bool]:
     return rows, is_whole
 
 
-def _parquet_rows(path: str) -> tuple[list[dict[str, Any]], bool]:
+def _parquet_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -214,19 +243,19 @@ def _parquet_rows(path: str) -> tuple[list[dict[str, Any]], bool]:
         try:
             with pq.ParquetFile(file, pre_buffer=False) as parquet:
                 total = parquet.metadata.num_rows
-                batch = next(parquet.iter_batches(MAX_ROWS, use_threads=False), None)
+                batch = next(parquet.iter_batches(limit, use_threads=False), None)
                 rows = [] if batch is None else batch.to_pylist()
         except pa.ArrowException as error:
             raise files.damaged(path, "", str(error).splitlines()[0]) from error
     return rows, len(rows) == total
 
 
-def _tfrecord_rows(path: str) -> tuple[list[dict[str, Any]], bool]:
+def _tfrecord_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
     from components.rows import tfrecord_rows
     from components.rows.tf_example import parse
 
     records = tfrecord_rows.records(path)
-    rows = [dict(_features(parse(record))) for record in islice(records, MAX_ROWS)]
+    rows = [dict(_features(parse(record))) for record in islice(records, limit)]
     return rows, next(records, None) is None
 
 

@@ -76,18 +76,19 @@ def _gates(found: Found, choice: Choice) -> list[str]:
     """A threshold for each gate, relative to what a guess reaches: nobody knows yet what a good model of these data reaches."""
     counts = choice.counts
     total, num_classes = max(1, sum(counts.values())), max(2, len(counts))
-    share = max(counts.values(), default=1) / total
+    # Where only a part was read, its shares are not those of the whole: a file may be sorted by label.
+    share = max(counts.values(), default=1) / total if found.whole else 1 / num_classes
     # Accuracy of a model that always says the most frequent class, and its macro F1: its F1 is 2 s / (1 + s) for that class, else 0.
     guess = _floor(share)
     guess_f1 = _floor(2 * share / (1 + share) / num_classes)
-    num_rows = found.num_rows if found.whole else 10 * found.num_rows
+    num_rows = found.num_rows
     is_small = num_rows < 1000
     lines = [
         "",
         "# The gates: a model that fails one of them is not published. These are low bars, by what guessing reaches; raise them once you",
         "# know what a good model of your data reaches. `seqline retrain` asks for a threshold of each.",
         "[evaluator]",
-        f"# Accuracy on the test split, at least. Always answering the most frequent class reaches {share:.2f}.",
+        f"# Accuracy on the test split, at least. Always answering the most frequent class reaches {'' if found.whole else 'at least '}{share:.2f}.",
         f"min_accuracy = {guess}",
         "# How much better than that the model is, at least.",
         "min_gain_over_majority = 0.01",
