@@ -1,6 +1,7 @@
 """Where the rows of Examples came from: the user's own file and line, in a small file for each shard of test.
 
-<root>/origins/<split>-<shard>.json.gz   {unit, files: [[first row, file], ...], lines: [...], sums: [...]}, one line and sum a row
+<root>/origins/<split>-<shard>   gzip: a line of JSON {unit, files: [[number of the first row, file], ...]}, then for each row
+                                 its line (int64), then for each row its checksum (uint32), little-endian
 
 It lies beside the shards, not in the tf.Examples: whoever reads Examples reads the same bytes with or without it. A row is looked up by
 its number and proved by the CRC-32 of its content, so that a wrong place is never told. Files are named as they were when they were
@@ -9,6 +10,7 @@ read. Only test has origins: its rows are the ones that are listed one by one.
 
 import gzip
 import json
+import sys
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -36,12 +38,11 @@ class Origins:
     lines: "array[int]" = field(default_factory=lambda: array("q"))
     sums: "array[int]" = field(default_factory=lambda: array("I"))
 
-    def add(self, file: str, line: int, content: bytes) -> None:
-        """The next row. content: the bytes by which it is known again, see `checksum`."""
+    def add(self, file: str, line: int) -> None:
+        """The next row."""
         if not self.files or self.files[-1][1] != file:
             self.files.append((len(self.lines), file))
         self.lines.append(line)
-        self.sums.append(crc32(content))
 
     def place(self, row: int, checksum: int) -> dict[str, Any] | None:
         """{file, and line or row} of the row with this number and content; None where no such row is known.
@@ -59,24 +60,38 @@ class Origins:
 
 def path_in(root: str | Path, split: str, shard: str) -> str:
     """shard: the file name of a shard of this split."""
-    return f"{root}/{FOLDER}/{split}-{shard.removesuffix('.gz')}.json.gz"
+    return f"{root}/{FOLDER}/{split}-{shard}"
 
 
-def write(origins: Origins, path: str) -> None:
-    """The same rows give the same bytes."""
-    held = {"unit": origins.unit, "files": origins.files, "lines": origins.lines.tolist(), "sums": origins.sums.tolist()}
+def write(origins: Origins, contents: Iterable[Any], path: str) -> None:
+    """The same rows give the same bytes. contents: of the rows, see `checksum`."""
+    origins.sums = array("I", map(checksum, contents))
+    head = json.dumps({"unit": origins.unit, "files": origins.files}).encode() + b"\n"
+    # No time and no name in its head.
     with writing(path) as name, open(name, "wb") as file, gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, mtime=0) as zipped:
-        zipped.write(json.dumps(held).encode())
+        zipped.write(head + _little(origins.lines) + _little(origins.sums))
 
 
 def read(path: str) -> Origins | None:
     """None where there is none: Examples of an earlier version, or of another tool, have no origins."""
     try:
         with reading(path) as name, gzip.open(name) as file:
-            held = json.load(file)
+            head, held = json.loads(file.readline()), file.read()
+        num = len(held) // 12
+        lines, sums = array("q", held[: 8 * num]), array("I", held[8 * num :])
     except (OSError, DataError, ValueError, EOFError):
         return None
-    return Origins(held["unit"], [(first, file) for first, file in held["files"]], array("q", held["lines"]), array("I", held["sums"]))
+    if sys.byteorder == "big":
+        lines.byteswap()
+        sums.byteswap()
+    return Origins(head["unit"], [(first, file) for first, file in head["files"]], lines, sums)
+
+
+def _little(numbers: "array[int]") -> bytes:
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()
 
 
 def checksum(content: Any) -> int:

@@ -187,7 +187,7 @@ def test_after_a_refusal_the_next_steps(store: Store) -> None:
         "helps": [
             advice.TRAIN_LONGER,
             "If the model is good enough for you as it is, lower evaluator.min_accuracy (now 0.95) in the configuration.",
-            "The model says it is surer than it is: stop earlier (trainer.patience), or use more dropout (trainer.dropout).",
+            advice.CALIBRATION,
             "If the model is good enough for you as it is, raise evaluator.max_ece (now 0.05) in the configuration.",
             "The linear model is better here, smaller and faster: where its accuracy is enough, use it instead.",
         ],

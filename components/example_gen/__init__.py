@@ -8,7 +8,7 @@ A row holds text, a list of tokens, or a sequence of numbers (`content`). Where 
 `{DD}`, the data arrive span by span, and `span` and `window` choose among them.
 
 Writes `Split-<train|eval|test>/data_tfrecord-*.gz`: tf.Example with the content and `label` (see `components.examples`); and
-`bad_rows/*.jsonl`: the file, line and reason of every row that could not be used; and `origins/*.json.gz`: the file and line of every row
+`bad_rows/*.jsonl`: the file, line and reason of every row that could not be used; and `origins/*.gz`: the file and line of every row
 of test (see `components.origins`).
 """
 

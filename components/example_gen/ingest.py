@@ -281,7 +281,7 @@ class ReadShard(beam.DoFn):
             part.contents.append(row.content)
             part.labels.append(row.label)
             if split in origins.SPLITS:
-                part.origins.add(row.file, row.line, content)
+                part.origins.add(row.file, row.line)
             part.num_bytes += len(content) + ROW_BYTES * (len(row.content) if isinstance(row.content, list) else 1)
             if part.num_bytes >= example_files.SHARD_BYTES:
                 yield self._take(part, span, number, split)
@@ -294,7 +294,7 @@ class ReadShard(beam.DoFn):
         places = part.origins
         shard = part.take(span, number, split)
         if split in origins.SPLITS:
-            origins.write(places, origins.path_in(self.folders[span], split, shard.name))
+            origins.write(places, shard.contents, origins.path_in(self.folders[span], split, shard.name))
         return shard
 
     def _count(self, row: rows.Row, split: str, summary: Summary) -> None:

@@ -13,6 +13,10 @@ TRAIN_LONGER = (
     "Give the model more: more rows, more epochs (trainer.num_epochs), or a search for better settings "
     "(seqline run ... --set tuner.num_trials=20)."
 )
+CALIBRATION = (
+    "The model is more often right, or less often, than it says: see the calibration curve. Below the dotted line, use more dropout "
+    "(trainer.dropout); above it, a lower trainer.label_smoothing."
+)
 LOWER = "If the model is good enough for you as it is, lower {field} (now {threshold}) in the configuration."
 RAISE = "If the model is good enough for you as it is, raise {field} (now {threshold}) in the configuration."
 # Gate -> (the setting that its threshold comes from, sentences in the order in which to try them).
@@ -39,11 +43,15 @@ HELP: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "cross_entropy": (
         "evaluator.max_cross_entropy",
-        ("The model is sure where it is wrong: stop earlier (trainer.patience), or use more dropout (trainer.dropout).", RAISE),
+        (
+            TRAIN_LONGER,
+            "A lower trainer.label_smoothing makes the model surer, more dropout (trainer.dropout) less sure of what is wrong.",
+            RAISE,
+        ),
     ),
     "calibration": (
         "evaluator.max_ece",
-        ("The model says it is surer than it is: stop earlier (trainer.patience), or use more dropout (trainer.dropout).", RAISE),
+        (CALIBRATION, RAISE),
     ),
     "gain_over_majority": (
         "evaluator.min_gain_over_majority",
