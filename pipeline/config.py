@@ -32,6 +32,8 @@ from pipeline.retrain import RetrainParams
 
 # Configurations that ship: `--config bbc_news` is enough.
 CONFIGS = Path(__file__).parent / "configs"
+# Of a model whose configuration has none to give.
+DEFAULT_NAME = "model"
 
 
 class Config(BaseModel):
@@ -57,6 +59,14 @@ class Config(BaseModel):
     pusher: PusherParams = PusherParams()
     bulk_inferrer: BulkInferrerParams = BulkInferrerParams()
     retrain: RetrainParams = RetrainParams()
+
+    @model_validator(mode="after")
+    def _with_name(self) -> Self:
+        """The model's name in the places that say {name}: all that reads a configuration sees the places themselves."""
+        name = self.name or DEFAULT_NAME
+        for section, params in (("pusher", self.pusher.with_name(name)), ("evaluator", self.evaluator.with_name(name))):
+            object.__setattr__(self, section, params)  # frozen for everyone else
+        return self
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -101,7 +111,7 @@ def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | No
 
 def default_name(file: Path) -> str:
     """The model's name that a file gives where its content names none: its stem, as a part of a URL and of a path may be."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", file.stem).strip(".-") or "model"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", file.stem).strip(".-") or DEFAULT_NAME
 
 
 def reference() -> str:

@@ -1,6 +1,7 @@
 """What a person sees of a run."""
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from pipeline import predict
 from pipeline.runner import Done, Planned, Stage
 
 # What to ask a model, by what its rows hold.
@@ -77,12 +79,20 @@ def print_summary(console: Console, done: Sequence[Done], started: float, config
     if "pusher" in figures:
         pushed = figures["pusher"]
         console.print(f"served model   {pushed['serving_dir']}/{pushed['version']}", highlight=False, markup=False, soft_wrap=True)
-        option = "" if serving_dir in (None, "serving_dir") else f"--model {serving_dir} "
+        option = "" if serving_dir is None or _is_found(serving_dir) else f"--model {serving_dir} "
         content = figures["transform"]["content"] if "transform" in figures else "text"
         if "://" not in pushed["serving_dir"]:  # predict asks local models
             console.print(f"ask it         seqline predict {option}{EXAMPLE[content]}", highlight=False, markup=False, soft_wrap=True)
     made = sum(not each.cached for each in done)
     console.print(f"{made} of {len(done)} stages ran, {time.monotonic() - started:.1f} s", highlight=False)
+
+
+def _is_found(serving_dir: str) -> bool:
+    """Whether `seqline predict` asks this model where none is named."""
+    try:
+        return os.path.samefile(predict.find_versions(Path(predict.SERVING_DIR), ""), serving_dir)
+    except (predict.InputError, OSError):
+        return False
 
 
 def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:

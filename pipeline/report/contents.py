@@ -20,6 +20,7 @@ def contents(records: Records, root: str) -> dict[str, Any]:
     found = {
         "format": FORMAT,
         "run": records.name,
+        "name": reproduce.name_of(records),
         "root": root,
         "started": record.get("started"),
         "finished": record.get("finished"),

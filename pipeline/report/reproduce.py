@@ -36,7 +36,7 @@ def parameters(records: Records) -> list[dict[str, Any]]:
     for section, values in configuration(records).items():
         if not isinstance(values, Mapping):
             continue
-        defaults = _defaults(section)
+        defaults = _defaults(section, name_of(records))
         found += [
             {"name": f"{section}.{name}", "value": value, "default": defaults.get(name, ...) == value} for name, value in values.items()
         ]
@@ -59,12 +59,20 @@ def _fields(section: str) -> dict[str, Any]:
     return getattr(info.annotation, "model_fields", {}) if info else {}
 
 
-def _defaults(section: str) -> dict[str, Any]:
+def name_of(records: Records) -> str:
+    """The model's name; "" in a record from before models had one."""
+    recorded = records.record.get("config")
+    return str(records.record.get("name") or (recorded.get("name") if isinstance(recorded, dict) else None) or "")
+
+
+def _defaults(section: str, name: str) -> dict[str, Any]:
     """As JSON values. example_gen, of which a part is needed, has no default as a whole: its fields have."""
     info = Config.model_fields[section]
     if info.is_required():
         return {name: to_jsonable_python(field.default) for name, field in _fields(section).items() if not field.is_required()}
-    return info.default.model_dump(mode="json")
+    default = info.default.with_name(name) if name and hasattr(info.default, "with_name") else info.default
+    found: dict[str, Any] = default.model_dump(mode="json")
+    return found
 
 
 def config_toml(records: Records, root: str) -> str | None:
@@ -76,6 +84,8 @@ def config_toml(records: Records, root: str) -> str | None:
     if "example_gen" not in sections:
         return None
     lines = [f"# The configuration of the run {records.name}.", f"root = {_toml(root)}"]
+    if name := name_of(records):
+        lines.insert(1, f"name = {_toml(name)}")
     for section, values in sections.items():
         lines += ["", f"[{section}]", *(f"{_key(name)} = {_toml(value)}" for name, value in values.items() if value is not None)]
     return "\n".join(lines) + "\n"

@@ -47,7 +47,7 @@ def name_of(records: Records) -> str:
         return str(record["retrain"]["verdict"])
     if record["verdict"] != "finished":
         kind = str(record.get("error", "")).partition(":")[0]
-        refused = {"NotBlessedError": "refused", "DataError": "data rejected"}
+        refused = {"NotBlessedError": "refused", "OtherModelError": "refused", "DataError": "data rejected"}
         return {"stopped": "interrupted", "running": "running"}.get(record["verdict"], refused.get(kind, "failed"))
     pushed = records.figures("pusher")
     if not pushed:
@@ -98,6 +98,8 @@ def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[
     if "accuracy" in measured:
         low, high = measured["accuracy_interval"]
         yield f"Test accuracy {measured['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {measured['num_rows']:,} rows."
+    if other := measured.get("not_compared"):
+        yield f"Another model is served: {other['why']}."
     if served:
         gain = -served["loss_of_accuracy"]
         low, high = (-each for each in reversed(served["loss_interval"]))
