@@ -325,9 +325,9 @@ def versions(
     from rich.console import Console
 
     from components.pusher import publish
-    from pipeline import console
+    from pipeline import console, identity
 
-    found = publish.listing(serving_dir)
+    found = publish.listing(identity.find_versions(serving_dir))
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -341,19 +341,21 @@ def rollback(
 ) -> None:
     """Publish an earlier version again, as the next one and as stable."""
     from components.pusher import publish
-    from pipeline import owner
+    from pipeline import identity, owner
 
-    done = publish.rollback(serving_dir, to, owner.who())
-    print(f"{serving_dir}/{done['version']} has the files of version {done['rollback_of']} and is stable")
+    place = identity.find_versions(serving_dir)
+    done = publish.rollback(place, to, owner.who())
+    print(f"{place}/{done['version']} has the files of version {done['rollback_of']} and is stable")
 
 
 @app.command()
 def promote(serving_dir: ServingPlace = "serving_dir") -> None:
     """Make the version labelled canary the stable one."""
     from components.pusher import publish
-    from pipeline import owner
+    from pipeline import identity, owner
 
-    print(f"{serving_dir}/{publish.promote(serving_dir, by=owner.who())} is stable")
+    place = identity.find_versions(serving_dir)
+    print(f"{place}/{publish.promote(place, by=owner.who())} is stable")
 
 
 @app.command()

@@ -37,6 +37,8 @@ CONFIGS = Path(__file__).parent / "configs"
 NULL = "null"
 # Paths and names, which are strings as they stand.
 PLACES = ("name", "root", "pusher.serving_dir", "example_gen.data_dir")
+# Of a model whose configuration has none to give.
+DEFAULT_NAME = "model"
 
 
 class Config(BaseModel):
@@ -62,6 +64,14 @@ class Config(BaseModel):
     pusher: PusherParams = PusherParams()
     bulk_inferrer: BulkInferrerParams = BulkInferrerParams()
     retrain: RetrainParams = RetrainParams()
+
+    @model_validator(mode="after")
+    def _with_name(self) -> Self:
+        """The model's name in the places that say {name}: all that reads a configuration sees the places themselves."""
+        name = self.name or DEFAULT_NAME
+        for section, params in (("pusher", self.pusher.with_name(name)), ("evaluator", self.evaluator.with_name(name))):
+            object.__setattr__(self, section, params)  # frozen for everyone else
+        return self
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -144,7 +154,7 @@ def _replace_null(content: dict[str, Any], model: type[BaseModel]) -> None:
 
 def default_name(file: Path) -> str:
     """The model's name that a file gives where its content names none: its stem, as a part of a URL and of a path may be."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(file.name).stem).strip(".-") or "model"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(file.name).stem).strip(".-") or DEFAULT_NAME
 
 
 def reference() -> str:

@@ -1,7 +1,9 @@
 """What a person sees of a run."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +13,7 @@ from rich.text import Text
 
 from components.base import UserError
 from components.example_validator import ANOMALIES
+from pipeline import predict
 from pipeline.advice import EXAMPLE
 from pipeline.advice import short_path as _short_path
 from pipeline.display import Progress as Progress  # `console.Progress`
@@ -44,7 +47,7 @@ def print_summary(console: Console, done: Sequence[Done], started: float, config
     if "pusher" in figures:
         pushed = figures["pusher"]
         console.print(f"served model   {pushed['serving_dir']}/{pushed['version']}", highlight=False, markup=False, soft_wrap=True)
-        option = "" if serving_dir in (None, "serving_dir") else f"--model {serving_dir} "
+        option = "" if serving_dir is None or _is_found(serving_dir) else f"--model {serving_dir} "
         content = figures["transform"]["content"] if "transform" in figures else "text"
         if "://" not in pushed["serving_dir"]:  # predict asks local models
             console.print(f"ask it         seqline predict {option}{EXAMPLE[content]}", highlight=False, markup=False, soft_wrap=True)
@@ -91,6 +94,14 @@ def print_advice(console: Console, label: str, text: str) -> None:
         print_line(console, head.append_text(Text(text, "cyan")))
     else:
         print_hanging(console, head, Text(text), LABEL + 2 * text.startswith("- "))
+
+
+def _is_found(serving_dir: str) -> bool:
+    """Whether `seqline predict` asks this model where none is named."""
+    try:
+        return os.path.samefile(predict.find_versions(Path(predict.SERVING_DIR), ""), serving_dir)
+    except (predict.InputError, OSError):
+        return False
 
 
 def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:

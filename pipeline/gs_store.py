@@ -37,6 +37,7 @@ class GsStore(Store):
         self.root = staging.path_of(str(place))
         self.leases: dict[str, Lease] = {}
         self.executions: dict[Path, dict[str, Any]] = {}
+        self.used = {}
 
     def execution(self, component: str, key: str) -> dict[str, Any] | None:
         """As in a folder; what was read once is remembered: a record never changes, unless this very run replaces it."""
@@ -45,10 +46,12 @@ class GsStore(Store):
             self.executions[path] = found
         return self.executions.get(path)
 
-    def latest(self, component: str) -> dict[str, Any] | None:
+    def _records(self, component: str) -> Iterator[dict[str, Any]]:
+        """The newest one alone: each costs a request."""
         with explained(str(self.root)):
             newest = gcs.newest(f"{self.root / component}/", f"/{EXECUTION}")
-        return self.execution(component, staging.path_of(newest).parent.name) if newest else None
+        if newest and (record := self.execution(component, staging.path_of(newest).parent.name)):
+            yield record
 
     @contextmanager
     def lock(self, component: str, key: str) -> Iterator[None]:
@@ -158,6 +161,7 @@ class GsStore(Store):
         return staging.local(artifact.uri) if is_small and not by_workers else artifact.uri
 
     def start_run(self) -> Path:
+        self.used.clear()
         name = run_name()
         try:
             next(GsPath(str(self.root / "runs" / name)).beneath(), None)  # asks the bucket, and does not wait for long

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 BATCH_SIZE = 256
+# Where models are published unless a configuration says otherwise, each in a folder by its name.
+SERVING_DIR = "serving_dir"
 FLOAT32_MAX = 3.4028234663852886e38
 # Where a run exports models: <its folder>/<key>/<its name>.
 EXPORTED = Path("artifacts", "exporter", "saved_model")
@@ -22,13 +24,51 @@ class InputError(ValueError):
 
 
 def find_model(path: Path) -> Path:
-    """The SavedModel at a path: the folder itself, or its newest version. Raises InputError if there is none."""
+    """The SavedModel at a path: the folder itself, or the newest version of the model whose versions lie there.
+
+    Raises InputError if there is none, or there are several models: see `find_versions`.
+    """
     if (path / "saved_model.pb").is_file():
         return path
-    versions = [file.parent for file in path.glob("*/saved_model.pb") if file.parent.name.isdigit()]
+    folder = find_versions(path, "--model")
+    versions = _versions(folder)
     if not versions:
         raise InputError(f"No SavedModel at {path}, nor a version of one under it. {_way_out()}")
-    return max(versions, key=lambda folder: int(folder.name))
+    return max(versions, key=lambda version: int(version.name))
+
+
+def find_versions(path: Path, flag: str) -> Path:
+    """The folder that holds a model's versions: the path itself, or the only folder under it that does; the path where there is none.
+
+    Under SERVING_DIR every model has a folder of its own, by its name. flag: by which another folder is named.
+    Raises InputError where several models lie there: it lists them.
+    """
+    models = find_models(path)
+    if _versions(path):
+        if not models or str(path) != SERVING_DIR:
+            return path
+        # Before models had names, the default place held versions itself: which of the two is meant cannot be known.
+        raise InputError(
+            f"{path} holds versions itself, from before models had names, and those of {', '.join(models)} beneath. "
+            f"Name one: {flag} {next(iter(models.values()))}, or {flag} {os.path.join(os.getcwd(), SERVING_DIR)} for those from before."
+        )
+    if len(models) > 1:
+        raise InputError(f"{path} holds {len(models)} models: {', '.join(models)}. Name one: {flag} {next(iter(models.values()))}")
+    return next(iter(models.values()), path)
+
+
+def find_models(path: Path) -> dict[str, Path]:
+    """name -> folder of the models whose versions lie under a path, each in a folder of its own."""
+    folders = {file.parent.parent for file in path.glob("*/*/saved_model.pb") if _is_version(file.parent)}
+    return {folder.name: folder for folder in sorted(folders, key=lambda folder: folder.name) if not _is_version(folder)}
+
+
+def _versions(path: Path) -> list[Path]:
+    return [file.parent for file in path.glob("*/saved_model.pb") if _is_version(file.parent)]
+
+
+def _is_version(folder: Path) -> bool:
+    return folder.name.isascii() and folder.name.isdigit()
 
 
 def _way_out() -> str:

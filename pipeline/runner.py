@@ -33,11 +33,30 @@ class Stage:
         return self.component.name
 
 
-class Pipeline:
-    """The stages in the order in which they were added: each input comes before what reads it."""
+@dataclass(frozen=True)
+class Guard:
+    """What would forbid a stage at the end of a run is found out at its beginning.
 
-    def __init__(self) -> None:
+    Of a run that selects the stage `of`, before() is called before any stage runs, and judge(output) when the stage `after` is
+    finished; what they raise ends the run.
+    """
+
+    of: str
+    before: Callable[[], None]
+    after: str
+    judge: Callable[[Path], None]
+
+
+class Pipeline:
+    """The stages in the order in which they were added: each input comes before what reads it.
+
+    name: of the model that they make; runs and artifacts are recorded under it.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
         self.stages: list[Stage] = []
+        self.guards: list[Guard] = []
 
     def add(self, component: Component, params: Params, **inputs: Stage | None) -> Stage:
         """Adds a stage. None is an optional input that this pipeline has not.
@@ -70,11 +89,11 @@ def plan(pipeline: Pipeline, store: Store, force: Sequence[str] = ()) -> list[Pl
     """Reads the outside data's digest and the records; changes nothing."""
     planned: dict[str, Planned] = {}
     for stage in pipeline.stages:
-        planned[stage.name] = _plan_stage(stage, planned, store, force)
+        planned[stage.name] = _plan_stage(stage, planned, store, force, pipeline.name)
     return list(planned.values())
 
 
-def _plan_stage(stage: Stage, planned: Mapping[str, Planned], store: Store, force: Sequence[str]) -> Planned:
+def _plan_stage(stage: Stage, planned: Mapping[str, Planned], store: Store, force: Sequence[str], name: str) -> Planned:
     inputs = {name: planned[source.name] for name, source in stage.inputs.items()}
     unknown = [each.stage.name for each in inputs.values() if each.key is None]
     if unknown:
@@ -87,7 +106,7 @@ def _plan_stage(stage: Stage, planned: Mapping[str, Planned], store: Store, forc
     if stage.component.outside and outside is None:
         return Planned(stage, None, True, "its data is not prepared yet")
     parts = key_parts(stage.component, stage.params, keys, outside)
-    reason = _reason_to_run(stage, parts, store, force)
+    reason = _reason_to_run(stage, parts, store, force, name)
     return Planned(stage, digest(parts), reason is not None, reason or "finished")
 
 
@@ -103,12 +122,12 @@ def _outside(stage: Stage, store: Store, inputs: Mapping[str, str]) -> str | Non
     return component.outside(stage.params, store.memory(stage.name), *([found] if component.compares else []))
 
 
-def _reason_to_run(stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str]) -> str | None:
+def _reason_to_run(stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str], name: str) -> str | None:
     key = digest(parts)
     if stage.name in force:
         return "forced"
     if store.execution(stage.name, key) is None:
-        latest = store.latest(stage.name)
+        latest = store.latest(stage.name, name)
         what = "what it compares with" if stage.component.compares else "the data"
         return difference(parts, latest["key_parts"], what) if latest else "never ran"
     stale = stage.component.stale
@@ -172,7 +191,7 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
     """
     selected = [stage for stage in pipeline.stages if options.selected is None or stage.name in options.selected]
     done: dict[str, Done] = {}
-    record: dict[str, Any] = {"run": run.name, "started": _now(), "verdict": "running", "uses": {}, "stages": []}
+    record: dict[str, Any] = {"run": run.name, "name": pipeline.name, "started": _now(), "verdict": "running", "uses": {}, "stages": []}
 
     def fail(error: BaseException) -> None:
         record["verdict"] = "stopped" if isinstance(error, StoppedError) else "failed"
@@ -203,9 +222,11 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
         for stage in selected:
             if stage.component.check:
                 stage.component.check(stage.params)
+        for guard in _guards(pipeline, selected):
+            guard.before()
     except UserError as error:  # nothing began: a run of which nobody wants to know more leaves no record
         fail(error)
-        if record.keys() - {"run", "started", "verdict", "uses", "stages", "error", "finished"}:
+        if record.keys() - {"run", "name", "started", "verdict", "uses", "stages", "error", "finished"}:
             store.save_run(run, record)
         raise
     with store.running(run.name):
@@ -272,7 +293,7 @@ def _run_all(
     stop: Stop,
     use: Use,
 ) -> None:
-    waiting = list(pipeline.stages)
+    waiting, guards = list(pipeline.stages), _guards(pipeline, selected)
     running: dict[Future, tuple[Started, ExitStack, Stage]] = {}
     with ExitStack() as open_locks:
         while waiting or running:
@@ -288,7 +309,7 @@ def _run_all(
                 if isinstance(started, Done):
                     locked.close()
                     finish(started)
-                    _pass_gate(started)
+                    _pass_gate(started, guards)
                 else:
                     running[started.future] = (started, locked, stage)
             if running:
@@ -301,7 +322,7 @@ def _run_all(
                         raise
                     locked.close()
                     finish(made)
-                    _pass_gate(made)
+                    _pass_gate(made, guards)
 
 
 def _is_ready(stage: Stage, pipeline: Pipeline, done: Mapping[str, Done]) -> bool:
@@ -311,10 +332,17 @@ def _is_ready(stage: Stage, pipeline: Pipeline, done: Mapping[str, Done]) -> boo
     return all(each.name in done for each in (*stage.inputs.values(), *gates))
 
 
-def _pass_gate(done: Done) -> None:
-    """Raises what the stage's gate raises; its artifact stays, so that one can look at it."""
+def _guards(pipeline: Pipeline, selected: Sequence[Stage]) -> list[Guard]:
+    return [guard for guard in pipeline.guards if guard.of in [stage.name for stage in selected]]
+
+
+def _pass_gate(done: Done, guards: Sequence[Guard]) -> None:
+    """Raises what the stage's gate raises, or a guard after it; its artifact stays, so that one can look at it."""
     if gate := done.stage.component.gate:
         gate(done.artifact.uri, done.stage.params)
+    for guard in guards:
+        if guard.after == done.stage.name:
+            guard.judge(done.artifact.uri)
 
 
 def _start(
@@ -336,11 +364,11 @@ def _start(
     parts = key_parts(component, stage.params, keys, outside)
     artifact = Artifact(component.output, store.path(stage.name, digest(parts)), digest(parts))
     use(_known_keys(pipeline, store, {**{name: each.artifact.key for name, each in done.items()}, stage.name: artifact.key}))
-    reason = _reason_to_run(stage, parts, store, options.force)
+    reason = _reason_to_run(stage, parts, store, options.force, pipeline.name)
     if reason is not None:
         locked.enter_context(store.lock(stage.name, artifact.key))
         # Once more: another run may have made it while this one waited for the lock.
-        reason = _reason_to_run(stage, parts, store, options.force)
+        reason = _reason_to_run(stage, parts, store, options.force, pipeline.name)
     if reason is None:
         record = store.execution(stage.name, artifact.key)
         assert record is not None, "a stage with nothing to run has a record"
@@ -361,6 +389,7 @@ def _start(
             raise UserError(f"The data of {stage.name} changed while it was read; nothing was kept. Run again.")
         record = {
             "component": stage.name,
+            "name": pipeline.name,
             "type": component.output,
             "key": artifact.key,
             "key_parts": parts,
@@ -395,7 +424,7 @@ def _extras(stage: Stage, pipeline: Pipeline, store: Store, beam_args: Sequence[
     if component.pieces:
         extras["pieces"] = replace(store.pieces(component), owner=key)
     if component.previous:
-        latest = store.latest(stage.name)
+        latest = store.latest(stage.name, pipeline.name)
         if latest:
             use({stage.name: latest["key"]})
         is_there = latest and latest["key"] != key and store.execution(stage.name, latest["key"])

@@ -24,7 +24,8 @@ MARKS = {True: ("passed", "green"), False: ("REFUSED", "bold red"), None: ("-", 
 def print_run(out: Console, record: Mapping[str, Any], executions: Mapping[str, Any], folder: Path) -> None:
     """record: a run's. executions: stage -> the record of its artifact, None where that is gone. folder: the run's."""
     verdict = str(record["verdict"])
-    print_hanging(out, Text(f"run {record['run']}: "), Text(verdict, VERDICTS.get(verdict, "")), 4)
+    of_model = f" of {record['name']}" if record.get("name") else ""
+    print_hanging(out, Text(f"run {record['run']}{of_model}: "), Text(verdict, VERDICTS.get(verdict, "")), 4)
     if "error" in record:
         print_hanging(out, Text("    "), Text(str(record["error"]).strip()), 4)
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")

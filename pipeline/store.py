@@ -69,6 +69,7 @@ class Store:
         if "://" in str(root):
             raise UserError(f"root {str(root)!r}: only a local folder or a place under gs:// can hold artifacts.")
         self.root: Path = Path(root).absolute()
+        self.used: dict[str, dict[str, str]] = {}
 
     def path(self, component: str, key: str) -> Path:
         """Where the artifact of a key lies, finished or not yet there."""
@@ -95,10 +96,36 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def latest(self, component: str) -> dict[str, Any] | None:
-        """The record of a component's artifact that was made last."""
-        records = [self.execution(component, path.parent.name) for path in (self.root / component).glob(f"*/{EXECUTION}")]
-        return max(filter(None, records), key=lambda record: record["finished"], default=None)
+    def latest(self, component: str, name: str = "") -> dict[str, Any] | None:
+        """The record of a component's artifact that was made last.
+
+        name: of a model: then of what its last run made or used, wherever else that was made. Records without a name may be anyone's.
+        """
+        if name and (key := self._used(name).get(component)) and (record := self.execution(component, key)):
+            return record
+        return max(
+            (record for record in self._records(component) if not name or record.get("name", "") in ("", name)),
+            key=lambda record: str(record["finished"]),
+            default=None,
+        )
+
+    def _records(self, component: str) -> Iterator[dict[str, Any]]:
+        """The records among which the last one is looked for."""
+        for path in (self.root / component).glob(f"*/{EXECUTION}"):
+            if record := self.execution(component, path.parent.name):
+                yield record
+
+    def _used(self, name: str) -> dict[str, str]:
+        """component -> key, of each the one in the last run of a model that came so far. Read once, and again when a run begins."""
+        if name not in self.used:
+            found: dict[str, str] = {}
+            for run in self.runs():
+                with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+                    record = json.loads((run / RUN).read_text())
+                    if record.get("name") == name:
+                        found |= {stage["component"]: stage["key"] for stage in record["stages"]}
+            self.used[name] = found
+        return self.used[name]
 
     @contextmanager
     def lock(self, component: str, key: str) -> Iterator[None]:
@@ -214,6 +241,7 @@ class Store:
 
     def start_run(self) -> Path:
         """The folder of a new run, named by the time and in its order. Raises UserError where it cannot be made."""
+        self.used.clear()
         path = self.root / "runs" / run_name()
         try:
             path.mkdir(parents=True)

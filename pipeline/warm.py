@@ -18,15 +18,14 @@ from typing import Any, Literal
 from components import trainer
 from components.base import Figures
 from components.features import MODEL
+from components.model_identity import CARD
 from components.pusher.publish import place_of
 from components.trainer import START_FILE, TRAINER
+from pipeline import identity
 from pipeline.config import Config
 from pipeline.definition import define
 from pipeline.runner import Done, Options, Pipeline, execute
 from pipeline.store import Store
-
-# The exporter's model card, inside a version.
-CARD = "assets.extra/model.json"
 
 Start = Literal["warm", "cold"]
 
@@ -61,6 +60,8 @@ def choose(config: Config, store: Store, version: int | None = None) -> Choice:
     version = version or max(place.versions(), default=None)
     if version is None:
         return Choice(config, "cold", f"nothing is served under {place.place} yet")
+    if identity.is_another(config):
+        return Choice(config, "cold", f"version {version} is another model", version)
     card = _json(place.read(f"{version}/{CARD}"))
     key = card.get("keys", {}).get("model")
     if not key:

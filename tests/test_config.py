@@ -25,7 +25,7 @@ def test_shipped_bbc_news() -> None:
     config = load("bbc_news")
     assert config.example_gen == ExampleGenParams(source="tfds:seqline_bbc_news")
     assert config.evaluator.min_accuracy == 0.9
-    assert (config.root, config.trainer, config.pusher) == ("artifacts", TrainerParams(), PusherParams())
+    assert (config.root, config.trainer, config.pusher) == ("artifacts", TrainerParams(), PusherParams().with_name("bbc_news"))
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
@@ -173,7 +173,7 @@ def test_key_fields_leave_places_out() -> None:
     here = ExampleGenParams(source="a.csv", data_dir="here")
     assert here.key_fields() == ExampleGenParams(source={"train": "b.csv"}, data_dir="there").key_fields()
     assert set(ExampleGenParams.model_fields) - set(here.key_fields()) == {"source", "data_dir", "span", "window", "skip"}
-    assert PusherParams(serving_dir="here").key_fields() == {"label": "stable", "model_name": "seqline", "served_from": None}
+    assert PusherParams(serving_dir="here").key_fields() == {"label": "stable", "model_name": None, "served_from": None}
     where = {"checkpoint_seconds", "checkpoint_steps", "devices", "worker_wait_seconds", "profile_steps", "warm_start", "embeddings"}
     assert TrainerParams().key_fields() == TrainerParams().model_dump(exclude=where)
 

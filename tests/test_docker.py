@@ -124,13 +124,13 @@ def test_services_are_hardened_and_on_loopback() -> None:
 def test_both_servers_serve_the_same_volume_by_the_same_flags() -> None:
     serving, embedded = (services(path)["serving"] for path in COMPOSE)
     assert serving["user"] == "1000:1000"
-    assert serving["volumes"] == ["serving:/models/seqline:ro"]
+    assert serving["volumes"] == ["serving:/models:ro"]
     assert "serving:/app/serving_dir" in services(COMPOSE[0])["pipeline"]["volumes"]
     assert serving["depends_on"] == {"pipeline": {"condition": "service_completed_successfully"}}
     assert set(serving["command"]) - set(embedded["command"]) == {"--port=8500", "--xla_cpu_compilation_enabled=true"}
     assert set(embedded["command"]) - set(serving["command"]) == {"--host=0.0.0.0"}
     flags = parse(embedded["command"])
-    assert (flags.model_name, flags.model_base_path) == ("seqline", Path("/models/seqline"))
+    assert (flags.model_name, flags.model_base_path) == ("${SEQLINE_MODEL:-bbc_news}", Path("/models/${SEQLINE_MODEL:-bbc_news}"))
 
 
 def test_compose_reads_its_files() -> None:

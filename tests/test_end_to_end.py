@@ -88,7 +88,7 @@ def test_a_run_prints_a_line_a_stage_a_table_and_the_next_command(finished: Path
     finished_lines = [line for line in lines if re.match(r"\w+ +[\d.:]+( s)?  ", line)]
     assert [line.split()[0] for line in finished_lines] == STAGES
     assert "test accuracy" in out
-    assert f"served model   {finished}/serving_dir/1" in out
+    assert f"served model   {finished}/serving_dir/config/1" in out
     assert 'seqline predict "Your text"' in out
     assert "tensorflow" not in out.lower()
 
@@ -105,7 +105,7 @@ def test_a_second_run_does_nothing_and_loads_no_tensorflow(finished: Path, corpu
     assert "0 of 10 stages ran" in out
     assert "loaded []" in out
     assert digests(finished) == before
-    assert sorted(path.name for path in (finished / "serving_dir").iterdir()) == [".lock", "1", "models.config"]
+    assert sorted(path.name for path in (finished / "serving_dir" / "config").iterdir()) == [".lock", "1", "models.config"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["plan"], ["show"], ["version"]])
@@ -178,7 +178,7 @@ def test_a_model_that_is_not_good_enough_is_not_pushed(finished: Path, corpus: P
     done = subprocess.run(refused, cwd=finished, capture_output=True, text=True, timeout=300, env=environment())
     assert done.returncode == 30
     assert done.stderr.startswith("error: The model is not blessed and was not pushed: cross-entropy")
-    assert sorted(path.name for path in (finished / "serving_dir").iterdir()) == [".lock", "1", "models.config"]
+    assert sorted(path.name for path in (finished / "serving_dir" / "config").iterdir()) == [".lock", "1", "models.config"]
 
 
 def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(finished: Path, corpus: Path, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(finished: P
         for path in (tmp_path / "artifacts").glob("*/*/"):
             if path.parent.name in STAGES:
                 assert (path / "execution.json").is_file()
-        assert not list((tmp_path / "serving_dir").glob("[0-9]*"))
+        assert not list((tmp_path / "serving_dir").glob("*/[0-9]*"))
     assert killed == LONG_STAGES
     deadline = time.monotonic() + 20
     while (orphans := processes_in(tmp_path)) and time.monotonic() < deadline:

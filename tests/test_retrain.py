@@ -128,7 +128,9 @@ def copy(pushed: Path, tmp_path: Path) -> Path:
 def test_the_first_model_needs_bootstrap(tmp_path: Path) -> None:
     code, [line] = retrain(make(tmp_path / "new"))
     assert code == 2
-    assert line.startswith("error: serving_dir holds no version: there is nothing to be no worse than. The first model needs --bootstrap;")
+    assert line.startswith(
+        "error: serving_dir/c holds no version: there is nothing to be no worse than. The first model needs --bootstrap;"
+    )
     assert not (tmp_path / "new" / "artifacts" / "runs").exists()
 
 
@@ -136,7 +138,7 @@ def test_a_first_model_is_pushed_and_recorded(pushed: Path) -> None:
     lines = (pushed / "out.txt").read_text().splitlines()
     assert lines[:2] == ["new            nothing was judged before", "served         nothing yet"]
     assert [line.split()[1] for line in lines if line.startswith(("passed", "REFUSED", "- "))] == list(thresholds.NAMES)
-    assert lines[-1] == f"pushed (0): {pushed}/serving_dir/1 is served, the first model"
+    assert lines[-1] == f"pushed (0): {pushed}/serving_dir/c/1 is served, the first model"
     record = last_run(pushed)["retrain"]
     assert {name: record[name] for name in ("verdict", "exit_code", "bootstrap", "start", "served_before", "pushed")} == {
         "verdict": "pushed",
@@ -144,7 +146,7 @@ def test_a_first_model_is_pushed_and_recorded(pushed: Path) -> None:
         "bootstrap": True,
         "start": "cold",
         "served_before": None,
-        "pushed": {"version": 1, "uri": f"{pushed}/serving_dir/1"},
+        "pushed": {"version": 1, "uri": f"{pushed}/serving_dir/c/1"},
     }
     gates = {gate["name"]: gate for gate in record["gates"]}
     assert [name for name in gates if gates[name]["passed"]] == [
@@ -176,7 +178,7 @@ def test_nothing_new_ends_without_tensorflow_and_leaves_no_record(pushed: Path) 
 def test_bootstrap_is_refused_where_a_model_is_served(copy: Path) -> None:
     write_span(copy, 2, corpus_rows(300)[240:])
     code, [line] = retrain(copy, "--bootstrap")
-    assert (code, line[:62]) == (2, "error: --bootstrap is for the first model; serving_dir/1 is se")
+    assert (code, line[:64]) == (2, "error: --bootstrap is for the first model; serving_dir/c/1 is se")
 
 
 def test_a_serving_dir_that_was_lost_is_not_filled_in_silence(copy: Path) -> None:
@@ -186,13 +188,13 @@ def test_a_serving_dir_that_was_lost_is_not_filled_in_silence(copy: Path) -> Non
 
 
 def test_a_rollback_by_hand_is_not_undone_and_is_recorded(copy: Path) -> None:
-    other = shutil.copytree(copy / "serving_dir" / "1", copy / "other")
+    other = shutil.copytree(copy / "serving_dir" / "c" / "1", copy / "other")
     shutil.rmtree(other / "assets.extra")
-    publish.push(other, copy / "serving_dir")
+    publish.push(other, copy / "serving_dir" / "c")
     rolled = subprocess.run([*command(name="rollback")[:4]], cwd=copy, capture_output=True, text=True, timeout=100, env=environment())
-    assert (rolled.returncode, rolled.stdout) == (0, "serving_dir/3 has the files of version 1 and is stable\n")
+    assert (rolled.returncode, rolled.stdout) == (0, "serving_dir/c/3 has the files of version 1 and is stable\n")
     assert retrain(copy) == (10, ["nothing new (10): version 3, a rollback to version 1, is served"])
-    [event] = publish.history(copy / "serving_dir")
+    [event] = publish.history(copy / "serving_dir" / "c")
     assert {name: event[name] for name in ("what", "version", "rollback_of", "instead_of")} == {
         "what": "rollback",
         "version": 3,
@@ -220,11 +222,11 @@ def test_a_span_with_exchanged_labels_is_rejected_and_left_out(copy: Path) -> No
     write_span(copy, 2, [{**row, "label": "trees"} for row in corpus_rows(300)[240:]])
     code, lines = retrain(copy)
     assert (code, "the class 'trees' is new (60 rows of span 2)" in lines[-1]) == (20, True)
-    places = {"example_gen.source": f"{copy}/data/{{SPAN}}/rows.jsonl", "pusher.serving_dir": str(copy / "serving_dir")}
+    places = {"example_gen.source": f"{copy}/data/{{SPAN}}/rows.jsonl", "pusher.serving_dir": str(copy / "serving_dir" / "c")}
     loaded = configuration.load(str(copy / "c.toml"), (), places)
     store = Store(copy / "artifacts")
     accepted = loaded.model_copy(update={"retrain": RetrainParams(accept=(2,))})
-    remembered = state.load(store)
+    remembered = state.load(store, "c")
     assert decide.look(loaded, store, remembered).config.example_gen.skip == (2,)
     found = decide.look(accepted, store, remembered)
     assert (found.left_out, found.new, list(found.spans or {})) == ({}, [], ["1", "2"])
@@ -264,7 +266,7 @@ def test_a_refused_candidate_is_told_again_and_ten_triggers_at_once_are_one(copy
     assert code == 10
     assert lines[0].startswith("nothing new (10): the last candidate was refused (run 2")
     assert "gain over the majority class" in lines[0]
-    assert sorted(path.name for path in (copy / "serving_dir").glob("[0-9]*")) == ["1"]
+    assert sorted(path.name for path in (copy / "serving_dir" / "c").glob("[0-9]*")) == ["1"]
 
 
 def load(*settings: str) -> configuration.Config:
@@ -338,14 +340,14 @@ def test_a_stopped_retraining_says_run_again(tmp_path: Path) -> None:
 @pytest.fixture
 def held_elsewhere(tmp_path: Path) -> Path:
     """The lock file of an owner on another machine, which this system was not told of."""
-    path = tmp_path / "locks" / "retrain"
+    path = tmp_path / "locks" / "retrain-c"
     path.parent.mkdir()
     path.write_text(json.dumps({"host": "far", "pid": 7, "processes": "another-boot pid:[1]", "lease_seconds": 1.0, "beat": "1"}))
     return path
 
 
 def test_an_owner_on_another_machine_that_is_silent_for_a_lease_is_taken_over(held_elsewhere: Path, tmp_path: Path) -> None:
-    with lock.held(Store(tmp_path), 60.0):
+    with lock.held(Store(tmp_path), "c", 60.0):
         assert json.loads(held_elsewhere.read_text())["pid"] == os.getpid()
     assert held_elsewhere.read_text() == ""
 
@@ -355,18 +357,18 @@ def test_an_owner_on_another_machine_that_writes_is_alive(held_elsewhere: Path, 
     held_elsewhere.write_text(json.dumps(slow))
     code = f"import time, pathlib; time.sleep(1); pathlib.Path({str(held_elsewhere)!r}).write_text({json.dumps({**slow, 'beat': '2'})!r})"
     writer = subprocess.Popen([sys.executable, "-c", code])
-    with pytest.raises(lock.BusyError, match=r"process 7 on far is retraining under"), lock.held(Store(tmp_path), 60.0):
+    with pytest.raises(lock.BusyError, match=r"process 7 on far is retraining c under"), lock.held(Store(tmp_path), "c", 60.0):
         pass
     writer.wait()
 
 
 def test_one_process_holds_the_lock_of_a_folder(tmp_path: Path) -> None:
-    with lock.held(Store(tmp_path), 0.3):
-        before = (tmp_path / "locks" / "retrain").read_text()
-        with pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised, lock.held(Store(tmp_path), 60.0):
+    with lock.held(Store(tmp_path), "c", 0.3):
+        before = (tmp_path / "locks" / "retrain-c").read_text()
+        with pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised, lock.held(Store(tmp_path), "c", 60.0):
             pass
         assert raised.value.exit_code == 40
-        wait_until(lambda: (tmp_path / "locks" / "retrain").read_text() not in (before, ""))  # it renews it
+        wait_until(lambda: (tmp_path / "locks" / "retrain-c").read_text() not in (before, ""))  # it renews it
 
 
 def wait_until(holds: Any) -> None:
@@ -388,18 +390,18 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
 
 def test_the_lock_and_the_state_under_gs(bucket: Any) -> None:
     store = open_store("gs://bucket/root")
-    assert state.load(store) == State()
+    assert state.load(store, "c") == State()
     kept = State(last={"verdict": "pushed"}, pushes=[{"digest": "d", "spans": {"1": "x"}}])
-    state.save(store, kept)
-    assert state.load(store) == kept
-    with lock.held(store, 60.0):
-        with pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised, lock.held(store, 60.0):
+    state.save(store, "c", kept)
+    assert state.load(store, "c") == kept
+    with lock.held(store, "c", 60.0):
+        with pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised, lock.held(store, "c", 60.0):
             pass
         assert "gs://bucket/root" in str(raised.value)
     assert not [name for name in bucket.buckets["bucket"] if "/locks/" in name]
     elsewhere = json.dumps({"host": "far", "pid": 7, "lease_seconds": 1.0}).encode()
-    bucket.put("bucket", "root/locks/retrain", elsewhere)
-    with lock.held(store, 60.0):  # it did not renew it for a lease
+    bucket.put("bucket", "root/locks/retrain-c", elsewhere)
+    with lock.held(store, "c", 60.0):  # it did not renew it for a lease
         pass
 
 
@@ -410,7 +412,7 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "retrain").mkdir()
     (tmp_path / "retrain" / "state.json").write_text("{")
     with pytest.raises(UserError, match=r"retrain/state.json is damaged .* Take it away"):
-        state.load(Store(tmp_path))
+        state.load(Store(tmp_path), "c")
 
 
 def test_what_a_served_model_was_trained_on_is_known_after_a_rollback() -> None:
@@ -436,7 +438,7 @@ def test_every_so_many_warm_starts_a_cold_one_is_compared(copy: Path) -> None:
 
 def test_a_start_is_cold_where_nothing_else_was_asked_for(pushed: Path) -> None:
     store = Store(pushed / "artifacts")
-    place = {"pusher.serving_dir": str(pushed / "serving_dir")}
+    place = {"pusher.serving_dir": str(pushed / "serving_dir" / "c")}
     every = [configuration.load(str(pushed / "c.toml"), [f"retrain.cold_every={number}"], place) for number in (1, 3)]
     assert start.choose(every[0], store, 1) == ("cold", None, "retrain.cold_every is 1")
     kind, model, why = start.choose(every[1], store, 1)

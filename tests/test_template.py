@@ -153,7 +153,7 @@ ROOT = ["--root=gs://b/root", "--serving_dir=gs://b/served", "--settings=example
             [
                 "--temp_location=/tmp is not under gs://",
                 "example_gen.source 'rows.csv' is a file of this machine",
-                "serving_dir 'serving_dir' is",
+                "serving_dir 'serving_dir/bbc_news' is",
             ],
         ),
     ],

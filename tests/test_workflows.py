@@ -154,7 +154,7 @@ def runner(tmp_path: Path) -> Runner:
     return Runner(tmp_path)
 
 
-PLACES = {"CONFIG": "bbc_news", "ROOT": "artifacts", "SERVING_DIR": "serving_dir"}
+PLACES = {"CONFIG": "bbc_news", "ROOT": "artifacts", "SERVING_DIR": "serving_dir/{name}"}
 
 
 def test_the_doctors_step(runner: Runner) -> None:
@@ -194,7 +194,7 @@ def test_each_exit_code_has_its_end(runner: Runner, codes: list[int], expected: 
     assert code == expected, out
     assert out.splitlines()[-1].startswith(said)
     assert runner.output.read_text() == f"code={codes[-1]}\n"
-    call = "retrain --config bbc_news --root artifacts --serving-dir serving_dir --set pusher.label=canary"
+    call = "retrain --config bbc_news --root artifacts --serving-dir serving_dir/{name} --set pusher.label=canary"
     assert (runner.folder / "calls").read_text().splitlines() == [call] * len(codes)
 
 
@@ -212,7 +212,7 @@ def test_inputs_are_arguments_and_no_code(runner: Runner) -> None:
             "--root",
             "artifacts",
             "--serving-dir",
-            "serving_dir",
+            "serving_dir/{name}",
             "--set",
             "pusher.label=canary",
             "--bootstrap",
@@ -247,9 +247,9 @@ def test_a_canary_becomes_stable_and_the_root_is_cleaned_up(runner: Runner) -> N
     model.mkdir()
     for label in ("stable", "canary"):
         (model / "saved_model.pb").write_text(label)
-        publish.push(model, runner.folder / "serving_dir", label=label)
-    code, out = runner.run(step("retrain", "promote", "Promote"), SERVING_DIR="serving_dir")
-    assert (code, out) == (0, "serving_dir/2 is stable\n")
+        publish.push(model, runner.folder / "serving_dir" / "bbc_news", label=label)
+    code, out = runner.run(step("retrain", "promote", "Promote"), **PLACES)
+    assert (code, out) == (0, "serving_dir/bbc_news/2 is stable\n")
     a_run(runner.folder / "artifacts")
     (runner.folder / "artifacts" / "trainer" / ("0" * 20)).mkdir(parents=True)
     code, out = runner.run(step("retrain", "promote", "Clean up"), **PLACES)

@@ -1,7 +1,7 @@
 """Measures the exported SavedModel on the test split, beside the version being served, and decides whether it may be served.
 
 Reads Examples (test to measure, train for the baselines), SavedModel, through its `serving_default`: what is measured is what will
-be served; and the newest version under serving_dir that is another model. Writes evaluation.json: figures with intervals, overall and
+be served; and the newest version under serving_dir that has another content. Writes evaluation.json: figures with intervals, overall and
 by slice, the served version and the baselines beside them, the gates with their reasons, and the verdict; and answers.jsonl: the first rows of test with the
 model's probabilities.
 
@@ -55,6 +55,9 @@ class EvaluatorParams(Params):
     serving_dir: Annotated[str | None, Where] = Field(
         None, description="where the served versions lie that a model is compared with; null for pusher.serving_dir"
     )
+    model_name: Annotated[str | None, Where] = Field(
+        None, description="the model's name: a served version with another one is not compared with; null for pusher.model_name"
+    )
 
     @model_validator(mode="after")
     def _thresholds_are_of_slices(self) -> "EvaluatorParams":
@@ -71,9 +74,15 @@ class EvaluatorParams(Params):
             raise ValueError("evaluator.min_slice_accuracy lies between 0 and 1")
         return self
 
-    def against(self, serving_dir: str) -> "EvaluatorParams":
-        """With a place where served versions lie, unless it names its own."""
-        return self if self.serving_dir else self.model_copy(update={"serving_dir": serving_dir})
+    def with_name(self, name: str) -> "EvaluatorParams":
+        """With the model's name wherever serving_dir says {name}."""
+        return self.model_copy(update={"serving_dir": self.serving_dir.replace("{name}", name)}) if self.serving_dir else self
+
+    def against(self, serving_dir: str, model_name: str | None = None) -> "EvaluatorParams":
+        """With a place where served versions lie and the model's name, unless it names its own."""
+        return self.model_copy(
+            update={"serving_dir": self.serving_dir or serving_dir, "model_name": self.model_name or model_name},
+        )
 
 
 def outside(params: EvaluatorParams, memory: Path | None, inputs: Mapping[str, Path]) -> str:
@@ -81,7 +90,10 @@ def outside(params: EvaluatorParams, memory: Path | None, inputs: Mapping[str, P
     from components.evaluator import served
 
     found = served.find(params.serving_dir, inputs["saved_model"] / SAVED_MODEL, memory)
-    return found.digest if found else ""
+    if found is None:
+        return ""
+    other = served.another_model(found, inputs["saved_model"] / SAVED_MODEL, params.model_name)
+    return f"another model: {found.digest}" if other else found.digest
 
 
 def run(*, examples: Path, saved_model: Path, params: EvaluatorParams, output: Path, beam_args: Sequence[str] = ()) -> Figures:
@@ -100,6 +112,8 @@ def describe(figures: Figures) -> str:
     text = f"test accuracy {figures['accuracy']:.3f} ({low:.3f} to {high:.3f}); "
     if figures.get("served"):
         text += f"served {figures['served']['accuracy']:.3f}, "
+    elif figures.get("not_compared"):
+        text += f"not compared with version {figures['not_compared']['version']}, another model; "
     text += ", ".join(f"{name} {value:.3f}" for name, value in figures["baselines"].items())
     better = [name for name, value in figures["baselines"].items() if value > figures["accuracy"]]
     text += "".join(f"; {name} is better" for name in better)

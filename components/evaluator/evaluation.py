@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from components import features, origins, progress
+from components import features, model_identity, origins, progress
 from components.base import Figures
 from components.evaluator import EvaluatorParams, baselines, gates, metrics, paired, ranking, slices
 from components.evaluator import served as serving
@@ -29,19 +29,32 @@ TABLES = ("classes", "confusion_matrix", "calibration", "slices", "hardest", "co
 
 def evaluate(examples: Path, saved_model: Path, params: EvaluatorParams, output: Path, beam_args: Sequence[str] = ()) -> Figures:
     """Writes evaluation.json, and answers.jsonl beside it; returns the evaluation's main figures."""
-    served = serving.find(params.serving_dir, saved_model / features.SAVED_MODEL)
+    served, other = _compared_with(examples, saved_model / features.SAVED_MODEL, params)
     # Workers elsewhere write where the evaluation will be.
     scores = output.with_name("scores") if beam_args or isinstance(output, Path) else None
     metric = measure(examples, saved_model / features.SAVED_MODEL, params, served, scores, beam_args)
     write_answers(examples, saved_model / features.SAVED_MODEL, output.with_name(features.ANSWERS))
     compared = compare(examples, params)
-    judged = gates.judge(metric, compared, params)
+    judged = gates.judge(metric, compared, params, other["why"] if other else "")
     refusals = gates.refusals(judged)
+    metric |= {"not_compared": other} if other else {}
     evaluation = {**metric, "baselines": compared, "gates": judged, "blessed": not refusals, "refusals": refusals}
     output.write_text(json.dumps(evaluation, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     figures = {name: value for name, value in evaluation.items() if name not in TABLES}
     # Its number is a matter of the place: the evaluation itself names the content.
     return {**figures, "served": {**metric["served"], "version": served.version}} if served else figures
+
+
+def _compared_with(examples: Path, saved_model: Path, params: EvaluatorParams) -> tuple[serving.Served | None, Figures | None]:
+    """(the served version that the model is compared with, {version, why} of one that it cannot be compared with)."""
+    served = serving.find(params.serving_dir, saved_model)
+    if served is None:
+        return None, None
+    why = serving.another_model(served, saved_model, params.model_name)
+    known = model_identity.of_folder(served.uri).labels
+    if not why and known and not set(known) & set(label_counts(examples, features.TEST)):
+        why = "it knows no label of the test rows"
+    return (None, {"version": served.version, "why": f"version {served.version} is not compared with: {why}"}) if why else (served, None)
 
 
 def measure(

@@ -15,8 +15,11 @@ Unit = Callable[[float], str]
 OVERALL = 0.8
 
 
-def judge(metric: Figures, compared: Mapping[str, float], params: EvaluatorParams) -> list[Gate]:
-    """All gates, always in this order. metric: an evaluation's figures; compared: the baselines' accuracies."""
+def judge(metric: Figures, compared: Mapping[str, float], params: EvaluatorParams, other: str = "") -> list[Gate]:
+    """All gates, always in this order. metric: an evaluation's figures; compared: the baselines' accuracies.
+
+    other: why the version that is served is not compared with, where it is another model.
+    """
     linear = [value for name, value in compared.items() if name != baselines.MAJORITY]
     gain = metric["accuracy"] - compared[baselines.MAJORITY]
     over_linear = metric["accuracy"] - linear[0] if linear else None
@@ -29,8 +32,8 @@ def judge(metric: Figures, compared: Mapping[str, float], params: EvaluatorParam
         _floor("gain_over_majority", "gain over the majority class", gain, points, "min_gain_over_majority", params.min_gain_over_majority),
         _over_linear(over_linear, params.min_gain_over_linear),
         _slices(metric.get("slices", []), params),
-        against_served(metric.get("served"), params),
-        slices_against_served(metric.get("served"), metric.get("slices", []), params),
+        against_served(metric.get("served"), params, other),
+        slices_against_served(metric.get("served"), metric.get("slices", []), params, other),
     ]
 
 
@@ -118,11 +121,11 @@ def levels(num_slices: int, alpha: float) -> tuple[float, float]:
     return (alpha * OVERALL, alpha * (1 - OVERALL) / num_slices) if num_slices else (alpha, 0.0)
 
 
-def against_served(served: Figures | None, params: EvaluatorParams) -> Gate:
+def against_served(served: Figures | None, params: EvaluatorParams, other: str = "") -> Gate:
     """Whether the model is worse than the served version beyond chance, on all rows. served: see `components.evaluator.paired`."""
     allowed = params.max_loss_of_accuracy
     if served is None or allowed is None:
-        reason = "max_loss_of_accuracy is not set" if allowed is None else "no other version is served"
+        reason = "max_loss_of_accuracy is not set" if allowed is None else other or "no other version is served"
         return _gate("served_accuracy", served["loss_of_accuracy"] if served else None, allowed, None, reason)
     passed = served["p_value"] > served["level"]
     return _gate(
@@ -130,12 +133,12 @@ def against_served(served: Figures | None, params: EvaluatorParams) -> Gate:
     )
 
 
-def slices_against_served(served: Figures | None, slices: Sequence[Figures], params: EvaluatorParams) -> Gate:
+def slices_against_served(served: Figures | None, slices: Sequence[Figures], params: EvaluatorParams, other: str = "") -> Gate:
     """The same of the slice in which a loss is least likely chance."""
     name, allowed = "served_slice_accuracy", params.max_loss_of_accuracy
     judged = [each for each in slices if each["judged"] and each.get("served")]
     if served is None or allowed is None or not judged:
-        reason = "max_loss_of_accuracy is not set" if allowed is None else "no other version is served"
+        reason = "max_loss_of_accuracy is not set" if allowed is None else other or "no other version is served"
         return _gate(name, None, allowed, None, f"no slice has {params.min_slice_rows} rows" if served and allowed is not None else reason)
     worst = min(judged, key=lambda each: each["served"]["p_value"])
     found, level = worst["served"], served["slice_level"]

@@ -1,5 +1,7 @@
 """Publishes a blessed SavedModel as the next version under serving_dir, TensorFlow Serving's base path.
 
+A serving_dir holds the versions of one model: another model (components.model_identity) is not put in its place.
+
 Reads SavedModel, Evaluation and InfraBlessing. Writes `serving_dir/<version>/` in one rename, so that a reader sees a whole version
 or none, serving_dir/models.config with its label, and push.json: which version it is. serving_dir may be a gs:// path, where
 saved_model.pb comes last.
@@ -26,22 +28,39 @@ PUSH = "push.json"
 
 class PusherParams(Params):
     serving_dir: WherePath = Field(
-        "serving_dir", description="where versions are published, a folder or gs://; TensorFlow Serving's base path"
+        "serving_dir/{name}",
+        description="where versions are published, a folder or gs://; TensorFlow Serving's base path. {name} is the model's name",
     )
     label: Literal["stable", "canary"] = Field("stable", description="the label in models.config that moves to the pushed version")
     keep_versions: Annotated[int | None, Where] = Field(
         5, ge=1, description="versions that stay, the newest; older ones go, but for those with a label; null for all"
     )
     verify: Annotated[bool, Where] = Field(True, description="load the copy and ask it a row before it becomes a version")
-    model_name: str = Field("seqline", description="the model's name in models.config")
-    served_from: str | None = Field(None, description="serving_dir as the server sees it, such as /models/seqline; null for the same path")
+    model_name: str | None = Field(None, description="the model's name in models.config; null for `name`")
+    served_from: str | None = Field(None, description="serving_dir as the server sees it, such as /models/{name}; null for the same path")
+    replaces: Annotated[int | None, Where] = Field(
+        None,
+        ge=1,
+        description="a served version that is another model (other labels, content or name), which this one may replace all the same; "
+        "null for none",
+    )
 
     @field_validator("model_name")
     @classmethod
-    def _name(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+    def _name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
             raise ValueError("should consist of letters, digits, '_', '-' and '.', as a part of a URL does")
         return name
+
+    def with_name(self, name: str) -> "PusherParams":
+        """With the model's name in its places, and in models.config unless it has another there."""
+        places = {"serving_dir": named(self.serving_dir, name), "served_from": named(self.served_from, name)}
+        return self.model_copy(update={**places, "model_name": self.model_name or name})
+
+
+def named(place: str | None, name: str) -> str | None:
+    """A place with the model's name in it, wherever it says {name}."""
+    return None if place is None else place.replace("{name}", name)
 
 
 def check(params: PusherParams) -> None:
@@ -65,7 +84,7 @@ def check(params: PusherParams) -> None:
 
 
 def run(*, saved_model: Path, evaluation: Path, infra_blessing: Path, params: PusherParams, output: Path) -> Figures:
-    """Pushes, unless the newest version already has this content.
+    """Pushes, unless the newest version already has this content. Raises OtherModelError where another model is served.
 
     Raises NotBlessedError if the evaluation or the server that was tried refused the model; serving_dir then stays as it is.
     """
@@ -83,7 +102,9 @@ def run(*, saved_model: Path, evaluation: Path, infra_blessing: Path, params: Pu
             verify=_verification(evaluation) if params.verify else None,
             label=params.label,
             keep_versions=params.keep_versions,
-            model_name=params.model_name,
+            model_name=params.model_name or publish.MODEL_NAME,
+            name=params.model_name,
+            replaces=params.replaces,
             served_from=params.served_from,
         )
     except OSError as error:

@@ -2,7 +2,7 @@
 
 Inside a version, beside the model's own files:
   assets.extra/manifest.json    digest: of the model. files: SHA-256 of each of its files. beside: the same of what the push added.
-                                pushed: when. model_name. rollback_of and instead_of where it is one: the version whose files
+                                pushed: when. model_name; name, where the model has one. rollback_of and instead_of where it is one: the version whose files
                                 these are, and the digest of the model that was the newest before.
   assets.extra/evaluation.json  the evaluation, as the evaluator wrote it; not part of the model's digest
 """
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components import model_identity
 from components.base import DataError, Figures, UserError
 from components.files import is_remote
 from components.model_files import EVALUATION, MANIFEST, digest_of, sha256, sha256_of_files
@@ -47,8 +48,12 @@ def push(
     keep_versions: int | None = None,
     model_name: str = MODEL_NAME,
     served_from: str | None = None,
+    name: str | None = None,
+    replaces: int | None = None,
 ) -> Figures:
     """Publishes the files of `model` as the next version, with a label; returns {version, digest, pushed, rolled_back}.
+
+    name: the model's. Raises OtherModelError where the newest version is another model, unless `replaces` is that version.
 
     pushed is False where the newest version has this content already, or is the rollback from it: then it stays as it is.
     verify(folder) is called with the copy before it becomes a version, and raises what is wrong with it.
@@ -66,7 +71,10 @@ def push(
             if not rolled_back:
                 _set_label(place, label, newest, model_name, served_from)
             return {"version": newest, "digest": digest, "pushed": False, "rolled_back": rolled_back}
-        about = {"pushed": _now(), "model_name": model_name}
+        if newest is not None:
+            served = model_identity.of_version(lambda path: place.read(f"{newest}/{path}"))
+            model_identity.check(model_identity.of_folder(model, name), served, newest, place.place, replaces)
+        about = {"pushed": _now(), "model_name": model_name, **({"name": name} if name else {})}
         version = _publish(place, model, files, evaluation, about, verify)
         _set_label(place, label, version, model_name, served_from)
         _remove_old(place, keep_versions)
@@ -93,6 +101,7 @@ def rollback(serving_dir: str | Path, to: int | None = None, by: Mapping[str, An
             raise UserError(f"The newest version in {place.place}, {found[-1]}, has the content of version {to}: nothing to do.")
         name = manifest.get("model_name", MODEL_NAME)
         about = {"pushed": _now(), "model_name": name, "rollback_of": to, "instead_of": newest.get("digest")}
+        about |= {"name": manifest["name"]} if manifest.get("name") else {}
         with place.files(to) as folder:
             files = sha256_of_files(folder)
             if files != manifest["files"]:

@@ -42,13 +42,14 @@ def report(
 def history(
     root: RootPlace = "artifacts",
     num: Annotated[int | None, typer.Option("-n", min=1, help="the last so many; all if none is given")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="only the runs of the model with this name")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the runs, the newest last: verdict, accuracy, against the served version, the version pushed, why."""
     from pipeline.report import history as listing
     from pipeline.report import reference
 
-    found = listing.history(reference.store_of(root), num)
+    found = listing.history(reference.store_of(root), num, name)
     if as_json:
         print(json.dumps(found, indent=2))
     else:

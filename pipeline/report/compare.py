@@ -35,7 +35,10 @@ def compare(first: Records, second: Records) -> dict[str, Any]:
     both = (first, second)
     keys = [run.executions.get("example_gen", {}).get("key") for run in both]
     return {
-        "runs": [{"run": run.name, "verdict": verdict.name_of(run), "started": run.record.get("started")} for run in both],
+        "runs": [
+            {"run": run.name, "model": reproduce.name_of(run), "verdict": verdict.name_of(run), "started": run.record.get("started")}
+            for run in both
+        ],
         "comparable": keys[0] is not None and keys[0] == keys[1],
         "figures": _figures(first, second),
         "classes": _classes(first, second),
@@ -88,6 +91,7 @@ def show(out: Console, found: dict[str, Any]) -> None:
         out.print(
             Text(
                 f"{name}  {text.clean(run['run'])}  {text.clean(str(run['started'])[:16].replace('T', ' '))}  {text.clean(run['verdict'])}"
+                + (f"  {text.clean(run['model'])}" if run["model"] else "")
             )
         )
     if not found["comparable"]:

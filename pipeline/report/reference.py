@@ -1,4 +1,8 @@
-"""Which run is meant: by its name, a beginning or an end of it, `latest`, `previous`, `served`, or the version that it pushed."""
+"""Which run is meant: by its name, a beginning or an end of it, `latest`, `previous`, `served`, or the version that it pushed.
+
+Where several models share a root, `previous` is the run before the last one of the same model, and versions are those of the place that was
+pushed to last.
+"""
 
 from pathlib import Path
 
@@ -26,17 +30,19 @@ def find(store: Store, reference: str) -> str:
     names = records.names(store)
     if reference in names:
         return reference
-    if reference in (LATEST, PREVIOUS):
-        if reference == PREVIOUS and len(names) < 2:
-            raise UserError(f"There is no run before {names[0]} under {str(store.root)!r}.")
-        return names[-1 if reference == LATEST else -2]
+    if reference == LATEST:
+        return names[-1]
+    if reference == PREVIOUS:
+        return _previous(store, names)
     if reference == SERVED:
-        version = _served(store, names)
-        if pusher := _pusher_of(store, names, version):
+        place, version = _served(store, names)
+        if pusher := _pusher_of(store, names, version, place):
             return pusher
         raise UserError(f"No run under {str(store.root)!r} pushed version {version}, which is served.")
-    if reference.isdecimal() and (pusher := _pusher_of(store, names, int(reference))):
-        return pusher
+    if reference.isdecimal():
+        for pushed_to in (_pushed_to(store, names), None):
+            if pusher := _pusher_of(store, names, int(reference), pushed_to):
+                return pusher
     found = [name for name in names if name.startswith(reference) or name.endswith(reference)] if reference else []
     if len(found) == 1:
         return found[0]
@@ -46,25 +52,51 @@ def find(store: Store, reference: str) -> str:
     )
 
 
-def _pusher_of(store: Store, names: list[str], version: int) -> str | None:
-    """The run that pushed a version; the last one that came to have it, where none made it itself; None where none has it."""
+def _previous(store: Store, names: list[str]) -> str:
+    model = _model(store, names[-1])
+    for name in reversed(names[:-1]):
+        if _model(store, name) == model:
+            return name
+    of_it = f" of {model}" if model else ""
+    raise UserError(f"There is no run{of_it} before {names[-1]} under {str(store.root)!r}.")
+
+
+def _model(store: Store, run: str) -> str:
+    """The model of a run; "" where its record does not say, or is damaged."""
+    try:
+        return str(records.read(store, run, files=False).record.get("name") or "")
+    except UserError:
+        return ""
+
+
+def _pusher_of(store: Store, names: list[str], version: int, place: str | None) -> str | None:
+    """The run that pushed a version, to a place where one is given; the last one that came to have it, where none made it itself; None where none has it."""
     found = None
     for name in reversed(names):
         run = records.read(store, name, files=False)
-        if run.figures("pusher").get("version") == version:
+        pushed = run.figures("pusher")
+        if pushed.get("version") == version and place in (None, pushed.get("serving_dir")):
             found = found or name
             if not run.is_cached("pusher"):
                 return name
     return found
 
 
-def _served(store: Store, names: list[str]) -> int:
-    """The newest version; of a rollback the one that it brought back."""
+def _pushed_to(store: Store, names: list[str]) -> str | None:
+    """Where a run pushed to last; None where none did."""
     for name in reversed(names):
         if place := records.read(store, name, files=False).figures("pusher").get("serving_dir"):
-            target = publish.place_of(place)
-            newest = max(target.versions(), default=None)
-            if newest is None:
-                raise UserError(f"{place} holds no version: nothing is served.")
-            return int((publish.read_manifest(target, newest) or {}).get("rollback_of") or newest)
-    raise UserError(f"No run under {str(store.root)!r} pushed a model.")
+            return str(place)
+    return None
+
+
+def _served(store: Store, names: list[str]) -> tuple[str, int]:
+    """(where a run pushed to last, the newest version there; of a rollback the one that it brought back)."""
+    place = _pushed_to(store, names)
+    if place is None:
+        raise UserError(f"No run under {str(store.root)!r} pushed a model.")
+    target = publish.place_of(place)
+    newest = max(target.versions(), default=None)
+    if newest is None:
+        raise UserError(f"{place} holds no version: nothing is served.")
+    return place, int((publish.read_manifest(target, newest) or {}).get("rollback_of") or newest)

@@ -18,13 +18,6 @@ from pipeline.runner import Pipeline
 CONFIG = "config.toml"
 
 
-def name_of(records: Records) -> str | None:
-    """The model's name; None for a run of an earlier version, which had none."""
-    config = records.record.get("config")
-    name = config.get("name") if isinstance(config, dict) else None
-    return name if isinstance(name, str) and name else None
-
-
 def about(config: Config, pipe: Pipeline, called: Sequence[str]) -> dict[str, Any]:
     """What a run's record says of how it came to be: for `pipeline.runner.Options.about`."""
     return {
@@ -43,7 +36,7 @@ def parameters(records: Records) -> list[dict[str, Any]]:
     for section, values in configuration(records).items():
         if not isinstance(values, Mapping):
             continue
-        defaults = _defaults(section)
+        defaults = _defaults(section, name_of(records))
         found += [
             {"name": f"{section}.{name}", "value": value, "default": defaults.get(name, ...) == value} for name, value in values.items()
         ]
@@ -66,12 +59,20 @@ def _fields(section: str) -> dict[str, Any]:
     return getattr(info.annotation, "model_fields", {}) if info else {}
 
 
-def _defaults(section: str) -> dict[str, Any]:
+def name_of(records: Records) -> str:
+    """The model's name; "" in a record from before models had one."""
+    recorded = records.record.get("config")
+    return str(records.record.get("name") or (recorded.get("name") if isinstance(recorded, dict) else None) or "")
+
+
+def _defaults(section: str, name: str) -> dict[str, Any]:
     """As JSON values. example_gen, of which a part is needed, has no default as a whole: its fields have."""
     info = Config.model_fields[section]
     if info.is_required():
         return {name: to_jsonable_python(field.default) for name, field in _fields(section).items() if not field.is_required()}
-    return info.default.model_dump(mode="json")
+    default = info.default.with_name(name) if name and hasattr(info.default, "with_name") else info.default
+    found: dict[str, Any] = default.model_dump(mode="json")
+    return found
 
 
 def config_toml(records: Records, root: str) -> str | None:

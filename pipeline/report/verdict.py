@@ -48,7 +48,7 @@ def name_of(records: Records) -> str:
         return str(record["retrain"]["verdict"])
     if record["verdict"] != "finished":
         kind = str(record.get("error", "")).partition(":")[0]
-        refused = {"NotBlessedError": "refused", "DataError": "data rejected"}
+        refused = {"NotBlessedError": "refused", "OtherModelError": "refused", "DataError": "data rejected"}
         return {"stopped": "interrupted", "running": "running"}.get(record["verdict"], refused.get(kind, "failed"))
     pushed = records.figures("pusher")
     if not pushed:
@@ -113,6 +113,8 @@ def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[
     if "accuracy" in measured:
         accuracy, interval = units.share(measured["accuracy"]), units.share_interval(measured["accuracy_interval"])
         yield f"Test accuracy {accuracy} ({interval}) on {units.rows(measured['num_rows'])}."
+    if other := measured.get("not_compared"):
+        yield f"Another model is served: {other['why']}."
     if served:
         gain, of_gain = model.gain(served)
         version = "version" if served_version is None else f"version {served_version}"

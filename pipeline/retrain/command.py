@@ -57,6 +57,7 @@ def retrain(
     """
     from components.base import UserError
     from components.trainer import cluster
+    from pipeline import identity
     from pipeline.retrain import decide, lock, state, thresholds
     from pipeline.store import open_store
 
@@ -72,7 +73,8 @@ def retrain(
     place = loaded.pusher.serving_dir
 
     def look() -> tuple[decide.Situation, state.State]:
-        remembered = state.load(store)
+        identity.check(loaded)
+        remembered = state.load(store, loaded.name)
         situation = decide.look(loaded, store, remembered)
         if situation.nothing_new:
             _end(out, situation, NOTHING_NEW, situation.nothing_new)
@@ -81,7 +83,7 @@ def retrain(
 
     look()
     try:
-        with lock.held(store, loaded.retrain.lease_seconds):
+        with lock.held(store, loaded.name, loaded.retrain.lease_seconds):
             situation, remembered = look()  # another one may have finished meanwhile
             code = _run(out, situation, store, remembered, bootstrap, jobs, verbose, beam_args)
     except lock.BusyError as error:

@@ -68,7 +68,7 @@ class Course:
     def write_down(self) -> None:
         """What is attempted, so that whoever takes over does the same."""
         self.state.attempt = self.attempt
-        save(self.store, self.state)
+        save(self.store, self.config.name, self.state)
 
     def compare_starts(self, options: Options) -> None:
         """Trains warm and cold where that is due, and goes on with the better one on the eval split.
@@ -162,7 +162,7 @@ class Course:
         """The verdict, what a push was trained on, and the spans that are left out from now on. Without a verdict the attempt goes on."""
         record, state, keys = self.record, self.state, {each.stage.name: each.artifact.key for each in done}
         if record["verdict"] in (INTERRUPTED, FAILED):
-            save(self.store, state)
+            save(self.store, self.config.name, state)
             return
         state.attempt = None
         spans = self.situation.spans
@@ -188,7 +188,7 @@ class Course:
             ends = not refused or any(gate["stage"] != "infra_validator" for gate in refused)
             about = {"verdict": record["verdict"], "reason": record["reason"], "run": self.run.name, "ends": ends}
             state.last = {"fingerprint": fingerprint, "parts": parts, "spans": spans or {}, **about}
-        save(self.store, state)
+        save(self.store, self.config.name, state)
 
     def _rejected(self, done: Sequence[Done]) -> dict[str, str]:
         """The spans that are to be left out: those that a gate named, or the only new one where everything before it was good."""

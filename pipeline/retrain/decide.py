@@ -12,6 +12,7 @@ from components.base import UserError
 from components.example_gen import ExampleGenParams, sources
 from components.pieces import digest
 from components.pusher import publish
+from pipeline import identity
 from pipeline.config import Config
 from pipeline.definition import define
 from pipeline.retrain import NOTHING_NEW, PUSHED
@@ -65,7 +66,8 @@ def look(config: Config, store: Store, state: State) -> Situation:
     served = served_in(config.pusher.serving_dir)
     parts = parts_of(config, store)
     fingerprint = digest(parts)
-    seen = state.trained_on(served.digest) if served else {}
+    # Another model, which this one is to replace, has seen none of these spans and is asked about none.
+    seen = state.trained_on(served.digest) if served and not identity.is_another(config) else {}
     arrived = [number for number, content in (spans or {}).items() if seen.get(number) != content] if seen else []
     is_judged = state.last is not None and state.last["ends"] and state.last["fingerprint"] == fingerprint
     # A first model that never got as far as being served is tried again.
@@ -177,7 +179,7 @@ def check_bootstrap(situation: Situation, state: State, bootstrap: bool, serving
     if situation.served is None and not bootstrap and not goes_on:
         raise UserError(
             f"{serving_dir} holds no version: there is nothing to be no worse than. The first model needs --bootstrap; "
-            "if there should be one, name its place with --serving-dir."
+            + (identity.from_before_names(serving_dir) or "if there should be one, name its place with --serving-dir.")
         )
     if situation.served is not None and bootstrap and not goes_on:
         raise UserError(

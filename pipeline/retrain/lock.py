@@ -1,4 +1,4 @@
-"""One retraining at a time on a root. Whoever finds it busy is told by whom; the lock of an owner that died is taken over.
+"""One retraining of a model at a time on a root. Whoever finds it busy is told by whom; the lock of an owner that died is taken over.
 
 Under gs:// it is an object with a lease (components.lease). In a folder it is a file that its owner holds by flock: the system frees it when the
 process ends, however that ends. Not every file system that machines share tells one of them what another one locked: so the owner
@@ -27,32 +27,32 @@ NAME = "retrain"
 
 
 class BusyError(UserError):
-    """Another retraining is at work on the root."""
+    """Another retraining of the model is at work on the root."""
 
     exit_code = EXIT_CODES[BUSY]
 
-    def __init__(self, found: Mapping[str, Any], root: str) -> None:
-        super().__init__(f"{owner.name(found)} is retraining under {root}")
+    def __init__(self, found: Mapping[str, Any], model: str, root: str) -> None:
+        super().__init__(f"{owner.name(found)} is retraining {model} under {root}")
 
 
 @contextmanager
-def held(store: Store, seconds: float) -> Iterator[None]:
-    """Holds the lock of the root. Raises BusyError where another process does, UserError for a root that cannot be written."""
+def held(store: Store, model: str, seconds: float) -> Iterator[None]:
+    """Holds the lock of a model, by its name, on the root. Raises BusyError where another process does, UserError for a root that cannot be written."""
     me = owner.who()
-    path = store.root / "locks" / NAME
+    path = store.root / "locks" / f"{NAME}-{model}"
     if is_remote(str(path)):
         try:
-            with lease.held(str(path), "the retraining", seconds=seconds, until_alive=True, about=me):
+            with lease.held(str(path), f"the retraining of {model}", seconds=seconds, until_alive=True, about=me):
                 yield
         except lease.HeldError as error:
-            raise BusyError(error.owner, str(store.root)) from None
+            raise BusyError(error.owner, model, str(store.root)) from None
         return
-    with _held_file(path, {**lease.self_description(), **me, "lease_seconds": seconds}, str(store.root)):
+    with _held_file(path, {**lease.self_description(), **me, "lease_seconds": seconds}, model, str(store.root)):
         yield
 
 
 @contextmanager
-def _held_file(path: Path, me: Mapping[str, Any], root: str) -> Iterator[None]:
+def _held_file(path: Path, me: Mapping[str, Any], model: str, root: str) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -64,8 +64,8 @@ def _held_file(path: Path, me: Mapping[str, Any], root: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise BusyError(_read(descriptor), root) from None
-        _wait_for_a_beat(descriptor, me, root)
+            raise BusyError(_read(descriptor), model, root) from None
+        _wait_for_a_beat(descriptor, me, model, root)
         _write(descriptor, me)
         beating.start()
         yield
@@ -77,7 +77,7 @@ def _held_file(path: Path, me: Mapping[str, Any], root: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _wait_for_a_beat(descriptor: int, me: Mapping[str, Any], root: str) -> None:
+def _wait_for_a_beat(descriptor: int, me: Mapping[str, Any], model: str, root: str) -> None:
     """Raises BusyError where the file's owner is on another machine, whose lock this one was not told of, and lives."""
     before = _read(descriptor)
     if not before or _boot(before) == _boot(me):  # released, or its process is gone: this system would know its lock
@@ -88,7 +88,7 @@ def _wait_for_a_beat(descriptor: int, me: Mapping[str, Any], root: str) -> None:
         time.sleep(0.2)
         found = _read(descriptor)
         if found and found.get("beat") != before.get("beat"):
-            raise BusyError(found, root)
+            raise BusyError(found, model, root)
 
 
 def _boot(found: Mapping[str, Any]) -> str:

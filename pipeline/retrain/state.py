@@ -1,4 +1,7 @@
-"""What a retraining remembers for the next one: <root>/retrain/state.json, written only by who holds the lock."""
+"""What the retraining of a model remembers for the next one: <root>/retrain/<name>/state.json, written only by who holds its lock.
+
+Before models had names it was <root>/retrain/state.json, for the one model of a root: the first one that is retrained goes on with it.
+"""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -34,26 +37,34 @@ class State:
         return known[-1]["spans"] if known else {}
 
 
-def _path(store: Store) -> Path:
+def _path(store: Store, name: str) -> Path:
+    return store.root / "retrain" / name / "state.json"
+
+
+def _path_without_name(store: Store) -> Path:
     return store.root / "retrain" / "state.json"
 
 
-def load(store: Store) -> State:
-    """Raises UserError for a file that is not what was written."""
-    try:
-        content = json.loads(_path(store).read_text(encoding="utf-8"))
-        return State(**content)
-    except FileNotFoundError:
-        return State()
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{_path(store)} is damaged ({error}). Take it away: the next retraining then judges everything anew.") from None
+def load(store: Store, name: str) -> State:
+    """The state of a model, by its name. Raises UserError for a file that is not what was written."""
+    for path in (_path(store, name), _path_without_name(store)):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return State(**content)
+        except FileNotFoundError:
+            continue
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}). Take it away: the next retraining then judges everything anew.") from None
+    return State()
 
 
-def save(store: Store, state: State) -> None:
+def save(store: Store, name: str, state: State) -> None:
     """A reader sees the old one or the new one."""
     state.pushes = state.pushes[-NUM_PUSHES:]
-    path = _path(store)
+    path = _path(store, name)
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as name:
-        Path(name).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    with writing(path) as part:
+        Path(part).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    if _path_without_name(store).is_file():
+        _path_without_name(store).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.predict import SERVING_DIR, find_models
 from pipeline.serve import config
 from pipeline.serve.config import ConfigError, ModelConfig
 from pipeline.suggest import OneLineParser
@@ -20,6 +21,8 @@ from pipeline.suggest import OneLineParser
 log = logging.getLogger("seqline.serve")
 
 NEEDED = {"uvicorn": "uvicorn", "starlette": "starlette", "prometheus_client": "prometheus-client"}
+# Of a model whose folder gives it no name.
+MODEL_NAME = "seqline"
 # How long a thread may hold Python's lock while others wait (seconds). 5 ms, the default, is longer than a request takes.
 SWITCH_INTERVAL = 0.0005
 
@@ -30,8 +33,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
     add("--rest_api_port", type=int, default=8501, help="port (default: %(default)s); 0 for any free one")
     add("--port_file", type=Path, help="where to write the port once requests are accepted")
-    add("--model_name", default="seqline", help="name of the model in paths (default: %(default)s)")
-    add("--model_base_path", type=Path, default=Path("serving_dir"), help="folder with the versions (default: %(default)s)")
+    add("--model_name", help=f"name of the model in paths (default: its folder's under --model_base_path, else {MODEL_NAME})")
+    base_path = "folder with the versions of a model, or with a folder for each of several models (default: %(default)s)"
+    add("--model_base_path", type=Path, default=Path(SERVING_DIR), help=base_path)
     add("--model_config_file", type=Path, help="a ModelServerConfig as text: several models, version policies, labels")
     poll = "seconds between looks at %s (default: %%(default)s); 0 for one look only"
     add("--model_config_file_poll_wait_seconds", type=_seconds, default=1.0, help=poll % "the config file")
@@ -95,9 +99,32 @@ def _check_packages() -> None:
 
 
 def _configs(flags: argparse.Namespace) -> list[ModelConfig]:
+    """The models to serve, as they are now: of the config file; of the base path, or of each folder with versions under it."""
     if flags.model_config_file:
         return config.read(flags.model_config_file)
-    return [ModelConfig(config.check_name(flags.model_name, "--model_name"), flags.model_base_path)]
+    name, base_path = flags.model_name, flags.model_base_path
+    if name is not None:
+        config.check_name(name, "--model_name")
+    models = find_models(base_path)
+    holds_versions = any(base_path.glob("[0-9]*/saved_model.pb"))
+    if not models or (holds_versions and base_path != Path(SERVING_DIR)):
+        return [ModelConfig(name or MODEL_NAME, base_path)]
+    if holds_versions:  # from before models had names
+        models = {MODEL_NAME: base_path, **models}
+    if name is None:
+        return [ModelConfig(config.check_name(each, "--model_base_path"), folder) for each, folder in models.items()]
+    if name not in models and len(models) > 1:
+        raise ConfigError(
+            f"--model_name {name}: {base_path} holds {', '.join(models)}. Name one of them, or its folder by --model_base_path."
+        )
+    return [ModelConfig(name, models.get(name, next(iter(models.values()))))]
+
+
+def _seen_again(flags: argparse.Namespace, configs: list[ModelConfig]) -> list[ModelConfig]:
+    """The models under the base path now. One whose folder went stays: its last version is served on."""
+    found = _configs(flags)
+    names = {each.name for each in found}
+    return found + [each for each in configs if each.name not in names and each.base_path != flags.model_base_path]
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -190,10 +217,11 @@ async def _watch(flags: argparse.Namespace, configs: list[ModelConfig], update: 
         if not any(waits):
             return
         await asyncio.sleep(min(wait for wait in waits if wait))
-        if waits[1] and loop.time() >= config_read + waits[1]:
+        if not flags.model_config_file or (waits[1] and loop.time() >= config_read + waits[1]):
             config_read = loop.time()
             try:
-                configs, said = config.read(flags.model_config_file), ""
+                configs = config.read(flags.model_config_file) if flags.model_config_file else _seen_again(flags, configs)
+                said = ""
             except ConfigError as error:
                 if str(error) != said:
                     log.error("%s The models stay as they were.", error)
