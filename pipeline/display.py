@@ -119,7 +119,9 @@ class Progress(logging.Handler):
         self.begin(stage.name)
 
     def begin(self, name: str) -> None:
-        """A stage starts."""
+        """A stage starts; one whose data were prepared goes on."""
+        if name in self.running:
+            return
         self.running[name] = Running(name)
         if writes_in_place(self.console):
             if not self.live:
@@ -194,7 +196,7 @@ def print_line(console: Console, text: Text) -> None:
 def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None:
     """A text behind its head; on a terminal broken between words, with an indent under its beginning."""
     if not is_screen(console):
-        print_line(console, head + body)
+        print_line(console, Text.assemble(head, body))
         return
     body.plain = body.plain.replace("--set ", f"--set{GLUE}")  # to be copied from one line
     width = console.width
@@ -203,7 +205,7 @@ def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None
         head, indent = Text("  "), 2
     for number, line in enumerate(body.wrap(console, max(10, width - indent))):
         line.plain = line.plain.replace(GLUE, " ").rstrip()
-        console.print(head + line if number == 0 else Text(" " * indent) + line, no_wrap=True, overflow="ignore", crop=False)
+        console.print(Text.assemble(head if number == 0 else " " * indent, line), no_wrap=True, overflow="ignore", crop=False)
 
 
 def described(done: "Done") -> Text:
