@@ -37,7 +37,7 @@ GLUE = "\ue000"
 # What is estimated from a shorter time, or a smaller part, is not worth telling.
 LEAST_SECONDS, LEAST_PART = 3.0, 0.05
 # The end of a run tells what they say: see `pipeline.console.print_warnings`.
-TOLD_AT_THE_END = ("seqline.example_validator",)
+TOLD_AT_THE_END = ("seqline.example_gen", "seqline.example_validator")
 
 # Until a stage tells more.
 LOADING = Report("loading libraries")
