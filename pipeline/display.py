@@ -237,7 +237,7 @@ def running_line(stage: Running, width: int, is_utf8: bool = True) -> Text:
     report, room = stage.report, width - len(head)
     percent = "" if report.fraction is None else f"{int(100 * report.fraction):>3} %"
     seconds = stage.left()
-    left = "" if seconds is None or seconds < 1 else f"{about(seconds)} left"
+    left = "" if seconds is None or seconds < 1 or report.fraction == 1 else f"{about(seconds).removeprefix('about ')} left"
     what = with_counts(report)
     for parts, bar in (
         ((what, percent, left, report.note), LEAST_BAR),
