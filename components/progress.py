@@ -52,6 +52,7 @@ class _State:
 
     now: Report = Report("")
     around: Report | None = None
+    around_since: float = 0.0
     sent: Report = Report("")
     sent_at: float = 0.0
     num_bytes: int | None = None
@@ -109,7 +110,7 @@ def count_bytes(num: int) -> None:
 def part_of(what: str, done: float, total: float | None, unit: str = "", note: str = "", left: float | None = None) -> Iterator[None]:
     """Within the block everything that is told is a part of one of `total` things, as an epoch is of a trial."""
     with _lock:
-        _state.around = Report(what, done, total, unit, note, left)
+        _state.around, _state.around_since = Report(what, done, total, unit, note, left), time.monotonic()
     try:
         yield
     finally:
@@ -133,4 +134,5 @@ def _joined(report: Report, around: Report | None) -> Report:
     if around is None:
         return report
     note = ", ".join(filter(None, (around.note, report.what)))
-    return replace(around, done=around.done + (report.fraction or 0.0), note=note)
+    left = None if around.left is None else max(0.0, around.left - (time.monotonic() - _state.around_since))
+    return replace(around, done=around.done + (report.fraction or 0.0), note=note, left=left)

@@ -119,9 +119,9 @@ def _more_epochs(ended: Mapping[str, Done]) -> str | None:
     if trainer is None:
         return None
     most, best = getattr(trainer.stage.params, "num_epochs", 0), trainer.figures.get("best_epoch", 0)
-    why = "the last epoch was the best one, it was still learning" if best >= most else f"the best of at most {most} epochs was {best}"
-    more = f"--set trainer.num_epochs={3 * most}"
-    return f"more epochs, {why}: {more}" + ("" if best >= most else " --set trainer.patience=10")
+    if best < most:
+        return f"the best epoch was {best} of at most {most}: more of them will not help, other settings may (docs/training.md)"
+    return f"more epochs, the last one was the best, it was still learning: --set trainer.num_epochs={3 * most}"
 
 
 def _of_data(ended: Mapping[str, Done]) -> Iterator[Line]:

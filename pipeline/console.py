@@ -91,7 +91,7 @@ def print_advice(console: Console, label: str, text: str) -> None:
     """A line of advice. What one copies, a path or a command, stays in one line."""
     head = Text(f"{label:<{LABEL}}", "bold")
     if label in ("the model", "ask it", "all anomalies", "to let it pass"):
-        print_line(console, head.append_text(Text(text, "cyan")))
+        print_line(console, Text.assemble(head, (text, "cyan")))
     else:
         print_hanging(console, head, Text(text), LABEL + 2 * text.startswith("- "))
 

@@ -37,7 +37,7 @@ GLUE = "\ue000"
 # What is estimated from a shorter time, or a smaller part, is not worth telling.
 LEAST_SECONDS, LEAST_PART = 3.0, 0.05
 # The end of a run tells what they say: see `pipeline.console.print_warnings`.
-TOLD_AT_THE_END = ("seqline.example_validator",)
+TOLD_AT_THE_END = ("seqline.example_gen", "seqline.example_validator")
 
 # Until a stage tells more.
 LOADING = Report("loading libraries")
@@ -119,7 +119,9 @@ class Progress(logging.Handler):
         self.begin(stage.name)
 
     def begin(self, name: str) -> None:
-        """A stage starts."""
+        """A stage starts; one whose data were prepared goes on."""
+        if name in self.running:
+            return
         self.running[name] = Running(name)
         if writes_in_place(self.console):
             if not self.live:
@@ -194,7 +196,7 @@ def print_line(console: Console, text: Text) -> None:
 def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None:
     """A text behind its head; on a terminal broken between words, with an indent under its beginning."""
     if not is_screen(console):
-        print_line(console, head + body)
+        print_line(console, Text.assemble(head, body))
         return
     body.plain = body.plain.replace("--set ", f"--set{GLUE}")  # to be copied from one line
     width = console.width
@@ -203,7 +205,7 @@ def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None
         head, indent = Text("  "), 2
     for number, line in enumerate(body.wrap(console, max(10, width - indent))):
         line.plain = line.plain.replace(GLUE, " ").rstrip()
-        console.print(head + line if number == 0 else Text(" " * indent) + line, no_wrap=True, overflow="ignore", crop=False)
+        console.print(Text.assemble(head if number == 0 else " " * indent, line), no_wrap=True, overflow="ignore", crop=False)
 
 
 def described(done: "Done") -> Text:
@@ -235,7 +237,7 @@ def running_line(stage: Running, width: int, is_utf8: bool = True) -> Text:
     report, room = stage.report, width - len(head)
     percent = "" if report.fraction is None else f"{int(100 * report.fraction):>3} %"
     seconds = stage.left()
-    left = "" if seconds is None or seconds < 1 else f"{about(seconds)} left"
+    left = "" if seconds is None or seconds < 1 or report.fraction == 1 else f"{about(seconds).removeprefix('about ')} left"
     what = with_counts(report)
     for parts, bar in (
         ((what, percent, left, report.note), LEAST_BAR),

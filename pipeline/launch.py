@@ -2,8 +2,11 @@
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -13,7 +16,7 @@ from components.base import StoppedError, UserError
 from pipeline import advice, console
 from pipeline.runner import Done, Options, Pipeline
 from pipeline.runner import execute as execute_pipeline
-from pipeline.store import Store
+from pipeline.store import LOG, Store
 
 
 def listen(out: Console, verbose: bool, names: Sequence[str] = ()) -> console.Progress:
@@ -43,7 +46,8 @@ def execute(
 
     options.on_start, options.on_done = progress.start, watch(on_done)
     try:
-        return execute_pipeline(pipe, store, folder, options)
+        with _warnings_go_to(folder / LOG):
+            return execute_pipeline(pipe, store, folder, options)
     except StoppedError as stopped:
         progress.stop()
         for name in options.submitted:
@@ -59,6 +63,23 @@ def execute(
         raise
     finally:
         progress.stop()
+
+
+@contextmanager
+def _warnings_go_to(log: Path) -> Iterator[None]:
+    """What libraries warn of in this process is nobody's to look at while a run is shown; the log keeps it, as that of the workers."""
+
+    def write(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
+    ) -> None:
+        with suppress(OSError), log.open("a", encoding="utf-8") as opened:
+            opened.write(warnings.formatwarning(message, category, filename, lineno, line))
+
+    before, warnings.showwarning = warnings.showwarning, write
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def _ask_what_becomes_of(name: str, beam_args: Sequence[str], stopped: StoppedError) -> None:

@@ -93,7 +93,7 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     Raises InputError for a text that is nothing of the kind; the batch of up to BATCH_SIZE texts before it is then not answered.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _standard_error_kept():
+    with standard_error_kept():
         import tensorflow as tf
 
         serve = tf.saved_model.load(str(model_dir)).signatures["serving_default"]
@@ -103,7 +103,7 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     labels = (model_dir / "assets" / "labels").read_text(encoding="utf-8").split("\n")[:-1]
     for rows in _batches(_read(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)):
         request = _request(rows, content, dim)
-        with _standard_error_kept():
+        with standard_error_kept():
             answer = serve(**{name: tf.constant(value, arguments[name].dtype) for name, value in request.items()})
         for row, label, probabilities in zip(rows, answer["label"].numpy(), answer["probabilities"].numpy(), strict=True):
             ranked = sorted(zip(labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
@@ -195,7 +195,7 @@ def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 @contextlib.contextmanager
-def _standard_error_kept() -> Iterator[None]:
+def standard_error_kept() -> Iterator[None]:
     """TensorFlow's C++ writes lines to descriptor 2 before any log level counts. They are shown after an error only, which they may explain."""
     sys.stderr.flush()
     before = os.dup(2)

@@ -56,7 +56,7 @@ def test_a_model_that_a_linear_one_beats(here: Path) -> None:
         ("ask it", 'seqline predict --model artifacts/exporter/key/saved_model "Your text"'),
         ("what helps", f"- {LINEAR} is better: the labels can be learned from these rows, and the network has not yet learned them"),
     ]
-    assert lines[5] == ("", "- more epochs, the last epoch was the best one, it was still learning: --set trainer.num_epochs=6")
+    assert lines[5] == ("", "- more epochs, the last one was the best, it was still learning: --set trainer.num_epochs=6")
     assert lines[-1] == (
         "settings",
         "min_accuracy under [evaluator] in the configuration file, or --set evaluator.min_accuracy=...",
@@ -66,7 +66,7 @@ def test_a_model_that_a_linear_one_beats(here: Path) -> None:
 def test_a_threshold_that_no_model_comes_near(here: Path) -> None:
     texts = [text for _, text in advise(REFUSED, [*made(here, best_epoch=1), measured(here, 0.41, 0.4, min_accuracy=0.8)])]
     assert "- a threshold that such data can reach: no baseline comes near it either; the report lists the wrong answers" in texts
-    assert any("the best of at most 2 epochs was 1" in text for text in texts)
+    assert any("the best epoch was 1 of at most 2" in text for text in texts)
     assert not any("is better" in text for text in texts)
 
 

@@ -63,6 +63,7 @@ def infer(task: Task, params: BulkInferrerParams, beam_args: Iterable[str] = ())
                 | "Ask" >> RunInference(SavedModelHandler(str(task.model), params.signature, asked))
                 | "Write" >> beam.ParDo(WriteChunk(str(task.folder), len(shards), asked.content, params))
             )
+    progress.tell("checking that all is there")
     return folder.finish(task, params, asked.labels)
 
 

@@ -85,12 +85,12 @@ def _has_budget(params: TuningParams, trials: Sequence[Trial]) -> bool:
 def _told_of(trials: Sequence[Trial], params: TuningParams) -> AbstractContextManager[None]:
     """Tells which trial runs, how many there will be, the best so far, and how long the rest takes by those that were."""
     number, best, spent = len(trials), best_of(trials), sum(trial.seconds for trial in trials)
-    note = f"best so far {best.eval_accuracy:.3f}" if best else ""
     left = spent / number * (params.num_trials - number) if number and params.num_trials else None
     if params.max_minutes is not None:
         left = min(60 * params.max_minutes - spent, left or math.inf)
     what = f"trial {number + 1} of {params.num_trials}" if params.num_trials else f"trial {number + 1}"
-    return part_of(what, number, params.num_trials or None, note=note, left=left)
+    what += f", best {best.eval_accuracy:.3f}" if best else ""
+    return part_of(what, number, params.num_trials or None, left=left)
 
 
 def _folder(work: Path, number: int) -> Path:

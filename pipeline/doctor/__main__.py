@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -11,6 +13,8 @@ from pipeline.doctor import FAIL, WARN, Finding, libraries, machine, places
 from pipeline.suggest import OneLineParser
 
 EXIT_CODE = 2
+# Where the text of a finding begins.
+INDENT = 27
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,8 +87,16 @@ def _of_places(configured: dict[str, str]) -> Iterator[Finding]:
 
 
 def _shown(finding: Finding) -> str:
-    line = f"{finding.status:<5} {finding.what:<20} {finding.text}"
-    return f"{line}\n{'':27}-> {finding.way_out}" if finding.way_out else line
+    line = _wrapped(f"{finding.status:<5} {finding.what:<20} {finding.text}", INDENT)
+    return f"{line}\n" + _wrapped(f"{'':{INDENT}}-> {finding.way_out}", INDENT + 3) if finding.way_out else line
+
+
+def _wrapped(line: str, indent: int) -> str:
+    """On a terminal broken between words; as it is elsewhere."""
+    width = shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or width < 2 * INDENT:
+        return line
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.predict import SERVING_DIR, find_models
+from pipeline.predict import SERVING_DIR, find_models, standard_error_kept
 from pipeline.serve import config
 from pipeline.serve.config import ConfigError, ModelConfig
 from pipeline.suggest import OneLineParser
@@ -76,8 +76,6 @@ def _boolean(text: str) -> bool:
 def main(arguments: Sequence[str]) -> int:
     """Serves until SIGTERM or Ctrl-C. Returns the exit code: 0, or 2 for a wrong flag or a port that is taken."""
     flags = parse(arguments)
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname).1s %(message)s", level=logging.WARNING)
-    log.setLevel(logging.INFO)
     try:
         _check_packages()
         configs = _configs(flags)
@@ -85,6 +83,10 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    # A descriptor of its own, see `_serve`.
+    errors = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    logging.basicConfig(stream=errors, format="%(asctime)s %(levelname).1s %(message)s", level=logging.WARNING)
+    log.setLevel(logging.INFO)
     with listening:
         asyncio.run(_serve(flags, configs, listening))
     return 0
@@ -148,13 +150,17 @@ def _listen(host: str, port: int) -> socket.socket:
 async def _serve(flags: argparse.Namespace, configs: list[ModelConfig], listening: socket.socket) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow would log each wrong request
 
-    import uvicorn
+    with standard_error_kept():  # no log level counts while TensorFlow is loaded, nor where it finds no GPU
+        import tensorflow as tf
+        import uvicorn
 
-    from pipeline.serve.app import App
-    from pipeline.serve.batching import Batcher, Limits
-    from pipeline.serve.metrics import Metrics
-    from pipeline.serve.model import LoadedModel
-    from pipeline.serve.versions import Versions
+        from pipeline.serve.app import App
+        from pipeline.serve.batching import Batcher, Limits
+        from pipeline.serve.metrics import Metrics
+        from pipeline.serve.model import LoadedModel
+        from pipeline.serve.versions import Versions
+
+        tf.config.list_physical_devices("GPU")
 
     def load(folder: Path) -> LoadedModel:
         model = LoadedModel(folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism)
