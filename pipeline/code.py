@@ -19,7 +19,7 @@ from components.pieces import digest
 
 COMPONENTS = Path(__file__).parent.parent / "components"
 # They bring bytes from one place to another and shape none: no key follows their code.
-CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py", "dataflow.py", "shipping.py"}
+CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py", "dataflow.py", "packages.py", "shipping.py"}
 # Contents that are remembered, at most; each change of a file adds one.
 MOST_REMEMBERED = 5000
 

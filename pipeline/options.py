@@ -1,9 +1,12 @@
 """The options that commands share, and what becomes of them. Imports nothing heavy."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from components import dataflow, packages
+from components.files import is_remote
 
 if TYPE_CHECKING:
     from pipeline import config as configuration
@@ -33,7 +36,23 @@ def read(
     from pipeline import config as configuration
 
     places = {"root": root, "pusher.serving_dir": serving_dir, "example_gen.data_dir": data_dir}
-    return configuration.load(config, settings or [], {name: place for name, place in places.items() if place is not None})
+    loaded = configuration.load(config, settings or [], {name: place for name, place in places.items() if place is not None})
+    check_storage(loaded)
+    return loaded
+
+
+def check_storage(config: "configuration.Config") -> None:
+    """Raises UserError where a configuration names a place under gs:// and what speaks to that is not installed."""
+    if remote := next(filter(is_remote, _strings(config.model_dump())), None):
+        packages.need(remote, packages.STORAGE)
+
+
+def _strings(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        for value in content.values():
+            yield from _strings(value)
 
 
 def load(
@@ -52,4 +71,7 @@ def load(
 
 def beam_flags(more: Sequence[str], **flags: str | None) -> list[str]:
     """The flags for Beam: those that have an option of their own, and what followed `--`."""
-    return [*(f"--{name}={value}" for name, value in flags.items() if value is not None), *more]
+    beam_args = [*(f"--{name}={value}" for name, value in flags.items() if value is not None), *more]
+    if dataflow.is_used(beam_args):
+        packages.need("Dataflow", packages.DATAFLOW)
+    return beam_args

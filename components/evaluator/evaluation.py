@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from components import features
+from components import features, packages
 from components.base import Figures
 from components.evaluator import EvaluatorParams, baselines, gates, metrics, paired, ranking, slices
 from components.evaluator import served as serving
@@ -177,7 +177,7 @@ def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
     if params.baseline == "none":
         return found
     if not baselines.is_there():
-        log.warning("scikit-learn is not installed: no linear baseline. pip install 'seqline[sample]'")
+        log.warning("scikit-learn is not installed: no linear baseline. %s", packages.command(packages.LINEAR.values()))
         return found
     every = -(-train.total() // params.max_baseline_rows)
     learned = _in_memory(examples, features.TRAIN, every)

@@ -1,11 +1,12 @@
 """What needs seqline's own code: reads a configuration, or tries a bucket. Run by its path; prints one JSON line.
 
-{root, serving_dir, data_dir, source}, or {error}: "" for a bucket that works.
+{root, serving_dir, data_dir, source, lacking}, or {error}: "" for a bucket that works.
 """
 
 import json
 import sys
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -31,7 +32,29 @@ def _places(question: dict[str, Any]) -> dict[str, Any]:
         "serving_dir": loaded.pusher.serving_dir,
         "data_dir": loaded.example_gen.data_dir,
         "source": source if isinstance(source, str) else "",
+        "lacking": list(_lacking(loaded)),
     }
+
+
+def _lacking(loaded: Any) -> Iterator[str]:
+    """What a run of this configuration would stop for before its first stage: packages that only some runs need."""
+    from components import evaluator, infra_validator, tuner
+    from components.base import UserError
+    from components.example_gen import sources
+    from pipeline import options
+
+    checks = [
+        lambda: options.check_storage(loaded),
+        lambda: sources.check_packages(loaded.example_gen),
+        lambda: tuner.check(loaded.tuner) if loaded.tuner.is_on else None,
+        lambda: evaluator.check(loaded.evaluator),
+        lambda: infra_validator.check(loaded.infra_validator),
+    ]
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            yield str(error)
 
 
 def _try(place: str) -> str:

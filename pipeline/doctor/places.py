@@ -33,10 +33,15 @@ ACCOUNT_TYPES = {
 
 
 def configured(config: str, settings: Sequence[str], places: dict[str, str]) -> tuple[dict[str, str], list[Finding]]:
-    """What the configuration says of places, {root, serving_dir, data_dir, source}; the defaults where it cannot be read."""
+    """What the configuration says of places, {root, serving_dir, data_dir, source}; the defaults where it cannot be read. What its
+    run needs and is not installed is found, too.
+    """
     answers, ended = ask(HERE / "configuration.py", {"config": config, "settings": list(settings), "places": places}, CONFIG_SECONDS)
     if answers and "root" in answers[-1]:
-        return answers[-1], [Finding(OK, "configuration", config)]
+        lacking = answers[-1].pop("lacking")
+        return answers[-1], [Finding(FAIL, "configuration", f"{config}: {each}") for each in lacking] or [
+            Finding(OK, "configuration", config)
+        ]
     defaults = {"root": places.get("root", "artifacts"), "serving_dir": places.get("pusher.serving_dir", "serving_dir")}
     problem = answers[-1]["error"] if answers else ended
     found = Finding(
