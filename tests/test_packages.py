@@ -114,8 +114,7 @@ def test_a_run_on_ones_own_rows_needs_no_extra(tmp_path: Path) -> None:
     rows = [f"{text} {number},{label}" for number in range(150) for label, text in topics.items()]
     (tmp_path / "rows.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
     (tmp_path / "my.toml").write_text(
-        '[example_gen]\nsource = "rows.csv"\n[trainer]\nnum_epochs = 3\nrnn_units = 16\nembedding_dim = 16\n'
-        "[transform]\nmax_length = 16\n"
+        '[example_gen]\nsource = "rows.csv"\n[trainer]\nnum_epochs = 3\nrnn_units = 16\nembedding_dim = 16\n[transform]\nmax_length = 16\n'
     )
     done = seqline(tmp_path, EXTRAS, "run", "--config", "my.toml", seconds=500)
     assert done.returncode == 0, done.stderr
