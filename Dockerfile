@@ -18,10 +18,13 @@ RUN python3 -m venv /opt/seqline
 ENV PATH=/opt/seqline/bin:$PATH
 WORKDIR /src
 COPY requirements-runtime.lock ./
-# pip writes the byte code of everything; without it each start would compile TensorFlow's again. What goes is a sixth of the whole:
-# headers, for a compiler that is not there, and the libraries' own tests.
+# All of it is pinned, and nothing is resolved; first what the few source archives are built with. pip writes the byte code of
+# everything; without it each start would compile TensorFlow's again. What goes is a sixth of the whole: headers, for a compiler that is
+# not there, and the libraries' own tests.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip install --quiet --require-hashes --requirement requirements-runtime.lock \
+    sed -n '/^setuptools==/,/[^\\]$/p; /^wheel==/,/[^\\]$/p' requirements-runtime.lock > build.txt \
+    && python -m pip install --quiet --no-deps --require-hashes --requirement build.txt \
+    && python -m pip install --quiet --no-deps --no-build-isolation --require-hashes --requirement requirements-runtime.lock \
     && rm -r /opt/seqline/lib/python3*/site-packages/tensorflow/include \
     && find /opt/seqline/lib -type d -name tests -prune -exec rm -r {} +
 
@@ -60,6 +63,11 @@ FROM runtime AS worker
 # Dataflow mounts folders of root's into its workers, and its launcher logs into one. On other runners: docker run --user 1000:1000.
 # hadolint ignore=DL3002
 USER 0:0
+# What only Google Cloud needs, in the versions that fit the rest.
+RUN --mount=type=bind,source=requirements-gcp.lock,target=/tmp/requirements-gcp.lock \
+    --mount=type=cache,target=/root/.cache/pip \
+    python -m pip install --quiet --no-deps --no-build-isolation --require-hashes --requirement /tmp/requirements-gcp.lock \
+    && python -m pip check
 # Otherwise the harness makes an environment of its own, which sees the packages of the system's Python and not these.
 ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1
 COPY --from=beam /opt/apache/beam /opt/apache/beam
@@ -74,7 +82,7 @@ FROM dependencies AS test
 RUN useradd --uid 1000 --create-home seqline && chown seqline /src
 COPY requirements.lock ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip install --quiet --require-hashes --requirement requirements.lock
+    python -m pip install --quiet --no-deps --no-build-isolation --require-hashes --requirement requirements.lock
 COPY --chown=seqline . .
 RUN python -m pip install --quiet --no-cache-dir --no-index --no-build-isolation --no-deps --editable . && python -m pip check
 USER 1000:1000

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from components import packages
 from components.base import DataError, UserError
 
 PREFIX = "gs://"
@@ -228,6 +229,8 @@ def _client() -> Any:
 
 @cache
 def _client_of(emulator: str | None) -> Any:
+    packages.need("What lies under gs://", packages.STORAGE)
+
     import google.auth.exceptions
     from google.cloud import storage
 

@@ -7,9 +7,9 @@ named.
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import environment
 from pipeline.suggest import suggestion
@@ -63,7 +63,27 @@ def read(
     command: str = "run",
     takes_data: bool = True,
 ) -> "configuration.Config":
-    """The configuration, the environment and the flags laid over it. Data that are named instead of a file get one in memory."""
+    """The configuration, the environment and the flags laid over it. Data that are named instead of a file get one in memory.
+
+    Raises UserError where it cannot be read, and where it names a place under gs:// and what speaks to that is not installed.
+    """
+    loaded = _read(config, settings, root, serving_dir, data_dir, alias, text, label, command, takes_data)
+    check_storage(loaded)
+    return loaded
+
+
+def _read(
+    config: str | None,
+    settings: Sequence[str] | None,
+    root: str | None,
+    serving_dir: str | None,
+    data_dir: str | None,
+    alias: str | None,
+    text: str | None,
+    label: str | None,
+    command: str,
+    takes_data: bool,
+) -> "configuration.Config":
     from components.base import UserError
     from pipeline import config as configuration
 
@@ -97,7 +117,8 @@ def read_if_named(config: str | None, alias: str | None, settings: Sequence[str]
 
     if (name := optional(config, alias)) is not None:
         command = places.pop("command", None) or "run"
-        return read(name, settings, **places, takes_data=False, command=command)
+        folders = (places.get("root"), places.get("serving_dir"), places.get("data_dir"))
+        return _read(name, settings, *folders, None, None, None, command, False)
     given = {
         "root": places.get("root"),
         "pusher.serving_dir": places.get("serving_dir"),
@@ -106,6 +127,23 @@ def read_if_named(config: str | None, alias: str | None, settings: Sequence[str]
     laid = {setting: value for setting, value in given.items() if value is not None}
     content = {"name": "model", "example_gen": {"source": ""}}
     return configuration.build(content, "the command line", settings or [], laid, environment.settings())
+
+
+def check_storage(config: "configuration.Config") -> None:
+    """Raises UserError where a configuration names a place under gs:// and what speaks to that is not installed."""
+    from components import packages
+    from components.files import is_remote
+
+    if remote := next(filter(is_remote, _strings(config.model_dump())), None):
+        packages.need(remote, packages.STORAGE)
+
+
+def _strings(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict):
+        for value in content.values():
+            yield from _strings(value)
 
 
 def check_that_it_is_there(name: str) -> None:

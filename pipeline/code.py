@@ -19,8 +19,8 @@ from typing import Any
 from components.pieces import digest
 
 COMPONENTS = Path(__file__).parent.parent / "components"
-# They bring bytes from one place to another, or tell how far a stage is, and shape nothing: no key follows their code.
-CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py", "dataflow.py", "shipping.py", "progress.py"}
+# They bring bytes from one place to another, tell how far a stage is or what is installed, and shape nothing: no key follows their code.
+CARRIERS = {"gcs.py", "gs_path.py", "lease.py", "staging.py", "dataflow.py", "packages.py", "progress.py", "shipping.py"}
 # Contents that are remembered, at most; each change of a file adds one.
 MOST_REMEMBERED = 5000
 

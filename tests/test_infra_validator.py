@@ -284,10 +284,11 @@ def test_a_server_that_cannot_be_started_is_seen_before_the_first_stage(server: 
     assert str(raised.value) == message
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_servers_libraries_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     check(InfraValidatorParams())
-    monkeypatch.setattr("components.infra_validator.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"needs starlette, uvicorn, prometheus_client: pip install 'seqline\[serve\]', name"):
+    monkeypatch.setattr("components.packages.find_spec", lambda name: None if name in ("starlette", "prometheus_client") else sys)
+    message = r"needs starlette, prometheus-client, which are not installed: \S+ -m pip install starlette prometheus-client, name the path"
+    with pytest.raises(UserError, match=message):
         check(InfraValidatorParams())
     assert INFRA_VALIDATOR.check is check
 

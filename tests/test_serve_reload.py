@@ -359,7 +359,7 @@ def test_wrong_flags_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "cannot be a model's name in a path" in error("--model_name=a/b")
     assert "No such file or directory" in error(f"--model_config_file={tmp_path / 'gone'}")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else sys)
-    assert error() == "error: seqline serve needs uvicorn: pip install 'seqline[serve]'\n"
+    assert error() == f"error: seqline serve needs uvicorn: {sys.executable} -m pip install uvicorn\n"
 
 
 @pytest.mark.parametrize(

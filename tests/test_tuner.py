@@ -393,26 +393,5 @@ def test_the_best_parameters_reach_the_model(tmp_path: Path, corpus: Path) -> No
     assert "its inputs changed" in seqline("plan", *arguments, "--set", "tuner.num_trials=0", "--from", "trainer")
 
 
-def test_a_missing_library_is_named_with_its_extra(tmp_path: Path, corpus: Path) -> None:
-    _, arguments = pipeline(tmp_path, corpus, "tuner.num_trials=2")
-    code = (
-        "import sys; from importlib.machinery import PathFinder; from pipeline.cli import main\n"
-        "class Without(PathFinder):\n"
-        "    @classmethod\n"
-        "    def find_spec(cls, name, *rest): return None if name == 'optuna' else super().find_spec(name, *rest)\n"
-        "sys.meta_path[sys.meta_path.index(PathFinder)] = Without\n"
-        "main()"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, "run", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: The tuner needs the package optuna, which is not installed: pip install 'seqline[tune]', or no tuning: tuner.num_trials = 0.\n"
-    )
-    assert not (tmp_path / "artifacts" / "example_gen").exists()
-
-
 def test_the_record_of_a_trial_is_json() -> None:
     assert json.loads(json.dumps(asdict(trial(1, "finished", 0.5)))) == asdict(trial(1, "finished", 0.5))

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from components import packages
 from components.base import Component, Figures, Params, Where
 from components.features import EVALUATION, SAVED_MODEL
 
@@ -85,6 +86,14 @@ class EvaluatorParams(Params):
         )
 
 
+def check(params: EvaluatorParams) -> None:
+    """Raises UserError for a gate on the linear model where scikit-learn, which makes that, is missing."""
+    if params.min_gain_over_linear is not None and params.baseline != "none":
+        packages.need(
+            f"evaluator.min_gain_over_linear {params.min_gain_over_linear}", packages.LINEAR, ", or no such gate: leave the setting out."
+        )
+
+
 def outside(params: EvaluatorParams, memory: Path | None, inputs: Mapping[str, Path]) -> str:
     """The digest of the served version that the SavedModel is compared with; empty for none."""
     from components.evaluator import served
@@ -130,5 +139,6 @@ EVALUATOR = Component(
     libraries=("tensorflow", "scikit-learn", "numpy"),
     beam=True,
     compares=True,
+    check=check,
     outside=outside,
 )

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+
+from components import packages
 
 MAJORITY = "majority class"
 TFIDF = "tf-idf + logistic regression"
@@ -18,7 +19,7 @@ Answer = Callable[[Sequence[Any]], np.ndarray]
 
 def is_there() -> bool:
     """Whether scikit-learn is installed."""
-    return find_spec("sklearn") is not None
+    return packages.is_there("sklearn")
 
 
 def majority(train: Counter[str], test: Counter[str]) -> float:

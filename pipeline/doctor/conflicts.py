@@ -55,6 +55,11 @@ def _has(name: str) -> Distribution | None:
         return None
 
 
+def _has_cloud() -> bool:
+    """Whether what only Google Cloud needs is installed. tensorflow-transform asks for apache-beam[gcp]; runs here do without."""
+    return _has("google-cloud-storage") is not None
+
+
 def _walk(todo: list[tuple[str, frozenset[str]]], parse: Any, conflicts: list[str]) -> set[str]:
     """Every library that seqline needs, directly or not; what one asks of another that is not so goes into `conflicts`."""
     seen = set()
@@ -73,7 +78,7 @@ def _walk(todo: list[tuple[str, frozenset[str]]], parse: Any, conflicts: list[st
                 conflicts.append(f"{name} {has.version} needs {asked.name}{asked.specifier}, which is not installed")
             elif not asked.specifier.contains(other.version, prereleases=True):
                 conflicts.append(f"{name} {has.version} needs {asked.name}{asked.specifier}; here it is {other.version}")
-            todo.append((asked.name, frozenset(asked.extras)))
+            todo.append((asked.name, frozenset(asked.extras) if _has_cloud() else frozenset(asked.extras) - {"gcp"}))
     return {name for name, _ in seen}
 
 

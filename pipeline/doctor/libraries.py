@@ -1,6 +1,7 @@
 """The libraries: installed as asked for, and importable."""
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution, requires
@@ -24,8 +25,10 @@ MODULES = {
     "rich": "rich",
     "typer": "typer",
     "google_crc32c": "google-crc32c",
-    "google.cloud.storage": "google-cloud-storage",
     "importlib_resources": "importlib_resources",
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+    "prometheus_client": "prometheus-client",
     "tensorflow": "tensorflow",
     "keras": "keras",
     "tensorflow_metadata.proto.v0.schema_pb2": "tensorflow-metadata",
@@ -34,9 +37,15 @@ MODULES = {
     "tensorflow_transform": "tensorflow-transform",
     "tensorflow_datasets": "tensorflow-datasets",
 }
-EXTRAS = {"starlette": "serve", "uvicorn": "serve", "prometheus_client": "serve", "optuna": "tune", "sklearn": "sample"}
+# What not every run needs -> (seqline's extra, the distribution).
+EXTRAS = {"optuna": ("tune", "optuna"), "sklearn": ("sample", "scikit-learn"), "google.cloud.storage": ("gcp", "google-cloud-storage")}
 OWN = ("components.base", "pipeline.cli")
-INSTALL = "pip install --require-hashes -r requirements.lock (or: make clean, and make run)"
+PIP = f"{sys.executable} -m pip install"
+INSTALL = (
+    "make clean install (or: pip install --no-deps --require-hashes -r requirements-runtime.lock)"
+    if (TREE / "requirements-runtime.lock").is_file()
+    else "install seqline's wheel in a new environment"
+)
 
 
 def installed() -> Iterator[Finding]:
@@ -44,7 +53,7 @@ def installed() -> Iterator[Finding]:
     asked, lock = _requirements(), TREE / "requirements.lock"
     if not asked:
         yield Finding(
-            WARN, "versions", "neither pyproject.toml nor an installed seqline says what is needed", "pip install -e . in the checkout"
+            WARN, "versions", "neither pyproject.toml nor an installed seqline says what is needed", "make install in the checkout"
         )
         return
     question = {"requirements": asked, "lock": str(lock) if lock.is_file() else None}
@@ -92,12 +101,12 @@ def imported(fit: bool = True, modules: dict[str, str] | None = None, seconds: f
     slow = {name: each["seconds"] for name, each in done.items() if each["seconds"] > 30}
     seen: dict[str, str] = {}
     for name, error in failed.items():
-        if name in extras and error == f"ModuleNotFoundError: No module named {name!r}":
+        if name in extras and any(error == f"ModuleNotFoundError: No module named {part!r}" for part in (name, name.rpartition(".")[0])):
             continue
         if error in seen:
             yield Finding(WARN if name in extras else FAIL, name, f"fails because {seen[error]} does")
         elif name in extras:
-            yield Finding(WARN, name, error, f"pip install --force-reinstall seqline[{EXTRAS[name]}]")
+            yield Finding(WARN, name, error, f"{PIP} --force-reinstall {EXTRAS[name][1]}")
         else:
             seen[error] = name
             yield Finding(FAIL, name, error, _way_out(name, modules.get(name), error, fit))
@@ -106,7 +115,7 @@ def imported(fit: bool = True, modules: dict[str, str] | None = None, seconds: f
         yield Finding(WARN, "imports", f"slow: {shown}", "is byte code written (see above), is the disk or the machine busy?")
     if not failed.keys() - set(extras):
         text = f"{len(done)} modules, {sum(each['seconds'] for each in done.values()):.0f} s"
-        lacking = sorted({EXTRAS[name] for name in failed if name in extras})
+        lacking = sorted({EXTRAS[name][0] for name in failed if name in extras})
         yield Finding(OK, "imports", text + (f"; extras not installed: {', '.join(lacking)}" if lacking else ""))
     if "tensorflow" in done:
         yield _devices(done["tensorflow"])
@@ -133,9 +142,7 @@ def _import_all(names: list[str], seconds: float) -> tuple[dict[str, dict[str, A
 def _way_out(name: str, package: str | None, error: str, fit: bool) -> str:
     """name: what was imported. package: the distribution that it should come with, None for seqline's own modules."""
     if package is None:
-        return (
-            "start it from the checkout or reinstall it (pip install -e .); is there another folder `components` or `pipeline` on the path?"
-        )
+        return "start it from the checkout or reinstall it (pip install --no-deps -e .); is there another folder `components` or `pipeline` on the path?"
     origin = re.search(r"raised in (.+):\d+\)$", error)
     try:
         there = Path(str(distribution(package).locate_file(""))).resolve()
@@ -149,7 +156,7 @@ def _way_out(name: str, package: str | None, error: str, fit: bool) -> str:
         return "this CPU lacks instructions that the wheel needs (see cpu): another machine, or a build for this one"
     if not fit:
         return f"the versions do not go together (see versions): {INSTALL}"
-    return f"pip install --force-reinstall --no-deps {package}=={distribution(package).version}; then: {INSTALL}"
+    return f"{PIP} --force-reinstall --no-deps {package}=={distribution(package).version}; then: {INSTALL}"
 
 
 def _devices(found: dict[str, Any]) -> Finding:

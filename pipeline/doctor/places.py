@@ -35,12 +35,17 @@ ACCOUNT_TYPES = {
 def configured(
     config: str | None, alias: str | None, settings: Sequence[str], places: dict[str, str]
 ) -> tuple[dict[str, str], list[Finding]]:
-    """What the configuration says of places, {root, serving_dir, data_dir, source}; the defaults where it cannot be read."""
+    """What the configuration says of places, {root, serving_dir, data_dir, source}; the defaults where it cannot be read.
+
+    What its run needs and is not installed is found, too.
+    """
     answers, ended = ask(
         HERE / "configuration.py", {"config": config, "alias": alias, "settings": list(settings), "places": places}, CONFIG_SECONDS
     )
     if answers and "root" in answers[-1]:
-        return answers[-1], [Finding(OK, "configuration", answers[-1]["config"])]
+        name, lacking = answers[-1]["config"], answers[-1].pop("lacking")
+        missing = [Finding(FAIL, "configuration", f"{name}: {sentence}") for sentence in lacking]
+        return answers[-1], missing or [Finding(OK, "configuration", name)]
     defaults = {"root": places.get("root", "artifacts"), "serving_dir": places.get("pusher.serving_dir", "serving_dir")}
     problem = answers[-1]["error"] if answers else ended
     found = Finding(

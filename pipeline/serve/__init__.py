@@ -1,6 +1,6 @@
 """The embedded server: TensorFlow Serving's REST API on SavedModels, with batching and live reload.
 
-`seqline serve` or `python -m pipeline.serve`. It needs TensorFlow, starlette, uvicorn and prometheus-client (extra `serve`), and none
+`seqline serve` or `python -m pipeline.serve`. It needs TensorFlow, starlette, uvicorn and prometheus-client, and none
 of the pipeline's other dependencies; tensorflow-serving-api where a model config file is given or a model brings warm-up requests.
 
   tensors.py    JSON <-> tensors

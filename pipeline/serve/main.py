@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -97,7 +98,7 @@ def _check_packages() -> None:
 
     missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
     if missing:
-        raise ConfigError(f"seqline serve needs {', '.join(missing)}: pip install 'seqline[serve]'")
+        raise ConfigError(f"seqline serve needs {', '.join(missing)}: {shlex.quote(sys.executable)} -m pip install {' '.join(missing)}")
 
 
 def _configs(flags: argparse.Namespace) -> list[ModelConfig]:
