@@ -52,6 +52,10 @@ class Team:
 
     def distributed(self, dataset: tf.data.Dataset) -> Any:
         """Global batches -> an iterable of what each replica gets of them. Not beyond the last batch."""
+        options = tf.data.Options()
+        # Nothing in it is left to be tuned, and who ends the iterator of several devices waits for the tuner, which sleeps up to a minute.
+        options.autotune.enabled = False
+        dataset = dataset.with_options(options)
         if self.cluster is None:
             return self.strategy.experimental_distribute_dataset(dataset)
         num_replicas = self.strategy.num_replicas_in_sync
