@@ -53,6 +53,10 @@ class GsPath:
         return self.pure.name
 
     @property
+    def stem(self) -> str:
+        return self.pure.stem
+
+    @property
     def parent(self) -> "GsPath":
         return self._at(self.pure.parent)
 

@@ -1,9 +1,13 @@
-"""A small labelled corpus and the artifacts that the components make of it, each made once for all tests."""
+"""A small labelled corpus and the artifacts that the components make of it, each made once for all tests and processes."""
 
+import fcntl
 import json
 import os
+import pickle
+import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +27,6 @@ from components.trainer import TrainerParams
 from components.trainer import run as run_trainer
 from components.transform import TransformParams
 from components.transform import run as run_transform
-
-# Runs that tests start are none of the job's that runs the tests.
-os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 TOPICS = {
     "animals": ["cat", "dog", "horse", "bird", "fish", "whale", "mouse", "goat", "sheep", "lion"],
@@ -86,9 +87,28 @@ def write_examples(
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of the tests see; what lies there is only read."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """One process at a time; the system lets go for one that dies."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def corpus(shared: Path) -> Path:
     """240 rows of three classes as JSONL."""
-    return write_jsonl(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", corpus_rows())
+    path = shared / "corpus.jsonl"
+    with held(shared / "corpus.lock"):
+        return path if path.exists() else write_jsonl(path, corpus_rows())
 
 
 @pytest.fixture(scope="session")
@@ -98,10 +118,17 @@ def figures() -> dict[str, Figures]:
 
 
 @pytest.fixture(scope="session")
-def make(tmp_path_factory: pytest.TempPathFactory, figures: dict[str, Figures]) -> Callable[..., Path]:
+def make(shared: Path, figures: dict[str, Figures]) -> Callable[..., Path]:
+    """Runs a component where no process of this run of the tests has; returns its output."""
+
     def make(name: str, run: Callable[..., Figures], **arguments: object) -> Path:
-        output = tmp_path_factory.mktemp(name)
-        figures[name] = run(**arguments, output=output)
+        output, made = shared / name, shared / f"{name}.figures"
+        with held(shared / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(output, ignore_errors=True)
+                output.mkdir()
+                made.write_bytes(pickle.dumps(run(**arguments, output=output)))
+        figures[name] = pickle.loads(made.read_bytes())
         return output
 
     return make

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import venv
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -268,17 +267,15 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_imports_that_hang_or_kill_do_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package(tmp_path, "hangs", "import time; time.sleep(100)")
+    package(tmp_path, "hangs", "import time; time.sleep(10000)")
     package(tmp_path, "crashes", "import os; os.kill(os.getpid(), 4)")
     package(tmp_path, "leaves", "import sys; sys.exit('not with this one')")
     package(tmp_path, "prints", "print('{noise}', flush=True)")
     monkeypatch.setattr(libraries, "OWN", ())
     monkeypatch.syspath_prepend(tmp_path)
-    started = time.monotonic()
     asked = dict.fromkeys(("hangs", "crashes", "leaves", "prints", "json"), "numpy")
-    found: dict[str, Any] = {each.what: each for each in libraries.imported(modules=asked, seconds=1.5)}
-    assert time.monotonic() - started < 60
-    assert found["hangs"].text == "it had not ended after 2 s"
+    found: dict[str, Any] = {each.what: each for each in libraries.imported(modules=asked, seconds=4.6)}
+    assert found["hangs"].text == "it had not ended after 5 s"
     assert (found["crashes"].text, found["crashes"].way_out[:9]) == ("its process was ended by signal 4", "this CPU ")
     assert found["leaves"].text.startswith("SystemExit: not with this one")
     assert found.keys() == {"hangs", "crashes", "leaves"}

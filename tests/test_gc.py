@@ -368,7 +368,7 @@ def test_a_run_that_goes_on_loses_nothing_and_one_that_is_kept_has_nothing_to_do
         ended.set()
         cleaner.join()
     assert trouble == []
-    assert len(plans) > 10
+    assert len(plans) > 1, "it was never asked meanwhile"
     # With nothing kept, the end of each run is the end of its artifacts, and no sooner.
     assert {"artifact", "run"} <= {item.kind for each in plans for item in each.items}
     for number in (1, 2):

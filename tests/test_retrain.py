@@ -24,6 +24,7 @@ from pipeline.retrain.state import State
 from pipeline.store import Store, artifact_digest, open_store
 from tests.conftest import TOPICS, corpus_rows, write_jsonl
 from tests.fake_cloud.gcs import serve
+from tests.test_end_to_end import assert_nobody_works_in
 
 CONFIG = """
 root = "artifacts"
@@ -318,6 +319,7 @@ def test_a_killed_owner_is_taken_over_with_the_same_result(pushed: Path, tmp_pat
     assert line.startswith(f"busy (40): process {first.pid} on {owner.who()['host']} ({owner.who()['user']}), since 20")
     first.send_signal(signal.SIGKILL)
     first.communicate()
+    assert_nobody_works_in(folder)
     code, lines = retrain(folder)  # no --bootstrap: it was asked for
     assert code == 0, lines
     assert digests(folder) == digests(pushed)
@@ -422,6 +424,7 @@ def test_what_a_served_model_was_trained_on_is_known_after_a_rollback() -> None:
     assert State().trained_on("old") == {}
 
 
+@pytest.mark.slow  # and of two trainings the better one is taken: test_warm_start.py
 def test_every_so_many_warm_starts_a_cold_one_is_compared(copy: Path) -> None:
     model = next((copy / "artifacts" / "trainer").iterdir())
     (model / START_FILE).write_text(json.dumps({"in_a_row": 1}))

@@ -1,8 +1,4 @@
 import json
-import math
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -440,66 +436,17 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert (progress.step, progress.best, state[0].tolist(), best[0].tolist()) == (2, (0.5, -1.0), [2, 2], [0])
 
 
-REPLICAS = """
-import json, sys
-from pathlib import Path
-import tensorflow as tf
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4)
-from components.trainer import TrainerParams, run
-features, output, params = Path(sys.argv[1]), Path(sys.argv[2]), TrainerParams(**json.loads(sys.argv[3]))
-print(json.dumps(run(features=features, params=params, output=output)))
-"""
-
-
-def train_on_replicas(count: int, params: TrainerParams, features: Path, output: Path) -> Figures:
-    output.mkdir()
-    settings = {**params.model_dump(), "devices": [f"CPU:{number}" for number in range(count)]}
-    done = subprocess.run(
-        [sys.executable, "-c", REPLICAS, str(features), str(output), json.dumps(settings)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_any_number_of_replicas_has_the_same_losses_also_in_a_batch_that_does_not_divide(features: Path, tmp_path: Path) -> None:
-    # No dropout: replicas draw for their own rows. 163 rows in batches of 50, the last one of 13; the eval split is one batch of 23.
-    still = {"word_dropout": 0, "dropout": 0, "skip_dropout": 0, "branch_dropout": 0}
-    params = TrainerParams(embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=50, num_epochs=3, **still)
-    histories = []
-    for count in (1, 2, 4):
-        found = train_on_replicas(count, params, features, tmp_path / str(count))
-        histories.append(json.loads((tmp_path / str(count) / "history.json").read_text()))
-        assert found["num_epochs"] == 3
-    for history in histories[1:]:
-        for name, values in history.items():
-            assert values == pytest.approx(histories[0][name], abs=1e-5), name
-
-
-def test_the_implementation_keras_learns_the_same_also_on_two_replicas(features: Path, tmp_path: Path) -> None:
+def test_the_implementation_keras_learns_the_same(features: Path, tmp_path: Path) -> None:
     # A token that is in a batch many times is one row of the embedding, and moves once.
     still = {"word_dropout": 0, "dropout": 0, "skip_dropout": 0, "branch_dropout": 0, "clip_norm": 0.1}
-    params = TrainerParams(embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=50, num_epochs=2, **still)
-    stock = params.with_values({"implementation": "keras"})
-    for name, each in {"fast": params, "one": stock}.items():
-        (tmp_path / name).mkdir()
-        run(features=features, params=each, output=tmp_path / name)
-    train_on_replicas(2, stock, features, tmp_path / "two")
-    fast, *others = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("fast", "one", "two"))
-    for history in others:
-        for name, values in history.items():
-            assert values == pytest.approx(fast[name], abs=1e-5), name
-
-
-def test_two_replicas_learn_the_corpus_too(model: Path, features: Path, tmp_path: Path, figures: dict[str, Figures]) -> None:
-    found = train_on_replicas(2, TRAINER_PARAMS, features, tmp_path / "two")
-    assert found["eval_accuracy"] > 0.9
-    assert found["num_parameters"] == figures["trainer"]["num_parameters"]
-    assert all(math.isfinite(loss) for loss in json.loads((tmp_path / "two" / "history.json").read_text())["loss"])
-    assert load(tmp_path / "two")[1] == load(model)[1]
+    params = TrainerParams(**SMALL, **still, bidirectional=False)
+    histories = []
+    for implementation in ("fast", "keras"):
+        (tmp_path / implementation).mkdir()
+        run(features=features, params=params.with_values({"implementation": implementation}), output=tmp_path / implementation)
+        histories.append(json.loads((tmp_path / implementation / "history.json").read_text()))
+    for name, values in histories[0].items():
+        assert values == pytest.approx(histories[1][name], abs=1e-5), name
 
 
 def trained(features: Path, output: Path, **settings: object) -> tuple[keras.Model, Figures]:

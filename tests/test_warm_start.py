@@ -30,7 +30,8 @@ from pipeline.store import Store, open_store
 from pipeline.warm import CARD, Choice, choose, cold_is_due, train_both
 from tests.conftest import TRAINER_PARAMS, TRANSFORM_PARAMS
 from tests.fake_cloud.gcs import serve
-from tests.test_trainer import KilledError, train_on_replicas, write_features
+from tests.test_replicas import train_on_replicas
+from tests.test_trainer import KilledError, write_features
 
 # Every token stands beside every other one now and then: twelve tokens, and classes by which half the first one is from.
 WORDS = [word.encode() for word in ["ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "koi", "lark"]]
@@ -227,7 +228,7 @@ def test_sequences_carry_all_but_new_classes(tmp_path: Path) -> None:
 
 def test_two_replicas_start_as_one_device(earlier: Path, earlier_features: Path, tmp_path: Path) -> None:
     params = TrainerParams(**{**SMALL, **STILL, **WHOLE}, implementation="keras", warm_start=str(earlier))
-    found = train_on_replicas(2, params, earlier_features, tmp_path / "two")
+    found = train_on_replicas({"two": (2, params)}, earlier_features, tmp_path)["two"]
     assert found["warm_start"]["tokens_carried"] == 10
     assert (tmp_path / "two" / MODEL).read_bytes() == (earlier / MODEL).read_bytes()
 

@@ -52,8 +52,15 @@ class Team:
 
     def distributed(self, dataset: tf.data.Dataset) -> Any:
         """Global batches -> an iterable of what each replica gets of them. Not beyond the last batch."""
+        options = tf.data.Options()
+        # Nothing in the input is left to be tuned, and an iterator that goes can wait for its tuner, which sleeps for up to a minute.
+        options.autotune.enabled = False
+        dataset = dataset.with_options(options)
+        # Nor in what fetches batches to a device, which takes no such option; a CPU has them already.
+        is_fetched = any("GPU" in name for name in self.strategy.extended.worker_devices)
+        fetching = tf.distribute.InputOptions(experimental_fetch_to_device=is_fetched)
         if self.cluster is None:
-            return self.strategy.experimental_distribute_dataset(dataset)
+            return self.strategy.experimental_distribute_dataset(dataset, fetching)
         num_replicas = self.strategy.num_replicas_in_sync
         num_local = num_replicas // len(self.cluster.members)
         first = self.cluster.number * num_local
@@ -61,7 +68,7 @@ class Team:
         # Nobody asks beyond the last batch: told that there is no end, TensorFlow does not ask all workers before each batch.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         # By our own slices: TensorFlow's sharding would leave an uneven last batch to one worker and nothing to others.
-        return self.strategy.distribute_datasets_from_function(lambda _: sliced(dataset, replicas, num_replicas).apply(endless))
+        return self.strategy.distribute_datasets_from_function(lambda _: sliced(dataset, replicas, num_replicas).apply(endless), fetching)
 
     def consult(self, seconds: float) -> tuple[str, float]:
         """(who asked to stop, "" for nobody; the mean of `seconds` over the workers), the same on all of them."""
