@@ -1,12 +1,11 @@
 """The options that commands share, and what becomes of them. Imports nothing heavy."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from components import dataflow, packages
-from components.files import is_remote
 
 if TYPE_CHECKING:
     from pipeline import config as configuration
@@ -37,22 +36,8 @@ def read(
 
     places = {"root": root, "pusher.serving_dir": serving_dir, "example_gen.data_dir": data_dir}
     loaded = configuration.load(config, settings or [], {name: place for name, place in places.items() if place is not None})
-    check_storage(loaded)
+    packages.need_storage(loaded.model_dump())
     return loaded
-
-
-def check_storage(config: "configuration.Config") -> None:
-    """Raises UserError where a configuration names a place under gs:// and what speaks to that is not installed."""
-    if remote := next(filter(is_remote, _strings(config.model_dump())), None):
-        packages.need(remote, packages.STORAGE)
-
-
-def _strings(content: Any) -> Iterator[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, dict):
-        for value in content.values():
-            yield from _strings(value)
 
 
 def load(
