@@ -25,6 +25,15 @@ def need(what: str, packages: dict[str, str], way_out: str = "") -> None:
         raise UserError(f"{what} needs {names}, which {'is' if len(missing) == 1 else 'are'} not installed: {command(missing)}{way_out}")
 
 
+def need_storage(values: object) -> None:
+    """Raises UserError for a value, or one in the tables of a configuration, that lies under gs:// where nothing can speak to that."""
+    if isinstance(values, dict):
+        for value in values.values():
+            need_storage(value)
+    elif isinstance(values, str) and values.startswith("gs://"):
+        need(values, STORAGE)
+
+
 def lacking(packages: dict[str, str]) -> list[str]:
     """What is to be installed of these, each once; nothing is imported but the packages that they lie in."""
     return list(dict.fromkeys(requirement for module, requirement in packages.items() if not is_there(module)))

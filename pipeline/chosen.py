@@ -7,9 +7,9 @@ named.
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline import environment
 from pipeline.suggest import suggestion
@@ -67,8 +67,10 @@ def read(
 
     Raises UserError where it cannot be read, and where it names a place under gs:// and what speaks to that is not installed.
     """
+    from components import packages
+
     loaded = _read(config, settings, root, serving_dir, data_dir, alias, text, label, command, takes_data)
-    check_storage(loaded)
+    packages.need_storage(loaded.model_dump())
     return loaded
 
 
@@ -127,23 +129,6 @@ def read_if_named(config: str | None, alias: str | None, settings: Sequence[str]
     laid = {setting: value for setting, value in given.items() if value is not None}
     content = {"name": "model", "example_gen": {"source": ""}}
     return configuration.build(content, "the command line", settings or [], laid, environment.settings())
-
-
-def check_storage(config: "configuration.Config") -> None:
-    """Raises UserError where a configuration names a place under gs:// and what speaks to that is not installed."""
-    from components import packages
-    from components.files import is_remote
-
-    if remote := next(filter(is_remote, _strings(config.model_dump())), None):
-        packages.need(remote, packages.STORAGE)
-
-
-def _strings(content: Any) -> Iterator[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, dict):
-        for value in content.values():
-            yield from _strings(value)
 
 
 def check_that_it_is_there(name: str) -> None:

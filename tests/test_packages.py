@@ -108,6 +108,7 @@ def test_an_environment_without_pip_is_told_of_uv(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_run_on_ones_own_rows_needs_no_extra(tmp_path: Path) -> None:
     """From a CSV file to a pushed version, and an answer of it, in processes that find none of the extras' packages."""
     topics = {"sport": "the team won a match and a goal", "money": "the bank raised a rate and a share"}
@@ -116,7 +117,7 @@ def test_a_run_on_ones_own_rows_needs_no_extra(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text(
         '[example_gen]\nsource = "rows.csv"\n[trainer]\nnum_epochs = 3\nrnn_units = 16\nembedding_dim = 16\n[transform]\nmax_length = 16\n'
     )
-    done = seqline(tmp_path, EXTRAS, "run", "--config", "my.toml", seconds=500)
+    done = seqline(tmp_path, EXTRAS, "run", "--config", "my.toml", seconds=1100)
     assert done.returncode == 0, done.stderr
     assert "scikit-learn" not in done.stderr
     assert list(tmp_path.glob("serving_dir/**/saved_model.pb"))

@@ -49,13 +49,12 @@ def _places(question: dict[str, Any]) -> dict[str, Any]:
 
 def _lacking(loaded: Any) -> Iterator[str]:
     """What a run of this configuration would stop for before its first stage: packages that only some runs need."""
-    from components import evaluator, infra_validator, tuner
+    from components import evaluator, infra_validator, packages, tuner
     from components.base import UserError
     from components.example_gen import sources
-    from pipeline import chosen
 
     checks = [
-        lambda: chosen.check_storage(loaded),
+        lambda: packages.need_storage(loaded.model_dump()),
         lambda: sources.check_packages(loaded.example_gen),
         lambda: tuner.check(loaded.tuner) if loaded.tuner.is_on else None,
         lambda: evaluator.check(loaded.evaluator),
