@@ -43,7 +43,10 @@ def in_memory(source: str, settings: Sequence[str], text: str | None, label: str
         from components.base import UserError
 
         choice = choose.choose(found, asked.get("text"), asked.get("label"))
-        flags = {"text": asked.get("text") or choice.text, "label": asked.get("label") or choice.label}
+        content = asked.get("text") or choice.text
+        # Too few rows to tell a label by its values: the last other column, where labels mostly are.
+        other = next((column for column in reversed(found.names) if column != content), None)
+        flags = {"text": content, "label": asked.get("label") or choice.label or other}
         proposed = " ".join([command, shlex.quote(source), *(f"--{key} {shlex.quote(value)}" for key, value in flags.items() if value)])
         way = (
             f"Say which ones they are, such as: {proposed}" if all(flags.values()) else f"Say which: {command} ... --text NAME --label NAME"
@@ -52,7 +55,7 @@ def in_memory(source: str, settings: Sequence[str], text: str | None, label: str
             f"{found.file} has no column {' and none '.join(map(repr, missing))}; it has {', '.join(map(repr, found.names))}. {way}"
         )
     if not {"example_gen.content"} & given and not found.has_classes:
-        content = choose.content_of(found.column(asked.get("text") or "text"))
-        if content.content != "text":
-            example_gen |= {"content": content.content, **({"dim": content.dim} if content.dim else {})}
+        contents = choose.content_of(found.column(asked.get("text") or "text"))
+        if contents.content != "text":
+            example_gen |= {"content": contents.content, **({"dim": contents.dim} if contents.dim else {})}
     return {"name": name, "example_gen": example_gen}
