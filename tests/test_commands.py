@@ -163,7 +163,7 @@ def test_configurations_and_data(name: str, is_data: bool, tmp_path: Path) -> No
         ),
         (
             ["plan", "reviews.csv", "--text", "revue"],
-            "--text 'revue': reviews.csv has no such column; it has 'review', 'stars'. Did you mean 'review'?",
+            "text 'revue': reviews.csv has no such column; it has 'review', 'stars'. Did you mean 'review'?",
         ),
         (
             ["plan", "my.toml", "--label", "star"],
@@ -202,6 +202,13 @@ def test_data_make_a_configuration_that_their_record_gives_again(tmp_path: Path)
     assert 'max_loss_of_accuracy = "null"' in text
     (tmp_path / "again.toml").write_text(text)
     assert configuration.load("again.toml") == loaded
+
+
+def test_columns_of_data_by_set_and_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = options.read("reviews.csv", ["example_gen.text=review", 'example_gen.label="stars"'])
+    assert (loaded.example_gen.text, loaded.example_gen.label) == ("review", "stars")
+    monkeypatch.setenv("SEQLINE_EXAMPLE_GEN__LABEL", "stars")
+    assert options.read("reviews.csv", text="review").example_gen.label == "stars"
 
 
 def test_a_run_of_data_without_a_file(tmp_path: Path, seqline: Any) -> None:
