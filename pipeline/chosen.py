@@ -7,9 +7,9 @@ named.
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import environment
 from pipeline.suggest import suggestion
@@ -62,30 +62,12 @@ def read(
     label: str | None = None,
     command: str = "run",
     takes_data: bool = True,
+    laid: Mapping[str, Any] | None = None,
 ) -> "configuration.Config":
     """The configuration, the environment and the flags laid over it. Data that are named instead of a file get one in memory.
 
-    Raises UserError where it cannot be read, and where it names a place under gs:// and what speaks to that is not installed.
+    laid: setting -> value, of the command's own flags.
     """
-    from components import packages
-
-    loaded = _read(config, settings, root, serving_dir, data_dir, alias, text, label, command, takes_data)
-    packages.need_storage(loaded.model_dump())
-    return loaded
-
-
-def _read(
-    config: str | None,
-    settings: Sequence[str] | None,
-    root: str | None,
-    serving_dir: str | None,
-    data_dir: str | None,
-    alias: str | None,
-    text: str | None,
-    label: str | None,
-    command: str,
-    takes_data: bool,
-) -> "configuration.Config":
     from components.base import UserError
     from pipeline import config as configuration
 
@@ -97,7 +79,7 @@ def _read(
         "example_gen.text": text,
         "example_gen.label": label,
     }
-    places = {setting: value for setting, value in given.items() if value is not None}
+    places = {setting: value for setting, value in {**given, **(laid or {})}.items() if value is not None}
     if not is_data(name):
         return configuration.load(name, settings or [], places, environment.settings())
     if not takes_data:
@@ -113,22 +95,17 @@ def _read(
     return configuration.build(content, name, settings or [], places, environment.settings())
 
 
-def read_if_named(config: str | None, alias: str | None, settings: Sequence[str] | None, **places: str | None) -> "configuration.Config":
-    """The configuration that is named; without one the defaults, for commands that need no data of one's own. places: root, serving_dir, data_dir, command."""
+def read_if_named(
+    config: str | None, alias: str | None, settings: Sequence[str] | None, laid: Mapping[str, Any], command: str
+) -> "configuration.Config":
+    """The configuration that is named, and without one the defaults, for commands that need no data. laid: setting -> value or None, of flags."""
     from pipeline import config as configuration
 
     if (name := optional(config, alias)) is not None:
-        command = places.pop("command", None) or "run"
-        folders = (places.get("root"), places.get("serving_dir"), places.get("data_dir"))
-        return _read(name, settings, *folders, None, None, None, command, False)
-    given = {
-        "root": places.get("root"),
-        "pusher.serving_dir": places.get("serving_dir"),
-        "example_gen.data_dir": places.get("data_dir"),
-    }
-    laid = {setting: value for setting, value in given.items() if value is not None}
+        return read(name, settings, command=command, takes_data=False, laid=laid)
+    places = {setting: value for setting, value in laid.items() if value is not None}
     content = {"name": "model", "example_gen": {"source": ""}}
-    return configuration.build(content, "the command line", settings or [], laid, environment.settings())
+    return configuration.build(content, "the command line", settings or [], places, environment.settings())
 
 
 def check_that_it_is_there(name: str) -> None:

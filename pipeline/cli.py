@@ -279,15 +279,10 @@ def infer(
     from pipeline import infer as inferring
 
     beam_args = options.beam_flags(context)
-    given = {"text": text, "format": format_, "signature": signature}
-    loaded = options.read_if_named(None, config, settings, command="infer")
-    laid = {
-        "source": source,
-        **({"keep": tuple(keep)} if keep else {}),
-        **{name: value for name, value in given.items() if value is not None},
-    }
-    params = type(loaded.bulk_inferrer).model_validate({**loaded.bulk_inferrer.model_dump(), **laid})
-    params = params.around(loaded.example_gen.row_format)
+    given = {"source": source, "text": text, "keep": keep or None, "format": format_, "signature": signature}
+    laid = {f"bulk_inferrer.{name}": value for name, value in given.items()}
+    loaded = options.read_if_named(None, config, settings, laid, "infer")
+    params = loaded.bulk_inferrer.around(loaded.example_gen.row_format)
     if dataflow.is_used(beam_args):
         preflight.check_infer(params, model, output, beam_args)
     out = Console()

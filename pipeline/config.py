@@ -123,13 +123,13 @@ def build(
     """
     given: dict[str, str] = {}
     for name, (variable, value) in (environment or {}).items():
-        _set(content, name.split("."), value if name in PLACES else _toml_value(value), f"{variable}={value}")
+        _set(content, name.split("."), value if name in PLACES else toml_value(value), f"{variable}={value}")
         given[name] = variable
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.strip():
             raise UserError(f"--set {setting!r} is not name=value, such as trainer.rnn_units=128.")
-        _set(content, name.strip().split("."), _toml_value(value), f"--set {setting!r}")
+        _set(content, name.strip().split("."), toml_value(value), f"--set {setting!r}")
         given[name.strip()] = f"--set {name.strip()}"
     for name, place in (places or {}).items():
         _set(content, name.split("."), place, f"--set {f'{name}={place}'!r}")
@@ -198,7 +198,7 @@ def neighbours(path: str) -> list[str]:
         return []
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -85,10 +85,12 @@ def load(
 ) -> tuple["configuration.Config", "Pipeline", "Store"]:
     """The configuration, its pipeline and its store."""
     loaded = read(config, settings, root, serving_dir, data_dir, alias=alias, text=text, label=label, command=command)
+    from components import packages
     from pipeline.definition import define
     from pipeline.runner import Pipeline
     from pipeline.store import open_store
 
+    packages.need_storage(loaded.model_dump())
     pipe = Pipeline()
     define(pipe, loaded)
     return loaded, pipe, open_store(loaded.root)

@@ -54,7 +54,7 @@ class Parameter:
 
 GS = r"gs://[^/]+(/.*)?"
 PARAMETERS = (
-    Parameter("config", "Configuration", "A TOML file under gs://, or the name of a configuration that ships.", r".+", default="bbc_news"),
+    Parameter("config", "Configuration", "A TOML file under gs://, or the name of a configuration that ships.", r".+", needed=True),
     Parameter("root", "Root", "Where artifacts, records and logs lie: gs://bucket/path.", GS, "GCS_WRITE_FOLDER", needed=True),
     Parameter("serving_dir", "Serving folder", "Where versions are published: gs://bucket/path.", GS, "GCS_WRITE_FOLDER"),
     Parameter("data_dir", "Data folder", "Where tensorflow-datasets keeps what it prepared: gs://bucket/path.", GS, "GCS_WRITE_FOLDER"),

@@ -101,6 +101,11 @@ def test_a_wrong_file_is_one_line(command: str, refused: Any) -> None:
         (["serve", "--rest_api_port=x"], "argument --rest_api_port: invalid int value: 'x'."),
         (["serve", "serving_dir"], "seqline serve does not take the word 'serving_dir'; "),
         (["doctor", "--qick"], "seqline doctor has no flag --qick. Did you mean --quick?"),
+        (
+            ["infer", "reviews.csv", "-o", "out", "--format", "x"],
+            "--set bulk_inferrer.format: input should be 'jsonl' or 'tfrecord', not 'x'.",
+        ),
+        (["infer", "reviews.csv", "-o", "out", "--config", "a.csv"], "seqline infer needs a configuration, and a.csv is data: "),
         (["show", "--root", "nowhere"], "There is no folder 'nowhere'. Name the root of the run with --root."),
         (["run", "my.toml", "--to", "trainr"], "--to 'trainr' is no stage; the stages are "),
     ],
@@ -163,7 +168,7 @@ def test_configurations_and_data(name: str, is_data: bool, tmp_path: Path) -> No
         ),
         (
             ["plan", "reviews.csv", "--text", "revue"],
-            "--text 'revue': reviews.csv has no such column; it has 'review', 'stars'. Did you mean 'review'?",
+            "text 'revue': reviews.csv has no such column; it has 'review', 'stars'. Did you mean 'review'?",
         ),
         (
             ["plan", "my.toml", "--label", "star"],
@@ -202,6 +207,13 @@ def test_data_make_a_configuration_that_their_record_gives_again(tmp_path: Path)
     assert 'max_loss_of_accuracy = "null"' in text
     (tmp_path / "again.toml").write_text(text)
     assert configuration.load("again.toml") == loaded
+
+
+def test_columns_of_data_by_set_and_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = options.read("reviews.csv", ["example_gen.text=review", 'example_gen.label="stars"'])
+    assert (loaded.example_gen.text, loaded.example_gen.label) == ("review", "stars")
+    monkeypatch.setenv("SEQLINE_EXAMPLE_GEN__LABEL", "stars")
+    assert options.read("reviews.csv", text="review").example_gen.label == "stars"
 
 
 def test_a_run_of_data_without_a_file(tmp_path: Path, seqline: Any) -> None:
@@ -395,7 +407,7 @@ def test_show_finds_a_run_as_compare_does(reference: str, tmp_path: Path, seqlin
 
 
 def test_infer_needs_no_configuration_and_uses_no_sample(tmp_path: Path) -> None:
-    loaded = options.read_if_named(None, None, [])
+    loaded = options.read_if_named(None, None, [], {}, "infer")
     assert (loaded.example_gen.text, loaded.bulk_inferrer.text, loaded.evaluator.min_accuracy) == ("text", None, 0.0)
     write_jsonl(tmp_path / "rows.jsonl", corpus_rows(3))
-    assert options.read_if_named("my.toml", None, []).example_gen.text == "review"
+    assert options.read_if_named("my.toml", None, [], {}, "infer").example_gen.text == "review"

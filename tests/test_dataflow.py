@@ -109,7 +109,7 @@ def test_a_pinned_dependency_that_cannot_be_had(cloud: FakeCloud) -> None:
 def test_a_package_that_setup_does_not_list(cloud: FakeCloud, tmp_path: Path) -> None:
     root = shipping.checkout()
     assert root
-    for name in ("components", "pipeline"):
+    for name in ("components", "pipeline", "seqline"):
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "README.md", "LICENSE"):
         shutil.copy(root / name, tmp_path)

@@ -100,7 +100,7 @@ def test_an_environment_with_nothing_in_it(tmp_path: Path) -> None:
 
 def test_a_version_that_is_not_the_locked_one(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    for name in ("pipeline", "components"):
+    for name in ("pipeline", "components", "seqline"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     lock = (ROOT / "requirements.lock").read_text().replace(f"\npydantic=={version('pydantic')} ", "\npydantic==2.7.0 ")
     (tree / "requirements.lock").write_text(lock)

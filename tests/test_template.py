@@ -26,7 +26,14 @@ from tests.fake_cloud.dataflow import DONE
 
 TOP = Path(__file__).parents[1]
 IMAGE = "registry/seqline-worker:1"
-FLAGS = ["--runner=DataflowRunner", "--project=p", "--region=r", "--temp_location=gs://b/temp", f"--sdk_container_image={IMAGE}"]
+FLAGS = [
+    "--config=bbc_news",
+    "--runner=DataflowRunner",
+    "--project=p",
+    "--region=r",
+    "--temp_location=gs://b/temp",
+    f"--sdk_container_image={IMAGE}",
+]
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +119,7 @@ def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> N
     assert (spec.image, spec.sdk_info.language, spec.metadata.name) == (IMAGE, SDKInfo.Language.PYTHON, "News")
     assert (spec.default_environment.sdk_container_image, spec.default_environment.machine_type) == (IMAGE, "n2-highmem-4")
     assert [(each.name, each.is_optional) for each in spec.metadata.parameters] == [
-        *(("config", True), ("root", False), ("serving_dir", True), ("data_dir", True), ("settings", True), ("to", True)),
+        *(("config", False), ("root", False), ("serving_dir", True), ("data_dir", True), ("settings", True), ("to", True)),
         *(("beam_stages", True), ("sdk_container_image", True)),
     ]
     for each in spec.metadata.parameters:
@@ -142,9 +149,10 @@ ROOT = ["--root=gs://b/root", "--serving_dir=gs://b/served", "--settings=example
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
+        ([*FLAGS[1:], *ROOT], ["the parameter config is missing"]),
         ([*FLAGS], ["the parameter root is missing"]),
         ([*FLAGS, "--root=artifacts"], ["the parameter root is 'artifacts', which is not gs://"]),
-        ([*FLAGS[:4], *ROOT], ["the parameter sdk_container_image is missing"]),
+        ([*FLAGS[:5], *ROOT], ["the parameter sdk_container_image is missing"]),
         ([*FLAGS, *ROOT, "--to=trainr"], ["the parameter to is 'trainr', which is no stage; the stages are example_gen, "]),
         ([*FLAGS, *ROOT, "--settings=a='b"], ['the parameter settings is "a=\'b", which a shell could not read: No closing quotation']),
         ([*FLAGS, *ROOT, "--config=nowhere"], ["There is no configuration 'nowhere'"]),

@@ -26,16 +26,7 @@ def main() -> None:
 def _places(question: dict[str, Any]) -> dict[str, Any]:
     from pipeline import chosen
 
-    given = question["places"]
-    loaded = chosen.read_if_named(
-        question["config"],
-        question["alias"],
-        question["settings"],
-        root=given.get("root"),
-        serving_dir=given.get("pusher.serving_dir"),
-        data_dir=given.get("example_gen.data_dir"),
-        command="doctor",
-    )
+    loaded = chosen.read_if_named(question["config"], question["alias"], question["settings"], question["places"], "doctor")
     source = loaded.example_gen.source
     return {
         "root": loaded.root,

@@ -42,7 +42,7 @@ def gc(
     from pipeline import gc as cleaning
     from pipeline.store import open_store
 
-    loaded = options.read_if_named(config, alias, settings, root=root, serving_dir=serving_dir, command="gc")
+    loaded = options.read_if_named(config, alias, settings, {"root": root, "pusher.serving_dir": serving_dir}, "gc")
     cleaning.check_root(loaded.root)
     store, served = open_store(loaded.root), loaded.pusher.serving_dir
     found, freed = cleaning.preview(store, served, keep_runs, keep_versions)

@@ -12,6 +12,10 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline import environment
+
+SECTION = "example_gen."
+
 
 def in_memory(source: str, settings: Sequence[str], text: str | None, label: str | None, command: str) -> dict[str, Any]:
     """The configuration of data that are named instead of a file: its content, as a TOML file would have it.
@@ -24,26 +28,30 @@ def in_memory(source: str, settings: Sequence[str], text: str | None, label: str
 
     name = default_name(look.stem(source))
     example_gen: dict[str, Any] = {"source": source}
-    said = {setting.partition("=")[0].strip() for setting in settings}
     if source.startswith("tfds:"):
         return {"name": name, "example_gen": example_gen}
+    said = _said(settings)
     asked = {key: value for key, value in (("text", text), ("label", label)) if value is not None}
-    given = {f"example_gen.{key}" for key in asked} | said
-    found = look.look(source, **look.given(settings))
+    asked = {key: said[key] for key in ("text", "label") if key in said} | asked
+    given = {f"{SECTION}{key}" for key in {*said, *asked}}
+    found = look.look(source, said.get("encoding"), said.get("delimiter"))
     for key, value in asked.items():
         if value not in found.names and not found.has_classes:
             from components.base import UserError
             from pipeline.suggest import suggestion
 
             hint = suggestion(value, found.names)
-            raise UserError(f"--{key} {value!r}: {found.file} has no such column; it has {', '.join(map(repr, found.names))}.{hint}")
+            raise UserError(f"{key} {value!r}: {found.file} has no such column; it has {', '.join(map(repr, found.names))}.{hint}")
     example_gen |= {key: value for key, value in found.reading().items() if f"example_gen.{key}" not in given}
     missing = [key for key in ("text", "label") if f"example_gen.{key}" not in given and key not in found.names and not found.has_classes]
     if missing:
         from components.base import UserError
 
         choice = choose.choose(found, asked.get("text"), asked.get("label"))
-        flags = {"text": asked.get("text") or choice.text, "label": asked.get("label") or choice.label}
+        content = asked.get("text") or choice.text
+        # Too few rows to tell a label by its values: the last other column, where labels mostly are.
+        other = next((column for column in reversed(found.names) if column != content), None)
+        flags = {"text": content, "label": asked.get("label") or choice.label or other}
         proposed = " ".join([command, shlex.quote(source), *(f"--{key} {shlex.quote(value)}" for key, value in flags.items() if value)])
         way = (
             f"Say which ones they are, such as: {proposed}" if all(flags.values()) else f"Say which: {command} ... --text NAME --label NAME"
@@ -51,8 +59,18 @@ def in_memory(source: str, settings: Sequence[str], text: str | None, label: str
         raise UserError(
             f"{found.file} has no column {' and none '.join(map(repr, missing))}; it has {', '.join(map(repr, found.names))}. {way}"
         )
-    if not {"example_gen.content"} & given and not found.has_classes:
-        content = choose.content_of(found.column(asked.get("text") or "text"))
-        if content.content != "text":
-            example_gen |= {"content": content.content, **({"dim": content.dim} if content.dim else {})}
+    if "example_gen.content" not in given and not found.has_classes:
+        contents = choose.content_of(found.column(asked.get("text") or "text"))
+        if contents.content != "text":
+            example_gen |= {"content": contents.content, **({"dim": contents.dim} if contents.dim else {})}
     return {"name": name, "example_gen": example_gen}
+
+
+def _said(settings: Sequence[str]) -> dict[str, str]:
+    """What the environment and `--set`, which comes before it, say of example_gen, where it is a string."""
+    from pipeline.config import toml_value
+
+    pairs = [(name, value) for name, (_, value) in environment.settings().items()]
+    pairs += [(name.strip(), value) for name, _, value in (setting.partition("=") for setting in settings)]
+    found = {name.removeprefix(SECTION): toml_value(value) for name, value in pairs if name.startswith(SECTION)}
+    return {name: value for name, value in found.items() if isinstance(value, str)}

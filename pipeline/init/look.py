@@ -83,16 +83,6 @@ def stem(source: str) -> Path:
     return Path(name or "model").with_suffix("") if name in (".", "..") else Path(f"{name}.toml")
 
 
-def given(settings: Sequence[str]) -> dict[str, str]:
-    """encoding and delimiter, where `--set` names them."""
-    found = {}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        if name.strip() in ("example_gen.encoding", "example_gen.delimiter"):
-            found[name.strip().removeprefix("example_gen.")] = value.strip("\"'") or value
-    return found
-
-
 def look(source: str | dict[str, str], encoding: str | None = None, delimiter: str | None = None) -> Found:
     """Raises UserError for a source that names nothing, and DataError for a file without a row."""
     from components.example_gen import ExampleGenParams, parts
@@ -112,6 +102,12 @@ def look(source: str | dict[str, str], encoding: str | None = None, delimiter: s
     }
     if train[0].kind == "folder":
         return _folder(about, paths)
+    try:
+        codecs.lookup(encoding or "utf-8")
+    except LookupError:
+        raise UserError(f"example_gen.encoding {encoding!r} is not an encoding that Python knows, such as utf-8 or latin-1.") from None
+    if delimiter is not None and len(delimiter) != 1:
+        raise UserError(f"example_gen.delimiter {delimiter!r} is not one character.")
     reader = _Reader(train[0].kind, encoding, delimiter)
     is_whole = reader.read(paths)
     if not reader.rows:

@@ -76,7 +76,7 @@ def _defaults(section: str, name: str) -> dict[str, Any]:
 
 
 def config_toml(records: Records, root: str) -> str | None:
-    """A file for `--config` with every value written out, so that no later default changes it; None where no stage left a record.
+    """A file for `seqline run` with every value written out, so that no later default changes it; None where no stage left a record.
 
     TOML has no null: what is null is written as the string "null", which a configuration reads as none.
     """

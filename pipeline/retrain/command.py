@@ -55,6 +55,7 @@ def retrain(
 
     Exit codes: 0 pushed, 10 nothing new, 20 data rejected, 30 a gate refused, 40 busy, 50 interrupted (run again), 2 bad configuration, 1 a bug.
     """
+    from components import packages
     from components.base import UserError
     from components.trainer import cluster
     from pipeline import identity
@@ -66,6 +67,7 @@ def retrain(
         context, runner=runner, project=project, region=region, temp_location=temp_location, sdk_container_image=image
     )
     loaded = options.read(config, settings, root, serving_dir, data_dir, alias=alias, command="retrain", takes_data=False)
+    packages.need_storage(loaded.model_dump())
     thresholds.check(loaded)
     if cluster.read():
         raise UserError("TF_CONFIG is set: seqline retrain trains on one machine, with all its GPUs. Use seqline run for several.")

@@ -26,7 +26,7 @@ from tests.fake_cloud.faults import Faults
 
 PROJECT = "seqline"
 CHECKOUT = Path(__file__).parents[2]
-PACKAGES = ("components", "pipeline")
+PACKAGES = ("components", "pipeline", "seqline")
 # Beam's own images, which hold nothing of the project.
 BEAMS_IMAGE = re.compile(r"(.*/)?beam_python3\.\d+_sdk:")
 SERVICE = Path(__file__).with_name("service.py")
