@@ -111,7 +111,7 @@ def load(path: str, settings: Sequence[str] = (), places: Mapping[str, str] | No
 
 def default_name(file: Path) -> str:
     """The model's name that a file gives where its content names none: its stem, as a part of a URL and of a path may be."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", file.stem).strip(".-") or DEFAULT_NAME
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(file.name).stem).strip(".-") or DEFAULT_NAME
 
 
 def reference() -> str:
