@@ -35,8 +35,8 @@ def find(store: Store, reference: str) -> str:
             return pusher
         raise UserError(f"No run under {str(store.root)!r} pushed version {version}, which is served.")
     if reference.isdecimal():
-        for place in (_pushed_to(store, names), None):
-            if pusher := _pusher_of(store, names, int(reference), place):
+        for pushed_to in (_pushed_to(store, names), None):
+            if pusher := _pusher_of(store, names, int(reference), pushed_to):
                 return pusher
     found = [name for name in names if name.startswith(reference) or name.endswith(reference)] if reference else []
     if len(found) == 1:
