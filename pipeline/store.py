@@ -105,7 +105,7 @@ class Store:
             return record
         return max(
             (record for record in self._records(component) if not name or record.get("name", "") in ("", name)),
-            key=lambda record: str(record["finished"]),
+            key=lambda record: str(record.get("finished", "")),
             default=None,
         )
 

@@ -1,17 +1,18 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 from pydantic import BaseModel
 
 from components.base import UserError
 from components.example_gen import ExampleGenParams
+from components.gs_path import GsPath
 from components.pusher import PusherParams
 from components.trainer import BLOG_POST, TrainerParams
 from pipeline import options
-from pipeline.config import CONFIGS, Config, find, load
+from pipeline.config import CONFIGS, Config, default_name, find, load
 
 
 @pytest.fixture
@@ -203,3 +204,7 @@ def test_a_model_has_the_name_of_its_configuration_file(tmp_path: Path, file: st
     assert load(str(tmp_path / file), ["name=other"]).name == "other"
     with pytest.raises(UserError, match=r"--set name: string should match pattern .*, not 'a/b'"):
         load(str(tmp_path / file), ["name=a/b"])
+
+
+def test_a_configuration_in_a_bucket_gives_its_name_too() -> None:
+    assert default_name(cast(Path, GsPath("gs://bucket/configs/my reviews.toml"))) == "my-reviews"

@@ -271,6 +271,7 @@ def seqline(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_two_tasks_in_one_folder_keep_their_own_served_models(tmp_path: Path) -> None:
     tasks = {"questions": QUESTIONS, "sentiment": SENTIMENTS}
     for name, labels in tasks.items():

@@ -180,7 +180,7 @@ finally:
         "  - --project is missing: the ",
         "  - root 'artifacts' is a fold",
         "  - example_gen.source 'a.csv'",
-        "  - serving_dir 'serving_dir/bb",
+        "  - serving_dir 'serving_dir/b",
         "  - bulk_inferrer.source 'b.cs",
         "  - temp_location gs://bukket/",
     ]
