@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from components import progress
 from pipeline import worker
 
 
@@ -29,8 +30,11 @@ class Workers:
         self.fresh = fresh
         self.context = multiprocessing.get_context("spawn")
         self.messages: Any = self.context.Queue()
-        self.listener = logging.handlers.QueueListener(self.messages, *logging.getLogger("seqline").handlers, respect_handler_level=True)
-        self.arguments = (str(log_file), self.messages, os.getpid())
+        handlers = logging.getLogger("seqline").handlers
+        self.listener = logging.handlers.QueueListener(self.messages, *handlers, respect_handler_level=True)
+        # Not to handlers that take everything, such as a notebook's: only to one that asks for it by its level.
+        tells_progress = any(handler.level == progress.LEVEL for handler in handlers)
+        self.arguments = (str(log_file), self.messages, os.getpid(), tells_progress)
         self.pools: list[ProcessPoolExecutor] = []
         self.processes: dict[int, BaseProcess] = {}
         self.futures: list[Future] = []

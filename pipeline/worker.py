@@ -23,10 +23,11 @@ class StageError(Exception):
     """A bug: carries the traceback of the worker as text (the exception itself may not survive the way between processes)."""
 
 
-def initialize(log_file: str, messages: Any, parent: int) -> None:
+def initialize(log_file: str, messages: Any, parent: int, tells_progress: bool = False) -> None:
     """Sends everything that libraries print to the log file, and seqline's own messages to the queue `messages`.
 
     parent: the process that started this one. Asked for here, it could already be another: the one that adopts orphans.
+    tells_progress: also send how far stages are (`components.progress`).
 
     File descriptors, not sys.stdout: TensorFlow's C++ writes past Python, before any log level counts.
     """
@@ -44,7 +45,8 @@ def initialize(log_file: str, messages: Any, parent: int) -> None:
     to_run.addFilter(_name_the_stage)
     to_log.setLevel(logging.INFO)  # how far a stage is, is nothing to keep
     log.handlers = [to_run, to_log]
-    progress.log.setLevel(progress.LEVEL)
+    if tells_progress:
+        progress.log.setLevel(progress.LEVEL)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -530,7 +530,8 @@ def test_the_command(tmp_path: Path, served: Path) -> None:
         [sys.executable, "-m", "pipeline.cli", *command, *beam_flags], env=env, capture_output=True, text=True, timeout=400
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("2 rows: 1 ")
+    assert done.stdout.startswith("bulk_inferrer     started\n")
+    assert "\n2 rows: 1 " in done.stdout
     assert done.stdout.endswith(f"predictions    {tmp_path / 'out'}/predictions.json\n")
     assert json.loads((tmp_path / "out" / "predictions.json").read_text())["model"]["version"] == 3
     assert [row["id"] for row in answers(tmp_path / "out")] == ["row 0", "row 1"]

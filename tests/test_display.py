@@ -236,3 +236,18 @@ def test_settings_are_not_broken_from_their_flag() -> None:
     out.isatty = lambda: True  # type: ignore[method-assign]
     display.print_hanging(console, Text("what helps     "), Text("more epochs, 12345: --set trainer.num_epochs=9"), 4)
     assert [line.strip() for line in out.getvalue().splitlines()][-1].endswith("--set trainer.num_epochs=9")
+
+
+def test_who_listens_to_everything_does_not_get_how_far_stages_are(tmp_path: Path) -> None:
+    """As in a notebook with a handler of its own."""
+    code = (
+        "import logging, sys\nfrom tests import staged\nfrom pipeline import store as stores\nfrom pipeline.runner import Options, execute\n"
+        "if __name__ == '__main__':\n"
+        "    stores.code_digest = lambda module: 'code'\n"
+        "    logging.getLogger('seqline').addHandler(logging.StreamHandler(sys.stdout))\n"
+        "    store = stores.Store('root')\n"
+        "    execute(staged.pipeline(staged.NumberParams(seconds=0.1)), store, store.start_run(), Options())\n"
+    )
+    (tmp_path / "script.py").write_text(code)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("epoch 1/4: loss 0.7\n" * 2, "")
