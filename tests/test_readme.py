@@ -39,7 +39,7 @@ def test_the_tree_names_every_component() -> None:
 
 def test_components_do_not_import_each_other() -> None:
     shared = {"base", "features", "beam", "examples", "wire", "pieces", "counts", "files", "saved_model", "model_files"}
-    shared |= {"gcs", "gs_path", "staging", "lease", "dataflow", "shipping"}
+    shared |= {"gcs", "gs_path", "staging", "lease", "dataflow", "shipping", "origins"}
     shared |= {"network", "layers", "recurrence", "time_loops", "rows"}
     exceptions = {"tuner": {"trainer"}}  # a tuner is made of trainings
     for path in (ROOT / "components").rglob("*.py"):
