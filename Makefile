@@ -27,7 +27,7 @@ run: $(RUNTIME) ## run the pipeline on BBC News
 test: $(FULL) ## run the tests, but for the slow ones
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations 15
 
-test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several machines
+test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several machines and devices, kills in every stage
 	$(BIN)/pytest -n 2 --dist loadfile -m slow --durations 15
 
 test-cloud: $(FULL) ## the tests on a fake of Google Cloud, on loopback

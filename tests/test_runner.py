@@ -51,9 +51,20 @@ def add(*, value: Path, params: NumberParams, output: Path) -> Figures:
         raise KeyError("no such thing")
     if params.behaviour == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    if params.behaviour == "slow":
-        time.sleep(1)
+    if params.behaviour == "meet":
+        wait_for_another(value.parents[1] / "meeting")
     return {"pid": os.getpid()}
+
+
+def wait_for_another(place: Path) -> None:
+    """Until a second process has come."""
+    place.mkdir(exist_ok=True)
+    (place / str(os.getpid())).touch()
+    deadline = time.monotonic() + 120
+    while len(list(place.iterdir())) < 2:
+        if time.monotonic() > deadline:
+            raise DataError("no other stage runs meanwhile")
+        time.sleep(0.01)
 
 
 def describe(figures: Figures) -> str:
@@ -208,7 +219,7 @@ def test_independent_stages_run_at_once(data: Path, store: Store) -> None:
     pipe = Pipeline()
     value = pipe.add(source(), SourceParams(path=str(data)))
     for name in ("left", "right"):
-        pipe.add(adder(name), NumberParams(behaviour="slow"), value=value)
+        pipe.add(adder(name), NumberParams(behaviour="meet"), value=value)
     done = run(pipe, store, jobs=2)
     left, right = (store.execution(each.stage.name, each.artifact.key) for each in sorted(done[1:], key=lambda each: each.stage.name))
     assert left is not None

@@ -213,17 +213,18 @@ print(hashlib.sha256(b"|".join(normalize(tf.constant(rows)).numpy())).hexdigest(
 """
 
 
-def test_lower_case_does_not_depend_on_the_locale() -> None:
+def test_lower_case_does_not_depend_on_the_locale(capsys: pytest.CaptureFixture[str]) -> None:
     running = {
         locale: subprocess.Popen(
             [sys.executable, "-c", LOWER_SCRIPT], env={**os.environ, "LC_ALL": locale}, cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
-        for locale in ("C.UTF-8", "tr_TR.UTF-8", "lt_LT.UTF-8")
+        for locale in ("tr_TR.UTF-8", "lt_LT.UTF-8")
     }
-    printed = {locale: process.communicate()[0] for locale, process in running.items()}
-    assert printed["C.UTF-8"].startswith(ascii(["title i\u0307i\u0307", "\u00ed j\u0301 \u012f\u0301 \u00ec \u00ed \u0129"]))
-    assert printed["tr_TR.UTF-8"] == printed["C.UTF-8"]
-    assert printed["lt_LT.UTF-8"] == printed["C.UTF-8"]
+    exec(LOWER_SCRIPT, {})
+    printed = capsys.readouterr().out
+    assert printed.startswith(ascii(["title i\u0307i\u0307", "\u00ed j\u0301 \u012f\u0301 \u00ec \u00ed \u0129"]))
+    for locale, process in running.items():
+        assert process.communicate()[0] == printed, locale
 
 
 @pytest.fixture(scope="module")
