@@ -48,7 +48,8 @@ class Span:
     """One period of arriving data, as it was ingested.
 
     key: the digest of all that its shards were derived from; equal keys mean equal shards. num_rows: split -> label -> rows.
-    num_bad: rows that could not be used, by the problem that they have.
+    num_bad: rows that could not be used, by the problem that they have. num_left_out: split -> label -> rows of rare classes that are in no
+    split. key_as_read: the key before anything was decided about rare classes.
     """
 
     number: int
@@ -57,15 +58,43 @@ class Span:
     num_read: int = 0
     num_rows: dict[str, dict[str, int]] = field(default_factory=dict)
     num_bad: dict[str, int] = field(default_factory=dict)
+    num_left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    key_as_read: str = ""
+
+
+# What was done with the rows of a rare class.
+LEFT_OUT, GATHERED, KEPT = "left out", "gathered", "kept"
+
+
+@dataclass(frozen=True)
+class RareClass:
+    """A class with fewer rows in train than example_gen wants (left out or gathered), or with a single row (kept).
+
+    num_rows: split -> rows, as they came. place: where the first one is. is_unseen: train has no row of it and, as the source has splits of
+    its own, can have none.
+    """
+
+    label: str
+    num_rows: dict[str, int]
+    place: str
+    done: str
+    is_unseen: bool = False
+
+    @property
+    def counted(self) -> str:
+        """`2 rows in eval and 1 row in test, the first at b.csv:3`."""
+        counts = " and ".join(f"{count:,} row{'' if count == 1 else 's'} in {split}" for split, count in self.num_rows.items())
+        return f"{counts}, {'at' if sum(self.num_rows.values()) == 1 else 'the first at'} {self.place}"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """examples.json. dim: numbers of one time step of a sequence, otherwise None."""
+    """examples.json. dim: numbers of one time step of a sequence, otherwise None. rare_classes: of the window."""
 
     content: Content
     dim: int | None
     spans: tuple[Span, ...]
+    rare_classes: tuple[RareClass, ...] = ()
 
     @property
     def splits(self) -> list[str]:
@@ -84,7 +113,8 @@ def read_manifest(root: Path) -> Manifest:
         content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{root} has no {MANIFEST}: these are not Examples of example_gen.") from None
-    return Manifest(content["content"], content["dim"], tuple(Span(**span) for span in content["spans"]))
+    rare_classes = tuple(RareClass(**record) for record in content.get("rare_classes", []))
+    return Manifest(content["content"], content["dim"], tuple(Span(**span) for span in content["spans"]), rare_classes)
 
 
 def shard_name(span: int, source: int, part: int) -> str:

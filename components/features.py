@@ -31,6 +31,7 @@ IN_SHARDS = {"Examples", "Features"}
 STATISTICS = "statistics.json"
 FEATURE_STATS = "FeatureStats.pb"
 SCHEMA = "schema.pbtxt"
+SCHEMA_ORIGIN = "origin.json"
 MODEL = "model.weights.h5"
 SAVED_MODEL = "saved_model"
 EVALUATION = "evaluation.json"

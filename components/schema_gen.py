@@ -1,7 +1,8 @@
 """What the data must look like: a schema inferred from the train split, or one that somebody wrote.
 
 Reads Statistics. Writes `schema.pbtxt`: tensorflow-metadata's Schema in text format, with the features of the Examples and, marked
-VALIDATION_DERIVED, the lengths and the dimensions of sequences, so that bounds for them have a place.
+VALIDATION_DERIVED, the lengths and the dimensions of sequences, so that bounds for them have a place; and `origin.json`: {"curated"}, whether
+somebody wrote it. An inferred schema says what train is like, a curated one what the data must be: example_validator judges by that.
 
 Inferred, from the train split:
   presence     every row has its content and a label, whatever the data say
@@ -12,6 +13,7 @@ Inferred, from the train split:
 Statistics cannot tell what is right: copy the file, edit it, and name the copy with schema_gen.curated.
 """
 
+import json
 import math
 from hashlib import blake2b
 from pathlib import Path
@@ -59,8 +61,10 @@ def run(*, statistics: Path, params: SchemaGenParams, output: Path) -> Figures:
         schema = infer(statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes()).datasets[0], params)
         text = HEADER + text_format.MessageToString(schema, as_utf8=True)
         (output / features.SCHEMA).write_text(text, encoding="utf-8")
+    is_curated = params.curated is not None
+    (output / features.SCHEMA_ORIGIN).write_text(json.dumps({"curated": is_curated}) + "\n", encoding="utf-8")
     domains = {domain.name: len(domain.value) for domain in schema.string_domain}
-    return {"num_features": len(schema.feature), "num_classes": domains.get(features.LABEL), "curated": params.curated is not None}
+    return {"num_features": len(schema.feature), "num_classes": domains.get(features.LABEL), "curated": is_curated}
 
 
 def parse(path: str) -> Any:

@@ -3,7 +3,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 
 import pytest
@@ -142,33 +142,45 @@ def test_bad_rows_over_the_limit_fail_and_are_quoted(with_bad_rows: Path) -> Non
     with pytest.raises(DataError) as raised:
         make(ExampleGenParams(source=str(with_bad_rows / "*.jsonl"), max_bad_fraction=0.03), with_bad_rows / "output")
     message = str(raised.value)
-    assert message.startswith("4 of 100 rows cannot be used; example_gen.max_bad_fraction 0.03 allows 3: ")
+    assert message.startswith("4 of 100 rows (4.00%) cannot be used; example_gen.max_bad_fraction 0.03 allows 3: ")
     assert f"{with_bad_rows}/1.jsonl:1: the text is empty; {with_bad_rows}/2.jsonl:49: no field 'text'" in message
 
 
 @pytest.mark.parametrize(("num_bad", "fraction"), [(29, 0.29), (57, 0.57), (7, 0.07)])
 def test_bad_rows_exactly_at_the_limit_pass(num_bad: int, fraction: float) -> None:
-    from components.example_gen.ingest import Summary, validate
+    from components.example_gen.ingest import validate_rows
+    from components.example_gen.summary import Summary
 
-    rows = {split: {"x": 5, "y": 5} for split in ALL}
-    places = {split: {"x": "a:1", "y": "a:2"} for split in ALL}
-    validate(Summary(100, {"empty text": num_bad}, [], rows, places), ExampleGenParams(source="a", max_bad_fraction=fraction))
-    with pytest.raises(DataError, match=f"{num_bad + 1} of 100 rows cannot be used; .* allows {num_bad}: "):
-        validate(
-            Summary(100, {"empty text": num_bad, "type": 1}, ["a:3: bad"], rows, places),
-            ExampleGenParams(source="a", max_bad_fraction=fraction),
-        )
+    params = ExampleGenParams(source="a", max_bad_fraction=fraction)
+    validate_rows(Summary(100, {"empty text": num_bad}), params)
+    with pytest.raises(DataError, match=rf"^{num_bad + 1} of 100 rows \(.*\) cannot be used; .* allows {num_bad}: "):
+        validate_rows(Summary(100, {"empty text": num_bad, "type": 1}, ["a:3: bad"]), params)
+
+
+@pytest.mark.parametrize(
+    ("num_bad", "num_read", "enough"),
+    [(1, 40, 0.03), (1, 60, 0.02), (4, 100, 0.04), (2, 3, 0.67), (199, 200, 0.995), (12, 1003, 0.012), (3, 3, None)],
+)
+def test_the_error_names_a_fraction_that_lets_the_rows_pass(num_bad: int, num_read: int, enough: float | None) -> None:
+    from components.example_gen.ingest import enough_for, validate_rows
+    from components.example_gen.summary import Summary
+
+    assert enough_for(num_bad, num_read) == enough
+    summary = Summary(num_read, {"empty text": num_bad}, ["a:3: the text is empty"])
+    with pytest.raises(DataError) as raised:
+        validate_rows(summary, ExampleGenParams(source="a"))
+    assert str(raised.value).startswith(f"{num_bad:,} of {num_read:,} rows (")
+    assert "a:3: the text is empty" in str(raised.value)
+    if enough is None:
+        assert str(raised.value).endswith("Correct them.")
+        return
+    assert str(raised.value).endswith(f"Correct them, or set example_gen.max_bad_fraction to {enough:g} to skip and list them.")
+    validate_rows(summary, ExampleGenParams(source="a", max_bad_fraction=enough))
 
 
 def test_one_class(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [{**row, "label": "x"} for row in corpus_rows(60)])
     with pytest.raises(DataError, match="All 60 rows have the label 'x'; a classifier needs two classes"):
-        make(ExampleGenParams(source=str(path)), tmp_path / "output")
-
-
-def test_class_with_one_row(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "a.jsonl", [*corpus_rows(60), {"text": "alone", "label": "rare"}])
-    with pytest.raises(DataError, match=rf"The class 'rare' has one row, {path}:61; it cannot be both learned and tested"):
         make(ExampleGenParams(source=str(path)), tmp_path / "output")
 
 
@@ -181,9 +193,115 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
     kept = read_examples(tmp_path / "output", "train") + read_examples(tmp_path / "output", "eval")
     assert sorted(kept) == sorted((row["text"], row["label"]) for row in train)
 
-    write_jsonl(tmp_path / "test.jsonl", [*test, {"text": "a", "label": "new"}, {"text": "b", "label": "new"}])
-    with pytest.raises(DataError, match=rf"'new' never occurs in train \(2 rows in test, the first at {tmp_path}/test.jsonl:31\)"):
-        make(ExampleGenParams(source=table), tmp_path / "rejected")
+    unseen = [{"text": "a", "label": "new"}, {"text": "b", "label": "other"}, {"text": "c", "label": "new"}]
+    write_jsonl(tmp_path / "test.jsonl", [*test, *unseen])
+    with pytest.raises(DataError) as raised:
+        make(ExampleGenParams(source=table, rare_classes="stop"), tmp_path / "rejected")
+    assert str(raised.value) == (
+        "2 of 5 classes have no row in train (example_gen.min_class_rows 1): "
+        f"'new' (2 rows in test, the first at {tmp_path}/test.jsonl:31), 'other' (1 row in test, at {tmp_path}/test.jsonl:32). "
+        "Add rows of them to train, or set example_gen.rare_classes to 'leave_out' or to 'gather'."
+    )
+    left_out = make(ExampleGenParams(source=table), tmp_path / "left_out")
+    assert left_out["num_rows"] == found["num_rows"]
+    assert (left_out["num_read"], left_out["num_left_out_rows"], left_out["num_moved_rows"]) == (93, 3, 0)
+    assert describe(left_out).endswith("; 3 classes; 3 rows of 2 rare classes left out")
+    listed = [json.loads(line) for path in (tmp_path / "left_out" / "rare_rows").iterdir() for line in path.read_text().splitlines()]
+    assert listed == [
+        {"file": str(tmp_path / "test.jsonl"), "line": 31 + place, "label": row["label"], "split": "test", "done": "left out"}
+        for place, row in enumerate(unseen)
+    ]
+    [span] = read_manifest(tmp_path / "left_out").spans
+    assert (span.num_left_out, span.num_read) == ({"test": {"new": 2, "other": 1}}, 93)
+    # Gathered they would be a class that train lacks as well.
+    assert make(ExampleGenParams(source=table, rare_classes="gather"), tmp_path / "gathered")["num_rows"] == found["num_rows"]
+
+
+def outside_train(number: int, label: str) -> list[dict[str, str]]:
+    """Rows of a class whose digests say eval or test."""
+    texts = (f"{label} No. {place}" for place in range(10_000))
+    chosen = [text for text in texts if split_of(text) != "train"]
+    return [{"text": text, "label": label} for text in chosen[:number]]
+
+
+def digest_of(row: dict[str, str]) -> int:
+    return int.from_bytes(blake2b(row["text"].encode(), digest_size=8).digest(), "big")
+
+
+def test_every_class_has_a_row_in_train(tmp_path: Path) -> None:
+    lone, pair, many = outside_train(1, "lone"), outside_train(2, "pair"), outside_train(12, "many")
+    nearest = min(many, key=digest_of)
+    # The same text once more, and under another label: both follow it.
+    rows = [*corpus_rows(60), *lone, *pair, *many, nearest, {**nearest, "label": "fruit"}]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    found = make(ExampleGenParams(source=str(path)), tmp_path / "output")
+    moved = [lone[0], min(pair, key=digest_of), nearest, nearest, {**nearest, "label": "fruit"}]
+    train = read_examples(tmp_path / "output", "train")
+    expected = [(row["text"], row["label"]) for row in rows if row in moved or split_of(row["text"]) == "train"]
+    assert train == expected
+    assert {label: count for label, count in found["num_rows"]["train"].items() if label in ("lone", "pair", "many")} == {
+        "lone": 1,
+        "pair": 1,
+        "many": 2,
+    }
+    assert (found["num_moved_rows"], found["num_left_out_rows"], found["num_read"]) == (5, 0, 77)
+    assert describe(found).endswith("; 5 rows moved to train, which had none of their class")
+    assert [(record["label"], record["done"]) for record in found["rare_classes"]] == [("lone", "kept")]
+    everything = [row for split in ALL for row in read_examples(tmp_path / "output", split)]
+    assert sorted(everything) == sorted((row["text"], row["label"]) for row in rows)
+    splits = {split: {text for text, _ in read_examples(tmp_path / "output", split)} for split in ALL}
+    assert not splits["train"] & (splits["eval"] | splits["test"])
+
+
+def test_the_splits_do_not_follow_the_order_or_the_files_of_the_rows(tmp_path: Path) -> None:
+    rows = [*corpus_rows(60), *outside_train(2, "pair"), *outside_train(3, "many")]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    write_jsonl(tmp_path / "b1.jsonl", rows[::-1][:31])
+    write_jsonl(tmp_path / "b2.jsonl", rows[::-1][31:])
+    for name in "ab":
+        make(ExampleGenParams(source=str(tmp_path / f"{name}*.jsonl")), tmp_path / name)
+    for split in ALL:
+        assert sorted(read_examples(tmp_path / "a", split)) == sorted(read_examples(tmp_path / "b", split))
+
+
+def test_a_class_of_the_train_file_keeps_a_row_of_it_in_train(tmp_path: Path) -> None:
+    in_eval = next(row for row in outside_train(100, "lone") if split_of(row["text"]) == "eval")
+    train = write_jsonl(tmp_path / "train.jsonl", [*corpus_rows(60), in_eval])
+    test = write_jsonl(tmp_path / "test.jsonl", [*corpus_rows(90)[60:], *outside_train(3, "lone")])
+    params = ExampleGenParams(source={"train": str(train), "test": str(test)}, eval_fraction=0.3)
+    assert ingest_split(in_eval["text"], 0.3) == "eval"
+    found = make(params, tmp_path / "output")
+    assert (found["num_rows"]["train"]["lone"], found["num_rows"]["test"]["lone"]) == (1, 3)
+
+
+def ingest_split(text: str, eval_fraction: float) -> str:
+    from components.example_gen import ingest
+
+    return ingest.split_of(text.encode(), {"train": 1 - eval_fraction, "eval": eval_fraction, "test": 0.0})
+
+
+def test_rare_classes_are_left_out_gathered_or_stop_the_run(tmp_path: Path) -> None:
+    rare = [{"text": f"{label} {number}", "label": label} for label, count in (("a", 1), ("b", 2), ("c", 1)) for number in range(count)]
+    path = write_jsonl(tmp_path / "rows.jsonl", [*corpus_rows(60), *rare])
+    with pytest.raises(DataError, match=r"^3 of 6 classes have fewer than 10 rows in train .*'a' \(1 row in .*'b' \(.*'c' \("):
+        make(ExampleGenParams(source=str(path), min_class_rows=10, rare_classes="stop"), tmp_path / "stop")
+    left_out = make(ExampleGenParams(source=str(path), min_class_rows=10), tmp_path / "left_out")
+    assert sorted(left_out["num_rows"]["train"]) == ["animals", "fruit", "metals"]
+    assert (left_out["num_left_out_rows"], left_out["num_moved_rows"]) == (4, 0)
+    gathered = make(ExampleGenParams(source=str(path), min_class_rows=10, rare_classes="gather", other_class="rest"), tmp_path / "gather")
+    assert sorted(gathered["num_rows"]["train"]) == ["animals", "fruit", "metals", "rest"]
+    assert sum(labels.get("rest", 0) for labels in gathered["num_rows"].values()) == 4 == gathered["num_gathered_rows"]
+    assert describe(gathered).endswith("; 4 classes; 4 rows of 3 rare classes gathered")
+    texts = {text for split in ALL for text, label in read_examples(tmp_path / "gather", split) if label == "rest"}
+    assert texts == {row["text"] for row in rare}
+
+
+def test_labels_that_are_no_labels(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [{"text": f"text {number}", "label": f"id {number}"} for number in range(40)])
+    with pytest.raises(
+        DataError, match=r"^The eval split has no row .* 40 of 40 labels occur once: is example_gen.label the right column\?"
+    ):
+        make(ExampleGenParams(source=str(path)), tmp_path / "output")
 
 
 def test_empty_split(tmp_path: Path) -> None:

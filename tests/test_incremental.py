@@ -221,6 +221,43 @@ def _moved(runs: Runs, root: Path) -> Runs:
     return Runs(root)
 
 
+def test_a_class_that_only_a_later_span_brings_to_train(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    texts = [f"oak No. {number}" for number in range(200)]
+    fractions = ingest.split_fractions({None}, ExampleGenParams(source="a"))
+    outside_train = [text for text in texts if ingest.split_of(text.encode(), fractions) != "train"]
+    nearest = min(outside_train[:3], key=lambda text: ingest.digest_of(text.encode()))
+    in_train = next(text for text in texts if text not in outside_train)
+
+    def write(span: int, trees: list[str], more: list[Row]) -> None:
+        write_jsonl(
+            data / f"{span}.jsonl",
+            [*corpus_rows(120)[40 * (span - 1) : 40 * span], *({"text": text, "label": "trees"} for text in trees), *more],
+        )
+
+    def make(name: str, pieces: str) -> tuple[Path, dict[str, Any]]:
+        (tmp_path / name).mkdir()
+        params = ExampleGenParams(source=f"{data}/{{SPAN}}.jsonl")
+        return tmp_path / name, run_example_gen(params=params, output=tmp_path / name, pieces=Pieces(tmp_path / pieces))
+
+    write(1, outside_train[:2], [])
+    write(2, outside_train[2:3], [{"text": nearest, "label": "fruit"}])  # the same text, under another label
+    output, figures = make("two", "pieces")
+    assert (figures["num_moved_rows"], figures["num_rows"]["train"]["trees"], figures["num_read"]) == (2, 1, 84)
+    assert figures["num_spans_read"] == 2
+    assert artifact_digest(output) == artifact_digest(make("two in one pass", "others")[0])
+    manifest = read_manifest(output)
+    assert all(span.key != span.key_as_read for span in manifest.spans)
+    again, figures = make("again", "pieces")
+    assert (figures["num_spans_read"], artifact_digest(again)) == (0, artifact_digest(output))
+    # A row of the class in train: the others go where their digests say, and the earlier spans need not be read again.
+    write(3, [in_train], [])
+    output, figures = make("three", "pieces")
+    assert (figures["num_moved_rows"], figures["num_rows"]["train"]["trees"], figures["num_spans_read"]) == (0, 1, 1)
+    assert [span.key for span in read_manifest(output).spans[:2]] == [span.key_as_read for span in manifest.spans]
+
+
 def test_a_span_whose_content_changed_is_read_again(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     for number in (1, 2):

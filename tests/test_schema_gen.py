@@ -1,5 +1,6 @@
 """What is inferred from rows counted by hand, and what a schema written by hand may be."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,12 @@ def test_a_schema_written_by_hand_is_used_as_it_is(statistics: Path, tmp_path: P
     (tmp_path / "schema").mkdir()
     assert describe(run(statistics=statistics, params=params, output=tmp_path / "schema")) == "1 features; written by hand"
     assert (tmp_path / "schema" / "schema.pbtxt").read_text() == CURATED
+    assert json.loads((tmp_path / "schema" / "origin.json").read_text()) == {"curated": True}
+
+
+def test_an_inferred_schema_says_so(statistics: Path, tmp_path: Path) -> None:
+    schema_of(statistics, tmp_path / "schema")
+    assert json.loads((tmp_path / "schema" / "origin.json").read_text()) == {"curated": False}
 
 
 def test_the_key_follows_what_the_file_says_not_where_it_lies(tmp_path: Path) -> None:

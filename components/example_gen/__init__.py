@@ -8,8 +8,8 @@ A row holds text, a list of tokens, or a sequence of numbers (`content`). Where 
 `{DD}`, the data arrive span by span, and `span` and `window` choose among them.
 
 Writes `Split-<train|eval|test>/data_tfrecord-*.gz`: tf.Example with the content and `label` (see `components.examples`); and
-`bad_rows/*.jsonl`: the file, line and reason of every row that could not be used; and `origins/*.gz`: the file and line of every row
-of test (see `components.origins`).
+`bad_rows/*.jsonl`: the file, line and reason of every row that could not be used; `rare_rows/*.jsonl`: the file, line and label of every
+row of a rare class, and what was done with it; and `origins/*.gz`: the file and line of every row of test (see `components.origins`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
 
 from components import staging
 from components.base import Component, Figures, Params, Where, WherePath
-from components.examples import Content
+from components.examples import GATHERED, LEFT_OUT, Content
 from components.pieces import Pieces
 from components.rows import RowFormat
 
@@ -49,7 +49,13 @@ class ExampleGenParams(Params):
     delimiter: str = Field(",", min_length=1, max_length=1, pattern=r'[^\r\n"]', description="what separates the columns of a CSV file")
     eval_fraction: float = Field(0.1, gt=0, lt=1, description="rows for the eval split, where the source has none")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="rows for the test split, where the source has none")
-    max_bad_fraction: float = Field(0.0, ge=0, lt=1, description="rows that may be unusable (skipped and listed) before the run fails")
+    max_bad_fraction: float = Field(0.01, ge=0, lt=1, description="rows that may be unusable (skipped and listed) before the run fails")
+    min_class_rows: int = Field(1, ge=1, description="rows of a class in train, at least; a class with fewer is rare")
+    rare_classes: Literal["leave_out", "gather", "stop"] = Field(
+        "leave_out",
+        description="what becomes of rare classes: their rows are left out of all splits, gathered into `other_class`, or stop the run",
+    )
+    other_class: str = Field("other", min_length=1, description="the label of gathered rows, where `rare_classes` is `gather`")
 
     @field_validator("source", mode="before")
     @classmethod
@@ -71,6 +77,13 @@ class ExampleGenParams(Params):
         if given == "all" or (type(given) is int and given >= 1):
             return given
         raise ValueError("input should be a whole number of at least 1, or 'all'")
+
+    @field_validator("other_class")
+    @classmethod
+    def _can_be_a_label(cls, given: str) -> str:
+        if not given.strip() or not given.isprintable():
+            raise ValueError("other_class is a label: it has to show something, and no control characters")
+        return given
 
     @model_validator(mode="after")
     def _leaves_train_rows(self) -> Self:
@@ -142,7 +155,7 @@ def run(
     analyses: what later stages want to count while the rows pass by (`Component.analyze` with its params).
 
     Raises DataError for a file that cannot be read to its end, more bad rows than max_bad_fraction, an empty split, a single
-    class, a class with one row, or a label that occurs in eval or test and never in train.
+    class, or rare classes where rare_classes is "stop".
     """
     from components.example_gen import ingest
 
@@ -160,8 +173,22 @@ def describe(figures: Figures) -> str:
         text += f"; spans {figures['spans'][0]} to {figures['spans'][-1]}, {figures['num_spans_read']} of {len(figures['spans'])} read now"
     if figures["num_bad_rows"]:
         text += f"; {figures['num_bad_rows']:,} bad rows skipped"
+    text += _describe_rare(figures)
     if figures["ignored_splits"]:
         text += f"; the source's splits {', '.join(figures['ignored_splits'])} not used"
+    return text
+
+
+def _describe_rare(figures: Figures) -> str:
+    text = ""
+    for name, done, done_text in (("num_left_out_rows", LEFT_OUT, "left out"), ("num_gathered_rows", GATHERED, "gathered")):
+        if figures[name]:
+            num_classes = sum(record["done"] == done for record in figures["rare_classes"])
+            text += (
+                f"; {figures[name]:,} row{'s' * (figures[name] > 1)} of {num_classes:,} rare class{'es' * (num_classes > 1)} {done_text}"
+            )
+    if num_moved := figures["num_moved_rows"]:
+        text += f"; {num_moved:,} row{'s' * (num_moved > 1)} moved to train, which had none of {'their' if num_moved > 1 else 'its'} class"
     return text
 
 

@@ -1,15 +1,18 @@
 """The Beam job: every shard of the source is read, split, counted and written, and counted by whoever else asks, in one pass.
 
-A span that an earlier run ingested is not read again: its part (Split-*/, bad_rows/, span.json) is found by its digest, and the
-artifact takes its files over.
+A span that an earlier run ingested is not read again: its part (Split-*/, bad_rows/, rare_rows/, span.json) is found by its digest, and
+the artifact takes its files over. What becomes of rare classes can be told only from all spans: where a window has some, the spans that
+the decision is about are read a second time with it, and have other parts.
 """
 
 import json
+import logging
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from shutil import copyfile
@@ -21,46 +24,22 @@ from components import examples as example_files
 from components import features, origins, progress
 from components.base import DataError, Figures, UserError
 from components.beam import job
-from components.example_gen import ExampleGenParams, rows, sources
-from components.examples import ExampleShard, Manifest, Span, shard_name, write_manifest
+from components.example_gen import ExampleGenParams, rare, rows, sources
+from components.example_gen.rare import Decision
+from components.example_gen.summary import NUM_QUOTED, Summary, add, total
+from components.examples import ExampleShard, Manifest, RareClass, Span, shard_name, write_manifest
 from components.pieces import Pieces, digest, link_all
 from components.staging import path_of, writing
 
-# Bad rows that an error message quotes.
-NUM_QUOTED = 5
 # What a Python object costs beside its content: a shard of a million short rows must not be unbounded.
 ROW_BYTES = 64
 
 SUMMARY = "summary"
-# Params that say which spans to take and when to give up, not what a span's rows become.
-NOT_OF_A_SPAN = ("span", "window", "max_bad_fraction")
-
-
-@dataclass
-class Summary:
-    """What was found in a shard, or in all of them. errors: (message, exit code) of what ended the reading."""
-
-    num_read: int = 0
-    num_bad: dict[str, int] = field(default_factory=dict)  # problem -> rows
-    quoted: list[str] = field(default_factory=list)
-    num_rows: dict[str, dict[str, int]] = field(default_factory=dict)  # split -> label -> rows
-    places: dict[str, dict[str, str]] = field(default_factory=dict)  # split -> label -> where its first row is
-    dims: dict[str, str] = field(default_factory=dict)  # numbers of one time step -> where the first such row is
-    errors: list[list[Any]] = field(default_factory=list)
-
-    def merge(self, other: "Summary") -> None:
-        self.num_read += other.num_read
-        for problem, count in other.num_bad.items():
-            self.num_bad[problem] = self.num_bad.get(problem, 0) + count
-        self.quoted = (self.quoted + other.quoted)[:NUM_QUOTED]
-        for split, labels in other.num_rows.items():
-            mine = self.num_rows.setdefault(split, {})
-            for label, count in labels.items():
-                mine[label] = mine.get(label, 0) + count
-                self.places.setdefault(split, {}).setdefault(label, other.places[split][label])
-        for dim, place in other.dims.items():
-            self.dims.setdefault(dim, place)
-        self.errors += other.errors
+BAD_ROWS = "bad_rows"
+RARE_ROWS = "rare_rows"
+NO_DECISION = Decision()
+# Params that say which spans to take, when to give up and what is decided for all of them, not what a span's rows become by themselves.
+NOT_OF_A_SPAN = ("span", "window", "max_bad_fraction", "rare_classes", "min_class_rows", "other_class")
 
 
 def ingest(
@@ -69,35 +48,96 @@ def ingest(
     """Writes the artifact. See `components.example_gen.run` for what it raises."""
     memory = pieces.root / "digests.json"
     window = sources.window(params, memory)
-    keys = {span.number: span_key(span, params) for span in window}
-    paths = {number: pieces.path(span=key) for number, key in keys.items()}
-    with ExitStack() as stack:
-        folders = stack.enter_context(pieces.making(paths))
-        missing = [span for span in window if span.number in folders]
-        params = with_dim(missing, params)
-        asked = {"spans": {span.number: keys[span.number] for span in missing}, "content": params.content, "dim": params.dim}
-        transforms = {name: stack.enter_context(analyze(**asked)) for name, analyze in analyses.items()}
-        if missing:
-            read(missing, params, folders, {name: each for name, each in transforms.items() if each is not None}, beam_args)
-            if sources.window(params, memory) != window:
-                raise DataError(f"The files of {params.source!r} changed while they were read; nothing was kept. Run again.")
-        found = {number: Summary(**json.loads((folders.get(number, path) / "span.json").read_text())) for number, path in paths.items()}
-        summary = Summary()
-        for each in found.values():
-            summary.merge(each)
-        validate(summary, params)
-    _take_over(paths.values(), output)
+    ingested = Ingested(window, params, pieces, analyses, beam_args, memory)
+    parts = ingested.read({span.number: NO_DECISION for span in window})
+    summary = _sum(part.summary for part in parts.values())
+    validate_rows(summary, params)
+    decision, rare_classes = rare.decide(summary, params)
+    if not decision.is_empty:  # the spans that it is about are read again: their rows go to other splits, or nowhere
+        parts = ingested.read({number: decision.of(part.summary) for number, part in parts.items()})
+        summary = _sum(part.summary for part in parts.values())
+    validate(summary, params)
+    _take_over([part.path for part in parts.values()], output)
     dim = int(next(iter(summary.dims))) if summary.dims else None
-    write_manifest(_manifest(window, keys, found, params, dim), output)
-    num_rows = {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS}
-    return {
-        "num_rows": num_rows,
-        "num_read": summary.num_read,
-        "num_bad_rows": sum(summary.num_bad.values()),
+    spans = tuple(_span(span, parts[span.number], span_key(span, params)) for span in window)
+    write_manifest(Manifest(params.content, dim, spans, tuple(rare_classes)), output)
+    return _figures(summary, rare_classes) | {
         "spans": [span.number for span in window],
-        "num_spans_read": len(missing),
+        "num_spans_read": len(ingested.numbers_read),
         "ignored_splits": sources.shards(window[0], params)[1] if sources.tfds_name(params) else [],
     }
+
+
+def _figures(summary: Summary, rare_classes: Sequence[RareClass]) -> Figures:
+    num_bad = sum(summary.num_bad.values())
+    # Of rare classes example_validator tells.
+    warnings = [f"{_bad_rows(num_bad, summary)} cannot be used and are skipped: {_quoted(num_bad, summary)}."] if num_bad else []
+    for sentence in warnings:
+        logging.getLogger("seqline.example_gen").warning("%s", sentence)
+    return {
+        "num_rows": {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS},
+        "num_read": summary.num_read,
+        "num_bad_rows": num_bad,
+        "num_left_out_rows": total(summary.left_out),
+        "num_gathered_rows": total(summary.gathered),
+        "num_moved_rows": total(summary.moved),
+        "rare_classes": [asdict(record) for record in rare_classes],
+        "warnings": warnings,
+    }
+
+
+def _sum(summaries: Iterable[Summary]) -> Summary:
+    whole = Summary()
+    for each in summaries:
+        whole.merge(each)
+    return whole
+
+
+@dataclass(frozen=True)
+class SpanPart:
+    """An ingested span: its key, its finished folder and what was found in it."""
+
+    key: str
+    path: Path
+    summary: Summary
+
+
+class Ingested:
+    """The spans of a window, each read once for each decision about its rare classes. numbers_read: of the spans that were read now."""
+
+    def __init__(
+        self,
+        window: Sequence[sources.Span],
+        params: ExampleGenParams,
+        pieces: Pieces,
+        analyses: Mapping[str, Callable[..., Any]],
+        beam_args: Sequence[str],
+        memory: Path,
+    ) -> None:
+        self.window, self.params, self.pieces = window, params, pieces
+        self.analyses, self.beam_args, self.memory = analyses, beam_args, memory
+        self.numbers_read: set[int] = set()
+
+    def read(self, decisions: Mapping[int, Decision]) -> dict[int, SpanPart]:
+        """The parts of all spans; those that are not there are made. Raises DataError for files that change while they are read."""
+        keys = {span.number: span_key(span, self.params, decisions[span.number]) for span in self.window}
+        paths = {number: self.pieces.path(span=key) for number, key in keys.items()}
+        with ExitStack() as stack:
+            folders = stack.enter_context(self.pieces.making(paths))
+            missing = [span for span in self.window if span.number in folders]
+            self.numbers_read |= set(folders)
+            params = with_dim(missing, self.params)
+            asked = {"spans": {span.number: keys[span.number] for span in missing}, "content": params.content, "dim": params.dim}
+            transforms = {name: stack.enter_context(analyze(**asked)) for name, analyze in self.analyses.items()}
+            if missing:
+                wanted = {name: each for name, each in transforms.items() if each is not None}
+                read(missing, params, folders, wanted, self.beam_args, decisions)
+                if sources.window(self.params, self.memory) != self.window:
+                    raise DataError(f"The files of {params.source!r} changed while they were read; nothing was kept. Run again.")
+            found = {number: Summary(**json.loads((folders.get(number, path) / "span.json").read_text())) for number, path in paths.items()}
+            # Nothing is kept of rows that no run can use.
+            validate_rows(_sum(found.values()), self.params)
+        return {number: SpanPart(keys[number], path, found[number]) for number, path in paths.items()}
 
 
 def with_dim(spans: Iterable[sources.Span], params: ExampleGenParams) -> ExampleGenParams:
@@ -110,22 +150,19 @@ def with_dim(spans: Iterable[sources.Span], params: ExampleGenParams) -> Example
     return params if first is None else params.model_copy(update={"dim": first.content.shape[1]})
 
 
-def span_key(span: sources.Span, params: ExampleGenParams) -> str:
-    """The digest of all that shapes a span's shards: its number (it is in their names), its content, and how rows are read."""
+def span_key(span: sources.Span, params: ExampleGenParams, decision: Decision = NO_DECISION) -> str:
+    """The digest of all that shapes a span's shards: its number (it is in their names), its content, how rows are read, what was decided."""
     how = {name: value for name, value in params.key_fields().items() if name not in NOT_OF_A_SPAN}
-    return digest([span.number, span.version, span.digest, how])
+    decided = [] if decision.is_empty else [decision.key(params)]
+    return digest([span.number, span.version, span.digest, how, *decided])
 
 
-def _manifest(
-    window: Iterable[sources.Span], keys: Mapping[int, str], found: Mapping[int, Summary], params: ExampleGenParams, dim: int | None
-) -> Manifest:
-    spans = []
-    for span in window:
-        summary = found[span.number]
-        num_rows = {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS if split in summary.num_rows}
-        num_bad = dict(sorted(summary.num_bad.items()))
-        spans.append(Span(span.number, keys[span.number], span.version, summary.num_read, num_rows, num_bad))
-    return Manifest(params.content, dim, tuple(spans))
+def _span(span: sources.Span, part: SpanPart, key_as_read: str) -> Span:
+    summary = part.summary
+    num_rows = {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS if split in summary.num_rows}
+    num_bad = dict(sorted(summary.num_bad.items()))
+    num_left_out = {split: dict(sorted(labels.items())) for split, labels in sorted(summary.left_out.items())}
+    return Span(span.number, part.key, span.version, summary.num_read, num_rows, num_bad, num_left_out, key_as_read)
 
 
 def _take_over(pieces: Iterable[Path], output: Path) -> None:
@@ -145,6 +182,7 @@ def read(
     folders: Mapping[int, Path],
     transforms: Mapping[str, beam.PTransform],
     beam_args: Sequence[str],
+    decisions: Mapping[int, Decision],
 ) -> None:
     """Writes the parts of the spans, and what the analyses of later stages ask for.
 
@@ -156,7 +194,7 @@ def read(
         shards, _ = sources.shards(span, params)
         fractions[span.number] = split_fractions({shard.split for shard in shards}, params)
         jobs += [(span.number, number, shard) for number, shard in enumerate(shards)]
-        for name in (*(f"Split-{split}" for split in features.SPLITS), "bad_rows", origins.FOLDER):
+        for name in (*(f"Split-{split}" for split in features.SPLITS), BAD_ROWS, RARE_ROWS, origins.FOLDER):
             (folders[span.number] / name).mkdir()
     anywhere = next(iter(folders.values()))
     places = {number: str(folder) for number, folder in folders.items()}
@@ -169,7 +207,7 @@ def read(
             pipeline
             | "Shards" >> beam.Create(jobs)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(ReadShard(params, fractions, places)).with_outputs(SUMMARY, main="examples")
+            | "Read" >> beam.ParDo(ReadShard(params, fractions, places, decisions)).with_outputs(SUMMARY, main="examples")
         )
         _ = outputs.examples | "Write" >> beam.ParDo(WriteShard(places, params.content))
         for name, transform in transforms.items():
@@ -201,10 +239,20 @@ def identity(content: Any) -> bytes:
     return b"\n".join(content) if isinstance(content, list) else content.tobytes()
 
 
+def digest_of(content: bytes) -> int:
+    """The digest of a row's content, of 64 bits, by which it has its split."""
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big")
+
+
 def split_of(content: bytes, fractions: Mapping[str, float]) -> str:
+    """The split of a row with this content."""
+    return split_at(digest_of(content), fractions)
+
+
+def split_at(content_digest: int, fractions: Mapping[str, float]) -> str:
     """The split of a row, by the digest of its content: equal rows are never in two splits, and a row stays where it is when others
     come or go."""
-    position = int.from_bytes(blake2b(content, digest_size=8).digest(), "big") / 2**64
+    position = content_digest / 2**64
     for split in (features.TRAIN, features.EVAL):
         if position < fractions[split]:
             return split
@@ -234,21 +282,28 @@ class Part:
 class ReadShard(beam.DoFn):
     """Job -> ExampleShards of at most SHARD_BYTES, and to SUMMARY (span, number of the source's shard, its Summary as a dict).
 
-    Bad rows go to a file of the shard's own, which appears whole: a bundle that is tried again rewrites it.
+    Bad rows, and the rows of rare classes, go to files of the shard's own, which appear whole: a bundle that is tried again rewrites them.
     """
 
-    def __init__(self, params: ExampleGenParams, fractions: Mapping[int, Mapping[str, float]], folders: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        params: ExampleGenParams,
+        fractions: Mapping[int, Mapping[str, float]],
+        folders: Mapping[int, str],
+        decisions: Mapping[int, Decision],
+    ) -> None:
         self.params = params
         self.fractions = fractions
         self.folders = folders
+        self.decisions = decisions
 
     def process(self, job: Job) -> Iterator[Any]:
         span, number, shard = job
         summary = Summary()
-        path = f"{self.folders[span]}/bad_rows/{span:05d}-{number:05d}.jsonl"
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as bad_rows:
+        with ExitStack() as stack:
+            lists = {name: stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8")) for name in (BAD_ROWS, RARE_ROWS)}
             try:
-                yield from self._read(span, number, shard, summary, bad_rows)
+                yield from self._read(span, number, shard, summary, lists)
             except UserError as error:
                 summary.errors.append([str(error), error.exit_code])
             except OSError as error:
@@ -256,30 +311,50 @@ class ReadShard(beam.DoFn):
                 summary.errors.append([message, DataError.exit_code])
             if shard.kind == "tfds":
                 progress.advance()
-            if summary.num_bad:
-                bad_rows.flush()
-                with writing(path) as name:
-                    copyfile(bad_rows.name, name)
+            for folder, listed in lists.items():
+                if listed.tell():
+                    listed.flush()
+                    with writing(f"{self.folders[span]}/{folder}/{span:05d}-{number:05d}.jsonl") as name:
+                        copyfile(listed.name, name)
         yield beam.pvalue.TaggedOutput(SUMMARY, (span, number, asdict(summary)))
 
-    def _read(self, span: int, number: int, shard: sources.Shard, summary: Summary, bad_rows: Any) -> Iterator[ExampleShard]:
+    def _read(self, span: int, number: int, shard: sources.Shard, summary: Summary, lists: Mapping[str, Any]) -> Iterator[ExampleShard]:
         own = str(shard.split) if shard.split not in (None, features.TRAIN) else None
-        fractions = self.fractions[span]
+        fractions, decision = self.fractions[span], self.decisions[span]
         parts = {split: Part(origins.UNITS[shard.kind]) for split in features.SPLITS}
         for row in rows.read(shard, self.params):
             summary.num_read += 1
             if isinstance(row, rows.BadRow):
-                bad_rows.write(json.dumps(row._asdict()) + "\n")
+                lists[BAD_ROWS].write(json.dumps(row._asdict()) + "\n")
                 summary.num_bad[row.problem] = summary.num_bad.get(row.problem, 0) + 1
                 if len(summary.quoted) < NUM_QUOTED:
                     summary.quoted.append(f"{row.file}:{row.line}: {row.reason}")
                 continue
             content = identity(row.content)
-            split = own or split_of(content, fractions)
-            self._count(row, split, summary)
+            split, label = own, row.label
+            if split is None:
+                content_digest = digest_of(content)
+                split = split_at(content_digest, fractions)
+                if split != features.TRAIN:
+                    summary.note_nearest(label.decode(), content_digest)
+                    if content_digest in decision.moved:
+                        _list(lists[RARE_ROWS], row, split, "moved to train")
+                        add(summary.moved, split, label.decode())
+                        split = features.TRAIN
+            if decision.left_out or decision.gathered:
+                name = label.decode()
+                if name in decision.left_out:
+                    _list(lists[RARE_ROWS], row, split, "left out")
+                    add(summary.left_out, split, name)
+                    continue
+                if name in decision.gathered:
+                    _list(lists[RARE_ROWS], row, split, f"counted as {self.params.other_class}")
+                    add(summary.gathered, split, name)
+                    label = self.params.other_class.encode()
+            self._count(row, label.decode(), split, summary)
             part = parts[split]
             part.contents.append(row.content)
-            part.labels.append(row.label)
+            part.labels.append(label)
             if split in origins.SPLITS:
                 part.origins.add(row.file, row.line)
             part.num_bytes += len(content) + ROW_BYTES * (len(row.content) if isinstance(row.content, list) else 1)
@@ -297,8 +372,7 @@ class ReadShard(beam.DoFn):
             origins.write(places, shard.contents, origins.path_in(self.folders[span], split, shard.name))
         return shard
 
-    def _count(self, row: rows.Row, split: str, summary: Summary) -> None:
-        label = row.label.decode()
+    def _count(self, row: rows.Row, label: str, split: str, summary: Summary) -> None:
         labels = summary.num_rows.setdefault(split, {})
         if label not in labels:
             labels[label] = 0
@@ -306,6 +380,11 @@ class ReadShard(beam.DoFn):
         labels[label] += 1
         if self.params.content == features.SEQUENCE and (dim := str(row.content.shape[1])) not in summary.dims:
             summary.dims[dim] = f"{row.file}:{row.line}"
+
+
+def _list(file: Any, row: rows.Row, split: str, done: str) -> None:
+    """A line for a row of a rare class. split: the one that it would have been in."""
+    file.write(json.dumps({"file": row.file, "line": row.line, "label": row.label.decode(), "split": split, "done": done}) + "\n")
 
 
 class WriteShard(beam.DoFn):
@@ -332,43 +411,73 @@ def _write_json(value: Any, path: str) -> None:
     path_of(path).write_text(json.dumps(value))
 
 
-def validate(summary: Summary, params: ExampleGenParams) -> None:
-    """Raises DataError for rows with which no model can be trained or measured."""
+def validate_rows(summary: Summary, params: ExampleGenParams) -> None:
+    """Raises DataError for more bad rows than max_bad_fraction, and for sequences whose time steps differ."""
     allowed = math.floor(params.max_bad_fraction * summary.num_read + 1e-9)  # 0.29 * 100 is 28.999...
     num_bad = sum(summary.num_bad.values())
     if num_bad > allowed:
-        more = f" ... and {num_bad - len(summary.quoted)} more" if num_bad > len(summary.quoted) else ""
+        enough = enough_for(num_bad, summary.num_read)
+        way_out = f", or set example_gen.max_bad_fraction to {enough:g} to skip and list them" if enough else ""
         raise DataError(
-            f"{num_bad} of {summary.num_read} rows cannot be used; example_gen.max_bad_fraction {params.max_bad_fraction} "
-            f"allows {allowed}: {'; '.join(summary.quoted)}{more}. Correct them, or raise example_gen.max_bad_fraction to skip and list them."
+            f"{_bad_rows(num_bad, summary)} cannot be used; example_gen.max_bad_fraction {params.max_bad_fraction:g} "
+            f"allows {allowed:,}: {_quoted(num_bad, summary)}. Correct them{way_out}."
         )
     if len(summary.dims) > 1:
         (dim, place), (other, other_place) = list(summary.dims.items())[:2]
         raise DataError(f"A time step holds {dim} numbers at {place} and {other} at {other_place}; every one must hold as many.")
+
+
+def enough_for(num_bad: int, num_read: int) -> float | None:
+    """The lowest round max_bad_fraction, of so few digits as can be, that allows so many bad rows; None where all are bad."""
+    if num_bad == num_read:
+        return None
+    digits = 2
+    while True:
+        fraction = math.ceil(num_bad / num_read * 10**digits) / 10**digits
+        # One that allows a tenth more than there are is round enough.
+        if fraction < 1 and fraction * num_read <= max(num_bad * 1.1, num_bad + 1):
+            return fraction
+        digits += 1
+
+
+def _bad_rows(num_bad: int, summary: Summary) -> str:
+    return f"{num_bad:,} of {summary.num_read:,} rows ({num_bad / summary.num_read:.2%})"
+
+
+def _quoted(num_bad: int, summary: Summary) -> str:
+    more = f" ... and {num_bad - len(summary.quoted):,} more" if num_bad > len(summary.quoted) else ""
+    return "; ".join(summary.quoted) + more
+
+
+def validate(summary: Summary, params: ExampleGenParams) -> None:
+    """Raises DataError for rows with which no model can be trained or measured. summary: of the rows as they are used."""
     for split in features.SPLITS:
-        if not summary.num_rows.get(split):
-            raise DataError(
-                f"The {split} split has no row ({summary.num_read} rows were read). Add rows, or raise example_gen.{split}_fraction."
-            )
-    _validate_labels(summary)
-
-
-def _validate_labels(summary: Summary) -> None:
-    train = summary.num_rows[features.TRAIN]
-    all_labels = sorted({label for labels in summary.num_rows.values() for label in labels})
-    if len(all_labels) < 2:
+        if not summary.num_in(split):
+            raise DataError(f"The {split} split has no row {_why_empty(split, summary, params)}")
+    labels = sorted({label for counts in summary.num_rows.values() for label in counts})
+    if len(labels) < 2:
+        left_out = f" ({total(summary.left_out):,} rows of rare classes are left out)" if summary.left_out else ""
         raise DataError(
-            f"All {summary.num_read} rows have the label {all_labels[0]!r}; a classifier needs two classes. Is example_gen.label the right column?"
+            f"All {total(summary.num_rows):,} rows have the label {labels[0]!r}{left_out}; a classifier needs two classes. "
+            "Is example_gen.label the right column?"
         )
-    for label in all_labels:
-        counts = {split: labels[label] for split, labels in summary.num_rows.items() if label in labels}
-        place = next(summary.places[split][label] for split in features.SPLITS if label in summary.places.get(split, {}))
-        if sum(counts.values()) == 1:
-            raise DataError(
-                f"The class {label!r} has one row, {place}; it cannot be both learned and tested. Add rows of it, or remove the row."
-            )
-        if label not in train:
-            found = ", ".join(f"{count} rows in {split}" for split, count in counts.items())
-            raise DataError(
-                f"The label {label!r} never occurs in train ({found}, the first at {place}). Add such rows to train, or remove these."
-            )
+
+
+def _why_empty(split: str, summary: Summary, params: ExampleGenParams) -> str:
+    """In brackets, with the way out."""
+    if left_out := summary.left_out.get(split):
+        labels = sorted(left_out)
+        named = ", ".join(repr(label) for label in labels[:3]) + (", ..." if len(labels) > 3 else "")
+        few = "no row" if params.min_class_rows == 1 else f"fewer than {params.min_class_rows:,} rows (example_gen.min_class_rows)"
+        return (
+            f"left: train has {few} of {'its only label' if len(labels) == 1 else 'every label in it'} ({named}). "
+            "Is example_gen.label the right column in every file? Add such rows to train."
+        )
+    counts: Counter[str] = Counter()
+    for each in summary.num_rows.values():
+        counts.update(each)
+    num_single = sum(count == 1 for count in counts.values())
+    if 2 * num_single > len(counts) > 2:
+        doubt = f"{num_single:,} of {len(counts):,} labels occur once: is example_gen.label the right column?"
+        return f"({summary.num_read:,} rows were read). {doubt}"
+    return f"({summary.num_read:,} rows were read). Add rows, or raise example_gen.{split}_fraction."

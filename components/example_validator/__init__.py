@@ -9,6 +9,10 @@ min_examples_count; and its own comparators' thresholds go before those here. Fe
 disabled or deprecated are passed over.
 
 A difference counts only where it is larger than chance makes it in splits so small: four standard deviations of it.
+
+What a comparison of splits means depends on where the schema is from. A schema inferred from train says what train is like: that public
+test sets hold longer texts or lack a class is worth a warning, not a refusal. Where somebody wrote the schema down, or a model is to be
+replaced without anybody looking (`seqline retrain`), the same difference is an error.
 """
 
 import json
@@ -26,7 +30,7 @@ NUM_QUOTED = 20
 
 Severity = Literal["error", "warning", "ignore"]
 
-# What is broken is an error, whatever it was inferred from; what may be news (a drift) or a matter of taste is a warning.
+# With a curated schema, and where `strict`: what is broken is an error; what may be news (a drift) or a matter of taste is a warning.
 SEVERITIES: dict[str, Severity] = {
     "missing_feature": "error",
     "low_presence": "error",
@@ -37,6 +41,8 @@ SEVERITIES: dict[str, Severity] = {
     "one_class": "error",
     "few_class_rows": "warning",
     "unknown_label": "error",
+    "unseen_class": "error",
+    "rare_class": "warning",
     "missing_class": "error",
     "length_bounds": "error",
     "value_range": "error",
@@ -56,6 +62,20 @@ SEVERITIES: dict[str, Severity] = {
     "char_drift": "warning",
     "repeated_span": "warning",
 }
+# With an inferred schema these warn: they compare the splits with each other, or with what train was taken for.
+COMPARISONS: tuple[str, ...] = (
+    "unseen_class",
+    "missing_class",
+    "length_bounds",
+    "value_range",
+    "duplicates",
+    "ambiguous",
+    "label_skew",
+    "length_skew",
+    "token_oov",
+    "token_overlap",
+    "char_oov",
+)
 
 
 class ExampleValidatorParams(Params):
@@ -92,9 +112,20 @@ class ExampleValidatorParams(Params):
     max_char_oov_rate: float = Field(
         0.01, ge=0, le=1, description="characters unknown to train beyond the rate that train lets expect (char_oov, char_drift)"
     )
+    strict: bool | None = Field(
+        None,
+        description="whether comparisons of splits with each other are errors (true) or warnings (false); "
+        "null: errors with `schema_gen.curated` and in `seqline retrain`, warnings with an inferred schema",
+    )
     severities: dict[str, Severity] = Field(
         {}, description="kind of anomaly -> error (the run fails), warning or ignore, where it is not to be the default"
     )
+
+    def severities_by(self, is_curated: bool) -> dict[str, Severity]:
+        """Kind of anomaly -> its severity, with a schema that somebody wrote or one that was inferred."""
+        is_strict = is_curated if self.strict is None else self.strict
+        softened: dict[str, Severity] = {} if is_strict else dict.fromkeys(COMPARISONS, "warning")
+        return {**SEVERITIES, **softened, **self.severities}
 
     @field_validator("severities")
     @classmethod
@@ -120,6 +151,7 @@ def run(*, examples: Path, statistics: Path, schema: Path, params: ExampleValida
         "num_warnings": len(lines["warning"]),
         "kinds": sorted({each["kind"] for each in anomalies}),
         "lines": lines["error"] + lines["warning"],
+        "warnings": [f"{line}." for line in lines["warning"]],
     }
 
 

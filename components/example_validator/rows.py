@@ -1,14 +1,17 @@
 """What no schema holds: too few rows or classes, rows that repeat, rows that contradict each other, rows that were lost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components import features
 from components.example_validator import ExampleValidatorParams
 from components.example_validator.anomaly import Anomaly, example, quote, share
+from components.examples import KEPT, LEFT_OUT, Manifest, RareClass
 
 # A class is missed by chance in one split of a thousand where seven of its rows are expected (e^-7).
 EXPECTED_ROWS = 7
+# Classes that a line names; the figures of example_gen have all of them.
+NUM_NAMED = 20
 
 
 def check_sizes(statistics: Mapping[str, Any], schema: Any, params: ExampleValidatorParams) -> Iterator[Anomaly]:
@@ -41,11 +44,13 @@ def check_classes(split: str, statistics: Mapping[str, Any], schema: Any, params
     labels = figures["labels"]
     if split != features.TRAIN:
         num_train = max(1, sum(train["labels"].values()))
-        for label, count in train["labels"].items():
-            expected = figures["num_rows"] * count / num_train
-            if label not in labels and expected >= EXPECTED_ROWS:
-                what = f"no row of {quote(label)}, where train's share lets expect {expected:.0f} of {figures['num_rows']:,}. Is the source sorted by class, or {split} cut from another place? Take it from the same rows as train"
-                yield Anomaly(split, features.LABEL, "missing_class", what)
+        shares = {label: figures["num_rows"] * count / num_train for label, count in train["labels"].items() if label not in labels}
+        missing = {label: expected for label, expected in shares.items() if expected >= EXPECTED_ROWS}
+        if missing:
+            named = ", ".join(f"{quote(label)} ({expected:.0f})" for label, expected in list(missing.items())[:NUM_NAMED])
+            more = f", and {len(missing) - NUM_NAMED:,} more" if len(missing) > NUM_NAMED else ""
+            what = f"no row of {len(missing)} of {len(train['labels'])} classes, where train's shares let expect so many of {figures['num_rows']:,}: {named}{more}. Is the source sorted by class, or {split} cut from another place? Take it from the same rows as train"
+            yield Anomaly(split, features.LABEL, "missing_class", what)
         return
     if len(labels) == 1:
         label = next(iter(labels))
@@ -61,9 +66,36 @@ def check_classes(split: str, statistics: Mapping[str, Any], schema: Any, params
     small = {label: count for label, count in labels.items() if count < params.min_class_rows}
     if small:
         examples = tuple(figures["label_examples"][label] for label in list(small)[:3])
-        named = ", ".join(f"{quote(label)} ({count:,})" for label, count in list(small.items())[:5])
-        what = f"{len(small)} of {len(labels)} classes have fewer rows than example_validator.min_class_rows {params.min_class_rows:,}: {named}{example(examples)}. Add rows, or put them into other classes"
+        named = ", ".join(f"{quote(label)} ({count:,})" for label, count in list(small.items())[:NUM_NAMED])
+        more = f", and {len(small) - NUM_NAMED:,} more" if len(small) > NUM_NAMED else ""
+        what = f"{len(small)} of {len(labels)} classes have fewer rows than example_validator.min_class_rows {params.min_class_rows:,}: {named}{more}{example(examples)}. Add rows, or put them into other classes"
         yield Anomaly(split, features.LABEL, "few_class_rows", what, "FEATURE_TYPE_LOW_UNIQUE", examples)
+
+
+def check_rare(manifest: Manifest, statistics: Mapping[str, Any]) -> Iterator[Anomaly]:
+    """Classes whose rows example_gen left out or gathered: those that train has no row of, and those of which it has too few."""
+    for kind, is_unseen in (("unseen_class", True), ("rare_class", False)):
+        records = [record for record in manifest.rare_classes if record.done != KEPT and record.is_unseen == is_unseen]
+        if not records:
+            continue
+        named = ", ".join(f"{quote(record.label)} ({record.counted})" for record in records[:NUM_NAMED])
+        more = f", and {len(records) - NUM_NAMED:,} more" if len(records) > NUM_NAMED else ""
+        have, their, them = ("1 class has", "its", "it") if len(records) == 1 else (f"{len(records):,} classes have", "their", "them")
+        lack = "no row in train" if is_unseen else "fewer rows in train than example_gen.min_class_rows"
+        done = "left out" if records[0].done == LEFT_OUT else "counted as example_gen.other_class"
+        what = f"{have} {lack}, and {their} rows are {done}: {named}{more}{_unmeasured(records, statistics)}. Add rows of {them} to train, correct the labels, or choose with example_gen.rare_classes"
+        split = next(split for split in features.SPLITS if any(split in record.num_rows for record in records))
+        yield Anomaly(split, features.LABEL, kind, what, "ENUM_TYPE_UNEXPECTED_STRING_VALUES")
+
+
+def _unmeasured(records: Sequence[RareClass], statistics: Mapping[str, Any]) -> str:
+    """That accuracy is measured without the rows that are left out, where a model is measured."""
+    shares = []
+    for split in (features.EVAL, features.TEST):
+        num_left_out = sum(record.num_rows.get(split, 0) for record in records if record.done == LEFT_OUT)
+        if num_left_out:
+            shares.append(f"{num_left_out:,} of {statistics['splits'][split]['num_rows'] + num_left_out:,} rows of {split}")
+    return f". Accuracy is measured without them ({' and '.join(shares)})" if shares else ""
 
 
 def check_repeats(split: str, statistics: Mapping[str, Any], params: ExampleValidatorParams) -> Iterator[Anomaly]:

@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from components import features
 from components.base import DataError
-from components.example_validator import SEVERITIES, ExampleValidatorParams, against_schema, comparisons, rows
+from components.example_validator import ExampleValidatorParams, against_schema, comparisons, rows
 from components.example_validator.anomaly import Anomaly, Measurement
 from components.examples import read_manifest
 
@@ -30,8 +30,9 @@ def validate(examples: Path, statistics: Path, schema: Path, params: ExampleVali
     if figures["content"] != manifest.content or set(figures["spans"]) != {str(span.number) for span in manifest.spans}:
         raise DataError(f"The Statistics {statistics} are not of the Examples {examples}: run statistics_gen on them.")
     wanted = text_format.Parse((schema / features.SCHEMA).read_text(encoding="utf-8"), schema_pb2.Schema())
-    severities = {**SEVERITIES, **params.severities}
-    found = list(_check(figures, statistics, wanted, params))
+    origin = json.loads((schema / features.SCHEMA_ORIGIN).read_text(encoding="utf-8"))
+    severities = params.severities_by(origin["curated"])
+    found = [*_check(figures, statistics, wanted, params), *rows.check_rare(manifest, figures)]
     anomalies = [each for each in found if isinstance(each, Anomaly) and severities[each.kind] != "ignore"]
     measurements = [each for each in found if isinstance(each, Measurement)]
     anomalies.sort(key=lambda each: severities[each.kind])  # stable, and "error" comes before "warning"

@@ -26,7 +26,8 @@ from pipeline.warm import train_both
 
 # Where data alone can be what an error is about.
 OF_DATA = ("example_gen", "statistics_gen", "schema_gen", "example_validator", "span_validator", "transform")
-# What a run at a desk only warns of: nobody looks at the lines of a retraining before it is pushed.
+# What a run at a desk only warns of, beside the comparisons of splits (example_validator.strict): nobody looks at the lines of a
+# retraining before it is pushed.
 STRICT = ("repeated_span", "bad_rows")
 # What is told of a warm and a cold training beside each other.
 COMPARED = ("eval_accuracy", "eval_loss", "seconds")
@@ -100,7 +101,8 @@ class Course:
             new = {"served_model": place, "served": served["digest"], "new": tuple(self.attempt["new"])}
             updates["span_validator"] = config.span_validator.model_copy(update=new)
         severities = {**dict.fromkeys(STRICT, "error"), **config.example_validator.severities}
-        updates["example_validator"] = config.example_validator.model_copy(update={"severities": severities})
+        strict = True if config.example_validator.strict is None else config.example_validator.strict
+        updates["example_validator"] = config.example_validator.model_copy(update={"severities": severities, "strict": strict})
         return start.lay_over(config.model_copy(update=updates), self.attempt["warm_start"])
 
     def watch(self, on_done: Callable[[Done], None]) -> Callable[[Done], None]:
