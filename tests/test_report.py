@@ -494,7 +494,9 @@ def test_errors_of_the_commands(tmp_path: Path, two: Store, monkeypatch: pytest.
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     for name in ("report", "history"):
         _, error = invoke(name, "--root", str(tmp_path / "none"))
-        assert str(error).startswith("No run has been recorded under ")
+        assert str(error).startswith("There is no folder ")
+    (tmp_path / "empty").mkdir()
+    assert str(invoke("history", "--root", str(tmp_path / "empty"))[1]).startswith("No run has been recorded under ")
     assert str(invoke("report", "--summary", "--root", str(two.root))[1]).startswith("--summary needs GITHUB_STEP_SUMMARY")
 
 
