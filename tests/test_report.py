@@ -669,8 +669,8 @@ def test_errors_of_the_commands(tmp_path: Path, two: Store, monkeypatch: pytest.
     for name in ("report", "history"):
         _, error = invoke(name, "--root", str(tmp_path / "none"))
         assert str(error).startswith("There is no folder ")
-        _, error = invoke(name, "--root", str(tmp_path))
-        assert str(error).startswith("No run has been recorded under ")
+    (tmp_path / "empty").mkdir()
+    assert str(invoke("history", "--root", str(tmp_path / "empty"))[1]).startswith("No run has been recorded under ")
     assert str(invoke("report", "--summary", "--root", str(two.root))[1]).startswith("--summary needs GITHUB_STEP_SUMMARY")
 
 

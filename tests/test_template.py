@@ -89,11 +89,12 @@ def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
     ("parameters", "message"),
     [
         ({"config": "bbc_news"}, "Missing required parameter: root"),
-        ({"root": "artifacts"}, "Parameter root does not match"),
-        ({"root": "gs://bucket/root", "roots": "x"}, "Unrecognized parameter: roots"),
-        ({"root": "gs://bucket/root", "beam_stages": "there"}, "Parameter beam_stages does not match"),
+        ({"root": "gs://bucket/root"}, "Missing required parameter: config"),
+        ({"config": "bbc_news", "root": "artifacts"}, "Parameter root does not match"),
+        ({"config": "bbc_news", "root": "gs://bucket/root", "roots": "x"}, "Unrecognized parameter: roots"),
+        ({"config": "bbc_news", "root": "gs://bucket/root", "beam_stages": "there"}, "Parameter beam_stages does not match"),
         (
-            {"root": "gs://bucket/root", "settings": "trainer.rnn_unit=8"},
+            {"config": "bbc_news", "root": "gs://bucket/root", "settings": "trainer.rnn_unit=8"},
             "--set trainer.rnn_unit is not a known name. Did you mean 'rnn_units'?",
         ),
     ],
