@@ -47,7 +47,7 @@ def command(folder: Path, corpus: Path, *arguments: str) -> list[str]:
 
 
 def seqline(folder: Path, *arguments: str, check: bool = True) -> str:
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=300, env=environment())
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=550, env=environment())
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -183,7 +183,7 @@ def test_predict_needs_a_model(tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_good_enough_is_not_pushed(finished: Path, corpus: Path) -> None:
     refused = command(finished, corpus, "run", "--set", "evaluator.max_cross_entropy=0.0001")
-    done = subprocess.run(refused, cwd=finished, capture_output=True, text=True, timeout=300, env=environment())
+    done = subprocess.run(refused, cwd=finished, capture_output=True, text=True, timeout=550, env=environment())
     assert done.returncode == 30
     assert done.stderr.startswith("error: The model is not blessed and was not pushed: cross-entropy")
     assert sorted(path.name for path in (finished / "serving_dir" / "config").iterdir()) == [".lock", "1", "models.config"]
