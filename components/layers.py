@@ -47,7 +47,7 @@ class ReverseText(layers.Layer):
     """
 
     def call(self, sequence: Any, present: Any) -> Any:
-        time = ops.arange(ops.shape(present)[1])[None, :]
+        time = ops.arange(ops.shape(present)[1], dtype="int32")[None, :]
         length = ops.sum(ops.cast(present, "int32"), axis=1, keepdims=True)  # [batch, 1]
         source = ops.where(time < length, length - 1 - time, time)  # [batch, time]
         return ops.take_along_axis(sequence, source if len(sequence.shape) == 2 else source[:, :, None], axis=1)

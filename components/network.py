@@ -10,6 +10,7 @@ same Spec.
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -197,16 +198,30 @@ def save(model: keras.Model, spec: Spec, output: Path) -> None:
     plain.save_weights(output / MODEL)
 
 
-def load(path: Path, training: bool = False) -> tuple[keras.Model, Spec]:
-    """The network that `save` wrote; for inference only, unless `training`."""
+def load(path: Path, training: bool = False, dtype: str = "float32") -> tuple[keras.Model, Spec]:
+    """The network that `save` wrote; for inference only, unless `training`. dtype: what an inference network computes in."""
     spec = Spec(**json.loads((path / SPEC_FILE).read_text()))
     trained = build(spec)
     trained.load_weights(path / MODEL)
     if training:
         return trained, spec
-    model = build(spec, training=False)
+    with _computing_in(dtype):
+        model = build(spec, training=False)
     copy_weights(trained, model)
     return model, spec
+
+
+@contextmanager
+def _computing_in(dtype: str) -> Iterator[None]:
+    """Layers made within the block compute in `dtype`, inputs included."""
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:

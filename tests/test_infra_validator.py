@@ -19,7 +19,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from components.base import NotBlessedError, UserError
 from components.evaluator.evaluation import write_answers
-from components.infra_validator import INFRA_VALIDATOR, InfraValidatorParams, check, describe, gates, run, stale
+from components.infra_validator import INFRA_VALIDATOR, InfraValidatorParams, check, describe, gates, run, stale, validation
 from components.infra_validator.server import running
 from components.infra_validator.validation import warmup_requests
 from components.pusher import PusherParams
@@ -105,13 +105,17 @@ def evaluated(content: str, folder: Path) -> tuple[Path, Path]:
 
 def test_a_model_that_changed_after_the_evaluation_is_refused_and_not_pushed(tmp_path: Path) -> None:
     _, evaluation = evaluated("tokens", tmp_path)
-    fake_model(tmp_path / "other", "tokens", sure=0.750002)
+    fake_model(tmp_path / "other", "tokens", sure=0.7501)
     figures, blessing = validate(tmp_path / "other", evaluation, tmp_path / "output", num_requests=1, max_p50_seconds=1e-9)
     wrong, slow = blessing["refusals"]
     assert re.fullmatch(
-        r"row 1 of test: the server gives class \d the probability \S+, the evaluator got 0\.\d5 \(max_difference 1e-06\)", wrong
+        r"row 1 of test: the server gives class \d the probability 0\.\d+, the evaluator got 0\.\d5: log-odds 5\.3e-04 apart, more than 0\.0001: the "
+        r"model's model\.json names no tolerance\. Rounding does not explain it: the server computes another model than was evaluated, or its numbers "
+        r"are not float32\. If such answers will do, --set infra_validator\.max_difference=1e-03",
+        wrong,
     )
-    assert figures["difference"] == pytest.approx(2e-6, abs=1e-7)
+    # log(0.7501 / 0.2499) - log(3)
+    assert figures["difference"] == pytest.approx(5.334e-4, abs=1e-6)
     assert re.fullmatch(r"median latency \S+ s is over max_p50_seconds 1e-09", slow)
     assert describe(figures).startswith("NOT blessed: row 1 of test")
     assert stale(tmp_path / "output", InfraValidatorParams()) == "the server refused it the last time"
@@ -122,6 +126,41 @@ def test_a_model_that_changed_after_the_evaluation_is_refused_and_not_pushed(tmp
         )
     assert raised.value.exit_code == 30
     assert not (tmp_path / "served").exists()
+
+
+class Answering:
+    """A server that has one answer."""
+
+    def __init__(self, **answer: Any) -> None:
+        self.answer = answer
+
+    def ask(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"predictions": [self.answer]}
+
+
+def test_labels_differ_only_where_two_classes_are_as_good_as_equal() -> None:
+    bound = validation.Bound(1e-5, "a test")
+    answer = {"row": {"text": "a"}, "probabilities": [0.25, 0.5, 0.25], "label": "fruit", "class_id": 1}
+    server: Any = Answering(probabilities=[0.25, 0.5, 0.25], label="metals", class_id=2)
+    [refusal], difference = validation.compare(server, [answer], bound)
+    assert refusal == (
+        "row 1 of test: the server answers label 'metals', the evaluator got 'fruit', with 0.5 against 0.25 for the next class: no rounding turns "
+        "them around, the model's labels are in another order"
+    )
+    assert difference == 0
+    equal = {**answer, "probabilities": [0.1, 0.450001, 0.449999]}
+    server = Answering(probabilities=[0.1, 0.449999, 0.450001], label="metals", class_id=2)
+    assert validation.compare(server, [equal], bound)[0] == []
+    unnamed: Any = {name: answer[name] for name in ("row", "probabilities")}
+    assert validation.compare(Answering(probabilities=[0.25, 0.5, 0.25]), [unnamed], bound) == ([], 0.0)  # type: ignore[arg-type]
+
+
+def test_the_tolerance_is_the_models_own_unless_it_is_set(tmp_path: Path) -> None:
+    assert validation.bound_of(tmp_path, InfraValidatorParams()).tolerance == 1e-4
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra" / "model.json").write_text('{"parity": {"tolerance": 2.5e-05}}')
+    assert str(validation.bound_of(tmp_path, InfraValidatorParams())) == "2.5e-05: the tolerance in the model's model.json"
+    assert str(validation.bound_of(tmp_path, InfraValidatorParams(max_difference=0.5))) == "0.5: infra_validator.max_difference"
 
 
 def test_a_model_that_the_server_cannot_load_is_refused_with_its_words(saved_model: Path, evaluation: Path, tmp_path: Path) -> None:

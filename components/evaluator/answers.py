@@ -16,8 +16,8 @@ NUM_ANSWERS = 64
 
 
 def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
-    """Writes {"row", "probabilities"} of the first rows of test, one a line: the row as a JSON request of `serving_default` has it,
-    its probabilities so that float32 loses nothing.
+    """Writes {"row", "probabilities", "label", "class_id"} of the first rows of test, one a line: the row as a JSON request of
+    `serving_default` has it, its probabilities so that float32 loses nothing.
 
     On the CPU: a GPU may round its products to 10 bits (TF32), and a server elsewhere would not answer the same.
     """
@@ -25,8 +25,14 @@ def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
         serve = tf.saved_model.load(str(local(saved_model))).signatures["serving_default"]
         row, _ = next(rows(examples, features.TEST))
         row = {name: value[:NUM_ANSWERS] for name, value in row.items()}
-        for request, probabilities in zip(_as_json(row), serve(**row)["probabilities"].numpy().tolist(), strict=True):
-            file.write(json.dumps({"row": request, "probabilities": probabilities}, ensure_ascii=False) + "\n")
+        answers = {name: value.numpy().tolist() for name, value in serve(**row).items()}
+        for number, request in enumerate(_as_json(row)):
+            answer: dict[str, Any] = {"row": request, "probabilities": answers["probabilities"][number]}
+            if "label" in answers:
+                answer["label"] = answers["label"][number].decode(errors="replace")
+            if "class_id" in answers:
+                answer["class_id"] = answers["class_id"][number]
+            file.write(json.dumps(answer, ensure_ascii=False) + "\n")
 
 
 def _as_json(row: Request) -> Iterator[dict[str, Any]]:

@@ -21,7 +21,8 @@ rows each:
   transform_features  examples: the same tf.Examples, `label` optional -> ids: int64 [batch, time] with PAD behind the row, or
                       values: float32 [batch, time, dim] with zeros behind it; length: int64 [batch]; label: int64 [batch], the
                       class id, -1 for none
-Beside it, in saved_model/assets.extra/: model.json, the model card as data, and tf_serving_warmup_requests.
+Beside it, in saved_model/assets.extra/: model.json, the model card as data with the tolerance that answers of this model are to be
+compared with (`parity.tolerance`), and tf_serving_warmup_requests.
 
 No export is finished before another process, which has TensorFlow and nothing else, has read it back and answered the same as the
 network that was trained (`components.exporter.parity`).
@@ -44,14 +45,19 @@ class ExporterParams(Params):
     parity_rows: int = Field(
         256, ge=1, description="rows of eval by which an export is compared with what was trained; some of the others, too"
     )
-    parity_tolerance: float = Field(1e-6, gt=0, description="how far a probability may be off, with float32 tables")
+    parity_tolerance: float | None = Field(
+        None,
+        gt=0,
+        description="how far the log-odds of two classes may be off, with float32 tables; "
+        "null for 50 times the trained network's own float32 rounding",
+    )
 
 
 def run(*, examples: Path, features: Path, model: Path, params: ExporterParams, output: Path) -> Figures:
     """Builds the serving graph, writes the SavedModel, and has it answer real rows.
 
     Raises ParityError for a row of which the written SavedModel gives other ids than the Features hold, or other probabilities
-    than the trained network.
+    or another label than the trained network, by more than rounding.
     """
     from components.exporter import export
 

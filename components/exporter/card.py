@@ -98,7 +98,13 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
         "libraries": {name: version(name) for name in ("tensorflow", "keras", "tensorflow-transform")},
         "signatures": {"summaries": SUMMARIES, "arguments": DESCRIPTIONS},
     }
-    output.write_text(json.dumps(card, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    _write(card, output)
+
+
+def add_tolerance(path: Path, tolerance: float) -> None:
+    """Writes into model.json by how much another server's answers may differ, in log-odds (`components.rounding`)."""
+    card = json.loads(path.read_text(encoding="utf-8"))
+    _write({**card, "parity": {"tolerance": tolerance}}, path)
 
 
 def training(model: Path) -> dict[str, Any]:
@@ -110,6 +116,10 @@ def training(model: Path) -> dict[str, Any]:
     epochs = range(len(history["val_accuracy"]))
     best = max(epochs, key=lambda epoch: (history["val_accuracy"][epoch], -history["val_loss"][epoch]))
     return {"num_epochs": len(epochs), "best_epoch": best + 1, **{name: values[best] for name, values in sorted(history.items())}}
+
+
+def _write(card: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(card, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _digest(path: Path) -> str:

@@ -28,7 +28,11 @@ class InfraValidatorParams(Params):
         "or `none` to push unasked",
     )
     num_requests: int = Field(200, ge=1, description="requests of one row whose latency is measured, one after the other")
-    max_difference: float = Field(1e-6, gt=0, description="how far a probability may be from the evaluator's")
+    max_difference: float | None = Field(
+        None,
+        gt=0,
+        description="how far the log-odds of two classes may be from the evaluator's; null for the tolerance that the exporter found",
+    )
     max_p50_seconds: float | None = Field(None, gt=0, description="median latency of a request, at most; null for no limit")
     max_p99_seconds: float | None = Field(None, gt=0, description="99th percentile of the latencies, at most; null for no limit")
     max_rss_mb: float | None = Field(

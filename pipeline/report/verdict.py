@@ -33,7 +33,7 @@ HEADLINES = {
 }
 # What an evaluation's gates cannot say is asked of the server's figures: figure -> (its limit, what it is called, unit).
 LIMITS = {
-    "difference": ("max_difference", "the server's probabilities differ from the evaluator's by", ""),
+    "difference": ("max_difference", "the server's log-odds differ from the evaluator's by", ""),
     "p50_seconds": ("max_p50_seconds", "median latency", " s"),
     "p99_seconds": ("max_p99_seconds", "99th percentile of the latency", " s"),
     "rss_mb": ("max_rss_mb", "peak memory", " MB"),
@@ -149,9 +149,9 @@ def _of_data(records: Records) -> Iterator[dict[str, Any]]:
 
 
 def _of_export(records: Records) -> Iterator[dict[str, Any]]:
-    found, tolerance = records.figures("exporter").get("max_difference"), records.params("exporter").get("parity_tolerance")
+    found, tolerance = records.figures("exporter").get("difference"), records.figures("exporter").get("tolerance")
     if found is not None and records.figures("exporter").get("table_dtype", "float32") == "float32" and tolerance is not None:
-        reason = f"the export's probabilities differ from the trained network's by {found:.2g}, parity_tolerance {tolerance:g}"
+        reason = f"the export's log-odds differ from the trained network's by {found:.2g}, tolerance {tolerance:g}"
         yield _gate("exporter", "parity", found, tolerance, found <= tolerance, reason)
 
 
@@ -165,6 +165,8 @@ def _of_server(records: Records) -> Iterator[dict[str, Any]]:
         return
     for figure, (field, what, unit) in LIMITS.items():
         value, limit = found.get(figure), params.get(field)
+        if figure == "difference" and limit is None:
+            limit = found.get("tolerance")
         if value is None:
             continue
         shown = f"{what} {value:.3g}{unit}"

@@ -41,7 +41,7 @@ RULES = (
     Rule("served_accuracy", "evaluator", "max_loss_of_accuracy"),
     Rule("served_slice_accuracy", "evaluator", "max_loss_of_accuracy"),
     Rule("calibration", "evaluator", "max_ece"),
-    Rule("parity", "exporter", "parity_tolerance"),
+    Rule("parity", "exporter"),
     Rule("size", "infra_validator", "max_model_mb"),
     Rule("latency", "infra_validator", "max_p99_seconds"),
     Rule("server", "infra_validator", "server"),
@@ -86,9 +86,9 @@ def collect(config: Config, done: Sequence[Done], refused: str = "") -> list[Gat
     if "example_validator" in figures:
         judged["anomalies"] = _anomalies(figures["example_validator"])
     if "exporter" in figures:
-        found, tolerance = figures["exporter"], config.exporter.parity_tolerance
+        found = figures["exporter"]
         reason = f"{found['num_rows']} rows answered as trained, to {found['max_difference']:.0e}"
-        judged["parity"] = _gate("parity", "exporter", reason, found["max_difference"], tolerance, True)
+        judged["parity"] = _gate("parity", "exporter", reason, found["difference"], found["tolerance"], True)
     elif refused:  # the only gate that is no verdict in an artifact: an export that fails it is not finished
         judged["parity"] = _gate("parity", "exporter", refused, None, config.exporter.parity_tolerance, False)
     gates = []
