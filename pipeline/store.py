@@ -35,8 +35,8 @@ LOG = "log.txt"
 # Names under locks/ that are no artifact's, and one under partial/.
 RUN_LOCK, CLEANING = "run-", "cleaning"
 DISCARDED = "discarded-"
-# Written with every artifact, or with a clock inside: not part of what is compared.
-RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log"}
+# Written with every artifact, with a clock inside, or with the place from which rows were read: not part of what is compared.
+RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log", "origins"}
 
 
 def key_parts(component: Component, params: Params, inputs: Mapping[str, str], outside: str | None) -> dict[str, Any]:

@@ -234,6 +234,8 @@ def nullable() -> list[str]:
     names = []
     for section, info in configuration.Config.model_fields.items():
         for name, field in getattr(info.annotation, "model_fields", {}).items():
+            if f"{section}.{name}" == "pusher.model_name":  # null is the configuration's name
+                continue
             if field.default is None or "null" in (field.description or ""):
                 names.append(f"{section}.{name}")
     return names

@@ -140,13 +140,13 @@ def refuse(metric: Figures, compared: dict[str, float], params: EvaluatorParams)
     [
         ({}, []),
         ({"min_accuracy": 0.8, "min_macro_f1": 0.7, "max_cross_entropy": 0.6, "min_gain_over_majority": 0.29}, []),
-        ({"min_accuracy": 0.9}, ["accuracy 80.00% is under min_accuracy 0.9"]),
-        ({"min_macro_f1": 0.71}, ["macro F1 70.00% is under min_macro_f1 0.71"]),
+        ({"min_accuracy": 0.9}, ["accuracy 0.8000 is under min_accuracy 0.9"]),
+        ({"min_macro_f1": 0.71}, ["macro F1 0.7000 is under min_macro_f1 0.71"]),
         ({"max_cross_entropy": 0.5}, ["cross-entropy 0.6000 nats is over max_cross_entropy 0.5"]),
-        ({"min_gain_over_majority": 0.4}, ["gain over the majority class 30.00 points is under min_gain_over_majority 0.4"]),
+        ({"min_gain_over_majority": 0.4}, ["gain over the majority class 0.3000 is under min_gain_over_majority 0.4"]),
         (
             {"min_accuracy": 0.9, "max_cross_entropy": 0.1},
-            ["accuracy 80.00% is under min_accuracy 0.9", "cross-entropy 0.6000 nats is over max_cross_entropy 0.1"],
+            ["accuracy 0.8000 is under min_accuracy 0.9", "cross-entropy 0.6000 nats is over max_cross_entropy 0.1"],
         ),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_cross_entropy_that_is_no_number_is_refused(params: EvaluatorParams) -
 
 def test_a_model_no_better_than_the_majority_class_is_refused_by_default() -> None:
     assert refuse({**METRIC, "accuracy": 0.5}, {MAJORITY: 0.5}, EvaluatorParams()) == [
-        "gain over the majority class 0.00 points is under min_gain_over_majority 0.01"
+        "gain over the majority class 0.0000 is under min_gain_over_majority 0.01"
     ]
 
 

@@ -67,18 +67,18 @@ def test_what_has_no_threshold_is_not_judged() -> None:
 @pytest.mark.parametrize(
     ("params", "name", "reason"),
     [
-        ({"max_ece": 0.09}, "calibration", "expected calibration error 10.00 points is over max_ece 0.09"),
-        ({"min_gain_over_linear": 0.03}, "gain_over_linear", "gain over the linear model 2.00 points is under min_gain_over_linear 0.03"),
-        ({"min_slice_accuracy": 0.65}, "slice_accuracy", "accuracy 60.00% of label=b (100 rows) is under min_slice_accuracy 0.65"),
+        ({"max_ece": 0.09}, "calibration", "expected calibration error 0.1000 is over max_ece 0.09"),
+        ({"min_gain_over_linear": 0.03}, "gain_over_linear", "gain over the linear model 0.0200 is under min_gain_over_linear 0.03"),
+        ({"min_slice_accuracy": 0.65}, "slice_accuracy", "accuracy 0.6000 of label=b (100 rows) is under min_slice_accuracy 0.65"),
         (
             {"min_slice_accuracy": 0.95},
             "slice_accuracy",
-            "accuracy 60.00% of label=b (100 rows) is under min_slice_accuracy 0.95, as are 1 others",
+            "accuracy 0.6000 of label=b (100 rows) is under min_slice_accuracy 0.95, as are 1 others",
         ),
         (
             {"min_slice_accuracy": {"label": 0.5, "label=a": 0.95}},
             "slice_accuracy",
-            "accuracy 90.00% of label=a (400 rows) is under min_slice_accuracy 0.95",
+            "accuracy 0.9000 of label=a (400 rows) is under min_slice_accuracy 0.95",
         ),
     ],
 )
@@ -106,13 +106,13 @@ def test_a_loss_against_the_served_version_refuses_beyond_its_level_only() -> No
     found = gates(figures())
     assert found["served_accuracy"]["passed"] is True
     assert found["served_accuracy"]["reason"] == (
-        "accuracy is 2.00 points under the served version's (20 rows lost, 10 gained): "
+        "accuracy is 0.0200 under the served version's (20 rows lost, 10 gained): "
         "not beyond max_loss_of_accuracy 0.0 (p = 0.049, level 0.025)"
     )
     worst = found["served_slice_accuracy"]
     assert (worst["value"], worst["threshold"], worst["passed"]) == (0.1, 0.0, False)
     assert worst["reason"] == (
-        "accuracy of label=b (100 rows) is 10.00 points under the served version's (12 rows lost, 2 gained): "
+        "accuracy of label=b (100 rows) is 0.1000 under the served version's (12 rows lost, 2 gained): "
         "beyond max_loss_of_accuracy 0.0 (p = 0.0065, level 0.013)"
     )
     none = gates(figures(served=None))["served_accuracy"]

@@ -300,7 +300,7 @@ def test_halving_ends_what_is_not_in_the_upper_half(features: Path, tmp_path: Pa
     found, trials = tune(features, tmp_path / "new", params_of(num_trials=4), tmp_path / "work")
     assert (trials[3].state, trials[3].epochs, len(trials[3].accuracies)) == ("pruned", 1, 1)
     assert trials[3].rungs == {"completed_rung_0": trials[3].eval_accuracy}
-    assert TUNER.describe(found) == ("4 trials (1 pruned); eval accuracy 97.0% in trial 2, 95.0% with the trainer's own parameters")
+    assert TUNER.describe(found) == ("4 trials (1 pruned); eval accuracy 0.970 in trial 2, 0.950 with the trainer's own parameters")
 
 
 DIVERGING = {"learning_rate": {"choices": [1e30]}}
@@ -313,7 +313,7 @@ def test_a_trial_that_diverges_is_recorded_and_the_search_goes_on(features: Path
     assert "training diverged at trainer.learning_rate 1e+30" in str(trials[1].error)
     assert (figures["best_trial"], figures["num_failed"], figures["best_params"]) == (0, 1, {"learning_rate": 0.005})
     assert TUNER.describe({**figures, "eval_accuracy": 0.5}) == (
-        "2 trials (1 failed); eval accuracy 50.0% with the trainer's own parameters, which nothing was better than"
+        "2 trials (1 failed); eval accuracy 0.500 with the trainer's own parameters, which nothing was better than"
     )
 
 

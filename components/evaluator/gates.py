@@ -28,8 +28,8 @@ def judge(metric: Figures, compared: Mapping[str, float], params: EvaluatorParam
         _floor("accuracy", "accuracy", metric["accuracy"], share, "min_accuracy", params.min_accuracy),
         _floor("macro_f1", "macro F1", metric["macro_f1"], share, "min_macro_f1", params.min_macro_f1),
         _ceiling("cross_entropy", "cross-entropy", metric["cross_entropy"], nats, "max_cross_entropy", params.max_cross_entropy),
-        _ceiling("calibration", "expected calibration error", metric.get("ece"), points, "max_ece", params.max_ece),
-        _floor("gain_over_majority", "gain over the majority class", gain, points, "min_gain_over_majority", params.min_gain_over_majority),
+        _ceiling("calibration", "expected calibration error", metric.get("ece"), share, "max_ece", params.max_ece),
+        _floor("gain_over_majority", "gain over the majority class", gain, share, "min_gain_over_majority", params.min_gain_over_majority),
         _over_linear(over_linear, params.min_gain_over_linear),
         _slices(metric.get("slices", []), params),
         against_served(metric.get("served"), params, other),
@@ -47,13 +47,8 @@ def _gate(name: str, value: float | None, threshold: float | None, passed: bool 
 
 
 def share(value: float) -> str:
-    """An accuracy, or another part of 1: `96.31%`."""
-    return f"{value:.2%}"
-
-
-def points(value: float) -> str:
-    """A difference of two shares: `1.25 points`."""
-    return f"{100 * value + 0.0:.2f} points"
+    """An accuracy, or a difference of two, as its threshold is set: a part of 1."""
+    return f"{value + 0.0:.4f}"
 
 
 def nats(value: float) -> str:
@@ -86,7 +81,7 @@ def _over_linear(value: float | None, threshold: float | None) -> Gate:
     if value is None and threshold is not None:
         reason = "there is no linear model to compare with, and min_gain_over_linear asks for one: set baseline, install scikit-learn"
         return _gate("gain_over_linear", None, threshold, False, reason)
-    return _floor("gain_over_linear", "gain over the linear model", value, points, "min_gain_over_linear", threshold)
+    return _floor("gain_over_linear", "gain over the linear model", value, share, "min_gain_over_linear", threshold)
 
 
 def floor_of(feature: str, value: str, floors: float | Mapping[str, float] | None) -> float | None:
@@ -150,7 +145,7 @@ def slices_against_served(served: Figures | None, slices: Sequence[Figures], par
 def _loss(found: Figures, passed: bool, allowed: float, what: str, level: float) -> str:
     """Whether a loss against the served version is beyond chance."""
     loss = found["loss_of_accuracy"]
-    change = f"{points(abs(loss))} {'under' if loss > 0 else 'over'}" if loss else "equal to"
+    change = f"{share(abs(loss))} {'under' if loss > 0 else 'over'}" if loss else "equal to"
     verdict = "not beyond" if passed else "beyond"
     return (
         f"{what} is {change} the served version's ({found['num_lost']:,} rows lost, {found['num_gained']:,} gained): "

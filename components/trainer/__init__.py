@@ -208,7 +208,7 @@ def run(*, features: Path, params: TrainerParams, output: Path, work: Path | Non
 
 def describe(figures: Figures) -> str:
     text = (
-        f"{figures['num_parameters']:,} parameters; eval accuracy {figures['eval_accuracy']:.1%} "
+        f"{figures['num_parameters']:,} parameters; eval accuracy {figures['eval_accuracy']:.3f} "
         f"in epoch {figures['best_epoch']} of {figures['num_epochs']}"
     )
     if start := figures.get("warm_start"):

@@ -96,11 +96,11 @@ def outside(params: TuningParams, memory: Path | None = None) -> str:
 
 def describe(figures: Figures) -> str:
     counts = ", ".join(f"{figures[f'num_{state}']} {state}" for state in ("pruned", "failed") if figures[f"num_{state}"])
-    text = f"{figures['num_trials']} trials{f' ({counts})' if counts else ''}; eval accuracy {figures['eval_accuracy']:.1%} "
+    text = f"{figures['num_trials']} trials{f' ({counts})' if counts else ''}; eval accuracy {figures['eval_accuracy']:.3f} "
     if figures["best_trial"] == 0:
         return text + "with the trainer's own parameters, which nothing was better than"
     own = figures["own_eval_accuracy"]
-    return text + f"in trial {figures['best_trial']}" + ("" if own is None else f", {own:.1%} with the trainer's own parameters")
+    return text + f"in trial {figures['best_trial']}" + ("" if own is None else f", {own:.3f} with the trainer's own parameters")
 
 
 TUNER = Component(
