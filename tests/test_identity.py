@@ -14,6 +14,8 @@ from components.base import UserError
 from components.evaluator import EvaluatorParams, gates
 from components.model_identity import Identity, OtherModelError
 from components.pusher import PusherParams, publish
+from components.pusher import labels as models_config
+from components.pusher.labels import MODELS_CONFIG
 from pipeline import config as configuration
 from pipeline import identity
 from pipeline.config import Config
@@ -91,6 +93,23 @@ def test_a_push_of_another_model_changes_nothing(tmp_path: Path) -> None:
         publish.push(questions, served, name="questions", replaces=1)
     publish.rollback(served)
     assert model_identity.of_folder(served / "3") == Identity("questions", "text", QUESTIONS)
+
+
+def test_a_model_that_was_replaced_is_no_longer_served_under_its_name(tmp_path: Path) -> None:
+    questions, sentiment = (version(tmp_path / labels[0], "text", labels) for labels in (QUESTIONS, SENTIMENTS))
+    served = tmp_path / "served"
+
+    def entries() -> dict[str, tuple[str, dict[str, int]]]:
+        content = (served / MODELS_CONFIG).read_bytes()
+        names = [name for name in ("questions", "sentiment") if models_config.read(content, name, "")]
+        return {name: (entry.base_path, dict(entry.labels)) for name in names if (entry := models_config.read(content, name, ""))}
+
+    publish.push(questions, served, name="questions", model_name="questions", served_from="/models/questions")
+    assert entries() == {"questions": ("/models/questions", {"stable": 1})}
+    publish.push(sentiment, served, name="sentiment", model_name="sentiment", replaces=1, served_from="/models/sentiment")
+    assert entries() == {"sentiment": ("/models/sentiment", {"stable": 2})}
+    publish.rollback(served)
+    assert entries() == {"questions": ("/models/sentiment", {"stable": 3})}
 
 
 def test_a_model_that_is_not_compared_with_gives_its_reason_to_the_gates() -> None:

@@ -38,11 +38,18 @@ def labelled(config: bytes | None, place: str) -> set[int]:
     return {number for entry in _parse(config, place).model_config_list.config for number in entry.version_labels.values()}
 
 
-def write(config: bytes | None, served: Served, versions: Sequence[int], place: str) -> bytes:
-    """The configuration with a model's entry added or replaced; entries of other models and this one's other fields stay."""
+def write(config: bytes | None, served: Served, versions: Sequence[int], place: str, without: str | None = None) -> bytes:
+    """The configuration with a model's entry added or replaced; entries of other models and this one's other fields stay.
+
+    without: the name of another model, whose entry goes.
+    """
     from google.protobuf import text_format
 
     parsed = _parse(config, place)
+    for number, other in enumerate(parsed.model_config_list.config):
+        if other.name == without != served.name:
+            del parsed.model_config_list.config[number]
+            break
     entries = [entry for entry in parsed.model_config_list.config if entry.name == served.name]
     entry = entries[0] if entries else parsed.model_config_list.config.add(name=served.name)
     entry.base_path, entry.model_platform = served.base_path, "tensorflow"

@@ -71,12 +71,16 @@ def push(
             if not rolled_back:
                 _set_label(place, label, newest, model_name, served_from)
             return {"version": newest, "digest": digest, "pushed": False, "rolled_back": rolled_back}
+        replaced = None
         if newest is not None:
             served = model_identity.of_version(lambda path: place.read(f"{newest}/{path}"))
-            model_identity.check(model_identity.of_folder(model, name), served, newest, place.place, replaces)
+            candidate = model_identity.of_folder(model, name)
+            model_identity.check(candidate, served, newest, place.place, replaces)
+            if name and served.name and served.name != name and label == STABLE:
+                replaced = before.get("model_name")
         about = {"pushed": _now(), "model_name": model_name, **({"name": name} if name else {})}
         version = _publish(place, model, files, evaluation, about, verify)
-        _set_label(place, label, version, model_name, served_from)
+        _set_label(place, label, version, model_name, served_from, replaced)
         _remove_old(place, keep_versions)
     return {"version": version, "digest": digest, "pushed": True, "rolled_back": False}
 
@@ -109,7 +113,7 @@ def rollback(serving_dir: str | Path, to: int | None = None, by: Mapping[str, An
                     f"Version {to} in {place.place} is not what was pushed: {_difference(files, manifest['files'])}. Name another."
                 )
             version = _publish(place, folder, files, place.read(f"{to}/{EVALUATION}"), about, None)
-        _set_label(place, STABLE, version, name, None)
+        _set_label(place, STABLE, version, name, None, newest.get("model_name"))
         _note(place, {"what": "rollback", "version": version, "rollback_of": to, "instead_of": found[-1]}, by)
     return {"version": version, "rollback_of": to}
 
@@ -235,14 +239,21 @@ def _forget(path: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _set_label(place: Place, label: str, version: int | None, model_name: str, served_from: str | None) -> None:
-    """Writes models.config where that changes it; served_from None leaves the entry's own base_path. Needs the lock."""
+def _set_label(
+    place: Place, label: str, version: int | None, model_name: str, served_from: str | None, replaced: str | None = None
+) -> None:
+    """Writes models.config where that changes it. Needs the lock.
+
+    served_from: None leaves the entry's own base_path. replaced: the name of a model that is no longer served from here; its entry
+    goes, or its clients would get the answers of another model.
+    """
     assert version is not None, "only a version that is there gets a label"
     config = place.read(MODELS_CONFIG)
     before = _served(place, model_name)
-    base_path = served_from or (before.base_path if before else place.place)
+    entry = before or (_served(place, replaced) if replaced else None)
+    base_path = served_from or (entry.base_path if entry else place.place)
     moved = labels.moved(before.labels if before else {}, label, version)
-    after = labels.write(config, Served(model_name, base_path, moved), place.versions(), f"{place.place}/{MODELS_CONFIG}")
+    after = labels.write(config, Served(model_name, base_path, moved), place.versions(), f"{place.place}/{MODELS_CONFIG}", replaced)
     if after != config:
         place.replace(MODELS_CONFIG, after)
 
