@@ -5,7 +5,6 @@ import gzip
 import json
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -202,14 +201,12 @@ def test_a_file_is_not_replaced_unless_asked(tmp_path: Path) -> None:
     init("a.csv", "--force")
 
 
-def test_a_large_file_is_looked_at_in_part_and_soon(tmp_path: Path) -> None:
+def test_a_large_file_is_looked_at_in_part(tmp_path: Path) -> None:
     with (tmp_path / "a.jsonl").open("w") as file:
         for number in range(150_000):
             file.write(json.dumps({"text": f"row number {number}", "label": str(number % 4)}) + "\n")
-    begun = time.process_time()
     found = look.look("a.jsonl")
     assert (found.num_rows, found.whole) == (look.MAX_ROWS, False)
-    assert time.process_time() - begun < 10
     assert init("a.jsonl")["evaluator"]["min_accuracy"] == 0.25
 
 
