@@ -9,7 +9,7 @@ import pytest
 from components.base import Figures, UserError
 from components.evaluator import EVALUATOR, EvaluatorParams, outside, served
 from components.evaluator.baselines import MAJORITY, TFIDF
-from components.evaluator.gates import judge, levels, refusals
+from components.evaluator.gates import _ceiling, _floor, judge, levels, refusals, share
 from components.pusher.publish import push
 from pipeline.config import load
 from pipeline.definition import define
@@ -62,6 +62,13 @@ def test_what_has_no_threshold_is_not_judged() -> None:
     }
     assert found["calibration"] == {"name": "calibration", "value": 0.1, "threshold": None, "passed": None, "reason": "max_ece is not set"}
     assert found["served_accuracy"]["value"] == 0.02
+
+
+def test_a_threshold_that_is_met_exactly_passes() -> None:
+    assert 0.7825 - 0.8325 < -0.05  # float64
+    assert _floor("gain", "gain", 0.7825 - 0.8325, share, "min_gain_over_linear", -0.05)["passed"] is True
+    assert _floor("gain", "gain", -0.0501, share, "min_gain_over_linear", -0.05)["passed"] is False
+    assert _ceiling("ece", "error", 0.1 + 0.2, share, "max_ece", 0.3)["passed"] is True
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from components.evaluator import EvaluatorParams, baselines
 
 # {name, value, threshold, passed, reason}. passed: None where there is nothing to judge: no threshold, or nothing to compare with.
 Gate = dict[str, Any]
+# What differences of float64 may be off: a gain of exactly -0.05, as 0.7825 - 0.8325, is not refused for its last bits.
+ROUNDING = 1e-9
 # A value with its unit. Thresholds are said as the configuration has them.
 Unit = Callable[[float], str]
 # The part of alpha that is for all rows together; the slices share the rest. More than half: a loss everywhere is the likelier one.
@@ -64,7 +66,7 @@ def _finite(count: int) -> Gate:
 def _floor(name: str, what: str, value: float | None, unit: Unit, field: str, threshold: float | None) -> Gate:
     if threshold is None or value is None:
         return _gate(name, value, threshold, None, f"{field} is not set" if threshold is None else f"there is no {what}")
-    passed = value >= threshold
+    passed = value >= threshold - ROUNDING
     return _gate(name, value, threshold, passed, f"{what} {unit(value)} {'reaches' if passed else 'is under'} {field} {threshold}")
 
 
@@ -73,7 +75,7 @@ def _ceiling(name: str, what: str, value: float | None, unit: Unit, field: str, 
         return _gate(name, None, threshold, False, f"{what} {value} is not a number")
     if threshold is None or value is None:
         return _gate(name, value, threshold, None, f"{field} is not set" if threshold is None else f"there is no {what}")
-    passed = value <= threshold
+    passed = value <= threshold + ROUNDING
     return _gate(name, value, threshold, passed, f"{what} {unit(value)} is {'within' if passed else 'over'} {field} {threshold}")
 
 
@@ -104,9 +106,9 @@ def _slices(slices: Sequence[Figures], params: EvaluatorParams) -> Gate:
         floor = None if isinstance(params.min_slice_accuracy, dict) else params.min_slice_accuracy
         return _gate("slice_accuracy", None, floor, None, f"no slice with a threshold has {params.min_slice_rows} rows")
     _, worst, floor = min(judged, key=lambda each: each[0])
-    passed = worst["accuracy"] >= floor
+    passed = worst["accuracy"] >= floor - ROUNDING
     reason = f"accuracy {share(worst['accuracy'])} of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows) "
-    under = sum(margin < 0 for margin, _, _ in judged)
+    under = sum(margin < -ROUNDING for margin, _, _ in judged)
     reason += f"{'reaches' if passed else 'is under'} min_slice_accuracy {floor}"
     return _gate("slice_accuracy", worst["accuracy"], floor, passed, reason + (f", as are {under - 1} others" if under > 1 else ""))
 
