@@ -50,12 +50,12 @@ def from_before_names(serving_dir: str) -> str:
     )
 
 
-def is_another(config: Config) -> bool:
-    """Whether the served version is another model, as far as the configuration alone can tell."""
+def what_differs(config: Config) -> list[str]:
+    """Why the served version is another model, as far as the configuration alone can tell; nothing where it is not."""
     place = publish.place_of(config.pusher.serving_dir)
     version = max(place.versions(), default=None)
     candidate = Identity(config.pusher.model_name, config.example_gen.content)
-    return version is not None and bool(model_identity.differences(candidate, _served(place, version)))
+    return [] if version is None else model_identity.differences(candidate, _served(place, version))
 
 
 def find_versions(serving_dir: str) -> str:

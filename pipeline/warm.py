@@ -60,8 +60,8 @@ def choose(config: Config, store: Store, version: int | None = None) -> Choice:
     version = version or max(place.versions(), default=None)
     if version is None:
         return Choice(config, "cold", f"nothing is served under {place.place} yet")
-    if identity.is_another(config):
-        return Choice(config, "cold", f"version {version} is another model", version)
+    if differences := identity.what_differs(config):
+        return Choice(config, "cold", f"version {version}: another model, {' and '.join(differences)}", version)
     card = _json(place.read(f"{version}/{CARD}"))
     key = card.get("keys", {}).get("model")
     if not key:

@@ -4,6 +4,7 @@ This file is read before every other of them, thus before a library looks at a v
 """
 
 import os
+import sys
 
 # A job that runs the tests is none of the jobs that the tests run: its summary, its cluster and its accounts are not theirs.
 JOB = {"BUILD_URL", "CI_JOB_URL", "STORAGE_EMULATOR_HOST", "TF_CONFIG"}
@@ -23,8 +24,10 @@ TERMINAL = {
 LIBRARIES = {"KERAS_BACKEND", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS", "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS"}
 PREFIXES = ("CLOUDSDK_", "GITHUB_", "GOOGLE_", "SEQLINE_")
 
-for name in list(os.environ):
-    if name in JOB | TERMINAL | LIBRARIES or name.startswith(PREFIXES):
-        del os.environ[name]
-# As wide as a terminal is where nobody says how wide, whatever terminal the tests are started in.
-os.environ["COLUMNS"] = "80"
+# Not in the commands that tests start as modules of this package: those are told by the test what their terminal is.
+if "pytest" in sys.modules:
+    for name in list(os.environ):
+        if name in JOB | TERMINAL | LIBRARIES or name.startswith(PREFIXES):
+            del os.environ[name]
+    # As wide as a terminal is where nobody says how wide, whatever terminal the tests are started in.
+    os.environ["COLUMNS"] = "80"

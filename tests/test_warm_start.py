@@ -424,7 +424,7 @@ def test_nothing_served_is_a_cold_start(config: Config) -> None:
         ("trainer", {"rnn_units": 5}, "it has another shape: its rnn_units is 4, here 5. Set trainer.rnn_units = 4 to go on from it"),
         ("example_gen", {"eval_fraction": 0.3}, "example_gen.eval_fraction was 0.1, is 0.3"),
         ("example_gen", {"source": {"train": "a.jsonl", "test": "b.jsonl"}}, "example_gen.source gives other splits now"),
-        ("example_gen", {"content": "tokens"}, "it reads text, the data hold tokens"),
+        ("example_gen", {"content": "tokens"}, "another model, one reads text, the other tokens"),
         ("transform", {"lowercase": False}, "transform.lowercase was true, is false"),
         ("transform", {"tokens": "char"}, 'transform.tokens was "word", is "char"'),
         ("tuner", {"num_trials": 3, "ranges": {"rnn_units": {"choices": [8, 16]}}}, "the tuner is to choose rnn_units"),

@@ -67,7 +67,7 @@ def look(config: Config, store: Store, state: State) -> Situation:
     parts = parts_of(config, store)
     fingerprint = digest(parts)
     # Another model, which this one is to replace, has seen none of these spans and is asked about none.
-    seen = state.trained_on(served.digest) if served and not identity.is_another(config) else {}
+    seen = state.trained_on(served.digest) if served and not identity.what_differs(config) else {}
     arrived = [number for number, content in (spans or {}).items() if seen.get(number) != content] if seen else []
     is_judged = state.last is not None and state.last["ends"] and state.last["fingerprint"] == fingerprint
     # A first model that never got as far as being served is tried again.
