@@ -293,7 +293,7 @@ def _remove(path: Path) -> None:
 def _files(path: Path) -> Iterator[os.stat_result]:
     """The files of an entry, or the one that it is. One that goes meanwhile is none, and so is a folder that goes."""
     if path.is_dir():  # not rglob, which raises where a folder goes while it is read
-        names = (os.path.join(folder, name) for folder, folders, files in os.walk(path) for name in (*folders, *files))
+        names: Iterator[str] = (os.path.join(folder, name) for folder, folders, files in os.walk(path) for name in (*folders, *files))
     else:
         names = iter([str(path)])
     for name in names:
