@@ -72,7 +72,9 @@ def test_two_replicas_have_the_losses_of_one_also_in_a_batch_that_does_not_divid
 @pytest.mark.slow
 def test_any_number_of_replicas_has_the_same_losses(features: Path, tmp_path: Path) -> None:
     params = TrainerParams(**SMALL, batch_size=50, num_epochs=3)
-    found = train_on_replicas({str(count): (count, params) for count in (1, 2, 4)}, features, tmp_path)
+    found = train_on_replicas({"1": (1, params), "2": (2, params)}, features, tmp_path)
+    # TensorFlow lets the devices of a process join in groups of one size.
+    found |= train_on_replicas({"4": (4, params)}, features, tmp_path)
     assert [figures["num_epochs"] for figures in found.values()] == [3] * 3
     assert_same(tmp_path, "1", "2", "4")
 

@@ -306,7 +306,7 @@ def test_a_share_is_not_rounded_to_all_or_nothing(value: float, shown: str) -> N
         (units.of_gate("served_accuracy", 0.02), "-2.0 points"),
         (units.of_gate("size", 12.34), "12.3 MB"),
         (units.of_gate("latency", 0.011), "11 ms"),
-        (units.of_gate("parity", 2e-7), "2.0e-07 of 1"),
+        (units.of_gate("parity", 2e-7), "2.0e-07 log-odds"),
         (units.of_gate("anomalies", 2), "2 errors"),
         (units.of_gate("accuracy", None), "-"),
         (units.of_gate("of another version", 0.5), "0.500"),

@@ -10,7 +10,7 @@ from pipeline.report.text import number, seconds, signed
 # A share is shown with more decimals where it would be rounded to nothing, or to all.
 MAX_DIGITS = 4
 
-SHARE, POINTS, NATS, ROWS, MEGABYTES, SECONDS, PROBABILITY = "share", "points", "nats", "rows", "megabytes", "seconds", "probability"
+SHARE, POINTS, NATS, ROWS, MEGABYTES, SECONDS, LOG_ODDS = "share", "points", "nats", "rows", "megabytes", "seconds", "log-odds"
 # What a gate's value and threshold are measured in.
 GATES = {
     "finite": ROWS,
@@ -34,9 +34,9 @@ GATES = {
     "p50_seconds": SECONDS,
     "p99_seconds": SECONDS,
     "load_seconds": SECONDS,
-    "parity": PROBABILITY,
-    "server": PROBABILITY,
-    "difference": PROBABILITY,
+    "parity": LOG_ODDS,
+    "server": LOG_ODDS,
+    "difference": LOG_ODDS,
 }
 # Gates that count something else: one of it, and several.
 COUNTS = {"anomalies": ("error", "errors"), "classes": ("class", "classes")}
@@ -113,6 +113,6 @@ def of_gate(name: str, value: float | None) -> str:
         value = -value
     if unit == POINTS and value is not None and name in ("calibration", "vocabulary_drift", "label_noise"):
         return points(value).removeprefix("+")
-    if value is not None and (unit == PROBABILITY or name in COUNTS):
-        return f"{value:.1e} of 1" if unit == PROBABILITY else f"{value:,.0f} {COUNTS[name][value != 1]}"
+    if value is not None and (unit == LOG_ODDS or name in COUNTS):
+        return f"{value:.1e} log-odds" if unit == LOG_ODDS else f"{value:,.0f} {COUNTS[name][value != 1]}"
     return shown(value, unit)
