@@ -243,8 +243,9 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
             if "embedding" in layer and not spec.dim:
                 yield f"{what}: rows shifted by one", with_weights(changed(np.roll(value, 1, axis=0)))
                 swapped = value.copy()
-                swapped[[20, 40]] = swapped[[40, 20]]
-                yield f"{what}: tokens 20 and 40 swapped", with_weights(changed(swapped))
+                one, other = (20, 40) if len(value) > 40 else (3, 6)  # characters are few
+                swapped[[one, other]] = swapped[[other, one]]
+                yield f"{what}: tokens {one} and {other} swapped", with_weights(changed(swapped))
     if spec.masking or not spec.dim:
         turned = Served(spec, weights)
         for direction in turned.layers[-1][:1]:

@@ -26,6 +26,8 @@ SERVED = ("served_accuracy", "served_slice_accuracy")
 # An accuracy that is so far under its threshold will not be brought there by some more epochs.
 FAR = 0.1
 MOST_REFUSALS, MOST_KINDS = 3, 3
+# Words of eval that train lacks, beyond which words say too little: from names and texts without spaces, not from any language's prose.
+MANY_UNKNOWN = 0.5
 
 # (what it is, the text); the first is "" where the line goes on with the one before.
 Line = tuple[str, str]
@@ -100,6 +102,8 @@ def _helps_model(refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[s
 def _helps_accuracy(refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[str, Done]) -> Iterator[str]:
     measured = ended["evaluator"].figures
     linear = [name for name in better_than(measured) if name != "majority class"]
+    if unknown := _unknown_words(ended):
+        yield f"{unknown:.0%} of the words of eval are unknown to train: take characters as tokens, --set transform.tokens=char"
     if "majority class" in better_than(measured) or any(gate["name"] == "gain_over_majority" for _, gate in refused):
         yield "no better than one answer for all: are example_gen.text and example_gen.label the right columns?"
     if linear:
@@ -112,6 +116,15 @@ def _helps_accuracy(refused: Sequence[tuple[str, dict[str, Any]]], ended: Mappin
         yield "a threshold that such data can reach: no baseline comes near it either; the report lists the wrong answers"
     else:
         yield "more labelled rows, above all of the classes that the report shows as weak"
+
+
+def _unknown_words(ended: Mapping[str, Done]) -> float | None:
+    """The part of eval's words that train lacks, where words are the tokens and they say too little."""
+    transform, statistics = ended.get("transform"), ended.get("statistics_gen")
+    if transform is None or statistics is None or getattr(transform.stage.params, "tokens", "") != "word":
+        return None
+    rate = statistics.figures.get("token_oov_rate", {}).get("eval")
+    return rate if rate is not None and rate > MANY_UNKNOWN else None
 
 
 def _more_epochs(ended: Mapping[str, Done]) -> str | None:

@@ -12,7 +12,9 @@ from components.example_validator import ANOMALIES, EXAMPLE_VALIDATOR, ExampleVa
 from components.exporter import EXPORTER, ExporterParams
 from components.infra_validator import INFRA_VALIDATOR, InfraValidatorParams
 from components.infra_validator import gates as server_gates
+from components.statistics_gen import STATISTICS_GEN, StatisticsGenParams
 from components.trainer import TRAINER, TrainerParams
+from components.transform import TRANSFORM, TransformParams
 from pipeline.advice import MACHINE, SERVED, SETTINGS, advise
 from pipeline.config import Config
 from pipeline.predict import InputError, find_model
@@ -73,6 +75,15 @@ def test_a_threshold_that_no_model_comes_near(here: Path) -> None:
 def test_a_model_that_knows_no_more_than_the_majority(here: Path) -> None:
     texts = [text for _, text in advise(REFUSED, [*made(here), measured(here, 0.2, 0.19)])]
     assert "- no better than one answer for all: are example_gen.text and example_gen.label the right columns?" in texts
+
+
+@pytest.mark.parametrize(("tokens", "rate", "is_named"), [("word", 0.81, True), ("word", 0.17, False), ("char", 0.81, False)])
+def test_characters_are_named_where_words_say_too_little(here: Path, tokens: str, rate: float, is_named: bool) -> None:
+    transform = done(here, TRANSFORM, TransformParams(tokens=tokens), {"content": "text"})  # type: ignore[arg-type]
+    statistics = done(here, STATISTICS_GEN, StatisticsGenParams(), {"token_oov_rate": {"eval": rate, "test": None}})
+    texts = [text for _, text in advise(REFUSED, [statistics, transform, *made(here), measured(here, 0.2, 0.19)])]
+    named = "- 81% of the words of eval are unknown to train: take characters as tokens, --set transform.tokens=char"
+    assert (named in texts) == is_named
 
 
 def test_a_slow_server_is_asked_again(here: Path) -> None:

@@ -209,6 +209,13 @@ def test_data_make_a_configuration_that_their_record_gives_again(tmp_path: Path)
     assert configuration.load("again.toml") == loaded
 
 
+def test_data_of_single_words_are_read_by_characters(tmp_path: Path) -> None:
+    (tmp_path / "names.csv").write_text("text,label\n" + "".join(f"{name},{name[-1]}\n" for name in ("Schmidt", "Rossi", "O'Neil", "Sato")))
+    assert options.read("names.csv").transform.tokens == "char"
+    assert options.read("names.csv", ["transform.tokens=word"]).transform.tokens == "word"
+    assert options.read("reviews.csv", text="review", label="stars").transform.tokens == "word"
+
+
 def test_columns_of_data_by_set_and_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = options.read("reviews.csv", ["example_gen.text=review", 'example_gen.label="stars"'])
     assert (loaded.example_gen.text, loaded.example_gen.label) == ("review", "stars")

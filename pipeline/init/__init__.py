@@ -59,11 +59,17 @@ def in_memory(source: str, settings: Sequence[str], text: str | None, label: str
         raise UserError(
             f"{found.file} has no column {' and none '.join(map(repr, missing))}; it has {', '.join(map(repr, found.names))}. {way}"
         )
-    if "example_gen.content" not in given and not found.has_classes:
-        contents = choose.content_of(found.column(asked.get("text") or "text"))
-        if contents.content != "text":
-            example_gen |= {"content": contents.content, **({"dim": contents.dim} if contents.dim else {})}
-    return {"name": name, "example_gen": example_gen}
+    configuration: dict[str, Any] = {"name": name, "example_gen": example_gen}
+    if found.has_classes:
+        return configuration
+    column = found.column(asked.get("text") or "text")
+    contents = choose.content_of(column)
+    if contents.content == "text":
+        if choose.needs_characters([value for value in column.there if isinstance(value, str)]):
+            configuration["transform"] = {"tokens": "char"}  # settings are laid over it
+    elif "example_gen.content" not in given:
+        example_gen |= {"content": contents.content, **({"dim": contents.dim} if contents.dim else {})}
+    return configuration
 
 
 def _said(settings: Sequence[str]) -> dict[str, str]:

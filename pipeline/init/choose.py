@@ -154,10 +154,16 @@ def _measure(choice: Choice, column: Column) -> None:
     texts = [value for value in values if isinstance(value, str)]
     choice.num_chars = int(statistics.median(map(len, texts))) if texts else 0
     choice.script = script_of(texts)
+    choice.characters = needs_characters(texts)
+    choice.lengths = sorted(len(text) if choice.characters else len(text.split()) for text in texts)
+
+
+def needs_characters(texts: list[str]) -> bool:
+    """Whether characters make better tokens than words: the script has no spaces, or most texts are a single word."""
+    if not texts:
+        return False
     words = sorted(len(text.split()) for text in texts)
-    median = words[len(words) // 2] if words else 0
-    choice.characters = choice.script in UNSPACED or median <= 1
-    choice.lengths = sorted(map(len, texts)) if choice.characters else words
+    return script_of(texts) in UNSPACED or words[len(words) // 2] <= 1
 
 
 def script_of(texts: list[str]) -> str:
