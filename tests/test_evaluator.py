@@ -162,7 +162,7 @@ def test_a_cross_entropy_that_is_no_number_is_refused(params: EvaluatorParams) -
 
 def test_a_model_no_better_than_the_majority_class_is_refused_by_default() -> None:
     assert refuse({**METRIC, "accuracy": 0.5}, {MAJORITY: 0.5}, EvaluatorParams()) == [
-        "gain over the majority class 0.0000 is under min_gain_over_majority 0.01"
+        "gain over the majority class 0.0000 is under min_gain_over_majority 0.001"
     ]
 
 

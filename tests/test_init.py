@@ -266,3 +266,10 @@ def test_what_init_writes_runs_and_retrains(tmp_path: Path) -> None:
     run = next((tmp_path / "artifacts" / "runs").iterdir())
     code, out = seqline("plan", str(run / "config.toml"), "--to", "transform")
     assert [line.split()[1] for line in out.splitlines()[1:]] == ["cached"] * 5, out
+
+
+def test_a_class_as_frequent_as_99_of_100_leaves_little_to_gain(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "text,label\n" + "".join(f"row number {n} of many,{'rare' if n % 100 == 0 else 'usual'}\n" for n in range(400))
+    )
+    assert init("a.csv")["evaluator"]["min_gain_over_majority"] == 0.001

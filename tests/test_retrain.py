@@ -255,7 +255,7 @@ def test_a_refused_candidate_is_told_again_and_ten_triggers_at_once_are_one(copy
     processes = [begin(copy, *refusing) for _ in range(10)]
     ends = [(process.communicate(timeout=600)[0].splitlines(), process.returncode) for process in processes]
     [one] = [lines for lines, code in ends if code == 30]
-    assert one[0].startswith("new            evaluator: min_gain_over_majority is 1.0, was 0.01")
+    assert one[0].startswith("new            evaluator: min_gain_over_majority is 1.0, was 0.001")
     assert one[-1].startswith("refused (30): gain over the majority class ")
     assert [line.split()[:2] for line in one if line.startswith(("trainer", "exporter"))] == [["trainer", "cached"], ["exporter", "cached"]]
     others = [(code, lines[-1]) for lines, code in ends if code != 30]

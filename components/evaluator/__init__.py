@@ -25,7 +25,8 @@ class EvaluatorParams(Params):
     min_macro_f1: float = Field(0.0, ge=0, le=1, description="macro F1 that a blessed model reaches at least")
     max_cross_entropy: float | None = Field(None, gt=0, description="cross-entropy (nats) that a blessed model stays under")
     max_ece: float | None = Field(None, ge=0, le=1, description="expected calibration error that a blessed model has at most")
-    min_gain_over_majority: float = Field(0.01, ge=-1, le=1, description="accuracy above always answering the most frequent class")
+    # More than a constant answer, and no guess beyond it: of a set of 99 to 1 the best model there can be gains 0.01.
+    min_gain_over_majority: float = Field(0.001, ge=-1, le=1, description="accuracy above always answering the most frequent class")
     min_gain_over_linear: float | None = Field(None, ge=-1, le=1, description="accuracy above the linear model's, see `baseline`")
     max_loss_of_accuracy: float | None = Field(
         0.0, ge=0, lt=1, description="accuracy that may be lost against the served version, overall and in each slice; null: not judged"
