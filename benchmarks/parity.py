@@ -361,7 +361,6 @@ def summary(name: str, folder: Path) -> dict[str, Any]:
 
 def ask_server(folder: Path, data: Path) -> None:
     """Has `seqline serve` answer the first rows, one by one, as the infra_validator does."""
-    from components import evaluator  # noqa: F401
     from components.evaluator.answers import _as_json
     from components.evaluator.rows import rows
     from components.infra_validator.server import running
@@ -422,11 +421,14 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
     return found
 
 
-def swap_tokens(saved_model: Path) -> None:
-    path = saved_model / "assets" / "tokens"
+def swap_lines(path: Path, one: int, other: int) -> None:
     lines = path.read_bytes().split(b"\n")
-    lines[20], lines[40] = lines[40], lines[20]
+    lines[one], lines[other] = lines[other], lines[one]
     path.write_bytes(b"\n".join(lines))
+
+
+def swap_tokens(saved_model: Path) -> None:
+    swap_lines(saved_model / "assets" / "tokens", 20, 40)
 
 
 def replace_token(saved_model: Path) -> None:
@@ -437,10 +439,7 @@ def replace_token(saved_model: Path) -> None:
 
 
 def swap_labels(saved_model: Path) -> None:
-    path = saved_model / "assets" / "labels"
-    lines = path.read_bytes().split(b"\n")
-    lines[0], lines[1] = lines[1], lines[0]
-    path.write_bytes(b"\n".join(lines))
+    swap_lines(saved_model / "assets" / "labels", 0, 1)
 
 
 def change_pattern(saved_model: Path) -> None:

@@ -71,7 +71,7 @@ def check(candidate: Identity, served: Identity, version: int, place: str, repla
 
 def of_version(read: Callable[[str], bytes | None]) -> Identity:
     """The identity that a version, or a SavedModel, gives. read: a file's content by its path in there; None where there is none."""
-    manifest, card = _json(read(MANIFEST)), _json(read(CARD))
+    manifest, card = json_object(read(MANIFEST)), json_object(read(CARD))
     labels = card.get("labels")
     if not labels and (content := read(LABELS)):
         labels = content.decode("utf-8", "replace").split("\n")[:-1]
@@ -99,7 +99,8 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _json(content: bytes | None) -> dict[str, Any]:
+def json_object(content: bytes | None) -> dict[str, Any]:
+    """The object that a record holds; an empty one for a record that is not there, or is no object."""
     try:
         found = json.loads(content or b"")
     except ValueError:

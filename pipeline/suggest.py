@@ -31,7 +31,7 @@ class OneLineParser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]  # no namespace is ever given
         """Ends the program with exit code 2 for a word or a flag that it does not know."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:

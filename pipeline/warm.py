@@ -18,7 +18,7 @@ from typing import Any, Literal
 from components import trainer
 from components.base import Figures
 from components.features import MODEL
-from components.model_identity import CARD
+from components.model_identity import CARD, json_object
 from components.pusher.publish import place_of
 from components.trainer import START_FILE, TRAINER
 from pipeline import identity
@@ -62,7 +62,7 @@ def choose(config: Config, store: Store, version: int | None = None) -> Choice:
         return Choice(config, "cold", f"nothing is served under {place.place} yet")
     if differences := identity.what_differs(config):
         return Choice(config, "cold", f"version {version}: another model, {' and '.join(differences)}", version)
-    card = _json(place.read(f"{version}/{CARD}"))
+    card = json_object(place.read(f"{version}/{CARD}"))
     key = card.get("keys", {}).get("model")
     if not key:
         return Choice(config, "cold", f"version {version} does not say which Model it was made of", version)
@@ -107,14 +107,6 @@ def _meaning(content: str) -> Sequence[str]:
 
 def _splits(source: Any) -> list[str]:
     return sorted(source) if isinstance(source, dict) else []
-
-
-def _json(content: bytes | None) -> dict[str, Any]:
-    try:
-        found = json.loads(content or b"")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def cold_is_due(choice: Choice, cold_every: int | None) -> bool:

@@ -233,7 +233,7 @@ def test_a_report_without_a_stage_is_that_of_the_only_one() -> None:
 def test_settings_are_not_broken_from_their_flag() -> None:
     out = io.StringIO()
     console = Console(file=out, width=40, force_terminal=True, no_color=True)
-    out.isatty = lambda: True  # type: ignore[method-assign]
+    out.isatty = lambda: True  # type: ignore[method-assign]  # as a terminal answers
     display.print_hanging(console, Text("what helps     "), Text("more epochs, 12345: --set trainer.num_epochs=9"), 4)
     assert [line.strip() for line in out.getvalue().splitlines()][-1].endswith("--set trainer.num_epochs=9")
 

@@ -17,7 +17,7 @@ class Listener(logging.Handler):
         self.reports: list[Report] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.reports.append(record.progress)  # type: ignore[attr-defined]
+        self.reports.append(record.progress)  # type: ignore[attr-defined]  # what progress adds to its records
 
 
 @pytest.fixture
