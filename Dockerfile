@@ -33,6 +33,7 @@ COPY pyproject.toml setup.py README.md LICENSE ./
 COPY components components
 COPY pipeline pipeline
 COPY seqline seqline
+COPY serving serving
 RUN python -m pip wheel --quiet --no-index --no-build-isolation --no-deps --wheel-dir /wheels .
 
 FROM ${PYTHON_IMAGE} AS runtime
@@ -73,7 +74,7 @@ ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=launcher /opt/google/dataflow /opt/google/dataflow
 # What that launcher runs (docs/dataflow.md). Code and dependencies are in this image: nothing is installed and nothing staged.
-COPY pipeline/flex_template.py /app/
+COPY pipeline/dataflow/flex_template.py /app/
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/app/flex_template.py
 ENTRYPOINT ["/opt/apache/beam/boot"]
 CMD []

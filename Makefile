@@ -31,8 +31,8 @@ test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several m
 	$(BIN)/pytest -n 2 --dist loadfile -m slow --durations 15
 
 test-cloud: $(FULL) ## the tests on a fake of Google Cloud, on loopback
-	$(BIN)/pytest -n 2 --dist loadfile tests/test_dataflow.py tests/test_dataflow_run.py tests/test_fake_cloud.py tests/test_gcs.py tests/test_gs_root.py tests/test_preflight.py \
-		tests/test_pusher_gcs.py
+	$(BIN)/pytest -n 2 --dist loadfile tests/seqline/jobs/test_dataflow.py tests/end_to_end/test_dataflow_run.py tests/support/fake_cloud/test_fake_cloud.py tests/seqline/storage/test_gcs.py tests/pipeline/store/test_bucket.py tests/pipeline/dataflow/test_preflight.py \
+		tests/components/pusher/test_bucket.py
 
 lint: $(FULL) ## lint, format and types, checked only
 	$(BIN)/ruff check .
@@ -57,7 +57,7 @@ lock: $(FULL) ## resolve the dependencies anew for Python 3.11 to 3.13
 	grep -o 'apache-beam>[^"]*' pyproject.toml > $(VENV)/override.txt
 	$(LOCK) $(RUNS) --override $(VENV)/override.txt --constraint requirements.lock --upgrade \
 		--output-file requirements-runtime.lock pyproject.toml
-	$(BIN)/python -m tests.locked_elsewhere
+	$(BIN)/python -m tests.project.locked_elsewhere
 
 clean: ## remove the virtual environment and all that runs made
 	rm -rf $(VENV) artifacts data serving_dir

@@ -39,9 +39,9 @@ def evaluate(name: str, settings: dict[str, object], work: Path) -> dict[str, fl
     flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     root = ["--root", str(work / "artifacts"), "--data-dir", str(work / "data"), "--to", "evaluator"]
     chosen = ["--config", "bbc_news" if name == "bbc_news" else str(config)]
-    subprocess.run([sys.executable, "-m", "pipeline.cli", "run", *chosen, *flags, *root], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "pipeline", "run", *chosen, *flags, *root], check=True, stdout=subprocess.DEVNULL)
     shown = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "show", "--json", "--root", str(work / "artifacts")], check=True, capture_output=True
+        [sys.executable, "-m", "pipeline", "show", "--json", "--root", str(work / "artifacts")], check=True, capture_output=True
     )
     executions = json.loads(shown.stdout)["executions"]
     figures = executions["evaluator"]["figures"]

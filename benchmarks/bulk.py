@@ -60,13 +60,13 @@ def train(found: list[tuple[str, str]], folder: Path) -> Path:
     config.write_text(f"[example_gen]\nsource = {json.dumps(str(rows))}\n")
     flags = ["--config", str(config), "--root", str(folder / "root"), "--serving-dir", str(folder / "serving")]
     subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "run", "bbc_news", *flags, *(f"--set={each}" for each in settings)], check=True, stdout=2
+        [sys.executable, "-m", "pipeline", "run", "bbc_news", *flags, *(f"--set={each}" for each in settings)], check=True, stdout=2
     )
     return folder / "serving"
 
 
 def infer(rows: Path, output: Path, model: Path) -> list[str]:
-    return [sys.executable, "-m", "pipeline.cli", "infer", str(rows), "--output", str(output), "--model", str(model), "--keep", "id"]
+    return [sys.executable, "-m", "pipeline", "infer", str(rows), "--output", str(output), "--model", str(model), "--keep", "id"]
 
 
 def measure(command: list[str]) -> tuple[float, float, float]:

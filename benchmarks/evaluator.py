@@ -34,7 +34,7 @@ def read_jsonl(path: Path) -> Pairs:
 
 def write_split(root: Path, split: str, rows: Pairs, num_rows: int) -> dict[str, int]:
     """The rows, repeated, in shards as example_gen bounds them; returns label -> rows."""
-    from components import examples
+    from seqline.data import examples
 
     per_shard = examples.SHARD_BYTES * len(rows) // sum(len(text) + 64 for text, _ in rows)
     (root / f"Split-{split}").mkdir(parents=True)
@@ -51,7 +51,7 @@ def write_split(root: Path, split: str, rows: Pairs, num_rows: int) -> dict[str,
 
 
 def write_examples(data: Path, num_test: int, root: Path) -> None:
-    from components import examples
+    from seqline.data import examples
 
     train, test = read_jsonl(data / "train.jsonl"), read_jsonl(data / "test.jsonl")
     splits = {"train": (train[1000:], len(train) - 1000), "eval": (train[:1000], 1000), "test": (test, num_test)}

@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests import fake_cloud
 from tests.conftest import corpus_rows, write_jsonl
-from tests.fake_cloud import FakeCloud
+from tests.support import fake_cloud
+from tests.support.fake_cloud import FakeCloud
 
 ROOT = "gs://bucket/root"
 UPLOAD = "POST /upload/storage/v1/b/bucket/"
@@ -79,8 +79,8 @@ FAULTS: dict[str, Callable[[FakeCloud], None]] = {
 
 
 def contents(place: str) -> dict[str, bytes]:
-    from components.files import is_remote
-    from components.staging import path_of
+    from seqline.storage.files import is_remote
+    from seqline.storage.staging import path_of
 
     folder = path_of(place)
     files = [path for path in folder.rglob("*") if is_remote(place) or path.is_file()]
@@ -88,13 +88,13 @@ def contents(place: str) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != "whole"}
 
 
-def make(output: str, pieces: str, beam_args: tuple[str, ...]) -> None:
+def make(output: str, span_cache: str, beam_args: tuple[str, ...]) -> None:
     from components.example_gen import ExampleGenParams, run
-    from components.pieces import Pieces
-    from components.staging import path_of
     from components.transform import TransformParams, analyze
+    from seqline.data.span_cache import SpanCache
+    from seqline.storage.staging import path_of
 
-    counting = partial(analyze, params=TransformParams(), pieces=Pieces(path_of(pieces), owner="key"))
+    counting = partial(analyze, params=TransformParams(), span_cache=SpanCache(path_of(span_cache), owner="key"))
     run(
         params=ExampleGenParams(source="gs://bucket/rows.jsonl"),
         output=path_of(output),
@@ -107,8 +107,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=2000)
     options = parser.parse_args()
-    from components.base import UserError
-    from components.dataflow import job_flags
+    from seqline.errors import UserError
+    from seqline.jobs.dataflow import job_flags
 
     found = []
     with tempfile.TemporaryDirectory() as name, fake_cloud.serve(Path(name)) as cloud:
@@ -117,8 +117,8 @@ def main() -> None:
         cloud.gcs.put("bucket", "rows.jsonl", rows.read_bytes())
         cloud.gcs.buckets["staging"] = {}
         Path(name, "local").mkdir()
-        make(f"{name}/local", f"{name}/pieces", ())
-        expected = contents(f"{name}/local"), contents(f"{name}/pieces")
+        make(f"{name}/local", f"{name}/span_cache", ())
+        expected = contents(f"{name}/local"), contents(f"{name}/span_cache")
         print(f"{'fault':42} {'job':12} {'attempts':>8} {'again':>6} {'seconds':>8}  same bytes")
         for number, (what, fault) in enumerate(FAULTS.items()):
             cloud.faults.requests.clear()
@@ -128,13 +128,13 @@ def main() -> None:
             flags = job_flags([*cloud.flags, "--temp_location=gs://staging/temp"], "example_gen", f"k{number}", ROOT)
             before, started, again = len(cloud.dataflow.jobs), time.monotonic(), 0
             try:
-                make(f"{place}/examples", f"{place}/pieces", flags)
+                make(f"{place}/examples", f"{place}/span_cache", flags)
             except UserError as error:
                 print(f"  {error}", file=sys.stderr)
                 again = 1
-                make(f"{place}/examples", f"{place}/pieces", flags)
+                make(f"{place}/examples", f"{place}/span_cache", flags)
             jobs = cloud.dataflow.jobs[before:]
-            same = (contents(f"{place}/examples"), contents(f"{place}/pieces")) == expected
+            same = (contents(f"{place}/examples"), contents(f"{place}/span_cache")) == expected
             state = jobs[0].state.removeprefix("JOB_STATE_").lower()
             found.append({"fault": what, "job": state, "attempts": jobs[0].attempts, "again": again, "same": same})
             print(f"{what:42} {state:12} {jobs[0].attempts:8} {again:6} {time.monotonic() - started:8.1f}  {same}", flush=True)

@@ -46,8 +46,8 @@ def row_by_row(source: Path, output: Path) -> None:
     import apache_beam as beam
     import tensorflow as tf
 
-    from components.beam import pipeline_options
     from components.example_gen.ingest import split_of
+    from seqline.jobs.beam import pipeline_options
 
     names = list(FRACTIONS)
 

@@ -39,7 +39,7 @@ def seqline(data: Path, root: Path, last: str) -> subprocess.Popen[str]:
     config = root.parent / "kills.toml"
     config.write_text(f"[example_gen]\nsource = {source}\n[transform]\nmax_length = 40\n")
     settings = [f"--set=trainer.{name}={value}" for name, value in SETTINGS.items()]
-    command = [sys.executable, "-m", "pipeline.cli", "run", f"--config={config}", f"--root={root}", f"--to={last}", *settings]
+    command = [sys.executable, "-m", "pipeline", "run", f"--config={config}", f"--root={root}", f"--to={last}", *settings]
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -149,7 +149,7 @@ def rows_of(name: str, data: Path, number: int) -> list[Row]:
 
 
 def write_examples(rows: list[Row], output: Path) -> None:
-    from components.examples import ExampleShard, Manifest, Span, shard_name, write, write_manifest
+    from seqline.data.examples import ExampleShard, Manifest, Span, shard_name, write, write_manifest
 
     content: Any = "text" if isinstance(rows[0][0], str) else "sequence"
     counts, half = {}, len(rows) // 2
@@ -200,8 +200,8 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
     """(the defect, probabilities of the served network with it), "none" first."""
     import tensorflow as tf
 
-    from components import network
     from components.exporter.folded import Served
+    from seqline.model import network
 
     trained, spec = network.load(model)
     weights = {layer.name: layer.get_weights() for layer in trained.layers if layer.weights}
@@ -285,7 +285,7 @@ def ask(jobs: Path) -> None:
 
     import tensorflow as tf
 
-    spec = spec_from_file_location("prover", ROOT / "components" / "exporter" / "prover.py")
+    spec = spec_from_file_location("prover", ROOT / "components" / "exporter" / "plain_tensorflow.py")
     assert spec is not None
     assert spec.loader is not None
     prover = module_from_spec(spec)
@@ -317,14 +317,14 @@ def ask(jobs: Path) -> None:
 
 def differences(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """(the largest difference of log-odds, the largest of a probability)."""
-    from components import rounding
+    from seqline.model import rounding
 
     return float(rounding.log_odds_differences(one, other).max()), float(np.abs(one - other).max())
 
 
 def summary(name: str, folder: Path) -> dict[str, Any]:
     """What was measured of a network: {column: value}, with `defects`, the size of each."""
-    from components import rounding
+    from seqline.model import rounding
 
     trained, changed = np.load(folder / "network.npz"), np.load(folder / "defects.npz")
     moved: dict[str, tuple[float, float]] = {"in this process": differences(changed["none"], trained["float32"][: len(changed["none"])])}
@@ -374,8 +374,9 @@ def ask_server(folder: Path, data: Path) -> None:
 
 def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[str, str]]:
     """{network: {defect of its file: what the exporter says}}: the whole gate, with its other process."""
-    from components import network, transform
+    from components import transform
     from components.exporter import ExporterParams, export, parity
+    from seqline.model import network
 
     params, found = ExporterParams(), {}
     for name in [name for name in FILES if name in folders]:

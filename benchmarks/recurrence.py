@@ -1,4 +1,4 @@
-"""A training step of Embedding -> SimpleRNN -> max over time -> Dense: components/recurrence.py against Keras's own layers.
+"""A training step of Embedding -> SimpleRNN -> max over time -> Dense: seqline/model/fast_rnn.py against Keras's own layers.
 
     python benchmarks/recurrence.py [--steps 40] [--rounds 3] [--shapes 40,32,64,64 200,64,64,64]
 
@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from components.recurrence import DistinctEmbedding, FastSimpleRNN
+from seqline.model.fast_rnn import DistinctEmbedding, FastSimpleRNN
 
 VOCABULARY = 10_000
 SHAPES = ["40,32,64,64", "200,64,64,64", "200,256,128,128", "256,64,64,64,mixed"]

@@ -2,7 +2,7 @@
 
     python benchmarks/reload.py --model serving_dir [--requests 100000] [--connections 32] [--pushes 20] [--rollbacks 5]
 
-Makes `pushes` variants of a SavedModel of texts (the same graph, weights that differ), starts `python -m pipeline.serve` on an empty
+Makes `pushes` variants of a SavedModel of texts (the same graph, weights that differ), starts `python -m serving` on an empty
 folder and publishes the variants by components.pusher.push, evenly over the requests; a rollback publishes an earlier variant's files
 again. The connections go on until all
 of that is done. Every answer must be the one that its version (header x-model-version) gives in this process, to 1e-5; that version must have been
@@ -76,7 +76,7 @@ def make_variants(model: Path, folder: Path, count: int) -> list[Path]:
 
 def expected_answers(variants: list[Path]) -> np.ndarray:
     """[variant, text, class] probabilities, each text alone."""
-    from pipeline.serve.model import LoadedModel
+    from serving.model import LoadedModel
 
     answers = []
     for path in variants:
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--rollbacks", type=int, default=5)
     parser.add_argument("--flags", nargs="*", default=[], help="more flags for the server")
     arguments = parser.parse_args()
-    from pipeline.predict import find_model
+    from serving.predict import find_model
 
     changes = plan(arguments.pushes, arguments.rollbacks)
     variant_of = [-1, *(variant for _, variant in changes)]
@@ -194,7 +194,7 @@ def measure(arguments: Any, folder: Path, changes: list[Change], variants: list[
     context = multiprocessing.get_context("spawn")
     started, known = context.Array("d", len(changes) + 1), context.Array("d", len(changes) + 1)
     serving_dir, port_file = folder / "serving_dir", folder / "port"
-    command = [sys.executable, "-m", "pipeline.serve", "--rest_api_port=0", f"--port_file={port_file}", f"--model_base_path={serving_dir}"]
+    command = [sys.executable, "-m", "serving", "--rest_api_port=0", f"--port_file={port_file}", f"--model_base_path={serving_dir}"]
     server = subprocess.Popen([*command, "--file_system_poll_wait_seconds=0.2", *arguments.flags])
     try:
         while not port_file.exists():

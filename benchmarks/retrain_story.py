@@ -64,7 +64,7 @@ def call(folder: Path, name: str, root: str, source: str, more: list[str]) -> tu
     command = [
         sys.executable,
         "-m",
-        "pipeline.cli",
+        "pipeline",
         name,
         "bbc_news",
         "--root",
@@ -87,7 +87,7 @@ def accuracy(folder: Path, rows: Rows) -> float:
     """Of the served version, on rows that it never saw; 0 where none is served."""
     if not (folder / "served" / "story").is_dir():
         return 0.0
-    command = [sys.executable, "-m", "pipeline.cli", "predict", "--model", "served/story"]
+    command = [sys.executable, "-m", "pipeline", "predict", "--model", "served/story"]
     texts = "".join(" ".join(row["text"].split("\n")) + "\n" for row in rows)
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     done = subprocess.run(command, cwd=folder, input=texts.encode(), capture_output=True, env=environment, check=True)

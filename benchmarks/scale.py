@@ -45,7 +45,7 @@ def measure(source: Path, root: Path) -> dict[str, dict[str, float]]:
     command = [
         sys.executable,
         "-m",
-        "pipeline.cli",
+        "pipeline",
         "run",
         "bbc_news",
         "--root",
@@ -60,7 +60,7 @@ def measure(source: Path, root: Path) -> dict[str, dict[str, float]]:
         subprocess.run([*command, "--to", stage], check=True, stdout=sys.stderr, env=environment)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        found[stage] = {"cpu": cpu, "bytes": size(root / stage), "pieces": size(root / "pieces" / stage)}
+        found[stage] = {"cpu": cpu, "bytes": size(root / stage), "span_cache": size(root / "span_cache" / stage)}
     return found
 
 
@@ -87,9 +87,9 @@ def project(costs: dict, row_bytes: float, prices: argparse.Namespace) -> list[d
                 "vcpu_hours": hours,
                 "hours_on_100_vcpu": hours / 100 + 3 * START_SECONDS / 3600,
                 "dollars": hours * (prices.vcpu_hour + MEMORY_PER_VCPU * prices.gb_hour),
-                "storage_gb": sum(costs[stage]["bytes"] + costs[stage]["pieces"] for stage in STAGES) * num_rows / 1e9,
+                "storage_gb": sum(costs[stage]["bytes"] + costs[stage]["span_cache"] for stage in STAGES) * num_rows / 1e9,
                 "features_gb": costs["transform"]["bytes"] * num_rows / 1e9,
-                "counts_gb": costs["transform"]["pieces"] * num_rows / 1e9,
+                "counts_gb": costs["transform"]["span_cache"] * num_rows / 1e9,
                 "epoch_hours_of_a_core": costs["trainer"]["cpu"] * num_rows / 3600,
             }
         )
@@ -114,7 +114,7 @@ def main() -> None:
     costs, row_bytes = per_row(*runs, more), (num_bytes[1] - num_bytes[0]) / more
     print(f"{row_bytes:.0f} bytes a row\n{'stage':16} {'CPU us a row':>12} {'bytes a row':>12} {'counted':>9}")
     for stage, cost in costs.items():
-        print(f"{stage:16} {cost['cpu'] * 1e6:12.1f} {cost['bytes']:12.1f} {cost['pieces']:9.1f}")
+        print(f"{stage:16} {cost['cpu'] * 1e6:12.1f} {cost['bytes']:12.1f} {cost['span_cache']:9.1f}")
     projected = project(costs, row_bytes, options)
     print(
         f"\n{'size':>8} {'rows':>9} {'shards':>9} {'vCPU h':>9} {'h on 100':>9} {'dollars':>9} {'stored GB':>10} {'counts GB':>10} {'epoch core h':>13}"

@@ -3,7 +3,7 @@
 Two networks: `simple` is the tutorial model, Embedding -> SimpleRNN -> Dense on the last state with a mask, and as the peer exactly these stock
 layers; `default` is the trainer's default, max over the states beside a skip branch of tokens and bigrams. Both get ids, so that only the
 networks are compared: what the text costs is the same for both. The ways answer the same requests in turns; medians. Over HTTP one embedded
-server (`python -m pipeline.serve`) has both models, and one connection asks it for rows of JSON numbers; batches are not waited for.
+server (`python -m serving`) has both models, and one connection asks it for rows of JSON numbers; batches are not waited for.
 
     python benchmarks/serving.py [--rounds 7] [--seconds 3] [--no-http]
 
@@ -31,9 +31,9 @@ import requests
 import tensorflow as tf
 from keras import layers
 
-from components import network
 from components.exporter.folded import Served
 from components.trainer import TrainerParams
+from seqline.model import network
 
 VOCABULARY, CLASSES = 10_000, 5
 # How much faster than the stock export, at least, by way and batch (and time, where it is given).
@@ -105,7 +105,7 @@ def server(models: dict[str, Path], folder: Path) -> Iterator[str]:
     config.write_text("model_config_list { " + " ".join(entries) + " }")
     port_file.unlink(missing_ok=True)
     flags = [f"--model_config_file={config}", "--rest_api_port=0", f"--port_file={port_file}"]
-    process = subprocess.Popen([sys.executable, "-m", "pipeline.serve", *flags], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "serving", *flags], stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 300
         while not port_file.exists():

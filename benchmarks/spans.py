@@ -31,35 +31,35 @@ def write_span(data: Path, number: int, num_rows: int, folder: Path) -> None:
 
 
 def measure(root: Path, work: Path, name: str) -> None:
-    """example_gen, statistics_gen and transform over all spans, with the pieces under `work`; prints the figures."""
+    """example_gen, statistics_gen and transform over all spans, with the span_cache under `work`; prints the figures."""
     import tensorflow_transform.beam  # noqa: F401
 
     from components import statistics_gen, transform
     from components.example_gen import ExampleGenParams, ingest, run
-    from components.pieces import Pieces
     from components.transform import passes
-    from pipeline.store import artifact_digest
+    from pipeline.store.layout import artifact_digest
+    from seqline.data.span_cache import SpanCache
 
     del ingest, passes
     statistics_params, params = statistics_gen.StatisticsGenParams(), transform.TransformParams()
-    pieces = {stage: Pieces(work / stage) for stage in ("example_gen", "statistics_gen", "transform")}
-    outputs = {stage: work / f"{stage} {name}" for stage in pieces}
+    span_cache = {stage: SpanCache(work / stage) for stage in ("example_gen", "statistics_gen", "transform")}
+    outputs = {stage: work / f"{stage} {name}" for stage in span_cache}
     for output in outputs.values():
         output.mkdir(parents=True)
     analyses = {
-        "statistics_gen": partial(statistics_gen.analyze, params=statistics_params, pieces=pieces["statistics_gen"]),
-        "transform": partial(transform.analyze, params=params, pieces=pieces["transform"]),
+        "statistics_gen": partial(statistics_gen.analyze, params=statistics_params, span_cache=span_cache["statistics_gen"]),
+        "transform": partial(transform.analyze, params=params, span_cache=span_cache["transform"]),
     }
     start, cpu = time.monotonic(), [sum(os.times()[:4])]
     source = ExampleGenParams(source=f"{root}/{{SPAN}}/*.jsonl")
     examples = outputs["example_gen"]
-    figures = run(params=source, output=examples, pieces=pieces["example_gen"], analyses=analyses)
+    figures = run(params=source, output=examples, span_cache=span_cache["example_gen"], analyses=analyses)
     cpu.append(sum(os.times()[:4]))
     for stage, component, chosen in (("statistics_gen", statistics_gen, statistics_params), ("transform", transform, params)):
-        component.run(examples=examples, params=chosen, output=outputs[stage], pieces=pieces[stage])
+        component.run(examples=examples, params=chosen, output=outputs[stage], span_cache=span_cache[stage])
         cpu.append(sum(os.times()[:4]))
     result = {"cpu_seconds": cpu[-1] - cpu[0], "wall_seconds": time.monotonic() - start, "spans_read": figures["num_spans_read"]}
-    result["cpu_by_stage"] = dict(zip(pieces, (round(after - before, 1) for before, after in pairwise(cpu)), strict=True))
+    result["cpu_by_stage"] = dict(zip(span_cache, (round(after - before, 1) for before, after in pairwise(cpu)), strict=True))
     print(json.dumps({**result, "digests": {stage: artifact_digest(output) for stage, output in outputs.items()}}))
 
 

@@ -29,16 +29,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components import features, network
 from components.example_gen import EXAMPLE_GEN, ExampleGenParams
 from components.example_gen import run as run_example_gen
-from components.trainer import TrainerParams, fit, strategy
+from components.trainer import TrainerParams, fit
+from components.trainer.distributed import strategy
+from components.trainer.distributed.strategy import Team
 from components.trainer.input import dataset
 from components.trainer.interruption import Notice
 from components.trainer.loop import Loop
-from components.trainer.strategy import Team
 from components.transform import TransformParams
 from components.transform import run as run_transform
+from seqline.data import features
+from seqline.model import network
 
 VOCABULARY = 10_000
 SHAPES = [(200, 64, 64, 64), (40, 32, 64, 64), (200, 256, 128, 128)]

@@ -25,7 +25,7 @@ VOCAB_SIZE, MAX_LENGTH = 20_000, 256
 
 def write_examples(data: Path, num_rows: int, unique: int, output: Path) -> None:
     """The rows of a JSONL file, repeated, in shards as example_gen bounds them, each with `unique` tokens that no other has."""
-    from components import examples, features
+    from seqline.data import examples, features
 
     with data.open(newline="\n", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
@@ -58,10 +58,10 @@ def tfx_way(examples: Path, output: Path) -> None:
     from tfx_bsl.coders import example_coder
     from tfx_bsl.public import tfxio
 
-    from components import features
-    from components.beam import pipeline_options
-    from components.examples import raw_features
     from components.transform.text import normalize, tokenize
+    from seqline.data import features
+    from seqline.data.examples import raw_features
+    from seqline.jobs.beam import pipeline_options
 
     def preprocessing_fn(inputs):
         tokens = tokenize(normalize(inputs[features.TEXT]), "word")

@@ -30,7 +30,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components import features, network
 from components.example_gen import ExampleGenParams
 from components.example_gen import run as ingest
 from components.trainer import TrainerParams
@@ -38,6 +37,8 @@ from components.trainer import run as train
 from components.trainer.input import dataset
 from components.transform import TransformParams
 from components.transform import run as transform
+from seqline.data import features
+from seqline.model import network
 
 Result = dict[str, Any]
 

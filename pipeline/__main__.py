@@ -10,13 +10,13 @@ def main() -> None:
 
         sys.exit(doctor.main(sys.argv[2:]))
     try:
-        from pipeline import cli
+        from pipeline.cli import app
     except Exception:
         print(
             "seqline's libraries cannot be imported; `seqline doctor` (or python -m pipeline.doctor) says what is wrong:", file=sys.stderr
         )
         raise
-    cli.main()
+    app.main()
 
 
 if __name__ == "__main__":

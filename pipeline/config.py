@@ -12,24 +12,24 @@ from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.base import UserError
 from components.bulk_inferrer import BulkInferrerParams
 from components.evaluator import EvaluatorParams
 from components.example_gen import ExampleGenParams
 from components.example_validator import ExampleValidatorParams
 from components.exporter import ExporterParams
-from components.files import is_remote
 from components.infra_validator import InfraValidatorParams
 from components.pusher import PusherParams
 from components.schema_gen import SchemaGenParams
 from components.span_validator import SpanValidatorParams
-from components.staging import path_of
 from components.statistics_gen import StatisticsGenParams
 from components.trainer import TrainerParams
 from components.transform import TransformParams
 from components.tuner import TunerParams
 from pipeline.retrain import RetrainParams
-from pipeline.suggest import suggestion
+from seqline.errors import UserError
+from seqline.storage.files import is_remote
+from seqline.storage.staging import path_of
+from seqline.suggest import suggestion
 
 # Configurations that ship: `seqline run bbc_news` is enough.
 CONFIGS = Path(__file__).parent / "configs"

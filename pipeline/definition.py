@@ -15,7 +15,7 @@ from components.transform import TRANSFORM
 from components.tuner import TUNER
 from pipeline import identity
 from pipeline.config import Config
-from pipeline.runner import Pipeline
+from pipeline.runner.plan import Pipeline
 
 
 def define(pipe: Pipeline, config: Config) -> None:

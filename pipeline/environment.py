@@ -8,7 +8,7 @@ import os
 import re
 import sys
 
-from pipeline.suggest import suggestion
+from seqline.suggest import suggestion
 
 PREFIX = "SEQLINE_"
 # Variable -> the setting that it is; the flag of the same name means the same.

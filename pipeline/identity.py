@@ -3,17 +3,17 @@
 import logging
 from pathlib import Path
 
-from components import model_identity
-from components.base import UserError
 from components.example_gen import EXAMPLE_GEN
-from components.examples import read_manifest
-from components.files import is_remote
-from components.model_identity import Identity
 from components.pusher import PUSHER, publish
-from components.staging import path_of
-from pipeline import predict
 from pipeline.config import Config
-from pipeline.runner import Guard
+from pipeline.runner.plan import Guard
+from seqline.data.examples import read_manifest
+from seqline.errors import UserError
+from seqline.model import identity
+from seqline.model.identity import Identity
+from seqline.storage.files import is_remote
+from seqline.storage.staging import path_of
+from serving import predict
 
 log = logging.getLogger("seqline.identity")
 
@@ -22,7 +22,7 @@ def guard(config: Config) -> Guard:
     """Refuses a run that would push a model over another one: at once where name or content tell them apart, else by the labels."""
 
     def check_labels(examples: Path) -> None:
-        check(config, model_identity.labels_of([span.num_rows for span in read_manifest(examples).spans]))
+        check(config, identity.labels_of([span.num_rows for span in read_manifest(examples).spans]))
 
     return Guard(of=PUSHER.name, before=lambda: check(config), after=EXAMPLE_GEN.name, judge=check_labels)
 
@@ -36,7 +36,7 @@ def check(config: Config, labels: tuple[str, ...] | None = None) -> None:
         log.warning("%s", earlier)
     if version is not None:
         candidate = Identity(params.model_name, config.example_gen.content, labels)
-        model_identity.check(candidate, _served(place, version), version, place.place, params.replaces)
+        identity.check(candidate, _served(place, version), version, place.place, params.replaces)
 
 
 def from_before_names(serving_dir: str) -> str:
@@ -55,11 +55,11 @@ def what_differs(config: Config) -> list[str]:
     place = publish.place_of(config.pusher.serving_dir)
     version = max(place.versions(), default=None)
     candidate = Identity(config.pusher.model_name, config.example_gen.content)
-    return [] if version is None else model_identity.differences(candidate, _served(place, version))
+    return [] if version is None else identity.differences(candidate, _served(place, version))
 
 
 def find_versions(serving_dir: str) -> str:
-    """The folder with the versions of the model that a serving_dir stands for: see `pipeline.predict.find_versions`."""
+    """The folder with the versions of the model that a serving_dir stands for: see `serving.predict.find_versions`."""
     try:
         found = predict.find_versions(path_of(serving_dir), "--serving-dir")
     except predict.InputError as error:
@@ -68,4 +68,4 @@ def find_versions(serving_dir: str) -> str:
 
 
 def _served(place: publish.Place, version: int) -> Identity:
-    return model_identity.of_version(lambda path: place.read(f"{version}/{path}"))
+    return identity.of_version(lambda path: place.read(f"{version}/{path}"))

@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from components import dataflow
-from components.base import Figures, UserError
 from components.bulk_inferrer import BULK_INFERRER, BulkInferrerParams, check, folder
-from components.files import is_remote
-from components.pieces import digest
-from components.staging import path_of, upload
-from pipeline import worker
-from pipeline.pool import workers
-from pipeline.predict import InputError, find_model
-from pipeline.runner import result
-from pipeline.stopping import stopping
+from pipeline.runner import worker
+from pipeline.runner.execute import result
+from pipeline.runner.pool import workers
+from pipeline.runner.stopping import stopping
+from seqline.component import Figures
+from seqline.digests import digest
+from seqline.errors import UserError
+from seqline.jobs import dataflow
+from seqline.storage.files import is_remote
+from seqline.storage.staging import path_of, upload
+from serving.predict import InputError, find_model
 
 LOG = "log.txt"
 NAME = "infer"

@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 import typer.main
 
-from components.base import Figures
 from components.evaluator import EvaluatorParams
 from components.evaluator import run as run_evaluator
 from components.example_gen import ExampleGenParams
 from components.example_gen import run as run_example_gen
-from components.examples import MANIFEST, Content, ExampleShard, Manifest, Span, read_manifest, shard_name, write, write_manifest
 from components.exporter import ExporterParams
 from components.exporter import run as run_exporter
 from components.trainer import TrainerParams
 from components.trainer import run as run_trainer
 from components.transform import TransformParams
 from components.transform import run as run_transform
+from seqline.component import Figures
+from seqline.data.examples import MANIFEST, Content, ExampleShard, Manifest, Span, read_manifest, shard_name, write, write_manifest
 
 TOPICS = {
     "animals": ["cat", "dog", "horse", "bird", "fish", "whale", "mouse", "goat", "sheep", "lion"],

@@ -18,9 +18,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from components.base import Component, Figures, NotBlessedError, Params, Where
-from components.features import EVALUATION, SAVED_MODEL
-from components.rows import RowFormat
+from seqline.component import Component, Figures, Params, Where
+from seqline.data.features import EVALUATION, SAVED_MODEL
+from seqline.errors import NotBlessedError
+from seqline.rows.row import RowFormat
 
 
 class BulkInferrerParams(Params):
@@ -53,7 +54,7 @@ def check(params: BulkInferrerParams) -> None:
 
 
 def outside(params: BulkInferrerParams, memory: Path | None = None) -> str:
-    """The digest of the source's content. memory: see `components.base.Component`."""
+    """The digest of the source's content. memory: see `seqline.component.Component`."""
     from components.bulk_inferrer import source
 
     return source.digest(source.find(params)[1], memory, paths=False)
@@ -74,7 +75,7 @@ def run(
     rows than max_bad_fraction.
     """
     from components.bulk_inferrer import folder, job
-    from components.pieces import link_all
+    from seqline.data.span_cache import link_all
 
     verdict = json.loads((evaluation / EVALUATION).read_text())
     if not verdict["blessed"]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.rows import BadRow, Row
+from seqline.rows.row import BadRow, Row
 
 # Enough rows to find batches of similar length among, and a second or two of work that a kill can cost.
 CHUNK_ROWS = 16_384

@@ -19,12 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components import gcs, lease, model_files
-from components.base import DataError, Figures, UserError
 from components.bulk_inferrer import BulkInferrerParams, source
-from components.files import File, is_remote
-from components.rows.shards import Kind
-from components.staging import local, remove, writing
+from seqline.component import Figures
+from seqline.errors import DataError, UserError
+from seqline.model import digest
+from seqline.rows.shards import Kind
+from seqline.storage import gcs, lease
+from seqline.storage.files import File, is_remote
+from seqline.storage.staging import local, remove, writing
 
 MANIFEST = "predictions.json"
 TASK = "task.json"
@@ -152,7 +154,7 @@ def _difference(folder: Path, there: dict[str, Any], wanted: dict[str, Any]) -> 
 
 def model_digest(model: Path) -> str:
     """Of a SavedModel's files: the same before and after it is pushed."""
-    return model_files.digest_of(model_files.sha256_of_files(local(model)))
+    return digest.digest_of(digest.sha256_of_files(local(model)))
 
 
 def _clear(folder: Path) -> None:

@@ -13,20 +13,20 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import RunInference
 
-from components import progress
-from components.base import Figures
-from components.beam import job
 from components.bulk_inferrer import BulkInferrerParams, folder, predictions
 from components.bulk_inferrer.chunks import Chunk, cut
 from components.bulk_inferrer.folder import Task
 from components.bulk_inferrer.model import Answered, SavedModelHandler, read_signature
 from components.bulk_inferrer.source import row_format
-from components.examples import write_records
-from components.rows import RowFormat
-from components.rows.read import read
-from components.rows.shards import Shard
-from components.rows.shards import cut as cut_files
-from components.staging import path_of, writing
+from seqline.component import Figures
+from seqline.data.examples import write_records
+from seqline.host import progress
+from seqline.jobs.beam import job
+from seqline.rows.read import read
+from seqline.rows.row import RowFormat
+from seqline.rows.shards import Shard
+from seqline.rows.shards import cut as cut_files
+from seqline.storage.staging import path_of, writing
 
 log = logging.getLogger("seqline.bulk_inferrer")
 

@@ -16,11 +16,12 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler
 from tensorflow.core.protobuf import saved_model_pb2
 
-from components import features, progress
-from components.base import UserError
 from components.bulk_inferrer.chunks import Chunk
-from components.examples import Content
-from components.staging import local, path_of
+from seqline.data import features
+from seqline.data.examples import Content
+from seqline.errors import UserError
+from seqline.host import progress
+from seqline.storage.staging import local, path_of
 
 # Measured: more rows a batch are no faster on a CPU, and pad more.
 BATCH_ROWS = 512

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from components import features, wire
 from components.bulk_inferrer.model import Answered
+from seqline.data import features, tf_example_writer
 
 FILE = "file"
 LINE = "line"
@@ -52,25 +52,27 @@ def tf_examples(answered: Answered, content: str | None, keep: Sequence[str]) ->
     rows = answered.chunk.rows
     ones = np.ones(len(rows), np.int64)
     columns: dict[str, list[bytes]] = {
-        FILE: wire.few_bytes_features(FILE, [row.file.encode("utf-8", "replace") for row in rows]),
-        LINE: wire.int_lists(LINE, np.array([row.line for row in rows], np.int64), ones),
-        features.LABEL: wire.few_bytes_features(features.LABEL, answered.labels),
-        CLASS_ID: wire.few_int_features(CLASS_ID, answered.class_id),
-        PROBABILITIES: wire.float_lists(PROBABILITIES, answered.probabilities.ravel(), ones * answered.probabilities.shape[1]),
+        FILE: tf_example_writer.few_bytes_features(FILE, [row.file.encode("utf-8", "replace") for row in rows]),
+        LINE: tf_example_writer.int_lists(LINE, np.array([row.line for row in rows], np.int64), ones),
+        features.LABEL: tf_example_writer.few_bytes_features(features.LABEL, answered.labels),
+        CLASS_ID: tf_example_writer.few_int_features(CLASS_ID, answered.class_id),
+        PROBABILITIES: tf_example_writer.float_lists(PROBABILITIES, answered.probabilities.ravel(), ones * answered.probabilities.shape[1]),
     }
     if content is not None:
         columns[content] = _content(content, [row.content for row in rows])
     for place, name in enumerate(kept_names(keep)):
-        columns[name] = wire.bytes_lists(name, [_strings(row.kept[place]) for row in rows])
-    return wire.examples([columns[name] for name in sorted(columns, key=str.encode)])
+        columns[name] = tf_example_writer.bytes_lists(name, [_strings(row.kept[place]) for row in rows])
+    return tf_example_writer.examples([columns[name] for name in sorted(columns, key=str.encode)])
 
 
 def _content(name: str, contents: Sequence[Any]) -> list[bytes]:
     if name == features.TEXT:
-        return wire.bytes_features(name, contents)
+        return tf_example_writer.bytes_features(name, contents)
     if name == features.TOKENS:
-        return wire.bytes_lists(name, contents)
-    return wire.float_lists(name, np.concatenate([row.ravel() for row in contents]), np.array([row.size for row in contents], np.int64))
+        return tf_example_writer.bytes_lists(name, contents)
+    return tf_example_writer.float_lists(
+        name, np.concatenate([row.ravel() for row in contents]), np.array([row.size for row in contents], np.int64)
+    )
 
 
 def _strings(value: Any) -> list[bytes]:

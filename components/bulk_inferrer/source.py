@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-from components import files
-from components.base import DataError, UserError
 from components.bulk_inferrer import BulkInferrerParams
-from components.examples import Content
-from components.files import File
-from components.rows import RowFormat
-from components.rows.shards import TEXT_SUFFIXES, Kind, check_encoding, check_files, kind_of
+from seqline.data.examples import Content
+from seqline.errors import DataError, UserError
+from seqline.rows.read import check_files
+from seqline.rows.row import RowFormat
+from seqline.rows.shards import TEXT_SUFFIXES, Kind, check_encoding, kind_of
+from seqline.storage import files
+from seqline.storage.files import File
 
 SECTION = "bulk_inferrer"
 

@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components import packages
-from components.base import Component, Figures, Params, Where
-from components.features import EVALUATION, SAVED_MODEL
+from seqline.component import Component, Figures, Params, Where
+from seqline.data.features import EVALUATION, SAVED_MODEL
+from seqline.host import packages
 
 
 class EvaluatorParams(Params):

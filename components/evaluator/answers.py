@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from components import features
 from components.evaluator.rows import Request, rows
-from components.staging import local, writing
+from seqline.data import features
+from seqline.storage.staging import local, writing
 
 # Rows of test whose answers are recorded.
 NUM_ANSWERS = 64

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from components import packages
+from seqline.host import packages
 
 MAJORITY = "majority class"
 TFIDF = "tf-idf + logistic regression"

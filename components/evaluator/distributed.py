@@ -7,10 +7,10 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from components.beam import job
 from components.evaluator.measure import Measurer, Task, check_slices
 from components.evaluator.tally import Measured
-from components.staging import path_of, writing
+from seqline.jobs.beam import job
+from seqline.storage.staging import path_of, writing
 
 RESULT = "measured"
 

@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from components import features, model_identity, origins, packages, progress
-from components.base import Figures
 from components.evaluator import EvaluatorParams, baselines, gates, metrics, paired, ranking, slices
 from components.evaluator import served as serving
 from components.evaluator.answers import write_answers
 from components.evaluator.measure import Measurer, Task, merge
 from components.evaluator.rows import content_of, kinds_of, labels_of, rows
 from components.evaluator.tally import UNIT, Measured, confusion
-from components.examples import MANIFEST, read_manifest
-from components.staging import remove
+from seqline.component import Figures
+from seqline.data import features, origins
+from seqline.data.examples import MANIFEST, read_manifest
+from seqline.host import packages, progress
+from seqline.model import identity
+from seqline.storage.staging import remove
 
 log = logging.getLogger("seqline.evaluator")
 
@@ -51,7 +53,7 @@ def _compared_with(examples: Path, saved_model: Path, params: EvaluatorParams) -
     if served is None:
         return None, None
     why = serving.another_model(served, saved_model, params.model_name)
-    known = model_identity.of_folder(served.uri).labels
+    known = identity.of_folder(served.uri).labels
     if not why and known and not set(known) & set(label_counts(examples, features.TEST)):
         why = "it knows no label of the test rows"
     return (None, {"version": served.version, "why": f"version {served.version} is not compared with: {why}"}) if why else (served, None)

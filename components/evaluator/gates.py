@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from components.base import Figures
 from components.evaluator import EvaluatorParams, baselines
+from seqline.component import Figures
 
 # {name, value, threshold, passed, reason}. passed: None where there is nothing to judge: no threshold, or nothing to compare with.
 Gate = dict[str, Any]

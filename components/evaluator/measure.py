@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components import features, origins, progress
-from components.base import UserError
 from components.evaluator import metrics, ranking, slices
 from components.evaluator.rows import Block, Model, blocks
 from components.evaluator.tally import Measured, Tally
-from components.examples import span_of
-from components.staging import writing
+from seqline.data import features, origins
+from seqline.data.examples import span_of
+from seqline.errors import UserError
+from seqline.host import progress
+from seqline.storage.staging import writing
 
 # Values of a slice, at most: more are no slices, and would not fit in memory.
 MAX_SLICE_VALUES = 1000
@@ -180,7 +181,7 @@ def second_best(probabilities: np.ndarray, predicted: np.ndarray) -> tuple[np.nd
 
 
 def checksums(held: Any) -> list[int]:
-    """Of rows, by which `components.origins` knows them. held: string [rows], or ragged [rows, any]."""
+    """Of rows, by which `seqline.data.origins` knows them. held: string [rows], or ragged [rows, any]."""
     contents = held.numpy().tolist() if isinstance(held, tf.Tensor) else [row.numpy() for row in held]
     return [origins.checksum(row.tolist() if isinstance(row, np.ndarray) and row.dtype == object else row) for row in contents]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from components.base import Figures
 from components.evaluator.tally import NUM_BINS, UNIT, Calibration, Cells, Tally
+from seqline.component import Figures
 
 # Wilson's interval covers the true rate in 95 % of samples with this quantile of the normal distribution.
 Z_95 = 1.959963984540054

@@ -6,9 +6,9 @@ alone.
 
 import math
 
-from components.base import Figures
 from components.evaluator.metrics import Z_95, accuracy, macro_f1
 from components.evaluator.tally import UNIT, Tally
+from seqline.component import Figures
 
 
 def against(tally: Tally, allowed: float) -> Figures:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.staging import reading
+from seqline.storage.staging import reading
 
 # Codes in memory at once, and codes of the classes that are sorted in one pass over the files.
 NUM_CODES = 1 << 17

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components import features
-from components.base import DataError, UserError
-from components.examples import MANIFEST, raw_features, read_manifest
-from components.staging import local, path_of, reading
+from seqline.data import features
+from seqline.data.examples import MANIFEST, raw_features, read_manifest
+from seqline.errors import DataError, UserError
+from seqline.storage.staging import local, path_of, reading
 
 # Rows that a model is asked about at once.
 BATCH_SIZE = 256

@@ -5,10 +5,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import files, model_identity
-from components.model_files import MANIFEST, digest_of, sha256_of_files
-from components.pieces import digest
-from components.staging import local
+from seqline.digests import digest
+from seqline.model import identity
+from seqline.model.digest import MANIFEST, digest_of, sha256_of_files
+from seqline.storage import files
+from seqline.storage.staging import local
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def find(serving_dir: str | None, saved_model: Path, memory: Path | None = None)
 
 def another_model(served: Served, saved_model: Path, name: str | None) -> str:
     """Why a version is not one of the same model as the SavedModel, which it is then not compared with; empty where it is one."""
-    candidate = model_identity.of_folder(saved_model, name)
-    return " and ".join(model_identity.differences(candidate, model_identity.of_folder(served.uri)))
+    candidate = identity.of_folder(saved_model, name)
+    return " and ".join(identity.differences(candidate, identity.of_folder(served.uri)))
 
 
 def _digest_of_version(uri: str, memory: Path | None) -> str:

@@ -7,7 +7,7 @@ from unicodedata import name
 
 import numpy as np
 
-from components import features
+from seqline.data import features
 
 LANGUAGE = "language"
 SPAN = "span"

@@ -7,9 +7,9 @@ Sources: `tfds:<name>[/<config>][:<version>]`; a CSV, JSONL, TFRecord (tf.Exampl
 A row holds text, a list of tokens, or a sequence of numbers (`content`). Where the pattern holds `{SPAN}` or `{YYYY}`, `{MM}` and
 `{DD}`, the data arrive span by span, and `span` and `window` choose among them.
 
-Writes `Split-<train|eval|test>/data_tfrecord-*.gz`: tf.Example with the content and `label` (see `components.examples`); and
+Writes `Split-<train|eval|test>/data_tfrecord-*.gz`: tf.Example with the content and `label` (see `seqline.data.examples`); and
 `bad_rows/*.jsonl`: the file, line and reason of every row that could not be used; `rare_rows/*.jsonl`: the file, line and label of every
-row of a rare class, and what was done with it; and `origins/*.gz`: the file and line of every row of test (see `components.origins`).
+row of a rare class, and what was done with it; and `origins/*.gz`: the file and line of every row of test (see `seqline.data.origins`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +18,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from components import staging
-from components.base import Component, Figures, Params, Where, WherePath
-from components.examples import GATHERED, LEFT_OUT, Content
-from components.pieces import Pieces
-from components.rows import RowFormat
+from seqline.component import Component, Figures, Params, Where, WherePath
+from seqline.data.examples import GATHERED, LEFT_OUT, Content
+from seqline.data.span_cache import SpanCache
+from seqline.rows.row import RowFormat
+from seqline.storage import staging
 
 
 class ExampleGenParams(Params):
@@ -146,7 +146,7 @@ def run(
     *,
     params: ExampleGenParams,
     output: Path,
-    pieces: Pieces | None = None,
+    span_cache: SpanCache | None = None,
     analyses: Mapping[str, Callable[..., Any]] | None = None,
     beam_args: Sequence[str] = (),
 ) -> Figures:
@@ -159,9 +159,9 @@ def run(
     """
     from components.example_gen import ingest
 
-    figures = ingest.ingest(params, output, pieces or Pieces(output / "pieces"), analyses or {}, beam_args)
-    if pieces is None:
-        staging.remove(output / "pieces")
+    figures = ingest.ingest(params, output, span_cache or SpanCache(output / "span_cache"), analyses or {}, beam_args)
+    if span_cache is None:
+        staging.remove(output / "span_cache")
     return figures
 
 
@@ -200,9 +200,9 @@ EXAMPLE_GEN = Component(
     run=run,
     describe=describe,
     beam=True,
-    pieces=True,
+    span_cache=True,
     shares=True,
-    piece=lambda *, span, content, params, pieces: pieces.path(span=span),
+    piece=lambda *, span, content, params, span_cache: span_cache.path(span=span),
     check=check,
     outside=outside,
     prepare=prepare,

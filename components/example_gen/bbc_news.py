@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from components import packages
-from components.base import UserError
+from seqline.errors import UserError
+from seqline.host import packages
 
 CLASSES = ("business", "entertainment", "politics", "sports", "tech")
 

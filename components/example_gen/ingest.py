@@ -20,16 +20,19 @@ from typing import Any
 
 import apache_beam as beam
 
-from components import examples as example_files
-from components import features, origins, progress
-from components.base import DataError, Figures, UserError
-from components.beam import job
 from components.example_gen import ExampleGenParams, rare, rows, sources
 from components.example_gen.rare import Decision
 from components.example_gen.summary import NUM_QUOTED, Summary, add, total
-from components.examples import ExampleShard, Manifest, RareClass, Span, shard_name, write_manifest
-from components.pieces import Pieces, digest, link_all
-from components.staging import path_of, writing
+from seqline.component import Figures
+from seqline.data import examples as example_files
+from seqline.data import features, origins
+from seqline.data.examples import ExampleShard, Manifest, RareClass, Span, shard_name, write_manifest
+from seqline.data.span_cache import SpanCache, link_all
+from seqline.digests import digest
+from seqline.errors import DataError, UserError
+from seqline.host import progress
+from seqline.jobs.beam import job
+from seqline.storage.staging import path_of, writing
 
 # What a Python object costs beside its content: a shard of a million short rows must not be unbounded.
 ROW_BYTES = 64
@@ -43,12 +46,12 @@ NOT_OF_A_SPAN = ("span", "window", "max_bad_fraction", "rare_classes", "min_clas
 
 
 def ingest(
-    params: ExampleGenParams, output: Path, pieces: Pieces, analyses: Mapping[str, Callable[..., Any]], beam_args: Sequence[str]
+    params: ExampleGenParams, output: Path, span_cache: SpanCache, analyses: Mapping[str, Callable[..., Any]], beam_args: Sequence[str]
 ) -> Figures:
     """Writes the artifact. See `components.example_gen.run` for what it raises."""
-    memory = pieces.root / "digests.json"
+    memory = span_cache.root / "digests.json"
     window = sources.window(params, memory)
-    ingested = Ingested(window, params, pieces, analyses, beam_args, memory)
+    ingested = Ingested(window, params, span_cache, analyses, beam_args, memory)
     parts = ingested.read({span.number: NO_DECISION for span in window})
     summary = _sum(part.summary for part in parts.values())
     validate_rows(summary, params)
@@ -109,21 +112,21 @@ class Ingested:
         self,
         window: Sequence[sources.Span],
         params: ExampleGenParams,
-        pieces: Pieces,
+        span_cache: SpanCache,
         analyses: Mapping[str, Callable[..., Any]],
         beam_args: Sequence[str],
         memory: Path,
     ) -> None:
-        self.window, self.params, self.pieces = window, params, pieces
+        self.window, self.params, self.span_cache = window, params, span_cache
         self.analyses, self.beam_args, self.memory = analyses, beam_args, memory
         self.numbers_read: set[int] = set()
 
     def read(self, decisions: Mapping[int, Decision]) -> dict[int, SpanPart]:
         """The parts of all spans; those that are not there are made. Raises DataError for files that change while they are read."""
         keys = {span.number: span_key(span, self.params, decisions[span.number]) for span in self.window}
-        paths = {number: self.pieces.path(span=key) for number, key in keys.items()}
+        paths = {number: self.span_cache.path(span=key) for number, key in keys.items()}
         with ExitStack() as stack:
-            folders = stack.enter_context(self.pieces.making(paths))
+            folders = stack.enter_context(self.span_cache.making(paths))
             missing = [span for span in self.window if span.number in folders]
             self.numbers_read |= set(folders)
             params = with_dim(missing, self.params)
@@ -165,8 +168,8 @@ def _span(span: sources.Span, part: SpanPart, key_as_read: str) -> Span:
     return Span(span.number, part.key, span.version, summary.num_read, num_rows, num_bad, num_left_out, key_as_read)
 
 
-def _take_over(pieces: Iterable[Path], output: Path) -> None:
-    pairs = [(path, output / path.relative_to(piece)) for piece in pieces for path in piece.glob("*/*")]
+def _take_over(span_cache: Iterable[Path], output: Path) -> None:
+    pairs = [(path, output / path.relative_to(piece)) for piece in span_cache for path in piece.glob("*/*")]
     for folder in {target.parent for _, target in pairs}:
         folder.mkdir(exist_ok=True)
     link_all(pairs)
@@ -261,7 +264,7 @@ def split_at(content_digest: int, fractions: Mapping[str, float]) -> str:
 
 
 class Part:
-    """The rows of one split that wait for their shard to be full. unit: see `components.origins`."""
+    """The rows of one split that wait for their shard to be full. unit: see `seqline.data.origins`."""
 
     def __init__(self, unit: str) -> None:
         self.unit = unit

@@ -11,11 +11,11 @@ A source's own eval and test rows are never moved. The decision follows from the
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from components import features
-from components.base import DataError
 from components.example_gen import ExampleGenParams
 from components.example_gen.summary import Summary
-from components.examples import GATHERED, KEPT, LEFT_OUT, RareClass
+from seqline.data import features
+from seqline.data.examples import GATHERED, KEPT, LEFT_OUT, RareClass
+from seqline.errors import DataError
 
 # Classes that a message names; all of them are in the figures.
 NUM_NAMED = 50

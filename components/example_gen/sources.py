@@ -5,12 +5,14 @@ from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
-from components import files, packages
-from components.base import DataError, UserError
-from components.example_gen import ExampleGenParams, parts
-from components.example_gen.parts import Span
-from components.packages import is_there
-from components.rows.shards import Shard, check_encoding, check_files, cut
+from components.example_gen import ExampleGenParams, splits
+from components.example_gen.splits import Span
+from seqline.errors import DataError, UserError
+from seqline.host import packages
+from seqline.host.packages import is_there
+from seqline.rows.read import check_files
+from seqline.rows.shards import Shard, check_encoding, cut
+from seqline.storage import files
 
 TFDS = "tfds:"
 # The data set that is made of a package (components.example_gen.bbc_news).
@@ -31,7 +33,7 @@ def check(params: ExampleGenParams) -> None:
             raise UserError(f"example_gen.span {params.span} is not there; {params.source!r} has the span 0.")
         check_packages(params)
         return
-    found = [(part.kind, file) for span in reversed(parts.find(params)) for part in span.parts for file in part.files]
+    found = [(part.kind, file) for span in reversed(splits.find(params)) for part in span.parts for file in part.files]
     check_files(found, params.row_format)
 
 
@@ -61,7 +63,7 @@ def window(params: ExampleGenParams, memory: Path | None = None) -> list[Span]:
             if content is None:
                 raise DataError(f"example_gen.source {params.source!r} is not prepared under {params.data_dir}: call prepare first.")
             return [Span(0, None, (), content)]
-        return [replace(span, digest=_digest(span, remembered)) for span in parts.find(params)]
+        return [replace(span, digest=_digest(span, remembered)) for span in splits.find(params)]
 
 
 def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
@@ -79,7 +81,7 @@ def _digest(span: Span, remembered: files.Remembered) -> str:
     whole = blake2b(digest_size=16)
     for part in span.parts:
         for file in part.files:
-            name = parts.class_and_name(file) if part.kind == "folder" else ""
+            name = splits.class_and_name(file) if part.kind == "folder" else ""
             whole.update(json.dumps([part.split, part.kind, name, files.digest(file, remembered)]).encode())
     return whole.hexdigest()
 

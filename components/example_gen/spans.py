@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
-from components.base import DataError, UserError
-from components.files import File, translate
+from seqline.errors import DataError, UserError
+from seqline.storage.files import File, translate
 
 PLACEHOLDER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 DATE = {"YYYY": 4, "MM": 2, "DD": 2}

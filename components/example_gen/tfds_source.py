@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from components import features, files
-from components.base import DataError, UserError
 from components.example_gen import ExampleGenParams
-from components.example_gen.parts import SPLIT_NAMES
-from components.files import is_remote
-from components.rows import BadRow, Row
-from components.rows.shards import Shard
-from components.staging import local, path_of, upload
+from components.example_gen.splits import SPLIT_NAMES
+from seqline.data import features
+from seqline.errors import DataError, UserError
+from seqline.rows.row import BadRow, Row
+from seqline.rows.shards import Shard
+from seqline.storage import files
+from seqline.storage.files import is_remote
+from seqline.storage.staging import local, path_of, upload
 
 # TFDS tries ten times, 205 seconds in all, before it says that there is no network.
 DOWNLOAD_RETRIES = 1
@@ -142,7 +143,7 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    from components.rows.read import decoded, judge
+    from seqline.rows.judge import decoded, judge
 
     name, split = shard.paths
     builder = _builder(name, params.data_dir)

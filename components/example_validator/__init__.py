@@ -22,7 +22,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from components.base import Component, DataError, Figures, Params
+from seqline.component import Component, Figures, Params
+from seqline.errors import DataError
 
 ANOMALIES = "anomalies.json"
 # Errors that the gate quotes.

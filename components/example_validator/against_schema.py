@@ -5,8 +5,8 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components import features
 from components.example_validator.anomaly import Anomaly, example, quote, share
+from seqline.data import features
 
 STATS = statistics_pb2.FeatureNameStatistics
 NOT_YET_OR_NO_MORE = {

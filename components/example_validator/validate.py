@@ -8,11 +8,11 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from components import features
-from components.base import DataError
-from components.example_validator import ExampleValidatorParams, against_schema, comparisons, rows
+from components.example_validator import ExampleValidatorParams, against_schema, row_checks, skew
 from components.example_validator.anomaly import Anomaly, Measurement
-from components.examples import read_manifest
+from seqline.data import features
+from seqline.data.examples import read_manifest
+from seqline.errors import DataError
 
 SCHEMA_DIFF = "SchemaDiff.pb"
 
@@ -32,7 +32,7 @@ def validate(examples: Path, statistics: Path, schema: Path, params: ExampleVali
     wanted = text_format.Parse((schema / features.SCHEMA).read_text(encoding="utf-8"), schema_pb2.Schema())
     origin = json.loads((schema / features.SCHEMA_ORIGIN).read_text(encoding="utf-8"))
     severities = params.severities_by(origin["curated"])
-    found = [*_check(figures, statistics, wanted, params), *rows.check_rare(manifest, figures)]
+    found = [*_check(figures, statistics, wanted, params), *row_checks.check_rare(manifest, figures)]
     anomalies = [each for each in found if isinstance(each, Anomaly) and severities[each.kind] != "ignore"]
     measurements = [each for each in found if isinstance(each, Measurement)]
     anomalies.sort(key=lambda each: severities[each.kind])  # stable, and "error" comes before "warning"
@@ -55,19 +55,19 @@ def validate(examples: Path, statistics: Path, schema: Path, params: ExampleVali
 
 
 def _check(figures: Mapping[str, Any], statistics: Path, schema: Any, params: ExampleValidatorParams) -> Iterator[Anomaly | Measurement]:
-    yield from rows.check_sizes(figures, schema, params)
+    yield from row_checks.check_sizes(figures, schema, params)
     splits = [split for split in features.SPLITS if figures["splits"][split]["num_rows"]]
     for split in splits:
         path = statistics / f"Split-{split}" / features.FEATURE_STATS
         dataset = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes()).datasets[0]
         yield from against_schema.check(split, dataset, figures["splits"][split], schema)
-        yield from rows.check_classes(split, figures, schema, params)
-        yield from rows.check_repeats(split, figures, params)
-        yield from rows.check_dimensions(split, figures)
+        yield from row_checks.check_classes(split, figures, schema, params)
+        yield from row_checks.check_repeats(split, figures, params)
+        yield from row_checks.check_dimensions(split, figures)
         if split != features.TRAIN and features.TRAIN in splits:
-            yield from comparisons.skew(split, figures, schema, params)
+            yield from skew.skew(split, figures, schema, params)
     if figures["newest"]:
-        yield from comparisons.drift(figures, schema, params)
+        yield from skew.drift(figures, schema, params)
 
 
 def _diff(

@@ -33,8 +33,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.base import Component, Figures, Params
-from components.features import SAVED_MODEL
+from seqline.component import Component, Figures, Params
+from seqline.data.features import SAVED_MODEL
 
 
 class ExporterParams(Params):

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from components.features import PAD_ID
-from components.layers import HASH_FIRST, HASH_SECOND
+from seqline.data.features import PAD_ID
+from seqline.model.layers import HASH_FIRST, HASH_SECOND
 
 
 def wide_buckets(ids: tf.Tensor, num_buckets: int, oov: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -13,9 +13,10 @@ from typing import Any
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from components import features, network
-from components.examples import MANIFEST
 from components.exporter import ExporterParams
+from seqline.data import features
+from seqline.data.examples import MANIFEST
+from seqline.model import network
 
 FILE = "model.json"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
@@ -102,7 +103,7 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
 
 
 def add_tolerance(path: Path, tolerance: float) -> None:
-    """Writes into model.json by how much another server's answers may differ, in log-odds (`components.rounding`)."""
+    """Writes into model.json by how much another server's answers may differ, in log-odds (`seqline.model.rounding`)."""
     card = json.loads(path.read_text(encoding="utf-8"))
     _write({**card, "parity": {"tolerance": tolerance}}, path)
 

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from components import network, progress
-from components.base import Figures
 from components.exporter import ExporterParams, card, parity, warmup
 from components.exporter.folded import Served, TableDtype
 from components.exporter.serving import serving_module
-from components.saved_model import canonicalize
+from seqline.component import Figures
+from seqline.host import progress
+from seqline.model import network
+from seqline.model.canonical import canonicalize
 
 # TensorFlow Serving and its like look for files of their own here.
 EXTRA = "assets.extra"

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from components.exporter import loop
+from components.exporter import time_loop
 from components.exporter.bigrams import narrow_buckets, wide_buckets
-from components.features import NUM_RESERVED_IDS, PAD_ID, oov_id
-from components.network import Spec
+from seqline.data.features import NUM_RESERVED_IDS, PAD_ID, oov_id
+from seqline.model.network import Spec
 
 TableDtype = Literal["float32", "bfloat16", "int8"]
 
@@ -182,7 +182,7 @@ class Served(tf.Module):
         if direction.backward:
             content = tf.reverse_sequence(content, length, seq_axis=1, batch_axis=0)
         if not fast:
-            more = -(-time // loop.CHUNK) * loop.CHUNK
+            more = -(-time // time_loop.CHUNK) * time_loop.CHUNK
         elif is_ids:
             more = tf.constant(self.spec.max_length)
         else:
@@ -200,7 +200,7 @@ class Served(tf.Module):
             turned = (tf.range(more)[None, :] + count[:, None]) % more
             inputs = tf.gather(inputs, turned, axis=1, batch_dims=1)
         first, last = (0, time) if self.text_first else (more - time, more)
-        known = loop.run(
+        known = time_loop.run(
             direction.recurrent, direction.table or tf.identity, _time_major(inputs), first, last, fast, self.spec.pooling, count
         )
         full = tf.cast(tf.maximum(count, 1), tf.float32)[:, None]
@@ -213,7 +213,7 @@ class Served(tf.Module):
         """[batch, time, units]; behind a text they are anything."""
         inputs = self._inputs(direction, content, length, time, fast)
         states = _time_major(
-            loop.run(direction.recurrent, direction.table or tf.identity, _time_major(inputs), 0, time, fast, "states", length)[3]
+            time_loop.run(direction.recurrent, direction.table or tf.identity, _time_major(inputs), 0, time, fast, "states", length)[3]
         )[:, :time]
         return tf.reverse_sequence(states, length, seq_axis=1, batch_axis=0) if direction.backward else states
 

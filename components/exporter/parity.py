@@ -4,7 +4,7 @@ weights         the Model's, folded once more  =  the variables in the file, to 
                 thousandth shows even where answers hardly hang on a weight
 ids             raw rows -> the Features that Beam wrote  =  `transform_features` of the SavedModel read back, bit for bit
 probabilities   the network of Keras layers on those Features  =  serving_default, serving_examples, serving_fast, to a tolerance
-                that follows from the network's own rounding (`components.rounding`)
+                that follows from the network's own rounding (`seqline.model.rounding`)
 labels          of each signature = the network's, but where its two best probabilities are closer than the tolerance
 """
 
@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components import features, network, rounding
-from components.base import Figures, NotBlessedError
-from components.examples import Content, raw_features
 from components.exporter import ExporterParams
 from components.exporter.folded import Served
-from components.staging import reading
+from seqline.component import Figures
+from seqline.data import features
+from seqline.data.examples import Content, raw_features
+from seqline.errors import NotBlessedError
+from seqline.model import network, rounding
+from seqline.storage.staging import reading
 
 BATCH_SIZE = 128
 # Rows of every other split.
@@ -98,7 +100,7 @@ class Prover:
     def __enter__(self) -> "Prover":
         self.folder = TemporaryDirectory(prefix="seqline-parity-")
         self.log = open(Path(self.folder.name) / "log", "w+b")
-        script = Path(__file__).with_name("prover.py")
+        script = Path(__file__).with_name("plain_tensorflow.py")
         self.process = subprocess.Popen(
             [sys.executable, "-I", str(script)], stdin=subprocess.PIPE, stdout=self.log, stderr=self.log, cwd=self.folder.name, text=True
         )
@@ -216,7 +218,7 @@ def compare(
 ) -> Figures:
     """Figures. Raises ParityError for the first row with other ids (values), length or label, then with other probabilities.
 
-    noise: the trained network's own, float32 against float64 (`components.rounding`).
+    noise: the trained network's own, float32 against float64 (`seqline.model.rounding`).
     """
     for name, wanted in transformed.items():
         got = found[f"transform_features.{name}"]

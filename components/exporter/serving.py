@@ -7,11 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from components import features
-from components.examples import Content, raw_features
 from components.exporter.folded import Served
-from components.network import Spec
-from components.staging import local
+from seqline.data import features
+from seqline.data.examples import Content, raw_features
+from seqline.model.network import Spec
+from seqline.storage.staging import local
 
 EXAMPLES = tf.TensorSpec([None], tf.string, name="examples")
 # Of the vocabulary and of buckets, for arithmetic in 32 bits.

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from components import features
-from components.examples import raw_features
 from components.exporter.parity import Rows
+from seqline.data import features
+from seqline.data.examples import raw_features
 
 FILE = "tf_serving_warmup_requests"
 BATCH_SIZES = (4, 16, 64)

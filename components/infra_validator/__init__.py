@@ -13,10 +13,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components import packages
-from components.base import Component, Figures, Params, UserError, Where
-from components.features import EVALUATION, INFRA_BLESSING, SAVED_MODEL
-from components.model_files import digest_of, sha256_of_files
+from seqline.component import Component, Figures, Params, Where
+from seqline.data.features import EVALUATION, INFRA_BLESSING, SAVED_MODEL
+from seqline.errors import UserError
+from seqline.host import packages
+from seqline.model.digest import digest_of, sha256_of_files
 
 EMBEDDED, DOCKER, NONE = "embedded", "docker:", "none"
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from components.base import Figures
 from components.infra_validator import InfraValidatorParams
+from seqline.component import Figures
 
 # {name, value, threshold, passed, reason}, as the evaluator's. passed: None where there is nothing to judge.
 Gate = dict[str, Any]

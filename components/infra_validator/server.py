@@ -122,7 +122,7 @@ def _command(kind: str, base: Path, port: int, port_file: Path | None, container
     """The server's command line. A tensorflow_model_server opens no port for gRPC (0)."""
     flags = [f"--model_name={MODEL_NAME}", f"--rest_api_port={port}", f"--model_base_path={base}"]
     if kind == EMBEDDED:
-        return [sys.executable, "-P", "-m", "pipeline.serve", *flags, f"--host={HOST}", f"--port_file={port_file}"]
+        return [sys.executable, "-P", "-m", "serving", *flags, f"--host={HOST}", f"--port_file={port_file}"]
     if not kind.startswith(DOCKER):
         return [kind, *flags, "--port=0"]
     inside = f"/models/{MODEL_NAME}"

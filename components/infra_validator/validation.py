@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from components import progress, rounding
-from components.base import Figures
-from components.features import ANSWERS
 from components.infra_validator import InfraValidatorParams, gates
 from components.infra_validator.gates import Gate
 from components.infra_validator.server import Server, ServerError, running
+from seqline.component import Figures
+from seqline.data.features import ANSWERS
+from seqline.host import progress
+from seqline.model import rounding
 
 SERVER_LOG = "server.log"
 # Requests that TensorFlow Serving sends itself before a version is available.

@@ -1,6 +1,6 @@
 """Publishes a blessed SavedModel as the next version under serving_dir, TensorFlow Serving's base path.
 
-A serving_dir holds the versions of one model: another model (components.model_identity) is not put in its place.
+A serving_dir holds the versions of one model: another model (seqline.model.identity) is not put in its place.
 
 Reads SavedModel, Evaluation and InfraBlessing. Writes `serving_dir/<version>/` in one rename, so that a reader sees a whole version
 or none, serving_dir/models.config with its label, and push.json: which version it is. serving_dir may be a gs:// path, where
@@ -16,12 +16,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from components.base import Component, Figures, NotBlessedError, Params, UserError, Where, WherePath
-from components.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
-from components.model_files import digest_of, sha256_of_files
 from components.pusher import publish
 from components.pusher.folder import Folder
 from components.pusher.labels import MODELS_CONFIG
+from seqline.component import Component, Figures, Params, Where, WherePath
+from seqline.data.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
+from seqline.errors import NotBlessedError, UserError
+from seqline.model.digest import digest_of, sha256_of_files
 
 PUSH = "push.json"
 

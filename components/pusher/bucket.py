@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components import gcs
-from components.base import UserError
-from components.files import explained
 from components.pusher.folder import LOCK, is_number
+from seqline.errors import UserError
+from seqline.storage import gcs
+from seqline.storage.files import explained
 
 log = logging.getLogger("seqline.pusher")
 

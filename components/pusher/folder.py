@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.base import UserError
+from seqline.errors import UserError
 
 log = logging.getLogger("seqline.pusher")
 

@@ -10,7 +10,7 @@ policy must load a new version before its label comes: it is `latest`, and has r
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from components.base import UserError
+from seqline.errors import UserError
 
 MODELS_CONFIG = "models.config"
 STABLE, CANARY = "stable", "canary"

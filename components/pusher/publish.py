@@ -16,14 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components import model_identity
-from components.base import DataError, Figures, UserError
-from components.files import is_remote
-from components.model_files import EVALUATION, MANIFEST, digest_of, sha256, sha256_of_files
 from components.pusher import labels
 from components.pusher.bucket import Bucket
 from components.pusher.folder import Folder, fsync
 from components.pusher.labels import CANARY, MODELS_CONFIG, STABLE, Served
+from seqline.component import Figures
+from seqline.errors import DataError, UserError
+from seqline.model import identity
+from seqline.model.digest import EVALUATION, MANIFEST, digest_of, sha256, sha256_of_files
+from seqline.storage.files import is_remote
 
 log = logging.getLogger("seqline.pusher")
 
@@ -73,9 +74,9 @@ def push(
             return {"version": newest, "digest": digest, "pushed": False, "rolled_back": rolled_back}
         replaced = None
         if newest is not None:
-            served = model_identity.of_version(lambda path: place.read(f"{newest}/{path}"))
-            candidate = model_identity.of_folder(model, name)
-            model_identity.check(candidate, served, newest, place.place, replaces)
+            served = identity.of_version(lambda path: place.read(f"{newest}/{path}"))
+            candidate = identity.of_folder(model, name)
+            identity.check(candidate, served, newest, place.place, replaces)
             if name and served.name and served.name != name and label == STABLE:
                 replaced = before.get("model_name")
         about = {"pushed": _now(), "model_name": model_name, **({"name": name} if name else {})}

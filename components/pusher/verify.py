@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.base import DataError
+from seqline.errors import DataError
 
 # This finds files that do not load, or belong to another model. How near a server's answers are, the infra_validator looks at.
 TOLERANCE = 1e-3

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from components.base import Component, DataError, Figures, Params, Where
+from seqline.component import Component, Figures, Params, Where
+from seqline.errors import DataError
 
 SPANS = "spans.json"
 

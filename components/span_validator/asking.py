@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components import features
-from components.base import UserError
-from components.examples import Manifest, raw_features, span_of
-from components.staging import local, path_of, reading
+from seqline.data import features
+from seqline.data.examples import Manifest, raw_features, span_of
+from seqline.errors import UserError
+from seqline.storage.staging import local, path_of, reading
 
 BATCH_SIZE = 256
 # A model that was exported elsewhere may lack the second one.

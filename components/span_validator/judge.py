@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from components import features
-from components.base import Figures
-from components.examples import Manifest, read_manifest
 from components.span_validator import SpanValidatorParams
 from components.span_validator.asking import Answers, ServedModel, rows
+from seqline.component import Figures
+from seqline.data import features
+from seqline.data.examples import Manifest, read_manifest
 
 # Standard deviations that chance may do: one span in a thousand is beyond them.
 CHANCE = 3

@@ -21,28 +21,30 @@ from typing import Any
 
 from pydantic import Field
 
-from components import staging
-from components.base import Component, Figures, Params
-from components.examples import Content
-from components.pieces import Pieces
+from seqline.component import Component, Figures, Params
+from seqline.data.examples import Content
+from seqline.data.span_cache import SpanCache
+from seqline.storage import staging
 
 
 class StatisticsGenParams(Params):
     num_top_values: int = Field(20, ge=1, description="how many of the most frequent texts, tokens and labels are named")
 
 
-def piece_path(span_key: str, params: StatisticsGenParams, pieces: Pieces) -> Path:
+def piece_path(span_key: str, params: StatisticsGenParams, span_cache: SpanCache) -> Path:
     """Where the piece of a span lies, finished or not yet there."""
-    return pieces.path(examples=span_key, **params.key_fields())
+    return span_cache.path(examples=span_key, **params.key_fields())
 
 
 @contextmanager
-def analyze(*, spans: Mapping[int, str], content: Content, dim: int | None, params: StatisticsGenParams, pieces: Pieces) -> Iterator[Any]:
-    """A Beam PTransform over PCollection[ExampleShard] that makes the pieces of those spans that have none; None if all have one.
+def analyze(
+    *, spans: Mapping[int, str], content: Content, dim: int | None, params: StatisticsGenParams, span_cache: SpanCache
+) -> Iterator[Any]:
+    """A Beam PTransform over PCollection[ExampleShard] that makes the span_cache of those spans that have none; None if all have one.
 
-    spans: span -> the key of its Examples. The pieces become visible when the block ends well, so the job must have run by then.
+    spans: span -> the key of its Examples. The span_cache become visible when the block ends well, so the job must have run by then.
     """
-    with pieces.making({number: piece_path(key, params, pieces) for number, key in spans.items()}) as folders:
+    with span_cache.making({number: piece_path(key, params, span_cache) for number, key in spans.items()}) as folders:
         if not folders:
             yield None
             return
@@ -54,7 +56,7 @@ def analyze(*, spans: Mapping[int, str], content: Content, dim: int | None, para
 
 
 def run(
-    *, examples: Path, params: StatisticsGenParams, output: Path, pieces: Pieces | None = None, beam_args: Sequence[str] = ()
+    *, examples: Path, params: StatisticsGenParams, output: Path, span_cache: SpanCache | None = None, beam_args: Sequence[str] = ()
 ) -> Figures:
     """Reads the spans that have no piece yet, on Beam, and puts the window together.
 
@@ -62,9 +64,9 @@ def run(
     """
     from components.statistics_gen import window
 
-    own = output / "pieces"
+    own = output / "span_cache"
     try:
-        return window.build(examples, params, output, pieces or Pieces(own), beam_args)
+        return window.build(examples, params, output, span_cache or SpanCache(own), beam_args)
     finally:
         staging.remove(own)
 
@@ -91,7 +93,7 @@ STATISTICS_GEN = Component(
     describe=describe,
     libraries=("tensorflow-metadata", "numpy", "pyarrow"),
     beam=True,
-    pieces=True,
+    span_cache=True,
     analyze=analyze,
-    piece=lambda *, span, content, params, pieces: piece_path(span, params, pieces),
+    piece=lambda *, span, content, params, span_cache: piece_path(span, params, span_cache),
 )

@@ -13,11 +13,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from components import counts, features
-from components.examples import Content, ExampleShard
-from components.staging import at_hand, path_of, remove, writing
-from components.statistics_gen import protos, rows, summary, totals
+from components.statistics_gen import protos, row_tables, summary, totals
 from components.statistics_gen.measure import measure
+from seqline.data import counts, features
+from seqline.data.examples import Content, ExampleShard
+from seqline.storage.staging import at_hand, path_of, remove, writing
 
 SHARDS = "shards"
 
@@ -26,7 +26,7 @@ Measured = tuple[int, tuple[str, str]]
 
 
 class Collect(beam.PTransform):
-    """PCollection[ExampleShard] -> the pieces of some spans; the shards of other spans are passed over.
+    """PCollection[ExampleShard] -> the span_cache of some spans; the shards of other spans are passed over.
 
     folders: span -> the empty folder of its piece.
     """
@@ -61,7 +61,7 @@ def measure_shard(shard: ExampleShard, folders: Mapping[int, str], content: Cont
     folder.mkdir(parents=True, exist_ok=True)
     found, tokens, table = measure(shard, content, dim)
     _write(folder / f"{shard.name}.json", lambda path: totals.write(found, path))
-    _write(folder / f"{shard.name}.rows", lambda path: rows.write(path, rows.buckets(table)))
+    _write(folder / f"{shard.name}.rows", lambda path: row_tables.write(path, row_tables.buckets(table)))
     if content != features.SEQUENCE:
         _write(folder / f"{shard.name}.tokens", lambda path: counts.write(path, counts.split(tokens)))
     return shard.span, (shard.split, shard.name)
@@ -95,7 +95,7 @@ def _sum_rows(path: Path, tables: list[str]) -> None:
     if len(tables) == 1:
         shutil.copyfile(tables[0], path)  # the bytes that a sum of one would have
     else:
-        rows.write(path, (rows.sum_bucket(tables, bucket, texts=True) for bucket in range(rows.NUM_BUCKETS)))
+        row_tables.write(path, (row_tables.sum_bucket(tables, bucket, texts=True) for bucket in range(row_tables.NUM_BUCKETS)))
 
 
 def _sum_tokens(path: Path, tables: list[str]) -> None:
@@ -107,7 +107,7 @@ def _sum_tokens(path: Path, tables: list[str]) -> None:
 
 def finish(collect: Collect) -> None:
     """After the job: a piece for each span without a row, too, and nothing of the shards left."""
-    assert collect.applied, "no job counted the rows: the pieces would say that there are none"
+    assert collect.applied, "no job counted the rows: the span_cache would say that there are none"
     for span, name in collect.folders.items():
         folder = path_of(name)
         if not (folder / features.STATISTICS).exists():

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components import features
-from components.examples import Content, ExampleShard
-from components.statistics_gen import rows as row_tables
+from components.statistics_gen import row_tables
 from components.statistics_gen.histogram import Histogram
-from components.statistics_gen.rows import Rows
+from components.statistics_gen.row_tables import Rows
 from components.statistics_gen.totals import Example, Numbers, Totals, of_numbers
+from seqline.data import features
+from seqline.data.examples import Content, ExampleShard
 
 # Code points of a text that are shown in an example.
 SHOWN_CHARS = 60

@@ -16,9 +16,9 @@ import numpy as np
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import FeatureNameStatistics
 
-from components import features
 from components.statistics_gen.histogram import UNIT_BITS, Histogram, key_floats, mean_and_std
 from components.statistics_gen.totals import Numbers, Totals
+from seqline.data import features
 
 DERIVER = "seqline"
 NUM_BUCKETS = 10

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from components.statistics_gen import rows
-from components.statistics_gen.rows import Rows
+from components.statistics_gen import row_tables
+from components.statistics_gen.row_tables import Rows
 
 # Rows that are shown for each kind of repetition.
 NUM_EXAMPLES = 3
@@ -69,19 +69,19 @@ def find(tables: Mapping[str, Sequence[Path]], names: Mapping[int, str], num_top
     """
     splits = {split: Split() for split in tables}
     everywhere = Found()
-    for bucket in range(rows.NUM_BUCKETS):
-        parts = {split: rows.sum_bucket(paths, bucket) for split, paths in tables.items()}
+    for bucket in range(row_tables.NUM_BUCKETS):
+        parts = {split: row_tables.sum_bucket(paths, bucket) for split, paths in tables.items()}
         held = {split: contents(part) for split, part in parts.items()}
         for split, part in parts.items():
             _add(splits[split], held[split], part, num_top)
             for other in list(tables)[: list(tables).index(split)]:
                 both = is_in(held[split].digest, held[other].digest)
                 splits[split].duplicates.setdefault(other, Found()).add(held[split], both, part)
-        together = rows.total(list(parts.values()))
+        together = row_tables.total(list(parts.values()))
         distinct = contents(together)
         everywhere.add(distinct, distinct.num_labels > 1, together)
     wanted = [digest for split in splits.values() for digest in _wanted(split)] + list(everywhere.examples)
-    texts = rows.lookup([path for paths in tables.values() for path in paths], wanted)
+    texts = row_tables.lookup([path for paths in tables.values() for path in paths], wanted)
     return {
         "splits": {split: _to_json(found, texts, names) for split, found in splits.items()},
         "ambiguous": _ambiguous(everywhere, texts, names),
@@ -132,9 +132,9 @@ def _ambiguous(found: Found, texts: Mapping[int, str], names: Mapping[int, str])
 def repeated(newest: Sequence[Path], earlier: Sequence[Path]) -> dict[str, Any]:
     """The rows of some tables whose content other tables hold, too."""
     found = Found()
-    for bucket in range(rows.NUM_BUCKETS):
-        table = rows.sum_bucket(newest, bucket)
+    for bucket in range(row_tables.NUM_BUCKETS):
+        table = row_tables.sum_bucket(newest, bucket)
         held = contents(table)
-        found.add(held, is_in(held.digest, contents(rows.sum_bucket(earlier, bucket)).digest), table)
-    texts = rows.lookup(newest, found.examples)
+        found.add(held, is_in(held.digest, contents(row_tables.sum_bucket(earlier, bucket)).digest), table)
+    texts = row_tables.lookup(newest, found.examples)
     return {"num_rows": found.num_rows, "examples": [texts[digest] for digest in found.examples]}

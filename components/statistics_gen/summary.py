@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from components import features
-from components.examples import Content
-from components.statistics_gen import repeats, rows, vocabulary
+from components.statistics_gen import repeats, row_tables, vocabulary
 from components.statistics_gen.histogram import UNIT_BITS, Histogram, key_floats, mean_and_std
 from components.statistics_gen.totals import Numbers, Totals
+from seqline.data import features
+from seqline.data.examples import Content
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -23,7 +23,7 @@ def summarise(folders: Sequence[Path], found: Mapping[str, Totals], content: Con
     """
     tables = {split: [folder / f"{split}.rows" for folder in folders] for split in features.SPLITS}
     labels = sorted({label for totals in found.values() for label in totals.labels} | {""})
-    names = dict(zip(rows.digests(label.encode() for label in labels).tolist(), labels, strict=True))
+    names = dict(zip(row_tables.digests(label.encode() for label in labels).tolist(), labels, strict=True))
     repeated = repeats.find(tables, names, num_top)
     tokens: dict[str, Any] = {}
     chars: dict[str, Any] = {}

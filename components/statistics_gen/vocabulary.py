@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components import counts
 from components.statistics_gen.histogram import Histogram
+from seqline.data import counts
 
 # Entries outside the train split that are shown.
 NUM_EXAMPLES = 5

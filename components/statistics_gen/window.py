@@ -1,25 +1,25 @@
-"""The driver's side: makes the pieces that are missing and puts a window of spans together."""
+"""The driver's side: makes the span_cache that are missing and puts a window of spans together."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components import features
-from components.base import Figures
-from components.examples import Manifest, Span, read_manifest, span_of
-from components.pieces import Pieces, link
-from components.staging import local
 from components.statistics_gen import StatisticsGenParams, analyze, piece_path, protos, repeats, summary, totals, vocabulary
 from components.statistics_gen.histogram import Histogram
 from components.statistics_gen.totals import Totals
+from seqline.component import Figures
+from seqline.data import features
+from seqline.data.examples import Manifest, Span, read_manifest, span_of
+from seqline.data.span_cache import SpanCache, link
+from seqline.storage.staging import local
 
 
-def build(examples: Path, params: StatisticsGenParams, output: Path, pieces: Pieces, beam_args: Sequence[str]) -> Figures:
+def build(examples: Path, params: StatisticsGenParams, output: Path, span_cache: SpanCache, beam_args: Sequence[str]) -> Figures:
     """Writes the artifact; see `components.statistics_gen`."""
     manifest = read_manifest(examples)
-    _make_pieces(manifest, examples, params, pieces, beam_args)
-    folders = {span.number: local(piece_path(span.key, params, pieces)) for span in manifest.spans}
+    _make_pieces(manifest, examples, params, span_cache, beam_args)
+    folders = {span.number: local(piece_path(span.key, params, span_cache)) for span in manifest.spans}
     spans = {number: json.loads((folder / features.STATISTICS).read_text(encoding="utf-8")) for number, folder in folders.items()}
     for span in manifest.spans:
         _check_counts(span, spans[span.number], folders[span.number])
@@ -41,12 +41,12 @@ def build(examples: Path, params: StatisticsGenParams, output: Path, pieces: Pie
     return _figures(statistics)
 
 
-def _make_pieces(manifest: Manifest, examples: Path, params: StatisticsGenParams, pieces: Pieces, beam_args: Sequence[str]) -> None:
+def _make_pieces(manifest: Manifest, examples: Path, params: StatisticsGenParams, span_cache: SpanCache, beam_args: Sequence[str]) -> None:
     spans = {span.number: span.key for span in manifest.spans}
-    with analyze(spans=spans, content=manifest.content, dim=manifest.dim, params=params, pieces=pieces) as collect:
+    with analyze(spans=spans, content=manifest.content, dim=manifest.dim, params=params, span_cache=span_cache) as collect:
         if collect is None:
             return
-        from components.beam import ReadExamples, job  # not where all pieces are there: it takes seconds
+        from seqline.jobs.beam import ReadExamples, job  # not where all span_cache are there: it takes seconds
 
         paths = [path for path in sorted(examples.glob("Split-*/data_tfrecord-*.gz")) if span_of(path) in collect.folders]
         with job(beam_args) as pipeline:

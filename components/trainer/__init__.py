@@ -2,7 +2,7 @@
 
 Reads Features, ids or the values of sequences: the train split to learn from, the eval split to choose the best epoch by.
 Never the test split. Reads Hyperparameters, where a tuner looked for some: values in place of those in the params.
-Writes Model: network.json and model.weights.h5 (`components.network.load` reads them), vocabularies/ (what their rows and columns
+Writes Model: network.json and model.weights.h5 (`seqline.model.network.load` reads them), vocabularies/ (what their rows and columns
 stand for), history.json (every epoch's figures), start.json after a warm start (what was carried over) and tensorboard/ (event files).
 """
 
@@ -15,15 +15,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components import files, staging
-from components.base import Component, Figures, Params, UserError, Where
-from components.features import MODEL
-from components.pieces import digest
+from seqline.component import Component, Figures, Params, Where
+from seqline.data.features import MODEL
+from seqline.digests import digest
+from seqline.errors import UserError
+from seqline.storage import files, staging
 
 # In Hyperparameters: trainer parameter -> the value that a tuner found best.
 BEST_FILE = "best.json"
 
-# In a Model: the network's shape (`components.network` writes it), and what a warm start carried over.
+# In a Model: the network's shape (`seqline.model.network` writes it), and what a warm start carried over.
 SPEC_FILE = "network.json"
 START_FILE = "start.json"
 # What a warm start reads of a Model, and so what its key follows from.

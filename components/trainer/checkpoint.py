@@ -12,8 +12,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from components.base import UserError
-from components.staging import reading, writing
+from seqline.errors import UserError
+from seqline.storage.staging import reading, writing
 
 # Checkpoints that are kept: the newest, and one before it.
 NUM_KEPT = 2

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from components import features
-from components.layers import bigram_buckets
 from components.trainer.input import blocks
+from seqline.data import features
+from seqline.model.layers import bigram_buckets
 
 # Rows that are counted at once.
 BATCH_ROWS = 4096

@@ -13,21 +13,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components import features, network
-from components.base import Figures, StoppedError, UserError
-from components.pieces import digest
-from components.progress import tell
-from components.staging import local
-from components.trainer import START_FILE, TrainerParams, checkpoint, cluster, outside, strategy
+from components.trainer import START_FILE, TrainerParams, checkpoint, outside
 from components.trainer.checkpoint import Progress
 from components.trainer.counting import Counts, count
+from components.trainer.distributed import cluster, strategy
+from components.trainer.distributed.strategy import Team
 from components.trainer.input import dataset, shuffled
 from components.trainer.interruption import noted
 from components.trainer.loop import Loop
 from components.trainer.optimizer import learning_rate
 from components.trainer.start import carry_over
-from components.trainer.strategy import Team
 from components.trainer.watch import Watch
+from seqline.component import Figures
+from seqline.data import features
+from seqline.digests import digest
+from seqline.errors import StoppedError, UserError
+from seqline.host.progress import tell
+from seqline.model import network
+from seqline.storage.staging import local
 
 log = logging.getLogger("seqline.trainer")
 

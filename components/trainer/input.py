@@ -13,9 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from components import features
-from components.files import is_remote, match
-from components.staging import fetch
+from seqline.data import features
+from seqline.storage.files import is_remote, match
+from seqline.storage.staging import fetch
 
 # Rows of a block, at most. Within a block the order of a pass is uniformly random.
 BLOCK_ROWS = 100_000

@@ -7,11 +7,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components import features, network
-from components.base import Figures, UserError
-from components.files import open_file
 from components.trainer import TrainerParams, warm
 from components.trainer.warm import vocabulary
+from seqline.component import Figures
+from seqline.data import features
+from seqline.errors import UserError
+from seqline.model import network
+from seqline.storage.files import open_file
 
 log = logging.getLogger("seqline.trainer")
 

@@ -17,11 +17,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components import features, network
-from components.base import Figures, UserError
-from components.features import NUM_RESERVED_IDS, PAD_ID
-from components.staging import local, path_of
 from components.trainer import START_FILE, TrainerParams, counting, difference
+from seqline.component import Figures
+from seqline.data import features
+from seqline.data.features import NUM_RESERVED_IDS, PAD_ID
+from seqline.errors import UserError
+from seqline.model import network
+from seqline.storage.staging import local, path_of
 
 log = logging.getLogger("seqline.trainer")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.progress import tell
 from components.trainer.checkpoint import Progress
+from seqline.host.progress import tell
 
 log = logging.getLogger("seqline.trainer")
 

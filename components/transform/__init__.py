@@ -21,8 +21,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from components.base import Component, Figures, Params, UserError, Where
-from components.pieces import Pieces, digest
+from seqline.component import Component, Figures, Params, Where
+from seqline.data.span_cache import SpanCache
+from seqline.digests import digest
+from seqline.errors import UserError
 
 
 class TransformParams(Params):
@@ -78,13 +80,13 @@ def outside(params: TransformParams, memory: Path | None = None) -> str:
 
 
 @contextmanager
-def analyze(*, spans: Mapping[int, str], content: str, dim: int | None, params: TransformParams, pieces: Pieces) -> Iterator[Any]:
+def analyze(*, spans: Mapping[int, str], content: str, dim: int | None, params: TransformParams, span_cache: SpanCache) -> Iterator[Any]:
     """The first pass over the spans (number -> key) that were not analyzed yet, as a Beam PTransform over ExampleShards.
 
     None where there is no such span. The parts are kept when the block ends without an error.
     """
-    paths = {number: piece(pieces, key, content, params) for number, key in spans.items()}
-    with pieces.making(paths) as folders:
+    paths = {number: piece(span_cache, key, content, params) for number, key in spans.items()}
+    with span_cache.making(paths) as folders:
         if not folders:
             yield None
             return
@@ -93,10 +95,10 @@ def analyze(*, spans: Mapping[int, str], content: str, dim: int | None, params: 
         yield analysis.AnalyzeShards(folders, content, params)
 
 
-def piece(pieces: Pieces, span_key: str, content: str, params: TransformParams) -> Path:
+def piece(span_cache: SpanCache, span_key: str, content: str, params: TransformParams) -> Path:
     """Where the first pass over a span lies. Only what shapes its tokens is in its name."""
     how = [params.tokens, params.lowercase] if content == "text" else []
-    return pieces.path(analysis=span_key, content=content, how=how)
+    return span_cache.path(analysis=span_key, content=content, how=how)
 
 
 def run(
@@ -104,7 +106,7 @@ def run(
     examples: Path,
     params: TransformParams,
     output: Path,
-    pieces: Pieces | None = None,
+    span_cache: SpanCache | None = None,
     previous: Path | None = None,
     beam_args: Sequence[str] = (),
 ) -> Figures:
@@ -114,7 +116,7 @@ def run(
     """
     from components.transform import passes
 
-    figures, summary = passes.transform(examples, params, output, pieces or Pieces(output / "pieces"), previous, beam_args)
+    figures, summary = passes.transform(examples, params, output, span_cache or SpanCache(output / "span_cache"), previous, beam_args)
     (output / "transform.json").write_text(json.dumps(summary, indent=2) + "\n")
     return figures
 
@@ -143,10 +145,10 @@ TRANSFORM = Component(
     describe=describe,
     libraries=("tensorflow", "tensorflow-transform"),
     beam=True,
-    pieces=True,
+    span_cache=True,
     previous=True,
     analyze=analyze,
-    piece=lambda *, span, content, params, pieces: piece(pieces, span, content, params),
+    piece=lambda *, span, content, params, span_cache: piece(span_cache, span, content, params),
     check=check,
     outside=outside,
 )

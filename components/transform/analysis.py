@@ -2,7 +2,7 @@
 
 A part (one span) holds
   Split-<split>/<shard>.arrow   tokenised rows: the shard's distinct tokens, and every row as indices into them
-  counts/<group>.arrow          the train split's token counts (components.counts), a group of buckets each
+  counts/<group>.arrow          the train split's token counts (seqline.data.counts), a group of buckets each
 or, for sequences, moments/<shard>.json.
 """
 
@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from components import counts, features
-from components.examples import ExampleShard
-from components.staging import local, reading, reading_all, writing
 from components.transform import TransformParams
 from components.transform.text import normalize, tokenize
+from seqline.data import counts, features
+from seqline.data.examples import ExampleShard
+from seqline.storage.staging import local, reading, reading_all, writing
 
 # Rows that TensorFlow tokenises at once.
 BATCH_SIZE = 8192

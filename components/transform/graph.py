@@ -11,14 +11,14 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from components import features
-from components.beam import LOCAL_RUNNER, pipeline_options
-from components.examples import Content, Manifest, raw_features
-from components.saved_model import canonicalize
-from components.staging import local, reading_all
 from components.transform import TransformParams
 from components.transform.analysis import Moments
 from components.transform.text import normalize, tokenize
+from seqline.data import features
+from seqline.data.examples import Content, Manifest, raw_features
+from seqline.jobs.beam import LOCAL_RUNNER, pipeline_options
+from seqline.model.canonical import canonicalize
+from seqline.storage.staging import local, reading_all
 
 # Rows of each split that `verify` sends through the graph.
 NUM_VERIFIED = 64

@@ -15,16 +15,17 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from components import examples as example_files
-from components import features, progress, wire
-from components.base import Figures
-from components.beam import job
-from components.examples import Manifest, span_of
-from components.pieces import Pieces, link
-from components.staging import path_of
 from components.transform import TransformParams
 from components.transform.analysis import TokenShard
 from components.transform.graph import Parameters
+from seqline.component import Figures
+from seqline.data import examples as example_files
+from seqline.data import features, tf_example_writer
+from seqline.data.examples import Manifest, span_of
+from seqline.data.span_cache import SpanCache, link
+from seqline.host import progress
+from seqline.jobs.beam import job
+from seqline.storage.staging import path_of
 
 # A shard is written in seconds; what is that old is written by nobody.
 LEFT_OVER_SECONDS = 3600
@@ -40,7 +41,7 @@ def materialize(
     params: TransformParams,
     parts: Mapping[int, Path],
     output: Path,
-    pieces: Pieces,
+    span_cache: SpanCache,
     beam_args: Sequence[str],
 ) -> Figures:
     """Writes `Split-*/` under `output`, each shard under the name of the shard that it comes from.
@@ -48,8 +49,8 @@ def materialize(
     parts: of the first pass, by span. Returns num_rows by split; num_at_max_length, the rows that fill max_length and may have
     been cut; num_made, the shards that no earlier run had made.
     """
-    pieces.root.mkdir(parents=True, exist_ok=True)
-    for left_over in pieces.root.glob("*.part"):  # of a run that was killed
+    span_cache.root.mkdir(parents=True, exist_ok=True)
+    for left_over in span_cache.root.glob("*.part"):  # of a run that was killed
         if time.time() - left_over.stat().st_mtime > LEFT_OVER_SECONDS:
             left_over.unlink(missing_ok=True)
     jobs = []
@@ -65,7 +66,7 @@ def materialize(
             pipeline
             | "Shards" >> beam.Create(jobs)
             | "Spread" >> beam.Reshuffle()
-            | "Transform" >> beam.ParDo(TransformShard(parameters, params.max_length, pieces))
+            | "Transform" >> beam.ParDo(TransformShard(parameters, params.max_length, span_cache))
             | "Total" >> beam.CombineGlobally(total)
             | "WriteCounts" >> beam.Map(partial(write_counts, path=str(output / "counts")))
         )
@@ -81,12 +82,12 @@ def materialize(
 class TransformShard(beam.DoFn):
     """(split, path of a tokenised shard or of Examples, path of Features) -> rows by split, rows at max_length, shards made."""
 
-    def __init__(self, parameters: Parameters, max_length: int, pieces: Pieces) -> None:
+    def __init__(self, parameters: Parameters, max_length: int, span_cache: SpanCache) -> None:
         self.content = parameters.content
         self.folder = str(parameters.folder)
         self.standardization = (parameters.dim, parameters.mean, parameters.scale)
         self.max_length = max_length
-        self.pieces = pieces
+        self.span_cache = span_cache
 
     @cached_property
     def vocabularies(self) -> dict[str, dict[bytes, int]]:
@@ -101,10 +102,10 @@ class TransformShard(beam.DoFn):
     def process(self, shard: tuple[str, str, str]) -> Iterator[Counter[str]]:
         split, source, target = shard
         name, columns, length = (self._sequences if self.content == features.SEQUENCE else self._tokens)(source)
-        piece = self.pieces.path(features=name)
+        piece = self.span_cache.path(features=name)
         counts = Counter({split: len(length), AT_MAX_LENGTH: int((length == self.max_length).sum()), MADE: 0})
         if not piece.exists():
-            example_files.write_records(piece, wire.examples(columns()))
+            example_files.write_records(piece, tf_example_writer.examples(columns()))
             counts[MADE] = 1
         link(piece, path_of(target))
         progress.advance()
@@ -129,9 +130,9 @@ class TransformShard(beam.DoFn):
             position = np.arange(len(shard.indices)) - np.repeat(ends - shard.lengths, shard.lengths)
             ids = id_of[shard.indices[position < self.max_length]]
             return [
-                wire.int_lists(features.IDS, ids, length),
-                wire.few_int_features(features.LABEL, label),
-                wire.few_int_features(features.LENGTH, length),
+                tf_example_writer.int_lists(features.IDS, ids, length),
+                tf_example_writer.few_int_features(features.LABEL, label),
+                tf_example_writer.few_int_features(features.LENGTH, length),
             ]
 
         return self._digest([id_of, shard.indices, shard.lengths, label]), columns, length
@@ -146,9 +147,9 @@ class TransformShard(beam.DoFn):
 
         def columns() -> list[list[bytes]]:
             return [
-                wire.few_int_features(features.LABEL, label),
-                wire.few_int_features(features.LENGTH, length),
-                wire.float_lists(features.VALUES, ((steps - mean) * scale).ravel(), length * dim),
+                tf_example_writer.few_int_features(features.LABEL, label),
+                tf_example_writer.few_int_features(features.LENGTH, length),
+                tf_example_writer.float_lists(features.VALUES, ((steps - mean) * scale).ravel(), length * dim),
             ]
 
         return self._digest([steps, mean, scale, length, label]), columns, length

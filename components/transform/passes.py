@@ -5,34 +5,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components import features, progress
-from components.base import Figures
-from components.beam import ReadExamples, job
-from components.examples import Manifest, read_manifest, span_of
-from components.pieces import Pieces, is_whole
-from components.staging import at_hand, remove
 from components.transform import TransformParams, analyze, graph, materialize, piece, vocabulary
 from components.transform.analysis import buckets_of, moments_of
 from components.transform.graph import Parameters
+from seqline.component import Figures
+from seqline.data import features
+from seqline.data.examples import Manifest, read_manifest, span_of
+from seqline.data.span_cache import SpanCache, is_whole
+from seqline.host import progress
+from seqline.jobs.beam import ReadExamples, job
+from seqline.storage.staging import at_hand, remove
 
 
 def transform(
-    examples: Path, params: TransformParams, output: Path, pieces: Pieces, previous: Path | None, beam_args: Sequence[str]
+    examples: Path, params: TransformParams, output: Path, span_cache: SpanCache, previous: Path | None, beam_args: Sequence[str]
 ) -> tuple[Figures, dict[str, Any]]:
     """Writes the artifact, transform.json aside; returns (the figures, the content of transform.json)."""
     manifest = read_manifest(examples)
-    num_analyzed = first_pass(examples, manifest, params, pieces, beam_args)
-    parts = {span.number: piece(pieces, span.key, manifest.content, params) for span in manifest.spans}
+    num_analyzed = first_pass(examples, manifest, params, span_cache, beam_args)
+    parts = {span.number: piece(span_cache, span.key, manifest.content, params) for span in manifest.spans}
     progress.tell("building the vocabulary and the graph")
     with at_hand(output) as folder:
         parameters, figures, drift = learn(manifest, params, list(parts.values()), folder / "vocabularies", previous)
         graph.write(parameters, params, folder)
     parameters = replace(parameters, folder=output / "vocabularies")  # where every worker can read them
-    rows = materialize.materialize(examples, manifest, parameters, params, parts, output, pieces, beam_args)
+    rows = materialize.materialize(examples, manifest, parameters, params, parts, output, span_cache, beam_args)
     progress.tell("verifying the graph")
     graph.verify(examples, manifest, output)
-    if pieces.root.is_relative_to(output):
-        remove(pieces.root)
+    if span_cache.root.is_relative_to(output):
+        remove(span_cache.root)
     num_made = rows.pop("num_made")
     figures = {"content": manifest.content, "dim": manifest.dim, **figures, **rows}
     how = {"tokens": params.tokens, "lowercase": params.lowercase} if manifest.content == features.TEXT else {}
@@ -42,12 +43,12 @@ def transform(
     return {**figures, **reuse, **({"vocabulary_drift": drift} if drift else {})}, summary
 
 
-def first_pass(examples: Path, manifest: Manifest, params: TransformParams, pieces: Pieces, beam_args: Sequence[str]) -> int:
+def first_pass(examples: Path, manifest: Manifest, params: TransformParams, span_cache: SpanCache, beam_args: Sequence[str]) -> int:
     """Analyzes the spans that nobody analyzed when they were ingested; returns how many there were."""
     spans = {span.number: span.key for span in manifest.spans}
-    missing = {number for number, key in spans.items() if not is_whole(piece(pieces, key, manifest.content, params))}
+    missing = {number for number, key in spans.items() if not is_whole(piece(span_cache, key, manifest.content, params))}
     paths = [path for split in manifest.splits for path in features.shards(examples, split) if span_of(path) in missing]
-    with analyze(spans=spans, content=manifest.content, dim=manifest.dim, params=params, pieces=pieces) as transform:
+    with analyze(spans=spans, content=manifest.content, dim=manifest.dim, params=params, span_cache=span_cache) as transform:
         if transform is not None:
             with job(beam_args) as pipeline:
                 _ = pipeline | ReadExamples(paths, manifest.content, manifest.dim) | "Analyze" >> transform

@@ -4,10 +4,11 @@ import heapq
 from collections.abc import Iterable
 from pathlib import Path
 
-from components import features
-from components.base import DataError, Figures
-from components.counts import Counts
 from components.transform import TransformParams
+from seqline.component import Figures
+from seqline.data import features
+from seqline.data.counts import Counts
+from seqline.errors import DataError
 
 
 def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes], Figures, Counts]:

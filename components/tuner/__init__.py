@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from components import packages
-from components.base import Component, Figures, Params
 from components.trainer import TrainerParams
 from components.trainer import outside as trainer_outside
 from components.tuner.ranges import DEFAULT_RANGES, Range, complaints
+from seqline.component import Component, Figures, Params
+from seqline.host import packages
 
 
 class TunerParams(Params):

@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from components.base import Params
 from components.trainer import TrainerParams
+from seqline.component import Params
 
 # Plain values, as a configuration would give them: this is what the reference shows. Without label_smoothing: it is part of the loss
 # on the eval split, so that losses, which decide between equal accuracies, would not compare.

@@ -22,14 +22,15 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from components.base import Figures, UserError
-from components.progress import part_of
-from components.staging import remove
 from components.trainer import BEST_FILE, fit
-from components.trainer.strategy import alone
+from components.trainer.distributed.strategy import alone
 from components.tuner import TuningParams
 from components.tuner.ranges import Range, kind, typed
 from components.tuner.trials import State, Trial, best_of, load, save
+from seqline.component import Figures
+from seqline.errors import UserError
+from seqline.host.progress import part_of
+from seqline.storage.staging import remove
 
 log = logging.getLogger("seqline.tuner")
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from components.staging import writing
+from seqline.storage.staging import writing
 
 TRIALS_FILE = "trials.json"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from pipeline.doctor import FAIL, WARN, Finding, libraries, machine, places
-from pipeline.suggest import OneLineParser
+from serving.arguments import OneLineParser
 
 EXIT_CODE = 2
 # Where the text of a finding begins.

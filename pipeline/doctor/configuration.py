@@ -14,7 +14,7 @@ from typing import Any
 def main() -> None:
     question = json.load(sys.stdin)
     sys.path[:] = question["path"]
-    from components.base import UserError
+    from seqline.errors import UserError
 
     try:
         answer = {"error": _try(question["bucket"])} if "bucket" in question else _places(question)
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _places(question: dict[str, Any]) -> dict[str, Any]:
-    from pipeline import chosen
+    from pipeline.cli import chosen
 
     loaded = chosen.read_if_named(question["config"], question["alias"], question["settings"], question["places"], "doctor")
     source = loaded.example_gen.source
@@ -40,9 +40,10 @@ def _places(question: dict[str, Any]) -> dict[str, Any]:
 
 def _lacking(loaded: Any) -> Iterator[str]:
     """What a run of this configuration would stop for before its first stage: packages that only some runs need."""
-    from components import evaluator, infra_validator, packages, tuner
-    from components.base import UserError
+    from components import evaluator, infra_validator, tuner
     from components.example_gen import sources
+    from seqline.errors import UserError
+    from seqline.host import packages
 
     checks = [
         lambda: packages.need_storage(loaded.model_dump()),
@@ -59,9 +60,9 @@ def _lacking(loaded: Any) -> Iterator[str]:
 
 
 def _try(place: str) -> str:
-    from components import gcs
-    from components.files import explained
-    from pipeline.preflight import PERMISSIONS
+    from pipeline.dataflow.preflight import PERMISSIONS
+    from seqline.storage import gcs
+    from seqline.storage.files import explained
 
     bucket = place.removeprefix(gcs.PREFIX).partition("/")[0]
     with explained(place):

@@ -39,7 +39,7 @@ MODULES = {
 }
 # What not every run needs -> (seqline's extra, the distribution).
 EXTRAS = {"optuna": ("tune", "optuna"), "sklearn": ("sample", "scikit-learn"), "google.cloud.storage": ("gcp", "google-cloud-storage")}
-OWN = ("components.base", "pipeline.cli")
+OWN = ("seqline.component", "pipeline.cli.app")
 PIP = f"{sys.executable} -m pip install"
 INSTALL = (
     "make clean install (or: pip install --no-deps --require-hashes -r requirements-runtime.lock)"
@@ -142,7 +142,7 @@ def _import_all(names: list[str], seconds: float) -> tuple[dict[str, dict[str, A
 def _way_out(name: str, package: str | None, error: str, fit: bool) -> str:
     """name: what was imported. package: the distribution that it should come with, None for seqline's own modules."""
     if package is None:
-        return "start it from the checkout or reinstall it (pip install --no-deps -e .); is there another folder `components` or `pipeline` on the path?"
+        return "start it from the checkout or reinstall it (pip install --no-deps -e .); is there another folder `components`, `pipeline` or `seqline` on the path?"
     origin = re.search(r"raised in (.+):\d+\)$", error)
     try:
         there = Path(str(distribution(package).locate_file(""))).resolve()

@@ -143,7 +143,7 @@ def temporary() -> Iterator[Finding]:
 
 
 def cache() -> str:
-    """Where components.staging keeps copies of what lies under gs://."""
+    """Where seqline.storage.staging keeps copies of what lies under gs://."""
     return os.environ.get("SEQLINE_CACHE") or str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline")
 
 

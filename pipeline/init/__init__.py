@@ -37,15 +37,15 @@ def in_memory(source: str, settings: Sequence[str], text: str | None, label: str
     found = look.look(source, said.get("encoding"), said.get("delimiter"))
     for key, value in asked.items():
         if value not in found.names and not found.has_classes:
-            from components.base import UserError
-            from pipeline.suggest import suggestion
+            from seqline.errors import UserError
+            from seqline.suggest import suggestion
 
             hint = suggestion(value, found.names)
             raise UserError(f"{key} {value!r}: {found.file} has no such column; it has {', '.join(map(repr, found.names))}.{hint}")
     example_gen |= {key: value for key, value in found.reading().items() if f"example_gen.{key}" not in given}
     missing = [key for key in ("text", "label") if f"example_gen.{key}" not in given and key not in found.names and not found.has_classes]
     if missing:
-        from components.base import UserError
+        from seqline.errors import UserError
 
         choice = choose.choose(found, asked.get("text"), asked.get("label"))
         content = asked.get("text") or choice.text

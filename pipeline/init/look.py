@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from components import files
-from components.base import DataError, UserError
+from seqline.errors import DataError, UserError
+from seqline.storage import files
 
 # Of all files together. Files are often sorted by label: a few thousand rows would show two classes of twenty.
 MAX_ROWS = 100_000
@@ -85,9 +85,9 @@ def stem(source: str) -> Path:
 
 def look(source: str | dict[str, str], encoding: str | None = None, delimiter: str | None = None) -> Found:
     """Raises UserError for a source that names nothing, and DataError for a file without a row."""
-    from components.example_gen import ExampleGenParams, parts
+    from components.example_gen import ExampleGenParams, splits
 
-    spans = parts.find(ExampleGenParams(source=source))
+    spans = splits.find(ExampleGenParams(source=source))
     everything = [file for span in spans for part in span.parts for file in part.files]
     train = [part for span in reversed(spans) for part in span.parts if part.split in (None, "train")]
     paths = [file.path for part in train for file in part.files if file.size]
@@ -247,16 +247,16 @@ def _parquet_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
 
 
 def _tfrecord_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    from components.rows import tfrecord_rows
-    from components.rows.tf_example import parse
+    from seqline.data.tf_example_reader import parse
+    from seqline.rows.formats import tfrecord
 
-    records = tfrecord_rows.records(path)
+    records = tfrecord.records(path)
     rows = [dict(_features(parse(record))) for record in islice(records, limit)]
     return rows, next(records, None) is None
 
 
 def _features(features: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    from components.rows.tf_example import value
+    from seqline.data.tf_example_reader import value
 
     for name in sorted(features):
         found = value(features[name])

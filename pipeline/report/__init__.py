@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.report.records import Records, folder_of, read
-from pipeline.store import RUN, Store
+from pipeline.store.folder import Store
+from pipeline.store.layout import RUN
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 # GitHub Actions shows the file of this name on the page of a job.

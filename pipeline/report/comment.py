@@ -4,8 +4,8 @@ import os
 import re
 from typing import Any
 
-from components.base import UserError
 from pipeline.report.markdown import WATERMARK
+from seqline.errors import UserError
 
 API = "https://api.github.com"
 TIMEOUT_SECONDS = 30

@@ -4,10 +4,10 @@ import math
 from datetime import datetime
 from typing import Any
 
-from components.base import Component
 from pipeline import __version__
 from pipeline.report import data, model, next_steps, reproduce, verdict
 from pipeline.report.records import Records
+from seqline.component import Component
 
 FORMAT = "seqline-report/2"
 # Stages that not every pipeline has: a run that does not say what it planned is not asked for them.

@@ -6,13 +6,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from components.base import UserError
 from components.pusher import publish
-from pipeline import owner
-from pipeline.display import print_hanging
+from pipeline.cli.display import print_hanging
 from pipeline.report import records, text, units, verdict
 from pipeline.report.contents import duration
-from pipeline.store import Store
+from pipeline.store.folder import Store
+from seqline.errors import UserError
+from seqline.host import owner
 
 STYLES = {verdict.GOOD: "green", verdict.CAUTION: "yellow", verdict.BAD: "red", verdict.NEUTRAL: "yellow"}
 # Characters of a model's name, at most.

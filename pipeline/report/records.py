@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.base import UserError
-from pipeline.store import RUN, Store
+from pipeline.store.folder import Store
+from pipeline.store.layout import RUN
+from seqline.errors import UserError
 
 # component -> the JSON file of its artifact that a report reads. Each is bounded by the number of classes, slices and spans, not of rows.
 FILES = {

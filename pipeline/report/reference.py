@@ -6,11 +6,12 @@ pushed to last.
 
 from pathlib import Path
 
-from components.base import UserError
-from components.files import is_remote
 from components.pusher import publish
 from pipeline.report import records
-from pipeline.store import Store, open_store
+from pipeline.store import open_store
+from pipeline.store.folder import Store
+from seqline.errors import UserError
+from seqline.storage.files import is_remote
 
 LATEST, PREVIOUS, SERVED = "latest", "previous", "served"
 

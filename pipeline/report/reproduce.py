@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from pipeline import __version__
 from pipeline.config import NULL, Config
 from pipeline.report.records import Records
-from pipeline.runner import Pipeline
+from pipeline.runner.plan import Pipeline
 
 CONFIG = "config.toml"
 

@@ -13,7 +13,7 @@ docs/retraining.md tells what it does for people.
 
 from pydantic import Field
 
-from components.base import Params
+from seqline.component import Params
 
 # What a retraining ends with, and its exit code.
 PUSHED, NOTHING_NEW, REJECTED, REFUSED, BUSY, INTERRUPTED, FAILED = (

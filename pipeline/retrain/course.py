@@ -7,12 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components import staging
-from components.base import DataError, NotBlessedError, StoppedError, UserError
 from components.example_gen import sources
-from components.features import SAVED_MODEL
-from components.files import is_remote
-from components.pieces import digest
 from components.span_validator import SPANS
 from pipeline.config import Config
 from pipeline.definition import define
@@ -20,9 +15,16 @@ from pipeline.report import reproduce
 from pipeline.retrain import EXIT_CODES, FAILED, INTERRUPTED, NOTHING_NEW, PUSHED, REFUSED, REJECTED, decide, start, thresholds
 from pipeline.retrain.decide import Situation
 from pipeline.retrain.state import Record, State, save
-from pipeline.runner import Done, Options, Pipeline
-from pipeline.store import RUN, Store
-from pipeline.warm import train_both
+from pipeline.retrain.warm import train_both
+from pipeline.runner.execute import Done, Options
+from pipeline.runner.plan import Pipeline
+from pipeline.store.folder import Store
+from pipeline.store.layout import RUN
+from seqline.data.features import SAVED_MODEL
+from seqline.digests import digest
+from seqline.errors import DataError, NotBlessedError, StoppedError, UserError
+from seqline.storage import staging
+from seqline.storage.files import is_remote
 
 # Where data alone can be what an error is about.
 OF_DATA = ("example_gen", "statistics_gen", "schema_gen", "example_validator", "span_validator", "transform")

@@ -8,17 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.base import UserError
 from components.example_gen import ExampleGenParams, sources
-from components.pieces import digest
 from components.pusher import publish
 from pipeline import identity
 from pipeline.config import Config
 from pipeline.definition import define
 from pipeline.retrain import NOTHING_NEW, PUSHED
 from pipeline.retrain.state import State
-from pipeline.runner import Pipeline, difference
-from pipeline.store import Store, key_parts
+from pipeline.runner.plan import Pipeline, difference
+from pipeline.store.folder import Store
+from pipeline.store.layout import key_parts
+from seqline.digests import digest
+from seqline.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One retraining of a model at a time on a root. Whoever finds it busy is told by whom; the lock of an owner that died is taken over.
 
-Under gs:// it is an object with a lease (components.lease). In a folder it is a file that its owner holds by flock: the system frees it when the
+Under gs:// it is an object with a lease (seqline.storage.lease). In a folder it is a file that its owner holds by flock: the system frees it when the
 process ends, however that ends. Not every file system that machines share tells one of them what another one locked: so the owner
 also writes into the file three times in a lease, and one that comes from another machine waits until it sees that, or for a whole lease.
 """
@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from components import lease
-from components.base import UserError
-from components.files import is_remote
-from pipeline import owner
 from pipeline.retrain import BUSY, EXIT_CODES
-from pipeline.store import Store
+from pipeline.store.folder import Store
+from seqline.errors import UserError
+from seqline.host import owner
+from seqline.storage import lease
+from seqline.storage.files import is_remote
 
 NAME = "retrain"
 

@@ -1,8 +1,8 @@
 """Warm or cold: whether a training starts from the model that is served. The one place where that is chosen."""
 
-from pipeline import warm
 from pipeline.config import Config
-from pipeline.store import Store
+from pipeline.retrain import warm
+from pipeline.store.folder import Store
 
 COLD, WARM, BOTH = "cold", "warm", "both"
 

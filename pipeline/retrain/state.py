@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.base import UserError
-from components.staging import writing
-from pipeline.store import Store
+from pipeline.store.folder import Store
+from seqline.errors import UserError
+from seqline.storage.staging import writing
 
 # Pushes whose spans are remembered: after a rollback, one of them is served again.
 NUM_PUSHES = 100

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.base import UserError
 from components.infra_validator import NONE
 from pipeline.config import Config
-from pipeline.runner import Done
+from pipeline.runner.execute import Done
+from seqline.errors import UserError
 
 # {name, value, threshold, passed, reason, stage}. passed: None where nothing was judged.
 Gate = dict[str, Any]

@@ -1,0 +1,80 @@
+"""A process with TensorFlow and nothing else reads a SavedModel and answers rows: what a server will do.
+
+Run by path, isolated (`python -I plain_tensorflow.py`): no seqline is on its path. One line of JSON on standard input names what to do:
+{"saved_model": folder, "examples": TFRecord file of serialized tf.Examples, "answers": .npz file to write, "signatures": [names]}.
+"""
+
+import json
+import os
+import sys
+
+BATCH_SIZE = 128
+# What a server does not have; TensorFlow imports Keras where it finds it.
+ABSENT = {
+    "components",
+    "pipeline",
+    "seqline",
+    "serving",
+    "keras",
+    "tf_keras",
+    "tensorflow_transform",
+    "tfx_bsl",
+    "tensorflow_text",
+    "apache_beam",
+}
+
+
+class Without:
+    """A finder of modules that does not find these."""
+
+    def __init__(self, finder) -> None:  # type: ignore[no-untyped-def]
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+        return None if name.partition(".")[0] in ABSENT else self.finder.find_spec(name, path, target)
+
+
+def main() -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # what it answers is compared with a CPU's
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.meta_path[:] = map(Without, sys.meta_path)
+    import numpy as np
+    import tensorflow as tf
+
+    job = json.loads(sys.stdin.readline() or "null")
+    if job is None:  # whoever started this has given up
+        return
+    model = tf.saved_model.load(job["saved_model"])
+    found: dict[str, list] = {}
+    for examples in tf.data.TFRecordDataset(job["examples"]).batch(BATCH_SIZE):
+        for name in job["signatures"]:
+            signature = model.signatures[name]
+            specs = signature.structured_input_signature[1]
+            given = {"examples": examples} if "examples" in specs else raw(tf, specs, examples)
+            for output, value in signature(**given).items():
+                found.setdefault(f"{name}.{output}", []).append(value.numpy())
+    joined = {}
+    for name, batches in found.items():
+        arrays = [batch.astype("S") if batch.dtype == object else batch for batch in batches]
+        if name.endswith((".ids", ".values")):  # each batch is as wide as its longest row
+            width = max(array.shape[1] for array in arrays)
+            arrays = [np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)) for array in arrays]
+        joined[name] = np.concatenate(arrays)
+    np.savez(job["answers"], **joined)  # type: ignore[arg-type]
+
+
+def raw(tf, specs, examples):  # type: ignore[no-untyped-def]
+    """The arguments of a signature that takes raw rows."""
+    if "text" in specs:
+        return {"text": tf.io.parse_example(examples, {"text": tf.io.FixedLenFeature([], tf.string)})["text"]}
+    if "tokens" in specs:
+        return {"tokens": tf.io.parse_example(examples, {"tokens": tf.io.RaggedFeature(tf.string)})["tokens"].to_tensor()}
+    dim = specs["sequence"].shape[2]
+    rows = tf.io.parse_example(examples, {"sequence": tf.io.RaggedFeature(tf.float32)})["sequence"]
+    padded = rows.to_tensor()
+    sequence = tf.reshape(padded, [tf.shape(padded)[0], tf.shape(padded)[1] // dim, dim])
+    return {"sequence": sequence, "length": tf.cast(rows.row_lengths(), tf.int64) // dim}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The workers that train together, as TF_CONFIG names them. Imports nothing heavy: the command line reads it, too.
+
+TF_CONFIG='{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker", "index": 0}}'
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seqline.errors import UserError
+
+VARIABLE = "TF_CONFIG"
+EXAMPLE = '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker", "index": 0}}'
+# In this order they are counted: the chief, if there is one, is number 0, and without one the first worker is the chief.
+JOBS = ("chief", "worker")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """members: (job, index, host:port) of every process, the chief first. number: this process's place among them."""
+
+    members: tuple[tuple[str, int, str], ...]
+    number: int
+
+    @property
+    def is_chief(self) -> bool:
+        return self.number == 0
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        return tuple(number for number in range(len(self.members)) if number != self.number)
+
+    def name(self, number: int) -> str:
+        """As TF_CONFIG calls it: "worker 1 (host-b:2222)"."""
+        job, index, address = self.members[number]
+        return f"{job} {index} ({address})"
+
+    def address(self, number: int) -> tuple[str, int]:
+        host, _, port = self.members[number][2].rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+def read(environment: Mapping[str, str] = os.environ) -> Cluster | None:
+    """The cluster of TF_CONFIG; None where it is not set, empty, or names one process only.
+
+    Raises UserError for one that is malformed: it must not end in training alone by mistake.
+    """
+    text = environment.get(VARIABLE, "").strip()
+    if not text:
+        return None
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise _malformed(f"is not JSON ({error})", text) from None
+    if content == {}:
+        return None
+    jobs = content.get("cluster") if isinstance(content, dict) else None
+    if not isinstance(jobs, dict) or not jobs:
+        raise _malformed('has no table "cluster"', text)
+    if unknown := sorted(set(jobs) - set(JOBS)):
+        raise _malformed(f"names the job {unknown[0]!r}; seqline trains with workers, and a chief if you like", text)
+    members = tuple((job, index, address) for job in JOBS for index, address in enumerate(_addresses(jobs, job, text)))
+    addresses = [address for _, _, address in members]
+    if twice := [address for address in addresses if addresses.count(address) > 1]:
+        raise _malformed(f"names {twice[0]} twice", text)
+    number = _own_number(content.get("task"), members, text)
+    return Cluster(members, number) if len(members) > 1 else None
+
+
+def _addresses(jobs: Mapping[str, Any], job: str, text: str) -> list[str]:
+    addresses = jobs.get(job, [])
+    if not isinstance(addresses, list):
+        raise _malformed(f"has no list of addresses in cluster.{job}", text)
+    for address in addresses:
+        host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise _malformed(f"has {address!r} in cluster.{job}, which is not host:port", text)
+    if job == "chief" and len(addresses) > 1:
+        raise _malformed("names more than one chief", text)
+    return addresses
+
+
+def _own_number(task: Any, members: tuple[tuple[str, int, str], ...], text: str) -> int:
+    if not isinstance(task, dict) or not {"type", "index"} <= set(task):
+        raise _malformed('has no "task" with a type and an index', text)
+    numbers = {(job, index): number for number, (job, index, _) in enumerate(members)}
+    job, index = task["type"], task["index"]
+    if isinstance(index, str) and index.isdigit():  # some launchers write it as a string
+        index = int(index)
+    if not isinstance(job, str) or type(index) is not int or (job, index) not in numbers:
+        known = ", ".join(f"{job} {index}" for job, index in numbers)
+        raise _malformed(f"says that this is {job} {index}, and the cluster has {known or 'nobody'}", text)
+    return numbers[job, index]
+
+
+def _malformed(what: str, text: str) -> UserError:
+    shown = text if len(text) <= 200 else text[:200] + "..."
+    return UserError(f"{VARIABLE} {what}: {shown!r}. Unset it to train on this machine alone, or write it like {EXAMPLE}")

@@ -1,5 +1,0 @@
-"""What Dataflow's launcher of Flex Templates runs, as FLEX_TEMPLATE_PYTHON_PY_FILE: `python flex_template.py --name=value ...`."""
-
-from pipeline.template_launch import main
-
-main()

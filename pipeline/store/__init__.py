@@ -1,0 +1,15 @@
+"""The artifacts of a pipeline and the records of its runs, in a local folder or under gs://."""
+
+from pipeline.store.folder import Store
+from seqline.storage.files import is_remote
+
+__all__ = ["Store", "open_store"]
+
+
+def open_store(root: str) -> Store:
+    """The store of a local folder or of a place under gs://, for which Google's library is imported when something is asked of it."""
+    if not is_remote(root):
+        return Store(root)
+    from pipeline.store.bucket import GsStore
+
+    return GsStore(root)

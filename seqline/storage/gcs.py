@@ -1,0 +1,248 @@
+"""Google Cloud Storage: list, read, write and delete objects with google-cloud-storage, imported when the first gs:// path is met.
+
+With STORAGE_EMULATOR_HOST set (google-cloud-storage's own variable) everything goes to that host without credentials.
+"""
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from seqline.errors import DataError, UserError
+from seqline.host import packages
+
+PREFIX = "gs://"
+# One request fetches so much of an object: a shard of 32 MiB takes four.
+READ_BYTES = 8 << 20
+BUFFER_BYTES = 1 << 20
+# A first answer must come soon: someone waits for it. In the middle of a long run a service may be away for longer.
+FIRST_ANSWER_SECONDS = 10.0
+READ_SECONDS = 120.0
+READ_TRIES = 5
+# As many connections as a client keeps.
+NUM_AT_ONCE = 10
+# Of one request: to connect, and until the next bytes come.
+TIMEOUT = (5.0, 20.0)
+
+
+def find(prefix: str, glob: str | None = None) -> Iterator[tuple[str, int, str]]:
+    """(path, size in bytes, digest of the content) of every object whose path begins with the prefix.
+
+    glob: of the names behind the bucket; a service that knows it (the real one does) leaves out the others, so look again.
+    """
+    for path, blob in _list(prefix, glob):
+        yield path, int(blob.size), _content(blob)
+
+
+def newest(prefix: str, end: str) -> str | None:
+    """The path of the object that was written last, of those whose paths begin and end so, with one name between; None for none."""
+    name = _split(prefix)[1]
+    found = [(blob.generation, path) for path, blob in _list(prefix, f"{name}*{end}") if path.endswith(end)]
+    return max(found, default=(0, None))[1]
+
+
+def _list(prefix: str, glob: str | None) -> Iterator[tuple[str, Any]]:
+    bucket, name = _split(prefix)
+    if not bucket or "/" not in prefix.removeprefix(PREFIX):
+        raise UserError(f"{prefix!r} names no object: gs://<bucket>/<path>.")
+    if set(name) & set("*?[]{}\\"):  # the service would take these for wildcards
+        glob = None
+    blobs = _client().list_blobs(
+        bucket,
+        prefix=name,
+        match_glob=glob,
+        fields="items(name,size,md5Hash,crc32c,generation),nextPageToken",
+        retry=_retry(FIRST_ANSWER_SECONDS),
+        timeout=TIMEOUT,
+    )
+    for blob in blobs:
+        if not blob.name.endswith("/"):  # a console's mark for a folder
+            yield f"{PREFIX}{bucket}/{blob.name}", blob
+
+
+def _content(blob: Any) -> str:
+    # A composed object has no MD5, and 32 bits alone do not tell contents apart: its generation does.
+    return f"md5:{blob.md5_hash}" if blob.md5_hash else f"crc32c:{blob.crc32c}:{blob.size}:{blob.generation}"
+
+
+def open_object(path: str) -> BinaryIO:
+    """The bytes of an object as they are stored; can be sought. All of them are of the generation that was found first."""
+    bucket, name = _split(path)
+    blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    if blob is None:
+        raise FileNotFoundError(path)
+    # Raw: otherwise the service unzips what was uploaded with Content-Encoding: gzip, and ranges and sizes are wrong.
+    reader = blob.open("rb", chunk_size=READ_BYTES, raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    return cast(BinaryIO, io.BufferedReader(reader, BUFFER_BYTES))
+
+
+def read_object(path: str) -> tuple[bytes, int] | None:
+    """(the content of a small object, its generation), None where there is none."""
+    import google.api_core.exceptions as api
+
+    bucket, name = _split(path)
+    for _ in range(READ_TRIES):
+        blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+        if blob is None:
+            return None
+        try:  # of exactly this generation: content and number belong together
+            content = blob.download_as_bytes(if_generation_match=blob.generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+            return content, int(blob.generation)
+        except (api.PreconditionFailed, api.NotFound):  # replaced or deleted in between
+            continue
+    raise DataError(f"{path} changes all the time; find out who writes it, and run again.")
+
+
+def write_object(path: str, content: bytes | Path, generation: int | None = None) -> int | None:
+    """Writes an object from bytes or from a file; the service compares its checksum with ours. Returns its new generation.
+
+    generation: the one that the object must have, 0 for none; None returned means that it has another one, and nothing was written.
+    """
+    import google.api_core.exceptions as api
+
+    bucket, name = _split(path)
+    blob = _client().bucket(bucket).blob(name)
+    given: dict[str, Any] = {"checksum": "crc32c", "timeout": TIMEOUT, "retry": _retry(READ_SECONDS)}
+    try:
+        if isinstance(content, Path):
+            blob.upload_from_filename(str(content), "application/octet-stream", if_generation_match=generation, **given)
+        else:
+            blob.upload_from_string(content, "application/octet-stream", if_generation_match=generation, **given)
+    except api.PreconditionFailed:
+        return None
+    return int(blob.generation)
+
+
+def delete_object(path: str, generation: int | None = None) -> None:
+    """Deletes an object, only that generation where one is given; one that is gone, or another one, is left as it is."""
+    import google.api_core.exceptions as api
+
+    bucket, name = _split(path)
+    with suppress(api.NotFound, api.PreconditionFailed):
+        _client().bucket(bucket).blob(name).delete(if_generation_match=generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+
+
+def read(path: str) -> bytes | None:
+    """The content of a small object by one request, None where there is none."""
+    import google.api_core.exceptions as api
+
+    bucket, name = _split(path)
+    try:
+        return _client().bucket(bucket).blob(name).download_as_bytes(raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    except api.NotFound:
+        return None
+
+
+def is_object(path: str) -> bool:
+    """Whether there is an object of exactly this name."""
+    bucket, name = _split(path)
+    return _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT) is not None
+
+
+def written(path: str) -> datetime | None:
+    """When an object was written, by the service's clock; None where there is none."""
+    bucket, name = _split(path)
+    blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    return blob.updated if blob else None
+
+
+def download(path: str, target: Path) -> None:
+    """An object's bytes as they are stored into a local file; they are compared with the service's checksum."""
+    bucket, name = _split(path)
+    blob = _client().bucket(bucket).blob(name)
+    blob.download_to_filename(str(target), raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+
+
+def permissions(bucket: str, asked: Sequence[str]) -> set[str]:
+    """Which of the permissions this account has in a bucket; asked soon, for someone waits. Use it under `explained`."""
+    found = _client().bucket(bucket).test_iam_permissions(list(asked), retry=_retry(FIRST_ANSWER_SECONDS), timeout=TIMEOUT)
+    return set(found)
+
+
+def copy_object(source: str, target: str) -> None:
+    """Copies an object inside the service, whatever was at its target; the bytes do not come here."""
+    (from_bucket, name), (to_bucket, to_name) = _split(source), _split(target)
+    blob = _client().bucket(to_bucket).blob(to_name)
+    original = _client().bucket(from_bucket).blob(name)
+    token = None
+    while True:
+        token, *_ = blob.rewrite(original, token=token, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+        if token is None:
+            return
+
+
+def at_once(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> None:
+    """Calls a function with each of the arguments, several at once: a request mostly waits. Raises what a call raises."""
+    with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
+        for future in [pool.submit(function, *each) for each in arguments]:
+            future.result()
+
+
+def cause_of(path: str, error: Exception) -> UserError | None:
+    """What an error of google-cloud-storage means for a person; None for other errors."""
+    import google.api_core.exceptions as api
+    import google.auth.exceptions as auth
+    import requests
+
+    bucket = _split(path)[0]
+    if isinstance(error, api.RetryError) and isinstance(error.cause, Exception):
+        error = error.cause
+    if isinstance(error, api.NotFound):
+        what = (
+            f"the bucket {bucket!r} does not exist"
+            if re.search(f"/b/{re.escape(bucket)}/(o[?]|iam/)", str(error))
+            else "it is not there, or not any more"
+        )
+        return DataError(f"{path}: {what}. Correct the name, or put it there, and run again.")
+    if isinstance(error, api.Unauthorized | api.Forbidden | auth.GoogleAuthError):
+        return UserError(
+            f"{path}: Google Cloud Storage gives no access to the bucket {bucket!r} ({_line(error)}). Run `gcloud auth application-default "
+            "login`, or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key, and give that account the role storage.objectViewer "
+            "(storage.objectUser where something is written)."
+        )
+    if isinstance(error, api.GoogleAPIError | requests.RequestException):
+        return UserError(f"{path}: Google Cloud Storage does not answer ({_line(error)}). Check the network and run again.")
+    return None
+
+
+def _line(error: Exception) -> str:
+    """The end of a message, behind addresses and the names of other errors."""
+    shown = " ".join(str(error).split()).rpartition(": ")[2].strip("'\")>. ")
+    code = getattr(error, "code", None)
+    return f"{int(code)}: {shown[:150]}" if code else shown[:150]
+
+
+def _split(path: str) -> tuple[str, str]:
+    bucket, _, name = path.removeprefix(PREFIX).partition("/")
+    return bucket, name
+
+
+def _client() -> Any:
+    return _client_of(os.environ.get("STORAGE_EMULATOR_HOST"))
+
+
+@cache
+def _client_of(emulator: str | None) -> Any:
+    packages.need("What lies under gs://", packages.STORAGE)
+
+    import google.auth.exceptions
+    from google.cloud import storage
+
+    if emulator:
+        return storage.Client.create_anonymous_client()
+    try:
+        return storage.Client()
+    except google.auth.exceptions.DefaultCredentialsError:
+        return storage.Client.create_anonymous_client()  # enough for public data
+
+
+def _retry(seconds: float) -> Any:
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(seconds)

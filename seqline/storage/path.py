@@ -1,0 +1,139 @@
+"""A place under gs:// with as much of pathlib's interface as components ask of a Path.
+
+There are no folders in an object store: `mkdir` does nothing, a glob finds objects only, and what is written appears whole or not at all.
+Nothing is cached. `os.fspath` refuses a GsPath, so that no library takes it for a local file: `seqline.storage.staging` makes one of it.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import total_ordering
+from pathlib import PurePosixPath
+from typing import Any
+
+from seqline.storage import gcs
+from seqline.storage.files import explained, translate
+
+
+@total_ordering
+class GsPath:
+    """gs://<bucket>/<name>. What asks the service raises UserError or DataError (no bucket, no access, no answer)."""
+
+    def __init__(self, path: str) -> None:
+        assert path.startswith(gcs.PREFIX), path
+        bucket, _, name = path.removeprefix(gcs.PREFIX).partition("/")
+        self.bucket = bucket
+        self.pure = PurePosixPath(name)
+
+    def __str__(self) -> str:
+        return f"{gcs.PREFIX}{self.bucket}/{'' if str(self.pure) == '.' else self.pure}"
+
+    def __repr__(self) -> str:
+        return f"GsPath({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GsPath) and str(self) == str(other)
+
+    def __lt__(self, other: "GsPath") -> bool:
+        """By the names between the slashes, as Path does: assets before assets.extra."""
+        return (self.bucket, self.pure) < (other.bucket, other.pure)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    # Names
+
+    def __truediv__(self, name: Any) -> "GsPath":
+        return self._at(self.pure / name)
+
+    def _at(self, pure: PurePosixPath) -> "GsPath":
+        return GsPath(f"{gcs.PREFIX}{self.bucket}/{pure}")
+
+    @property
+    def name(self) -> str:
+        return self.pure.name
+
+    @property
+    def stem(self) -> str:
+        return self.pure.stem
+
+    @property
+    def parent(self) -> "GsPath":
+        return self._at(self.pure.parent)
+
+    def with_name(self, name: str) -> "GsPath":
+        return self._at(self.pure.with_name(name))
+
+    def is_relative_to(self, other: Any) -> bool:
+        return isinstance(other, GsPath) and other.bucket == self.bucket and self.pure.is_relative_to(other.pure)
+
+    def relative_to(self, other: "GsPath") -> PurePosixPath:
+        if other.bucket != self.bucket:
+            raise ValueError(f"{self} does not lie under {other}.")
+        return self.pure.relative_to(other.pure)
+
+    # Objects
+
+    def is_file(self) -> bool:
+        """Whether there is an object of this name."""
+        with explained(str(self)):
+            return gcs.is_object(str(self))
+
+    def is_dir(self) -> bool:
+        """Whether there are objects beneath."""
+        return next(self.beneath(), None) is not None
+
+    def exists(self) -> bool:
+        return self.is_file() or self.is_dir()
+
+    def beneath(self) -> Iterator[tuple["GsPath", int, str]]:
+        """(object, size in bytes, digest of the content) of all that lies beneath, in the order of their names."""
+        with explained(str(self)):
+            yield from ((GsPath(path), size, content) for path, size, content in gcs.find(f"{str(self).rstrip('/')}/"))
+
+    def glob(self, pattern: str) -> Iterator["GsPath"]:
+        """The objects beneath whose names match, folders never; `*` and `?` stand for no `/`, `**/` for any folders."""
+        whole = re.compile(translate(pattern), re.DOTALL)
+        prefix = f"{str(self).rstrip('/')}/"
+        name = prefix.removeprefix(f"{gcs.PREFIX}{self.bucket}/")
+        # Of a simple pattern the service itself leaves out what does not match.
+        wanted = f"{name}{pattern}" if not re.search(r"\*\*|[\[\]{}\\]", pattern) else None
+        with explained(str(self)):
+            start = prefix + re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+            found = [GsPath(path) for path, *_ in gcs.find(start, wanted) if whole.fullmatch(path.removeprefix(prefix))]
+        return iter(sorted(found))
+
+    def rglob(self, pattern: str) -> Iterator["GsPath"]:
+        return self.glob(f"**/{pattern}")
+
+    def mkdir(self, **_: bool) -> None:
+        """Nothing: an object needs no folder."""
+
+    def read_bytes(self) -> bytes:
+        """Raises FileNotFoundError where there is no such object."""
+        with explained(str(self)):
+            found = gcs.read(str(self))
+        if found is None:
+            raise FileNotFoundError(str(self))
+        return found
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        return self.read_bytes().decode(encoding)
+
+    def write_bytes(self, content: bytes) -> None:
+        with explained(str(self)):
+            gcs.write_object(str(self), content)
+
+    def write_text(self, text: str, encoding: str = "utf-8") -> None:
+        self.write_bytes(text.encode(encoding))
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """An object that is not there is no error: the first try may have deleted it."""
+        with explained(str(self)):
+            gcs.delete_object(str(self))
+
+    def replace(self, target: "GsPath") -> "GsPath":
+        """Copies inside the service, and deletes here: not one step, unlike a rename."""
+        with explained(str(self)):
+            gcs.copy_object(str(self), str(target))
+        self.unlink()
+        return target

@@ -1,0 +1,272 @@
+"""The endpoints: TensorFlow Serving's REST API, its metrics, and a page."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from serving import tensors
+from serving.batching import Batcher
+from serving.errors import RefusedError, short
+from serving.metrics import Metrics
+from serving.model import DEFAULT_SIGNATURE, LoadedModel, Signature
+from serving.versions import Version, Versions
+
+log = logging.getLogger("seqline.serve")
+
+MODELS = re.compile(
+    r"/v1/models(?:/(?P<name>[^/:]+)(?:/versions/(?P<number>\d{1,19})|/labels/(?P<label>[^/:]+))?"
+    r"(?:/(?P<metadata>metadata)|:(?P<verb>predict|classify|regress))?)?",
+    re.IGNORECASE,
+)
+METRICS = "/monitoring/prometheus/metrics"
+VERSION_HEADER = "x-model-version"
+JSON = "application/json"
+CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
+EXAMPLES_SIGNATURE = "serving_examples"
+# Bodies beyond this are read and written by a thread, so that the others' requests go on.
+LONG_BODY = 1 << 16
+# TensorFlow's errors that are about what was sent.
+ABOUT_INPUT = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.OutOfRangeError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnimplementedError,
+    tf.errors.NotFoundError,
+)
+
+
+class App:
+    """An ASGI application.
+
+    max_body_bytes, max_rows: of one request. max_total_bytes: of the bodies of all requests in flight.
+    """
+
+    def __init__(
+        self, versions: Versions, batcher: Batcher, metrics: Metrics, max_body_bytes: int, max_rows: int, max_total_bytes: int
+    ) -> None:
+        self.versions, self.batcher, self.metrics = versions, batcher, metrics
+        self.max_body_bytes, self.max_rows, self.max_total_bytes = max_body_bytes, max_rows, max_total_bytes
+        self.total_bytes = 0
+        self.page, self.page_headers = _page()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        started = time.monotonic()
+        model = version = method = ""
+        try:
+            path = scope["path"]
+            match = MODELS.fullmatch(path)
+            if match and match["name"] in self.versions.models:
+                model, method = match["name"], (match["verb"] or ("metadata" if match["metadata"] else "status")).lower()
+            response = await (self._models(request, match) if match else self._others(request, path))
+            version = response.headers.get(VERSION_HEADER, "")
+        except RefusedError as error:
+            response = _refusal(error)
+        except ClientDisconnect:
+            return
+        except Exception:
+            log.exception("%s %s", scope["method"], scope["path"][:200])
+            response = _answer(tensors.dump({"error": "Internal error; the server's log has more."}), 500)
+        self.metrics.on_request(model, version, method or "other", response.status_code, time.monotonic() - started)
+        await response(scope, receive, send)
+
+    async def _others(self, request: Request, path: str) -> Response:
+        if path in ("/", METRICS):
+            _allow(request, "GET", "HEAD")
+        if path == "/":
+            return Response(self.page, headers=self.page_headers, media_type="text/html")
+        if path == METRICS:
+            return Response(self._measure(), media_type="text/plain; version=0.0.4")
+        status = 400 if path.lower().startswith("/v1/") else 404
+        raise RefusedError(f"Malformed request: {request.method} {path[:200]}", status=status)
+
+    async def _models(self, request: Request, match: re.Match[str]) -> Response:
+        name, number, label = match["name"], int(match["number"]) if match["number"] else None, match["label"]
+        if match["verb"]:
+            _allow(request, "POST")
+            return await self._call(request, match["verb"].lower(), name, number, label)
+        _allow(request, "GET", "HEAD")
+        if name is None:
+            return _answer(tensors.dump({"models": sorted(self.versions.models)}))
+        if not match["metadata"]:
+            return _answer(tensors.dump(self.versions.status(name, number, label)))
+        version = self.versions.choose(name, number, label)
+        definitions = self.versions.acquire(version).metadata
+        self.versions.release(version)
+        spec = {"name": name, "signature_name": "", "version": str(version.number)}
+        return _answer(tensors.dump({"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}}), version=version)
+
+    async def _call(self, request: Request, verb: str, name: str, number: int | None, label: str | None) -> Response:
+        self.versions.find(name)
+        try:
+            async with self._body(request) as body:
+                version = self.versions.choose(name, number, label)  # now, not before a body that takes its time
+                model = self.versions.acquire(version)
+                try:
+                    call = self._predict if verb == "predict" else self._classify_or_regress
+                    return _answer(await call(model, verb, body), version=version)
+                finally:
+                    self.versions.release(version)
+        except ABOUT_INPUT as error:
+            raise RefusedError(short(error.message)) from None
+
+    @contextlib.asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+        """The request's body, which counts for max_total_bytes as long as it is worked on."""
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise RefusedError("Content-Encoding must be identity.", status=415)
+        too_long = RefusedError(f"The request's body has more than {self.max_body_bytes} bytes; send its rows in several.", status=413)
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > self.max_body_bytes:
+            raise too_long
+        chunks, size = [], 0
+        try:
+            async for chunk in request.stream():
+                chunks.append(chunk)
+                size += len(chunk)
+                self.total_bytes += len(chunk)
+                if size > self.max_body_bytes:
+                    raise too_long
+                if self.total_bytes > self.max_total_bytes:
+                    raise RefusedError("Too many bytes of requests are waiting already. Try again.", status=503, retry_after=1)
+            yield b"".join(chunks)
+        finally:
+            self.total_bytes -= size
+
+    async def _predict(self, model: LoadedModel, verb: str, body: bytes) -> bytes:
+        def read() -> tuple[Signature, bool, tensors.Tensors]:
+            document = tensors.parse(body)
+            signature = _signature(model, tensors.signature_name(document) or DEFAULT_SIGNATURE)
+            return signature, *tensors.read_inputs(document, signature.inputs, self.max_rows)
+
+        signature, by_row, inputs = await _apart(len(body), read)
+        outputs = await self.batcher.run(model, signature, inputs)
+        return await _apart(sum(value.nbytes for value in outputs.values()), lambda: tensors.predict_answer(by_row, outputs))
+
+    async def _classify_or_regress(self, model: LoadedModel, verb: str, body: bytes) -> bytes:
+        def read() -> tuple[Signature, np.ndarray]:
+            document = tensors.parse(body)
+            signature = _examples_signature(model, verb, tensors.signature_name(document))
+            return signature, tensors.read_examples(document, self.max_rows)
+
+        signature, examples = await _apart(len(body), read)
+        outputs = await self.batcher.run(model, signature, dict.fromkeys(signature.inputs, examples))
+        results = _regressions(outputs) if verb == "regress" else _classes(outputs, model.labels)
+        # TensorFlow Serving's documentation says "result" in one place and "results" in another; the server says "results".
+        return await _apart(len(examples) << 8, lambda: tensors.dump({"results": results, "result": results}))
+
+    def _measure(self) -> bytes:
+        self.metrics.loaded.clear()
+        for name, model in self.versions.models.items():
+            for number in model.available():
+                self.metrics.loaded.labels(name, str(number)).set(1)
+        self.metrics.waiting.set(self.batcher.num_waiting)
+        self.metrics.running.set(self.batcher.limits.num_threads - self.batcher.free)
+        return self.metrics.text()
+
+
+def _signature(model: LoadedModel, name: str) -> Signature:
+    if name not in model.signatures:
+        known = ", ".join(model.signatures)
+        raise RefusedError(f'Serving signature name: "{name[:100]}" not found in signature def; there are {known}')
+    return model.signatures[name]
+
+
+def _examples_signature(model: LoadedModel, verb: str, name: str) -> Signature:
+    """A signature of the right method, or one of serialized tf.Examples with probabilities: the exporter's."""
+    names = [name] if name else [DEFAULT_SIGNATURE, EXAMPLES_SIGNATURE]
+    for each in names:
+        if each in model.signatures and _fits(model.signatures[each], verb):
+            return model.signatures[each]
+    if name:
+        _signature(model, name)
+    tried = f"{name!r} is none" if name else f"neither {DEFAULT_SIGNATURE} nor {EXAMPLES_SIGNATURE} is one"
+    raise RefusedError(f"Expected a {verb} signature, for tf.Examples; {tried}.")
+
+
+def _fits(signature: Signature, verb: str) -> bool:
+    inputs = list(signature.inputs.values())
+    if len(inputs) != 1 or inputs[0].dtype.kind != "O" or inputs[0].shape not in (None, (-1,)):
+        return False
+    if verb == "regress":
+        return signature.method == REGRESS and "outputs" in signature.outputs
+    if signature.method == CLASSIFY:
+        return bool({"classes", "scores"} & signature.outputs.keys())
+    return list(signature.inputs) == ["examples"] and "probabilities" in signature.outputs
+
+
+def _classes(outputs: tensors.Tensors, labels: list[str]) -> list[list[list[Any]]]:
+    """For each example [[label, score], ...], the classes in the order that the model gives them."""
+    scores = outputs.get("scores", outputs.get("probabilities"))
+    classes = outputs.get("classes")
+    given = classes if classes is not None else scores
+    assert given is not None
+    if given.ndim != 2 or (scores is not None and scores.shape != given.shape):
+        raise RefusedError("The signature's outputs are not [batch, classes].")
+    rows = len(given)
+    named = tensors.to_plain(classes, "classes") if classes is not None else [labels] * rows
+    if classes is None and len(labels) != given.shape[1]:
+        named = [[""] * given.shape[1]] * rows
+    scored = tensors.to_plain(scores, "scores") if scores is not None else [[0.0] * given.shape[1]] * rows
+    return [[[label, score] for label, score in zip(*row, strict=True)] for row in zip(named, scored, strict=True)]
+
+
+def _regressions(outputs: tensors.Tensors) -> list[float]:
+    values = outputs["outputs"]
+    return tensors.to_plain(values.reshape(-1), "outputs")
+
+
+async def _apart(num_bytes: int, work: Callable[[], Any]) -> Any:
+    """The work's result; done in a thread where it is long."""
+    if num_bytes < LONG_BODY:
+        return work()
+    awaited: Awaitable[Any] = asyncio.get_running_loop().run_in_executor(None, work)
+    return await awaited
+
+
+def _allow(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        raise RefusedError(f"Method {request.method[:20]} is not allowed here; use {methods[0]}.", status=405)
+
+
+def _answer(body: bytes, status: int = 200, version: Version | None = None) -> Response:
+    return Response(body, status, {VERSION_HEADER: str(version.number)} if version else None, JSON)
+
+
+def _refusal(error: RefusedError) -> Response:
+    response = _answer(tensors.dump({"error": str(error).encode("utf-8", "replace").decode()}), error.status)
+    if error.retry_after is not None:
+        response.headers["retry-after"] = str(error.retry_after)
+    if error.status == 405:
+        response.headers["allow"] = str(error).rpartition(" use ")[2].rstrip(".")
+    return response
+
+
+def _page() -> tuple[bytes, dict[str, str]]:
+    """The page, and headers that let nothing but its own script and style into it."""
+    page = (resources.files("serving") / "page.html").read_bytes()
+    hashes = {}
+    for tag in ("script", "style"):
+        inside = re.search(rf"<{tag}>(.*?)</{tag}>".encode(), page, re.DOTALL)
+        assert inside is not None
+        hashes[tag] = base64.b64encode(hashlib.sha256(inside[1]).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{hashes['script']}'; style-src 'sha256-{hashes['style']}'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return page, {"content-security-policy": policy, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}

@@ -1,0 +1,228 @@
+"""Asks a SavedModel. Needs TensorFlow and nothing else: `python -m serving.predict MODEL "a text"` works without seqline's
+other dependencies.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+BATCH_SIZE = 256
+# Where models are published unless a configuration says otherwise, each in a folder by its name.
+SERVING_DIR = "serving_dir"
+FLOAT32_MAX = 3.4028234663852886e38
+# Where a run exports models: <its folder>/<key>/<its name>.
+EXPORTED = Path("artifacts", "exporter", "saved_model")
+
+
+class InputError(ValueError):
+    """What was given cannot be used: there is no model, or a row is nothing that the model reads."""
+
+
+def find_model(path: Path) -> Path:
+    """The SavedModel at a path: the folder itself, or the newest version of the model whose versions lie there.
+
+    Raises InputError if there is none, or there are several models: see `find_versions`.
+    """
+    if (path / "saved_model.pb").is_file():
+        return path
+    folder = find_versions(path, "--model")
+    versions = _versions(folder)
+    if not versions:
+        raise InputError(f"No SavedModel at {path}, nor a version of one under it. {_way_out()}")
+    return max(versions, key=lambda version: int(version.name))
+
+
+def find_versions(path: Path, flag: str) -> Path:
+    """The folder that holds a model's versions: the path itself, or the only folder under it that does; the path where there is none.
+
+    Under SERVING_DIR every model has a folder of its own, by its name. flag: by which another folder is named.
+    Raises InputError where several models lie there: it lists them.
+    """
+    models = find_models(path)
+    if _versions(path):
+        if not models or str(path) != SERVING_DIR:
+            return path
+        # Before models had names, the default place held versions itself: which of the two is meant cannot be known.
+        raise InputError(
+            f"{path} holds versions itself, from before models had names, and those of {', '.join(models)} beneath. "
+            f"Name one: {flag} {next(iter(models.values()))}, or {flag} {os.path.join(os.getcwd(), SERVING_DIR)} for those from before."
+        )
+    if len(models) > 1:
+        raise InputError(f"{path} holds {len(models)} models: {', '.join(models)}. Name one: {flag} {next(iter(models.values()))}")
+    return next(iter(models.values()), path)
+
+
+def find_models(path: Path) -> dict[str, Path]:
+    """name -> folder of the models whose versions lie under a path, each in a folder of its own."""
+    folders = {file.parent.parent for file in path.glob("*/*/saved_model.pb") if _is_version(file.parent)}
+    return {folder.name: folder for folder in sorted(folders, key=lambda folder: folder.name) if not _is_version(folder)}
+
+
+def _versions(path: Path) -> list[Path]:
+    return [file.parent for file in path.glob("*/saved_model.pb") if _is_version(file.parent)]
+
+
+def _is_version(folder: Path) -> bool:
+    return folder.name.isascii() and folder.name.isdigit()
+
+
+def _way_out() -> str:
+    """What to ask in place of a served model: the one that was exported last under artifacts/, if a run got so far."""
+    exported = [
+        file for file in EXPORTED.parent.glob(f"*/{EXPORTED.name}/saved_model.pb") if (file.parents[1] / "execution.json").is_file()
+    ]
+    if not exported:
+        return "Has a model been pushed? seqline run"
+    last = max(exported, key=lambda file: file.stat().st_mtime).parent
+    return f"The model that was exported last was not pushed (seqline report tells why); to ask it all the same: --model {last}"
+
+
+def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """For each text, in order: {what the model read, "label", "probabilities": {label: probability}}, the likeliest label first.
+
+    What a text stands for depends on the model's content, and so does the name under which it comes back:
+      text      itself
+      tokens    a JSON list of strings; what is no JSON list is split at white space
+      sequence  a JSON list of time steps, each a list of as many numbers as the model reads
+
+    Raises InputError for a text that is nothing of the kind; the batch of up to BATCH_SIZE texts before it is then not answered.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with standard_error_kept():
+        import tensorflow as tf
+
+        serve = tf.saved_model.load(str(model_dir)).signatures["serving_default"]
+    arguments = serve.structured_input_signature[1]
+    content = next(name for name in ("text", "tokens", "sequence") if name in arguments)
+    dim = arguments[content].shape[2] if content == "sequence" else 0
+    labels = (model_dir / "assets" / "labels").read_text(encoding="utf-8").split("\n")[:-1]
+    for rows in _batches(_read(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)):
+        request = _request(rows, content, dim)
+        with standard_error_kept():
+            answer = serve(**{name: tf.constant(value, arguments[name].dtype) for name, value in request.items()})
+        for row, label, probabilities in zip(rows, answer["label"].numpy(), answer["probabilities"].numpy(), strict=True):
+            ranked = sorted(zip(labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
+            yield {
+                content: row,
+                "label": label.decode(),
+                "probabilities": {name: round(probability, 6) for name, probability in ranked},
+            }
+
+
+def _read(text: str, place: str, content: str, dim: int) -> Any:
+    """The row that a text stands for: a text, a list of tokens or a list of time steps. place: names the text in an error."""
+    if content == "text":
+        return text
+    return _read_sequence(text, place, dim) if content == "sequence" else _read_tokens(text, place)
+
+
+def _read_tokens(text: str, place: str) -> list[str]:
+    how = 'Give a JSON list of strings, ["one", "two"], or tokens with white space between.'
+    tokens = text.split()
+    if text.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):  # [CLS] is a token, too
+            tokens = json.loads(text)
+    if not tokens:
+        raise InputError(f"{place} has no token: {_short(text)}. {how}")
+    for position, token in enumerate(tokens, start=1):
+        if not isinstance(token, str) or not token or not _is_unicode(token):
+            raise InputError(f"{place}, token {position} is {_short(json.dumps(token))}, not a string of one character or more. {how}")
+    return tokens
+
+
+def _read_sequence(text: str, place: str, dim: int) -> list[list[float]]:
+    how = f"Give a JSON list of time steps with {dim} finite number(s) each, [[number, ...], ...]."
+    try:
+        steps = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{place} is no JSON, {error}: {_short(text)}. {how}") from None
+    if not isinstance(steps, list) or not steps:
+        raise InputError(f"{place} is {_short(text)}, not a list of one time step or more. {how}")
+    for position, step in enumerate(steps, start=1):
+        if not isinstance(step, list):
+            raise InputError(f"{place}, time step {position} is {_short(json.dumps(step))}, not a list. {how}")
+        if len(step) != dim:
+            raise InputError(f"{place}, time step {position} has {len(step)} number(s); the model reads {dim}. {how}")
+        wrong = [number for number in step if not _is_number(number)]
+        if wrong:
+            raise InputError(f"{place}, time step {position} holds {_short(json.dumps(wrong[0]))}. {how}")
+    return [[float(number) for number in step] for step in steps]
+
+
+def _is_number(value: Any) -> bool:
+    # NaN compares as False; a greater number would be infinite as a float32.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FLOAT32_MAX
+
+
+def _is_unicode(token: str) -> bool:
+    """Whether a string from JSON holds no half of a surrogate pair; those that stand for undecodable bytes are fine."""
+    return not any("\ud800" <= character <= "\udfff" and not "\udc80" <= character <= "\udcff" for character in token)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")
+
+
+def _request(rows: list[Any], content: str, dim: int) -> dict[str, list[Any]]:
+    """The arguments of `serving_default`, rows padded to the longest one."""
+    if content == "text":
+        return {content: [_encode(text) for text in rows]}
+    time = max(len(row) for row in rows)
+    if content == "tokens":
+        return {content: [[_encode(token) for token in row] + [b""] * (time - len(row)) for row in rows]}
+    return {content: [row + [[0.0] * dim] * (time - len(row)) for row in rows], "length": [len(row) for row in rows]}
+
+
+def _encode(text: str) -> bytes:
+    # Undecodable bytes on standard input arrive as lone surrogates; the graph reads the bytes themselves.
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    batch: list[Any] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@contextlib.contextmanager
+def standard_error_kept() -> Iterator[None]:
+    """TensorFlow's C++ writes lines to descriptor 2 before any log level counts. They are shown after an error only, which they may explain."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as lines:
+        os.dup2(lines.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            lines.seek(0)
+            os.write(before, lines.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
+
+
+def main() -> None:
+    """`python -m serving.predict MODEL [TEXT ...]`; texts from standard input, one a line, where none is given."""
+    model, *texts = sys.argv[1:]
+    try:
+        for answer in predict(find_model(Path(model)), texts or (line.rstrip("\n") for line in sys.stdin)):
+            print(json.dumps(answer, ensure_ascii=False))
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""serving_dir in Google Cloud Storage, by google-cloud-storage against a server that speaks its protocol."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from components.pusher import PusherParams, bucket, check, publish
+from components.pusher.bucket import Bucket
+from components.pusher.publish import history, listing, promote, push, rollback
+from seqline.errors import DataError, UserError
+from seqline.model.digest import MANIFEST
+from seqline.storage import gcs
+from tests.support.fake_cloud.gcs import FakeGcs, serve
+
+SERVED = "gs://models/topics"
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
+    with serve() as fake:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
+        monkeypatch.setattr(bucket, "POLL_SECONDS", 0.01)
+        fake.buckets["models"] = {}
+        yield fake
+        gcs._client_of.cache_clear()
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Callable[[str], Path]:
+    def make(content: str) -> Path:
+        folder = tmp_path / "models" / content
+        (folder / "variables").mkdir(parents=True, exist_ok=True)
+        (folder / "saved_model.pb").write_text(content)
+        (folder / "variables" / "variables.index").write_text(content * 2)
+        return folder
+
+    return make
+
+
+def names(fake: FakeGcs) -> list[str]:
+    return sorted(name.removeprefix("topics/") for name in fake.buckets["models"])
+
+
+def version(number: int, *more: str) -> list[str]:
+    return sorted(f"{number}/{name}" for name in (MANIFEST, "saved_model.pb", "variables/variables.index", *more))
+
+
+def test_push_rollback_and_labels_as_in_a_folder(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+    assert push(models("a"), SERVED, evaluation=b'{"accuracy": 0.5}')["version"] == 1
+    assert not push(models("a"), SERVED)["pushed"]
+    assert push(models("b"), SERVED, label="canary")["version"] == 2
+    assert promote(SERVED) == 2
+    assert rollback(SERVED) == {"version": 3, "rollback_of": 1}
+    found = [(each["version"], each["labels"], each["rollback_of"], each["accuracy"]) for each in listing(SERVED)]
+    assert found == [(1, [], None, 0.5), (2, [], None, None), (3, ["stable"], 1, 0.5)]
+    evaluated = "assets.extra/evaluation.json"
+    assert names(fake) == [*version(1, evaluated), *version(2), *version(3, evaluated), "history.jsonl", "models.config"]
+    assert [(each["what"], each["version"], each["instead_of"]) for each in history(SERVED)] == [("promote", 2, 1), ("rollback", 3, 2)]
+    assert fake.buckets["models"]["topics/3/saved_model.pb"][1] == b"a"
+    assert b'base_path: "gs://models/topics"' in fake.buckets["models"]["topics/models.config"][1]
+
+
+def test_saved_model_pb_comes_last_and_goes_first(fake: FakeGcs, models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    put = fake.put
+
+    def watching(bucket: str, name: str, content: bytes, composed: bool = False) -> dict[str, object]:
+        seen.append([each for each in names(fake) if each.startswith("1/")])
+        return put(bucket, name, content, composed)
+
+    monkeypatch.setattr(fake, "put", watching)
+    push(models("a"), SERVED)
+    assert all("1/saved_model.pb" not in each or each == version(1) for each in seen)
+    fake.requests.clear()
+    push(models("b"), SERVED, keep_versions=1)
+    assert names(fake) == [*version(2), "models.config"]
+    deleted = [line.rpartition("%2F")[2] for line in fake.requests if line.startswith("DELETE") and "topics%2F1%2F" in line]
+    assert deleted[0] == "saved_model.pb"
+    assert len(deleted) == 3
+
+
+def test_what_a_killed_push_left_is_no_version_and_goes(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+    push(models("a"), SERVED)
+    fake.put("models", "topics/2/variables/variables.index", b"half")
+    fake.put("models", "topics/other/file", b"not ours")
+    assert [each["version"] for each in listing(SERVED)] == [1]
+    assert push(models("b"), SERVED)["version"] == 2
+    assert names(fake) == [*version(1), *version(2), "models.config", "other/file"]
+    assert fake.buckets["models"]["topics/2/variables/variables.index"][1] == b"bb"
+
+
+def test_pushes_at_once_all_land_without_a_gap(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+    landed: list[int] = []
+    threads = [threading.Thread(target=lambda name=name: landed.append(push(models(name), SERVED)["version"])) for name in "abcd"]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(landed) == [each["version"] for each in listing(SERVED)] == [1, 2, 3, 4]
+
+
+def test_a_push_waits_as_long_as_another_one_renews_its_lock(
+    fake: FakeGcs, models: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "seqline")
+    holder = Bucket(SERVED, lease_seconds=2)
+    with holder.lock():
+        first = holder.held
+        waiting = threading.Thread(target=push, args=(models("a"), SERVED))
+        waiting.start()
+        while holder.held == first:  # renewed once, and again
+            time.sleep(0.01)
+        second = holder.held
+        while holder.held == second:
+            time.sleep(0.01)
+        while not caplog.records:
+            time.sleep(0.01)
+        assert holder.versions() == []
+    waiting.join()
+    assert holder.versions() == [1]
+    [record] = caplog.records
+    assert record.getMessage().startswith("waiting: process ")
+    assert record.getMessage().endswith(f" is pushing to {SERVED}")
+
+
+def test_the_lock_of_a_push_that_was_killed_is_taken_over(
+    fake: FakeGcs, models: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    dead = {"owner": "process 7 on there", "id": "x", "lease_seconds": 0.2}
+    fake.put("models", "topics/.lock", json.dumps(dead).encode())
+    assert push(models("a"), SERVED)["version"] == 1
+    assert "process 7 on there did not renew its lock on gs://models/topics: it is taken over" in caplog.messages
+    assert names(fake) == [*version(1), "models.config"]
+
+
+def test_a_push_that_lost_its_lock_publishes_nothing(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+    def stand_still(_: Path) -> None:
+        fake.put("models", "topics/.lock", b'{"owner": "another one", "lease_seconds": 60}')
+
+    with pytest.raises(UserError, match="Another push took over gs://models/topics while this one stood still; run again"):
+        push(models("a"), SERVED, verify=stand_still)
+    assert Bucket(SERVED).versions() == []
+    assert fake.buckets["models"]["topics/.lock"][1].startswith(b'{"owner": "another one"')
+
+
+def test_answers_that_are_lost_are_asked_for_again(fake: FakeGcs, models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service did what was asked, and its answer is lost: the second try meets the work of the first."""
+    finish, lost = fake._finish, set[str]()
+
+    def losing(bucket: str, name: str, content: bytes, query: dict[str, str]) -> tuple[int, object, dict[str, str]]:
+        answer = finish(bucket, name, content, query)
+        if name in lost:
+            return answer
+        lost.add(name)
+        return 503, {"error": {"code": 503, "message": "lost"}}, {}
+
+    monkeypatch.setattr(fake, "_finish", losing)
+    assert push(models("a"), SERVED)["version"] == 1
+    assert {"topics/.lock", "topics/1/saved_model.pb", "topics/models.config"} <= lost
+    assert names(fake) == [*version(1), "models.config"]
+
+
+def test_a_damaged_version_is_not_rolled_back_to(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+    push(models("a"), SERVED)
+    push(models("b"), SERVED)
+    fake.put("models", "topics/1/variables/variables.index", b"damaged")
+    with pytest.raises(DataError, match=r"Version 1 in gs://models/topics is not what was pushed: variables/variables\.index is another"):
+        rollback(SERVED)
+    assert Bucket(SERVED).versions() == [1, 2]
+
+
+@pytest.mark.parametrize("path", ["gs://", "gs://models", "gs://models/", "gs:///a", "gs://models/a/../b", "gs://models/a//b"])
+def test_a_place_that_is_none(path: str) -> None:
+    with pytest.raises(UserError, match=r"pusher\.serving_dir 'gs://.*' names no place: gs://<bucket>/<path>\."):
+        publish.place_of(path)
+
+
+def test_a_bucket_that_is_not_there(fake: FakeGcs) -> None:
+    check(PusherParams(serving_dir=SERVED))
+    with pytest.raises(DataError, match="gs://gone/topics: the bucket 'gone' does not exist"):
+        check(PusherParams(serving_dir="gs://gone/topics"))

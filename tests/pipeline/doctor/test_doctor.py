@@ -1,0 +1,288 @@
+"""`seqline doctor` on environments that are really broken, each in processes of its own."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.doctor import FAIL, OK, WARN, Finding, libraries, machine, places
+from tests.support import CHECKOUT
+from tests.support.fake_cloud import gcs
+
+
+def doctor(folder: Path, *arguments: str, python: str = sys.executable, tree: Path = CHECKOUT, **variables: str) -> tuple[int, str]:
+    """The exit code and what was printed, of `python -m pipeline doctor` as a user in a folder would start it."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
+    path = os.pathsep.join([*filter(None, [variables.pop("PYTHONPATH", "")]), str(tree)])
+    command = [python, "-m", "pipeline", "doctor", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, env={**environment, "PYTHONPATH": path, **variables}
+    )
+    assert done.stderr == "", done.stderr
+    return done.returncode, done.stdout
+
+
+def lines(out: str, what: str) -> list[str]:
+    """The lines of one thing, with the ways out behind an arrow."""
+    whole = out.replace("\n" + " " * 27, " ").splitlines()
+    return [f"{line.split()[0]}: {line[27:]}" for line in whole if line[6:].startswith(f"{what} ")]
+
+
+def package(folder: Path, name: str, code: str, version: str | None = None) -> Path:
+    """A package, and its records where it has a version."""
+    module = folder.joinpath(*name.split("."))
+    module.mkdir(parents=True)
+    (module / "__init__.py").write_text(code)
+    if version:
+        records = folder / f"{name.split('.')[-1]}-{version}.dist-info"
+        records.mkdir()
+        (records / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.split('.')[-1]}\nVersion: {version}\n")
+    return module / "__init__.py"
+
+
+def test_a_sound_environment_passes_whole(tmp_path: Path) -> None:
+    code, out = doctor(tmp_path)
+    assert code == 0, out
+    assert [len(lines(out, what)) for what in ("python", "byte code", "cpu", "memory", "clock", "versions", "root")] == [1] * 7
+    assert lines(out, "imports")[-1].startswith("ok: 24 modules")  # before it comes a warning where this machine is busy
+    assert f"TensorFlow {version('tensorflow')}" in lines(out, "devices")[0]
+    assert out.splitlines()[-1].startswith("0 failed")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_numpy_that_another_path_hides(tmp_path: Path) -> None:
+    fake = package(tmp_path / "path", "numpy", 'raise ImportError("numpy was built for another Python")')
+    code, out = doctor(tmp_path, PYTHONPATH=str(tmp_path / "path"))
+    there = libraries.distribution("numpy").locate_file("")
+    assert code == 2
+    assert lines(out, "numpy") == [
+        f"fail: ImportError: numpy was built for another Python (raised in {fake}:1) -> this is not the numpy that is installed in "
+        f"{Path(str(there)).resolve()}: PYTHONPATH or the folder you are in hides it; take {fake} away"
+    ]
+    assert lines(out, "tensorflow") == lines(out, "apache_beam") == ["fail: fails because numpy does"]
+    assert lines(out, "optuna") == ["warn: fails because numpy does"]
+    assert lines(out, "imports") == []
+
+
+def test_a_protobuf_that_fits_nothing(tmp_path: Path) -> None:
+    package(tmp_path / "path", "google.protobuf", "", version="3.20.3")
+    code, out = doctor(tmp_path, "--quick", PYTHONPATH=str(tmp_path / "path"))
+    assert code == 2
+    outside, conflicts, *_ = lines(out, "versions")
+    assert outside.startswith("fail: outside the range that pyproject.toml allows: protobuf is 3.20.3, not >=5 -> make clean install")
+    assert conflicts.startswith("fail: do not go together: ")
+    assert "needs protobuf" in conflicts
+    assert "here it is 3.20.3" in conflicts
+
+
+def test_an_environment_with_nothing_in_it(tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=False)
+    code, out = doctor(tmp_path, python=str(tmp_path / "venv" / "bin" / "python"))
+    assert code == 2
+    assert lines(out, "versions")[0].startswith("fail: not installed: apache-beam; google-crc32c; ")
+    assert lines(out, "tensorflow") == [
+        "fail: ModuleNotFoundError: No module named 'tensorflow' -> tensorflow is not installed: "
+        "make clean install (or: pip install --no-deps --require-hashes -r requirements-runtime.lock)"
+    ]
+    assert lines(out, "configuration")[0].startswith("fail: the defaults: ModuleNotFoundError: No module named 'pydantic'")
+    assert lines(out, "root")[0].startswith(f"ok: {tmp_path}/artifacts: ")
+
+
+def test_a_version_that_is_not_the_locked_one(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for name in ("pipeline", "components", "seqline", "serving"):
+        shutil.copytree(CHECKOUT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    lock = (CHECKOUT / "requirements.lock").read_text().replace(f"\npydantic=={version('pydantic')} ", "\npydantic==2.7.0 ")
+    (tree / "requirements.lock").write_text(lock)
+    shutil.copy(CHECKOUT / "pyproject.toml", tree)
+    code, out = doctor(tmp_path, "--quick", tree=tree)
+    assert code == 0
+    assert (
+        f"not the locked versions, with which seqline is tested: pydantic is {version('pydantic')}, not 2.7.0" in lines(out, "versions")[0]
+    )
+    (tree / "pyproject.toml").write_text((CHECKOUT / "pyproject.toml").read_text().replace('"pydantic>=2.7"', '"pydantic>=99"'))
+    code, out = doctor(tmp_path, "--quick", tree=tree)
+    assert code == 2
+    assert f"pydantic is {version('pydantic')}, not >=99" in lines(out, "versions")[0]
+
+
+def test_a_command_line_that_cannot_start(tmp_path: Path) -> None:
+    package(tmp_path / "path", "typer", "raise RuntimeError('half installed')")
+    path = os.pathsep.join([str(tmp_path / "path"), str(CHECKOUT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "plan"], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "seqline's libraries cannot be imported; `seqline doctor` (or python -m pipeline.doctor) says what is wrong:\n"
+    )
+    code, out = doctor(tmp_path, "--quick", PYTHONPATH=str(tmp_path / "path"))
+    assert (code, lines(out, "root")[0][:3]) == (0, "ok:")
+
+
+def test_a_folder_that_hides_seqlines_own(tmp_path: Path) -> None:
+    package(tmp_path, "components", "")
+    base = package(tmp_path, "seqline.component", "")
+    code, out = doctor(tmp_path, "--quick")
+    assert code == 2
+    assert lines(out, "configuration")[0].startswith(
+        f"fail: the defaults: ImportError: cannot import name 'UserError' from 'seqline.component' ({base})"
+    )
+
+
+def test_byte_code_that_is_not_kept(tmp_path: Path) -> None:
+    code, out = doctor(tmp_path, "--quick", PYTHONDONTWRITEBYTECODE="1")
+    assert code == 0
+    assert lines(out, "byte code") == [
+        "warn: is not kept (PYTHONDONTWRITEBYTECODE is set): every import of TensorFlow takes 20 to 40 s instead of 4 "
+        "-> unset PYTHONDONTWRITEBYTECODE"
+    ]
+
+
+def test_folders_that_are_files(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, out = doctor(tmp_path, "--quick", "--root", "file/root", "--serving-dir", "file", "--json")
+    found = {each["what"]: each for each in json.loads(out)["findings"]}
+    assert (code, json.loads(out)["ok"]) == (2, False)
+    assert found["root"] == {
+        "status": "fail",
+        "what": "root",
+        "text": f"{tmp_path}/file/root: {tmp_path}/file is no folder",
+        "way_out": "move it away, or name another: --root",
+    }
+    assert found["serving_dir"]["text"] == f"{tmp_path}/file: {tmp_path}/file is no folder"
+
+
+@pytest.fixture
+def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of its own, with the test's options."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", request.param, "none", str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this user may not mount: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("mounted", ["size=64k"], indirect=True)
+def test_a_disk_without_room(mounted: Path, tmp_path: Path) -> None:
+    code, out = doctor(tmp_path, "--quick", "--root", str(mounted))
+    assert code == 2
+    assert lines(out, "root") == [
+        f"fail: {mounted}: no room (No space left on device) -> seqline gc frees what no run needs; or name another: --root"
+    ]
+
+
+@pytest.mark.parametrize("mounted", ["ro"], indirect=True)
+def test_a_disk_that_can_only_be_read(mounted: Path, tmp_path: Path) -> None:
+    code, out = doctor(tmp_path, "--quick", "--root", str(mounted / "root"), TMPDIR="/nowhere")
+    assert code == 2
+    assert lines(out, "root") == [
+        f"fail: {mounted}/root cannot be written (Read-only file system: {mounted}) -> make it writable, or name another: --root"
+    ]
+
+
+def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    tmp_path.chmod(0o555)
+    found = list(places.writable("serving_dir", str(tmp_path / "serving_dir")))
+    assert [each.status for each in found] == [FAIL]
+    assert "Permission denied" in found[0].text
+
+
+def test_credentials_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key.json"
+    name = f"GOOGLE_APPLICATION_CREDENTIALS={path}"
+    way_out = "gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS to a file that is whole"
+    path.write_text('{"type": "service_acc')
+    _, out = doctor(tmp_path, "--quick", GOOGLE_APPLICATION_CREDENTIALS=str(path))
+    broken = "Unterminated string starting at: line 1 column 10 (char 9)"
+    assert lines(out, "credentials") == [f"warn: {name} are no credentials: {broken} -> {way_out}"]
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+
+    def found(content: str, mode: int = 0o600) -> tuple[str, str]:
+        path.write_text(content)
+        path.chmod(mode)
+        finding = places.credentials(needed=True)
+        return finding.status, finding.text.removeprefix(name)
+
+    assert found("{}")[0] == FAIL
+    assert found('{"type": "service_account"}') == (FAIL, " are no credentials: it lacks client_email, private_key, token_uri")
+    assert found('{"type": "authorized_user"}') == (OK, ": authorized_user")
+    whole = '{"type": "service_account", "client_email": "a@b", "private_key": "k", "token_uri": "u"}'
+    assert found(whole) == (OK, ": service_account")
+    assert found(whole, 0o644) == (WARN, ": a key that others on this machine can read")
+    path.unlink()
+    assert places.credentials(needed=True) == Finding(FAIL, "credentials", f"{name}: there is no such file", f"{way_out}; or unset it")
+
+
+def test_a_bucket(tmp_path: Path) -> None:
+    with gcs.serve() as cloud:
+        cloud.buckets["bucket"] = {}
+        variables = {"STORAGE_EMULATOR_HOST": cloud.url, "SEQLINE_CACHE": str(tmp_path / "cache")}
+        _, out = doctor(tmp_path, "--quick", "--root", "gs://bucket/root", "--serving-dir", "gs://nobody/served", **variables)
+        assert lines(out, "root") == ["ok: gs://bucket/root: can be listed, read, written and deleted"]
+        assert lines(out, "serving_dir")[0].startswith("fail: gs://nobody/served: ")
+        assert "the bucket 'nobody' does not exist" in lines(out, "serving_dir")[0]
+        assert cloud.buckets == {"bucket": {}}
+        cloud.permissions = {"storage.objects.get", "storage.objects.list"}
+        code, out = doctor(tmp_path, "--quick", "--root", "gs://bucket/root", **variables)
+        assert code == 2
+        assert lines(out, "root")[0] == (
+            "fail: gs://bucket/root: this account lacks storage.objects.create, storage.objects.delete -> "
+            "the account needs the role storage.objectUser in the bucket; credentials: see above"
+        )
+
+
+def test_a_clock_that_is_wrong(tmp_path: Path) -> None:
+    assert machine.clock(0).text.startswith("1970-01-01 00:00:00 UTC, which is before seqline's own files were written (20")
+    assert machine.clock(0).status == FAIL
+    (tmp_path / "artifacts" / "runs" / "29990101T000000000000-abcd").mkdir(parents=True)
+    _, out = doctor(tmp_path, "--quick")
+    assert lines(out, "clock")[1].startswith(
+        "warn: run 29990101T000000000000-abcd in 'artifacts' is of the future: `seqline show` takes it for the last one"
+    )
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        number = listener.getsockname()[1]
+        assert machine.port(number) == Finding(
+            WARN, "port", f"{number} cannot be had (Address already in use)", "seqline serve --rest_api_port=0 takes any free one"
+        )
+    assert machine.port(0).status == OK
+
+
+def test_imports_that_hang_or_kill_do_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package(tmp_path, "hangs", "import time; time.sleep(10000)")
+    package(tmp_path, "crashes", "import os; os.kill(os.getpid(), 4)")
+    package(tmp_path, "leaves", "import sys; sys.exit('not with this one')")
+    package(tmp_path, "prints", "print('{noise}', flush=True)")
+    monkeypatch.setattr(libraries, "OWN", ())
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = dict.fromkeys(("hangs", "crashes", "leaves", "prints", "json"), "numpy")
+    found: dict[str, Any] = {each.what: each for each in libraries.imported(modules=asked, seconds=4.6)}
+    assert found["hangs"].text == "it had not ended after 5 s"
+    assert (found["crashes"].text, found["crashes"].way_out[:9]) == ("its process was ended by signal 4", "this CPU ")
+    assert found["leaves"].text.startswith("SystemExit: not with this one")
+    assert found.keys() == {"hangs", "crashes", "leaves"}
+
+
+def test_it_needs_the_standard_library_alone() -> None:
+    code = "import sys; import pipeline.doctor.__main__; print(sorted(name for name in sys.modules if 'site-packages' in str(getattr(sys.modules[name], '__file__', ''))))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({str(CHECKOUT)!r}); {code}"], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")

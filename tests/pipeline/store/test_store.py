@@ -1,0 +1,145 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.trainer import TRAINER, TrainerParams
+from pipeline.store import code, open_store
+from pipeline.store.code import Memory, code_digest
+from pipeline.store.folder import Store
+from pipeline.store.layout import artifact_digest, key_parts
+from seqline.component import Artifact
+from seqline.digests import digest
+from seqline.errors import UserError
+
+INPUTS = {"features": "k1"}
+
+
+def key(params: TrainerParams, inputs: dict[str, str] = INPUTS) -> str:
+    return digest(key_parts(TRAINER, params, inputs, None))
+
+
+def test_a_key_follows_params_and_inputs_and_nothing_else() -> None:
+    assert key(TrainerParams()) == key(TrainerParams(rnn_units=64))
+    assert len({key(TrainerParams()), key(TrainerParams(rnn_units=65)), key(TrainerParams(), {"features": "k2"})}) == 3
+
+
+def test_a_key_is_the_same_in_another_process() -> None:
+    script = "from tests.pipeline.store.test_store import *; print(key(TrainerParams()))"
+    other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == key(TrainerParams())
+
+
+def test_comments_docstrings_and_layout_are_not_code() -> None:
+    def dumped(source: str) -> str:
+        return code.parse(source.encode())[0]
+
+    plain = 'def f(x):\n    """Old."""\n    return x + 1\n'
+    assert dumped(plain) == dumped('# why\ndef f(x):\n    """New\n    words."""\n    return (x  +  1)  # because\n')
+    assert dumped(plain) != dumped('def f(x):\n    """Old."""\n    return x + 2\n')
+
+
+def test_a_source_has_the_same_digest_on_every_python() -> None:
+    source = (
+        b'"""Doc."""\nimport os\nclass A(dict):\n    """Doc."""\n\ndef f(x: int, *rest, width=3, **more) -> str:\n    """Doc."""\n'
+        b"    with open(os.devnull) as file:\n        return f\"{x:>{width}} {file!r}\" if x else ''\n"
+    )
+    # Worked out on 3.11, and the same on 3.12 and 3.13.
+    assert code.parse(source) == ("eff0f3a0c6145c18854f", [])
+
+
+def test_code_digest_covers_what_a_component_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "CHECKOUT", tmp_path)
+    (tmp_path / "components" / "trainer").mkdir(parents=True)
+    (tmp_path / "components" / "trainer" / "__init__.py").write_text("def run():\n    from components.trainer import fit\n")
+    (tmp_path / "components" / "trainer" / "fit.py").write_text("from seqline.model import network\nfrom seqline.storage import files\n")
+    (tmp_path / "components" / "pusher.py").write_text("A = 1\n")
+    (tmp_path / "seqline" / "model").mkdir(parents=True)
+    (tmp_path / "seqline" / "model" / "network.py").write_text("UNITS = 1\n")
+    (tmp_path / "seqline" / "storage").mkdir()
+    (tmp_path / "seqline" / "storage" / "files.py").write_text("A = 1\n")
+
+    def now() -> str:
+        code_digest.cache_clear()
+        code._source.cache_clear()
+        return code_digest("components.trainer")
+
+    before = now()
+    (tmp_path / "components" / "pusher.py").write_text("A = 2\n")
+    (tmp_path / "seqline" / "storage" / "files.py").write_text("A = 2\n")
+    (tmp_path / "seqline" / "model" / "network.py").write_text("# a comment\nUNITS = 1\n")
+    assert now() == before
+    (tmp_path / "seqline" / "model" / "network.py").write_text("UNITS = 2\n")
+    assert now() != before
+    code_digest.cache_clear()
+
+
+def test_a_source_is_parsed_once_and_a_broken_memory_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, file = b"from seqline.component import digest\nA = 1\n", tmp_path / "deep" / "memory.json"
+    expected = code.parse(content)
+    assert expected[1] == ["seqline.component", "seqline.component.digest"]
+    first = Memory(file)
+    assert first.get(content) == expected
+    first.save()
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "parse", lambda content: ("parsed", []))
+        assert Memory(file).get(content) == expected
+        assert Memory(file).get(content + b"#") == ("parsed", [])
+    for broken in ("", "[", "[]", file.read_text().replace(expected[0], digest("another"))):
+        file.write_text(broken)
+        assert Memory(file).get(content) == expected
+
+
+def test_an_artifact_appears_whole_and_replaces_an_old_one(tmp_path: Path) -> None:
+    store = Store(tmp_path / "root")
+    for content in ("one", "two"):
+        with store.lock("trainer", "k"):
+            partial = store.begin("trainer", "k")
+            (partial / "model").write_text(content)
+            assert store.execution("trainer", "k") is None or content == "two"
+            store.commit(partial, Artifact("Model", store.path("trainer", "k"), "k"), "trainer", {"key": "k", "finished": content})
+        assert (store.path("trainer", "k") / "model").read_text() == content
+        assert store.execution("trainer", "k") == {"key": "k", "finished": content}
+    assert list((tmp_path / "root" / "partial").iterdir()) == []
+
+
+def test_what_a_killed_run_left_goes_when_its_artifact_is_begun_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (store.begin("trainer", "k") / "half").write_text("half a model")
+    other = store.begin("trainer", "k2")
+    again = store.begin("trainer", "k")
+    assert sorted((tmp_path / "partial").iterdir()) == sorted([other, again])
+    assert list(again.iterdir()) == []
+
+
+def test_artifact_digest_leaves_out_records_only(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_text("content")
+    before = artifact_digest(tmp_path / "a")
+    (tmp_path / "a" / "execution.json").write_text("{}")
+    (tmp_path / "a" / "tensorboard").mkdir()
+    (tmp_path / "a" / "tensorboard" / "events").write_text("now")
+    assert artifact_digest(tmp_path / "a") == before
+    (tmp_path / "a" / "file").rename(tmp_path / "a" / "renamed")
+    assert artifact_digest(tmp_path / "a") != before
+
+
+def test_a_root_that_cannot_be_used_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written: Not a directory\. Name another with --root"):
+        Store(tmp_path / "file" / "root").start_run()
+    with pytest.raises(UserError, match="only a local folder or a place under gs://"):
+        open_store("s3://bucket/root")
+    with pytest.raises(UserError, match="names no place in a bucket"):
+        open_store("gs://bucket")
+
+
+def test_runs_are_in_order_and_only_those_with_a_record(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first, second = store.start_run(), store.start_run()
+    for run in (first, second):
+        (run / "run.json").write_text(json.dumps({"run": run.name}))
+    store.start_run()
+    assert store.runs() == sorted([first, second])

@@ -1,0 +1,301 @@
+"""The workflows that ship: what they may do, and their shell steps, executed in a bare environment.
+
+Not executed here, because they download or take minutes: `make install`, `make lint`, `make test`, `make test-cloud` (`make` is asked what it would do),
+`make lint-workflows` (npm) and the image's step (docker; tests/project/test_docker.py).
+"""
+
+import json
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.pusher import publish
+from pipeline.cli.app import app
+from tests.conftest import commands_of
+from tests.support import CHECKOUT
+
+WORKFLOWS = {path.stem: path for path in sorted((CHECKOUT / ".github" / "workflows").glob("*.yml"))}
+LOADED: dict[str, Any] = {name: yaml.safe_load(path.read_text()) for name, path in WORKFLOWS.items()}
+PIN = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$")
+
+
+def steps(workflow: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, job in LOADED[workflow]["jobs"].items():
+        for step in job["steps"]:
+            yield name, step
+
+
+def step(workflow: str, job: str, name: str) -> dict[str, Any]:
+    return next(each for each in LOADED[workflow]["jobs"][job]["steps"] if each.get("name") == name)
+
+
+# What they may do
+
+
+def test_there_are_two() -> None:
+    assert list(WORKFLOWS) == ["ci", "retrain"]
+
+
+@pytest.mark.parametrize("workflow", list(WORKFLOWS))
+def test_actions_are_pinned_by_digest_with_their_version(workflow: str) -> None:
+    lines = [line.strip() for line in WORKFLOWS[workflow].read_text().splitlines() if "uses:" in line]
+    found = [PIN.search(line) for line in lines]
+    assert [line for line, match in zip(lines, found, strict=True) if not match] == []
+    digests: dict[str, set[str]] = {}
+    for match in found:
+        assert match is not None
+        digests.setdefault(match[1], set()).add(match[2])
+    assert {name: len(each) for name, each in digests.items()} == dict.fromkeys(digests, 1)
+
+
+@pytest.mark.parametrize("workflow", list(WORKFLOWS))
+def test_permissions_are_minimal_and_no_key_is_used(workflow: str) -> None:
+    assert LOADED[workflow]["permissions"] == {"contents": "read"}
+    for name, job in LOADED[workflow]["jobs"].items():
+        needs_token = any("google-github-actions/auth" in each.get("uses", "") for each in job["steps"])
+        assert job.get("permissions", {}) == ({"contents": "read", "id-token": "write"} if needs_token else {}), name
+        assert job["timeout-minutes"] <= 360
+        for each in job["steps"]:
+            if each.get("uses", "").startswith("actions/checkout@"):
+                assert each["with"]["persist-credentials"] is False
+    assert "secrets." not in WORKFLOWS[workflow].read_text()
+
+
+def test_pull_requests_meet_no_account_and_forks_no_network_of_ours() -> None:
+    triggers = {name: loaded[True] for name, loaded in LOADED.items()}  # YAML 1.1 reads the key `on` so
+    assert set(triggers["ci"]) == {"push", "pull_request", "workflow_dispatch"}
+    assert set(triggers["retrain"]) == {"schedule", "repository_dispatch", "workflow_dispatch"}
+    assert not any("id-token" in job.get("permissions", {}) for job in LOADED["ci"]["jobs"].values())
+    assert LOADED["ci"]["jobs"]["image"]["if"].endswith("github.event.pull_request.head.repo.full_name == github.repository")
+    assert LOADED["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+
+
+def test_what_becomes_stable_needs_the_protected_environment() -> None:
+    jobs = LOADED["retrain"]["jobs"]
+    assert (jobs["retrain"]["environment"], jobs["promote"]["environment"]) == ("training", "production")
+    assert "pusher.label=canary" in step("retrain", "retrain", "Retrain")["run"]
+    assert jobs["promote"]["if"] == "needs.retrain.outputs.code == '0'"
+    assert LOADED["retrain"]["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
+
+
+@pytest.mark.parametrize("workflow", list(WORKFLOWS))
+def test_nothing_of_an_event_is_pasted_into_a_shell(workflow: str) -> None:
+    for name, each in steps(workflow):
+        assert "${{" not in each.get("run", ""), (name, each["run"])
+
+
+def test_the_commands_and_options_are_those_that_there_are() -> None:
+    commands = commands_of(app)
+    missing = set()
+    for workflow in WORKFLOWS:
+        for _, each in steps(workflow):
+            for name, rest in re.findall(r"\.venv/bin/seqline (\w+)([^\n|]*)", each.get("run", "")):
+                if name not in commands:
+                    missing.add(name)
+                    continue
+                known = {option for parameter in commands[name].params for option in parameter.opts}
+                # serve and doctor hand their options on
+                assert name == "doctor" or set(re.findall(r"(?<= )--[\w-]+", rest)) <= known, (name, rest)
+    if missing:
+        pytest.skip(f"not part of this version: seqline {', '.join(sorted(missing))}")
+
+
+def test_makes_targets_are_there() -> None:
+    for workflow in WORKFLOWS:
+        for _, each in steps(workflow):
+            for target in re.findall(r"^make ([\w-]+)$", each.get("run", ""), re.MULTILINE):
+                done = subprocess.run(["make", "-n", target], cwd=CHECKOUT, capture_output=True, text=True)
+                assert done.returncode == 0, done.stderr
+
+
+# Their shell steps
+
+
+class Runner:
+    """A checkout with a `.venv/bin/seqline`, and a step's shell as GitHub starts it, with nothing else in the environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output, self.summary = folder / "output.txt", folder / "summary.md"
+        (folder / ".venv" / "bin").mkdir(parents=True)
+        (folder / "pyproject.toml").write_text("")
+        self.install(f'exec env PYTHONPATH={CHECKOUT} {sys.executable} -m pipeline "$@"')
+
+    def install(self, line: str) -> None:
+        path = self.folder / ".venv" / "bin" / "seqline"
+        path.write_text(f"#!/bin/bash\n{line}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def run(self, given: Mapping[str, Any], **environment: str) -> tuple[int, str]:
+        script = self.folder / "step.sh"
+        script.write_text(given["run"])
+        bare = {
+            "HOME": str(self.folder),
+            "PATH": "/usr/bin:/bin",
+            "GITHUB_OUTPUT": str(self.output),
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+        }
+        named = set(re.findall(r"\$\{?([A-Z_]+)\b", given["run"])) - set(bare)
+        assert named <= set(environment), f"the step reads {named - set(environment)}"
+        command = ["bash", "--noprofile", "--norc", "-e", str(script)]
+        done = subprocess.run(command, cwd=self.folder, env={**bare, **environment}, capture_output=True, text=True, timeout=200)
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    return Runner(tmp_path)
+
+
+PLACES = {"CONFIG": "bbc_news", "ROOT": "artifacts", "SERVING_DIR": "serving_dir/{name}"}
+
+
+def test_the_doctors_step(runner: Runner) -> None:
+    code, out = runner.run(step("retrain", "retrain", "Doctor"), **PLACES)
+    assert code == 0, out
+    assert f"ok    root                 {runner.folder}/artifacts" in out
+
+
+def test_a_wrong_configuration_ends_with_its_code(runner: Runner) -> None:
+    """By the command itself: a configuration that it refuses."""
+    code, out = runner.run(step("retrain", "retrain", "Retrain"), **{**PLACES, "CONFIG": "nowhere.toml"}, BOOTSTRAP="", SETTINGS="")
+    assert code == 2
+    assert "::error::the configuration is wrong; the log says what\n" in out
+    assert runner.output.read_text() == "code=2\n"
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected", "said"),
+    [
+        ([0], 0, "::notice::pushed"),
+        ([10], 0, "::notice::nothing new"),
+        ([40], 0, "::notice::busy"),
+        ([50, 50, 0], 0, "::notice::pushed"),
+        ([50, 10], 0, "::notice::nothing new"),
+        ([50, 50, 50], 50, "::error::interrupted three times"),
+        ([20], 20, "::error::the data was rejected"),
+        ([30], 30, "::error::a gate refused"),
+        ([1], 1, "::error::a bug (1)"),
+        ([137], 137, "::error::a bug (137)"),
+    ],
+)
+def test_each_exit_code_has_its_end(runner: Runner, codes: list[int], expected: int, said: str) -> None:
+    """What the command ends with is given; that it does is held by the tests of retraining."""
+    (runner.folder / "codes").write_text("".join(f"{code}\n" for code in codes))
+    runner.install('echo "$@" >> calls; code=$(head -n 1 codes); sed -i 1d codes; exit "$code"')
+    code, out = runner.run(step("retrain", "retrain", "Retrain"), **PLACES, BOOTSTRAP="", SETTINGS="")
+    assert code == expected, out
+    assert out.splitlines()[-1].startswith(said)
+    assert runner.output.read_text() == f"code={codes[-1]}\n"
+    call = "retrain --config bbc_news --root artifacts --serving-dir serving_dir/{name} --set pusher.label=canary"
+    assert (runner.folder / "calls").read_text().splitlines() == [call] * len(codes)
+
+
+def test_inputs_are_arguments_and_no_code(runner: Runner) -> None:
+    runner.install('printf "%s\\n" "$@" > calls')
+    settings = "trainer.num_epochs=2\n\ntrainer.pooling=$(touch hacked); touch hacked\n"
+    code, _ = runner.run(
+        step("retrain", "retrain", "Retrain"), **{**PLACES, "CONFIG": '"; touch hacked; "'}, BOOTSTRAP="true", SETTINGS=settings
+    )
+    assert code == 0
+    assert (runner.folder / "calls").read_text().splitlines()[1:] == [
+        *(
+            "--config",
+            '"; touch hacked; "',
+            "--root",
+            "artifacts",
+            "--serving-dir",
+            "serving_dir/{name}",
+            "--set",
+            "pusher.label=canary",
+            "--bootstrap",
+        ),
+        *("--set", "trainer.num_epochs=2", "--set", "trainer.pooling=$(touch hacked); touch hacked"),
+    ]
+    assert not (runner.folder / "hacked").exists()
+
+
+def a_run(root: Path) -> None:
+    folder = root / "runs" / "20260101T000000000000-abcd"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"run": folder.name, "verdict": "finished", "stages": []}))
+    (folder / "report.html").write_text("<html>")
+
+
+def test_the_report_is_gathered(runner: Runner) -> None:
+    a_run(runner.folder / "artifacts")
+    assert runner.run(step("retrain", "retrain", "Gather the report"), CHECKOUT="artifacts")[0] == 0
+    assert json.loads((runner.folder / "report" / "run.json").read_text())["verdict"] == "finished"
+    assert (runner.folder / "report" / "report.html").read_text() == "<html>"
+
+
+def test_where_nothing_was_recorded_there_is_nothing_to_gather(runner: Runner) -> None:
+    code, out = runner.run(step("retrain", "retrain", "Gather the report"), CHECKOUT="artifacts")
+    assert code == 0
+    assert "::notice::no run was recorded under artifacts" in out
+
+
+def test_a_canary_becomes_stable_and_the_root_is_cleaned_up(runner: Runner) -> None:
+    model = runner.folder / "model"
+    model.mkdir()
+    for label in ("stable", "canary"):
+        (model / "saved_model.pb").write_text(label)
+        publish.push(model, runner.folder / "serving_dir" / "bbc_news", label=label)
+    code, out = runner.run(step("retrain", "promote", "Promote"), **PLACES)
+    assert (code, out) == (0, "serving_dir/bbc_news/2 is stable\n")
+    a_run(runner.folder / "artifacts")
+    (runner.folder / "artifacts" / "trainer" / ("0" * 20)).mkdir(parents=True)
+    code, out = runner.run(step("retrain", "promote", "Clean up"), **PLACES)
+    assert code == 0, out
+    assert out.splitlines()[-1] == "deleted 1"
+
+
+# The recipes for others, in docs/ci.md
+
+
+def block(mark: str) -> str:
+    text = (CHECKOUT / "docs" / "ci.md").read_text(encoding="utf-8")
+    return text[text.index(f"<!-- {mark}:") :].split("```", 2)[1].partition("\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected", "said", "calls"),
+    [
+        ([0, 0], 0, "", ["retrain", "gc"]),
+        ([10], 0, "", ["retrain"]),
+        ([40], 0, "", ["retrain"]),
+        ([50, 50, 0, 0], 0, "", ["retrain", "retrain", "retrain", "gc"]),
+        ([50, 50, 50], 50, "50 of retrain\n", ["retrain"] * 3),
+        ([30], 30, "30 of retrain\n", ["retrain"]),
+        ([0, 2], 2, "2 of gc\n", ["retrain", "gc"]),
+    ],
+)
+def test_crons_script(runner: Runner, codes: list[int], expected: int, said: str, calls: list[str]) -> None:
+    (runner.folder / "codes").write_text("".join(f"{code}\n" for code in codes))
+    runner.install('echo "$1" >> calls; code=$(head -n 1 codes); sed -i 1d codes; echo "$code of $1"; exit "$code"')
+    (runner.folder / "retrain.sh").write_text(block("cron"))
+    command = ["env", "-i", "PATH=/usr/bin:/bin", "bash", "retrain.sh", "my.toml", "artifacts", "serving_dir"]
+    done = subprocess.run(command, cwd=runner.folder, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (expected, said, "")
+    assert (runner.folder / "calls").read_text().split() == calls
+
+
+def test_gitlabs_jobs(runner: Runner) -> None:
+    jobs = yaml.safe_load(block("gitlab"))
+    assert jobs["retrain"]["allow_failure"] == {"exit_codes": [10, 40]}
+    assert jobs["retrain"]["retry"]["exit_codes"] == [50]
+    places = {f"SEQLINE_{name}": place for name, place in PLACES.items()}
+    [command] = [line for line in jobs["retrain"]["before_script"] if "doctor" in line]
+    assert runner.run({"run": command}, **places)[0] == 0
+    a_run(runner.folder / "artifacts")
+    assert runner.run({"run": "\n".join(jobs["retrain"]["after_script"])}, **places)[0] == 0
+    assert json.loads((runner.folder / "run.json").read_text())["verdict"] == "finished"
+    code, out = runner.run({"run": jobs["promote"]["script"][2]}, **places)
+    assert (code, out.splitlines()[-1]) == (0, f"{runner.folder}/artifacts: nothing may go")

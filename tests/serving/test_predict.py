@@ -1,0 +1,119 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.predict import BATCH_SIZE, InputError, find_model, predict
+from tests.components.evaluator.test_evaluator import fake_model
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models that say whether a row has an even or an odd number of tokens, or sum of the first of its two numbers."""
+    root = tmp_path_factory.mktemp("models")
+    return {content: fake_model(root / content, content) for content in ("tokens", "sequence")}
+
+
+def ask(model: Path, *texts: str) -> list[dict[str, Any]]:
+    return list(predict(model, texts))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("one", ["one"]),
+        ("  one\ttwo  three ", ["one", "two", "three"]),
+        ('["one two", "three"]', ["one two", "three"]),
+        (' [ "\\u00e9\\ud83d\\ude00" ]', ["\u00e9\U0001f600"]),
+        ("[CLS] one [SEP]", ["[CLS]", "one", "[SEP]"]),
+        ("42", ["42"]),
+        ('{"a": 1}', ['{"a":', "1}"]),
+        ("bad\udcff", ["bad\udcff"]),
+    ],
+)
+def test_tokens_are_a_json_list_or_stand_between_white_space(models: dict[str, Path], text: str, tokens: list[str]) -> None:
+    [answer] = ask(models["tokens"], text)
+    assert answer["tokens"] == tokens
+    assert answer["label"] == ["even", "odd"][len(tokens) % 2]
+    assert answer["probabilities"] == {answer["label"]: 0.75, {"odd": "even", "even": "odd"}[answer["label"]]: 0.25}
+
+
+def test_rows_of_any_length_are_answered_in_order(models: dict[str, Path]) -> None:
+    sizes = [number % 5 + 1 for number in range(BATCH_SIZE + 3)]
+    for content, item in (("tokens", "a"), ("sequence", [1, -7.5])):
+        answers = ask(models[content], *(json.dumps([item] * size) for size in sizes))
+        assert [answer["label"] for answer in answers] == [["even", "odd"][size % 2] for size in sizes]
+        assert [len(answer[content]) for answer in answers] == sizes
+    assert ask(models["tokens"]) == []
+
+
+def test_numbers_may_be_integers_and_as_great_as_a_float32_is(models: dict[str, Path]) -> None:
+    [answer] = ask(models["sequence"], "[[1, 3.4028234663852886e38], [2, -1e-50]]")
+    assert answer == {"sequence": [[1, 3.4028234663852886e38], [2, -1e-50]], "label": "odd", "probabilities": {"odd": 0.75, "even": 0.25}}
+
+
+HOW = "Give a JSON list of time steps with 2 finite number(s) each, [[number, ...], ...]."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Row 2 is no JSON, Expecting value: line 1 column 1 (char 0): ''. "),
+        ("[[1, 2", "Row 2 is no JSON, Expecting ',' delimiter: line 1 column 7 (char 6): '[[1, 2'. "),
+        (
+            "[" * 100_000,
+            f"Row 2 is no JSON, maximum recursion depth exceeded while decoding a JSON array from a unicode string: '{'[' * 40}...'. ",
+        ),
+        ("[]", "Row 2 is '[]', not a list of one time step or more. "),
+        ("3", "Row 2 is '3', not a list of one time step or more. "),
+        ("[1, 2]", "Row 2, time step 1 is '1', not a list. "),
+        ("[[1, 2], [3]]", "Row 2, time step 2 has 1 number(s); the model reads 2. "),
+        ("[[1, 2, 3]]", "Row 2, time step 1 has 3 number(s); the model reads 2. "),
+        ('[[1, 2], [3, "4"]]', "Row 2, time step 2 holds '\"4\"'. "),
+        ("[[1, null]]", "Row 2, time step 1 holds 'null'. "),
+        ("[[1, true]]", "Row 2, time step 1 holds 'true'. "),
+        ("[[NaN, 1]]", "Row 2, time step 1 holds 'NaN'. "),
+        ("[[1, -Infinity]]", "Row 2, time step 1 holds '-Infinity'. "),
+        ("[[1, 1e39]]", "Row 2, time step 1 holds '1e+39'. "),
+        (f"[[1, 1{'0' * 400}]]", f"Row 2, time step 1 holds '1{'0' * 39}...'. "),
+        ("[[1, [2]]]", "Row 2, time step 1 holds '[2]'. "),
+    ],
+)
+def test_what_is_no_sequence_is_one_line_that_says_why(models: dict[str, Path], text: str, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        ask(models["sequence"], "[[1, 2]]", text)
+    assert str(raised.value) == message + HOW
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (" ", "Row 1 has no token: ' '. "),
+        ("[]", "Row 1 has no token: '[]'. "),
+        ('["a", ""]', "Row 1, token 2 is '\"\"', not a string of one character or more. "),
+        ("[1]", "Row 1, token 1 is '1', not a string of one character or more. "),
+        ('["\\ud800"]', "Row 1, token 1 is '\"\\\\ud800\"', not a string of one character or more. "),
+    ],
+)
+def test_what_is_no_list_of_tokens_is_one_line_that_says_why(models: dict[str, Path], text: str, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        ask(models["tokens"], text)
+    assert str(raised.value) == message + 'Give a JSON list of strings, ["one", "two"], or tokens with white space between.'
+
+
+def test_rows_before_the_batch_of_a_wrong_one_are_answered(models: dict[str, Path]) -> None:
+    answers = predict(models["sequence"], ["[[1, 2]]"] * BATCH_SIZE + ["[]"])
+    assert next(answers)["label"] == "odd"
+    with pytest.raises(InputError, match=f"Row {BATCH_SIZE + 1} is"):
+        list(answers)
+
+
+def test_the_newest_version_is_asked(tmp_path: Path) -> None:
+    for version in ("9", "10", "latest"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "saved_model.pb").touch()
+    assert find_model(tmp_path) == tmp_path / "10"
+    assert find_model(tmp_path / "9") == tmp_path / "9"
+    with pytest.raises(InputError, match="No SavedModel at"):
+        find_model(tmp_path / "nothing")

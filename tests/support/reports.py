@@ -1,0 +1,193 @@
+"""Runs for the tests of reports: their records in a store, with the artifacts' small files, as the components write them."""
+
+import copy
+import json
+import random
+from typing import Any
+
+from components.evaluator import EvaluatorParams
+from components.evaluator.gates import judge, refusals
+from components.evaluator.metrics import classification, of_slice, wilson_interval
+from components.evaluator.paired import against
+from components.evaluator.tally import Tally, confusion
+from pipeline.store.folder import Store
+
+STAGES = (
+    *("example_gen", "statistics_gen", "schema_gen", "example_validator", "transform", "trainer", "exporter", "evaluator"),
+    *("infra_validator", "pusher"),
+)
+# What a page, a terminal or Markdown must show and not do.
+NASTY = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    "</style></title></textarea><svg onload=alert(3)>",
+    "{{ 7 * 7 }}{% raw %}",
+    "a|b`c` *d* [e](javascript:alert(4)) @octocat #1 <!-- -->",
+    "\x1b[31mred\x1b]0;title\x07\x9b2J",
+    "\u202egnp.exe\u202c \u2066x\u2069 \u05e9\u05dc\u05d5\u05dd",
+    "W" * 300,
+    " leading\nand\r\nlines\tand \0 nothing",
+    "\U0001f469\u200d\U0001f680 \ud800 end",
+]
+
+
+def write_run(
+    store: Store,
+    name: str,
+    executions: dict[str, dict[str, Any]],
+    files: dict[str, tuple[str, Any]],
+    verdict: str = "finished",
+    cached: tuple[str, ...] = (),
+    **more: Any,
+) -> str:
+    """A run of the stages in `executions` ({figures, params, ...}). files: component -> (the name of its file, what it holds)."""
+    stages = []
+    for component, execution in executions.items():
+        key = f"{name}-{component}"
+        folder = store.path(component, key)
+        folder.mkdir(parents=True)
+        parts = {"code": f"code of {component}", "libraries": {}, "data": "digest of the data" if component == "example_gen" else None}
+        record = {"component": component, "key": key, "key_parts": parts, "params": {}, "figures": {}, "seconds": 1.25, **execution}
+        (folder / "execution.json").write_text(json.dumps({"finished": name, "inputs": {}, **record}))
+        if component in files:
+            (folder / files[component][0]).write_text(json.dumps(files[component][1]))
+        stages.append({"component": component, "key": key, "cached": component in cached, "reason": "never ran", "seconds": 1.25})
+    record = {"run": name, "started": "2026-01-02T03:04:05.000+00:00", "verdict": verdict, "stages": stages}
+    record |= {"finished": "2026-01-02T03:05:11.500+00:00", **more}
+    (store.root / "runs" / name).mkdir(parents=True)
+    (store.root / "runs" / name / "run.json").write_text(json.dumps(record))
+    return name
+
+
+# Of a linear model that is better than the SimpleRNN, whose accuracy is .9 and chance's part of the rest.
+BETTER = 0.985
+MODEL = "my_reviews"
+
+
+def evaluation_of(
+    labels: list[str], texts: list[str], num_rows: int = 2000, with_served: bool = True, linear: float = 0.85, **thresholds: Any
+) -> dict[str, Any]:
+    """An evaluation as the evaluator makes it, of rows that chance gave, with these labels, and these texts as examples.
+
+    linear: the linear model's accuracy. thresholds: of the evaluator's params.
+    """
+    chance = random.Random(0)
+    tally, slices = Tally(), {label: Tally() for label in labels}
+    for number in range(num_rows):
+        truth = number % len(labels)
+        found, before = (truth if chance.random() < share else chance.randrange(len(labels)) for share in (0.9, 0.85))
+        for each in (tally, slices[labels[truth]]):
+            each.cells[truth, found] += 1
+            each.served_cells[truth, before] += 1
+            each.lost += before == truth != found
+            each.gained += found == truth != before
+    matrix = confusion(tally.cells, len(labels))
+    metric = classification(labels, matrix, 0.5)
+    served = {"digest": "d" * 64, **against(tally, 0.0), "level": 0.04, "slice_level": 0.001, "new_labels": labels[:1], "lost_labels": []}
+    shown = [{"feature": "label", "value": label, **of_slice(each, 5), "served": against(each, 0.0)} for label, each in slices.items()]
+    if not with_served:
+        shown = [{**each, "served": None} for each in shown]
+    sure, unsure = ([_example(labels, number, each, is_sure) for number, each in enumerate(texts)] for is_sure in (True, False))
+    curve = [
+        {"low": 0.4, "high": 0.5, "num_rows": 500, "confidence": 0.45, "accuracy": 0.5, "accuracy_interval": wilson_interval(250, 500)},
+        {"low": 0.9, "high": 1.0, "num_rows": 1500, "confidence": 0.97, "accuracy": 0.9, "accuracy_interval": wilson_interval(1350, 1500)},
+    ]
+    metric |= {"roc_auc": 0.98, "ece": 0.06, "served": served if with_served else None, "slices": shown, "calibration": curve}
+    compared = {"majority class": 1 / len(labels), "tf-idf + logistic regression": linear}
+    gates = judge(metric, compared, EvaluatorParams(**{"min_accuracy": 0.5, "max_ece": 0.05, **thresholds}))
+    found = {**metric, "hardest": unsure, "confidently_wrong": sure, "baselines": compared, "gates": gates}
+    return {**found, "blessed": not refusals(gates), "refusals": refusals(gates)}
+
+
+def _example(labels: list[str], number: int, text: str, is_sure: bool) -> dict[str, Any]:
+    """A listed row. It came from a line of a file, a row of one, a whole file, or nobody knows: by turns."""
+    places: list[dict[str, Any]] = [
+        {"source": {"file": "data/reviews.csv", "line": 12 + number}},
+        {"source": {"file": "data/reviews.parquet", "row": 1012 + number}},
+        {"source": {"file": f"texts/{labels[0]}/{number}.txt"}},
+        {},
+    ]
+    row = {"shard": "data_tfrecord-00000-00000-00000.gz", "row": 2 * number + is_sure, "label": labels[0], **places[number % 4]}
+    answer = labels[-1] if is_sure or number % 2 else labels[0]
+    given, other = (0.99, 0.001) if is_sure else (0.45, 0.44)
+    row |= {"predicted": answer, "probability": given, "probability_of_label": given if answer == labels[0] else other}
+    return {**row, "runner_up": labels[0] if answer == labels[-1] else labels[-1], "probability_of_runner_up": other, "text": text}
+
+
+def stages_of(
+    labels: list[str], texts: list[str], content: str = "text", with_served: bool = True, **given: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(executions, files) of a whole run over rows with these labels. given: to `evaluation_of`."""
+    rows = {split: dict.fromkeys(labels, 20) for split in ("train", "eval", "test")}
+    evaluation = evaluation_of(labels, texts, with_served=with_served, **given)
+    oov = {
+        "rate": 0.071,
+        "expected": 0.07,
+        "num": 5,
+        "num_distinct": 4,
+        "overlap": 1.0,
+        "top": [{"value": text, "count": 2} for text in texts],
+    }
+    length = {"min": 1, "max": 9, "mean": 4.5, "quantiles": {"0.01": 1, "0.5": 4, "0.99": 9}}
+    tokens = {"num": 100, "num_distinct": 50, "num_once": 20}
+    splits = {
+        split: {
+            "tokens": None if content == "sequence" else {**tokens, "oov": None if split == "train" else oov},
+            "lengths": {"num_tokens": length},
+        }
+        for split in rows
+    }
+    anomalies = [
+        {"split": "test", "feature": "label", "kind": "label_skew", "severity": "warning", "line": f"test: {text}", "examples": texts}
+        for text in texts
+    ]
+    drift = {"num_new": 3, "num_gone": 2, "new_token_rate": 0.01}
+    transform = {
+        "num_tokens": 40,
+        "num_distinct_tokens": 50,
+        "oov_rate": 0.02,
+        "num_at_max_length": 0,
+        "num_rows": {},
+        "vocabulary_drift": drift,
+    }
+    spans = [{"number": number, "key": f"span {number}", "num_read": 60, "num_rows": rows, "num_bad": {"text": 1}} for number in (0, 1)]
+    newest = {"span": 1, "earlier": [0], "repeated": {"num_rows": 3, "examples": texts}, "tokens": oov, "chars": oov}
+    history = {"loss": [1.0, 0.5], "accuracy": [0.5, 0.8], "val_loss": [0.9, float("nan")], "val_accuracy": [0.6, 0.7]}
+    trainer = {"num_parameters": 1234, "num_epochs": 2, "best_epoch": 2, "train_accuracy": 0.8, "eval_accuracy": 0.7, "eval_loss": 0.5}
+    infra = {"blessed": True, "refusals": [], "server": "embedded", "asked": True, "digest": "m" * 64, "num_rows": 64, "num_warmup": 2}
+    infra |= {"difference": 1e-8, "p50_seconds": 0.003, "p99_seconds": 0.011, "rss_mb": 800.5, "load_seconds": 7.1}
+    served = {"served": {**evaluation["served"], "version": 1}} if with_served else {}
+    figures: dict[str, dict[str, Any]] = {
+        "example_gen": {"num_rows": rows, "num_read": 123, "num_bad_rows": 2},
+        "statistics_gen": {"num_duplicates": {"test in train": 4}, "num_ambiguous_texts": 1},
+        "schema_gen": {"num_features": 4},
+        "example_validator": {"num_errors": 0, "num_warnings": len(texts), "kinds": ["label_skew"], "lines": texts},
+        "transform": {"content": content} if content == "sequence" else transform,
+        "trainer": trainer,
+        "exporter": {
+            "num_bytes": 1000,
+            "max_difference": 2e-7,
+            "difference": 8e-7,
+            "tolerance": 1e-5,
+            "table_dtype": "float32",
+            "num_rows": 10,
+        },
+        "evaluator": {**{name: evaluation[name] for name in ("accuracy", "accuracy_interval", "baselines", "gates", "blessed")}, **served},
+        "infra_validator": infra,
+        "pusher": {"version": 2, "digest": "m" * 64, "pushed": True, "rolled_back": False, "serving_dir": "/served here"},
+    }
+    params: dict[str, dict[str, Any]] = {
+        "example_gen": {"source": texts[0] if texts else "rows.csv", "content": content},
+        "trainer": {"num_epochs": 2, "rnn_units": 64},
+        "exporter": {"parity_tolerance": None},
+        "infra_validator": {"max_difference": 1e-6, "max_p99_seconds": 0.5},
+    }
+    executions = {name: {"figures": figures[name], "params": params.get(name, {})} for name in STAGES}
+    files = {
+        "example_gen": ("examples.json", {"content": content, "spans": spans}),
+        "statistics_gen": ("statistics.json", {"content": content, "splits": splits, "newest": newest}),
+        "example_validator": ("anomalies.json", anomalies),
+        "trainer": ("history.json", history),
+        "evaluator": ("evaluation.json", evaluation),
+    }
+    return copy.deepcopy(executions), files
