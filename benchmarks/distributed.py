@@ -1,9 +1,11 @@
-"""Trains the same on 1, 2 and 4 devices of one process and on 2 workers, and prints the losses side by side.
+"""Trains the same on 1, 2 and 4 devices of one process and on 2 workers, and prints the losses side
+by side.
 
     python benchmarks/distributed.py --data ../shared/data/trec6 [--rows 1500]
 
-The first rows of <data>/train.jsonl, {"text", "label"}. The devices are logical ones of the CPU, and the workers two processes on this machine:
-this compares results, not speed. Without dropout, for every replica draws for rows of its own. The last line is one JSON object.
+The first rows of <data>/train.jsonl, {"text", "label"}. The devices are logical ones of the CPU,
+and the workers two processes on this machine: this compares results, not speed. Without dropout,
+for every replica draws for rows of its own. The last line is one JSON object.
 """
 
 import argparse
@@ -66,18 +68,33 @@ def tf_configs(count: int) -> list[str]:
     workers = [f"localhost:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
         each.close()
-    return [json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}) for index in range(count)]
+    return [
+        json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+        for index in range(count)
+    ]
 
 
-def train(features: Path, folder: Path, num_devices: int, num_workers: int) -> tuple[dict[str, list[float]], float]:
+def train(
+    features: Path, folder: Path, num_devices: int, num_workers: int
+) -> tuple[dict[str, list[float]], float]:
     """(history.json, seconds)."""
     started, processes = time.monotonic(), []
     for index, config in enumerate(tf_configs(num_workers)):
         output = folder / f"{num_workers}-{num_devices}-{index}"
         output.mkdir()
-        arguments = [sys.executable, "-c", TRAIN, str(features), str(output), json.dumps(SETTINGS), str(num_devices)]
+        arguments = [
+            sys.executable,
+            "-c",
+            TRAIN,
+            str(features),
+            str(output),
+            json.dumps(SETTINGS),
+            str(num_devices),
+        ]
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CONFIG": config}
-        processes.append(subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True))
+        processes.append(
+            subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+        )
     for process in processes:
         _, err = process.communicate()
         if process.returncode:
@@ -97,12 +114,22 @@ def main() -> None:
         found = {name: train(features, Path(folder), *layout) for name, layout in layouts.items()}
     alone = found["1 device"][0]
     print(
-        f"{'':<10} " + " ".join(f"{f'epoch {number + 1}':>12}" for number in range(len(alone["loss"]))) + "   largest difference  seconds"
+        f"{'':<10} "
+        + " ".join(f"{f'epoch {number + 1}':>12}" for number in range(len(alone["loss"])))
+        + "   largest difference  seconds"
     )
     results = {}
     for name, (history, seconds) in found.items():
-        differences = [abs(a - b) for figure in ("loss", "val_loss") for a, b in zip(history[figure], alone[figure], strict=True)]
-        results[name] = {"loss": history["loss"], "val_loss": history["val_loss"], "largest_difference": max(differences)}
+        differences = [
+            abs(a - b)
+            for figure in ("loss", "val_loss")
+            for a, b in zip(history[figure], alone[figure], strict=True)
+        ]
+        results[name] = {
+            "loss": history["loss"],
+            "val_loss": history["val_loss"],
+            "largest_difference": max(differences),
+        }
         losses = " ".join(f"{loss:>12.8f}" for loss in history["loss"])
         print(f"{name:<10} {losses}   {max(differences):>18.1e} {seconds:>8.1f}")
     print(json.dumps(results))

@@ -1,12 +1,14 @@
-"""Time and memory of the evaluator against the same figures by scikit-learn, with all rows in memory.
+"""Time and memory of the evaluator against the same figures by scikit-learn, with all rows in
+memory.
 
     python benchmarks/evaluator.py [--data ../shared/data/agnews_small] [--rows 100000 300000]
 
-A small model is trained on the train rows; the test rows are repeated, each time with a token of its own, and written as Examples. Both ways
-ask the same SavedModel through `serving_default` in batches of 256; the peer keeps texts, labels and probabilities, and then calls
-scikit-learn: accuracy, macro F1, cross-entropy, ROC AUC, average precision, top-2 accuracy, the calibration curve, and the same by label and by
-length. Seconds are of the whole way, without imports. Each way runs in a process of its own; the figures of
-both are compared. The last line is one JSON object.
+A small model is trained on the train rows; the test rows are repeated, each time with a token of
+its own, and written as Examples. Both ways ask the same SavedModel through `serving_default` in
+batches of 256; the peer keeps texts, labels and probabilities, and then calls scikit-learn:
+accuracy, macro F1, cross-entropy, ROC AUC, average precision, top-2 accuracy, the calibration
+curve, and the same by label and by length. Seconds are of the whole way, without imports. Each way
+runs in a process of its own; the figures of both are compared. The last line is one JSON object.
 """
 
 import argparse
@@ -41,10 +43,17 @@ def write_split(root: Path, split: str, rows: Pairs, num_rows: int) -> dict[str,
     counts: dict[str, int] = {}
     for part, start in enumerate(range(0, num_rows, per_shard)):
         numbers = range(start, min(start + per_shard, num_rows))
-        texts = [rows[number % len(rows)][0] + (b" u%x" % number if number >= len(rows) else b"") for number in numbers]
+        texts = [
+            rows[number % len(rows)][0] + (b" u%x" % number if number >= len(rows) else b"")
+            for number in numbers
+        ]
         labels = [rows[number % len(rows)][1] for number in numbers]
         name = examples.shard_name(0, 0, part)
-        examples.write(examples.ExampleShard(0, split, name, texts, labels), root / f"Split-{split}" / name, "text")
+        examples.write(
+            examples.ExampleShard(0, split, name, texts, labels),
+            root / f"Split-{split}" / name,
+            "text",
+        )
         for label in labels:
             counts[label.decode()] = counts.get(label.decode(), 0) + 1
     return counts
@@ -54,9 +63,15 @@ def write_examples(data: Path, num_test: int, root: Path) -> None:
     from seqline.data import examples
 
     train, test = read_jsonl(data / "train.jsonl"), read_jsonl(data / "test.jsonl")
-    splits = {"train": (train[1000:], len(train) - 1000), "eval": (train[:1000], 1000), "test": (test, num_test)}
+    splits = {
+        "train": (train[1000:], len(train) - 1000),
+        "eval": (train[:1000], 1000),
+        "test": (test, num_test),
+    }
     counts = {split: write_split(root, split, rows, num) for split, (rows, num) in splits.items()}
-    examples.write_manifest(examples.Manifest("text", None, (examples.Span(0, f"{num_test}", num_rows=counts),)), root)
+    examples.write_manifest(
+        examples.Manifest("text", None, (examples.Span(0, f"{num_test}", num_rows=counts),)), root
+    )
 
 
 def train(examples: Path, work: Path) -> None:
@@ -64,11 +79,25 @@ def train(examples: Path, work: Path) -> None:
     from components import exporter, trainer, transform
 
     inputs: dict[str, Any] = {"examples": examples}
-    small = trainer.TrainerParams(embedding_dim=16, rnn_units=16, skip_dim=16, bigram_buckets=0, num_epochs=2)
+    small = trainer.TrainerParams(
+        embedding_dim=16, rnn_units=16, skip_dim=16, bigram_buckets=0, num_epochs=2
+    )
     stages: list[tuple[str, Any, Any, list[str], str]] = [
-        ("transform", transform.run, transform.TransformParams(max_length=64), ["examples"], "features"),
+        (
+            "transform",
+            transform.run,
+            transform.TransformParams(max_length=64),
+            ["examples"],
+            "features",
+        ),
         ("trainer", trainer.run, small, ["features"], "model"),
-        ("exporter", exporter.run, exporter.ExporterParams(), ["examples", "features", "model"], "saved_model"),
+        (
+            "exporter",
+            exporter.run,
+            exporter.ExporterParams(),
+            ["examples", "features", "model"],
+            "saved_model",
+        ),
     ]
     for name, run, params, needed, made in stages:
         output = work / name
@@ -82,7 +111,10 @@ def ours(examples: Path, saved_model: Path) -> dict[str, Any]:
     from components.evaluator.evaluation import measure
 
     found = measure(examples, saved_model / "saved_model", EvaluatorParams(baseline="none"))
-    named = {name: found[name] for name in ("accuracy", "macro_f1", "cross_entropy", "roc_auc", "pr_auc", "ece")}
+    named = {
+        name: found[name]
+        for name in ("accuracy", "macro_f1", "cross_entropy", "roc_auc", "pr_auc", "ece")
+    }
     named["top_2"] = found["top_k_accuracy"]["2"]
     for each in found["slices"]:
         for name in ("accuracy", "macro_f1", "cross_entropy"):
@@ -111,7 +143,9 @@ def scikit_learn(examples: Path, saved_model: Path) -> dict[str, Any]:
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1)
     numbers = list(range(len(classes)))
     one_hot = np.eye(len(classes))[truth]
-    right, mean = calibration_curve(predicted == truth, probabilities.max(axis=1).astype(np.float64), n_bins=15)
+    right, mean = calibration_curve(
+        predicted == truth, probabilities.max(axis=1).astype(np.float64), n_bins=15
+    )
     counts = np.histogram(probabilities.max(axis=1).astype(np.float64), np.linspace(0, 1, 16))[0]
 
     def basic(rows: Any) -> dict[str, float]:
@@ -129,10 +163,16 @@ def scikit_learn(examples: Path, saved_model: Path) -> dict[str, Any]:
         "top_2": float(metrics.top_k_accuracy_score(truth, probabilities, k=2, labels=numbers)),
         "ece": float(np.dot(counts[counts > 0] / len(truth), np.abs(right - mean))),
     }
-    for feature, column in (("label", [classes[each] for each in truth]), ("length", [bucket(len(text.split())) for text in texts])):
+    for feature, column in (
+        ("label", [classes[each] for each in truth]),
+        ("length", [bucket(len(text.split())) for text in texts]),
+    ):
         values = np.array(column)
         for value in np.unique(values):
-            found |= {f"{feature}={value} {name}": figure for name, figure in basic(values == value).items()}
+            found |= {
+                f"{feature}={value} {name}": figure
+                for name, figure in basic(values == value).items()
+            }
     return found
 
 
@@ -143,7 +183,10 @@ def measure(way: str, examples: Path, saved_model: Path) -> None:
     started, cpu = time.monotonic(), sum(os.times()[:4])
     figures = {"ours": ours, "scikit-learn": scikit_learn}[way](examples, saved_model)
     seconds = {"seconds": time.monotonic() - started, "cpu_seconds": sum(os.times()[:4]) - cpu}
-    memory = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "after_imports_mb": before}
+    memory = {
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "after_imports_mb": before,
+    }
     print(json.dumps({**seconds, **memory, "figures": figures}))
 
 
@@ -158,8 +201,9 @@ def compare(examples: Path, saved_model: Path, num_rows: int) -> dict[str, Any]:
         found[way] = row.pop("figures")
         result[way] = {**row, "rows_per_second": round(num_rows / row["seconds"])}
         print(
-            f"{num_rows:>9,} {way:<13} {row['seconds']:>8.1f} {row['cpu_seconds']:>8.1f} {result[way]['rows_per_second']:>8,} "
-            f"{row['peak_mb']:>8} {row['after_imports_mb']:>14}",
+            f"{num_rows:>9,} {way:<13} {row['seconds']:>8.1f} {row['cpu_seconds']:>8.1f}"
+            f" {result[way]['rows_per_second']:>8,} {row['peak_mb']:>8}"
+            f" {row['after_imports_mb']:>14}",
             flush=True,
         )
     peer, own = found["scikit-learn"], found["ours"]
@@ -173,9 +217,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/agnews_small"))
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000])
-    parser.add_argument("--measure", nargs=3, metavar=("WAY", "EXAMPLES", "SAVED_MODEL"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--measure", nargs=3, metavar=("WAY", "EXAMPLES", "SAVED_MODEL"), help=argparse.SUPPRESS
+    )
     parser.add_argument("--train", nargs=2, metavar=("EXAMPLES", "WORK"), help=argparse.SUPPRESS)
-    parser.add_argument("--write", nargs=3, metavar=("DATA", "ROWS", "EXAMPLES"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--write", nargs=3, metavar=("DATA", "ROWS", "EXAMPLES"), help=argparse.SUPPRESS
+    )
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.measure[0], *map(Path, arguments.measure[1:]))
@@ -186,23 +234,47 @@ def main() -> None:
     if arguments.write:
         write_examples(Path(arguments.write[0]), int(arguments.write[1]), Path(arguments.write[2]))
         return
-    print(f"{'rows':>9} {'way':<13} {'wall s':>8} {'CPU s':>8} {'rows/s':>8} {'peak MB':>8} {'after imports':>14}")
+    print(
+        f"{'rows':>9} {'way':<13} {'wall s':>8} {'CPU s':>8} {'rows/s':>8} {'peak MB':>8}"
+        f" {'after imports':>14}"
+    )
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for place, num_rows in enumerate(arguments.rows):
             examples, work = Path(folder) / f"examples-{num_rows}", Path(folder) / "model"
-            subprocess.run([sys.executable, __file__, "--write", str(arguments.data), str(num_rows), str(examples)], check=True)
+            subprocess.run(
+                [
+                    sys.executable,
+                    __file__,
+                    "--write",
+                    str(arguments.data),
+                    str(num_rows),
+                    str(examples),
+                ],
+                check=True,
+            )
             if place == 0:
-                subprocess.run([sys.executable, __file__, "--train", str(examples), str(work)], check=True, stdout=subprocess.DEVNULL)
+                subprocess.run(
+                    [sys.executable, __file__, "--train", str(examples), str(work)],
+                    check=True,
+                    stdout=subprocess.DEVNULL,
+                )
             results.append(compare(examples, work / "exporter", num_rows))
     for result in results:
         ratio = result["scikit-learn"]["cpu_seconds"] / result["ours"]["cpu_seconds"]
         print(
-            f"{result['rows']:,} rows: {ratio:.2f}x less CPU; {result['num_figures']} figures differ by {result['largest_difference']:.1g} at most"
+            f"{result['rows']:,} rows: {ratio:.2f}x less CPU; {result['num_figures']} figures"
+            f" differ by {result['largest_difference']:.1g} at most"
         )
-    growth = {way: round(results[-1][way]["peak_mb"] / results[0][way]["peak_mb"], 2) for way in ("scikit-learn", "ours")}
+    growth = {
+        way: round(results[-1][way]["peak_mb"] / results[0][way]["peak_mb"], 2)
+        for way in ("scikit-learn", "ours")
+    }
     times = arguments.rows[-1] / arguments.rows[0]
-    print(f"peak memory at {times:.0f} times the rows: {growth['ours']}x, with scikit-learn {growth['scikit-learn']}x")
+    print(
+        f"peak memory at {times:.0f} times the rows: {growth['ours']}x, with scikit-learn"
+        f" {growth['scikit-learn']}x"
+    )
     print(json.dumps({"results": results, "peak_growth": growth}))
 
 

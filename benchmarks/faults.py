@@ -1,10 +1,12 @@
-"""Every fault of the fake cloud, what becomes of the job, and whether the artifact is that of a run without any.
+"""Every fault of the fake cloud, what becomes of the job, and whether the artifact is that of a run
+without any.
 
     python benchmarks/faults.py [--rows 2000]
 
-A Dataflow job of example_gen with the counts of the vocabulary is submitted to tests/fake_cloud by the unmodified DataflowRunner, once for
-each fault, and its Examples and counts are compared byte by byte with those of the local runner. Where the job does not end well, the same is
-submitted again, as the next run would. The last line is one JSON object.
+A Dataflow job of example_gen with the counts of the vocabulary is submitted to tests/fake_cloud by
+the unmodified DataflowRunner, once for each fault, and its Examples and counts are compared byte by
+byte with those of the local runner. Where the job does not end well, the same is submitted again,
+as the next run would. The last line is one JSON object.
 """
 
 import argparse
@@ -70,8 +72,12 @@ FAULTS: dict[str, Callable[[FakeCloud], None]] = {
     "killed four times": partial(killed_at_the_start, times=4),
     "an upload refused, 503, three times": partial(refused, request=UPLOAD, times=3),
     "a download refused, 503, three times": partial(refused, request="GET /download/", times=3),
-    "staging refused, 503, twice": partial(refused, request="POST /upload/storage/v1/b/staging/", times=2),
-    "Dataflow's API refused, 503, five times": partial(refused, request="GET /v1b3/.*/jobs/", times=5),
+    "staging refused, 503, twice": partial(
+        refused, request="POST /upload/storage/v1/b/staging/", times=2
+    ),
+    "Dataflow's API refused, 503, five times": partial(
+        refused, request="GET /v1b3/.*/jobs/", times=5
+    ),
     "uploads three seconds late": partial(slow, request=UPLOAD),
     "all of it: twice, killed, refused": all_of_it,
     "cancelled from outside": cancelled,
@@ -85,7 +91,9 @@ def contents(place: str) -> dict[str, bytes]:
     folder = path_of(place)
     files = [path for path in folder.rglob("*") if is_remote(place) or path.is_file()]
     # The mark of a whole part stands for the rename that a bucket does not have.
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != "whole"}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != "whole"
+    }
 
 
 def make(output: str, span_cache: str, beam_args: tuple[str, ...]) -> None:
@@ -94,7 +102,9 @@ def make(output: str, span_cache: str, beam_args: tuple[str, ...]) -> None:
     from seqline.data.span_cache import SpanCache
     from seqline.storage.staging import path_of
 
-    counting = partial(analyze, params=TransformParams(), span_cache=SpanCache(path_of(span_cache), owner="key"))
+    counting = partial(
+        analyze, params=TransformParams(), span_cache=SpanCache(path_of(span_cache), owner="key")
+    )
     run(
         params=ExampleGenParams(source="gs://bucket/rows.jsonl"),
         output=path_of(output),
@@ -125,7 +135,12 @@ def main() -> None:
             cloud.faults.retry_bundles = False
             fault(cloud)
             place = f"{ROOT}/{number}"
-            flags = job_flags([*cloud.flags, "--temp_location=gs://staging/temp"], "example_gen", f"k{number}", ROOT)
+            flags = job_flags(
+                [*cloud.flags, "--temp_location=gs://staging/temp"],
+                "example_gen",
+                f"k{number}",
+                ROOT,
+            )
             before, started, again = len(cloud.dataflow.jobs), time.monotonic(), 0
             try:
                 make(f"{place}/examples", f"{place}/span_cache", flags)
@@ -136,8 +151,20 @@ def main() -> None:
             jobs = cloud.dataflow.jobs[before:]
             same = (contents(f"{place}/examples"), contents(f"{place}/span_cache")) == expected
             state = jobs[0].state.removeprefix("JOB_STATE_").lower()
-            found.append({"fault": what, "job": state, "attempts": jobs[0].attempts, "again": again, "same": same})
-            print(f"{what:42} {state:12} {jobs[0].attempts:8} {again:6} {time.monotonic() - started:8.1f}  {same}", flush=True)
+            found.append(
+                {
+                    "fault": what,
+                    "job": state,
+                    "attempts": jobs[0].attempts,
+                    "again": again,
+                    "same": same,
+                }
+            )
+            print(
+                f"{what:42} {state:12} {jobs[0].attempts:8} {again:6}"
+                f" {time.monotonic() - started:8.1f}  {same}",
+                flush=True,
+            )
     print(json.dumps({"faults": found, "all_same": all(each["same"] for each in found)}))
 
 

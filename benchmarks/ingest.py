@@ -1,10 +1,11 @@
-"""CPU of example_gen on a CSV file against the same work row by row on Beam, as TFX's CsvExampleGen does it.
+"""CPU of example_gen on a CSV file against the same work row by row on Beam, as TFX's CsvExampleGen
+does it.
 
     python benchmarks/ingest.py [--data ../shared/data/agnews_small/train.jsonl] [--rows 400000]
 
-Both read the same file, split its rows by a digest of the text and write tf.Examples as gzipped TFRecords; the texts of every split
-are compared by a digest that does not depend on the order of rows. Each runs in a process of its own; imports do not count. The last
-line is one JSON object.
+Both read the same file, split its rows by a digest of the text and write tf.Examples as gzipped
+TFRecords; the texts of every split are compared by a digest that does not depend on the order of
+rows. Each runs in a process of its own; imports do not count. The last line is one JSON object.
 """
 
 import argparse
@@ -56,21 +57,31 @@ def row_by_row(source: Path, output: Path) -> None:
         return {"text": text, "label": label}
 
     def to_example(row):
-        feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()])) for name, value in row.items()}
-        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
+        feature = {
+            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+            for name, value in row.items()
+        }
+        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(
+            deterministic=True
+        )
 
     with beam.Pipeline(options=pipeline_options([])) as pipeline:
         parts = (
             pipeline
             | beam.io.ReadFromText(str(source), skip_header_lines=1)
             | beam.Map(parse)
-            | beam.Partition(lambda row, _: names.index(split_of(row["text"].encode(), FRACTIONS)), len(names))
+            | beam.Partition(
+                lambda row, _: names.index(split_of(row["text"].encode(), FRACTIONS)), len(names)
+            )
         )
         for name, part in zip(names, parts, strict=True):
             _ = (
                 part
                 | f"Example[{name}]" >> beam.Map(to_example)
-                | f"Write[{name}]" >> beam.io.WriteToTFRecord(str(output / f"Split-{name}" / "data_tfrecord"), file_name_suffix=".gz")
+                | f"Write[{name}]"
+                >> beam.io.WriteToTFRecord(
+                    str(output / f"Split-{name}" / "data_tfrecord"), file_name_suffix=".gz"
+                )
             )
 
 
@@ -82,7 +93,9 @@ def checksum(output: Path) -> str:
     for name in FRACTIONS:
         total = 0
         for path in glob.glob(str(output / f"Split-{name}" / "*.gz")):
-            for record in tf.data.TFRecordDataset(path, compression_type="GZIP").as_numpy_iterator():
+            for record in tf.data.TFRecordDataset(
+                path, compression_type="GZIP"
+            ).as_numpy_iterator():
                 total += int.from_bytes(hashlib.blake2b(record, digest_size=8).digest(), "big")
         sums.append(total % 2**64)
     return hashlib.blake2b(repr(sums).encode(), digest_size=8).hexdigest()
@@ -104,9 +117,13 @@ def measure(way: str, source: Path, output: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/agnews_small/train.jsonl"))
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data/agnews_small/train.jsonl")
+    )
     parser.add_argument("--rows", type=int, default=400_000)
-    parser.add_argument("--measure", nargs=3, metavar=("WAY", "SOURCE", "OUTPUT"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--measure", nargs=3, metavar=("WAY", "SOURCE", "OUTPUT"), help=argparse.SUPPRESS
+    )
     arguments = parser.parse_args()
     if arguments.measure:
         way, source, output = arguments.measure
@@ -121,14 +138,25 @@ def main() -> None:
             output = Path(folder) / way
             output.mkdir()
             done = subprocess.run(
-                [sys.executable, __file__, "--measure", way, str(source), str(output)], check=True, stdout=subprocess.PIPE, text=True
+                [sys.executable, __file__, "--measure", way, str(source), str(output)],
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             results[way] = row = json.loads(done.stdout.splitlines()[-1])
-            print(f"{way:<11} {row['cpu_seconds']:>8.1f} {row['wall_seconds']:>8.1f} {row['peak_mb']:>8}  {row['rows']}", flush=True)
+            print(
+                f"{way:<11} {row['cpu_seconds']:>8.1f} {row['wall_seconds']:>8.1f}"
+                f" {row['peak_mb']:>8}  {row['rows']}",
+                flush=True,
+            )
     ratio = results["beam"]["cpu_seconds"] / results["ours"]["cpu_seconds"]
     same = results["beam"]["rows"] == results["ours"]["rows"]
     print(f"{ratio:.1f}x less CPU; {'the same rows' if same else 'NOT the same rows'}")
-    print(json.dumps({"num_rows": arguments.rows, "cpu_ratio": round(ratio, 2), "same_rows": same, **results}))
+    print(
+        json.dumps(
+            {"num_rows": arguments.rows, "cpu_ratio": round(ratio, 2), "same_rows": same, **results}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Kills training at random moments, and compares what it ends with to a run that nobody disturbed, bit for bit.
+"""Kills training at random moments, and compares what it ends with to a run that nobody disturbed,
+bit for bit.
 
     python benchmarks/kills.py --data ../shared/data/trec6 [--kills 20] [--seed 0]
 
@@ -39,7 +40,16 @@ def seqline(data: Path, root: Path, last: str) -> subprocess.Popen[str]:
     config = root.parent / "kills.toml"
     config.write_text(f"[example_gen]\nsource = {source}\n[transform]\nmax_length = 40\n")
     settings = [f"--set=trainer.{name}={value}" for name, value in SETTINGS.items()]
-    command = [sys.executable, "-m", "pipeline", "run", f"--config={config}", f"--root={root}", f"--to={last}", *settings]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "run",
+        f"--config={config}",
+        f"--root={root}",
+        f"--to={last}",
+        *settings,
+    ]
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -56,11 +66,21 @@ def weights_digest(root: Path) -> str:
 
 
 def newest_step(root: Path) -> int:
-    return max((int(path.stem.removeprefix("checkpoint-")) for path in root.glob("work/*/checkpoint-*.npz")), default=0)
+    return max(
+        (
+            int(path.stem.removeprefix("checkpoint-"))
+            for path in root.glob("work/*/checkpoint-*.npz")
+        ),
+        default=0,
+    )
 
 
-def killed_run(data: Path, root: Path, kills: list[tuple[signal.Signals, float]]) -> tuple[list[int], list[float]]:
-    """Runs to the end with these (signal, seconds after the start) -> (checkpointed steps, seconds from SIGTERM to the end)."""
+def killed_run(
+    data: Path, root: Path, kills: list[tuple[signal.Signals, float]]
+) -> tuple[list[int], list[float]]:
+    """Runs to the end with these (signal, seconds after the start) -> (checkpointed steps, seconds
+    from SIGTERM to the end).
+    """
     steps, graces = [], []
     for number, delay in kills:
         process = seqline(data, root, "trainer")
@@ -102,7 +122,11 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
         same += digest == expected
         what = ", ".join(f"{each.name} {delay:.1f} s" for each, delay in kills)
         at = ", ".join("had ended" if step == TOO_LATE else str(step) for step in steps)
-        print(f"{number_of_runs:>4}  {what:<40} {at:<20} {digest[:16]} {'same' if digest == expected else 'DIFFERENT'}", flush=True)
+        print(
+            f"{number_of_runs:>4}  {what:<40} {at:<20} {digest[:16]}"
+            f" {'same' if digest == expected else 'DIFFERENT'}",
+            flush=True,
+        )
         shutil.rmtree(root)
     return {
         "kills": num_kills,

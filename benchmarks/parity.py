@@ -1,17 +1,22 @@
-"""How far rounding moves an export's answers, and how far a defect does: what the exporter's tolerance lies between.
+"""How far rounding moves an export's answers, and how far a defect does.
 
-    python benchmarks/parity.py --data ../shared/data [--output FOLDER] [--only NAME ...] [--rows 250] [--servers 4]
+What the exporter's tolerance lies between.
 
-Trains networks of many shapes on a few hundred rows each, exports them, and has other processes answer the rows that the
-exporter compares: in batches of 128 and of 1, with the CPU's vector units as they are and limited to AVX2 and SSE4.1
-(ONEDNN_MAX_CPU_ISA); `seqline serve` answers for the first --servers networks. Then defects are planted: weights off by a
-thousandth, biases off by 1e-3, embedding rows shifted, tokens swapped, a direction reversed; in SavedModels a changed vocabulary
+    python benchmarks/parity.py --data ../shared/data [--output FOLDER] [--only NAME ...] [--rows
+    250] [--servers 4]
+
+Trains networks of many shapes on a few hundred rows each, exports them, and has other processes
+answer the rows that the exporter compares: in batches of 128 and of 1, with the CPU's vector units
+as they are and limited to AVX2 and SSE4.1 (ONEDNN_MAX_CPU_ISA); `seqline serve` answers for the
+first --servers networks. Then defects are planted: weights off by a thousandth, biases off by 1e-3,
+embedding rows shifted, tokens swapped, a direction reversed; in SavedModels a changed vocabulary
 line, a changed normalisation, another max_length, two labels swapped.
 
-Columns, differences of log-odds but for the first: the largest difference of a probability; the largest difference between an
-export and its trained network (`rounding`); the trained network's own, float32 against float64 (`noise`); the tolerance that
-follows from it; the smallest of the weight defects (`defect`) and which one it was. The last line is one JSON object.
---output keeps what was trained: a second call measures without training again.
+Columns, differences of log-odds but for the first: the largest difference of a probability; the
+largest difference between an export and its trained network (`rounding`); the trained network's
+own, float32 against float64 (`noise`); the tolerance that follows from it; the smallest of the
+weight defects (`defect`) and which one it was. The last line is one JSON object. --output keeps
+what was trained: a second call measures without training again.
 """
 
 import argparse
@@ -78,7 +83,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "sequences": ("vowels", {"num_epochs": 4}),
     "sequences, last": ("vowels", {"pooling": "last", "num_epochs": 4}),
     "sequences, T=500": ("waves500", {"num_epochs": 3, "min_epoch_steps": 8}),
-    "sequences, mean, T=500": ("waves500", {**PLAIN, "pooling": "mean", "recurrent_gain": 1.0, "num_epochs": 3, "min_epoch_steps": 8}),
+    "sequences, mean, T=500": (
+        "waves500",
+        {**PLAIN, "pooling": "mean", "recurrent_gain": 1.0, "num_epochs": 3, "min_epoch_steps": 8},
+    ),
     "sequences, 2 layers": ("vowels", {**PLAIN, "num_layers": 2, "num_epochs": 4}),
 }
 # Networks whose SavedModels are damaged as files.
@@ -99,7 +107,10 @@ def texts(path: Path, number: int) -> list[Row]:
     with path.open(encoding="utf-8", newline="\n") as file:
         rows = [json.loads(line) for line in file]
     chosen = np.random.default_rng(0).permutation(len(rows))[:number]
-    return [(rows[place].get("text", rows[place].get("sequence")), str(rows[place]["label"])) for place in chosen]
+    return [
+        (rows[place].get("text", rows[place].get("sequence")), str(rows[place]["label"]))
+        for place in chosen
+    ]
 
 
 def bbc(number: int) -> list[Row]:
@@ -107,18 +118,28 @@ def bbc(number: int) -> list[Row]:
 
     files = sorted(articles())
     chosen = np.random.default_rng(0).permutation(len(files))[:number]
-    return [(files[place].read_text(encoding="utf-8", errors="replace"), files[place].parent.name) for place in chosen]
+    return [
+        (files[place].read_text(encoding="utf-8", errors="replace"), files[place].parent.name)
+        for place in chosen
+    ]
 
 
 def many_classes(data: Path, num_classes: int, number: int, length: int) -> list[Row]:
     """News words in random order; each class has five words of its own, of which a row has some."""
-    words = [word for text, _ in texts(data / "agnews_small" / "train.jsonl", 3000) for word in text.lower().split() if word.isalpha()]
+    words = [
+        word
+        for text, _ in texts(data / "agnews_small" / "train.jsonl", 3000)
+        for word in text.lower().split()
+        if word.isalpha()
+    ]
     random = np.random.default_rng(1)
     rare = [word for word, count in Counter(words).most_common() if count < 40][: 5 * num_classes]
     rows = []
     for place in range(number):
         label = place % num_classes
-        chosen = [str(word) for word in random.choice(words, int(random.integers(length // 4, length)))]
+        chosen = [
+            str(word) for word in random.choice(words, int(random.integers(length // 4, length)))
+        ]
         for word in random.choice(rare[5 * label : 5 * label + 5], 3):
             chosen.insert(int(random.integers(len(chosen))), str(word))
         rows.append((" ".join(chosen), f"class {label:03}"))
@@ -131,7 +152,9 @@ def waves(number: int) -> list[Row]:
     rows = []
     for place in range(number):
         time, period = int(random.integers(250, 501)), (3, 5, 8, 13)[place % 4]
-        wave = np.sin(2 * np.pi * (np.arange(time) / period + random.random())) + random.normal(scale=0.3, size=time)
+        wave = np.sin(2 * np.pi * (np.arange(time) / period + random.random())) + random.normal(
+            scale=0.3, size=time
+        )
         rows.append((np.stack([wave, random.normal(size=time)], axis=1), str(period)))
     return rows
 
@@ -141,22 +164,37 @@ def rows_of(name: str, data: Path, number: int) -> list[Row]:
         return bbc(number)
     if name.startswith("classes"):
         num_classes = int(name.removeprefix("classes"))
-        return many_classes(data, num_classes, max(number, 5 * num_classes), 200 if num_classes == 20 else 30)
+        return many_classes(
+            data, num_classes, max(number, 5 * num_classes), 200 if num_classes == 20 else 30
+        )
     if name == "waves500":
         return waves(number)
-    folder = {"sms": "sms_spam", "agnews": "agnews_small", "vowels": "japanese_vowels"}.get(name, name)
+    folder = {"sms": "sms_spam", "agnews": "agnews_small", "vowels": "japanese_vowels"}.get(
+        name, name
+    )
     return texts(data / folder / "train.jsonl", number * (4 if name == "surnames" else 1))
 
 
 def write_examples(rows: list[Row], output: Path) -> None:
-    from seqline.data.examples import ExampleShard, Manifest, Span, shard_name, write, write_manifest
+    from seqline.data.examples import (
+        ExampleShard,
+        Manifest,
+        Span,
+        shard_name,
+        write,
+        write_manifest,
+    )
 
     content: Any = "text" if isinstance(rows[0][0], str) else "sequence"
     counts, half = {}, len(rows) // 2
     for split, chosen in (("train", rows), ("eval", rows[:half]), ("test", rows[half:])):
         (output / f"Split-{split}").mkdir(parents=True)
-        contents = [text.encode() if content == "text" else np.array(text, np.float32) for text, _ in chosen]
-        shard = ExampleShard(0, split, shard_name(0, 0, 0), contents, [label.encode() for _, label in chosen])
+        contents = [
+            text.encode() if content == "text" else np.array(text, np.float32) for text, _ in chosen
+        ]
+        shard = ExampleShard(
+            0, split, shard_name(0, 0, 0), contents, [label.encode() for _, label in chosen]
+        )
         write(shard, output / f"Split-{split}" / shard.name, content)
         counts[split] = dict(Counter(label for _, label in chosen))
     dim = None if content == "text" else len(rows[0][0][0])
@@ -171,12 +209,19 @@ def prepared(name: str, data: Path, number: int, root: Path) -> tuple[Path, Path
     if not (features / "transform.json").exists():
         write_examples(rows_of(name, data, number), examples)
         features.mkdir()
-        transform.run(examples=examples, params=transform.TransformParams(**TRANSFORMS.get(name, {})), output=features)
+        transform.run(
+            examples=examples,
+            params=transform.TransformParams(**TRANSFORMS.get(name, {})),
+            output=features,
+        )
     return examples, features
 
 
 def train(name: str, examples: Path, features: Path, output: Path) -> None:
-    """Trains and exports a network; what it answers by itself goes into network.npz, what defects change into defects.npz."""
+    """Trains and exports a network.
+
+    What it answers by itself goes into network.npz, what defects change into defects.npz.
+    """
     import keras
 
     from components import trainer
@@ -191,7 +236,9 @@ def train(name: str, examples: Path, features: Path, output: Path) -> None:
     export.write(examples, features, model, params, output / "saved_model", rows)
     transformed, probabilities = parity.expected(rows, model)
     exact = parity.expected(rows, model, dtype="float64")[1]
-    np.savez(output / "network.npz", float32=probabilities, float64=exact, label=transformed["label"])
+    np.savez(
+        output / "network.npz", float32=probabilities, float64=exact, label=transformed["label"]
+    )
     np.savez(output / "defects.npz", **dict(defects(model, transformed)))
     keras.backend.clear_session()
 
@@ -205,7 +252,10 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
 
     trained, spec = network.load(model)
     weights = {layer.name: layer.get_weights() for layer in trained.layers if layer.weights}
-    content, length = transformed["values" if spec.dim else "ids"][:NUM_DAMAGED], transformed["length"][:NUM_DAMAGED]
+    content, length = (
+        transformed["values" if spec.dim else "ids"][:NUM_DAMAGED],
+        transformed["length"][:NUM_DAMAGED],
+    )
     served = Served(spec, weights)
 
     def answer(network: Served) -> np.ndarray:
@@ -226,11 +276,23 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
         if layer == "bigrams":
             continue
         for place, value in enumerate(values):
-            kind = ("kernel", "bias") if layer in ("output", "skip_embedding") else ("kernel", "recurrent", "bias")
+            kind = (
+                ("kernel", "bias")
+                if layer in ("output", "skip_embedding")
+                else ("kernel", "recurrent", "bias")
+            )
             what = layer if "embedding" in layer and not spec.dim else f"{layer} {kind[place]}"
 
-            def changed(value: np.ndarray, layer: str = layer, place: int = place) -> dict[str, list[np.ndarray]]:
-                return {**weights, layer: [value if number == place else each for number, each in enumerate(weights[layer])]}
+            def changed(
+                value: np.ndarray, layer: str = layer, place: int = place
+            ) -> dict[str, list[np.ndarray]]:
+                return {
+                    **weights,
+                    layer: [
+                        value if number == place else each
+                        for number, each in enumerate(weights[layer])
+                    ],
+                }
 
             if value.ndim == 1:
                 one = np.zeros_like(value)
@@ -239,9 +301,15 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
                 continue
             yield f"{what} * 1.001", with_weights(changed(value * np.float32(1.001)))
             noise = random.normal(size=value.shape)
-            yield f"{what} * (1 + noise of 1e-3)", with_weights(changed((value * (1 + 1e-3 * noise)).astype(np.float32)))
+            yield (
+                f"{what} * (1 + noise of 1e-3)",
+                with_weights(changed((value * (1 + 1e-3 * noise)).astype(np.float32))),
+            )
             if "embedding" in layer and not spec.dim:
-                yield f"{what}: rows shifted by one", with_weights(changed(np.roll(value, 1, axis=0)))
+                yield (
+                    f"{what}: rows shifted by one",
+                    with_weights(changed(np.roll(value, 1, axis=0))),
+                )
                 swapped = value.copy()
                 one, other = (20, 40) if len(value) > 40 else (3, 6)  # characters are few
                 swapped[[one, other]] = swapped[[other, one]]
@@ -254,7 +322,9 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
 
 
 def answer_elsewhere(folders: list[Path], examples: dict[Path, Path], units: str) -> None:
-    """Has another process, with the vector units limited, answer for networks that it did not answer for before."""
+    """Has another process, with the vector units limited, answer for networks that it did not
+    answer for before.
+    """
     import tensorflow as tf
 
     from components.exporter import ExporterParams, parity
@@ -270,22 +340,51 @@ def answer_elsewhere(folders: list[Path], examples: dict[Path, Path], units: str
             with tf.io.TFRecordWriter(str(folder / "examples")) as writer:
                 for example in rows.examples:
                     writer.write(example)
-        jobs.append({"saved_model": str(folder / "saved_model"), "examples": str(folder / "examples"), "answers": str(answers)})
+        jobs.append(
+            {
+                "saved_model": str(folder / "saved_model"),
+                "examples": str(folder / "examples"),
+                "answers": str(answers),
+            }
+        )
     if not jobs:
         return
     path = folders[0].parent / f"jobs-{units or 'all'}.json"
-    path.write_text(json.dumps([{**job, "signatures": ["serving_default", "serving_fast"], "batch_sizes": BATCH_SIZES} for job in jobs]))
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"} | ({"ONEDNN_MAX_CPU_ISA": units} if units else {})
-    subprocess.run([sys.executable, __file__, "--ask", str(path)], env=environment, check=True, stdout=subprocess.DEVNULL)
+    path.write_text(
+        json.dumps(
+            [
+                {
+                    **job,
+                    "signatures": ["serving_default", "serving_fast"],
+                    "batch_sizes": BATCH_SIZES,
+                }
+                for job in jobs
+            ]
+        )
+    )
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"} | (
+        {"ONEDNN_MAX_CPU_ISA": units} if units else {}
+    )
+    subprocess.run(
+        [sys.executable, __file__, "--ask", str(path)],
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def ask(jobs: Path) -> None:
-    """The other process: answers every job with TensorFlow alone. A job: saved_model, examples, answers, signatures."""
+    """The other process.
+
+    Answers every job with TensorFlow alone. A job: saved_model, examples, answers, signatures.
+    """
     from importlib.util import module_from_spec, spec_from_file_location
 
     import tensorflow as tf
 
-    spec = spec_from_file_location("prover", ROOT / "components" / "exporter" / "plain_tensorflow.py")
+    spec = spec_from_file_location(
+        "prover", ROOT / "components" / "exporter" / "plain_tensorflow.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     prover = module_from_spec(spec)
@@ -299,15 +398,23 @@ def ask(jobs: Path) -> None:
                 for name in job["signatures"] if size > 1 else ["serving_default"]:
                     signature = model.signatures[name]
                     specs = signature.structured_input_signature[1]
-                    given = {"examples": examples} if "examples" in specs else prover.raw(tf, specs, examples)
+                    given = (
+                        {"examples": examples}
+                        if "examples" in specs
+                        else prover.raw(tf, specs, examples)
+                    )
                     answer = signature(**given)
                     for output in {"probabilities", "ids", "label"} & set(answer):
-                        found.setdefault(f"{name}.{output}.{size}", []).append(answer[output].numpy())
+                        found.setdefault(f"{name}.{output}.{size}", []).append(
+                            answer[output].numpy()
+                        )
         arrays = {}
         for name, batches in found.items():
             if ".ids." in name:
                 width = max(batch.shape[1] for batch in batches)
-                batches = [np.pad(batch, [(0, 0), (0, width - batch.shape[1])]) for batch in batches]
+                batches = [
+                    np.pad(batch, [(0, 0), (0, width - batch.shape[1])]) for batch in batches
+                ]
             elif batches[0].dtype == object:
                 batches = [batch.astype("S") for batch in batches]
             arrays[name] = np.concatenate(batches)
@@ -327,14 +434,18 @@ def summary(name: str, folder: Path) -> dict[str, Any]:
     from seqline.model import rounding
 
     trained, changed = np.load(folder / "network.npz"), np.load(folder / "defects.npz")
-    moved: dict[str, tuple[float, float]] = {"in this process": differences(changed["none"], trained["float32"][: len(changed["none"])])}
+    moved: dict[str, tuple[float, float]] = {
+        "in this process": differences(changed["none"], trained["float32"][: len(changed["none"])])
+    }
     for units in VECTOR_UNITS:
         answers = np.load(folder / f"answers-{units or 'all'}.npz")
         for key in answers.files:
             signature, output, size = key.split(".")
             if output == "probabilities":
                 found = answers[key]
-                moved[f"{signature}, batch {size}, {units or 'all units'}"] = differences(found, trained["float32"][: len(found)])
+                moved[f"{signature}, batch {size}, {units or 'all units'}"] = differences(
+                    found, trained["float32"][: len(found)]
+                )
     if (folder / "server.npz").exists():
         found = np.load(folder / "server.npz")["probabilities"]
         moved["the server"] = differences(found, trained["float32"][: len(found)])
@@ -368,12 +479,18 @@ def ask_server(folder: Path, data: Path) -> None:
     request, _ = next(rows(data / "examples", "eval"))
     first = {name: value[:NUM_ALONE] for name, value in request.items()}
     with running("embedded", folder / "saved_model", folder / "server.log", 300) as server:
-        answers = [server.ask({"instances": [row]})["predictions"][0]["probabilities"] for row in _as_json(first)]
+        answers = [
+            server.ask({"instances": [row]})["predictions"][0]["probabilities"]
+            for row in _as_json(first)
+        ]
     np.savez(folder / "server.npz", probabilities=np.array(answers))
 
 
 def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[str, str]]:
-    """{network: {defect of its file: what the exporter says}}: the whole gate, with its other process."""
+    """{network.
+
+    {defect of its file: what the exporter says}}: the whole gate, with its other process.
+    """
     from components import transform
     from components.exporter import ExporterParams, export, parity
     from seqline.model import network
@@ -395,7 +512,11 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
         with tempfile.TemporaryDirectory() as folder:
             said = found[name] = {"none": caught(folders[name] / "saved_model")}
             for defect, damage in DAMAGES.items():
-                copy = Path(shutil.copytree(folders[name] / "saved_model", Path(folder) / defect.replace(" ", "_")))
+                copy = Path(
+                    shutil.copytree(
+                        folders[name] / "saved_model", Path(folder) / defect.replace(" ", "_")
+                    )
+                )
                 damage(copy)
                 said[defect] = caught(copy)
             trained, spec = network.load(model, training=True)
@@ -409,15 +530,23 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
                 (other / "model").mkdir(parents=True)
                 layer.set_weights(changed)
                 network.save(trained, spec, other / "model")
-                export.write(examples, features, other / "model", params, other / "saved_model", rows)
+                export.write(
+                    examples, features, other / "model", params, other / "saved_model", rows
+                )
                 said[defect] = caught(other / "saved_model")
             settings = {**TRANSFORMS.get(NETWORKS[name][0], {}), "lowercase": False}
             (Path(folder) / "features").mkdir()
-            transform.run(examples=examples, params=transform.TransformParams(**settings), output=Path(folder) / "features")
+            transform.run(
+                examples=examples,
+                params=transform.TransformParams(**settings),
+                output=Path(folder) / "features",
+            )
             vocabularies = Path(folder) / "features" / "transform_fn" / "assets"
             for path in vocabularies.iterdir():
                 shutil.copy(features / "transform_fn" / "assets" / path.name, path)
-            export.write(examples, Path(folder) / "features", model, params, Path(folder) / "cased", rows)
+            export.write(
+                examples, Path(folder) / "features", model, params, Path(folder) / "cased", rows
+            )
             said["lower-casing off"] = caught(Path(folder) / "cased")
     return found
 
@@ -451,7 +580,10 @@ def change_pattern(saved_model: Path) -> None:
     found = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for function in found.meta_graphs[0].graph_def.library.function:
         for node in function.node_def:
-            if node.op == "StaticRegexReplace" and node.attr["pattern"].s == rb"([^\p{L}\p{M}\p{N} ])":
+            if (
+                node.op == "StaticRegexReplace"
+                and node.attr["pattern"].s == rb"([^\p{L}\p{M}\p{N} ])"
+            ):
                 node.attr["pattern"].s = rb"([^\p{L}\p{M}\p{N} ,])"
     path.write_bytes(found.SerializeToString(deterministic=True))
 
@@ -473,10 +605,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--only", nargs="+", default=list(NETWORKS), choices=list(NETWORKS), metavar="NAME")
+    parser.add_argument(
+        "--only", nargs="+", default=list(NETWORKS), choices=list(NETWORKS), metavar="NAME"
+    )
     parser.add_argument("--rows", type=int, default=250)
     parser.add_argument("--servers", type=int, default=4)
-    parser.add_argument("--files", nargs="*", default=list(FILES), choices=list(NETWORKS), metavar="NAME", help="damaged as files, too")
+    parser.add_argument(
+        "--files",
+        nargs="*",
+        default=list(FILES),
+        choices=list(NETWORKS),
+        metavar="NAME",
+        help="damaged as files, too",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = (arguments.output or Path(temporary)).absolute()
@@ -484,7 +625,9 @@ def main() -> None:
         for name, folder in folders.items():
             if not (folder / "defects.npz").exists():
                 shutil.rmtree(folder, ignore_errors=True)
-                examples, features = prepared(NETWORKS[name][0], arguments.data, arguments.rows, root)
+                examples, features = prepared(
+                    NETWORKS[name][0], arguments.data, arguments.rows, root
+                )
                 train(name, examples, features, folder)
         data = {folder: root / "data" / NETWORKS[name][0] for name, folder in folders.items()}
         for units in VECTOR_UNITS:
@@ -497,12 +640,16 @@ def main() -> None:
 
 
 def report(found: list[dict[str, Any]], planted: dict[str, dict[str, str]]) -> None:
-    print(f"{'network':<27} {'prob.':>8} {'rounding':>9} {'noise':>8} {'tolerance':>9} {'reversed':>9} {'defect':>8}")
+    print(
+        f"{'network':<27} {'prob.':>8} {'rounding':>9} {'noise':>8} {'tolerance':>9}"
+        f" {'reversed':>9} {'defect':>8}"
+    )
     for row in found:
         turned = f"{row['reversed']:.1e}" if row["reversed"] is not None else "-"
         print(
-            f"{row['network']:<27} {row['probability']:>8.1e} {row['rounding']:>9.1e} {row['noise']:>8.1e} {row['tolerance']:>9.1e} "
-            f"{turned:>9} {row['defect']:>8.1e}  {row['which']}"
+            f"{row['network']:<27} {row['probability']:>8.1e} {row['rounding']:>9.1e}"
+            f" {row['noise']:>8.1e} {row['tolerance']:>9.1e} {turned:>9} {row['defect']:>8.1e} "
+            f" {row['which']}"
         )
     for name, caught in planted.items():
         print(f"\n{name}, in its file:")

@@ -1,12 +1,16 @@
-"""Kills pushes at random moments while a reader polls serving_dir, as a server does: it must never see a part of a version.
+"""Kills pushes at random moments while a reader polls serving_dir, as a server does.
+
+It must never see a part of a version.
 
     python benchmarks/push_kills.py [--kills 50] [--seed 0] [--megabytes 64]
 
-Every push is a process that is killed by SIGKILL at a moment drawn from --seed, between its first step and the end that it would have
-come to; one that had ended before is not counted. The model is large, so that most moments lie within the copy; older versions are removed (keep_versions 3), so
-that some lie within that. All the while a reader compares every file of every version with its manifest, and loads each version once
-with TensorFlow. After every kill a push that nobody disturbs must give the next version, the label, and leave nothing behind. The last
-line is one JSON object with the figures; the exit code is 1 if anything was wrong.
+Every push is a process that is killed by SIGKILL at a moment drawn from --seed, between its first
+step and the end that it would have come to; one that had ended before is not counted. The model is
+large, so that most moments lie within the copy; older versions are removed (keep_versions 3), so
+that some lie within that. All the while a reader compares every file of every version with its
+manifest, and loads each version once with TensorFlow. After every kill a push that nobody disturbs
+must give the next version, the label, and leave nothing behind. The last line is one JSON object
+with the figures; the exit code is 1 if anything was wrong.
 """
 
 import argparse
@@ -32,15 +36,22 @@ FINISHED = "finished"
 
 
 def make_model(folder: Path, megabytes: int) -> None:
-    """A SavedModel that doubles a number, with large assets; in a process of its own, so that this one needs no TensorFlow."""
+    """A SavedModel that doubles a number, with large assets.
+
+    In a process of its own, so that this one needs no TensorFlow.
+    """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
     module = tf.Module()
-    module.double = tf.function(lambda x: {"doubled": x * 2}, input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    module.double = tf.function(
+        lambda x: {"doubled": x * 2}, input_signature=[tf.TensorSpec([None], tf.float32, "x")]
+    )
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.double})
     for number in range(NUM_FILES):
-        (folder / "assets" / f"{number}.bin").write_bytes(random.Random(number).randbytes((megabytes << 20) // NUM_FILES))
+        (folder / "assets" / f"{number}.bin").write_bytes(
+            random.Random(number).randbytes((megabytes << 20) // NUM_FILES)
+        )
 
 
 def push_when_told(model: Path, serving_dir: Path, told: Connection) -> None:
@@ -52,7 +63,11 @@ def push_when_told(model: Path, serving_dir: Path, told: Connection) -> None:
 
 
 def read_until_told(serving_dir: Path, told: Connection) -> None:
-    """Polls; sends {checks, versions, wrong} at the end. checks: of a version, all its files. wrong: what must not have been seen."""
+    """Polls.
+
+    Sends {checks, versions, wrong} at the end. checks: of a version, all its files. wrong: what
+    must not have been seen.
+    """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
@@ -66,7 +81,12 @@ def read_until_told(serving_dir: Path, told: Connection) -> None:
                 verify(folder)
                 checks += 1
                 if folder.name not in seen:
-                    assert tf.saved_model.load(str(folder)).signatures["serving_default"](x=tf.constant([2.0]))["doubled"].numpy() == 4
+                    assert (
+                        tf.saved_model.load(str(folder))
+                        .signatures["serving_default"](x=tf.constant([2.0]))["doubled"]
+                        .numpy()
+                        == 4
+                    )
                     seen.add(folder.name)
             except Exception as error:
                 if folder.exists():  # otherwise it was removed as a whole while it was read
@@ -77,7 +97,9 @@ def read_until_told(serving_dir: Path, told: Connection) -> None:
 def verify(folder: Path) -> None:
     """Raises if a version is not exactly what its manifest says."""
     manifest = json.loads((folder / "assets.extra/manifest.json").read_text())
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
     assert set(found) == {*manifest["files"], "assets.extra/manifest.json"}, sorted(found)
     for name, expected in manifest["files"].items():
         with found[name].open("rb") as file:
@@ -85,7 +107,10 @@ def verify(folder: Path) -> None:
 
 
 def killed_push(model: Path, serving_dir: Path, delay: float | None) -> float:
-    """A push in a process of its own, killed so many seconds after it began; None: not at all. Returns its seconds."""
+    """A push in a process of its own, killed so many seconds after it began.
+
+    None: not at all. Returns its seconds.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=push_when_told, args=(model, serving_dir, theirs))
@@ -113,7 +138,11 @@ def state(serving_dir: Path, before: int) -> str:
     if newest == before:
         return "not yet copying"
     labelled = {each["version"] for each in listing(serving_dir) if each["labels"]}
-    return FINISHED if newest in labelled and len(listing(serving_dir)) <= KEEP else "published, not yet labelled or cleaned"
+    return (
+        FINISHED
+        if newest in labelled and len(listing(serving_dir)) <= KEEP
+        else "published, not yet labelled or cleaned"
+    )
 
 
 def measure(folder: Path, kills: int, seed: int, megabytes: int) -> dict[str, Any]:
@@ -163,10 +192,17 @@ def change(model: Path, number: int) -> None:
 
 
 def after_a_push(serving_dir: Path, expected: int) -> list[str]:
-    """What is wrong after a push that nobody disturbed: its number, its label, or what lies around."""
+    """What is wrong after a push that nobody disturbed.
+
+    Its number, its label, or what lies around.
+    """
     found = listing(serving_dir)
     numbers = [each["version"] for each in found]
-    wrong = [] if numbers == list(range(expected - len(numbers) + 1, expected + 1)) else [f"versions {numbers}, expected up to {expected}"]
+    wrong = (
+        []
+        if numbers == list(range(expected - len(numbers) + 1, expected + 1))
+        else [f"versions {numbers}, expected up to {expected}"]
+    )
     if found[-1]["labels"] != ["stable"]:
         wrong.append(f"version {numbers[-1]} has the labels {found[-1]['labels']}")
     names = {path.name for path in serving_dir.iterdir()} - {str(number) for number in numbers}
@@ -184,7 +220,10 @@ def main() -> None:
     for name, count in found["killed_while"].items():
         print(f"{count:>4}  killed while {name}")
     print(f"{found['too_late']:>4}  too late, not counted")
-    print(f"{found['reader_checks']:>4}  checks of a whole version by the reader, which loaded {found['reader_versions']} versions")
+    print(
+        f"{found['reader_checks']:>4}  checks of a whole version by the reader, which loaded"
+        f" {found['reader_versions']} versions"
+    )
     print(f"{found['partial_versions_seen']:>4}  partial versions seen")
     for each in found["wrong"]:
         print(f"WRONG: {each}")

@@ -1,12 +1,15 @@
-"""A training step of Embedding -> SimpleRNN -> max over time -> Dense: seqline/model/fast_rnn.py against Keras's own layers.
+"""A training step of Embedding -> SimpleRNN -> max over time -> Dense.
+
+Seqline/model/fast_rnn.py against Keras's own layers.
 
     python benchmarks/recurrence.py [--steps 40] [--rounds 3] [--shapes 40,32,64,64 200,64,64,64]
 
-Four ways with the same weights and batches: `keras` as "auto" means on a CPU under a distribution strategy (jit_compile=False),
-`xla`, `ours` with DistinctEmbedding, `projected` with Keras's Embedding before FastSimpleRNN. Token ids fall off as 1/rank over
-10,000. `mixed`: batches of several lengths up to T, and the last one smaller. The ways take turns; the figure is the median of the
-rounds' means. The first epoch, in which everything is traced and compiled, is a column of its own: seconds more than a later
-one. The last line is one JSON object.
+Four ways with the same weights and batches: `keras` as "auto" means on a CPU under a distribution
+strategy (jit_compile=False), `xla`, `ours` with DistinctEmbedding, `projected` with Keras's
+Embedding before FastSimpleRNN. Token ids fall off as 1/rank over 10,000. `mixed`: batches of
+several lengths up to T, and the last one smaller. The ways take turns; the figure is the median of
+the rounds' means. The first epoch, in which everything is traced and compiled, is a column of its
+own: seconds more than a later one. The last line is one JSON object.
 """
 
 import argparse
@@ -47,18 +50,30 @@ def batches(num_steps: int, length: int, batch_size: int, mixed: bool) -> tf.dat
     weights = 1 / np.arange(1, VOCABULARY)
     made = []
     for step in range(num_steps):
-        time_steps = int(random.choice([length // 4, length // 2, 3 * length // 4, length - 3, length])) if mixed else length
+        time_steps = (
+            int(random.choice([length // 4, length // 2, 3 * length // 4, length - 3, length]))
+            if mixed
+            else length
+        )
         rows = batch_size * 5 // 8 if mixed and step == num_steps - 1 else batch_size
         ids = random.choice(np.arange(1, VOCABULARY), (rows, time_steps), p=weights / weights.sum())
         made.append((ids, random.integers(0, NUM_CLASSES, rows)))
     spec = (tf.TensorSpec((None, None), tf.int64), tf.TensorSpec((None,), tf.int64))
-    return tf.data.Dataset.from_generator(lambda: iter(made), output_signature=spec).cache().prefetch(2)
+    return (
+        tf.data.Dataset.from_generator(lambda: iter(made), output_signature=spec)
+        .cache()
+        .prefetch(2)
+    )
 
 
-def measure(shape: str, ways: list[str], num_steps: int, num_rounds: int, steps_per_execution: int) -> dict[str, Any]:
+def measure(
+    shape: str, ways: list[str], num_steps: int, num_rounds: int, steps_per_execution: int
+) -> dict[str, Any]:
     numbers = shape.removesuffix(",mixed").split(",")
     length, batch_size, embedding_dim, units = map(int, numbers)
-    data = batches(num_steps, length, batch_size, shape.endswith("mixed")).apply(tf.data.experimental.assert_cardinality(num_steps))
+    data = batches(num_steps, length, batch_size, shape.endswith("mixed")).apply(
+        tf.data.experimental.assert_cardinality(num_steps)
+    )
     models: dict[str, keras.Model] = {}
     weights: list[Any] = []
     first: dict[str, float] = {}
@@ -68,7 +83,12 @@ def measure(shape: str, ways: list[str], num_steps: int, num_rounds: int, steps_
         weights = weights or model.get_weights()
         model.set_weights(weights)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=way == "xla", steps_per_execution=steps_per_execution)
+        model.compile(
+            keras.optimizers.Adam(1e-3),
+            loss,
+            jit_compile=way == "xla",
+            steps_per_execution=steps_per_execution,
+        )
         first[way] = fit_seconds(model, data)
     for _ in range(num_rounds):
         for way in ways:
@@ -89,23 +109,44 @@ def fit_seconds(model: keras.Model, data: tf.data.Dataset) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps-per-execution", type=int, default=1)
-    parser.add_argument("--deterministic", action="store_true", help="as the trainer does; Keras then compiles nothing: `xla` is `keras`")
-    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS, help="`keras` is what the ratios are to: it is always there")
-    parser.add_argument("--shapes", nargs="+", default=SHAPES, help="time,batch,embedding_dim,units[,mixed]")
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="as the trainer does; Keras then compiles nothing: `xla` is `keras`",
+    )
+    parser.add_argument(
+        "--ways",
+        nargs="+",
+        default=WAYS,
+        choices=WAYS,
+        help="`keras` is what the ratios are to: it is always there",
+    )
+    parser.add_argument(
+        "--shapes", nargs="+", default=SHAPES, help="time,batch,embedding_dim,units[,mixed]"
+    )
     arguments = parser.parse_args()
     keras.utils.set_random_seed(0)
     if arguments.deterministic:
         tf.config.experimental.enable_op_determinism()
     ways = [way for way in WAYS if way == "keras" or way in arguments.ways]
     found = []
-    print(f"{'T,batch,E,U':22} " + " ".join(f"{way:>24}" for way in ways) + "   (ms a step, ratio, s to start)")
+    print(
+        f"{'T,batch,E,U':22} "
+        + " ".join(f"{way:>24}" for way in ways)
+        + "   (ms a step, ratio, s to start)"
+    )
     for shape in arguments.shapes:
         row = measure(shape, ways, arguments.steps, arguments.rounds, arguments.steps_per_execution)
-        cells = (f"{row['ms'][way]:10.2f} {row['ratio'][way]:6.2f}x {row['start_s'][way]:4.1f} s" for way in ways)
+        cells = (
+            f"{row['ms'][way]:10.2f} {row['ratio'][way]:6.2f}x {row['start_s'][way]:4.1f} s"
+            for way in ways
+        )
         print(f"{shape:22} " + " ".join(cells), flush=True)
         found.append(row)
     print(json.dumps({"steps_per_execution": arguments.steps_per_execution, "results": found}))

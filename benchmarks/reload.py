@@ -1,13 +1,18 @@
-"""Requests without a pause while versions are pushed and rolled back: no answer may fail, and none may be wrong.
+"""Requests without a pause while versions are pushed and rolled back.
 
-    python benchmarks/reload.py --model serving_dir [--requests 100000] [--connections 32] [--pushes 20] [--rollbacks 5]
+No answer may fail, and none may be wrong.
 
-Makes `pushes` variants of a SavedModel of texts (the same graph, weights that differ), starts `python -m serving` on an empty
-folder and publishes the variants by components.pusher.push, evenly over the requests; a rollback publishes an earlier variant's files
-again. The connections go on until all
-of that is done. Every answer must be the one that its version (header x-model-version) gives in this process, to 1e-5; that version must have been
-pushed by then, and no newer one may have been seen AVAILABLE before the request was sent. The last line is one JSON object; its ratios
-compare latencies with the peer, the same server and requests before the first change (`calm`: one version, no pushes).
+    python benchmarks/reload.py --model serving_dir [--requests 100000] [--connections 32] [--pushes
+    20] [--rollbacks 5]
+
+Makes `pushes` variants of a SavedModel of texts (the same graph, weights that differ), starts
+`python -m serving` on an empty folder and publishes the variants by components.pusher.push, evenly
+over the requests; a rollback publishes an earlier variant's files again. The connections go on
+until all of that is done. Every answer must be the one that its version (header x-model-version)
+gives in this process, to 1e-5; that version must have been pushed by then, and no newer one may
+have been seen AVAILABLE before the request was sent. The last line is one JSON object; its ratios
+compare latencies with the peer, the same server and requests before the first change (`calm`: one
+version, no pushes).
 """
 
 import argparse
@@ -33,14 +38,22 @@ import numpy as np
 TEXTS = [
     " ".join(words.split() * repeats)
     for repeats in (1, 3, 6)
-    for words in ("the government won the vote", "shares of the bank fell again", "a goal in the last minute", "new phones and a film")
+    for words in (
+        "the government won the vote",
+        "shares of the bank fell again",
+        "a goal in the last minute",
+        "new phones and a film",
+    )
 ]
 TOLERANCE = 1e-5
 Change = tuple[str, int]  # ("push" or "rollback", number of the variant)
 
 
 def plan(pushes: int, rollbacks: int) -> list[Change]:
-    """Which variant each version is, in order: a rollback, to the variant before the newest, behind every few pushes."""
+    """Which variant each version is, in order.
+
+    A rollback, to the variant before the newest, behind every few pushes.
+    """
     changes: list[Change] = []
     for number in range(pushes):
         changes.append(("push", number))
@@ -62,13 +75,18 @@ def make_variants(model: Path, folder: Path, count: int) -> list[Path]:
         path = Path(shutil.copytree(model, folder / str(number)))
         shutil.rmtree(path / "variables")
         changed = [
-            value + random.normal(0, 0.2 * value.std() + 1e-3, value.shape).astype(value.dtype)
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f"
-            else value
+            (
+                value + random.normal(0, 0.2 * value.std() + 1e-3, value.shape).astype(value.dtype)
+                if isinstance(value, np.ndarray) and value.dtype.kind == "f"
+                else value
+            )
             for value in values
         ]
         tf.raw_ops.SaveV2(
-            prefix=str(path / "variables" / "variables"), tensor_names=names, shape_and_slices=[""] * len(names), tensors=changed
+            prefix=str(path / "variables" / "variables"),
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=changed,
         )
         paths.append(path)
     return paths
@@ -82,18 +100,32 @@ def expected_answers(variants: list[Path]) -> np.ndarray:
     for path in variants:
         loaded = LoadedModel(path)
         texts = [np.array([text.encode()], object) for text in TEXTS]
-        answers.append([loaded.run("serving_default", {"text": text})["probabilities"][0] for text in texts])
+        answers.append(
+            [loaded.run("serving_default", {"text": text})["probabilities"][0] for text in texts]
+        )
         loaded.close()
     found = np.array(answers)
-    distances = [np.abs(found[a] - found[b]).max(axis=1).min() for a in range(len(found)) for b in range(a)]
+    distances = [
+        np.abs(found[a] - found[b]).max(axis=1).min() for a in range(len(found)) for b in range(a)
+    ]
     assert not distances or min(distances) > 100 * TOLERANCE, "the variants cannot be told apart"
     return found
 
 
 async def ask_all(
-    port: int, connections: int, per_connection: int, started: Any, known: Any, answers: np.ndarray, variant_of: list[int]
+    port: int,
+    connections: int,
+    per_connection: int,
+    started: Any,
+    known: Any,
+    answers: np.ndarray,
+    variant_of: list[int],
 ) -> dict:
-    """What one process of clients saw. started[v]: when the push of version v began; known[v]: when it was seen AVAILABLE; known[0]: answers so far."""
+    """What one process of clients saw. started[v].
+
+    When the push of version v began; known[v]: when it was seen AVAILABLE; known[0]: answers so
+    far.
+    """
     latencies: list[tuple[float, float]] = []
     wrong: list[str] = []
     seen: dict[int, int] = {}
@@ -101,13 +133,25 @@ async def ask_all(
     async def ask(number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         turn = 0
-        while turn < per_connection or not known[-1]:  # the changes may take longer than the requests
+        while (
+            turn < per_connection or not known[-1]
+        ):  # the changes may take longer than the requests
             turn += 1
             text = (number + turn) % len(TEXTS)
             body = json.dumps({"instances": [TEXTS[text]]}).encode()
             sent = time.monotonic()
-            oldest = max((version for version in range(1, len(known)) if known[version] and known[version] < sent), default=0)
-            head = f"POST /v1/models/seqline:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            oldest = max(
+                (
+                    version
+                    for version in range(1, len(known))
+                    if known[version] and known[version] < sent
+                ),
+                default=0,
+            )
+            head = (
+                "POST /v1/models/seqline:predict HTTP/1.1\r\nHost: x\r\nContent-Length:"
+                f" {len(body)}\r\n\r\n"
+            )
             writer.write(head.encode() + body)
             headers = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
             fields = dict(line.split(": ", 1) for line in headers[1:] if line)
@@ -142,14 +186,18 @@ def client(queue: Any, *arguments: Any) -> None:
 
 def available(port: int) -> list[int]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models/seqline", timeout=60) as got:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/v1/models/seqline", timeout=60
+        ) as got:
             states = json.load(got)["model_version_status"]
     except urllib.error.HTTPError:  # no version yet
         return []
     return [int(each["version"]) for each in states if each["state"] == "AVAILABLE"]
 
 
-def publish(number: int, variant: Path, serving_dir: Path, port: int, started: Any, known: Any) -> None:
+def publish(
+    number: int, variant: Path, serving_dir: Path, port: int, started: Any, known: Any
+) -> None:
     """Pushes a version and waits until it takes requests."""
     from components.pusher.publish import push
 
@@ -166,11 +214,18 @@ def rss(pid: int) -> float:
 
 def quantiles(latencies: list[float]) -> dict[str, float]:
     ordered = sorted(latencies)
-    return {f"p{percent}": round(1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 2) for percent in (50, 99)}
+    return {
+        f"p{percent}": round(
+            1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 2
+        )
+        for percent in (50, 99)
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, default=Path("serving_dir"))
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--connections", type=int, default=32)
@@ -190,11 +245,25 @@ def main() -> None:
         print(json.dumps(measure(arguments, folder, changes, variants, answers, variant_of)))
 
 
-def measure(arguments: Any, folder: Path, changes: list[Change], variants: list[Path], answers: np.ndarray, variant_of: list[int]) -> dict:
+def measure(
+    arguments: Any,
+    folder: Path,
+    changes: list[Change],
+    variants: list[Path],
+    answers: np.ndarray,
+    variant_of: list[int],
+) -> dict:
     context = multiprocessing.get_context("spawn")
     started, known = context.Array("d", len(changes) + 1), context.Array("d", len(changes) + 1)
     serving_dir, port_file = folder / "serving_dir", folder / "port"
-    command = [sys.executable, "-m", "serving", "--rest_api_port=0", f"--port_file={port_file}", f"--model_base_path={serving_dir}"]
+    command = [
+        sys.executable,
+        "-m",
+        "serving",
+        "--rest_api_port=0",
+        f"--port_file={port_file}",
+        f"--model_base_path={serving_dir}",
+    ]
     server = subprocess.Popen([*command, "--file_system_poll_wait_seconds=0.2", *arguments.flags])
     try:
         while not port_file.exists():
@@ -207,14 +276,19 @@ def measure(arguments: Any, folder: Path, changes: list[Change], variants: list[
         each = arguments.requests // (share * processes)
         queue: Any = context.Queue()
         clients = [
-            context.Process(target=client, args=(queue, port, share, each, started, known, answers, variant_of)) for _ in range(processes)
+            context.Process(
+                target=client, args=(queue, port, share, each, started, known, answers, variant_of)
+            )
+            for _ in range(processes)
         ]
         before, begun = rss(server.pid), time.monotonic()
         for process in clients:
             process.start()
         total = share * processes * each
         for number, (_, variant) in enumerate(changes[1:], start=2):
-            while known[0] < total * (number - 1) / (len(changes) + 1):  # evenly, and the first behind a calm share
+            while known[0] < total * (number - 1) / (
+                len(changes) + 1
+            ):  # evenly, and the first behind a calm share
                 time.sleep(0.01)
             publish(number, variants[variant], serving_dir, port, started, known)
         results = [queue.get() for _ in clients]
@@ -227,10 +301,20 @@ def measure(arguments: Any, folder: Path, changes: list[Change], variants: list[
     finally:
         server.kill()
         server.wait()
-    return report(changes, results, started, seconds, (before, after), exit_code, arguments.connections)
+    return report(
+        changes, results, started, seconds, (before, after), exit_code, arguments.connections
+    )
 
 
-def report(changes: list[Change], results: list[dict], started: Any, seconds: float, memory: Any, exit_code: int, connections: int) -> dict:
+def report(
+    changes: list[Change],
+    results: list[dict],
+    started: Any,
+    seconds: float,
+    memory: Any,
+    exit_code: int,
+    connections: int,
+) -> dict:
     latencies = sorted(pair for result in results for pair in result["latencies"])
     wrong = [each for result in results for each in result["wrong"]]
     seen: dict[int, int] = {}
@@ -238,7 +322,10 @@ def report(changes: list[Change], results: list[dict], started: Any, seconds: fl
         for version, count in result["seen"].items():
             seen[version] = seen.get(version, 0) + count
     first_change = started[2] if len(changes) > 1 else float("inf")
-    calm, busy = quantiles([each for sent, each in latencies if sent < first_change]), quantiles([each for _, each in latencies])
+    calm, busy = (
+        quantiles([each for sent, each in latencies if sent < first_change]),
+        quantiles([each for _, each in latencies]),
+    )
     print(f"{'':12} {'p50 ms':>8} {'p99 ms':>8}")
     for name, figures in (("calm", calm), ("all", busy)):
         print(f"{name:12} {figures['p50']:8.2f} {figures['p99']:8.2f}")

@@ -1,11 +1,16 @@
-"""Six spans arrive one by one, most of them broken, and `seqline retrain` is called after each: verdicts, what is served, and the cost.
+"""Six spans arrive one by one, most of them broken, and `seqline retrain` is called after each.
 
-    python benchmarks/retrain_story.py ../shared/data/agnews_small [--rows 1666] [--test-rows 7600] [--peers] [--set trainer.num_epochs=12]
+Verdicts, what is served, and the cost.
 
-The folder holds train.jsonl and test.jsonl. Of train's rows span 1 and 2 are as they are; 3 has exchanged labels, then comes corrected; 4 has rows
-of a new class, which is then allowed; 5 is empty; 6 repeats span 2. After each call: exit code, verdict, reason, the served version's accuracy on
-test.jsonl, which no span holds, and CPU seconds. With --peers the same arrivals are also paid for the way without a store: a full run over all
-good rows so far, in an empty root, for each of the six. The last line is one JSON object.
+    python benchmarks/retrain_story.py ../shared/data/agnews_small [--rows 1666] [--test-rows 7600]
+    [--peers] [--set trainer.num_epochs=12]
+
+The folder holds train.jsonl and test.jsonl. Of train's rows span 1 and 2 are as they are; 3 has
+exchanged labels, then comes corrected; 4 has rows of a new class, which is then allowed; 5 is
+empty; 6 repeats span 2. After each call: exit code, verdict, reason, the served version's accuracy
+on test.jsonl, which no span holds, and CPU seconds. With --peers the same arrivals are also paid
+for the way without a store: a full run over all good rows so far, in an empty root, for each of the
+six. The last line is one JSON object.
 """
 
 import argparse
@@ -40,7 +45,9 @@ def read(path: Path, most: int) -> Rows:
 
 def write(path: Path, rows: Rows) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 def exchanged(rows: Rows) -> Rows:
@@ -53,14 +60,24 @@ def exchanged(rows: Rows) -> Rows:
 def with_class(rows: Rows) -> Rows:
     """A twentieth of the rows, at least 30, in other words and of another class."""
     size = max(30, len(rows) // 20)
-    return rows[size:] + [{"text": f"Rain and wind, then sun, {row['text'][:40]}", "label": NEW_CLASS} for row in rows[:size]]
+    return rows[size:] + [
+        {"text": f"Rain and wind, then sun, {row['text'][:40]}", "label": NEW_CLASS}
+        for row in rows[:size]
+    ]
 
 
-def call(folder: Path, name: str, root: str, source: str, more: list[str]) -> tuple[int, list[str], float]:
+def call(
+    folder: Path, name: str, root: str, source: str, more: list[str]
+) -> tuple[int, list[str], float]:
     """(exit code, lines, CPU seconds of all its processes)."""
-    settings = [f"{key}={value}" for key, value in SETTINGS.items()] + [f"example_gen.source='{source}'", *more]
+    settings = [f"{key}={value}" for key, value in SETTINGS.items()] + [
+        f"example_gen.source='{source}'",
+        *more,
+    ]
     flags = [part for setting in settings for part in ("--set", setting)]
-    bootstrap = ["--bootstrap"] if name == "retrain" and not (folder / "served" / root).exists() else []
+    bootstrap = (
+        ["--bootstrap"] if name == "retrain" and not (folder / "served" / root).exists() else []
+    )
     command = [
         sys.executable,
         "-m",
@@ -77,7 +94,9 @@ def call(folder: Path, name: str, root: str, source: str, more: list[str]) -> tu
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=environment, check=False
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return done.returncode, (done.stdout + done.stderr).splitlines(), seconds
@@ -90,20 +109,27 @@ def accuracy(folder: Path, rows: Rows) -> float:
     command = [sys.executable, "-m", "pipeline", "predict", "--model", "served/story"]
     texts = "".join(" ".join(row["text"].split("\n")) + "\n" for row in rows)
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    done = subprocess.run(command, cwd=folder, input=texts.encode(), capture_output=True, env=environment, check=True)
+    done = subprocess.run(
+        command, cwd=folder, input=texts.encode(), capture_output=True, env=environment, check=True
+    )
     labels = [json.loads(line)["label"] for line in done.stdout.decode().split("\n")[:-1]]
     return sum(label == row["label"] for label, row in zip(labels, rows, strict=True)) / len(rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, default=1666, help="rows of a span")
     parser.add_argument("--test-rows", type=int, default=7600)
     parser.add_argument("--peers", action="store_true", help="also six full runs")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     given = parser.parse_args()
-    train, test = read(given.data / "train.jsonl", 6 * given.rows), read(given.data / "test.jsonl", given.test_rows)
+    train, test = (
+        read(given.data / "train.jsonl", 6 * given.rows),
+        read(given.data / "test.jsonl", given.test_rows),
+    )
     spans = [train[given.rows * number : given.rows * (number + 1)] for number in range(6)]
     allowed = [f"span_validator.classes=['{NEW_CLASS}']"]
     story: list[tuple[str, int, Rows, list[str]]] = [
@@ -123,15 +149,36 @@ def main() -> None:
         print(f"{'span':<24} {'code':>4} {'CPU s':>7} {'test':>6}  verdict")
         for what, number, rows, more in story:
             write(folder / "data" / str(number) / "rows.jsonl", rows)
-            code, lines, seconds = call(folder, "retrain", "story", "data/{SPAN}/rows.jsonl", [*given.settings, *more])
+            code, lines, seconds = call(
+                folder, "retrain", "story", "data/{SPAN}/rows.jsonl", [*given.settings, *more]
+            )
             served = accuracy(folder, test)
-            print(f"{f'{number} {what}':<24} {code:>4} {seconds:>7.1f} {served:>6.4f}  {lines[-1]}", flush=True)
-            found.append({"span": number, "what": what, "code": code, "cpu_seconds": seconds, "accuracy": served, "verdict": lines[-1]})
-        result = {"rows": given.rows, "steps": found, "cpu_seconds": sum(step["cpu_seconds"] for step in found)}
+            print(
+                f"{f'{number} {what}':<24} {code:>4} {seconds:>7.1f} {served:>6.4f}  {lines[-1]}",
+                flush=True,
+            )
+            found.append(
+                {
+                    "span": number,
+                    "what": what,
+                    "code": code,
+                    "cpu_seconds": seconds,
+                    "accuracy": served,
+                    "verdict": lines[-1],
+                }
+            )
+        result = {
+            "rows": given.rows,
+            "steps": found,
+            "cpu_seconds": sum(step["cpu_seconds"] for step in found),
+        }
         if given.peers:
             result["full_runs_cpu_seconds"] = full_runs(folder, spans, given.settings)
             result["share_of_full_runs"] = result["cpu_seconds"] / result["full_runs_cpu_seconds"]
-            print(f"nine calls {result['cpu_seconds']:.0f} s of CPU, six full runs {result['full_runs_cpu_seconds']:.0f} s")
+            print(
+                f"nine calls {result['cpu_seconds']:.0f} s of CPU, six full runs"
+                f" {result['full_runs_cpu_seconds']:.0f} s"
+            )
     print(json.dumps(result))
 
 
@@ -140,7 +187,9 @@ def full_runs(folder: Path, spans: list[Rows], settings: list[str]) -> float:
     total = 0.0
     for number in range(1, 7):
         write(folder / "peer" / str(number) / "rows.jsonl", spans[number - 1])
-        code, lines, seconds = call(folder, "run", f"peer{number}", "peer/{SPAN}/rows.jsonl", settings)
+        code, lines, seconds = call(
+            folder, "run", f"peer{number}", "peer/{SPAN}/rows.jsonl", settings
+        )
         assert code == 0, lines
         total += seconds
         print(f"{f'full run over {number}':<24} {code:>4} {seconds:>7.1f}", flush=True)

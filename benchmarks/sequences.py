@@ -1,11 +1,14 @@
-"""Accuracy on numeric sequences with the default parameters, beside logistic regression on summary statistics.
+"""Accuracy on numeric sequences with the default parameters, beside logistic regression on summary
+statistics.
 
-    python benchmarks/sequences.py --data ../shared/data [--seeds 3] [--folds 5] [--set rnn_units=128 ...]
+    python benchmarks/sequences.py --data ../shared/data [--seeds 3] [--folds 5] [--set
+    rnn_units=128 ...]
 
-Two sets: Japanese Vowels (`<data>/japanese_vowels/{train,test}.jsonl`, rows {"sequence": [[number, ...], ...], "label"}), where
-the level of the numbers tells nearly all; and waves, made here, where only their order in time tells: every class has the same
-level and spread. --folds measures on parts of the train rows instead of on the test rows: for choices. A tenth of the train
-rows chooses the epoch. The last line is one JSON object with the figures.
+Two sets: Japanese Vowels (`<data>/japanese_vowels/{train,test}.jsonl`, rows {"sequence": [[number,
+...], ...], "label"}), where the level of the numbers tells nearly all; and waves, made here, where
+only their order in time tells: every class has the same level and spread. --folds measures on parts
+of the train rows instead of on the test rows: for choices. A tenth of the train rows chooses the
+epoch. The last line is one JSON object with the figures.
 """
 
 import argparse
@@ -32,33 +35,57 @@ def waves(num_rows: int, seed: int) -> list[Row]:
     rows = []
     for number in range(num_rows):
         time, period = int(random.integers(40, 81)), (3, 5, 8, 13)[number % 4]
-        wave = np.sin(2 * np.pi * (np.arange(time) / period + random.random())) + random.normal(scale=0.3, size=time)
-        rows.append((np.stack([wave, random.normal(size=time)], axis=1).astype(np.float32), str(period)))
+        wave = np.sin(2 * np.pi * (np.arange(time) / period + random.random())) + random.normal(
+            scale=0.3, size=time
+        )
+        rows.append(
+            (np.stack([wave, random.normal(size=time)], axis=1).astype(np.float32), str(period))
+        )
     return rows
 
 
 def folds(rows: list[Row], num_folds: int) -> list[tuple[list[Row], list[Row]]]:
     """(train, test) with each part of the rows as test once."""
     parts = np.array_split(np.random.default_rng(0).permutation(len(rows)), num_folds)
-    return [([rows[i] for part in parts if part is not held for i in part], [rows[i] for i in held]) for held in parts]
+    return [
+        ([rows[i] for part in parts if part is not held for i in part], [rows[i] for i in held])
+        for held in parts
+    ]
 
 
 def write_examples(train: list[Row], test: list[Row], output: Path) -> None:
-    from seqline.data.examples import ExampleShard, Manifest, Span, shard_name, write, write_manifest
+    from seqline.data.examples import (
+        ExampleShard,
+        Manifest,
+        Span,
+        shard_name,
+        write,
+        write_manifest,
+    )
 
     order = np.random.default_rng(1).permutation(len(train))
     held_out = len(train) // 10
-    splits = {"train": [train[i] for i in order[held_out:]], "eval": [train[i] for i in order[:held_out]], "test": test}
+    splits = {
+        "train": [train[i] for i in order[held_out:]],
+        "eval": [train[i] for i in order[:held_out]],
+        "test": test,
+    }
     for split, rows in splits.items():
         (output / f"Split-{split}").mkdir()
         contents, labels = zip(*rows, strict=True)
-        shard = ExampleShard(0, split, shard_name(0, 0, 0), contents, [label.encode() for label in labels])
+        shard = ExampleShard(
+            0, split, shard_name(0, 0, 0), contents, [label.encode() for label in labels]
+        )
         write(shard, output / f"Split-{split}" / shard.name, "sequence")
     counts = {split: dict(Counter(label for _, label in rows)) for split, rows in splits.items()}
-    write_manifest(Manifest("sequence", train[0][0].shape[1], (Span(0, "benchmark", num_rows=counts),)), output)
+    write_manifest(
+        Manifest("sequence", train[0][0].shape[1], (Span(0, "benchmark", num_rows=counts),)), output
+    )
 
 
-def evaluate(train: list[Row], test: list[Row], seeds: range, settings: dict[str, object]) -> list[dict[str, float]]:
+def evaluate(
+    train: list[Row], test: list[Row], seeds: range, settings: dict[str, object]
+) -> list[dict[str, float]]:
     """What the stages from the transform to the evaluator say, by seed."""
     from components import evaluator, exporter, trainer, transform
 
@@ -70,14 +97,37 @@ def evaluate(train: list[Row], test: list[Row], seeds: range, settings: dict[str
         write_examples(train, test, examples)
         transform.run(examples=examples, params=transform.TransformParams(), output=features)
         for seed in seeds:
-            model, saved_model, evaluation = (Path(folder) / f"{name}-{seed}" for name in ("model", "saved_model", "evaluation"))
+            model, saved_model, evaluation = (
+                Path(folder) / f"{name}-{seed}" for name in ("model", "saved_model", "evaluation")
+            )
             for path in (model, saved_model, evaluation):
                 path.mkdir()
-            fitted = trainer.run(features=features, params=trainer.TrainerParams(**{**settings, "seed": seed}), output=model)
-            exporter.run(examples=examples, features=features, model=model, params=exporter.ExporterParams(), output=saved_model)
-            figures = evaluator.run(examples=examples, saved_model=saved_model, params=evaluator.EvaluatorParams(), output=evaluation)
+            fitted = trainer.run(
+                features=features,
+                params=trainer.TrainerParams(**{**settings, "seed": seed}),
+                output=model,
+            )
+            exporter.run(
+                examples=examples,
+                features=features,
+                model=model,
+                params=exporter.ExporterParams(),
+                output=saved_model,
+            )
+            figures = evaluator.run(
+                examples=examples,
+                saved_model=saved_model,
+                params=evaluator.EvaluatorParams(),
+                output=evaluation,
+            )
             baseline = figures["baselines"]["summary statistics + logistic regression"]
-            found.append({"accuracy": figures["accuracy"], "statistics": baseline, "epoch": fitted["best_epoch"]})
+            found.append(
+                {
+                    "accuracy": figures["accuracy"],
+                    "statistics": baseline,
+                    "epoch": fitted["best_epoch"],
+                }
+            )
     return found
 
 
@@ -87,22 +137,45 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=0)
     parser.add_argument("--sets", nargs="+", default=["japanese_vowels", "waves"])
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="parameters of the trainer")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="parameters of the trainer"
+    )
     arguments = parser.parse_args()
-    settings = {name: json.loads(value) for name, value in (each.split("=", 1) for each in arguments.set)}
+    settings = {
+        name: json.loads(value) for name, value in (each.split("=", 1) for each in arguments.set)
+    }
     results = {}
     print(f"{'set':<16} {'rows':>6} {'seqline':>16} {'statistics + LR':>16}")
     for name in arguments.sets:
-        train = japanese_vowels(arguments.data, "train") if name == "japanese_vowels" else waves(2000, seed=0)
+        train = (
+            japanese_vowels(arguments.data, "train")
+            if name == "japanese_vowels"
+            else waves(2000, seed=0)
+        )
         if arguments.folds:
             pairs = folds(train, arguments.folds)
         else:
-            pairs = [(train, japanese_vowels(arguments.data, "test") if name == "japanese_vowels" else waves(1000, seed=1))]
-        found = [each for pair in pairs for each in evaluate(*pair, range(arguments.seeds), settings)]
+            pairs = [
+                (
+                    train,
+                    (
+                        japanese_vowels(arguments.data, "test")
+                        if name == "japanese_vowels"
+                        else waves(1000, seed=1)
+                    ),
+                )
+            ]
+        found = [
+            each for pair in pairs for each in evaluate(*pair, range(arguments.seeds), settings)
+        ]
         results[name] = found
         accuracy = [each["accuracy"] for each in found]
         cell = f"{statistics.mean(accuracy):.3f} +- {statistics.pstdev(accuracy):.3f}"
-        print(f"{name:<16} {len(train):>6} {cell:>16} {statistics.mean(each['statistics'] for each in found):>16.3f}", flush=True)
+        print(
+            f"{name:<16} {len(train):>6} {cell:>16}"
+            f" {statistics.mean(each['statistics'] for each in found):>16.3f}",
+            flush=True,
+        )
     print(json.dumps(results))
 
 

@@ -1,9 +1,11 @@
 """The exported SavedModel against Keras's own `model.export()` of the same weights, in one process.
 
-Two networks: `simple` is the tutorial model, Embedding -> SimpleRNN -> Dense on the last state with a mask, and as the peer exactly these stock
-layers; `default` is the trainer's default, max over the states beside a skip branch of tokens and bigrams. Both get ids, so that only the
-networks are compared: what the text costs is the same for both. The ways answer the same requests in turns; medians. Over HTTP one embedded
-server (`python -m serving`) has both models, and one connection asks it for rows of JSON numbers; batches are not waited for.
+Two networks: `simple` is the tutorial model, Embedding -> SimpleRNN -> Dense on the last state with
+a mask, and as the peer exactly these stock layers; `default` is the trainer's default, max over the
+states beside a skip branch of tokens and bigrams. Both get ids, so that only the networks are
+compared: what the text costs is the same for both. The ways answer the same requests in turns;
+medians. Over HTTP one embedded server (`python -m serving`) has both models, and one connection
+asks it for rows of JSON numbers; batches are not waited for.
 
     python benchmarks/serving.py [--rounds 7] [--seconds 3] [--no-http]
 
@@ -56,14 +58,22 @@ def stock(kind: str, spec: network.Spec) -> keras.Model:
         model = network.build(spec, training=False)
         random = np.random.default_rng(0)
         skip = model.get_layer("skip_embedding")
-        skip.set_weights([random.normal(scale=0.1, size=weight.shape) for weight in skip.get_weights()])
+        skip.set_weights(
+            [random.normal(scale=0.1, size=weight.shape) for weight in skip.get_weights()]
+        )
         buckets = np.zeros(spec.bigram_buckets, np.int32)
-        buckets[random.permutation(spec.bigram_buckets)[: spec.num_bigrams]] = np.arange(1, spec.num_bigrams + 1)
+        buckets[random.permutation(spec.bigram_buckets)[: spec.num_bigrams]] = np.arange(
+            1, spec.num_bigrams + 1
+        )
         model.get_layer("bigrams").set_weights([buckets])
         return model
     ids = keras.Input((None,), dtype="int64", name="ids")
-    embedded = layers.Embedding(VOCABULARY + 2, spec.embedding_dim, mask_zero=True, name="embedding")(ids)
-    state = layers.SimpleRNN(spec.rnn_units, recurrent_initializer=keras.initializers.Orthogonal(0.5), name="rnn")(embedded)
+    embedded = layers.Embedding(
+        VOCABULARY + 2, spec.embedding_dim, mask_zero=True, name="embedding"
+    )(ids)
+    state = layers.SimpleRNN(
+        spec.rnn_units, recurrent_initializer=keras.initializers.Orthogonal(0.5), name="rnn"
+    )(embedded)
     return keras.Model(ids, layers.Dense(CLASSES, activation="softmax", name="output")(state))
 
 
@@ -73,16 +83,26 @@ def export(served: Served, path: Path) -> None:
 
     def signature(fast: bool) -> Any:
         def answer(ids: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"probabilities": served.probabilities(ids, tf.math.count_nonzero(ids, axis=1), fast=fast)}
+            return {
+                "probabilities": served.probabilities(
+                    ids, tf.math.count_nonzero(ids, axis=1), fast=fast
+                )
+            }
 
         return tf.function(answer, input_signature=ids, autograph=False)
 
     module = tf.Module()
     module.served, module.default, module.fast = served, signature(False), signature(True)
-    tf.saved_model.save(module, str(path), signatures={"serving_default": module.default, "serving_fast": module.fast})
+    tf.saved_model.save(
+        module,
+        str(path),
+        signatures={"serving_default": module.default, "serving_fast": module.fast},
+    )
 
 
-def in_turns(ways: dict[str, Callable[[int], Any]], num_rounds: int, seconds: float) -> dict[str, float]:
+def in_turns(
+    ways: dict[str, Callable[[int], Any]], num_rounds: int, seconds: float
+) -> dict[str, float]:
     """Seconds of one request, by way: the median of all of its requests."""
     found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(num_rounds):
@@ -101,19 +121,30 @@ def in_turns(ways: dict[str, Callable[[int], Any]], num_rounds: int, seconds: fl
 def server(models: dict[str, Path], folder: Path) -> Iterator[str]:
     """The address of an embedded server that has these models as version 1."""
     config, port_file = folder / "models.config", folder / "port"
-    entries = [f'config {{ name: "{name}" base_path: "{path.parent}" model_platform: "tensorflow" }}' for name, path in models.items()]
+    entries = [
+        f'config {{ name: "{name}" base_path: "{path.parent}" model_platform: "tensorflow" }}'
+        for name, path in models.items()
+    ]
     config.write_text("model_config_list { " + " ".join(entries) + " }")
     port_file.unlink(missing_ok=True)
     flags = [f"--model_config_file={config}", "--rest_api_port=0", f"--port_file={port_file}"]
-    process = subprocess.Popen([sys.executable, "-m", "serving", *flags], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "serving", *flags], stderr=subprocess.PIPE, text=True
+    )
     try:
         deadline = time.monotonic() + 300
         while not port_file.exists():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"The server did not start: {process.communicate()[1] if process.poll() is not None else 'no port'}")
+                raise SystemExit(
+                    "The server did not start:"
+                    f" {process.communicate()[1] if process.poll() is not None else 'no port'}"
+                )
             time.sleep(0.05)
         address = f"http://127.0.0.1:{port_file.read_text().strip()}/v1/models"
-        while any('"AVAILABLE"' not in requests.get(f"{address}/{name}", timeout=10).text for name in models):
+        while any(
+            '"AVAILABLE"' not in requests.get(f"{address}/{name}", timeout=10).text
+            for name in models
+        ):
             if time.monotonic() > deadline:
                 raise SystemExit("The server did not load the models.")
             time.sleep(0.05)
@@ -123,8 +154,17 @@ def server(models: dict[str, Path], folder: Path) -> Iterator[str]:
         process.communicate()
 
 
-def over_http(models: dict[str, Path], folder: Path, batches: dict[int, np.ndarray], num_rounds: int, seconds: float) -> dict[int, Any]:
-    """Seconds of one request over HTTP, by batch and way. batches: [NUM_REQUESTS, batch, time] ids."""
+def over_http(
+    models: dict[str, Path],
+    folder: Path,
+    batches: dict[int, np.ndarray],
+    num_rounds: int,
+    seconds: float,
+) -> dict[int, Any]:
+    """Seconds of one request over HTTP, by batch and way. batches.
+
+    [NUM_REQUESTS, batch, time] ids.
+    """
     found = {}
     with server(models, folder) as address, requests.Session() as session:
         for batch, rows in batches.items():
@@ -159,35 +199,61 @@ def size(path: Path) -> int:
 def random_ids(batch: int, steps: int) -> np.ndarray:
     """[NUM_REQUESTS, batch, steps], falling off as 1/rank."""
     random, weights = np.random.default_rng(batch), 1 / np.arange(1, VOCABULARY + 1)
-    return random.choice(np.arange(1, VOCABULARY + 1), (NUM_REQUESTS, batch, steps), p=weights / weights.sum())
+    return random.choice(
+        np.arange(1, VOCABULARY + 1), (NUM_REQUESTS, batch, steps), p=weights / weights.sum()
+    )
 
 
-def measure(kind: str, steps: int, folder: Path, num_rounds: int, seconds: float, http: bool) -> list[dict[str, Any]]:
+def measure(
+    kind: str, steps: int, folder: Path, num_rounds: int, seconds: float, http: bool
+) -> list[dict[str, Any]]:
     spec = spec_of(kind, max(steps, 256))
     model = stock(kind, spec)
     if kind == "simple":
-        spec = network.Spec(**{**spec.__dict__, "skip_dim": 0, "bigram_buckets": 0, "num_bigrams": 0})
-    served = Served(spec, {layer.name: layer.get_weights() for layer in model.layers if layer.weights})
+        spec = network.Spec(
+            **{**spec.__dict__, "skip_dim": 0, "bigram_buckets": 0, "num_bigrams": 0}
+        )
+    served = Served(
+        spec, {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    )
     peer, ours = folder / f"stock-{kind}-{steps}" / "1", folder / f"ours-{kind}-{steps}" / "1"
-    model.export(peer, verbose=False, input_signature=[tf.TensorSpec([None, None], tf.int64, name="ids")])
+    model.export(
+        peer, verbose=False, input_signature=[tf.TensorSpec([None, None], tf.int64, name="ids")]
+    )
     export(served, ours)
     (theirs, their_seconds), (mine, our_seconds) = load(peer), load(ours)
     batches = {batch: random_ids(batch, steps) for batch in (1, 256)}
-    web = over_http({"stock": peer, "ours": ours}, folder, batches, num_rounds, seconds) if http else {}
+    web = (
+        over_http({"stock": peer, "ours": ours}, folder, batches, num_rounds, seconds)
+        if http
+        else {}
+    )
     found = []
     for batch, rows in batches.items():
         asked = [tf.constant(each, tf.int64) for each in rows]
         ask = theirs.signatures["serving_default"]
         [name] = ask.structured_input_signature[1]
         ways: dict[str, Callable[[int], Any]] = {
-            "stock": lambda number, ask=ask, name=name, asked=asked: next(iter(ask(**{name: asked[number]}).values())),
-            "default": lambda number, asked=asked: mine.signatures["serving_default"](ids=asked[number])["probabilities"],
-            "fast": lambda number, asked=asked: mine.signatures["serving_fast"](ids=asked[number])["probabilities"],
+            "stock": lambda number, ask=ask, name=name, asked=asked: next(
+                iter(ask(**{name: asked[number]}).values())
+            ),
+            "default": lambda number, asked=asked: mine.signatures["serving_default"](
+                ids=asked[number]
+            )["probabilities"],
+            "fast": lambda number, asked=asked: mine.signatures["serving_fast"](ids=asked[number])[
+                "probabilities"
+            ],
         }
         first = time.perf_counter()
         answers = {way: [ask(number).numpy() for number in range(2)] for way, ask in ways.items()}
         compiled = time.perf_counter() - first
-        difference = {way: max(float(np.abs(a - b).max()) for a, b in zip(answers[way], answers["stock"], strict=True)) for way in ways}
+        difference = {
+            way: max(
+                float(np.abs(a - b).max())
+                for a, b in zip(answers[way], answers["stock"], strict=True)
+            )
+            for way in ways
+        }
         spent = in_turns(ways, num_rounds, seconds)
         row = {
             "network": kind,
@@ -202,7 +268,9 @@ def measure(kind: str, steps: int, folder: Path, num_rounds: int, seconds: float
         }
         if batch in web:
             row["http_ms"] = {way: round(1000 * each, 3) for way, each in web[batch].items()}
-            row["http_ratio"] = {way: round(web[batch]["stock"] / web[batch][way], 2) for way in ("default", "fast")}
+            row["http_ratio"] = {
+                way: round(web[batch]["stock"] / web[batch][way], 2) for way in ("default", "fast")
+            }
         print(line(row), flush=True)
         found.append(row)
     return found
@@ -211,17 +279,24 @@ def measure(kind: str, steps: int, folder: Path, num_rounds: int, seconds: float
 def line(row: dict[str, Any]) -> str:
     times = ", ".join(f"{way} {each:8.3f} ms" for way, each in row["ms"].items())
     web = ", ".join(f"{way} {each:.2f} ms" for way, each in row.get("http_ms", {}).items())
-    web += "; " + ", ".join(f"{way} {each:.2f}x" for way, each in row["http_ratio"].items()) if web else ""
+    web += (
+        "; " + ", ".join(f"{way} {each:.2f}x" for way, each in row["http_ratio"].items())
+        if web
+        else ""
+    )
     ratios = ", ".join(f"{way} {each:5.2f}x" for way, each in row["ratio"].items())
     return (
-        f"{row['network']:8} T={row['steps']:<4} batch {row['batch']:<4} {times}   {ratios}   off by {row['max_difference']:.0e}   "
-        f"{row['bytes']['ours'] / 1e6:.1f} MB of {row['bytes']['stock'] / 1e6:.1f} MB, loaded in {row['load_seconds']['ours']:.2f} s of "
-        f"{row['load_seconds']['stock']:.2f} s" + (f"\n{'':>30}over HTTP: {web}" if web else "")
+        f"{row['network']:8} T={row['steps']:<4} batch {row['batch']:<4} {times}   {ratios}   off"
+        f" by {row['max_difference']:.0e}   {row['bytes']['ours'] / 1e6:.1f} MB of"
+        f" {row['bytes']['stock'] / 1e6:.1f} MB, loaded in {row['load_seconds']['ours']:.2f} s of"
+        f" {row['load_seconds']['stock']:.2f} s" + (f"\n{'':>30}over HTTP: {web}" if web else "")
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each way at each shape")
     parser.add_argument("--no-http", action="store_true", help="in process only")
@@ -231,7 +306,9 @@ def main() -> None:
             row
             for kind in ("simple", "default")
             for steps in (40, 200)
-            for row in measure(kind, steps, Path(folder), options.rounds, options.seconds, not options.no_http)
+            for row in measure(
+                kind, steps, Path(folder), options.rounds, options.seconds, not options.no_http
+            )
         ]
     met = all(
         row["ratio"][key[0]] >= least
@@ -239,7 +316,15 @@ def main() -> None:
         for key, least in WANTED.items()
         if key[1] == row["batch"] and key[2:] in ((), (row["steps"],))
     )
-    print(json.dumps({"rows": rows, "wanted_ratios_met": met, "max_difference": max(row["max_difference"] for row in rows)}))
+    print(
+        json.dumps(
+            {
+                "rows": rows,
+                "wanted_ratios_met": met,
+                "max_difference": max(row["max_difference"] for row in rows),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,21 @@
-"""The trainer's steps against Keras's own fit under MirroredStrategy: the same network, batches and device, in one run.
+"""The trainer's steps against Keras's own fit under MirroredStrategy.
 
-    python benchmarks/trainer.py --data ../shared/data [--steps 30] [--rounds 5] [--long 10] [--deterministic] [--only shapes|news|epoch|long ...]
+The same network, batches and device, in one run.
 
-Shapes: Embedding -> SimpleRNN -> max over the states -> Dense on ids that fall off as 1/rank over 10,000; T, B, E, U are time, batch,
-embedding_dim and rnn_units. `keras` is `compile` and `fit` as they are: "auto" (no XLA under a strategy on a CPU), Keras's Adam. `news`: BBC News, T=500; `fit` on batches
-padded to 500 as in the tutorials, on batches padded to their longest text, and on the trainer's own, which hold texts of one length.
-The share of the peak: 6 * B * T * U * (E + U) floating point operations a step (three products each of the recurrence and of the
-projection, as if every position were projected) in parts of what a product of two 2048 x 2048 matrices reaches. Ways take turns; the
-median of the rounds.
-Without --deterministic both have the operations that Keras has by default; with it both have those that the trainer always has.
-`epoch`: an epoch of the default configuration on trec6, and of the same network by fit. `long`: the same training, --long times
-as many epochs: steps a second and memory by tenths. The last line is one JSON object.
+    python benchmarks/trainer.py --data ../shared/data [--steps 30] [--rounds 5] [--long 10]
+    [--deterministic] [--only shapes|news|epoch|long ...]
+
+Shapes: Embedding -> SimpleRNN -> max over the states -> Dense on ids that fall off as 1/rank over
+10,000; T, B, E, U are time, batch, embedding_dim and rnn_units. `keras` is `compile` and `fit` as
+they are: "auto" (no XLA under a strategy on a CPU), Keras's Adam. `news`: BBC News, T=500; `fit` on
+batches padded to 500 as in the tutorials, on batches padded to their longest text, and on the
+trainer's own, which hold texts of one length. The share of the peak: 6 * B * T * U * (E + U)
+floating point operations a step (three products each of the recurrence and of the projection, as if
+every position were projected) in parts of what a product of two 2048 x 2048 matrices reaches. Ways
+take turns; the median of the rounds. Without --deterministic both have the operations that Keras
+has by default; with it both have those that the trainer always has. `epoch`: an epoch of the
+default configuration on trec6, and of the same network by fit. `long`: the same training, --long
+times as many epochs: steps a second and memory by tenths. The last line is one JSON object.
 """
 
 import argparse
@@ -73,22 +78,40 @@ def peak() -> float:
     return 2 * 2048**3 / min(seconds) / 1e9
 
 
-def spec_of(params: TrainerParams, num_tokens: int, num_classes: int, max_length: int) -> network.Spec:
+def spec_of(
+    params: TrainerParams, num_tokens: int, num_classes: int, max_length: int
+) -> network.Spec:
     found = params.model_dump(include=set(network.Spec.__dataclass_fields__))
-    return network.Spec(**{**found, "num_tokens": num_tokens, "num_classes": num_classes, "max_length": max_length, "num_bigrams": 0})
+    return network.Spec(
+        **{
+            **found,
+            "num_tokens": num_tokens,
+            "num_classes": num_classes,
+            "max_length": max_length,
+            "num_bigrams": 0,
+        }
+    )
 
 
 def synthetic(num_steps: int, time_steps: int, batch_size: int) -> tf.data.Dataset:
     random, weights = np.random.default_rng(0), 1 / np.arange(1, VOCABULARY + 1)
-    ids = random.choice(np.arange(1, VOCABULARY + 1), (num_steps * batch_size, time_steps), p=weights / weights.sum())
+    ids = random.choice(
+        np.arange(1, VOCABULARY + 1),
+        (num_steps * batch_size, time_steps),
+        p=weights / weights.sum(),
+    )
     labels = np.eye(4, dtype=np.float32)[random.integers(0, 4, len(ids))]
     return tf.data.Dataset.from_tensor_slices((ids, labels)).batch(batch_size).cache().prefetch(4)
 
 
-def ours(spec: network.Spec, params: TrainerParams, data: tf.data.Dataset, num_steps: int) -> Callable[[], None]:
+def ours(
+    spec: network.Spec, params: TrainerParams, data: tf.data.Dataset, num_steps: int
+) -> Callable[[], None]:
     """A function that trains through `data`, num_steps batches, by the trainer's loop."""
     mirrored = (
-        tf.distribute.MirroredStrategy(["/CPU:0"]) if not tf.config.list_physical_devices("GPU") else tf.distribute.MirroredStrategy()
+        tf.distribute.MirroredStrategy(["/CPU:0"])
+        if not tf.config.list_physical_devices("GPU")
+        else tf.distribute.MirroredStrategy()
     )
     with mirrored.scope():
         loop = Loop(network.build(spec, implementation="fast"), params, 10**6, mirrored)
@@ -96,24 +119,33 @@ def ours(spec: network.Spec, params: TrainerParams, data: tf.data.Dataset, num_s
 
     def epoch() -> None:
         zeros = tf.zeros([3], tf.float64)
-        loop.train(iterator, tf.constant(0, tf.int64), tf.constant(num_steps, tf.int64), zeros)[0].numpy()
+        loop.train(iterator, tf.constant(0, tf.int64), tf.constant(num_steps, tf.int64), zeros)[
+            0
+        ].numpy()
 
     return epoch
 
 
 def stock(
-    spec: network.Spec, params: TrainerParams, data: tf.data.Dataset, prepare: Callable[[keras.Model], None] | None = None
+    spec: network.Spec,
+    params: TrainerParams,
+    data: tf.data.Dataset,
+    prepare: Callable[[keras.Model], None] | None = None,
 ) -> Callable[[], None]:
     """The same by Keras's fit."""
     mirrored = (
-        tf.distribute.MirroredStrategy(["/CPU:0"]) if not tf.config.list_physical_devices("GPU") else tf.distribute.MirroredStrategy()
+        tf.distribute.MirroredStrategy(["/CPU:0"])
+        if not tf.config.list_physical_devices("GPU")
+        else tf.distribute.MirroredStrategy()
     )
     with mirrored.scope():
         model = network.build(spec)
         if prepare:
             prepare(model)
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing)
-        optimizer = keras.optimizers.Adam(params.learning_rate, global_clipnorm=params.clip_norm or None)
+        optimizer = keras.optimizers.Adam(
+            params.learning_rate, global_clipnorm=params.clip_norm or None
+        )
         model.compile(optimizer, loss, metrics=["accuracy"])
     return lambda: model.fit(data, epochs=1, verbose=0, shuffle=False) and None
 
@@ -134,12 +166,23 @@ def medians(ways: dict[str, Callable[[], None]], num_rounds: int) -> dict[str, f
 def shapes(num_steps: int, num_rounds: int, gigaflops: float) -> list[dict[str, Any]]:
     rows = []
     for time_steps, batch_size, embedding_dim, units in SHAPES:
-        params = TrainerParams(embedding_dim=embedding_dim, rnn_units=units, batch_size=batch_size, **PLAIN)
-        spec, data = spec_of(params, VOCABULARY, 4, time_steps), synthetic(num_steps, time_steps, batch_size)
-        seconds = medians({"keras": stock(spec, params, data), "seqline": ours(spec, params, data, num_steps)}, num_rounds)
+        params = TrainerParams(
+            embedding_dim=embedding_dim, rnn_units=units, batch_size=batch_size, **PLAIN
+        )
+        spec, data = (
+            spec_of(params, VOCABULARY, 4, time_steps),
+            synthetic(num_steps, time_steps, batch_size),
+        )
+        seconds = medians(
+            {"keras": stock(spec, params, data), "seqline": ours(spec, params, data, num_steps)},
+            num_rounds,
+        )
         operations = 6 * batch_size * time_steps * units * (embedding_dim + units) * num_steps
         shape = f"T={time_steps} B={batch_size} E={embedding_dim} U={units}"
-        rows.append(row(shape, seconds, num_steps * batch_size) | {"of_peak": round(operations / seconds["seqline"] / 1e9 / gigaflops, 3)})
+        rows.append(
+            row(shape, seconds, num_steps * batch_size)
+            | {"of_peak": round(operations / seconds["seqline"] / 1e9 / gigaflops, 3)}
+        )
         print(f"{line(rows[-1])}   {rows[-1]['of_peak']:.0%} of {gigaflops:.0f} GF/s", flush=True)
     return rows
 
@@ -155,7 +198,9 @@ def row(name: str, seconds: dict[str, float], num_rows: int) -> dict[str, Any]:
 
 def line(found: dict[str, Any]) -> str:
     cells = [f"{way} {rate:,}/s" for way, rate in found["examples_per_second"].items()]
-    return f"{found['name']:28} {', '.join(cells)}; " + ", ".join(f"{ratio:.2f}x {way}" for way, ratio in found["ratio"].items())
+    return f"{found['name']:28} {', '.join(cells)}; " + ", ".join(
+        f"{ratio:.2f}x {way}" for way, ratio in found["ratio"].items()
+    )
 
 
 def make_features(source: str | dict[str, str], work: Path, **transform: Any) -> Path:
@@ -196,7 +241,9 @@ def news(work: Path, num_rounds: int) -> list[dict[str, Any]]:
 def training_of(source: Path, params: TrainerParams, work: Path) -> fit.Training:
     keras.utils.set_random_seed(params.seed + 1)
     spec, counts = fit.network_spec(source, params)
-    found = strategy.chosen(None, [each.name.removeprefix("/device:") for each in tf.config.list_logical_devices()])
+    found = strategy.chosen(
+        None, [each.name.removeprefix("/device:") for each in tf.config.list_logical_devices()]
+    )
     mirrored = tf.distribute.MirroredStrategy([f"/{name}" for name in found])
     return fit.Training(source, params, spec, counts, Team(mirrored, None, None, Notice()), work)
 
@@ -224,15 +271,26 @@ def epoch(source: Path, work: Path) -> list[dict[str, Any]]:
     seconds, _ = epochs_of(source, work / "epoch", params.num_epochs)
     spec, counts = fit.network_spec(source, params)
     num_rows = json.loads((source / "transform.json").read_text())["num_rows"][features.TRAIN]
-    data = dataset(source, features.TRAIN, num_rows, num_classes=spec.num_classes, batch_size=params.batch_size, pad_to=None).cache()
+    data = dataset(
+        source,
+        features.TRAIN,
+        num_rows,
+        num_classes=spec.num_classes,
+        batch_size=params.batch_size,
+        pad_to=None,
+    ).cache()
 
     def with_bigrams(model: keras.Model) -> None:
         model.get_layer("bigrams").set_weights([counts.bigram_rows(params.bigram_min_count)])
 
     by_fit = medians({"keras": stock(spec, params, data, with_bigrams)}, 3)["keras"]
-    found = {"name": "trec6, an epoch", "seconds": {"keras": round(by_fit, 2), "seqline": round(statistics.median(seconds), 2)}}
+    found = {
+        "name": "trec6, an epoch",
+        "seconds": {"keras": round(by_fit, 2), "seqline": round(statistics.median(seconds), 2)},
+    }
     print(
-        f"{found['name']:28} default configuration: {found['seconds']['seqline']} s with evaluation; by fit {found['seconds']['keras']} s",
+        f"{found['name']:28} default configuration: {found['seconds']['seqline']} s with"
+        f" evaluation; by fit {found['seconds']['keras']} s",
         flush=True,
     )
     return [found]
@@ -242,19 +300,32 @@ def long(source: Path, work: Path, factor: int) -> list[dict[str, Any]]:
     seconds, memory = epochs_of(source, work / "long", TrainerParams().num_epochs * factor)
     tenth = max(len(seconds) // 10, 1)
     parts = [
-        (statistics.median(seconds[at : at + tenth]), memory[min(at + tenth, len(memory)) - 1]) for at in range(0, len(seconds), tenth)
+        (statistics.median(seconds[at : at + tenth]), memory[min(at + tenth, len(memory)) - 1])
+        for at in range(0, len(seconds), tenth)
     ]
-    print(f"{'trec6, ' + str(factor) + ' times as long':28} s an epoch, MiB: " + ", ".join(f"{s:.2f} {m}" for s, m in parts), flush=True)
-    return [{"name": "long", "seconds": [round(s, 3) for s, _ in parts], "mib": [m for _, m in parts]}]
+    print(
+        f"{'trec6, ' + str(factor) + ' times as long':28} s an epoch, MiB: "
+        + ", ".join(f"{s:.2f} {m}" for s, m in parts),
+        flush=True,
+    )
+    return [
+        {"name": "long", "seconds": [round(s, 3) for s, _ in parts], "mib": [m for _, m in parts]}
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--long", type=int, default=10)
-    parser.add_argument("--deterministic", action="store_true", help="TensorFlow's deterministic operations, as the trainer has them")
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="TensorFlow's deterministic operations, as the trainer has them",
+    )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     keras.utils.set_random_seed(1)
@@ -269,10 +340,15 @@ def main() -> None:
         if "news" in arguments.only:
             found["news"] = news(work, arguments.rounds)
         if {"epoch", "long"} & set(arguments.only):
-            files = {split: str((arguments.data / "trec6" / f"{split}.jsonl").resolve()) for split in ("train", "test")}
+            files = {
+                split: str((arguments.data / "trec6" / f"{split}.jsonl").resolve())
+                for split in ("train", "test")
+            }
             source = make_features(files, work / "trec6")
             found |= {"epoch": epoch(source, work)} if "epoch" in arguments.only else {}
-            found |= {"long": long(source, work, arguments.long)} if "long" in arguments.only else {}
+            found |= (
+                {"long": long(source, work, arguments.long)} if "long" in arguments.only else {}
+            )
     print(json.dumps(found))
 
 

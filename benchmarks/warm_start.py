@@ -1,8 +1,12 @@
-"""A warm start beside a cold one, where the data grow: the same Features, the same network, the same seeds.
+"""A warm start beside a cold one, where the data grow.
 
-    python benchmarks/warm_start.py --data ../shared/data [--sets trec6 ...] [--steps 50 75 100] [--epochs 4] [--shrink 0.5]
+The same Features, the same network, the same seeds.
 
-`<data>/<set>/train.jsonl` arrives bit by bit, in an order that a seed fixes. The first part is trained on from nothing; then at each step
+    python benchmarks/warm_start.py --data ../shared/data [--sets trec6 ...] [--steps 50 75 100]
+    [--epochs 4] [--shrink 0.5]
+
+`<data>/<set>/train.jsonl` arrives bit by bit, in an order that a seed fixes. The first part is
+trained on from nothing; then at each step
 
     cold     trains on all that there is by then, from random numbers
     warm     trains on the same, from its own model of the step before, for --epochs
@@ -11,8 +15,8 @@
              warm_start_shrink = 1
     new cold is a cold start on these rows only
 
-Seconds are of this process's CPU, the training alone with its compilations. The last line is one JSON object: means of test accuracy, and
-CPU seconds as ratios to the cold start on all rows.
+Seconds are of this process's CPU, the training alone with its compilations. The last line is one
+JSON object: means of test accuracy, and CPU seconds as ratios to the cold start on all rows.
 """
 
 import argparse
@@ -49,7 +53,9 @@ def prepare(source: Path, first: int, last: int, work: Path) -> Path:
     random.Random(7).shuffle(rows)
     for name in ("examples", "features"):
         (work / name).mkdir(parents=True)
-    (work / "train.jsonl").write_bytes(b"".join(row + b"\n" for row in rows[len(rows) * first // 100 : len(rows) * last // 100]))
+    (work / "train.jsonl").write_bytes(
+        b"".join(row + b"\n" for row in rows[len(rows) * first // 100 : len(rows) * last // 100])
+    )
     files = {"train": str(work / "train.jsonl"), "test": str((source / "test.jsonl").resolve())}
     ingest(params=ExampleGenParams(source=files), output=work / "examples")
     transform(examples=work / "examples", params=TransformParams(), output=work / "features")
@@ -65,18 +71,32 @@ def measure(source: Path, output: Path, **settings: Any) -> Result:
     figures = train(features=source, params=TrainerParams(**settings), output=output)
     seconds = time.process_time() - started
     kept = {name: figures[name] for name in ("eval_accuracy", "num_epochs", "best_epoch")}
-    return {**kept, "test_accuracy": test_accuracy(source, output), "cpu_seconds": seconds, "model": output}
+    return {
+        **kept,
+        "test_accuracy": test_accuracy(source, output),
+        "cpu_seconds": seconds,
+        "model": output,
+    }
 
 
 def test_accuracy(source: Path, model: Path) -> float:
     num_rows = json.loads((source / "transform.json").read_text())["num_rows"][features.TEST]
     trained, spec = network.load(model)
-    answer = tf.function(lambda ids: tf.argmax(trained(ids, training=False), -1), reduce_retracing=True)
-    batches = dataset(source, features.TEST, num_rows, num_classes=spec.num_classes, batch_size=256, pad_to=None)
-    return float(sum(np.sum(answer(ids).numpy() == labels.numpy().argmax(-1)) for ids, labels in batches) / num_rows)
+    answer = tf.function(
+        lambda ids: tf.argmax(trained(ids, training=False), -1), reduce_retracing=True
+    )
+    batches = dataset(
+        source, features.TEST, num_rows, num_classes=spec.num_classes, batch_size=256, pad_to=None
+    )
+    return float(
+        sum(np.sum(answer(ids).numpy() == labels.numpy().argmax(-1)) for ids, labels in batches)
+        / num_rows
+    )
 
 
-def compare(source: Path, steps: list[int], seed: int, epochs: int, shrink: float, work: Path) -> list[dict[str, Result]]:
+def compare(
+    source: Path, steps: list[int], seed: int, epochs: int, shrink: float, work: Path
+) -> list[dict[str, Result]]:
     """Start -> its result, for every step but the first, which all have in common."""
     given = prepare(source, 0, steps[0], work / str(steps[0]))
     warm = new = measure(given, work / "start", seed=seed)
@@ -87,17 +107,30 @@ def compare(source: Path, steps: list[int], seed: int, epochs: int, shrink: floa
         short = {"seed": seed, "num_epochs": epochs}
         made = {
             "cold": measure(given, work / f"cold-{percent}", seed=seed),
-            "warm": measure(given, work / f"warm-{percent}", **short, warm_start=str(warm["model"]), warm_start_shrink=shrink),
+            "warm": measure(
+                given,
+                work / f"warm-{percent}",
+                **short,
+                warm_start=str(warm["model"]),
+                warm_start_shrink=shrink,
+            ),
             "short": measure(given, work / f"short-{percent}", **short),
-            "new": measure(rows, work / f"from-{percent}", **short, warm_start=str(new["model"]), warm_start_shrink=1.0),
+            "new": measure(
+                rows,
+                work / f"from-{percent}",
+                **short,
+                warm_start=str(new["model"]),
+                warm_start_shrink=1.0,
+            ),
             "new cold": measure(rows, work / f"alone-{percent}", seed=seed),
         }
         warm, new = made["warm"], made["new"]
         found.append(made)
         for start, each in made.items():
             print(
-                f"{source.name:<14} {percent:>4} % {start:<8} {each['test_accuracy']:>7.4f} {each['eval_accuracy']:>7.4f} "
-                f"{each['best_epoch']:>4} of {each['num_epochs']:<3} {each['cpu_seconds']:>7.1f}",
+                f"{source.name:<14} {percent:>4} % {start:<8} {each['test_accuracy']:>7.4f}"
+                f" {each['eval_accuracy']:>7.4f} {each['best_epoch']:>4} of {each['num_epochs']:<3}"
+                f" {each['cpu_seconds']:>7.1f}",
                 flush=True,
             )
     return found
@@ -107,22 +140,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--sets", nargs="+", default=["trec6", "agnews_small"])
-    parser.add_argument("--steps", nargs="+", type=int, default=[50, 75, 100], help="per cent of train that are there")
+    parser.add_argument(
+        "--steps",
+        nargs="+",
+        type=int,
+        default=[50, 75, 100],
+        help="per cent of train that are there",
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--shrink", type=float, default=TrainerParams().warm_start_shrink)
     parser.add_argument("--epochs", type=int, default=4, help="of a warm start")
     arguments = parser.parse_args()
-    print(f"{'set':<14} {'data':>6} {'start':<8} {'test':>7} {'eval':>7} {'epochs':>9} {'CPU s':>8}")
+    print(
+        f"{'set':<14} {'data':>6} {'start':<8} {'test':>7} {'eval':>7} {'epochs':>9} {'CPU s':>8}"
+    )
     results: dict[str, dict[str, dict[str, float]]] = {}
     for name in arguments.sets:
         found: list[dict[str, Result]] = []
         for seed in range(arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
-                found += compare(arguments.data / name, arguments.steps, seed, arguments.epochs, arguments.shrink, Path(folder))
+                found += compare(
+                    arguments.data / name,
+                    arguments.steps,
+                    seed,
+                    arguments.epochs,
+                    arguments.shrink,
+                    Path(folder),
+                )
         cold = sum(each["cold"]["cpu_seconds"] for each in found)
         results[name] = {
             start: {
-                "test_accuracy": round(statistics.mean(each[start]["test_accuracy"] for each in found), 4),
+                "test_accuracy": round(
+                    statistics.mean(each[start]["test_accuracy"] for each in found), 4
+                ),
                 "cpu_ratio": round(sum(each[start]["cpu_seconds"] for each in found) / cold, 2),
             }
             for start in found[0]

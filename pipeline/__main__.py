@@ -1,10 +1,16 @@
-"""The console script. What may be broken is imported here, so that `seqline doctor` can still say what it is."""
+"""The console script.
+
+What may be broken is imported here, so that `seqline doctor` can still say what it is.
+"""
 
 import sys
 
 
 def main() -> None:
-    """`seqline`. An installation whose command line cannot be imported ends with its traceback and the way out."""
+    """`seqline`.
+
+    An installation whose command line cannot be imported ends with its traceback and the way out.
+    """
     if sys.argv[1:2] == ["doctor"]:
         from pipeline.doctor import __main__ as doctor
 
@@ -13,7 +19,9 @@ def main() -> None:
         from pipeline.cli import app
     except Exception:
         print(
-            "seqline's libraries cannot be imported; `seqline doctor` (or python -m pipeline.doctor) says what is wrong:", file=sys.stderr
+            "seqline's libraries cannot be imported; `seqline doctor` (or python -m"
+            " pipeline.doctor) says what is wrong:",
+            file=sys.stderr,
         )
         raise
     app.main()

@@ -19,23 +19,52 @@ from pipeline.runner.plan import Pipeline
 
 
 def define(pipe: Pipeline, config: Config) -> None:
-    """Adds the stages. To add a component: its file or package, one line here, one field in Config."""
+    """Adds the stages.
+
+    To add a component: its file or package, one line here, one field in Config.
+    """
     pipe.name = config.name
     examples = pipe.add(EXAMPLE_GEN, config.example_gen)
     statistics = pipe.add(STATISTICS_GEN, config.statistics_gen, examples=examples)
     schema = pipe.add(SCHEMA_GEN, config.schema_gen, statistics=statistics)
-    pipe.add(EXAMPLE_VALIDATOR, config.example_validator, examples=examples, statistics=statistics, schema=schema)  # a gate
+    pipe.add(
+        EXAMPLE_VALIDATOR,
+        config.example_validator,
+        examples=examples,
+        statistics=statistics,
+        schema=schema,
+    )  # a gate
     if config.span_validator.is_on:
-        pipe.add(SPAN_VALIDATOR, config.span_validator, examples=examples)  # a gate: new spans, before anything learns from them
+        pipe.add(
+            SPAN_VALIDATOR, config.span_validator, examples=examples
+        )  # a gate: new spans, before anything learns from them
     features = pipe.add(TRANSFORM, config.transform, examples=examples)
-    tuned = pipe.add(TUNER, config.tuner.around(config.trainer), features=features) if config.tuner.is_on else None
+    tuned = (
+        pipe.add(TUNER, config.tuner.around(config.trainer), features=features)
+        if config.tuner.is_on
+        else None
+    )
     model = pipe.add(TRAINER, config.trainer, features=features, hyperparameters=tuned)
-    saved_model = pipe.add(EXPORTER, config.exporter, examples=examples, features=features, model=model)
-    judged = config.evaluator.against(config.pusher.serving_dir, config.pusher.model_name)  # the served version, on the same rows
+    saved_model = pipe.add(
+        EXPORTER, config.exporter, examples=examples, features=features, model=model
+    )
+    judged = config.evaluator.against(
+        config.pusher.serving_dir, config.pusher.model_name
+    )  # the served version, on the same rows
     evaluation = pipe.add(EVALUATOR, judged, examples=examples, saved_model=saved_model)
-    blessing = pipe.add(INFRA_VALIDATOR, config.infra_validator, saved_model=saved_model, evaluation=evaluation)
-    pipe.guards.append(identity.guard(config))  # another model's place is not taken: said before anything is trained
-    pipe.add(PUSHER, config.pusher, saved_model=saved_model, evaluation=evaluation, infra_blessing=blessing)
+    blessing = pipe.add(
+        INFRA_VALIDATOR, config.infra_validator, saved_model=saved_model, evaluation=evaluation
+    )
+    pipe.guards.append(
+        identity.guard(config)
+    )  # another model's place is not taken: said before anything is trained
+    pipe.add(
+        PUSHER,
+        config.pusher,
+        saved_model=saved_model,
+        evaluation=evaluation,
+        infra_blessing=blessing,
+    )
     if config.bulk_inferrer.source:
         inferrer = config.bulk_inferrer.around(config.example_gen.row_format)
         pipe.add(BULK_INFERRER, inferrer, saved_model=saved_model, evaluation=evaluation)

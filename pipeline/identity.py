@@ -1,4 +1,7 @@
-"""Whether a run may push what it will make: asked before anything is trained, from the configuration and then from the Examples."""
+"""Whether a run may push what it will make.
+
+Asked before anything is trained, from the configuration and then from the Examples.
+"""
 
 import logging
 from pathlib import Path
@@ -19,16 +22,23 @@ log = logging.getLogger("seqline.identity")
 
 
 def guard(config: Config) -> Guard:
-    """Refuses a run that would push a model over another one: at once where name or content tell them apart, else by the labels."""
+    """Refuses a run that would push a model over another one.
+
+    At once where name or content tell them apart, else by the labels.
+    """
 
     def check_labels(examples: Path) -> None:
         check(config, identity.labels_of([span.num_rows for span in read_manifest(examples).spans]))
 
-    return Guard(of=PUSHER.name, before=lambda: check(config), after=EXAMPLE_GEN.name, judge=check_labels)
+    return Guard(
+        of=PUSHER.name, before=lambda: check(config), after=EXAMPLE_GEN.name, judge=check_labels
+    )
 
 
 def check(config: Config, labels: tuple[str, ...] | None = None) -> None:
-    """Raises OtherModelError where the served version is another model than this configuration's. labels: of train, once they are known."""
+    """Raises OtherModelError where the served version is another model than this configuration's.
+    labels: of train, once they are known.
+    """
     params = config.pusher
     place = publish.place_of(params.serving_dir)
     version = max(place.versions(), default=None)
@@ -40,18 +50,29 @@ def check(config: Config, labels: tuple[str, ...] | None = None) -> None:
 
 
 def from_before_names(serving_dir: str) -> str:
-    """What to do where the versions of the default place are still those from before models had names; empty elsewhere."""
+    """What to do where the versions of the default place are still those from before models had
+    names; empty elsewhere.
+    """
     folder = Path(predict.SERVING_DIR)
-    if is_remote(serving_dir) or Path(serving_dir).parent != folder or not publish.place_of(folder).versions():
+    if (
+        is_remote(serving_dir)
+        or Path(serving_dir).parent != folder
+        or not publish.place_of(folder).versions()
+    ):
         return ""
     return (
-        f"{folder} holds versions from before models had names; this model's place is {serving_dir}. If they are its own, move them there "
-        f"(mkdir -p {serving_dir} && mv {folder}/[0-9]* {folder}/models.config {serving_dir}), or go on in the old place: --serving-dir={folder}"
+        f"{folder} holds versions from before models had names; this model's place is"
+        f" {serving_dir}. If they are its own, move them there (mkdir -p {serving_dir} && mv"
+        f" {folder}/[0-9]* {folder}/models.config {serving_dir}), or go on in the old place:"
+        f" --serving-dir={folder}"
     )
 
 
 def what_differs(config: Config) -> list[str]:
-    """Why the served version is another model, as far as the configuration alone can tell; nothing where it is not."""
+    """Why the served version is another model, as far as the configuration alone can tell.
+
+    Nothing where it is not.
+    """
     place = publish.place_of(config.pusher.serving_dir)
     version = max(place.versions(), default=None)
     candidate = Identity(config.pusher.model_name, config.example_gen.content)
@@ -59,7 +80,10 @@ def what_differs(config: Config) -> list[str]:
 
 
 def find_versions(serving_dir: str) -> str:
-    """The folder with the versions of the model that a serving_dir stands for: see `serving.predict.find_versions`."""
+    """The folder with the versions of the model that a serving_dir stands for.
+
+    See `serving.predict.find_versions`.
+    """
     try:
         found = predict.find_versions(path_of(serving_dir), "--serving-dir")
     except predict.InputError as error:

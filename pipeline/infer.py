@@ -23,11 +23,19 @@ NAME = "infer"
 
 
 def infer(
-    model: str, output: str, params: BulkInferrerParams, force: bool, beam_args: Sequence[str], on_start: Callable[[], None]
+    model: str,
+    output: str,
+    params: BulkInferrerParams,
+    force: bool,
+    beam_args: Sequence[str],
+    on_start: Callable[[], None],
 ) -> Figures:
-    """Classifies the rows of params.source; chunks that a run which was killed left are not computed again.
+    """Classifies the rows of params.source.
 
-    model: a SavedModel or a folder with versions of one, local or under gs://. Raises UserError for a model, a source or a folder that cannot be used, StoppedError where a signal ended it.
+    Chunks that a run which was killed left are not computed again.
+
+    model: a SavedModel or a folder with versions of one, local or under gs://. Raises UserError for
+    a model, a source or a folder that cannot be used, StoppedError where a signal ended it.
     """
     try:
         found = find_model(path_of(model))
@@ -36,7 +44,11 @@ def infer(
     check(params)
     place = path_of(output) if is_remote(output) else Path(output).absolute()
     model_at = found if is_remote(str(found)) else found.absolute()
-    with folder.opened(place, model_at, params, force) as task, stopping() as stop, _log(place) as log:
+    with (
+        folder.opened(place, model_at, params, force) as task,
+        stopping() as stop,
+        _log(place) as log,
+    ):
         if figures := folder.finished(task.folder):
             folder.validate(folder.summary(task.folder), params)
             return figures
@@ -44,7 +56,12 @@ def infer(
         flags = dataflow.job_flags(beam_args, NAME, digest(task.identity), output)
         with workers(log, 1) as pool:
             stop.end_workers = pool.end
-            future = pool.submit(worker.call, _infer, {"task": task, "params": params, "beam_args": flags}, BULK_INFERRER.name)
+            future = pool.submit(
+                worker.call,
+                _infer,
+                {"task": task, "params": params, "beam_args": flags},
+                BULK_INFERRER.name,
+            )
             return dict(result(future, NAME, pool, stop))
 
 

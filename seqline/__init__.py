@@ -1,4 +1,7 @@
-"""seqline: raw text to a served SimpleRNN text classifier. `python -m seqline` is the command line."""
+"""seqline.
+
+Raw text to a served SimpleRNN text classifier. `python -m seqline` is the command line.
+"""
 
 from pipeline import __version__
 

@@ -16,7 +16,8 @@ class UserError(ValueError):
 class StoppedError(UserError):
     """A signal ended the work early; the same command goes on from there.
 
-    where: what it was about, such as "at step 120 of 800". by: the signal's name, or whoever got it.
+    where: what it was about, such as "at step 120 of 800". by: the signal's name, or whoever got
+    it.
     """
 
     exit_code = 50

@@ -1,4 +1,7 @@
-"""The known word that an unknown one was probably meant to be. Standard library only: `seqline doctor` uses it, too."""
+"""The known word that an unknown one was probably meant to be.
+
+Standard library only: `seqline doctor` uses it, too.
+"""
 
 import difflib
 from collections.abc import Iterable

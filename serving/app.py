@@ -51,14 +51,25 @@ ABOUT_INPUT = (
 class App:
     """An ASGI application.
 
-    max_body_bytes, max_rows: of one request. max_total_bytes: of the bodies of all requests in flight.
+    max_body_bytes, max_rows: of one request. max_total_bytes: of the bodies of all requests in
+    flight.
     """
 
     def __init__(
-        self, versions: Versions, batcher: Batcher, metrics: Metrics, max_body_bytes: int, max_rows: int, max_total_bytes: int
+        self,
+        versions: Versions,
+        batcher: Batcher,
+        metrics: Metrics,
+        max_body_bytes: int,
+        max_rows: int,
+        max_total_bytes: int,
     ) -> None:
         self.versions, self.batcher, self.metrics = versions, batcher, metrics
-        self.max_body_bytes, self.max_rows, self.max_total_bytes = max_body_bytes, max_rows, max_total_bytes
+        self.max_body_bytes, self.max_rows, self.max_total_bytes = (
+            max_body_bytes,
+            max_rows,
+            max_total_bytes,
+        )
         self.total_bytes = 0
         self.page, self.page_headers = _page()
 
@@ -72,8 +83,13 @@ class App:
             path = scope["path"]
             match = MODELS.fullmatch(path)
             if match and match["name"] in self.versions.models:
-                model, method = match["name"], (match["verb"] or ("metadata" if match["metadata"] else "status")).lower()
-            response = await (self._models(request, match) if match else self._others(request, path))
+                model, method = (
+                    match["name"],
+                    (match["verb"] or ("metadata" if match["metadata"] else "status")).lower(),
+                )
+            response = await (
+                self._models(request, match) if match else self._others(request, path)
+            )
             version = response.headers.get(VERSION_HEADER, "")
         except RefusedError as error:
             response = _refusal(error)
@@ -81,8 +97,12 @@ class App:
             return
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"][:200])
-            response = _answer(tensors.dump({"error": "Internal error; the server's log has more."}), 500)
-        self.metrics.on_request(model, version, method or "other", response.status_code, time.monotonic() - started)
+            response = _answer(
+                tensors.dump({"error": "Internal error; the server's log has more."}), 500
+            )
+        self.metrics.on_request(
+            model, version, method or "other", response.status_code, time.monotonic() - started
+        )
         await response(scope, receive, send)
 
     async def _others(self, request: Request, path: str) -> Response:
@@ -96,7 +116,11 @@ class App:
         raise RefusedError(f"Malformed request: {request.method} {path[:200]}", status=status)
 
     async def _models(self, request: Request, match: re.Match[str]) -> Response:
-        name, number, label = match["name"], int(match["number"]) if match["number"] else None, match["label"]
+        name, number, label = (
+            match["name"],
+            int(match["number"]) if match["number"] else None,
+            match["label"],
+        )
         if match["verb"]:
             _allow(request, "POST")
             return await self._call(request, match["verb"].lower(), name, number, label)
@@ -109,13 +133,22 @@ class App:
         definitions = self.versions.acquire(version).metadata
         self.versions.release(version)
         spec = {"name": name, "signature_name": "", "version": str(version.number)}
-        return _answer(tensors.dump({"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}}), version=version)
+        return _answer(
+            tensors.dump(
+                {"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}}
+            ),
+            version=version,
+        )
 
-    async def _call(self, request: Request, verb: str, name: str, number: int | None, label: str | None) -> Response:
+    async def _call(
+        self, request: Request, verb: str, name: str, number: int | None, label: str | None
+    ) -> Response:
         self.versions.find(name)
         try:
             async with self._body(request) as body:
-                version = self.versions.choose(name, number, label)  # now, not before a body that takes its time
+                version = self.versions.choose(
+                    name, number, label
+                )  # now, not before a body that takes its time
                 model = self.versions.acquire(version)
                 try:
                     call = self._predict if verb == "predict" else self._classify_or_regress
@@ -130,7 +163,11 @@ class App:
         """The request's body, which counts for max_total_bytes as long as it is worked on."""
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise RefusedError("Content-Encoding must be identity.", status=415)
-        too_long = RefusedError(f"The request's body has more than {self.max_body_bytes} bytes; send its rows in several.", status=413)
+        too_long = RefusedError(
+            f"The request's body has more than {self.max_body_bytes} bytes; send its rows in"
+            " several.",
+            status=413,
+        )
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self.max_body_bytes:
             raise too_long
@@ -143,7 +180,11 @@ class App:
                 if size > self.max_body_bytes:
                     raise too_long
                 if self.total_bytes > self.max_total_bytes:
-                    raise RefusedError("Too many bytes of requests are waiting already. Try again.", status=503, retry_after=1)
+                    raise RefusedError(
+                        "Too many bytes of requests are waiting already. Try again.",
+                        status=503,
+                        retry_after=1,
+                    )
             yield b"".join(chunks)
         finally:
             self.total_bytes -= size
@@ -156,7 +197,10 @@ class App:
 
         signature, by_row, inputs = await _apart(len(body), read)
         outputs = await self.batcher.run(model, signature, inputs)
-        return await _apart(sum(value.nbytes for value in outputs.values()), lambda: tensors.predict_answer(by_row, outputs))
+        return await _apart(
+            sum(value.nbytes for value in outputs.values()),
+            lambda: tensors.predict_answer(by_row, outputs),
+        )
 
     async def _classify_or_regress(self, model: LoadedModel, verb: str, body: bytes) -> bytes:
         def read() -> tuple[Signature, np.ndarray]:
@@ -165,10 +209,15 @@ class App:
             return signature, tensors.read_examples(document, self.max_rows)
 
         signature, examples = await _apart(len(body), read)
-        outputs = await self.batcher.run(model, signature, dict.fromkeys(signature.inputs, examples))
+        outputs = await self.batcher.run(
+            model, signature, dict.fromkeys(signature.inputs, examples)
+        )
         results = _regressions(outputs) if verb == "regress" else _classes(outputs, model.labels)
-        # TensorFlow Serving's documentation says "result" in one place and "results" in another; the server says "results".
-        return await _apart(len(examples) << 8, lambda: tensors.dump({"results": results, "result": results}))
+        # TensorFlow Serving's documentation says "result" in one place and "results" in another;
+        # the server says "results".
+        return await _apart(
+            len(examples) << 8, lambda: tensors.dump({"results": results, "result": results})
+        )
 
     def _measure(self) -> bytes:
         self.metrics.loaded.clear()
@@ -183,19 +232,28 @@ class App:
 def _signature(model: LoadedModel, name: str) -> Signature:
     if name not in model.signatures:
         known = ", ".join(model.signatures)
-        raise RefusedError(f'Serving signature name: "{name[:100]}" not found in signature def; there are {known}')
+        raise RefusedError(
+            f'Serving signature name: "{name[:100]}" not found in signature def; there are {known}'
+        )
     return model.signatures[name]
 
 
 def _examples_signature(model: LoadedModel, verb: str, name: str) -> Signature:
-    """A signature of the right method, or one of serialized tf.Examples with probabilities: the exporter's."""
+    """A signature of the right method, or one of serialized tf.Examples with probabilities.
+
+    The exporter's.
+    """
     names = [name] if name else [DEFAULT_SIGNATURE, EXAMPLES_SIGNATURE]
     for each in names:
         if each in model.signatures and _fits(model.signatures[each], verb):
             return model.signatures[each]
     if name:
         _signature(model, name)
-    tried = f"{name!r} is none" if name else f"neither {DEFAULT_SIGNATURE} nor {EXAMPLES_SIGNATURE} is one"
+    tried = (
+        f"{name!r} is none"
+        if name
+        else f"neither {DEFAULT_SIGNATURE} nor {EXAMPLES_SIGNATURE} is one"
+    )
     raise RefusedError(f"Expected a {verb} signature, for tf.Examples; {tried}.")
 
 
@@ -222,8 +280,15 @@ def _classes(outputs: tensors.Tensors, labels: list[str]) -> list[list[list[Any]
     named = tensors.to_plain(classes, "classes") if classes is not None else [labels] * rows
     if classes is None and len(labels) != given.shape[1]:
         named = [[""] * given.shape[1]] * rows
-    scored = tensors.to_plain(scores, "scores") if scores is not None else [[0.0] * given.shape[1]] * rows
-    return [[[label, score] for label, score in zip(*row, strict=True)] for row in zip(named, scored, strict=True)]
+    scored = (
+        tensors.to_plain(scores, "scores")
+        if scores is not None
+        else [[0.0] * given.shape[1]] * rows
+    )
+    return [
+        [[label, score] for label, score in zip(*row, strict=True)]
+        for row in zip(named, scored, strict=True)
+    ]
 
 
 def _regressions(outputs: tensors.Tensors) -> list[float]:
@@ -241,7 +306,9 @@ async def _apart(num_bytes: int, work: Callable[[], Any]) -> Any:
 
 def _allow(request: Request, *methods: str) -> None:
     if request.method not in methods:
-        raise RefusedError(f"Method {request.method[:20]} is not allowed here; use {methods[0]}.", status=405)
+        raise RefusedError(
+            f"Method {request.method[:20]} is not allowed here; use {methods[0]}.", status=405
+        )
 
 
 def _answer(body: bytes, status: int = 200, version: Version | None = None) -> Response:
@@ -249,7 +316,9 @@ def _answer(body: bytes, status: int = 200, version: Version | None = None) -> R
 
 
 def _refusal(error: RefusedError) -> Response:
-    response = _answer(tensors.dump({"error": str(error).encode("utf-8", "replace").decode()}), error.status)
+    response = _answer(
+        tensors.dump({"error": str(error).encode("utf-8", "replace").decode()}), error.status
+    )
     if error.retry_after is not None:
         response.headers["retry-after"] = str(error.retry_after)
     if error.status == 405:
@@ -266,7 +335,12 @@ def _page() -> tuple[bytes, dict[str, str]]:
         assert inside is not None
         hashes[tag] = base64.b64encode(hashlib.sha256(inside[1]).digest()).decode()
     policy = (
-        f"default-src 'none'; script-src 'sha256-{hashes['script']}'; style-src 'sha256-{hashes['style']}'; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'sha256-{hashes['script']}'; style-src"
+        f" 'sha256-{hashes['style']}'; connect-src 'self'; img-src data:; base-uri 'none';"
+        " form-action 'none'; frame-ancestors 'none'"
     )
-    return page, {"content-security-policy": policy, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+    return page, {
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+    }

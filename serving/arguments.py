@@ -20,12 +20,18 @@ def suggested_flag(flag: str, known: Iterable[str], help_: str) -> str:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, with the nearest known flag. It takes no abbreviated flags."""
+    """An ArgumentParser whose errors are one line, with the nearest known flag.
+
+    It takes no abbreviated flags.
+    """
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]  # no namespace is ever given
+    # No namespace is ever given.
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
         """Ends the program with exit code 2 for a word or a flag that it does not know."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
@@ -35,9 +41,14 @@ class OneLineParser(argparse.ArgumentParser):
     def _sentence(self, unknown: Sequence[str]) -> str:
         flag = next((word.partition("=")[0] for word in unknown if word.startswith("-")), None)
         if flag is None:
-            return f"{self.prog} does not take the word {unknown[0]!r}; {self.prog} --help lists what it takes."
+            return (
+                f"{self.prog} does not take the word {unknown[0]!r}; {self.prog} --help lists what"
+                " it takes."
+            )
         known = [name for action in self._actions for name in action.option_strings]
-        return f"{self.prog} has no flag {flag}.{suggested_flag(flag, known, f'{self.prog} --help')}"
+        return (
+            f"{self.prog} has no flag {flag}.{suggested_flag(flag, known, f'{self.prog} --help')}"
+        )
 
     def error(self, message: str) -> NoReturn:
         """Prints the one line and ends the program."""

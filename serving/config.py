@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 class ConfigError(ValueError):
@@ -11,7 +12,10 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """num_versions: how many of the newest to serve; specific: serve these instead; labels: label -> version."""
+    """num_versions.
+
+    How many of the newest to serve; specific: serve these instead; labels: label -> version.
+    """
 
     name: str
     base_path: Path
@@ -23,17 +27,25 @@ class ModelConfig:
 def check_name(name: str, place: str) -> str:
     """Raises ConfigError for a name that no path can hold."""
     if not name or any(character in name for character in "/:?#%") or not name.isprintable():
-        raise ConfigError(f"{place}: {name!r} cannot be a model's name in a path; use letters, digits, - and _.")
+        raise ConfigError(
+            f"{place}: {name!r} cannot be a model's name in a path; use letters, digits, - and _."
+        )
     return name
 
 
 def read(path: Path) -> list[ModelConfig]:
-    """The models of a ModelServerConfig in text format. Relative base paths start where the file is. Raises ConfigError."""
+    """The models of a ModelServerConfig in text format.
+
+    Relative base paths start where the file is. Raises ConfigError.
+    """
     try:
         from google.protobuf import text_format
         from tensorflow_serving.config import model_server_config_pb2
     except ModuleNotFoundError:
-        raise ConfigError("--model_config_file needs the package tensorflow-serving-api: pip install tensorflow-serving-api") from None
+        raise ConfigError(
+            "--model_config_file needs the package tensorflow-serving-api: pip install"
+            " tensorflow-serving-api"
+        ) from None
     message = model_server_config_pb2.ModelServerConfig()
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), message)
@@ -51,14 +63,16 @@ def read(path: Path) -> list[ModelConfig]:
     return configs
 
 
-def _config(path: Path, given: object) -> ModelConfig:
+def _config(path: Path, given: Any) -> ModelConfig:
     place = f"--model_config_file {path}"
-    name, base_path = check_name(given.name, place), given.base_path  # type: ignore[attr-defined]
+    name, base_path = check_name(given.name, place), given.base_path
     if not base_path:
         raise ConfigError(f"{place}: the model {name!r} has no base_path.")
-    if given.model_platform not in ("", "tensorflow"):  # type: ignore[attr-defined]
-        raise ConfigError(f"{place}: the model {name!r} has model_platform {given.model_platform!r}; only tensorflow is served.")  # type: ignore[attr-defined]
-    policy, num_versions, specific = given.model_version_policy, 1, tuple[int, ...]()  # type: ignore[attr-defined]
+    if given.model_platform not in ("", "tensorflow"):
+        raise ConfigError(
+            f"{place}: the model {name!r} has model_platform {given.model_platform!r}; only tensorflow is served."
+        )
+    policy, num_versions, specific = given.model_version_policy, 1, tuple[int, ...]()
     kind = policy.WhichOneof("policy_choice")
     if kind == "latest":
         num_versions = policy.latest.num_versions or 1
@@ -67,5 +81,9 @@ def _config(path: Path, given: object) -> ModelConfig:
     elif kind == "specific":
         specific = tuple(policy.specific.versions)
         if not specific:
-            raise ConfigError(f"{place}: the model {name!r} has the policy specific without versions.")
-    return ModelConfig(name, path.parent / base_path, num_versions, specific, dict(given.version_labels))  # type: ignore[attr-defined]
+            raise ConfigError(
+                f"{place}: the model {name!r} has the policy specific without versions."
+            )
+    return ModelConfig(
+        name, path.parent / base_path, num_versions, specific, dict(given.version_labels)
+    )

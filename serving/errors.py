@@ -3,7 +3,8 @@
 import re
 
 MAX_LENGTH = 500
-# Where TensorFlow's messages stop being about the request: the node, and the Python line that made it.
+# Where TensorFlow's messages stop being about the request: the node, and the Python line that made
+# it.
 NODE = re.compile(r"\s*\[\[|\n")
 PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"\]]+/)+[^\s'\"\]]*")
 
@@ -19,7 +20,9 @@ class RefusedError(Exception):
 
 def short(message: str) -> str:
     """A message of TensorFlow's without nodes, places in a graph and absolute paths, in one line."""
-    first = re.search(r"\(0\) [A-Z_]+: (.*)", message)  # of several: "2 root error(s) found.\n  (0) INVALID_ARGUMENT: ..."
+    first = re.search(
+        r"\(0\) [A-Z_]+: (.*)", message
+    )  # of several: "2 root error(s) found.\n  (0) INVALID_ARGUMENT: ..."
     message = message.removeprefix("Graph execution error:")
     line = NODE.split((first[1] if first else message).strip(), maxsplit=1)[0]
     line = PATH.sub("...", line)

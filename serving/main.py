@@ -24,33 +24,113 @@ log = logging.getLogger("seqline.serve")
 NEEDED = {"uvicorn": "uvicorn", "starlette": "starlette", "prometheus_client": "prometheus-client"}
 # Of a model whose folder gives it no name.
 MODEL_NAME = "seqline"
-# How long a thread may hold Python's lock while others wait (seconds). 5 ms, the default, is longer than a request takes.
+# How long a thread may hold Python's lock while others wait (seconds). 5 ms, the default, is longer
+# than a request takes.
 SWITCH_INTERVAL = 0.0005
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = OneLineParser("seqline serve", "TensorFlow Serving's REST API on SavedModels, for this machine.")
+    parser = OneLineParser(
+        "seqline serve", "TensorFlow Serving's REST API on SavedModels, for this machine."
+    )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
-    add("--rest_api_port", type=int, default=8501, help="port (default: %(default)s); 0 for any free one")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s, this machine only)",
+    )
+    add(
+        "--rest_api_port",
+        type=int,
+        default=8501,
+        help="port (default: %(default)s); 0 for any free one",
+    )
     add("--port_file", type=Path, help="where to write the port once requests are accepted")
-    add("--model_name", help=f"name of the model in paths (default: its folder's under --model_base_path, else {MODEL_NAME})")
-    base_path = "folder with the versions of a model, or with a folder for each of several models (default: %(default)s)"
+    add(
+        "--model_name",
+        help=(
+            "name of the model in paths (default: its folder's under --model_base_path, else"
+            f" {MODEL_NAME})"
+        ),
+    )
+    base_path = (
+        "folder with the versions of a model, or with a folder for each of several models (default:"
+        " %(default)s)"
+    )
     add("--model_base_path", type=Path, default=Path(SERVING_DIR), help=base_path)
-    add("--model_config_file", type=Path, help="a ModelServerConfig as text: several models, version policies, labels")
+    add(
+        "--model_config_file",
+        type=Path,
+        help="a ModelServerConfig as text: several models, version policies, labels",
+    )
     poll = "seconds between looks at %s (default: %%(default)s); 0 for one look only"
-    add("--model_config_file_poll_wait_seconds", type=_seconds, default=1.0, help=poll % "the config file")
+    add(
+        "--model_config_file_poll_wait_seconds",
+        type=_seconds,
+        default=1.0,
+        help=poll % "the config file",
+    )
     add("--file_system_poll_wait_seconds", type=_seconds, default=1.0, help=poll % "the base paths")
-    add("--enable_batching", type=_boolean, default=True, help="join waiting requests (default: true)")
-    add("--max_batch_size", type=_positive, default=64, help="rows of a batch (default: %(default)s)")
-    add("--batch_timeout_micros", type=_seconds, default=1000, help="how long a request may wait for others (default: %(default)s)")
-    add("--num_batch_threads", type=_positive, default=os.cpu_count() or 1, help="batches that run at once (default: the cores)")
-    add("--max_queued_requests", type=_positive, default=1000, help="requests that may wait; beyond, 503 (default: %(default)s)")
-    add("--max_body_bytes", type=_positive, default=16 << 20, help="of one request; beyond, 413 (default: %(default)s)")
-    add("--max_total_bytes", type=_positive, default=256 << 20, help="of all requests in flight; beyond, 503 (default: %(default)s)")
-    add("--max_rows", type=_positive, default=10_000, help="of one request; beyond, 413 (default: %(default)s)")
-    add("--tensorflow_intra_op_parallelism", type=int, default=0, help="threads of one operation; 0 lets TensorFlow choose")
-    add("--tensorflow_inter_op_parallelism", type=int, default=0, help="operations of one call at once; 0 lets TensorFlow choose")
+    add(
+        "--enable_batching",
+        type=_boolean,
+        default=True,
+        help="join waiting requests (default: true)",
+    )
+    add(
+        "--max_batch_size",
+        type=_positive,
+        default=64,
+        help="rows of a batch (default: %(default)s)",
+    )
+    add(
+        "--batch_timeout_micros",
+        type=_seconds,
+        default=1000,
+        help="how long a request may wait for others (default: %(default)s)",
+    )
+    add(
+        "--num_batch_threads",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        help="batches that run at once (default: the cores)",
+    )
+    add(
+        "--max_queued_requests",
+        type=_positive,
+        default=1000,
+        help="requests that may wait; beyond, 503 (default: %(default)s)",
+    )
+    add(
+        "--max_body_bytes",
+        type=_positive,
+        default=16 << 20,
+        help="of one request; beyond, 413 (default: %(default)s)",
+    )
+    add(
+        "--max_total_bytes",
+        type=_positive,
+        default=256 << 20,
+        help="of all requests in flight; beyond, 503 (default: %(default)s)",
+    )
+    add(
+        "--max_rows",
+        type=_positive,
+        default=10_000,
+        help="of one request; beyond, 413 (default: %(default)s)",
+    )
+    add(
+        "--tensorflow_intra_op_parallelism",
+        type=int,
+        default=0,
+        help="threads of one operation; 0 lets TensorFlow choose",
+    )
+    add(
+        "--tensorflow_inter_op_parallelism",
+        type=int,
+        default=0,
+        help="operations of one call at once; 0 lets TensorFlow choose",
+    )
     return parser.parse_args(arguments)
 
 
@@ -75,7 +155,10 @@ def _boolean(text: str) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serves until SIGTERM or Ctrl-C. Returns the exit code: 0, or 2 for a wrong flag or a port that is taken."""
+    """Serves until SIGTERM or Ctrl-C.
+
+    Returns the exit code: 0, or 2 for a wrong flag or a port that is taken.
+    """
     flags = parse(arguments)
     try:
         _check_packages()
@@ -86,7 +169,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     # A descriptor of its own, see `_serve`.
     errors = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    logging.basicConfig(stream=errors, format="%(asctime)s %(levelname).1s %(message)s", level=logging.WARNING)
+    logging.basicConfig(
+        stream=errors, format="%(asctime)s %(levelname).1s %(message)s", level=logging.WARNING
+    )
     log.setLevel(logging.INFO)
     with listening:
         asyncio.run(_serve(flags, configs, listening))
@@ -98,11 +183,17 @@ def _check_packages() -> None:
 
     missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
     if missing:
-        raise ConfigError(f"seqline serve needs {', '.join(missing)}: {shlex.quote(sys.executable)} -m pip install {' '.join(missing)}")
+        raise ConfigError(
+            f"seqline serve needs {', '.join(missing)}: {shlex.quote(sys.executable)} -m pip"
+            f" install {' '.join(missing)}"
+        )
 
 
 def _configs(flags: argparse.Namespace) -> list[ModelConfig]:
-    """The models to serve, as they are now: of the config file; of the base path, or of each folder with versions under it."""
+    """The models to serve, as they are now.
+
+    Of the config file; of the base path, or of each folder with versions under it.
+    """
     if flags.model_config_file:
         return config.read(flags.model_config_file)
     name, base_path = flags.model_name, flags.model_base_path
@@ -115,26 +206,41 @@ def _configs(flags: argparse.Namespace) -> list[ModelConfig]:
     if holds_versions:  # from before models had names
         models = {MODEL_NAME: base_path, **models}
     if name is None:
-        return [ModelConfig(config.check_name(each, "--model_base_path"), folder) for each, folder in models.items()]
+        return [
+            ModelConfig(config.check_name(each, "--model_base_path"), folder)
+            for each, folder in models.items()
+        ]
     if name not in models and len(models) > 1:
         raise ConfigError(
-            f"--model_name {name}: {base_path} holds {', '.join(models)}. Name one of them, or its folder by --model_base_path."
+            f"--model_name {name}: {base_path} holds {', '.join(models)}. Name one of them, or its"
+            " folder by --model_base_path."
         )
     return [ModelConfig(name, models.get(name, next(iter(models.values()))))]
 
 
 def _seen_again(flags: argparse.Namespace, configs: list[ModelConfig]) -> list[ModelConfig]:
-    """The models under the base path now. One whose folder went stays: its last version is served on."""
+    """The models under the base path now.
+
+    One whose folder went stays: its last version is served on.
+    """
     found = _configs(flags)
     names = {each.name for each in found}
-    return found + [each for each in configs if each.name not in names and each.base_path != flags.model_base_path]
+    return found + [
+        each
+        for each in configs
+        if each.name not in names and each.base_path != flags.model_base_path
+    ]
 
 
 def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port < 1 << 16:
-        raise ConfigError(f"--rest_api_port {port} is no port. Give one up to 65535, or 0 for any free one.")
+        raise ConfigError(
+            f"--rest_api_port {port} is no port. Give one up to 65535, or 0 for any free one."
+        )
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -144,14 +250,20 @@ def _listen(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         reason = error.strerror or error
-        raise ConfigError(f"--host {host} --rest_api_port {port}: {reason}. Give a free port, or 0 for any.") from None
+        raise ConfigError(
+            f"--host {host} --rest_api_port {port}: {reason}. Give a free port, or 0 for any."
+        ) from None
     return listening
 
 
-async def _serve(flags: argparse.Namespace, configs: list[ModelConfig], listening: socket.socket) -> None:
+async def _serve(
+    flags: argparse.Namespace, configs: list[ModelConfig], listening: socket.socket
+) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow would log each wrong request
 
-    with standard_error_kept():  # no log level counts while TensorFlow is loaded, nor where it finds no GPU
+    with (
+        standard_error_kept()
+    ):  # no log level counts while TensorFlow is loaded, nor where it finds no GPU
         import tensorflow as tf
         import uvicorn
 
@@ -164,7 +276,9 @@ async def _serve(flags: argparse.Namespace, configs: list[ModelConfig], listenin
         tf.config.list_physical_devices("GPU")
 
     def load(folder: Path) -> LoadedModel:
-        model = LoadedModel(folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism)
+        model = LoadedModel(
+            folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
+        )
         try:
             sent = model.warm_up()
         except Exception:
@@ -175,12 +289,28 @@ async def _serve(flags: argparse.Namespace, configs: list[ModelConfig], listenin
 
     metrics = Metrics()
     timeout = flags.batch_timeout_micros / 1e6
-    limits = Limits(flags.enable_batching, flags.max_batch_size, timeout, flags.num_batch_threads, flags.max_queued_requests)
+    limits = Limits(
+        flags.enable_batching,
+        flags.max_batch_size,
+        timeout,
+        flags.num_batch_threads,
+        flags.max_queued_requests,
+    )
     batcher = Batcher(limits, metrics.on_batch)
     versions = Versions(load)
-    app = App(versions, batcher, metrics, flags.max_body_bytes, flags.max_rows, flags.max_total_bytes)
+    app = App(
+        versions, batcher, metrics, flags.max_body_bytes, flags.max_rows, flags.max_total_bytes
+    )
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False, timeout_keep_alive=75, ws="none")
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_keep_alive=75,
+            ws="none",
+        )
     )
     # Not uvicorn's own handlers: they raise the signal once more behind a stop that went well.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
@@ -210,8 +340,15 @@ async def _announce(server: Any, listening: socket.socket, port_file: Path | Non
         os.replace(aside, port_file)
 
 
-async def _watch(flags: argparse.Namespace, configs: list[ModelConfig], update: Callable[[list[ModelConfig]], Awaitable[None]]) -> None:
-    """Looks at the config file and the base paths again and again; what is wrong with them is said once."""
+async def _watch(
+    flags: argparse.Namespace,
+    configs: list[ModelConfig],
+    update: Callable[[list[ModelConfig]], Awaitable[None]],
+) -> None:
+    """Looks at the config file and the base paths again and again.
+
+    What is wrong with them is said once.
+    """
     loop = asyncio.get_running_loop()
     said = ""
     config_read = loop.time()
@@ -220,14 +357,21 @@ async def _watch(flags: argparse.Namespace, configs: list[ModelConfig], update: 
             await update(configs)
         except Exception:
             log.exception("the look at the base paths failed")
-        waits = [flags.file_system_poll_wait_seconds, flags.model_config_file_poll_wait_seconds if flags.model_config_file else 0]
+        waits = [
+            flags.file_system_poll_wait_seconds,
+            flags.model_config_file_poll_wait_seconds if flags.model_config_file else 0,
+        ]
         if not any(waits):
             return
         await asyncio.sleep(min(wait for wait in waits if wait))
         if not flags.model_config_file or (waits[1] and loop.time() >= config_read + waits[1]):
             config_read = loop.time()
             try:
-                configs = config.read(flags.model_config_file) if flags.model_config_file else _seen_again(flags, configs)
+                configs = (
+                    config.read(flags.model_config_file)
+                    if flags.model_config_file
+                    else _seen_again(flags, configs)
+                )
                 said = ""
             except ConfigError as error:
                 if str(error) != said:

@@ -1,4 +1,5 @@
-"""What Prometheus reads, under TensorFlow Serving's names (times in microseconds), so that its dashboards work here, too.
+"""What Prometheus reads, under TensorFlow Serving's names (times in microseconds), so that its
+dashboards work here, too.
 
 Labels beyond TensorFlow Serving's: version, and code, the HTTP status.
 """
@@ -30,14 +31,29 @@ class Metrics:
             registry=registry,
         )
         self.runtime = Histogram(
-            f"{PREFIX}runtime_latency", "Microseconds of a batch in TensorFlow.", buckets=MICROSECONDS, registry=registry
+            f"{PREFIX}runtime_latency",
+            "Microseconds of a batch in TensorFlow.",
+            buckets=MICROSECONDS,
+            registry=registry,
         )
-        self.batch_size = Histogram(f"{PREFIX}batching_session:batch_size", "Rows of a batch.", buckets=ROWS, registry=registry)
+        self.batch_size = Histogram(
+            f"{PREFIX}batching_session:batch_size",
+            "Rows of a batch.",
+            buckets=ROWS,
+            registry=registry,
+        )
         self.loaded = Gauge(
-            f"{PREFIX}loaded_version", "1 for each version that takes requests.", ["model_name", "version"], registry=registry
+            f"{PREFIX}loaded_version",
+            "1 for each version that takes requests.",
+            ["model_name", "version"],
+            registry=registry,
         )
-        self.running = Gauge(f"{PREFIX}running_batches", "Batches that TensorFlow is at.", registry=registry)
-        self.waiting = Gauge(f"{PREFIX}queued_requests", "Requests that wait for a thread.", registry=registry)
+        self.running = Gauge(
+            f"{PREFIX}running_batches", "Batches that TensorFlow is at.", registry=registry
+        )
+        self.waiting = Gauge(
+            f"{PREFIX}queued_requests", "Requests that wait for a thread.", registry=registry
+        )
 
     def on_batch(self, rows: int, seconds: float) -> None:
         self.batch_size.observe(rows)
@@ -49,7 +65,9 @@ class Metrics:
 
     def text(self) -> bytes:
         # prometheus_client insists on _total; TensorFlow Serving has none.
-        return prometheus_client.generate_latest(self.registry).replace(b":request_count_total", b":request_count")
+        return prometheus_client.generate_latest(self.registry).replace(
+            b":request_count_total", b":request_count"
+        )
 
 
 STATUS = {

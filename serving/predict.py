@@ -1,5 +1,7 @@
-"""Asks a SavedModel. Needs TensorFlow and nothing else: `python -m serving.predict MODEL "a text"` works without seqline's
-other dependencies.
+"""Asks a SavedModel.
+
+Needs TensorFlow and nothing else: `python -m serving.predict MODEL "a text"` works without
+seqline's other dependencies.
 """
 
 import contextlib
@@ -20,11 +22,16 @@ EXPORTED = Path("artifacts", "exporter", "saved_model")
 
 
 class InputError(ValueError):
-    """What was given cannot be used: there is no model, or a row is nothing that the model reads."""
+    """What was given cannot be used.
+
+    There is no model, or a row is nothing that the model reads.
+    """
 
 
 def find_model(path: Path) -> Path:
-    """The SavedModel at a path: the folder itself, or the newest version of the model whose versions lie there.
+    """The SavedModel at a path.
+
+    The folder itself, or the newest version of the model whose versions lie there.
 
     Raises InputError if there is none, or there are several models: see `find_versions`.
     """
@@ -38,29 +45,42 @@ def find_model(path: Path) -> Path:
 
 
 def find_versions(path: Path, flag: str) -> Path:
-    """The folder that holds a model's versions: the path itself, or the only folder under it that does; the path where there is none.
+    """The folder that holds a model's versions.
 
-    Under SERVING_DIR every model has a folder of its own, by its name. flag: by which another folder is named.
-    Raises InputError where several models lie there: it lists them.
+    The path itself, or the only folder under it that does; the path where there is none.
+
+    Under SERVING_DIR every model has a folder of its own, by its name. flag: by which another
+    folder is named. Raises InputError where several models lie there: it lists them.
     """
     models = find_models(path)
     if _versions(path):
         if not models or str(path) != SERVING_DIR:
             return path
-        # Before models had names, the default place held versions itself: which of the two is meant cannot be known.
+        # Before models had names, the default place held versions itself: which of the two is meant
+        # cannot be known.
         raise InputError(
-            f"{path} holds versions itself, from before models had names, and those of {', '.join(models)} beneath. "
-            f"Name one: {flag} {next(iter(models.values()))}, or {flag} {os.path.join(os.getcwd(), SERVING_DIR)} for those from before."
+            f"{path} holds versions itself, from before models had names, and those of"
+            f" {', '.join(models)} beneath. Name one: {flag} {next(iter(models.values()))}, or"
+            f" {flag} {os.path.join(os.getcwd(), SERVING_DIR)} for those from before."
         )
     if len(models) > 1:
-        raise InputError(f"{path} holds {len(models)} models: {', '.join(models)}. Name one: {flag} {next(iter(models.values()))}")
+        raise InputError(
+            f"{path} holds {len(models)} models: {', '.join(models)}. Name one: {flag}"
+            f" {next(iter(models.values()))}"
+        )
     return next(iter(models.values()), path)
 
 
 def find_models(path: Path) -> dict[str, Path]:
     """name -> folder of the models whose versions lie under a path, each in a folder of its own."""
-    folders = {file.parent.parent for file in path.glob("*/*/saved_model.pb") if _is_version(file.parent)}
-    return {folder.name: folder for folder in sorted(folders, key=lambda folder: folder.name) if not _is_version(folder)}
+    folders = {
+        file.parent.parent for file in path.glob("*/*/saved_model.pb") if _is_version(file.parent)
+    }
+    return {
+        folder.name: folder
+        for folder in sorted(folders, key=lambda folder: folder.name)
+        if not _is_version(folder)
+    }
 
 
 def _versions(path: Path) -> list[Path]:
@@ -72,25 +92,38 @@ def _is_version(folder: Path) -> bool:
 
 
 def _way_out() -> str:
-    """What to ask in place of a served model: the one that was exported last under artifacts/, if a run got so far."""
+    """What to ask in place of a served model.
+
+    The one that was exported last under artifacts/, if a run got so far.
+    """
     exported = [
-        file for file in EXPORTED.parent.glob(f"*/{EXPORTED.name}/saved_model.pb") if (file.parents[1] / "execution.json").is_file()
+        file
+        for file in EXPORTED.parent.glob(f"*/{EXPORTED.name}/saved_model.pb")
+        if (file.parents[1] / "execution.json").is_file()
     ]
     if not exported:
         return "Has a model been pushed? seqline run"
     last = max(exported, key=lambda file: file.stat().st_mtime).parent
-    return f"The model that was exported last was not pushed (seqline report tells why); to ask it all the same: --model {last}"
+    return (
+        "The model that was exported last was not pushed (seqline report tells why); to ask it all"
+        f" the same: --model {last}"
+    )
 
 
 def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """For each text, in order: {what the model read, "label", "probabilities": {label: probability}}, the likeliest label first.
+    """For each text, in order.
 
-    What a text stands for depends on the model's content, and so does the name under which it comes back:
+    {what the model read, "label", "probabilities": {label: probability}}, the likeliest label
+    first.
+
+    What a text stands for depends on the model's content, and so does the name under which it comes
+    back:
       text      itself
       tokens    a JSON list of strings; what is no JSON list is split at white space
       sequence  a JSON list of time steps, each a list of as many numbers as the model reads
 
-    Raises InputError for a text that is nothing of the kind; the batch of up to BATCH_SIZE texts before it is then not answered.
+    Raises InputError for a text that is nothing of the kind; the batch of up to BATCH_SIZE texts
+    before it is then not answered.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with standard_error_kept():
@@ -101,12 +134,23 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     content = next(name for name in ("text", "tokens", "sequence") if name in arguments)
     dim = arguments[content].shape[2] if content == "sequence" else 0
     labels = (model_dir / "assets" / "labels").read_text(encoding="utf-8").split("\n")[:-1]
-    for rows in _batches(_read(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)):
+    for rows in _batches(
+        _read(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)
+    ):
         request = _request(rows, content, dim)
         with standard_error_kept():
-            answer = serve(**{name: tf.constant(value, arguments[name].dtype) for name, value in request.items()})
-        for row, label, probabilities in zip(rows, answer["label"].numpy(), answer["probabilities"].numpy(), strict=True):
-            ranked = sorted(zip(labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
+            answer = serve(
+                **{
+                    name: tf.constant(value, arguments[name].dtype)
+                    for name, value in request.items()
+                }
+            )
+        for row, label, probabilities in zip(
+            rows, answer["label"].numpy(), answer["probabilities"].numpy(), strict=True
+        ):
+            ranked = sorted(
+                zip(labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1]
+            )
             yield {
                 content: row,
                 "label": label.decode(),
@@ -115,7 +159,10 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _read(text: str, place: str, content: str, dim: int) -> Any:
-    """The row that a text stands for: a text, a list of tokens or a list of time steps. place: names the text in an error."""
+    """The row that a text stands for.
+
+    A text, a list of tokens or a list of time steps. place: names the text in an error.
+    """
     if content == "text":
         return text
     return _read_sequence(text, place, dim) if content == "sequence" else _read_tokens(text, place)
@@ -131,7 +178,10 @@ def _read_tokens(text: str, place: str) -> list[str]:
         raise InputError(f"{place} has no token: {_short(text)}. {how}")
     for position, token in enumerate(tokens, start=1):
         if not isinstance(token, str) or not token or not _is_unicode(token):
-            raise InputError(f"{place}, token {position} is {_short(json.dumps(token))}, not a string of one character or more. {how}")
+            raise InputError(
+                f"{place}, token {position} is {_short(json.dumps(token))}, not a string of one"
+                f" character or more. {how}"
+            )
     return tokens
 
 
@@ -145,23 +195,38 @@ def _read_sequence(text: str, place: str, dim: int) -> list[list[float]]:
         raise InputError(f"{place} is {_short(text)}, not a list of one time step or more. {how}")
     for position, step in enumerate(steps, start=1):
         if not isinstance(step, list):
-            raise InputError(f"{place}, time step {position} is {_short(json.dumps(step))}, not a list. {how}")
+            raise InputError(
+                f"{place}, time step {position} is {_short(json.dumps(step))}, not a list. {how}"
+            )
         if len(step) != dim:
-            raise InputError(f"{place}, time step {position} has {len(step)} number(s); the model reads {dim}. {how}")
+            raise InputError(
+                f"{place}, time step {position} has {len(step)} number(s); the model reads {dim}."
+                f" {how}"
+            )
         wrong = [number for number in step if not _is_number(number)]
         if wrong:
-            raise InputError(f"{place}, time step {position} holds {_short(json.dumps(wrong[0]))}. {how}")
+            raise InputError(
+                f"{place}, time step {position} holds {_short(json.dumps(wrong[0]))}. {how}"
+            )
     return [[float(number) for number in step] for step in steps]
 
 
 def _is_number(value: Any) -> bool:
     # NaN compares as False; a greater number would be infinite as a float32.
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FLOAT32_MAX
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FLOAT32_MAX
+    )
 
 
 def _is_unicode(token: str) -> bool:
-    """Whether a string from JSON holds no half of a surrogate pair; those that stand for undecodable bytes are fine."""
-    return not any("\ud800" <= character <= "\udfff" and not "\udc80" <= character <= "\udcff" for character in token)
+    """Whether a string from JSON holds no half of a surrogate pair.
+
+    Those that stand for undecodable bytes are fine.
+    """
+    return not any(
+        "\ud800" <= character <= "\udfff" and not "\udc80" <= character <= "\udcff"
+        for character in token
+    )
 
 
 def _short(text: str) -> str:
@@ -174,12 +239,18 @@ def _request(rows: list[Any], content: str, dim: int) -> dict[str, list[Any]]:
         return {content: [_encode(text) for text in rows]}
     time = max(len(row) for row in rows)
     if content == "tokens":
-        return {content: [[_encode(token) for token in row] + [b""] * (time - len(row)) for row in rows]}
-    return {content: [row + [[0.0] * dim] * (time - len(row)) for row in rows], "length": [len(row) for row in rows]}
+        return {
+            content: [[_encode(token) for token in row] + [b""] * (time - len(row)) for row in rows]
+        }
+    return {
+        content: [row + [[0.0] * dim] * (time - len(row)) for row in rows],
+        "length": [len(row) for row in rows],
+    }
 
 
 def _encode(text: str) -> bytes:
-    # Undecodable bytes on standard input arrive as lone surrogates; the graph reads the bytes themselves.
+    # Undecodable bytes on standard input arrive as lone surrogates; the graph reads the bytes
+    # themselves.
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -196,7 +267,10 @@ def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
 
 @contextlib.contextmanager
 def standard_error_kept() -> Iterator[None]:
-    """TensorFlow's C++ writes lines to descriptor 2 before any log level counts. They are shown after an error only, which they may explain."""
+    """TensorFlow's C++ writes lines to descriptor 2 before any log level counts.
+
+    They are shown after an error only, which they may explain.
+    """
     sys.stderr.flush()
     before = os.dup(2)
     with tempfile.TemporaryFile() as lines:
@@ -215,10 +289,15 @@ def standard_error_kept() -> Iterator[None]:
 
 
 def main() -> None:
-    """`python -m serving.predict MODEL [TEXT ...]`; texts from standard input, one a line, where none is given."""
+    """`python -m serving.predict MODEL [TEXT ...]`.
+
+    Texts from standard input, one a line, where none is given.
+    """
     model, *texts = sys.argv[1:]
     try:
-        for answer in predict(find_model(Path(model)), texts or (line.rstrip("\n") for line in sys.stdin)):
+        for answer in predict(
+            find_model(Path(model)), texts or (line.rstrip("\n") for line in sys.stdin)
+        ):
             print(json.dumps(answer, ensure_ascii=False))
     except InputError as error:
         sys.exit(f"error: {error}")

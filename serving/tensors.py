@@ -1,6 +1,7 @@
 """JSON <-> tensors, as TensorFlow Serving's REST API defines it.
 
-Its documentation says what is allowed; where that is silent, TensorFlow Serving's json_tensor.cc decides. Raises RefusedError.
+Its documentation says what is allowed; where that is silent, TensorFlow Serving's json_tensor.cc
+decides. Raises RefusedError.
 """
 
 import base64
@@ -24,7 +25,10 @@ Tensors = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of a signature. node: its name in the graph; shape: None for any rank, -1 for any size."""
+    """An input or output of a signature. node.
+
+    Its name in the graph; shape: None for any rank, -1 for any size.
+    """
 
     node: str
     dtype: np.dtype
@@ -38,7 +42,10 @@ def parse(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body.decode("utf-8"))
     except UnicodeDecodeError as error:
-        message = f'JSON Parse error: the body is not UTF-8 at byte {error.start}; send binary values as {{"b64": "..."}}'
+        message = (
+            f"JSON Parse error: the body is not UTF-8 at byte {error.start}; send binary values as"
+            ' {"b64": "..."}'
+        )
         raise RefusedError(message) from None
     except RecursionError:
         raise RefusedError("JSON Parse error: nested too deeply") from None
@@ -57,22 +64,34 @@ def signature_name(document: Mapping[str, Any]) -> str:
     return name
 
 
-def read_inputs(document: Mapping[str, Any], specs: Mapping[str, Tensor], max_rows: int) -> tuple[bool, Tensors]:
+def read_inputs(
+    document: Mapping[str, Any], specs: Mapping[str, Tensor], max_rows: int
+) -> tuple[bool, Tensors]:
     """(is it in row format?, the inputs) of a predict request."""
     if ("instances" in document) == ("inputs" in document):
-        how = "expecting only one of 'inputs' or 'instances' keys" if "inputs" in document else "Missing 'inputs' or 'instances' key"
+        how = (
+            "expecting only one of 'inputs' or 'instances' keys"
+            if "inputs" in document
+            else "Missing 'inputs' or 'instances' key"
+        )
         raise RefusedError(f"Not formatted correctly: {how}")
     if "instances" in document:
         return True, _from_rows(document["instances"], specs, max_rows)
     given = document["inputs"]
     if not isinstance(given, dict) or _is_b64(given):
         if len(specs) > 1:
-            raise RefusedError(f"inputs is a plain value/list, but expecting an object with {', '.join(sorted(specs))}")
+            raise RefusedError(
+                "inputs is a plain value/list, but expecting an object with"
+                f" {', '.join(sorted(specs))}"
+            )
         given = dict.fromkeys(specs, given)
     missing = sorted(set(specs) - set(given))
     if missing:
         raise RefusedError(f"Missing named input: {', '.join(missing)} in 'inputs' object.")
-    _limit(max((len(given[name]) for name in specs if isinstance(given[name], list)), default=1), max_rows)
+    _limit(
+        max((len(given[name]) for name in specs if isinstance(given[name], list)), default=1),
+        max_rows,
+    )
     return False, {name: from_json(given[name], spec, name) for name, spec in specs.items()}
 
 
@@ -84,41 +103,64 @@ def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors
     _limit(len(rows), max_rows)
     named = isinstance(rows[0], dict) and not _is_b64(rows[0])
     if not named and len(specs) > 1:
-        raise RefusedError(f"instances is a plain list, but expecting list of objects with {', '.join(sorted(specs))}")
+        raise RefusedError(
+            "instances is a plain list, but expecting list of objects with"
+            f" {', '.join(sorted(specs))}"
+        )
     for number, row in enumerate(rows):
         if (isinstance(row, dict) and not _is_b64(row)) != named:
             expected, got = ("object", "value/list") if named else ("value/list", "object")
             raise RefusedError(f"Expecting {expected} but got {got} at item {number} of input list")
         if named and row.keys() != specs.keys():
             names = ", ".join(sorted(specs))
-            raise RefusedError(f"Failed to process element: {number} of 'instances' list. JSON object keys must be equal to: {names}")
-    return {name: from_json([row[name] for row in rows] if named else rows, spec, name) for name, spec in specs.items()}
+            raise RefusedError(
+                f"Failed to process element: {number} of 'instances' list. JSON object keys must be"
+                f" equal to: {names}"
+            )
+    return {
+        name: from_json([row[name] for row in rows] if named else rows, spec, name)
+        for name, spec in specs.items()
+    }
 
 
 def _limit(rows: int, max_rows: int) -> None:
     if rows > max_rows:
-        raise RefusedError(f"The request has {rows} rows; this server takes {max_rows} at most.", status=413)
+        raise RefusedError(
+            f"The request has {rows} rows; this server takes {max_rows} at most.", status=413
+        )
 
 
 def from_json(value: Any, spec: Tensor, name: str) -> np.ndarray:
-    """One dense tensor of nested lists; its shape is that of the first element at each level, and every other must have it, too."""
+    """One dense tensor of nested lists.
+
+    Its shape is that of the first element at each level, and every other must have it, too.
+    """
     rank = MAX_RANK if spec.shape is None else len(spec.shape)
     nodes, shape = [value], list[int]()
     while nodes and isinstance(nodes[0], list):
         if len(shape) == rank:
-            raise RefusedError(f"Input {name}: Encountered list at unexpected level: {rank}, expected < {rank}")
+            raise RefusedError(
+                f"Input {name}: Encountered list at unexpected level: {rank}, expected < {rank}"
+            )
         size = len(nodes[0])
         for node in nodes:
             if not isinstance(node, list):
-                raise RefusedError(f"Input {name}: JSON Value: {_show(node)} found at incorrect level: {len(shape) + 1}")
+                raise RefusedError(
+                    f"Input {name}: JSON Value: {_show(node)} found at incorrect level:"
+                    f" {len(shape) + 1}"
+                )
             if len(node) != size:
                 raise RefusedError(
-                    f"Input {name}: Encountered list at unexpected size: {len(node)} at level: {len(shape)} expected size: {size}"
+                    f"Input {name}: Encountered list at unexpected size: {len(node)} at level:"
+                    f" {len(shape)} expected size: {size}"
                 )
         shape.append(size)
         nodes = list(chain.from_iterable(nodes))
     wanted = spec.shape
-    if wanted is not None and (len(wanted) != len(shape) or any(dim not in (-1, size) for dim, size in zip(wanted, shape, strict=True))):
+    if wanted is not None and (
+        len(wanted) != len(shape)
+        or any(dim not in (-1, size) for dim, size in zip(wanted, shape, strict=True))
+    ):
         raise RefusedError(f"Input {name}: got shape {_shape(shape)}, expecting {_shape(wanted)}")
     return _convert(nodes, spec.dtype, name).reshape(shape)
 
@@ -130,12 +172,18 @@ def _convert(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
         return array
     allowed = LEAVES.get(dtype.kind)
     if allowed is None:
-        raise RefusedError(f"Input {name}: Conversion of JSON Value to type: {dtype.name} is not supported")
+        raise RefusedError(
+            f"Input {name}: Conversion of JSON Value to type: {dtype.name} is not supported"
+        )
     for leaf in leaves if set(map(type, leaves)) - allowed else ():
         if type(leaf) not in allowed:
-            raise RefusedError(f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}")
+            raise RefusedError(
+                f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}"
+            )
     if dtype.kind == "f":
-        most = 2 ** (np.finfo(dtype).nmant + 1) - 1  # as TensorFlow Serving: an integer is a float where the float's digits hold it
+        most = (
+            2 ** (np.finfo(dtype).nmant + 1) - 1
+        )  # as TensorFlow Serving: an integer is a float where the float's digits hold it
         for leaf in (leaf for leaf in leaves if type(leaf) is int and abs(leaf) > most):
             raise _lossy(leaf, dtype, name)
         array = np.array(leaves, np.float64)
@@ -148,12 +196,17 @@ def _convert(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
         limits = np.iinfo(dtype)
         for leaf in (min(leaves), max(leaves)):
             if not limits.min <= leaf <= limits.max:
-                raise RefusedError(f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}")
+                raise RefusedError(
+                    f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}"
+                )
     return np.array(leaves, dtype)
 
 
 def _lossy(leaf: Any, dtype: np.dtype, name: str) -> RefusedError:
-    return RefusedError(f"Input {name}: Cannot convert JSON value: {_show(leaf)} to {dtype.name} without loss of precision.")
+    return RefusedError(
+        f"Input {name}: Cannot convert JSON value: {_show(leaf)} to {dtype.name} without loss of"
+        " precision."
+    )
 
 
 def _bytes(leaf: Any, name: str) -> bytes:
@@ -161,9 +214,15 @@ def _bytes(leaf: Any, name: str) -> bytes:
         try:
             return leaf.encode("utf-8")
         except UnicodeEncodeError:
-            raise RefusedError(f"Input {name}: JSON Parse error: The surrogate pair in string is invalid") from None
+            raise RefusedError(
+                f"Input {name}: JSON Parse error: The surrogate pair in string is invalid"
+            ) from None
     if not _is_b64(leaf):
-        wrong = "not formatted correctly for base64 data" if isinstance(leaf, dict) else "is not of expected type: string"
+        wrong = (
+            "not formatted correctly for base64 data"
+            if isinstance(leaf, dict)
+            else "is not of expected type: string"
+        )
         raise RefusedError(f"Input {name}: JSON Value: {_show(leaf)} {wrong}")
     try:
         return base64.b64decode(leaf["b64"].encode("ascii"), validate=True)
@@ -176,7 +235,10 @@ def _is_b64(value: Any) -> bool:
 
 
 def read_examples(document: Mapping[str, Any], max_rows: int) -> np.ndarray:
-    """[batch] serialized tf.Examples of a classify or regress request; the features of `context` are in each of them."""
+    """[batch] serialized tf.Examples of a classify or regress request.
+
+    The features of `context` are in each of them.
+    """
     examples = document.get("examples")
     if not isinstance(examples, list):
         raise RefusedError("Expecting 'examples' value to be an list/array")
@@ -203,8 +265,14 @@ def _example(given: Any) -> example_pb2.Example:
         values = value if isinstance(value, list) else [value]
         try:
             _fill(example.features.feature[name], values, name)
-        except (ValueError, TypeError, UnicodeEncodeError) as error:  # out of int64 or of float32; a lone surrogate in a name
-            raise RefusedError(f"Feature: {_show(name)} cannot be stored: {_show(str(error))}") from None
+        except (
+            ValueError,
+            TypeError,
+            UnicodeEncodeError,
+        ) as error:  # out of int64 or of float32; a lone surrogate in a name
+            raise RefusedError(
+                f"Feature: {_show(name)} cannot be stored: {_show(str(error))}"
+            ) from None
     return example
 
 
@@ -214,12 +282,20 @@ def _fill(feature: Any, values: list[Any], name: str) -> None:
         feature.bytes_list.value.extend(_bytes(each, name) for each in values)
     elif kinds <= {int, bool}:
         feature.int64_list.value.extend(map(int, values))
-    elif kinds <= {int, float}:  # TensorFlow Serving refuses a list of both; JavaScript writes 1.0 as 1
+    elif kinds <= {
+        int,
+        float,
+    }:  # TensorFlow Serving refuses a list of both; JavaScript writes 1.0 as 1
         feature.float_list.value.extend(_convert(values, np.dtype(np.float32), name).tolist())
     else:
         strange = kinds - {str, dict, int, bool, float}
-        what = "has element with unexpected JSON type" if strange else "has elements of several types"
-        raise RefusedError(f"Feature: {name} {what}: {', '.join(sorted(kind.__name__ for kind in strange or kinds))}")
+        what = (
+            "has element with unexpected JSON type" if strange else "has elements of several types"
+        )
+        raise RefusedError(
+            f"Feature: {name} {what}:"
+            f" {', '.join(sorted(kind.__name__ for kind in strange or kinds))}"
+        )
 
 
 def predict_answer(by_row: bool, outputs: Tensors) -> bytes:
@@ -229,10 +305,18 @@ def predict_answer(by_row: bool, outputs: Tensors) -> bytes:
         return dump({"outputs": plain if len(plain) > 1 else next(iter(plain.values()))})
     sizes = {value.shape[0] if value.ndim else None for value in outputs.values()}
     if len(sizes) > 1 or None in sizes:
-        raise RefusedError("The outputs have no common batch size; ask for them in column format, by 'inputs'.")
+        raise RefusedError(
+            "The outputs have no common batch size; ask for them in column format, by 'inputs'."
+        )
     if len(plain) == 1:
         return dump({"predictions": next(iter(plain.values()))})
-    return dump({"predictions": [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]})
+    return dump(
+        {
+            "predictions": [
+                dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)
+            ]
+        }
+    )
 
 
 def dump(answer: Any) -> bytes:
@@ -240,11 +324,18 @@ def dump(answer: Any) -> bytes:
 
 
 def to_plain(array: np.ndarray, name: str) -> Any:
-    """Nested lists for JSON. Floats get the shortest digits that mean them in their own type: 0.2, not 0.20000000298023224."""
+    """Nested lists for JSON.
+
+    Floats get the shortest digits that mean them in their own type: 0.2, not 0.20000000298023224.
+    """
     if array.dtype.kind == "O":
         plain = np.empty(array.shape, object)
         for index, value in np.ndenumerate(array):
-            plain[index] = {"b64": base64.b64encode(value).decode()} if name.endswith("_bytes") else value.decode("utf-8", "replace")
+            plain[index] = (
+                {"b64": base64.b64encode(value).decode()}
+                if name.endswith("_bytes")
+                else value.decode("utf-8", "replace")
+            )
         return plain.tolist()
     if array.dtype.kind not in "biu" and array.dtype != np.float64:
         if array.dtype.kind != "f":  # bfloat16 and its like

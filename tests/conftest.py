@@ -1,4 +1,6 @@
-"""A small labelled corpus and the artifacts that the components make of it, each made once for all tests and processes."""
+"""A small labelled corpus and the artifacts that the components make of it, each made once for all
+tests and processes.
+"""
 
 import fcntl
 import json
@@ -26,20 +28,45 @@ from components.trainer import run as run_trainer
 from components.transform import TransformParams
 from components.transform import run as run_transform
 from seqline.component import Figures
-from seqline.data.examples import MANIFEST, Content, ExampleShard, Manifest, Span, read_manifest, shard_name, write, write_manifest
+from seqline.data.examples import (
+    MANIFEST,
+    Content,
+    ExampleShard,
+    Manifest,
+    Span,
+    read_manifest,
+    shard_name,
+    write,
+    write_manifest,
+)
 
 TOPICS = {
     "animals": ["cat", "dog", "horse", "bird", "fish", "whale", "mouse", "goat", "sheep", "lion"],
     "fruit": ["apple", "pear", "plum", "cherry", "grape", "melon", "peach", "fig", "lemon", "lime"],
-    "metals": ["iron", "gold", "copper", "zinc", "tin", "lead", "silver", "nickel", "cobalt", "chrome"],
+    "metals": [
+        "iron",
+        "gold",
+        "copper",
+        "zinc",
+        "tin",
+        "lead",
+        "silver",
+        "nickel",
+        "cobalt",
+        "chrome",
+    ],
 }
 # Small enough for a second a test, large enough to be learned.
-TRAINER_PARAMS = TrainerParams(bidirectional=False, embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=16, num_epochs=6)
+TRAINER_PARAMS = TrainerParams(
+    bidirectional=False, embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=16, num_epochs=6
+)
 TRANSFORM_PARAMS = TransformParams(min_frequency=1, max_length=8)
 
 
 def corpus_rows(num_rows: int = 240) -> list[dict[str, str]]:
-    """Texts of four to seven words of a topic with common words between, the same each time and no two the same."""
+    """Texts of four to seven words of a topic with common words between, the same each time and no
+    two the same.
+    """
     rows = []
     for number in range(num_rows):
         label = sorted(TOPICS)[number % 3]
@@ -50,7 +77,9 @@ def corpus_rows(num_rows: int = 240) -> list[dict[str, str]]:
 
 
 def write_jsonl(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
     return path
 
 
@@ -62,7 +91,10 @@ def write_examples(
     span: int = 0,
     key: str = "key",
 ) -> Path:
-    """Examples on disk: split -> (content, label) rows. Called again with another span, it adds that span."""
+    """Examples on disk.
+
+    Split -> (content, label) rows. Called again with another span, it adds that span.
+    """
     spans = read_manifest(root).spans if (root / MANIFEST).exists() else ()
     counts = {split: dict(Counter(label for _, label in rows[split])) for split in rows}
     dim = None
@@ -79,10 +111,19 @@ def write_examples(
                 dim = contents[0].shape[1] if contents else dim
             if contents:
                 shard = ExampleShard(
-                    span, split, shard_name(span, source, 0), contents, [label.encode() for _, label in chosen[source::num_shards]]
+                    span,
+                    split,
+                    shard_name(span, source, 0),
+                    contents,
+                    [label.encode() for _, label in chosen[source::num_shards]],
                 )
                 write(shard, root / f"Split-{split}" / shard.name, content)
-    write_manifest(Manifest(content, dim, (*spans, Span(span, key, None, sum(map(len, rows.values())), counts))), root)
+    write_manifest(
+        Manifest(
+            content, dim, (*spans, Span(span, key, None, sum(map(len, rows.values())), counts))
+        ),
+        root,
+    )
     return root
 
 
@@ -151,12 +192,25 @@ def model(make: Callable[..., Path], features: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def saved_model(make: Callable[..., Path], examples: Path, features: Path, model: Path) -> Path:
-    return make("exporter", run_exporter, examples=examples, features=features, model=model, params=ExporterParams())
+    return make(
+        "exporter",
+        run_exporter,
+        examples=examples,
+        features=features,
+        model=model,
+        params=ExporterParams(),
+    )
 
 
 @pytest.fixture(scope="session")
 def evaluation(make: Callable[..., Path], examples: Path, saved_model: Path) -> Path:
-    return make("evaluator", run_evaluator, examples=examples, saved_model=saved_model, params=EvaluatorParams(baseline="word"))
+    return make(
+        "evaluator",
+        run_evaluator,
+        examples=examples,
+        saved_model=saved_model,
+        params=EvaluatorParams(baseline="word"),
+    )
 
 
 def commands_of(app: typer.Typer) -> dict[str, Any]:

@@ -1,14 +1,17 @@
-"""Unlabelled rows of any files to predictions, by Beam RunInference over the SavedModel's own signature.
+"""Unlabelled rows of any files to predictions, by Beam RunInference over the SavedModel's own
+signature.
 
-Reads a SavedModel and `source`: what example_gen reads, or a folder of text files, with no label needed. Writes
+Reads a SavedModel and `source`: what example_gen reads, or a folder of text files, with no label
+needed. Writes
   predictions-<shard>-of-<shards>-<chunk>.jsonl or .tfrecord.gz   rows in the input's order, also over the files in the order of their
                      names: where the row is (`file`, `line`), the columns to `keep`, the content, `label`, `class_id` and
                      `probabilities` in the order of the labels in predictions.json
-  predictions.json   written last: the model's digest, the source's, the labels, rows by label, the files
+  predictions.json   written last: the model's digest, the source's, the labels, rows by label, the
+                     files
   bad_rows.jsonl     the file, line and reason of every row that could not be used, if there is one
 
-A chunk is bounded in rows and bytes, and its file appears by a rename: a run that was killed goes on with the chunks that are missing,
-and ends with the bytes of one that was not.
+A chunk is bounded in rows and bytes, and its file appears by a rename: a run that was killed goes
+on with the chunks that are missing, and ends with the bytes of one that was not.
 """
 
 import json
@@ -27,27 +30,48 @@ from seqline.rows.row import RowFormat
 class BulkInferrerParams(Params):
     source: Annotated[str | None, Where] = Field(
         None,
-        description="unlabelled rows to classify with the blessed model: files as in example_gen.source, or a folder of .txt; null: none",
+        description=(
+            "unlabelled rows to classify with the blessed model: files as in example_gen.source, or"
+            " a folder of .txt; null: none"
+        ),
     )
-    text: str | None = Field(None, description="the column, field or feature with the content; null: example_gen.text")
+    text: str | None = Field(
+        None, description="the column, field or feature with the content; null: example_gen.text"
+    )
     keep: list[str] = Field([], description="columns whose values come along, such as an id")
-    format: Literal["jsonl", "tfrecord"] = Field("jsonl", description="what predictions are written as")
+    format: Literal["jsonl", "tfrecord"] = Field(
+        "jsonl", description="what predictions are written as"
+    )
     with_content: bool = Field(True, description="write the content of a row beside its prediction")
-    signature: str = Field("serving_default", description="the SavedModel's signature that is asked")
-    encoding: str | None = Field(None, description="the encoding of CSV, JSONL and text files; null: example_gen.encoding")
-    delimiter: str | None = Field(None, min_length=1, max_length=1, description="of CSV files; null: example_gen.delimiter")
+    signature: str = Field(
+        "serving_default", description="the SavedModel's signature that is asked"
+    )
+    encoding: str | None = Field(
+        None, description="the encoding of CSV, JSONL and text files; null: example_gen.encoding"
+    )
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="of CSV files; null: example_gen.delimiter"
+    )
     max_bad_fraction: Annotated[float, Where] = Field(
-        0.0, ge=0, lt=1, description="rows that may be unusable (listed, without prediction) before the run fails"
+        0.0,
+        ge=0,
+        lt=1,
+        description="rows that may be unusable (listed, without prediction) before the run fails",
     )
 
     def around(self, other: RowFormat) -> Self:
         """These params, with another's names and encoding where they have none of their own."""
         given = {"text": other.text, "encoding": other.encoding, "delimiter": other.delimiter}
-        return self.model_copy(update={name: value for name, value in given.items() if getattr(self, name) is None})
+        return self.model_copy(
+            update={name: value for name, value in given.items() if getattr(self, name) is None}
+        )
 
 
 def check(params: BulkInferrerParams) -> None:
-    """Looks at names, headers and first rows. Raises UserError or DataError for a source that cannot work."""
+    """Looks at names, headers and first rows.
+
+    Raises UserError or DataError for a source that cannot work.
+    """
     from components.bulk_inferrer import source
 
     source.check(params)
@@ -71,15 +95,17 @@ def run(
 ) -> Figures:
     """Classifies every row. What is in `work` from a run that was killed is not computed again.
 
-    Raises NotBlessedError if the evaluation refused the model; DataError for a file that cannot be read to its end, and for more bad
-    rows than max_bad_fraction.
+    Raises NotBlessedError if the evaluation refused the model; DataError for a file that cannot be
+    read to its end, and for more bad rows than max_bad_fraction.
     """
     from components.bulk_inferrer import folder, job
     from seqline.data.span_cache import link_all
 
     verdict = json.loads((evaluation / EVALUATION).read_text())
     if not verdict["blessed"]:
-        raise NotBlessedError(f"The model is not blessed and was not asked: {'; '.join(verdict['refusals'])}.")
+        raise NotBlessedError(
+            f"The model is not blessed and was not asked: {'; '.join(verdict['refusals'])}."
+        )
     making = work or output
     with folder.opened(making, saved_model / SAVED_MODEL, params, force=True) as task:
         figures = job.infer(task, params, beam_args)
@@ -97,9 +123,13 @@ def gate(output: Path, params: BulkInferrerParams) -> None:
 
 def describe(figures: Figures) -> str:
     labels = sorted(figures["num_labels"].items(), key=lambda each: -each[1])
-    text = f"{figures['num_rows']:,} rows: " + ", ".join(f"{count:,} {label}" for label, count in labels[:5])
+    text = f"{figures['num_rows']:,} rows: " + ", ".join(
+        f"{count:,} {label}" for label, count in labels[:5]
+    )
     text += f" and {len(labels) - 5} other labels" if len(labels) > 5 else ""
-    return text + (f"; {figures['num_bad_rows']:,} bad rows skipped" if figures["num_bad_rows"] else "")
+    return text + (
+        f"; {figures['num_bad_rows']:,} bad rows skipped" if figures["num_bad_rows"] else ""
+    )
 
 
 BULK_INFERRER = Component(

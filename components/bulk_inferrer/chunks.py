@@ -1,4 +1,7 @@
-"""A shard's rows cut into chunks: bounded in rows and bytes, and the same each time that the shard is read."""
+"""A shard's rows cut into chunks.
+
+Bounded in rows and bytes, and the same each time that the shard is read.
+"""
 
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
@@ -6,7 +9,8 @@ from typing import Any
 
 from seqline.rows.row import BadRow, Row
 
-# Enough rows to find batches of similar length among, and a second or two of work that a kill can cost.
+# Enough rows to find batches of similar length among, and a second or two of work that a kill can
+# cost.
 CHUNK_ROWS = 16_384
 CHUNK_BYTES = 16 << 20
 # What a Python object costs beside its content.
@@ -15,7 +19,10 @@ ROW_BYTES = 64
 
 @dataclass
 class Chunk:
-    """Rows of a shard that follow each other. number: of the chunk in its shard; last: whether the shard ends with it."""
+    """Rows of a shard that follow each other. number.
+
+    Of the chunk in its shard; last: whether the shard ends with it.
+    """
 
     shard: int
     number: int
@@ -26,7 +33,10 @@ class Chunk:
 
 
 def cut(rows: Iterable[Row | BadRow], shard: int, done: Set[int] = frozenset()) -> Iterator[Chunk]:
-    """The chunks of a shard, but those that are done; a shard without a row has one chunk without a row."""
+    """The chunks of a shard, but those that are done.
+
+    A shard without a row has one chunk without a row.
+    """
     chunk = Chunk(shard, 0)
     for row in rows:
         if len(chunk.rows) + len(chunk.bad) >= CHUNK_ROWS or chunk.num_bytes >= CHUNK_BYTES:

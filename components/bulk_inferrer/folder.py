@@ -1,8 +1,12 @@
-"""The folder that predictions are written into: whose they are, which chunks are there, and what is written last.
+"""The folder that predictions are written into.
+
+Whose they are, which chunks are there, and what is written last.
 
 <folder>, local or under gs://:
-<folder>/task.json                the model, the source and the settings that its predictions come from
-<folder>/chunks/<shard>-<chunk>.json   written when the chunk's predictions are there: what was counted, and its bad rows
+<folder>/task.json                the model, the source and the settings that its predictions come
+                                  from
+<folder>/chunks/<shard>-<chunk>.json   written when the chunk's predictions are there: what was
+                                       counted, and its bad rows
 <folder>/chunks/digests.json      digests of files that did not change since
 While the job runs; at its end chunks/ goes, and predictions.json says what there is. Imports nothing heavy.
 """
@@ -40,7 +44,8 @@ PREDICTIONS = "predictions-*"
 NUM_READ = 256
 # Bad rows that an error message quotes.
 NUM_QUOTED = 5
-# Another one makes earlier folders unusable: it changes with how rows are cut into chunks and batches, and with what is written.
+# Another one makes earlier folders unusable: it changes with how rows are cut into chunks and
+# batches, and with what is written.
 LAYOUT = 1
 
 
@@ -71,10 +76,15 @@ class Summary:
 
 
 @contextmanager
-def opened(folder: Path, model: Path, params: BulkInferrerParams, force: bool = False) -> Iterator[Task]:
-    """The task that goes on in a folder, or begins in a new or an empty one; no other run may write there meanwhile.
+def opened(
+    folder: Path, model: Path, params: BulkInferrerParams, force: bool = False
+) -> Iterator[Task]:
+    """The task that goes on in a folder, or begins in a new or an empty one.
 
-    force: predictions of another task go. Raises UserError for a folder that holds them otherwise, or that holds other files.
+    No other run may write there meanwhile.
+
+    force: predictions of another task go. Raises UserError for a folder that holds them otherwise,
+    or that holds other files.
     """
     with _locked(folder):
         there = _identity_of(folder)
@@ -106,30 +116,45 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK).open("w")
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}. Name another folder.") from None
+        raise UserError(
+            f"{folder} cannot be written: {error.strerror}. Name another folder."
+        ) from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"Another run is writing into {folder}. Wait for it, or name another folder.") from None
+            raise UserError(
+                f"Another run is writing into {folder}. Wait for it, or name another folder."
+            ) from None
         yield
 
 
 def _drop_parts(folder: Path) -> None:
-    """What a killed run or a bundle that failed left half-written: the lock is ours, so nobody writes it."""
+    """What a killed run or a bundle that failed left half-written.
+
+    The lock is ours, so nobody writes it.
+    """
     for left_over in folder.glob("*.part"):
         left_over.unlink(missing_ok=True)
 
 
 def _identity_of(folder: Path) -> dict[str, Any] | None:
-    """Whose predictions a folder holds; None for none. Raises UserError for a folder with other things."""
+    """Whose predictions a folder holds.
+
+    None for none. Raises UserError for a folder with other things.
+    """
     try:
         return dict(json.loads((folder / TASK).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):
         found = folder.glob("**/*") if is_remote(str(folder)) else folder.iterdir()
-        others = sorted({path.relative_to(folder).parts[0] for path in found} - OTHERS - {TASK, CHUNKS})
+        others = sorted(
+            {path.relative_to(folder).parts[0] for path in found} - OTHERS - {TASK, CHUNKS}
+        )
         if others:
-            raise UserError(f"{folder} is not empty ({others[0]}) and holds no predictions. Name a new or an empty folder.") from None
+            raise UserError(
+                f"{folder} is not empty ({others[0]}) and holds no predictions. Name a new or an"
+                " empty folder."
+            ) from None
         return None
 
 
@@ -147,9 +172,16 @@ def _difference(folder: Path, there: dict[str, Any], wanted: dict[str, Any]) -> 
         if there.get(name) != wanted[name]:
             whats.append(f"another {name} ({str(there.get(name))[:8]}, not {wanted[name][:8]})")
     before = there.get("settings", {})
-    fields = [f"{name} {before.get(name)!r}, not {value!r}" for name, value in wanted["settings"].items() if before.get(name) != value]
+    fields = [
+        f"{name} {before.get(name)!r}, not {value!r}"
+        for name, value in wanted["settings"].items()
+        if before.get(name) != value
+    ]
     whats += ["other settings (" + "; ".join(fields) + ")"] if fields else []
-    return f"{folder} holds predictions of {' and '.join(whats)}. Name another folder, or replace them with --force."
+    return (
+        f"{folder} holds predictions of {' and '.join(whats)}. Name another folder, or replace them"
+        " with --force."
+    )
 
 
 def model_digest(model: Path) -> str:
@@ -158,8 +190,16 @@ def model_digest(model: Path) -> str:
 
 
 def _clear(folder: Path) -> None:
-    """Takes away what an earlier task left: first what says that something is there, and its identity not at all."""
-    for path in (folder / MANIFEST, *(folder / CHUNKS).glob("*-*.json"), folder / BAD_ROWS, *folder.glob(PREDICTIONS)):
+    """Takes away what an earlier task left.
+
+    First what says that something is there, and its identity not at all.
+    """
+    for path in (
+        folder / MANIFEST,
+        *(folder / CHUNKS).glob("*-*.json"),
+        folder / BAD_ROWS,
+        *folder.glob(PREDICTIONS),
+    ):
         path.unlink(missing_ok=True)
 
 
@@ -179,15 +219,23 @@ def chunk_path(folder: Path, shard: int, number: int) -> Path:
 
 
 def done(folder: Path) -> dict[int, tuple[frozenset[int], bool]]:
-    """shard -> (the chunks of it that are there, whether these are all of them); shards of which nothing is there are left out."""
+    """shard -> (the chunks of it that are there, whether these are all of them).
+
+    Shards of which nothing is there are left out.
+    """
     found: dict[int, set[int]] = {}
     for path in (folder / CHUNKS).glob("*-*.json"):
         shard, _, number = path.name.removesuffix(".json").partition("-")
         found.setdefault(int(shard), set()).add(int(number))
     # Without a gap; whether it is the last one, its note says.
     ends = {shard: max(chunks) for shard, chunks in found.items() if max(chunks) == len(chunks) - 1}
-    notes = dict(zip(ends, _read_all([chunk_path(folder, *each) for each in ends.items()]), strict=True))
-    return {shard: (frozenset(chunks), shard in ends and bool(notes[shard]["last"])) for shard, chunks in found.items()}
+    notes = dict(
+        zip(ends, _read_all([chunk_path(folder, *each) for each in ends.items()]), strict=True)
+    )
+    return {
+        shard: (frozenset(chunks), shard in ends and bool(notes[shard]["last"]))
+        for shard, chunks in found.items()
+    }
 
 
 def _read_all(paths: list[Path]) -> list[dict[str, Any]]:
@@ -196,7 +244,10 @@ def _read_all(paths: list[Path]) -> list[dict[str, Any]]:
         return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     found: dict[int, dict[str, Any]] = {}
     gcs.at_once(
-        lambda number: found.update({number: json.loads(paths[number].read_text(encoding="utf-8"))}), [(n,) for n in range(len(paths))]
+        lambda number: found.update(
+            {number: json.loads(paths[number].read_text(encoding="utf-8"))}
+        ),
+        [(n,) for n in range(len(paths))],
     )
     return [found[number] for number in range(len(paths))]
 
@@ -210,11 +261,18 @@ def finished(folder: Path) -> Figures | None:
 
 
 def finish(task: Task, params: BulkInferrerParams, labels: list[str]) -> Figures:
-    """Writes bad_rows.jsonl and predictions.json. Raises DataError for more bad rows than max_bad_fraction, and for files that changed."""
+    """Writes bad_rows.jsonl and predictions.json.
+
+    Raises DataError for more bad rows than max_bad_fraction, and for files that changed.
+    """
     total = Summary()
     paths = sorted((task.folder / CHUNKS).glob("*-*.json"))
     with tempfile.TemporaryFile("w+b") as bad_rows:
-        for chunk in (chunk for first in range(0, len(paths), NUM_READ) for chunk in _read_all(paths[first : first + NUM_READ])):
+        for chunk in (
+            chunk
+            for first in range(0, len(paths), NUM_READ)
+            for chunk in _read_all(paths[first : first + NUM_READ])
+        ):
             total.num_rows += chunk["num_rows"]
             total.num_labels.update(chunk["num_labels"])
             if chunk["num_rows"]:
@@ -232,8 +290,15 @@ def finish(task: Task, params: BulkInferrerParams, labels: list[str]) -> Figures
             with writing(task.folder / BAD_ROWS) as name, open(name, "wb") as file:
                 shutil.copyfileobj(bad_rows, file)
     manifest = {
-        "model": {"digest": task.identity["model"], "version": int(task.model.name) if task.model.name.isdigit() else None},
-        "source": {"digest": task.identity["source"], "num_files": len(task.files), "num_bytes": sum(file.size for file in task.files)},
+        "model": {
+            "digest": task.identity["model"],
+            "version": int(task.model.name) if task.model.name.isdigit() else None,
+        },
+        "source": {
+            "digest": task.identity["source"],
+            "num_files": len(task.files),
+            "num_bytes": sum(file.size for file in task.files),
+        },
         "settings": task.identity["settings"],
         "labels": labels,
         "num_rows": total.num_rows,
@@ -248,13 +313,21 @@ def finish(task: Task, params: BulkInferrerParams, labels: list[str]) -> Figures
 
 
 def figures(manifest: dict[str, Any]) -> Figures:
-    return {name: manifest[name] for name in ("num_rows", "num_labels", "num_bad_rows")} | {"model": manifest["model"]["digest"]}
+    return {name: manifest[name] for name in ("num_rows", "num_labels", "num_bad_rows")} | {
+        "model": manifest["model"]["digest"]
+    }
 
 
 def summary(folder: Path) -> Summary:
     """What a finished task counted."""
     found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return Summary(found["num_rows"], Counter(found["num_labels"]), Counter(found["bad_rows"]), found["quoted"], found["files"])
+    return Summary(
+        found["num_rows"],
+        Counter(found["num_labels"]),
+        Counter(found["bad_rows"]),
+        found["quoted"],
+        found["files"],
+    )
 
 
 def validate(found: Summary, params: BulkInferrerParams) -> None:
@@ -265,11 +338,15 @@ def validate(found: Summary, params: BulkInferrerParams) -> None:
     if num_bad > allowed:
         more = f" ... and {num_bad - len(found.quoted)} more" if num_bad > len(found.quoted) else ""
         raise DataError(
-            f"{num_bad} of {num_read} rows cannot be used; bulk_inferrer.max_bad_fraction {params.max_bad_fraction} allows {allowed}: "
-            f"{'; '.join(found.quoted)}{more}. Correct them, or raise bulk_inferrer.max_bad_fraction to list them: what was computed is kept."
+            f"{num_bad} of {num_read} rows cannot be used; bulk_inferrer.max_bad_fraction"
+            f" {params.max_bad_fraction} allows {allowed}: {'; '.join(found.quoted)}{more}. Correct"
+            " them, or raise bulk_inferrer.max_bad_fraction to list them: what was computed is"
+            " kept."
         )
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     with writing(path) as name:
-        Path(name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        Path(name).write_text(
+            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )

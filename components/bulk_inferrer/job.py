@@ -1,7 +1,8 @@
 """The Beam job: shards to chunks of rows, chunks to answers, answers to files.
 
-An element is a chunk. Its predictions appear by a rename, and the note that they are there after them: a bundle that is tried again
-rewrites both with the same bytes, and a run that was killed leaves out the chunks that have their note.
+An element is a chunk. Its predictions appear by a rename, and the note that they are there after
+them: a bundle that is tried again rewrites both with the same bytes, and a run that was killed
+leaves out the chunks that have their note.
 """
 
 import json
@@ -37,7 +38,10 @@ Job = tuple[int, Shard, frozenset[int]]
 
 
 def infer(task: Task, params: BulkInferrerParams, beam_args: Iterable[str] = ()) -> Figures:
-    """Writes the predictions that are missing. See `components.bulk_inferrer.run` for what it raises."""
+    """Writes the predictions that are missing.
+
+    See `components.bulk_inferrer.run` for what it raises.
+    """
     if figures := folder.finished(task.folder):
         folder.validate(folder.summary(task.folder), params)
         return figures
@@ -51,9 +55,18 @@ def infer(task: Task, params: BulkInferrerParams, beam_args: Iterable[str] = ())
             jobs.append((number, shard, chunks))
     is_new = len(jobs) == len(shards) and not any(chunks for _, _, chunks in jobs)
     if not is_new:
-        log.info("%d of %d shards are there, and %d chunks of others", len(shards) - len(jobs), len(shards), sum(len(j[2]) for j in jobs))
+        log.info(
+            "%d of %d shards are there, and %d chunks of others",
+            len(shards) - len(jobs),
+            len(shards),
+            sum(len(j[2]) for j in jobs),
+        )
     if jobs:
-        progress.begin("predicting", unit="rows", num_bytes=sum(file.size for file in task.files) if is_new else None)
+        progress.begin(
+            "predicting",
+            unit="rows",
+            num_bytes=sum(file.size for file in task.files) if is_new else None,
+        )
         with job([*beam_args]) as pipeline:
             _ = (
                 pipeline
@@ -61,14 +74,18 @@ def infer(task: Task, params: BulkInferrerParams, beam_args: Iterable[str] = ())
                 | "Spread" >> beam.Reshuffle()
                 | "Read" >> beam.ParDo(ReadChunks(row_format(params, asked.content, asked.dim)))
                 | "Ask" >> RunInference(SavedModelHandler(str(task.model), params.signature, asked))
-                | "Write" >> beam.ParDo(WriteChunk(str(task.folder), len(shards), asked.content, params))
+                | "Write"
+                >> beam.ParDo(WriteChunk(str(task.folder), len(shards), asked.content, params))
             )
     progress.tell("checking that all is there")
     return folder.finish(task, params, asked.labels)
 
 
 class ReadChunks(beam.DoFn):
-    """Job -> lists of one Chunk. The runner hands each on before the next is read, so that one or two are in memory."""
+    """Job -> lists of one Chunk.
+
+    The runner hands each on before the next is read, so that one or two are in memory.
+    """
 
     def __init__(self, format_: RowFormat) -> None:
         self.format = format_
@@ -83,7 +100,9 @@ class ReadChunks(beam.DoFn):
 class WriteChunk(beam.DoFn):
     """Answered -> its file, and then its note."""
 
-    def __init__(self, output: str, num_shards: int, content: str, params: BulkInferrerParams) -> None:
+    def __init__(
+        self, output: str, num_shards: int, content: str, params: BulkInferrerParams
+    ) -> None:
         self.output = output
         self.num_shards = num_shards
         self.content = content if params.with_content else None
@@ -103,7 +122,10 @@ class WriteChunk(beam.DoFn):
             "num_labels": predictions.counts(answered),
             "bad_rows": [row._asdict() for row in chunk.bad],
         }
-        _replace(folder.chunk_path(path_of(self.output), chunk.shard, chunk.number), [json.dumps(note).encode()])
+        _replace(
+            folder.chunk_path(path_of(self.output), chunk.shard, chunk.number),
+            [json.dumps(note).encode()],
+        )
         Metrics.counter(NAMESPACE, "rows").inc(len(chunk.rows))
         Metrics.counter(NAMESPACE, "bad_rows").inc(len(chunk.bad))
         Metrics.counter(NAMESPACE, "chunks").inc()

@@ -1,7 +1,10 @@
-"""The SavedModel as Beam's RunInference asks it: loaded once a process, rows of similar length together.
+"""The SavedModel as Beam's RunInference asks it.
 
-A batch is padded to its longest row, so a chunk's rows are sorted by length, cut into batches and answered; the answers go back to
-the rows' places. Batches follow from the chunk alone: a second try gives the same bits.
+Loaded once a process, rows of similar length together.
+
+A batch is padded to its longest row, so a chunk's rows are sorted by length, cut into batches and
+answered; the answers go back to the rows' places. Batches follow from the chunk alone: a second try
+gives the same bits.
 """
 
 import os
@@ -33,7 +36,10 @@ MAX_THREADS = 4
 
 @dataclass(frozen=True)
 class Signature:
-    """What a SavedModel's signature reads. dim: numbers of one time step, None for text and tokens. labels: in the order of class ids."""
+    """What a SavedModel's signature reads. dim.
+
+    Numbers of one time step, None for text and tokens. labels: in the order of class ids.
+    """
 
     content: Content
     dim: int | None
@@ -41,23 +47,40 @@ class Signature:
 
 
 def read_signature(model: Path, name: str) -> Signature:
-    """Reads a signature without loading the model. Raises UserError for one that is not there or reads something else."""
-    graphs = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs
-    signatures = {each: signature for graph in graphs for each, signature in graph.signature_def.items()}
+    """Reads a signature without loading the model.
+
+    Raises UserError for one that is not there or reads something else.
+    """
+    graphs = saved_model_pb2.SavedModel.FromString(
+        (model / "saved_model.pb").read_bytes()
+    ).meta_graphs
+    signatures = {
+        each: signature for graph in graphs for each, signature in graph.signature_def.items()
+    }
     contents: tuple[Content, ...] = ("text", "tokens", "sequence")
-    usable = sorted(each for each, signature in signatures.items() if set(contents) & set(signature.inputs))
+    usable = sorted(
+        each for each, signature in signatures.items() if set(contents) & set(signature.inputs)
+    )
     if name not in usable:
-        raise UserError(f"{model} has no signature {name!r} that reads rows (bulk_inferrer.signature); it has {', '.join(usable)}.")
+        raise UserError(
+            f"{model} has no signature {name!r} that reads rows (bulk_inferrer.signature); it has"
+            f" {', '.join(usable)}."
+        )
     inputs = signatures[name].inputs
     content = next(each for each in contents if each in inputs)
     dim = int(inputs[content].tensor_shape.dim[2].size) if content == "sequence" else None
-    labels = (model / "assets" / features.LABELS_VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
+    labels = (
+        (model / "assets" / features.LABELS_VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
+    )
     return Signature(content, dim, labels)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A chunk with the model's answers. probabilities: float32 [rows, classes]; class_id: int64 [rows]; labels: bytes, one a row."""
+    """A chunk with the model's answers. probabilities.
+
+    Float32 [rows, classes]; class_id: int64 [rows]; labels: bytes, one a row.
+    """
 
     chunk: Chunk
     probabilities: np.ndarray
@@ -66,7 +89,10 @@ class Answered:
 
 
 class SavedModelHandler(ModelHandler[list[Chunk], Answered, Any]):
-    """RunInference over lists of one Chunk: a chunk is cut into batches here, where the lengths of all its rows are known."""
+    """RunInference over lists of one Chunk.
+
+    A chunk is cut into batches here, where the lengths of all its rows are known.
+    """
 
     def __init__(self, model: str, signature: str, asked: Signature) -> None:
         super().__init__()
@@ -80,7 +106,9 @@ class SavedModelHandler(ModelHandler[list[Chunk], Answered, Any]):
     def should_skip_batching(self) -> bool:
         return True
 
-    def run_inference(self, batch: Sequence[Chunk], model: Any, inference_args: Any = None) -> Iterator[Answered]:
+    def run_inference(
+        self, batch: Sequence[Chunk], model: Any, inference_args: Any = None
+    ) -> Iterator[Answered]:
         for chunk in batch:
             yield answer(chunk, model.signatures[self.signature], self.asked)
 
@@ -111,14 +139,20 @@ def answer(chunk: Chunk, serve: Any, asked: Signature) -> Answered:
 
 
 def batches(lengths: Sequence[int], width: int = 1) -> list[list[int]]:
-    """Numbers of rows, those of similar length together: each once, BATCH_ROWS a batch at most, and BATCH_CELLS where it has two rows.
+    """Numbers of rows, those of similar length together.
+
+    Each once, BATCH_ROWS a batch at most, and BATCH_CELLS where it has two rows.
 
     width: cells of one step of a row.
     """
     found: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
         # The rows come by length: this one is the longest so far.
-        if found and len(found[-1]) < BATCH_ROWS and (len(found[-1]) + 1) * lengths[row] * width <= BATCH_CELLS:
+        if (
+            found
+            and len(found[-1]) < BATCH_ROWS
+            and (len(found[-1]) + 1) * lengths[row] * width <= BATCH_CELLS
+        ):
             found[-1].append(row)
         else:
             found.append([row])
@@ -131,8 +165,15 @@ def request(contents: Sequence[Any], asked: Signature) -> dict[str, tf.Tensor]:
         return {features.TEXT: tf.constant(contents, tf.string)}
     time = max(map(len, contents))
     if asked.content == features.TOKENS:
-        return {features.TOKENS: tf.constant([row + [b""] * (time - len(row)) for row in contents], tf.string)}
+        return {
+            features.TOKENS: tf.constant(
+                [row + [b""] * (time - len(row)) for row in contents], tf.string
+            )
+        }
     padded = np.zeros((len(contents), time, asked.dim or 1), np.float32)
     for number, row in enumerate(contents):
         padded[number, : len(row)] = row
-    return {features.SEQUENCE: tf.constant(padded), features.LENGTH: tf.constant([len(row) for row in contents], tf.int64)}
+    return {
+        features.SEQUENCE: tf.constant(padded),
+        features.LENGTH: tf.constant([len(row) for row in contents], tf.int64),
+    }

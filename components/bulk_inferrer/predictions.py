@@ -21,8 +21,20 @@ SUFFIXES = {"jsonl": ".jsonl", "tfrecord": ".tfrecord.gz"}
 
 
 def kept_names(keep: Sequence[str]) -> list[str]:
-    """What the columns that come along are called: themselves, unless a prediction has a field of this name."""
-    own = {FILE, LINE, features.TEXT, features.TOKENS, features.SEQUENCE, features.LABEL, CLASS_ID, PROBABILITIES}
+    """What the columns that come along are called.
+
+    Themselves, unless a prediction has a field of this name.
+    """
+    own = {
+        FILE,
+        LINE,
+        features.TEXT,
+        features.TOKENS,
+        features.SEQUENCE,
+        features.LABEL,
+        CLASS_ID,
+        PROBABILITIES,
+    }
     return [f"source_{name}" if name in own else name for name in keep]
 
 
@@ -31,9 +43,15 @@ def json_lines(answered: Answered, content: str | None, keep: Sequence[str]) -> 
     encode = json.JSONEncoder(ensure_ascii=False).encode
     names = kept_names(keep)
     probabilities = np.round(answered.probabilities.astype(np.float64), DIGITS).tolist()
-    answers = zip(answered.chunk.rows, answered.labels, answered.class_id.tolist(), probabilities, strict=True)
+    answers = zip(
+        answered.chunk.rows, answered.labels, answered.class_id.tolist(), probabilities, strict=True
+    )
     for row, label, class_id, probability in answers:
-        fields: dict[str, Any] = {FILE: row.file, LINE: row.line, **dict(zip(names, row.kept, strict=True))}
+        fields: dict[str, Any] = {
+            FILE: row.file,
+            LINE: row.line,
+            **dict(zip(names, row.kept, strict=True)),
+        }
         if content is not None:
             fields[content] = _to_json(row.content)
         fields |= {features.LABEL: label.decode(), CLASS_ID: class_id, PROBABILITIES: probability}
@@ -48,20 +66,32 @@ def _to_json(content: Any) -> Any:
 
 
 def tf_examples(answered: Answered, content: str | None, keep: Sequence[str]) -> Iterator[bytes]:
-    """One tf.Example a row. What comes along is strings: a feature has one type, so numbers and lists are their JSON; nothing for null."""
+    """One tf.Example a row.
+
+    What comes along is strings: a feature has one type, so numbers and lists are their JSON;
+    nothing for null.
+    """
     rows = answered.chunk.rows
     ones = np.ones(len(rows), np.int64)
     columns: dict[str, list[bytes]] = {
-        FILE: tf_example_writer.few_bytes_features(FILE, [row.file.encode("utf-8", "replace") for row in rows]),
-        LINE: tf_example_writer.int_lists(LINE, np.array([row.line for row in rows], np.int64), ones),
+        FILE: tf_example_writer.few_bytes_features(
+            FILE, [row.file.encode("utf-8", "replace") for row in rows]
+        ),
+        LINE: tf_example_writer.int_lists(
+            LINE, np.array([row.line for row in rows], np.int64), ones
+        ),
         features.LABEL: tf_example_writer.few_bytes_features(features.LABEL, answered.labels),
         CLASS_ID: tf_example_writer.few_int_features(CLASS_ID, answered.class_id),
-        PROBABILITIES: tf_example_writer.float_lists(PROBABILITIES, answered.probabilities.ravel(), ones * answered.probabilities.shape[1]),
+        PROBABILITIES: tf_example_writer.float_lists(
+            PROBABILITIES, answered.probabilities.ravel(), ones * answered.probabilities.shape[1]
+        ),
     }
     if content is not None:
         columns[content] = _content(content, [row.content for row in rows])
     for place, name in enumerate(kept_names(keep)):
-        columns[name] = tf_example_writer.bytes_lists(name, [_strings(row.kept[place]) for row in rows])
+        columns[name] = tf_example_writer.bytes_lists(
+            name, [_strings(row.kept[place]) for row in rows]
+        )
     return tf_example_writer.examples([columns[name] for name in sorted(columns, key=str.encode)])
 
 
@@ -71,7 +101,9 @@ def _content(name: str, contents: Sequence[Any]) -> list[bytes]:
     if name == features.TOKENS:
         return tf_example_writer.bytes_lists(name, contents)
     return tf_example_writer.float_lists(
-        name, np.concatenate([row.ravel() for row in contents]), np.array([row.size for row in contents], np.int64)
+        name,
+        np.concatenate([row.ravel() for row in contents]),
+        np.array([row.size for row in contents], np.int64),
     )
 
 

@@ -19,7 +19,9 @@ from seqline.storage.files import File
 SECTION = "bulk_inferrer"
 
 
-def row_format(params: BulkInferrerParams, content: Content = "text", dim: int | None = None) -> RowFormat:
+def row_format(
+    params: BulkInferrerParams, content: Content = "text", dim: int | None = None
+) -> RowFormat:
     """How the rows are read. content and dim: what the model reads."""
     return RowFormat(
         SECTION,
@@ -37,22 +39,37 @@ def row_format(params: BulkInferrerParams, content: Content = "text", dim: int |
 def find(params: BulkInferrerParams) -> tuple[Kind, list[File]]:
     """The files of the source in the order of their names.
 
-    Raises UserError for a source that matches nothing, or files that are of several kinds or of none.
+    Raises UserError for a source that matches nothing, or files that are of several kinds or of
+    none.
     """
     source = params.source or ""
     if source.startswith("tfds:") or ("://" in source and not files.is_remote(source)):
-        raise UserError(f"{SECTION}.source {source!r}: only local files and gs:// can be read; write the rows into files first.")
+        raise UserError(
+            f"{SECTION}.source {source!r}: only local files and gs:// can be read; write the rows"
+            " into files first."
+        )
     if found := files.match(source):
         return kind_of(found, source, SECTION), found
     root = source.rstrip("/")
     # A folder's own name first: it may hold brackets.
     escaped = re.sub(r"([*?[])", r"[\1]", root) if os.path.isdir(root) else root
-    texts = {file for names in ("*.txt*", "*/*.txt*") for file in files.match(f"{escaped}/{names}") if file.path.endswith(TEXT_SUFFIXES)}
+    texts = {
+        file
+        for names in ("*.txt*", "*/*.txt*")
+        for file in files.match(f"{escaped}/{names}")
+        if file.path.endswith(TEXT_SUFFIXES)
+    }
     if texts and source:
         return "folder", sorted(texts, key=lambda file: file.path)
     if source and os.path.isdir(root):
-        raise UserError(f"{SECTION}.source {source!r} is a folder without .txt files; name other files by a glob, such as {root}/*.jsonl.")
-    raise UserError(f"{SECTION}.source {source!r} matches no file{'' if files.is_remote(source) else f' under {Path.cwd()}'}.")
+        raise UserError(
+            f"{SECTION}.source {source!r} is a folder without .txt files; name other files by a"
+            f" glob, such as {root}/*.jsonl."
+        )
+    raise UserError(
+        f"{SECTION}.source {source!r} matches no"
+        f" file{'' if files.is_remote(source) else f' under {Path.cwd()}'}."
+    )
 
 
 def check(params: BulkInferrerParams) -> None:
@@ -61,18 +78,27 @@ def check(params: BulkInferrerParams) -> None:
     check_encoding(format_)
     kind, found = find(params)
     if kind == "folder" and params.keep:
-        raise UserError(f"{SECTION}.keep {params.keep}: text files have no columns; `file` is in every prediction. Remove it.")
+        raise UserError(
+            f"{SECTION}.keep {params.keep}: text files have no columns; `file` is in every"
+            " prediction. Remove it."
+        )
     if len(set(params.keep)) < len(params.keep):
         raise UserError(f"{SECTION}.keep {params.keep} names a column twice.")
     check_files([(kind, file) for file in found], format_)
 
 
 def digest(found: Sequence[File], memory: Path | None, paths: bool = True) -> str:
-    """A digest of the files' contents, in their order, and of their paths if these count. Raises DataError for one that is gone."""
+    """A digest of the files' contents, in their order, and of their paths if these count.
+
+    Raises DataError for one that is gone.
+    """
     with files.remembering(memory) as remembered:
         whole = [[file.path if paths else "", files.digest(file, remembered)] for file in found]
     return blake2b(json.dumps(whole).encode(), digest_size=16).hexdigest()
 
 
 def changed(source: str | None) -> DataError:
-    return DataError(f"The files of {source!r} changed while they were read; the predictions are not complete. Run again with --force.")
+    return DataError(
+        f"The files of {source!r} changed while they were read; the predictions are not complete."
+        " Run again with --force."
+    )

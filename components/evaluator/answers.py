@@ -1,4 +1,7 @@
-"""What the model answered to the first rows of test: for those who ask it later, in another place."""
+"""What the model answered to the first rows of test.
+
+For those who ask it later, in another place.
+"""
 
 import json
 from collections.abc import Iterator
@@ -16,10 +19,13 @@ NUM_ANSWERS = 64
 
 
 def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
-    """Writes {"row", "probabilities", "label", "class_id"} of the first rows of test, one a line: the row as a JSON request of
-    `serving_default` has it, its probabilities so that float32 loses nothing.
+    """Writes {"row", "probabilities", "label", "class_id"} of the first rows of test, one a line.
 
-    On the CPU: a GPU may round its products to 10 bits (TF32), and a server elsewhere would not answer the same.
+    The row as a JSON request of `serving_default` has it, its probabilities so that float32 loses
+    nothing.
+
+    On the CPU: a GPU may round its products to 10 bits (TF32), and a server elsewhere would not
+    answer the same.
     """
     with tf.device("CPU:0"), writing(output) as name, open(name, "w", encoding="utf-8") as file:
         serve = tf.saved_model.load(str(local(saved_model))).signatures["serving_default"]
@@ -27,7 +33,10 @@ def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
         row = {name: value[:NUM_ANSWERS] for name, value in row.items()}
         answers = {name: value.numpy().tolist() for name, value in serve(**row).items()}
         for number, request in enumerate(_as_json(row)):
-            answer: dict[str, Any] = {"row": request, "probabilities": answers["probabilities"][number]}
+            answer: dict[str, Any] = {
+                "row": request,
+                "probabilities": answers["probabilities"][number],
+            }
             if "label" in answers:
                 answer["label"] = answers["label"][number].decode(errors="replace")
             if "class_id" in answers:
@@ -40,7 +49,12 @@ def _as_json(row: Request) -> Iterator[dict[str, Any]]:
     if features.TEXT in row:
         yield from ({features.TEXT: text.decode()} for text in row[features.TEXT].numpy())
     elif features.TOKENS in row:
-        yield from ({features.TOKENS: [token.decode() for token in tokens if token]} for tokens in row[features.TOKENS].numpy())
+        yield from (
+            {features.TOKENS: [token.decode() for token in tokens if token]}
+            for tokens in row[features.TOKENS].numpy()
+        )
     else:
-        for sequence, length in zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy().tolist(), strict=True):
+        for sequence, length in zip(
+            row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy().tolist(), strict=True
+        ):
             yield {features.SEQUENCE: sequence[:length].tolist(), features.LENGTH: length}

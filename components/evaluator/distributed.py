@@ -1,4 +1,7 @@
-"""Measures on Beam: an element is a shard, and what is known of it is merged into what is known of the others."""
+"""Measures on Beam.
+
+An element is a shard, and what is known of it is merged into what is known of the others.
+"""
 
 import pickle
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,6 @@
-"""Measures the SavedModel over the test split, beside the served version and the baselines, and writes the evaluation."""
+"""Measures the SavedModel over the test split, beside the served version and the baselines, and
+writes the evaluation.
+"""
 
 import json
 import logging
@@ -29,26 +31,51 @@ log = logging.getLogger("seqline.evaluator")
 TABLES = ("classes", "confusion_matrix", "calibration", "slices", "hardest", "confidently_wrong")
 
 
-def evaluate(examples: Path, saved_model: Path, params: EvaluatorParams, output: Path, beam_args: Sequence[str] = ()) -> Figures:
-    """Writes evaluation.json, and answers.jsonl beside it; returns the evaluation's main figures."""
+def evaluate(
+    examples: Path,
+    saved_model: Path,
+    params: EvaluatorParams,
+    output: Path,
+    beam_args: Sequence[str] = (),
+) -> Figures:
+    """Writes evaluation.json, and answers.jsonl beside it.
+
+    Returns the evaluation's main figures.
+    """
     served, other = _compared_with(examples, saved_model / features.SAVED_MODEL, params)
     # Workers elsewhere write where the evaluation will be.
     scores = output.with_name("scores") if beam_args or isinstance(output, Path) else None
-    metric = measure(examples, saved_model / features.SAVED_MODEL, params, served, scores, beam_args)
+    metric = measure(
+        examples, saved_model / features.SAVED_MODEL, params, served, scores, beam_args
+    )
     write_answers(examples, saved_model / features.SAVED_MODEL, output.with_name(features.ANSWERS))
     compared = compare(examples, params)
     judged = gates.judge(metric, compared, params, other["why"] if other else "")
     refusals = gates.refusals(judged)
     metric |= {"not_compared": other} if other else {}
-    evaluation = {**metric, "baselines": compared, "gates": judged, "blessed": not refusals, "refusals": refusals}
+    evaluation = {
+        **metric,
+        "baselines": compared,
+        "gates": judged,
+        "blessed": not refusals,
+        "refusals": refusals,
+    }
     output.write_text(json.dumps(evaluation, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     figures = {name: value for name, value in evaluation.items() if name not in TABLES}
     # Its number is a matter of the place: the evaluation itself names the content.
-    return {**figures, "served": {**metric["served"], "version": served.version}} if served else figures
+    return (
+        {**figures, "served": {**metric["served"], "version": served.version}}
+        if served
+        else figures
+    )
 
 
-def _compared_with(examples: Path, saved_model: Path, params: EvaluatorParams) -> tuple[serving.Served | None, Figures | None]:
-    """(the served version that the model is compared with, {version, why} of one that it cannot be compared with)."""
+def _compared_with(
+    examples: Path, saved_model: Path, params: EvaluatorParams
+) -> tuple[serving.Served | None, Figures | None]:
+    """(the served version that the model is compared with, {version, why} of one that it cannot be
+    compared with).
+    """
     served = serving.find(params.serving_dir, saved_model)
     if served is None:
         return None, None
@@ -56,7 +83,17 @@ def _compared_with(examples: Path, saved_model: Path, params: EvaluatorParams) -
     known = identity.of_folder(served.uri).labels
     if not why and known and not set(known) & set(label_counts(examples, features.TEST)):
         why = "it knows no label of the test rows"
-    return (None, {"version": served.version, "why": f"version {served.version} is not compared with: {why}"}) if why else (served, None)
+    return (
+        (
+            None,
+            {
+                "version": served.version,
+                "why": f"version {served.version} is not compared with: {why}",
+            },
+        )
+        if why
+        else (served, None)
+    )
 
 
 def measure(
@@ -69,11 +106,14 @@ def measure(
 ) -> Figures:
     """The metrics of a SavedModel on the test split, streamed through its `serving_default`.
 
-    scores: a folder that is there meanwhile, for the probabilities. beam_args: where Beam's workers measure; none: this process does.
+    scores: a folder that is there meanwhile, for the probabilities. beam_args: where Beam's workers
+    measure; none: this process does.
     """
     if scores is None:
         with tempfile.TemporaryDirectory() as folder:
-            return measure(examples, saved_model, params, served, Path(folder) / "scores", beam_args)
+            return measure(
+                examples, saved_model, params, served, Path(folder) / "scores", beam_args
+            )
     params = params or EvaluatorParams()
     shards = features.shards(examples, features.TEST)
     task = _task(examples, saved_model, params, served, shards, scores)
@@ -87,7 +127,12 @@ def measure(
         measurer = Measurer(task)
         found = merge((measurer.measure(str(path)) for path in shards), task.num_examples)
     with tempfile.TemporaryDirectory(dir=scores if isinstance(scores, Path) else None) as folder:
-        areas = ranking.areas([f"{scores}/{path.name}" for path in shards], found.overall.num_rows, len(task.labels), Path(folder))
+        areas = ranking.areas(
+            [f"{scores}/{path.name}" for path in shards],
+            found.overall.num_rows,
+            len(task.labels),
+            Path(folder),
+        )
     remove(scores)
     figures = _figures(task, found, areas, params, served)
     origins.locate(examples, features.TEST, [*figures["hardest"], *figures["confidently_wrong"]])
@@ -95,7 +140,12 @@ def measure(
 
 
 def _task(
-    examples: Path, saved_model: Path, params: EvaluatorParams, served: serving.Served | None, shards: Sequence[Path], scores: Path
+    examples: Path,
+    saved_model: Path,
+    params: EvaluatorParams,
+    served: serving.Served | None,
+    shards: Sequence[Path],
+    scores: Path,
 ) -> Task:
     content, dim = content_of(examples)
     own = labels_of(str(saved_model))
@@ -123,15 +173,25 @@ def _figures(
     served: serving.Served | None,
 ) -> Figures:
     overall, num_classes = found.overall, len(task.labels)
-    metric = metrics.classification(list(task.labels), confusion(overall.cells, num_classes), overall.loss * UNIT / overall.num_rows)
+    metric = metrics.classification(
+        list(task.labels),
+        confusion(overall.cells, num_classes),
+        overall.loss * UNIT / overall.num_rows,
+    )
     curve = metrics.calibration(found.calibration)
     classes, matrix = metric.pop("classes"), metric.pop("confusion_matrix")
     for name, values in zip(("roc_auc", "pr_auc"), areas, strict=True):
         for label, value in zip(task.labels, values, strict=True):
             classes[label][name] = value
-    judged = [_slice(feature, value, found, params) for feature in task.slices for value in _values(feature, found)]
+    judged = [
+        _slice(feature, value, found, params)
+        for feature in task.slices
+        for value in _values(feature, found)
+    ]
     metric |= {
-        "cross_entropy_interval": metrics.mean_interval(overall.loss, overall.loss_squared, overall.num_rows),
+        "cross_entropy_interval": metrics.mean_interval(
+            overall.loss, overall.loss_squared, overall.num_rows
+        ),
         "macro_f1_interval": metrics.macro_f1_interval(overall.cells),
         "roc_auc": _mean(areas[0]),
         "pr_auc": _mean(areas[1]),
@@ -160,11 +220,24 @@ def _values(feature: str, found: Measured) -> list[str]:
 
 def _slice(feature: str, value: str, found: Measured, params: EvaluatorParams) -> Figures:
     tally = found.slices[feature, value]
-    against = paired.against(tally, params.max_loss_of_accuracy or 0.0) if tally.served_cells else None
-    return {"feature": feature, "value": value, **metrics.of_slice(tally, params.min_slice_rows), "served": against}
+    against = (
+        paired.against(tally, params.max_loss_of_accuracy or 0.0) if tally.served_cells else None
+    )
+    return {
+        "feature": feature,
+        "value": value,
+        **metrics.of_slice(tally, params.min_slice_rows),
+        "served": against,
+    }
 
 
-def _served(task: Task, found: Measured, params: EvaluatorParams, served: serving.Served | None, num_judged: int) -> Figures | None:
+def _served(
+    task: Task,
+    found: Measured,
+    params: EvaluatorParams,
+    served: serving.Served | None,
+    num_judged: int,
+) -> Figures | None:
     if served is None:
         return None
     known = labels_of(served.uri)
@@ -194,7 +267,10 @@ def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
     if params.baseline == "none":
         return found
     if not baselines.is_there():
-        log.warning("scikit-learn is not installed: no linear baseline. %s", packages.command(packages.LINEAR.values()))
+        log.warning(
+            "scikit-learn is not installed: no linear baseline. %s",
+            packages.command(packages.LINEAR.values()),
+        )
         return found
     progress.tell("fitting the linear baseline")
     every = -(-train.total() // params.max_baseline_rows)
@@ -202,8 +278,14 @@ def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
     if isinstance(learned[0][0], np.ndarray):
         name, answer = baselines.STATISTICS, baselines.statistics_logistic_regression(*learned)
     else:
-        name, answer = baselines.TFIDF, baselines.tfidf_logistic_regression(*learned, params.baseline)
-    hits = sum(int((answer(contents) == np.array(labels, object)).sum()) for contents, labels in _contents(examples, features.TEST))
+        name, answer = (
+            baselines.TFIDF,
+            baselines.tfidf_logistic_regression(*learned, params.baseline),
+        )
+    hits = sum(
+        int((answer(contents) == np.array(labels, object)).sum())
+        for contents, labels in _contents(examples, features.TEST)
+    )
     return {**found, name: hits / test.total()}
 
 
@@ -221,13 +303,19 @@ def _in_memory(examples: Path, split: str, every: int) -> tuple[list[Any], list[
 
 
 def _contents(examples: Path, split: str) -> Iterable[tuple[list[Any], list[str]]]:
-    """(contents, labels) of some rows after the other; a content is a text, a list of tokens or an array [time, dim]."""
+    """(contents, labels) of some rows after the other.
+
+    A content is a text, a list of tokens or an array [time, dim].
+    """
     for row, label in rows(examples, split):
         contents: list[Any]
         if features.TEXT in row:
             contents = [text.decode() for text in row[features.TEXT].numpy()]
         elif features.TOKENS in row:
-            contents = [[token.decode() for token in tokens if token] for tokens in row[features.TOKENS].numpy().tolist()]
+            contents = [
+                [token.decode() for token in tokens if token]
+                for tokens in row[features.TOKENS].numpy().tolist()
+            ]
         else:
             pairs = zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy(), strict=True)
             contents = [sequence[:length] for sequence, length in pairs]

@@ -1,6 +1,9 @@
-"""Measures shards: asks the model and the served version about every row, and adds up what the figures follow from.
+"""Measures shards.
 
-A shard's probabilities also go to a file of their own, from which `components.evaluator.ranking` gets what needs their order.
+Asks the model and the served version about every row, and adds up what the figures follow from.
+
+A shard's probabilities also go to a file of their own, from which `components.evaluator.ranking`
+gets what needs their order.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,8 +34,9 @@ NUM_SHOWN = 300
 class Task:
     """What is measured, and how; can be sent to another machine.
 
-    labels: all classes, the model's own first. saved_model, served: folders. kinds: features of the Examples among the slices, see
-    `components.evaluator.rows.kinds_of`. scores: the folder of the files with probabilities.
+    labels: all classes, the model's own first. saved_model, served: folders. kinds: features of the
+    Examples among the slices, see `components.evaluator.rows.kinds_of`. scores: the folder of the
+    files with probabilities.
     """
 
     content: str
@@ -66,8 +70,9 @@ class Measurer:
         served = Model(self.task.served, self.task.labels)
         if served.arguments() != self.model.arguments():
             raise UserError(
-                f"The served version {self.task.served} reads {_shown(served.arguments())}, this model {_shown(self.model.arguments())}: "
-                "they cannot be compared. Push to another place with --set pusher.serving_dir=..."
+                f"The served version {self.task.served} reads {_shown(served.arguments())}, this"
+                f" model {_shown(self.model.arguments())}: they cannot be compared. Push to another"
+                " place with --set pusher.serving_dir=..."
             )
         return served
 
@@ -109,7 +114,10 @@ class Measurer:
             margin[~finite] = 1  # no answer is not a close one
             hard = np.argsort(margin, kind="stable")[: found.hardest.num]
             sure = wrong[np.argsort(-confidence[wrong], kind="stable")[: task.num_examples]]
-            for worst, chosen, badness in ((found.hardest, hard, -margin), (found.confidently_wrong, sure, confidence)):
+            for worst, chosen, badness in (
+                (found.hardest, hard, -margin),
+                (found.confidently_wrong, sure, confidence),
+            ):
                 shown = self._shown(block, chosen, truth, predicted, runner_up, probabilities, loss)
                 name = Path(path).name
                 for row, each in zip(chosen.tolist(), shown, strict=True):
@@ -134,7 +142,12 @@ class Measurer:
         truth, predicted, loss = measured
         for value, rows in slices.groups(column):
             tally = found.slices.setdefault((feature, value), Tally())
-            tally.add(truth[rows], predicted[rows], loss[rows], (served[0][rows], served[1][rows]) if served else None)
+            tally.add(
+                truth[rows],
+                predicted[rows],
+                loss[rows],
+                (served[0][rows], served[1][rows]) if served else None,
+            )
         check_slices(found)
 
     def _shown(
@@ -160,14 +173,20 @@ class Measurer:
                 "probability_of_runner_up": float(probabilities[row, runner_up[row]]),
                 "loss": float(loss[row]),
                 "checksum": checksum,
-                **({"text": text if len(text) <= NUM_SHOWN else f"{text[:NUM_SHOWN]}..."} if text else {}),
+                **(
+                    {"text": text if len(text) <= NUM_SHOWN else f"{text[:NUM_SHOWN]}..."}
+                    if text
+                    else {}
+                ),
             }
             for row, text, checksum in zip(chosen.tolist(), texts, checksums(held), strict=True)
         ]
 
 
 def second_best(probabilities: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(the likeliest class but the predicted one, by how much less likely it is: float64 [rows]) of each row.
+    """(the likeliest class but the predicted one, by how much less likely it is.
+
+    Float64 [rows]) of each row.
 
     probabilities: float32 [rows, classes]. A single class is its own runner-up.
     """
@@ -181,9 +200,19 @@ def second_best(probabilities: np.ndarray, predicted: np.ndarray) -> tuple[np.nd
 
 
 def checksums(held: Any) -> list[int]:
-    """Of rows, by which `seqline.data.origins` knows them. held: string [rows], or ragged [rows, any]."""
-    contents = held.numpy().tolist() if isinstance(held, tf.Tensor) else [row.numpy() for row in held]
-    return [origins.checksum(row.tolist() if isinstance(row, np.ndarray) and row.dtype == object else row) for row in contents]
+    """Of rows, by which `seqline.data.origins` knows them. held.
+
+    String [rows], or ragged [rows, any].
+    """
+    contents = (
+        held.numpy().tolist() if isinstance(held, tf.Tensor) else [row.numpy() for row in held]
+    )
+    return [
+        origins.checksum(
+            row.tolist() if isinstance(row, np.ndarray) and row.dtype == object else row
+        )
+        for row in contents
+    ]
 
 
 def _shown(arguments: Mapping[str, tuple[Any, ...]]) -> str:
@@ -199,7 +228,10 @@ def check_slices(found: Measured) -> None:
         counts[feature] = counts.get(feature, 0) + 1
     worst = max(counts, key=lambda feature: counts[feature])
     if counts[worst] > MAX_SLICE_VALUES and worst != features.LABEL:
-        raise UserError(f"evaluator.slices: {worst!r} has over {MAX_SLICE_VALUES:,} values. Name a feature with few.")
+        raise UserError(
+            f"evaluator.slices: {worst!r} has over {MAX_SLICE_VALUES:,} values. Name a feature with"
+            " few."
+        )
 
 
 def merge(parts: Iterable[Measured], num_examples: int) -> Measured:

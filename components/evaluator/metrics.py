@@ -9,7 +9,8 @@ import numpy as np
 from components.evaluator.tally import NUM_BINS, UNIT, Calibration, Cells, Tally
 from seqline.component import Figures
 
-# Wilson's interval covers the true rate in 95 % of samples with this quantile of the normal distribution.
+# Wilson's interval covers the true rate in 95 % of samples with this quantile of the normal
+# distribution.
 Z_95 = 1.959963984540054
 # A probability of 0 in the logarithm is read as this, as Keras does.
 EPSILON = 1e-7
@@ -21,10 +22,12 @@ TOP_K = (2, 3, 5)
 
 
 def classification(labels: list[str], confusion: np.ndarray, cross_entropy: float) -> Figures:
-    """confusion: [num_classes, num_classes] counts, rows true, columns predicted; labels in its order.
+    """confusion.
 
-    A class that is never predicted has precision 0, as in scikit-learn with zero_division=0; macro F1 is the mean over the
-    classes that occur, true or predicted.
+    [num_classes, num_classes] counts, rows true, columns predicted; labels in its order.
+
+    A class that is never predicted has precision 0, as in scikit-learn with zero_division=0; macro
+    F1 is the mean over the classes that occur, true or predicted.
     """
     total = int(confusion.sum())
     hits = np.diag(confusion)
@@ -52,7 +55,10 @@ def classification(labels: list[str], confusion: np.ndarray, cross_entropy: floa
 
 
 def wilson_interval(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % score interval of a rate: E. B. Wilson, Journal of the American Statistical Association 22, 1927."""
+    """The 95 % score interval of a rate.
+
+    E. B. Wilson, Journal of the American Statistical Association 22, 1927.
+    """
     rate, weight = hits / total, Z_95**2 / total
     centre = (rate + weight / 2) / (1 + weight)
     half = Z_95 * math.sqrt(rate * (1 - rate) / total + weight / (4 * total)) / (1 + weight)
@@ -60,22 +66,35 @@ def wilson_interval(hits: int, total: int) -> tuple[float, float]:
 
 
 def log_losses(probabilities: np.ndarray, class_id: np.ndarray) -> np.ndarray:
-    """-log p(true class) in nats, float64 [batch]; probabilities [batch, num_classes], class_id [batch]."""
+    """-log p(true class) in nats, float64 [batch].
+
+    Probabilities [batch, num_classes], class_id [batch].
+    """
     of_truth = probabilities[np.arange(len(class_id)), class_id].astype(np.float64)
     return -np.log(np.clip(of_truth, EPSILON, 1))
 
 
 def ranks(probabilities: np.ndarray, class_id: np.ndarray) -> np.ndarray:
-    """How many classes come before the true one, int64 [batch]; of equals the later class comes first, as in scikit-learn."""
+    """How many classes come before the true one, int64 [batch].
+
+    Of equals the later class comes first, as in scikit-learn.
+    """
     of_truth = probabilities[np.arange(len(class_id)), class_id][:, None]
     later = np.arange(probabilities.shape[1]) > class_id[:, None]
     return ((probabilities > of_truth) | ((probabilities == of_truth) & later)).sum(axis=1)
 
 
 def top_k(found: Mapping[int, int], num_classes: int) -> dict[str, float]:
-    """k -> the share of rows whose true class is among the k likeliest. found: rank of the true class -> rows."""
+    """k -> the share of rows whose true class is among the k likeliest. found.
+
+    Rank of the true class -> rows.
+    """
     total = sum(found.values())
-    return {str(k): sum(found.get(rank, 0) for rank in range(k)) / total for k in TOP_K if k < num_classes}
+    return {
+        str(k): sum(found.get(rank, 0) for rank in range(k)) / total
+        for k in TOP_K
+        if k < num_classes
+    }
 
 
 def accuracy(cells: Cells) -> float:
@@ -87,13 +106,18 @@ def hits(cells: Cells) -> int:
 
 
 def macro_f1(cells: Cells) -> float:
-    """The mean F1 of the classes that occur, true or predicted; a class that the labels do not have (-1) is none."""
+    """The mean F1 of the classes that occur, true or predicted.
+
+    A class that the labels do not have (-1) is none.
+    """
     pairs, counts = _columns(cells)
     return float(_macro_f1(pairs, counts[None])[0])
 
 
 def macro_f1_interval(cells: Cells) -> tuple[float, float]:
-    """The middle 95 % of macro F1 over samples of the rows with replacement (B. Efron, Annals of Statistics 7, 1979).
+    """The middle 95 % of macro F1 over samples of the rows with replacement (B.
+
+    Efron, Annals of Statistics 7, 1979).
 
     Rows of one cell are equal, so that a sample of rows is a sample of the cells' counts.
     """
@@ -101,7 +125,10 @@ def macro_f1_interval(cells: Cells) -> tuple[float, float]:
     random = np.random.default_rng(0)
     num = max(1, NUM_DRAWN // len(counts))
     sizes = [min(num, NUM_SAMPLES - start) for start in range(0, NUM_SAMPLES, num)]
-    found = [_macro_f1(pairs, random.multinomial(counts.sum(), counts / counts.sum(), size)) for size in sizes]
+    found = [
+        _macro_f1(pairs, random.multinomial(counts.sum(), counts / counts.sum(), size))
+        for size in sizes
+    ]
     low, high = np.quantile(np.concatenate(found), [0.025, 0.975])
     return float(low), float(high)
 
@@ -129,14 +156,19 @@ def _macro_f1(pairs: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def mean_interval(total: int, squared: int, num: int) -> tuple[float, float]:
-    """The 95 % interval of a mean of many rows by the normal distribution, from sums in units (components.evaluator.tally)."""
+    """The 95 % interval of a mean of many rows by the normal distribution, from sums in units
+    (components.evaluator.tally).
+    """
     mean = total * UNIT / num
     half = Z_95 * math.sqrt(max(0.0, squared * UNIT / num - mean**2) / num)
     return max(0.0, mean - half), mean + half
 
 
 def of_slice(tally: Tally, min_rows: int) -> Figures:
-    """The figures of a slice; but for accuracy's, intervals only where it has rows enough to be judged."""
+    """The figures of a slice.
+
+    But for accuracy's, intervals only where it has rows enough to be judged.
+    """
     num = tally.num_rows
     found: Figures = {
         "num_rows": num,
@@ -146,13 +178,19 @@ def of_slice(tally: Tally, min_rows: int) -> Figures:
         "macro_f1": macro_f1(tally.cells),
         "macro_f1_interval": macro_f1_interval(tally.cells) if num >= min_rows else None,
         "cross_entropy": tally.loss * UNIT / num,
-        "cross_entropy_interval": mean_interval(tally.loss, tally.loss_squared, num) if num >= min_rows else None,
+        "cross_entropy_interval": (
+            mean_interval(tally.loss, tally.loss_squared, num) if num >= min_rows else None
+        ),
     }
     return found
 
 
 def calibration(found: Calibration) -> Figures:
-    """{ece, curve}: the curve's bins that have rows; ECE is the mean distance of confidence and accuracy, weighted by rows."""
+    """{ece, curve}.
+
+    The curve's bins that have rows; ECE is the mean distance of confidence and accuracy, weighted
+    by rows.
+    """
     curve: list[dict[str, Any]] = []
     for place, rows in sorted(found.rows.items()):
         confidence, right = found.confidence[place] * UNIT / rows, found.right[place]
@@ -167,5 +205,7 @@ def calibration(found: Calibration) -> Figures:
             }
         )
     total = found.rows.total()
-    ece = sum(each["num_rows"] * abs(each["accuracy"] - each["confidence"]) for each in curve) / total
+    ece = (
+        sum(each["num_rows"] * abs(each["accuracy"] - each["confidence"]) for each in curve) / total
+    )
     return {"ece": ece, "curve": curve}

@@ -1,7 +1,7 @@
 """A model against the served version on the same rows.
 
-Only rows on which one is right and the other wrong tell them apart: `lost` rows the served version alone has right, `gained` rows the model
-alone.
+Only rows on which one is right and the other wrong tell them apart: `lost` rows the served version
+alone has right, `gained` rows the model alone.
 """
 
 import math
@@ -12,7 +12,10 @@ from seqline.component import Figures
 
 
 def against(tally: Tally, allowed: float) -> Figures:
-    """The served version on the rows of a tally, and what is lost against it. allowed: accuracy that may be lost."""
+    """The served version on the rows of a tally, and what is lost against it. allowed.
+
+    Accuracy that may be lost.
+    """
     num = tally.num_rows
     return {
         "accuracy": accuracy(tally.served_cells),
@@ -27,17 +30,21 @@ def against(tally: Tally, allowed: float) -> Figures:
 
 
 def p_value(lost: int, gained: int, num_rows: int, allowed: float) -> float:
-    """How probable at least so many lost rows are, if the model's accuracy is the served version's less `allowed`.
+    """How probable at least so many lost rows are, if the model's accuracy is the served version's
+    less `allowed`.
 
-    McNemar's test, one-sided, from the binomial distribution, the observed count itself counted by half (M. Fagerland, S. Lydersen and P. Laake,
-    BMC Medical Research Methodology 13:91, 2013): of the rows that tell the two apart, each is lost with probability 1/2. Where a loss
-    is allowed, with that probability which gives it on average: (1 + allowed * rows / those rows) / 2.
+    McNemar's test, one-sided, from the binomial distribution, the observed count itself counted by
+    half (M. Fagerland, S. Lydersen and P. Laake, BMC Medical Research Methodology 13:91, 2013): of
+    the rows that tell the two apart, each is lost with probability 1/2. Where a loss is allowed,
+    with that probability which gives it on average: (1 + allowed * rows / those rows) / 2.
     """
     apart = lost + gained
     probability = min(1.0, (1 + allowed * num_rows / apart) / 2) if apart else 1.0
     if probability >= 1:
         return 1.0
-    return (binomial_tail(lost, apart, probability) + binomial_tail(lost + 1, apart, probability)) / 2
+    return (
+        binomial_tail(lost, apart, probability) + binomial_tail(lost + 1, apart, probability)
+    ) / 2
 
 
 def binomial_tail(least: int, num: int, probability: float) -> float:
@@ -50,7 +57,10 @@ def binomial_tail(least: int, num: int, probability: float) -> float:
 
 
 def _sum(start: int, num: int, probability: float, step: int) -> float:
-    """The probabilities of start, start + step, ...; from a start on the far side of the mean on they fall, and it ends where they are nothing."""
+    """The probabilities of start, start + step, ....
+
+    From a start on the far side of the mean on they fall, and it ends where they are nothing.
+    """
     odds = probability / (1 - probability)
     term = math.exp(
         math.lgamma(num + 1)
@@ -68,7 +78,10 @@ def _sum(start: int, num: int, probability: float, step: int) -> float:
 
 
 def loss_interval(lost: int, gained: int, num_rows: int) -> tuple[float, float]:
-    """The 95 % interval of the accuracy lost: A. Agresti and Y. Min, Statistics in Medicine 24, 2005 (half a row more in each of four cells)."""
+    """The 95 % interval of the accuracy lost.
+
+    A. Agresti and Y. Min, Statistics in Medicine 24, 2005 (half a row more in each of four cells).
+    """
     rows, one, two = num_rows + 2, lost + 0.5, gained + 0.5
     centre = (one - two) / rows
     half = Z_95 * math.sqrt((one + two) - (one - two) ** 2 / rows) / rows

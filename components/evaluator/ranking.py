@@ -1,8 +1,11 @@
-"""What needs all rows in the order of their probabilities: the areas under the ROC and the precision-recall curve, exactly.
+"""What needs all rows in the order of their probabilities.
 
-Every shard leaves a file of codes, uint32 [rows, num_classes]: the bits of the float32 probability (which, for numbers from 0 on, are in
-the numbers' own order), shifted by one, and a last bit that says whether the class is the true one. Some classes at a time are brought
-together in a file and sorted there: in memory is a block of rows, whatever the number of rows.
+The areas under the ROC and the precision-recall curve, exactly.
+
+Every shard leaves a file of codes, uint32 [rows, num_classes]: the bits of the float32 probability
+(which, for numbers from 0 on, are in the numbers' own order), shifted by one, and a last bit that
+says whether the class is the true one. Some classes at a time are brought together in a file and
+sorted there: in memory is a block of rows, whatever the number of rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,14 +21,20 @@ NUM_SORTED = 1 << 24
 
 
 def encode(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The codes, uint32 [rows, num_classes], of float32 [rows, num_classes] from 0 on and the true classes [rows]."""
+    """The codes, uint32 [rows, num_classes], of float32 [rows, num_classes] from 0 on and the true
+    classes [rows].
+    """
     codes = np.maximum(probabilities, np.float32(0)).view(np.uint32) << np.uint32(1)
     codes[np.arange(len(truth)), truth] |= np.uint32(1)
     return codes
 
 
-def areas(paths: Sequence[str], num_rows: int, num_classes: int, folder: Path) -> tuple[list[float | None], list[float | None]]:
-    """(ROC AUC, average precision) of each class against all others; None where all rows, or none, are of the class.
+def areas(
+    paths: Sequence[str], num_rows: int, num_classes: int, folder: Path
+) -> tuple[list[float | None], list[float | None]]:
+    """(ROC AUC, average precision) of each class against all others.
+
+    None where all rows, or none, are of the class.
 
     folder: where the sorted file lies meanwhile, of 4 bytes for each row and class of a pass.
     """
@@ -60,7 +69,10 @@ def _codes(paths: Sequence[str], num_classes: int) -> Iterator[np.ndarray]:
 
 
 def area_and_average(column: np.ndarray) -> tuple[float | None, float | None]:
-    """(ROC AUC, average precision) of codes in ascending order; rows with one probability count as one step of the curves."""
+    """(ROC AUC, average precision) of codes in ascending order.
+
+    Rows with one probability count as one step of the curves.
+    """
     num_true = sum(int((block & 1).sum()) for block in _blocks(column))
     num_false = len(column) - num_true
     if not num_true or not num_false:
@@ -84,7 +96,10 @@ def _blocks(column: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _steps(column: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(true rows, false rows) of each probability, in ascending order, int64; a probability is never in two of the arrays."""
+    """(true rows, false rows) of each probability, in ascending order, int64.
+
+    A probability is never in two of the arrays.
+    """
     last, open_true, open_rows = -1, 0, 0
     for block in _blocks(column):
         values, starts, rows = np.unique(block >> 1, return_index=True, return_counts=True)

@@ -15,7 +15,8 @@ from seqline.storage.staging import local, path_of, reading
 
 # Rows that a model is asked about at once.
 BATCH_SIZE = 256
-# Rows in memory: within a block, batches are made of rows of about one length, which spares padding.
+# Rows in memory: within a block, batches are made of rows of about one length, which spares
+# padding.
 BLOCK_SIZE = 16 * BATCH_SIZE
 # Rows of a shard in which the kind of a feature is looked for.
 NUM_PEEKED = 1000
@@ -26,7 +27,9 @@ Request = dict[str, tf.Tensor]
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of a shard, in order. content: string [rows] for text, otherwise ragged [rows, any]. labels: bytes, one a row.
+    """Rows of a shard, in order. content.
+
+    String [rows] for text, otherwise ragged [rows, any]. labels: bytes, one a row.
 
     raw: the first value of other features, as text, one a row.
     """
@@ -52,29 +55,53 @@ def rows(examples: Path, split: str) -> Iterator[tuple[Request, tf.Tensor]]:
             yield request(content, dim, block.content), tf.constant(block.labels)
 
 
-def blocks(path: str, content: Any, kinds: Mapping[str, str], size: int = BLOCK_SIZE) -> Iterator[Block]:
-    """The rows of a shard. kinds: other features that are wanted -> their kind in a tf.Example, see `kinds_of`.
+def blocks(
+    path: str, content: Any, kinds: Mapping[str, str], size: int = BLOCK_SIZE
+) -> Iterator[Block]:
+    """The rows of a shard. kinds.
+
+    Other features that are wanted -> their kind in a tf.Example, see `kinds_of`.
 
     Raises DataError for a file that is cut off or not a TFRecord.
     """
-    spec = {**raw_features(content), **{name: tf.io.VarLenFeature(DTYPES[kind]) for name, kind in kinds.items()}}
+    spec = {
+        **raw_features(content),
+        **{name: tf.io.VarLenFeature(DTYPES[kind]) for name, kind in kinds.items()},
+    }
     try:
         with reading(path) as file:
-            for serialized in tf.data.TFRecordDataset(file, compression_type="GZIP").batch(size).prefetch(1):
+            for serialized in (
+                tf.data.TFRecordDataset(file, compression_type="GZIP").batch(size).prefetch(1)
+            ):
                 row = tf.io.parse_example(serialized, spec)
-                held = row[content] if content == features.TEXT else tf.RaggedTensor.from_sparse(row[content])
-                yield Block(held, row[features.LABEL].numpy(), {name: _first(row[name]) for name in kinds})
+                held = (
+                    row[content]
+                    if content == features.TEXT
+                    else tf.RaggedTensor.from_sparse(row[content])
+                )
+                yield Block(
+                    held, row[features.LABEL].numpy(), {name: _first(row[name]) for name in kinds}
+                )
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise DataError(f"{path} is not whole: {error.message.splitlines()[0]}. Delete its artifact and run again.") from None
+        raise DataError(
+            f"{path} is not whole: {error.message.splitlines()[0]}. Delete its artifact and run"
+            " again."
+        ) from None
 
 
 def _first(sparse: tf.SparseTensor) -> list[str]:
     """The first value of each row as text; "" for a row without one."""
     found = [""] * int(sparse.dense_shape[0])
-    for (row, place), value in zip(sparse.indices.numpy().tolist(), sparse.values.numpy().tolist(), strict=True):
+    for (row, place), value in zip(
+        sparse.indices.numpy().tolist(), sparse.values.numpy().tolist(), strict=True
+    ):
         if place == 0:
             found[row] = (
-                value.decode(errors="replace") if isinstance(value, bytes) else f"{value:g}" if isinstance(value, float) else str(value)
+                value.decode(errors="replace")
+                if isinstance(value, bytes)
+                else f"{value:g}"
+                if isinstance(value, float)
+                else str(value)
             )
     return found
 
@@ -92,7 +119,11 @@ def kinds_of(names: Sequence[str], shards: Sequence[Path]) -> dict[str, str]:
         for serialized in tf.data.TFRecordDataset(file, compression_type="GZIP").take(NUM_PEEKED):
             row = tf.train.Example.FromString(serialized.numpy()).features.feature
             held |= set(row)
-            found |= {name: kind for name in names if name in row and (kind := row[name].WhichOneof("kind")) is not None}
+            found |= {
+                name: kind
+                for name in names
+                if name in row and (kind := row[name].WhichOneof("kind")) is not None
+            }
             if len(found) == len(names):
                 return found
     missing = [name for name in names if name not in found]
@@ -103,13 +134,19 @@ def kinds_of(names: Sequence[str], shards: Sequence[Path]) -> dict[str, str]:
 
 
 def request(content: str, dim: int | None, raw: Any) -> Request:
-    """The arguments of `serving_default`. raw: string [batch] for text, otherwise ragged [batch, any]."""
+    """The arguments of `serving_default`. raw.
+
+    String [batch] for text, otherwise ragged [batch, any].
+    """
     if content == features.TEXT:
         return {content: raw}
     padded = raw.to_tensor()
     if dim is None:
         return {content: padded}
-    return {content: tf.reshape(padded, [len(padded), padded.shape[1] // dim, dim]), features.LENGTH: raw.row_lengths() // dim}
+    return {
+        content: tf.reshape(padded, [len(padded), padded.shape[1] // dim, dim]),
+        features.LENGTH: raw.row_lengths() // dim,
+    }
 
 
 def size_of(content: str, raw: Any) -> np.ndarray:
@@ -120,7 +157,8 @@ def size_of(content: str, raw: Any) -> np.ndarray:
 class Model:
     """A SavedModel that answers in terms of `labels`, which need not be its own.
 
-    A class of its own that is not among them is predicted as -1; one of them that it does not know has probability 0.
+    A class of its own that is not among them is predicted as -1; one of them that it does not know
+    has probability 0.
     """
 
     def __init__(self, folder: str, labels: Sequence[str]) -> None:
@@ -133,7 +171,10 @@ class Model:
 
     def arguments(self) -> dict[str, tuple[Any, ...]]:
         """name -> shape, with None for any size."""
-        return {name: tuple(spec.shape) for name, spec in self.serve.structured_input_signature[1].items()}
+        return {
+            name: tuple(spec.shape)
+            for name, spec in self.serve.structured_input_signature[1].items()
+        }
 
     def answer(self, block: Block, content: str, dim: int | None) -> tuple[np.ndarray, np.ndarray]:
         """(probabilities: float32 [rows, num_classes], predicted class: int64 [rows])."""
@@ -144,11 +185,17 @@ class Model:
         for start in range(0, len(order), BATCH_SIZE):
             chosen = order[start : start + BATCH_SIZE]
             found = self.serve(**request(content, dim, tf.gather(block.content, chosen)))
-            probabilities[np.ix_(chosen, self.columns[known])] = found["probabilities"].numpy()[:, known]
+            probabilities[np.ix_(chosen, self.columns[known])] = found["probabilities"].numpy()[
+                :, known
+            ]
             predicted[chosen] = self.columns[found["class_id"].numpy()]
         return probabilities, predicted
 
 
 def labels_of(saved_model: str) -> list[str]:
     """The labels of a SavedModel, in the order of its class ids."""
-    return (path_of(saved_model) / "assets" / features.LABELS_VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
+    return (
+        (path_of(saved_model) / "assets" / features.LABELS_VOCABULARY)
+        .read_text(encoding="utf-8")
+        .split("\n")[:-1]
+    )

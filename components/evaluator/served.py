@@ -24,15 +24,21 @@ class Served:
 def find(serving_dir: str | None, saved_model: Path, memory: Path | None = None) -> Served | None:
     """The newest version whose content is not the SavedModel's; None where there is none.
 
-    A model that was pushed already is so compared with the version that it replaced, before the push and after it: the evaluation of
-    a finished run stays as it is. memory: where digests of files without a manifest are remembered.
+    A model that was pushed already is so compared with the version that it replaced, before the
+    push and after it: the evaluation of a finished run stays as it is. memory: where digests of
+    files without a manifest are remembered.
     """
     if not serving_dir:
         return None
     place = serving_dir.rstrip("/")
-    folders = {file.path.removesuffix("/saved_model.pb") for file in files.match(f"{glob.escape(place)}/*/saved_model.pb")}
+    folders = {
+        file.path.removesuffix("/saved_model.pb")
+        for file in files.match(f"{glob.escape(place)}/*/saved_model.pb")
+    }
     names = {folder: folder.rpartition("/")[2] for folder in folders}
-    versions = {int(name): folder for folder, name in names.items() if name.isascii() and name.isdigit()}
+    versions = {
+        int(name): folder for folder, name in names.items() if name.isascii() and name.isdigit()
+    }
     own = digest_of(sha256_of_files(local(saved_model))) if versions else ""
     for version, uri in sorted(versions.items(), reverse=True):
         content = _digest_of_version(uri, memory)
@@ -42,7 +48,9 @@ def find(serving_dir: str | None, saved_model: Path, memory: Path | None = None)
 
 
 def another_model(served: Served, saved_model: Path, name: str | None) -> str:
-    """Why a version is not one of the same model as the SavedModel, which it is then not compared with; empty where it is one."""
+    """Why a version is not one of the same model as the SavedModel, which it is then not compared
+    with; empty where it is one.
+    """
     candidate = identity.of_folder(saved_model, name)
     return " and ".join(identity.differences(candidate, identity.of_folder(served.uri)))
 
@@ -58,4 +66,6 @@ def _digest_of_version(uri: str, memory: Path | None) -> str:
             pass
     with files.remembering(memory) as remembered:
         found = files.match(f"{glob.escape(uri)}/**")
-        return digest([(file.path.removeprefix(uri), files.digest(file, remembered)) for file in found])
+        return digest(
+            [(file.path.removeprefix(uri), files.digest(file, remembered)) for file in found]
+        )

@@ -32,7 +32,9 @@ for _language, _words in WORDS.items():
         LANGUAGES_OF.setdefault(_word, []).append(_language)
 
 
-def values(feature: str, content: str, block: Any, labels: Sequence[str], span: int, dim: int | None) -> list[str]:
+def values(
+    feature: str, content: str, block: Any, labels: Sequence[str], span: int, dim: int | None
+) -> list[str]:
     """The values of a derived slice. block: see `components.evaluator.rows.Block`."""
     if feature == features.LABEL:
         return list(labels)
@@ -68,7 +70,10 @@ def bucket(length: int) -> str:
 
 
 def language(text: str) -> str:
-    """A guess: the script that most letters have, such as `cyrillic`; of a latin text the language with most of its frequent words.
+    """A guess.
+
+    The script that most letters have, such as `cyrillic`; of a latin text the language with most of
+    its frequent words.
 
     `latin` where no word tells, `none` where there is no letter.
     """
@@ -76,11 +81,17 @@ def language(text: str) -> str:
     letters = [letter for letter in start if letter.isalpha()]
     if not letters:
         return "none"
-    scripts = ["LATIN"] * len(letters) if start.isascii() else [_script(letter) for letter in letters]
+    scripts = (
+        ["LATIN"] * len(letters) if start.isascii() else [_script(letter) for letter in letters]
+    )
     script = max(sorted(set(scripts)), key=scripts.count)
     if script != "LATIN":
         return script.lower()
-    votes = [language for word in start.lower().split() for language in LANGUAGES_OF.get(word.strip(".,;:!?\"'()"), ())]
+    votes = [
+        language
+        for word in start.lower().split()
+        for language in LANGUAGES_OF.get(word.strip(".,;:!?\"'()"), ())
+    ]
     return max(sorted(set(votes)), key=votes.count) if votes else "latin"
 
 

@@ -1,6 +1,9 @@
-"""What is known of measured rows, in sums that can be put together in any order: every figure follows from them.
+"""What is known of measured rows, in sums that can be put together in any order.
 
-Sums of real numbers are kept as integers, so that the order of shards, or who measured them, changes no bit of a figure.
+Every figure follows from them.
+
+Sums of real numbers are kept as integers, so that the order of shards, or who measured them,
+changes no bit of a figure.
 """
 
 import heapq
@@ -11,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-# Sums of losses (nats, squared nats) and probabilities are counted in this: a row is off by less than 1e-12.
+# Sums of losses (nats, squared nats) and probabilities are counted in this: a row is off by less
+# than 1e-12.
 UNIT = 2.0**-40
 # Bins of the calibration curve, of equal width.
 NUM_BINS = 15
@@ -22,7 +26,10 @@ Cells = Counter[tuple[int, int]]
 
 @dataclass
 class Tally:
-    """The rows of a slice, or all. lost: rows that the served version has right and the model wrong; gained: the other way round."""
+    """The rows of a slice, or all. lost.
+
+    Rows that the served version has right and the model wrong; gained: the other way round.
+    """
 
     cells: Cells = field(default_factory=Counter)
     loss: int = 0
@@ -32,8 +39,18 @@ class Tally:
     lost: int = 0
     gained: int = 0
 
-    def add(self, truth: np.ndarray, predicted: np.ndarray, loss: np.ndarray, served: tuple[np.ndarray, np.ndarray] | None) -> None:
-        """Rows: their classes, predictions and losses (nats), each [rows]. served: the served version's predictions and losses."""
+    def add(
+        self,
+        truth: np.ndarray,
+        predicted: np.ndarray,
+        loss: np.ndarray,
+        served: tuple[np.ndarray, np.ndarray] | None,
+    ) -> None:
+        """Rows.
+
+        Their classes, predictions and losses (nats), each [rows]. served: the served version's
+        predictions and losses.
+        """
         self.cells += cells(truth, predicted)
         self.loss += units(loss)
         self.loss_squared += units(loss**2)
@@ -55,7 +72,10 @@ class Tally:
 
 @dataclass
 class Calibration:
-    """By bin of the predicted class's probability: rows, rows that were right, the sum of the probabilities."""
+    """By bin of the predicted class's probability.
+
+    Rows, rows that were right, the sum of the probabilities.
+    """
 
     rows: Counter[int] = field(default_factory=Counter)
     right: Counter[int] = field(default_factory=Counter)
@@ -66,7 +86,9 @@ class Calibration:
         bins = np.searchsorted(np.linspace(0, 1, NUM_BINS + 1)[1:-1], confidence)
         self.rows.update(bins.tolist())
         self.right.update(bins[right].tolist())
-        self.confidence.update({each: units(confidence[bins == each]) for each in np.unique(bins).tolist()})
+        self.confidence.update(
+            {each: units(confidence[bins == each]) for each in np.unique(bins).tolist()}
+        )
 
     def merge(self, other: "Calibration") -> None:
         for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
@@ -85,12 +107,17 @@ class Worst:
     found: list[Example] = field(default_factory=list)
 
     def add(self, examples: Iterable[Example]) -> None:
-        self.found = heapq.nsmallest(self.num, [*self.found, *examples], key=lambda each: (-each[0], each[1], each[2]))
+        self.found = heapq.nsmallest(
+            self.num, [*self.found, *examples], key=lambda each: (-each[0], each[1], each[2])
+        )
 
 
 @dataclass
 class Measured:
-    """All that is known of some shards. ranks: how many classes were likelier than the true one -> rows."""
+    """All that is known of some shards. ranks.
+
+    How many classes were likelier than the true one -> rows.
+    """
 
     num_examples: int
     overall: Tally = field(default_factory=Tally)
@@ -103,14 +130,24 @@ class Measured:
 
     def __post_init__(self) -> None:
         # Twice as many: those that are confidently wrong, too, are left out in the end.
-        self.hardest, self.confidently_wrong = Worst(2 * self.num_examples), Worst(self.num_examples)
+        self.hardest, self.confidently_wrong = (
+            Worst(2 * self.num_examples),
+            Worst(self.num_examples),
+        )
 
     def listed(self) -> dict[str, list[dict[str, Any]]]:
-        """Wrong rows by the probability of the given answer, and rows by the smallest margin, right or wrong; no row is in both."""
+        """Wrong rows by the probability of the given answer, and rows by the smallest margin, right
+        or wrong; no row is in both.
+        """
         sure = self.confidently_wrong.found
         shown = {each[1:3] for each in sure}
-        unsure = [each for each in self.hardest.found if each[1:3] not in shown][: self.num_examples]
-        return {"hardest": [each[-1] for each in unsure], "confidently_wrong": [each[-1] for each in sure]}
+        unsure = [each for each in self.hardest.found if each[1:3] not in shown][
+            : self.num_examples
+        ]
+        return {
+            "hardest": [each[-1] for each in unsure],
+            "confidently_wrong": [each[-1] for each in sure],
+        }
 
     def merge(self, other: "Measured") -> "Measured":
         """Takes the other's rows over."""
@@ -126,7 +163,10 @@ class Measured:
 
 
 def units(values: np.ndarray) -> int:
-    """The sum of numbers of at most 1,000 each, in units. A block of rows stays far below what int64 holds."""
+    """The sum of numbers of at most 1,000 each, in units.
+
+    A block of rows stays far below what int64 holds.
+    """
     return int(np.rint(values / UNIT).astype(np.int64).sum())
 
 
@@ -136,7 +176,10 @@ def cells(truth: np.ndarray, predicted: np.ndarray) -> Cells:
 
 
 def confusion(found: Cells, num_classes: int) -> np.ndarray:
-    """int64 [num_classes, num_classes], rows true, columns predicted. No cell may be of an unknown class."""
+    """int64 [num_classes, num_classes], rows true, columns predicted.
+
+    No cell may be of an unknown class.
+    """
     matrix = np.zeros((num_classes, num_classes), np.int64)
     for (truth, predicted), count in found.items():
         matrix[truth, predicted] = count

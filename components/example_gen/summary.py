@@ -1,4 +1,7 @@
-"""What reading a shard, a span or a window of spans found: counts of rows by split and label, and where the first ones are."""
+"""What reading a shard, a span or a window of spans found.
+
+Counts of rows by split and label, and where the first ones are.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,7 +14,8 @@ Counts = dict[str, dict[str, int]]
 
 
 class Nearest(NamedTuple):
-    """The content of a class outside train that is nearest to train's, where the digest cut the splits. digest: 64 bits, as a number.
+    """The content of a class outside train that is nearest to train's, where the digest cut the
+    splits. digest: 64 bits, as a number.
 
     num_rows: rows of the class with this content.
     """
@@ -22,18 +26,25 @@ class Nearest(NamedTuple):
 
 @dataclass
 class Summary:
-    """What was found in a shard, or in all of them. errors: (message, exit code) of what ended the reading.
+    """What was found in a shard, or in all of them. errors.
 
-    num_rows: of the rows as they are used. nearest: label -> see there. left_out, gathered: rows of rare classes, by the split that they are of
-    and their own label. moved: rows that went to train, by the split that their digest says and their label.
+    (message, exit code) of what ended the reading.
+
+    num_rows: of the rows as they are used. nearest: label -> see there. left_out, gathered: rows of
+    rare classes, by the split that they are of and their own label. moved: rows that went to train,
+    by the split that their digest says and their label.
     """
 
     num_read: int = 0
     num_bad: dict[str, int] = field(default_factory=dict)  # problem -> rows
     quoted: list[str] = field(default_factory=list)
     num_rows: Counts = field(default_factory=dict)
-    places: dict[str, dict[str, str]] = field(default_factory=dict)  # split -> label -> where its first row is
-    dims: dict[str, str] = field(default_factory=dict)  # numbers of one time step -> where the first such row is
+    places: dict[str, dict[str, str]] = field(
+        default_factory=dict
+    )  # split -> label -> where its first row is
+    dims: dict[str, str] = field(
+        default_factory=dict
+    )  # numbers of one time step -> where the first such row is
     errors: list[list[Any]] = field(default_factory=list)
     nearest: dict[str, Nearest] = field(default_factory=dict)
     left_out: Counts = field(default_factory=dict)
@@ -41,7 +52,9 @@ class Summary:
     moved: Counts = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.nearest = {label: Nearest(*nearest) for label, nearest in self.nearest.items()}  # lists, where they come from JSON
+        self.nearest = {
+            label: Nearest(*nearest) for label, nearest in self.nearest.items()
+        }  # lists, where they come from JSON
 
     def merge(self, other: "Summary") -> None:
         self.num_read += other.num_read

@@ -9,7 +9,10 @@ QUOTED_CHARS = 40
 
 @dataclass(frozen=True)
 class Anomaly:
-    """line: `<split> split, <feature>: what is wrong. The way out`, with no stop at its end. reason: a name of AnomalyInfo.Type.
+    """line.
+
+    `<split> split, <feature>: what is wrong. The way out`, with no stop at its end. reason: a name
+    of AnomalyInfo.Type.
 
     feature: "" for the split as a whole. examples: rows that show it.
     """
@@ -28,7 +31,9 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Measurement:
-    """How far a split (skew) or the newest span (drift) is from what it is compared with; too far where value > threshold.
+    """How far a split (skew) or the newest span (drift) is from what it is compared with.
+
+    Too far where value > threshold.
 
     kind: "skew" or "drift". measure: a name of DriftSkewInfo.Measurement.Type.
     """

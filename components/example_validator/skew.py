@@ -1,6 +1,7 @@
 """Skew and drift: a split against train, the newest span against those before it.
 
-Every bound gives way to chance: between two samples from one source a difference of CHANCE standard deviations is not news.
+Every bound gives way to chance: between two samples from one source a difference of CHANCE standard
+deviations is not news.
 """
 
 import math
@@ -13,7 +14,8 @@ from seqline.data import features
 
 # Standard deviations, or times the mean of a divergence, that chance may do.
 CHANCE = 4
-# Where more of the reference's own tokens than this occur once, they are names or codes, no words: the next ones are new, too.
+# Where more of the reference's own tokens than this occur once, they are names or codes, no words:
+# the next ones are new, too.
 MAX_EXPECTED_OOV = 0.5
 # With fewer frequent tokens their overlap says nothing.
 MIN_FREQUENT = 20
@@ -22,47 +24,105 @@ Counts = Mapping[Any, int]
 Found = Anomaly | Measurement
 
 
-def skew(split: str, statistics: Mapping[str, Any], schema: Any, params: ExampleValidatorParams) -> Iterator[Found]:
+def skew(
+    split: str, statistics: Mapping[str, Any], schema: Any, params: ExampleValidatorParams
+) -> Iterator[Found]:
     """A split against train; both have rows."""
     train, figures = statistics["splits"][features.TRAIN], statistics["splits"][split]
     sides = (f"in {split}", "in train")
     comparators = {feature.name: feature.skew_comparator for feature in schema.feature}
-    yield from _labels(split, "skew", sides, figures["labels"], train["labels"], comparators, params.max_label_skew)
+    yield from _labels(
+        split, "skew", sides, figures["labels"], train["labels"], comparators, params.max_label_skew
+    )
     for name in sorted(figures["lengths"].keys() & train["lengths"].keys()):
         counts, others = (dict(each["lengths"][name]["histogram"]) for each in (figures, train))
-        yield from _lengths(split, name, "skew", sides, counts, others, comparators, params.max_length_divergence)
-    for noun, kinds in (("tokens", ("token_oov", "token_overlap")), ("chars", ("char_oov", "char_oov"))):
+        yield from _lengths(
+            split, name, "skew", sides, counts, others, comparators, params.max_length_divergence
+        )
+    for noun, kinds in (
+        ("tokens", ("token_oov", "token_overlap")),
+        ("chars", ("char_oov", "char_oov")),
+    ):
         if figures[noun]:
             yield from _outside(
-                split, statistics["content"], noun, kinds, f"in {split}", "train", figures[noun]["oov"], figures["num_rows"], params
+                split,
+                statistics["content"],
+                noun,
+                kinds,
+                f"in {split}",
+                "train",
+                figures[noun]["oov"],
+                figures["num_rows"],
+                params,
             )
 
 
-def drift(statistics: Mapping[str, Any], schema: Any, params: ExampleValidatorParams) -> Iterator[Found]:
+def drift(
+    statistics: Mapping[str, Any], schema: Any, params: ExampleValidatorParams
+) -> Iterator[Found]:
     """The train rows of the newest span against those of the spans before it, where both have some."""
     newest = statistics["newest"]
     span = statistics["spans"][str(newest["span"])]["splits"][features.TRAIN]
-    earlier = [statistics["spans"][str(number)]["splits"][features.TRAIN] for number in newest["earlier"]]
+    earlier = [
+        statistics["spans"][str(number)]["splits"][features.TRAIN] for number in newest["earlier"]
+    ]
     if not span["num_rows"] or not any(each["num_rows"] for each in earlier):
         return
-    before = f"span {newest['earlier'][0]}" if len(earlier) == 1 else f"the spans {newest['earlier'][0]} to {newest['earlier'][-1]}"
+    before = (
+        f"span {newest['earlier'][0]}"
+        if len(earlier) == 1
+        else f"the spans {newest['earlier'][0]} to {newest['earlier'][-1]}"
+    )
     sides = (f"in span {newest['span']}", f"in {before}")
     comparators = {feature.name: feature.drift_comparator for feature in schema.feature}
     yield from _labels(
-        features.TRAIN, "drift", sides, span["labels"], _sum(each["labels"] for each in earlier), comparators, params.max_label_drift
+        features.TRAIN,
+        "drift",
+        sides,
+        span["labels"],
+        _sum(each["labels"] for each in earlier),
+        comparators,
+        params.max_label_drift,
     )
     for name, length in span["lengths"].items():
-        others = _sum(dict(each["lengths"][name]["histogram"]) for each in earlier if name in each["lengths"])
+        others = _sum(
+            dict(each["lengths"][name]["histogram"]) for each in earlier if name in each["lengths"]
+        )
         histogram = dict(length["histogram"])
-        yield from _lengths(features.TRAIN, name, "drift", sides, histogram, others, comparators, params.max_length_divergence)
+        yield from _lengths(
+            features.TRAIN,
+            name,
+            "drift",
+            sides,
+            histogram,
+            others,
+            comparators,
+            params.max_length_divergence,
+        )
     content = statistics["content"]
     for noun, kind in (("tokens", "token_drift"), ("chars", "char_drift")):
         if noun in newest:
-            yield from _outside(features.TRAIN, content, noun, (kind, kind), sides[0], before, newest[noun], span["num_rows"], params)
+            yield from _outside(
+                features.TRAIN,
+                content,
+                noun,
+                (kind, kind),
+                sides[0],
+                before,
+                newest[noun],
+                span["num_rows"],
+                params,
+            )
     repeated = newest["repeated"]
     if repeated["num_rows"] > params.max_repeated_fraction * span["num_rows"]:
-        what = f"{repeated['num_rows']:,} of {span['num_rows']:,} rows {sides[0]} are {sides[1]}, too, e.g. {quote(repeated['examples'][0])}. Was a span delivered twice? Take one out, or raise example_validator.max_repeated_fraction"
-        yield Anomaly(features.TRAIN, content, "repeated_span", what, examples=tuple(repeated["examples"]))
+        what = (
+            f"{repeated['num_rows']:,} of {span['num_rows']:,} rows {sides[0]} are {sides[1]}, too,"
+            f" e.g. {quote(repeated['examples'][0])}. Was a span delivered twice? Take one out, or"
+            " raise example_validator.max_repeated_fraction"
+        )
+        yield Anomaly(
+            features.TRAIN, content, "repeated_span", what, examples=tuple(repeated["examples"])
+        )
 
 
 def _sum(parts: Iterator[Counts]) -> dict[Any, int]:
@@ -74,12 +134,21 @@ def _sum(parts: Iterator[Counts]) -> dict[Any, int]:
 
 
 def _labels(
-    split: str, kind: str, sides: tuple[str, str], counts: Counts, others: Counts, comparators: Mapping[str, Any], bound: float
+    split: str,
+    kind: str,
+    sides: tuple[str, str],
+    counts: Counts,
+    others: Counts,
+    comparators: Mapping[str, Any],
+    bound: float,
 ) -> Iterator[Found]:
     num, num_others = sum(counts.values()), sum(others.values())
     if not num or not num_others:
         return
-    label = max(sorted(counts.keys() | others.keys()), key=lambda name: abs(counts.get(name, 0) / num - others.get(name, 0) / num_others))
+    label = max(
+        sorted(counts.keys() | others.keys()),
+        key=lambda name: abs(counts.get(name, 0) / num - others.get(name, 0) / num_others),
+    )
     part, other = counts.get(label, 0) / num, others.get(label, 0) / num_others
     comparator = comparators.get(features.LABEL)
     if comparator is not None and comparator.HasField("infinity_norm"):
@@ -88,12 +157,23 @@ def _labels(
     threshold = max(bound, CHANCE * math.sqrt(pooled * (1 - pooled) * (1 / num + 1 / num_others)))
     yield Measurement(split, features.LABEL, kind, "L_INFTY", abs(part - other), threshold)
     if abs(part - other) > threshold:
-        what = f"{quote(label)} is {part:.1%} of the rows {sides[0]} and {other:.1%} {sides[1]}: L-infinity distance {abs(part - other):.3f}, allowed {threshold:.3f}. Look at how the rows were collected, or raise example_validator.max_label_{kind}"
+        what = (
+            f"{quote(label)} is {part:.1%} of the rows {sides[0]} and {other:.1%} {sides[1]}:"
+            f" L-infinity distance {abs(part - other):.3f}, allowed {threshold:.3f}. Look at how"
+            f" the rows were collected, or raise example_validator.max_label_{kind}"
+        )
         yield Anomaly(split, features.LABEL, f"label_{kind}", what, "COMPARATOR_L_INFTY_HIGH")
 
 
 def _lengths(
-    split: str, name: str, kind: str, sides: tuple[str, str], counts: Counts, others: Counts, comparators: Mapping[str, Any], bound: float
+    split: str,
+    name: str,
+    kind: str,
+    sides: tuple[str, str],
+    counts: Counts,
+    others: Counts,
+    comparators: Mapping[str, Any],
+    bound: float,
 ) -> Iterator[Found]:
     num, num_others = sum(counts.values()), sum(others.values())
     if not num or not num_others:
@@ -102,17 +182,30 @@ def _lengths(
     comparator = comparators.get(name)
     if comparator is not None and comparator.HasField("jensen_shannon_divergence"):
         bound = comparator.jensen_shannon_divergence.threshold
-    # Between samples of n and m from one source: its mean is (bins - 1) (1/n + 1/m) / (8 ln 2), as of a chi-squared variable.
-    by_chance = (len(counts.keys() | others.keys()) - 1) * (1 / num + 1 / num_others) / (8 * math.log(2))
+    # Between samples of n and m from one source: its mean is (bins - 1) (1/n + 1/m) / (8 ln 2), as
+    # of a chi-squared variable.
+    by_chance = (
+        (len(counts.keys() | others.keys()) - 1) * (1 / num + 1 / num_others) / (8 * math.log(2))
+    )
     threshold = max(bound, CHANCE * by_chance)
     yield Measurement(split, name, kind, "JENSEN_SHANNON_DIVERGENCE", divergence, threshold)
     if divergence > threshold:
-        what = f"the lengths {sides[0]} (about {_median(counts):,} at the median) are not those {sides[1]} (about {_median(others):,}): Jensen-Shannon divergence {divergence:.3f}, allowed {threshold:.3f}. Are the rows cut or joined in another way? Make them alike, or raise example_validator.max_length_divergence"
-        yield Anomaly(split, name, f"length_{kind}", what, "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH")
+        what = (
+            f"the lengths {sides[0]} (about {_median(counts):,} at the median) are not those"
+            f" {sides[1]} (about {_median(others):,}): Jensen-Shannon divergence {divergence:.3f},"
+            f" allowed {threshold:.3f}. Are the rows cut or joined in another way? Make them alike,"
+            " or raise example_validator.max_length_divergence"
+        )
+        yield Anomaly(
+            split, name, f"length_{kind}", what, "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH"
+        )
 
 
 def jensen_shannon(counts: Counts, others: Counts) -> float:
-    """The Jensen-Shannon divergence of two histograms over the same bins, base 2: from 0 (alike) to 1 (nothing in common)."""
+    """The Jensen-Shannon divergence of two histograms over the same bins, base 2.
+
+    From 0 (alike) to 1 (nothing in common).
+    """
     num, num_others = sum(counts.values()), sum(others.values())
     divergence = 0.0
     for key in sorted(counts.keys() | others.keys()):
@@ -142,8 +235,15 @@ def _outside(
     num_rows: int,
     params: ExampleValidatorParams,
 ) -> Iterator[Anomaly]:
-    """Tokens or characters that the reference does not have: how many, and how many of the frequent ones it does have."""
-    if oov["rate"] is None or oov["expected"] is None or (noun == "tokens" and oov["expected"] > MAX_EXPECTED_OOV):
+    """Tokens or characters that the reference does not have.
+
+    How many, and how many of the frequent ones it does have.
+    """
+    if (
+        oov["rate"] is None
+        or oov["expected"] is None
+        or (noun == "tokens" and oov["expected"] > MAX_EXPECTED_OOV)
+    ):
         return
     field = "max_token_oov_excess" if noun == "tokens" else "max_char_oov_rate"
     # Tokens of one row go together: as many draws as rows.
@@ -153,8 +253,25 @@ def _outside(
     named = "characters" if noun == "chars" else noun
     advice = "Is it another language or encoding?"
     if oov["rate"] > bound:
-        what = f"{oov['rate']:.1%} of the {named} {side} are unknown to {reference}, at most {bound:.1%} are allowed: {entries}. {advice} Correct the rows, or raise example_validator.{field}"
-        yield Anomaly(split, feature, kinds[0], what, examples=tuple(entry["value"] for entry in oov["top"]))
-    elif noun == "tokens" and oov["num_frequent"] >= MIN_FREQUENT and oov["overlap"] < params.min_token_overlap:
-        what = f"{reference} knows {oov['overlap']:.1%} of the {oov['num_frequent']:,} frequent tokens {side}, less than example_validator.min_token_overlap {params.min_token_overlap:.1%}; unknown are {entries}. {advice} Correct the rows, or lower it"
-        yield Anomaly(split, feature, kinds[1], what, examples=tuple(entry["value"] for entry in oov["top"]))
+        what = (
+            f"{oov['rate']:.1%} of the {named} {side} are unknown to {reference}, at most"
+            f" {bound:.1%} are allowed: {entries}. {advice} Correct the rows, or raise"
+            f" example_validator.{field}"
+        )
+        yield Anomaly(
+            split, feature, kinds[0], what, examples=tuple(entry["value"] for entry in oov["top"])
+        )
+    elif (
+        noun == "tokens"
+        and oov["num_frequent"] >= MIN_FREQUENT
+        and oov["overlap"] < params.min_token_overlap
+    ):
+        what = (
+            f"{reference} knows {oov['overlap']:.1%} of the {oov['num_frequent']:,} frequent tokens"
+            f" {side}, less than example_validator.min_token_overlap"
+            f" {params.min_token_overlap:.1%}; unknown are {entries}. {advice} Correct the rows, or"
+            " lower it"
+        )
+        yield Anomaly(
+            split, feature, kinds[1], what, examples=tuple(entry["value"] for entry in oov["top"])
+        )

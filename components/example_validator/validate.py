@@ -20,24 +20,49 @@ INFO = anomalies_pb2.AnomalyInfo
 MEASUREMENT = anomalies_pb2.DriftSkewInfo.Measurement
 
 
-def validate(examples: Path, statistics: Path, schema: Path, params: ExampleValidatorParams, output: Path) -> list[dict[str, Any]]:
-    """Writes Split-*/SchemaDiff.pb and returns the anomalies that are not ignored: errors first, then in the order of the checks.
+def validate(
+    examples: Path, statistics: Path, schema: Path, params: ExampleValidatorParams, output: Path
+) -> list[dict[str, Any]]:
+    """Writes Split-*/SchemaDiff.pb and returns the anomalies that are not ignored.
+
+    Errors first, then in the order of the checks.
 
     Raises DataError for Statistics that are not of these Examples.
     """
     figures = json.loads((statistics / features.STATISTICS).read_text(encoding="utf-8"))
     manifest = read_manifest(examples)
-    if figures["content"] != manifest.content or set(figures["spans"]) != {str(span.number) for span in manifest.spans}:
-        raise DataError(f"The Statistics {statistics} are not of the Examples {examples}: run statistics_gen on them.")
-    wanted = text_format.Parse((schema / features.SCHEMA).read_text(encoding="utf-8"), schema_pb2.Schema())
+    if figures["content"] != manifest.content or set(figures["spans"]) != {
+        str(span.number) for span in manifest.spans
+    }:
+        raise DataError(
+            f"The Statistics {statistics} are not of the Examples {examples}: run statistics_gen on"
+            " them."
+        )
+    wanted = text_format.Parse(
+        (schema / features.SCHEMA).read_text(encoding="utf-8"), schema_pb2.Schema()
+    )
     origin = json.loads((schema / features.SCHEMA_ORIGIN).read_text(encoding="utf-8"))
     severities = params.severities_by(origin["curated"])
-    found = [*_check(figures, statistics, wanted, params), *row_checks.check_rare(manifest, figures)]
-    anomalies = [each for each in found if isinstance(each, Anomaly) and severities[each.kind] != "ignore"]
+    found = [
+        *_check(figures, statistics, wanted, params),
+        *row_checks.check_rare(manifest, figures),
+    ]
+    anomalies = [
+        each for each in found if isinstance(each, Anomaly) and severities[each.kind] != "ignore"
+    ]
     measurements = [each for each in found if isinstance(each, Measurement)]
-    anomalies.sort(key=lambda each: severities[each.kind])  # stable, and "error" comes before "warning"
+    anomalies.sort(
+        key=lambda each: severities[each.kind]
+    )  # stable, and "error" comes before "warning"
     for split in features.SPLITS:
-        diff = _diff(split, wanted, anomalies, measurements, severities, not figures["splits"][split]["num_rows"])
+        diff = _diff(
+            split,
+            wanted,
+            anomalies,
+            measurements,
+            severities,
+            not figures["splits"][split]["num_rows"],
+        )
         path = output / f"Split-{split}" / SCHEMA_DIFF
         path.parent.mkdir()
         path.write_bytes(diff.SerializeToString(deterministic=True))
@@ -54,12 +79,16 @@ def validate(examples: Path, statistics: Path, schema: Path, params: ExampleVali
     ]
 
 
-def _check(figures: Mapping[str, Any], statistics: Path, schema: Any, params: ExampleValidatorParams) -> Iterator[Anomaly | Measurement]:
+def _check(
+    figures: Mapping[str, Any], statistics: Path, schema: Any, params: ExampleValidatorParams
+) -> Iterator[Anomaly | Measurement]:
     yield from row_checks.check_sizes(figures, schema, params)
     splits = [split for split in features.SPLITS if figures["splits"][split]["num_rows"]]
     for split in splits:
         path = statistics / f"Split-{split}" / features.FEATURE_STATS
-        dataset = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes()).datasets[0]
+        dataset = statistics_pb2.DatasetFeatureStatisticsList.FromString(
+            path.read_bytes()
+        ).datasets[0]
         yield from against_schema.check(split, dataset, figures["splits"][split], schema)
         yield from row_checks.check_classes(split, figures, schema, params)
         yield from row_checks.check_repeats(split, figures, params)
@@ -78,8 +107,15 @@ def _diff(
     severities: Mapping[str, str],
     is_empty: bool,
 ) -> anomalies_pb2.Anomalies:
-    """The Anomalies of a split, filled as TFDV does: one AnomalyInfo for each feature, with a reason for each anomaly."""
-    diff = anomalies_pb2.Anomalies(baseline=schema, anomaly_name_format=anomalies_pb2.Anomalies.SERIALIZED_PATH, data_missing=is_empty)
+    """The Anomalies of a split, filled as TFDV does.
+
+    One AnomalyInfo for each feature, with a reason for each anomaly.
+    """
+    diff = anomalies_pb2.Anomalies(
+        baseline=schema,
+        anomaly_name_format=anomalies_pb2.Anomalies.SERIALIZED_PATH,
+        data_missing=is_empty,
+    )
     by_feature: dict[str, list[Anomaly]] = {}
     for each in anomalies:
         if each.split == split:
@@ -88,11 +124,17 @@ def _diff(
         info = diff.anomaly_info[feature] if feature else diff.dataset_anomaly_info
         if feature:
             info.path.step.append(feature)
-        info.severity = INFO.ERROR if any(severities[each.kind] == "error" for each in found) else INFO.WARNING
+        info.severity = (
+            INFO.ERROR if any(severities[each.kind] == "error" for each in found) else INFO.WARNING
+        )
         info.description = " ".join(f"{each.what}." for each in found)
         info.short_description = _title(found[0].kind) if len(found) == 1 else "Multiple errors"
         for each in found:
-            info.reason.add(type=INFO.Type.Value(each.reason), short_description=_title(each.kind), description=f"{each.what}.")
+            info.reason.add(
+                type=INFO.Type.Value(each.reason),
+                short_description=_title(each.kind),
+                description=f"{each.what}.",
+            )
     for measured in measurements:
         if measured.split == split:
             _add_measurement(diff, measured)
@@ -104,9 +146,15 @@ def _title(kind: str) -> str:
 
 
 def _add_measurement(diff: anomalies_pb2.Anomalies, measured: Measurement) -> None:
-    info = next((info for info in diff.drift_skew_info if list(info.path.step) == [measured.feature]), None)
+    info = next(
+        (info for info in diff.drift_skew_info if list(info.path.step) == [measured.feature]), None
+    )
     if info is None:
         info = diff.drift_skew_info.add()
         info.path.step.append(measured.feature)
     written = info.skew_measurements if measured.kind == "skew" else info.drift_measurements
-    written.add(type=MEASUREMENT.Type.Value(measured.measure), value=measured.value, threshold=measured.threshold)
+    written.add(
+        type=MEASUREMENT.Type.Value(measured.measure),
+        value=measured.value,
+        threshold=measured.threshold,
+    )

@@ -14,11 +14,17 @@ def wide_buckets(ids: tf.Tensor, num_buckets: int, oov: int) -> tuple[tf.Tensor,
 
 
 def narrow_buckets(ids: tf.Tensor, num_buckets: int, oov: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """In 32 bits: some runtimes have no other integers (OpenVINO on a CPU). For ids and buckets below 2 ** 20."""
+    """In 32 bits.
+
+    Some runtimes have no other integers (OpenVINO on a CPU). For ids and buckets below 2 ** 20.
+    """
     ids = tf.cast(ids, tf.int32)
     first, second = ids[:, :-1], ids[:, 1:]
     known = (first != PAD_ID) & (first != oov) & (second != PAD_ID) & (second != oov)
-    (high, low), (high_second, low_second) = _product(first, HASH_FIRST), _product(second, HASH_SECOND)
+    (high, low), (high_second, low_second) = (
+        _product(first, HASH_FIRST),
+        _product(second, HASH_SECOND),
+    )
     low += low_second
     high = _low(high + high_second + _high(low, 16), 16)
     low = _low(low, 16)

@@ -1,6 +1,9 @@
-"""What an export says about itself: model.json, the model card as data, and the signatures' documentation in saved_model.pb.
+"""What an export says about itself.
 
-A SignatureDef has no field for documentation. The function that it calls has: OpDef's `summary` and, for each argument, `description`.
+Model.json, the model card as data, and the signatures' documentation in saved_model.pb.
+
+A SignatureDef has no field for documentation. The function that it calls has: OpDef's `summary`
+and, for each argument, `description`.
 """
 
 import json
@@ -23,12 +26,21 @@ CLASSIFY_METHOD = "tensorflow/serving/classify"
 
 SUMMARIES = {
     "serving_default": "Probabilities, likeliest label and its number for raw rows.",
-    "serving_fast": "As serving_default, its time loop compiled by XLA; the server has to allow that on a CPU.",
-    "serving_top_k": "The likeliest labels of raw rows with their probabilities, in descending order.",
+    "serving_fast": (
+        "As serving_default, its time loop compiled by XLA; the server has to allow that on a CPU."
+    ),
+    "serving_top_k": (
+        "The likeliest labels of raw rows with their probabilities, in descending order."
+    ),
     "serving_examples": "As serving_default, for serialized tf.Examples.",
-    "classify": "All classes with their probabilities for serialized tf.Examples, for TensorFlow Serving's Classify API.",
+    "classify": (
+        "All classes with their probabilities for serialized tf.Examples, for TensorFlow Serving's"
+        " Classify API."
+    ),
     "serving_ids": "As serving_default, for ids that transform_features gave.",
-    "serving_ascii": "As serving_default by few string operations; NaN and -1 for texts that are not all ASCII.",
+    "serving_ascii": (
+        "As serving_default by few string operations; NaN and -1 for texts that are not all ASCII."
+    ),
     "transform_features": "What the network reads of serialized tf.Examples.",
 }
 DESCRIPTIONS = {
@@ -38,10 +50,16 @@ DESCRIPTIONS = {
     "length": "int64 [batch]: tokens or time steps that are read",
     "examples": "string [batch]: serialized tf.Examples with the feature text, tokens or sequence",
     "inputs": "string [batch]: serialized tf.Examples with the feature text, tokens or sequence",
-    "ids": "int64 [batch, time]: 1..V for the tokens of the vocabulary, V + 1 for others, 0 behind the row",
+    "ids": (
+        "int64 [batch, time]: 1..V for the tokens of the vocabulary, V + 1 for others, 0 behind"
+        " the row"
+    ),
     "values": "float32 [batch, time, dim]: standardised time steps, zeros behind the row",
     "probabilities": "float32 [batch, num_classes]: in the order of assets/labels",
-    "label": "string [batch]: the likeliest label; of transform_features int64 [batch]: the class id given, -1 for none",
+    "label": (
+        "string [batch]: the likeliest label; of transform_features int64 [batch]: the class id"
+        " given, -1 for none"
+    ),
     "class_id": "int64 [batch]: its line in assets/labels, from 0",
     "top_labels": "string [batch, k]: the likeliest labels, in descending order",
     "top_probabilities": "float32 [batch, k]: their probabilities",
@@ -51,12 +69,17 @@ DESCRIPTIONS = {
 
 
 def annotate(export_dir: Path) -> None:
-    """Adds the documentation to `saved_model.pb`, and makes `classify` what TensorFlow Serving's Classify API looks for."""
+    """Adds the documentation to `saved_model.pb`, and makes `classify` what TensorFlow Serving's
+    Classify API looks for.
+    """
     path = export_dir / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for meta_graph in saved_model.meta_graphs:
         nodes = {node.name: node for node in meta_graph.graph_def.node}
-        functions = {function.signature.name: function.signature for function in meta_graph.graph_def.library.function}
+        functions = {
+            function.signature.name: function.signature
+            for function in meta_graph.graph_def.library.function
+        }
         for name, signature in meta_graph.signature_def.items():
             if name not in SUMMARIES:
                 continue
@@ -65,7 +88,9 @@ def annotate(export_dir: Path) -> None:
             for argument in function.input_arg:
                 argument.description = DESCRIPTIONS.get(argument.name, "")
             # A signature's outputs are numbered in the order of their names.
-            for argument, output in zip(function.output_arg, sorted(signature.outputs), strict=True):
+            for argument, output in zip(
+                function.output_arg, sorted(signature.outputs), strict=True
+            ):
                 argument.description = DESCRIPTIONS[output]
             if name == "classify":
                 signature.method_name = CLASSIFY_METHOD
@@ -81,7 +106,11 @@ def _called(nodes: dict[str, node_def_pb2.NodeDef], signature: meta_graph_pb2.Si
 def write(examples: Path, source: Path, model: Path, params: ExporterParams, output: Path) -> None:
     """Writes model.json: the same bytes for the same artifacts and libraries."""
     summary = json.loads((source / "transform.json").read_text())
-    labels = (source / "vocabularies" / features.LABELS_VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
+    labels = (
+        (source / "vocabularies" / features.LABELS_VOCABULARY)
+        .read_text(encoding="utf-8")
+        .split("\n")[:-1]
+    )
     spec = network.Spec(**json.loads((model / network.SPEC_FILE).read_text()))
     card: dict[str, Any] = {
         "labels": labels,
@@ -93,34 +122,56 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
         "training": training(model),
         "keys": {"examples": examples.name, "features": source.name, "model": model.name},
         "sha256": {
-            **{f"vocabularies/{path.name}": _digest(path) for path in sorted((source / "vocabularies").glob("*"))},
-            **{path.name: _digest(path) for path in (examples / MANIFEST, model / features.MODEL) if path.is_file()},
+            **{
+                f"vocabularies/{path.name}": _digest(path)
+                for path in sorted((source / "vocabularies").glob("*"))
+            },
+            **{
+                path.name: _digest(path)
+                for path in (examples / MANIFEST, model / features.MODEL)
+                if path.is_file()
+            },
         },
-        "libraries": {name: version(name) for name in ("tensorflow", "keras", "tensorflow-transform")},
+        "libraries": {
+            name: version(name) for name in ("tensorflow", "keras", "tensorflow-transform")
+        },
         "signatures": {"summaries": SUMMARIES, "arguments": DESCRIPTIONS},
     }
     _write(card, output)
 
 
 def add_tolerance(path: Path, tolerance: float) -> None:
-    """Writes into model.json by how much another server's answers may differ, in log-odds (`seqline.model.rounding`)."""
+    """Writes into model.json by how much another server's answers may differ, in log-odds
+    (`seqline.model.rounding`).
+    """
     card = json.loads(path.read_text(encoding="utf-8"))
     _write({**card, "parity": {"tolerance": tolerance}}, path)
 
 
 def training(model: Path) -> dict[str, Any]:
-    """The figures of the epoch whose weights the trainer kept; empty for a Model without a history."""
+    """The figures of the epoch whose weights the trainer kept.
+
+    Empty for a Model without a history.
+    """
     path = model / "history.json"
     history = json.loads(path.read_text()) if path.is_file() else {}
     if "val_accuracy" not in history:
         return {}
     epochs = range(len(history["val_accuracy"]))
-    best = max(epochs, key=lambda epoch: (history["val_accuracy"][epoch], -history["val_loss"][epoch]))
-    return {"num_epochs": len(epochs), "best_epoch": best + 1, **{name: values[best] for name, values in sorted(history.items())}}
+    best = max(
+        epochs, key=lambda epoch: (history["val_accuracy"][epoch], -history["val_loss"][epoch])
+    )
+    return {
+        "num_epochs": len(epochs),
+        "best_epoch": best + 1,
+        **{name: values[best] for name, values in sorted(history.items())},
+    }
 
 
 def _write(card: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(card, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(card, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
+    )
 
 
 def _digest(path: Path) -> str:

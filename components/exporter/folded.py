@@ -1,12 +1,16 @@
-"""The network as it is served: the same probabilities from less work, as plain TensorFlow functions over plain variables.
+"""The network as it is served.
 
-A token's embedding, the first SimpleRNN's kernel and its bias never change, so they are one table: E @ W + b, one row for
-each token, one table for each direction. What is left of a time step is tanh(row + state @ recurrent). The skip branch, which is linear up
-to the logits, is a table with a column for each class wherever that is smaller. Pooling happens inside the loop.
+The same probabilities from less work, as plain TensorFlow functions over plain variables.
 
-No step needs a mask. Where pooling reads the last state or the mean, a text stands at the end of the time, behind rows of zeros:
-the state stays 0, exactly, until the text begins. Where it reads the maximum, the text stands at the beginning, before rows of
-LOWEST: the state there is -1, and no maximum changes by it.
+A token's embedding, the first SimpleRNN's kernel and its bias never change, so they are one table:
+E @ W + b, one row for each token, one table for each direction. What is left of a time step is
+tanh(row + state @ recurrent). The skip branch, which is linear up to the logits, is a table with a
+column for each class wherever that is smaller. Pooling happens inside the loop.
+
+No step needs a mask. Where pooling reads the last state or the mean, a text stands at the end of
+the time, behind rows of zeros: the state stays 0, exactly, until the text begins. Where it reads
+the maximum, the text stands at the beginning, before rows of LOWEST: the state there is -1, and no
+maximum changes by it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +26,8 @@ from seqline.model.network import Spec
 
 TableDtype = Literal["float32", "bfloat16", "int8"]
 
-# The compiled loop is compiled anew for each shape: batches of these sizes, and beyond them multiples of the last.
+# The compiled loop is compiled anew for each shape: batches of these sizes, and beyond them
+# multiples of the last.
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # And where time steps are no ids, times of this or twice, four times, ... as much.
 SHORTEST = 32
@@ -31,13 +36,18 @@ LOWEST = -1e9
 
 
 class Table(tf.Module):
-    """Rows [num, width] of float32, or of fewer bits: bfloat16, or int8 with a factor for each row."""
+    """Rows [num, width] of float32, or of fewer bits.
+
+    Bfloat16, or int8 with a factor for each row.
+    """
 
     def __init__(self, rows: np.ndarray, dtype: TableDtype, name: str) -> None:
         super().__init__(name=name)
         self.scale = None
         if dtype == "int8":
-            scale = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / 127
+            scale = (
+                np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / 127
+            )
             self.scale = _variable(scale, f"{name}_scale")
             rows = np.rint(rows / scale)
         self.rows = _variable(rows, name, dtype)
@@ -58,24 +68,38 @@ def _variable(value: np.ndarray, name: str, dtype: str = "float32") -> tf.Variab
 
 
 class Direction(tf.Module):
-    """One SimpleRNN in one direction. table: of the inputs' projections, for a first layer over ids; otherwise kernel and bias."""
+    """One SimpleRNN in one direction. table.
 
-    def __init__(self, name: str, weights: Sequence[np.ndarray], backward: bool, table: Table | None = None) -> None:
+    Of the inputs' projections, for a first layer over ids; otherwise kernel and bias.
+    """
+
+    def __init__(
+        self, name: str, weights: Sequence[np.ndarray], backward: bool, table: Table | None = None
+    ) -> None:
         super().__init__(name=name)
         self.backward = backward
         self.table = table
         if table is None:
-            self.kernel, self.bias = _variable(weights[0], f"{name}_kernel"), _variable(weights[2], f"{name}_bias")
+            self.kernel, self.bias = (
+                _variable(weights[0], f"{name}_kernel"),
+                _variable(weights[2], f"{name}_bias"),
+            )
         self.recurrent = _variable(weights[1], f"{name}_recurrent")
 
 
 class Served(tf.Module):
     """The variables, and `probabilities` over them.
 
-    weights: by the layer's name, as network.build(spec) has them. table_dtype: of the tables of ids; other weights are float32.
+    weights: by the layer's name, as network.build(spec) has them. table_dtype: of the tables of
+    ids; other weights are float32.
     """
 
-    def __init__(self, spec: Spec, weights: Mapping[str, Sequence[np.ndarray]], table_dtype: TableDtype = "float32") -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        weights: Mapping[str, Sequence[np.ndarray]],
+        table_dtype: TableDtype = "float32",
+    ) -> None:
         super().__init__(name="served")
         self.spec = spec
         # Behind max stands LOWEST, before the others zeros.
@@ -83,14 +107,25 @@ class Served(tf.Module):
         self.fill = LOWEST if self.text_first else 0.0
         # Without masking PAD is a token like others, and another row fills up.
         self.fill_id = PAD_ID if spec.masking else spec.num_tokens + NUM_RESERVED_IDS
-        self.layers = [self._layer(number, weights, table_dtype) for number in range(1, spec.num_layers + 1)]
-        width = spec.rnn_units * (2 if spec.bidirectional else 1) * (2 if spec.pooling == "mean_max" else 1)
+        self.layers = [
+            self._layer(number, weights, table_dtype) for number in range(1, spec.num_layers + 1)
+        ]
+        width = (
+            spec.rnn_units
+            * (2 if spec.bidirectional else 1)
+            * (2 if spec.pooling == "mean_max" else 1)
+        )
         kernel, bias = weights["output"]
-        self.kernel, self.bias = _variable(kernel[:width], "output_kernel"), _variable(bias, "output_bias")
+        self.kernel, self.bias = (
+            _variable(kernel[:width], "output_kernel"),
+            _variable(bias, "output_bias"),
+        )
         if spec.skip_dim:
             self._fold_skip(weights, kernel[width:], table_dtype)
 
-    def _layer(self, number: int, weights: Mapping[str, Sequence[np.ndarray]], dtype: TableDtype) -> list[Direction]:
+    def _layer(
+        self, number: int, weights: Mapping[str, Sequence[np.ndarray]], dtype: TableDtype
+    ) -> list[Direction]:
         name = "rnn" if number == self.spec.num_layers else f"rnn_{number}"
         directions = []
         for each in [name, f"{name}_backward"] if self.spec.bidirectional else [name]:
@@ -106,11 +141,14 @@ class Served(tf.Module):
             directions.append(Direction(each, weights[each], each.endswith("_backward"), table))
         return directions
 
-    def _fold_skip(self, weights: Mapping[str, Sequence[np.ndarray]], kernel: np.ndarray, dtype: TableDtype) -> None:
+    def _fold_skip(
+        self, weights: Mapping[str, Sequence[np.ndarray]], kernel: np.ndarray, dtype: TableDtype
+    ) -> None:
         self.skip_kernel = None
         if self.spec.dim:
             self.skip_layer = [
-                _variable(weight, f"skip_{name}") for name, weight in zip(("kernel", "bias"), weights["skip_embedding"], strict=True)
+                _variable(weight, f"skip_{name}")
+                for name, weight in zip(("kernel", "bias"), weights["skip_embedding"], strict=True)
             ]
             self.skip_kernel = _variable(kernel * self.spec.skip_gain, "skip_output")
             return
@@ -125,14 +163,21 @@ class Served(tf.Module):
             numbers = np.int64(weights["bigrams"][0])
             # The id of each bucket's row, PAD for none.
             self.bigram_ids = _variable(
-                np.where(numbers > 0, numbers + (self.spec.num_tokens + NUM_RESERVED_IDS - 1), PAD_ID), "bigram_ids", "int32"
+                np.where(
+                    numbers > 0, numbers + (self.spec.num_tokens + NUM_RESERVED_IDS - 1), PAD_ID
+                ),
+                "bigram_ids",
+                "int32",
             )
 
-    def probabilities(self, content: tf.Tensor, length: tf.Tensor, fast: bool = False, narrow: bool = False) -> tf.Tensor:
+    def probabilities(
+        self, content: tf.Tensor, length: tf.Tensor, fast: bool = False, narrow: bool = False
+    ) -> tf.Tensor:
         """[batch, num_classes] of ids, int64 [batch, time], or values, float32 [batch, time, dim].
 
-        length: int64 [batch], of the real rows; behind them is padding. Without masking time is max_length. fast: the time loops are
-        compiled by XLA, for a few shapes. narrow: no integer needs more than 32 bits.
+        length: int64 [batch], of the real rows; behind them is padding. Without masking time is
+        max_length. fast: the time loops are compiled by XLA, for a few shapes. narrow: no integer
+        needs more than 32 bits.
         """
         pooled = self._recurrent(content, tf.cast(length, tf.int32), fast)
         logits = tf.matmul(pooled, self.kernel) + self.bias
@@ -166,16 +211,33 @@ class Served(tf.Module):
         count = length if self.spec.masking else tf.fill([batch], self.spec.max_length)
         if fast:
             rows = _next(batch, [*BATCH_SIZES, -(-batch // BATCH_SIZES[-1]) * BATCH_SIZES[-1]])
-            content, length, count = (_padded(each, 0, rows, 0) for each in (content, length, count))
+            content, length, count = (
+                _padded(each, 0, rows, 0) for each in (content, length, count)
+            )
         if not self.spec.dim:
             content = tf.cast(content, tf.int32)
         for directions in self.layers[:-1]:
-            content = tf.concat([self._states(each, content, length, time, fast) for each in directions], axis=2)
-        pooled = tf.concat([self._pooled(each, content, length, count, time, fast) for each in self.layers[-1]], axis=1)
+            content = tf.concat(
+                [self._states(each, content, length, time, fast) for each in directions], axis=2
+            )
+        pooled = tf.concat(
+            [self._pooled(each, content, length, count, time, fast) for each in self.layers[-1]],
+            axis=1,
+        )
         return pooled[:batch]
 
-    def _inputs(self, direction: Direction, content: tf.Tensor, length: tf.Tensor, time: tf.Tensor, fast: bool) -> tf.Tensor:
-        """A direction's inputs in its order: ids [batch, more], or projections [batch, more, units], filled up behind to a few `more`."""
+    def _inputs(
+        self,
+        direction: Direction,
+        content: tf.Tensor,
+        length: tf.Tensor,
+        time: tf.Tensor,
+        fast: bool,
+    ) -> tf.Tensor:
+        """A direction's inputs in its order.
+
+        Ids [batch, more], or projections [batch, more, units], filled up behind to a few `more`.
+        """
         is_ids = direction.table is not None
         if not is_ids:
             content = _project(content, direction.kernel, direction.bias)
@@ -190,7 +252,13 @@ class Served(tf.Module):
         return _padded(content, 1, more, self.fill_id if is_ids else self.fill)
 
     def _pooled(
-        self, direction: Direction, content: tf.Tensor, length: tf.Tensor, count: tf.Tensor, time: tf.Tensor, fast: bool
+        self,
+        direction: Direction,
+        content: tf.Tensor,
+        length: tf.Tensor,
+        count: tf.Tensor,
+        time: tf.Tensor,
+        fast: bool,
     ) -> tf.Tensor:
         inputs = self._inputs(direction, content, length, time, fast)
         more = tf.shape(inputs)[1]
@@ -201,7 +269,14 @@ class Served(tf.Module):
             inputs = tf.gather(inputs, turned, axis=1, batch_dims=1)
         first, last = (0, time) if self.text_first else (more - time, more)
         known = time_loop.run(
-            direction.recurrent, direction.table or tf.identity, _time_major(inputs), first, last, fast, self.spec.pooling, count
+            direction.recurrent,
+            direction.table or tf.identity,
+            _time_major(inputs),
+            first,
+            last,
+            fast,
+            self.spec.pooling,
+            count,
         )
         full = tf.cast(tf.maximum(count, 1), tf.float32)[:, None]
         pooled = [known[0]] if self.spec.pooling == "last" else []
@@ -209,13 +284,33 @@ class Served(tf.Module):
         pooled += [] if known[2] is None else [tf.where(count[:, None] > 0, known[2], 0.0)]
         return tf.concat(pooled, axis=1)
 
-    def _states(self, direction: Direction, content: tf.Tensor, length: tf.Tensor, time: tf.Tensor, fast: bool) -> tf.Tensor:
+    def _states(
+        self,
+        direction: Direction,
+        content: tf.Tensor,
+        length: tf.Tensor,
+        time: tf.Tensor,
+        fast: bool,
+    ) -> tf.Tensor:
         """[batch, time, units]; behind a text they are anything."""
         inputs = self._inputs(direction, content, length, time, fast)
         states = _time_major(
-            time_loop.run(direction.recurrent, direction.table or tf.identity, _time_major(inputs), 0, time, fast, "states", length)[3]
+            time_loop.run(
+                direction.recurrent,
+                direction.table or tf.identity,
+                _time_major(inputs),
+                0,
+                time,
+                fast,
+                "states",
+                length,
+            )[3]
         )[:, :time]
-        return tf.reverse_sequence(states, length, seq_axis=1, batch_axis=0) if direction.backward else states
+        return (
+            tf.reverse_sequence(states, length, seq_axis=1, batch_axis=0)
+            if direction.backward
+            else states
+        )
 
 
 def _project(inputs: tf.Tensor, kernel: tf.Variable, bias: tf.Variable) -> tf.Tensor:
@@ -238,7 +333,10 @@ def _time_major(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _next(size: tf.Tensor, sizes: Sequence[Any]) -> tf.Tensor:
-    """The smallest of the ascending sizes that is not below `size`; the last one may be smaller than those before it."""
+    """The smallest of the ascending sizes that is not below `size`.
+
+    The last one may be smaller than those before it.
+    """
     found = tf.convert_to_tensor(sizes[-1])
     for each in reversed(sizes[:-1]):
         found = tf.where(size <= each, each, found)

@@ -1,7 +1,10 @@
-"""A process with TensorFlow and nothing else reads a SavedModel and answers rows: what a server will do.
+"""A process with TensorFlow and nothing else reads a SavedModel and answers rows.
 
-Run by path, isolated (`python -I plain_tensorflow.py`): no seqline is on its path. One line of JSON on standard input names what to do:
-{"saved_model": folder, "examples": TFRecord file of serialized tf.Examples, "answers": .npz file to write, "signatures": [names]}.
+What a server will do.
+
+Run by path, isolated (`python -I plain_tensorflow.py`): no seqline is on its path. One line of JSON
+on standard input names what to do: {"saved_model": folder, "examples": TFRecord file of serialized
+tf.Examples, "answers": .npz file to write, "signatures": [names]}.
 """
 
 import json
@@ -31,7 +34,9 @@ class Without:
         self.finder = finder
 
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        return None if name.partition(".")[0] in ABSENT else self.finder.find_spec(name, path, target)
+        return (
+            None if name.partition(".")[0] in ABSENT else self.finder.find_spec(name, path, target)
+        )
 
 
 def main() -> None:
@@ -58,7 +63,10 @@ def main() -> None:
         arrays = [batch.astype("S") if batch.dtype == object else batch for batch in batches]
         if name.endswith((".ids", ".values")):  # each batch is as wide as its longest row
             width = max(array.shape[1] for array in arrays)
-            arrays = [np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)) for array in arrays]
+            arrays = [
+                np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
+                for array in arrays
+            ]
         joined[name] = np.concatenate(arrays)
     np.savez(job["answers"], **joined)  # type: ignore[arg-type]
 
@@ -66,9 +74,19 @@ def main() -> None:
 def raw(tf, specs, examples):  # type: ignore[no-untyped-def]
     """The arguments of a signature that takes raw rows."""
     if "text" in specs:
-        return {"text": tf.io.parse_example(examples, {"text": tf.io.FixedLenFeature([], tf.string)})["text"]}
+        return {
+            "text": tf.io.parse_example(examples, {"text": tf.io.FixedLenFeature([], tf.string)})[
+                "text"
+            ]
+        }
     if "tokens" in specs:
-        return {"tokens": tf.io.parse_example(examples, {"tokens": tf.io.RaggedFeature(tf.string)})["tokens"].to_tensor()}
+        return {
+            "tokens": (
+                tf.io.parse_example(examples, {"tokens": tf.io.RaggedFeature(tf.string)})[
+                    "tokens"
+                ].to_tensor()
+            )
+        }
     dim = specs["sequence"].shape[2]
     rows = tf.io.parse_example(examples, {"sequence": tf.io.RaggedFeature(tf.float32)})["sequence"]
     padded = rows.to_tensor()

@@ -20,7 +20,9 @@ MOST_NARROW_TOKENS = 2**20 - 2
 NORMAL = r"[\t\n\r\x20-\x7e]"
 
 
-def serving_module(served: Served, source: Path, top_k: int) -> tuple[tf.Module, dict[str, Callable]]:
+def serving_module(
+    served: Served, source: Path, top_k: int
+) -> tuple[tf.Module, dict[str, Callable]]:
     """A module that holds what the functions use, and nothing else; the signatures, by name.
 
     source: Features, of which the transform graph and the vocabularies become part of the module.
@@ -35,7 +37,10 @@ def serving_module(served: Served, source: Path, top_k: int) -> tuple[tf.Module,
 
 
 class _Signatures:
-    """The functions that the signatures share are traced once: the transform graph and the networks."""
+    """The functions that the signatures share are traced once.
+
+    The transform graph and the networks.
+    """
 
     def __init__(self, served: Served, source: Path, content: Content, top_k: int) -> None:
         self.spec = spec = served.spec
@@ -53,7 +58,11 @@ class _Signatures:
             default_value="",
         )
         time = None if spec.masking else spec.max_length
-        kind = tf.TensorSpec([None, time, spec.dim], tf.float32) if spec.dim else tf.TensorSpec([None, time], tf.int64)
+        kind = (
+            tf.TensorSpec([None, time, spec.dim], tf.float32)
+            if spec.dim
+            else tf.TensorSpec([None, time], tf.int64)
+        )
         length = tf.TensorSpec([None], tf.int64)
 
         @tf.function(input_signature=[kind, length], autograph=False)
@@ -71,17 +80,26 @@ class _Signatures:
         self.probabilities, self.compiled, self.narrow = probabilities, compiled, narrow
 
     def transform(self, raw: Any, label: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _pad(self.module.transform.transform_fn({self.content: raw, features.LABEL: label}), self.spec)
+        return _pad(
+            self.module.transform.transform_fn({self.content: raw, features.LABEL: label}),
+            self.spec,
+        )
 
     def probabilities_of(self, raw: Any, network: Callable[..., tf.Tensor]) -> tf.Tensor:
         row = self.transform(raw, tf.fill(tf.shape(raw)[:1], ""))
-        found = network(row[features.VALUES if self.spec.dim else features.IDS], row[features.LENGTH])
+        found = network(
+            row[features.VALUES if self.spec.dim else features.IDS], row[features.LENGTH]
+        )
         return tf.ensure_shape(found, [None, self.spec.num_classes])
 
     def answer(self, raw: Any, network: Callable[..., tf.Tensor]) -> dict[str, tf.Tensor]:
         probabilities = self.probabilities_of(raw, network)
         class_id = tf.argmax(probabilities, axis=-1)
-        return {"probabilities": probabilities, "label": self.module.labels.lookup(class_id), "class_id": class_id}
+        return {
+            "probabilities": probabilities,
+            "label": self.module.labels.lookup(class_id),
+            "class_id": class_id,
+        }
 
     def of_rows(self) -> list[Callable]:
         to_raw, arguments = _request(self.content, self.spec.dim)
@@ -96,21 +114,35 @@ class _Signatures:
 
         @tf.function(input_signature=arguments, autograph=False)
         def serving_top_k(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-            top = tf.math.top_k(self.probabilities_of(to_raw(*given), self.probabilities), self.top_k)
-            return {"top_labels": self.module.labels.lookup(tf.cast(top.indices, tf.int64)), "top_probabilities": top.values}
+            top = tf.math.top_k(
+                self.probabilities_of(to_raw(*given), self.probabilities), self.top_k
+            )
+            return {
+                "top_labels": self.module.labels.lookup(tf.cast(top.indices, tf.int64)),
+                "top_probabilities": top.values,
+            }
 
         return [serving_default, serving_fast, serving_top_k]
 
     def of_examples(self) -> list[Callable]:
         @tf.function(input_signature=[EXAMPLES], autograph=False)
         def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.answer(_parse(examples, self.content, self.spec.dim)[self.content], self.probabilities)
+            return self.answer(
+                _parse(examples, self.content, self.spec.dim)[self.content], self.probabilities
+            )
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")], autograph=False)
+        @tf.function(
+            input_signature=[tf.TensorSpec([None], tf.string, name="inputs")], autograph=False
+        )
         def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            scores = self.probabilities_of(_parse(inputs, self.content, self.spec.dim)[self.content], self.probabilities)
+            scores = self.probabilities_of(
+                _parse(inputs, self.content, self.spec.dim)[self.content], self.probabilities
+            )
             classes = self.module.labels.lookup(tf.range(self.spec.num_classes, dtype=tf.int64))
-            return {"classes": tf.repeat(classes[None, :], tf.shape(scores)[0], axis=0), "scores": scores}
+            return {
+                "classes": tf.repeat(classes[None, :], tf.shape(scores)[0], axis=0),
+                "scores": scores,
+            }
 
         @tf.function(input_signature=[EXAMPLES], autograph=False)
         def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -127,26 +159,42 @@ class _Signatures:
             """(probabilities, class ids) of ids [batch, time]."""
             width = tf.minimum(tf.shape(ids)[1], spec.max_length)
             missing = tf.maximum((1 if spec.masking else spec.max_length) - width, 0)
-            ids = tf.ensure_shape(tf.pad(ids[:, :width], [[0, 0], [0, missing]]), [None, None if spec.masking else spec.max_length])
-            found = tf.ensure_shape(self.narrow(ids, tf.math.count_nonzero(ids, axis=1)), [None, spec.num_classes])
+            ids = tf.ensure_shape(
+                tf.pad(ids[:, :width], [[0, 0], [0, missing]]),
+                [None, None if spec.masking else spec.max_length],
+            )
+            found = tf.ensure_shape(
+                self.narrow(ids, tf.math.count_nonzero(ids, axis=1)), [None, spec.num_classes]
+            )
             return found, tf.argmax(found, axis=-1)
 
-        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64, name=features.IDS)], autograph=False)
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, None], tf.int64, name=features.IDS)],
+            autograph=False,
+        )
         def serving_ids(ids: tf.Tensor) -> dict[str, tf.Tensor]:
             probabilities, class_id = answer(ids)
             return {"probabilities": probabilities, "class_id": class_id}
 
         how = json.loads((source / "transform.json").read_text())
-        if how.get("tokens") != "word":  # characters are split by what others lack; what an older transform did, is not known
+        if (
+            how.get("tokens") != "word"
+        ):  # characters are split by what others lack; what an older transform did, is not known
             return [serving_ids]
-        vocabulary = (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes().split(b"\n")[:-1]
+        vocabulary = (
+            (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes().split(b"\n")[:-1]
+        )
         # Written into the graph: OpenVINO reads no table from a file.
         self.module.tokens = tokens = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(tf.constant(vocabulary), tf.range(len(vocabulary), dtype=tf.int64)),
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(vocabulary), tf.range(len(vocabulary), dtype=tf.int64)
+            ),
             default_value=len(vocabulary),
         )
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=features.TEXT)], autograph=False)
+        @tf.function(
+            input_signature=[tf.TensorSpec([None], tf.string, name=features.TEXT)], autograph=False
+        )
         def serving_ascii(text: tf.Tensor) -> dict[str, tf.Tensor]:
             readable = tf.equal(tf.strings.regex_replace(text, rf"{NORMAL}+", ""), "")
             folded = tf.strings.lower(text) if how["lowercase"] else text
@@ -175,9 +223,15 @@ def _request(content: Content, dim: int) -> tuple[Callable[..., Any], list[tf.Te
     def to_sparse(sequence: tf.Tensor, length: tf.Tensor) -> tf.SparseTensor:
         batch, time = tf.unstack(tf.shape(sequence, out_type=tf.int64)[:2])
         checks = [
-            tf.debugging.assert_equal(tf.size(length, out_type=tf.int64), batch, "length needs one entry for each row of sequence"),
+            tf.debugging.assert_equal(
+                tf.size(length, out_type=tf.int64),
+                batch,
+                "length needs one entry for each row of sequence",
+            ),
             tf.debugging.assert_non_negative(length, "length is negative"),
-            tf.debugging.assert_less_equal(length, time, "length is greater than the time of sequence"),
+            tf.debugging.assert_less_equal(
+                length, time, "length is greater than the time of sequence"
+            ),
         ]
         with tf.control_dependencies(checks):
             flat = tf.reshape(sequence, [batch, time * dim])
@@ -190,7 +244,9 @@ def _request(content: Content, dim: int) -> tuple[Callable[..., Any], list[tf.Te
 
 
 def _pad(row: dict[str, Any], spec: Spec) -> dict[str, tf.Tensor]:
-    """The transform graph's sparse ids or values as dense ones, [batch, time] or [batch, time, dim]."""
+    """The transform graph's sparse ids or values as dense ones, [batch, time] or [batch, time,
+    dim].
+    """
     name, width = (features.VALUES, spec.dim) if spec.dim else (features.IDS, 1)
     pad_to = None if spec.masking else spec.max_length
     dense = tf.sparse.to_dense(row[name], default_value=features.PAD_ID)
@@ -198,8 +254,13 @@ def _pad(row: dict[str, Any], spec: Spec) -> dict[str, tf.Tensor]:
     padded = tf.pad(dense, [[0, 0], [0, missing]], constant_values=features.PAD_ID)
     if spec.dim:
         # Not -1 for the time: a request without a row has no size to infer it from.
-        padded = tf.reshape(padded, [tf.shape(padded)[0], tf.shape(padded)[1] // spec.dim, spec.dim])
-    return {**row, name: tf.ensure_shape(padded, [None, pad_to, spec.dim] if spec.dim else [None, pad_to])}
+        padded = tf.reshape(
+            padded, [tf.shape(padded)[0], tf.shape(padded)[1] // spec.dim, spec.dim]
+        )
+    return {
+        **row,
+        name: tf.ensure_shape(padded, [None, pad_to, spec.dim] if spec.dim else [None, pad_to]),
+    }
 
 
 def _parse(examples: tf.Tensor, content: Content, dim: int) -> dict[str, Any]:
@@ -208,7 +269,9 @@ def _parse(examples: tf.Tensor, content: Content, dim: int) -> dict[str, Any]:
     row = tf.io.parse_example(examples, {**raw_features(content), features.LABEL: optional})
     if dim:
         sizes = tf.RaggedTensor.from_sparse(row[content]).row_lengths()
-        whole = tf.debugging.assert_equal(sizes % dim, tf.zeros_like(sizes), f"`{content}` holds no multiple of {dim} numbers")
+        whole = tf.debugging.assert_equal(
+            sizes % dim, tf.zeros_like(sizes), f"`{content}` holds no multiple of {dim} numbers"
+        )
         with tf.control_dependencies([whole]):
             row[content] = tf.sparse.map_values(tf.identity, row[content])
     return row

@@ -1,7 +1,8 @@
-"""Requests that TensorFlow Serving answers before it calls a version available, so that no user waits for the first ones.
+"""Requests that TensorFlow Serving answers before it calls a version available, so that no user
+waits for the first ones.
 
-assets.extra/tf_serving_warmup_requests: a TFRecord file of PredictionLogs. Not of serving_fast: a server that does not allow XLA would refuse
-to load the model at all.
+assets.extra/tf_serving_warmup_requests: a TFRecord file of PredictionLogs. Not of serving_fast: a
+server that does not allow XLA would refuse to load the model at all.
 """
 
 from pathlib import Path
@@ -22,20 +23,30 @@ LONGEST = 1 << 16
 
 
 def write(rows: Rows, output: Path) -> None:
-    """The shortest, the median and the longest row alone, then batches, for serving_default and serving_examples."""
+    """The shortest, the median and the longest row alone, then batches, for serving_default and
+    serving_examples.
+    """
     examples = sorted((example for example in rows.examples if len(example) <= LONGEST), key=len)
     if not examples:
         return
     alone = [[examples[place]] for place in (0, len(examples) // 2, len(examples) - 1)]
-    batches = alone + [rows.examples[:size] for size in BATCH_SIZES if all(len(row) <= LONGEST for row in rows.examples[:size])]
+    batches = alone + [
+        rows.examples[:size]
+        for size in BATCH_SIZES
+        if all(len(row) <= LONGEST for row in rows.examples[:size])
+    ]
     with tf.io.TFRecordWriter(str(output)) as writer:
         for batch in batches:
             for signature, inputs in (
                 ("serving_default", raw(rows, batch)),
                 ("serving_examples", {"examples": tf.make_tensor_proto(batch)}),
             ):
-                request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(signature_name=signature), inputs=inputs)
-                log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+                request = predict_pb2.PredictRequest(
+                    model_spec=model_pb2.ModelSpec(signature_name=signature), inputs=inputs
+                )
+                log = prediction_log_pb2.PredictionLog(
+                    predict_log=prediction_log_pb2.PredictLog(request=request)
+                )
                 writer.write(log.SerializeToString(deterministic=True))
 
 

@@ -1,6 +1,9 @@
-"""python guard.py PARENT COMMAND...: becomes the command, which dies with the process PARENT, however that one ends.
+"""python guard.py PARENT COMMAND....
 
-A program of its own, not a hook between fork and exec: the process that starts it has threads, TensorFlow's among them.
+Becomes the command, which dies with the process PARENT, however that one ends.
+
+A program of its own, not a hook between fork and exec: the process that starts it has threads,
+TensorFlow's among them.
 """
 
 import ctypes
@@ -17,7 +20,8 @@ WATCH_SECONDS = 0.2
 def main() -> None:
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
-        # SIGTERM, which `docker run` hands on to its container; the servers end at it, too. The setting outlives exec.
+        # SIGTERM, which `docker run` hands on to its container; the servers end at it, too. The
+        # setting outlives exec.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == parent:
             os.execvp(command[0], command)

@@ -35,7 +35,10 @@ class ServerError(Exception):
 
 @dataclass
 class Server:
-    """A running server that has the model. load_seconds: from the start of its process until the model was available."""
+    """A running server that has the model. load_seconds.
+
+    From the start of its process until the model was available.
+    """
 
     process: subprocess.Popen
     port: int
@@ -49,17 +52,24 @@ class Server:
 
     def ask(self, body: dict[str, Any]) -> dict[str, Any]:
         """One request of the predict API. Raises ServerError for anything but an answer."""
-        status, content = self._request("POST", f"/v1/models/{MODEL_NAME}:predict", json.dumps(body).encode())
+        status, content = self._request(
+            "POST", f"/v1/models/{MODEL_NAME}:predict", json.dumps(body).encode()
+        )
         try:
             answer = json.loads(content)
         except ValueError:
             answer = None
         if status != 200 or not isinstance(answer, dict):
-            raise ServerError(f"the server answers {status}: {_line(content.decode(errors='replace'))}")
+            raise ServerError(
+                f"the server answers {status}: {_line(content.decode(errors='replace'))}"
+            )
         return answer
 
     def state(self) -> tuple[str, str]:
-        """(the state of the model's version, its error message); ("", "") as long as there is none."""
+        """(the state of the model's version, its error message).
+
+        ("", "") as long as there is none.
+        """
         status, content = self._request("GET", f"/v1/models/{MODEL_NAME}", None)
         try:
             [version] = json.loads(content)["model_version_status"] if status == 200 else [{}]
@@ -75,24 +85,41 @@ class Server:
         except (OSError, http.client.HTTPException) as error:
             self.connection.close()
             if self.process.poll() is not None:
-                raise ServerError(f"the server ended with exit code {self.process.returncode}: {last_lines(self.log)}") from None
-            raise ServerError(f"the server does not answer ({_line(str(error) or type(error).__name__)}): {last_lines(self.log)}") from None
+                raise ServerError(
+                    f"the server ended with exit code {self.process.returncode}:"
+                    f" {last_lines(self.log)}"
+                ) from None
+            raise ServerError(
+                f"the server does not answer ({_line(str(error) or type(error).__name__)}):"
+                f" {last_lines(self.log)}"
+            ) from None
 
     def peak_rss_mb(self) -> float | None:
-        """The most resident memory that the server's process has had (MB); None where the system does not tell."""
+        """The most resident memory that the server's process has had (MB).
+
+        None where the system does not tell.
+        """
         pid = str(self.process.pid)
         if self.container:
-            inspected = subprocess.run(["docker", "inspect", "-f", "{{.State.Pid}}", self.container], capture_output=True, text=True)
+            inspected = subprocess.run(
+                ["docker", "inspect", "-f", "{{.State.Pid}}", self.container],
+                capture_output=True,
+                text=True,
+            )
             pid = inspected.stdout.strip() or "none"
         with suppress(OSError):
-            peak = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc", pid, "status").read_text(), re.MULTILINE)
+            peak = re.search(
+                r"^VmHWM:\s+(\d+) kB", Path("/proc", pid, "status").read_text(), re.MULTILINE
+            )
             return int(peak[1]) * 1024 / 1e6 if peak else None
         return None
 
 
 @contextmanager
 def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[Server]:
-    """A server of a kind (infra_validator.server) with a SavedModel as version 1; in every outcome it is gone after the block.
+    """A server of a kind (infra_validator.server) with a SavedModel as version 1.
+
+    In every outcome it is gone after the block.
 
     Raises ServerError for one that does not start, or does not load the model.
     """
@@ -118,29 +145,53 @@ def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[
             _end(process, container)
 
 
-def _command(kind: str, base: Path, port: int, port_file: Path | None, container: str | None) -> list[str]:
+def _command(
+    kind: str, base: Path, port: int, port_file: Path | None, container: str | None
+) -> list[str]:
     """The server's command line. A tensorflow_model_server opens no port for gRPC (0)."""
     flags = [f"--model_name={MODEL_NAME}", f"--rest_api_port={port}", f"--model_base_path={base}"]
     if kind == EMBEDDED:
-        return [sys.executable, "-P", "-m", "serving", *flags, f"--host={HOST}", f"--port_file={port_file}"]
+        return [
+            sys.executable,
+            "-P",
+            "-m",
+            "serving",
+            *flags,
+            f"--host={HOST}",
+            f"--port_file={port_file}",
+        ]
     if not kind.startswith(DOCKER):
         return [kind, *flags, "--port=0"]
     inside = f"/models/{MODEL_NAME}"
     return [
-        *("docker", "run", "--rm", "--init", f"--name={container}", f"--publish={HOST}:{port}:8501", f"--env=MODEL_NAME={MODEL_NAME}"),
+        *(
+            "docker",
+            "run",
+            "--rm",
+            "--init",
+            f"--name={container}",
+            f"--publish={HOST}:{port}:8501",
+            f"--env=MODEL_NAME={MODEL_NAME}",
+        ),
         *(f"--mount=type=bind,source={base},target={inside},readonly", kind.removeprefix(DOCKER)),
         *(f"--model_name={MODEL_NAME}", "--rest_api_port=8501", f"--model_base_path={inside}"),
     ]
 
 
 def _start(command: list[str], log: Path) -> subprocess.Popen:
-    # The packages that this process runs, wherever it was started; and no GPU: the processes of the run hold the memory of all.
+    # The packages that this process runs, wherever it was started; and no GPU: the processes of the
+    # run hold the memory of all.
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
     guarded = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), *command]
     with log.open("wb") as file:
         return subprocess.Popen(
-            guarded, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            guarded,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
         )
 
 
@@ -158,16 +209,24 @@ def _wait_until_available(server: Server, deadline: float) -> None:
         with suppress(ServerError):
             state, message = server.state()
         if state == "END":
-            raise ServerError(f"the server cannot load the model: {_line(message) or last_lines(server.log)}")
+            raise ServerError(
+                f"the server cannot load the model: {_line(message) or last_lines(server.log)}"
+            )
         _need_time(server.process, server.log, deadline, message)
         time.sleep(POLL_SECONDS)
 
 
 def _need_time(process: subprocess.Popen, log: Path, deadline: float, message: str = "") -> None:
     if process.poll() is not None:
-        raise ServerError(f"the server ended with exit code {process.returncode} before it had the model: {last_lines(log)}")
+        raise ServerError(
+            f"the server ended with exit code {process.returncode} before it had the model:"
+            f" {last_lines(log)}"
+        )
     if time.monotonic() > deadline:
-        raise ServerError(f"the server did not have the model in infra_validator.wait_seconds: {_line(message) or last_lines(log)}")
+        raise ServerError(
+            "the server did not have the model in infra_validator.wait_seconds:"
+            f" {_line(message) or last_lines(log)}"
+        )
 
 
 def _end(process: subprocess.Popen, container: str | None) -> None:

@@ -1,10 +1,12 @@
-"""Publishes a blessed SavedModel as the next version under serving_dir, TensorFlow Serving's base path.
+"""Publishes a blessed SavedModel as the next version under serving_dir, TensorFlow Serving's base
+path.
 
-A serving_dir holds the versions of one model: another model (seqline.model.identity) is not put in its place.
+A serving_dir holds the versions of one model: another model (seqline.model.identity) is not put in
+its place.
 
-Reads SavedModel, Evaluation and InfraBlessing. Writes `serving_dir/<version>/` in one rename, so that a reader sees a whole version
-or none, serving_dir/models.config with its label, and push.json: which version it is. serving_dir may be a gs:// path, where
-saved_model.pb comes last.
+Reads SavedModel, Evaluation and InfraBlessing. Writes `serving_dir/<version>/` in one rename, so
+that a reader sees a whole version or none, serving_dir/models.config with its label, and push.json:
+which version it is. serving_dir may be a gs:// path, where saved_model.pb comes last.
 """
 
 import json
@@ -30,32 +32,58 @@ PUSH = "push.json"
 class PusherParams(Params):
     serving_dir: WherePath = Field(
         "serving_dir/{name}",
-        description="where versions are published, a folder or gs://; TensorFlow Serving's base path. {name} is the model's name",
+        description=(
+            "where versions are published, a folder or gs://; TensorFlow Serving's base path."
+            " {name} is the model's name"
+        ),
     )
-    label: Literal["stable", "canary"] = Field("stable", description="the label in models.config that moves to the pushed version")
+    label: Literal["stable", "canary"] = Field(
+        "stable", description="the label in models.config that moves to the pushed version"
+    )
     keep_versions: Annotated[int | None, Where] = Field(
-        5, ge=1, description="versions that stay, the newest; older ones go, but for those with a label; null for all"
+        5,
+        ge=1,
+        description=(
+            "versions that stay, the newest; older ones go, but for those with a label; null"
+            " for all"
+        ),
     )
-    verify: Annotated[bool, Where] = Field(True, description="load the copy and ask it a row before it becomes a version")
-    model_name: str | None = Field(None, description="the model's name in models.config; null for `name`")
-    served_from: str | None = Field(None, description="serving_dir as the server sees it, such as /models/{name}; null for the same path")
+    verify: Annotated[bool, Where] = Field(
+        True, description="load the copy and ask it a row before it becomes a version"
+    )
+    model_name: str | None = Field(
+        None, description="the model's name in models.config; null for `name`"
+    )
+    served_from: str | None = Field(
+        None,
+        description=(
+            "serving_dir as the server sees it, such as /models/{name}; null for the same path"
+        ),
+    )
     replaces: Annotated[int | None, Where] = Field(
         None,
         ge=1,
-        description="a served version that is another model (other labels, content or name), which this one may replace all the same; "
-        "null for none",
+        description=(
+            "a served version that is another model (other labels, content or name), which this one"
+            " may replace all the same; null for none"
+        ),
     )
 
     @field_validator("model_name")
     @classmethod
     def _name(cls, name: str | None) -> str | None:
         if name is not None and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-            raise ValueError("should consist of letters, digits, '_', '-' and '.', as a part of a URL does")
+            raise ValueError(
+                "should consist of letters, digits, '_', '-' and '.', as a part of a URL does"
+            )
         return name
 
     def with_name(self, name: str) -> "PusherParams":
         """With the model's name in its places, and in models.config unless it has another there."""
-        places = {"serving_dir": named(self.serving_dir, name), "served_from": named(self.served_from, name)}
+        places = {
+            "serving_dir": named(self.serving_dir, name),
+            "served_from": named(self.served_from, name),
+        }
         return self.model_copy(update={**places, "model_name": self.model_name or name})
 
 
@@ -79,22 +107,30 @@ def check(params: PusherParams) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(
-            f"pusher.serving_dir {params.serving_dir!r} cannot be written ({error.strerror}: {existing}). "
-            "Change its permissions, or name another with --set pusher.serving_dir=..."
+            f"pusher.serving_dir {params.serving_dir!r} cannot be written ({error.strerror}:"
+            f" {existing}). Change its permissions, or name another with --set"
+            " pusher.serving_dir=..."
         ) from None
 
 
-def run(*, saved_model: Path, evaluation: Path, infra_blessing: Path, params: PusherParams, output: Path) -> Figures:
-    """Pushes, unless the newest version already has this content. Raises OtherModelError where another model is served.
+def run(
+    *, saved_model: Path, evaluation: Path, infra_blessing: Path, params: PusherParams, output: Path
+) -> Figures:
+    """Pushes, unless the newest version already has this content.
 
-    Raises NotBlessedError if the evaluation or the server that was tried refused the model; serving_dir then stays as it is.
+    Raises OtherModelError where another model is served.
+
+    Raises NotBlessedError if the evaluation or the server that was tried refused the model;
+    serving_dir then stays as it is.
     """
     model = saved_model / SAVED_MODEL
     _need_blessing(json.loads((evaluation / EVALUATION).read_text()))
     infra = json.loads((infra_blessing / INFRA_BLESSING).read_text())
     _need_blessing(infra)
     if infra["digest"] != digest_of(sha256_of_files(model)):
-        raise NotBlessedError(f"The model was not pushed: {model} is not the one that was validated. Run again.")
+        raise NotBlessedError(
+            f"The model was not pushed: {model} is not the one that was validated. Run again."
+        )
     try:
         figures = publish.push(
             model,
@@ -109,14 +145,19 @@ def run(*, saved_model: Path, evaluation: Path, infra_blessing: Path, params: Pu
             served_from=params.served_from,
         )
     except OSError as error:
-        raise UserError(f"The model was not pushed: {error.filename or params.serving_dir}: {error.strerror or error}.") from error
+        raise UserError(
+            f"The model was not pushed: {error.filename or params.serving_dir}:"
+            f" {error.strerror or error}."
+        ) from error
     (output / PUSH).write_text(json.dumps(figures, indent=2) + "\n")
     return {**figures, "serving_dir": publish.place_of(params.serving_dir).place}
 
 
 def _need_blessing(verdict: Figures) -> None:
     if not verdict["blessed"]:
-        raise NotBlessedError(f"The model is not blessed and was not pushed: {'; '.join(verdict['refusals'])}.")
+        raise NotBlessedError(
+            f"The model is not blessed and was not pushed: {'; '.join(verdict['refusals'])}."
+        )
 
 
 def _verification(evaluation: Path) -> Callable[[Path], None]:
@@ -132,7 +173,9 @@ def _verification(evaluation: Path) -> Callable[[Path], None]:
 
 
 def stale(output: Path, params: PusherParams) -> str | None:
-    """Why an earlier push no longer holds: its version is gone, or no longer the newest, or models.config is.
+    """Why an earlier push no longer holds.
+
+    Its version is gone, or no longer the newest, or models.config is.
 
     A rollback from it is no reason: somebody wanted that.
     """
@@ -152,13 +195,20 @@ def stale(output: Path, params: PusherParams) -> str | None:
 def describe(figures: Figures) -> str:
     version = f"{figures['serving_dir']}/{figures['version']}"
     if figures.get("rolled_back"):
-        return f"not pushed: {version} is a rollback from this model; seqline rollback --to brings an earlier version back"
+        return (
+            f"not pushed: {version} is a rollback from this model; seqline rollback --to brings an"
+            " earlier version back"
+        )
     return version + ("" if figures["pushed"] else " (already there)")
 
 
 PUSHER = Component(
     name="pusher",
-    inputs={"saved_model": "SavedModel", "evaluation": "Evaluation", "infra_blessing": "InfraBlessing"},
+    inputs={
+        "saved_model": "SavedModel",
+        "evaluation": "Evaluation",
+        "infra_blessing": "InfraBlessing",
+    },
     output="Push",
     params=PusherParams,
     run=run,

@@ -1,4 +1,7 @@
-"""A serving_dir in Google Cloud Storage, where nothing can be renamed: a version is there when its saved_model.pb is, which comes last."""
+"""A serving_dir in Google Cloud Storage, where nothing can be renamed.
+
+A version is there when its saved_model.pb is, which comes last.
+"""
 
 import base64
 import hashlib
@@ -22,14 +25,18 @@ from seqline.storage.files import explained
 
 log = logging.getLogger("seqline.pusher")
 
-# A push that is alive renews its lock three times within this; one that did not, for so long, is dead.
+# A push that is alive renews its lock three times within this; one that did not, for so long, is
+# dead.
 LEASE_SECONDS = 60.0
 POLL_SECONDS = 1.0
 SAVED_MODEL_PB = "saved_model.pb"
 
 
 class Bucket:
-    """Versions under gs://bucket/path. Raises UserError for a bucket that is not there or gives no access."""
+    """Versions under gs://bucket/path.
+
+    Raises UserError for a bucket that is not there or gives no access.
+    """
 
     def __init__(self, path: str, lease_seconds: float = LEASE_SECONDS) -> None:
         bucket, _, name = path.removeprefix(gcs.PREFIX).partition("/")
@@ -43,10 +50,17 @@ class Bucket:
     def versions(self) -> list[int]:
         """The versions that are whole, in ascending order."""
         numbers = [name.split("/") for name in self._names()]
-        return sorted(int(parts[0]) for parts in numbers if len(parts) == 2 and parts[1] == SAVED_MODEL_PB and is_number(parts[0]))
+        return sorted(
+            int(parts[0])
+            for parts in numbers
+            if len(parts) == 2 and parts[1] == SAVED_MODEL_PB and is_number(parts[0])
+        )
 
     def taken(self) -> int:
-        """The highest number of a whole version: what a killed push left under another one is in nobody's way."""
+        """The highest number of a whole version.
+
+        What a killed push left under another one is in nobody's way.
+        """
         return max(self.versions(), default=0)
 
     def read(self, name: str) -> bytes | None:
@@ -62,7 +76,10 @@ class Bucket:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One push at a time, by an object that only one can create. What a killed push left goes first."""
+        """One push at a time, by an object that only one can create.
+
+        What a killed push left goes first.
+        """
         stop = threading.Event()
         renewing = threading.Thread(target=self._renew_until, args=(stop,), daemon=True)
         with explained(self._path(LOCK)):
@@ -85,7 +102,9 @@ class Bucket:
 
     def publish(self, aside: Path, version: int) -> None:
         """Uploads, saved_model.pb last and only as long as the lock is ours. Needs the lock."""
-        files = sorted(path.relative_to(aside).as_posix() for path in aside.rglob("*") if path.is_file())
+        files = sorted(
+            path.relative_to(aside).as_posix() for path in aside.rglob("*") if path.is_file()
+        )
         for name in sorted(files, key=lambda name: name == SAVED_MODEL_PB):
             path = self._path(f"{version}/{name}")
             if name == SAVED_MODEL_PB:
@@ -93,7 +112,10 @@ class Bucket:
             with explained(path):
                 written = gcs.write_object(path, aside / name, generation=0)
             if written is None and not _is_there(path, aside / name):
-                raise UserError(f"{path} is already there: somebody else writes to {self.place}. Nothing was pushed; run again.")
+                raise UserError(
+                    f"{path} is already there: somebody else writes to {self.place}. Nothing was"
+                    " pushed; run again."
+                )
 
     @contextmanager
     def files(self, version: int) -> Iterator[Path]:
@@ -104,13 +126,19 @@ class Bucket:
                 if ".." in target.parts or not target.is_relative_to(folder):
                     raise UserError(f"{self._path(name)} is no name of a model's file. Delete it.")
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with explained(self._path(name)), gcs.open_object(self._path(name)) as source, target.open("wb") as copy:
+                with (
+                    explained(self._path(name)),
+                    gcs.open_object(self._path(name)) as source,
+                    target.open("wb") as copy,
+                ):
                     shutil.copyfileobj(source, copy)
             yield Path(folder, str(version))
 
     def remove(self, version: int) -> None:
         """Takes a version away, its saved_model.pb first. Needs the lock."""
-        for name in sorted(self._names(f"{version}/"), key=lambda name: name != f"{version}/{SAVED_MODEL_PB}"):
+        for name in sorted(
+            self._names(f"{version}/"), key=lambda name: name != f"{version}/{SAVED_MODEL_PB}"
+        ):
             with explained(self._path(name)):
                 gcs.delete_object(self._path(name))
 
@@ -119,7 +147,9 @@ class Bucket:
 
     def _names(self, prefix: str = "") -> list[str]:
         with explained(self.place):
-            return [path.removeprefix(f"{self.place}/") for path, *_ in gcs.find(self._path(prefix))]
+            return [
+                path.removeprefix(f"{self.place}/") for path, *_ in gcs.find(self._path(prefix))
+            ]
 
     def _remove_left_overs(self) -> None:
         whole = {str(version) for version in self.versions()}
@@ -131,7 +161,9 @@ class Bucket:
     # The lock
 
     def _acquire(self) -> None:
-        """Creates the lock's object. A waiting push looks at its generation: one that stays the same for a whole lease, by the
+        """Creates the lock's object.
+
+        A waiting push looks at its generation: one that stays the same for a whole lease, by the
         waiting one's own clock, is of a push that is dead.
         """
         path = self._path(LOCK)
@@ -147,7 +179,9 @@ class Bucket:
             if generation != seen:
                 seen, since = generation, time.monotonic()
             elif time.monotonic() - since > _lease(owner, self.lease_seconds):
-                log.warning("%s did not renew its lock on %s: it is taken over", _name(owner), self.place)
+                log.warning(
+                    "%s did not renew its lock on %s: it is taken over", _name(owner), self.place
+                )
                 gcs.delete_object(path, generation)
                 continue
             time.sleep(min(POLL_SECONDS, self.lease_seconds / 10))
@@ -156,20 +190,29 @@ class Bucket:
     def _write_lock(self, generation: int) -> int | None:
         """Writes the lock in place of a generation of it; None where there is another one."""
         owner = f"process {os.getpid()} on {socket.gethostname()}"
-        content = json.dumps({"owner": owner, "id": uuid.uuid4().hex, "lease_seconds": self.lease_seconds}).encode()
+        content = json.dumps(
+            {"owner": owner, "id": uuid.uuid4().hex, "lease_seconds": self.lease_seconds}
+        ).encode()
         written = gcs.write_object(self._path(LOCK), content, generation)
-        if written is None:  # or the answer to the first try was lost, and the second one met what the first had written
+        if written is None:
+            # Or the answer to the first try was lost, and the second one met what the first had
+            # written
             found = gcs.read_object(self._path(LOCK))
             written = found[1] if found and found[0] == content else None
         return written
 
     def _renew(self) -> None:
-        """Raises UserError where another one took the lock over: this process was away for too long."""
+        """Raises UserError where another one took the lock over.
+
+        This process was away for too long.
+        """
         with self.holding:
             written = self._write_lock(self.held) if self.held else None
             self.held = written
         if written is None:
-            raise UserError(f"Another push took over {self.place} while this one stood still; run again.")
+            raise UserError(
+                f"Another push took over {self.place} while this one stood still; run again."
+            )
 
     def _renew_until(self, stop: threading.Event) -> None:
         while not stop.wait(self.lease_seconds / 3):

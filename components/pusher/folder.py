@@ -23,7 +23,8 @@ ASIDE, REMOVED = ".pushing-", ".removing-"
 class Folder:
     """Versions in a folder: each appears by one rename, and goes by one.
 
-    Raises UserError for a folder, or a version in it, that is a symlink: what it points to may be changed by others.
+    Raises UserError for a folder, or a version in it, that is a symlink: what it points to may be
+    changed by others.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -59,19 +60,28 @@ class Folder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One push at a time; the system frees the lock of a process that dies. What such a one left goes first."""
+        """One push at a time.
+
+        The system frees the lock of a process that dies. What such a one left goes first.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             self._wait(descriptor)
             for path in self._numbered():
                 if path.is_symlink():
-                    raise UserError(f"{path} is a symlink to {os.readlink(path)}; a version must be a folder of its own. Move it there.")
+                    raise UserError(
+                        f"{path} is a symlink to {os.readlink(path)}; a version must be a folder of"
+                        " its own. Move it there."
+                    )
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             for left_over in (*self.path.glob(f"{ASIDE}*"), *self.path.glob(f"{REMOVED}*")):
                 shutil.rmtree(left_over)
-            for left_over in (*self.path.glob(".models.config-*"), *self.path.glob(".history.jsonl-*")):
+            for left_over in (
+                *self.path.glob(".models.config-*"),
+                *self.path.glob(".history.jsonl-*"),
+            ):
                 left_over.unlink()
             yield
         finally:
@@ -81,13 +91,18 @@ class Folder:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            owner = (
+                os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            )
             log.warning("waiting: %s is pushing to %s", owner, self.path)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
 
     @contextmanager
     def aside(self) -> Iterator[Path]:
-        """A name for a folder in which a version is made: on the same file system, and none that a server looks at."""
+        """A name for a folder in which a version is made.
+
+        On the same file system, and none that a server looks at.
+        """
         path = self.path / f"{ASIDE}{uuid.uuid4().hex}"
         try:
             yield path
@@ -118,13 +133,24 @@ def is_number(name: str) -> bool:
 
 
 def check_path(path: str) -> None:
-    """Raises UserError for a place whose meaning hangs on something else: `..`, or a symlink as its last part."""
+    """Raises UserError for a place whose meaning hangs on something else.
+
+    `..`, or a symlink as its last part.
+    """
     if not path or "\0" in path:
-        raise UserError(f"pusher.serving_dir {path!r} names no folder. Name one with --set pusher.serving_dir=...")
+        raise UserError(
+            f"pusher.serving_dir {path!r} names no folder. Name one with --set"
+            " pusher.serving_dir=..."
+        )
     if ".." in Path(path).parts:
-        raise UserError(f"pusher.serving_dir {path!r} goes up by '..'; write it as {os.path.realpath(path)!r}.")
+        raise UserError(
+            f"pusher.serving_dir {path!r} goes up by '..'; write it as {os.path.realpath(path)!r}."
+        )
     if os.path.islink(path):
-        raise UserError(f"pusher.serving_dir {path!r} is a symlink; name the folder itself, {os.path.realpath(path)!r}.")
+        raise UserError(
+            f"pusher.serving_dir {path!r} is a symlink; name the folder itself,"
+            f" {os.path.realpath(path)!r}."
+        )
 
 
 def fsync(path: Path) -> None:

@@ -1,10 +1,14 @@
-"""serving_dir/models.config: TensorFlow Serving's ModelServerConfig as text, in which labels name versions.
+"""serving_dir/models.config.
 
-    tensorflow_model_server --model_config_file=.../models.config --model_config_file_poll_wait_seconds=5 \\
+TensorFlow Serving's ModelServerConfig as text, in which labels name versions.
+
+    tensorflow_model_server --model_config_file=.../models.config
+        --model_config_file_poll_wait_seconds=5 \\
         --allow_version_labels_for_unavailable_models=true
 
-A label can only move to a version that the server has loaded; until then it keeps the old configuration and tries again. So the
-policy must load a new version before its label comes: it is `latest`, and has room for one version more than the labels need.
+A label can only move to a version that the server has loaded; until then it keeps the old
+configuration and tries again. So the policy must load a new version before its label comes: it is
+`latest`, and has room for one version more than the labels need.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +22,10 @@ STABLE, CANARY = "stable", "canary"
 
 @dataclass(frozen=True)
 class Served:
-    """One model of the configuration. base_path: serving_dir, as the server sees it. labels: label -> version."""
+    """One model of the configuration. base_path.
+
+    Serving_dir, as the server sees it. labels: label -> version.
+    """
 
     name: str
     base_path: str
@@ -26,7 +33,10 @@ class Served:
 
 
 def read(config: bytes | None, name: str, place: str) -> Served | None:
-    """The entry of a model, None where there is none. Raises UserError for a file that is no ModelServerConfig."""
+    """The entry of a model, None where there is none.
+
+    Raises UserError for a file that is no ModelServerConfig.
+    """
     for entry in _parse(config, place).model_config_list.config:
         if entry.name == name:
             return Served(entry.name, entry.base_path, dict(entry.version_labels))
@@ -34,12 +44,27 @@ def read(config: bytes | None, name: str, place: str) -> Served | None:
 
 
 def labelled(config: bytes | None, place: str) -> set[int]:
-    """The versions that a label names, of any model. Raises UserError for a file that is no ModelServerConfig."""
-    return {number for entry in _parse(config, place).model_config_list.config for number in entry.version_labels.values()}
+    """The versions that a label names, of any model.
+
+    Raises UserError for a file that is no ModelServerConfig.
+    """
+    return {
+        number
+        for entry in _parse(config, place).model_config_list.config
+        for number in entry.version_labels.values()
+    }
 
 
-def write(config: bytes | None, served: Served, versions: Sequence[int], place: str, without: str | None = None) -> bytes:
-    """The configuration with a model's entry added or replaced; entries of other models and this one's other fields stay.
+def write(
+    config: bytes | None,
+    served: Served,
+    versions: Sequence[int],
+    place: str,
+    without: str | None = None,
+) -> bytes:
+    """The configuration with a model's entry added or replaced.
+
+    Entries of other models and this one's other fields stay.
 
     without: the name of another model, whose entry goes.
     """
@@ -56,14 +81,23 @@ def write(config: bytes | None, served: Served, versions: Sequence[int], place: 
     entry.version_labels.clear()
     entry.version_labels.update(served.labels)
     oldest = min(served.labels.values(), default=0)
-    entry.model_version_policy.latest.num_versions = sum(version >= oldest for version in versions) + 1
+    entry.model_version_policy.latest.num_versions = (
+        sum(version >= oldest for version in versions) + 1
+    )
     return text_format.MessageToString(parsed).encode()
 
 
 def moved(labels: Mapping[str, int], label: str, version: int) -> dict[str, int]:
-    """The labels with one set anew. A canary is newer than stable: one that is not, any more, goes."""
+    """The labels with one set anew.
+
+    A canary is newer than stable: one that is not, any more, goes.
+    """
     found = {**labels, label: version}
-    return {name: number for name, number in sorted(found.items()) if name != CANARY or number > found.get(STABLE, 0)}
+    return {
+        name: number
+        for name, number in sorted(found.items())
+        if name != CANARY or number > found.get(STABLE, 0)
+    }
 
 
 def _parse(config: bytes | None, place: str):  # type: ignore[no-untyped-def]
@@ -73,4 +107,7 @@ def _parse(config: bytes | None, place: str):  # type: ignore[no-untyped-def]
     try:
         return text_format.Parse(config or b"", model_server_config_pb2.ModelServerConfig())
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise UserError(f"{place}: no ModelServerConfig of TensorFlow Serving ({error}). Put it right, or take it away.") from None
+        raise UserError(
+            f"{place}: no ModelServerConfig of TensorFlow Serving ({error}). Put it right, or take"
+            " it away."
+        ) from None

@@ -1,10 +1,13 @@
-"""Versions under serving_dir: push, roll back, promote, list. The same for a local folder and for gs://.
+"""Versions under serving_dir.
+
+Push, roll back, promote, list. The same for a local folder and for gs://.
 
 Inside a version, beside the model's own files:
   assets.extra/manifest.json    digest: of the model. files: SHA-256 of each of its files. beside: the same of what the push added.
                                 pushed: when. model_name; name, where the model has one. rollback_of and instead_of where it is one: the version whose files
                                 these are, and the digest of the model that was the newest before.
-  assets.extra/evaluation.json  the evaluation, as the evaluator wrote it; not part of the model's digest
+  assets.extra/evaluation.json  the evaluation, as the evaluator wrote it; not part of the model's
+                                digest
 """
 
 import json
@@ -52,12 +55,16 @@ def push(
     name: str | None = None,
     replaces: int | None = None,
 ) -> Figures:
-    """Publishes the files of `model` as the next version, with a label; returns {version, digest, pushed, rolled_back}.
+    """Publishes the files of `model` as the next version, with a label.
 
-    name: the model's. Raises OtherModelError where the newest version is another model, unless `replaces` is that version.
+    Returns {version, digest, pushed, rolled_back}.
 
-    pushed is False where the newest version has this content already, or is the rollback from it: then it stays as it is.
-    verify(folder) is called with the copy before it becomes a version, and raises what is wrong with it.
+    name: the model's. Raises OtherModelError where the newest version is another model, unless
+    `replaces` is that version.
+
+    pushed is False where the newest version has this content already, or is the rollback from it:
+    then it stays as it is. verify(folder) is called with the copy before it becomes a version, and
+    raises what is wrong with it.
     """
     place = place_of(serving_dir)
     served_from = served_from or place.place
@@ -71,7 +78,12 @@ def push(
             rolled_back = before.get("digest") != digest
             if not rolled_back:
                 _set_label(place, label, newest, model_name, served_from)
-            return {"version": newest, "digest": digest, "pushed": False, "rolled_back": rolled_back}
+            return {
+                "version": newest,
+                "digest": digest,
+                "pushed": False,
+                "rolled_back": rolled_back,
+            }
         replaced = None
         if newest is not None:
             served = identity.of_version(lambda path: place.read(f"{newest}/{path}"))
@@ -86,11 +98,16 @@ def push(
     return {"version": version, "digest": digest, "pushed": True, "rolled_back": False}
 
 
-def rollback(serving_dir: str | Path, to: int | None = None, by: Mapping[str, Any] | None = None) -> Figures:
-    """Publishes the files of an earlier version again, as the next one and as stable; returns {version, rollback_of}.
+def rollback(
+    serving_dir: str | Path, to: int | None = None, by: Mapping[str, Any] | None = None
+) -> Figures:
+    """Publishes the files of an earlier version again, as the next one and as stable.
 
-    to: that version; the one before the newest that has other content, if none is given. by: who wants it, for `history`. Raises
-    UserError where there is none, DataError where its files are not those that were pushed.
+    Returns {version, rollback_of}.
+
+    to: that version; the one before the newest that has other content, if none is given. by: who
+    wants it, for `history`. Raises UserError where there is none, DataError where its files are not
+    those that were pushed.
     """
     place = place_of(serving_dir)
     _need_versions(place)
@@ -100,27 +117,45 @@ def rollback(serving_dir: str | Path, to: int | None = None, by: Mapping[str, An
         if to is None:
             to = _earlier(place, found, newest)
         if to not in found:
-            raise UserError(f"{place.place} holds no version {to}; those there are {', '.join(map(str, found))}.")
+            raise UserError(
+                f"{place.place} holds no version {to}; those there are"
+                f" {', '.join(map(str, found))}."
+            )
         manifest = _need_manifest(place, to)
         if manifest["digest"] == newest.get("digest"):
-            raise UserError(f"The newest version in {place.place}, {found[-1]}, has the content of version {to}: nothing to do.")
+            raise UserError(
+                f"The newest version in {place.place}, {found[-1]}, has the content of version"
+                f" {to}: nothing to do."
+            )
         name = manifest.get("model_name", MODEL_NAME)
-        about = {"pushed": _now(), "model_name": name, "rollback_of": to, "instead_of": newest.get("digest")}
+        about = {
+            "pushed": _now(),
+            "model_name": name,
+            "rollback_of": to,
+            "instead_of": newest.get("digest"),
+        }
         about |= {"name": manifest["name"]} if manifest.get("name") else {}
         with place.files(to) as folder:
             files = sha256_of_files(folder)
             if files != manifest["files"]:
                 raise DataError(
-                    f"Version {to} in {place.place} is not what was pushed: {_difference(files, manifest['files'])}. Name another."
+                    f"Version {to} in {place.place} is not what was pushed:"
+                    f" {_difference(files, manifest['files'])}. Name another."
                 )
             version = _publish(place, folder, files, place.read(f"{to}/{EVALUATION}"), about, None)
         _set_label(place, STABLE, version, name, None, newest.get("model_name"))
-        _note(place, {"what": "rollback", "version": version, "rollback_of": to, "instead_of": found[-1]}, by)
+        _note(
+            place,
+            {"what": "rollback", "version": version, "rollback_of": to, "instead_of": found[-1]},
+            by,
+        )
     return {"version": version, "rollback_of": to}
 
 
 def _earlier(place: Place, found: list[int], newest: dict[str, Any]) -> int:
-    """The version to roll back to: the last one before the newest with other content. Once rolled back, it goes on from there: it
+    """The version to roll back to.
+
+    The last one before the newest with other content. Once rolled back, it goes on from there: it
     does not come back to what was rolled back from.
     """
     before = newest.get("rollback_of") or found[-1]
@@ -128,11 +163,19 @@ def _earlier(place: Place, found: list[int], newest: dict[str, Any]) -> int:
         manifest = read_manifest(place, version)
         if manifest and manifest["digest"] != newest.get("digest"):
             return version
-    raise UserError(f"{place.place} holds no earlier version with other content than the newest, {found[-1]}: nothing to roll back to.")
+    raise UserError(
+        f"{place.place} holds no earlier version with other content than the newest, {found[-1]}:"
+        " nothing to roll back to."
+    )
 
 
-def promote(serving_dir: str | Path, model_name: str | None = None, by: Mapping[str, Any] | None = None) -> int:
-    """Makes the canary stable; returns its version. by: who wants it, for `history`. Raises UserError where there is none."""
+def promote(
+    serving_dir: str | Path, model_name: str | None = None, by: Mapping[str, Any] | None = None
+) -> int:
+    """Makes the canary stable.
+
+    Returns its version. by: who wants it, for `history`. Raises UserError where there is none.
+    """
     place = place_of(serving_dir)
     _need_versions(place)
     with place.lock():
@@ -141,7 +184,9 @@ def promote(serving_dir: str | Path, model_name: str | None = None, by: Mapping[
         served = _served(place, name)
         version = served.labels.get(CANARY) if served else None
         if version is None:
-            raise UserError(f"{place.place} has no canary to promote. Push one with --set pusher.label=canary.")
+            raise UserError(
+                f"{place.place} has no canary to promote. Push one with --set pusher.label=canary."
+            )
         instead_of = served.labels.get(STABLE) if served else None
         _set_label(place, STABLE, version, name, None)
         _note(place, {"what": "promote", "version": version, "instead_of": instead_of}, by)
@@ -149,7 +194,10 @@ def promote(serving_dir: str | Path, model_name: str | None = None, by: Mapping[
 
 
 def history(serving_dir: str | Path) -> list[dict[str, Any]]:
-    """What was done by hand, oldest first: {time, what ("rollback" or "promote"), version, instead_of, by, and rollback_of}."""
+    """What was done by hand, oldest first.
+
+    {time, what ("rollback" or "promote"), version, instead_of, by, and rollback_of}.
+    """
     found = []
     for line in (place_of(serving_dir).read(HISTORY) or b"").splitlines():
         if entry := _json(line):
@@ -164,7 +212,10 @@ def _note(place: Place, event: Mapping[str, Any], by: Mapping[str, Any] | None) 
 
 
 def listing(serving_dir: str | Path) -> list[dict[str, Any]]:
-    """Every version, oldest first: {version, digest, labels, pushed, rollback_of, accuracy}, None for what is not known."""
+    """Every version, oldest first.
+
+    {version, digest, labels, pushed, rollback_of, accuracy}, None for what is not known.
+    """
     place = place_of(serving_dir)
     _need_versions(place)
     found = []
@@ -175,7 +226,11 @@ def listing(serving_dir: str | Path) -> list[dict[str, Any]]:
             {
                 "version": version,
                 "digest": manifest.get("digest"),
-                "labels": [label for label, number in (served.labels if served else {}).items() if number == version],
+                "labels": [
+                    label
+                    for label, number in (served.labels if served else {}).items()
+                    if number == version
+                ],
                 "pushed": manifest.get("pushed"),
                 "rollback_of": manifest.get("rollback_of"),
                 "accuracy": (_json(place.read(f"{version}/{EVALUATION}")) or {}).get("accuracy"),
@@ -220,7 +275,8 @@ def _publish(
         copied = sha256_of_files(aside)
         if copied != files:
             raise DataError(
-                f"The copy of {model} in {place.place} is not the same: {_difference(copied, files)}. Is the disk sound? Nothing was pushed."
+                f"The copy of {model} in {place.place} is not the same:"
+                f" {_difference(copied, files)}. Is the disk sound? Nothing was pushed."
             )
         if verify:
             verify(aside)
@@ -234,19 +290,26 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _forget(path: Path) -> None:
-    """Drops a file from the system's cache, so that it is read from the disk when its digest is compared."""
+    """Drops a file from the system's cache, so that it is read from the disk when its digest is
+    compared.
+    """
     if path.is_file() and hasattr(os, "posix_fadvise"):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _set_label(
-    place: Place, label: str, version: int | None, model_name: str, served_from: str | None, replaced: str | None = None
+    place: Place,
+    label: str,
+    version: int | None,
+    model_name: str,
+    served_from: str | None,
+    replaced: str | None = None,
 ) -> None:
     """Writes models.config where that changes it. Needs the lock.
 
-    served_from: None leaves the entry's own base_path. replaced: the name of a model that is no longer served from here; its entry
-    goes, or its clients would get the answers of another model.
+    served_from: None leaves the entry's own base_path. replaced: the name of a model that is no
+    longer served from here; its entry goes, or its clients would get the answers of another model.
     """
     assert version is not None, "only a version that is there gets a label"
     config = place.read(MODELS_CONFIG)
@@ -254,7 +317,13 @@ def _set_label(
     entry = before or (_served(place, replaced) if replaced else None)
     base_path = served_from or (entry.base_path if entry else place.place)
     moved = labels.moved(before.labels if before else {}, label, version)
-    after = labels.write(config, Served(model_name, base_path, moved), place.versions(), f"{place.place}/{MODELS_CONFIG}", replaced)
+    after = labels.write(
+        config,
+        Served(model_name, base_path, moved),
+        place.versions(),
+        f"{place.place}/{MODELS_CONFIG}",
+        replaced,
+    )
     if after != config:
         place.replace(MODELS_CONFIG, after)
 
@@ -264,13 +333,26 @@ def _served(place: Place, model_name: str) -> Served | None:
 
 
 def old_versions(place: Place, keep_versions: int) -> list[int]:
-    """The oldest versions over the number; never the newest, one that a label names, one that is not ours."""
+    """The oldest versions over the number.
+
+    Never the newest, one that a label names, one that is not ours.
+    """
     found = place.versions()
-    named = labels.labelled(place.read(MODELS_CONFIG), f"{place.place}/{MODELS_CONFIG}") if found else set()
-    return [version for version in found[:-keep_versions] if version not in named and read_manifest(place, version)]
+    named = (
+        labels.labelled(place.read(MODELS_CONFIG), f"{place.place}/{MODELS_CONFIG}")
+        if found
+        else set()
+    )
+    return [
+        version
+        for version in found[:-keep_versions]
+        if version not in named and read_manifest(place, version)
+    ]
 
 
-def remove_versions(serving_dir: str | Path, keep_versions: int, chosen: Collection[int]) -> list[int]:
+def remove_versions(
+    serving_dir: str | Path, keep_versions: int, chosen: Collection[int]
+) -> list[int]:
     """Takes those of the chosen versions away that are still old ones; returns them."""
     place = place_of(serving_dir)
     with place.lock():
@@ -291,24 +373,39 @@ def _refuse_overlap(model: Path, place: Place) -> None:
     if isinstance(place, Folder):
         source, target = model.resolve(), place.path.resolve()
         if source.is_relative_to(target) or target.is_relative_to(source):
-            raise UserError(f"pusher.serving_dir {place.place!r} and the model {str(model)!r} lie in one another; name another folder.")
+            raise UserError(
+                f"pusher.serving_dir {place.place!r} and the model {str(model)!r} lie in one"
+                " another; name another folder."
+            )
 
 
 def _need_versions(place: Place) -> None:
     if not place.versions():
-        raise UserError(f"{place.place} holds no version. Name another with --serving-dir, or push one: seqline run")
+        raise UserError(
+            f"{place.place} holds no version. Name another with --serving-dir, or push one:"
+            " seqline run"
+        )
 
 
 def _need_manifest(place: Place, version: int) -> dict[str, Any]:
     manifest = read_manifest(place, version)
     if manifest is None:
-        raise UserError(f"Version {version} in {place.place} was not pushed by seqline: it has no {MANIFEST}. Name another with --to.")
+        raise UserError(
+            f"Version {version} in {place.place} was not pushed by seqline: it has no {MANIFEST}."
+            " Name another with --to."
+        )
     return manifest
 
 
 def _difference(found: dict[str, str], expected: dict[str, str]) -> str:
     name = min(name for name in {*found, *expected} if found.get(name) != expected.get(name))
-    return f"{name} is " + ("missing" if name not in found else "not one of its files" if name not in expected else "another")
+    return f"{name} is " + (
+        "missing"
+        if name not in found
+        else "not one of its files"
+        if name not in expected
+        else "another"
+    )
 
 
 def _json(content: bytes | None) -> dict[str, Any] | None:

@@ -1,16 +1,20 @@
 """What the data must look like: a schema inferred from the train split, or one that somebody wrote.
 
-Reads Statistics. Writes `schema.pbtxt`: tensorflow-metadata's Schema in text format, with the features of the Examples and, marked
-VALIDATION_DERIVED, the lengths and the dimensions of sequences, so that bounds for them have a place; and `origin.json`: {"curated"}, whether
-somebody wrote it. An inferred schema says what train is like, a curated one what the data must be: example_validator judges by that.
+Reads Statistics. Writes `schema.pbtxt`: tensorflow-metadata's Schema in text format, with the
+features of the Examples and, marked VALIDATION_DERIVED, the lengths and the dimensions of
+sequences, so that bounds for them have a place; and `origin.json`: {"curated"}, whether somebody
+wrote it. An inferred schema says what train is like, a curated one what the data must be:
+example_validator judges by that.
 
 Inferred, from the train split:
   presence     every row has its content and a label, whatever the data say
   label        its domain is the labels of the train split
   num_*        lengths from min / length_slack to max * length_slack
-  sequence     numbers from min - value_slack * (max - min) to max + value_slack * (max - min), of all dimensions and of each
+  sequence     numbers from min - value_slack * (max - min) to max + value_slack * (max - min), of
+               all dimensions and of each
   dim          as it is
-Statistics cannot tell what is right: copy the file, edit it, and name the copy with schema_gen.curated.
+Statistics cannot tell what is right: copy the file, edit it, and name the copy with
+schema_gen.curated.
 """
 
 import json
@@ -25,16 +29,29 @@ from seqline.component import Component, Figures, Params, Where
 from seqline.data import features
 from seqline.errors import UserError
 
-HEADER = "# Inferred by schema_gen from the train split. To change it, copy it, edit it, and name the copy with schema_gen.curated.\n"
+HEADER = (
+    "# Inferred by schema_gen from the train split. To change it, copy it, edit it, and name the"
+    " copy with schema_gen.curated.\n"
+)
 
 
 class SchemaGenParams(Params):
-    curated: Annotated[str | None, Where] = Field(None, description="a schema.pbtxt to use as it is; without one, a schema is inferred")
+    curated: Annotated[str | None, Where] = Field(
+        None, description="a schema.pbtxt to use as it is; without one, a schema is inferred"
+    )
     length_slack: float = Field(
-        4.0, ge=1, description="how many times as short or as long as in train a content may be, in an inferred schema"
+        4.0,
+        ge=1,
+        description=(
+            "how many times as short or as long as in train a content may be, in an inferred schema"
+        ),
     )
     value_slack: float = Field(
-        0.5, ge=0, description="how far beyond the range of train a sequence's number may be, in parts of that range"
+        0.5,
+        ge=0,
+        description=(
+            "how far beyond the range of train a sequence's number may be, in parts of that range"
+        ),
     )
 
 
@@ -46,7 +63,9 @@ def check(params: SchemaGenParams) -> None:
 
 def outside(params: SchemaGenParams, memory: Path | None = None) -> str:
     """The digest of the curated schema; "" without one."""
-    return "" if params.curated is None else blake2b(_read(params.curated), digest_size=16).hexdigest()
+    return (
+        "" if params.curated is None else blake2b(_read(params.curated), digest_size=16).hexdigest()
+    )
 
 
 def run(*, statistics: Path, params: SchemaGenParams, output: Path) -> Figures:
@@ -59,13 +78,22 @@ def run(*, statistics: Path, params: SchemaGenParams, output: Path) -> Figures:
         (output / features.SCHEMA).write_bytes(_read(params.curated))
     else:
         path = statistics / f"Split-{features.TRAIN}" / features.FEATURE_STATS
-        schema = infer(statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes()).datasets[0], params)
+        schema = infer(
+            statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes()).datasets[0],
+            params,
+        )
         text = HEADER + text_format.MessageToString(schema, as_utf8=True)
         (output / features.SCHEMA).write_text(text, encoding="utf-8")
     is_curated = params.curated is not None
-    (output / features.SCHEMA_ORIGIN).write_text(json.dumps({"curated": is_curated}) + "\n", encoding="utf-8")
+    (output / features.SCHEMA_ORIGIN).write_text(
+        json.dumps({"curated": is_curated}) + "\n", encoding="utf-8"
+    )
     domains = {domain.name: len(domain.value) for domain in schema.string_domain}
-    return {"num_features": len(schema.feature), "num_classes": domains.get(features.LABEL), "curated": is_curated}
+    return {
+        "num_features": len(schema.feature),
+        "num_classes": domains.get(features.LABEL),
+        "curated": is_curated,
+    }
 
 
 def parse(path: str) -> Any:
@@ -78,12 +106,14 @@ def parse(path: str) -> Any:
         schema = text_format.Parse(content.decode(), schema_pb2.Schema())
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise UserError(
-            f"schema_gen.curated {path!r} is not a Schema of tensorflow-metadata in text format: {str(error).rstrip('.')}. Correct that place; "
-            "an inferred schema.pbtxt shows the format."
+            f"schema_gen.curated {path!r} is not a Schema of tensorflow-metadata in text format:"
+            f" {str(error).rstrip('.')}. Correct that place; an inferred schema.pbtxt shows the"
+            " format."
         ) from None
     if not schema.feature:
         raise UserError(
-            f"schema_gen.curated {path!r} names no feature, so nothing would be checked. Write `feature {{ name: ... }}` entries."
+            f"schema_gen.curated {path!r} names no feature, so nothing would be checked. Write"
+            " `feature { name: ... }` entries."
         )
     return schema
 
@@ -92,11 +122,17 @@ def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"schema_gen.curated {path!r} cannot be read ({error.strerror}). Correct the path, or leave it out.") from None
+        raise UserError(
+            f"schema_gen.curated {path!r} cannot be read ({error.strerror}). Correct the path, or"
+            " leave it out."
+        ) from None
 
 
 def infer(dataset: Any, params: SchemaGenParams) -> Any:
-    """The Schema of a DatasetFeatureStatistics. A feature without a value has no bounds: there is nothing to take them from."""
+    """The Schema of a DatasetFeatureStatistics.
+
+    A feature without a value has no bounds: there is nothing to take them from.
+    """
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     schema = schema_pb2.Schema()
@@ -128,7 +164,11 @@ def _type(stats: Any) -> int:
     from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
     kinds = statistics_pb2.FeatureNameStatistics
-    return {kinds.STRING: schema_pb2.BYTES, kinds.INT: schema_pb2.INT, kinds.FLOAT: schema_pb2.FLOAT}[stats.type]
+    return {
+        kinds.STRING: schema_pb2.BYTES,
+        kinds.INT: schema_pb2.INT,
+        kinds.FLOAT: schema_pb2.FLOAT,
+    }[stats.type]
 
 
 def _add_bounds(feature: Any, name: str, stats: Any, params: SchemaGenParams) -> None:

@@ -1,9 +1,11 @@
-"""Asks the served model about spans that nothing was trained on yet, and refuses those that cannot be meant: a gate before training.
+"""Asks the served model about spans that nothing was trained on yet, and refuses those that cannot
+be meant: a gate before training.
 
-Reads Examples and the SavedModel that is served. Compares each new span with rows of the spans that are known to be good, of their
-eval and test splits: the served model was not trained on those, either. Writes spans.json: classes that came or went, the share of tokens
-that the served vocabulary lacks, the share of labels that the served model contradicts beyond doubt, each against the same share of
-the known spans; the gates; and the spans that are refused, with the reason.
+Reads Examples and the SavedModel that is served. Compares each new span with rows of the spans that
+are known to be good, of their eval and test splits: the served model was not trained on those,
+either. Writes spans.json: classes that came or went, the share of tokens that the served vocabulary
+lacks, the share of labels that the served model contradicts beyond doubt, each against the same
+share of the known spans; the gates; and the spans that are refused, with the reason.
 
 `seqline retrain` adds it to the pipeline, and says which model is served and which spans are new.
 """
@@ -23,19 +25,44 @@ SPANS = "spans.json"
 
 class SpanValidatorParams(Params):
     max_oov_excess: float = Field(
-        0.1, ge=0, le=1, description="tokens of a new span outside the served vocabulary, at most, beyond the share in the spans before"
+        0.1,
+        ge=0,
+        le=1,
+        description=(
+            "tokens of a new span outside the served vocabulary, at most, beyond the share in the"
+            " spans before"
+        ),
     )
     max_label_noise: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="labels of a new span that the served model contradicts beyond doubt, at most, beyond the share in the spans before",
+        description=(
+            "labels of a new span that the served model contradicts beyond doubt, at most, beyond"
+            " the share in the spans before"
+        ),
     )
-    classes: tuple[str, ...] = Field((), strict=False, description="classes that may come or go; any other one that does is refused")
-    num_rows: int = Field(2000, ge=1, description="rows of each new span, and of those before together, that the served model is asked")
-    served_model: Annotated[str | None, Where] = Field(None, description="folder of the served version; `seqline retrain` sets it")
-    served: str | None = Field(None, description="the digest of its content; `seqline retrain` sets it")
-    new: tuple[int, ...] = Field((), strict=False, description="the spans to judge; `seqline retrain` sets them")
+    classes: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="classes that may come or go; any other one that does is refused",
+    )
+    num_rows: int = Field(
+        2000,
+        ge=1,
+        description=(
+            "rows of each new span, and of those before together, that the served model is asked"
+        ),
+    )
+    served_model: Annotated[str | None, Where] = Field(
+        None, description="folder of the served version; `seqline retrain` sets it"
+    )
+    served: str | None = Field(
+        None, description="the digest of its content; `seqline retrain` sets it"
+    )
+    new: tuple[int, ...] = Field(
+        (), strict=False, description="the spans to judge; `seqline retrain` sets them"
+    )
 
     @property
     def is_on(self) -> bool:
@@ -44,11 +71,17 @@ class SpanValidatorParams(Params):
 
 
 def run(*, examples: Path, params: SpanValidatorParams, output: Path) -> Figures:
-    """Writes what is wrong; never raises for it: `gate` does. Raises UserError for a served model that cannot read these Examples."""
+    """Writes what is wrong.
+
+    Never raises for it: `gate` does. Raises UserError for a served model that cannot read these
+    Examples.
+    """
     from components.span_validator import judge
 
     found = judge.judge(examples, params)
-    (output / SPANS).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (output / SPANS).write_text(
+        json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return found
 
 
@@ -64,7 +97,9 @@ def describe(figures: Figures) -> str:
         known = figures["known"]
         text = f"span {number}: {span['num_rows']:,} rows"
         if span["oov"] is not None:
-            text += f", {span['oov']:.1%} of tokens unknown" + (f" ({known['oov']:.1%} before)" if known else "")
+            text += f", {span['oov']:.1%} of tokens unknown" + (
+                f" ({known['oov']:.1%} before)" if known else ""
+            )
         if span["noise"] is not None and known:
             text += f", {span['noise']:.1%} of labels contradicted ({known['noise']:.1%} before)"
         return text

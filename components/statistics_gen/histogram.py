@@ -1,6 +1,7 @@
 """Counts of integers, and sums of floats that do not depend on their order.
 
-Shards come in any order and cut, and the same rows must give the same bytes: so all that is added up is an integer.
+Shards come in any order and cut, and the same rows must give the same bytes: so all that is added
+up is an integer.
 """
 
 import math
@@ -17,7 +18,10 @@ UNIT_BITS = 350
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often each of some integers occurs. values, counts: int64 [n], values in ascending order."""
+    """How often each of some integers occurs. values, counts.
+
+    Int64 [n], values in ascending order.
+    """
 
     values: np.ndarray
     counts: np.ndarray
@@ -30,7 +34,9 @@ class Histogram:
     def sum(cls, parts: "Sequence[Histogram]") -> "Histogram":
         if not parts:
             return cls.of(np.zeros(0))
-        values, places = np.unique(np.concatenate([part.values for part in parts]), return_inverse=True)
+        values, places = np.unique(
+            np.concatenate([part.values for part in parts]), return_inverse=True
+        )
         counts = np.zeros(len(values), np.int64)
         np.add.at(counts, places, np.concatenate([part.counts for part in parts]))
         return cls(values, counts)
@@ -41,10 +47,15 @@ class Histogram:
 
     def power_sum(self, power: int) -> int:
         """The sum of the numbers (1) or of their squares (2), exactly."""
-        return sum(value**power * count for value, count in zip(self.values.tolist(), self.counts.tolist(), strict=True))
+        return sum(
+            value**power * count
+            for value, count in zip(self.values.tolist(), self.counts.tolist(), strict=True)
+        )
 
     def rank(self, fraction: float) -> int:
-        """The place in `values` of the smallest number that at least this fraction of all does not exceed. Not for no numbers."""
+        """The place in `values` of the smallest number that at least this fraction of all does not
+        exceed. Not for no numbers.
+        """
         # 0.7 * 10 is 7.000000000000001: the next number would be taken.
         rank = max(1, math.ceil(fraction * self.num - 1e-9))
         return int(np.searchsorted(np.cumsum(self.counts), rank))
@@ -58,14 +69,20 @@ class Histogram:
 
 
 def mean_and_std(num: int, total: int, squares: int, unit_bits: int = 0) -> tuple[float, float]:
-    """The mean and the (population) standard deviation of `num` numbers. total, squares: multiples of 2^-unit_bits."""
+    """The mean and the (population) standard deviation of `num` numbers. total, squares.
+
+    Multiples of 2^-unit_bits.
+    """
     mean = Fraction(total, num << unit_bits)
     variance = Fraction(squares, num << unit_bits) - mean * mean
     return float(mean), math.sqrt(variance)
 
 
 def exact_sums(numbers: np.ndarray) -> list[int]:
-    """The sum of each column, exactly, as a multiple of 2^-UNIT_BITS. numbers: float64 [n, dim], float32s or squares of such."""
+    """The sum of each column, exactly, as a multiple of 2^-UNIT_BITS. numbers.
+
+    Float64 [n, dim], float32s or squares of such.
+    """
     num_columns = numbers.shape[1]
     fractions, exponents = np.frexp(numbers)
     mantissas = (fractions * 2.0**53).astype(np.int64)
@@ -74,16 +91,24 @@ def exact_sums(numbers: np.ndarray) -> list[int]:
     places = (np.arange(num_columns) * width + (exponents - lowest)).ravel()
     # Halves of 27 bits: their sums in float64 stay below 2^53, so exact, for 2^26 numbers.
     assert numbers.size < 1 << 26, "a shard is bounded"
-    high, low = (np.bincount(places, half.ravel(), num_columns * width) for half in (mantissas >> 27, mantissas & (1 << 27) - 1))
+    high, low = (
+        np.bincount(places, half.ravel(), num_columns * width)
+        for half in (mantissas >> 27, mantissas & (1 << 27) - 1)
+    )
     sums = [0] * num_columns
     for place in np.flatnonzero((high != 0) | (low != 0)).tolist():
         column, exponent = divmod(place, width)
-        sums[column] += ((int(high[place]) << 27) + int(low[place])) << (exponent + lowest - 53 + UNIT_BITS)
+        sums[column] += ((int(high[place]) << 27) + int(low[place])) << (
+            exponent + lowest - 53 + UNIT_BITS
+        )
     return sums
 
 
 def float_keys(numbers: np.ndarray) -> np.ndarray:
-    """The 16 leading bits of float32s, none of them -0.0, as int64 in the order of the numbers: bins that are 2^-7 of their number wide."""
+    """The 16 leading bits of float32s, none of them -0.0, as int64 in the order of the numbers.
+
+    Bins that are 2^-7 of their number wide.
+    """
     bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
     return (np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)) >> 16).astype(np.int64)
 
@@ -91,4 +116,8 @@ def float_keys(numbers: np.ndarray) -> np.ndarray:
 def key_floats(keys: np.ndarray) -> np.ndarray:
     """float64 [n]: of each bin, the number that is nearest to zero."""
     bits = keys.astype(np.uint32) << 16
-    return np.where(bits >> 31, bits ^ np.uint32(1 << 31), ~bits & np.uint32(0xFFFF0000)).view(np.float32).astype(np.float64)
+    return (
+        np.where(bits >> 31, bits ^ np.uint32(1 << 31), ~bits & np.uint32(0xFFFF0000))
+        .view(np.float32)
+        .astype(np.float64)
+    )

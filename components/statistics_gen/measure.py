@@ -1,7 +1,9 @@
-"""One shard of rows to what is known of it: pure functions of arrays, the only code that sees every row.
+"""One shard of rows to what is known of it.
 
-Tokens here are what white space separates after lower-casing: a plain measure of any text. The transform has a tokeniser of its
-own, so its vocabulary and OOV rate are others.
+Pure functions of arrays, the only code that sees every row.
+
+Tokens here are what white space separates after lower-casing: a plain measure of any text. The
+transform has a tokeniser of its own, so its vocabulary and OOV rate are others.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,8 +42,8 @@ TokenCounts = dict[bytes, int]
 class Columns:
     """What is known of the contents of n rows.
 
-    lengths: name -> int [n]. digests: uint64 [n]. num_bytes: of all contents. shown: large_string [n].
-    tokens: counts. numbers: None where there is no step.
+    lengths: name -> int [n]. digests: uint64 [n]. num_bytes: of all contents. shown: large_string
+    [n]. tokens: counts. numbers: None where there is no step.
     """
 
     lengths: dict[str, np.ndarray]
@@ -53,12 +55,17 @@ class Columns:
     numbers: Numbers | None = None
 
 
-def measure(shard: ExampleShard, content: Content, dim: int | None) -> tuple[Totals, TokenCounts, Rows]:
+def measure(
+    shard: ExampleShard, content: Content, dim: int | None
+) -> tuple[Totals, TokenCounts, Rows]:
     """The Totals of a shard, how often each token occurs (none in sequences), and its row table."""
     if content == features.SEQUENCE:
         columns, missing_where = of_sequences(shard.contents, dim or 1), "num_steps"
     else:
-        columns, missing_where = (of_texts if content == features.TEXT else of_tokens)(shard.contents), "num_tokens"
+        columns, missing_where = (
+            (of_texts if content == features.TEXT else of_tokens)(shard.contents),
+            "num_tokens",
+        )
     # A text of white space alone has characters, but nothing to learn from.
     missing = columns.lengths[missing_where] == 0
     encoded = pa.array(shard.labels, pa.large_binary()).dictionary_encode()
@@ -67,14 +74,21 @@ def measure(shard: ExampleShard, content: Content, dim: int | None) -> tuple[Tot
         len(shard.labels),
         {"content": int(missing.sum()), "label": sum(not label for label in shard.labels)},
         columns.num_bytes,
-        {name.decode(): int(num) for name, num in zip(names, np.bincount(codes, minlength=len(names)), strict=True) if name},
+        {
+            name.decode(): int(num)
+            for name, num in zip(names, np.bincount(codes, minlength=len(names)), strict=True)
+            if name
+        },
         {name: Histogram.of(length[~missing]) for name, length in columns.lengths.items()},
         columns.chars,
         columns.numbers,
-        _examples_of_labels([name.decode() for name in names], codes, columns) | _examples_of_lengths(columns, ~missing),
+        _examples_of_labels([name.decode() for name in names], codes, columns)
+        | _examples_of_lengths(columns, ~missing),
     )
     ones = np.ones(len(shard.labels), np.int64)
-    table = row_tables.total([Rows(columns.digests, row_tables.digests(names)[codes], ones, columns.shown)])
+    table = row_tables.total(
+        [Rows(columns.digests, row_tables.digests(names)[codes], ones, columns.shown)]
+    )
     return totals, columns.tokens, table
 
 
@@ -84,7 +98,14 @@ def of_texts(contents: Sequence[bytes]) -> Columns:
     found, num_tokens = split(texts)
     lengths = {"num_chars": pc.utf8_length(texts).to_numpy(), "num_tokens": num_tokens}
     num_bytes = sum(map(len, contents))
-    return Columns(lengths, row_tables.digests(contents), num_bytes, shorten(texts), count(found), count_chars(texts))
+    return Columns(
+        lengths,
+        row_tables.digests(contents),
+        num_bytes,
+        shorten(texts),
+        count(found),
+        count_chars(texts),
+    )
 
 
 def of_tokens(contents: Sequence[Sequence[bytes]]) -> Columns:
@@ -92,9 +113,14 @@ def of_tokens(contents: Sequence[Sequence[bytes]]) -> Columns:
     flat = [token for row in contents for token in row]
     lengths = {"num_tokens": np.array([len(row) for row in contents], np.int64)}
     # A token may hold any character, so each is written with its length before it.
-    digests = row_tables.digests(b"".join([b"%d:%b" % (len(token), token) for token in row]) for row in contents)
+    digests = row_tables.digests(
+        b"".join([b"%d:%b" % (len(token), token) for token in row]) for row in contents
+    )
     shown = shorten(pa.array([b" ".join(row[:SHOWN_CHARS]) for row in contents], pa.large_string()))
-    found, chars = count(pa.array(flat, pa.large_binary())), count_chars(pa.array(flat, pa.large_string()))
+    found, chars = (
+        count(pa.array(flat, pa.large_binary())),
+        count_chars(pa.array(flat, pa.large_string())),
+    )
     return Columns(lengths, digests, sum(map(len, flat)), shown, found, chars)
 
 
@@ -104,15 +130,22 @@ def of_sequences(contents: Sequence[np.ndarray], dim: int) -> Columns:
     lengths = {"num_steps": np.array([len(row) for row in contents], np.int64)}
     digests = row_tables.digests(np.ascontiguousarray(row, "<f4").tobytes() for row in contents)
     shown = pa.array([_show_steps(row) for row in contents], pa.large_string())
-    return Columns(lengths, digests, steps.nbytes, shown, numbers=of_numbers(steps) if len(steps) else None)
+    return Columns(
+        lengths, digests, steps.nbytes, shown, numbers=of_numbers(steps) if len(steps) else None
+    )
 
 
 def split(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The tokens of all texts, in no order (binary), and how many each text has: int64 [n]. texts: large_string."""
+    """The tokens of all texts, in no order (binary), and how many each text has.
+
+    Int64 [n]. texts: large_string.
+    """
     num_tokens = np.zeros(len(texts), np.int64)
     found = []
     for block in _blocks(texts):
-        content, offsets = _buffers(pc.ascii_lower(block.texts) if block.is_ascii else pc.utf8_lower(block.texts))
+        content, offsets = _buffers(
+            pc.ascii_lower(block.texts) if block.is_ascii else pc.utf8_lower(block.texts)
+        )
         if not block.is_ascii:
             for wide in WIDE_SPACES:
                 content = content.replace(wide, b" " * len(wide))
@@ -122,22 +155,31 @@ def split(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def split_bytes(content: bytes, offsets: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-    """The tokens of rows and how many each row has: int64 [n]. content: all rows' bytes; offsets: int64 [n + 1], from 0."""
+    """The tokens of rows and how many each row has.
+
+    Int64 [n]. content: all rows' bytes; offsets: int64 [n + 1], from 0.
+    """
     codes = np.frombuffer(content, np.uint8)
-    inside = (codes != 32) & (codes - np.uint8(9) > 4)  # all but the blank and the five from tab to carriage return
+    inside = (codes != 32) & (
+        codes - np.uint8(9) > 4
+    )  # all but the blank and the five from tab to carriage return
     starts = inside.copy()
     starts[1:] &= ~inside[:-1]
-    # A row begins a token, whatever the row before it ends with. (An empty row begins where the next one does.)
+    # A row begins a token, whatever the row before it ends with. (An empty row begins where the
+    # next one does.)
     row_starts = offsets[:-1][offsets[:-1] < len(codes)]
     starts[row_starts] = inside[row_starts]
     last = inside.copy()
     last[:-1] &= ~inside[1:] | starts[1:]
     places = np.flatnonzero(starts)
-    # With the white space taken out, a token ends where the next one starts: Arrow's layout of strings.
+    # With the white space taken out, a token ends where the next one starts: Arrow's layout of
+    # strings.
     ends = np.zeros(len(places) + 1, np.int64)
     np.cumsum(np.flatnonzero(last) - places + 1, out=ends[1:])
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(content.translate(None, SPACES))]
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(places), buffers), np.diff(np.searchsorted(places, offsets))
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(places), buffers), np.diff(
+        np.searchsorted(places, offsets)
+    )
 
 
 def count(tokens: pa.Array) -> TokenCounts:
@@ -151,7 +193,10 @@ def count_chars(texts: pa.Array) -> Histogram:
     counts = np.zeros(128, np.int64)
     for block in _blocks(texts):
         content, _ = _buffers(block.texts)
-        points = np.frombuffer(content if block.is_ascii else content.decode().encode("utf-32-le"), np.uint8 if block.is_ascii else "<u4")
+        points = np.frombuffer(
+            content if block.is_ascii else content.decode().encode("utf-32-le"),
+            np.uint8 if block.is_ascii else "<u4",
+        )
         found = np.bincount(points, minlength=len(counts))
         found[: len(counts)] += counts
         counts = found
@@ -168,7 +213,10 @@ class _Block(NamedTuple):
 
 
 def _blocks(texts: pa.Array) -> Iterator[_Block]:
-    """The texts in blocks that fit into a processor's cache: those in ASCII, which cost a third of the others, and the others."""
+    """The texts in blocks that fit into a processor's cache.
+
+    Those in ASCII, which cost a third of the others, and the others.
+    """
     step = max(1, BLOCK_BYTES * len(texts) // max(1, texts.nbytes))
     for start in range(0, len(texts), step):
         block = texts.slice(start, step)
@@ -176,7 +224,11 @@ def _blocks(texts: pa.Array) -> Iterator[_Block]:
         for kind in (True, False):
             places = np.flatnonzero(is_ascii == kind)
             if len(places):
-                yield _Block(kind, places + start, block if len(places) == len(block) else block.take(pa.array(places)))
+                yield _Block(
+                    kind,
+                    places + start,
+                    block if len(places) == len(block) else block.take(pa.array(places)),
+                )
 
 
 def _buffers(texts: pa.Array) -> tuple[bytes, np.ndarray]:
@@ -193,15 +245,25 @@ def shorten(texts: pa.Array) -> pa.Array:
 
 
 def _show_steps(row: np.ndarray) -> str:
-    first = ", ".join(f"{number:g}" for number in row[0, :SHOWN_NUMBERS].tolist()) if len(row) else ""
+    first = (
+        ", ".join(f"{number:g}" for number in row[0, :SHOWN_NUMBERS].tolist()) if len(row) else ""
+    )
     return f"{len(row)} steps from [{first}{', ...' if row.shape[1] > SHOWN_NUMBERS else ''}]"
 
 
-def _examples_of_labels(labels: Sequence[str], codes: np.ndarray, columns: Columns) -> dict[str, Example]:
-    """A row of each label: of all that there are, the one with the smallest digest. codes: places in `labels` [n]."""
+def _examples_of_labels(
+    labels: Sequence[str], codes: np.ndarray, columns: Columns
+) -> dict[str, Example]:
+    """A row of each label.
+
+    Of all that there are, the one with the smallest digest. codes: places in `labels` [n].
+    """
     order = np.lexsort((columns.digests, codes))
     found, starts = np.unique(codes[order], return_index=True)
-    return {f"label {labels[code]}": _example(columns, 0, int(order[start])) for code, start in zip(found, starts, strict=True)}
+    return {
+        f"label {labels[code]}": _example(columns, 0, int(order[start]))
+        for code, start in zip(found, starts, strict=True)
+    }
 
 
 def _examples_of_lengths(columns: Columns, counted: np.ndarray) -> dict[str, Example]:

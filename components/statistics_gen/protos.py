@@ -1,11 +1,16 @@
-"""FeatureStats.pb: the statistics of a split as tensorflow-metadata's DatasetFeatureStatisticsList, as TFDV fills and reads it.
+"""FeatureStats.pb.
 
-One dataset, named as the split, with the features of the Examples (text, tokens or sequence; label) and, marked as derived,
-`num_chars`, `num_tokens`, `num_steps`, `dim` and `sequence[<dimension>]`, so that a schema can hold bounds for them.
+The statistics of a split as tensorflow-metadata's DatasetFeatureStatisticsList, as TFDV fills and
+reads it.
 
-Fields as in TFDV's basic_stats_generator and top_k_uniques_stats_generator: population standard deviation, average length in
-bytes, 10 buckets a histogram, equal counts in descending order of their values. A rank histogram is written only where it holds
-every value: TFDV takes its values for the domain. Top values of text are those that occur twice or more, shortened.
+One dataset, named as the split, with the features of the Examples (text, tokens or sequence; label)
+and, marked as derived, `num_chars`, `num_tokens`, `num_steps`, `dim` and `sequence[<dimension>]`,
+so that a schema can hold bounds for them.
+
+Fields as in TFDV's basic_stats_generator and top_k_uniques_stats_generator: population standard
+deviation, average length in bytes, 10 buckets a histogram, equal counts in descending order of
+their values. A rank histogram is written only where it holds every value: TFDV takes its values for
+the domain. Top values of text are those that occur twice or more, shortened.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,15 +31,21 @@ NUM_BUCKETS = 10
 MAX_RANKS = 1000
 
 
-def write(statistics: Mapping[str, Any], found: Mapping[str, Totals], root: Path, num_top: int) -> None:
+def write(
+    statistics: Mapping[str, Any], found: Mapping[str, Totals], root: Path, num_top: int
+) -> None:
     """Writes Split-<split>/FeatureStats.pb under `root`: the same bytes for the same statistics."""
     for split, totals in found.items():
         path = root / f"Split-{split}" / features.FEATURE_STATS
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(dataset(split, statistics, totals, num_top).SerializeToString(deterministic=True))
+        path.write_bytes(
+            dataset(split, statistics, totals, num_top).SerializeToString(deterministic=True)
+        )
 
 
-def dataset(split: str, statistics: Mapping[str, Any], totals: Totals, num_top: int) -> statistics_pb2.DatasetFeatureStatisticsList:
+def dataset(
+    split: str, statistics: Mapping[str, Any], totals: Totals, num_top: int
+) -> statistics_pb2.DatasetFeatureStatisticsList:
     """The statistics of one split. An empty split has its features, too, with no rows."""
     result = statistics_pb2.DatasetFeatureStatisticsList()
     written = result.datasets.add(name=split, num_examples=totals.num_rows)
@@ -42,13 +53,24 @@ def dataset(split: str, statistics: Mapping[str, Any], totals: Totals, num_top: 
         _sequence(written, totals, statistics["dim"])
     else:
         _strings(written, statistics["content"], statistics["splits"][split], totals)
-    _labels(_add(written, features.LABEL, FeatureNameStatistics.STRING).string_stats, totals, num_top)
+    _labels(
+        _add(written, features.LABEL, FeatureNameStatistics.STRING).string_stats, totals, num_top
+    )
     for name, histogram in totals.lengths.items():
-        _integers(_add(written, name, FeatureNameStatistics.INT, statistics["content"]).num_stats, totals, histogram)
+        _integers(
+            _add(written, name, FeatureNameStatistics.INT, statistics["content"]).num_stats,
+            totals,
+            histogram,
+        )
     return result
 
 
-def _add(written: statistics_pb2.DatasetFeatureStatistics, name: str, kind: int, source: str | None = None) -> FeatureNameStatistics:
+def _add(
+    written: statistics_pb2.DatasetFeatureStatistics,
+    name: str,
+    kind: int,
+    source: str | None = None,
+) -> FeatureNameStatistics:
     """A new feature; with a source, one that is not in the Examples but derived."""
     feature = written.features.add(type=kind)
     feature.path.step.append(name)
@@ -58,7 +80,12 @@ def _add(written: statistics_pb2.DatasetFeatureStatistics, name: str, kind: int,
     return feature
 
 
-def _strings(written: statistics_pb2.DatasetFeatureStatistics, content: str, figures: Mapping[str, Any], totals: Totals) -> None:
+def _strings(
+    written: statistics_pb2.DatasetFeatureStatistics,
+    content: str,
+    figures: Mapping[str, Any],
+    totals: Totals,
+) -> None:
     stats = _add(written, content, FeatureNameStatistics.STRING).string_stats
     if content == features.TOKENS:
         _common(stats.common_stats, totals, "content", totals.lengths.get("num_tokens"))
@@ -80,7 +107,9 @@ def _labels(stats: statistics_pb2.StringStatistics, totals: Totals, num_top: int
     for label, count in ranked[:num_top]:
         stats.top_values.add(value=label, frequency=count)
     for rank, (label, count) in enumerate(ranked if len(ranked) <= MAX_RANKS else []):
-        stats.rank_histogram.buckets.add(low_rank=rank, high_rank=rank, label=label, sample_count=count)
+        stats.rank_histogram.buckets.add(
+            low_rank=rank, high_rank=rank, label=label, sample_count=count
+        )
 
 
 def _sequence(written: statistics_pb2.DatasetFeatureStatistics, totals: Totals, dim: int) -> None:
@@ -88,18 +117,30 @@ def _sequence(written: statistics_pb2.DatasetFeatureStatistics, totals: Totals, 
     stats = _add(written, features.SEQUENCE, FeatureNameStatistics.FLOAT).num_stats
     _common(stats.common_stats, totals, "content", Histogram(steps.values * dim, steps.counts))
     dims = _add(written, "dim", FeatureNameStatistics.INT, features.SEQUENCE).num_stats
-    _integers(dims, totals, Histogram(np.array([dim]), np.array([steps.num])) if steps.num else steps)
+    _integers(
+        dims, totals, Histogram(np.array([dim]), np.array([steps.num])) if steps.num else steps
+    )
     if (numbers := totals.numbers) is None:
         return
     _floats(stats, numbers, range(dim))
     for place in range(dim):
-        stats = _add(written, f"{features.SEQUENCE}[{place}]", FeatureNameStatistics.FLOAT, features.SEQUENCE).num_stats
+        stats = _add(
+            written, f"{features.SEQUENCE}[{place}]", FeatureNameStatistics.FLOAT, features.SEQUENCE
+        ).num_stats
         _common(stats.common_stats, totals, "content", steps)
         _floats(stats, numbers, [place])
 
 
-def _common(stats: statistics_pb2.CommonStatistics, totals: Totals, name: str, values: Histogram | None = None) -> None:
-    """Presence and number of values. values: how many values the rows have that have any; None where each has one."""
+def _common(
+    stats: statistics_pb2.CommonStatistics,
+    totals: Totals,
+    name: str,
+    values: Histogram | None = None,
+) -> None:
+    """Presence and number of values. values.
+
+    How many values the rows have that have any; None where each has one.
+    """
     stats.num_missing = totals.num_missing.get(name, 0)
     stats.num_non_missing = totals.num_rows - stats.num_missing
     if not stats.num_non_missing:
@@ -111,30 +152,44 @@ def _common(stats: statistics_pb2.CommonStatistics, totals: Totals, name: str, v
     _quantiles(stats.num_values_histogram, values.values, values)
 
 
-def _integers(stats: statistics_pb2.NumericStatistics, totals: Totals, histogram: Histogram) -> None:
+def _integers(
+    stats: statistics_pb2.NumericStatistics, totals: Totals, histogram: Histogram
+) -> None:
     """One integer for each row with content."""
     _common(stats.common_stats, totals, "content")
     if not histogram.num:
         return
-    stats.mean, stats.std_dev = mean_and_std(histogram.num, histogram.power_sum(1), histogram.power_sum(2))
+    stats.mean, stats.std_dev = mean_and_std(
+        histogram.num, histogram.power_sum(1), histogram.power_sum(2)
+    )
     stats.num_zeros = int(histogram.counts[histogram.values == 0].sum())
     _distribution(stats, histogram.values, histogram)
 
 
 def _floats(stats: statistics_pb2.NumericStatistics, numbers: Numbers, dims: Sequence[int]) -> None:
     """The numbers of some dimensions together."""
-    sums, squares = (sum(column[place] for place in dims) for column in (numbers.sums, numbers.squares))
+    sums, squares = (
+        sum(column[place] for place in dims) for column in (numbers.sums, numbers.squares)
+    )
     stats.mean, stats.std_dev = mean_and_std(numbers.num * len(dims), sums, squares, UNIT_BITS)
     stats.num_zeros = sum(numbers.num_zeros[place] for place in dims)
     bins = Histogram.sum([numbers.of_dimension(place) for place in dims])
-    lowest, highest = min(numbers.minimum[place] for place in dims), max(numbers.maximum[place] for place in dims)
+    lowest, highest = (
+        min(numbers.minimum[place] for place in dims),
+        max(numbers.maximum[place] for place in dims),
+    )
     values = np.clip(key_floats(bins.values), lowest, highest)
     values[0], values[-1] = lowest, highest
     _distribution(stats, values, bins)
 
 
-def _distribution(stats: statistics_pb2.NumericStatistics, values: np.ndarray, histogram: Histogram) -> None:
-    """Minimum, maximum, median and both histograms. values: what the histogram's entries stand for, in ascending order."""
+def _distribution(
+    stats: statistics_pb2.NumericStatistics, values: np.ndarray, histogram: Histogram
+) -> None:
+    """Minimum, maximum, median and both histograms. values.
+
+    What the histogram's entries stand for, in ascending order.
+    """
     stats.min, stats.max = float(values[0]), float(values[-1])
     stats.median = float(values[histogram.rank(0.5)])
     standard = stats.histograms.add(type=statistics_pb2.Histogram.STANDARD)
@@ -142,7 +197,9 @@ def _distribution(stats: statistics_pb2.NumericStatistics, values: np.ndarray, h
         standard.buckets.add(low_value=stats.min, high_value=stats.max, sample_count=histogram.num)
     else:
         counts, edges = np.histogram(values, NUM_BUCKETS, weights=histogram.counts)
-        for low, high, count in zip(edges.tolist(), edges[1:].tolist(), counts.tolist(), strict=False):
+        for low, high, count in zip(
+            edges.tolist(), edges[1:].tolist(), counts.tolist(), strict=False
+        ):
             standard.buckets.add(low_value=low, high_value=high, sample_count=count)
     _quantiles(stats.histograms.add(), values, histogram)
 
@@ -153,5 +210,7 @@ def _quantiles(written: statistics_pb2.Histogram, values: np.ndarray, histogram:
     low = float(values[0])
     for number in range(1, NUM_BUCKETS + 1):
         high = float(values[histogram.rank(number / NUM_BUCKETS)])
-        written.buckets.add(low_value=low, high_value=high, sample_count=histogram.num / NUM_BUCKETS)
+        written.buckets.add(
+            low_value=low, high_value=high, sample_count=histogram.num / NUM_BUCKETS
+        )
         low = high

@@ -16,7 +16,10 @@ NUM_EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Contents:
-    """The distinct contents of a table, in order. All [n]: digest uint64; count, of rows; num_labels, of distinct labels."""
+    """The distinct contents of a table, in order.
+
+    All [n]: digest uint64; count, of rows; num_labels, of distinct labels.
+    """
 
     digest: np.ndarray
     count: np.ndarray
@@ -25,7 +28,10 @@ class Contents:
 
 @dataclass
 class Found:
-    """Contents that meet a condition. examples: of the smallest digests (the first that are met), with their labels' digests."""
+    """Contents that meet a condition. examples.
+
+    Of the smallest digests (the first that are met), with their labels' digests.
+    """
 
     num_contents: int = 0
     num_rows: int = 0
@@ -42,7 +48,10 @@ class Found:
 
 @dataclass
 class Split:
-    """What repeats in a split. top: (count, digest) of the most frequent contents, those that occur twice or more."""
+    """What repeats in a split. top.
+
+    (count, digest) of the most frequent contents, those that occur twice or more.
+    """
 
     num_distinct: int = 0
     num_repeated: int = 0
@@ -60,12 +69,15 @@ def contents(table: Rows) -> Contents:
     return Contents(table.digest[starts], count, np.diff(np.append(starts, len(first))))
 
 
-def find(tables: Mapping[str, Sequence[Path]], names: Mapping[int, str], num_top: int) -> dict[str, Any]:
+def find(
+    tables: Mapping[str, Sequence[Path]], names: Mapping[int, str], num_top: int
+) -> dict[str, Any]:
     """What repeats in a window.
 
-    tables: split -> its row tables. names: the labels by their digests. A split's `duplicates` are its rows whose content occurs
-    in another split, too, for each split that stands before it in `tables`. `ambiguous`: contents with several labels, in the
-    split and (beside `splits`) in all splits together.
+    tables: split -> its row tables. names: the labels by their digests. A split's `duplicates` are
+    its rows whose content occurs in another split, too, for each split that stands before it in
+    `tables`. `ambiguous`: contents with several labels, in the split and (beside `splits`) in all
+    splits together.
     """
     splits = {split: Split() for split in tables}
     everywhere = Found()
@@ -80,7 +92,9 @@ def find(tables: Mapping[str, Sequence[Path]], names: Mapping[int, str], num_top
         together = row_tables.total(list(parts.values()))
         distinct = contents(together)
         everywhere.add(distinct, distinct.num_labels > 1, together)
-    wanted = [digest for split in splits.values() for digest in _wanted(split)] + list(everywhere.examples)
+    wanted = [digest for split in splits.values() for digest in _wanted(split)] + list(
+        everywhere.examples
+    )
     texts = row_tables.lookup([path for paths in tables.values() for path in paths], wanted)
     return {
         "splits": {split: _to_json(found, texts, names) for split, found in splits.items()},
@@ -102,13 +116,17 @@ def _add(split: Split, held: Contents, table: Rows, num_top: int) -> None:
     split.ambiguous.add(held, held.num_labels > 1, table)
     several = np.flatnonzero(held.count > 1)
     best = several[np.lexsort((held.digest[several], -held.count[several]))][:num_top]
-    candidates = split.top + list(zip(held.count[best].tolist(), held.digest[best].tolist(), strict=True))
+    candidates = split.top + list(
+        zip(held.count[best].tolist(), held.digest[best].tolist(), strict=True)
+    )
     split.top = sorted(candidates, key=lambda entry: (-entry[0], entry[1]))[:num_top]
 
 
 def _wanted(split: Split) -> list[int]:
     found = [split.ambiguous, *split.duplicates.values()]
-    return [digest for _, digest in split.top] + [digest for each in found for digest in each.examples]
+    return [digest for _, digest in split.top] + [
+        digest for each in found for digest in each.examples
+    ]
 
 
 def _to_json(split: Split, texts: Mapping[int, str], names: Mapping[int, str]) -> dict[str, Any]:
@@ -117,7 +135,10 @@ def _to_json(split: Split, texts: Mapping[int, str], names: Mapping[int, str]) -
         "num_repeated": split.num_repeated,
         "top_values": [{"value": texts[digest], "count": count} for count, digest in split.top],
         "duplicates": {
-            other: {"num_rows": found.num_rows, "examples": [texts[digest] for digest in found.examples]}
+            other: {
+                "num_rows": found.num_rows,
+                "examples": [texts[digest] for digest in found.examples],
+            }
             for other, found in split.duplicates.items()
         },
         "ambiguous": _ambiguous(split.ambiguous, texts, names),
@@ -125,7 +146,10 @@ def _to_json(split: Split, texts: Mapping[int, str], names: Mapping[int, str]) -
 
 
 def _ambiguous(found: Found, texts: Mapping[int, str], names: Mapping[int, str]) -> dict[str, Any]:
-    examples = [{"text": texts[digest], "labels": sorted(names[label] for label in labels)} for digest, labels in found.examples.items()]
+    examples = [
+        {"text": texts[digest], "labels": sorted(names[label] for label in labels)}
+        for digest, labels in found.examples.items()
+    ]
     return {"num_texts": found.num_contents, "num_rows": found.num_rows, "examples": examples}
 
 
@@ -135,6 +159,8 @@ def repeated(newest: Sequence[Path], earlier: Sequence[Path]) -> dict[str, Any]:
     for bucket in range(row_tables.NUM_BUCKETS):
         table = row_tables.sum_bucket(newest, bucket)
         held = contents(table)
-        found.add(held, is_in(held.digest, contents(row_tables.sum_bucket(earlier, bucket)).digest), table)
+        found.add(
+            held, is_in(held.digest, contents(row_tables.sum_bucket(earlier, bucket)).digest), table
+        )
     texts = row_tables.lookup(newest, found.examples)
     return {"num_rows": found.num_rows, "examples": [texts[digest] for digest in found.examples]}

@@ -1,9 +1,13 @@
-"""Row tables on disk: which contents occur under which labels, and how often, in buckets, so that no process holds all rows.
+"""Row tables on disk.
 
-A table is an Arrow IPC file with one record batch a bucket, each in ascending order of (digest, label): `digest` uint64, of the
-content; `label` uint64, the digest of the label; `count` int64, the rows with both; `text`, the content shortened, to be shown.
-A bucket holds the digests with the same leading bits. Tables of shards are summed to tables of spans, and those to any window,
-one bucket at a time. Two contents with one digest of 8 bytes are taken for equal: one pair in 2^64.
+Which contents occur under which labels, and how often, in buckets, so that no process holds all
+rows.
+
+A table is an Arrow IPC file with one record batch a bucket, each in ascending order of (digest,
+label): `digest` uint64, of the content; `label` uint64, the digest of the label; `count` int64, the
+rows with both; `text`, the content shortened, to be shown. A bucket holds the digests with the same
+leading bits. Tables of shards are summed to tables of spans, and those to any window, one bucket at
+a time. Two contents with one digest of 8 bytes are taken for equal: one pair in 2^64.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,12 +23,22 @@ import pyarrow.compute as pc
 NUM_BUCKETS = 64
 SHIFT = 58
 
-SCHEMA = pa.schema([("digest", pa.uint64()), ("label", pa.uint64()), ("count", pa.int64()), ("text", pa.large_string())])
+SCHEMA = pa.schema(
+    [
+        ("digest", pa.uint64()),
+        ("label", pa.uint64()),
+        ("count", pa.int64()),
+        ("text", pa.large_string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A part of a table in memory; the columns are of one length. text is None where it was not read."""
+    """A part of a table in memory.
+
+    The columns are of one length. text is None where it was not read.
+    """
 
     digest: np.ndarray
     label: np.ndarray
@@ -34,12 +48,17 @@ class Rows:
 
 def digests(contents: Iterable[bytes]) -> np.ndarray:
     """uint64 [n]: BLAKE2b of each, 8 bytes."""
-    return np.frombuffer(b"".join([blake2b(content, digest_size=8).digest() for content in contents]), "<u8")
+    return np.frombuffer(
+        b"".join([blake2b(content, digest_size=8).digest() for content in contents]), "<u8"
+    )
 
 
 def total(parts: Sequence[Rows]) -> Rows:
     """The sum of tables: their rows in order, those with equal digest and label as one."""
-    digest, label, count = (np.concatenate([getattr(part, name) for part in parts]) for name in ("digest", "label", "count"))
+    digest, label, count = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("digest", "label", "count")
+    )
     order = np.lexsort((label, digest))
     digest, label = digest[order], label[order]
     first = np.ones(len(order), bool)
@@ -47,21 +66,40 @@ def total(parts: Sequence[Rows]) -> Rows:
     starts = np.flatnonzero(first)
     text = None
     if parts[0].text is not None:
-        text = pa.chunked_array([part.text for part in parts], pa.large_string()).take(pa.array(order[starts])).combine_chunks()
-    return Rows(digest[starts], label[starts], np.add.reduceat(count[order], starts) if len(starts) else count, text)
+        text = (
+            pa.chunked_array([part.text for part in parts], pa.large_string())
+            .take(pa.array(order[starts]))
+            .combine_chunks()
+        )
+    return Rows(
+        digest[starts],
+        label[starts],
+        np.add.reduceat(count[order], starts) if len(starts) else count,
+        text,
+    )
 
 
 def buckets(rows: Rows) -> Iterator[Rows]:
     """The buckets of a table in memory that is in order."""
     assert rows.text is not None
-    ends = np.searchsorted(rows.digest, np.arange(1, NUM_BUCKETS, dtype=np.uint64) << np.uint64(SHIFT)).tolist()
+    ends = np.searchsorted(
+        rows.digest, np.arange(1, NUM_BUCKETS, dtype=np.uint64) << np.uint64(SHIFT)
+    ).tolist()
     for start, end in zip([0, *ends], [*ends, len(rows.digest)], strict=True):
-        yield Rows(rows.digest[start:end], rows.label[start:end], rows.count[start:end], rows.text.slice(start, end - start))
+        yield Rows(
+            rows.digest[start:end],
+            rows.label[start:end],
+            rows.count[start:end],
+            rows.text.slice(start, end - start),
+        )
 
 
 def write(path: str | Path, parts: Iterable[Rows]) -> None:
     """Writes a table from its buckets, in their order."""
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with (
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_file(file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer,
+    ):
         for part in parts:
             # A slice is copied: the file must not depend on where in a longer array its rows lay.
             text = pc.take(part.text, pa.array(np.arange(len(part.digest))))
@@ -73,7 +111,11 @@ def sum_bucket(paths: Sequence[str | Path], bucket: int, texts: bool = False) ->
     """One bucket of the sum of tables; the texts are read only where they are wanted."""
     options = pa.ipc.IpcReadOptions(included_fields=[0, 1, 2, 3] if texts else [0, 1, 2])
     empty = np.zeros(0, np.uint64)
-    parts = [Rows(empty, empty, np.zeros(0, np.int64), pa.array([], pa.large_string()) if texts else None)]
+    parts = [
+        Rows(
+            empty, empty, np.zeros(0, np.int64), pa.array([], pa.large_string()) if texts else None
+        )
+    ]
     for path in paths:
         with pa.OSFile(str(path), "rb") as file:
             batch = pa.ipc.open_file(file, options=options).get_batch(bucket)
@@ -92,5 +134,7 @@ def lookup(paths: Sequence[str | Path], wanted: Iterable[int]) -> dict[int, str]
         rows = sum_bucket(paths, bucket, texts=True)
         assert rows.text is not None
         places = np.searchsorted(rows.digest, np.array(found, np.uint64)).tolist()
-        texts |= {digest: rows.text[place].as_py() for digest, place in zip(found, places, strict=True)}
+        texts |= {
+            digest: rows.text[place].as_py() for digest, place in zip(found, places, strict=True)
+        }
     return texts

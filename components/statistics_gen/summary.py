@@ -1,4 +1,7 @@
-"""From sums and tables to statistics.json: what a person or a check wants to know of a window or of one of its spans."""
+"""From sums and tables to statistics.json.
+
+What a person or a check wants to know of a window or of one of its spans.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,23 +19,44 @@ from seqline.data.examples import Content
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
-def summarise(folders: Sequence[Path], found: Mapping[str, Totals], content: Content, dim: int | None, num_top: int) -> dict[str, Any]:
-    """The statistics of the spans whose pieces lie in `folders`, taken together. found: the Totals of each split.
+def summarise(
+    folders: Sequence[Path],
+    found: Mapping[str, Totals],
+    content: Content,
+    dim: int | None,
+    num_top: int,
+) -> dict[str, Any]:
+    """The statistics of the spans whose pieces lie in `folders`, taken together. found.
 
-    -> content, dim, `splits`: split -> its figures, `ambiguous`: contents under several labels, in all splits.
+    The Totals of each split.
+
+    -> content, dim, `splits`: split -> its figures, `ambiguous`: contents under several labels, in
+    all splits.
     """
     tables = {split: [folder / f"{split}.rows" for folder in folders] for split in features.SPLITS}
     labels = sorted({label for totals in found.values() for label in totals.labels} | {""})
-    names = dict(zip(row_tables.digests(label.encode() for label in labels).tolist(), labels, strict=True))
+    names = dict(
+        zip(row_tables.digests(label.encode() for label in labels).tolist(), labels, strict=True)
+    )
     repeated = repeats.find(tables, names, num_top)
     tokens: dict[str, Any] = {}
     chars: dict[str, Any] = {}
     if content != features.SEQUENCE:
-        tokens = vocabulary.of_tokens({split: [folder / f"{split}.tokens" for folder in folders] for split in found}, num_top)
+        tokens = vocabulary.of_tokens(
+            {split: [folder / f"{split}.tokens" for folder in folders] for split in found}, num_top
+        )
         empty = Histogram.sum([])
-        chars = vocabulary.of_chars({split: totals.chars or empty for split, totals in found.items()}, num_top)
+        chars = vocabulary.of_chars(
+            {split: totals.chars or empty for split, totals in found.items()}, num_top
+        )
     splits = {
-        split: _split(totals, content, repeated["splits"][split]) | {"tokens": tokens.get(split), "chars": chars.get(split)}
+        split: (
+            _split(totals, content, repeated["splits"][split])
+            | {
+                "tokens": tokens.get(split),
+                "chars": chars.get(split),
+            }
+        )
         for split, totals in found.items()
     }
     return {"content": content, "dim": dim, "splits": splits, "ambiguous": repeated["ambiguous"]}
@@ -41,12 +65,23 @@ def summarise(folders: Sequence[Path], found: Mapping[str, Totals], content: Con
 def _split(totals: Totals, content: Content, repeated: dict[str, Any]) -> dict[str, Any]:
     return {
         "num_rows": totals.num_rows,
-        "num_missing": {name: totals.num_missing.get(key, 0) for name, key in ((content, "content"), (features.LABEL, "label"))},
+        "num_missing": {
+            name: totals.num_missing.get(key, 0)
+            for name, key in ((content, "content"), (features.LABEL, "label"))
+        },
         **repeated,
         "labels": totals.labels,
         "label_examples": {label: totals.examples[f"label {label}"][2] for label in totals.labels},
-        "lengths": {name: _length(name, histogram, totals) for name, histogram in totals.lengths.items() if histogram.num},
-        "dimensions": [_dimension(totals.numbers, place) for place in range(len(totals.numbers.sums))] if totals.numbers else None,
+        "lengths": {
+            name: _length(name, histogram, totals)
+            for name, histogram in totals.lengths.items()
+            if histogram.num
+        },
+        "dimensions": (
+            [_dimension(totals.numbers, place) for place in range(len(totals.numbers.sums))]
+            if totals.numbers
+            else None
+        ),
     }
 
 
@@ -57,7 +92,9 @@ def _length(name: str, histogram: Histogram, totals: Totals) -> dict[str, Any]:
         "max": int(histogram.values[-1]),
         "mean": mean,
         "std": std,
-        "quantiles": {str(fraction): int(histogram.values[histogram.rank(fraction)]) for fraction in QUANTILES},
+        "quantiles": {
+            str(fraction): int(histogram.values[histogram.rank(fraction)]) for fraction in QUANTILES
+        },
         "histogram": coarse(histogram),
         "shortest": totals.examples[f"shortest {name}"][2],
         "longest": totals.examples[f"longest {name}"][2],
@@ -65,7 +102,9 @@ def _length(name: str, histogram: Histogram, totals: Totals) -> dict[str, Any]:
 
 
 def coarse(histogram: Histogram) -> list[list[int]]:
-    """[the lowest length of a bin, rows] for the bins from 0, 1, 2, 4, 5, 8, 11, 16, 22, ... (two for each doubling) that are not empty.
+    """[the lowest length of a bin, rows] for the bins from 0, 1, 2, 4, 5, 8, 11, 16, 22, ...
+
+    (two for each doubling) that are not empty.
 
     The same bins for every histogram, so that any two can be compared or added.
     """

@@ -1,4 +1,7 @@
-"""What is added up over the rows of a split: small enough for memory, whatever the size of the data."""
+"""What is added up over the rows of a split.
+
+Small enough for memory, whatever the size of the data.
+"""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +13,8 @@ import numpy as np
 
 from components.statistics_gen.histogram import Histogram, exact_sums, float_keys
 
-# (order, digest, text): the row with the smallest order, of these the one with the smallest digest; the same in any order of shards.
+# (order, digest, text): the row with the smallest order, of these the one with the smallest digest;
+# the same in any order of shards.
 Example = tuple[int, int, str]
 
 
@@ -18,7 +22,8 @@ Example = tuple[int, int, str]
 class Numbers:
     """The float32s of sequences, dimension by dimension.
 
-    sums, squares: [dim], multiples of 2^-UNIT_BITS. bins: counts of dimension << 16 | float_keys(number).
+    sums, squares: [dim], multiples of 2^-UNIT_BITS. bins: counts of dimension << 16 |
+    float_keys(number).
     """
 
     num: int
@@ -39,9 +44,10 @@ class Numbers:
 class Totals:
     """Sums over rows; the sum of two Totals is the Totals of all their rows.
 
-    num_missing: rows without content (`content`) or label (`label`); no length counts them. num_bytes: of the contents.
-    lengths: `num_chars` (code points), `num_tokens`, `num_steps`: what the content has. chars: counts of code points.
-    labels: label -> rows. examples: `label <label>`, `shortest <length>`, `longest <length>` -> a row that shows it.
+    num_missing: rows without content (`content`) or label (`label`); no length counts them.
+    num_bytes: of the contents. lengths: `num_chars` (code points), `num_tokens`, `num_steps`: what
+    the content has. chars: counts of code points. labels: label -> rows. examples: `label <label>`,
+    `shortest <length>`, `longest <length>` -> a row that shows it.
     """
 
     num_rows: int = 0
@@ -68,7 +74,10 @@ def total(parts: Sequence[Totals]) -> Totals:
         _sum_by_name([part.num_missing for part in parts]),
         sum(part.num_bytes for part in parts),
         _sum_by_name([part.labels for part in parts]),
-        {name: Histogram.sum([part.lengths[name] for part in parts if name in part.lengths]) for name in lengths},
+        {
+            name: Histogram.sum([part.lengths[name] for part in parts if name in part.lengths])
+            for name in lengths
+        },
         Histogram.sum(chars) if chars else None,
         _sum_numbers(numbers) if numbers else None,
         dict(sorted(examples.items())),
@@ -94,7 +103,9 @@ def _sum_numbers(parts: Sequence[Numbers]) -> Numbers:
 
 def of_numbers(numbers: np.ndarray) -> Numbers:
     """numbers: float32 [n, dim], n >= 1."""
-    numbers = numbers + np.float32(0)  # -0.0 becomes 0.0: of equal numbers, min and max would take the first
+    numbers = numbers + np.float32(
+        0
+    )  # -0.0 becomes 0.0: of equal numbers, min and max would take the first
     wide = numbers.astype(np.float64)
     keys = float_keys(numbers) + (np.arange(numbers.shape[1]) << 16)
     return Numbers(
@@ -121,9 +132,15 @@ def write(totals: Totals, path: Path) -> None:
 def read(path: Path) -> Totals:
     """Reads what `write` wrote."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    content["lengths"] = {name: Histogram.from_json(lists) for name, lists in content["lengths"].items()}
+    content["lengths"] = {
+        name: Histogram.from_json(lists) for name, lists in content["lengths"].items()
+    }
     content["chars"] = Histogram.from_json(content["chars"]) if content["chars"] else None
-    content["examples"] = {name: (order, digest, text) for name, (order, digest, text) in content["examples"].items()}
+    content["examples"] = {
+        name: (order, digest, text) for name, (order, digest, text) in content["examples"].items()
+    }
     if content["numbers"]:
-        content["numbers"] = Numbers(**{**content["numbers"], "bins": Histogram.from_json(content["numbers"]["bins"])})
+        content["numbers"] = Numbers(
+            **{**content["numbers"], "bins": Histogram.from_json(content["numbers"]["bins"])}
+        )
     return Totals(**content)

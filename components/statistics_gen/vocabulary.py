@@ -20,7 +20,10 @@ Top = list[tuple[int, bytes]]
 
 @dataclass
 class Vocabulary:
-    """The entries (tokens or characters) of a split. num: occurrences. num_once: entries that occur once."""
+    """The entries (tokens or characters) of a split. num.
+
+    Occurrences. num_once: entries that occur once.
+    """
 
     num: int = 0
     num_distinct: int = 0
@@ -31,12 +34,17 @@ class Vocabulary:
         self.num += sum(entries.values())
         self.num_distinct += len(entries)
         self.num_once += sum(1 for count in entries.values() if count == 1)
-        self.top = heapq.nlargest(num_top, [*self.top, *((count, entry) for entry, count in entries.items())])
+        self.top = heapq.nlargest(
+            num_top, [*self.top, *((count, entry) for entry, count in entries.items())]
+        )
 
 
 @dataclass
 class Outside:
-    """The entries of a split that a reference does not have; and of the split's frequent ones, how many it does have."""
+    """The entries of a split that a reference does not have.
+
+    And of the split's frequent ones, how many it does have.
+    """
 
     num: int = 0
     num_distinct: int = 0
@@ -51,11 +59,16 @@ class Outside:
         self.num_distinct += len(outside)
         self.num_frequent += len(frequent)
         self.num_frequent_known += sum(1 for entry in frequent if entry in reference)
-        self.top = heapq.nlargest(NUM_EXAMPLES, [*self.top, *((count, entry) for entry, count in outside.items())])
+        self.top = heapq.nlargest(
+            NUM_EXAMPLES, [*self.top, *((count, entry) for entry, count in outside.items())]
+        )
 
 
 def of_tokens(tables: Mapping[str, Sequence[Path]], num_top: int) -> dict[str, Any]:
-    """The vocabularies of splits from their count tables; the first split is the others' reference."""
+    """The vocabularies of splits from their count tables.
+
+    The first split is the others' reference.
+    """
     vocabularies = {split: Vocabulary() for split in tables}
     outsides = {split: Outside() for split in list(tables)[1:]}
     for bucket in range(counts.NUM_BUCKETS):
@@ -69,7 +82,10 @@ def of_chars(histograms: Mapping[str, Histogram], num_top: int) -> dict[str, Any
     vocabularies = {split: Vocabulary() for split in histograms}
     outsides = {split: Outside() for split in list(histograms)[1:]}
     entries = {
-        split: {chr(point).encode(): count for point, count in zip(found.values.tolist(), found.counts.tolist(), strict=True)}
+        split: {
+            chr(point).encode(): count
+            for point, count in zip(found.values.tolist(), found.counts.tolist(), strict=True)
+        }
         for split, found in histograms.items()
     }
     _add(vocabularies, outsides, entries, num_top)
@@ -77,7 +93,10 @@ def of_chars(histograms: Mapping[str, Histogram], num_top: int) -> dict[str, Any
 
 
 def _add(
-    vocabularies: Mapping[str, Vocabulary], outsides: Mapping[str, Outside], entries: Mapping[str, Mapping[bytes, int]], num_top: int
+    vocabularies: Mapping[str, Vocabulary],
+    outsides: Mapping[str, Outside],
+    entries: Mapping[str, Mapping[bytes, int]],
+    num_top: int,
 ) -> None:
     reference = next(iter(entries.values()))
     for split, vocabulary in vocabularies.items():
@@ -86,29 +105,45 @@ def _add(
             outsides[split].add(entries[split], reference)
 
 
-def _to_json(vocabularies: Mapping[str, Vocabulary], outsides: Mapping[str, Outside]) -> dict[str, Any]:
+def _to_json(
+    vocabularies: Mapping[str, Vocabulary], outsides: Mapping[str, Outside]
+) -> dict[str, Any]:
     reference = next(iter(vocabularies.values()))
     return {
         split: {
             "num": found.num,
             "num_distinct": found.num_distinct,
             "num_once": found.num_once,
-            "top": [{"value": entry.decode(errors="replace"), "count": count} for count, entry in found.top],
-            "oov": _outside_to_json(outsides[split], found, reference) if split in outsides else None,
+            "top": [
+                {"value": entry.decode(errors="replace"), "count": count}
+                for count, entry in found.top
+            ],
+            "oov": (
+                _outside_to_json(outsides[split], found, reference) if split in outsides else None
+            ),
         }
         for split, found in vocabularies.items()
     }
 
 
 def _outside_to_json(outside: Outside, split: Vocabulary, reference: Vocabulary) -> dict[str, Any]:
-    """rate: of the split's occurrences. expected: of another draw from where the reference comes from, by Good and Turing's
-    estimate (the share of the reference's occurrences whose entry occurs once). overlap: of the split's frequent entries."""
+    """rate.
+
+    Of the split's occurrences. expected: of another draw from where the reference comes from, by
+    Good and Turing's estimate (the share of the reference's occurrences whose entry occurs once).
+    overlap: of the split's frequent entries.
+    """
     return {
         "num": outside.num,
         "num_distinct": outside.num_distinct,
         "rate": outside.num / split.num if split.num else None,
         "expected": reference.num_once / reference.num if reference.num else None,
         "num_frequent": outside.num_frequent,
-        "overlap": outside.num_frequent_known / outside.num_frequent if outside.num_frequent else None,
-        "top": [{"value": entry.decode(errors="replace"), "count": count} for count, entry in outside.top],
+        "overlap": (
+            outside.num_frequent_known / outside.num_frequent if outside.num_frequent else None
+        ),
+        "top": [
+            {"value": entry.decode(errors="replace"), "count": count}
+            for count, entry in outside.top
+        ],
     }

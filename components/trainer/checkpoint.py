@@ -1,6 +1,9 @@
-"""Where training stands, on disk or under gs://: a run that was killed goes on from its last checkpoint as if nothing had happened.
+"""Where training stands, on disk or under gs://.
 
-<work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; it appears whole or not at all
+A run that was killed goes on from its last checkpoint as if nothing had happened.
+
+<work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; it appears
+                               whole or not at all
 """
 
 import json
@@ -23,11 +26,14 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 @dataclass
 class Progress:
-    """step: steps done, of all epochs. epoch: the one in work, from 0. sums: losses, right answers and rows of it so far. norm: of the last
-    step's gradient.
+    """step.
 
-    history: figure -> a value for each finished epoch. best: (eval accuracy, - eval loss) of the best epoch, best_epoch its number
-    from 1, 0 without one. seconds: of training so far. started_from: figures of what it began with.
+    Steps done, of all epochs. epoch: the one in work, from 0. sums: losses, right answers and rows
+    of it so far. norm: of the last step's gradient.
+
+    history: figure -> a value for each finished epoch. best: (eval accuracy, - eval loss) of the
+    best epoch, best_epoch its number from 1, 0 without one. seconds: of training so far.
+    started_from: figures of what it began with.
     """
 
     step: int = 0
@@ -41,7 +47,9 @@ class Progress:
     started_from: dict[str, Any] = field(default_factory=dict)
 
 
-def save(work: Path, progress: Progress, state: list[np.ndarray], best_weights: list[np.ndarray]) -> None:
+def save(
+    work: Path, progress: Progress, state: list[np.ndarray], best_weights: list[np.ndarray]
+) -> None:
     """Writes a checkpoint and drops those that are too old."""
     work.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"state_{number}": value for number, value in enumerate(state)}
@@ -65,20 +73,27 @@ def newest(work: Path) -> int | None:
 
 
 def load(work: Path, step: int) -> tuple[Progress, list[np.ndarray], list[np.ndarray]]:
-    """(progress, state, weights of the best epoch) of a step's checkpoint. Raises UserError where it is not there."""
+    """(progress, state, weights of the best epoch) of a step's checkpoint.
+
+    Raises UserError where it is not there.
+    """
     path = work / _name(step)
     try:
         return _read(path)
     except UNREADABLE as error:
         raise UserError(
-            f"{path} cannot be read ({error!r}). Every worker needs the same root, on a file system that they share or under gs://."
+            f"{path} cannot be read ({error!r}). Every worker needs the same root, on a file system"
+            " that they share or under gs://."
         ) from None
 
 
 def _read(path: Path) -> tuple[Progress, list[np.ndarray], list[np.ndarray]]:
     with reading(path) as name, open(name, "rb") as file, np.load(file) as arrays:
         progress = Progress(**json.loads(str(arrays["progress"])))
-        state, best = ([arrays[name] for name in _names(arrays.files, prefix)] for prefix in ("state_", "best_"))
+        state, best = (
+            [arrays[name] for name in _names(arrays.files, prefix)]
+            for prefix in ("state_", "best_")
+        )
     progress.best = (progress.best[0], progress.best[1])
     return progress, state, best
 
@@ -88,4 +103,7 @@ def _name(step: int) -> str:
 
 
 def _names(names: list[str], prefix: str) -> list[str]:
-    return sorted((name for name in names if name.startswith(prefix)), key=lambda name: int(name.removeprefix(prefix)))
+    return sorted(
+        (name for name in names if name.startswith(prefix)),
+        key=lambda name: int(name.removeprefix(prefix)),
+    )

@@ -15,19 +15,28 @@ BATCH_ROWS = 4096
 
 @dataclass(frozen=True)
 class Counts:
-    """classes: rows of each class, int64 [num_classes]. bigrams: occurrences in each bucket, int64 [num_buckets]."""
+    """classes.
+
+    Rows of each class, int64 [num_classes]. bigrams: occurrences in each bucket, int64
+    [num_buckets].
+    """
 
     classes: np.ndarray
     bigrams: np.ndarray
 
     def class_weights(self) -> np.ndarray:
-        """Inversely proportional to the rows of a class, 1 on the average of the rows (scikit-learn's "balanced"); 0 for none."""
+        """Inversely proportional to the rows of a class, 1 on the average of the rows
+        (scikit-learn's "balanced"); 0 for none.
+        """
         present = self.classes > 0
         weights = self.classes.sum() / (present.sum() * np.maximum(self.classes, 1))
         return (weights * present).astype(np.float32)
 
     def bigram_rows(self, min_count: int) -> np.ndarray:
-        """int32 [num_buckets]: the number of each bucket with min_count occurrences, from 1; 0 for the others."""
+        """int32 [num_buckets].
+
+        The number of each bucket with min_count occurrences, from 1; 0 for the others.
+        """
         kept = self.bigrams >= min_count
         return (np.cumsum(kept) * kept).astype(np.int32)
 
@@ -46,19 +55,28 @@ def count(source: Path, num_classes: int, num_buckets: int, num_tokens: int, dim
 
 @dataclass(frozen=True)
 class Hashed:
-    """Bigrams of one vocabulary. rows: see `Counts.bigram_rows`; oov: the id of a token outside the vocabulary."""
+    """Bigrams of one vocabulary. rows.
+
+    See `Counts.bigram_rows`; oov: the id of a token outside the vocabulary.
+    """
 
     rows: np.ndarray
     oov: int
 
     def of(self, ids: np.ndarray) -> np.ndarray:
-        """The number of the row of every pair of neighbours, from 1; 0 where it has none. ids, int64 [batch, time] -> [batch, time - 1]."""
+        """The number of the row of every pair of neighbours, from 1.
+
+        0 where it has none. ids, int64 [batch, time] -> [batch, time - 1].
+        """
         buckets, known = bigram_buckets(ids, len(self.rows), self.oov)
         return np.where(known, self.rows[buckets], 0).astype(np.int64)
 
 
-def bigrams_by_row(source: Path, now: Hashed, before: Hashed, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(row now, row before, occurrences), int64, sorted, of all bigrams of the train split that have a row now; 0 for none before.
+def bigrams_by_row(
+    source: Path, now: Hashed, before: Hashed, ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row now, row before, occurrences), int64, sorted, of all bigrams of the train split that
+    have a row now; 0 for none before.
 
     ids: the id before of each id now; PAD for a token that is new.
     """

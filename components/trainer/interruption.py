@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# A second signal ends the process at once. One that follows within this time is the same one: a service manager sends it to every
-# process, and so does the process that started this one.
+# A second signal ends the process at once. One that follows within this time is the same one: a
+# service manager sends it to every process, and so does the process that started this one.
 SAME_SECONDS = 1.0
 
 
@@ -22,7 +22,11 @@ class Notice:
         self._at = 0.0
 
     def listen(self) -> None:
-        """Handles the signals; again after TensorFlow put a handler of its own in this one's place. Ignored ones stay ignored."""
+        """Handles the signals.
+
+        Again after TensorFlow put a handler of its own in this one's place. Ignored ones stay
+        ignored.
+        """
         if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
             for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -38,7 +42,10 @@ class Notice:
 
 @contextmanager
 def noted() -> Iterator[Notice]:
-    """Within, the signals are only noted. In a thread other than the main one they are not seen at all."""
+    """Within, the signals are only noted.
+
+    In a thread other than the main one they are not seen at all.
+    """
     notice = Notice()
     before = {number: signal.getsignal(number) for number in SIGNALS}
     notice.listen()

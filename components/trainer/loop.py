@@ -1,8 +1,12 @@
-"""The training loop: the same code for one device and for many, and every state of it in variables that a checkpoint can hold.
+"""The training loop.
 
-One step takes one global batch, split over the replicas. Each replica's loss is the sum over its rows, divided by the rows of the
-whole batch, and gradients are summed over the replicas before they are clipped: the step is that of one device with the whole
-batch, also where the batch does not divide evenly. (Keras's own loop averages the replicas' means and clips before it sums.)
+The same code for one device and for many, and every state of it in variables that a checkpoint can
+hold.
+
+One step takes one global batch, split over the replicas. Each replica's loss is the sum over its
+rows, divided by the rows of the whole batch, and gradients are summed over the replicas before they
+are clipped: the step is that of one device with the whole batch, also where the batch does not
+divide evenly. (Keras's own loop averages the replicas' means and clips before it sums.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,13 +18,21 @@ import numpy as np
 import tensorflow as tf
 
 from components.trainer import TrainerParams
-from components.trainer.optimizer import Adam, Average, clipped, distinct, learning_rate, summed_over_replicas
+from components.trainer.optimizer import (
+    Adam,
+    Average,
+    clipped,
+    distinct,
+    learning_rate,
+    summed_over_replicas,
+)
 
 
 class Loop:
     """A model in training under a strategy. Make it inside the strategy's scope.
 
-    class_weights: float32 [num_classes], factors on the losses of a class's rows in training; None for 1.
+    class_weights: float32 [num_classes], factors on the losses of a class's rows in training; None
+    for 1.
     """
 
     def __init__(
@@ -39,13 +51,23 @@ class Loop:
         self.adam = Adam(self.trained, params.weight_decay)
         self.average = Average(self.trained, params.average_decay)
         self.class_weights = class_weights
-        self.losses = keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing, reduction=None)
+        self.losses = keras.losses.CategoricalCrossentropy(
+            label_smoothing=params.label_smoothing, reduction=None
+        )
         self.train = tf.function(self._train, autograph=False, reduce_retracing=True)
         self.evaluate = tf.function(self._evaluate, autograph=False, reduce_retracing=True)
 
     def variables(self) -> list[tf.Variable]:
-        """All that changes while training: weights, the layers' random states, the optimizer's moments, the average."""
-        return [*(each.value for each in self.model.variables), *self.adam.means, *self.adam.squares, *self.average.averages]
+        """All that changes while training.
+
+        Weights, the layers' random states, the optimizer's moments, the average.
+        """
+        return [
+            *(each.value for each in self.model.variables),
+            *self.adam.means,
+            *self.adam.squares,
+            *self.average.averages,
+        ]
 
     def state(self) -> list[np.ndarray]:
         """The values of `variables`."""
@@ -74,14 +96,19 @@ class Loop:
         for variable, value in zip(self.trained, kept, strict=bool(kept)):
             variable.assign(value)
 
-    def _train(self, iterator: Any, first: tf.Tensor, count: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _train(
+        self, iterator: Any, first: tf.Tensor, count: tf.Tensor, sums: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Steps first .. first + count - 1 -> (sums and theirs, norm, bad).
 
-        sums: float64 [3] of the epoch so far: losses, right answers, rows. norm: global norm of the last gradient. bad: the number of
-        the first step with a loss that is not finite, -1 without one.
+        sums: float64 [3] of the epoch so far: losses, right answers, rows. norm: global norm of the
+        last gradient. bad: the number of the first step with a loss that is not finite, -1 without
+        one.
         """
 
-        def body(step: tf.Tensor, sums: tf.Tensor, norm: tf.Tensor, bad: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def body(
+            step: tf.Tensor, sums: tf.Tensor, norm: tf.Tensor, bad: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
             found, norm = self.strategy.run(self._train_replica, (iterator.get_next(), step))
             found, norm = self._sum(found), self._any(norm)
             bad = tf.where((bad < 0) & ~tf.math.is_finite(found[0]), step, bad)
@@ -99,12 +126,15 @@ class Loop:
 
     def _over_replicas(self, values: Any) -> Any:
         """The sum over the replicas, in each of them."""
-        # Not asked of one: all_reduce leaves its graph in a registry of gradients that nothing empties, 15 MB for each training.
+        # Not asked of one: all_reduce leaves its graph in a registry of gradients that nothing
+        # empties, 15 MB for each training.
         if self.strategy.num_replicas_in_sync == 1:
             return values
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
-    def _train_replica(self, batch: tuple[Any, tf.Tensor], step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _train_replica(
+        self, batch: tuple[Any, tf.Tensor], step: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         inputs, labels = batch
         num_rows = self._over_replicas(tf.cast(tf.shape(labels)[0], tf.float32))
         with tf.GradientTape() as tape:
@@ -126,9 +156,13 @@ class Loop:
         """count batches -> sums and theirs, float64 [3]."""
 
         def body(step: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return step + 1, sums + self._sum(self.strategy.run(self._evaluate_replica, (iterator.get_next(),)))
+            return step + 1, sums + self._sum(
+                self.strategy.run(self._evaluate_replica, (iterator.get_next(),))
+            )
 
-        return tf.while_loop(lambda step, _: step < count, body, (tf.constant(0, tf.int64), sums))[1]
+        return tf.while_loop(lambda step, _: step < count, body, (tf.constant(0, tf.int64), sums))[
+            1
+        ]
 
     def _evaluate_replica(self, batch: tuple[Any, tf.Tensor]) -> tf.Tensor:
         inputs, labels = batch

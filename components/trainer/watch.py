@@ -18,13 +18,26 @@ LINE_SECONDS = 15.0
 class Watch:
     """Of one training, in the process that writes: the chief's.
 
-    output: the Model; event files and the profile go into its tensorboard/. profile_steps: steps of which a profile is written, about;
-    0 for none. batch_size, epoch_steps, num_epochs: of the training.
+    output: the Model; event files and the profile go into its tensorboard/. profile_steps: steps of
+    which a profile is written, about; 0 for none. batch_size, epoch_steps, num_epochs: of the
+    training.
     """
 
-    def __init__(self, output: Path, is_chief: bool, profile_steps: int, batch_size: int, epoch_steps: int, num_epochs: int) -> None:
+    def __init__(
+        self,
+        output: Path,
+        is_chief: bool,
+        profile_steps: int,
+        batch_size: int,
+        epoch_steps: int,
+        num_epochs: int,
+    ) -> None:
         self.folder = str(output / "tensorboard")
-        self.writer = tf.summary.create_file_writer(self.folder) if is_chief else tf.summary.create_noop_writer()
+        self.writer = (
+            tf.summary.create_file_writer(self.folder)
+            if is_chief
+            else tf.summary.create_noop_writer()
+        )
         self.profile_steps = profile_steps if is_chief else 0
         self.batch_size = batch_size
         self.epoch_steps = epoch_steps
@@ -32,7 +45,8 @@ class Watch:
         self.num_calls = self.num_profiled = 0
         self.is_profiling = False
         self.told = time.monotonic()
-        # Of calls behind the first one, which compiles: seconds and steps. And of the last evaluation.
+        # Of calls behind the first one, which compiles: seconds and steps. And of the last
+        # evaluation.
         self.step_seconds, self.num_timed, self.evaluation_seconds = 0.0, 0, 0.0
         self.evaluating = time.monotonic()
 
@@ -55,7 +69,9 @@ class Watch:
         rate = count * self.batch_size / seconds
         if self.num_calls > 1:
             self.step_seconds, self.num_timed = self.step_seconds + seconds, self.num_timed + count
-        self._tell_epoch(progress, progress.epoch + 1, f"loss {progress.sums[0] / progress.sums[2]:.3f}")
+        self._tell_epoch(
+            progress, progress.epoch + 1, f"loss {progress.sums[0] / progress.sums[2]:.3f}"
+        )
         with self.writer.as_default():
             tf.summary.scalar("gradient_norm", norm, step=progress.step)
             tf.summary.scalar("examples_per_second", rate, step=progress.step)
@@ -63,8 +79,14 @@ class Watch:
             loss, right, rows = progress.sums
             left = (self.epoch_steps * self.num_epochs - progress.step) * seconds / count
             log.info(
-                "epoch %d/%d, step %d of %d: loss %.3f, accuracy %.3f, %.0f examples a second, %s left at most",
-                *(progress.epoch + 1, self.num_epochs, progress.step - progress.epoch * self.epoch_steps, self.epoch_steps),
+                "epoch %d/%d, step %d of %d: loss %.3f, accuracy %.3f, %.0f examples a second, %s"
+                " left at most",
+                *(
+                    progress.epoch + 1,
+                    self.num_epochs,
+                    progress.step - progress.epoch * self.epoch_steps,
+                    self.epoch_steps,
+                ),
                 *(loss / rows, right / rows, rate, duration(left)),
             )
             self.told = time.monotonic()
@@ -86,7 +108,10 @@ class Watch:
         """Writes the profile, if one is being made; there will be no other."""
         if self.is_profiling:
             tf.profiler.experimental.stop()
-            log.info("a profile of %d steps is in the model's tensorboard/plugins/profile", self.num_profiled)
+            log.info(
+                "a profile of %d steps is in the model's tensorboard/plugins/profile",
+                self.num_profiled,
+            )
         self.is_profiling, self.profile_steps = False, 0
 
     def after_epoch(self, epoch: int, figures: dict[str, float]) -> None:
@@ -98,11 +123,21 @@ class Watch:
     def epoch_line(self, progress: Progress, figures: dict[str, float], is_last: bool) -> None:
         """The line of an epoch that has just ended."""
         self.evaluation_seconds = time.monotonic() - self.evaluating
-        self._tell_epoch(progress, min(progress.epoch + 1, self.num_epochs), f"eval accuracy {figures['val_accuracy']:.3f}")
+        self._tell_epoch(
+            progress,
+            min(progress.epoch + 1, self.num_epochs),
+            f"eval accuracy {figures['val_accuracy']:.3f}",
+        )
         left = progress.seconds / progress.epoch * (self.num_epochs - progress.epoch)
         log.info(
             "epoch %d/%d: loss %.3f, accuracy %.3f, eval accuracy %.3f%s",
-            *(progress.epoch, self.num_epochs, figures["loss"], figures["accuracy"], figures["val_accuracy"]),
+            *(
+                progress.epoch,
+                self.num_epochs,
+                figures["loss"],
+                figures["accuracy"],
+                figures["val_accuracy"],
+            ),
             "" if is_last or not left else f", {duration(left)} left at most",
         )
         self.told = time.monotonic()

@@ -1,7 +1,9 @@
-"""Examples to what a network reads: vocabularies, the transform graph and the Features that the trainer reads.
+"""Examples to what a network reads.
 
-Reads Examples: text, tokens or number sequences with a label. Writes, in formats that tensorflow-transform opens
-(`tft.TFTransformOutput(<output>)`):
+Vocabularies, the transform graph and the Features that the trainer reads.
+
+Reads Examples: text, tokens or number sequences with a label. Writes, in formats that
+tensorflow-transform opens (`tft.TFTransformOutput(<output>)`):
   transform_fn/          a SavedModel from raw rows to Features, with the vocabularies as assets
   transformed_metadata/  the schema of the Features
   vocabularies/          tokens (not for sequences) and labels, one a line, in rank order
@@ -9,8 +11,9 @@ Reads Examples: text, tokens or number sequences with a label. Writes, in format
   Split-*/               Features: `ids` (1..V, OOV V + 1, at most max_length), or for sequences `values` (standardised, flat
                          [time, dim]); `length` (ids or time steps), `label` (class id)
 
-The first pass (`analyze`) reads each span once: it tokenises and counts, and keeps both. The vocabulary of any window is the sum
-of its spans' counts; the second pass only maps tokens to ids, and only where the vocabulary changed an id of a shard.
+The first pass (`analyze`) reads each span once: it tokenises and counts, and keeps both. The
+vocabulary of any window is the sum of its spans' counts; the second pass only maps tokens to ids,
+and only where the vocabulary changed an id of a shard.
 """
 
 import json
@@ -28,24 +31,55 @@ from seqline.errors import UserError
 
 
 class TransformParams(Params):
-    tokens: Literal["word", "char"] = Field("word", description="what a token of a text is: words and punctuation marks, or characters")
-    lowercase: bool = Field(True, description="fold upper case to lower case (texts only)")
-    vocab_size: int = Field(20_000, ge=1, description="tokens in the vocabulary, at most; the most frequent ones of the train split")
-    min_frequency: int = Field(2, ge=1, description="how often a token must occur in the train split to enter the vocabulary")
-    reserved_tokens: list[str] = Field([], description="tokens that get the first ids, whether they occur or not")
-    vocabulary: Annotated[str | None, Where] = Field(None, description="a vocabulary file, one token a line, whose tokens keep their ids")
-    vocabulary_mode: Literal["frozen", "extend"] = Field(
-        "frozen", description="with `vocabulary`: exactly its tokens, or new ones behind them up to vocab_size"
+    tokens: Literal["word", "char"] = Field(
+        "word", description="what a token of a text is: words and punctuation marks, or characters"
     )
-    max_length: int = Field(256, ge=1, description="tokens of a text (time steps of a sequence) that are used; the rest is cut off")
-    standardize: bool = Field(True, description="sequences: give every number of a time step mean 0 and variance 1 over the train split")
+    lowercase: bool = Field(True, description="fold upper case to lower case (texts only)")
+    vocab_size: int = Field(
+        20_000,
+        ge=1,
+        description="tokens in the vocabulary, at most; the most frequent ones of the train split",
+    )
+    min_frequency: int = Field(
+        2,
+        ge=1,
+        description="how often a token must occur in the train split to enter the vocabulary",
+    )
+    reserved_tokens: list[str] = Field(
+        [], description="tokens that get the first ids, whether they occur or not"
+    )
+    vocabulary: Annotated[str | None, Where] = Field(
+        None, description="a vocabulary file, one token a line, whose tokens keep their ids"
+    )
+    vocabulary_mode: Literal["frozen", "extend"] = Field(
+        "frozen",
+        description=(
+            "with `vocabulary`: exactly its tokens, or new ones behind them up to vocab_size"
+        ),
+    )
+    max_length: int = Field(
+        256,
+        ge=1,
+        description=(
+            "tokens of a text (time steps of a sequence) that are used; the rest is cut off"
+        ),
+    )
+    standardize: bool = Field(
+        True,
+        description=(
+            "sequences: give every number of a time step mean 0 and variance 1 over the train split"
+        ),
+    )
 
 
 def check(params: TransformParams) -> None:
     """Raises UserError for a vocabulary file or reserved tokens that cannot work."""
     for name in params.reserved_tokens:
         if not name or "\n" in name:
-            raise UserError(f"transform.reserved_tokens holds {name!r}: a token is not empty and holds no line end.")
+            raise UserError(
+                f"transform.reserved_tokens holds {name!r}: a token is not empty and holds no line"
+                " end."
+            )
     if len(set(params.reserved_tokens)) < len(params.reserved_tokens):
         raise UserError(f"transform.reserved_tokens {params.reserved_tokens} names a token twice.")
     if params.vocabulary is None:
@@ -53,25 +87,38 @@ def check(params: TransformParams) -> None:
     try:
         lines = Path(params.vocabulary).read_bytes().split(b"\n")
     except OSError as error:
-        raise UserError(f"transform.vocabulary {params.vocabulary!r} cannot be read: {error.strerror}.") from None
+        raise UserError(
+            f"transform.vocabulary {params.vocabulary!r} cannot be read: {error.strerror}."
+        ) from None
     tokens = lines[:-1] if not lines[-1] else lines
     seen: dict[bytes, int] = {}
     for number, token in enumerate(tokens, start=1):
         try:
             token.decode()
         except UnicodeDecodeError:
-            raise UserError(f"transform.vocabulary {params.vocabulary}:{number} is not UTF-8: {token!r}.") from None
+            raise UserError(
+                f"transform.vocabulary {params.vocabulary}:{number} is not UTF-8: {token!r}."
+            ) from None
         if token.endswith(b"\r"):  # TensorFlow would drop it, and find another token
-            raise UserError(f"transform.vocabulary {params.vocabulary}:{number} ends in a carriage return; line ends are \\n only.")
+            raise UserError(
+                f"transform.vocabulary {params.vocabulary}:{number} ends in a carriage return; line"
+                " ends are \\n only."
+            )
         if not token or token in seen:
             what = f"repeats line {seen[token]}" if token else "is empty"
-            raise UserError(f"transform.vocabulary {params.vocabulary}:{number} {what}; every line is one token, once.")
+            raise UserError(
+                f"transform.vocabulary {params.vocabulary}:{number} {what}; every line is one"
+                " token, once."
+            )
         seen[token] = number
     if not tokens:
         raise UserError(f"transform.vocabulary {params.vocabulary!r} holds no token.")
     missing = [name for name in params.reserved_tokens if name.encode() not in seen]
     if missing and params.vocabulary_mode == "frozen":
-        raise UserError(f"transform.reserved_tokens {missing} are not in the frozen vocabulary {params.vocabulary!r}.")
+        raise UserError(
+            f"transform.reserved_tokens {missing} are not in the frozen vocabulary"
+            f" {params.vocabulary!r}."
+        )
 
 
 def outside(params: TransformParams, memory: Path | None = None) -> str:
@@ -80,8 +127,16 @@ def outside(params: TransformParams, memory: Path | None = None) -> str:
 
 
 @contextmanager
-def analyze(*, spans: Mapping[int, str], content: str, dim: int | None, params: TransformParams, span_cache: SpanCache) -> Iterator[Any]:
-    """The first pass over the spans (number -> key) that were not analyzed yet, as a Beam PTransform over ExampleShards.
+def analyze(
+    *,
+    spans: Mapping[int, str],
+    content: str,
+    dim: int | None,
+    params: TransformParams,
+    span_cache: SpanCache,
+) -> Iterator[Any]:
+    """The first pass over the spans (number -> key) that were not analyzed yet, as a Beam
+    PTransform over ExampleShards.
 
     None where there is no such span. The parts are kept when the block ends without an error.
     """
@@ -116,7 +171,14 @@ def run(
     """
     from components.transform import passes
 
-    figures, summary = passes.transform(examples, params, output, span_cache or SpanCache(output / "span_cache"), previous, beam_args)
+    figures, summary = passes.transform(
+        examples,
+        params,
+        output,
+        span_cache or SpanCache(output / "span_cache"),
+        previous,
+        beam_args,
+    )
     (output / "transform.json").write_text(json.dumps(summary, indent=2) + "\n")
     return figures
 
@@ -124,7 +186,9 @@ def run(
 def describe(figures: Figures) -> str:
     full = figures["num_at_max_length"] / max(1, sum(figures["num_rows"].values()))
     if figures["content"] == "sequence":
-        text = f"sequences of {figures['dim']} numbers a time step, {figures['num_classes']} classes"
+        text = (
+            f"sequences of {figures['dim']} numbers a time step, {figures['num_classes']} classes"
+        )
     else:
         text = (
             f"vocabulary of {figures['num_tokens']:,} tokens, {figures['num_classes']} classes; "
@@ -132,7 +196,10 @@ def describe(figures: Figures) -> str:
         )
     text += f"; {full:.0%} of rows reach max_length"
     if drift := figures.get("vocabulary_drift"):
-        text += f"; {drift['num_new']:,} new tokens ({drift['new_token_rate']:.1%} of the text) and {drift['num_gone']:,} gone since the last one"
+        text += (
+            f"; {drift['num_new']:,} new tokens ({drift['new_token_rate']:.1%} of the text) and"
+            f" {drift['num_gone']:,} gone since the last one"
+        )
     return text
 
 

@@ -1,7 +1,7 @@
 """The second pass: tokens to ids, shard by shard, and sequences to standardised ones.
 
-What a shard of Features holds follows from its tokens (or numbers) and from the ids that they get; a shard for which neither
-changed is taken from the part that an earlier run kept.
+What a shard of Features holds follows from its tokens (or numbers) and from the ids that they get;
+a shard for which neither changed is taken from the part that an earlier run kept.
 """
 
 import time
@@ -46,8 +46,8 @@ def materialize(
 ) -> Figures:
     """Writes `Split-*/` under `output`, each shard under the name of the shard that it comes from.
 
-    parts: of the first pass, by span. Returns num_rows by split; num_at_max_length, the rows that fill max_length and may have
-    been cut; num_made, the shards that no earlier run had made.
+    parts: of the first pass, by span. Returns num_rows by split; num_at_max_length, the rows that
+    fill max_length and may have been cut; num_made, the shards that no earlier run had made.
     """
     span_cache.root.mkdir(parents=True, exist_ok=True)
     for left_over in span_cache.root.glob("*.part"):  # of a run that was killed
@@ -70,7 +70,12 @@ def materialize(
             | "Total" >> beam.CombineGlobally(total)
             | "WriteCounts" >> beam.Map(partial(write_counts, path=str(output / "counts")))
         )
-    counts = Counter({key: int(count) for key, count in map(str.split, (output / "counts").read_text().splitlines())})
+    counts = Counter(
+        {
+            key: int(count)
+            for key, count in map(str.split, (output / "counts").read_text().splitlines())
+        }
+    )
     (output / "counts").unlink()
     return {
         "num_rows": {split: counts[split] for split in manifest.splits},
@@ -80,7 +85,9 @@ def materialize(
 
 
 class TransformShard(beam.DoFn):
-    """(split, path of a tokenised shard or of Examples, path of Features) -> rows by split, rows at max_length, shards made."""
+    """(split, path of a tokenised shard or of Examples, path of Features) -> rows by split, rows at
+    max_length, shards made.
+    """
 
     def __init__(self, parameters: Parameters, max_length: int, span_cache: SpanCache) -> None:
         self.content = parameters.content
@@ -96,14 +103,20 @@ class TransformShard(beam.DoFn):
         for name in (features.TOKENS_VOCABULARY, features.LABELS_VOCABULARY):
             path = path_of(self.folder) / name
             if path.exists():
-                found[name] = {entry: rank for rank, entry in enumerate(path.read_bytes().split(b"\n")[:-1])}
+                found[name] = {
+                    entry: rank for rank, entry in enumerate(path.read_bytes().split(b"\n")[:-1])
+                }
         return found
 
     def process(self, shard: tuple[str, str, str]) -> Iterator[Counter[str]]:
         split, source, target = shard
-        name, columns, length = (self._sequences if self.content == features.SEQUENCE else self._tokens)(source)
+        name, columns, length = (
+            self._sequences if self.content == features.SEQUENCE else self._tokens
+        )(source)
         piece = self.span_cache.path(features=name)
-        counts = Counter({split: len(length), AT_MAX_LENGTH: int((length == self.max_length).sum()), MADE: 0})
+        counts = Counter(
+            {split: len(length), AT_MAX_LENGTH: int((length == self.max_length).sum()), MADE: 0}
+        )
         if not piece.exists():
             example_files.write_records(piece, tf_example_writer.examples(columns()))
             counts[MADE] = 1
@@ -127,7 +140,9 @@ class TransformShard(beam.DoFn):
 
         def columns() -> list[list[bytes]]:
             ends = np.cumsum(shard.lengths, dtype=np.int64)
-            position = np.arange(len(shard.indices)) - np.repeat(ends - shard.lengths, shard.lengths)
+            position = np.arange(len(shard.indices)) - np.repeat(
+                ends - shard.lengths, shard.lengths
+            )
             ids = id_of[shard.indices[position < self.max_length]]
             return [
                 tf_example_writer.int_lists(features.IDS, ids, length),
@@ -143,13 +158,17 @@ class TransformShard(beam.DoFn):
         shard = example_files.read(source, "sequence", dim)
         label = self._labels(shard.labels)
         length = np.array([min(len(row), self.max_length) for row in shard.contents], np.int64)
-        steps = np.concatenate([row[: self.max_length] for row in shard.contents])  # [time of all rows, dim]
+        steps = np.concatenate(
+            [row[: self.max_length] for row in shard.contents]
+        )  # [time of all rows, dim]
 
         def columns() -> list[list[bytes]]:
             return [
                 tf_example_writer.few_int_features(features.LABEL, label),
                 tf_example_writer.few_int_features(features.LENGTH, length),
-                tf_example_writer.float_lists(features.VALUES, ((steps - mean) * scale).ravel(), length * dim),
+                tf_example_writer.float_lists(
+                    features.VALUES, ((steps - mean) * scale).ravel(), length * dim
+                ),
             ]
 
         return self._digest([steps, mean, scale, length, label]), columns, length

@@ -1,8 +1,10 @@
-"""Unicode Normalization Form C as TensorFlow ops, so that a SavedModel normalises exactly as training did, without Python.
+"""Unicode Normalization Form C as TensorFlow ops, so that a SavedModel normalises exactly as
+training did, without Python.
 
-TensorFlow has no such op of its own (tensorflow-text's is a custom op that a plain TensorFlow process cannot load). The
-algorithm is Unicode Standard Annex #15: decompose canonically, order the combining marks, compose. The character data is
-Python's `unicodedata`, written into the graph as a few thousand constants; Hangul is arithmetic (Unicode Standard, 3.12).
+TensorFlow has no such op of its own (tensorflow-text's is a custom op that a plain TensorFlow
+process cannot load). The algorithm is Unicode Standard Annex #15: decompose canonically, order the
+combining marks, compose. The character data is Python's `unicodedata`, written into the graph as a
+few thousand constants; Hangul is arithmetic (Unicode Standard, 3.12).
 """
 
 import unicodedata
@@ -19,7 +21,8 @@ S_COUNT = L_COUNT * V_COUNT * T_COUNT
 # A pair (first, second) is one integer; code points have 21 bits.
 SHIFT = 21
 MAX_DECOMPOSITION = 4
-# Planes 0 to 2 and 14 hold all characters that decompose or combine (a test looks at every code point of this Python).
+# Planes 0 to 2 and 14 hold all characters that decompose or combine (a test looks at every code
+# point of this Python).
 CODE_POINTS = (*range(0x30000), *range(0xE0000, 0xE1000))
 
 
@@ -56,8 +59,9 @@ def tables() -> Tables:
         else:
             suspects.add(code)
     seconds_that_start = {key & ((1 << SHIFT) - 1) for key in pairs} - marks.keys()
-    # _compose takes the composable characters of every starter at once; that equals UAX #15's left to right order
-    # because no character is both the unmarked second of one pair and the first of another.
+    # _compose takes the composable characters of every starter at once; that equals UAX #15's left
+    # to right order because no character is both the unmarked second of one pair and the first of
+    # another.
     assert not seconds_that_start & {key >> SHIFT for key in pairs}
     suspects |= set(range(V_BASE, V_BASE + V_COUNT)) | set(range(T_BASE + 1, T_BASE + T_COUNT))
     return Tables(
@@ -97,8 +101,13 @@ def nfc(text: tf.Tensor) -> tf.Tensor:
 
 @lru_cache(maxsize=1)
 def _normalizer() -> Any:
-    """`_normalize` as a function of the graph: its thousands of constants are traced once in a process, not at every use."""
-    return tf.function(_normalize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    """`_normalize` as a function of the graph.
+
+    Its thousands of constants are traced once in a process, not at every use.
+    """
+    return tf.function(
+        _normalize, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+    )
 
 
 def _normalize(text: tf.Tensor) -> tf.Tensor:
@@ -111,8 +120,13 @@ def _normalize(text: tf.Tensor) -> tf.Tensor:
     return tf.strings.unicode_encode(composed, "UTF-8")
 
 
-def _lookup(keys: tf.Tensor, sorted_keys: np.ndarray, values: np.ndarray, default: int) -> tf.Tensor:
-    """values[i] where sorted_keys[i] equals the key, otherwise the default; keys and result are [n]."""
+def _lookup(
+    keys: tf.Tensor, sorted_keys: np.ndarray, values: np.ndarray, default: int
+) -> tf.Tensor:
+    """values[i] where sorted_keys[i] equals the key, otherwise the default.
+
+    Keys and result are [n].
+    """
     position = tf.minimum(tf.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
     found = tf.gather(sorted_keys, position) == keys
     return tf.where(found, tf.gather(values, position), default)
@@ -123,7 +137,11 @@ def _decompose(codes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     position = tf.minimum(tf.searchsorted(table.decomposable, codes), len(table.decomposable) - 1)
     listed = tf.gather(table.decomposable, position) == codes
     nothing = tf.fill(tf.shape(codes), -1)
-    parts = tf.where(listed[:, None], tf.gather(table.decompositions, position), tf.stack([codes] + [nothing] * 3, axis=1))
+    parts = tf.where(
+        listed[:, None],
+        tf.gather(table.decompositions, position),
+        tf.stack([codes] + [nothing] * 3, axis=1),
+    )
     syllable = codes - S_BASE
     is_hangul = (syllable >= 0) & (syllable < S_COUNT)
     trailing = syllable % T_COUNT
@@ -138,10 +156,14 @@ def _decompose(codes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     )
     parts = tf.where(is_hangul[:, None], jamo, parts)  # [n, 4]
     kept = parts >= 0
-    return tf.boolean_mask(parts, kept), tf.boolean_mask(tf.repeat(rows[:, None], MAX_DECOMPOSITION, axis=1), kept)
+    return tf.boolean_mask(parts, kept), tf.boolean_mask(
+        tf.repeat(rows[:, None], MAX_DECOMPOSITION, axis=1), kept
+    )
 
 
-def _order_marks(codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _order_marks(
+    codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Marks behind the same starter, ordered by combining class; equal classes keep their order."""
     starts = (classes == 0) | _first_of_row(rows)
     segment = tf.cumsum(tf.cast(starts, tf.int64))
@@ -156,12 +178,15 @@ def _first_of_row(rows: tf.Tensor) -> tf.Tensor:
 def _compose(codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Joins each starter with its first unblocked partner, until there is none left."""
 
-    def join(codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def join(
+        codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor, _: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         size = tf.size(codes)
         index = tf.range(size)
         is_starter = classes == 0
         starters = tf.boolean_mask(index, is_starter)
-        # For a mark: the nearest starter before it. For a starter: the character before it, which must then be a starter.
+        # For a mark: the nearest starter before it. For a starter: the character before it, which
+        # must then be a starter.
         num_starters = tf.cumsum(tf.cast(is_starter, tf.int32))
         nearest = tf.gather(tf.concat([[-1], starters], axis=0), num_starters)
         partner = tf.where(is_starter, index - 1, nearest)
@@ -175,12 +200,17 @@ def _compose(codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.
         )
         composite = _pair(tf.gather(codes, at), codes)
         candidate = unblocked & (composite >= 0)
-        # Of several candidates for one starter the first is joined; the others are looked at again in the next round.
+        # Of several candidates for one starter the first is joined; the others are looked at again
+        # in the next round.
         first = tf.math.unsorted_segment_min(tf.where(candidate, index, size), at, size)
         joined = candidate & (tf.gather(first, at) == index)
-        codes = tf.tensor_scatter_nd_update(codes, tf.boolean_mask(at, joined)[:, None], tf.boolean_mask(composite, joined))
+        codes = tf.tensor_scatter_nd_update(
+            codes, tf.boolean_mask(at, joined)[:, None], tf.boolean_mask(composite, joined)
+        )
         kept = ~joined
-        return *(tf.boolean_mask(each, kept) for each in (codes, classes, rows)), tf.reduce_any(joined)
+        return *(tf.boolean_mask(each, kept) for each in (codes, classes, rows)), tf.reduce_any(
+            joined
+        )
 
     anything = tf.TensorShape([None])
     codes, _, rows, _ = tf.while_loop(
@@ -194,9 +224,26 @@ def _compose(codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.
 
 def _pair(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """The primary composite of two characters, -1 where there is none; all [n]."""
-    key = tf.bitwise.bitwise_or(tf.bitwise.left_shift(tf.cast(first, tf.int64), SHIFT), tf.cast(second, tf.int64))
+    key = tf.bitwise.bitwise_or(
+        tf.bitwise.left_shift(tf.cast(first, tf.int64), SHIFT), tf.cast(second, tf.int64)
+    )
     listed = _lookup(key, tables().pairs, tables().composites, default=-1)
-    leading, vowel, trailing, syllable = first - L_BASE, second - V_BASE, second - T_BASE, first - S_BASE
+    leading, vowel, trailing, syllable = (
+        first - L_BASE,
+        second - V_BASE,
+        second - T_BASE,
+        first - S_BASE,
+    )
     is_lv = (leading >= 0) & (leading < L_COUNT) & (vowel >= 0) & (vowel < V_COUNT)
-    is_lvt = (syllable >= 0) & (syllable < S_COUNT) & (syllable % T_COUNT == 0) & (trailing > 0) & (trailing < T_COUNT)
-    return tf.where(is_lv, S_BASE + (leading * V_COUNT + vowel) * T_COUNT, tf.where(is_lvt, first + trailing, listed))
+    is_lvt = (
+        (syllable >= 0)
+        & (syllable < S_COUNT)
+        & (syllable % T_COUNT == 0)
+        & (trailing > 0)
+        & (trailing < T_COUNT)
+    )
+    return tf.where(
+        is_lv,
+        S_BASE + (leading * V_COUNT + vowel) * T_COUNT,
+        tf.where(is_lvt, first + trailing, listed),
+    )

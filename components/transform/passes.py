@@ -1,4 +1,7 @@
-"""From Examples to Features: the first pass where it is missing, the vocabularies, the graph, the second pass."""
+"""From Examples to Features.
+
+The first pass where it is missing, the vocabularies, the graph, the second pass.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,54 +21,128 @@ from seqline.storage.staging import at_hand, remove
 
 
 def transform(
-    examples: Path, params: TransformParams, output: Path, span_cache: SpanCache, previous: Path | None, beam_args: Sequence[str]
+    examples: Path,
+    params: TransformParams,
+    output: Path,
+    span_cache: SpanCache,
+    previous: Path | None,
+    beam_args: Sequence[str],
 ) -> tuple[Figures, dict[str, Any]]:
-    """Writes the artifact, transform.json aside; returns (the figures, the content of transform.json)."""
+    """Writes the artifact, transform.json aside.
+
+    Returns (the figures, the content of transform.json).
+    """
     manifest = read_manifest(examples)
     num_analyzed = first_pass(examples, manifest, params, span_cache, beam_args)
-    parts = {span.number: piece(span_cache, span.key, manifest.content, params) for span in manifest.spans}
+    parts = {
+        span.number: piece(span_cache, span.key, manifest.content, params)
+        for span in manifest.spans
+    }
     progress.tell("building the vocabulary and the graph")
     with at_hand(output) as folder:
-        parameters, figures, drift = learn(manifest, params, list(parts.values()), folder / "vocabularies", previous)
+        parameters, figures, drift = learn(
+            manifest, params, list(parts.values()), folder / "vocabularies", previous
+        )
         graph.write(parameters, params, folder)
-    parameters = replace(parameters, folder=output / "vocabularies")  # where every worker can read them
-    rows = materialize.materialize(examples, manifest, parameters, params, parts, output, span_cache, beam_args)
+    parameters = replace(
+        parameters, folder=output / "vocabularies"
+    )  # where every worker can read them
+    rows = materialize.materialize(
+        examples, manifest, parameters, params, parts, output, span_cache, beam_args
+    )
     progress.tell("verifying the graph")
     graph.verify(examples, manifest, output)
     if span_cache.root.is_relative_to(output):
         remove(span_cache.root)
     num_made = rows.pop("num_made")
     figures = {"content": manifest.content, "dim": manifest.dim, **figures, **rows}
-    how = {"tokens": params.tokens, "lowercase": params.lowercase} if manifest.content == features.TEXT else {}
+    how = (
+        {"tokens": params.tokens, "lowercase": params.lowercase}
+        if manifest.content == features.TEXT
+        else {}
+    )
     summary = {"max_length": params.max_length, **how, **figures}
     # What was reused depends on what was there before; the artifact does not.
-    reuse = {"num_spans": len(manifest.spans), "num_spans_analyzed": num_analyzed, "num_shards_made": num_made}
+    reuse = {
+        "num_spans": len(manifest.spans),
+        "num_spans_analyzed": num_analyzed,
+        "num_shards_made": num_made,
+    }
     return {**figures, **reuse, **({"vocabulary_drift": drift} if drift else {})}, summary
 
 
-def first_pass(examples: Path, manifest: Manifest, params: TransformParams, span_cache: SpanCache, beam_args: Sequence[str]) -> int:
-    """Analyzes the spans that nobody analyzed when they were ingested; returns how many there were."""
+def first_pass(
+    examples: Path,
+    manifest: Manifest,
+    params: TransformParams,
+    span_cache: SpanCache,
+    beam_args: Sequence[str],
+) -> int:
+    """Analyzes the spans that nobody analyzed when they were ingested.
+
+    Returns how many there were.
+    """
     spans = {span.number: span.key for span in manifest.spans}
-    missing = {number for number, key in spans.items() if not is_whole(piece(span_cache, key, manifest.content, params))}
-    paths = [path for split in manifest.splits for path in features.shards(examples, split) if span_of(path) in missing]
-    with analyze(spans=spans, content=manifest.content, dim=manifest.dim, params=params, span_cache=span_cache) as transform:
+    missing = {
+        number
+        for number, key in spans.items()
+        if not is_whole(piece(span_cache, key, manifest.content, params))
+    }
+    paths = [
+        path
+        for split in manifest.splits
+        for path in features.shards(examples, split)
+        if span_of(path) in missing
+    ]
+    with analyze(
+        spans=spans,
+        content=manifest.content,
+        dim=manifest.dim,
+        params=params,
+        span_cache=span_cache,
+    ) as transform:
         if transform is not None:
             with job(beam_args) as pipeline:
-                _ = pipeline | ReadExamples(paths, manifest.content, manifest.dim) | "Analyze" >> transform
+                _ = (
+                    pipeline
+                    | ReadExamples(paths, manifest.content, manifest.dim)
+                    | "Analyze" >> transform
+                )
     return len(missing)
 
 
 def learn(
-    manifest: Manifest, params: TransformParams, parts: Sequence[Path], output: Path, previous: Path | None
+    manifest: Manifest,
+    params: TransformParams,
+    parts: Sequence[Path],
+    output: Path,
+    previous: Path | None,
 ) -> tuple[Parameters, Figures, Figures | None]:
-    """What the graph needs to know of the train split: vocabularies (written to `output`), or mean and standard deviation."""
+    """What the graph needs to know of the train split.
+
+    Vocabularies (written to `output`), or mean and standard deviation.
+    """
     output.mkdir()
-    labels = sorted({label.encode() for span in manifest.spans for label in span.num_rows.get(features.TRAIN, {})})
+    labels = sorted(
+        {
+            label.encode()
+            for span in manifest.spans
+            for label in span.num_rows.get(features.TRAIN, {})
+        }
+    )
     vocabulary.write(output / features.LABELS_VOCABULARY, labels)
     classes = {"num_classes": len(labels)}
     if manifest.content == features.SEQUENCE:
         mean, scale = graph.standardization(moments_of(parts), params)
-        return Parameters(manifest.content, labels, output, dim=manifest.dim, mean=mean, scale=scale), classes, None
+        return (
+            Parameters(manifest.content, labels, output, dim=manifest.dim, mean=mean, scale=scale),
+            classes,
+            None,
+        )
     tokens, figures, counts = vocabulary.rank(buckets_of(parts), params)
     vocabulary.write(output / features.TOKENS_VOCABULARY, tokens)
-    return Parameters(manifest.content, labels, output, tokens=tokens), {**figures, **classes}, vocabulary.drift(tokens, counts, previous)
+    return (
+        Parameters(manifest.content, labels, output, tokens=tokens),
+        {**figures, **classes},
+        vocabulary.drift(tokens, counts, previous),
+    )

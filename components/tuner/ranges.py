@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError, model_validator
 from components.trainer import TrainerParams
 from seqline.component import Params
 
-# Plain values, as a configuration would give them: this is what the reference shows. Without label_smoothing: it is part of the loss
-# on the eval split, so that losses, which decide between equal accuracies, would not compare.
+# Plain values, as a configuration would give them: this is what the reference shows. Without
+# label_smoothing: it is part of the loss on the eval split, so that losses, which decide between
+# equal accuracies, would not compare.
 DEFAULT_RANGES: Any = {
     "learning_rate": {"low": 1e-3, "high": 2e-2, "log": True},
     "rnn_units": {"choices": [32, 64, 128]},
@@ -21,17 +22,22 @@ DEFAULT_RANGES: Any = {
     "branch_dropout": {"low": 0.0, "high": 0.7},
     "word_dropout": {"low": 0.0, "high": 0.3},
 }
-# The luckiest seed on the eval split is no better model; how it is computed, and how often checkpoints are written, changes none.
+# The luckiest seed on the eval split is no better model; how it is computed, and how often
+# checkpoints are written, changes none.
 NOT_TUNED = ("seed", "checkpoint_seconds", "implementation")
 
 
 class Range(Params):
-    """From low to high, both included, evenly or evenly in the logarithm, in steps where one is given; or one of the choices."""
+    """From low to high, both included, evenly or evenly in the logarithm, in steps where one is
+    given; or one of the choices.
+    """
 
     low: float | None = Field(None, description="the lowest value")
     high: float | None = Field(None, description="the highest value")
     log: bool = Field(False, description="evenly in the logarithm")
-    step: float | None = Field(None, gt=0, description="from one value to the next; whole numbers have 1")
+    step: float | None = Field(
+        None, gt=0, description="from one value to the next; whole numbers have 1"
+    )
     choices: list[Any] | None = Field(None, description="the values, in place of low and high")
 
     @model_validator(mode="after")
@@ -65,7 +71,8 @@ class Range(Params):
         width, step = Decimal(str(high)) - Decimal(str(low)), Decimal(str(self.step))
         if rest := width % step:
             raise ValueError(
-                f"high {high:g} is no whole number of steps of {self.step:g} above low {low:g}; {float(width - rest) + low:g} is"
+                f"high {high:g} is no whole number of steps of {self.step:g} above low {low:g};"
+                f" {float(width - rest) + low:g} is"
             )
 
     def values(self) -> list[Any]:
@@ -80,7 +87,9 @@ class Range(Params):
         assert self.high is not None
         if value is None or not self.low <= value <= self.high:
             return False
-        return self.step is None or not (Decimal(str(value)) - Decimal(str(self.low))) % Decimal(str(self.step))
+        return self.step is None or not (Decimal(str(value)) - Decimal(str(self.low))) % Decimal(
+            str(self.step)
+        )
 
 
 def kind(name: str) -> type:
@@ -91,7 +100,10 @@ def kind(name: str) -> type:
 
 
 def typed(name: str, value: Any) -> Any:
-    """The value as the trainer has it: 32 for 32.0 where it takes whole numbers. Raises ValueError where it takes no such value."""
+    """The value as the trainer has it.
+
+    32 for 32.0 where it takes whole numbers. Raises ValueError where it takes no such value.
+    """
     if kind(name) is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     try:

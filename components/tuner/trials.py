@@ -18,9 +18,10 @@ State = Literal["finished", "pruned", "failed"]
 class Trial:
     """One training that ended.
 
-    params: the tuned trainer parameters. eval_accuracy, eval_loss: of its best epoch; None where it failed. epochs: how many it ran.
-    seconds: of the process that ended it. accuracies: on the eval split, after each epoch. rungs: what later trials are compared with
-    by successive halving, as optuna names it. error: why it failed.
+    params: the tuned trainer parameters. eval_accuracy, eval_loss: of its best epoch; None where it
+    failed. epochs: how many it ran. seconds: of the process that ended it. accuracies: on the eval
+    split, after each epoch. rungs: what later trials are compared with by successive halving, as
+    optuna names it. error: why it failed.
     """
 
     number: int
@@ -36,7 +37,10 @@ class Trial:
 
     @property
     def score(self) -> tuple[float, ...]:
-        """Higher is better; no failed trial has one. A pruned trial comes behind every finished one."""
+        """Higher is better.
+
+        No failed trial has one. A pruned trial comes behind every finished one.
+        """
         assert self.eval_accuracy is not None
         assert self.eval_loss is not None
         return self.state == "finished", self.eval_accuracy, -self.eval_loss, -self.number
@@ -44,7 +48,11 @@ class Trial:
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """The best trial; None where all failed."""
-    return max((trial for trial in trials if trial.state != "failed"), key=lambda trial: trial.score, default=None)
+    return max(
+        (trial for trial in trials if trial.state != "failed"),
+        key=lambda trial: trial.score,
+        default=None,
+    )
 
 
 def load(folder: Path) -> list[Trial]:

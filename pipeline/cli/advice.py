@@ -1,4 +1,8 @@
-"""What to do after a refusal: which gate it was, how the baselines did, where the model lies and how to ask it, and what usually helps."""
+"""What to do after a refusal.
+
+Which gate it was, how the baselines did, where the model lies and how to ask it, and what usually
+helps.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +18,11 @@ from seqline.data.features import SAVED_MODEL
 from seqline.errors import DataError, NotBlessedError, UserError
 
 # What to ask a model, by what its rows hold.
-EXAMPLE = {"text": '"Your text"', "tokens": '"your tokens"', "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'"}
+EXAMPLE = {
+    "text": '"Your text"',
+    "tokens": '"your tokens"',
+    "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'",
+}
 # Gates that a server is measured by and no retraining need set.
 SETTINGS = {rule.name: f"{rule.stage}.{rule.field}" for rule in RULES if rule.field} | {
     "server": "infra_validator.max_difference",
@@ -27,7 +35,8 @@ SERVED = ("served_accuracy", "served_slice_accuracy")
 # An accuracy that is so far under its threshold will not be brought there by some more epochs.
 FAR = 0.1
 MOST_REFUSALS, MOST_KINDS = 3, 3
-# Words of eval that train lacks, beyond which words say too little: from names and texts without spaces, not from any language's prose.
+# Words of eval that train lacks, beyond which words say too little: from names and texts without
+# spaces, not from any language's prose.
 MANY_UNKNOWN = 0.5
 
 # (what it is, the text); the first is "" where the line goes on with the one before.
@@ -35,7 +44,10 @@ Line = tuple[str, str]
 
 
 def advise(error: UserError, done: Sequence[Done]) -> list[Line]:
-    """What a person can do about a run that a gate ended; nothing for other errors. done: the stages that had ended."""
+    """What a person can do about a run that a gate ended.
+
+    Nothing for other errors. done: the stages that had ended.
+    """
     ended = {each.stage.name: each for each in done}
     if isinstance(error, NotBlessedError):
         return list(_of_model(ended))
@@ -45,14 +57,22 @@ def advise(error: UserError, done: Sequence[Done]) -> list[Line]:
 def refusals(figures: Mapping[str, Figures]) -> list[tuple[str, dict[str, Any]]]:
     """(stage, gate) for every gate that refused. figures: by stage."""
     stages = ("evaluator", "infra_validator")
-    return [(stage, gate) for stage in stages for gate in figures.get(stage, {}).get("gates", []) if gate["passed"] is False]
+    return [
+        (stage, gate)
+        for stage in stages
+        for gate in figures.get(stage, {}).get("gates", [])
+        if gate["passed"] is False
+    ]
 
 
 def _of_model(ended: Mapping[str, Done]) -> Iterator[Line]:
     figures = {name: each.figures for name, each in ended.items()}
     refused = refusals(figures)
     for number, (stage, gate) in enumerate(refused[:MOST_REFUSALS]):
-        yield ("refused by" if number == 0 else "", f"{stage}: {gate['reason']} ({SETTINGS.get(gate['name'], gate['name'])})")
+        yield (
+            "refused by" if number == 0 else "",
+            f"{stage}: {gate['reason']} ({SETTINGS.get(gate['name'], gate['name'])})",
+        )
     if len(refused) > MOST_REFUSALS:
         yield "", f"and {len(refused) - MOST_REFUSALS} more"
     if measured := figures.get("evaluator"):
@@ -70,59 +90,107 @@ def _of_model(ended: Mapping[str, Done]) -> Iterator[Line]:
 
 def _baselines(measured: Figures) -> Iterator[str]:
     for name, value in measured["baselines"].items():
-        yield f"{name} {value:.3f}{' (better than the model)' if name in better_than(measured) else ''}"
+        yield (
+            f"{name}"
+            f" {value:.3f}{' (better than the model)' if name in better_than(measured) else ''}"
+        )
     if served := measured.get("served"):
         yield f"served version {served['accuracy']:.3f}"
     yield f"the model {measured['accuracy']:.3f}"
 
 
-def _helps_model(refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[str, Done]) -> Iterator[str]:
+def _helps_model(
+    refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[str, Done]
+) -> Iterator[str]:
     names = [gate["name"] for _, gate in refused]
     if not names:
         yield "run the same command again; report it if it stays"
         return
     if "finite" in names:
-        yield "training went wrong: --set trainer.learning_rate=0.001, or --set trainer.clip_norm=1.0"
+        yield (
+            "training went wrong: --set trainer.learning_rate=0.001, or --set trainer.clip_norm=1.0"
+        )
     if any(name in MACHINE for name in names):
         yield "a busy machine is slow: run the same command again, only the server is asked anew"
-        yield "a smaller model: --set trainer.rnn_units=32, or --set exporter.table_dtype=int8; or a higher limit"
+        yield (
+            "a smaller model: --set trainer.rnn_units=32, or --set exporter.table_dtype=int8; or a"
+            " higher limit"
+        )
     if "size" in names:
-        yield "a smaller model: --set exporter.table_dtype=int8, or --set transform.vocab_size=10000"
+        yield (
+            "a smaller model: --set exporter.table_dtype=int8, or --set transform.vocab_size=10000"
+        )
     if "server" in names:
-        log = ended["infra_validator"].artifact.uri / "server.log" if "infra_validator" in ended else None
+        log = (
+            ended["infra_validator"].artifact.uri / "server.log"
+            if "infra_validator" in ended
+            else None
+        )
         yield f"what the server said: {short_path(log)}" if log else "run the same command again"
     if "calibration" in names:
-        yield "probabilities that are surer than right: more data, --set trainer.label_smoothing=0.0 or 0.2 (docs/evaluation.md)"
+        yield (
+            "probabilities that are surer than right: more data, --set trainer.label_smoothing=0.0"
+            " or 0.2 (docs/evaluation.md)"
+        )
     if any(name in SERVED for name in names):
-        yield "the served version goes on being served; docs/retraining.md tells when a loss is beyond chance"
+        yield (
+            "the served version goes on being served; docs/retraining.md tells when a loss is"
+            " beyond chance"
+        )
         yield "more rows, or a loss that you accept: --set evaluator.max_loss_of_accuracy=0.01"
     if set(names) - {"finite", "size", "server", "calibration", *MACHINE, *SERVED}:
         yield from _helps_accuracy(refused, ended)
 
 
-def _helps_accuracy(refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[str, Done]) -> Iterator[str]:
+def _helps_accuracy(
+    refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[str, Done]
+) -> Iterator[str]:
     measured = ended["evaluator"].figures
     linear = [name for name in better_than(measured) if name != "majority class"]
     if unknown := _unknown_words(ended):
-        yield f"{unknown:.0%} of the words of eval are unknown to train: take characters as tokens, --set transform.tokens=char"
-    if "majority class" in better_than(measured) or any(gate["name"] == "gain_over_majority" for _, gate in refused):
-        yield "no better than one answer for all: are example_gen.text and example_gen.label the right columns?"
+        yield (
+            f"{unknown:.0%} of the words of eval are unknown to train: take characters as tokens,"
+            " --set transform.tokens=char"
+        )
+    if "majority class" in better_than(measured) or any(
+        gate["name"] == "gain_over_majority" for _, gate in refused
+    ):
+        yield (
+            "no better than one answer for all: are example_gen.text and example_gen.label the"
+            " right columns?"
+        )
     if linear:
-        yield f"{linear[0]} is better: the labels can be learned from these rows, and the network has not yet learned them"
+        yield (
+            f"{linear[0]} is better: the labels can be learned from these rows, and the network has"
+            " not yet learned them"
+        )
     if more := _more_epochs(ended):
         yield more
     yield "let the tuner look for a better network: --set tuner.num_trials=20"
-    shortfalls = [gate["threshold"] - gate["value"] for _, gate in refused if gate["name"] in ("accuracy", "macro_f1") and gate["value"]]
+    shortfalls = [
+        gate["threshold"] - gate["value"]
+        for _, gate in refused
+        if gate["name"] in ("accuracy", "macro_f1") and gate["value"]
+    ]
     if not linear and shortfalls and max(shortfalls) > FAR:
-        yield "a threshold that such data can reach: no baseline comes near it either; the report lists the wrong answers"
+        yield (
+            "a threshold that such data can reach: no baseline comes near it either; the report"
+            " lists the wrong answers"
+        )
     else:
         yield "more labelled rows, above all of the classes that the report shows as weak"
 
 
 def _unknown_words(ended: Mapping[str, Done]) -> float | None:
-    """The part of eval's words that train lacks, where words are the tokens and they say too little."""
+    """The part of eval's words that train lacks, where words are the tokens and they say too
+    little.
+    """
     transform, statistics = ended.get("transform"), ended.get("statistics_gen")
-    if transform is None or statistics is None or getattr(transform.stage.params, "tokens", "") != "word":
+    if (
+        transform is None
+        or statistics is None
+        or getattr(transform.stage.params, "tokens", "") != "word"
+    ):
         return None
     rate = statistics.figures.get("token_oov_rate", {}).get("eval")
     return rate if rate is not None and rate > MANY_UNKNOWN else None
@@ -132,10 +200,19 @@ def _more_epochs(ended: Mapping[str, Done]) -> str | None:
     trainer = ended.get("trainer")
     if trainer is None:
         return None
-    most, best = getattr(trainer.stage.params, "num_epochs", 0), trainer.figures.get("best_epoch", 0)
+    most, best = (
+        getattr(trainer.stage.params, "num_epochs", 0),
+        trainer.figures.get("best_epoch", 0),
+    )
     if best < most:
-        return f"the best epoch was {best} of at most {most}: more of them will not help, other settings may (docs/training.md)"
-    return f"more epochs, the last one was the best, it was still learning: --set trainer.num_epochs={3 * most}"
+        return (
+            f"the best epoch was {best} of at most {most}: more of them will not help, other"
+            " settings may (docs/training.md)"
+        )
+    return (
+        "more epochs, the last one was the best, it was still learning: --set"
+        f" trainer.num_epochs={3 * most}"
+    )
 
 
 def _of_data(ended: Mapping[str, Done]) -> Iterator[Line]:
@@ -150,7 +227,13 @@ def _of_data(ended: Mapping[str, Done]) -> Iterator[Line]:
         return
     kinds = list(dict.fromkeys(each["kind"] for each in found if each["severity"] == "error"))
     shown = ", ".join(f'{kind} = "warning"' for kind in kinds[:MOST_KINDS])
-    yield "what helps", "correct the rows that are named, or the setting that the message names (docs/data.md lists all kinds)"
+    yield (
+        "what helps",
+        (
+            "correct the rows that are named, or the setting that the message names (docs/data.md"
+            " lists all kinds)"
+        ),
+    )
     yield "to let it pass", f"--set 'example_validator.severities={{{shown}}}'"
 
 
@@ -160,7 +243,10 @@ def _listed(name: str, texts: Iterator[str]) -> Iterator[Line]:
 
 
 def _where(names: Sequence[str]) -> str:
-    listed = ", ".join(f"{name.partition('.')[2]} under [{name.partition('.')[0]}]" for name in names[:MOST_REFUSALS])
+    listed = ", ".join(
+        f"{name.partition('.')[2]} under [{name.partition('.')[0]}]"
+        for name in names[:MOST_REFUSALS]
+    )
     return f"{listed} in the configuration file, or --set {names[0]}=..."
 
 

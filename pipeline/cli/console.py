@@ -27,7 +27,9 @@ MOST_WARNINGS = 5
 LABEL = 15
 
 
-def print_summary(console: Console, done: Sequence[Done], started: float, config: str, serving_dir: str | None) -> None:
+def print_summary(
+    console: Console, done: Sequence[Done], started: float, config: str, serving_dir: str | None
+) -> None:
     """The table of a finished run, and what to do next."""
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
     for name in ("made", "artifact"):  # its path begins with the stage
@@ -40,31 +42,61 @@ def print_summary(console: Console, done: Sequence[Done], started: float, config
     console.print()
     if "evaluator" in figures:
         low, high = figures["evaluator"]["accuracy_interval"]
-        console.print(f"test accuracy  {figures['evaluator']['accuracy']:.3f}  (95 %: {low:.3f} to {high:.3f})", highlight=False)
+        console.print(
+            f"test accuracy  {figures['evaluator']['accuracy']:.3f}  (95 %: {low:.3f} to"
+            f" {high:.3f})",
+            highlight=False,
+        )
         better = better_than(figures["evaluator"])
         for name, value in figures["evaluator"]["baselines"].items():
-            text = f"  beside it    {value:.3f}  {name}{', better than the model' if name in better else ''}"
-            console.print(text, style="yellow" if name in better else "", highlight=False, markup=False)
+            text = (
+                f"  beside it    {value:.3f} "
+                f" {name}{', better than the model' if name in better else ''}"
+            )
+            console.print(
+                text, style="yellow" if name in better else "", highlight=False, markup=False
+            )
     if "pusher" in figures:
         pushed = figures["pusher"]
-        console.print(f"served model   {pushed['serving_dir']}/{pushed['version']}", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"served model   {pushed['serving_dir']}/{pushed['version']}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         option = "" if serving_dir is None or _is_found(serving_dir) else f"--model {serving_dir} "
         content = figures["transform"]["content"] if "transform" in figures else "text"
         if "://" not in pushed["serving_dir"]:  # predict asks local models
-            console.print(f"ask it         seqline predict {option}{EXAMPLE[content]}", highlight=False, markup=False, soft_wrap=True)
+            console.print(
+                f"ask it         seqline predict {option}{EXAMPLE[content]}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
     made = sum(not each.cached for each in done)
     print_warnings(console, done)
-    console.print(f"{made} of {len(done)} stages ran, {duration(time.monotonic() - started)} in all", highlight=False)
+    console.print(
+        f"{made} of {len(done)} stages ran, {duration(time.monotonic() - started)} in all",
+        highlight=False,
+    )
 
 
 def print_warnings(console: Console, done: Sequence[Done]) -> None:
-    """What was found wrong with the data and did not stop the run, so that it is seen: rows that were skipped, anomalies."""
+    """What was found wrong with the data and did not stop the run, so that it is seen.
+
+    Rows that were skipped, anomalies.
+    """
     found = [(warning, each) for each in done for warning in warnings_of(each)]
     for warning, _ in found[:MOST_WARNINGS]:
-        print_hanging(console, Text(f"{'warning':<{LABEL}}", "yellow"), Text(warning, "yellow"), LABEL)
+        print_hanging(
+            console, Text(f"{'warning':<{LABEL}}", "yellow"), Text(warning, "yellow"), LABEL
+        )
     if len(found) > MOST_WARNINGS:
         place = _short_path(found[-1][1].artifact.uri / ANOMALIES)
-        print_line(console, Text(f"{'':<{LABEL}}and {len(found) - MOST_WARNINGS} more in {place}", "yellow"))
+        print_line(
+            console,
+            Text(f"{'':<{LABEL}}and {len(found) - MOST_WARNINGS} more in {place}", "yellow"),
+        )
 
 
 def warnings_of(done: Done) -> list[str]:
@@ -74,14 +106,20 @@ def warnings_of(done: Done) -> list[str]:
         return [str(each) for each in figures["warnings"]]
     if done.stage.name == "example_gen" and figures.get("num_bad_rows"):
         place = _short_path(done.artifact.uri / "bad_rows")
-        return [f"{figures['num_bad_rows']:,} of {figures['num_read']:,} rows cannot be used and were skipped: they are listed in {place}."]
+        return [
+            f"{figures['num_bad_rows']:,} of {figures['num_read']:,} rows cannot be used and were"
+            f" skipped: they are listed in {place}."
+        ]
     if done.stage.name == "example_validator":
         return [f"{line.rstrip('.')}." for line in figures["lines"][figures["num_errors"] :]]
     return []
 
 
 def print_error(error: UserError) -> None:
-    """A user's error on standard error: what is wrong in one line, and under it what `pipeline.cli.advice` says, if it was asked."""
+    """A user's error on standard error.
+
+    What is wrong in one line, and under it what `pipeline.cli.advice` says, if it was asked.
+    """
     console = Console(stderr=True)
     print_hanging(console, Text("error: ", "bold red"), Text(str(error)), 7)
     for label, text in getattr(error, "advice", ()):
@@ -109,11 +147,19 @@ def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> N
     """A line a version under serving_dir, oldest first."""
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
     for name in ("version", "labels", "digest", "pushed", "accuracy", ""):
-        table.add_column(name, justify="right" if name in ("version", "accuracy") else "left", overflow="fold")
+        table.add_column(
+            name, justify="right" if name in ("version", "accuracy") else "left", overflow="fold"
+        )
     for each in versions:
         accuracy = "" if each["accuracy"] is None else f"{each['accuracy']:.3f}"
         rollback = f"rollback to {each['rollback_of']}" if each["rollback_of"] else ""
-        shown = (", ".join(each["labels"]), (each["digest"] or "not ours")[:12], each["pushed"] or "", accuracy, rollback)
+        shown = (
+            ", ".join(each["labels"]),
+            (each["digest"] or "not ours")[:12],
+            each["pushed"] or "",
+            accuracy,
+            rollback,
+        )
         table.add_row(str(each["version"]), *map(escape, shown))
     console.print(table)
 
@@ -124,5 +170,10 @@ def print_plan(console: Console, planned: Sequence[Planned]) -> None:
     for name in ("stage", "", "key", "why"):
         table.add_column(name, overflow="fold")
     for each in planned:
-        table.add_row(each.stage.name, "runs" if each.runs else "cached", each.key or "not known yet", escape(each.reason))
+        table.add_row(
+            each.stage.name,
+            "runs" if each.runs else "cached",
+            each.key or "not known yet",
+            escape(each.reason),
+        )
     console.print(table)

@@ -1,7 +1,8 @@
 """How far a run is, as it runs: lines in place on a terminal, a line now and then anywhere else.
 
-On a terminal the lines of finished stages scroll, and under them stand the running ones (bar, percent, time left where it can be known) and
-"stage n of m". Elsewhere, in a pipe, in CI, on a dumb terminal, there is a line where a stage starts, and one every LINE_SECONDS while it runs.
+On a terminal the lines of finished stages scroll, and under them stand the running ones (bar,
+percent, time left where it can be known) and "stage n of m". Elsewhere, in a pipe, in CI, on a dumb
+terminal, there is a line where a stage starts, and one every LINE_SECONDS while it runs.
 """
 
 import logging
@@ -46,7 +47,10 @@ LOADING = Report("loading libraries")
 
 @dataclass
 class Running:
-    """A stage in the making. since: when its `report` came. first: when this `what` was first told of, and how far it was then."""
+    """A stage in the making. since.
+
+    When its `report` came. first: when this `what` was first told of, and how far it was then.
+    """
 
     name: str
     started: float = field(default_factory=time.monotonic)
@@ -68,20 +72,28 @@ class Running:
             self.report = Report(message)
 
     def left(self) -> float | None:
-        """Seconds until its end: as the stage measured them, or at the speed so far; None where nobody can know."""
+        """Seconds until its end.
+
+        As the stage measured them, or at the speed so far; None where nobody can know.
+        """
         now, fraction = time.monotonic(), self.report.fraction
         if self.report.left is not None:
             return max(0.0, self.report.left - (now - self.since))
         if fraction is None or fraction == 1:
             return None
         seconds, part = now - self.first[0], fraction - self.first[1]
-        return seconds * (1 - fraction) / part if seconds >= LEAST_SECONDS and part >= LEAST_PART else None
+        return (
+            seconds * (1 - fraction) / part
+            if seconds >= LEAST_SECONDS and part >= LEAST_PART
+            else None
+        )
 
 
 class Progress(logging.Handler):
     """Prints what the stages of a run say, and how far they are. A handler of the logger `seqline`.
 
-    verbose: print every message. names: of all stages of the run, in their order, as far as they are known.
+    verbose: print every message. names: of all stages of the run, in their order, as far as they
+    are known.
     """
 
     def __init__(self, console: Console, verbose: bool, names: Sequence[str] = ()) -> None:
@@ -126,7 +138,12 @@ class Progress(logging.Handler):
         self.running[name] = Running(name)
         if writes_in_place(self.console):
             if not self.live:
-                self.live = Live(console=self.console, get_renderable=self.rendered, refresh_per_second=REFRESH, transient=True)
+                self.live = Live(
+                    console=self.console,
+                    get_renderable=self.rendered,
+                    refresh_per_second=REFRESH,
+                    transient=True,
+                )
                 self.live.start()
                 self.console.show_cursor(True)  # a run that is killed leaves a terminal as it was
             return
@@ -142,7 +159,12 @@ class Progress(logging.Handler):
         if self.live:
             self.live.refresh()  # without its line, before the last one is printed
         took = "cached" if done.cached else clock(done.seconds, 1)
-        print_hanging(self.console, Text(f"{done.stage.name:<{NAME}} {took:>{TOOK}}  "), described(done), INDENT)
+        print_hanging(
+            self.console,
+            Text(f"{done.stage.name:<{NAME}} {took:>{TOOK}}  "),
+            described(done),
+            INDENT,
+        )
 
     def stop(self) -> None:
         """Nothing runs any more, or something else is to be printed."""
@@ -157,7 +179,11 @@ class Progress(logging.Handler):
 
     def _place(self, running: Sequence[str]) -> str:
         numbers = [str(self.names.index(name) + 1) for name in running if name in self.names]
-        return f", stage{'s' * (len(numbers) > 1)} {' and '.join(numbers)} of {len(self.names)}" if numbers else ""
+        return (
+            f", stage{'s' * (len(numbers) > 1)} {' and '.join(numbers)} of {len(self.names)}"
+            if numbers
+            else ""
+        )
 
     def rendered(self) -> Group:
         """What stands under the finished stages."""
@@ -166,7 +192,12 @@ class Progress(logging.Handler):
         lines = [running_line(each, width, is_utf8) for each in running]
         footer = self._place([each.name for each in running]).removeprefix(", ")
         if footer:
-            text = Text(f"{footer:<{NAME}} {clock(time.monotonic() - self.started):>{TOOK}}", "dim", no_wrap=True, overflow="crop")
+            text = Text(
+                f"{footer:<{NAME}} {clock(time.monotonic() - self.started):>{TOOK}}",
+                "dim",
+                no_wrap=True,
+                overflow="crop",
+            )
             lines.append(text)
         return Group(*lines)
 
@@ -180,7 +211,10 @@ class Progress(logging.Handler):
 
 
 def writes_in_place(console: Console) -> bool:
-    """Whether somebody looks at a terminal that can go back to a line. Not where a log pretends to be one, to have colours."""
+    """Whether somebody looks at a terminal that can go back to a line.
+
+    Not where a log pretends to be one, to have colours.
+    """
     return is_screen(console) and not console.is_dumb_terminal and not os.environ.get("CI")
 
 
@@ -195,7 +229,10 @@ def print_line(console: Console, text: Text) -> None:
 
 
 def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None:
-    """A text behind its head; on a terminal broken between words, with an indent under its beginning."""
+    """A text behind its head.
+
+    On a terminal broken between words, with an indent under its beginning.
+    """
     if not is_screen(console):
         print_line(console, Text.assemble(head, body))
         return
@@ -206,7 +243,12 @@ def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None
         head, indent = Text("  "), 2
     for number, line in enumerate(body.wrap(console, max(10, width - indent))):
         line.plain = line.plain.replace(GLUE, " ").rstrip()
-        console.print(Text.assemble(head if number == 0 else " " * indent, line), no_wrap=True, overflow="ignore", crop=False)
+        console.print(
+            Text.assemble(head if number == 0 else " " * indent, line),
+            no_wrap=True,
+            overflow="ignore",
+            crop=False,
+        )
 
 
 def described(done: "Done") -> Text:
@@ -219,26 +261,37 @@ def described(done: "Done") -> Text:
     if figures.get("num_warnings"):
         text.highlight_regex(r"\d+ warnings?.*", "yellow")
     for name in better_than(figures):
-        text.highlight_words([f"{name} {figures['baselines'][name]:.3f}", f"{name} is better"], "yellow")
+        text.highlight_words(
+            [f"{name} {figures['baselines'][name]:.3f}", f"{name} is better"], "yellow"
+        )
     return text
 
 
 def better_than(figures: dict) -> list[str]:
     """The baselines of an evaluation that are better than the model."""
-    return [name for name, value in figures.get("baselines", {}).items() if value > figures["accuracy"]]
+    return [
+        name for name, value in figures.get("baselines", {}).items() if value > figures["accuracy"]
+    ]
 
 
 # How a stage is shown
 
 
 def running_line(stage: Running, width: int, is_utf8: bool = True) -> Text:
-    """A running stage in `width` columns: what does not fit is left out, from the least to the most telling."""
+    """A running stage in `width` columns.
+
+    What does not fit is left out, from the least to the most telling.
+    """
     took = clock(time.monotonic() - stage.started)
     head = f"{stage.name:<{NAME}} {took:>{TOOK}}  " if width >= NARROW else f"{stage.name} {took}  "
     report, room = stage.report, width - len(head)
     percent = "" if report.fraction is None else f"{int(100 * report.fraction):>3} %"
     seconds = stage.left()
-    left = "" if seconds is None or seconds < 1 or report.fraction == 1 else f"{about(seconds).removeprefix('about ')} left"
+    left = (
+        ""
+        if seconds is None or seconds < 1 or report.fraction == 1
+        else f"{about(seconds).removeprefix('about ')} left"
+    )
     what = with_counts(report)
     for parts, bar in (
         ((what, percent, left, report.note), LEAST_BAR),
@@ -254,7 +307,9 @@ def running_line(stage: Running, width: int, is_utf8: bool = True) -> Text:
         bar = bar if percent else 0
         if free + 2 >= (bar + 2 if bar else 0):
             break
-    line = Text(head, no_wrap=True, overflow="crop").append(shortened(told[0], room) if told else "")
+    line = Text(head, no_wrap=True, overflow="crop").append(
+        shortened(told[0], room) if told else ""
+    )
     if bar and report.fraction is not None:
         line.append("  ").append_text(drawn(report.fraction, min(BAR, free), is_utf8))
     for part in told[1:]:
@@ -283,8 +338,14 @@ def with_counts(report: Report) -> str:
 def said(stage: Running) -> str:
     """`epoch 3 of 12, 41 s, about 2 min left`."""
     left = stage.left()
-    parts = [with_counts(stage.report), stage.report.note, duration(time.monotonic() - stage.started)]
-    return ", ".join(part for part in (*parts, f"{about(left)} left" if left and left >= 1 else "") if part)
+    parts = [
+        with_counts(stage.report),
+        stage.report.note,
+        duration(time.monotonic() - stage.started),
+    ]
+    return ", ".join(
+        part for part in (*parts, f"{about(left)} left" if left and left >= 1 else "") if part
+    )
 
 
 def shortened(text: str, width: int) -> str:
@@ -301,7 +362,9 @@ def clock(seconds: float, digits: int = 0) -> str:
     if seconds < 99.5:
         return f"{seconds:.{digits}f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+    return (
+        f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+    )
 
 
 def duration(seconds: float) -> str:

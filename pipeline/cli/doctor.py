@@ -1,4 +1,7 @@
-"""The command as `seqline --help` lists it; its options are those of `python -m pipeline.doctor`, which needs no typer."""
+"""The command as `seqline --help` lists it.
+
+Its options are those of `python -m pipeline.doctor`, which needs no typer.
+"""
 
 import sys
 
@@ -8,10 +11,17 @@ from pipeline.cli import usage
 
 
 def doctor(context: typer.Context) -> None:
-    """Say what of this machine, its libraries, folders and accounts stands in the way; `seqline doctor --help` lists the flags."""
+    """Say what of this machine, its libraries, folders and accounts stands in the way.
+
+    `seqline doctor --help` lists the flags.
+    """
     from pipeline.doctor.__main__ import main
 
     sys.exit(main(context.args))
 
 
-app = usage.single(doctor, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+app = usage.single(
+    doctor,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)

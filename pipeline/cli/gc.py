@@ -31,18 +31,36 @@ def gc(
     settings: Settings = None,
     root: Root = None,
     serving_dir: ServingDir = None,
-    keep_runs: Annotated[int, typer.Option("--keep-runs", min=0, help="the last runs, which stay with their artifacts")] = 10,
+    keep_runs: Annotated[
+        int,
+        typer.Option("--keep-runs", min=0, help="the last runs, which stay with their artifacts"),
+    ] = 10,
     keep_versions: Annotated[
-        int | None, typer.Option("--keep-versions", min=1, help="of serving_dir, too, keep so many; none with a label goes, nor the newest")
+        int | None,
+        typer.Option(
+            "--keep-versions",
+            min=1,
+            help="of serving_dir, too, keep so many; none with a label goes, nor the newest",
+        ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask; without it and without a terminal nothing is deleted")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", "-y", help="do not ask; without it and without a terminal nothing is deleted"
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete what no run needs: keeps what is served, the last runs, those that are alive, and all that they were made of."""
+    """Delete what no run needs.
+
+    Keeps what is served, the last runs, those that are alive, and all that they were made of.
+    """
     from pipeline import gc as cleaning
     from pipeline.store import open_store
 
-    loaded = options.read_if_named(config, alias, settings, {"root": root, "pusher.serving_dir": serving_dir}, "gc")
+    loaded = options.read_if_named(
+        config, alias, settings, {"root": root, "pusher.serving_dir": serving_dir}, "gc"
+    )
     cleaning.check_root(loaded.root)
     store, served = open_store(loaded.root), loaded.pusher.serving_dir
     found, freed = cleaning.preview(store, served, keep_runs, keep_versions)
@@ -56,34 +74,56 @@ def gc(
     if as_json:
         print(
             json.dumps(
-                {"deleted": deletes, "bytes": freed, "items": [asdict(item) for item in found.items], "notes": found.notes}, indent=2
+                {
+                    "deleted": deletes,
+                    "bytes": freed,
+                    "items": [asdict(item) for item in found.items],
+                    "notes": found.notes,
+                },
+                indent=2,
             )
         )
     elif deletes:
-        kept = "" if len(gone) == len(found.items) else f"; {len(found.items) - len(gone)} were needed meanwhile, and stay"
+        kept = (
+            ""
+            if len(gone) == len(found.items)
+            else f"; {len(found.items) - len(gone)} were needed meanwhile, and stay"
+        )
         print(f"deleted {len(gone)}{kept}")
     elif found.items:
         print("nothing was deleted; --yes deletes")
 
 
 def _is_agreed() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty() and typer.confirm("Delete these?", default=False)
+    return (
+        sys.stdin.isatty() and sys.stdout.isatty() and typer.confirm("Delete these?", default=False)
+    )
 
 
 def _print(found: "Plan", freed: int, root: str) -> None:
     for item in found.items:
         if item.kind != "lock":
             size = "" if item.kind == "version" else _size(item.bytes)
-            print(f"{item.kind:<12} {size:>9}  {item.name}{f'  ({item.about})' if item.about else ''}")
+            print(
+                f"{item.kind:<12} {size:>9}  {item.name}{f'  ({item.about})' if item.about else ''}"
+            )
     for note in found.notes:
         print(f"note: {note}")
     served = "; ".join(
-        f"versions {', '.join(map(str, versions))} in {place}" for place, versions in sorted(found.served.items()) if versions
+        f"versions {', '.join(map(str, versions))} in {place}"
+        for place, versions in sorted(found.served.items())
+        if versions
     )
-    print(f"kept: {len(found.artifacts)} artifacts of {_number(len(found.runs), 'run')}" + (f" and of {served}" if served else ""))
+    print(
+        f"kept: {len(found.artifacts)} artifacts of {_number(len(found.runs), 'run')}"
+        + (f" and of {served}" if served else "")
+    )
     if found.items:
         kinds = Counter(item.kind for item in found.items)
-        print(f"{root}: {', '.join(_number(number, kind) for kind, number in sorted(kinds.items()))} may go; {_size(freed)} come free")
+        print(
+            f"{root}: {', '.join(_number(number, kind) for kind, number in sorted(kinds.items()))}"
+            f" may go; {_size(freed)} come free"
+        )
     else:
         print(f"{root}: nothing may go")
 

@@ -20,20 +20,31 @@ def init(
         list[str],
         typer.Argument(
             metavar="DATA...",
-            help="a CSV, TSV, JSONL, TFRecord or Parquet file, a glob, or a folder of classes; a second one is the test data",
+            help=(
+                "a CSV, TSV, JSONL, TFRecord or Parquet file, a glob, or a folder of classes; a"
+                " second one is the test data"
+            ),
         ),
     ],
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="the file to write; NAME.toml after the data's name if none is given")
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="the file to write; NAME.toml after the data's name if none is given",
+        ),
     ] = None,
     text: Text = None,
     label: Label = None,
-    test: Annotated[str | None, typer.Option("--test", help="the test data, where they are files of their own")] = None,
+    test: Annotated[
+        str | None, typer.Option("--test", help="the test data, where they are files of their own")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace the file if it exists")] = False,
 ) -> None:
     """Look at data and write a configuration for it, with comments and a threshold for every gate.
 
-    Reads the beginning of the data: format, encoding, delimiter, columns, which of them may be the label, script and lengths.
+    Reads the beginning of the data: format, encoding, delimiter, columns, which of them may be the
+    label, script and lengths.
     """
     from pipeline import config as configuration
     from pipeline.cli import options
@@ -43,32 +54,51 @@ def init(
 
     paths = [*data, *([test] if test else [])]
     if len(paths) > 2:
-        raise UserError(f"seqline init takes the train data and the test data, not {len(paths)} names; quote a glob: 'reviews/*.csv'.")
+        raise UserError(
+            f"seqline init takes the train data and the test data, not {len(paths)} names; quote a"
+            " glob: 'reviews/*.csv'."
+        )
     for path in paths:
         if path.endswith(".toml"):
-            raise UserError(f"{path} is a configuration already; seqline init takes data. `seqline run {shlex.quote(path)}` runs it.")
+            raise UserError(
+                f"{path} is a configuration already; seqline init takes data. `seqline run"
+                f" {shlex.quote(path)}` runs it."
+            )
         if path.startswith("tfds:"):
-            raise UserError(f"{path} cannot be looked at before it is downloaded; seqline run {path} does without a configuration.")
+            raise UserError(
+                f"{path} cannot be looked at before it is downloaded; seqline run {path} does"
+                " without a configuration."
+            )
         options.check_that_it_is_there(path)
     source = paths[0] if len(paths) == 1 else {"train": paths[0], "test": paths[1]}
     file_name = look.stem(paths[0])
     target = Path(output) if output else Path(file_name.name)
     if os.path.lexists(target) and not force:
-        raise UserError(f"{target} exists already: name another file with -o, or replace it with --force.")
+        raise UserError(
+            f"{target} exists already: name another file with -o, or replace it with --force."
+        )
     found = look.look(source)
     for flag, name in (("--text", text), ("--label", label)):
         if name is not None and name not in found.names:
             raise UserError(
-                f"{flag} {name!r}: {found.file} has no such column; it has {', '.join(map(repr, found.names))}.{suggestion(name, found.names)}"
+                f"{flag} {name!r}: {found.file} has no such column; it has"
+                f" {', '.join(map(repr, found.names))}.{suggestion(name, found.names)}"
             )
     choice = choose.choose(found, text, label)
     for column, flag in ((choice.text, "--text"), (choice.label, "--label")):
         if column is None:
-            raise UserError(f"No column of {found.file} looks like it; name it with {flag}. It has {', '.join(map(repr, found.names))}.")
+            raise UserError(
+                f"No column of {found.file} looks like it; name it with {flag}. It has"
+                f" {', '.join(map(repr, found.names))}."
+            )
     try:
-        target.write_text(write.toml(found, choice, configuration.default_name(target)), encoding="utf-8")
+        target.write_text(
+            write.toml(found, choice, configuration.default_name(target)), encoding="utf-8"
+        )
     except OSError as error:
-        raise UserError(f"{target} cannot be written: {error.strerror}. Name another file with -o.") from None
+        raise UserError(
+            f"{target} cannot be written: {error.strerror}. Name another file with -o."
+        ) from None
     configuration.load(str(target))
     _say(found, choice)
     print(f"\nwritten to {target}: read it, and correct what is wrong. Then")
@@ -79,15 +109,31 @@ def init(
 def _say(found: "Found", choice: "Choice") -> None:
     from pipeline.init.choose import quantile
 
-    form = {"csv": f"CSV, columns separated by {found.delimiter!r}", "folder": "a folder of classes"}.get(found.kind, found.kind.upper())
+    form = {
+        "csv": f"CSV, columns separated by {found.delimiter!r}",
+        "folder": "a folder of classes",
+    }.get(found.kind, found.kind.upper())
     number = f"{found.num_files:,} files" if found.num_files > 1 else found.file
-    rows = f"{found.num_rows:,} rows" if found.whole else f"looked at the first {found.num_rows:,} rows"
+    rows = (
+        f"{found.num_rows:,} rows"
+        if found.whole
+        else f"looked at the first {found.num_rows:,} rows"
+    )
     print(f"data      {number}: {form}, {found.encoding}; {found.num_bytes / 1e6:.1f} MB, {rows}")
     if not found.has_classes:
         print(f"columns   {', '.join(found.names)}")
-    unit = "steps" if choice.contents.content == "sequence" else "characters" if choice.characters else "tokens"
+    unit = (
+        "steps"
+        if choice.contents.content == "sequence"
+        else "characters"
+        if choice.characters
+        else "tokens"
+    )
     script = f", {choice.script.capitalize()} script" if choice.script else ""
-    lengths = f"{quantile(choice.lengths, 0.5):,} {unit}, 1 of 20 more than {quantile(choice.lengths, 0.95):,}"
+    lengths = (
+        f"{quantile(choice.lengths, 0.5):,} {unit}, 1 of 20 more than"
+        f" {quantile(choice.lengths, 0.95):,}"
+    )
     print(f"content   {choice.text}: {choice.contents.content}{script}; median {lengths}")
     for place, (name, counts) in enumerate(choice.labels):
         shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(5))

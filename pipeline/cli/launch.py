@@ -1,4 +1,7 @@
-"""A run with somebody who looks on: its lines as they come, its log where it fails, a question where it is stopped."""
+"""A run with somebody who looks on.
+
+Its lines as they come, its log where it fails, a question where it is stopped.
+"""
 
 import logging
 import sys
@@ -37,8 +40,16 @@ def execute(
     verbose: bool,
     watch: Callable[[Callable[[Done], None]], Callable[[Done], None]] = lambda on_done: on_done,
 ) -> list[Done]:
-    """Runs the pipeline with a line for each stage. folder: the run's, see `Store.start_run`. watch: wraps what hears of each stage. Raises what a run raises; where that is a bug, the log's place is printed."""
-    names = [stage.name for stage in pipe.stages if options.selected is None or stage.name in options.selected]
+    """Runs the pipeline with a line for each stage. folder.
+
+    The run's, see `Store.start_run`. watch: wraps what hears of each stage. Raises what a run
+    raises; where that is a bug, the log's place is printed.
+    """
+    names = [
+        stage.name
+        for stage in pipe.stages
+        if options.selected is None or stage.name in options.selected
+    ]
     progress = listen(out, verbose, names)
     ended: list[Done] = []
 
@@ -69,10 +80,18 @@ def execute(
 
 @contextmanager
 def _warnings_go_to(log: Path) -> Iterator[None]:
-    """What libraries warn of in this process is nobody's to look at while a run is shown; the log keeps it, as that of the workers."""
+    """What libraries warn of in this process is nobody's to look at while a run is shown.
+
+    The log keeps it, as that of the workers.
+    """
 
     def write(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: str | None = None,
     ) -> None:
         with suppress(OSError), log.open("a", encoding="utf-8") as opened:
             opened.write(warnings.formatwarning(message, category, filename, lineno, line))
@@ -85,7 +104,10 @@ def _warnings_go_to(log: Path) -> Iterator[None]:
 
 
 def _ask_what_becomes_of(name: str, beam_args: Sequence[str], stopped: StoppedError) -> None:
-    """The Dataflow job of a run that was stopped: Ctrl-C at a terminal asks, anything else leaves it running for the next run."""
+    """The Dataflow job of a run that was stopped.
+
+    Ctrl-C at a terminal asks, anything else leaves it running for the next run.
+    """
     service = dataflow.client(beam_args)
     try:
         if service.active(name) is None:
@@ -94,5 +116,10 @@ def _ask_what_becomes_of(name: str, beam_args: Sequence[str], stopped: StoppedEr
         print(f"whether the Dataflow job {name} is running is not known: {error}", file=sys.stderr)
         return
     asks = stopped.by == "SIGINT" and sys.stdin.isatty() and sys.stdout.isatty()
-    cancels = asks and typer.confirm(f"The Dataflow job {name} is running. Cancel it?", default=False)
-    print(dataflow.leave(service, name, cancels) or f"the Dataflow job {name} has ended", file=sys.stderr)
+    cancels = asks and typer.confirm(
+        f"The Dataflow job {name} is running. Cancel it?", default=False
+    )
+    print(
+        dataflow.leave(service, name, cancels) or f"the Dataflow job {name} has ended",
+        file=sys.stderr,
+    )

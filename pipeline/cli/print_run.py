@@ -1,4 +1,7 @@
-"""`seqline show` for people: a run's stages, where each came from, and its figures in lines that fit a terminal."""
+"""`seqline show` for people.
+
+A run's stages, where each came from, and its figures in lines that fit a terminal.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,16 +24,29 @@ VERDICTS = {"finished": "green", "failed": "bold red", "stopped": "yellow", "run
 MARKS = {True: ("passed", "green"), False: ("REFUSED", "bold red"), None: ("-", "dim")}
 
 
-def print_run(out: Console, record: Mapping[str, Any], executions: Mapping[str, Any], folder: Path) -> None:
-    """record: a run's. executions: stage -> the record of its artifact, None where that is gone. folder: the run's."""
+def print_run(
+    out: Console, record: Mapping[str, Any], executions: Mapping[str, Any], folder: Path
+) -> None:
+    """record.
+
+    A run's. executions: stage -> the record of its artifact, None where that is gone. folder: the
+    run's.
+    """
     verdict = str(record["verdict"])
     of_model = f" of {record['name']}" if record.get("name") else ""
-    print_hanging(out, Text(f"run {record['run']}{of_model}: "), Text(verdict, VERDICTS.get(verdict, "")), 4)
+    print_hanging(
+        out, Text(f"run {record['run']}{of_model}: "), Text(verdict, VERDICTS.get(verdict, "")), 4
+    )
     if "error" in record:
         print_hanging(out, Text("    "), Text(str(record["error"]).strip()), 4)
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
     for name in ("stage", "key", "took", "why it ran"):
-        table.add_column(name, justify="right" if name == "took" else "left", overflow="fold", no_wrap=name != "why it ran")
+        table.add_column(
+            name,
+            justify="right" if name == "took" else "left",
+            overflow="fold",
+            no_wrap=name != "why it ran",
+        )
     for stage in record["stages"]:
         took = "cached" if stage["cached"] else clock(stage["seconds"], 1)
         table.add_row(stage["component"], stage["key"], took, Text(stage["reason"]))
@@ -40,8 +56,15 @@ def print_run(out: Console, record: Mapping[str, Any], executions: Mapping[str, 
         if execution is None:
             print_line(out, Text(name, "bold").append("  its artifact is gone", "default not bold"))
             continue
-        sources = ", ".join(f"{source['component']} {source['key'][:6]}" for source in execution["inputs"].values())
-        print_hanging(out, Text(name, "bold"), Text(f"  from {sources}" if sources else "", "dim"), len(name) + 2)
+        sources = ", ".join(
+            f"{source['component']} {source['key'][:6]}" for source in execution["inputs"].values()
+        )
+        print_hanging(
+            out,
+            Text(name, "bold"),
+            Text(f"  from {sources}" if sources else "", "dim"),
+            len(name) + 2,
+        )
         for label, text in lines(execution["figures"]):
             print_hanging(out, Text(f"  {label:<{NAME}} "), text, NAME + 3)
     print_line(out, Text(f"\nlog: {short_path(folder / 'log.txt')}"))
@@ -57,9 +80,16 @@ def lines(figures: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
 def _lines_of(name: str, value: Any) -> Iterable[Text]:
     if name == "gates" and isinstance(value, list):
         return [_gate(gate) for gate in value]
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value) and max(map(len, value)) > 40:
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(item, str) for item in value)
+        and max(map(len, value)) > 40
+    ):
         return [Text(_short(item)) for item in value[:MOST_ITEMS]] + _more(len(value))
-    if isinstance(value, Mapping) and any(isinstance(item, Mapping) and item for item in value.values()):
+    if isinstance(value, Mapping) and any(
+        isinstance(item, Mapping) and item for item in value.values()
+    ):
         shown = [Text(f"{key}: {plain(item)}") for key, item in list(value.items())[:MOST_ITEMS]]
         return shown + _more(len(value))
     return [Text(plain(value))]
@@ -67,7 +97,9 @@ def _lines_of(name: str, value: Any) -> Iterable[Text]:
 
 def _gate(gate: Mapping[str, Any]) -> Text:
     mark, style = MARKS[gate.get("passed")]
-    return Text(f"{mark:<8}", style).append(f"{gate.get('name', '')}: {gate.get('reason', '')}", "default not bold not dim")
+    return Text(f"{mark:<8}", style).append(
+        f"{gate.get('name', '')}: {gate.get('reason', '')}", "default not bold not dim"
+    )
 
 
 def _more(num: int) -> list[Text]:
@@ -87,8 +119,12 @@ def plain(value: Any) -> str:
     if isinstance(value, str):
         return _short(value)
     if isinstance(value, Mapping):
-        return _joined((f"{key} {plain(item)}" for key, item in list(value.items())[:MOST_ITEMS]), len(value))
-    if any(isinstance(item, Mapping | list) for item in value) and any(isinstance(item, Mapping) for item in value):
+        return _joined(
+            (f"{key} {plain(item)}" for key, item in list(value.items())[:MOST_ITEMS]), len(value)
+        )
+    if any(isinstance(item, Mapping | list) for item in value) and any(
+        isinstance(item, Mapping) for item in value
+    ):
         return f"{len(value):,} entries ({ALL})"
     return _joined((plain(item) for item in value[:MOST_ITEMS]), len(value))
 
@@ -101,7 +137,13 @@ def _joined(items: Iterable[str], num: int) -> str:
 def _number(value: float) -> str:
     if not math.isfinite(value) or value == 0:
         return f"{value:g}"
-    return f"{value:.1e}" if abs(value) < 1e-4 else f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return (
+        f"{value:.1e}"
+        if abs(value) < 1e-4
+        else f"{value:,.4g}"
+        if abs(value) < 1e4
+        else f"{value:,.0f}"
+    )
 
 
 def _short(text: str) -> str:

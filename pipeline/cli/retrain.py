@@ -1,4 +1,7 @@
-"""`seqline retrain`: what is new, the stages, the gates, the verdict; the exit code says it again."""
+"""`seqline retrain`.
+
+What is new, the stages, the gates, the verdict; the exit code says it again.
+"""
 
 import importlib
 from collections.abc import Sequence
@@ -42,7 +45,12 @@ def retrain(
     root: Root = None,
     serving_dir: ServingDir = None,
     data_dir: DataDir = None,
-    bootstrap: Annotated[bool, typer.Option("--bootstrap", help="make the first model: there is none yet to be no worse than")] = False,
+    bootstrap: Annotated[
+        bool,
+        typer.Option(
+            "--bootstrap", help="make the first model: there is none yet to be no worse than"
+        ),
+    ] = False,
     jobs: Jobs = 1,
     verbose: Verbose = False,
     runner: BeamRunner = None,
@@ -51,9 +59,12 @@ def retrain(
     temp_location: TempLocation = None,
     image: Image = None,
 ) -> None:
-    """Train on everything not yet trained on, and push it if every gate lets it pass. The same by hand and in CI.
+    """Train on everything not yet trained on, and push it if every gate lets it pass.
 
-    Exit codes: 0 pushed, 10 nothing new, 20 data rejected, 30 a gate refused, 40 busy, 50 interrupted (run again), 2 bad configuration, 1 a bug.
+    The same by hand and in CI.
+
+    Exit codes: 0 pushed, 10 nothing new, 20 data rejected, 30 a gate refused, 40 busy, 50
+    interrupted (run again), 2 bad configuration, 1 a bug.
     """
     from components.trainer.distributed import cluster
     from pipeline import identity
@@ -64,13 +75,30 @@ def retrain(
 
     out = Console()
     beam_args = options.beam_flags(
-        context, runner=runner, project=project, region=region, temp_location=temp_location, sdk_container_image=image
+        context,
+        runner=runner,
+        project=project,
+        region=region,
+        temp_location=temp_location,
+        sdk_container_image=image,
     )
-    loaded = options.read(config, settings, root, serving_dir, data_dir, alias=alias, command="retrain", takes_data=False)
+    loaded = options.read(
+        config,
+        settings,
+        root,
+        serving_dir,
+        data_dir,
+        alias=alias,
+        command="retrain",
+        takes_data=False,
+    )
     packages.need_storage(loaded.model_dump())
     thresholds.check(loaded)
     if cluster.read():
-        raise UserError("TF_CONFIG is set: seqline retrain trains on one machine, with all its GPUs. Use seqline run for several.")
+        raise UserError(
+            "TF_CONFIG is set: seqline retrain trains on one machine, with all its GPUs. Use"
+            " seqline run for several."
+        )
     store = open_store(loaded.root)
     place = loaded.pusher.serving_dir
 
@@ -94,7 +122,16 @@ def retrain(
     raise typer.Exit(code)
 
 
-def _run(out: Console, situation: Any, store: Any, remembered: Any, bootstrap: bool, jobs: int, verbose: bool, beam_args: list[str]) -> int:
+def _run(
+    out: Console,
+    situation: Any,
+    store: Any,
+    remembered: Any,
+    bootstrap: bool,
+    jobs: int,
+    verbose: bool,
+    beam_args: list[str],
+) -> int:
     """Runs the stages, prints gates and verdict; the exit code. Raises what is a bug."""
     from pipeline.cli import console, launch
     from pipeline.dataflow import preflight
@@ -112,7 +149,15 @@ def _run(out: Console, situation: Any, store: Any, remembered: Any, bootstrap: b
     course.begin(run)
     told: Sequence[tuple[str, str]] = ()
     try:
-        done = launch.execute(course.pipe, store, run, courses.options(course, jobs, beam_args), out, verbose, course.watch)
+        done = launch.execute(
+            course.pipe,
+            store,
+            run,
+            courses.options(course, jobs, beam_args),
+            out,
+            verbose,
+            course.watch,
+        )
         console.print_warnings(out, done)
     except UserError as error:
         if not course.record:
@@ -129,14 +174,18 @@ def _run(out: Console, situation: Any, store: Any, remembered: Any, bootstrap: b
     return int(course.record["exit_code"])
 
 
-def _compare_starts(out: Console, course: Any, verbose: bool, jobs: int, beam_args: list[str]) -> None:
+def _compare_starts(
+    out: Console, course: Any, verbose: bool, jobs: int, beam_args: list[str]
+) -> None:
     """Warm and cold beside each other, where that is due, each with its lines."""
     from pipeline.cli import launch
     from pipeline.runner.execute import Options
 
     progress = launch.listen(out, verbose)
     try:
-        course.compare_starts(Options(jobs=jobs, beam_args=beam_args, on_start=progress.start, on_done=progress.done))
+        course.compare_starts(
+            Options(jobs=jobs, beam_args=beam_args, on_start=progress.start, on_done=progress.done)
+        )
     finally:
         progress.stop()
 
@@ -153,7 +202,14 @@ def print_situation(out: Console, situation: Any) -> None:
     """What is new, what is served, and what is left out."""
     say(out, f"new            {'; '.join(situation.changed)}")
     served = situation.served
-    say(out, f"served         version {served.version} ({served.digest[:12]})" if served else "served         nothing yet")
+    say(
+        out,
+        (
+            f"served         version {served.version} ({served.digest[:12]})"
+            if served
+            else "served         nothing yet"
+        ),
+    )
     _print_left_out(out, situation)
 
 
@@ -166,15 +222,28 @@ def print_verdict(out: Console, record: dict[str, Any]) -> None:
     """The gates, in their order."""
     say(out, "")
     for gate in record["gates"]:
-        head = Text(f"{MARKS[gate['passed']]:<8} ", STYLES[gate["passed"]]).append(f"{gate['name']:<22} ", "default not dim not bold")
+        head = Text(f"{MARKS[gate['passed']]:<8} ", STYLES[gate["passed"]]).append(
+            f"{gate['name']:<22} ", "default not dim not bold"
+        )
         print_hanging(out, head, Text(gate["reason"]), GATE_INDENT)
     say(out, "")
 
 
 def print_end(out: Console, verdict: str, reason: str) -> None:
     """The last line: the verdict, its exit code and why."""
-    style = {PUSHED: "bold green", NOTHING_NEW: "green", REFUSED: "bold red", REJECTED: "bold red", FAILED: "bold red"}
-    print_hanging(out, Text(f"{verdict} ({EXIT_CODES[verdict]}): ", style.get(verdict, "yellow")), Text(reason), 2)
+    style = {
+        PUSHED: "bold green",
+        NOTHING_NEW: "green",
+        REFUSED: "bold red",
+        REJECTED: "bold red",
+        FAILED: "bold red",
+    }
+    print_hanging(
+        out,
+        Text(f"{verdict} ({EXIT_CODES[verdict]}): ", style.get(verdict, "yellow")),
+        Text(reason),
+        2,
+    )
 
 
 def _end(out: Console, situation: Any, verdict: str, reason: str) -> None:

@@ -14,7 +14,10 @@ from pipeline.cli.options import (
 
 
 def serve(context: typer.Context) -> None:
-    """Serve the pushed model by TensorFlow Serving's REST API, and a page to try it; `seqline serve --help` lists the flags."""
+    """Serve the pushed model by TensorFlow Serving's REST API, and a page to try it.
+
+    `seqline serve --help` lists the flags.
+    """
     from serving import main
 
     sys.exit(main.main(context.args))
@@ -39,7 +42,12 @@ def versions(
 
 
 def rollback(
-    to: Annotated[int | None, typer.Option("--to", help="a version; the last one before with other content if none is given")] = None,
+    to: Annotated[
+        int | None,
+        typer.Option(
+            "--to", help="a version; the last one before with other content if none is given"
+        ),
+    ] = None,
     serving_dir: ServingPlace = "serving_dir",
 ) -> None:
     """Publish an earlier version again, as the next one and as stable."""
@@ -62,5 +70,13 @@ def promote(serving_dir: ServingPlace = "serving_dir") -> None:
     print(f"{place}/{publish.promote(place, by=owner.who())} is stable")
 
 
-app = usage.single(serve, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
-versions_app, rollback_app, promote_app = usage.single(versions), usage.single(rollback), usage.single(promote)
+app = usage.single(
+    serve,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+versions_app, rollback_app, promote_app = (
+    usage.single(versions),
+    usage.single(rollback),
+    usage.single(promote),
+)

@@ -26,7 +26,10 @@ def show(
     store = reference.store_of(root)
     runs = {path.name: path for path in store.runs()}
     record = json.loads((runs[reference.find(store, run_id)] / "run.json").read_text())
-    executions = {each["component"]: store.execution(each["component"], each["key"]) for each in record["stages"]}
+    executions = {
+        each["component"]: store.execution(each["component"], each["key"])
+        for each in record["stages"]
+    }
     if as_json:
         print(json.dumps({**record, "executions": executions}, indent=2))
         return

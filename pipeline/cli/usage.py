@@ -1,4 +1,6 @@
-"""How the command line is parsed: commands that load when they are called, flags for Beam after `--`, errors of one line.
+"""How the command line is parsed.
+
+Commands that load when they are called, flags for Beam after `--`, errors of one line.
 
 Imports nothing heavy: every `seqline --help` reads it.
 """
@@ -21,12 +23,24 @@ from serving.arguments import EXIT_CODE, suggested_flag
 UsageError: Any = typer.BadParameter.__mro__[1]
 BEAM_ARGS = "seqline.beam_args"
 
-__all__ = ["EXIT_CODE", "BeamCommand", "Group", "Lazy", "UsageError", "beam_args", "sentence", "single"]
+__all__ = [
+    "EXIT_CODE",
+    "BeamCommand",
+    "Group",
+    "Lazy",
+    "UsageError",
+    "beam_args",
+    "sentence",
+    "single",
+]
 
 
 @dataclass(frozen=True)
 class Lazy:
-    """A command in a module that is imported when the command is called. summary: its line in `seqline --help`."""
+    """A command in a module that is imported when the command is called. summary.
+
+    Its line in `seqline --help`.
+    """
 
     module: str
     summary: str
@@ -70,7 +84,9 @@ class BeamCommand(TyperCommand):
     """A command that hands what follows `--` to Beam. `beam_args(context)` gives it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        mine, beam = (args[: args.index("--")], args[args.index("--") + 1 :]) if "--" in args else (args, [])
+        mine, beam = (
+            (args[: args.index("--")], args[args.index("--") + 1 :]) if "--" in args else (args, [])
+        )
         ctx.meta[BEAM_ARGS] = beam
         return super().parse_args(ctx, mine)
 
@@ -96,20 +112,36 @@ def sentence(error: Any) -> str:
     path = ctx.command_path if ctx else "seqline"
     help_ = f"{path} --help"
     if flag := getattr(error, "option_name", None):
-        known = [name for parameter in ctx.command.get_params(ctx) for name in parameter.opts] if ctx else []
+        known = (
+            [name for parameter in ctx.command.get_params(ctx) for name in parameter.opts]
+            if ctx
+            else []
+        )
         if flag in known or not hasattr(error, "possibilities"):  # known, but not given well
             return f"{path}: {_flat(error.format_message())} {help_} tells more."
         return f"{path} has no flag {flag}.{suggested_flag(flag, known, help_)}{_hint_of_beam(ctx)}"
-    if surplus := re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", error.message or "", re.DOTALL):
-        return f"{path} does not take the word {surplus[1]!r} here; {help_} lists what it takes.{_hint_of_beam(ctx)}"
+    if surplus := re.match(
+        r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", error.message or "", re.DOTALL
+    ):
+        return (
+            f"{path} does not take the word {surplus[1]!r} here; {help_} lists what it"
+            f" takes.{_hint_of_beam(ctx)}"
+        )
     parameter = getattr(error, "param", None)
     if parameter is None:
         return _flat(error.format_message())
-    name = parameter.opts[-1] if parameter.opts[0].startswith("-") else parameter.metavar or parameter.name.upper()
+    name = (
+        parameter.opts[-1]
+        if parameter.opts[0].startswith("-")
+        else parameter.metavar or parameter.name.upper()
+    )
     if not error.message:
         return _flat(f"{path} needs {name}: {parameter.help or 'a value'}")
     given = _given(parameter)
-    return _flat(f"{path} {name}{'' if given is None else f' {given!r}'}: {error.message[:1].lower()}{error.message[1:]}")
+    return _flat(
+        f"{path} {name}{'' if given is None else f' {given!r}'}:"
+        f" {error.message[:1].lower()}{error.message[1:]}"
+    )
 
 
 def _given(parameter: Any) -> str | None:
@@ -119,11 +151,15 @@ def _given(parameter: Any) -> str | None:
         flag, equals, value = word.partition("=")
         if flag in parameter.opts:
             return value if equals else words[number + 1] if number + 1 < len(words) else None
-    return next((os.environ[name] for name in [*_names(parameter.envvar)] if name in os.environ), None)
+    return next(
+        (os.environ[name] for name in [*_names(parameter.envvar)] if name in os.environ), None
+    )
 
 
 def _names(variables: Any) -> list[str]:
-    return [] if variables is None else [variables] if isinstance(variables, str) else list(variables)
+    return (
+        [] if variables is None else [variables] if isinstance(variables, str) else list(variables)
+    )
 
 
 def _flat(text: str) -> str:
@@ -132,4 +168,8 @@ def _flat(text: str) -> str:
 
 
 def _hint_of_beam(ctx: Any) -> str:
-    return " Flags for Beam follow `--`." if ctx is not None and isinstance(ctx.command, BeamCommand) else ""
+    return (
+        " Flags for Beam follow `--`."
+        if ctx is not None and isinstance(ctx.command, BeamCommand)
+        else ""
+    )

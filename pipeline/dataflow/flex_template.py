@@ -1,4 +1,7 @@
-"""What Dataflow's launcher of Flex Templates runs, as FLEX_TEMPLATE_PYTHON_PY_FILE: `python flex_template.py --name=value ...`."""
+"""What Dataflow's launcher of Flex Templates runs, as FLEX_TEMPLATE_PYTHON_PY_FILE.
+
+`python flex_template.py --name=value ...`.
+"""
 
 from pipeline.dataflow.template_launch import main
 

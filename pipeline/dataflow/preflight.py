@@ -1,4 +1,7 @@
-"""What can be seen wrong before a job goes to Dataflow: in seconds, all at once, without importing Beam or TensorFlow."""
+"""What can be seen wrong before a job goes to Dataflow.
+
+In seconds, all at once, without importing Beam or TensorFlow.
+"""
 
 import json
 import re
@@ -20,10 +23,15 @@ from seqline.jobs.dataflow import option
 from seqline.storage import gcs
 from seqline.storage.files import explained, is_remote
 
-NEEDED = {"project": "the Google Cloud project", "region": "where the workers run, e.g. europe-west1", "temp_location": "gs://bucket/path"}
+NEEDED = {
+    "project": "the Google Cloud project",
+    "region": "where the workers run, e.g. europe-west1",
+    "temp_location": "gs://bucket/path",
+}
 PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 INSPECT_SECONDS = 5
-# What an image's name tells where its labels cannot be read: beam_python3.11_sdk:2.77.0, worker:py3.11-beam2.77.0.
+# What an image's name tells where its labels cannot be read: beam_python3.11_sdk:2.77.0,
+# worker:py3.11-beam2.77.0.
 PYTHON_IN_NAME = re.compile(r"py(?:thon)?[-_]?(3\.\d+)")
 BEAM_IN_NAME = re.compile(r"(?:beam[-_]?|beam_python3\.\d+_sdk:)(\d+\.\d+\.\d+)")
 
@@ -33,29 +41,53 @@ class PreflightError(UserError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         many = "one thing stands" if len(problems) == 1 else f"{len(problems)} things stand"
-        super().__init__(f"{many} in the way of Dataflow; nothing was submitted:" + "".join(f"\n  - {each}" for each in problems))
+        super().__init__(
+            f"{many} in the way of Dataflow; nothing was submitted:"
+            + "".join(f"\n  - {each}" for each in problems)
+        )
         self.problems = list(problems)
 
 
 def check(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> None:
-    """Raises PreflightError for a run of the pipeline's stages that cannot work on Dataflow; asks it and the buckets."""
+    """Raises PreflightError for a run of the pipeline's stages that cannot work on Dataflow.
+
+    Asks it and the buckets.
+    """
     packages.need("Dataflow", packages.DATAFLOW)
-    found = [*of_flags(beam_args), *of_places(pipeline, root, beam_args), *of_code(pipeline, beam_args), *of_versions(beam_args)]
+    found = [
+        *of_flags(beam_args),
+        *of_places(pipeline, root, beam_args),
+        *of_code(pipeline, beam_args),
+        *of_versions(beam_args),
+    ]
     # Services are asked about what is there to be asked about.
     found += of_services(root, beam_args)
     if found:
         raise PreflightError(found)
 
 
-def check_infer(params: BulkInferrerParams, model: str, output: str, beam_args: Sequence[str]) -> None:
+def check_infer(
+    params: BulkInferrerParams, model: str, output: str, beam_args: Sequence[str]
+) -> None:
     """As `check`, for bulk predictions alone."""
     packages.need("Dataflow", packages.DATAFLOW)
     found = [*of_flags(beam_args), *_of_folders(beam_args)]
     if not is_remote(output):
-        found.append(f"output {output!r} is a folder of this machine, where workers cannot write: --output=gs://bucket/path")
+        found.append(
+            f"output {output!r} is a folder of this machine, where workers cannot write:"
+            " --output=gs://bucket/path"
+        )
     if not is_remote(model):
-        found.append(f"model {model!r} is a folder of this machine, which workers cannot read: name it under gs://")
-    found += [*_of_rows(params), *of_code(Pipeline(), beam_args), *of_versions(beam_args), *of_services(output, beam_args)]
+        found.append(
+            f"model {model!r} is a folder of this machine, which workers cannot read: name it under"
+            " gs://"
+        )
+    found += [
+        *_of_rows(params),
+        *of_code(Pipeline(), beam_args),
+        *of_versions(beam_args),
+        *of_services(output, beam_args),
+    ]
     if found:
         raise PreflightError(found)
 
@@ -66,26 +98,40 @@ def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
         if not option(beam_args, name):
             yield f"--{name} is missing: {meaning}"
     if "--save_main_session" in beam_args:
-        yield "--save_main_session sends the state of the command line to the workers, who need none of it: leave it out"
+        yield (
+            "--save_main_session sends the state of the command line to the workers, who need none"
+            " of it: leave it out"
+        )
     job = option(beam_args, "job_name")
     if job and not re.fullmatch("[a-z]([-a-z0-9]{0,60}[a-z0-9])?", job):
-        yield f"--job_name={job} may have lower case letters, digits and hyphens only, and begins with a letter"
+        yield (
+            f"--job_name={job} may have lower case letters, digits and hyphens only, and begins"
+            " with a letter"
+        )
 
 
 def of_places(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> Iterator[str]:
     """What workers on other machines read or write must lie under gs://."""
     yield from _of_folders(beam_args)
     if not is_remote(root):
-        yield f"root {root!r} is a folder of this machine, where workers cannot write: --root=gs://bucket/path"
+        yield (
+            f"root {root!r} is a folder of this machine, where workers cannot write:"
+            " --root=gs://bucket/path"
+        )
     for stage in pipeline.stages:
         if isinstance(stage.params, ExampleGenParams):
             yield from _of_source(stage.params)
         if isinstance(stage.params, BulkInferrerParams):
             yield from _of_rows(stage.params)
-        if isinstance(stage.params, EvaluatorParams) and stage.params.serving_dir and not is_remote(stage.params.serving_dir):
+        if (
+            isinstance(stage.params, EvaluatorParams)
+            and stage.params.serving_dir
+            and not is_remote(stage.params.serving_dir)
+        ):
             yield (
-                f"serving_dir {stage.params.serving_dir!r} is a folder of this machine, where workers cannot read the served version that "
-                "the evaluator compares with: --serving-dir=gs://bucket/path"
+                f"serving_dir {stage.params.serving_dir!r} is a folder of this machine, where"
+                " workers cannot read the served version that the evaluator compares with:"
+                " --serving-dir=gs://bucket/path"
             )
 
 
@@ -98,7 +144,10 @@ def _of_folders(beam_args: Sequence[str]) -> Iterator[str]:
 
 def _of_rows(params: BulkInferrerParams) -> Iterator[str]:
     if params.source and not is_remote(params.source):
-        yield f"bulk_inferrer.source {params.source!r} is a file of this machine, which workers cannot read: copy it to a bucket"
+        yield (
+            f"bulk_inferrer.source {params.source!r} is a file of this machine, which workers"
+            " cannot read: copy it to a bucket"
+        )
 
 
 def _of_source(params: ExampleGenParams) -> Iterator[str]:
@@ -106,9 +155,15 @@ def _of_source(params: ExampleGenParams) -> Iterator[str]:
     for source in sources:
         if source.startswith("tfds:"):
             if not is_remote(params.data_dir):
-                yield f"example_gen.source {source!r} is prepared in data_dir {params.data_dir!r}, which workers cannot read: --data-dir=gs://bucket/path"
+                yield (
+                    f"example_gen.source {source!r} is prepared in data_dir {params.data_dir!r},"
+                    " which workers cannot read: --data-dir=gs://bucket/path"
+                )
         elif not is_remote(source):
-            yield f"example_gen.source {source!r} is a file of this machine, which workers cannot read: copy it to a bucket"
+            yield (
+                f"example_gen.source {source!r} is a file of this machine, which workers cannot"
+                " read: copy it to a bucket"
+            )
 
 
 def of_code(pipeline: Pipeline, beam_args: Sequence[str]) -> Iterator[str]:
@@ -124,22 +179,33 @@ def of_code(pipeline: Pipeline, beam_args: Sequence[str]) -> Iterator[str]:
             yield f"--{flag}={file} is not there"
     for stage in pipeline.stages:
         if stage.component.beam and stage.component.run.__module__ == "__main__":
-            yield f"{stage.name} is defined in the script that is run (__main__), which workers cannot import: put it into a package"
+            yield (
+                f"{stage.name} is defined in the script that is run (__main__), which workers"
+                " cannot import: put it into a package"
+            )
     if any(option(beam_args, flag) for flag in shipping.CODE_FLAGS):
         return
     try:
         shipped = shipping.packages()
     except (PackageNotFoundError, KeyError):
-        yield f"the code cannot be packed: {shipping.HERE} has no setup.py and is no installed package; name one by -- --setup_file=..."
+        yield (
+            f"the code cannot be packed: {shipping.HERE} has no setup.py and is no installed"
+            " package; name one by -- --setup_file=..."
+        )
         return
     for package in _packages_beside(shipped):
         if package not in shipped:
-            yield f"{package} is not among the packages of pyproject.toml: workers would not have it"
+            yield (
+                f"{package} is not among the packages of pyproject.toml: workers would not have it"
+            )
     tops = {package.partition(".")[0] for package in shipped}
     for stage in pipeline.stages:
         module = stage.component.run.__module__
         if stage.component.beam and module != "__main__" and module.partition(".")[0] not in tops:
-            yield f"{stage.name} is in {module}, which is not shipped: name its package by -- --extra_package=... or --sdk_container_image"
+            yield (
+                f"{stage.name} is in {module}, which is not shipped: name its package by --"
+                " --extra_package=... or --sdk_container_image"
+            )
 
 
 def _packages_beside(shipped: Sequence[str]) -> Iterator[str]:
@@ -149,28 +215,56 @@ def _packages_beside(shipped: Sequence[str]) -> Iterator[str]:
 
 
 def of_versions(beam_args: Sequence[str]) -> Iterator[str]:
-    """Whether the workers will have the versions that this machine has: pickled code and coders fit no others."""
+    """Whether the workers will have the versions that this machine has.
+
+    Pickled code and coders fit no others.
+    """
     requirements = option(beam_args, "requirements_file")
     if requirements and Path(requirements).is_file():
-        for name, wanted in re.findall(r"^([\w.-]+)==([\w.+!]+)", Path(requirements).read_text(encoding="utf-8"), re.MULTILINE):
+        for name, wanted in re.findall(
+            r"^([\w.-]+)==([\w.+!]+)", Path(requirements).read_text(encoding="utf-8"), re.MULTILINE
+        ):
             here = _installed(name)
             if here not in (None, wanted):
-                yield f"{requirements} asks for {name} {wanted}; here it is {here}: workers must have the submitter's versions"
+                yield (
+                    f"{requirements} asks for {name} {wanted}; here it is {here}: workers must have"
+                    " the submitter's versions"
+                )
     image = option(beam_args, "sdk_container_image")
     if not image:
         return
     told = image_facts(image)
-    here_too = {"python": shipping.python(), "beam": _installed("apache-beam"), "pins": shipping.pins_digest() if "pins" in told else ""}
-    names = {"python": "Python", "beam": "apache-beam", "pins": "a set of dependencies with the digest"}
+    here_too = {
+        "python": shipping.python(),
+        "beam": _installed("apache-beam"),
+        "pins": shipping.pins_digest() if "pins" in told else "",
+    }
+    names = {
+        "python": "Python",
+        "beam": "apache-beam",
+        "pins": "a set of dependencies with the digest",
+    }
     for name, there in told.items():
         if there != here_too[name]:
-            yield f"the image {image} has {names[name]} {there}, this machine {here_too[name]}: build it from this version, or run from that one"
+            yield (
+                f"the image {image} has {names[name]} {there}, this machine {here_too[name]}: build"
+                " it from this version, or run from that one"
+            )
 
 
-def image_facts(image: str, inspect: Callable[[str], Mapping[str, str]] | None = None) -> dict[str, str]:
-    """What an image says of its versions (python, beam, pins): by its labels where the local docker has it, otherwise by its name."""
+def image_facts(
+    image: str, inspect: Callable[[str], Mapping[str, str]] | None = None
+) -> dict[str, str]:
+    """What an image says of its versions (python, beam, pins).
+
+    By its labels where the local docker has it, otherwise by its name.
+    """
     labels = (inspect or _labels)(image)
-    facts = {name: labels[f"seqline.{name}"] for name in ("python", "beam", "pins") if labels.get(f"seqline.{name}")}
+    facts = {
+        name: labels[f"seqline.{name}"]
+        for name in ("python", "beam", "pins")
+        if labels.get(f"seqline.{name}")
+    }
     name = image.rpartition("/")[2].partition("@")[0]
     for fact, pattern in (("python", PYTHON_IN_NAME), ("beam", BEAM_IN_NAME)):
         if fact not in facts and (match := pattern.search(name)):
@@ -183,7 +277,9 @@ def _labels(image: str) -> dict[str, str]:
         return {}
     command = ["docker", "image", "inspect", "--format", "{{json .Config.Labels}}", image]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSPECT_SECONDS, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=INSPECT_SECONDS, check=True
+        )
         return dict(json.loads(done.stdout) or {})
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}
@@ -191,7 +287,10 @@ def _labels(image: str) -> dict[str, str]:
 
 def of_services(root: str, beam_args: Sequence[str]) -> Iterator[str]:
     """Whether the buckets and Dataflow let this account work."""
-    places = {"root": root, **{name: option(beam_args, name) or "" for name in ("temp_location", "staging_location")}}
+    places = {
+        "root": root,
+        **{name: option(beam_args, name) or "" for name in ("temp_location", "staging_location")},
+    }
     buckets: dict[str, str] = {}
     for name, place in places.items():
         if is_remote(place):
@@ -201,7 +300,10 @@ def of_services(root: str, beam_args: Sequence[str]) -> Iterator[str]:
             with explained(f"{gcs.PREFIX}{bucket}"):
                 missing = sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
             if missing:
-                yield f"{place}: this account lacks {', '.join(missing)} in the bucket {bucket!r}; the role storage.objectUser has them"
+                yield (
+                    f"{place}: this account lacks {', '.join(missing)} in the bucket {bucket!r};"
+                    " the role storage.objectUser has them"
+                )
         except UserError as error:
             yield f"{place}: {str(error).removeprefix(f'{gcs.PREFIX}{bucket}: ')}"
     if option(beam_args, "project") and option(beam_args, "region"):
@@ -218,13 +320,19 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def jobs(pipeline: Pipeline, keys: Mapping[str, str | None], root: str, beam_args: Sequence[str]) -> list[dict[str, Any]]:
-    """The jobs that a run would submit for the stages in `keys` (name -> key, None while it is not known), as `--dry-run` prints them."""
+def jobs(
+    pipeline: Pipeline, keys: Mapping[str, str | None], root: str, beam_args: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The jobs that a run would submit for the stages in `keys` (name -> key, None while it is not
+    known), as `--dry-run` prints them.
+    """
     found = []
     with shipping.shipped(beam_args) as flags:
         for stage in pipeline.stages:
             if stage.component.beam and stage.name in keys:
                 key = keys[stage.name] or "<key>"
                 own = dataflow.job_flags(flags, stage.name, key, root)
-                found.append({"stage": stage.name, "job_name": option(own, "job_name"), "flags": list(own)})
+                found.append(
+                    {"stage": stage.name, "job_name": option(own, "job_name"), "flags": list(own)}
+                )
     return found

@@ -1,9 +1,10 @@
 """What a Flex Template starts: one Dataflow job whose one worker runs `seqline run`.
 
-A launch makes exactly one job: its launcher, a small machine with a time limit, builds the graph of one Beam pipeline, writes it to
-`--template_location` and ends; nothing of it waits for that job or comes after it. A run has several jobs, and work between them. So the job
-of a launch is the run's own machine: its only step runs the command, on a worker of the same image. The Beam stages run in that worker, or
-as jobs of their own which it submits and watches.
+A launch makes exactly one job: its launcher, a small machine with a time limit, builds the graph of
+one Beam pipeline, writes it to `--template_location` and ends; nothing of it waits for that job or
+comes after it. A run has several jobs, and work between them. So the job of a launch is the run's
+own machine: its only step runs the command, on a worker of the same image. The Beam stages run in
+that worker, or as jobs of their own which it submits and watches.
 """
 
 import logging
@@ -31,7 +32,14 @@ ONE_WORKER = (
 )
 # Of the launch's own flags, those with which the run submits its jobs.
 HANDED_ON = (
-    *("project", "region", "temp_location", "staging_location", "sdk_container_image", "service_account_email"),
+    *(
+        "project",
+        "region",
+        "temp_location",
+        "staging_location",
+        "sdk_container_image",
+        "service_account_email",
+    ),
     *("network", "subnetwork", "dataflow_kms_key", "dataflow_endpoint"),
 )
 SWITCHES_HANDED_ON = ("--no_use_public_ips",)
@@ -40,7 +48,10 @@ NUM_LAST_LINES = 30
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of the template. regex: what the service holds a value against before it launches; type: how the console asks for it."""
+    """One parameter of the template. regex.
+
+    What the service holds a value against before it launches; type: how the console asks for it.
+    """
 
     name: str
     label: str
@@ -54,27 +65,69 @@ class Parameter:
 
 GS = r"gs://[^/]+(/.*)?"
 PARAMETERS = (
-    Parameter("config", "Configuration", "A TOML file under gs://, or the name of a configuration that ships.", r".+", needed=True),
-    Parameter("root", "Root", "Where artifacts, records and logs lie: gs://bucket/path.", GS, "GCS_WRITE_FOLDER", needed=True),
-    Parameter("serving_dir", "Serving folder", "Where versions are published: gs://bucket/path.", GS, "GCS_WRITE_FOLDER"),
-    Parameter("data_dir", "Data folder", "Where tensorflow-datasets keeps what it prepared: gs://bucket/path.", GS, "GCS_WRITE_FOLDER"),
     Parameter(
-        "settings", "Settings", "Laid over the configuration, as words of a shell: trainer.num_epochs=3 'example_gen.text=the text'."
+        "config",
+        "Configuration",
+        "A TOML file under gs://, or the name of a configuration that ships.",
+        r".+",
+        needed=True,
     ),
-    Parameter("to", "Last stage", "The last stage that may run, e.g. transform; all of them if none is given.", r"[a-z_]*"),
+    Parameter(
+        "root",
+        "Root",
+        "Where artifacts, records and logs lie: gs://bucket/path.",
+        GS,
+        "GCS_WRITE_FOLDER",
+        needed=True,
+    ),
+    Parameter(
+        "serving_dir",
+        "Serving folder",
+        "Where versions are published: gs://bucket/path.",
+        GS,
+        "GCS_WRITE_FOLDER",
+    ),
+    Parameter(
+        "data_dir",
+        "Data folder",
+        "Where tensorflow-datasets keeps what it prepared: gs://bucket/path.",
+        GS,
+        "GCS_WRITE_FOLDER",
+    ),
+    Parameter(
+        "settings",
+        "Settings",
+        "Laid over the configuration, as words of a shell: trainer.num_epochs=3"
+        " 'example_gen.text=the text'.",
+    ),
+    Parameter(
+        "to",
+        "Last stage",
+        "The last stage that may run, e.g. transform; all of them if none is given.",
+        r"[a-z_]*",
+    ),
     Parameter(
         *("beam_stages", "Beam stages"),
-        "Where the stages that read or write rows run: here, in this job's worker, or as Dataflow jobs of their own, which it submits.",
+        "Where the stages that read or write rows run: here, in this job's worker, or as Dataflow"
+        " jobs of their own, which it submits.",
         *(f"{HERE}|{JOBS}", "ENUM"),
         default=HERE,
         choices=(HERE, JOBS),
     ),
-    Parameter("sdk_container_image", "Workers' image", "The image of the workers; the template's own if none is given.", r"\S+"),
+    Parameter(
+        "sdk_container_image",
+        "Workers' image",
+        "The image of the workers; the template's own if none is given.",
+        r"\S+",
+    ),
 )
 
 
 def main() -> None:
-    """The launcher's process: its arguments are the template's parameters and the launch's flags, all of them `--name=value`."""
+    """The launcher's process.
+
+    Its arguments are the template's parameters and the launch's flags, all of them `--name=value`.
+    """
     logging.basicConfig(level=logging.INFO)
     try:
         launch(sys.argv[1:])
@@ -84,9 +137,11 @@ def main() -> None:
 
 
 def launch(arguments: Sequence[str]) -> None:
-    """Writes the job's graph to --template_location, or submits the job where there is none, and waits for nothing.
+    """Writes the job's graph to --template_location, or submits the job where there is none, and
+    waits for nothing.
 
-    Raises UserError for whatever is seen wrong without looking at data: parameters, configuration, places.
+    Raises UserError for whatever is seen wrong without looking at data: parameters, configuration,
+    places.
     """
     given, flags = _parse(arguments)
     check(given, flags)
@@ -110,7 +165,9 @@ def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
 
 
 def check(given: Namespace, flags: Sequence[str]) -> None:
-    """Raises UserError for parameters with which no run can work, all of them at once where they are the places."""
+    """Raises UserError for parameters with which no run can work, all of them at once where they
+    are the places.
+    """
     from pipeline import config as configuration
     from pipeline.dataflow import preflight
     from pipeline.definition import define
@@ -121,21 +178,38 @@ def check(given: Namespace, flags: Sequence[str]) -> None:
         if each.needed and not value:
             raise UserError(f"the parameter {each.name} is missing: {each.help}")
         if value and not re.fullmatch(each.regex, value):
-            raise UserError(f"the parameter {each.name} is {value!r}, which is not {each.regex}: {each.help}")
+            raise UserError(
+                f"the parameter {each.name} is {value!r}, which is not {each.regex}: {each.help}"
+            )
     if not option(flags, "sdk_container_image"):
-        raise UserError("the parameter sdk_container_image is missing: the image of this template, which has the code in it")
-    places = {"root": given.root, "pusher.serving_dir": given.serving_dir, "example_gen.data_dir": given.data_dir}
-    loaded = configuration.load(given.config, _settings(given), {name: place for name, place in places.items() if place})
+        raise UserError(
+            "the parameter sdk_container_image is missing: the image of this template, which has"
+            " the code in it"
+        )
+    places = {
+        "root": given.root,
+        "pusher.serving_dir": given.serving_dir,
+        "example_gen.data_dir": given.data_dir,
+    }
+    loaded = configuration.load(
+        given.config, _settings(given), {name: place for name, place in places.items() if place}
+    )
     pipe = Pipeline()
     define(pipe, loaded)
     names = [stage.name for stage in pipe.stages]
     if given.to and given.to not in names:
-        raise UserError(f"the parameter to is {given.to!r}, which is no stage; the stages are {', '.join(names)}")
+        raise UserError(
+            f"the parameter to is {given.to!r}, which is no stage; the stages are"
+            f" {', '.join(names)}"
+        )
     pipe.stages = pipe.stages[: names.index(given.to) + 1 if given.to else None]
     pushes = "pusher" in [stage.name for stage in pipe.stages]
     problems = list(preflight.of_places(pipe, loaded.root, flags))
     if pushes and not is_remote(loaded.pusher.serving_dir):
-        problems.append(f"serving_dir {loaded.pusher.serving_dir!r} is a folder of the worker, gone with it: give gs://bucket/path")
+        problems.append(
+            f"serving_dir {loaded.pusher.serving_dir!r} is a folder of the worker, gone with it:"
+            " give gs://bucket/path"
+        )
     if problems:
         raise preflight.PreflightError(problems)
 
@@ -144,35 +218,63 @@ def _settings(given: Namespace) -> list[str]:
     try:
         return shlex.split(given.settings)
     except ValueError as error:
-        raise UserError(f"the parameter settings is {given.settings!r}, which a shell could not read: {error}") from None
+        raise UserError(
+            f"the parameter settings is {given.settings!r}, which a shell could not read: {error}"
+        ) from None
 
 
 def command(given: Namespace, flags: Sequence[str]) -> list[str]:
     """The arguments of `seqline` for these parameters."""
-    places = {"config": given.config, "root": given.root, "serving-dir": given.serving_dir, "data-dir": given.data_dir, "to": given.to}
-    arguments = ["run", "--verbose", *(f"--{name}={value}" for name, value in places.items() if value)]
+    places = {
+        "config": given.config,
+        "root": given.root,
+        "serving-dir": given.serving_dir,
+        "data-dir": given.data_dir,
+        "to": given.to,
+    }
+    arguments = [
+        "run",
+        "--verbose",
+        *(f"--{name}={value}" for name, value in places.items() if value),
+    ]
     arguments += [f"--set={setting}" for setting in _settings(given)]
     if given.beam_stages == HERE:
         return arguments
     handed = [f"--{name}={value}" for name in HANDED_ON if (value := option(flags, name))]
-    return [*arguments, "--runner=DataflowRunner", "--", *handed, *(each for each in SWITCHES_HANDED_ON if each in flags)]
+    return [
+        *arguments,
+        "--runner=DataflowRunner",
+        "--",
+        *handed,
+        *(each for each in SWITCHES_HANDED_ON if each in flags),
+    ]
 
 
 def work(arguments: Sequence[str]) -> None:
-    """Runs `seqline` with these arguments, and logs what it prints. Raises RuntimeError with its last lines where it fails.
+    """Runs `seqline` with these arguments, and logs what it prints.
 
-    May be called again, on another machine, and even while the first one still runs: a run goes on where one of the same root was killed, and
-    the locks of the root keep two of them from making the same artifact at once.
+    Raises RuntimeError with its last lines where it fails.
+
+    May be called again, on another machine, and even while the first one still runs: a run goes on
+    where one of the same root was killed, and the locks of the root keep two of them from making
+    the same artifact at once.
     """
     last: deque[str] = deque(maxlen=NUM_LAST_LINES)
     with tempfile.TemporaryDirectory(prefix="seqline-run-") as folder:
         command = [sys.executable, "-m", "pipeline", *arguments]
         with subprocess.Popen(
-            command, cwd=folder, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            cwd=folder,
+            text=True,
+            errors="replace",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         ) as process:
             assert process.stdout
             for line in process.stdout:
                 log.info("%s", line.rstrip())
                 last.append(line)
     if process.returncode:
-        raise RuntimeError(f"seqline run ended with exit code {process.returncode}:\n{''.join(last)}")
+        raise RuntimeError(
+            f"seqline run ended with exit code {process.returncode}:\n{''.join(last)}"
+        )

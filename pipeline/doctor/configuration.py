@@ -1,7 +1,9 @@
-"""What needs seqline's own code: reads a configuration, or tries a bucket. Run by its path; prints one JSON line.
+"""What needs seqline's own code.
 
-{root, serving_dir, data_dir, source, config: its name, lacking: what its run needs and is not installed}, or {error}: "" for a bucket
-that works.
+Reads a configuration, or tries a bucket. Run by its path; prints one JSON line.
+
+{root, serving_dir, data_dir, source, config: its name, lacking: what its run needs and is not
+installed}, or {error}: "" for a bucket that works.
 """
 
 import json
@@ -26,7 +28,9 @@ def main() -> None:
 def _places(question: dict[str, Any]) -> dict[str, Any]:
     from pipeline.cli import chosen
 
-    loaded = chosen.read_if_named(question["config"], question["alias"], question["settings"], question["places"], "doctor")
+    loaded = chosen.read_if_named(
+        question["config"], question["alias"], question["settings"], question["places"], "doctor"
+    )
     source = loaded.example_gen.source
     return {
         "root": loaded.root,
@@ -39,7 +43,10 @@ def _places(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lacking(loaded: Any) -> Iterator[str]:
-    """What a run of this configuration would stop for before its first stage: packages that only some runs need."""
+    """What a run of this configuration would stop for before its first stage.
+
+    Packages that only some runs need.
+    """
     from components import evaluator, infra_validator, tuner
     from components.example_gen import sources
     from seqline.errors import UserError

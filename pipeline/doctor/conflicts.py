@@ -1,7 +1,10 @@
-"""What is installed against what is asked for. Run by its path; needs the standard library, and `packaging` or pip's copy of it.
+"""What is installed against what is asked for.
 
-Prints one JSON line: missing, outside (of pyproject.toml's ranges), conflicts (between the libraries), unlocked (not as in the lock),
-twice (two versions' records in one folder): lists of sentences.
+Run by its path; needs the standard library, and `packaging` or pip's copy of it.
+
+Prints one JSON line: missing, outside (of pyproject.toml's ranges), conflicts (between the
+libraries), unlocked (not as in the lock), twice (two versions' records in one folder): lists of
+sentences.
 """
 
 import json
@@ -19,7 +22,9 @@ LOCKED = re.compile(r"^([\w.-]+)==([^\s;\\]+)\s*(?:;\s*(.*?))?\s*\\?$", re.MULTI
 def main() -> None:
     question = json.load(sys.stdin)
     sys.path[:] = question["path"]
-    found: dict[str, list[str]] = {name: [] for name in ("missing", "outside", "conflicts", "unlocked")}
+    found: dict[str, list[str]] = {
+        name: [] for name in ("missing", "outside", "conflicts", "unlocked")
+    }
     try:
         try:
             from packaging import requirements
@@ -27,7 +32,11 @@ def main() -> None:
             from pip._vendor.packaging import requirements  # type: ignore[no-redef]
     except Exception:  # then ranges cannot be read, names can
         names = [re.match(r"[\w.-]+", line) for line in question["requirements"]]
-        found["missing"] = [name[0] for name in [*names, re.match(".*", "packaging")] if name and _has(name[0]) is None]
+        found["missing"] = [
+            name[0]
+            for name in [*names, re.match(".*", "packaging")]
+            if name and _has(name[0]) is None
+        ]
         print(json.dumps({**found, "twice": _twice(), "num_reached": 0}))
         return
     todo = []
@@ -56,12 +65,17 @@ def _has(name: str) -> Distribution | None:
 
 
 def _has_cloud() -> bool:
-    """Whether what only Google Cloud needs is installed. tensorflow-transform asks for apache-beam[gcp]; runs here do without."""
+    """Whether what only Google Cloud needs is installed. tensorflow-transform asks for
+    apache-beam[gcp]; runs here do without.
+    """
     return _has("google-cloud-storage") is not None
 
 
 def _walk(todo: list[tuple[str, frozenset[str]]], parse: Any, conflicts: list[str]) -> set[str]:
-    """Every library that seqline needs, directly or not; what one asks of another that is not so goes into `conflicts`."""
+    """Every library that seqline needs, directly or not.
+
+    What one asks of another that is not so goes into `conflicts`.
+    """
     seen = set()
     while todo:
         name, extras = todo.pop()
@@ -71,19 +85,34 @@ def _walk(todo: list[tuple[str, frozenset[str]]], parse: Any, conflicts: list[st
         seen.add((_plain(name), extras))
         for line in has.requires or ():
             asked = parse(line)
-            if asked.marker is not None and not any(asked.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            if asked.marker is not None and not any(
+                asked.marker.evaluate({"extra": extra}) for extra in ("", *extras)
+            ):
                 continue
             other = _has(asked.name)
             if other is None:
-                conflicts.append(f"{name} {has.version} needs {asked.name}{asked.specifier}, which is not installed")
+                conflicts.append(
+                    f"{name} {has.version} needs {asked.name}{asked.specifier}, which is not"
+                    " installed"
+                )
             elif not asked.specifier.contains(other.version, prereleases=True):
-                conflicts.append(f"{name} {has.version} needs {asked.name}{asked.specifier}; here it is {other.version}")
-            todo.append((asked.name, frozenset(asked.extras) if _has_cloud() else frozenset(asked.extras) - {"gcp"}))
+                conflicts.append(
+                    f"{name} {has.version} needs {asked.name}{asked.specifier}; here it is"
+                    f" {other.version}"
+                )
+            todo.append(
+                (
+                    asked.name,
+                    frozenset(asked.extras) if _has_cloud() else frozenset(asked.extras) - {"gcp"},
+                )
+            )
     return {name for name, _ in seen}
 
 
 def _unlocked(lock: str | None, parse: Any, reached: set[str]) -> Any:
-    for name, wanted, marker in LOCKED.findall(Path(lock).read_text(encoding="utf-8") if lock else ""):
+    for name, wanted, marker in LOCKED.findall(
+        Path(lock).read_text(encoding="utf-8") if lock else ""
+    ):
         has = _has(name)
         if has is None or _plain(name) not in reached or has.version == wanted:
             continue
@@ -93,10 +122,16 @@ def _unlocked(lock: str | None, parse: Any, reached: set[str]) -> Any:
 
 def _twice() -> list[str]:
     versions = defaultdict(set)
-    for path in {path for folder in sys.path if folder for path in Path(folder).glob("*.dist-info")}:
+    for path in {
+        path for folder in sys.path if folder for path in Path(folder).glob("*.dist-info")
+    }:
         name, _, number = path.name.removesuffix(".dist-info").partition("-")
         versions[_plain(name), str(path.parent)].add(number)
-    return [f"{name} {' and '.join(sorted(each))} in {folder}" for (name, folder), each in sorted(versions.items()) if len(each) > 1]
+    return [
+        f"{name} {' and '.join(sorted(each))} in {folder}"
+        for (name, folder), each in sorted(versions.items())
+        if len(each) > 1
+    ]
 
 
 def _plain(name: str) -> str:

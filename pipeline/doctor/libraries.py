@@ -15,7 +15,8 @@ TREE = HERE.parent.parent
 # Without byte code, on a busy machine, all imports together take four minutes.
 IMPORT_SECONDS = 600.0
 READ_SECONDS = 60.0
-# What is imported -> the distribution it comes with; each before those that are made of it, so that the first to fail is the cause.
+# What is imported -> the distribution it comes with; each before those that are made of it, so that
+# the first to fail is the cause.
 MODULES = {
     "numpy": "numpy",
     "google.protobuf.message": "protobuf",
@@ -38,7 +39,11 @@ MODULES = {
     "tensorflow_datasets": "tensorflow-datasets",
 }
 # What not every run needs -> (seqline's extra, the distribution).
-EXTRAS = {"optuna": ("tune", "optuna"), "sklearn": ("sample", "scikit-learn"), "google.cloud.storage": ("gcp", "google-cloud-storage")}
+EXTRAS = {
+    "optuna": ("tune", "optuna"),
+    "sklearn": ("sample", "scikit-learn"),
+    "google.cloud.storage": ("gcp", "google-cloud-storage"),
+}
 OWN = ("seqline.component", "pipeline.cli.app")
 PIP = f"{sys.executable} -m pip install"
 INSTALL = (
@@ -53,7 +58,10 @@ def installed() -> Iterator[Finding]:
     asked, lock = _requirements(), TREE / "requirements.lock"
     if not asked:
         yield Finding(
-            WARN, "versions", "neither pyproject.toml nor an installed seqline says what is needed", "make install in the checkout"
+            WARN,
+            "versions",
+            "neither pyproject.toml nor an installed seqline says what is needed",
+            "make install in the checkout",
         )
         return
     question = {"requirements": asked, "lock": str(lock) if lock.is_file() else None}
@@ -71,12 +79,15 @@ def installed() -> Iterator[Finding]:
     ):
         if found[name]:
             more = f"; and {len(found[name]) - 5} more" if len(found[name]) > 5 else ""
-            yield Finding(status, "versions", f"{what}: {'; '.join(sorted(found[name])[:5])}{more}", INSTALL)
+            yield Finding(
+                status, "versions", f"{what}: {'; '.join(sorted(found[name])[:5])}{more}", INSTALL
+            )
     if not any(found[name] for name in ("missing", "outside", "conflicts")):
         yield Finding(
             OK,
             "versions",
-            f"{found['num_reached']} libraries go together" + (", as locked" if question["lock"] and not found["unlocked"] else ""),
+            f"{found['num_reached']} libraries go together"
+            + (", as locked" if question["lock"] and not found["unlocked"] else ""),
         )
 
 
@@ -90,8 +101,12 @@ def _requirements() -> list[str]:
         return []
 
 
-def imported(fit: bool = True, modules: dict[str, str] | None = None, seconds: float = IMPORT_SECONDS) -> Iterator[Finding]:
-    """Imports everything in other processes; one that fails or hangs does not keep the others from being tried.
+def imported(
+    fit: bool = True, modules: dict[str, str] | None = None, seconds: float = IMPORT_SECONDS
+) -> Iterator[Finding]:
+    """Imports everything in other processes.
+
+    One that fails or hangs does not keep the others from being tried.
 
     fit: whether the versions go together; where they do not, no single library is to blame.
     """
@@ -101,10 +116,15 @@ def imported(fit: bool = True, modules: dict[str, str] | None = None, seconds: f
     slow = {name: each["seconds"] for name, each in done.items() if each["seconds"] > 30}
     seen: dict[str, str] = {}
     for name, error in failed.items():
-        if name in extras and any(error == f"ModuleNotFoundError: No module named {part!r}" for part in (name, name.rpartition(".")[0])):
+        if name in extras and any(
+            error == f"ModuleNotFoundError: No module named {part!r}"
+            for part in (name, name.rpartition(".")[0])
+        ):
             continue
         if error in seen:
-            yield Finding(WARN if name in extras else FAIL, name, f"fails because {seen[error]} does")
+            yield Finding(
+                WARN if name in extras else FAIL, name, f"fails because {seen[error]} does"
+            )
         elif name in extras:
             yield Finding(WARN, name, error, f"{PIP} --force-reinstall {EXTRAS[name][1]}")
         else:
@@ -112,16 +132,27 @@ def imported(fit: bool = True, modules: dict[str, str] | None = None, seconds: f
             yield Finding(FAIL, name, error, _way_out(name, modules.get(name), error, fit))
     if slow:
         shown = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in slow.items())
-        yield Finding(WARN, "imports", f"slow: {shown}", "is byte code written (see above), is the disk or the machine busy?")
+        yield Finding(
+            WARN,
+            "imports",
+            f"slow: {shown}",
+            "is byte code written (see above), is the disk or the machine busy?",
+        )
     if not failed.keys() - set(extras):
         text = f"{len(done)} modules, {sum(each['seconds'] for each in done.values()):.0f} s"
         lacking = sorted({EXTRAS[name][0] for name in failed if name in extras})
-        yield Finding(OK, "imports", text + (f"; extras not installed: {', '.join(lacking)}" if lacking else ""))
+        yield Finding(
+            OK,
+            "imports",
+            text + (f"; extras not installed: {', '.join(lacking)}" if lacking else ""),
+        )
     if "tensorflow" in done:
         yield _devices(done["tensorflow"])
 
 
-def _import_all(names: list[str], seconds: float) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+def _import_all(
+    names: list[str], seconds: float
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     while todo := [name for name in names if name not in done and name not in failed]:
@@ -135,34 +166,62 @@ def _import_all(names: list[str], seconds: float) -> tuple[dict[str, dict[str, A
         if begun:  # the process ended in the middle of it
             failed[begun] = ended or "its process ended without a word"
         elif ended:
-            failed |= dict.fromkeys([name for name in todo if name not in done and name not in failed], ended)
+            failed |= dict.fromkeys(
+                [name for name in todo if name not in done and name not in failed], ended
+            )
     return done, failed
 
 
 def _way_out(name: str, package: str | None, error: str, fit: bool) -> str:
-    """name: what was imported. package: the distribution that it should come with, None for seqline's own modules."""
+    """name.
+
+    What was imported. package: the distribution that it should come with, None for seqline's own
+    modules.
+    """
     if package is None:
-        return "start it from the checkout or reinstall it (pip install --no-deps -e .); is there another folder `components`, `pipeline` or `seqline` on the path?"
+        return (
+            "start it from the checkout or reinstall it (pip install --no-deps -e .); is there"
+            " another folder `components`, `pipeline` or `seqline` on the path?"
+        )
     origin = re.search(r"raised in (.+):\d+\)$", error)
     try:
         there = Path(str(distribution(package).locate_file(""))).resolve()
     except PackageNotFoundError:
         return f"{package} is not installed: {INSTALL}"
-    if origin and name.split(".")[0] in Path(origin[1]).parts and not Path(origin[1]).resolve().is_relative_to(there):
+    if (
+        origin
+        and name.split(".")[0] in Path(origin[1]).parts
+        and not Path(origin[1]).resolve().is_relative_to(there)
+    ):
         return (
-            f"this is not the {package} that is installed in {there}: PYTHONPATH or the folder you are in hides it; take {origin[1]} away"
+            f"this is not the {package} that is installed in {there}: PYTHONPATH or the folder you"
+            f" are in hides it; take {origin[1]} away"
         )
     if "ended by signal 4" in error:
-        return "this CPU lacks instructions that the wheel needs (see cpu): another machine, or a build for this one"
+        return (
+            "this CPU lacks instructions that the wheel needs (see cpu): another machine, or a"
+            " build for this one"
+        )
     if not fit:
         return f"the versions do not go together (see versions): {INSTALL}"
-    return f"{PIP} --force-reinstall --no-deps {package}=={distribution(package).version}; then: {INSTALL}"
+    return (
+        f"{PIP} --force-reinstall --no-deps {package}=={distribution(package).version}; then:"
+        f" {INSTALL}"
+    )
 
 
 def _devices(found: dict[str, Any]) -> Finding:
     if found.get("gpus"):
         return Finding(OK, "devices", f"TensorFlow {found['version']} sees {found['gpus']} GPU(s)")
     if Path("/proc/driver/nvidia/version").exists():
-        way_out = "pip install 'tensorflow[and-cuda]' of the same version; the driver must be new enough (nvidia-smi)"
-        return Finding(WARN, "devices", f"there is an NVIDIA driver, but TensorFlow {found['version']} sees no GPU", way_out)
+        way_out = (
+            "pip install 'tensorflow[and-cuda]' of the same version; the driver must be new enough"
+            " (nvidia-smi)"
+        )
+        return Finding(
+            WARN,
+            "devices",
+            f"there is an NVIDIA driver, but TensorFlow {found['version']} sees no GPU",
+            way_out,
+        )
     return Finding(OK, "devices", f"TensorFlow {found['version']} on the CPU; no GPU here")

@@ -29,16 +29,27 @@ def all_of_it() -> Iterator[Finding]:
 
 
 def python() -> Finding:
-    text = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
+    text = (
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
+    )
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-        return Finding(FAIL, "python", text, "seqline needs Python 3.11 to 3.13: make PYTHON=python3.12")
+        return Finding(
+            FAIL, "python", text, "seqline needs Python 3.11 to 3.13: make PYTHON=python3.12"
+        )
     if (platform.system(), platform.machine()) not in PLATFORMS:
         return Finding(
-            FAIL, "python", text, "tensorflow-transform has wheels for Linux x86-64 and macOS arm64: use one of these, or the image"
+            FAIL,
+            "python",
+            text,
+            "tensorflow-transform has wheels for Linux x86-64 and macOS arm64: use one of these, or"
+            " the image",
         )
     if sys.prefix == sys.base_prefix and not Path("/.dockerenv").exists():
         return Finding(
-            WARN, "python", f"{text}: no virtual environment", "make run makes one, so that no other project changes its libraries"
+            WARN,
+            "python",
+            f"{text}: no virtual environment",
+            "make run makes one, so that no other project changes its libraries",
         )
     return Finding(OK, "python", text)
 
@@ -46,7 +57,11 @@ def python() -> Finding:
 def byte_code() -> Finding:
     if not sys.dont_write_bytecode:
         return Finding(OK, "byte code", "is kept")
-    cause = "PYTHONDONTWRITEBYTECODE is set" if os.environ.get("PYTHONDONTWRITEBYTECODE") else "python -B"
+    cause = (
+        "PYTHONDONTWRITEBYTECODE is set"
+        if os.environ.get("PYTHONDONTWRITEBYTECODE")
+        else "python -B"
+    )
     return Finding(
         WARN,
         "byte code",
@@ -56,7 +71,9 @@ def byte_code() -> Finding:
 
 
 def cpu() -> Iterator[Finding]:
-    number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    number = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     flags = _cpu_flags()
     if flags is not None and "avx" not in flags:
         yield Finding(
@@ -67,7 +84,10 @@ def cpu() -> Iterator[Finding]:
         )
     elif flags is not None and not {"avx2", "fma"} <= flags:
         yield Finding(
-            WARN, "cpu", f"{number} cores without AVX2 and FMA: training is several times slower", "a newer machine, if that matters"
+            WARN,
+            "cpu",
+            f"{number} cores without AVX2 and FMA: training is several times slower",
+            "a newer machine, if that matters",
         )
     else:
         yield Finding(OK, "cpu", f"{number} cores")
@@ -79,7 +99,9 @@ def _cpu_flags() -> set[str] | None:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return None
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), None)
+    return next(
+        (set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), None
+    )
 
 
 def memory() -> Finding:
@@ -87,7 +109,9 @@ def memory() -> Finding:
     found = []
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        found.append(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")))
+        found.append(
+            next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        )
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         if limit != "max":
             found.append(int(limit) - int(Path("/sys/fs/cgroup/memory.current").read_text()))
@@ -102,27 +126,40 @@ def memory() -> Finding:
             FAIL,
             "memory",
             text,
-            f"TensorFlow and Beam alone need {LEAST_MEMORY:.0f} GB: end other programs, or raise the container's limit",
+            f"TensorFlow and Beam alone need {LEAST_MEMORY:.0f} GB: end other programs, or raise"
+            " the container's limit",
         )
     if free < ENOUGH_MEMORY:
         return Finding(
             WARN,
             "memory",
             text,
-            f"{ENOUGH_MEMORY:.0f} GB are enough for a run; a process that is killed for memory says so in its run's log",
+            f"{ENOUGH_MEMORY:.0f} GB are enough for a run; a process that is killed for memory says"
+            " so in its run's log",
         )
     return Finding(OK, "memory", text)
 
 
 def clock(now: float | None = None) -> Finding:
-    """A clock that is behind: names of runs are in the order of time, certificates are refused, tokens of Google are not valid yet."""
+    """A clock that is behind.
+
+    Names of runs are in the order of time, certificates are refused, tokens of Google are not valid
+    yet.
+    """
     now = time.time() if now is None else now
     newest = max(path.stat().st_mtime for path in Path(__file__).parent.parent.rglob("*.py"))
     text = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC"
     if now < newest - 3600:
-        text += f", which is before seqline's own files were written ({datetime.fromtimestamp(newest, UTC):%Y-%m-%d})"
+        text += (
+            ", which is before seqline's own files were written"
+            f" ({datetime.fromtimestamp(newest, UTC):%Y-%m-%d})"
+        )
         return Finding(
-            FAIL, "clock", text, "set the clock (timedatectl set-ntp true): runs are named by it, and Google refuses tokens of the past"
+            FAIL,
+            "clock",
+            text,
+            "set the clock (timedatectl set-ntp true): runs are named by it, and Google refuses"
+            " tokens of the past",
         )
     return Finding(OK, "clock", text)
 
@@ -133,5 +170,10 @@ def port(number: int = PORT) -> Finding:
         try:
             listener.bind(("127.0.0.1", number))
         except OSError as error:
-            return Finding(WARN, "port", f"{number} cannot be had ({error.strerror})", "seqline serve --rest_api_port=0 takes any free one")
+            return Finding(
+                WARN,
+                "port",
+                f"{number} cannot be had ({error.strerror})",
+                "seqline serve --rest_api_port=0 takes any free one",
+            )
     return Finding(OK, "port", f"{number} is free for seqline serve")

@@ -35,18 +35,25 @@ ACCOUNT_TYPES = {
 def configured(
     config: str | None, alias: str | None, settings: Sequence[str], places: dict[str, str]
 ) -> tuple[dict[str, str], list[Finding]]:
-    """What the configuration says of places, {root, serving_dir, data_dir, source}; the defaults where it cannot be read.
+    """What the configuration says of places, {root, serving_dir, data_dir, source}.
+
+    The defaults where it cannot be read.
 
     What its run needs and is not installed is found, too.
     """
     answers, ended = ask(
-        HERE / "configuration.py", {"config": config, "alias": alias, "settings": list(settings), "places": places}, CONFIG_SECONDS
+        HERE / "configuration.py",
+        {"config": config, "alias": alias, "settings": list(settings), "places": places},
+        CONFIG_SECONDS,
     )
     if answers and "root" in answers[-1]:
         name, lacking = answers[-1]["config"], answers[-1].pop("lacking")
         missing = [Finding(FAIL, "configuration", f"{name}: {sentence}") for sentence in lacking]
         return answers[-1], missing or [Finding(OK, "configuration", name)]
-    defaults = {"root": places.get("root", "artifacts"), "serving_dir": places.get("pusher.serving_dir", "serving_dir")}
+    defaults = {
+        "root": places.get("root", "artifacts"),
+        "serving_dir": places.get("pusher.serving_dir", "serving_dir"),
+    }
     problem = answers[-1]["error"] if answers else ended
     found = Finding(
         FAIL,
@@ -58,12 +65,20 @@ def configured(
 
 
 def writable(name: str, place: str) -> Iterator[Finding]:
-    """A folder of a run: room, and everything that the store needs of a file system. Leaves nothing behind."""
+    """A folder of a run.
+
+    Room, and everything that the store needs of a file system. Leaves nothing behind.
+    """
     path = Path(place).absolute()
     existing = next(each for each in (path, *path.parents) if os.path.lexists(each))
     way_out = f"make it writable, or name another: {_flag(name)}"
     if not existing.is_dir():
-        yield Finding(FAIL, name, f"{path}: {existing} is no folder", f"move it away, or name another: {_flag(name)}")
+        yield Finding(
+            FAIL,
+            name,
+            f"{path}: {existing} is no folder",
+            f"move it away, or name another: {_flag(name)}",
+        )
         return
     probe = existing / f".doctor-{uuid.uuid4().hex}"
     try:
@@ -71,10 +86,15 @@ def writable(name: str, place: str) -> Iterator[Finding]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             yield Finding(
-                FAIL, name, f"{path}: no room ({error.strerror})", f"seqline gc frees what no run needs; or name another: {_flag(name)}"
+                FAIL,
+                name,
+                f"{path}: no room ({error.strerror})",
+                f"seqline gc frees what no run needs; or name another: {_flag(name)}",
             )
         else:
-            yield Finding(FAIL, name, f"{path} cannot be written ({error.strerror}: {existing})", way_out)
+            yield Finding(
+                FAIL, name, f"{path} cannot be written ({error.strerror}: {existing})", way_out
+            )
         return
     finally:
         shutil.rmtree(probe, ignore_errors=True)
@@ -85,7 +105,10 @@ def writable(name: str, place: str) -> Iterator[Finding]:
 
 
 def _try(probe: Path) -> tuple[str, str, str] | None:
-    """(status, what is wrong, the way out) of writing, renaming and locking. Raises OSError where it cannot be written."""
+    """(status, what is wrong, the way out) of writing, renaming and locking.
+
+    Raises OSError where it cannot be written.
+    """
     probe.mkdir()
     whole, lock = probe / "whole", probe / "lock"
     (probe / "part").mkdir()
@@ -96,20 +119,36 @@ def _try(probe: Path) -> tuple[str, str, str] | None:
     try:
         os.rename(probe / "part", whole)
     except OSError as error:
-        return FAIL, f"a folder cannot be renamed ({error.strerror}): no artifact could appear whole", ""
+        return (
+            FAIL,
+            f"a folder cannot be renamed ({error.strerror}): no artifact could appear whole",
+            "",
+        )
     with lock.open("w") as one, lock.open("w") as other:
         try:
             fcntl.flock(one, fcntl.LOCK_EX)
         except OSError as error:
-            return FAIL, f"files cannot be locked ({error.strerror})", "mount it with locks, or use a local disk or gs://"
+            return (
+                FAIL,
+                f"files cannot be locked ({error.strerror})",
+                "mount it with locks, or use a local disk or gs://",
+            )
         try:
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return FAIL, "a lock does not keep a second one out: two runs would make one artifact at once", "mount it with locks"
+            return (
+                FAIL,
+                "a lock does not keep a second one out: two runs would make one artifact at once",
+                "mount it with locks",
+            )
         except BlockingIOError:
             pass
     behind = lock.stat().st_mtime - time.time()
     if abs(behind) > CLOCK_SECONDS:
-        return WARN, f"its clock and this machine's are {abs(behind):.0f} s apart", "set both by NTP"
+        return (
+            WARN,
+            f"its clock and this machine's are {abs(behind):.0f} s apart",
+            "set both by NTP",
+        )
     return None
 
 
@@ -118,10 +157,18 @@ def _room(name: str, path: Path, existing: Path) -> Finding:
     inodes = os.statvfs(existing)
     text = f"{path}: can be written, renamed and locked; {free:.1f} GB free"
     if inodes.f_files and inodes.f_favail < 1000:
-        return Finding(FAIL, name, f"{path}: the file system has room for {inodes.f_favail} more files only", "seqline gc, or another disk")
+        return Finding(
+            FAIL,
+            name,
+            f"{path}: the file system has room for {inodes.f_favail} more files only",
+            "seqline gc, or another disk",
+        )
     if free < LEAST_ROOM:
         return Finding(
-            FAIL, name, f"{path}: {free * 1024:.0f} MB free", f"seqline gc frees what no run needs; or name another: {_flag(name)}"
+            FAIL,
+            name,
+            f"{path}: {free * 1024:.0f} MB free",
+            f"seqline gc frees what no run needs; or name another: {_flag(name)}",
         )
     if free < ENOUGH_ROOM:
         return Finding(WARN, name, text, "seqline gc frees what no run needs")
@@ -129,7 +176,13 @@ def _room(name: str, path: Path, existing: Path) -> Finding:
 
 
 def _flag(name: str) -> str:
-    flags = {"root": "--root", "serving_dir": "--serving-dir", "data_dir": "--data-dir", "cache": "SEQLINE_CACHE=...", "temp": "TMPDIR=..."}
+    flags = {
+        "root": "--root",
+        "serving_dir": "--serving-dir",
+        "data_dir": "--data-dir",
+        "cache": "SEQLINE_CACHE=...",
+        "temp": "TMPDIR=...",
+    }
     return flags[name]
 
 
@@ -137,23 +190,40 @@ def temporary() -> Iterator[Finding]:
     try:
         folder = tempfile.gettempdir()
     except OSError as error:
-        yield Finding(FAIL, "temp", str(error.strerror or error), "name a folder that can be written: TMPDIR=...")
+        yield Finding(
+            FAIL,
+            "temp",
+            str(error.strerror or error),
+            "name a folder that can be written: TMPDIR=...",
+        )
         return
     yield from writable("temp", folder)
 
 
 def cache() -> str:
     """Where seqline.storage.staging keeps copies of what lies under gs://."""
-    return os.environ.get("SEQLINE_CACHE") or str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline")
+    return os.environ.get("SEQLINE_CACHE") or str(
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline"
+    )
 
 
 def runs_to_come(root: str) -> Iterator[Finding]:
     """Runs with a name of the future: they would be taken for the latest ones."""
     names = [path.name for path in Path(root, "runs").glob("*T*-*")]
-    ahead = max((name for name in names if name > f"{datetime.now(UTC):%Y%m%dT%H%M%S}~"), default=None)
+    ahead = max(
+        (name for name in names if name > f"{datetime.now(UTC):%Y%m%dT%H%M%S}~"), default=None
+    )
     if ahead:
-        way_out = "one clock is, or was, wrong: set it (timedatectl set-ntp true), and take such runs' folders away"
-        yield Finding(WARN, "clock", f"run {ahead} in {root!r} is of the future: `seqline show` takes it for the last one", way_out)
+        way_out = (
+            "one clock is, or was, wrong: set it (timedatectl set-ntp true), and take such runs'"
+            " folders away"
+        )
+        yield Finding(
+            WARN,
+            "clock",
+            f"run {ahead} in {root!r} is of the future: `seqline show` takes it for the last one",
+            way_out,
+        )
 
 
 def credentials(needed: bool) -> Finding:
@@ -163,28 +233,47 @@ def credentials(needed: bool) -> Finding:
     folder = Path(os.environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud")
     path = Path(given) if given else folder / "application_default_credentials.json"
     whose = f"GOOGLE_APPLICATION_CREDENTIALS={path}" if given else str(path)
-    way_out = "gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS to a file that is whole"
+    way_out = (
+        "gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS to a file"
+        " that is whole"
+    )
     if os.environ.get("STORAGE_EMULATOR_HOST"):
-        return Finding(OK, "credentials", f"none are used: STORAGE_EMULATOR_HOST={os.environ['STORAGE_EMULATOR_HOST']}")
+        return Finding(
+            OK,
+            "credentials",
+            f"none are used: STORAGE_EMULATOR_HOST={os.environ['STORAGE_EMULATOR_HOST']}",
+        )
     if not path.is_file():
         if given:
-            return Finding(status, "credentials", f"{whose}: there is no such file", f"{way_out}; or unset it")
+            return Finding(
+                status, "credentials", f"{whose}: there is no such file", f"{way_out}; or unset it"
+            )
         return Finding(
-            OK, "credentials", "none of Google's in a file" + ("; the machine's own account is asked" if needed else ", none are needed")
+            OK,
+            "credentials",
+            "none of Google's in a file"
+            + ("; the machine's own account is asked" if needed else ", none are needed"),
         )
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict) or found.get("type") not in ACCOUNT_TYPES:
             raise ValueError(f"its type is none of {', '.join(sorted(ACCOUNT_TYPES))}")
         lacking = [
-            name for name in ("client_email", "private_key", "token_uri") if found["type"] == "service_account" and not found.get(name)
+            name
+            for name in ("client_email", "private_key", "token_uri")
+            if found["type"] == "service_account" and not found.get(name)
         ]
         if lacking:
             raise ValueError(f"it lacks {', '.join(lacking)}")
     except (OSError, ValueError) as error:
         return Finding(status, "credentials", f"{whose} are no credentials: {error}", way_out)
     if found["type"] == "service_account" and path.stat().st_mode & 0o077:
-        return Finding(WARN, "credentials", f"{whose}: a key that others on this machine can read", f"chmod 600 {path}")
+        return Finding(
+            WARN,
+            "credentials",
+            f"{whose}: a key that others on this machine can read",
+            f"chmod 600 {path}",
+        )
     return Finding(OK, "credentials", f"{whose}: {found['type']}")
 
 
@@ -194,4 +283,9 @@ def bucket(name: str, place: str) -> Finding:
     if answers and answers[-1].get("error") == "":
         return Finding(OK, name, f"{place}: can be listed, read, written and deleted")
     problem = answers[-1]["error"] if answers else ended
-    return Finding(FAIL, name, f"{place}: {problem}", "the account needs the role storage.objectUser in the bucket; credentials: see above")
+    return Finding(
+        FAIL,
+        name,
+        f"{place}: {problem}",
+        "the account needs the role storage.objectUser in the bucket; credentials: see above",
+    )

@@ -1,6 +1,9 @@
-"""Imports modules, one after the other, in a process that may die of it. Run by its path; needs the standard library only.
+"""Imports modules, one after the other, in a process that may die of it.
 
-Prints a JSON line before each and one behind it; ends at the first that fails, since what comes after one in the same process would say little.
+Run by its path; needs the standard library only.
+
+Prints a JSON line before each and one behind it; ends at the first that fails, since what comes
+after one in the same process would say little.
 """
 
 import importlib
@@ -23,25 +26,42 @@ def main() -> None:
         started = time.monotonic()
         try:
             module = importlib.import_module(name)
-            found = {"file": getattr(module, "__file__", None), "version": getattr(module, "__version__", None)}
+            found = {
+                "file": getattr(module, "__file__", None),
+                "version": getattr(module, "__version__", None),
+            }
             if name == "tensorflow":
                 found |= _devices(module)
         except BaseException as error:
             print(json.dumps({"name": name, "error": _explained(error)}), file=out)
             return
-        print(json.dumps({"name": name, "seconds": round(time.monotonic() - started, 1), **found}), file=out)
+        print(
+            json.dumps({"name": name, "seconds": round(time.monotonic() - started, 1), **found}),
+            file=out,
+        )
 
 
 def _devices(tf: Any) -> dict[str, Any]:
     assert float(tf.reduce_sum(tf.ones([3]))) == 3.0, "TensorFlow does not add up"
-    return {"gpus": len(tf.config.list_physical_devices("GPU")), "cuda": bool(tf.test.is_built_with_cuda())}
+    return {
+        "gpus": len(tf.config.list_physical_devices("GPU")),
+        "cuda": bool(tf.test.is_built_with_cuda()),
+    }
 
 
 def _explained(error: BaseException) -> str:
     """The error, and the file in which it was raised: that tells whose it is."""
-    lines = [line.strip() for line in "".join(traceback.format_exception_only(error)).splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in "".join(traceback.format_exception_only(error)).splitlines()
+        if line.strip()
+    ]
     text = lines[0] if len(lines) == 1 else " ".join(lines)[:300]
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<")
+    ]
     raised_here = all(frame.filename in (__file__, importlib.__file__) for frame in frames)
     return text if raised_here else f"{text} (raised in {frames[-1].filename}:{frames[-1].lineno})"
 

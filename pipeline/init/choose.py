@@ -10,8 +10,35 @@ from typing import Any, Literal
 
 from pipeline.init.look import Column, Found
 
-TEXT_NAMES = ("text", "content", "review", "sentence", "body", "message", "comment", "tweet", "article", "document", "question", "tokens")
-LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "topic", "stars", "rating", "intent", "tag", "polarity", "y")
+TEXT_NAMES = (
+    "text",
+    "content",
+    "review",
+    "sentence",
+    "body",
+    "message",
+    "comment",
+    "tweet",
+    "article",
+    "document",
+    "question",
+    "tokens",
+)
+LABEL_NAMES = (
+    "label",
+    "labels",
+    "class",
+    "category",
+    "target",
+    "sentiment",
+    "topic",
+    "stars",
+    "rating",
+    "intent",
+    "tag",
+    "polarity",
+    "y",
+)
 # Columns that have few values and are no label.
 OTHER_NAMES = ("id", "split", "fold", "date", "year", "user", "lang", "language", "source", "index")
 MAX_CLASSES = 1000
@@ -30,8 +57,12 @@ class Contents:
 
 @dataclass
 class Choice:
-    """text, label: the columns; None where none can be it. labels: candidates, the best first, with their counts. lengths: of the
-    contents, in tokens or time steps. script: of the texts, such as LATIN. characters: whether characters make better tokens than words."""
+    """text, label.
+
+    The columns; None where none can be it. labels: candidates, the best first, with their counts.
+    lengths: of the contents, in tokens or time steps. script: of the texts, such as LATIN.
+    characters: whether characters make better tokens than words.
+    """
 
     text: str | None
     label: str | None
@@ -51,18 +82,30 @@ class Choice:
 
 def choose(found: Found, text: str | None = None, label: str | None = None) -> Choice:
     """text, label: the columns where somebody said which."""
-    candidates = sorted((column for column in found.columns if column.name != label), key=_text_score, reverse=True)
+    candidates = sorted(
+        (column for column in found.columns if column.name != label), key=_text_score, reverse=True
+    )
     best = _text_score(candidates[0]) if candidates else 0.0
     texts = [column.name for column in candidates if _text_score(column) > max(0.0, best / 10)]
     chosen = text if text is not None else texts[0] if texts else None
     columns = [column for column in found.columns if column.name != chosen]
-    counted = [(column.name, counts_of(column)) for column in sorted(columns, key=_label_score, reverse=True) if _label_score(column) > 0]
+    counted = [
+        (column.name, counts_of(column))
+        for column in sorted(columns, key=_label_score, reverse=True)
+        if _label_score(column) > 0
+    ]
     if label is not None:
         counted = [(name, counts) for name, counts in counted if name != label]
         counted.insert(0, (label, counts_of(found.column(label))))
     if found.has_classes:
         counted = [("label", found.counts)]
-    choice = Choice(chosen, counted[0][0] if counted else None, Contents("text"), texts[:NUM_SHOWN], counted[:NUM_SHOWN])
+    choice = Choice(
+        chosen,
+        counted[0][0] if counted else None,
+        Contents("text"),
+        texts[:NUM_SHOWN],
+        counted[:NUM_SHOWN],
+    )
     if chosen is not None:
         _measure(choice, found.column(chosen))
     return choice
@@ -79,7 +122,11 @@ def content_of(column: Column) -> Contents:
 
 def counts_of(column: Column) -> Counter[str]:
     """Rows of each value, as a label is written."""
-    return Counter(str(value).lower() if isinstance(value, bool) else str(value) for value in column.there if not isinstance(value, list))
+    return Counter(
+        str(value).lower() if isinstance(value, bool) else str(value)
+        for value in column.there
+        if not isinstance(value, list)
+    )
 
 
 def _kind(value: Any) -> tuple[Literal["text", "tokens", "sequence"], bool]:
@@ -88,7 +135,11 @@ def _kind(value: Any) -> tuple[Literal["text", "tokens", "sequence"], bool]:
             value = json.loads(value)
         except ValueError:
             return ("text", False)
-        return _kind(value) if isinstance(value, list) and value and not isinstance(value[0], str) else ("text", False)
+        return (
+            _kind(value)
+            if isinstance(value, list) and value and not isinstance(value[0], str)
+            else ("text", False)
+        )
     if not isinstance(value, list):
         return ("text", False)
     if value and isinstance(value[0], str):
@@ -105,14 +156,25 @@ def _text_score(column: Column) -> float:
         return 1000.0 * _named(column, TEXT_NAMES, 3.0)
     if sum(isinstance(value, str) for value in values) < 0.9 * len(values):
         return 0.0
-    letters = sum(any(each.isalpha() for each in value) for value in values if isinstance(value, str)) / len(values)
+    letters = sum(
+        any(each.isalpha() for each in value) for value in values if isinstance(value, str)
+    ) / len(values)
     length = statistics.fmean(min(len(value), 1000) for value in values if isinstance(value, str))
     distinct = len({*map(str, values)}) / len(values)
-    return letters * length * distinct * _named(column, TEXT_NAMES, 3.0) * _named(column, OTHER_NAMES, 0.1)
+    return (
+        letters
+        * length
+        * distinct
+        * _named(column, TEXT_NAMES, 3.0)
+        * _named(column, OTHER_NAMES, 0.1)
+    )
 
 
 def _label_score(column: Column) -> float:
-    """How much a column looks like the label: few values, each of them several times, and called so."""
+    """How much a column looks like the label.
+
+    Few values, each of them several times, and called so.
+    """
     values = [value for value in column.there if not isinstance(value, list)]
     if not values or any(
         isinstance(value, float) and value != int(value)
@@ -159,7 +221,10 @@ def _measure(choice: Choice, column: Column) -> None:
 
 
 def needs_characters(texts: list[str]) -> bool:
-    """Whether characters make better tokens than words: the script has no spaces, or most texts are a single word."""
+    """Whether characters make better tokens than words.
+
+    The script has no spaces, or most texts are a single word.
+    """
     if not texts:
         return False
     words = sorted(len(text.split()) for text in texts)

@@ -1,4 +1,7 @@
-"""The beginning of the data: its format, encoding and delimiter, its columns, and what they hold."""
+"""The beginning of the data.
+
+Its format, encoding and delimiter, its columns, and what they hold.
+"""
 
 import codecs
 import csv
@@ -15,7 +18,8 @@ from typing import Any
 from seqline.errors import DataError, UserError
 from seqline.storage import files
 
-# Of all files together. Files are often sorted by label: a few thousand rows would show two classes of twenty.
+# Of all files together. Files are often sorted by label: a few thousand rows would show two classes
+# of twenty.
 MAX_ROWS = 100_000
 MAX_BYTES = 16 << 20
 DELIMITERS = ",\t;|"
@@ -39,8 +43,9 @@ class Column:
 class Found:
     """What the first rows of a source show.
 
-    source: as `example_gen.source`. file: the one that was looked at. kind: csv, jsonl, tfrecord, parquet or folder. num_files, num_bytes: of
-    the whole source. whole: whether all of its rows were read. counts: label -> rows, of a folder of classes.
+    source: as `example_gen.source`. file: the one that was looked at. kind: csv, jsonl, tfrecord,
+    parquet or folder. num_files, num_bytes: of the whole source. whole: whether all of its rows
+    were read. counts: label -> rows, of a folder of classes.
     """
 
     source: str | dict[str, str]
@@ -69,27 +74,40 @@ class Found:
         return next(column for column in self.columns if column.name == name)
 
     def reading(self) -> dict[str, str]:
-        """The settings of example_gen that say how the rows are read, where they are not the defaults."""
+        """The settings of example_gen that say how the rows are read, where they are not the
+        defaults.
+        """
         found = {"encoding": self.encoding} if self.encoding != "utf-8" else {}
         return found | ({"delimiter": self.delimiter} if self.delimiter != "," else {})
 
 
 def stem(source: str) -> Path:
-    """What a source is called, as a path without its suffixes: `reviews` for data/reviews.csv.gz and for reviews/*.csv."""
-    parts = [part for part in source.removeprefix("tfds:").rstrip("/").split("/") if part and not re.search(r"[*?\[{:]", part)]
+    """What a source is called, as a path without its suffixes.
+
+    `reviews` for data/reviews.csv.gz and for reviews/*.csv.
+    """
+    parts = [
+        part
+        for part in source.removeprefix("tfds:").rstrip("/").split("/")
+        if part and not re.search(r"[*?\[{:]", part)
+    ]
     name = parts[-1] if parts else "model"
     for suffix in (".gz", ".csv", ".tsv", ".jsonl", ".parquet", ".tfrecord", ".tfrecords", ".txt"):
         name = name.removesuffix(suffix)
     return Path(name or "model").with_suffix("") if name in (".", "..") else Path(f"{name}.toml")
 
 
-def look(source: str | dict[str, str], encoding: str | None = None, delimiter: str | None = None) -> Found:
+def look(
+    source: str | dict[str, str], encoding: str | None = None, delimiter: str | None = None
+) -> Found:
     """Raises UserError for a source that names nothing, and DataError for a file without a row."""
     from components.example_gen import ExampleGenParams, splits
 
     spans = splits.find(ExampleGenParams(source=source))
     everything = [file for span in spans for part in span.parts for file in part.files]
-    train = [part for span in reversed(spans) for part in span.parts if part.split in (None, "train")]
+    train = [
+        part for span in reversed(spans) for part in span.parts if part.split in (None, "train")
+    ]
     paths = [file.path for part in train for file in part.files if file.size]
     if not paths:
         raise DataError(f"{everything[0].path} is empty.")
@@ -105,7 +123,10 @@ def look(source: str | dict[str, str], encoding: str | None = None, delimiter: s
     try:
         codecs.lookup(encoding or "utf-8")
     except LookupError:
-        raise UserError(f"example_gen.encoding {encoding!r} is not an encoding that Python knows, such as utf-8 or latin-1.") from None
+        raise UserError(
+            f"example_gen.encoding {encoding!r} is not an encoding that Python knows, such as utf-8"
+            " or latin-1."
+        ) from None
     if delimiter is not None and len(delimiter) != 1:
         raise UserError(f"example_gen.delimiter {delimiter!r} is not one character.")
     reader = _Reader(train[0].kind, encoding, delimiter)
@@ -115,12 +136,17 @@ def look(source: str | dict[str, str], encoding: str | None = None, delimiter: s
     names = list(dict.fromkeys(name for row in reader.rows for name in row))
     columns = [Column(name, [row.get(name) for row in reader.rows]) for name in names]
     about |= {"encoding": reader.encoding or "utf-8", "delimiter": reader.delimiter or ","}
-    return Found(**about, columns=columns, num_rows=len(reader.rows), whole=is_whole, notes=reader.notes)
+    return Found(
+        **about, columns=columns, num_rows=len(reader.rows), whole=is_whole, notes=reader.notes
+    )
 
 
 @dataclass
 class _Reader:
-    """The rows of files, up to the limits. encoding, delimiter: of the first file, where they are not given."""
+    """The rows of files, up to the limits. encoding, delimiter.
+
+    Of the first file, where they are not given.
+    """
 
     kind: str
     encoding: str | None = None
@@ -149,7 +175,9 @@ class _Reader:
         beginning, is_whole = _beginning(path, MAX_BYTES - self.num_bytes)
         self.num_bytes += len(beginning)
         self.encoding = self.encoding or _encoding(beginning, path)
-        text = beginning.decode("utf-8-sig" if self.encoding == "utf-8" else self.encoding, "replace")
+        text = beginning.decode(
+            "utf-8-sig" if self.encoding == "utf-8" else self.encoding, "replace"
+        )
         if self.kind == "jsonl":
             return _jsonl_rows(text, is_whole, left)
         self.delimiter = self.delimiter or _delimiter(text, path)
@@ -196,17 +224,26 @@ def _delimiter(text: str, path: str) -> str:
             return (0.0, 0)
         return (round(sum(len(row) == len(rows[0]) for row in rows) / len(rows), 2), len(rows[0]))
 
-    best = max(DELIMITERS, key=lambda delimiter: (regularity(delimiter), tab_first and delimiter == "\t"))
+    best = max(
+        DELIMITERS, key=lambda delimiter: (regularity(delimiter), tab_first and delimiter == "\t")
+    )
     return best if regularity(best)[0] > 0.5 else ("\t" if tab_first else ",")
 
 
-def _csv_rows(text: str, delimiter: str, is_whole: bool, limit: int, notes: list[str]) -> tuple[list[dict[str, Any]], bool]:
+def _csv_rows(
+    text: str, delimiter: str, is_whole: bool, limit: int, notes: list[str]
+) -> tuple[list[dict[str, Any]], bool]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows: list[dict[str, Any]] = []
     try:
         header = next(filter(None, reader), [])
-        if len(set(header)) < len(header) or any(len(name) > 80 or re.fullmatch(r"-?\d+(\.\d+)?", name) for name in header):
-            notes.append("the first line does not look like the names of columns; seqline needs a header: add one")
+        if len(set(header)) < len(header) or any(
+            len(name) > 80 or re.fullmatch(r"-?\d+(\.\d+)?", name) for name in header
+        ):
+            notes.append(
+                "the first line does not look like the names of columns; seqline needs a header:"
+                " add one"
+            )
         for fields in reader:
             if len(rows) == limit:
                 return rows, False

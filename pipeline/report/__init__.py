@@ -1,7 +1,10 @@
-"""One run as a report: report.html for people, report.md for a pull request or a job's summary, report.json for machines.
+"""One run as a report.
 
-Everything comes from the run's records and the small files of its artifacts; nothing is measured anew, and neither TensorFlow nor Beam is
-imported. A run that failed half-way has a report, too, which says what is missing. docs/reports.md describes all of it.
+Report.html for people, report.md for a pull request or a job's summary, report.json for machines.
+
+Everything comes from the run's records and the small files of its artifacts; nothing is measured
+anew, and neither TensorFlow nor Beam is imported. A run that failed half-way has a report, too,
+which says what is missing. docs/reports.md describes all of it.
 """
 
 import json
@@ -20,10 +23,12 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def write_report(store: Store, run: str | Path, summary: bool = True) -> Path:
-    """Writes report.html, report.md, report.json and config.toml into the folder of a run, and returns the path of the first.
+    """Writes report.html, report.md, report.json and config.toml into the folder of a run, and
+    returns the path of the first.
 
-    run: its name, or its folder. summary: append the Markdown to the file that $GITHUB_STEP_SUMMARY names, if it is set.
-    Raises UserError for a run without a record, or one that is damaged; OSError where the root cannot be written.
+    run: its name, or its folder. summary: append the Markdown to the file that $GITHUB_STEP_SUMMARY
+    names, if it is set. Raises UserError for a run without a record, or one that is damaged;
+    OSError where the root cannot be written.
     """
     from pipeline.report import html, markdown, reproduce
 
@@ -34,7 +39,9 @@ def write_report(store: Store, run: str | Path, summary: bool = True) -> Path:
     if toml := reproduce.config_toml(records, str(store.root)):
         (folder / reproduce.CONFIG).write_text(toml, encoding="utf-8")
     # ASCII: whatever a label holds, nothing happens in a terminal that shows the file.
-    (folder / JSON).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (folder / JSON).write_text(
+        json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
     (folder / MARKDOWN).write_text(short, encoding="utf-8")
     (folder / HTML).write_text(html.render(report), encoding="utf-8")
     if summary and (place := os.environ.get(STEP_SUMMARY)):
@@ -44,7 +51,9 @@ def write_report(store: Store, run: str | Path, summary: bool = True) -> Path:
 
 
 def report_run(store: Store, run: Path, say: Callable[[str], None]) -> Path | None:
-    """`write_report` at the end of a run, whatever became of it: what goes wrong is said, and raised never.
+    """`write_report` at the end of a run, whatever became of it.
+
+    What goes wrong is said, and raised never.
 
     None where the run did not get so far as to have a record.
     """

@@ -1,7 +1,10 @@
-"""Pictures as inline SVG: plain functions from numbers to markup. Colours are CSS classes, so that they follow light and dark.
+"""Pictures as inline SVG.
 
-Sizes are those of a phone's column (360 units wide), so that letters stay readable there. Every picture has a title and a description;
-small marks beside their numbers in a table say nothing that the table does not, and are hidden from readers of the screen.
+Plain functions from numbers to markup. Colours are CSS classes, so that they follow light and dark.
+
+Sizes are those of a phone's column (360 units wide), so that letters stay readable there. Every
+picture has a title and a description; small marks beside their numbers in a table say nothing that
+the table does not, and are hidden from readers of the screen.
 """
 
 import math
@@ -50,34 +53,61 @@ class Axis:
 def ticks(low: float, high: float, num: int = 5) -> list[float]:
     """Round numbers within [low, high], about so many."""
     span = high - low
-    if span <= 1e-9 * max(abs(low), abs(high), 1e-9):  # floats have no round numbers so close to each other
+    if span <= 1e-9 * max(
+        abs(low), abs(high), 1e-9
+    ):  # floats have no round numbers so close to each other
         return [low]
     raw = span / num
     magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999)
+    step = next(
+        factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= raw * 0.999
+    )
     first = math.ceil(low / step - 1e-9)
     return [round(index * step, 12) for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def line_chart(name: str, title: str, lines: Sequence[Line], best: int | None = None) -> Markup:
-    """Figures by epoch, from 1. name: of the picture, once in a page. best: an epoch to mark. Empty where there is nothing to show."""
+    """Figures by epoch, from 1. name.
+
+    Of the picture, once in a page. best: an epoch to mark. Empty where there is nothing to show.
+    """
     known = [value for line in lines for value in line.values if value is not None]
     if not known:
         return Markup("")
     num = max(len(line.values) for line in lines)
     low, high = min(known), max(known)
     margin = (high - low) * 0.06 or abs(high) * 0.05 or 0.5
-    x, y = Axis(1, num, LEFT, WIDTH - RIGHT), Axis(low - margin, high + margin, HEIGHT - BOTTOM, TOP)
+    x, y = (
+        Axis(1, num, LEFT, WIDTH - RIGHT),
+        Axis(low - margin, high + margin, HEIGHT - BOTTOM, TOP),
+    )
     parts = [_grid(y, ticks(low - margin, high + margin)), _epochs(x, num)]
     if best:
-        parts.append(Markup('<line class="best" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(x(best), TOP, HEIGHT - BOTTOM))
+        parts.append(
+            Markup('<line class="best" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(
+                x(best), TOP, HEIGHT - BOTTOM
+            )
+        )
     for line in lines:
-        points = [(x(epoch), y(value)) for epoch, value in enumerate(line.values, start=1) if value is not None]
+        points = [
+            (x(epoch), y(value))
+            for epoch, value in enumerate(line.values, start=1)
+            if value is not None
+        ]
         path = " ".join(f"{px},{py}" for px, py in points)
         parts.append(Markup('<polyline class="line {}" points="{}"/>').format(line.style, path))
         if num <= 60:
-            parts += [Markup('<circle class="dot {}" cx="{}" cy="{}" r="2.5"/>').format(line.style, *point) for point in points]
-    told = "; ".join(f"{line.name} from {number(line.values[0])} to {number(line.values[-1])}" for line in lines if line.values)
+            parts += [
+                Markup('<circle class="dot {}" cx="{}" cy="{}" r="2.5"/>').format(
+                    line.style, *point
+                )
+                for point in points
+            ]
+    told = "; ".join(
+        f"{line.name} from {number(line.values[0])} to {number(line.values[-1])}"
+        for line in lines
+        if line.values
+    )
     return svg(name, title, f"By epoch, 1 to {num}: {told}.", WIDTH, HEIGHT, parts)
 
 
@@ -85,15 +115,28 @@ def _grid(y: Axis, at: Sequence[float], names: Sequence[str] = ()) -> Markup:
     """names: of the lines; their values where none are given."""
     digits = max((len(f"{value:.6f}".rstrip("0").partition(".")[2]) for value in at), default=0)
     names = names or [f"{value:.{digits}f}" for value in at]
-    lines = Markup('<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{2}" dy="4" class="end">{4}</text>')
-    return Markup("").join(lines.format(LEFT, WIDTH - RIGHT, y(value), LEFT - 6, name) for value, name in zip(at, names, strict=True))
+    lines = Markup(
+        '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{2}" dy="4"'
+        ' class="end">{4}</text>'
+    )
+    return Markup("").join(
+        lines.format(LEFT, WIDTH - RIGHT, y(value), LEFT - 6, name)
+        for value, name in zip(at, names, strict=True)
+    )
 
 
 def _epochs(x: Axis, num: int) -> Markup:
-    at = [value for value in ticks(1, num, min(num, 8)) if value == int(value) and value >= 1] if num > 1 else [1.0]
+    at = (
+        [value for value in ticks(1, num, min(num, 8)) if value == int(value) and value >= 1]
+        if num > 1
+        else [1.0]
+    )
     text = Markup('<text x="{}" y="{}" class="middle">{}</text>')
     label = text.format((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 2, "epoch")
-    return Markup("").join(text.format(x(value), HEIGHT - BOTTOM + 16, int(value)) for value in at) + label
+    return (
+        Markup("").join(text.format(x(value), HEIGHT - BOTTOM + 16, int(value)) for value in at)
+        + label
+    )
 
 
 def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Markup:
@@ -103,11 +146,19 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
     below = TOP + size + 10
     quarters = [0, 0.25, 0.5, 0.75, 1]
     parts = [_grid(y, quarters, [f"{value:.0%}" for value in quarters])]
-    parts.append(Markup('<line class="even" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(x(0), y(0), x(1), y(1)))
+    parts.append(
+        Markup('<line class="even" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
+            x(0), y(0), x(1), y(1)
+        )
+    )
     most = max(each["num_rows"] for each in curve)
     for each in curve:
         (low, high), at = each["accuracy_interval"], x(each["confidence"])
-        parts.append(Markup('<line class="whisker s1" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(at, y(low), y(high)))
+        parts.append(
+            Markup('<line class="whisker s1" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(
+                at, y(low), y(high)
+            )
+        )
         tall = max(1.0, (foot - 22) * each["num_rows"] / most)
         bar = (
             x(each["low"]),
@@ -115,21 +166,37 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
             f"{below + foot - 22 - tall:.1f}",
             f"{tall:.1f}",
         )
-        parts.append(Markup('<rect class="bar" x="{0}" width="{1}" y="{2}" height="{3}"/>').format(*bar))
+        parts.append(
+            Markup('<rect class="bar" x="{0}" width="{1}" y="{2}" height="{3}"/>').format(*bar)
+        )
     path = " ".join(f"{x(each['confidence'])},{y(each['accuracy'])}" for each in curve)
     parts.append(Markup('<polyline class="line s1" points="{}"/>').format(path))
     parts += [
-        Markup('<circle class="dot s1" cx="{}" cy="{}" r="3.5"/>').format(x(each["confidence"]), y(each["accuracy"])) for each in curve
+        Markup('<circle class="dot s1" cx="{}" cy="{}" r="3.5"/>').format(
+            x(each["confidence"]), y(each["accuracy"])
+        )
+        for each in curve
     ]
     text = Markup('<text x="{}" y="{}" class="middle">{}</text>')
     parts += [text.format(x(value), below + foot - 6, f"{value:.0%}") for value in quarters]
-    parts.append(text.format((LEFT + WIDTH - RIGHT) / 2, below + foot + 10, "probability of the predicted class; bars: rows"))
+    parts.append(
+        text.format(
+            (LEFT + WIDTH - RIGHT) / 2,
+            below + foot + 10,
+            "probability of the predicted class; bars: rows",
+        )
+    )
     told = f"{len(curve)} bins; on the dotted line the model would be right as often as it says."
     return svg(name, title, told, WIDTH, below + foot + 14, parts)
 
 
-def heatmap(name: str, title: str, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Markup:
-    """A confusion matrix without numbers, rows true, columns predicted: shades by the share of a row."""
+def heatmap(
+    name: str, title: str, labels: Sequence[str], matrix: Sequence[Sequence[int]]
+) -> Markup:
+    """A confusion matrix without numbers, rows true, columns predicted.
+
+    Shades by the share of a row.
+    """
     cell, side = 18, 118
     num = len(labels)
     whole = side + num * cell + 4
@@ -137,20 +204,42 @@ def heatmap(name: str, title: str, labels: Sequence[str], matrix: Sequence[Seque
     for index, label in enumerate(labels):
         at = side + index * cell + cell / 2
         shown = _middle_out(label)
-        parts.append(Markup('<text x="{}" y="{}" dy="4" class="end">{}</text>').format(side - 6, at, shown))
-        parts.append(Markup('<text transform="translate({} {}) rotate(-90)" dy="4">{}</text>').format(at, side - 6, shown))
+        parts.append(
+            Markup('<text x="{}" y="{}" dy="4" class="end">{}</text>').format(side - 6, at, shown)
+        )
+        parts.append(
+            Markup('<text transform="translate({} {}) rotate(-90)" dy="4">{}</text>').format(
+                at, side - 6, shown
+            )
+        )
     for row, counts in enumerate(matrix):
         total = sum(counts)
         for column, count in enumerate(counts):
             if count:
                 place = (side + column * cell, side + row * cell, cell - 1)
                 style = f"{'right' if row == column else 'wrong'} {shade(count, total)}"
-                told = f"{shorten(labels[row], 60)} taken for {shorten(labels[column], 60)}: {count:,} rows, {count / total:.0%}"
-                rect = Markup('<rect class="{4}" x="{0}" y="{1}" width="{2}" height="{2}"><title>{3}</title></rect>')
+                told = (
+                    f"{shorten(labels[row], 60)} taken for {shorten(labels[column], 60)}: {count:,}"
+                    f" rows, {count / total:.0%}"
+                )
+                rect = Markup(
+                    '<rect class="{4}" x="{0}" y="{1}" width="{2}"'
+                    ' height="{2}"><title>{3}</title></rect>'
+                )
                 parts.append(rect.format(*place, told, style))
-    parts.append(Markup('<rect class="frame" x="{0}" y="{0}" width="{1}" height="{1}"/>').format(side - 0.5, num * cell))
+    parts.append(
+        Markup('<rect class="frame" x="{0}" y="{0}" width="{1}" height="{1}"/>').format(
+            side - 0.5, num * cell
+        )
+    )
     return svg(
-        name, title, "Rows are the true class, columns the predicted one; the darker, the larger the share of the row.", whole, whole, parts
+        name,
+        title,
+        "Rows are the true class, columns the predicted one; the darker, the larger the share of"
+        " the row.",
+        whole,
+        whole,
+        parts,
     )
 
 
@@ -165,8 +254,18 @@ def shade(count: int, total: int) -> str:
     return f"h{math.ceil(10 * math.sqrt(count / total)) if total else 0}"
 
 
-def mark(value: float | None, interval: Interval, low: float, high: float, style: str = "s1", other: float | None = None) -> Markup:
-    """A point with its interval between low and high, and a second point as a stroke: for a table's cell. What lies outside is an arrow."""
+def mark(
+    value: float | None,
+    interval: Interval,
+    low: float,
+    high: float,
+    style: str = "s1",
+    other: float | None = None,
+) -> Markup:
+    """A point with its interval between low and high, and a second point as a stroke.
+
+    For a table's cell. What lies outside is an arrow.
+    """
     if value is None:
         return Markup("")
     if not low <= value <= high:
@@ -175,9 +274,15 @@ def mark(value: float | None, interval: Interval, low: float, high: float, style
     x = Axis(low, high, 6, MARK - 6)
     parts = [Markup('<line class="grid" x1="6" x2="{}" y1="10" y2="10"/>').format(MARK - 6)]
     if other is not None:
-        parts.append(Markup('<line class="other" x1="{0}" x2="{0}" y1="2" y2="18"/>').format(x(other)))
+        parts.append(
+            Markup('<line class="other" x1="{0}" x2="{0}" y1="2" y2="18"/>').format(x(other))
+        )
     if interval:
-        parts.append(Markup('<line class="whisker {}" x1="{}" x2="{}" y1="10" y2="10"/>').format(style, x(interval[0]), x(interval[1])))
+        parts.append(
+            Markup('<line class="whisker {}" x1="{}" x2="{}" y1="10" y2="10"/>').format(
+                style, x(interval[0]), x(interval[1])
+            )
+        )
     parts.append(Markup('<circle class="dot {}" cx="{}" cy="10" r="4.5"/>').format(style, x(value)))
     return _hidden(parts)
 
@@ -188,14 +293,29 @@ def bar(value: float | None, most: float, start: float = 0.0, style: str = "s1")
         return Markup("")
     x = Axis(0, most, 0, MARK)
     width = max(1.0, float(x(start + value)) - float(x(start)))
-    return _hidden([Markup('<rect class="bar {}" x="{}" y="4" width="{}" height="12" rx="2"/>').format(style, x(start), f"{width:.1f}")])
+    return _hidden(
+        [
+            Markup('<rect class="bar {}" x="{}" y="4" width="{}" height="12" rx="2"/>').format(
+                style, x(start), f"{width:.1f}"
+            )
+        ]
+    )
 
 
 def _hidden(parts: Sequence[Markup]) -> Markup:
-    return Markup('<svg class="mark" viewBox="0 0 {} 20" aria-hidden="true">{}</svg>').format(MARK, Markup("").join(parts))
+    return Markup('<svg class="mark" viewBox="0 0 {} 20" aria-hidden="true">{}</svg>').format(
+        MARK, Markup("").join(parts)
+    )
 
 
-def svg(name: str, title: str, description: str, width: float, height: float, parts: Sequence[Markup]) -> Markup:
-    head = Markup('<svg id="{0}" viewBox="0 0 {1} {2}" width="{1}" height="{2}" role="img" aria-labelledby="{0}-title {0}-desc">')
-    told = Markup('<title id="{0}-title">{1}</title><desc id="{0}-desc">{2}</desc>').format(name, title, description)
+def svg(
+    name: str, title: str, description: str, width: float, height: float, parts: Sequence[Markup]
+) -> Markup:
+    head = Markup(
+        '<svg id="{0}" viewBox="0 0 {1} {2}" width="{1}" height="{2}" role="img"'
+        ' aria-labelledby="{0}-title {0}-desc">'
+    )
+    told = Markup('<title id="{0}-title">{1}</title><desc id="{0}-desc">{2}</desc>').format(
+        name, title, description
+    )
     return head.format(name, width, height) + told + Markup("").join(parts) + Markup("</svg>")

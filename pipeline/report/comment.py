@@ -1,4 +1,7 @@
-"""The report as one comment of a pull request, updated in place: GitHub's REST API, or any server that speaks its four endpoints."""
+"""The report as one comment of a pull request, updated in place.
+
+GitHub's REST API, or any server that speaks its four endpoints.
+"""
 
 import os
 import re
@@ -21,10 +24,13 @@ ADVICE = {
 
 
 def comment(target: str, body: str) -> tuple[str, bool]:
-    """Makes `body`, which begins with the watermark, the comment of OWNER/REPO#NUMBER; returns (its URL, whether it is new).
+    """Makes `body`, which begins with the watermark, the comment of OWNER/REPO#NUMBER.
 
-    The first comment that begins with the watermark is replaced. Reads GITHUB_TOKEN, and GITHUB_API_URL if that is set.
-    Raises UserError for a target that is none, a token that is missing, and for every answer that is not what was asked for.
+    Returns (its URL, whether it is new).
+
+    The first comment that begins with the watermark is replaced. Reads GITHUB_TOKEN, and
+    GITHUB_API_URL if that is set. Raises UserError for a target that is none, a token that is
+    missing, and for every answer that is not what was asked for.
     """
     assert body.startswith(WATERMARK), "or the next one would not find it"
     match = re.fullmatch(r"([\w.-]+)/([\w.-]+)#(\d+)", target)
@@ -32,12 +38,18 @@ def comment(target: str, body: str) -> tuple[str, bool]:
         raise UserError(f"--comment {target!r} is not OWNER/REPO#NUMBER, such as octocat/hello#12.")
     token = os.environ.get("GITHUB_TOKEN")
     if not token:
-        raise UserError("--comment needs GITHUB_TOKEN in the environment; in a workflow: env: {GITHUB_TOKEN: ${{ github.token }}}.")
+        raise UserError(
+            "--comment needs GITHUB_TOKEN in the environment; in a workflow: env: {GITHUB_TOKEN:"
+            " ${{ github.token }}}."
+        )
     client = _Client(os.environ.get("GITHUB_API_URL") or API, token, target)
     issues = f"/repos/{match[1]}/{match[2]}/issues"
     found = client.find(f"{issues}/{match[3]}/comments")
     if found is None:
-        return str(client.ask("POST", f"{issues}/{match[3]}/comments", {"body": body})["html_url"]), True
+        return (
+            str(client.ask("POST", f"{issues}/{match[3]}/comments", {"body": body})["html_url"]),
+            True,
+        )
     return str(client.ask("PATCH", f"{issues}/comments/{found}", {"body": body})["html_url"]), False
 
 
@@ -52,7 +64,11 @@ class _Client:
         self.session = requests.Session()
         self.session.trust_env = True  # proxies
         self.session.headers.update(
-            {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+            {
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/vnd.github+json",
+                "X-GitHub-Api-Version": "2022-11-28",
+            }
         )
 
     def find(self, path: str) -> int | None:
@@ -74,14 +90,29 @@ class _Client:
         what = f"{method} {self.api}{path.partition('?')[0]}"
         try:
             # A redirect is not followed: the token is for this server.
-            answer = self.session.request(method, self.api + path, json=content, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+            answer = self.session.request(
+                method,
+                self.api + path,
+                json=content,
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
             told = answer.json()
         except requests.JSONDecodeError:
             told = None
         except requests.RequestException as error:
-            raise UserError(f"{self.target} has no comment: {what} got no answer ({type(error).__name__}: {error}).") from None
+            raise UserError(
+                f"{self.target} has no comment: {what} got no answer ({type(error).__name__}:"
+                f" {error})."
+            ) from None
         if answer.status_code not in (200, 201) or told is None:
             message = told.get("message", "") if isinstance(told, dict) else ""
-            advice = ADVICE.get(answer.status_code, "try again later" if answer.status_code >= 500 else "is GITHUB_API_URL right?")
-            raise UserError(f"{self.target} has no comment: {what} answered {answer.status_code} {str(message)[:200]!r}; {advice}.")
+            advice = ADVICE.get(
+                answer.status_code,
+                "try again later" if answer.status_code >= 500 else "is GITHUB_API_URL right?",
+            )
+            raise UserError(
+                f"{self.target} has no comment: {what} answered {answer.status_code}"
+                f" {str(message)[:200]!r}; {advice}."
+            )
         return told

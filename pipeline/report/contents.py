@@ -1,4 +1,8 @@
-"""A report as data: everything that report.html and report.md show, and report.json as it is. docs/reports.md describes it."""
+"""A report as data.
+
+Everything that report.html and report.md show, and report.json as it is. docs/reports.md describes
+it.
+"""
 
 import math
 from datetime import datetime
@@ -49,11 +53,18 @@ def contents(records: Records, root: str) -> dict[str, Any]:
 def duration(record: dict[str, Any]) -> float | None:
     if not record.get("started") or not record.get("finished"):
         return None
-    return round((datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["started"])).total_seconds(), 3)
+    return round(
+        (
+            datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["started"])
+        ).total_seconds(),
+        3,
+    )
 
 
 def stages(records: Records) -> list[dict[str, Any]]:
-    """[{component, state: made | cached | gone | not reached, seconds, key, reason, line}] in the order of the pipeline.
+    """[{component, state.
+
+    Made | cached | gone | not reached, seconds, key, reason, line}] in the order of the pipeline.
 
     seconds of a cached one are None: it took none. line: what the run's table said of it.
     """
@@ -64,11 +75,29 @@ def stages(records: Records) -> list[dict[str, Any]]:
         state = "gone" if name not in records.executions else "cached" if each["cached"] else "made"
         line = _line(components.get(name), records.figures(name))
         seconds = None if each["cached"] else each["seconds"]
-        found[name] = {"component": name, "state": state, "seconds": seconds, "key": each["key"], "reason": each["reason"], "line": line}
-    planned = records.record.get("pipeline") or [name for name in components if name not in ON_DEMAND]
-    not_reached: dict[str, Any] = {"state": "not reached", "seconds": None, "key": None, "reason": None, "line": ""}
+        found[name] = {
+            "component": name,
+            "state": state,
+            "seconds": seconds,
+            "key": each["key"],
+            "reason": each["reason"],
+            "line": line,
+        }
+    planned = records.record.get("pipeline") or [
+        name for name in components if name not in ON_DEMAND
+    ]
+    not_reached: dict[str, Any] = {
+        "state": "not reached",
+        "seconds": None,
+        "key": None,
+        "reason": None,
+        "line": "",
+    }
     names = [name for name in components if name in planned or name in found]
-    return [found.get(name) or {"component": name, **not_reached} for name in [*names, *(name for name in found if name not in names)]]
+    return [
+        found.get(name) or {"component": name, **not_reached}
+        for name in [*names, *(name for name in found if name not in names)]
+    ]
 
 
 def _components() -> dict[str, Component]:
@@ -77,7 +106,11 @@ def _components() -> dict[str, Component]:
 
     there = {each.name: each for each in vars(definition).values() if isinstance(each, Component)}
     order = list(definition.Config.model_fields)
-    return dict(sorted(there.items(), key=lambda each: order.index(each[0]) if each[0] in order else len(order)))
+    return dict(
+        sorted(
+            there.items(), key=lambda each: order.index(each[0]) if each[0] in order else len(order)
+        )
+    )
 
 
 def _line(component: Component | None, figures: dict[str, Any]) -> str:
@@ -88,12 +121,21 @@ def _line(component: Component | None, figures: dict[str, Any]) -> str:
 
 
 def digests(records: Records) -> dict[str, Any]:
-    """Of the data's content, of each stage's code, of the libraries, of the artifacts, of the model that is served."""
+    """Of the data's content, of each stage's code, of the libraries, of the artifacts, of the model
+    that is served.
+    """
     parts = {name: execution.get("key_parts", {}) for name, execution in records.executions.items()}
-    libraries = {library: version for each in parts.values() for library, version in (each.get("libraries") or {}).items()}
+    libraries = {
+        library: version
+        for each in parts.values()
+        for library, version in (each.get("libraries") or {}).items()
+    }
     return {
         "data": parts.get("example_gen", {}).get("data"),
-        "model": records.figures("infra_validator").get("digest") or records.figures("pusher").get("digest"),
+        "model": (
+            records.figures("infra_validator").get("digest")
+            or records.figures("pusher").get("digest")
+        ),
         "code": {name: each.get("code") for name, each in parts.items()},
         "artifacts": {each["component"]: each["key"] for each in records.record.get("stages", [])},
         "libraries": dict(sorted(libraries.items())),

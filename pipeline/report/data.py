@@ -1,4 +1,7 @@
-"""What the statistics and the data gate found, as a report shows it: sizes, vocabulary, drift, anomalies."""
+"""What the statistics and the data gate found, as a report shows it.
+
+Sizes, vocabulary, drift, anomalies.
+"""
 
 from typing import Any
 
@@ -15,15 +18,24 @@ def data(records: Records) -> dict[str, Any] | None:
         return None
     splits = counted.get("splits", {})
     return {
-        "content": (records.files.get("example_gen") or {}).get("content") or counted.get("content"),
+        "content": (
+            (records.files.get("example_gen") or {}).get("content") or counted.get("content")
+        ),
         "num_read": read.get("num_read"),
         "num_bad_rows": read.get("num_bad_rows", 0),
         "num_bad": counted.get("num_bad", {}),
-        "num_rows": {split: sum(labels.values()) for split, labels in read.get("num_rows", {}).items()},
+        "num_rows": {
+            split: sum(labels.values()) for split, labels in read.get("num_rows", {}).items()
+        },
         "labels": _labels(read.get("num_rows", {})),
         "spans": _spans(records),
-        "tokens": {split: _tokens(each["tokens"]) for split, each in splits.items() if each.get("tokens")},
-        "lengths": {split: {name: _length(found) for name, found in each["lengths"].items()} for split, each in splits.items()},
+        "tokens": {
+            split: _tokens(each["tokens"]) for split, each in splits.items() if each.get("tokens")
+        },
+        "lengths": {
+            split: {name: _length(found) for name, found in each["lengths"].items()}
+            for split, each in splits.items()
+        },
         "duplicates": records.figures("statistics_gen").get("num_duplicates", {}),
         "num_ambiguous": records.figures("statistics_gen").get("num_ambiguous_texts"),
         "newest": _newest(counted.get("newest")),
@@ -33,7 +45,10 @@ def data(records: Records) -> dict[str, Any] | None:
 
 
 def warnings(records: Records) -> list[str]:
-    """What a person should know of the data although the run went on: rows that were skipped, rare classes, the data gate's warnings."""
+    """What a person should know of the data although the run went on.
+
+    Rows that were skipped, rare classes, the data gate's warnings.
+    """
     read, judged = records.figures("example_gen"), records.figures("example_validator")
     told = []
     if num_bad := read.get("num_bad_rows", 0):
@@ -41,7 +56,11 @@ def warnings(records: Records) -> list[str]:
     told += _sentences(read.get("warnings"))
     found = records.files.get("example_validator") or []
     lines = [each["line"] for each in found if each.get("severity") == "warning"]
-    told += _sentences(judged.get("warnings")) or lines or judged.get("lines", [])[judged.get("num_errors", 0) :]
+    told += (
+        _sentences(judged.get("warnings"))
+        or lines
+        or judged.get("lines", [])[judged.get("num_errors", 0) :]
+    )
     return list(dict.fromkeys(f"{sentence.rstrip('.')}." for sentence in told))
 
 
@@ -56,9 +75,16 @@ def _skipped(num_bad: int, num_read: int | None, records: Records) -> str:
     for span in (records.files.get("example_gen") or {}).get("spans", []):
         for problem, count in span.get("num_bad", {}).items():
             by_problem[problem] = by_problem.get(problem, 0) + count
-    why = ": " + ", ".join(f"{problem} ({count:,})" for problem, count in sorted(by_problem.items())) if by_problem else ""
+    why = (
+        ": " + ", ".join(f"{problem} ({count:,})" for problem, count in sorted(by_problem.items()))
+        if by_problem
+        else ""
+    )
     of = f" of {num_read:,}" if num_read else ""
-    return f"{num_bad:,}{of} rows could not be used and were skipped{why}. bad_rows in the Examples has the file and line of each"
+    return (
+        f"{num_bad:,}{of} rows could not be used and were skipped{why}. bad_rows in the Examples"
+        " has the file and line of each"
+    )
 
 
 def _labels(num_rows: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
@@ -67,14 +93,27 @@ def _labels(num_rows: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
     for split, counts in num_rows.items():
         for label, count in counts.items():
             found.setdefault(label, {})[split] = count
-    return [{"label": label, **counts} for label, counts in sorted(found.items(), key=lambda each: (-sum(each[1].values()), each[0]))]
+    return [
+        {"label": label, **counts}
+        for label, counts in sorted(
+            found.items(), key=lambda each: (-sum(each[1].values()), each[0])
+        )
+    ]
 
 
 def _spans(records: Records) -> list[dict[str, Any]]:
     found = []
     for span in (records.files.get("example_gen") or {}).get("spans", []):
         num_rows = {split: sum(counts.values()) for split, counts in span["num_rows"].items()}
-        found.append({"span": span["number"], "digest": span["key"], "num_read": span["num_read"], "num_rows": num_rows} | _bad(span))
+        found.append(
+            {
+                "span": span["number"],
+                "digest": span["key"],
+                "num_read": span["num_read"],
+                "num_rows": num_rows,
+            }
+            | _bad(span)
+        )
     return found
 
 
@@ -83,18 +122,25 @@ def _bad(span: dict[str, Any]) -> dict[str, int]:
 
 
 def _tokens(found: dict[str, Any]) -> dict[str, Any]:
-    """Of a split. oov: tokens that train has not: their rate, and the rate that train lets expect."""
+    """Of a split. oov.
+
+    Tokens that train has not: their rate, and the rate that train lets expect.
+    """
     shown = {name: found[name] for name in ("num", "num_distinct", "num_once")}
     return shown | {"oov": _oov(found["oov"]) if found.get("oov") else None}
 
 
 def _oov(found: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: found.get(name) for name in ("rate", "expected", "num", "num_distinct", "overlap")}
+    shown = {
+        name: found.get(name) for name in ("rate", "expected", "num", "num_distinct", "overlap")
+    }
     return shown | {"top": [each["value"] for each in found.get("top", [])]}
 
 
 def _length(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: found[name] for name in ("min", "max", "mean")} | {"quantiles": found["quantiles"]}
+    return {name: found[name] for name in ("min", "max", "mean")} | {
+        "quantiles": found["quantiles"]
+    }
 
 
 def _newest(found: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -108,5 +154,14 @@ def _newest(found: dict[str, Any] | None) -> dict[str, Any] | None:
 def _vocabulary(records: Records) -> dict[str, Any] | None:
     """Of the transform; None with sequences, which have none."""
     found = records.figures("transform")
-    names = ("num_tokens", "num_distinct_tokens", "oov_rate", "num_at_max_length", "num_rows", "vocabulary_drift")
-    return {name: found.get(name) for name in names} if found.get("num_tokens") is not None else None
+    names = (
+        "num_tokens",
+        "num_distinct_tokens",
+        "oov_rate",
+        "num_at_max_length",
+        "num_rows",
+        "vocabulary_drift",
+    )
+    return (
+        {name: found.get(name) for name in names} if found.get("num_tokens") is not None else None
+    )

@@ -1,4 +1,7 @@
-"""`seqline history`: the runs under a root, a line each, and what was promoted or rolled back by hand in between."""
+"""`seqline history`.
+
+The runs under a root, a line each, and what was promoted or rolled back by hand in between.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,18 +17,29 @@ from pipeline.store.folder import Store
 from seqline.errors import UserError
 from seqline.host import owner
 
-STYLES = {verdict.GOOD: "green", verdict.CAUTION: "yellow", verdict.BAD: "red", verdict.NEUTRAL: "yellow"}
+STYLES = {
+    verdict.GOOD: "green",
+    verdict.CAUTION: "yellow",
+    verdict.BAD: "red",
+    verdict.NEUTRAL: "yellow",
+}
 # Characters of a model's name, at most.
 MOST_OF_A_NAME = 16
 
 
 def history(store: Store, num: int | None = None, model: str | None = None) -> list[dict[str, Any]]:
-    """The last `num` runs and events, oldest first: {when, kind: run | promote | rollback, model, run, verdict, tone, why, accuracy, gain, version, seconds}.
+    """The last `num` runs and events, oldest first.
 
-    model: only those of the model with this name. A run whose record is damaged is listed as such: one bad file hides no other.
+    {when, kind: run | promote | rollback, model, run, verdict, tone, why, accuracy, gain, version,
+    seconds}.
+
+    model: only those of the model with this name. A run whose record is damaged is listed as such:
+    one bad file hides no other.
     """
     names = records.names(store)
-    found = [_run(store, name) for name in (names[-num:] if num and model is None else names)] + events(store)
+    found = [
+        _run(store, name) for name in (names[-num:] if num and model is None else names)
+    ] + events(store)
     if model is not None:
         found = [each for each in found if each["model"] == model]
     found.sort(key=lambda each: str(each["when"]))
@@ -33,7 +47,10 @@ def history(store: Store, num: int | None = None, model: str | None = None) -> l
 
 
 def events(store: Store) -> list[dict[str, Any]]:
-    """What was done by hand where models were pushed to: promotions and rollbacks, as each serving_dir tells of them."""
+    """What was done by hand where models were pushed to.
+
+    Promotions and rollbacks, as each serving_dir tells of them.
+    """
     pushed: dict[str, str] = {}
     for name in records.names(store):
         try:
@@ -49,8 +66,15 @@ def _events(serving_dir: str, model: str) -> list[dict[str, Any]]:
     try:
         noted = [_event(each, model) for each in publish.history(serving_dir) if each.get("what")]
         known = {(each["kind"], each["version"]) for each in noted}
-        return noted + [each for each in _rollbacks(serving_dir, model) if (each["kind"], each["version"]) not in known]
-    except (UserError, OSError):  # it was moved, or may not be read: the runs are there all the same
+        return noted + [
+            each
+            for each in _rollbacks(serving_dir, model)
+            if (each["kind"], each["version"]) not in known
+        ]
+    except (
+        UserError,
+        OSError,
+    ):  # it was moved, or may not be read: the runs are there all the same
         return []
 
 
@@ -67,15 +91,32 @@ def _event(noted: dict[str, Any], model: str) -> dict[str, Any]:
         "verdict": noted["what"],
         "tone": verdict.NEUTRAL,
     }
-    return {**told, "why": f"by hand{to}{instead}{by}", "accuracy": None, "gain": None, "version": noted.get("version"), "seconds": None}
+    return {
+        **told,
+        "why": f"by hand{to}{instead}{by}",
+        "accuracy": None,
+        "gain": None,
+        "version": noted.get("version"),
+        "seconds": None,
+    }
 
 
 def _rollbacks(serving_dir: str, model: str) -> list[dict[str, Any]]:
     """Those that were made before they were noted: a version that is still there says so itself."""
     place = publish.place_of(serving_dir)
-    manifests = {version: publish.read_manifest(place, version) or {} for version in place.versions()}
+    manifests = {
+        version: publish.read_manifest(place, version) or {} for version in place.versions()
+    }
     return [
-        _event({"what": "rollback", "time": each.get("pushed"), "version": version, "rollback_of": each["rollback_of"]}, model)
+        _event(
+            {
+                "what": "rollback",
+                "time": each.get("pushed"),
+                "version": version,
+                "rollback_of": each["rollback_of"],
+            },
+            model,
+        )
         for version, each in manifests.items()
         if each.get("rollback_of")
     ]
@@ -85,7 +126,15 @@ def _run(store: Store, name: str) -> dict[str, Any]:
     try:
         found = records.read(store, name, files=False)
     except Exception as error:
-        told = {"when": None, "kind": "run", "model": "", "run": name, "verdict": "damaged", "tone": verdict.BAD, "why": str(error)}
+        told = {
+            "when": None,
+            "kind": "run",
+            "model": "",
+            "run": name,
+            "verdict": "damaged",
+            "tone": verdict.BAD,
+            "why": str(error),
+        }
         return {**told, "accuracy": None, "gain": None, "version": None, "seconds": None}
     ended, measured = verdict.name_of(found), found.figures("evaluator")
     served = measured.get("served")
@@ -116,9 +165,21 @@ def why(found: records.Records) -> str:
 
 
 def show(out: Console, found: Sequence[dict[str, Any]]) -> None:
-    """Two lines each: how it ended, and why. A run is called by the end of its name, which every command takes."""
+    """Two lines each.
+
+    How it ended, and why. A run is called by the end of its name, which every command takes.
+    """
     has_names = any(each["model"] for each in found)
-    head = ("when (UTC)", "run", *(["model"] if has_names else []), "verdict", "accuracy", "served", "version", "took")
+    head = (
+        "when (UTC)",
+        "run",
+        *(["model"] if has_names else []),
+        "verdict",
+        "accuracy",
+        "served",
+        "version",
+        "took",
+    )
     rows = [_cells(each, has_names) for each in found]
     widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     names = head.index("accuracy")  # as many columns of words; behind them are numbers

@@ -1,4 +1,7 @@
-"""report.html: one file with everything in it. No script, no request: a policy in its head forbids both."""
+"""report.html.
+
+One file with everything in it. No script, no request: a policy in its head forbids both.
+"""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +15,8 @@ from markupsafe import Markup
 
 from pipeline.report import charts, model, text, units
 
-# Classes up to which the confusion matrix is a table of numbers, up to which it is a picture; of more, those with the most errors.
+# Classes up to which the confusion matrix is a table of numbers, up to which it is a picture; of
+# more, those with the most errors.
 NUM_TABLE_CLASSES, NUM_PICTURE_CLASSES, NUM_WORST_CLASSES = 10, 40, 24
 # Rows of a table that are seen at once; the others are folded.
 NUM_ROWS = 20
@@ -50,11 +54,19 @@ SECTIONS = {
 
 
 def render(report: dict[str, Any]) -> str:
-    """report: see `pipeline.report.contents`. Every text in it is escaped, and made visible by `pipeline.report.text.clean`."""
+    """report.
+
+    See `pipeline.report.contents`. Every text in it is escaped, and made visible by
+    `pipeline.report.text.clean`.
+    """
     template = _environment().get_template("report.html.jinja")
     confusion, missing = report["confusion"], _missing(report)
     gone = {name for each in missing for name in each["sections"]}
-    gone |= {name for name, part in (("next", "next_steps"), ("warnings", "warnings")) if not report[part]}
+    gone |= {
+        name
+        for name, part in (("next", "next_steps"), ("warnings", "warnings"))
+        if not report[part]
+    }
     return (
         template.render(
             report=report,
@@ -68,9 +80,13 @@ def render(report: dict[str, Any]) -> str:
             slices=_slices(report["slices"]),
             curves=_curves(report["training"]),
             matrix=_matrix(confusion) if confusion and confusion["matrix"] else None,
-            reliability=charts.reliability("picture-calibration", "Calibration curve", report["calibration"]["curve"])
-            if report["calibration"]
-            else None,
+            reliability=(
+                charts.reliability(
+                    "picture-calibration", "Calibration curve", report["calibration"]["curve"]
+                )
+                if report["calibration"]
+                else None
+            ),
             slowest=max((each["seconds"] or 0.0 for each in report["stages"]), default=0.0),
         )
         .encode("utf-8", "replace")
@@ -93,7 +109,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         # What is not markup of ours is made visible before it is escaped.
-        finalize=lambda value: value if isinstance(value, Markup) else "" if value is None else text.clean(value),
+        finalize=lambda value: (
+            value if isinstance(value, Markup) else "" if value is None else text.clean(value)
+        ),
     )
     environment.filters |= {
         "number": _number,
@@ -111,8 +129,18 @@ def _environment() -> Environment:
         "shorten": text.shorten,
         "as_json": _as_json,
     }
-    environment.globals |= {"mark": charts.mark, "bar": charts.bar, "shade": charts.shade, "num_rows": NUM_ROWS}
-    environment.globals |= {"num_pairs": NUM_PAIRS, "num_warnings": NUM_WARNINGS, "of_gate": _of_gate, "gain": model.gain}
+    environment.globals |= {
+        "mark": charts.mark,
+        "bar": charts.bar,
+        "shade": charts.shade,
+        "num_rows": NUM_ROWS,
+    }
+    environment.globals |= {
+        "num_pairs": NUM_PAIRS,
+        "num_warnings": NUM_WARNINGS,
+        "of_gate": _of_gate,
+        "gain": model.gain,
+    }
     return environment
 
 
@@ -171,9 +199,19 @@ def _lines(value: str) -> Markup:
 
 
 def _axis(compared: list[dict[str, Any]]) -> tuple[float, float]:
-    """Ends of the axis of accuracies, around all that come near: guessing the most frequent class is far from what is to be told apart."""
+    """Ends of the axis of accuracies, around all that come near.
+
+    Guessing the most frequent class is far from what is to be told apart.
+    """
     near = [each for each in compared if each["name"] != "majority class"]
-    return around([end for each in near for end in each["accuracy_interval"] or [each["accuracy"]] if end is not None])
+    return around(
+        [
+            end
+            for each in near
+            for end in each["accuracy_interval"] or [each["accuracy"]]
+            if end is not None
+        ]
+    )
 
 
 def around(values: list[float]) -> tuple[float, float]:
@@ -195,7 +233,15 @@ def _slices(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         low, high = around(ends or [each["accuracy"] for each in rows])
         if len(rows) > NUM_ROWS:
             rows.sort(key=lambda each: (not each["judged"], each["accuracy"]))
-        shown.append({"feature": feature, "rows": rows[:NUM_ROWS], "folded": rows[NUM_ROWS:], "low": low, "high": high})
+        shown.append(
+            {
+                "feature": feature,
+                "rows": rows[:NUM_ROWS],
+                "folded": rows[NUM_ROWS:],
+                "low": low,
+                "high": high,
+            }
+        )
     return shown
 
 
@@ -207,7 +253,10 @@ def _missing(report: dict[str, Any]) -> list[dict[str, Any]]:
     for name, (part, stage) in NEEDS.items():
         if not report[part]:
             found.setdefault(stage, []).append(name)
-    return [{"stage": stage, "why": why.get(states.get(stage, ""), "which has none"), "sections": names} for stage, names in found.items()]
+    return [
+        {"stage": stage, "why": why.get(states.get(stage, ""), "which has none"), "sections": names}
+        for stage, names in found.items()
+    ]
 
 
 def _by_stage(gates: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -219,9 +268,17 @@ def _curves(training: dict[str, Any] | None) -> list[Markup]:
     drawn = []
     for figure, title in (("loss", "Loss (nats) by epoch"), ("accuracy", "Accuracy (%) by epoch")):
         factor = 100 if figure == "accuracy" else 1
-        named = (("train", "s2", history.get(figure, [])), ("eval", "s1", history.get(f"val_{figure}", [])))
-        lines = [charts.Line(name, style, [each and each * factor for each in values]) for name, style, values in named]
-        picture = charts.line_chart(f"picture-{figure}", title, lines, (training or {}).get("best_epoch"))
+        named = (
+            ("train", "s2", history.get(figure, [])),
+            ("eval", "s1", history.get(f"val_{figure}", [])),
+        )
+        lines = [
+            charts.Line(name, style, [each and each * factor for each in values])
+            for name, style, values in named
+        ]
+        picture = charts.line_chart(
+            f"picture-{figure}", title, lines, (training or {}).get("best_epoch")
+        )
         if picture:
             drawn.append(picture)
     return drawn
@@ -240,11 +297,21 @@ def _matrix(confusion: dict[str, Any]) -> dict[str, Any]:
     return {"labels": labels, "rows": None, "picture": picture, "left_out": left_out}
 
 
-def worst(labels: list[str], matrix: list[list[int]], num: int) -> tuple[list[str], list[list[int]]]:
-    """The classes with the most errors, their own and others taken for them, and one for all others."""
-    errors = [sum(row) + sum(other[index] for other in matrix) - 2 * row[index] for index, row in enumerate(matrix)]
+def worst(
+    labels: list[str], matrix: list[list[int]], num: int
+) -> tuple[list[str], list[list[int]]]:
+    """The classes with the most errors, their own and others taken for them, and one for all
+    others.
+    """
+    errors = [
+        sum(row) + sum(other[index] for other in matrix) - 2 * row[index]
+        for index, row in enumerate(matrix)
+    ]
     chosen = sorted(sorted(range(len(labels)), key=lambda index: (-errors[index], index))[:num])
     rest = [index for index in range(len(labels)) if index not in chosen]
     groups = [*([index] for index in chosen), rest]
-    small = [[sum(matrix[row][column] for row in rows for column in columns) for columns in groups] for rows in groups]
+    small = [
+        [sum(matrix[row][column] for row in rows for column in columns) for columns in groups]
+        for rows in groups
+    ]
     return [*(labels[index] for index in chosen), OTHERS], small

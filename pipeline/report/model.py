@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline.report.records import Records
 
-# The interval covers the true rate in 95 % of samples with this quantile of the normal distribution.
+# The interval covers the true rate in 95 % of samples with this quantile of the normal
+# distribution.
 Z_95 = 1.959963984540054
 # Classes up to which the whole confusion matrix is in report.json.
 NUM_CLASSES = 200
@@ -23,7 +24,10 @@ def wilson_interval(rate: float, total: int) -> tuple[float, float]:
 
 
 def compared(records: Records) -> list[dict[str, Any]]:
-    """The candidate, the served version and the baselines on the same test rows: {role, name, figures and their intervals}."""
+    """The candidate, the served version and the baselines on the same test rows.
+
+    {role, name, figures and their intervals}.
+    """
     found = records.files.get("evaluator")
     if not found:
         return []
@@ -33,13 +37,26 @@ def compared(records: Records) -> list[dict[str, Any]]:
         name = "served version" if version is None else f"served, version {version}"
         rows.append({"role": "served", "name": name, **_figures(served, found["num_rows"])})
     for name, accuracy in found.get("baselines", {}).items():
-        rows.append({"role": "baseline", "name": name, **_figures({"accuracy": accuracy}, found["num_rows"])})
+        rows.append(
+            {
+                "role": "baseline",
+                "name": name,
+                **_figures({"accuracy": accuracy}, found["num_rows"]),
+            }
+        )
     return rows
 
 
 def better_baseline(compared: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The baseline with the highest accuracy, if that is above the candidate's. compared: see `compared`."""
-    baselines = [each for each in compared if each["role"] == "baseline" and each["accuracy"] > compared[0]["accuracy"]]
+    """The baseline with the highest accuracy, if that is above the candidate's. compared.
+
+    See `compared`.
+    """
+    baselines = [
+        each
+        for each in compared
+        if each["role"] == "baseline" and each["accuracy"] > compared[0]["accuracy"]
+    ]
     return max(baselines, key=lambda each: each["accuracy"], default=None)
 
 
@@ -51,7 +68,10 @@ def _figures(found: dict[str, Any], num_rows: int | None = None) -> dict[str, An
 
 
 def gain(served: dict[str, Any]) -> tuple[float, tuple[float, float]]:
-    """The difference of accuracy to the served version, and its 95 % interval. served: as in evaluation.json, which tells of losses."""
+    """The difference of accuracy to the served version, and its 95 % interval. served.
+
+    As in evaluation.json, which tells of losses.
+    """
     low, high = served["loss_interval"]
     return -served["loss_of_accuracy"] + 0.0, (-high + 0.0, -low + 0.0)
 
@@ -60,7 +80,9 @@ def more_figures(records: Records) -> dict[str, float | None]:
     """Of the candidate alone."""
     found = records.files.get("evaluator") or {}
     figures = {name: found[name] for name in ("roc_auc", "pr_auc", "ece") if name in found}
-    return figures | {f"top_{k}_accuracy": value for k, value in found.get("top_k_accuracy", {}).items()}
+    return figures | {
+        f"top_{k}_accuracy": value for k, value in found.get("top_k_accuracy", {}).items()
+    }
 
 
 def training(records: Records) -> dict[str, Any] | None:
@@ -75,21 +97,44 @@ def classes(records: Records) -> list[dict[str, Any]]:
 
 
 def confusion(records: Records) -> dict[str, Any] | None:
-    """{labels, matrix [true][predicted] or None where it is too large, pairs: the most frequent confusions, num_pairs and num_wrong: of all}."""
+    """{labels, matrix [true][predicted] or None where it is too large, pairs.
+
+    The most frequent confusions, num_pairs and num_wrong: of all}.
+    """
     found = records.files.get("evaluator") or {}
     if "confusion_matrix" not in found:
         return None
     labels, matrix = list(found["classes"]), found["confusion_matrix"]
-    wrong = [count for row, counts in enumerate(matrix) for column, count in enumerate(counts) if count and row != column]
+    wrong = [
+        count
+        for row, counts in enumerate(matrix)
+        for column, count in enumerate(counts)
+        if count and row != column
+    ]
     told = {"pairs": pairs(labels, matrix), "num_pairs": len(wrong), "num_wrong": sum(wrong)}
     return {"labels": labels, "matrix": matrix if len(labels) <= NUM_CLASSES else None, **told}
 
 
-def pairs(labels: Sequence[str], matrix: Sequence[Sequence[int]], num: int = NUM_PAIRS) -> list[dict[str, Any]]:
-    """The classes that are most often taken for another: {label, predicted, num_rows, share: of the label's rows}."""
-    cells = [(-count, row, column) for row, counts in enumerate(matrix) for column, count in enumerate(counts) if count and row != column]
+def pairs(
+    labels: Sequence[str], matrix: Sequence[Sequence[int]], num: int = NUM_PAIRS
+) -> list[dict[str, Any]]:
+    """The classes that are most often taken for another.
+
+    {label, predicted, num_rows, share: of the label's rows}.
+    """
+    cells = [
+        (-count, row, column)
+        for row, counts in enumerate(matrix)
+        for column, count in enumerate(counts)
+        if count and row != column
+    ]
     return [
-        {"label": labels[row], "predicted": labels[column], "num_rows": -count, "share": -count / sum(matrix[row])}
+        {
+            "label": labels[row],
+            "predicted": labels[column],
+            "num_rows": -count,
+            "share": -count / sum(matrix[row]),
+        }
         for count, row, column in sorted(cells)[:num]
     ]
 
@@ -101,13 +146,20 @@ def evaluated(records: Records) -> dict[str, Any]:
         "metrics": more_figures(records),
         "against_served": found.get("served"),
         "slices": found.get("slices", []),
-        "calibration": {"ece": found.get("ece"), "curve": found["calibration"]} if found.get("calibration") else None,
+        "calibration": (
+            {"ece": found.get("ece"), "curve": found["calibration"]}
+            if found.get("calibration")
+            else None
+        ),
         "examples": {name: found.get(name, []) for name in ("hardest", "confidently_wrong")},
     }
 
 
 def place(example: dict[str, Any]) -> str:
-    """Where a listed row is: in the user's own file where that is known, otherwise in the Examples."""
+    """Where a listed row is.
+
+    In the user's own file where that is known, otherwise in the Examples.
+    """
     source = example.get("source")
     if not source:
         return f"row {example['row'] + 1:,} of {example['shard']} in the Examples"

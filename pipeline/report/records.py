@@ -1,4 +1,7 @@
-"""What a run left, as it lies in the store: its record, the executions of its stages and the small files of their artifacts."""
+"""What a run left, as it lies in the store.
+
+Its record, the executions of its stages and the small files of their artifacts.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -9,7 +12,8 @@ from pipeline.store.folder import Store
 from pipeline.store.layout import RUN
 from seqline.errors import UserError
 
-# component -> the JSON file of its artifact that a report reads. Each is bounded by the number of classes, slices and spans, not of rows.
+# component -> the JSON file of its artifact that a report reads. Each is bounded by the number of
+# classes, slices and spans, not of rows.
 FILES = {
     "evaluator": "evaluation.json",
     "trainer": "history.json",
@@ -21,7 +25,11 @@ FILES = {
 
 @dataclass(frozen=True)
 class Records:
-    """A run. executions: component -> its record; files: component -> what its JSON file holds. What is gone, or never was, is not there."""
+    """A run. executions.
+
+    Component -> its record; files: component -> what its JSON file holds. What is gone, or never
+    was, is not there.
+    """
 
     record: dict[str, Any]
     executions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -38,7 +46,9 @@ class Records:
         return self.executions.get(component, {}).get("params") or {}
 
     def is_cached(self, component: str) -> bool:
-        return any(each["component"] == component and each["cached"] for each in self.record["stages"])
+        return any(
+            each["component"] == component and each["cached"] for each in self.record["stages"]
+        )
 
 
 def folder_of(store: Store, run: str) -> Path:
@@ -51,9 +61,13 @@ def read(store: Store, run: str, files: bool = True) -> Records:
     try:
         record = json.loads(place.read_text())
     except FileNotFoundError:
-        raise UserError(f"There is no run {run!r} under {str(store.root)!r}: {place} is not there.") from None
+        raise UserError(
+            f"There is no run {run!r} under {str(store.root)!r}: {place} is not there."
+        ) from None
     except ValueError as error:
-        raise UserError(f"{place} is damaged ({error}); nothing can be told of the run {run!r}.") from None
+        raise UserError(
+            f"{place} is damaged ({error}); nothing can be told of the run {run!r}."
+        ) from None
     found, held = {}, {}
     for stage in record.get("stages", []):
         name, key = stage["component"], stage["key"]
@@ -61,7 +75,11 @@ def read(store: Store, run: str, files: bool = True) -> Records:
         if execution is None:
             continue
         found[name] = execution
-        if files and name in FILES and (content := _json(store.path(name, key) / FILES[name])) is not None:
+        if (
+            files
+            and name in FILES
+            and (content := _json(store.path(name, key) / FILES[name])) is not None
+        ):
             held[name] = content
     return Records(record, found, held)
 

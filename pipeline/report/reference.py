@@ -1,7 +1,10 @@
-"""Which run is meant: by its name, a beginning or an end of it, `latest`, `previous`, `served`, or the version that it pushed.
+"""Which run is meant.
 
-Where several models share a root, `previous` is the run before the last one of the same model, and versions are those of the place that was
-pushed to last.
+By its name, a beginning or an end of it, `latest`, `previous`, `served`, or the version that it
+pushed.
+
+Where several models share a root, `previous` is the run before the last one of the same model, and
+versions are those of the place that was pushed to last.
 """
 
 from pathlib import Path
@@ -22,7 +25,10 @@ def store_of(root: str) -> Store:
         raise UserError(f"There is no folder {root!r}. Name the root of the run with --root.")
     store = open_store(root)
     if not records.names(store):
-        raise UserError(f"No run has been recorded under {root!r}. seqline run makes one; name another root with --root.")
+        raise UserError(
+            f"No run has been recorded under {root!r}. seqline run makes one; name another root"
+            " with --root."
+        )
     return store
 
 
@@ -39,17 +45,28 @@ def find(store: Store, reference: str) -> str:
         place, version = _served(store, names)
         if pusher := _pusher_of(store, names, version, place):
             return pusher
-        raise UserError(f"No run under {str(store.root)!r} pushed version {version}, which is served.")
+        raise UserError(
+            f"No run under {str(store.root)!r} pushed version {version}, which is served."
+        )
     if reference.isdecimal():
         for pushed_to in (_pushed_to(store, names), None):
             if pusher := _pusher_of(store, names, int(reference), pushed_to):
                 return pusher
-    found = [name for name in names if name.startswith(reference) or name.endswith(reference)] if reference else []
+    found = (
+        [name for name in names if name.startswith(reference) or name.endswith(reference)]
+        if reference
+        else []
+    )
     if len(found) == 1:
         return found[0]
-    told = f"{len(found)} runs are called so: {', '.join(found[:5])}" if found else f"the last ones are {', '.join(names[-5:])}"
+    told = (
+        f"{len(found)} runs are called so: {', '.join(found[:5])}"
+        if found
+        else f"the last ones are {', '.join(names[-5:])}"
+    )
     raise UserError(
-        f"There is no run {reference!r} under {str(store.root)!r}; {told}. Or say {LATEST}, {PREVIOUS}, {SERVED}, or a version."
+        f"There is no run {reference!r} under {str(store.root)!r}; {told}. Or say {LATEST},"
+        f" {PREVIOUS}, {SERVED}, or a version."
     )
 
 
@@ -71,7 +88,10 @@ def _model(store: Store, run: str) -> str:
 
 
 def _pusher_of(store: Store, names: list[str], version: int, place: str | None) -> str | None:
-    """The run that pushed a version, to a place where one is given; the last one that came to have it, where none made it itself; None where none has it."""
+    """The run that pushed a version, to a place where one is given.
+
+    The last one that came to have it, where none made it itself; None where none has it.
+    """
     found = None
     for name in reversed(names):
         run = records.read(store, name, files=False)
@@ -92,7 +112,10 @@ def _pushed_to(store: Store, names: list[str]) -> str | None:
 
 
 def _served(store: Store, names: list[str]) -> tuple[str, int]:
-    """(where a run pushed to last, the newest version there; of a rollback the one that it brought back)."""
+    """(where a run pushed to last, the newest version there.
+
+    Of a rollback the one that it brought back).
+    """
     place = _pushed_to(store, names)
     if place is None:
         raise UserError(f"No run under {str(store.root)!r} pushed a model.")

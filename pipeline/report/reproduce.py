@@ -31,26 +31,43 @@ def about(config: Config, pipe: Pipeline, called: Sequence[str]) -> dict[str, An
 
 
 def parameters(records: Records) -> list[dict[str, Any]]:
-    """[{name, value, default: whether it is the default}] of the whole configuration, or of the stages that left a record."""
+    """[{name, value, default.
+
+    Whether it is the default}] of the whole configuration, or of the stages that left a record.
+    """
     found = []
     for section, values in configuration(records).items():
         if not isinstance(values, Mapping):
             continue
         defaults = _defaults(section, name_of(records))
         found += [
-            {"name": f"{section}.{name}", "value": value, "default": defaults.get(name, ...) == value} for name, value in values.items()
+            {
+                "name": f"{section}.{name}",
+                "value": value,
+                "default": defaults.get(name, ...) == value,
+            }
+            for name, value in values.items()
         ]
     return found
 
 
 def configuration(records: Records) -> dict[str, Any]:
-    """The configuration that the record has; otherwise put together from the stages' params, with what `Config` has a name for."""
+    """The configuration that the record has.
+
+    Otherwise put together from the stages' params, with what `Config` has a name for.
+    """
     recorded = records.record.get("config")
-    sections = recorded if isinstance(recorded, dict) else {name: each.get("params", {}) for name, each in records.executions.items()}
+    sections = (
+        recorded
+        if isinstance(recorded, dict)
+        else {name: each.get("params", {}) for name, each in records.executions.items()}
+    )
     found: dict[str, Any] = {}
     for section, values in sections.items():
         if isinstance(values, dict):
-            found[section] = {name: value for name, value in values.items() if name in _fields(section)}
+            found[section] = {
+                name: value for name, value in values.items() if name in _fields(section)
+            }
     return {section: values for section, values in found.items() if values}
 
 
@@ -62,23 +79,41 @@ def _fields(section: str) -> dict[str, Any]:
 def name_of(records: Records) -> str:
     """The model's name; "" in a record from before models had one."""
     recorded = records.record.get("config")
-    return str(records.record.get("name") or (recorded.get("name") if isinstance(recorded, dict) else None) or "")
+    return str(
+        records.record.get("name")
+        or (recorded.get("name") if isinstance(recorded, dict) else None)
+        or ""
+    )
 
 
 def _defaults(section: str, name: str) -> dict[str, Any]:
-    """As JSON values. example_gen, of which a part is needed, has no default as a whole: its fields have."""
+    """As JSON values. example_gen, of which a part is needed, has no default as a whole.
+
+    Its fields have.
+    """
     info = Config.model_fields[section]
     if info.is_required():
-        return {name: to_jsonable_python(field.default) for name, field in _fields(section).items() if not field.is_required()}
-    default = info.default.with_name(name) if name and hasattr(info.default, "with_name") else info.default
+        return {
+            name: to_jsonable_python(field.default)
+            for name, field in _fields(section).items()
+            if not field.is_required()
+        }
+    default = (
+        info.default.with_name(name)
+        if name and hasattr(info.default, "with_name")
+        else info.default
+    )
     found: dict[str, Any] = default.model_dump(mode="json")
     return found
 
 
 def config_toml(records: Records, root: str) -> str | None:
-    """A file for `seqline run` with every value written out, so that no later default changes it; None where no stage left a record.
+    """A file for `seqline run` with every value written out, so that no later default changes it.
 
-    TOML has no null: what is null is written as the string "null", which a configuration reads as none.
+    None where no stage left a record.
+
+    TOML has no null: what is null is written as the string "null", which a configuration reads as
+    none.
     """
     sections = configuration(records)
     if "example_gen" not in sections:
@@ -88,19 +123,31 @@ def config_toml(records: Records, root: str) -> str | None:
         lines.append(f"name = {_toml(name)}")
     lines.append(f"root = {_toml(root)}")
     for section, values in sections.items():
-        lines += ["", f"[{section}]", *(f"{_key(name)} = {_toml(value)}" for name, value in values.items())]
+        lines += [
+            "",
+            f"[{section}]",
+            *(f"{_key(name)} = {_toml(value)}" for name, value in values.items()),
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _key(name: str) -> str:
-    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _toml(name)
+    return (
+        name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _toml(name)
+    )
 
 
 def _toml(value: Any) -> str:
     if value is None:
         return _toml(NULL)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(name)} = {_toml(each)}" for name, each in value.items() if each is not None) + "}"
+        return (
+            "{"
+            + ", ".join(
+                f"{_key(name)} = {_toml(each)}" for name, each in value.items() if each is not None
+            )
+            + "}"
+        )
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
@@ -110,7 +157,10 @@ def _toml(value: Any) -> str:
 
 
 def commands(records: Records, root: str) -> dict[str, str | None]:
-    """What to type: {called: as it was, folder: where, reproduce, rollback, ask}; None for what does not apply."""
+    """What to type.
+
+    {called: as it was, folder: where, reproduce, rollback, ask}; None for what does not apply.
+    """
     called = records.record.get("command")
     pushed = records.figures("pusher")
     serving_dir = pushed.get("serving_dir")
@@ -122,7 +172,9 @@ def commands(records: Records, root: str) -> dict[str, str | None]:
     return {
         "called": shlex.join(called) if called else None,
         "folder": records.record.get("folder"),
-        "reproduce": f"{fetch}seqline run {CONFIG if fetch else shlex.quote(place)}" if has_config else None,
+        "reproduce": (
+            f"{fetch}seqline run {CONFIG if fetch else shlex.quote(place)}" if has_config else None
+        ),
         "rollback": rollback(serving_dir, served) if serving_dir and pushed.get("pushed") else None,
         "ask": ask(records, serving_dir) if serving_dir else None,
         "show": f"seqline show --root {shlex.quote(root)} {records.name}",
@@ -132,10 +184,16 @@ def commands(records: Records, root: str) -> dict[str, str | None]:
 def ask(records: Records, place: str) -> str | None:
     """The command that asks a model; None for one in a bucket, which `predict` does not read."""
     content = records.params("example_gen").get("content", "text")
-    example = {"tokens": "'your tokens'", "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'"}.get(content, "'Your text'")
+    example = {"tokens": "'your tokens'", "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'"}.get(
+        content, "'Your text'"
+    )
     return None if "://" in place else f"seqline predict --model {shlex.quote(place)} {example}"
 
 
 def rollback(serving_dir: str, version: int | None) -> str | None:
     """None where nothing was served before."""
-    return None if version is None else f"seqline rollback --serving-dir {shlex.quote(serving_dir)} --to {version}"
+    return (
+        None
+        if version is None
+        else f"seqline rollback --serving-dir {shlex.quote(serving_dir)} --to {version}"
+    )

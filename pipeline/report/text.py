@@ -1,4 +1,7 @@
-"""Texts of others, such as labels and rows, made fit to be shown: whatever they hold, they show it and do nothing."""
+"""Texts of others, such as labels and rows, made fit to be shown.
+
+Whatever they hold, they show it and do nothing.
+"""
 
 import math
 import re
@@ -7,7 +10,8 @@ from typing import Any
 
 # Characters of a text that is quoted in a report.
 NUM_SHOWN = 600
-# What turns the direction of the text around it, or hides in it: LRE..RLO, LRI..PDI, marks, zero width, byte order mark, line separators.
+# What turns the direction of the text around it, or hides in it: LRE..RLO, LRI..PDI, marks, zero
+# width, byte order mark, line separators.
 INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 # What Markdown may take for markup anywhere, and at the beginning of a line.
 MARKUP = re.compile(r"[\\`*_\[\]|~]")
@@ -17,7 +21,10 @@ LINKED = re.compile("[@#]|ww(?=w)|:(?=//)")
 
 
 def clean(value: Any) -> str:
-    """The text with every character visible that could steer a terminal or a page: `\\x1b`, `\\u202e`. Line breaks and tabs become spaces."""
+    """The text with every character visible that could steer a terminal or a page.
+
+    `\\x1b`, `\\u202e`. Line breaks and tabs become spaces.
+    """
     text = re.sub(r"\r\n|[\t\n\r]", " ", str(value))
     if text.isascii() and text.isprintable():
         return text
@@ -27,7 +34,13 @@ def clean(value: Any) -> str:
 def _visible(character: str) -> str:
     if INVISIBLE.match(character) or unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn"):
         code = ord(character)
-        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+        return (
+            f"\\x{code:02x}"
+            if code < 0x100
+            else f"\\u{code:04x}"
+            if code < 0x10000
+            else f"\\U{code:08x}"
+        )
     return character
 
 
@@ -38,7 +51,10 @@ def shorten(value: Any, num: int = NUM_SHOWN) -> str:
 
 
 def markdown(value: Any, num: int = 200) -> str:
-    """A text in GitHub's Markdown that stands for itself: no markup, no link, no mention, no reference, and no end of a table's cell."""
+    """A text in GitHub's Markdown that stands for itself.
+
+    No markup, no link, no mention, no reference, and no end of a table's cell.
+    """
     shown = MARKUP.sub(r"\\\g<0>", shorten(value, num).strip())
     shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     shown = BEGINNING.sub(lambda found: f"{found[1]}\\" if found[1] else f"\\{found[0]}", shown)
@@ -47,7 +63,10 @@ def markdown(value: Any, num: int = 200) -> str:
 
 
 def code(value: Any, num: int = 400) -> str:
-    """A text as `code` in GitHub's Markdown, whatever backticks it has; a bar would end a table's cell."""
+    """A text as `code` in GitHub's Markdown, whatever backticks it has.
+
+    A bar would end a table's cell.
+    """
     text = shorten(value, num).replace("|", "\\|")
     ticks = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     space = " " if text.startswith("`") or text.endswith("`") else ""
@@ -67,7 +86,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def signed(value: float | None, digits: int = 3) -> str:
     """`+0.064`, `-0.012`, `0.000`."""
-    shown = number(0.0 if value == 0 and isinstance(value, float) else value, digits)  # a negative zero is zero
+    shown = number(
+        0.0 if value == 0 and isinstance(value, float) else value, digits
+    )  # a negative zero is zero
     return f"+{shown}" if value and value > 0 else shown
 
 

@@ -1,6 +1,9 @@
-"""Figures with their units, each kind written in one way: an accuracy as `96.3%`, a difference of two as `+0.7 points`.
+"""Figures with their units, each kind written in one way.
 
-Accuracy, F1, precision, recall, the areas and probabilities are parts of 1 in the records, and per cent for people.
+An accuracy as `96.3%`, a difference of two as `+0.7 points`.
+
+Accuracy, F1, precision, recall, the areas and probabilities are parts of 1 in the records, and per
+cent for people.
 """
 
 from collections.abc import Sequence
@@ -10,7 +13,15 @@ from pipeline.report.text import number, seconds, signed
 # A share is shown with more decimals where it would be rounded to nothing, or to all.
 MAX_DIGITS = 4
 
-SHARE, POINTS, NATS, ROWS, MEGABYTES, SECONDS, LOG_ODDS = "share", "points", "nats", "rows", "megabytes", "seconds", "log-odds"
+SHARE, POINTS, NATS, ROWS, MEGABYTES, SECONDS, LOG_ODDS = (
+    "share",
+    "points",
+    "nats",
+    "rows",
+    "megabytes",
+    "seconds",
+    "log-odds",
+)
 # What a gate's value and threshold are measured in.
 GATES = {
     "finite": ROWS,
@@ -42,7 +53,9 @@ GATES = {
 COUNTS = {"anomalies": ("error", "errors"), "classes": ("class", "classes")}
 # Figures that `seqline compare` lists.
 FIGURES = {
-    **dict.fromkeys(("accuracy", "macro_f1", "roc_auc", "pr_auc", "eval_accuracy", "f1", "val_accuracy"), SHARE),
+    **dict.fromkeys(
+        ("accuracy", "macro_f1", "roc_auc", "pr_auc", "eval_accuracy", "f1", "val_accuracy"), SHARE
+    ),
     **dict.fromkeys(("cross_entropy", "eval_loss", "val_loss"), NATS),
     "ece": POINTS,
     "rss_mb": MEGABYTES,
@@ -59,7 +72,11 @@ def share(value: float | None, digits: int = 1) -> str:
         if 0 < value < 1 and float(shown[:-1]) in (0, 100):
             continue
         return shown
-    return f"<{10**-MAX_DIGITS:.{MAX_DIGITS}f}%" if value < 0.5 else f">{100 - 10**-MAX_DIGITS:.{MAX_DIGITS}f}%"
+    return (
+        f"<{10**-MAX_DIGITS:.{MAX_DIGITS}f}%"
+        if value < 0.5
+        else f">{100 - 10**-MAX_DIGITS:.{MAX_DIGITS}f}%"
+    )
 
 
 def share_interval(pair: Sequence[float] | None, digits: int = 1) -> str:
@@ -74,7 +91,11 @@ def points(value: float | None, digits: int = 1) -> str:
 
 def points_interval(pair: Sequence[float] | None, digits: int = 1) -> str:
     """`-1.2 to +2.5 points`"""
-    return " to ".join(points(end, digits).removesuffix(" points") for end in pair) + " points" if pair else "-"
+    return (
+        " to ".join(points(end, digits).removesuffix(" points") for end in pair) + " points"
+        if pair
+        else "-"
+    )
 
 
 def nats(value: float | None, digits: int = 3) -> str:
@@ -107,12 +128,23 @@ def shown(value: float | None, unit: str | None) -> str:
 
 
 def of_gate(name: str, value: float | None) -> str:
-    """A gate's value, or its threshold. What is lost against the served version is a loss in the record, and a difference here."""
+    """A gate's value, or its threshold.
+
+    What is lost against the served version is a loss in the record, and a difference here.
+    """
     unit = GATES.get(name)
     if value is not None and name in ("served_accuracy", "served_slice_accuracy"):
         value = -value
-    if unit == POINTS and value is not None and name in ("calibration", "vocabulary_drift", "label_noise"):
+    if (
+        unit == POINTS
+        and value is not None
+        and name in ("calibration", "vocabulary_drift", "label_noise")
+    ):
         return points(value).removeprefix("+")
     if value is not None and (unit == LOG_ODDS or name in COUNTS):
-        return f"{value:.1e} log-odds" if unit == LOG_ODDS else f"{value:,.0f} {COUNTS[name][value != 1]}"
+        return (
+            f"{value:.1e} log-odds"
+            if unit == LOG_ODDS
+            else f"{value:,.0f} {COUNTS[name][value != 1]}"
+        )
     return shown(value, unit)

@@ -31,7 +31,8 @@ HEADLINES = {
     "interrupted": "Interrupted: the same command goes on",
     "running": "Running, or killed: no end was recorded",
 }
-# What an evaluation's gates cannot say is asked of the server's figures: figure -> (its limit, what it is called, unit).
+# What an evaluation's gates cannot say is asked of the server's figures: figure -> (its limit, what
+# it is called, unit).
 LIMITS = {
     "difference": ("max_difference", "the server's log-odds differ from the evaluator's by", ""),
     "p50_seconds": ("max_p50_seconds", "median latency", " s"),
@@ -42,14 +43,23 @@ LIMITS = {
 
 
 def name_of(records: Records) -> str:
-    """The verdict of `seqline retrain` where there is one; otherwise what follows from the record, in the same words."""
+    """The verdict of `seqline retrain` where there is one.
+
+    Otherwise what follows from the record, in the same words.
+    """
     record = records.record
     if "retrain" in record:
         return str(record["retrain"]["verdict"])
     if record["verdict"] != "finished":
         kind = str(record.get("error", "")).partition(":")[0]
-        refused = {"NotBlessedError": "refused", "OtherModelError": "refused", "DataError": "data rejected"}
-        return {"stopped": "interrupted", "running": "running"}.get(record["verdict"], refused.get(kind, "failed"))
+        refused = {
+            "NotBlessedError": "refused",
+            "OtherModelError": "refused",
+            "DataError": "data rejected",
+        }
+        return {"stopped": "interrupted", "running": "running"}.get(
+            record["verdict"], refused.get(kind, "failed")
+        )
     pushed = records.figures("pusher")
     if not pushed:
         return "finished"
@@ -59,19 +69,35 @@ def name_of(records: Records) -> str:
 
 
 def verdict(records: Records) -> dict[str, Any]:
-    """{name, tone: good | caution | bad | neutral, headline, cautions, sentences, error: one line or None, trace: all of it or None, ...}.
+    """{name, tone.
+
+    Good | caution | bad | neutral, headline, cautions, sentences, error: one line or None, trace:
+    all of it or None, ...}.
 
     cautions: what makes a good verdict a cautious one, a sentence each.
     """
     name, retrain = name_of(records), records.record.get("retrain") or {}
     pushed = retrain.get("pushed") or records.figures("pusher")
-    headline = f"Pushed as version {pushed['version']}" if name == "pushed" and pushed else HEADLINES.get(name, name)
+    headline = (
+        f"Pushed as version {pushed['version']}"
+        if name == "pushed" and pushed
+        else HEADLINES.get(name, name)
+    )
     whole = records.record.get("error")
     lines = [line for line in str(whole or "").splitlines() if line.strip()]
     is_trace = len(lines) > 1
-    error = lines[-1].strip() if is_trace else lines[0].partition(": ")[2] or lines[0] if lines else None
+    error = (
+        lines[-1].strip()
+        if is_trace
+        else lines[0].partition(": ")[2] or lines[0]
+        if lines
+        else None
+    )
     reason = retrain.get("reason")
-    sentences = [*([reason] if reason and reason != error else []), *_sentences(records, name, pushed or {})]
+    sentences = [
+        *([reason] if reason and reason != error else []),
+        *_sentences(records, name, pushed or {}),
+    ]
     tone, told = TONES.get(name, NEUTRAL), cautions(records)
     return {
         "name": name,
@@ -93,7 +119,9 @@ def cautions(records: Records) -> list[str]:
     measured = records.files.get("evaluator") or {}
     if "accuracy" not in measured:
         return []
-    better = advice.linear_is_better(measured["accuracy"], measured.get("baselines", {}), measured.get("accuracy_interval"))
+    better = advice.linear_is_better(
+        measured["accuracy"], measured.get("baselines", {}), measured.get("accuracy_interval")
+    )
     return [better] if better else []
 
 
@@ -102,16 +130,26 @@ def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[
     served = measured.get("served")
     served_version = (records.figures("evaluator").get("served") or {}).get("version")
     if name == "nothing new" and pushed:
-        yield f"Version {pushed['version']} in {pushed.get('serving_dir') or pushed.get('uri')} has this model already."
+        yield (
+            f"Version {pushed['version']} in {pushed.get('serving_dir') or pushed.get('uri')} has"
+            " this model already."
+        )
     if name == "not pushed" and pushed:
         yield f"Version {pushed['version']} is a rollback from this very model, and stays."
     if name in ("refused", "data rejected", "failed") and served_version is not None:
         yield f"What was served before, version {served_version}, is still served."
     stages = records.record.get("stages", [])
     if name in ("failed", "interrupted", "running"):
-        yield f"The last stage that was finished is {stages[-1]['component']}." if stages else "No stage was finished."
+        yield (
+            f"The last stage that was finished is {stages[-1]['component']}."
+            if stages
+            else "No stage was finished."
+        )
     if "accuracy" in measured:
-        accuracy, interval = units.share(measured["accuracy"]), units.share_interval(measured["accuracy_interval"])
+        accuracy, interval = (
+            units.share(measured["accuracy"]),
+            units.share_interval(measured["accuracy_interval"]),
+        )
         yield f"Test accuracy {accuracy} ({interval}) on {units.rows(measured['num_rows'])}."
     if other := measured.get("not_compared"):
         yield f"Another model is served: {other['why']}."
@@ -119,49 +157,96 @@ def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[
         gain, of_gain = model.gain(served)
         version = "version" if served_version is None else f"version {served_version}"
         yield (
-            f"Against the served {version} on the same rows: {units.points(gain)} "
-            f"({units.points_interval(of_gain)}), {served['num_gained']:,} rows gained, {served['num_lost']:,} lost."
+            f"Against the served {version} on the same rows: {units.points(gain)}"
+            f" ({units.points_interval(of_gain)}), {served['num_gained']:,} rows gained,"
+            f" {served['num_lost']:,} lost."
         )
 
 
 def gates(records: Records) -> list[dict[str, Any]]:
-    """In order: {stage, name, value, threshold, passed: true, false, or null where there is nothing to judge, reason}."""
+    """In order.
+
+    {stage, name, value, threshold, passed: true, false, or null where there is nothing to judge,
+    reason}.
+    """
     if found := (records.record.get("retrain") or {}).get("gates"):
         return [{"stage": "", **gate} for gate in found]
     judged: list[dict[str, Any]] = []
     for stage in records.executions:  # as they ended
         told = records.figures(stage).get("gates")
-        judged += [{"stage": stage, **gate} for gate in told] if told is not None else _UNTOLD.get(stage, lambda records: [])(records)
+        judged += (
+            [{"stage": stage, **gate} for gate in told]
+            if told is not None
+            else _UNTOLD.get(stage, lambda records: [])(records)
+        )
     return judged
 
 
-def _gate(stage: str, name: str, value: float | None, threshold: float | None, passed: bool | None, reason: str) -> dict[str, Any]:
-    return {"stage": stage, "name": name, "value": value, "threshold": threshold, "passed": passed, "reason": reason}
+def _gate(
+    stage: str,
+    name: str,
+    value: float | None,
+    threshold: float | None,
+    passed: bool | None,
+    reason: str,
+) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "name": name,
+        "value": value,
+        "threshold": threshold,
+        "passed": passed,
+        "reason": reason,
+    }
 
 
 def _of_data(records: Records) -> Iterator[dict[str, Any]]:
     found = records.figures("example_validator")
     if found:
         errors, warnings = found["num_errors"], found["num_warnings"]
-        counts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in ((errors, "error"), (warnings, "warning")))
+        counts = ", ".join(
+            f"{count} {what}{'' if count == 1 else 's'}"
+            for count, what in ((errors, "error"), (warnings, "warning"))
+        )
         reason = f"{counts}: {', '.join(found['kinds'])}" if found["kinds"] else "no anomaly"
         yield _gate("example_validator", "anomalies", errors, 0, not errors, reason)
 
 
 def _of_export(records: Records) -> Iterator[dict[str, Any]]:
-    found, tolerance = records.figures("exporter").get("difference"), records.figures("exporter").get("tolerance")
-    if found is not None and records.figures("exporter").get("table_dtype", "float32") == "float32" and tolerance is not None:
-        reason = f"the export's log-odds differ from the trained network's by {found:.2g}, tolerance {tolerance:g}"
+    found, tolerance = (
+        records.figures("exporter").get("difference"),
+        records.figures("exporter").get("tolerance"),
+    )
+    if (
+        found is not None
+        and records.figures("exporter").get("table_dtype", "float32") == "float32"
+        and tolerance is not None
+    ):
+        reason = (
+            f"the export's log-odds differ from the trained network's by {found:.2g}, tolerance"
+            f" {tolerance:g}"
+        )
         yield _gate("exporter", "parity", found, tolerance, found <= tolerance, reason)
 
 
 def _of_server(records: Records) -> Iterator[dict[str, Any]]:
-    stage, found, params = "infra_validator", records.figures("infra_validator"), records.params("infra_validator")
+    stage, found, params = (
+        "infra_validator",
+        records.figures("infra_validator"),
+        records.params("infra_validator"),
+    )
     if not found:
         return
     if not found.get("asked"):
         refused = bool(found["refusals"])
-        yield _gate(stage, "server", None, None, None, "; ".join(found["refusals"]) if refused else "no server was asked")
+        yield _gate(
+            stage,
+            "server",
+            None,
+            None,
+            None,
+            "; ".join(found["refusals"]) if refused else "no server was asked",
+        )
         return
     for figure, (field, what, unit) in LIMITS.items():
         value, limit = found.get(figure), params.get(field)
@@ -170,12 +255,17 @@ def _of_server(records: Records) -> Iterator[dict[str, Any]]:
         if value is None:
             continue
         shown = f"{what} {value:.3g}{unit}"
-        reason = f"{shown}, {field} is not set" if limit is None else f"{shown}, {field} {limit:g}{unit}"
+        reason = (
+            f"{shown}, {field} is not set" if limit is None else f"{shown}, {field} {limit:g}{unit}"
+        )
         yield _gate(stage, figure, value, limit, None if limit is None else value <= limit, reason)
     if found["refusals"]:
         yield _gate(stage, "server", None, None, False, "; ".join(found["refusals"]))
     else:
-        asked = f"{found.get('num_rows', 0)} rows and {found.get('num_warmup', 0)} warm-up requests answered"
+        asked = (
+            f"{found.get('num_rows', 0)} rows and {found.get('num_warmup', 0)} warm-up requests"
+            " answered"
+        )
         yield _gate(stage, "server", None, None, True, asked)
 
 

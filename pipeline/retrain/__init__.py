@@ -1,8 +1,11 @@
-"""`seqline retrain`: whether there is anything new, one at a time, gates in order, a verdict with an exit code.
+"""`seqline retrain`.
+
+Whether there is anything new, one at a time, gates in order, a verdict with an exit code.
 
   thresholds.py  every gate has a threshold, or is waived by name; the gates of a run in their order
   decide.py      what is new since the last verdict, in a second and without TensorFlow
-  state.py       what is remembered under <root>/retrain/: the last verdict, what each push was trained on, spans that are left out
+  state.py       what is remembered under <root>/retrain/: the last verdict, what each push was
+                 trained on, spans that are left out
   lock.py        one retraining at a time; who has the lock, and since when
   start.py       warm or cold
   course.py      the run itself, its record and its verdict
@@ -25,17 +28,36 @@ PUSHED, NOTHING_NEW, REJECTED, REFUSED, BUSY, INTERRUPTED, FAILED = (
     "interrupted",
     "failed",
 )
-EXIT_CODES = {PUSHED: 0, NOTHING_NEW: 10, REJECTED: 20, REFUSED: 30, BUSY: 40, INTERRUPTED: 50, FAILED: 1}
+EXIT_CODES = {
+    PUSHED: 0,
+    NOTHING_NEW: 10,
+    REJECTED: 20,
+    REFUSED: 30,
+    BUSY: 40,
+    INTERRUPTED: 50,
+    FAILED: 1,
+}
 
 
 class RetrainParams(Params):
-    without: tuple[str, ...] = Field((), strict=False, description="gates that have no threshold on purpose, by name")
+    without: tuple[str, ...] = Field(
+        (), strict=False, description="gates that have no threshold on purpose, by name"
+    )
     accept: tuple[int, ...] = Field(
-        (), strict=False, description="spans that somebody looked at and lets in: the served model is not asked about them"
+        (),
+        strict=False,
+        description=(
+            "spans that somebody looked at and lets in: the served model is not asked about them"
+        ),
     )
     cold_every: int = Field(
         1,
         ge=1,
-        description="1: every training starts from random weights; N: from the served model, and every N-th time from both, and the better is taken",
+        description=(
+            "1: every training starts from random weights; N: from the served model, and every N-th"
+            " time from both, and the better is taken"
+        ),
     )
-    lease_seconds: float = Field(60.0, gt=0, description="a lock whose owner did not renew it for so long is taken over")
+    lease_seconds: float = Field(
+        60.0, gt=0, description="a lock whose owner did not renew it for so long is taken over"
+    )

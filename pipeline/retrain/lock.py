@@ -1,8 +1,12 @@
-"""One retraining of a model at a time on a root. Whoever finds it busy is told by whom; the lock of an owner that died is taken over.
+"""One retraining of a model at a time on a root.
 
-Under gs:// it is an object with a lease (seqline.storage.lease). In a folder it is a file that its owner holds by flock: the system frees it when the
-process ends, however that ends. Not every file system that machines share tells one of them what another one locked: so the owner
-also writes into the file three times in a lease, and one that comes from another machine waits until it sees that, or for a whole lease.
+Whoever finds it busy is told by whom; the lock of an owner that died is taken over.
+
+Under gs:// it is an object with a lease (seqline.storage.lease). In a folder it is a file that its
+owner holds by flock: the system frees it when the process ends, however that ends. Not every file
+system that machines share tells one of them what another one locked: so the owner also writes into
+the file three times in a lease, and one that comes from another machine waits until it sees that,
+or for a whole lease.
 """
 
 import fcntl
@@ -37,17 +41,24 @@ class BusyError(UserError):
 
 @contextmanager
 def held(store: Store, model: str, seconds: float) -> Iterator[None]:
-    """Holds the lock of a model, by its name, on the root. Raises BusyError where another process does, UserError for a root that cannot be written."""
+    """Holds the lock of a model, by its name, on the root.
+
+    Raises BusyError where another process does, UserError for a root that cannot be written.
+    """
     me = owner.who()
     path = store.root / "locks" / f"{NAME}-{model}"
     if is_remote(str(path)):
         try:
-            with lease.held(str(path), f"the retraining of {model}", seconds=seconds, until_alive=True, about=me):
+            with lease.held(
+                str(path), f"the retraining of {model}", seconds=seconds, until_alive=True, about=me
+            ):
                 yield
         except lease.HeldError as error:
             raise BusyError(error.owner, model, str(store.root)) from None
         return
-    with _held_file(path, {**lease.self_description(), **me, "lease_seconds": seconds}, model, str(store.root)):
+    with _held_file(
+        path, {**lease.self_description(), **me, "lease_seconds": seconds}, model, str(store.root)
+    ):
         yield
 
 
@@ -57,7 +68,9 @@ def _held_file(path: Path, me: Mapping[str, Any], model: str, root: str) -> Iter
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise UserError(f"root {root!r} cannot be written: {error.strerror}. Name another with --root.") from None
+        raise UserError(
+            f"root {root!r} cannot be written: {error.strerror}. Name another with --root."
+        ) from None
     stop = threading.Event()
     beating = threading.Thread(target=_beat, args=(descriptor, me, stop), daemon=True)
     try:
@@ -78,13 +91,19 @@ def _held_file(path: Path, me: Mapping[str, Any], model: str, root: str) -> Iter
 
 
 def _wait_for_a_beat(descriptor: int, me: Mapping[str, Any], model: str, root: str) -> None:
-    """Raises BusyError where the file's owner is on another machine, whose lock this one was not told of, and lives."""
+    """Raises BusyError where the file's owner is on another machine, whose lock this one was not
+    told of, and lives.
+    """
     before = _read(descriptor)
-    if not before or _boot(before) == _boot(me):  # released, or its process is gone: this system would know its lock
+    if not before or _boot(before) == _boot(
+        me
+    ):  # released, or its process is gone: this system would know its lock
         return
     lasts = before.get("lease_seconds")
     started = time.monotonic()
-    while time.monotonic() - started < (lasts if isinstance(lasts, int | float) else lease.LEASE_SECONDS):
+    while time.monotonic() - started < (
+        lasts if isinstance(lasts, int | float) else lease.LEASE_SECONDS
+    ):
         time.sleep(0.2)
         found = _read(descriptor)
         if found and found.get("beat") != before.get("beat"):

@@ -1,6 +1,9 @@
-"""What the retraining of a model remembers for the next one: <root>/retrain/<name>/state.json, written only by who holds its lock.
+"""What the retraining of a model remembers for the next one.
 
-Before models had names it was <root>/retrain/state.json, for the one model of a root: the first one that is retrained goes on with it.
+<root>/retrain/<name>/state.json, written only by who holds its lock.
+
+Before models had names it was <root>/retrain/state.json, for the one model of a root: the first one
+that is retrained goes on with it.
 """
 
 import json
@@ -20,10 +23,14 @@ Record = dict[str, Any]
 
 @dataclass
 class State:
-    """last: the last verdict {fingerprint, parts, verdict, reason, run, ends}. attempt: a retraining that has none yet, None after it has.
+    """last.
 
-    pushes: {digest, version, run, spans, model, start}, the newest last; spans: number -> digest. left_out: number of a span that was rejected ->
-    {digest, judged_by, reason, run, since}; as long as its content and what it is judged by are the same, it is not there.
+    The last verdict {fingerprint, parts, verdict, reason, run, ends}. attempt: a retraining that
+    has none yet, None after it has.
+
+    pushes: {digest, version, run, spans, model, start}, the newest last; spans: number -> digest.
+    left_out: number of a span that was rejected -> {digest, judged_by, reason, run, since}; as long
+    as its content and what it is judged by are the same, it is not there.
     """
 
     last: Record | None = None
@@ -32,7 +39,10 @@ class State:
     left_out: dict[str, Record] = field(default_factory=dict)
 
     def trained_on(self, digest: str | None) -> dict[str, str]:
-        """The spans (number -> digest) that a served model has seen; those of the last push for one that nobody knows."""
+        """The spans (number -> digest) that a served model has seen.
+
+        Those of the last push for one that nobody knows.
+        """
         known = [push for push in self.pushes if push["digest"] == digest] or self.pushes
         return known[-1]["spans"] if known else {}
 
@@ -46,7 +56,10 @@ def _path_without_name(store: Store) -> Path:
 
 
 def load(store: Store, name: str) -> State:
-    """The state of a model, by its name. Raises UserError for a file that is not what was written."""
+    """The state of a model, by its name.
+
+    Raises UserError for a file that is not what was written.
+    """
     for path in (_path(store, name), _path_without_name(store)):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -54,7 +67,10 @@ def load(store: Store, name: str) -> State:
         except FileNotFoundError:
             continue
         except (ValueError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error}). Take it away: the next retraining then judges everything anew.") from None
+            raise UserError(
+                f"{path} is damaged ({error}). Take it away: the next retraining then judges"
+                " everything anew."
+            ) from None
     return State()
 
 

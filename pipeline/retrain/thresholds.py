@@ -1,4 +1,7 @@
-"""The gates of a retraining in their order: each has a threshold in the configuration, or is waived by its name."""
+"""The gates of a retraining in their order.
+
+Each has a threshold in the configuration, or is waived by its name.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +18,8 @@ Gate = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """A gate, the stage that judges it, and the value of the configuration that it is judged by ("" for those that need none).
+    """A gate, the stage that judges it, and the value of the configuration that it is judged by (""
+    for those that need none).
 
     open: the value by default, which everything passes: somebody has to say that it is meant.
     """
@@ -50,20 +54,31 @@ NAMES = tuple(rule.name for rule in RULES)
 
 
 def check(config: Config) -> None:
-    """Raises UserError for gates without a threshold that are not waived, all at once; for a waiver of nothing."""
+    """Raises UserError for gates without a threshold that are not waived, all at once.
+
+    For a waiver of nothing.
+    """
     waived = config.retrain.without
     if unknown := [name for name in waived if name not in NAMES]:
-        raise UserError(f"retrain.without names {unknown[0]!r}, which is no gate; the gates are {', '.join(NAMES)}.")
+        raise UserError(
+            f"retrain.without names {unknown[0]!r}, which is no gate; the gates are"
+            f" {', '.join(NAMES)}."
+        )
     missing = [rule for rule in RULES if not _has_threshold(rule, config)]
     if both := [rule for rule in RULES if rule.name in waived and rule not in missing]:
-        place = f"{both[0].stage}.{both[0].field}" if both[0].field else f"{both[0].stage}'s own checks"
-        raise UserError(f"retrain.without names {both[0].name!r}, which has a threshold by {place}: take one of them away.")
+        place = (
+            f"{both[0].stage}.{both[0].field}" if both[0].field else f"{both[0].stage}'s own checks"
+        )
+        raise UserError(
+            f"retrain.without names {both[0].name!r}, which has a threshold by {place}: take one of"
+            " them away."
+        )
     if unset := [rule for rule in missing if rule.name not in waived]:
         listed = ", ".join(f"{rule.name} ({rule.stage}.{rule.field})" for rule in unset)
         names = ", ".join(f'"{rule.name}"' for rule in unset)
         raise UserError(
-            f"A gate without a threshold would let everything pass; these have none: {listed}. Set them, or say that they are to be left out: "
-            f"retrain.without = [{names}]."
+            f"A gate without a threshold would let everything pass; these have none: {listed}. Set"
+            f" them, or say that they are to be left out: retrain.without = [{names}]."
         )
 
 
@@ -78,25 +93,38 @@ def _has_threshold(rule: Rule, config: Config) -> bool:
 
 
 def collect(config: Config, done: Sequence[Done], refused: str = "") -> list[Gate]:
-    """The gates of a run in their order, with those that it did not reach, were not judged or waived. refused: why, if it was."""
+    """The gates of a run in their order, with those that it did not reach, were not judged or
+    waived. refused: why, if it was.
+    """
     figures: Mapping[str, Any] = {each.stage.name: each.figures for each in done}
     judged: dict[str, Gate] = {}
     for stage in ("span_validator", "evaluator", "infra_validator"):
-        judged |= {gate["name"]: {**gate, "stage": stage} for gate in figures.get(stage, {}).get("gates", [])}
+        judged |= {
+            gate["name"]: {**gate, "stage": stage}
+            for gate in figures.get(stage, {}).get("gates", [])
+        }
     if "example_validator" in figures:
         judged["anomalies"] = _anomalies(figures["example_validator"])
     if "exporter" in figures:
         found = figures["exporter"]
         reason = f"{found['num_rows']} rows answered as trained, to {found['max_difference']:.0e}"
-        judged["parity"] = _gate("parity", "exporter", reason, found["difference"], found["tolerance"], True)
-    elif refused:  # the only gate that is no verdict in an artifact: an export that fails it is not finished
-        judged["parity"] = _gate("parity", "exporter", refused, None, config.exporter.parity_tolerance, False)
+        judged["parity"] = _gate(
+            "parity", "exporter", reason, found["difference"], found["tolerance"], True
+        )
+    elif (
+        refused
+    ):  # the only gate that is no verdict in an artifact: an export that fails it is not finished
+        judged["parity"] = _gate(
+            "parity", "exporter", refused, None, config.exporter.parity_tolerance, False
+        )
     gates = []
     for rule in RULES:
         gate = judged.pop(rule.name, None)
         if rule.name in config.retrain.without:
             value = gate["value"] if gate else None
-            gates.append(_gate(rule.name, rule.stage, "waived in the configuration (retrain.without)", value))
+            gates.append(
+                _gate(rule.name, rule.stage, "waived in the configuration (retrain.without)", value)
+            )
         elif gate is None and rule.stage == "span_validator" and "example_validator" in figures:
             gates.append(_gate(rule.name, rule.stage, "no new span to ask a served model about"))
         else:
@@ -108,9 +136,27 @@ def collect(config: Config, done: Sequence[Done], refused: str = "") -> list[Gat
 def _anomalies(figures: Mapping[str, Any]) -> Gate:
     errors = figures["lines"][: figures["num_errors"]]
     reason = "; ".join(errors[:3]) + (f"; and {len(errors) - 3} more" if len(errors) > 3 else "")
-    warned = f"no error, {figures['num_warnings']} warnings" if figures["num_warnings"] else "no anomaly"
-    return _gate("anomalies", "example_validator", reason or warned, figures["num_errors"], 0, not errors)
+    warned = (
+        f"no error, {figures['num_warnings']} warnings" if figures["num_warnings"] else "no anomaly"
+    )
+    return _gate(
+        "anomalies", "example_validator", reason or warned, figures["num_errors"], 0, not errors
+    )
 
 
-def _gate(name: str, stage: str, reason: str, value: Any = None, threshold: Any = None, passed: bool | None = None) -> Gate:
-    return {"name": name, "value": value, "threshold": threshold, "passed": passed, "reason": reason, "stage": stage}
+def _gate(
+    name: str,
+    stage: str,
+    reason: str,
+    value: Any = None,
+    threshold: Any = None,
+    passed: bool | None = None,
+) -> Gate:
+    return {
+        "name": name,
+        "value": value,
+        "threshold": threshold,
+        "passed": passed,
+        "reason": reason,
+        "stage": stage,
+    }

@@ -37,10 +37,12 @@ class Done:
 
 @dataclass
 class Options:
-    """Where and how to run: nothing of it changes a result. fresh: see `pipeline.runner.pool.Workers`.
+    """Where and how to run.
 
-    submitted: gets the names of the Dataflow jobs that stages may have submitted. about: what the run's record says besides, asked when the run
-    has ended, by what is done and what was raised.
+    Nothing of it changes a result. fresh: see `pipeline.runner.pool.Workers`.
+
+    submitted: gets the names of the Dataflow jobs that stages may have submitted. about: what the
+    run's record says besides, asked when the run has ended, by what is done and what was raised.
     """
 
     jobs: int = 1
@@ -55,14 +57,27 @@ class Options:
 
 
 def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> list[Done]:
-    """Runs what is not finished, and records the run. Independent stages run at once where `jobs` allows.
+    """Runs what is not finished, and records the run.
 
-    Raises what a stage raises, after the stages before it were recorded; UserError for a selected stage whose inputs are
-    not there; StoppedError where SIGTERM or SIGINT ended it.
+    Independent stages run at once where `jobs` allows.
+
+    Raises what a stage raises, after the stages before it were recorded; UserError for a selected
+    stage whose inputs are not there; StoppedError where SIGTERM or SIGINT ended it.
     """
-    selected = [stage for stage in pipeline.stages if options.selected is None or stage.name in options.selected]
+    selected = [
+        stage
+        for stage in pipeline.stages
+        if options.selected is None or stage.name in options.selected
+    ]
     done: dict[str, Done] = {}
-    record: dict[str, Any] = {"run": run.name, "name": pipeline.name, "started": _now(), "verdict": "running", "uses": {}, "stages": []}
+    record: dict[str, Any] = {
+        "run": run.name,
+        "name": pipeline.name,
+        "started": _now(),
+        "verdict": "running",
+        "uses": {},
+        "stages": [],
+    }
 
     def fail(error: BaseException) -> None:
         record["verdict"] = "stopped" if isinstance(error, StoppedError) else "failed"
@@ -85,8 +100,12 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
         options.on_done(result)
 
     def use(keys: Mapping[str, str]) -> None:
-        if new := {name: key for name, key in keys.items() if key not in record["uses"].get(name, ())}:
-            record["uses"] |= {name: [*record["uses"].get(name, ()), key] for name, key in new.items()}
+        if new := {
+            name: key for name, key in keys.items() if key not in record["uses"].get(name, ())
+        }:
+            record["uses"] |= {
+                name: [*record["uses"].get(name, ()), key] for name, key in new.items()
+            }
             store.announce(run, record)
 
     try:
@@ -95,9 +114,20 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
                 stage.component.check(stage.params)
         for guard in _guards(pipeline, selected):
             guard.before()
-    except UserError as error:  # nothing began: a run of which nobody wants to know more leaves no record
+    except (
+        UserError
+    ) as error:  # nothing began: a run of which nobody wants to know more leaves no record
         fail(error)
-        if record.keys() - {"run", "name", "started", "verdict", "uses", "stages", "error", "finished"}:
+        if record.keys() - {
+            "run",
+            "name",
+            "started",
+            "verdict",
+            "uses",
+            "stages",
+            "error",
+            "finished",
+        }:
             store.save_run(run, record)
         raise
     with store.running(run.name):
@@ -118,20 +148,26 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
     return list(done.values())
 
 
-# Gets component -> key of what a run relies on from then on (`Store.announce`); what was read of them before is read again.
+# Gets component -> key of what a run relies on from then on (`Store.announce`); what was read of
+# them before is read again.
 Use = Callable[[Mapping[str, str]], None]
 
 
 @dataclass(frozen=True)
 class Started:
-    """A stage in the making: its future figures, what commits them, and the folder it writes into."""
+    """A stage in the making.
+
+    Its future figures, what commits them, and the folder it writes into.
+    """
 
     future: Future
     commit: Callable[[Figures], Done]
     aside: Path
 
 
-def _prepare(stages: Sequence[Stage], store: Store, pool: Workers, options: Options, stop: Stop) -> None:
+def _prepare(
+    stages: Sequence[Stage], store: Store, pool: Workers, options: Options, stop: Stop
+) -> None:
     for stage in stages:
         component = stage.component
         if component.prepare and component.outside and external_digest(stage, store, {}) is None:
@@ -140,12 +176,16 @@ def _prepare(stages: Sequence[Stage], store: Store, pool: Workers, options: Opti
 
 
 def _known_keys(pipeline: Pipeline, store: Store, known: Mapping[str, str]) -> dict[str, str]:
-    """Component -> key, as far as keys follow from data that is there and from those that are known. Reads no record."""
+    """Component -> key, as far as keys follow from data that is there and from those that are
+    known. Reads no record.
+    """
     keys: dict[str, str] = {}
     for stage in pipeline.stages:
         if stage.name in known:
             keys[stage.name] = known[stage.name]
-        elif not stage.component.compares and all(source.name in keys for source in stage.inputs.values()):
+        elif not stage.component.compares and all(
+            source.name in keys for source in stage.inputs.values()
+        ):
             inputs = {name: keys[source.name] for name, source in stage.inputs.items()}
             outside = external_digest(stage, store, inputs)
             if outside is not None or not stage.component.outside:
@@ -208,7 +248,10 @@ def _guards(pipeline: Pipeline, selected: Sequence[Stage]) -> list[Guard]:
 
 
 def _pass_gate(done: Done, guards: Sequence[Guard]) -> None:
-    """Raises what the stage's gate raises, or a guard after it; its artifact stays, so that one can look at it."""
+    """Raises what the stage's gate raises, or a guard after it.
+
+    Its artifact stays, so that one can look at it.
+    """
     if gate := done.stage.component.gate:
         gate(done.artifact.uri, done.stage.params)
     for guard in guards:
@@ -234,7 +277,13 @@ def _start(
     outside = external_digest(stage, store, keys)
     parts = key_parts(component, stage.params, keys, outside)
     artifact = Artifact(component.output, store.path(stage.name, digest(parts)), digest(parts))
-    use(_known_keys(pipeline, store, {**{name: each.artifact.key for name, each in done.items()}, stage.name: artifact.key}))
+    use(
+        _known_keys(
+            pipeline,
+            store,
+            {**{name: each.artifact.key for name, each in done.items()}, stage.name: artifact.key},
+        )
+    )
     reason = reason_to_run(stage, parts, store, options.force, pipeline.name)
     if reason is not None:
         locked.enter_context(store.lock(stage.name, artifact.key))
@@ -245,19 +294,35 @@ def _start(
         assert record is not None, "a stage with nothing to run has a record"
         return Done(stage, artifact, record["figures"], record["seconds"], True, "finished")
     if stage not in selected:
-        raise UserError(f"{stage.name} is not among the selected stages and its artifact is not there ({reason}). Widen --from.")
+        raise UserError(
+            f"{stage.name} is not among the selected stages and its artifact is not there"
+            f" ({reason}). Widen --from."
+        )
     options.on_start(stage)
-    flags = dataflow.job_flags(options.beam_args, stage.name, artifact.key, str(store.root)) if component.beam else ()
+    flags = (
+        dataflow.job_flags(options.beam_args, stage.name, artifact.key, str(store.root))
+        if component.beam
+        else ()
+    )
     aside = store.begin(stage.name, artifact.key, component.beam, keep=_goes_on(flags, options))
-    arguments: dict[str, Any] = {name: store.at_hand(each, component.beam) for name, each in inputs.items()}
+    arguments: dict[str, Any] = {
+        name: store.at_hand(each, component.beam) for name, each in inputs.items()
+    }
     arguments |= _extras(stage, pipeline, store, flags, digest(parts), use)
     started, clock = _now(), time.monotonic()
-    future = pool.submit(worker.call, component.run, {**arguments, "params": stage.params, "output": aside}, stage.name)
+    future = pool.submit(
+        worker.call,
+        component.run,
+        {**arguments, "params": stage.params, "output": aside},
+        stage.name,
+    )
 
     def commit(figures: Figures) -> Done:
         seconds = time.monotonic() - clock
         if external_digest(stage, store, keys) != outside:
-            raise UserError(f"The data of {stage.name} changed while it was read; nothing was kept. Run again.")
+            raise UserError(
+                f"The data of {stage.name} changed while it was read; nothing was kept. Run again."
+            )
         record = {
             "component": stage.name,
             "name": pipeline.name,
@@ -265,7 +330,10 @@ def _start(
             "key": artifact.key,
             "key_parts": parts,
             "params": stage.params.model_dump(mode="json"),
-            "inputs": {name: {"component": stage.inputs[name].name, "key": each.key} for name, each in inputs.items()},
+            "inputs": {
+                name: {"component": stage.inputs[name].name, "key": each.key}
+                for name, each in inputs.items()
+            },
             "figures": figures,
             "started": started,
             "finished": _now(),
@@ -286,7 +354,9 @@ def _goes_on(flags: Sequence[str], options: Options) -> bool:
     return dataflow.client(flags).active(name) is not None
 
 
-def _extras(stage: Stage, pipeline: Pipeline, store: Store, beam_args: Sequence[str], key: str, use: Use) -> dict[str, Any]:
+def _extras(
+    stage: Stage, pipeline: Pipeline, store: Store, beam_args: Sequence[str], key: str, use: Use
+) -> dict[str, Any]:
     """The arguments that a component asked for by its flags."""
     component = stage.component
     extras: dict[str, Any] = {}
@@ -303,9 +373,17 @@ def _extras(stage: Stage, pipeline: Pipeline, store: Store, beam_args: Sequence[
     if component.resumes:
         extras["work"] = store.work(stage.name, key)
     if component.shares:
-        readers = [each for each in pipeline.stages if stage in each.inputs.values() and each.component.analyze]
+        readers = [
+            each
+            for each in pipeline.stages
+            if stage in each.inputs.values() and each.component.analyze
+        ]
         extras["analyses"] = {
-            each.name: partial(each.component.analyze, params=each.params, span_cache=replace(store.span_cache(each.component), owner=key))
+            each.name: partial(
+                each.component.analyze,
+                params=each.params,
+                span_cache=replace(store.span_cache(each.component), owner=key),
+            )
             for each in readers
             if each.component.analyze
         }
@@ -313,16 +391,22 @@ def _extras(stage: Stage, pipeline: Pipeline, store: Store, beam_args: Sequence[
 
 
 def result(future: Future, name: str, pool: Workers, stop: Stop) -> Any:
-    """What a stage's process returned. Raises what it raised, StoppedError where a signal ended it, UserError where it died."""
+    """What a stage's process returned.
+
+    Raises what it raised, StoppedError where a signal ended it, UserError where it died.
+    """
     try:
         return future.result()
     except StoppedError as error:
         raise StoppedError(error.where, stop.by or error.by) from None
     except BrokenProcessPool:
         if stop.by or pool.ended_by_sigterm():
-            raise StoppedError(f"in {name}, of which nothing half-made was kept,", stop.by or "SIGTERM") from None
+            raise StoppedError(
+                f"in {name}, of which nothing half-made was kept,", stop.by or "SIGTERM"
+            ) from None
         raise UserError(
-            f"The process of {name} died (killed, or out of memory); nothing half-made was kept. Run the same command again."
+            f"The process of {name} died (killed, or out of memory); nothing half-made was kept."
+            " Run the same command again."
         ) from None
 
 

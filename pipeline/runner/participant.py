@@ -1,4 +1,7 @@
-"""What a worker does that is not the chief: it waits for the trainer's inputs, takes part in the training, and writes nothing."""
+"""What a worker does that is not the chief.
+
+It waits for the trainer's inputs, takes part in the training, and writes nothing.
+"""
 
 import json
 import tempfile
@@ -21,10 +24,17 @@ LOOK_SECONDS = 2.0
 SAY_SECONDS = 30.0
 
 
-def take_part(pipeline: Pipeline, store: Store, selected: Sequence[str], force: Sequence[str], say: Callable[[str], None]) -> None:
+def take_part(
+    pipeline: Pipeline,
+    store: Store,
+    selected: Sequence[str],
+    force: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
     """Runs the stages that all workers run together, at the chief's side.
 
-    Raises UserError where their inputs do not come, or the chief's run fails before; else what the stage raises.
+    Raises UserError where their inputs do not come, or the chief's run fails before; else what the
+    stage raises.
     """
     with stopping() as stop, tempfile.TemporaryDirectory(prefix="seqline-") as folder:
         for stage in pipeline.stages:
@@ -38,7 +48,9 @@ def take_part(pipeline: Pipeline, store: Store, selected: Sequence[str], force: 
             output = Path(folder) / stage.name
             output.mkdir()
             arguments = {
-                name: store.at_hand(Artifact(source.component.output, store.path(source.name, key), key))
+                name: store.at_hand(
+                    Artifact(source.component.output, store.path(source.name, key), key)
+                )
                 for name, source in stage.inputs.items()
                 if (key := str(planned[source.name].key))
             }
@@ -47,7 +59,12 @@ def take_part(pipeline: Pipeline, store: Store, selected: Sequence[str], force: 
             # The log goes with the folder: what the chief's holds is the same.
             with workers(Path(folder) / "log.txt", 1, fresh=True) as pool:
                 stop.end_workers = pool.end
-                future = pool.submit(worker.call, stage.component.run, {**arguments, "params": stage.params, "output": output}, stage.name)
+                future = pool.submit(
+                    worker.call,
+                    stage.component.run,
+                    {**arguments, "params": stage.params, "output": output},
+                    stage.name,
+                )
                 result(future, stage.name, pool, stop)
             say(f"{stage.name}: ended; its artifact is the chief's")
 
@@ -55,7 +72,10 @@ def take_part(pipeline: Pipeline, store: Store, selected: Sequence[str], force: 
 def _wait_for_inputs(
     stage: Stage, pipeline: Pipeline, store: Store, force: Sequence[str], say: Callable[[str], None]
 ) -> dict[str, Planned] | None:
-    """The plan, as soon as the stage's inputs are in the store; None where its own artifact is there already."""
+    """The plan, as soon as the stage's inputs are in the store.
+
+    None where its own artifact is there already.
+    """
     limit = float(getattr(stage.params, "worker_wait_seconds", 3600.0))
     started = said = time.monotonic()
     ended_before = {path.name for path in store.runs() if _record(path).get("verdict") != "running"}
@@ -63,17 +83,28 @@ def _wait_for_inputs(
         planned = {each.stage.name: each for each in plan(pipeline, store, force)}
         if not planned[stage.name].runs:
             return None
-        missing = [name for name in (source.name for source in stage.inputs.values()) if not _is_there(planned[name], store)]
+        missing = [
+            name
+            for name in (source.name for source in stage.inputs.values())
+            if not _is_there(planned[name], store)
+        ]
         if not missing:
             return planned
         for path in store.runs():
-            if path.name not in ended_before and _record(path).get("verdict") in ("failed", "stopped"):
-                raise UserError(f"The chief's run {path.name} did not get to {stage.name}: {_record(path).get('error')}")
+            if path.name not in ended_before and _record(path).get("verdict") in (
+                "failed",
+                "stopped",
+            ):
+                raise UserError(
+                    f"The chief's run {path.name} did not get to {stage.name}:"
+                    f" {_record(path).get('error')}"
+                )
         waited = time.monotonic() - started
         if waited > limit:
             raise UserError(
-                f"{missing[0]} of the chief was not in {str(store.root)!r} after {limit:.0f} s. Does the chief run, with the same "
-                "configuration, version, data and root? trainer.worker_wait_seconds is the limit."
+                f"{missing[0]} of the chief was not in {str(store.root)!r} after {limit:.0f} s."
+                " Does the chief run, with the same configuration, version, data and root?"
+                " trainer.worker_wait_seconds is the limit."
             )
         if said == started or time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()

@@ -28,8 +28,8 @@ class Stage:
 class Guard:
     """What would forbid a stage at the end of a run is found out at its beginning.
 
-    Of a run that selects the stage `of`, before() is called before any stage runs, and judge(output) when the stage `after` is
-    finished; what they raise ends the run.
+    Of a run that selects the stage `of`, before() is called before any stage runs, and
+    judge(output) when the stage `after` is finished; what they raise ends the run.
     """
 
     of: str
@@ -58,7 +58,9 @@ class Pipeline:
         given = {name: stage.component.output for name, stage in there.items()}
         left_out = set(component.optional) - set(given)
         if given != {name: kind for name, kind in component.inputs.items() if name not in left_out}:
-            raise ValueError(f"{component.name} takes the inputs {dict(component.inputs)}, not {given}.")
+            raise ValueError(
+                f"{component.name} takes the inputs {dict(component.inputs)}, not {given}."
+            )
         if component.name in [stage.name for stage in self.stages]:
             raise ValueError(f"{component.name} is already in the pipeline.")
         stage = Stage(component, params, there)
@@ -68,7 +70,10 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Planned:
-    """What will become of a stage: `runs`, and the reason. The key is None while an input's is not known yet."""
+    """What will become of a stage.
+
+    `runs`, and the reason. The key is None while an input's is not known yet.
+    """
 
     stage: Stage
     key: str | None
@@ -84,7 +89,9 @@ def plan(pipeline: Pipeline, store: Store, force: Sequence[str] = ()) -> list[Pl
     return list(planned.values())
 
 
-def _plan_stage(stage: Stage, planned: Mapping[str, Planned], store: Store, force: Sequence[str], name: str) -> Planned:
+def _plan_stage(
+    stage: Stage, planned: Mapping[str, Planned], store: Store, force: Sequence[str], name: str
+) -> Planned:
     inputs = {name: planned[source.name] for name, source in stage.inputs.items()}
     unknown = [each.stage.name for each in inputs.values() if each.key is None]
     if unknown:
@@ -102,7 +109,9 @@ def _plan_stage(stage: Stage, planned: Mapping[str, Planned], store: Store, forc
 
 
 def external_digest(stage: Stage, store: Store, inputs: Mapping[str, str]) -> str | None:
-    """The digest of a stage's data outside the store; content that it read once is remembered beside the stage's span_cache.
+    """The digest of a stage's data outside the store.
+
+    Content that it read once is remembered beside the stage's span_cache.
 
     inputs: the keys of its inputs; for a stage that compares one, all are finished.
     """
@@ -110,10 +119,14 @@ def external_digest(stage: Stage, store: Store, inputs: Mapping[str, str]) -> st
     if not component.outside:
         return None
     found = {name: store.path(stage.inputs[name].name, key) for name, key in inputs.items()}
-    return component.outside(stage.params, store.memory(stage.name), *([found] if component.compares else []))
+    return component.outside(
+        stage.params, store.memory(stage.name), *([found] if component.compares else [])
+    )
 
 
-def reason_to_run(stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str], name: str) -> str | None:
+def reason_to_run(
+    stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str], name: str
+) -> str | None:
     key = digest(parts)
     if stage.name in force:
         return "forced"
@@ -126,7 +139,10 @@ def reason_to_run(stage: Stage, parts: Mapping[str, Any], store: Store, force: S
 
 
 def difference(parts: Mapping[str, Any], before: Mapping[str, Any], outside: str) -> str:
-    """What is new about a key's parts, against earlier ones. outside: what to call the data outside the store."""
+    """What is new about a key's parts, against earlier ones. outside.
+
+    What to call the data outside the store.
+    """
     changes = [name for name in parts if parts[name] != before.get(name)]
     texts = []
     for name in changes:
@@ -135,9 +151,15 @@ def difference(parts: Mapping[str, Any], before: Mapping[str, Any], outside: str
             fields = [field for field in new if new[field] != old.get(field)]
             texts += [f"{field} is {new[field]!r}, was {old.get(field)!r}" for field in fields]
         elif name == "libraries":
-            texts += [f"{lib} is {parts[name][lib]}, was {before[name].get(lib)}" for lib in parts[name]]
+            texts += [
+                f"{lib} is {parts[name][lib]}, was {before[name].get(lib)}" for lib in parts[name]
+            ]
         else:
             texts.append(
-                {"data": f"{outside} changed", "code": "its code changed", "inputs": "its inputs changed"}.get(name, f"{name} changed")
+                {
+                    "data": f"{outside} changed",
+                    "code": "its code changed",
+                    "inputs": "its inputs changed",
+                }.get(name, f"{name} changed")
             )
     return "; ".join(texts) or "its artifact is gone"

@@ -21,18 +21,25 @@ WATCH_SECONDS = 0.5
 
 
 class StageError(Exception):
-    """A bug: carries the traceback of the worker as text (the exception itself may not survive the way between processes)."""
+    """A bug.
+
+    Carries the traceback of the worker as text (the exception itself may not survive the way
+    between processes).
+    """
 
 
 def initialize(log_file: str, messages: Any, parent: int, tells_progress: bool = False) -> None:
-    """Sends everything that libraries print to the log file, and seqline's own messages to the queue `messages`.
+    """Sends everything that libraries print to the log file, and seqline's own messages to the
+    queue `messages`.
 
-    parent: the process that started this one. Asked for here, it could already be another: the one that adopts orphans.
-    tells_progress: also send how far stages are (`seqline.host.progress`).
+    parent: the process that started this one. Asked for here, it could already be another: the one
+    that adopts orphans. tells_progress: also send how far stages are (`seqline.host.progress`).
 
-    File descriptors, not sys.stdout: TensorFlow's C++ writes past Python, before any log level counts.
+    File descriptors, not sys.stdout: TensorFlow's C++ writes past Python, before any log level
+    counts.
     """
-    # Ctrl-C goes to every process of a terminal; the run hears it, too, and sends SIGTERM to those that shall stop.
+    # Ctrl-C goes to every process of a terminal; the run hears it, too, and sends SIGTERM to those
+    # that shall stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)

@@ -7,7 +7,9 @@ __all__ = ["Store", "open_store"]
 
 
 def open_store(root: str) -> Store:
-    """The store of a local folder or of a place under gs://, for which Google's library is imported when something is asked of it."""
+    """The store of a local folder or of a place under gs://, for which Google's library is imported
+    when something is asked of it.
+    """
     if not is_remote(root):
         return Store(root)
     from pipeline.store.bucket import GsStore

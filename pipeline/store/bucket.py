@@ -1,8 +1,9 @@
 """The store under gs://: the same names as in a folder, and the same promises without a rename.
 
-execution.json comes last and is the commit mark: what lies under a key without it is nothing. Beam's workers write their artifact where
-it will be; every other stage writes into a local folder, which is uploaded when it ended well. A lock is an object with a lease
-(seqline.storage.lease). A run's log is written here, and uploaded whenever the run's record is.
+execution.json comes last and is the commit mark: what lies under a key without it is nothing.
+Beam's workers write their artifact where it will be; every other stage writes into a local folder,
+which is uploaded when it ended well. A lock is an object with a lease (seqline.storage.lease). A
+run's log is written here, and uploaded whenever the run's record is.
 """
 
 import json
@@ -30,7 +31,10 @@ NUM_AT_ONCE = 20
 
 
 class GsStore(Store):
-    """The artifacts under one gs:// place. What asks the service raises UserError or DataError (no bucket, no access, no answer)."""
+    """The artifacts under one gs:// place.
+
+    What asks the service raises UserError or DataError (no bucket, no access, no answer).
+    """
 
     def __init__(self, root: str) -> None:
         place = GsPath(root)
@@ -42,7 +46,10 @@ class GsStore(Store):
         self.used = {}
 
     def execution(self, component: str, key: str) -> dict[str, Any] | None:
-        """As in a folder; what was read once is remembered: a record never changes, unless this very run replaces it."""
+        """As in a folder.
+
+        What was read once is remembered: a record never changes, unless this very run replaces it.
+        """
         path = self.path(component, key)
         if path not in self.executions and (found := super().execution(component, key)):
             self.executions[path] = found
@@ -57,7 +64,10 @@ class GsStore(Store):
 
     @contextmanager
     def lock(self, component: str, key: str) -> Iterator[None]:
-        """Waits until no other run, on any machine, makes this artifact. Raises UserError where the bucket cannot be written."""
+        """Waits until no other run, on any machine, makes this artifact.
+
+        Raises UserError where the bucket cannot be written.
+        """
         name = f"{component}-{key}"
         with lease.held(str(self.root / "locks" / name), f"{component} {key}") as held:
             self.leases[name] = held
@@ -72,13 +82,18 @@ class GsStore(Store):
             yield
 
     def announce(self, run: Path, record: dict[str, Any]) -> None:
-        """First the record, then a look for a clean-up; that one takes its lock first, then reads records: one of the two sees the other."""
+        """First the record, then a look for a clean-up.
+
+        That one takes its lock first, then reads records: one of the two sees the other.
+        """
         self.save_run(run, record)
         path = str(self.root / "locks" / CLEANING)
         with explained(path):
             cleans = gcs.is_object(path)
         if cleans:
-            with lease.held(path, "the clean-up of the root"):  # waits for its end, or takes over what a dead one left
+            with lease.held(
+                path, "the clean-up of the root"
+            ):  # waits for its end, or takes over what a dead one left
                 pass
         self.executions.clear()
 
@@ -94,7 +109,9 @@ class GsStore(Store):
                 del self.leases[CLEANING]
 
     def is_held(self, lock: str) -> bool:
-        return lease.is_alive(str(self.root / "locks" / lock), beside=str(self.root / "locks" / CLEANING))
+        return lease.is_alive(
+            str(self.root / "locks" / lock), beside=str(self.root / "locks" / CLEANING)
+        )
 
     def entries(self) -> dict[str, int]:
         found: Counter[str] = Counter()
@@ -110,7 +127,9 @@ class GsStore(Store):
         contents: dict[str, set[str]] = {}
         for path, _, content in GsPath(str(self.root)).beneath():
             parts = path.relative_to(cast(GsPath, self.root)).parts
-            contents.setdefault("/".join(parts[: 3 if parts[0] == "span_cache" else 2]), set()).add(content)
+            contents.setdefault("/".join(parts[: 3 if parts[0] == "span_cache" else 2]), set()).add(
+                content
+            )
         known = set[str]().union(*(contents.get(name, set()) for name in kept))
         return {name for name in names if contents.get(name, set()) & known}
 
@@ -119,11 +138,17 @@ class GsStore(Store):
         return sum(entries.get(name, 0) for name in names)
 
     def discard(self, names: Sequence[str]) -> Callable[[], None]:
-        """Of each first what makes it one: a reader, or the next clean-up after one that was killed, then sees something unfinished."""
+        """Of each first what makes it one.
+
+        A reader, or the next clean-up after one that was killed, then sees something unfinished.
+        """
         for start in range(0, len(names), NUM_AT_ONCE):
             self.leases[CLEANING].renew()  # whoever took it over lets runs begin
             chosen = [self.root / name for name in names[start : start + NUM_AT_ONCE]]
-            gcs.at_once(lambda path, mark: (path / mark).unlink(), [(path, mark) for path in chosen for mark in (EXECUTION, RUN, MARK)])
+            gcs.at_once(
+                lambda path, mark: (path / mark).unlink(),
+                [(path, mark) for path in chosen for mark in (EXECUTION, RUN, MARK)],
+            )
             for path in chosen:
                 staging.remove(path)
                 path.unlink(missing_ok=True)  # a lock, or another single object
@@ -137,17 +162,27 @@ class GsStore(Store):
         return self.path(component, key)
 
     def _clear(self, component: str, key: str) -> None:
-        """Removes what a killed run left, or an artifact that is made again by force: first its mark, so that nobody takes the rest for it."""
+        """Removes what a killed run left, or an artifact that is made again by force.
+
+        First its mark, so that nobody takes the rest for it.
+        """
         self.executions.pop(self.path(component, key), None)
         (self.path(component, key) / EXECUTION).unlink(missing_ok=True)
         staging.remove(self.path(component, key))
 
     def drop(self, partial: Path) -> None:
-        if not is_remote(str(partial)):  # what lies under gs:// the next one removes who holds the lock: perhaps this run lost it
+        if not is_remote(str(partial)):
+            # What lies under gs:// the next one removes who holds the lock: perhaps this run lost
+            # it
             super().drop(partial)
 
-    def commit(self, partial: Path, artifact: Artifact, component: str, record: dict[str, Any]) -> None:
-        """Uploads what lies here, and the record at last. Needs the lock. Raises UserError where it was lost meanwhile."""
+    def commit(
+        self, partial: Path, artifact: Artifact, component: str, record: dict[str, Any]
+    ) -> None:
+        """Uploads what lies here, and the record at last.
+
+        Needs the lock. Raises UserError where it was lost meanwhile.
+        """
         held = self.leases[f"{component}-{artifact.key}"]
         held.renew()
         if not is_remote(str(partial)):
@@ -166,10 +201,14 @@ class GsStore(Store):
         self.used.clear()
         name = run_name()
         try:
-            next(GsPath(str(self.root / "runs" / name)).beneath(), None)  # asks the bucket, and does not wait for long
+            next(
+                GsPath(str(self.root / "runs" / name)).beneath(), None
+            )  # asks the bucket, and does not wait for long
             (self.root / "runs" / name / LOG).write_bytes(b"")
         except UserError as error:
-            raise type(error)(f"root {str(self.root)!r} cannot be used: {error} Or name another with --root.") from None
+            raise type(error)(
+                f"root {str(self.root)!r} cannot be used: {error} Or name another with --root."
+            ) from None
         folder = Path(tempfile.mkdtemp(prefix="seqline-run-")) / name
         folder.mkdir()
         return folder

@@ -1,7 +1,10 @@
-"""The digest of a component's own code, which is part of its keys; parsed once for each content of a file.
+"""The digest of a component's own code, which is part of its keys.
 
-What a file's content comes to is remembered in the user's cache (SEQLINE_CACHE, or ~/.cache/seqline) under the digest of that
-content: no clock and no place decides what is new. The file's name holds the Python version and the digest of this module.
+Parsed once for each content of a file.
+
+What a file's content comes to is remembered in the user's cache (SEQLINE_CACHE, or
+~/.cache/seqline) under the digest of that content: no clock and no place decides what is new. The
+file's name holds the Python version and the digest of this module.
 """
 
 import ast
@@ -21,7 +24,8 @@ from seqline.digests import digest
 CHECKOUT = Path(__file__).parent.parent.parent
 # The rooms whose code shapes what a component makes.
 ROOMS = ("components", "seqline")
-# Where bytes lie, where work is done, and what the machine has shape nothing: no key follows the code in these folders.
+# Where bytes lie, where work is done, and what the machine has shape nothing: no key follows the
+# code in these folders.
 NOT_IN_KEYS = ("seqline.storage", "seqline.jobs", "seqline.host")
 # Contents that are remembered, at most; each change of a file adds one.
 MOST_REMEMBERED = 5000
@@ -32,7 +36,8 @@ Source = tuple[str, list[str]]
 
 @cache
 def code_digest(module: str) -> str:
-    """A digest of a component's source and of the modules that it imports, of its own package and of seqline/.
+    """A digest of a component's source and of the modules that it imports, of its own package and
+    of seqline/.
 
     Comments, docstrings and layout do not count: nothing runs again for them.
     """
@@ -71,13 +76,18 @@ def parse(content: bytes) -> Source:
 def _plain(node: Any) -> Any:
     """The syntax tree as lists, the same on every Python from 3.11 to 3.13.
 
-    `ast.dump` is not: from 3.13 on it leaves empty fields out, and later versions add fields, such as `type_params`.
-    Here a field that is empty or None is always left out, and so is an empty piece of an f-string, which 3.12 adds.
+    `ast.dump` is not: from 3.13 on it leaves empty fields out, and later versions add fields, such
+    as `type_params`. Here a field that is empty or None is always left out, and so is an empty
+    piece of an f-string, which 3.12 adds.
     """
     if isinstance(node, ast.JoinedStr):
         return ["JoinedStr", *(_plain(piece) for piece in node.values if not _is_empty(piece))]
     if isinstance(node, ast.AST):
-        fields = [[name, _plain(value)] for name, value in ast.iter_fields(node) if value is not None and value != []]
+        fields = [
+            [name, _plain(value)]
+            for name, value in ast.iter_fields(node)
+            if value is not None and value != []
+        ]
         return [type(node).__name__, *fields]
     if isinstance(node, list):
         return [_plain(each) for each in node]
@@ -108,14 +118,23 @@ def _files(names: list[str]) -> Iterator[Path]:
             yield file
 
 
-def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+def _drop_docstring(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
+) -> None:
     first = node.body[0] if node.body else None
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
         node.body[0] = ast.Pass()
 
 
 class Memory:
-    """The digest of a content -> what it comes to, in a file; one that is broken or cannot be written is none."""
+    """The digest of a content -> what it comes to, in a file.
+
+    One that is broken or cannot be written is none.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -128,7 +147,11 @@ class Memory:
     def get(self, content: bytes) -> Source:
         key = blake2b(content, digest_size=16).hexdigest()
         entry = self.found.get(key)
-        if isinstance(entry, list) and len(entry) == 3 and entry[2] == digest([key, entry[0], entry[1]]):
+        if (
+            isinstance(entry, list)
+            and len(entry) == 3
+            and entry[2] == digest([key, entry[0], entry[1]])
+        ):
             return entry[0], entry[1]
         found = parse(content)
         self.found[key] = [*found, digest([key, *found])]
@@ -136,7 +159,10 @@ class Memory:
         return found
 
     def save(self) -> None:
-        """By a rename, so that many processes may share the file; what another one added meanwhile is found out again."""
+        """By a rename, so that many processes may share the file.
+
+        What another one added meanwhile is found out again.
+        """
         if not self.is_new:
             return
         self.is_new = False
@@ -144,7 +170,9 @@ class Memory:
         with suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             try:
-                part.write_text(json.dumps(dict(list(self.found.items())[-MOST_REMEMBERED:])), encoding="utf-8")
+                part.write_text(
+                    json.dumps(dict(list(self.found.items())[-MOST_REMEMBERED:])), encoding="utf-8"
+                )
                 part.replace(self.file)
             finally:
                 part.unlink(missing_ok=True)
@@ -152,6 +180,9 @@ class Memory:
 
 @cache
 def _memory() -> Memory:
-    base = os.environ.get("SEQLINE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline"
+    base = (
+        os.environ.get("SEQLINE_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline"
+    )
     how = digest([sys.version, Path(__file__).read_text(encoding="utf-8")])
     return Memory(Path(base) / "code" / f"{how}.json")

@@ -13,7 +13,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.store.layout import CLEANING, DISCARDED, EXECUTION, LOG, RUN, RUN_LOCK, cache_salt, run_name
+from pipeline.store.layout import (
+    CLEANING,
+    DISCARDED,
+    EXECUTION,
+    LOG,
+    RUN,
+    RUN_LOCK,
+    cache_salt,
+    run_name,
+)
 from seqline.component import Artifact, Component
 from seqline.data.span_cache import SpanCache
 from seqline.errors import UserError
@@ -24,7 +33,10 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         if "://" in str(root):
-            raise UserError(f"root {str(root)!r}: only a local folder or a place under gs:// can hold artifacts.")
+            raise UserError(
+                f"root {str(root)!r}: only a local folder or a place under gs:// can hold"
+                " artifacts."
+            )
         self.root: Path = Path(root).absolute()
         self.used: dict[str, dict[str, str]] = {}
 
@@ -33,7 +45,10 @@ class Store:
         return self.root / component / key
 
     def span_cache(self, component: Component) -> SpanCache:
-        """Where a component keeps parts of its work; another code, version or library has parts of its own."""
+        """Where a component keeps parts of its work.
+
+        Another code, version or library has parts of its own.
+        """
         return SpanCache(self.root / "span_cache" / component.name, cache_salt(component))
 
     def memory(self, component: str) -> Path:
@@ -41,7 +56,10 @@ class Store:
         return self.root / "span_cache" / component / "digests.json"
 
     def work(self, component: str, key: str) -> Path:
-        """Where unfinished work on an artifact lies that the next run can go on from; it goes when the artifact is there."""
+        """Where unfinished work on an artifact lies that the next run can go on from.
+
+        It goes when the artifact is there.
+        """
         return self.root / "work" / f"{component}-{key}"
 
     def execution(self, component: str, key: str) -> dict[str, Any] | None:
@@ -54,12 +72,21 @@ class Store:
     def latest(self, component: str, name: str = "") -> dict[str, Any] | None:
         """The record of a component's artifact that was made last.
 
-        name: of a model: then of what its last run made or used, wherever else that was made. Records without a name may be anyone's.
+        name: of a model: then of what its last run made or used, wherever else that was made.
+        Records without a name may be anyone's.
         """
-        if name and (key := self._used(name).get(component)) and (record := self.execution(component, key)):
+        if (
+            name
+            and (key := self._used(name).get(component))
+            and (record := self.execution(component, key))
+        ):
             return record
         return max(
-            (record for record in self._records(component) if not name or record.get("name", "") in ("", name)),
+            (
+                record
+                for record in self._records(component)
+                if not name or record.get("name", "") in ("", name)
+            ),
             key=lambda record: str(record.get("finished", "")),
             default=None,
         )
@@ -71,7 +98,10 @@ class Store:
                 yield record
 
     def _used(self, name: str) -> dict[str, str]:
-        """component -> key, of each the one in the last run of a model that came so far. Read once, and again when a run begins."""
+        """component -> key, of each the one in the last run of a model that came so far.
+
+        Read once, and again when a run begins.
+        """
         if name not in self.used:
             found: dict[str, str] = {}
             for run in self.runs():
@@ -84,11 +114,15 @@ class Store:
 
     @contextmanager
     def lock(self, component: str, key: str) -> Iterator[None]:
-        """Waits until no other run makes this artifact; the system frees the lock of a process that dies."""
+        """Waits until no other run makes this artifact.
+
+        The system frees the lock of a process that dies.
+        """
         with _flocked(self.root / "locks" / f"{component}-{key}", fcntl.LOCK_EX):
             yield
 
-    # What `pipeline.gc` must not take away: a run is alive as long as it holds its lock, and says what it uses before it relies on it.
+    # What `pipeline.gc` must not take away: a run is alive as long as it holds its lock, and says
+    # what it uses before it relies on it.
 
     @contextmanager
     def running(self, run: str) -> Iterator[None]:
@@ -101,7 +135,9 @@ class Store:
                 path.unlink(missing_ok=True)
 
     def announce(self, run: Path, record: dict[str, Any]) -> None:
-        """Saves the record of a living run, whose `uses` name what it relies on from now on; waits for a clean-up that may not have read it.
+        """Saves the record of a living run, whose `uses` name what it relies on from now on.
+
+        Waits for a clean-up that may not have read it.
 
         What was read of the store before may be gone: look again.
         """
@@ -110,7 +146,9 @@ class Store:
 
     @contextmanager
     def cleaning(self) -> Iterator[None]:
-        """Within the block every living run's record names all that it relies on, and no run relies on anything else."""
+        """Within the block every living run's record names all that it relies on, and no run relies
+        on anything else.
+        """
         with _flocked(self.root / "locks" / CLEANING, fcntl.LOCK_EX):
             yield
 
@@ -134,11 +172,20 @@ class Store:
 
     def shared(self, names: Collection[str], kept: Collection[str]) -> set[str]:
         """Those of the entries of which a file lies in one of the kept ones, too."""
-        links = {(status.st_dev, status.st_ino) for name in kept for status in _files(self.root / name)}
-        return {name for name in names if any((status.st_dev, status.st_ino) in links for status in _files(self.root / name))}
+        links = {
+            (status.st_dev, status.st_ino) for name in kept for status in _files(self.root / name)
+        }
+        return {
+            name
+            for name in names
+            if any((status.st_dev, status.st_ino) in links for status in _files(self.root / name))
+        }
 
     def freed(self, names: Collection[str]) -> int:
-        """Bytes that come free when these entries go: a file that is linked from elsewhere stays on the disk."""
+        """Bytes that come free when these entries go.
+
+        A file that is linked from elsewhere stays on the disk.
+        """
         seen: Counter[tuple[int, int]] = Counter()
         freed = 0
         for status in (status for name in names for status in _files(self.root / name)):
@@ -147,7 +194,8 @@ class Store:
         return freed
 
     def discard(self, names: Sequence[str]) -> Callable[[], None]:
-        """Takes entries away, each by one rename, so that one killed in between leaves nothing half. Needs `cleaning`.
+        """Takes entries away, each by one rename, so that one killed in between leaves nothing
+        half. Needs `cleaning`.
 
         Returns what frees their bytes, and needs it no more.
         """
@@ -165,9 +213,12 @@ class Store:
         return lambda: shutil.rmtree(aside, ignore_errors=True)
 
     def begin(self, component: str, key: str, by_workers: bool = False, keep: bool = False) -> Path:
-        """An empty folder to write an artifact into; what a killed run left of the same one goes. Needs the lock.
+        """An empty folder to write an artifact into.
 
-        by_workers: Beam's workers write it, too, who may be on other machines. keep: they are still at it, for an earlier run.
+        What a killed run left of the same one goes. Needs the lock.
+
+        by_workers: Beam's workers write it, too, who may be on other machines. keep: they are still
+        at it, for an earlier run.
         """
         for left_over in (self.root / "partial").glob(f"{component}-{key}-*"):
             shutil.rmtree(left_over, ignore_errors=True)
@@ -180,14 +231,21 @@ class Store:
         shutil.rmtree(partial, ignore_errors=True)
 
     def at_hand(self, artifact: Artifact, by_workers: bool = False) -> Path:
-        """Where a stage reads an artifact: a local folder, or a GsPath for what lies in shards and for what workers read."""
+        """Where a stage reads an artifact.
+
+        A local folder, or a GsPath for what lies in shards and for what workers read.
+        """
         return artifact.uri
 
-    def commit(self, partial: Path, artifact: Artifact, component: str, record: dict[str, Any]) -> None:
+    def commit(
+        self, partial: Path, artifact: Artifact, component: str, record: dict[str, Any]
+    ) -> None:
         """Writes the record and makes the artifact visible by one rename. Needs the lock."""
         (partial / EXECUTION).write_text(json.dumps(record, indent=2) + "\n")
         artifact.uri.parent.mkdir(parents=True, exist_ok=True)
-        if artifact.uri.exists():  # made again by force: for a moment there is neither, never a mixture
+        if (
+            artifact.uri.exists()
+        ):  # made again by force: for a moment there is neither, never a mixture
             old = self.begin(component, artifact.key + "-old")
             os.rename(artifact.uri, old / "artifact")
             shutil.rmtree(old)
@@ -195,13 +253,19 @@ class Store:
         shutil.rmtree(self.work(component, artifact.key), ignore_errors=True)
 
     def start_run(self) -> Path:
-        """The folder of a new run, named by the time and in its order. Raises UserError where it cannot be made."""
+        """The folder of a new run, named by the time and in its order.
+
+        Raises UserError where it cannot be made.
+        """
         self.used.clear()
         path = self.root / "runs" / run_name()
         try:
             path.mkdir(parents=True)
         except OSError as error:
-            raise UserError(f"root {str(self.root)!r} cannot be written: {error.strerror}. Name another with --root.") from None
+            raise UserError(
+                f"root {str(self.root)!r} cannot be written: {error.strerror}. Name another with"
+                " --root."
+            ) from None
         return path
 
     def save_run(self, run: Path, record: dict[str, Any]) -> None:
@@ -221,7 +285,10 @@ class Store:
 
 @contextmanager
 def _flocked(path: Path, how: int) -> Iterator[None]:
-    """Holds the lock of a file, which `pipeline.gc` may take away while one waits for it: then it is another file."""
+    """Holds the lock of a file, which `pipeline.gc` may take away while one waits for it.
+
+    Then it is another file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("a") as file:
@@ -246,9 +313,16 @@ def _remove(path: Path) -> None:
 
 
 def _files(path: Path) -> Iterator[os.stat_result]:
-    """The files of an entry, or the one that it is. One that goes meanwhile is none, and so is a folder that goes."""
+    """The files of an entry, or the one that it is.
+
+    One that goes meanwhile is none, and so is a folder that goes.
+    """
     if path.is_dir():  # not rglob, which raises where a folder goes while it is read
-        names: Iterator[str] = (os.path.join(folder, name) for folder, folders, files in os.walk(path) for name in (*folders, *files))
+        names: Iterator[str] = (
+            os.path.join(folder, name)
+            for folder, folders, files in os.walk(path)
+            for name in (*folders, *files)
+        )
     else:
         names = iter([str(path)])
     for name in names:

@@ -1,11 +1,14 @@
 """Where artifacts and executions lie, and what makes a key.
 
-<root>/<component>/<key>/     a finished artifact; execution.json, written last, says how it came to be
-<root>/span_cache/<component>/    parts of its work that later artifacts use again (seqline.data.span_cache)
+<root>/<component>/<key>/     a finished artifact; execution.json, written last, says how it came to
+                              be
+<root>/span_cache/<component>/    parts of its work that later artifacts use again
+                                  (seqline.data.span_cache)
 <root>/work/<component>-<key>/  checkpoints of an artifact in the making
 <root>/partial/               artifacts being written, each in a folder of its own
 <root>/runs/<run>/            run.json: the stages of a run; log.txt: what the libraries had to say
-<root>/locks/                 one lock file for each key: two runs never make the same artifact at once; one for each run that is alive
+<root>/locks/                 one lock file for each key: two runs never make the same artifact at
+                              once; one for each run that is alive
 """
 
 import uuid
@@ -26,12 +29,17 @@ LOG = "log.txt"
 # Names under locks/ that are no artifact's, and one under partial/.
 RUN_LOCK, CLEANING = "run-", "cleaning"
 DISCARDED = "discarded-"
-# Written with every artifact, with a clock inside, or with the place from which rows were read: not part of what is compared.
+# Written with every artifact, with a clock inside, or with the place from which rows were read: not
+# part of what is compared.
 RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log", "origins"}
 
 
-def key_parts(component: Component, params: Params, inputs: Mapping[str, str], outside: str | None) -> dict[str, Any]:
-    """All that shapes a component's output, by name, so that `plan` can say what changed. The key is its digest.
+def key_parts(
+    component: Component, params: Params, inputs: Mapping[str, str], outside: str | None
+) -> dict[str, Any]:
+    """All that shapes a component's output, by name, so that `plan` can say what changed.
+
+    The key is its digest.
 
     inputs: the keys of the input artifacts. outside: the digest of data outside the store.
     """
@@ -47,7 +55,10 @@ def key_parts(component: Component, params: Params, inputs: Mapping[str, str], o
 
 
 def cache_salt(component: Component) -> str:
-    """What parts of a component's work are kept under: another code, version or library has parts of its own."""
+    """What parts of a component's work are kept under.
+
+    Another code, version or library has parts of its own.
+    """
     return digest([component.version, code_digest(component.run.__module__), _versions(component)])
 
 
@@ -69,5 +80,11 @@ def run_name() -> str:
 
 def artifact_digest(path: Path) -> str:
     """A digest of an artifact's files, records and event files aside: equal for equal content."""
-    files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.relative_to(path).parts[0] not in RECORDS]
-    return digest([(str(file.relative_to(path)), blake2b(file.read_bytes()).hexdigest()) for file in files])
+    files = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.relative_to(path).parts[0] not in RECORDS
+    ]
+    return digest(
+        [(str(file.relative_to(path)), blake2b(file.read_bytes()).hexdigest()) for file in files]
+    )

@@ -1,8 +1,10 @@
-"""Count tables on disk: how often each of many byte strings occurs, in buckets, so that no process has to hold them all.
+"""Count tables on disk.
 
-A table is an Arrow IPC file with one record batch a bucket (`entry` binary, `count` int64), each in ascending order of its entries.
-Tables of shards are summed to tables of spans, and tables of spans to any window, one bucket at a time: the sum of tables is the
-table of all their rows, exactly.
+How often each of many byte strings occurs, in buckets, so that no process has to hold them all.
+
+A table is an Arrow IPC file with one record batch a bucket (`entry` binary, `count` int64), each in
+ascending order of its entries. Tables of shards are summed to tables of spans, and tables of spans
+to any window, one bucket at a time: the sum of tables is the table of all their rows, exactly.
 """
 
 import zlib
@@ -26,10 +28,16 @@ def bucket_of(entry: bytes) -> int:
 
 def write(path: str | Path, buckets: Iterable[Mapping[bytes, int]]) -> None:
     """Writes a table from its buckets, in their order."""
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with (
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_file(file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer,
+    ):
         for counts in buckets:
             entries = sorted(counts)
-            columns = [pa.array(entries, pa.binary()), pa.array([counts[entry] for entry in entries], pa.int64())]
+            columns = [
+                pa.array(entries, pa.binary()),
+                pa.array([counts[entry] for entry in entries], pa.int64()),
+            ]
             writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
 
 

@@ -1,4 +1,7 @@
-"""Feature names, reserved ids and file patterns that the components agree on. Imports nothing heavy."""
+"""Feature names, reserved ids and file patterns that the components agree on.
+
+Imports nothing heavy.
+"""
 
 from pathlib import Path
 
@@ -52,8 +55,13 @@ def shards(root: Path, split: str) -> list[Path]:
     """
     found = sorted((root / f"Split-{split}").glob("data_tfrecord-*.gz"))
     if not found:
-        splits = sorted({path.parent.name.removeprefix("Split-") for path in root.glob("Split-*/*")})
-        raise DataError(f"No files for split {split!r} under {root}; found splits {splits}. Did example_gen run?")
+        splits = sorted(
+            {path.parent.name.removeprefix("Split-") for path in root.glob("Split-*/*")}
+        )
+        raise DataError(
+            f"No files for split {split!r} under {root}; found splits {splits}. Did example_gen"
+            " run?"
+        )
     return found
 
 

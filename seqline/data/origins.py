@@ -1,11 +1,14 @@
-"""Where the rows of Examples came from: the user's own file and line, in a small file for each shard of test.
+"""Where the rows of Examples came from.
+
+The user's own file and line, in a small file for each shard of test.
 
 <root>/origins/<split>-<shard>   gzip: a line of JSON {unit, files: [[number of the first row, file], ...]}, then for each row
                                  its line (int64), then for each row its checksum (uint32), little-endian
 
-It lies beside the shards, not in the tf.Examples: whoever reads Examples reads the same bytes with or without it. A row is looked up by
-its number and proved by the CRC-32 of its content, so that a wrong place is never told. Files are named as they were when they were
-read. Only test has origins: its rows are the ones that are listed one by one.
+It lies beside the shards, not in the tf.Examples: whoever reads Examples reads the same bytes with
+or without it. A row is looked up by its number and proved by the CRC-32 of its content, so that a
+wrong place is never told. Files are named as they were when they were read. Only test has origins:
+its rows are the ones that are listed one by one.
 """
 
 import gzip
@@ -24,14 +27,25 @@ from seqline.storage.staging import reading, writing
 
 FOLDER = "origins"
 SPLITS = (features.TEST,)
-# Kind of a source's shard -> what its rows are numbered by; a file of a folder is one row and needs no number.
-UNITS = {"csv": "line", "jsonl": "line", "parquet": "row", "tfrecord": "row", "tfds": "row", "folder": ""}
+# Kind of a source's shard -> what its rows are numbered by; a file of a folder is one row and needs
+# no number.
+UNITS = {
+    "csv": "line",
+    "jsonl": "line",
+    "parquet": "row",
+    "tfrecord": "row",
+    "tfds": "row",
+    "folder": "",
+}
 COMPRESSION_LEVEL = 1
 
 
 @dataclass
 class Origins:
-    """The places of a shard's rows, in order. files: [number of the first row that came from it, file]."""
+    """The places of a shard's rows, in order. files.
+
+    [number of the first row that came from it, file].
+    """
 
     unit: str
     files: list[tuple[int, str]] = field(default_factory=list)
@@ -45,9 +59,12 @@ class Origins:
         self.lines.append(line)
 
     def place(self, row: int, checksum: int) -> dict[str, Any] | None:
-        """{file, and line or row} of the row with this number and content; None where no such row is known.
+        """{file, and line or row} of the row with this number and content.
 
-        Rows may have been taken out of the shard since: then the content alone decides, if it is there once.
+        None where no such row is known.
+
+        Rows may have been taken out of the shard since: then the content alone decides, if it is
+        there once.
         """
         if row >= len(self.sums) or self.sums[row] != checksum:
             if self.sums.count(checksum) != 1:
@@ -68,12 +85,19 @@ def write(origins: Origins, contents: Iterable[Any], path: str) -> None:
     origins.sums = array("I", map(checksum, contents))
     head = json.dumps({"unit": origins.unit, "files": origins.files}).encode() + b"\n"
     # No time and no name in its head.
-    with writing(path) as name, open(name, "wb") as file, gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, mtime=0) as zipped:
+    with (
+        writing(path) as name,
+        open(name, "wb") as file,
+        gzip.GzipFile("", "wb", COMPRESSION_LEVEL, file, mtime=0) as zipped,
+    ):
         zipped.write(head + _little(origins.lines) + _little(origins.sums))
 
 
 def read(path: str) -> Origins | None:
-    """None where there is none: Examples of an earlier version, or of another tool, have no origins."""
+    """None where there is none.
+
+    Examples of an earlier version, or of another tool, have no origins.
+    """
     try:
         with reading(path) as name, gzip.open(name) as file:
             head, held = json.loads(file.readline()), file.read()
@@ -95,14 +119,20 @@ def _little(numbers: "array[int]") -> bytes:
 
 
 def checksum(content: Any) -> int:
-    """Of a row's content as Examples hold it: bytes (text), a list of bytes (tokens) or an array of float32 (sequence)."""
+    """Of a row's content as Examples hold it.
+
+    Bytes (text), a list of bytes (tokens) or an array of float32 (sequence).
+    """
     if isinstance(content, bytes):
         return crc32(content)
     return crc32(b"\n".join(content) if isinstance(content, list) else content.tobytes())
 
 
 def locate(root: Path, split: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Gives each of these rows its `source`, where it is known. rows: {shard, row, checksum, ...}; `checksum` is taken away."""
+    """Gives each of these rows its `source`, where it is known. rows.
+
+    {shard, row, checksum, ...}; `checksum` is taken away.
+    """
     held: dict[str, Origins | None] = {}
     for row in rows:
         shard = row["shard"]

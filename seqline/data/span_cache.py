@@ -1,7 +1,8 @@
 """Parts of a component's work that later artifacts use again, each in a folder of its own.
 
-A span that was ingested, counted or transformed once is not read again when the window moves: its part is found by the digest of
-what it was derived from, and an artifact takes it over by hard links, under gs:// by copies inside the service. Imports nothing heavy.
+A span that was ingested, counted or transformed once is not read again when the window moves: its
+part is found by the digest of what it was derived from, and an artifact takes it over by hard
+links, under gs:// by copies inside the service. Imports nothing heavy.
 """
 
 import os
@@ -29,8 +30,8 @@ OWN = f"partial-{HOST}-{os.getpid()}"
 class SpanCache:
     """Finished parts under one folder.
 
-    salt: the digest of the component's code, version and libraries; another code makes parts of its own. owner: the key of the artifact
-    for which they are made.
+    salt: the digest of the component's code, version and libraries; another code makes parts of its
+    own. owner: the key of the artifact for which they are made.
     """
 
     root: Path
@@ -43,10 +44,13 @@ class SpanCache:
 
     @contextmanager
     def making(self, paths: Mapping[int, Path]) -> Iterator[dict[int, Path]]:
-        """Folders for those of the parts that are not there (by span); when the block ends well they become the parts.
+        """Folders for those of the parts that are not there (by span).
 
-        They are empty; but under gs:// an owner has the same ones each time, which are kept after an error: a job that goes on without
-        us may still write into them, and what is made again has the same names and the same bytes.
+        When the block ends well they become the parts.
+
+        They are empty; but under gs:// an owner has the same ones each time, which are kept after
+        an error: a job that goes on without us may still write into them, and what is made again
+        has the same names and the same bytes.
         """
         self._drop_left_overs()
         partial = {span: self._partial(path) for span, path in paths.items() if not is_whole(path)}
@@ -56,7 +60,9 @@ class SpanCache:
                 folder.mkdir(parents=True)
             yield partial
             for span, folder in partial.items():
-                if not is_whole(paths[span]):  # another run may have been faster: then its part is as good
+                if not is_whole(
+                    paths[span]
+                ):  # another run may have been faster: then its part is as good
                     _rename(folder, paths[span])
             done = True
         finally:
@@ -67,11 +73,20 @@ class SpanCache:
         return is_remote(str(self.root)) and self.owner != ""
 
     def _partial(self, path: Path) -> Path:
-        return self.root / (f"partial-{digest([self.owner, path.name])}" if self._keeps() else f"{OWN}-{uuid.uuid4().hex}")
+        return self.root / (
+            f"partial-{digest([self.owner, path.name])}"
+            if self._keeps()
+            else f"{OWN}-{uuid.uuid4().hex}"
+        )
 
     def _drop_left_overs(self) -> None:
-        """What a killed process of this machine was writing; on a shared disk others' is left alone."""
-        if is_remote(str(self.root)):  # a container's processes have the same numbers as another one's: their age has to tell
+        """What a killed process of this machine was writing.
+
+        On a shared disk others' is left alone.
+        """
+        if is_remote(
+            str(self.root)
+        ):  # a container's processes have the same numbers as another one's: their age has to tell
             return
         for path in self.root.glob(f"partial-{HOST}-*"):
             if not _is_alive(int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])):
@@ -113,7 +128,10 @@ def link_all(pairs: Iterable[tuple[Path, Path]]) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Puts a file of a part into an artifact: the same bytes on disk where the file system can, otherwise a copy."""
+    """Puts a file of a part into an artifact.
+
+    The same bytes on disk where the file system can, otherwise a copy.
+    """
     if is_remote(str(target)):
         with explained(str(target)):
             if is_remote(str(source)):
@@ -127,4 +145,6 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, part)
     os.replace(part, target)
-    part.unlink(missing_ok=True)  # renaming one link of a file onto another of the same file does nothing
+    part.unlink(
+        missing_ok=True
+    )  # renaming one link of a file onto another of the same file does nothing

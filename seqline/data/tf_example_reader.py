@@ -1,7 +1,10 @@
-"""tf.Examples read without TensorFlow, whose import takes seconds: a check and a reader need this one message.
+"""tf.Examples read without TensorFlow, whose import takes seconds.
 
-Format: tensorflow/core/example/{example,feature}.proto. The message here parses the same bytes; only the values of a FloatList are
-declared as bytes, which packed floats are in protobuf's wire encoding: so they become an array without a Python object for each.
+A check and a reader need this one message.
+
+Format: tensorflow/core/example/{example,feature}.proto. The message here parses the same bytes;
+only the values of a FloatList are declared as bytes, which packed floats are in protobuf's wire
+encoding: so they become an array without a Python object for each.
 """
 
 from typing import Any
@@ -49,7 +52,10 @@ EXAMPLE, UNPACKED_FLOAT_LIST = _message("Example"), _message("UnpackedFloatList"
 
 
 def parse(record: bytes) -> Any:
-    """The features of a serialized tf.Example: a map from their names. Raises ValueError for bytes that are none."""
+    """The features of a serialized tf.Example.
+
+    A map from their names. Raises ValueError for bytes that are none.
+    """
     try:
         return EXAMPLE.FromString(record).features.feature
     except DecodeError as error:
@@ -57,7 +63,10 @@ def parse(record: bytes) -> Any:
 
 
 def value(feature: Any) -> bytes | int | float | list[Any] | None:
-    """A feature's one value; several stay a list, and None stands for nothing. Raises as `values` does."""
+    """A feature's one value.
+
+    Several stay a list, and None stands for nothing. Raises as `values` does.
+    """
     if len(found := feature.bytes_list.value) == 1:
         return bytes(found[0])
     several = values(feature)
@@ -66,7 +75,11 @@ def value(feature: Any) -> bytes | int | float | list[Any] | None:
 
 
 def values(feature: Any) -> list[bytes] | list[int] | np.ndarray:
-    """What a feature holds: bytes, integers or float32 [n]; an empty list for nothing. Raises ValueError for floats that are cut off."""
+    """What a feature holds.
+
+    Bytes, integers or float32 [n]; an empty list for nothing. Raises ValueError for floats that are
+    cut off.
+    """
     if found := feature.bytes_list.value:
         return list(found)
     if found := feature.int64_list.value:
@@ -75,7 +88,9 @@ def values(feature: Any) -> list[bytes] | list[int] | np.ndarray:
         return []
     packed = b"".join(feature.float_list.value)
     if not packed:  # not packed is rare and right, too
-        return np.array(UNPACKED_FLOAT_LIST.FromString(feature.float_list.SerializeToString()).value, np.float32)
+        return np.array(
+            UNPACKED_FLOAT_LIST.FromString(feature.float_list.SerializeToString()).value, np.float32
+        )
     if len(packed) % 4:
         raise ValueError("a list of floats ends within a number")
     return np.frombuffer(packed, "<f4")

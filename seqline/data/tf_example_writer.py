@@ -1,8 +1,11 @@
-"""tf.Example's bytes, a whole shard of rows at once: what protobuf's deterministic serialisation gives, at a third of its cost.
+"""tf.Example's bytes, a whole shard of rows at once.
 
-Format: protobuf's wire encoding (protobuf.dev/programming-guides/encoding) of tensorflow/core/example/{example,feature}.proto:
-Example.features = 1, Features.feature = 1 (a map: key = 1, value = 2), Feature.bytes_list = 1, float_list = 2, int64_list = 3,
-and in each list value = 1. A map's entries are in ascending order of their keys.
+What protobuf's deterministic serialisation gives, at a third of its cost.
+
+Format: protobuf's wire encoding (protobuf.dev/programming-guides/encoding) of
+tensorflow/core/example/{example,feature}.proto: Example.features = 1, Features.feature = 1 (a map:
+key = 1, value = 2), Feature.bytes_list = 1, float_list = 2, int64_list = 3, and in each list value
+= 1. A map's entries are in ascending order of their keys.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +18,11 @@ FIRST, SECOND, THIRD = b"\x0a", b"\x12", b"\x1a"
 
 
 def examples(columns: Sequence[list[bytes]]) -> Iterator[bytes]:
-    """Serialized tf.Examples of n rows; columns: the n entries of each feature, as the functions below give them, in ascending
-    order of the features' names."""
+    """Serialized tf.Examples of n rows.
+
+    Columns: the n entries of each feature, as the functions below give them, in ascending order of
+    the features' names.
+    """
     for row in zip(*columns, strict=True):
         yield _field(FIRST, b"".join(row))
 
@@ -24,7 +30,9 @@ def examples(columns: Sequence[list[bytes]]) -> Iterator[bytes]:
 def bytes_features(name: str, values: Sequence[bytes]) -> list[bytes]:
     """A feature with one value for each row."""
     key = _field(FIRST, name.encode())
-    return [_field(FIRST, key + _field(SECOND, _field(FIRST, _field(FIRST, value)))) for value in values]
+    return [
+        _field(FIRST, key + _field(SECOND, _field(FIRST, _field(FIRST, value)))) for value in values
+    ]
 
 
 def few_bytes_features(name: str, values: Sequence[bytes]) -> list[bytes]:
@@ -35,16 +43,26 @@ def few_bytes_features(name: str, values: Sequence[bytes]) -> list[bytes]:
 
 def bytes_lists(name: str, rows: Sequence[Sequence[bytes]]) -> list[bytes]:
     """A feature with any number of values for each row."""
-    return _entries(name, FIRST, [b"".join([_field(FIRST, value) for value in row]) for row in rows])
+    return _entries(
+        name, FIRST, [b"".join([_field(FIRST, value) for value in row]) for row in rows]
+    )
 
 
 def float_lists(name: str, values: np.ndarray, lengths: np.ndarray) -> list[bytes]:
-    """A feature with lengths[i] values for row i. values: float32 [sum(lengths)], one row behind the other."""
-    return _packed(name, SECOND, np.ascontiguousarray(values, "<f4").tobytes(), np.cumsum(4 * lengths))
+    """A feature with lengths[i] values for row i. values.
+
+    Float32 [sum(lengths)], one row behind the other.
+    """
+    return _packed(
+        name, SECOND, np.ascontiguousarray(values, "<f4").tobytes(), np.cumsum(4 * lengths)
+    )
 
 
 def int_lists(name: str, values: np.ndarray, lengths: np.ndarray) -> list[bytes]:
-    """A feature with lengths[i] values for row i. values: integers >= 0 [sum(lengths)], one row behind the other."""
+    """A feature with lengths[i] values for row i. values.
+
+    Integers >= 0 [sum(lengths)], one row behind the other.
+    """
     packed, sizes = _varints(values)
     return _packed(name, THIRD, packed, np.concatenate([[0], np.cumsum(sizes)])[np.cumsum(lengths)])
 
@@ -59,7 +77,9 @@ def few_int_features(name: str, values: np.ndarray) -> list[bytes]:
 def _packed(name: str, tag: bytes, packed: bytes, ends: np.ndarray) -> list[bytes]:
     starts = [0, *ends.tolist()]
     # An empty list is written without its values field.
-    lists = [_field(FIRST, packed[start:end]) if end > start else b"" for start, end in pairwise(starts)]
+    lists = [
+        _field(FIRST, packed[start:end]) if end > start else b"" for start, end in pairwise(starts)
+    ]
     return _entries(name, tag, lists)
 
 
@@ -69,7 +89,10 @@ def _entries(name: str, tag: bytes, lists: Sequence[bytes]) -> list[bytes]:
 
 
 def _varints(values: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """The varints of all values, one behind the other, and the size of each: seven bits a byte, the lowest first."""
+    """The varints of all values, one behind the other, and the size of each.
+
+    Seven bits a byte, the lowest first.
+    """
     assert not len(values) or values.min() >= 0, "negative integers take another encoding"
     largest = int(values.max()) if len(values) else 0
     width = max(1, -(-largest.bit_length() // 7))

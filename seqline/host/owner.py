@@ -15,7 +15,13 @@ def who() -> dict[str, Any]:
     except (KeyError, OSError):  # a container's user may have no name
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"host": platform.node(), "pid": os.getpid(), "user": user, "since": since, "url": job_url(os.environ)}
+    return {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "user": user,
+        "since": since,
+        "url": job_url(os.environ),
+    }
 
 
 def job_url(environment: Mapping[str, str]) -> str | None:
@@ -28,5 +34,7 @@ def job_url(environment: Mapping[str, str]) -> str | None:
 def name(owner: Mapping[str, Any]) -> str:
     """`process 12 on host (ann, https://...), since ...`."""
     about = ", ".join(str(owner[key]) for key in ("user", "url") if owner.get(key))
-    text = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}" + (f" ({about})" if about else "")
+    text = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}" + (
+        f" ({about})" if about else ""
+    )
     return text + (f", since {owner['since']}" if owner.get("since") else "")

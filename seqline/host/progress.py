@@ -4,10 +4,11 @@
     progress.advance(len(block))
     progress.tell("compiling the network")
 
-A stage calls these anywhere; nothing follows from them, and no key does. What is told goes through the logger `seqline.progress`, at a
-level below INFO, as a `Report` in the record's attribute `progress`: at most every EVERY_SECONDS, and at once where something else begins.
-Where nobody listens, as in a test or a notebook, a call costs a comparison. Beam's workers advance what their driver began where they are
-threads of its process; in other processes their calls do nothing.
+A stage calls these anywhere; nothing follows from them, and no key does. What is told goes through
+the logger `seqline.progress`, at a level below INFO, as a `Report` in the record's attribute
+`progress`: at most every EVERY_SECONDS, and at once where something else begins. Where nobody
+listens, as in a test or a notebook, a call costs a comparison. Beam's workers advance what their
+driver began where they are threads of its process; in other processes their calls do nothing.
 """
 
 import logging
@@ -28,9 +29,10 @@ EVERY_SECONDS = 0.25
 class Report:
     """How far a stage is.
 
-    what: what it does, such as "epoch 3 of 12". done, total: of how much, in `unit`; total is None where it is not known. unit: "bytes",
-    "rows" and so on, or "" where the numbers mean nothing to a person. note: more, for who has the room. left: seconds until the
-    end as the stage measured it; None where it did not.
+    what: what it does, such as "epoch 3 of 12". done, total: of how much, in `unit`; total is None
+    where it is not known. unit: "bytes", "rows" and so on, or "" where the numbers mean nothing to
+    a person. note: more, for who has the room. left: seconds until the end as the stage measured
+    it; None where it did not.
     """
 
     what: str
@@ -48,7 +50,11 @@ class Report:
 
 @dataclass
 class _State:
-    """Of this process. num_bytes: of the files that are read, None where nobody said. num_read: of these. num_expected: see `expect`."""
+    """Of this process. num_bytes.
+
+    Of the files that are read, None where nobody said. num_read: of these. num_expected: see
+    `expect`.
+    """
 
     now: Report = Report("")
     around: Report | None = None
@@ -64,7 +70,14 @@ _state = _State()
 _lock = threading.Lock()
 
 
-def tell(what: str, done: float = 0, total: float | None = None, unit: str = "", note: str = "", left: float | None = None) -> None:
+def tell(
+    what: str,
+    done: float = 0,
+    total: float | None = None,
+    unit: str = "",
+    note: str = "",
+    left: float | None = None,
+) -> None:
     """Tells what the stage does now, and how far it is. See `Report`."""
     if log.isEnabledFor(LEVEL):
         with _lock:
@@ -72,8 +85,13 @@ def tell(what: str, done: float = 0, total: float | None = None, unit: str = "",
             _update(Report(what, done, total, unit, note, left))
 
 
-def begin(what: str, total: float | None = None, unit: str = "", num_bytes: int | None = None) -> None:
-    """Tells that something begins of which `advance` says how much is done. num_bytes: of the files that are read for it, see `expect`."""
+def begin(
+    what: str, total: float | None = None, unit: str = "", num_bytes: int | None = None
+) -> None:
+    """Tells that something begins of which `advance` says how much is done. num_bytes.
+
+    Of the files that are read for it, see `expect`.
+    """
     if log.isEnabledFor(LEVEL):
         with _lock:
             _state.num_bytes, _state.num_read, _state.num_expected = num_bytes, 0, 0
@@ -81,14 +99,20 @@ def begin(what: str, total: float | None = None, unit: str = "", num_bytes: int 
 
 
 def advance(num: float = 1) -> None:
-    """So much more is done of what began. Not for every row: a call takes about half a microsecond."""
+    """So much more is done of what began.
+
+    Not for every row: a call takes about half a microsecond.
+    """
     if log.isEnabledFor(LEVEL):
         with _lock:
             _update(replace(_state.now, done=_state.now.done + num))
 
 
 def expect(num: int) -> None:
-    """So many more rows were read. With the bytes that were read they tell how many there will be, about."""
+    """So many more rows were read.
+
+    With the bytes that were read they tell how many there will be, about.
+    """
     if log.isEnabledFor(LEVEL):
         with _lock:
             _state.num_expected += num
@@ -107,10 +131,22 @@ def count_bytes(num: int) -> None:
 
 
 @contextmanager
-def part_of(what: str, done: float, total: float | None, unit: str = "", note: str = "", left: float | None = None) -> Iterator[None]:
-    """Within the block everything that is told is a part of one of `total` things, as an epoch is of a trial."""
+def part_of(
+    what: str,
+    done: float,
+    total: float | None,
+    unit: str = "",
+    note: str = "",
+    left: float | None = None,
+) -> Iterator[None]:
+    """Within the block everything that is told is a part of one of `total` things, as an epoch is
+    of a trial.
+    """
     with _lock:
-        _state.around, _state.around_since = Report(what, done, total, unit, note, left), time.monotonic()
+        _state.around, _state.around_since = (
+            Report(what, done, total, unit, note, left),
+            time.monotonic(),
+        )
     try:
         yield
     finally:
@@ -134,5 +170,9 @@ def _joined(report: Report, around: Report | None) -> Report:
     if around is None:
         return report
     note = ", ".join(filter(None, (around.note, report.what)))
-    left = None if around.left is None else max(0.0, around.left - (time.monotonic() - _state.around_since))
+    left = (
+        None
+        if around.left is None
+        else max(0.0, around.left - (time.monotonic() - _state.around_since))
+    )
     return replace(around, done=around.done + (report.fraction or 0.0), note=note, left=left)

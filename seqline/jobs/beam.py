@@ -16,7 +16,8 @@ from seqline.jobs import dataflow, shipping
 
 log = logging.getLogger("seqline.dataflow")
 
-# "DirectRunner" would first look for Prism, a binary that it downloads: another engine with a network than without.
+# "DirectRunner" would first look for Prism, a binary that it downloads: another engine with a
+# network than without.
 LOCAL_RUNNER = "--runner=FnApiRunner"
 
 
@@ -28,9 +29,12 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
 
 @contextmanager
 def job(beam_args: Sequence[str]) -> Iterator[beam.Pipeline]:
-    """A pipeline that has run when the block ends. Raises a worker's UserError as it is: Beam wraps it in one of its own.
+    """A pipeline that has run when the block ends.
 
-    On Dataflow it is one job, which is watched here; a job of the same name that an earlier run submitted is waited for instead.
+    Raises a worker's UserError as it is: Beam wraps it in one of its own.
+
+    On Dataflow it is one job, which is watched here; a job of the same name that an earlier run
+    submitted is waited for instead.
     """
     if dataflow.is_used(beam_args):
         with shipping.shipped(beam_args) as flags:
@@ -54,7 +58,10 @@ def _cause(error: BaseException | None) -> UserError | None:
 
 
 def run_on_dataflow(pipeline: Any, flags: Sequence[str]) -> None:
-    """Submits a job and waits until it is done. See `seqline.jobs.dataflow.watch` for what it raises."""
+    """Submits a job and waits until it is done.
+
+    See `seqline.jobs.dataflow.watch` for what it raises.
+    """
     service, name = dataflow.client(flags), dataflow.option(flags, "job_name") or ""
     running = service.active(name) if name else None
     if running:
@@ -63,8 +70,12 @@ def run_on_dataflow(pipeline: Any, flags: Sequence[str]) -> None:
         try:
             result = pipeline.run()
         except Exception as error:
-            # Another run was faster: its job makes the same thing. (Beam's exception has no type of its own outside of its internals.)
-            if type(error).__name__ != "DataflowJobAlreadyExistsError" or (running := service.active(name)) is None:
+            # Another run was faster: its job makes the same thing. (Beam's exception has no type of
+            # its own outside of its internals.)
+            if (
+                type(error).__name__ != "DataflowJobAlreadyExistsError"
+                or (running := service.active(name)) is None
+            ):
                 raise _refused(error, flags) or error from error
         else:
             running = result.job_id()
@@ -80,13 +91,17 @@ def _refused(error: Exception, flags: Sequence[str]) -> UserError | None:
     if not isinstance(error, GoogleAPICallError | GoogleAuthError | OSError):
         return None
     return UserError(
-        f"The Dataflow job could not be submitted: {' '.join(str(error).split())[:300]}. Correct it and run again; "
-        f"staged files are under {dataflow.option(flags, 'staging_location') or dataflow.option(flags, 'temp_location')}."
+        f"The Dataflow job could not be submitted: {' '.join(str(error).split())[:300]}. Correct it"
+        " and run again; staged files are under"
+        f" {dataflow.option(flags, 'staging_location') or dataflow.option(flags, 'temp_location')}."
     )
 
 
 class ReadExamples(beam.PTransform):
-    """The shards of Examples -> PCollection[ExampleShard]: one element is a whole shard, bounded by SHARD_BYTES."""
+    """The shards of Examples -> PCollection[ExampleShard].
+
+    One element is a whole shard, bounded by SHARD_BYTES.
+    """
 
     def __init__(self, paths: Iterable[Path], content: Content, dim: int | None) -> None:
         super().__init__()
@@ -96,7 +111,12 @@ class ReadExamples(beam.PTransform):
         self.dim = dim
 
     def expand(self, begin: beam.Pipeline) -> beam.PCollection:
-        return begin | "Files" >> beam.Create(self.paths) | "Spread" >> beam.Reshuffle() | "Read" >> beam.Map(_read, self.content, self.dim)
+        return (
+            begin
+            | "Files" >> beam.Create(self.paths)
+            | "Spread" >> beam.Reshuffle()
+            | "Read" >> beam.Map(_read, self.content, self.dim)
+        )
 
 
 def _read(path: str, content: Content, dim: int | None) -> ExampleShard:

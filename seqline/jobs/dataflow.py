@@ -1,8 +1,10 @@
-"""Jobs on Google Cloud Dataflow: their flags and names, and its REST API to find, watch and cancel them. Imports neither Beam nor
+"""Jobs on Google Cloud Dataflow.
+
+Their flags and names, and its REST API to find, watch and cancel them. Imports neither Beam nor
 TensorFlow; google-auth when something is asked.
 
-A job that an earlier run submitted for the same artifact is found by its name: a run that was killed leaves it running, and the next one
-waits for it.
+A job that an earlier run submitted for the same artifact is found by its name: a run that was
+killed leaves it running, and the next one waits for it.
 """
 
 import logging
@@ -16,20 +18,28 @@ from typing import Any
 from seqline.errors import DataError, StoppedError, UserError
 
 log = logging.getLogger("seqline.dataflow")
-# Said whether somebody asked for more or not: what was submitted, where it can be seen, how it ended.
+# Said whether somebody asked for more or not: what was submitted, where it can be seen, how it
+# ended.
 NOTE = 25
 
 RUNNERS = ("DataflowRunner", "TestDataflowRunner")
 ENDPOINT = "https://dataflow.googleapis.com"
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-# A first answer must come soon: someone waits for it. While a job runs, the service may be away for longer: the job goes on without us.
+# A first answer must come soon: someone waits for it. While a job runs, the service may be away for
+# longer: the job goes on without us.
 FIRST_ANSWER_SECONDS = 10.0
 WATCH_SECONDS = 900.0
 TIMEOUT = (5.0, 30.0)
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.5, 10.0
 # The reason why a job failed comes some time after its state.
 REASON_SECONDS = 45.0
-ACTIVE = ("JOB_STATE_PENDING", "JOB_STATE_QUEUED", "JOB_STATE_RUNNING", "JOB_STATE_DRAINING", "JOB_STATE_CANCELLING")
+ACTIVE = (
+    "JOB_STATE_PENDING",
+    "JOB_STATE_QUEUED",
+    "JOB_STATE_RUNNING",
+    "JOB_STATE_DRAINING",
+    "JOB_STATE_CANCELLING",
+)
 DONE = "JOB_STATE_DONE"
 FAILED = "JOB_STATE_FAILED"
 LINK = "https://console.cloud.google.com/dataflow/jobs/{region}/{job}?project={project}"
@@ -58,9 +68,12 @@ def is_used(beam_args: Sequence[str]) -> bool:
 
 
 def job_flags(beam_args: Sequence[str], component: str, key: str, root: str) -> tuple[str, ...]:
-    """The flags with a name and labels for the job that makes this artifact; as they are for another runner than Dataflow.
+    """The flags with a name and labels for the job that makes this artifact.
 
-    The name tells which artifact is made, and where: the same one under another root is another job.
+    As they are for another runner than Dataflow.
+
+    The name tells which artifact is made, and where: the same one under another root is another
+    job.
     """
     if not is_used(beam_args):
         return tuple(beam_args)
@@ -68,7 +81,11 @@ def job_flags(beam_args: Sequence[str], component: str, key: str, root: str) -> 
     where = blake2b(str(root).encode(), digest_size=3).hexdigest()
     labels = {"seqline_component": component, "seqline_key": key, "seqline_root": where}
     name = f"{base}-{component}-{key}-{where}".lower().replace("_", "-")
-    return (*beam_args, f"--job_name={name}", *(f"--labels={label}={value}" for label, value in labels.items()))
+    return (
+        *beam_args,
+        f"--job_name={name}",
+        *(f"--labels={label}={value}" for label, value in labels.items()),
+    )
 
 
 @dataclass
@@ -86,7 +103,14 @@ class Client:
 
     def active(self, name: str) -> str | None:
         """The id of the job of this name that has not ended."""
-        return next((str(job["id"]) for job in self._all("jobs", filter="ACTIVE") if job["name"] == name and _state(job) in ACTIVE), None)
+        return next(
+            (
+                str(job["id"])
+                for job in self._all("jobs", filter="ACTIVE")
+                if job["name"] == name and _state(job) in ACTIVE
+            ),
+            None,
+        )
 
     def any_job(self) -> None:
         """Asks for anything: whether the service answers."""
@@ -97,16 +121,25 @@ class Client:
         return _state(self._request("GET", self._path(f"jobs/{job}")))
 
     def messages(self, job: str, since: str | None = None) -> Iterator[dict[str, str]]:
-        """What the service says about a job, oldest first, from a time on: id, time, messageText, messageImportance."""
+        """What the service says about a job, oldest first, from a time on.
+
+        Id, time, messageText, messageImportance.
+        """
         more = {"startTime": since} if since else {}
-        yield from self._all(f"jobs/{job}/messages", "jobMessages", minimumImportance="JOB_MESSAGE_BASIC", **more)
+        yield from self._all(
+            f"jobs/{job}/messages", "jobMessages", minimumImportance="JOB_MESSAGE_BASIC", **more
+        )
 
     def counters(self, job: str) -> dict[str, int]:
         """The pipeline's own counters so far, summed over its steps."""
         found: dict[str, int] = {}
         for metric in self._request("GET", self._path(f"jobs/{job}/metrics")).get("metrics", []):
             name = metric["name"]
-            if name.get("origin") == "user" and "tentative" not in name.get("context", {}) and "scalar" in metric:
+            if (
+                name.get("origin") == "user"
+                and "tentative" not in name.get("context", {})
+                and "scalar" in metric
+            ):
                 found[name["name"]] = found.get(name["name"], 0) + int(metric["scalar"])
         return found
 
@@ -137,7 +170,9 @@ class Client:
         while True:
             status, said = 0, ""
             try:
-                answer = self._session().request(method, url, params=query, json=body, timeout=TIMEOUT)
+                answer = self._session().request(
+                    method, url, params=query, json=body, timeout=TIMEOUT
+                )
                 if answer.status_code < 400:
                     return dict(answer.json())
                 status, said = answer.status_code, _message(answer)
@@ -148,10 +183,14 @@ class Client:
             if status in (401, 403):
                 raise self._no_access(f"{status}: {said}")
             if 400 <= status < 500 and status not in (408, 429):
-                raise UserError(f"Dataflow in {self.region} of project {self.project!r} refuses: {status}: {said}")
+                raise UserError(
+                    f"Dataflow in {self.region} of project {self.project!r} refuses: {status}:"
+                    f" {said}"
+                )
             if time.monotonic() + pause > deadline:
                 raise UserError(
-                    f"Dataflow does not answer at {self.endpoint} ({status or 'no answer'}: {said}). Check the network and run again."
+                    f"Dataflow does not answer at {self.endpoint} ({status or 'no answer'}:"
+                    f" {said}). Check the network and run again."
                 )
             time.sleep(pause)
             pause = min(2 * pause, 30.0)
@@ -166,8 +205,9 @@ class Client:
 
     def _no_access(self, why: str) -> UserError:
         return UserError(
-            f"Dataflow gives no access to project {self.project!r} ({' '.join(why.split())[:200]}). Run `gcloud auth application-default login`, "
-            "or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key, and give that account the role dataflow.developer."
+            f"Dataflow gives no access to project {self.project!r} ({' '.join(why.split())[:200]})."
+            " Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
+            " to a service account's key, and give that account the role dataflow.developer."
         )
 
 
@@ -191,8 +231,9 @@ def _message(answer: Any) -> str:
 def watch(client: Client, job: str, name: str) -> None:
     """Waits until a job has ended well; says its states and counters on the way.
 
-    Raises JobFailedError, DataError or UserError for what its workers raised, StoppedError for a job that somebody cancelled, UserError where the service
-    has not answered for WATCH_SECONDS: the job may still run, and the next run finds it.
+    Raises JobFailedError, DataError or UserError for what its workers raised, StoppedError for a
+    job that somebody cancelled, UserError where the service has not answered for WATCH_SECONDS: the
+    job may still run, and the next run finds it.
     """
     client.seconds = WATCH_SECONDS
     started, state, shown, pause, since = time.monotonic(), "", "", FIRST_POLL_SECONDS, None
@@ -208,12 +249,20 @@ def watch(client: Client, job: str, name: str) -> None:
                 _say(name, message, errors)
         if found != state:
             state = found
-            log.log(NOTE, "%s: %s after %.0f s", name, state.removeprefix("JOB_STATE_").lower(), time.monotonic() - started)
+            log.log(
+                NOTE,
+                "%s: %s after %.0f s",
+                name,
+                state.removeprefix("JOB_STATE_").lower(),
+                time.monotonic() - started,
+            )
         if state not in ACTIVE and state != "JOB_STATE_UNKNOWN":
             ended = ended or time.monotonic()
             if state != FAILED or errors or time.monotonic() > ended + REASON_SECONDS:
                 break
-        counters = ", ".join(f"{counter} {value:,}" for counter, value in sorted(client.counters(job).items()))
+        counters = ", ".join(
+            f"{counter} {value:,}" for counter, value in sorted(client.counters(job).items())
+        )
         if counters and counters != shown:
             shown = counters
             log.info("%s: %s", name, counters)
@@ -227,29 +276,53 @@ def _say(name: str, message: dict[str, str], errors: list[str]) -> None:
     text, importance = message["messageText"], message.get("messageImportance", "")
     if importance == "JOB_MESSAGE_ERROR":
         errors.append(text)
-    log.log(logging.WARNING if importance == "JOB_MESSAGE_WARNING" else logging.INFO, "%s: %s", name, text.strip().rpartition("\n")[2])
+    log.log(
+        logging.WARNING if importance == "JOB_MESSAGE_WARNING" else logging.INFO,
+        "%s: %s",
+        name,
+        text.strip().rpartition("\n")[2],
+    )
 
 
 def _failure(client: Client, job: str, name: str, state: str, errors: Sequence[str]) -> UserError:
-    """The error of a job that did not end well: what its workers raised, as far as the service tells."""
+    """The error of a job that did not end well.
+
+    What its workers raised, as far as the service tells.
+    """
     if state != FAILED:
-        return StoppedError(f"while {name} ran", f"its Dataflow job being {state.removeprefix('JOB_STATE_').lower()} ({client.link(job)})")
-    text = next((each for each in reversed(errors) if "Traceback" in each), errors[-1] if errors else "no reason was given")
-    raised = re.findall(r"^seqline\.errors\.(\w+): (.*?)(?: \[while running .*)?$", text, re.MULTILINE)
+        return StoppedError(
+            f"while {name} ran",
+            f"its Dataflow job being {state.removeprefix('JOB_STATE_').lower()}"
+            f" ({client.link(job)})",
+        )
+    text = next(
+        (each for each in reversed(errors) if "Traceback" in each),
+        errors[-1] if errors else "no reason was given",
+    )
+    raised = re.findall(
+        r"^seqline\.errors\.(\w+): (.*?)(?: \[while running .*)?$", text, re.MULTILINE
+    )
     if raised:
         return (DataError if raised[-1][0] == "DataError" else UserError)(raised[-1][1])
     missing = re.findall(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
     if missing:
         return JobFailedError(
-            f"{name}: a worker has no module {missing[-1]!r}. Its package is neither in the workers' image nor among what is shipped: add it to "
-            f"pyproject.toml, to the image (--sdk_container_image) or by -- --extra_package=... ({client.link(job)})"
+            f"{name}: a worker has no module {missing[-1]!r}. Its package is neither in the"
+            " workers' image nor among what is shipped: add it to pyproject.toml, to the image"
+            f" (--sdk_container_image) or by -- --extra_package=... ({client.link(job)})"
         )
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return JobFailedError(f"{name}: the Dataflow job failed: {lines[-1][:500]} ({client.link(job)})")
+    return JobFailedError(
+        f"{name}: the Dataflow job failed: {lines[-1][:500]} ({client.link(job)})"
+    )
 
 
 def leave(client: Client, name: str, cancels: bool) -> str | None:
-    """After a run was stopped: cancels its job or leaves it running. Says what became of it; None where no job of the name is active."""
+    """After a run was stopped.
+
+    Cancels its job or leaves it running. Says what became of it; None where no job of the name is
+    active.
+    """
     job = client.active(name)
     if job is None:
         return None

@@ -1,7 +1,10 @@
-"""How this code and its dependencies come to Dataflow's workers: by flags for Beam's stager. Imports neither Beam nor TensorFlow.
+"""How this code and its dependencies come to Dataflow's workers.
 
-By default the package is built as an sdist, from the checkout's setup.py or, where it is installed from a wheel, from its installed
-files; and its dependencies are pinned to the versions that the submitter has. With --sdk_container_image the image holds both.
+By flags for Beam's stager. Imports neither Beam nor TensorFlow.
+
+By default the package is built as an sdist, from the checkout's setup.py or, where it is installed
+from a wheel, from its installed files; and its dependencies are pinned to the versions that the
+submitter has. With --sdk_container_image the image holds both.
 """
 
 import re
@@ -29,14 +32,21 @@ setup(name={name!r}, version={version!r}, packages=find_packages(), package_data
 
 @contextmanager
 def shipped(beam_args: Sequence[str]) -> Iterator[list[str]]:
-    """The flags, and those that ship the code; the files they name are there until the block ends."""
+    """The flags, and those that ship the code.
+
+    The files they name are there until the block ends.
+    """
     with tempfile.TemporaryDirectory(prefix="seqline-ship-") as name:
         flags = list(beam_args)
-        if given := option(beam_args, "setup_file"):  # Beam's stager changes into its folder, "" for a bare name
+        if given := option(
+            beam_args, "setup_file"
+        ):  # Beam's stager changes into its folder, "" for a bare name
             flags.append(f"--setup_file={Path(given).resolve()}")
         if not any(option(beam_args, flag) for flag in CODE_FLAGS):
             flags.append(f"--setup_file={setup_file(Path(name))}")
-        if not any(option(beam_args, flag) for flag in ("requirements_file", "sdk_container_image")):
+        if not any(
+            option(beam_args, flag) for flag in ("requirements_file", "sdk_container_image")
+        ):
             requirements = Path(name, "requirements.txt")
             requirements.write_text("".join(f"{pin}\n" for pin in pins()), encoding="utf-8")
             # Workers install them from the index; nothing is downloaded here to be uploaded again.
@@ -50,19 +60,29 @@ def checkout() -> Path | None:
 
 
 def setup_file(folder: Path) -> Path:
-    """The setup.py that packs this code, by its absolute path: the checkout's, or one made in `folder` of the installed files."""
+    """The setup.py that packs this code, by its absolute path.
+
+    The checkout's, or one made in `folder` of the installed files.
+    """
     found = checkout()
     if found:
         return (found / "setup.py").resolve()
     for package in packages():
         if "." not in package:
-            shutil.copytree(HERE / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "setup.py").write_text(SETUP.format(name=PROJECT, version=distribution(PROJECT).version), encoding="utf-8")
+            shutil.copytree(
+                HERE / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+            )
+    (folder / "setup.py").write_text(
+        SETUP.format(name=PROJECT, version=distribution(PROJECT).version), encoding="utf-8"
+    )
     return (folder / "setup.py").resolve()
 
 
 def packages() -> list[str]:
-    """The packages that are shipped: those that pyproject.toml lists, or all of the installed ones."""
+    """The packages that are shipped.
+
+    Those that pyproject.toml lists, or all of the installed ones.
+    """
     found = checkout()
     if found:
         content = tomllib.loads((found / "pyproject.toml").read_text(encoding="utf-8"))
@@ -72,7 +92,10 @@ def packages() -> list[str]:
 
 
 def pins() -> list[str]:
-    """`name==version` of every distribution that this one needs, as they are installed here; sorted."""
+    """`name==version` of every distribution that this one needs, as they are installed here.
+
+    Sorted.
+    """
     found: dict[str, str] = {}
     todo = [(PROJECT, "")]
     done = set()
@@ -93,7 +116,10 @@ def pins() -> list[str]:
 
 
 def _needed(requirement: str, extra: str) -> list[tuple[str, str]]:
-    """(name, extra) of what a line of a distribution's requirements asks for here; nothing where its marker does not hold."""
+    """(name, extra) of what a line of a distribution's requirements asks for here.
+
+    Nothing where its marker does not hold.
+    """
     from packaging.requirements import Requirement
 
     parsed = Requirement(requirement)
@@ -110,7 +136,11 @@ def pins_digest() -> str:
 
 def labels() -> dict[str, str]:
     """The labels by which an image that is built in this environment says what is in it."""
-    return {"seqline.python": python(), "seqline.beam": distribution("apache-beam").version, "seqline.pins": pins_digest()}
+    return {
+        "seqline.python": python(),
+        "seqline.beam": distribution("apache-beam").version,
+        "seqline.pins": pins_digest(),
+    }
 
 
 def python() -> str:

@@ -1,7 +1,8 @@
 """SavedModels with the same bytes for the same content.
 
-TensorFlow numbers the functions of a graph by a counter of the process and names lookup tables by the absolute path of
-their vocabulary: two exports of one model differ. Artifacts here are compared byte for byte, so these names are rewritten.
+TensorFlow numbers the functions of a graph by a counter of the process and names lookup tables by
+the absolute path of their vocabulary: two exports of one model differ. Artifacts here are compared
+byte for byte, so these names are rewritten.
 """
 
 import re
@@ -17,9 +18,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 NUMBERED = re.compile(r"(.*_)(\d+)", re.DOTALL)
 # A loop's unused arguments are named after its function: "..._cond_1544___redundant_placeholder0".
 PLACEHOLDER = re.compile(r"(.*_)(\d+)(___redundant_placeholder.*)", re.DOTALL)
-# TextFileInitializer names a table "hash_table_<path>_<key index>_<value index>"; loading it appends "_load_<id>_<id>".
+# TextFileInitializer names a table "hash_table_<path>_<key index>_<value index>"; loading it
+# appends "_load_<id>_<id>".
 TABLE_NAME = re.compile(r"hash_table_(.+?)_(-?\d+_-?\d+)(?:_load_\d+_\d+)*")
-# A table that is initialized by tensors is named "<counter>", its initializer "key_value_init<counter>".
+# A table that is initialized by tensors is named "<counter>", its initializer
+# "key_value_init<counter>".
 TENSOR_TABLE = re.compile(r"(\d+)(?:_load_\d+_\d+)*")
 TENSOR_INITIALIZER = re.compile(r"(\^?key_value_init)(\d+)(.*)", re.DOTALL)
 
@@ -27,12 +30,17 @@ TENSOR_INITIALIZER = re.compile(r"(\^?key_value_init)(\d+)(.*)", re.DOTALL)
 def canonicalize(export_dir: Path) -> None:
     """Rewrites `<export_dir>/saved_model.pb` in place with names that depend on the content only.
 
-    Functions keep their order of creation (the counter's), numbered from 0; tables are named after the base name of their
-    asset. `fingerprint.pb` goes: it holds a random id and the checksum of the bytes as they were.
+    Functions keep their order of creation (the counter's), numbered from 0; tables are named after
+    the base name of their asset. `fingerprint.pb` goes: it holds a random id and the checksum of
+    the bytes as they were.
     """
     path = export_dir / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    names = {function.signature.name for meta_graph in saved_model.meta_graphs for function in meta_graph.graph_def.library.function}
+    names = {
+        function.signature.name
+        for meta_graph in saved_model.meta_graphs
+        for function in meta_graph.graph_def.library.function
+    }
     numbers = {int(match[2]) for name in names if (match := NUMBERED.fullmatch(name))}
     ranks = {number: rank for rank, number in enumerate(sorted(numbers))}
 
@@ -50,7 +58,9 @@ def canonicalize(export_dir: Path) -> None:
         _rewrite(meta_graph, rename)
         _rename_tables_and_arguments(meta_graph.graph_def)
         library = meta_graph.graph_def.library
-        for function in library.function:  # a graph that was pruned lists its nodes in the order of their addresses
+        for function in (
+            library.function
+        ):  # a graph that was pruned lists its nodes in the order of their addresses
             function.node_def.sort(key=lambda node: node.name)
         functions = sorted(library.function, key=lambda function: function.signature.name)
         del library.function[:]
@@ -68,13 +78,19 @@ def _rename_tables_and_arguments(graph: graph_pb2.GraphDef) -> None:
         match = TABLE_NAME.fullmatch(name)
         return f"hash_table_{PurePosixPath(match[1]).name}_{match[2]}" if match else name
 
-    for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+    for node in [
+        *graph.node,
+        *(node for function in graph.library.function for node in function.node_def),
+    ]:
         if "shared_name" in node.attr:
             node.attr["shared_name"].s = rename(node.attr["shared_name"].s.decode()).encode()
     for function in graph.library.function:
         for argument in function.arg_attr.values():
             # Not what a user specified: the process-wide id of a captured tensor.
-            if "_user_specified_name" in argument.attr and argument.attr["_user_specified_name"].s.isdigit():
+            if (
+                "_user_specified_name" in argument.attr
+                and argument.attr["_user_specified_name"].s.isdigit()
+            ):
                 del argument.attr["_user_specified_name"]
 
 

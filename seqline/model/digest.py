@@ -1,4 +1,7 @@
-"""The files of a SavedModel and the digest of all of them: what is validated, pushed and rolled back to is one and the same."""
+"""The files of a SavedModel and the digest of all of them.
+
+What is validated, pushed and rolled back to is one and the same.
+"""
 
 import hashlib
 import json
@@ -8,16 +11,20 @@ from pathlib import Path
 
 from seqline.errors import UserError
 
-# Inside a version, beside the model's own files. assets.extra/ is where TensorFlow Serving leaves room for others' files.
+# Inside a version, beside the model's own files. assets.extra/ is where TensorFlow Serving leaves
+# room for others' files.
 MANIFEST = "assets.extra/manifest.json"
 EVALUATION = "assets.extra/evaluation.json"
 BESIDE = (MANIFEST, EVALUATION)
 
 
 def sha256_of_files(model: Path) -> dict[str, str]:
-    """Relative path (with `/`) -> SHA-256 of every file of a model, in order; those that a push puts beside it are left out.
+    """Relative path (with `/`) -> SHA-256 of every file of a model, in order.
 
-    Raises UserError for a symlink or anything else that is neither file nor folder: what it stands for may change, or lie outside.
+    Those that a push puts beside it are left out.
+
+    Raises UserError for a symlink or anything else that is neither file nor folder: what it stands
+    for may change, or lie outside.
     """
     found = {}
     for folder, folders, files in os.walk(model):
@@ -26,11 +33,17 @@ def sha256_of_files(model: Path) -> dict[str, str]:
             mode = path.lstat().st_mode
             relative = path.relative_to(model).as_posix()
             if stat.S_ISLNK(mode):
-                raise UserError(f"{path} is a symlink to {os.readlink(path)}; a model holds files only. Put the file itself there.")
+                raise UserError(
+                    f"{path} is a symlink to {os.readlink(path)}; a model holds files only. Put the"
+                    " file itself there."
+                )
             if stat.S_ISREG(mode) and relative not in BESIDE:
                 found[relative] = sha256(path)
             elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                raise UserError(f"{path} is neither a file nor a folder; a model holds files only. Take it away.")
+                raise UserError(
+                    f"{path} is neither a file nor a folder; a model holds files only. Take it"
+                    " away."
+                )
     return dict(sorted(found.items()))
 
 

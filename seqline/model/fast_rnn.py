@@ -1,19 +1,28 @@
-"""SimpleRNN with the same weights, outputs and gradients as Keras's, several times as fast to train on a CPU.
+"""SimpleRNN with the same weights, outputs and gradients as Keras's, several times as fast to train
+on a CPU.
 
-`FastSimpleRNN` is a `layers.SimpleRNN` and takes its arguments; `implementation="keras"` is the stock one, to the bit. The other
-projects the inputs in one product instead of one per time step, and runs through time by `seqline.model.time_loops`.
+`FastSimpleRNN` is a `layers.SimpleRNN` and takes its arguments; `implementation="keras"` is the
+stock one, to the bit. The other projects the inputs in one product instead of one per time step,
+and runs through time by `seqline.model.time_loops`.
 
-`DistinctEmbedding` before it lets it project each distinct token of the batch once, not every position:
+`DistinctEmbedding` before it lets it project each distinct token of the batch once, not every
+position:
 
-    rows, positions = DistinctEmbedding(vocab, dim, name="embedding")(ids)   # for: embedded = layers.Embedding(...)(ids)
-    states = FastSimpleRNN(units, return_sequences=True, name="rnn")(rows, positions=positions)   # for: layers.SimpleRNN(...)(embedded)
+    rows, positions = DistinctEmbedding(vocab, dim, name="embedding")(ids)
+    states = FastSimpleRNN(units, return_sequences=True, name="rnn")(rows, positions=positions)
 
-Either network has the same weights in the same order: `get_weights` of one goes into `set_weights` of the other. (A weights file
-names layers by their class; it does not.) To turn the rows of a text around, turn around `positions`; `layers.Embedding` and
-FastSimpleRNN without `positions` go together, too.
+stands for
 
-Without `pooling`, nothing is compiled without `training=True`: an exported signature holds a plain loop, as TensorFlow Serving
-wants it on a CPU.
+    embedded = layers.Embedding(vocab, dim, name="embedding")(ids)
+    states = layers.SimpleRNN(units, return_sequences=True, name="rnn")(embedded)
+
+Either network has the same weights in the same order: `get_weights` of one goes into `set_weights`
+of the other. (A weights file names layers by their class; it does not.) To turn the rows of a text
+around, turn around `positions`; `layers.Embedding` and FastSimpleRNN without `positions` go
+together, too.
+
+Without `pooling`, nothing is compiled without `training=True`: an exported signature holds a plain
+loop, as TensorFlow Serving wants it on a CPU.
 """
 
 from typing import Any, Literal
@@ -27,10 +36,12 @@ from seqline.model.time_loops import ACTIVATIONS, recurrence
 
 @keras.saving.register_keras_serializable("seqline")
 class DistinctEmbedding(layers.Embedding):
-    """layers.Embedding, each distinct id once. ids [batch, time] -> (rows [distinct, dim], positions [batch, time] int32).
+    """layers.Embedding, each distinct id once. ids [batch, time] -> (rows [distinct, dim],
+    positions [batch, time] int32).
 
-    The embedded sequence is `tf.gather(rows, positions)`. `positions` index `rows`, in order of first occurrence in the batch.
-    The gradient of the embeddings is an IndexedSlices in which no row comes twice.
+    The embedded sequence is `tf.gather(rows, positions)`. `positions` index `rows`, in order of
+    first occurrence in the batch. The gradient of the embeddings is an IndexedSlices in which no
+    row comes twice.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -44,37 +55,64 @@ class DistinctEmbedding(layers.Embedding):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         rows, positions = self.compute_output_shape(inputs.shape)
-        return keras.KerasTensor(rows, dtype=self.compute_dtype), keras.KerasTensor(positions, dtype="int32")
+        return keras.KerasTensor(rows, dtype=self.compute_dtype), keras.KerasTensor(
+            positions, dtype="int32"
+        )
 
 
 @keras.saving.register_keras_serializable("seqline")
 class FastSimpleRNN(layers.SimpleRNN):
-    """layers.SimpleRNN; sequences [batch, time, dim], or rows [distinct, dim] with positions [batch, time] int32 of them.
+    """layers.SimpleRNN.
 
-    pooling: "last", "mean", "max" or "mean_max" gives that of the first `length` (int [batch]) states instead of the states:
-        [batch, units], or [batch, 2 * units] of both. It always goes the fast path, and raises ValueError where there is none.
+    Sequences [batch, time, dim], or rows [distinct, dim] with positions [batch, time] int32 of
+    them.
 
-    What the fast path does not know goes the stock way: dropout of the inputs, an initial state, other activations than tanh, relu
-    and none, states that are kept or returned, unrolling, other types than float32, and everything that is not training.
+    pooling: "last", "mean", "max" or "mean_max" gives that of the first `length` (int [batch])
+        states instead of the states: [batch, units], or [batch, 2 * units] of both. It always goes
+        the fast path, and raises ValueError where there is none.
+
+    What the fast path does not know goes the stock way: dropout of the inputs, an initial state,
+    other activations than tanh, relu and none, states that are kept or returned, unrolling, other
+    types than float32, and everything that is not training.
     """
 
-    def __init__(self, units: int, *, implementation: Literal["fast", "keras"] = "fast", pooling: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        units: int,
+        *,
+        implementation: Literal["fast", "keras"] = "fast",
+        pooling: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         if implementation not in ("fast", "keras"):
-            raise ValueError(f'implementation of FastSimpleRNN is {implementation!r}; it is "fast" or "keras"')
+            raise ValueError(
+                f'implementation of FastSimpleRNN is {implementation!r}; it is "fast" or "keras"'
+            )
         super().__init__(units, **kwargs)
         self.implementation = implementation
         self.pooling = pooling
         if pooling is not None and not self._has_fast_path():
-            raise ValueError("FastSimpleRNN pools on its fast path only: with none of dropout, return_state, stateful, unroll, float64")
+            raise ValueError(
+                "FastSimpleRNN pools on its fast path only: with none of dropout, return_state,"
+                " stateful, unroll, float64"
+            )
         self.input_spec = None  # SimpleRNN's own wants three dimensions
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "implementation": self.implementation, "pooling": self.pooling}
+        return {
+            **super().get_config(),
+            "implementation": self.implementation,
+            "pooling": self.pooling,
+        }
 
     def build(self, sequences_shape: Any, positions_shape: Any = None, **_: Any) -> None:
-        super().build(sequences_shape if positions_shape is None else (*positions_shape, sequences_shape[-1]))
+        super().build(
+            sequences_shape if positions_shape is None else (*positions_shape, sequences_shape[-1])
+        )
 
-    def compute_output_shape(self, sequences_shape: Any, positions_shape: Any = None, **_: Any) -> Any:
+    def compute_output_shape(
+        self, sequences_shape: Any, positions_shape: Any = None, **_: Any
+    ) -> Any:
         shape = sequences_shape if positions_shape is None else positions_shape
         if self.pooling is not None:
             return (shape[0], self.units * (2 if self.pooling == "mean_max" else 1))
@@ -89,7 +127,9 @@ class FastSimpleRNN(layers.SimpleRNN):
         mask: Any = None,
         training: bool = False,
     ) -> Any:
-        if self.pooling is None and (not training or initial_state is not None or not self._has_fast_path()):
+        if self.pooling is None and (
+            not training or initial_state is not None or not self._has_fast_path()
+        ):
             embedded = sequences if positions is None else tf.gather(sequences, positions)
             return super().call(embedded, initial_state=initial_state, mask=mask, training=training)
         projected = self._project(tf.convert_to_tensor(sequences))
@@ -97,7 +137,11 @@ class FastSimpleRNN(layers.SimpleRNN):
         kept = None
         if training and self.recurrent_dropout:
             shape = [tf.shape(source)[0], self.units]
-            kept = keras.random.dropout(tf.ones(shape, projected.dtype), self.recurrent_dropout, seed=self.cell.seed_generator)
+            kept = keras.random.dropout(
+                tf.ones(shape, projected.dtype),
+                self.recurrent_dropout,
+                seed=self.cell.seed_generator,
+            )
         outputs = recurrence(
             self._time_major(projected) if positions is None else projected,
             tf.convert_to_tensor(self.cell.recurrent_kernel),
@@ -120,7 +164,13 @@ class FastSimpleRNN(layers.SimpleRNN):
         return projected + tf.convert_to_tensor(self.cell.bias) if self.use_bias else projected
 
     def _has_fast_path(self) -> bool:
-        stock_only = self.dropout or self.stateful or self.return_state or self.unroll or self.zero_output_for_mask
+        stock_only = (
+            self.dropout
+            or self.stateful
+            or self.return_state
+            or self.unroll
+            or self.zero_output_for_mask
+        )
         return (
             self.implementation == "fast"
             and not stock_only

@@ -10,13 +10,17 @@ from seqline.data.features import PAD_ID
 
 # Added to the states of padding before the maximum: below every tanh.
 MASKED = -1e9
-# Odd factors of a multiplicative hash (Knuth, The Art of Computer Programming, volume 3, section 6.4), modulo 2 ** 32.
+# Odd factors of a multiplicative hash (Knuth, The Art of Computer Programming, volume 3, section
+# 6.4), modulo 2 ** 32.
 HASH_FIRST, HASH_SECOND = 2_654_435_761, 2_246_822_519
 
 
 @keras.saving.register_keras_serializable("seqline")
 class WordDropout(layers.Layer):
-    """While training, replaces each token by OOV with probability `rate`; padding stays. ids [batch, time] -> the same."""
+    """While training, replaces each token by OOV with probability `rate`.
+
+    Padding stays. ids [batch, time] -> the same.
+    """
 
     def __init__(self, rate: float, oov: int, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -28,12 +32,17 @@ class WordDropout(layers.Layer):
         if not training:
             return ids
         dropped = keras.random.uniform(ops.shape(ids), seed=self.generator) < self.rate
-        return ops.where(ops.logical_and(dropped, ids != PAD_ID), ops.cast(self.oov, ids.dtype), ids)
+        return ops.where(
+            ops.logical_and(dropped, ids != PAD_ID), ops.cast(self.oov, ids.dtype), ids
+        )
 
 
 @keras.saving.register_keras_serializable("seqline")
 class WithinLength(layers.Layer):
-    """Which time steps are no padding. (values [batch, time, dim], length [batch]) -> bool [batch, time]."""
+    """Which time steps are no padding.
+
+    (values [batch, time, dim], length [batch]) -> bool [batch, time].
+    """
 
     def call(self, values: Any, length: Any) -> Any:
         return ops.arange(ops.shape(values)[1], dtype=length.dtype)[None, :] < length[:, None]
@@ -41,7 +50,9 @@ class WithinLength(layers.Layer):
 
 @keras.saving.register_keras_serializable("seqline")
 class ReverseText(layers.Layer):
-    """Turns each row around and leaves its padding behind it. (sequence [batch, time] or [batch, time, dim], present) -> the same.
+    """Turns each row around and leaves its padding behind it.
+
+    (sequence [batch, time] or [batch, time, dim], present) -> the same.
 
     present: bool [batch, time], False for padding; here and in the layers below.
     """
@@ -50,15 +61,20 @@ class ReverseText(layers.Layer):
         time = ops.arange(ops.shape(present)[1], dtype="int32")[None, :]
         length = ops.sum(ops.cast(present, "int32"), axis=1, keepdims=True)  # [batch, 1]
         source = ops.where(time < length, length - 1 - time, time)  # [batch, time]
-        return ops.take_along_axis(sequence, source if len(sequence.shape) == 2 else source[:, :, None], axis=1)
+        return ops.take_along_axis(
+            sequence, source if len(sequence.shape) == 2 else source[:, :, None], axis=1
+        )
 
 
 @keras.saving.register_keras_serializable("seqline")
 class Pooling(layers.Layer):
-    """One vector of the states of a row. (states [batch, time, units], present [batch, time]) -> [batch, units or 2 * units].
+    """One vector of the states of a row.
 
-    kind: "last" state, "mean" or "max" over time, or "mean_max", both side by side. With masking, padding does not count, and
-    a row of padding only gives zeros; without, every position counts. (Keras's own GlobalMaxPooling1D ignores masks.)
+    (states [batch, time, units], present [batch, time]) -> [batch, units or 2 * units].
+
+    kind: "last" state, "mean" or "max" over time, or "mean_max", both side by side. With masking,
+    padding does not count, and a row of padding only gives zeros; without, every position counts.
+    (Keras's own GlobalMaxPooling1D ignores masks.)
     """
 
     def __init__(self, kind: str, masking: bool, **kwargs: Any) -> None:
@@ -77,16 +93,20 @@ class Pooling(layers.Layer):
         if self.kind in ("mean", "mean_max"):
             pooled.append(ops.sum(states * weights, axis=1) / ops.maximum(length, 1))
         if self.kind in ("max", "mean_max"):
-            pooled.append(ops.where(length > 0, ops.max(states + MASKED * (1 - weights), axis=1), 0.0))
+            pooled.append(
+                ops.where(length > 0, ops.max(states + MASKED * (1 - weights), axis=1), 0.0)
+            )
         return ops.concatenate(pooled, axis=-1)
 
 
 @keras.saving.register_keras_serializable("seqline")
 class MeanEmbedding(layers.Layer):
-    """gain * the mean of a row's embeddings. (embedded [batch, time, dim], present [batch, time]) -> [batch, dim].
+    """gain * the mean of a row's embeddings.
 
-    A row of padding only gives zeros. Adam moves every weight by about the learning rate, so the gain is how much faster
-    this branch learns than the other.
+    (embedded [batch, time, dim], present [batch, time]) -> [batch, dim].
+
+    A row of padding only gives zeros. Adam moves every weight by about the learning rate, so the
+    gain is how much faster this branch learns than the other.
     """
 
     def __init__(self, gain: float, **kwargs: Any) -> None:
@@ -101,9 +121,12 @@ class MeanEmbedding(layers.Layer):
 
 @keras.saving.register_keras_serializable("seqline")
 class BranchDropout(layers.Layer):
-    """While training, a row loses one of its two branches with probability `rate`; then they are concatenated.
+    """While training, a row loses one of its two branches with probability `rate`.
 
-    Either branch has to classify on its own, so that the quickly learned one does not starve the other.
+    Then they are concatenated.
+
+    Either branch has to classify on its own, so that the quickly learned one does not starve the
+    other.
     """
 
     def __init__(self, rate: float, seed: int, **kwargs: Any) -> None:
@@ -121,10 +144,12 @@ class BranchDropout(layers.Layer):
 
 @keras.saving.register_keras_serializable("seqline")
 class Bigrams(layers.Layer):
-    """Puts the ids of bigrams behind those of the tokens. ids [batch, time] -> [batch, 2 * time - 1], PAD where there is none.
+    """Puts the ids of bigrams behind those of the tokens. ids [batch, time] -> [batch, 2 * time -
+    1], PAD where there is none.
 
-    Bigrams are hashed into buckets; `rows`, int32 [num_buckets], holds the number of a bucket that training has seen often enough,
-    from 1, or 0. Its id is `first_id` - 1 more. Neither padding nor OOV is part of a bigram.
+    Bigrams are hashed into buckets; `rows`, int32 [num_buckets], holds the number of a bucket that
+    training has seen often enough, from 1, or 0. Its id is `first_id` - 1 more. Neither padding nor
+    OOV is part of a bigram.
     """
 
     def __init__(self, num_buckets: int, oov: int, first_id: int, **kwargs: Any) -> None:
@@ -134,19 +159,29 @@ class Bigrams(layers.Layer):
         self.first_id = first_id
 
     def build(self, _: Any) -> None:
-        self.rows = self.add_weight(shape=(self.num_buckets,), dtype="int32", initializer="zeros", trainable=False, name="rows")
+        self.rows = self.add_weight(
+            shape=(self.num_buckets,),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            name="rows",
+        )
 
     def call(self, ids: Any) -> Any:
         buckets, known = bigram_buckets(ids, self.num_buckets, self.oov)
         numbers = ops.cast(ops.take(self.rows, buckets), ids.dtype)
         found = ops.logical_and(known, numbers > 0)
-        return ops.concatenate([ids, ops.where(found, numbers + (self.first_id - 1), PAD_ID)], axis=1)
+        return ops.concatenate(
+            [ids, ops.where(found, numbers + (self.first_id - 1), PAD_ID)], axis=1
+        )
 
 
 def bigram_buckets(ids: Any, num_buckets: int, oov: int) -> tuple[Any, Any]:
-    """(bucket of every pair of neighbours, whether both are tokens), [batch, time - 1] each, of int64 ids [batch, time].
+    """(bucket of every pair of neighbours, whether both are tokens), [batch, time - 1] each, of
+    int64 ids [batch, time].
 
-    The same integers for tensors and numpy arrays; with ids below 2 ** 30 no product leaves 64 bits.
+    The same integers for tensors and numpy arrays; with ids below 2 ** 30 no product leaves 64
+    bits.
     """
     first, second = ids[:, :-1], ids[:, 1:]
     mixed = (first * HASH_FIRST + second * HASH_SECOND) % 2**32
@@ -158,7 +193,8 @@ def bigram_buckets(ids: Any, num_buckets: int, oov: int) -> tuple[Any, Any]:
 class MeanOfDistinct(layers.Layer):
     """What MeanEmbedding gives, from each distinct embedding once.
 
-    (rows [distinct, dim], positions [batch, time] of them, present bool [batch, time]) -> [batch, dim].
+    (rows [distinct, dim], positions [batch, time] of them, present bool [batch, time]) -> [batch,
+    dim].
     """
 
     def __init__(self, gain: float, **kwargs: Any) -> None:
@@ -169,12 +205,17 @@ class MeanOfDistinct(layers.Layer):
         batch = tf.shape(present)[0]
         found = tf.cast(tf.where(present), tf.int32)  # [num, 2]
         total = tf.raw_ops.SparseSegmentSumWithNumSegments(
-            data=rows, indices=tf.boolean_mask(positions, present), segment_ids=found[:, 0], num_segments=batch
+            data=rows,
+            indices=tf.boolean_mask(positions, present),
+            segment_ids=found[:, 0],
+            num_segments=batch,
         )
         count = tf.reduce_sum(tf.cast(present, rows.dtype), axis=1, keepdims=True)
         return total * (self.gain / tf.maximum(count, 1))
 
-    def compute_output_shape(self, rows_shape: Any, positions_shape: Any, present_shape: Any) -> Any:
+    def compute_output_shape(
+        self, rows_shape: Any, positions_shape: Any, present_shape: Any
+    ) -> Any:
         return (positions_shape[0], rows_shape[-1])
 
     def compute_output_spec(self, rows: Any, positions: Any, present: Any) -> Any:

@@ -1,11 +1,14 @@
-"""The network: Embedding -> SimpleRNN -> pooling over the states -> Dense(softmax), and a skip branch beside it.
+"""The network.
 
-    ids [batch, time] ─┬─ Embedding ── SimpleRNN (one or both directions) ── pooling ── dropout ─┬─ Dense(softmax)
-                       └─ skip: tokens and bigrams ── Embedding of its own ── mean ── dropout ───┘
+Embedding -> SimpleRNN -> pooling over the states -> Dense(softmax), and a skip branch beside it.
 
-Numeric sequences, values [batch, time, dim] and length [batch], go into the SimpleRNN as they are; their skip branch is the mean
-of a Dense(relu) over the time steps. The trainer fits the network and the exporter serves it; both build it here, from the
-same Spec.
+    ids [batch, time]
+     ├─ Embedding ── SimpleRNN (one or both directions) ── pooling ── dropout ────────┬─ Dense(softmax)
+     └─ skip: tokens and bigrams ── Embedding of its own ── mean ── dropout ──────────┘
+
+Numeric sequences, values [batch, time, dim] and length [batch], go into the SimpleRNN as they are;
+their skip branch is the mean of a Dense(relu) over the time steps. The trainer fits the network and
+the exporter serves it; both build it here, from the same Spec.
 """
 
 import json
@@ -20,7 +23,16 @@ from keras import layers, ops
 
 from seqline.data.features import MODEL, NUM_RESERVED_IDS, PAD_ID, oov_id
 from seqline.model.fast_rnn import DistinctEmbedding, FastSimpleRNN
-from seqline.model.layers import Bigrams, BranchDropout, MeanEmbedding, MeanOfDistinct, Pooling, ReverseText, WithinLength, WordDropout
+from seqline.model.layers import (
+    Bigrams,
+    BranchDropout,
+    MeanEmbedding,
+    MeanOfDistinct,
+    Pooling,
+    ReverseText,
+    WithinLength,
+    WordDropout,
+)
 
 SPEC_FILE = "network.json"
 
@@ -31,12 +43,14 @@ Implementation = Literal["fast", "keras"]
 class Spec:
     """All that decides the network's shape and its behaviour while training.
 
-    num_tokens: V of the vocabulary; the embedding has V + 2 rows (PAD, V tokens, OOV). 0 for numeric sequences.
-    masking: False reads padding like text (inputs are then padded to max_length), as a plain Keras model without a mask does.
-    skip_dim: 0 for no skip branch.
-    bigram_buckets: buckets of hashed bigrams, 0 for none; num_bigrams of them have a row, behind the tokens' V + 2, in the skip branch's
+    num_tokens: V of the vocabulary; the embedding has V + 2 rows (PAD, V tokens, OOV). 0 for
+    numeric sequences. masking: False reads padding like text (inputs are then padded to
+    max_length), as a plain Keras model without a mask does. skip_dim: 0 for no skip branch.
+    bigram_buckets: buckets of hashed bigrams, 0 for none; num_bigrams of them have a row, behind
+    the tokens' V + 2, in the skip branch's
         embedding.
-    dim: numbers of a time step; 0 for ids. What is about embeddings, words and bigrams is about ids only.
+    dim: numbers of a time step; 0 for ids. What is about embeddings, words and bigrams is about ids
+    only.
     """
 
     num_tokens: int
@@ -64,12 +78,17 @@ class Spec:
     dim: int = 0
 
 
-def build(spec: Spec, training: bool = True, implementation: Implementation = "keras") -> keras.Model:
-    """ids [batch, time] int64 -> probabilities [batch, num_classes]; with spec.dim, (values [batch, time, dim], length [batch]) -> these.
+def build(
+    spec: Spec, training: bool = True, implementation: Implementation = "keras"
+) -> keras.Model:
+    """ids [batch, time] int64 -> probabilities [batch, num_classes].
 
-    training=False leaves out what only acts while training (dropout and its random state); the other layers keep their
-    names and weights. implementation="fast" is for training steps only (`seqline.model.fast_rnn`): the same weights under the same
-    names, the same probabilities and gradients.
+    With spec.dim, (values [batch, time, dim], length [batch]) -> these.
+
+    training=False leaves out what only acts while training (dropout and its random state); the
+    other layers keep their names and weights. implementation="fast" is for training steps only
+    (`seqline.model.fast_rnn`): the same weights under the same names, the same probabilities and
+    gradients.
     """
     return _Builder(spec, training, implementation).model()
 
@@ -84,7 +103,10 @@ class _Builder:
         self.seeds: Iterator[int] = iter(range(spec.seed * 1000, spec.seed * 1000 + 100))
         time = None if spec.masking else spec.max_length
         if spec.dim:
-            self.inputs: Any = (keras.Input((time, spec.dim), name="values"), keras.Input((), dtype="int64", name="length"))
+            self.inputs: Any = (
+                keras.Input((time, spec.dim), name="values"),
+                keras.Input((), dtype="int64", name="length"),
+            )
             self.content = self.inputs[0]
             self.present = WithinLength(name="present")(*self.inputs)
         else:
@@ -94,37 +116,62 @@ class _Builder:
     def model(self) -> keras.Model:
         spec = self.spec
         if self.training and spec.word_dropout and not spec.dim:
-            self.content = WordDropout(spec.word_dropout, oov_id(spec.num_tokens), next(self.seeds), name="word_dropout")(self.content)
+            self.content = WordDropout(
+                spec.word_dropout, oov_id(spec.num_tokens), next(self.seeds), name="word_dropout"
+            )(self.content)
         branch = self._dropout(spec.dropout, "dropout")(self._recurrent_branch())
         if spec.skip_dim:
             skip = self._dropout(spec.skip_dropout, "skip_dropout")(self._skip_branch())
             if self.training:
-                branch = BranchDropout(spec.branch_dropout, next(self.seeds), name="branches")(branch, skip)
+                branch = BranchDropout(spec.branch_dropout, next(self.seeds), name="branches")(
+                    branch, skip
+                )
             else:
                 branch = layers.Concatenate(name="branches")([branch, skip])
         kernel = keras.initializers.GlorotUniform(next(self.seeds))
-        output = layers.Dense(spec.num_classes, activation="softmax", kernel_initializer=kernel, name="output")(branch)
+        output = layers.Dense(
+            spec.num_classes, activation="softmax", kernel_initializer=kernel, name="output"
+        )(branch)
         return keras.Model(self.inputs, output, name="seqline")
 
     def _dropout(self, rate: float, name: str) -> Callable[[Any], Any]:
-        return layers.Dropout(rate, seed=next(self.seeds), name=name) if self.training and rate else lambda value: value
+        return (
+            layers.Dropout(rate, seed=next(self.seeds), name=name)
+            if self.training and rate
+            else lambda value: value
+        )
 
     def _recurrent_branch(self) -> Any:
         """[batch, rnn_units], twice that for both directions, twice again for both poolings."""
         spec = self.spec
         states, positions = self.content, None
         if not spec.dim:
-            scale = keras.initializers.RandomUniform(-spec.embedding_scale, spec.embedding_scale, seed=next(self.seeds))
+            scale = keras.initializers.RandomUniform(
+                -spec.embedding_scale, spec.embedding_scale, seed=next(self.seeds)
+            )
             kind = DistinctEmbedding if self.fast else layers.Embedding
-            embedding = kind(spec.num_tokens + NUM_RESERVED_IDS, spec.embedding_dim, embeddings_initializer=scale, name="embedding")
-            states, positions = embedding(self.content) if self.fast else (embedding(self.content), None)
+            embedding = kind(
+                spec.num_tokens + NUM_RESERVED_IDS,
+                spec.embedding_dim,
+                embeddings_initializer=scale,
+                name="embedding",
+            )
+            states, positions = (
+                embedding(self.content) if self.fast else (embedding(self.content), None)
+            )
             states = self._dropout(spec.embedding_dropout, "embedding_dropout")(states)
         for number in range(1, spec.num_layers):
-            states, positions = self._rnn_layer(states, positions, f"rnn_{number}", pooled=False), None
+            states, positions = (
+                self._rnn_layer(states, positions, f"rnn_{number}", pooled=False),
+                None,
+            )
         return self._rnn_layer(states, positions, "rnn", pooled=True)
 
     def _rnn_layer(self, sequence: Any, positions: Any, name: str, pooled: bool) -> Any:
-        """The states [batch, time, units], or with `pooled` one vector of them; both directions side by side."""
+        """The states [batch, time, units], or with `pooled` one vector of them.
+
+        Both directions side by side.
+        """
         outputs = [self._simple_rnn(name, sequence, positions, pooled)]
         if self.spec.bidirectional:
             turn = ReverseText(name=f"{name}_reverse")
@@ -133,8 +180,14 @@ class _Builder:
             else:
                 positions = turn(positions, self.present)
             backward = self._simple_rnn(f"{name}_backward", sequence, positions, pooled)
-            outputs.append(backward if pooled else ReverseText(name=f"{name}_restore")(backward, self.present))
-        return layers.Concatenate(name=f"{name}_directions")(outputs) if self.spec.bidirectional else outputs[0]
+            outputs.append(
+                backward if pooled else ReverseText(name=f"{name}_restore")(backward, self.present)
+            )
+        return (
+            layers.Concatenate(name=f"{name}_directions")(outputs)
+            if self.spec.bidirectional
+            else outputs[0]
+        )
 
     def _simple_rnn(self, name: str, sequence: Any, positions: Any, pooled: bool) -> Any:
         # No mask: padding is behind the row, so it cannot reach a state that pooling reads.
@@ -142,43 +195,62 @@ class _Builder:
         arguments: dict[str, Any] = {
             "return_sequences": True,
             "kernel_initializer": keras.initializers.GlorotUniform(next(self.seeds)),
-            "recurrent_initializer": keras.initializers.Orthogonal(spec.recurrent_gain, next(self.seeds)),
+            "recurrent_initializer": keras.initializers.Orthogonal(
+                spec.recurrent_gain, next(self.seeds)
+            ),
             "name": name,
         }
         if self.training and spec.recurrent_dropout:
             arguments |= {"recurrent_dropout": spec.recurrent_dropout, "seed": next(self.seeds)}
         if not self.fast:
             states = layers.SimpleRNN(spec.rnn_units, **arguments)(sequence)
-            return Pooling(spec.pooling, spec.masking, name=f"{name}_pooling")(states, self.present) if pooled else states
+            return (
+                Pooling(spec.pooling, spec.masking, name=f"{name}_pooling")(states, self.present)
+                if pooled
+                else states
+            )
         rnn = FastSimpleRNN(spec.rnn_units, pooling=spec.pooling if pooled else None, **arguments)
         if not pooled:
             return rnn(sequence, positions=positions)
         counted = self.present if spec.masking else ops.ones_like(self.present)
-        return rnn(sequence, positions=positions, length=ops.sum(ops.cast(counted, "int32"), axis=1))
+        return rnn(
+            sequence, positions=positions, length=ops.sum(ops.cast(counted, "int32"), axis=1)
+        )
 
     def _skip_branch(self) -> Any:
         """[batch, skip_dim]."""
         spec = self.spec
         if spec.dim:
             kernel = keras.initializers.GlorotUniform(next(self.seeds))
-            projected = layers.Dense(spec.skip_dim, activation="relu", kernel_initializer=kernel, name="skip_embedding")(self.content)
+            projected = layers.Dense(
+                spec.skip_dim, activation="relu", kernel_initializer=kernel, name="skip_embedding"
+            )(self.content)
             return MeanEmbedding(spec.skip_gain, name="skip_mean")(projected, self.present)
         num_rows, ids, present = spec.num_tokens + NUM_RESERVED_IDS, self.content, self.present
-        initializer: Any = keras.initializers.RandomUniform(-spec.embedding_scale, spec.embedding_scale, seed=next(self.seeds))
+        initializer: Any = keras.initializers.RandomUniform(
+            -spec.embedding_scale, spec.embedding_scale, seed=next(self.seeds)
+        )
         if spec.bigram_buckets:
-            ids = Bigrams(spec.bigram_buckets, oov_id(spec.num_tokens), first_id=num_rows, name="bigrams")(ids)
+            ids = Bigrams(
+                spec.bigram_buckets, oov_id(spec.num_tokens), first_id=num_rows, name="bigrams"
+            )(ids)
             present = ops.not_equal(ids, PAD_ID)
             initializer = _ZeroBehind(num_rows, initializer)
         arguments = {"embeddings_initializer": initializer, "name": "skip_embedding"}
         if self.fast:
-            rows, positions = DistinctEmbedding(num_rows + spec.num_bigrams, spec.skip_dim, **arguments)(ids)
+            rows, positions = DistinctEmbedding(
+                num_rows + spec.num_bigrams, spec.skip_dim, **arguments
+            )(ids)
             return MeanOfDistinct(spec.skip_gain, name="skip_mean")(rows, positions, present)
         embedded = layers.Embedding(num_rows + spec.num_bigrams, spec.skip_dim, **arguments)(ids)
         return MeanEmbedding(spec.skip_gain, name="skip_mean")(embedded, present)
 
 
 class _ZeroBehind(keras.initializers.Initializer):
-    """The first rows as another initializer makes them, zeros behind them: a bigram says nothing until it has learned something."""
+    """The first rows as another initializer makes them, zeros behind them.
+
+    A bigram says nothing until it has learned something.
+    """
 
     def __init__(self, num_rows: int, initializer: keras.initializers.Initializer) -> None:
         self.num_rows = num_rows
@@ -186,11 +258,15 @@ class _ZeroBehind(keras.initializers.Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         first = self.initializer((self.num_rows, *shape[1:]), dtype=dtype)
-        return ops.concatenate([first, ops.zeros((shape[0] - self.num_rows, *shape[1:]), dtype=first.dtype)], axis=0)
+        return ops.concatenate(
+            [first, ops.zeros((shape[0] - self.num_rows, *shape[1:]), dtype=first.dtype)], axis=0
+        )
 
 
 def save(model: keras.Model, spec: Spec, output: Path) -> None:
-    """Writes network.json and model.weights.h5, the same bytes for the same weights (a .keras archive holds the time)."""
+    """Writes network.json and model.weights.h5, the same bytes for the same weights (a .keras
+    archive holds the time).
+    """
     (output / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2) + "\n")
     # By a network of stock layers: a weights file names layers by their class.
     plain = build(spec)
@@ -199,7 +275,10 @@ def save(model: keras.Model, spec: Spec, output: Path) -> None:
 
 
 def load(path: Path, training: bool = False, dtype: str = "float32") -> tuple[keras.Model, Spec]:
-    """The network that `save` wrote; for inference only, unless `training`. dtype: what an inference network computes in."""
+    """The network that `save` wrote.
+
+    For inference only, unless `training`. dtype: what an inference network computes in.
+    """
     spec = Spec(**json.loads((path / SPEC_FILE).read_text()))
     trained = build(spec)
     trained.load_weights(path / MODEL)
@@ -225,7 +304,10 @@ def _computing_in(dtype: str) -> Iterator[None]:
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """From one implementation of a Spec into another; the order of all weights may differ, the names of the layers do not."""
+    """From one implementation of a Spec into another.
+
+    The order of all weights may differ, the names of the layers do not.
+    """
     for layer in target.layers:
         if layer.weights:
             layer.set_weights(source.get_layer(layer.name).get_weights())

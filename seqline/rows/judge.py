@@ -1,4 +1,7 @@
-"""What decides whether the values of a row are a usable row. Plain Python, no TensorFlow, no Beam."""
+"""What decides whether the values of a row are a usable row.
+
+Plain Python, no TensorFlow, no Beam.
+"""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -7,16 +10,28 @@ from typing import Any
 
 from seqline.errors import UserError
 from seqline.rows.row import BadRow, Row, RowFormat
-from seqline.rows.values import Labels, UnusableError, encode_text, encode_tokens, from_json, label_string, to_floats, to_json
+from seqline.rows.values import (
+    Labels,
+    UnusableError,
+    encode_text,
+    encode_tokens,
+    from_json,
+    label_string,
+    to_floats,
+    to_json,
+)
 
 # (values of RowFormat.columns, file, line) -> the row
 Judge = Callable[[Sequence[Any], str, int], Row | BadRow]
 
 
 def judge(format_: RowFormat, flat: bool = False) -> Judge:
-    """What decides whether the values of a row's columns are a usable row; undecodable bytes come as lone surrogates.
+    """What decides whether the values of a row's columns are a usable row.
 
-    flat: the content is one string where it should be a list, as in a CSV file: tokens between white space, a sequence as JSON.
+    Undecodable bytes come as lone surrogates.
+
+    flat: the content is one string where it should be a list, as in a CSV file: tokens between
+    white space, a sequence as JSON.
     """
     encode = _encoder(format_, flat)
     labels = Labels()
@@ -24,7 +39,12 @@ def judge(format_: RowFormat, flat: bool = False) -> Judge:
     def judge_labelled(values: Sequence[Any], file: str, line: int) -> Row | BadRow:
         try:
             content, label = values
-            return Row(encode(content), labels[label] if type(label) is str else labels[label_string(label)], file, line)
+            return Row(
+                encode(content),
+                labels[label] if type(label) is str else labels[label_string(label)],
+                file,
+                line,
+            )
         except UnusableError as error:
             return BadRow(file, line, *error.args)
 
@@ -44,7 +64,11 @@ def _encoder(format_: RowFormat, flat: bool) -> Callable[[Any], Any]:
         return (lambda content: encode_tokens(content.split())) if flat else encode_tokens
     if format_.content == "sequence":
         dim, name = format_.dim, format_.dim_name
-        return (lambda content: to_floats(from_json(content), dim, name)) if flat else (lambda content: to_floats(content, dim, name))
+        return (
+            (lambda content: to_floats(from_json(content), dim, name))
+            if flat
+            else (lambda content: to_floats(content, dim, name))
+        )
     return (lambda content: encode_text(content, True)) if format_.empty_text else encode_text
 
 
@@ -57,7 +81,10 @@ def pick(places: Sequence[Any]) -> Callable[[Any], Sequence[Any]]:
 
 
 def decoded(value: Any) -> Any:
-    """Bytes as strings, in lists, too; those that are not UTF-8 as lone surrogates, which `judge` reports."""
+    """Bytes as strings, in lists, too.
+
+    Those that are not UTF-8 as lone surrogates, which `judge` reports.
+    """
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="surrogateescape")
     return [decoded(each) for each in value] if isinstance(value, list) else value
@@ -65,22 +92,37 @@ def decoded(value: Any) -> Any:
 
 def undecodable(error: UnicodeDecodeError, path: str, line: int, encoding: str) -> BadRow:
     """The row for bytes that are not in the source's encoding."""
-    return BadRow(path, line, f"not valid {encoding}: byte {error.start} is 0x{error.object[error.start]:02x}", "encoding")
+    return BadRow(
+        path,
+        line,
+        f"not valid {encoding}: byte {error.start} is 0x{error.object[error.start]:02x}",
+        "encoding",
+    )
 
 
 def missing(name: str, format_: RowFormat, path: str, line: int, noun: str) -> BadRow:
     """The row for a field that other rows have."""
-    return BadRow(path, line, f"no {noun} {name!r}", "missing text" if name == format_.text else "missing label")
+    return BadRow(
+        path,
+        line,
+        f"no {noun} {name!r}",
+        "missing text" if name == format_.text else "missing label",
+    )
 
 
 def require(names: Sequence[str], path: str, format_: RowFormat, noun: str = "column") -> None:
     """Raises UserError for a column that is not among a file's, with the one that may be meant."""
-    fields = [("text", format_.text), ("label", format_.label), *(("keep", name) for name in format_.keep)]
+    fields = [
+        ("text", format_.text),
+        ("label", format_.label),
+        *(("keep", name) for name in format_.keep),
+    ]
     for field, name in fields:
         if name is not None and name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise UserError(
-                f"{path} has no {noun} {name!r} ({format_.section}.{field}); it has {', '.join(map(repr, names))}.{hint} "
-                f"Set {format_.section}.{field} to one of them."
+                f"{path} has no {noun} {name!r} ({format_.section}.{field}); it has"
+                f" {', '.join(map(repr, names))}.{hint} Set {format_.section}.{field} to one of"
+                " them."
             )

@@ -1,4 +1,7 @@
-"""Files cut into shards: bounded pieces, each of which one Beam element can stand for. Imports nothing heavy."""
+"""Files cut into shards.
+
+Bounded pieces, each of which one Beam element can stand for. Imports nothing heavy.
+"""
 
 import codecs
 import re
@@ -14,8 +17,8 @@ from seqline.storage.files import File
 
 Kind = Literal["csv", "jsonl", "tfrecord", "parquet", "folder"]
 
-# TFRecord files have no single suffix: a.tfrecord, a.tfrecords.gz, train.tfrecord-00000-of-00010, and our own and TFX's
-# data_tfrecord-00000-of-00002.gz.
+# TFRecord files have no single suffix: a.tfrecord, a.tfrecords.gz, train.tfrecord-00000-of-00010,
+# and our own and TFX's data_tfrecord-00000-of-00002.gz.
 NAMES: dict[Kind, str] = {
     "csv": r".*\.(csv|tsv)(\.gz)?",
     "jsonl": r".*\.jsonl(\.gz)?",
@@ -26,7 +29,8 @@ NAMES: dict[Kind, str] = {
 TEXT_SUFFIXES = (".txt", ".txt.gz")
 # A shard of JSONL or Parquet is at most about this long, if it can be cut.
 SHARD_BYTES = 32 << 20
-# Smaller files share a shard: ten thousand tiny ones must not become ten thousand shards. On gs:// each costs a request or two.
+# Smaller files share a shard: ten thousand tiny ones must not become ten thousand shards. On gs://
+# each costs a request or two.
 GROUP_BYTES = 4 << 20
 GROUP_FILES = 1000
 
@@ -35,12 +39,13 @@ GROUP_FILES = 1000
 class Shard:
     """A bounded piece of a source: what one Beam element stands for.
 
-    split: the source's own split, None where the rows are split by their digest.
-    paths: whole files, or one of which this is a part. start and end: bytes of a JSONL file (a row belongs to the shard in which it
-    starts) or row groups of a Parquet file; 0 and 0 for whole files. num_lines: lines of a JSONL file that start before `start`; None
-    where counting them would mean to download them: then a place is `<path>[from byte <start>]` and the number of the row among those
-    that start there.
-    tfds_shard: the number of the shard of a TFDS split (then `paths` is its name, version and split).
+    split: the source's own split, None where the rows are split by their digest. paths: whole
+    files, or one of which this is a part. start and end: bytes of a JSONL file (a row belongs to
+    the shard in which it starts) or row groups of a Parquet file; 0 and 0 for whole files.
+    num_lines: lines of a JSONL file that start before `start`; None where counting them would mean
+    to download them: then a place is `<path>[from byte <start>]` and the number of the row among
+    those that start there. tfds_shard: the number of the shard of a TFDS split (then `paths` is its
+    name, version and split).
     """
 
     kind: Kind | Literal["tfds"]
@@ -54,38 +59,60 @@ class Shard:
 
 def kind_of(found: Sequence[File], pattern: str, section: str) -> Kind:
     """The kind of files by their names. Raises UserError for files of several kinds or of none."""
-    kinds = {next((kind for kind, name in NAMES.items() if re.fullmatch(name, file.path, re.DOTALL)), None) for file in found}
+    kinds = {
+        next(
+            (kind for kind, name in NAMES.items() if re.fullmatch(name, file.path, re.DOTALL)), None
+        )
+        for file in found
+    }
     if len(kinds) > 1:
         suffixes = sorted(
-            {"".join(Path(file.path).suffixes[-2:]) if file.path.endswith(".gz") else Path(file.path).suffix for file in found}
+            {
+                (
+                    "".join(Path(file.path).suffixes[-2:])
+                    if file.path.endswith(".gz")
+                    else Path(file.path).suffix
+                )
+                for file in found
+            }
         )
-        raise UserError(f"{section}.source {pattern!r} matches files of several kinds, {suffixes}; name one kind.")
+        raise UserError(
+            f"{section}.source {pattern!r} matches files of several kinds, {suffixes}; name one"
+            " kind."
+        )
     kind = kinds.pop()
     if kind is None:
         raise UserError(
-            f"{section}.source {found[0].path} is neither .csv nor .jsonl, .tfrecord (each also .gz) or .parquet, nor a folder of "
-            "<class>/*.txt."
+            f"{section}.source {found[0].path} is neither .csv nor .jsonl, .tfrecord (each also"
+            " .gz) or .parquet, nor a folder of <class>/*.txt."
         )
     return kind
 
 
 def check_encoding(format_: RowFormat) -> None:
-    """Raises UserError for an encoding that Python does not know, or in which a line does not end as in ASCII."""
+    """Raises UserError for an encoding that Python does not know, or in which a line does not end
+    as in ASCII.
+    """
     try:
         codecs.lookup(format_.encoding)
         newline = "\n".encode(format_.encoding)
     except LookupError:
         raise UserError(
-            f"{format_.section}.encoding {format_.encoding!r} is not an encoding that Python knows, such as utf-8 or latin-1."
+            f"{format_.section}.encoding {format_.encoding!r} is not an encoding that Python knows,"
+            " such as utf-8 or latin-1."
         ) from None
     if newline != b"\n":
         raise UserError(
-            f"{format_.section}.encoding {format_.encoding!r} has line ends of its own; convert the file first: iconv -f {format_.encoding} -t utf-8"
+            f"{format_.section}.encoding {format_.encoding!r} has line ends of its own; convert the"
+            f" file first: iconv -f {format_.encoding} -t utf-8"
         )
 
 
 def cut(kind: Kind, found: Sequence[File], split: str | None = None) -> Iterator[Shard]:
-    """The shards of files of one kind: small ones together, large ones alone, and those that can be cut in pieces."""
+    """The shards of files of one kind.
+
+    Small ones together, large ones alone, and those that can be cut in pieces.
+    """
     group: list[str] = []
     size = 0
     for file in found:
@@ -105,7 +132,8 @@ def cut(kind: Kind, found: Sequence[File], split: str | None = None) -> Iterator
 def _pieces(file: File, kind: Kind, split: str | None) -> list[Shard]:
     """The shards of one file; none where only a reader from its start can tell where a row begins.
 
-    That is so in gzipped files, in TFRecord, and in CSV, where a line end inside quotes is not a row's end.
+    That is so in gzipped files, in TFRecord, and in CSV, where a line end inside quotes is not a
+    row's end.
     """
     if kind == "parquet":
         from seqline.rows.formats import parquet
@@ -123,7 +151,10 @@ def _pieces(file: File, kind: Kind, split: str | None) -> list[Shard]:
 
 
 def _num_lines_before(path: str, starts: range) -> list[int | None]:
-    """How many rows begin before each of the starts: a row ends in \\n only. None for those behind the first on gs://."""
+    """How many rows begin before each of the starts.
+
+    A row ends in \\n only. None for those behind the first on gs://.
+    """
     if files.is_remote(path):
         return [0, *[None] * (len(starts) - 1)]
     counts: list[int | None] = []

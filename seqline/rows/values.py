@@ -1,4 +1,7 @@
-"""Contents and labels: what can be used, and how it is encoded. Everything else raises UnusableError with its reason."""
+"""Contents and labels.
+
+What can be used, and how it is encoded. Everything else raises UnusableError with its reason.
+"""
 
 import json
 import math
@@ -30,7 +33,9 @@ def encode_text(text: Any, empty: bool = False) -> bytes:
     except AttributeError:
         raise _mistyped(text, "text") from None
     except UnicodeEncodeError:  # undecodable bytes, or half a pair in a JSON escape
-        raise UnusableError(f"the text is not valid in the source's encoding: {short(text)}", "encoding") from None
+        raise UnusableError(
+            f"the text is not valid in the source's encoding: {short(text)}", "encoding"
+        ) from None
     if not empty and (not text or text.isspace()):
         raise UnusableError("the text is empty", "empty text")
     return encoded
@@ -55,14 +60,21 @@ def _bad_token(tokens: list[Any]) -> UnusableError:
         if not token:
             return UnusableError(f"token {number} is empty", "format")
         if CONTROL.search(token):
-            return UnusableError(f"token {number}, {short(token)}, holds control characters or line ends", "format")
+            return UnusableError(
+                f"token {number}, {short(token)}, holds control characters or line ends", "format"
+            )
         if any("\ud800" <= char <= "\udfff" for char in token):
-            return UnusableError(f"token {number} is not valid in the source's encoding: {short(token)}", "encoding")
+            return UnusableError(
+                f"token {number} is not valid in the source's encoding: {short(token)}", "encoding"
+            )
     return UnusableError("the list of tokens is empty", "empty text")
 
 
 def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
-    """A sequence as float32 [time, dim]; a flat one is cut into steps of dim numbers. name: of dim. Raises UnusableError."""
+    """A sequence as float32 [time, dim].
+
+    A flat one is cut into steps of dim numbers. name: of dim. Raises UnusableError.
+    """
     if not isinstance(value, list | np.ndarray):
         raise _mistyped(value, "sequence")
     if not len(value) or (isinstance(value[0], list) and not any(value)):
@@ -72,21 +84,30 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
     except ValueError:
         raise UnusableError("the sequence has time steps of different lengths", "format") from None
     if array.dtype.kind not in "iuf":
-        raise UnusableError(f"the sequence holds {short(_first_other(value))}, not only numbers", "type")
+        raise UnusableError(
+            f"the sequence holds {short(_first_other(value))}, not only numbers", "type"
+        )
     if array.ndim == 1 and dim is not None:
         if len(array) % dim:
-            raise UnusableError(f"{len(array)} numbers are not a whole number of time steps of {name} {dim}", "format")
+            raise UnusableError(
+                f"{len(array)} numbers are not a whole number of time steps of {name} {dim}",
+                "format",
+            )
         array = array.reshape(-1, dim)
     if array.ndim != 2:
         hint = f"; set {name} to cut a flat list into time steps" if array.ndim == 1 else ""
-        raise UnusableError(f"the sequence has {array.ndim} dimensions, not [time, dim]{hint}", "format")
+        raise UnusableError(
+            f"the sequence has {array.ndim} dimensions, not [time, dim]{hint}", "format"
+        )
     if dim is not None and array.shape[1] != dim:
         raise UnusableError(f"a time step has {array.shape[1]} numbers, not {name} {dim}", "format")
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite
         floats = array.astype(np.float32)
     if not np.isfinite(floats).all():
         step = int(np.argwhere(~np.isfinite(floats))[0, 0])
-        raise UnusableError(f"time step {step + 1} holds a number that is not finite in float32", "format")
+        raise UnusableError(
+            f"time step {step + 1} holds a number that is not finite in float32", "format"
+        )
     return floats
 
 
@@ -95,8 +116,15 @@ NUMBER = object()
 
 def _first_other(value: Any) -> Any:
     if isinstance(value, list):
-        return next((found for each in value if (found := _first_other(each)) is not NUMBER), NUMBER)
-    return NUMBER if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63) else value
+        return next(
+            (found for each in value if (found := _first_other(each)) is not NUMBER), NUMBER
+        )
+    return (
+        NUMBER
+        if isinstance(value, float)
+        or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
+        else value
+    )
 
 
 def from_json(content: str) -> Any:
@@ -109,7 +137,9 @@ def from_json(content: str) -> Any:
 
 def _mistyped(value: Any, content: str) -> UnusableError:
     subject, kind = KINDS[content]
-    return UnusableError(f"{subject} {short(value)}, not {kind}", "missing text" if value is None else "type")
+    return UnusableError(
+        f"{subject} {short(value)}, not {kind}", "missing text" if value is None else "type"
+    )
 
 
 class Labels(dict[str, bytes]):
@@ -119,7 +149,9 @@ class Labels(dict[str, bytes]):
         try:
             encoded = label.encode()
         except UnicodeEncodeError:
-            raise UnusableError(f"the label is not valid in the source's encoding: {short(label)}", "encoding") from None
+            raise UnusableError(
+                f"the label is not valid in the source's encoding: {short(label)}", "encoding"
+            ) from None
         if not label.strip():
             raise UnusableError("the label is empty", "empty label")
         if not label.isprintable():
@@ -133,11 +165,16 @@ def label_string(label: Any) -> str:
     """A label that came as an integer as a string. Raises UnusableError for what is neither."""
     if isinstance(label, bool | int | str):
         return str(label)
-    raise UnusableError(f"the label is {short(label)}, not a string or an integer", "missing label" if label is None else "type")
+    raise UnusableError(
+        f"the label is {short(label)}, not a string or an integer",
+        "missing label" if label is None else "type",
+    )
 
 
 def to_json(value: Any) -> Any:
-    """A value that comes along with its row as JSON can hold it: NaN and infinity as null, dates and the like as strings.
+    """A value that comes along with its row as JSON can hold it.
+
+    NaN and infinity as null, dates and the like as strings.
 
     Raises UnusableError for a string that is not valid Unicode.
     """
@@ -147,15 +184,21 @@ def to_json(value: Any) -> Any:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise UnusableError(f"a value to keep is not valid in the source's encoding: {short(value)}", "encoding") from None
+            raise UnusableError(
+                f"a value to keep is not valid in the source's encoding: {short(value)}", "encoding"
+            ) from None
         return value
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
         return {to_json(str(name)): to_json(each) for name, each in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
-        return [to_json(each) for each in (value.tolist() if isinstance(value, np.ndarray) else value)]
-    return to_json(value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value))
+        return [
+            to_json(each) for each in (value.tolist() if isinstance(value, np.ndarray) else value)
+        ]
+    return to_json(
+        value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+    )
 
 
 def short(value: Any) -> str:

@@ -1,6 +1,9 @@
-"""Files to read, local or under gs://: list, open, digest. Nothing of Google is imported before a path begins with gs://.
+"""Files to read, local or under gs://.
 
-A digest that was made once is remembered by the file's identity, so that a second run need not read terabytes again.
+List, open, digest. Nothing of Google is imported before a path begins with gs://.
+
+A digest that was made once is remembered by the file's identity, so that a second run need not read
+terabytes again.
 """
 
 import fnmatch
@@ -26,7 +29,8 @@ from seqline.storage import gcs
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
 READ_BYTES = 1 << 20
-# A file that changes again within the clock's grain keeps its time of change (git's "racy" entries).
+# A file that changes again within the clock's grain keeps its time of change (git's "racy"
+# entries).
 RACY_NS = 2_000_000_000
 
 # Absolute path -> [size, mtime_ns, ctime_ns, inode, digest].
@@ -35,7 +39,10 @@ Remembered = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class File:
-    """A file as it was listed. size: bytes. content: its digest where that is known without reading it (gs://)."""
+    """A file as it was listed. size.
+
+    Bytes. content: its digest where that is known without reading it (gs://).
+    """
 
     path: str
     size: int
@@ -48,7 +55,9 @@ def is_remote(path: str) -> bool:
 
 
 def match(pattern: str) -> list[File]:
-    """The files of a name or a glob (`*`, `?`, `[...]`, `**`), in the order of their names; none where nothing matches.
+    """The files of a name or a glob (`*`, `?`, `[...]`, `**`), in the order of their names.
+
+    None where nothing matches.
 
     Raises UserError for a bucket that cannot be listed.
     """
@@ -57,7 +66,10 @@ def match(pattern: str) -> list[File]:
             # An object's own name may hold brackets, too.
             wanted = re.compile(f"(?:{re.escape(pattern)}|{translate(pattern)})", re.DOTALL)
             found = gcs.find(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
-            return sorted((File(*each) for each in found if wanted.fullmatch(each[0])), key=lambda file: file.path)
+            return sorted(
+                (File(*each) for each in found if wanted.fullmatch(each[0])),
+                key=lambda file: file.path,
+            )
     # A file's own name first: it may hold brackets.
     names = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern, recursive=True))
     return [stat(name) for name in names if os.path.isfile(name)]
@@ -76,12 +88,18 @@ def translate(pattern: str) -> str:
         if token.startswith("[") and len(token) > 1:
             parts.append(fnmatch.translate(token).removeprefix("(?s:").removesuffix(r")\Z"))
         else:
-            parts.append({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token) or re.escape(token))
+            parts.append(
+                {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token)
+                or re.escape(token)
+            )
     return "".join(parts)
 
 
 def open_content(path: str) -> BinaryIO:
-    """The content from its first byte, decompressed where the name ends in .gz; a plain file can be sought. Use it under `explained`."""
+    """The content from its first byte, decompressed where the name ends in .gz.
+
+    A plain file can be sought. Use it under `explained`.
+    """
     if not path.endswith(".gz"):
         return open_file(path)
     # Lines are found by the buffer, in C.
@@ -125,12 +143,17 @@ class _Counted(io.FileIO):
 
 def open_file(path: str) -> BinaryIO:
     """The bytes as they lie there; can be sought. Use it under `explained`."""
-    return gcs.open_object(path) if is_remote(path) else io.BufferedReader(_Counted(path), READ_BYTES)
+    return (
+        gcs.open_object(path) if is_remote(path) else io.BufferedReader(_Counted(path), READ_BYTES)
+    )
 
 
 @contextmanager
 def explained(path: str, place: Callable[[], str] = str) -> Iterator[None]:
-    """Errors of reading a file as a UserError or DataError of one line; place() says how far the reading got."""
+    """Errors of reading a file as a UserError or DataError of one line.
+
+    Place() says how far the reading got.
+    """
     try:
         yield
     except UserError:
@@ -138,20 +161,29 @@ def explained(path: str, place: Callable[[], str] = str) -> Iterator[None]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(path, place(), error) from error
     except FileNotFoundError as error:
-        raise DataError(f"{path} is not there; was it moved while it was needed? Put it back and run again.") from error
+        raise DataError(
+            f"{path} is not there; was it moved while it was needed? Put it back and run again."
+        ) from error
     except PermissionError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give this user the right to read it.") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); give this user the right to read it."
+        ) from error
     except Exception as error:
         if is_remote(path) and (cause := gcs.cause_of(path, error)):
             raise cause from error
         if isinstance(error, OSError):
-            raise DataError(f"{path} cannot be read{place()}: {error.strerror or error}.") from error
+            raise DataError(
+                f"{path} cannot be read{place()}: {error.strerror or error}."
+            ) from error
         raise
 
 
 def damaged(path: str, place: str, cause: object) -> DataError:
     """The error for a file whose bytes are not what its format asks for."""
-    return DataError(f"{path} is damaged{place}: {str(cause).rstrip('.')}. Make or copy the file again, or take it out of the source.")
+    return DataError(
+        f"{path} is damaged{place}: {str(cause).rstrip('.')}. Make or copy the file again, or take"
+        " it out of the source."
+    )
 
 
 # Digests
@@ -159,7 +191,9 @@ def damaged(path: str, place: str, cause: object) -> DataError:
 
 @contextmanager
 def remembering(memory: Path | None) -> Iterator[Remembered]:
-    """The digests in a file, which gets the new ones when the block ends: a memory that is broken or cannot be written is none.
+    """The digests in a file, which gets the new ones when the block ends.
+
+    A memory that is broken or cannot be written is none.
 
     Raises nothing of its own; writes by a rename, so that two runs may share the file.
     """
@@ -189,14 +223,20 @@ def _load(memory: Path | None) -> Remembered:
         return {}
     if not isinstance(content, dict):
         return {}
-    return {path: entry for path, entry in content.items() if isinstance(entry, list) and len(entry) == 5 and isinstance(entry[4], str)}
+    return {
+        path: entry
+        for path, entry in content.items()
+        if isinstance(entry, list) and len(entry) == 5 and isinstance(entry[4], str)
+    }
 
 
 def digest(file: File, remembered: Remembered) -> str:
-    """The digest of a file's content; it follows neither place nor times. BLAKE2b, for gs:// what the listing says.
+    """The digest of a file's content.
 
-    `remembered` gains an entry, unless the file is so young that it might change once more without a trace.
-    Raises DataError for a file that cannot be read.
+    It follows neither place nor times. BLAKE2b, for gs:// what the listing says.
+
+    `remembered` gains an entry, unless the file is so young that it might change once more without
+    a trace. Raises DataError for a file that cannot be read.
     """
     if file.content is not None:
         return file.content
@@ -217,7 +257,8 @@ def digest(file: File, remembered: Remembered) -> str:
 
 def _identity(path: str) -> list[int]:
     found = os.stat(path)
-    # The time of the inode's change, too: the time of the content's change can be set back by whoever writes it.
+    # The time of the inode's change, too: the time of the content's change can be set back by
+    # whoever writes it.
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 

@@ -1,6 +1,10 @@
-"""Google Cloud Storage: list, read, write and delete objects with google-cloud-storage, imported when the first gs:// path is met.
+"""Google Cloud Storage.
 
-With STORAGE_EMULATOR_HOST set (google-cloud-storage's own variable) everything goes to that host without credentials.
+List, read, write and delete objects with google-cloud-storage, imported when the first gs:// path
+is met.
+
+With STORAGE_EMULATOR_HOST set (google-cloud-storage's own variable) everything goes to that host
+without credentials.
 """
 
 import io
@@ -21,7 +25,8 @@ PREFIX = "gs://"
 # One request fetches so much of an object: a shard of 32 MiB takes four.
 READ_BYTES = 8 << 20
 BUFFER_BYTES = 1 << 20
-# A first answer must come soon: someone waits for it. In the middle of a long run a service may be away for longer.
+# A first answer must come soon: someone waits for it. In the middle of a long run a service may be
+# away for longer.
 FIRST_ANSWER_SECONDS = 10.0
 READ_SECONDS = 120.0
 READ_TRIES = 5
@@ -32,18 +37,26 @@ TIMEOUT = (5.0, 20.0)
 
 
 def find(prefix: str, glob: str | None = None) -> Iterator[tuple[str, int, str]]:
-    """(path, size in bytes, digest of the content) of every object whose path begins with the prefix.
+    """(path, size in bytes, digest of the content) of every object whose path begins with the
+    prefix.
 
-    glob: of the names behind the bucket; a service that knows it (the real one does) leaves out the others, so look again.
+    glob: of the names behind the bucket; a service that knows it (the real one does) leaves out the
+    others, so look again.
     """
     for path, blob in _list(prefix, glob):
         yield path, int(blob.size), _content(blob)
 
 
 def newest(prefix: str, end: str) -> str | None:
-    """The path of the object that was written last, of those whose paths begin and end so, with one name between; None for none."""
+    """The path of the object that was written last, of those whose paths begin and end so, with one
+    name between; None for none.
+    """
     name = _split(prefix)[1]
-    found = [(blob.generation, path) for path, blob in _list(prefix, f"{name}*{end}") if path.endswith(end)]
+    found = [
+        (blob.generation, path)
+        for path, blob in _list(prefix, f"{name}*{end}")
+        if path.endswith(end)
+    ]
     return max(found, default=(0, None))[1]
 
 
@@ -67,18 +80,29 @@ def _list(prefix: str, glob: str | None) -> Iterator[tuple[str, Any]]:
 
 
 def _content(blob: Any) -> str:
-    # A composed object has no MD5, and 32 bits alone do not tell contents apart: its generation does.
-    return f"md5:{blob.md5_hash}" if blob.md5_hash else f"crc32c:{blob.crc32c}:{blob.size}:{blob.generation}"
+    # A composed object has no MD5, and 32 bits alone do not tell contents apart: its generation
+    # does.
+    return (
+        f"md5:{blob.md5_hash}"
+        if blob.md5_hash
+        else f"crc32c:{blob.crc32c}:{blob.size}:{blob.generation}"
+    )
 
 
 def open_object(path: str) -> BinaryIO:
-    """The bytes of an object as they are stored; can be sought. All of them are of the generation that was found first."""
+    """The bytes of an object as they are stored.
+
+    Can be sought. All of them are of the generation that was found first.
+    """
     bucket, name = _split(path)
     blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
     if blob is None:
         raise FileNotFoundError(path)
-    # Raw: otherwise the service unzips what was uploaded with Content-Encoding: gzip, and ranges and sizes are wrong.
-    reader = blob.open("rb", chunk_size=READ_BYTES, raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    # Raw: otherwise the service unzips what was uploaded with Content-Encoding: gzip, and ranges
+    # and sizes are wrong.
+    reader = blob.open(
+        "rb", chunk_size=READ_BYTES, raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT
+    )
     return cast(BinaryIO, io.BufferedReader(reader, BUFFER_BYTES))
 
 
@@ -92,7 +116,9 @@ def read_object(path: str) -> tuple[bytes, int] | None:
         if blob is None:
             return None
         try:  # of exactly this generation: content and number belong together
-            content = blob.download_as_bytes(if_generation_match=blob.generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+            content = blob.download_as_bytes(
+                if_generation_match=blob.generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT
+            )
             return content, int(blob.generation)
         except (api.PreconditionFailed, api.NotFound):  # replaced or deleted in between
             continue
@@ -100,32 +126,48 @@ def read_object(path: str) -> tuple[bytes, int] | None:
 
 
 def write_object(path: str, content: bytes | Path, generation: int | None = None) -> int | None:
-    """Writes an object from bytes or from a file; the service compares its checksum with ours. Returns its new generation.
+    """Writes an object from bytes or from a file.
 
-    generation: the one that the object must have, 0 for none; None returned means that it has another one, and nothing was written.
+    The service compares its checksum with ours. Returns its new generation.
+
+    generation: the one that the object must have, 0 for none; None returned means that it has
+    another one, and nothing was written.
     """
     import google.api_core.exceptions as api
 
     bucket, name = _split(path)
     blob = _client().bucket(bucket).blob(name)
-    given: dict[str, Any] = {"checksum": "crc32c", "timeout": TIMEOUT, "retry": _retry(READ_SECONDS)}
+    given: dict[str, Any] = {
+        "checksum": "crc32c",
+        "timeout": TIMEOUT,
+        "retry": _retry(READ_SECONDS),
+    }
     try:
         if isinstance(content, Path):
-            blob.upload_from_filename(str(content), "application/octet-stream", if_generation_match=generation, **given)
+            blob.upload_from_filename(
+                str(content), "application/octet-stream", if_generation_match=generation, **given
+            )
         else:
-            blob.upload_from_string(content, "application/octet-stream", if_generation_match=generation, **given)
+            blob.upload_from_string(
+                content, "application/octet-stream", if_generation_match=generation, **given
+            )
     except api.PreconditionFailed:
         return None
     return int(blob.generation)
 
 
 def delete_object(path: str, generation: int | None = None) -> None:
-    """Deletes an object, only that generation where one is given; one that is gone, or another one, is left as it is."""
+    """Deletes an object, only that generation where one is given.
+
+    One that is gone, or another one, is left as it is.
+    """
     import google.api_core.exceptions as api
 
     bucket, name = _split(path)
     with suppress(api.NotFound, api.PreconditionFailed):
-        _client().bucket(bucket).blob(name).delete(if_generation_match=generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+        _client().bucket(bucket).blob(name).delete(
+            if_generation_match=generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT
+        )
 
 
 def read(path: str) -> bytes | None:
@@ -134,7 +176,12 @@ def read(path: str) -> bytes | None:
 
     bucket, name = _split(path)
     try:
-        return _client().bucket(bucket).blob(name).download_as_bytes(raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+        return (
+            _client()
+            .bucket(bucket)
+            .blob(name)
+            .download_as_bytes(raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+        )
     except api.NotFound:
         return None
 
@@ -142,7 +189,10 @@ def read(path: str) -> bytes | None:
 def is_object(path: str) -> bool:
     """Whether there is an object of exactly this name."""
     bucket, name = _split(path)
-    return _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT) is not None
+    return (
+        _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+        is not None
+    )
 
 
 def written(path: str) -> datetime | None:
@@ -153,20 +203,35 @@ def written(path: str) -> datetime | None:
 
 
 def download(path: str, target: Path) -> None:
-    """An object's bytes as they are stored into a local file; they are compared with the service's checksum."""
+    """An object's bytes as they are stored into a local file.
+
+    They are compared with the service's checksum.
+    """
     bucket, name = _split(path)
     blob = _client().bucket(bucket).blob(name)
-    blob.download_to_filename(str(target), raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    blob.download_to_filename(
+        str(target), raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT
+    )
 
 
 def permissions(bucket: str, asked: Sequence[str]) -> set[str]:
-    """Which of the permissions this account has in a bucket; asked soon, for someone waits. Use it under `explained`."""
-    found = _client().bucket(bucket).test_iam_permissions(list(asked), retry=_retry(FIRST_ANSWER_SECONDS), timeout=TIMEOUT)
+    """Which of the permissions this account has in a bucket.
+
+    Asked soon, for someone waits. Use it under `explained`.
+    """
+    found = (
+        _client()
+        .bucket(bucket)
+        .test_iam_permissions(list(asked), retry=_retry(FIRST_ANSWER_SECONDS), timeout=TIMEOUT)
+    )
     return set(found)
 
 
 def copy_object(source: str, target: str) -> None:
-    """Copies an object inside the service, whatever was at its target; the bytes do not come here."""
+    """Copies an object inside the service, whatever was at its target.
+
+    The bytes do not come here.
+    """
     (from_bucket, name), (to_bucket, to_name) = _split(source), _split(target)
     blob = _client().bucket(to_bucket).blob(to_name)
     original = _client().bucket(from_bucket).blob(name)
@@ -178,7 +243,10 @@ def copy_object(source: str, target: str) -> None:
 
 
 def at_once(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> None:
-    """Calls a function with each of the arguments, several at once: a request mostly waits. Raises what a call raises."""
+    """Calls a function with each of the arguments, several at once.
+
+    A request mostly waits. Raises what a call raises.
+    """
     with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
         for future in [pool.submit(function, *each) for each in arguments]:
             future.result()
@@ -202,12 +270,16 @@ def cause_of(path: str, error: Exception) -> UserError | None:
         return DataError(f"{path}: {what}. Correct the name, or put it there, and run again.")
     if isinstance(error, api.Unauthorized | api.Forbidden | auth.GoogleAuthError):
         return UserError(
-            f"{path}: Google Cloud Storage gives no access to the bucket {bucket!r} ({_line(error)}). Run `gcloud auth application-default "
-            "login`, or set GOOGLE_APPLICATION_CREDENTIALS to a service account's key, and give that account the role storage.objectViewer "
-            "(storage.objectUser where something is written)."
+            f"{path}: Google Cloud Storage gives no access to the bucket {bucket!r}"
+            f" ({_line(error)}). Run `gcloud auth application-default login`, or set"
+            " GOOGLE_APPLICATION_CREDENTIALS to a service account's key, and give that account the"
+            " role storage.objectViewer (storage.objectUser where something is written)."
         )
     if isinstance(error, api.GoogleAPIError | requests.RequestException):
-        return UserError(f"{path}: Google Cloud Storage does not answer ({_line(error)}). Check the network and run again.")
+        return UserError(
+            f"{path}: Google Cloud Storage does not answer ({_line(error)}). Check the network and"
+            " run again."
+        )
     return None
 
 

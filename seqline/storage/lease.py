@@ -1,7 +1,10 @@
-"""A lock in Google Cloud Storage: an object that only one can create, which its owner renews as long as it lives.
+"""A lock in Google Cloud Storage.
 
-One that waits looks at the object's generation: if it stays the same for a whole lease, by the clock of the one that waits, the owner
-is dead and the lock is taken over. No two clocks are compared. The lock of a process of this machine that is gone is taken over at once.
+An object that only one can create, which its owner renews as long as it lives.
+
+One that waits looks at the object's generation: if it stays the same for a whole lease, by the
+clock of the one that waits, the owner is dead and the lock is taken over. No two clocks are
+compared. The lock of a process of this machine that is gone is taken over at once.
 """
 
 import json
@@ -23,13 +26,17 @@ from seqline.storage.files import explained
 
 log = logging.getLogger("seqline.lease")
 
-# An owner that is alive renews its lock three times within this. Long enough for a service that is away for half a minute.
+# An owner that is alive renews its lock three times within this. Long enough for a service that is
+# away for half a minute.
 LEASE_SECONDS = 60.0
 POLL_SECONDS = 2.0
 
 
 class HeldError(UserError):
-    """Another process holds the lock, and one did not want to wait (any longer). owner: what it says of itself."""
+    """Another process holds the lock, and one did not want to wait (any longer). owner.
+
+    What it says of itself.
+    """
 
     def __init__(self, message: str, owner: Mapping[str, Any]) -> None:
         super().__init__(message, owner)
@@ -41,7 +48,10 @@ class HeldError(UserError):
 
 @dataclass
 class Lease:
-    """A lock that is held. generation: of its object; None once it is lost. about: what the lock says of its owner."""
+    """A lock that is held. generation.
+
+    Of its object; None once it is lost. about: what the lock says of its owner.
+    """
 
     path: str
     seconds: float
@@ -59,15 +69,27 @@ class Lease:
             self.generation = self._write(self.generation) if self.generation else None
             if self.generation is None:
                 raise UserError(
-                    f"Another process took over the lock {self.path} while this one stood still; nothing of {self.what} was kept here. "
-                    "Run again."
+                    f"Another process took over the lock {self.path} while this one stood still;"
+                    f" nothing of {self.what} was kept here. Run again."
                 )
 
     def _write(self, generation: int) -> int | None:
-        """Writes the lock in place of a generation of it, 0 for none; None where there is another one."""
-        content = json.dumps({**self_description(), **self.about, "id": uuid.uuid4().hex, "lease_seconds": self.seconds}).encode()
+        """Writes the lock in place of a generation of it, 0 for none.
+
+        None where there is another one.
+        """
+        content = json.dumps(
+            {
+                **self_description(),
+                **self.about,
+                "id": uuid.uuid4().hex,
+                "lease_seconds": self.seconds,
+            }
+        ).encode()
         written = gcs.write_object(self.path, content, generation)
-        if written is None:  # or the answer to the first try was lost, and the second one met what the first had written
+        if written is None:
+            # Or the answer to the first try was lost, and the second one met what the first had
+            # written
             found = gcs.read_object(self.path)
             written = found[1] if found and found[0] == content else None
         return written
@@ -83,16 +105,27 @@ class Lease:
             name = f"process {owner.get('pid')} on {owner.get('host')}"
             if generation != seen:
                 if until_alive and (seen or is_alive_here(owner)):
-                    raise HeldError(f"{name} works on {self.what} (its lock is {self.path}).", owner)
+                    raise HeldError(
+                        f"{name} works on {self.what} (its lock is {self.path}).", owner
+                    )
                 seen, since = generation, time.monotonic()
             if is_dead(owner) or time.monotonic() - since > _seconds(owner, self.seconds):
                 log.info("%s is dead; its lock %s is taken over", name, self.path)
                 gcs.delete_object(self.path, generation)
                 continue
             if patience is not None and time.monotonic() - started >= patience:
-                raise HeldError(f"{name} works on {self.what} (its lock is {self.path}). Wait for it, or stop it.", owner)
+                raise HeldError(
+                    f"{name} works on {self.what} (its lock is {self.path}). Wait for it, or"
+                    " stop it.",
+                    owner,
+                )
             if not told:
-                log.warning("waiting: %s works on %s; should it be dead, its lock ends in %.0f s", name, self.what, self.seconds)
+                log.warning(
+                    "waiting: %s works on %s; should it be dead, its lock ends in %.0f s",
+                    name,
+                    self.what,
+                    self.seconds,
+                )
                 told = True
             time.sleep(min(POLL_SECONDS, self.seconds / 10))
         self.generation = written
@@ -119,9 +152,10 @@ def held(
 ) -> Iterator[Lease]:
     """Holds the lock of this gs:// name within the block.
 
-    what: is locked, for people, such as "trainer 3f2a". patience: seconds to wait for another owner, None for as long as it lives.
-    until_alive: wait only until it is known to live: it is a process of this machine, or it renewed its lock. about: told of this owner.
-    Raises HeldError after that, UserError for a bucket that cannot be written.
+    what: is locked, for people, such as "trainer 3f2a". patience: seconds to wait for another
+    owner, None for as long as it lives. until_alive: wait only until it is known to live: it is a
+    process of this machine, or it renewed its lock. about: told of this owner. Raises HeldError
+    after that, UserError for a bucket that cannot be written.
     """
     lease = Lease(path, seconds, what, about or {})
     with explained(path):
@@ -134,7 +168,8 @@ def held(
     finally:
         stop.set()
         renewing.join()
-        # An object that stays is taken over by the next one, a lease later: no reason to fail what is done.
+        # An object that stays is taken over by the next one, a lease later: no reason to fail what
+        # is done.
         with suppress(UserError), explained(path):
             if lease.generation:
                 gcs.delete_object(path, lease.generation)
@@ -146,9 +181,15 @@ def self_description() -> dict[str, Any]:
 
 
 def _processes() -> str:
-    """What tells apart machines, their boots and their containers: only within one of these does a process's number mean something."""
+    """What tells apart machines, their boots and their containers.
+
+    Only within one of these does a process's number mean something.
+    """
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        return (
+            f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+            f" {os.readlink('/proc/self/ns/pid')}"
+        )
     except OSError:
         return ""
 
@@ -191,14 +232,21 @@ def _is_running(owner: Mapping[str, Any]) -> bool | None:
 
 
 def is_alive(path: str, beside: str) -> bool:
-    """Whether the owner of a lock that somebody else holds is alive: it renewed it within its lease. Waits for nothing.
+    """Whether the owner of a lock that somebody else holds is alive.
 
-    beside: a lock of one's own that is held: both times are the service's, so that no two clocks are compared.
+    It renewed it within its lease. Waits for nothing.
+
+    beside: a lock of one's own that is held: both times are the service's, so that no two clocks
+    are compared.
     """
     with explained(path):
         found, written, now = gcs.read_object(path), gcs.written(path), gcs.written(beside)
     if found is None or written is None or now is None:
         return False
     owner = _owner(found[0])
-    # One's own lock was renewed within a third of a lease; a third more for requests that took their time.
-    return not is_dead(owner) and (now - written).total_seconds() < _seconds(owner, LEASE_SECONDS) * 5 / 3
+    # One's own lock was renewed within a third of a lease; a third more for requests that took
+    # their time.
+    return (
+        not is_dead(owner)
+        and (now - written).total_seconds() < _seconds(owner, LEASE_SECONDS) * 5 / 3
+    )

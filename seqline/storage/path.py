@@ -1,7 +1,8 @@
 """A place under gs:// with as much of pathlib's interface as components ask of a Path.
 
-There are no folders in an object store: `mkdir` does nothing, a glob finds objects only, and what is written appears whole or not at all.
-Nothing is cached. `os.fspath` refuses a GsPath, so that no library takes it for a local file: `seqline.storage.staging` makes one of it.
+There are no folders in an object store: `mkdir` does nothing, a glob finds objects only, and what
+is written appears whole or not at all. Nothing is cached. `os.fspath` refuses a GsPath, so that no
+library takes it for a local file: `seqline.storage.staging` makes one of it.
 """
 
 import re
@@ -16,7 +17,10 @@ from seqline.storage.files import explained, translate
 
 @total_ordering
 class GsPath:
-    """gs://<bucket>/<name>. What asks the service raises UserError or DataError (no bucket, no access, no answer)."""
+    """gs://<bucket>/<name>.
+
+    What asks the service raises UserError or DataError (no bucket, no access, no answer).
+    """
 
     def __init__(self, path: str) -> None:
         assert path.startswith(gcs.PREFIX), path
@@ -64,7 +68,11 @@ class GsPath:
         return self._at(self.pure.with_name(name))
 
     def is_relative_to(self, other: Any) -> bool:
-        return isinstance(other, GsPath) and other.bucket == self.bucket and self.pure.is_relative_to(other.pure)
+        return (
+            isinstance(other, GsPath)
+            and other.bucket == self.bucket
+            and self.pure.is_relative_to(other.pure)
+        )
 
     def relative_to(self, other: "GsPath") -> PurePosixPath:
         if other.bucket != self.bucket:
@@ -86,12 +94,20 @@ class GsPath:
         return self.is_file() or self.is_dir()
 
     def beneath(self) -> Iterator[tuple["GsPath", int, str]]:
-        """(object, size in bytes, digest of the content) of all that lies beneath, in the order of their names."""
+        """(object, size in bytes, digest of the content) of all that lies beneath, in the order of
+        their names.
+        """
         with explained(str(self)):
-            yield from ((GsPath(path), size, content) for path, size, content in gcs.find(f"{str(self).rstrip('/')}/"))
+            yield from (
+                (GsPath(path), size, content)
+                for path, size, content in gcs.find(f"{str(self).rstrip('/')}/")
+            )
 
     def glob(self, pattern: str) -> Iterator["GsPath"]:
-        """The objects beneath whose names match, folders never; `*` and `?` stand for no `/`, `**/` for any folders."""
+        """The objects beneath whose names match, folders never.
+
+        `*` and `?` stand for no `/`, `**/` for any folders.
+        """
         whole = re.compile(translate(pattern), re.DOTALL)
         prefix = f"{str(self).rstrip('/')}/"
         name = prefix.removeprefix(f"{gcs.PREFIX}{self.bucket}/")
@@ -99,7 +115,11 @@ class GsPath:
         wanted = f"{name}{pattern}" if not re.search(r"\*\*|[\[\]{}\\]", pattern) else None
         with explained(str(self)):
             start = prefix + re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-            found = [GsPath(path) for path, *_ in gcs.find(start, wanted) if whole.fullmatch(path.removeprefix(prefix))]
+            found = [
+                GsPath(path)
+                for path, *_ in gcs.find(start, wanted)
+                if whole.fullmatch(path.removeprefix(prefix))
+            ]
         return iter(sorted(found))
 
     def rglob(self, pattern: str) -> Iterator["GsPath"]:

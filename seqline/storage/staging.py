@@ -1,8 +1,11 @@
-"""Files where libraries and workers need them: the same code for a local folder and for gs://, shard by shard.
+"""Files where libraries and workers need them.
 
-A local path is used as it is. Under gs:// a file is read by way of a local copy and written by way of a local file whose upload is one
-request: the object appears whole or not at all, and a bundle that is tried again rewrites it. Copies of finished things are kept in a
-cache (SEQLINE_CACHE, or ~/.cache/seqline): by the content's digest, so that no clock decides what is new.
+The same code for a local folder and for gs://, shard by shard.
+
+A local path is used as it is. Under gs:// a file is read by way of a local copy and written by way
+of a local file whose upload is one request: the object appears whole or not at all, and a bundle
+that is tried again rewrites it. Copies of finished things are kept in a cache (SEQLINE_CACHE, or
+~/.cache/seqline): by the content's digest, so that no clock decides what is new.
 """
 
 import os
@@ -20,7 +23,8 @@ from seqline.storage import gcs
 from seqline.storage.files import explained, is_remote
 from seqline.storage.path import GsPath
 
-# Single files in the cache: the least recently used go when they are more, but never the newest ones, which somebody is about to open.
+# Single files in the cache: the least recently used go when they are more, but never the newest
+# ones, which somebody is about to open.
 CACHE_BYTES = int(float(os.environ.get("SEQLINE_CACHE_GB", "10")) * (1 << 30))
 NUM_KEPT = 64
 # Folders are small; one that nobody used for so long goes.
@@ -28,7 +32,10 @@ UNUSED_SECONDS = 7 * 24 * 3600
 
 
 def path_of(place: str | Path) -> Path:
-    """A Path for a local place, a GsPath for one under gs://: components ask no more of a Path than a GsPath can do."""
+    """A Path for a local place, a GsPath for one under gs://.
+
+    Components ask no more of a Path than a GsPath can do.
+    """
     if is_remote(str(place)):
         return cast(Path, GsPath(str(place)))
     return Path(place)
@@ -36,7 +43,10 @@ def path_of(place: str | Path) -> Path:
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[str]:
-    """The name of a local file with the content of `path`, as long as the block lasts. Raises DataError where there is none."""
+    """The name of a local file with the content of `path`, as long as the block lasts.
+
+    Raises DataError where there is none.
+    """
     with reading_all([path]) as names:
         yield names[0]
 
@@ -56,7 +66,10 @@ def reading_all(paths: Sequence[str | Path]) -> Iterator[list[str]]:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[str]:
-    """The name of a local file to write; `path` gets its content when the block ends well, whole or not at all."""
+    """The name of a local file to write.
+
+    `path` gets its content when the block ends well, whole or not at all.
+    """
     name = str(path)
     if is_remote(name):
         with tempfile.TemporaryDirectory(prefix="seqline-") as folder:
@@ -73,14 +86,19 @@ def writing(path: str | Path) -> Iterator[str]:
 
 @contextmanager
 def at_hand(place: str | Path) -> Iterator[Path]:
-    """A local folder with what lies at a place; what is new in it goes there when the block ends well. A local folder is itself."""
+    """A local folder with what lies at a place.
+
+    What is new in it goes there when the block ends well. A local folder is itself.
+    """
     source = path_of(place)
     if isinstance(source, Path):
         yield source
         return
     with tempfile.TemporaryDirectory(prefix="seqline-") as name:
         folder = Path(name, "folder")
-        _download_folder([(path, str(path.relative_to(source))) for path, *_ in source.beneath()], folder)
+        _download_folder(
+            [(path, str(path.relative_to(source))) for path, *_ in source.beneath()], folder
+        )
         before = set(folder.rglob("*"))
         yield folder
         upload(folder, source, [path for path in folder.rglob("*") if path not in before])
@@ -89,7 +107,14 @@ def at_hand(place: str | Path) -> Iterator[Path]:
 def upload(folder: Path, target: Path, files: Sequence[Path] | None = None) -> None:
     """Puts the files of a local folder, or some of them, under a GsPath."""
     chosen = folder.rglob("*") if files is None else files
-    gcs.at_once(_upload, [(path, str(target / path.relative_to(folder).as_posix())) for path in sorted(chosen) if path.is_file()])
+    gcs.at_once(
+        _upload,
+        [
+            (path, str(target / path.relative_to(folder).as_posix()))
+            for path in sorted(chosen)
+            if path.is_file()
+        ],
+    )
 
 
 def remove(place: str | Path) -> None:
@@ -102,12 +127,16 @@ def remove(place: str | Path) -> None:
 
 
 def local(place: Path) -> Path:
-    """A local folder of the same name with the files of a finished one, from the cache if it was needed before; not to be changed."""
+    """A local folder of the same name with the files of a finished one, from the cache if it was
+    needed before; not to be changed.
+    """
     if isinstance(place, Path):
         return place
     found = list(place.beneath())
     names = [(path, str(path.relative_to(place))) for path, *_ in found]
-    contents = [f"{name} {content}" for (_, name), (_, _, content) in zip(names, found, strict=True)]
+    contents = [
+        f"{name} {content}" for (_, name), (_, _, content) in zip(names, found, strict=True)
+    ]
     target = _cache("folders") / _digest(place.name, *contents)
     if not target.exists():
         with tempfile.TemporaryDirectory(prefix="part-", dir=target.parent) as part:
@@ -120,7 +149,8 @@ def local(place: Path) -> Path:
 
 
 def fetch(path: str, content: str) -> str:
-    """The name of a local copy of an object whose content has this digest (as `seqline.storage.files.match` tells it), from the cache.
+    """The name of a local copy of an object whose content has this digest (as
+    `seqline.storage.files.match` tells it), from the cache.
 
     Open it soon: the cache keeps to CACHE_BYTES, and makes room for others.
     """
@@ -135,7 +165,10 @@ def fetch(path: str, content: str) -> str:
 
 
 def _cache(kind: str) -> Path:
-    base = os.environ.get("SEQLINE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline"
+    base = (
+        os.environ.get("SEQLINE_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline"
+    )
     folder = Path(base) / kind
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,4 +1,7 @@
-"""What a user can get wrong, as a user sees it: one line that says what and where, an exit code, and nothing half-made."""
+"""What a user can get wrong, as a user sees it.
+
+One line that says what and where, an exit code, and nothing half-made.
+"""
 
 import json
 import os
@@ -14,21 +17,47 @@ from tests.support import CHECKOUT
 
 BAD_CONFIGURATION = UserError.exit_code
 BAD_DATA = DataError.exit_code
-COMPONENTS = ("example_gen", "transform", "trainer", "exporter", "evaluator", "infra_validator", "pusher")
+COMPONENTS = (
+    "example_gen",
+    "transform",
+    "trainer",
+    "exporter",
+    "evaluator",
+    "infra_validator",
+    "pusher",
+)
 
 
 def configure(tmp_path: Path, source: Path | str | dict[str, str], more: str = "") -> Path:
     """A configuration of a source in a file; `more` is TOML that follows the source."""
     path = tmp_path / "mine.toml"
-    table = f"{{{', '.join(f'{name} = {json.dumps(file)}' for name, file in source.items())}}}" if isinstance(source, dict) else ""
+    table = (
+        f"{{{', '.join(f'{name} = {json.dumps(file)}' for name, file in source.items())}}}"
+        if isinstance(source, dict)
+        else ""
+    )
     path.write_text(f"[example_gen]\nsource = {table or json.dumps(str(source))}\n{more}")
     return path
 
 
-def refused(tmp_path: Path, config: Path | str, *flags: str, serving_dir: Path | None = None) -> tuple[int, str]:
-    """Runs what must fail. The exit code and the error, after a look at everything that must not be there."""
+def refused(
+    tmp_path: Path, config: Path | str, *flags: str, serving_dir: Path | None = None
+) -> tuple[int, str]:
+    """Runs what must fail.
+
+    The exit code and the error, after a look at everything that must not be there.
+    """
     root, serving_dir = tmp_path / "root", serving_dir or tmp_path / "served"
-    places = ["--config", str(config), "--root", str(root), "--serving-dir", str(serving_dir), "--data-dir", str(tmp_path / "data")]
+    places = [
+        "--config",
+        str(config),
+        "--root",
+        str(root),
+        "--serving-dir",
+        str(serving_dir),
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "run", *places, *flags],
         cwd=tmp_path,
@@ -65,22 +94,34 @@ def good(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("rows.csv", b"texts,label\na,x\nb,y\n"), ("rows.jsonl", b'{"texts": "a", "label": "x"}\n')], ids=["csv", "jsonl"]
+    ("name", "content"),
+    [("rows.csv", b"texts,label\na,x\nb,y\n"), ("rows.jsonl", b'{"texts": "a", "label": "x"}\n')],
+    ids=["csv", "jsonl"],
 )
 def test_wrong_column(tmp_path: Path, name: str, content: bytes) -> None:
     rows = write(tmp_path / name, content)
     assert refused(tmp_path, configure(tmp_path, rows)) == (
         BAD_CONFIGURATION,
-        f"{rows} has no column 'text' (example_gen.text); it has 'texts', 'label'. Did you mean 'texts'? "
-        "Set example_gen.text to one of them.",
+        (
+            f"{rows} has no column 'text' (example_gen.text); it has 'texts', 'label'. Did you mean"
+            " 'texts'? Set example_gen.text to one of them."
+        ),
     )
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.csv", b"", "{rows} is empty. Remove it from example_gen.source or put rows into it."),
-        ("rows.jsonl", b"", "{rows} is empty. Remove it from example_gen.source or put rows into it."),
+        (
+            "rows.csv",
+            b"",
+            "{rows} is empty. Remove it from example_gen.source or put rows into it.",
+        ),
+        (
+            "rows.jsonl",
+            b"",
+            "{rows} is empty. Remove it from example_gen.source or put rows into it.",
+        ),
         ("rows.csv", b"text,label\n", "{rows} has a header and no rows."),
         ("rows.csv", b"text,label\n\n\r\n", "{rows} has a header and no rows."),
         ("rows.jsonl", b"\n \n", "{rows} holds blank lines only."),
@@ -94,18 +135,27 @@ def test_no_rows(tmp_path: Path, name: str, content: bytes, message: str) -> Non
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     code, error = refused(tmp_path, configure(tmp_path, "gone.csv"))
-    assert (code, error) == (BAD_CONFIGURATION, f"example_gen.source 'gone.csv' matches no file under {tmp_path}.")
+    assert (code, error) == (
+        BAD_CONFIGURATION,
+        f"example_gen.source 'gone.csv' matches no file under {tmp_path}.",
+    )
 
 
 def test_unknown_configuration(tmp_path: Path) -> None:
     code, error = refused(tmp_path, "bbc_nws")
     assert code == BAD_CONFIGURATION
-    assert error.startswith("There is no configuration 'bbc_nws': no such file, and those that ship are bbc_news")
+    assert error.startswith(
+        "There is no configuration 'bbc_nws': no such file, and those that ship are bbc_news"
+    )
     assert not (tmp_path / "root").exists()
 
 
 def test_threshold_of_two(tmp_path: Path) -> None:
-    config = configure(tmp_path, write_jsonl(tmp_path / "rows.jsonl", corpus_rows(60)), "[evaluator]\nmin_accuracy = 2\n")
+    config = configure(
+        tmp_path,
+        write_jsonl(tmp_path / "rows.jsonl", corpus_rows(60)),
+        "[evaluator]\nmin_accuracy = 2\n",
+    )
     assert refused(tmp_path, config) == (
         BAD_CONFIGURATION,
         f"{config}: evaluator.min_accuracy: input should be less than or equal to 1, not 2.",
@@ -114,30 +164,45 @@ def test_threshold_of_two(tmp_path: Path) -> None:
 
 def test_unknown_field(tmp_path: Path, good: Path) -> None:
     code, error = refused(tmp_path, good, "--set", "trainer.rnn_unit=8")
-    assert (code, error) == (BAD_CONFIGURATION, "--set trainer.rnn_unit is not a known name. Did you mean 'rnn_units'?")
+    assert (code, error) == (
+        BAD_CONFIGURATION,
+        "--set trainer.rnn_unit is not a known name. Did you mean 'rnn_units'?",
+    )
 
 
 @pytest.mark.parametrize("flag", ["--from", "--to"])
 def test_unknown_stage(tmp_path: Path, good: Path, flag: str) -> None:
     assert refused(tmp_path, good, flag, "trainr") == (
         BAD_CONFIGURATION,
-        f"{flag} 'trainr' is no stage; the stages are example_gen, statistics_gen, schema_gen, example_validator, transform, trainer, exporter, evaluator, infra_validator, pusher. Did you mean 'trainer'?",
+        (
+            f"{flag} 'trainr' is no stage; the stages are example_gen, statistics_gen, schema_gen,"
+            " example_validator, transform, trainer, exporter, evaluator, infra_validator, pusher."
+            " Did you mean 'trainer'?"
+        ),
     )
 
 
 def test_from_after_to(tmp_path: Path, good: Path) -> None:
     code, error = refused(tmp_path, good, "--from", "trainer", "--to", "transform")
     assert code == BAD_CONFIGURATION
-    assert error.startswith("--from trainer --to transform selects no stage; their order is example_gen, statistics_gen, ")
+    assert error.startswith(
+        "--from trainer --to transform selects no stage; their order is example_gen,"
+        " statistics_gen, "
+    )
 
 
 def test_serving_dir_under_a_file(tmp_path: Path, good: Path) -> None:
     file = write(tmp_path / "file", b"")
     code, error = refused(tmp_path, good, serving_dir=file / "served")
-    assert (code, error) == (BAD_CONFIGURATION, f"pusher.serving_dir '{file}/served': {file} is not a folder.")
+    assert (code, error) == (
+        BAD_CONFIGURATION,
+        f"pusher.serving_dir '{file}/served': {file} is not a folder.",
+    )
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc, a file system that nobody can write to")
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="no /proc, a file system that nobody can write to"
+)
 def test_serving_dir_that_nobody_can_write(tmp_path: Path, good: Path) -> None:
     code, error = refused(tmp_path, good, serving_dir=Path("/proc/seqline"))
     assert code == BAD_CONFIGURATION
@@ -150,7 +215,9 @@ def test_serving_dir_without_permission(tmp_path: Path, good: Path) -> None:
     folder.mkdir(mode=0o555)
     code, error = refused(tmp_path, good, serving_dir=folder / "served")
     assert code == BAD_CONFIGURATION
-    assert error.startswith(f"pusher.serving_dir '{folder}/served' cannot be written (Permission denied: {folder})")
+    assert error.startswith(
+        f"pusher.serving_dir '{folder}/served' cannot be written (Permission denied: {folder})"
+    )
 
 
 # Seen by the first stage: each of these starts a worker with TensorFlow
@@ -160,17 +227,21 @@ def test_row_that_is_not_utf8(tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.csv", b"text,label\none,x\ncaf\xe9,y\ntwo,y\nthree,x\n")
     code, error = refused(tmp_path, configure(tmp_path, rows))
     assert code == BAD_DATA
-    assert error.startswith("1 of 4 rows (25.00%) cannot be used; example_gen.max_bad_fraction 0.01 allows 0: ")
+    assert error.startswith(
+        "1 of 4 rows (25.00%) cannot be used; example_gen.max_bad_fraction 0.01 allows 0: "
+    )
     assert f"{rows}:3: the text is not valid in the source's encoding: 'caf\\udce9'." in error
 
 
 def test_labels_that_train_never_has(tmp_path: Path) -> None:
     train = write_jsonl(tmp_path / "train.jsonl", corpus_rows(60))
-    test = write_jsonl(tmp_path / "test.jsonl", [{"text": "a", "label": "new"}, {"text": "b", "label": "new"}])
+    test = write_jsonl(
+        tmp_path / "test.jsonl", [{"text": "a", "label": "new"}, {"text": "b", "label": "new"}]
+    )
     code, error = refused(tmp_path, configure(tmp_path, {"train": str(train), "test": str(test)}))
     assert code == BAD_DATA
-    assert error == (
-        "The test split has no row left: train has no row of its only label ('new'). "
+    assert (
+        error == "The test split has no row left: train has no row of its only label ('new'). "
         "Is example_gen.label the right column in every file? Add such rows to train."
     )
 
@@ -178,5 +249,8 @@ def test_labels_that_train_never_has(tmp_path: Path) -> None:
 def test_unknown_data_set(tmp_path: Path) -> None:
     assert refused(tmp_path, configure(tmp_path, "tfds:imdb_revews")) == (
         BAD_CONFIGURATION,
-        "example_gen.source 'tfds:imdb_revews': tensorflow-datasets knows no such data set. Did you mean 'tfds:imdb_reviews'?",
+        (
+            "example_gen.source 'tfds:imdb_revews': tensorflow-datasets knows no such data set. Did"
+            " you mean 'tfds:imdb_reviews'?"
+        ),
     )

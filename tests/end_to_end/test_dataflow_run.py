@@ -1,4 +1,7 @@
-"""`seqline run --runner=DataflowRunner`: every component, root and serving_dir under gs://, beside the same run in folders."""
+"""`seqline run --runner=DataflowRunner`.
+
+Every component, root and serving_dir under gs://, beside the same run in folders.
+"""
 
 import json
 import os
@@ -49,27 +52,40 @@ PLACES = {"pusher"}
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[FakeCloud]:
-    with fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud, pytest.MonkeyPatch.context() as patch:
+    with (
+        fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         more = {"SEQLINE_CACHE": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(CHECKOUT)}
         for name, value in (cloud.environment | more).items():
             patch.setenv(name, value)
         cloud.gcs.put("bucket", "rows.jsonl", corpus.read_bytes())
         new = [{"id": number, "text": row["text"]} for number, row in enumerate(corpus_rows(30))]
-        cloud.gcs.put("bucket", "new.jsonl", write_jsonl(tmp_path_factory.mktemp("new") / "new.jsonl", new).read_bytes())
+        cloud.gcs.put(
+            "bucket",
+            "new.jsonl",
+            write_jsonl(tmp_path_factory.mktemp("new") / "new.jsonl", new).read_bytes(),
+        )
         yield cloud
 
 
 def seqline(folder: Path, command: str, *arguments: str, code: int = 0) -> str:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     whole = [sys.executable, "-m", "pipeline", command, *arguments]
-    done = subprocess.run(whole, cwd=folder, capture_output=True, text=True, timeout=600, env=environment)
+    done = subprocess.run(
+        whole, cwd=folder, capture_output=True, text=True, timeout=600, env=environment
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 def run(folder: Path, root: str, serving_dir: str, *more: str) -> str:
     settings = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
-    return seqline(folder, "run", "bbc_news", "--root", root, "--serving-dir", serving_dir, *settings, *more)
+    return seqline(
+        folder, "run", "bbc_news", "--root", root, "--serving-dir", serving_dir, *settings, *more
+    )
 
 
 def digests(store: Store) -> dict[str, str]:
@@ -84,7 +100,11 @@ def digests(store: Store) -> dict[str, str]:
 def version(place: str) -> dict[str, bytes]:
     folder = path_of(place)
     files = [path for path in folder.rglob("*") if is_remote(str(path)) or path.is_file()]
-    return {name: path.read_bytes() for path in files if (name := str(path.relative_to(folder))) != MANIFEST}
+    return {
+        name: path.read_bytes()
+        for path in files
+        if (name := str(path.relative_to(folder))) != MANIFEST
+    }
 
 
 def test_the_whole_pipeline_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> None:
@@ -96,8 +116,13 @@ def test_the_whole_pipeline_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: P
     said = run(tmp_path, "gs://bucket/root", "gs://bucket/served", *flags[:4], "--", *flags[4:])
     assert "11 of 11 stages ran" in said
     assert killed.met == 1
-    jobs = [(job.description["labels"]["seqline_component"], job.state) for job in cloud.dataflow.jobs]
-    assert jobs == [(component, DONE) for component in ("example_gen", "transform", "evaluator", "bulk_inferrer")]
+    jobs = [
+        (job.description["labels"]["seqline_component"], job.state) for job in cloud.dataflow.jobs
+    ]
+    assert jobs == [
+        (component, DONE)
+        for component in ("example_gen", "transform", "evaluator", "bulk_inferrer")
+    ]
 
     local = tmp_path / "local"
     local.mkdir()
@@ -115,17 +140,48 @@ def test_the_whole_pipeline_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: P
     assert seqline(local, "predict", "--model", "served", "gold and silver") == asked
 
 
-def test_bulk_predictions_by_the_dataflow_runner(cloud: FakeCloud, saved_model: Path, tmp_path: Path) -> None:
+def test_bulk_predictions_by_the_dataflow_runner(
+    cloud: FakeCloud, saved_model: Path, tmp_path: Path
+) -> None:
     places = ["gs://bucket/new.jsonl", "--keep", "id", "--model"]
     for path in (saved_model / "saved_model").rglob("*"):
         if path.is_file():
-            cloud.gcs.put("bucket", f"other/1/{path.relative_to(saved_model / 'saved_model')}", path.read_bytes())
+            cloud.gcs.put(
+                "bucket",
+                f"other/1/{path.relative_to(saved_model / 'saved_model')}",
+                path.read_bytes(),
+            )
     before = len(cloud.dataflow.jobs)
-    seqline(tmp_path, "infer", *places, "gs://bucket/other", "--output", "gs://bucket/predictions", "--", *cloud.flags)
+    seqline(
+        tmp_path,
+        "infer",
+        *places,
+        "gs://bucket/other",
+        "--output",
+        "gs://bucket/predictions",
+        "--",
+        *cloud.flags,
+    )
     assert [job.state for job in cloud.dataflow.jobs[before:]] == [DONE]
     seqline(tmp_path, "infer", *places, str(saved_model / "saved_model"), "--output", "predictions")
-    made = {name: content for name, content in version("gs://bucket/predictions").items() if name.startswith("predictions-")}
-    assert made == {name: content for name, content in version(str(tmp_path / "predictions")).items() if name.startswith("predictions-")}
-    refused = seqline(tmp_path, "infer", *places, "served", "--output", "here", "--", *cloud.flags, code=2)
-    assert "output 'here' is a folder of this machine, where workers cannot write: --output=gs://bucket/path" in refused
-    assert "model 'served' is a folder of this machine, which workers cannot read: name it under gs://" in refused
+    made = {
+        name: content
+        for name, content in version("gs://bucket/predictions").items()
+        if name.startswith("predictions-")
+    }
+    assert made == {
+        name: content
+        for name, content in version(str(tmp_path / "predictions")).items()
+        if name.startswith("predictions-")
+    }
+    refused = seqline(
+        tmp_path, "infer", *places, "served", "--output", "here", "--", *cloud.flags, code=2
+    )
+    assert (
+        "output 'here' is a folder of this machine, where workers cannot write:"
+        " --output=gs://bucket/path" in refused
+    )
+    assert (
+        "model 'served' is a folder of this machine, which workers cannot read: name it under gs://"
+        in refused
+    )

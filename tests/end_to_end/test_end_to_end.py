@@ -45,11 +45,22 @@ SETTINGS = {
 def command(folder: Path, corpus: Path, *arguments: str) -> list[str]:
     (folder / "config.toml").write_text(f"[example_gen]\nsource = {json.dumps(str(corpus))}\n")
     settings = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
-    return [sys.executable, "-m", "pipeline", arguments[0], "--config", str(folder / "config.toml"), *settings, *arguments[1:]]
+    return [
+        sys.executable,
+        "-m",
+        "pipeline",
+        arguments[0],
+        "--config",
+        str(folder / "config.toml"),
+        *settings,
+        *arguments[1:],
+    ]
 
 
 def seqline(folder: Path, *arguments: str, check: bool = True) -> str:
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=550, env=environment())
+    done = subprocess.run(
+        arguments, cwd=folder, capture_output=True, text=True, timeout=550, env=environment()
+    )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -88,7 +99,10 @@ def processes_in(folder: Path) -> list[str]:
 def digests(folder: Path) -> dict[str, str]:
     store = Store(folder / "artifacts")
     record = json.loads((store.runs()[-1] / "run.json").read_text())
-    return {each["component"]: artifact_digest(store.path(each["component"], each["key"])) for each in record["stages"]}
+    return {
+        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
+        for each in record["stages"]
+    }
 
 
 def test_a_run_prints_a_line_a_stage_a_table_and_the_next_command(finished: Path) -> None:
@@ -107,25 +121,32 @@ def test_a_second_run_does_nothing_and_loads_no_tensorflow(finished: Path, corpu
     before = digests(finished)
     arguments = command(finished, corpus, "run")
     code = (
-        "import sys; from pipeline.cli import main; sys.argv = sys.argv[1:]\n"
-        "try: main()\n"
-        "finally: print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
+        "import sys; from pipeline.cli import main; sys.argv = sys.argv[1:]\ntry: main()\nfinally:"
+        " print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} &"
+        " set(sys.modules)))"
     )
     out = seqline(finished, sys.executable, "-c", code, "seqline", *arguments[3:])
     assert "0 of 10 stages ran" in out
     assert "loaded []" in out
     assert digests(finished) == before
-    assert sorted(path.name for path in (finished / "serving_dir" / "config").iterdir()) == [".lock", "1", "models.config"]
+    assert sorted(path.name for path in (finished / "serving_dir" / "config").iterdir()) == [
+        ".lock",
+        "1",
+        "models.config",
+    ]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["plan"], ["show"], ["version"]])
-def test_light_commands_load_neither_tensorflow_nor_beam(finished: Path, corpus: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["plan"], ["show"], ["version"]]
+)
+def test_light_commands_load_neither_tensorflow_nor_beam(
+    finished: Path, corpus: Path, arguments: list[str]
+) -> None:
     if arguments == ["plan"]:
         arguments = command(finished, corpus, "plan")[3:]
     code = (
-        "import sys; from pipeline.cli import main\n"
-        "try: main()\n"
-        "finally: print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
+        "import sys; from pipeline.cli import main\ntry: main()\nfinally: print('loaded',"
+        " sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
     )
     assert "loaded []" in seqline(finished, sys.executable, "-c", code, *arguments)
 
@@ -133,15 +154,24 @@ def test_light_commands_load_neither_tensorflow_nor_beam(finished: Path, corpus:
 def test_a_run_ends_with_its_report(finished: Path) -> None:
     folder = sorted((finished / "artifacts" / "runs").iterdir())[0]
     told = json.loads((folder / "report.json").read_text())
-    assert (finished / "out.txt").read_text().splitlines()[-1] == f"report         {folder / 'report.html'}"
-    assert (told["verdict"]["name"], [each["state"] for each in told["stages"]]) == ("pushed", ["made"] * 10)
+    assert (finished / "out.txt").read_text().splitlines()[
+        -1
+    ] == f"report         {folder / 'report.html'}"
+    assert (told["verdict"]["name"], [each["state"] for each in told["stages"]]) == (
+        "pushed",
+        ["made"] * 10,
+    )
     assert told["commands"]["called"].split()[:2] == ["seqline", "run"]
-    again = seqline(finished, sys.executable, "-m", "pipeline", "plan", "--config", str(folder / "config.toml"))
+    again = seqline(
+        finished, sys.executable, "-m", "pipeline", "plan", "--config", str(folder / "config.toml")
+    )
     assert {line.split()[1] for line in again.splitlines()[1:]} == {"cached"}
 
 
 def test_plan_names_what_changed_and_reruns_from_there_only(finished: Path, corpus: Path) -> None:
-    lines = seqline(finished, *command(finished, corpus, "plan", "--set", "trainer.rnn_units=9")).splitlines()[1:]
+    lines = seqline(
+        finished, *command(finished, corpus, "plan", "--set", "trainer.rnn_units=9")
+    ).splitlines()[1:]
     assert [line.split()[1] for line in lines] == ["cached"] * 5 + ["runs"] * 5
     assert "rnn_units is 9, was 8" in lines[5]
 
@@ -151,8 +181,14 @@ def test_show_gives_figures_and_lineage(finished: Path) -> None:
     record = json.loads(out)
     assert record["verdict"] == "finished"
     executions = record["executions"]
-    assert executions["exporter"]["inputs"]["model"] == {"component": "trainer", "key": executions["trainer"]["key"]}
-    assert sum(executions["example_gen"]["figures"]["num_rows"]["test"].values()) == executions["evaluator"]["figures"]["num_rows"]
+    assert executions["exporter"]["inputs"]["model"] == {
+        "component": "trainer",
+        "key": executions["trainer"]["key"],
+    }
+    assert (
+        sum(executions["example_gen"]["figures"]["num_rows"]["test"].values())
+        == executions["evaluator"]["figures"]["num_rows"]
+    )
     assert "why it ran" in seqline(finished, sys.executable, "-m", "pipeline", "show")
 
 
@@ -178,26 +214,46 @@ def test_predict_answers_in_order_from_arguments_and_standard_input(finished: Pa
 
 def test_predict_needs_a_model(tmp_path: Path) -> None:
     out = seqline(tmp_path, sys.executable, "-m", "pipeline", "predict", "text", check=False)
-    assert out == "error: No SavedModel at serving_dir, nor a version of one under it. Has a model been pushed? seqline run\n"
+    assert (
+        out
+        == "error: No SavedModel at serving_dir, nor a version of one under it. Has a model been"
+        " pushed? seqline run\n"
+    )
     with pytest.raises(ValueError, match="No SavedModel at"):
         predict.find_model(tmp_path)
 
 
 def test_a_model_that_is_not_good_enough_is_not_pushed(finished: Path, corpus: Path) -> None:
     refused = command(finished, corpus, "run", "--set", "evaluator.max_cross_entropy=0.0001")
-    done = subprocess.run(refused, cwd=finished, capture_output=True, text=True, timeout=550, env=environment())
+    done = subprocess.run(
+        refused, cwd=finished, capture_output=True, text=True, timeout=550, env=environment()
+    )
     assert done.returncode == 30
-    assert done.stderr.startswith("error: The model is not blessed and was not pushed: cross-entropy")
-    assert sorted(path.name for path in (finished / "serving_dir" / "config").iterdir()) == [".lock", "1", "models.config"]
+    assert done.stderr.startswith(
+        "error: The model is not blessed and was not pushed: cross-entropy"
+    )
+    assert sorted(path.name for path in (finished / "serving_dir" / "config").iterdir()) == [
+        ".lock",
+        "1",
+        "models.config",
+    ]
 
 
 @pytest.mark.slow  # and killed in its training: test_retrain.py
-def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(finished: Path, corpus: Path, tmp_path: Path) -> None:
+def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(
+    finished: Path, corpus: Path, tmp_path: Path
+) -> None:
     """SIGKILL to the command only: its workers have to notice by themselves."""
     arguments = command(tmp_path, corpus, "run")
     killed = []
     for stage in LONG_STAGES:
-        process = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+        process = subprocess.Popen(
+            arguments,
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+        )
         while process.poll() is None:
             if list((tmp_path / "artifacts" / "partial").glob(f"{stage}-*")):
                 process.send_signal(signal.SIGKILL)
@@ -214,8 +270,11 @@ def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(finished: P
     out = seqline(tmp_path, *arguments)
     assert "served model" in out
     assert list((tmp_path / "artifacts" / "partial").iterdir()) == []
-    first_run = json.loads((sorted((finished / "artifacts" / "runs").iterdir())[0] / "run.json").read_text())
+    first_run = json.loads(
+        (sorted((finished / "artifacts" / "runs").iterdir())[0] / "run.json").read_text()
+    )
     expected = {
-        each["component"]: artifact_digest(finished / "artifacts" / each["component"] / each["key"]) for each in first_run["stages"]
+        each["component"]: artifact_digest(finished / "artifacts" / each["component"] / each["key"])
+        for each in first_run["stages"]
     }
     assert digests(tmp_path) == expected

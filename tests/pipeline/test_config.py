@@ -26,7 +26,11 @@ def test_shipped_bbc_news() -> None:
     config = load("bbc_news")
     assert config.example_gen == ExampleGenParams(source="tfds:seqline_bbc_news")
     assert config.evaluator.min_accuracy == 0.9
-    assert (config.root, config.trainer, config.pusher) == ("artifacts", TrainerParams(), PusherParams().with_name("bbc_news"))
+    assert (config.root, config.trainer, config.pusher) == (
+        "artifacts",
+        TrainerParams(),
+        PusherParams().with_name("bbc_news"),
+    )
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
@@ -34,7 +38,9 @@ def test_what_ships_loads_by_name_and_by_path(path: Path) -> None:
     assert load(path.stem) == load(str(path))
 
 
-def test_a_file_comes_before_a_configuration_that_ships(toml: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_comes_before_a_configuration_that_ships(
+    toml: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(Path(toml).parent)
     Path(toml).rename("bbc_news")
     assert find("bbc_news") == Path("bbc_news")
@@ -57,7 +63,9 @@ def test_a_file_comes_before_a_configuration_that_ships(toml: str, monkeypatch: 
         ("evaluator.max_cross_entropy=0.5", "evaluator", "max_cross_entropy", 0.5),
     ],
 )
-def test_set_takes_toml_and_strings_without_quotes(toml: str, setting: str, section: str, field: str, value: object) -> None:
+def test_set_takes_toml_and_strings_without_quotes(
+    toml: str, setting: str, section: str, field: str, value: object
+) -> None:
     found = getattr(getattr(load(toml, [setting]), section), field)
     assert (found, type(found)) == (value, type(value))
 
@@ -76,25 +84,64 @@ def test_the_last_of_two_settings_counts(toml: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("trainer.rnn_unit=8", "--set trainer.rnn_unit is not a known name. Did you mean 'rnn_units'?"),
+        (
+            "trainer.rnn_unit=8",
+            "--set trainer.rnn_unit is not a known name. Did you mean 'rnn_units'?",
+        ),
         ("trainr.rnn_units=8", "trainr is not a known name. Did you mean 'trainer'?"),
-        ("trainer.zzz=8", "--set trainer.zzz is not a known name. Known are pooling, embedding_dim, "),
-        ("trainer.rnn_units=many", "--set trainer.rnn_units: input should be a valid integer, not 'many'."),
-        ("trainer.rnn_units=8.0", "--set trainer.rnn_units: input should be a valid integer, not 8.0."),
-        ("trainer.rnn_units=true", "--set trainer.rnn_units: input should be a valid integer, not True."),
-        ("trainer.bidirectional=1", "--set trainer.bidirectional: input should be a valid boolean, not 1."),
-        ("trainer.pooling=man", "--set trainer.pooling: input should be 'last', 'mean', 'max' or 'mean_max', not 'man'."),
-        ("evaluator.min_accuracy=2", "--set evaluator.min_accuracy: input should be less than or equal to 1, not 2."),
+        (
+            "trainer.zzz=8",
+            "--set trainer.zzz is not a known name. Known are pooling, embedding_dim, ",
+        ),
+        (
+            "trainer.rnn_units=many",
+            "--set trainer.rnn_units: input should be a valid integer, not 'many'.",
+        ),
+        (
+            "trainer.rnn_units=8.0",
+            "--set trainer.rnn_units: input should be a valid integer, not 8.0.",
+        ),
+        (
+            "trainer.rnn_units=true",
+            "--set trainer.rnn_units: input should be a valid integer, not True.",
+        ),
+        (
+            "trainer.bidirectional=1",
+            "--set trainer.bidirectional: input should be a valid boolean, not 1.",
+        ),
+        (
+            "trainer.pooling=man",
+            (
+                "--set trainer.pooling: input should be 'last', 'mean', 'max' or 'mean_max', not"
+                " 'man'."
+            ),
+        ),
+        (
+            "evaluator.min_accuracy=2",
+            "--set evaluator.min_accuracy: input should be less than or equal to 1, not 2.",
+        ),
         ("evaluator.min_accuracy=nan", "--set evaluator.min_accuracy: input should be "),
         ("trainer.learning_rate=inf", "--set trainer.learning_rate: input should be "),
         ("trainer.dropout=1", "--set trainer.dropout: input should be less than 1, not 1."),
-        ("example_gen.delimiter=::", "--set example_gen.delimiter: string should have at most 1 character, not '::'."),
+        (
+            "example_gen.delimiter=::",
+            "--set example_gen.delimiter: string should have at most 1 character, not '::'.",
+        ),
         ("example_gen.source=3", "--set example_gen.source: "),
-        ("example_gen.source.train=x.csv", "--set 'example_gen.source.train=x.csv': source is a value, not a table."),
+        (
+            "example_gen.source.train=x.csv",
+            "--set 'example_gen.source.train=x.csv': source is a value, not a table.",
+        ),
         ("trainer=8", "--set trainer: input should be a valid dictionary"),
-        ("trainer.rnn_units", "--set 'trainer.rnn_units' is not name=value, such as trainer.rnn_units=128."),
+        (
+            "trainer.rnn_units",
+            "--set 'trainer.rnn_units' is not name=value, such as trainer.rnn_units=128.",
+        ),
         ("=8", "--set '=8' is not name=value"),
-        ("example_gen.eval_fraction=0.8", "eval_fraction 0.8 and test_fraction 0.2 leave no row for train; lower one of them."),
+        (
+            "example_gen.eval_fraction=0.8",
+            "eval_fraction 0.8 and test_fraction 0.2 leave no row for train; lower one of them.",
+        ),
     ],
 )
 def test_a_setting_that_is_not_allowed_says_what_is(toml: str, setting: str, message: str) -> None:
@@ -119,9 +166,18 @@ def test_a_source_of_a_wrong_type_is_one_error(toml: str) -> None:
         (b"root = '\xff'\n", r"mine\.toml is not TOML: "),
         (b"", r"mine\.toml: example_gen is missing\.$"),
         (b"[example_gen]\ntext = 'body'\n", r"mine\.toml: example_gen\.source is missing\.$"),
-        (b"[example_gen]\nsource = 'a.csv'\ntxt = 'body'\n", r"mine\.toml: example_gen\.txt is not a known name\. Did you mean 'text'\?$"),
-        (b"[exmple_gen]\nsource = 'a.csv'\n", r"mine\.toml: exmple_gen is not a known name\. Did you mean 'example_gen'\?"),
-        (b"[evaluator]\nmin_accuracy = 2\n[example_gen]\nsource = 'a'\n", r"mine\.toml: evaluator\.min_accuracy: .*equal to 1, not 2\.$"),
+        (
+            b"[example_gen]\nsource = 'a.csv'\ntxt = 'body'\n",
+            r"mine\.toml: example_gen\.txt is not a known name\. Did you mean 'text'\?$",
+        ),
+        (
+            b"[exmple_gen]\nsource = 'a.csv'\n",
+            r"mine\.toml: exmple_gen is not a known name\. Did you mean 'example_gen'\?",
+        ),
+        (
+            b"[evaluator]\nmin_accuracy = 2\n[example_gen]\nsource = 'a'\n",
+            r"mine\.toml: evaluator\.min_accuracy: .*equal to 1, not 2\.$",
+        ),
     ],
 )
 def test_a_file_that_is_not_allowed_is_named(toml: str, content: bytes, message: str) -> None:
@@ -135,16 +191,25 @@ def test_every_error_is_told_at_once(toml: str) -> None:
         load(toml, ["trainer.rnn_unit=1", "evaluator.min_accuracy=2"])
 
 
-@pytest.mark.parametrize("name", ["bbc_nws", "gone/mine.toml", "", pytest.param("x" * 300, id="long")])
+@pytest.mark.parametrize(
+    "name", ["bbc_nws", "gone/mine.toml", "", pytest.param("x" * 300, id="long")]
+)
 def test_no_such_configuration(name: str) -> None:
-    with pytest.raises(UserError, match=rf"There is no configuration '{name}': no such file, and those that ship are bbc_news"):
+    with pytest.raises(
+        UserError,
+        match=(
+            rf"There is no configuration '{name}': no such file, and those that ship are bbc_news"
+        ),
+    ):
         load(name)
 
 
 def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, bool]]:
     for name, field in model.model_fields.items():
         nested = [
-            each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type) and issubclass(each, BaseModel)
+            each
+            for each in (field.annotation, *get_args(field.annotation))
+            if isinstance(each, type) and issubclass(each, BaseModel)
         ]
         if nested:
             yield from fields_of(nested[0], f"{prefix}{name}.")
@@ -161,21 +226,49 @@ def test_every_field_has_a_description() -> None:
 def test_pooling_last_means_the_blog_post_model(toml: str) -> None:
     trainer = load(toml, ["trainer.pooling=last"]).trainer
     assert {name: getattr(trainer, name) for name in BLOG_POST} == BLOG_POST
-    assert (trainer.masking, trainer.skip_dim, trainer.learning_rate, trainer.schedule) == (False, 0, 0.001, "constant")
+    assert (trainer.masking, trainer.skip_dim, trainer.learning_rate, trainer.schedule) == (
+        False,
+        0,
+        0.001,
+        "constant",
+    )
 
 
 def test_a_setting_beside_pooling_last_stays(toml: str) -> None:
-    trainer = load(toml, ["trainer.dropout=0.3", "trainer.pooling=last", "trainer.masking=true"]).trainer
+    trainer = load(
+        toml, ["trainer.dropout=0.3", "trainer.pooling=last", "trainer.masking=true"]
+    ).trainer
     assert (trainer.dropout, trainer.masking, trainer.skip_dim) == (0.3, True, 0)
     assert load(toml, ["trainer.pooling=mean"]).trainer.dropout == 0.3
 
 
 def test_key_fields_leave_places_out() -> None:
     here = ExampleGenParams(source="a.csv", data_dir="here")
-    assert here.key_fields() == ExampleGenParams(source={"train": "b.csv"}, data_dir="there").key_fields()
-    assert set(ExampleGenParams.model_fields) - set(here.key_fields()) == {"source", "data_dir", "span", "window", "skip"}
-    assert PusherParams(serving_dir="here").key_fields() == {"label": "stable", "model_name": None, "served_from": None}
-    where = {"checkpoint_seconds", "checkpoint_steps", "devices", "worker_wait_seconds", "profile_steps", "warm_start", "embeddings"}
+    assert (
+        here.key_fields()
+        == ExampleGenParams(source={"train": "b.csv"}, data_dir="there").key_fields()
+    )
+    assert set(ExampleGenParams.model_fields) - set(here.key_fields()) == {
+        "source",
+        "data_dir",
+        "span",
+        "window",
+        "skip",
+    }
+    assert PusherParams(serving_dir="here").key_fields() == {
+        "label": "stable",
+        "model_name": None,
+        "served_from": None,
+    }
+    where = {
+        "checkpoint_seconds",
+        "checkpoint_steps",
+        "devices",
+        "worker_wait_seconds",
+        "profile_steps",
+        "warm_start",
+        "embeddings",
+    }
     assert TrainerParams().key_fields() == TrainerParams().model_dump(exclude=where)
 
 
@@ -188,7 +281,10 @@ def test_key_fields_are_json() -> None:
 
 
 def test_flags_of_places_take_any_path(tmp_path: Path) -> None:
-    places = [str(tmp_path / f'{name} back\\slash "quoted" \U0001f600 \u00fc') for name in ("root", "served", "data")]
+    places = [
+        str(tmp_path / f'{name} back\\slash "quoted" \U0001f600 \u00fc')
+        for name in ("root", "served", "data")
+    ]
     loaded, _, store = options.load("bbc_news", None, *places)
     assert [loaded.root, loaded.pusher.serving_dir, loaded.example_gen.data_dir] == places
     assert store.root == Path(places[0])
@@ -196,9 +292,16 @@ def test_flags_of_places_take_any_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("reviews.toml", "reviews"), ("my reviews (2).toml", "my-reviews-2"), (".hidden.toml", "hidden"), ("日本.toml", "model")],
+    [
+        ("reviews.toml", "reviews"),
+        ("my reviews (2).toml", "my-reviews-2"),
+        (".hidden.toml", "hidden"),
+        ("日本.toml", "model"),
+    ],
 )
-def test_a_model_has_the_name_of_its_configuration_file(tmp_path: Path, file: str, name: str) -> None:
+def test_a_model_has_the_name_of_its_configuration_file(
+    tmp_path: Path, file: str, name: str
+) -> None:
     (tmp_path / file).write_text('[example_gen]\nsource = "a.csv"\n')
     assert load(str(tmp_path / file)).name == name
     assert load(str(tmp_path / file), ["name=other"]).name == "other"

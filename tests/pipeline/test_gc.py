@@ -1,4 +1,8 @@
-"""`seqline gc`: what is served or referenced never goes, everything else does, whoever runs beside it and wherever it is killed."""
+"""`seqline gc`.
+
+What is served or referenced never goes, everything else does, whoever runs beside it and wherever
+it is killed.
+"""
 
 import json
 import os
@@ -37,20 +41,27 @@ def key(number: int) -> str:
 
 
 class Root:
-    """A root with artifacts, runs and versions of the test's own making, in a folder or under gs://."""
+    """A root with artifacts, runs and versions of the test's own making, in a folder or under
+    gs://.
+    """
 
     def __init__(self, root: str, serving_dir: Path) -> None:
         self.store = open_store(root)
         self.serving_dir = serving_dir
 
-    def artifact(self, component: str, number: int, inputs: list[tuple[str, int]] = [], **figures: Any) -> tuple[str, str]:  # noqa: B006
+    def artifact(
+        self, component: str, number: int, inputs: list[tuple[str, int]] = [], **figures: Any
+    ) -> tuple[str, str]:
         folder = self.store.path(component, key(number))
         self._write(folder / "Split-train" / "data", b"data")
         record = {
             "component": component,
             "type": "Push" if component == "pusher" else "Value",
             "key": key(number),
-            "inputs": {f"input{place}": {"component": name, "key": key(other)} for place, (name, other) in enumerate(inputs)},
+            "inputs": {
+                f"input{place}": {"component": name, "key": key(other)}
+                for place, (name, other) in enumerate(inputs)
+            },
             "figures": figures,
             "params": {},
             "finished": f"2026-01-01T00:00:{number:02d}",
@@ -58,14 +69,22 @@ class Root:
         self._write(folder / "execution.json", json.dumps(record).encode())
         return component, key(number)
 
-    def run(self, number: int, stages: list[tuple[str, str]], verdict: str = "finished", uses: list[tuple[str, str]] = []) -> str:  # noqa: B006
+    def run(
+        self,
+        number: int,
+        stages: list[tuple[str, str]],
+        verdict: str = "finished",
+        uses: list[tuple[str, str]] = [],
+    ) -> str:
         name = RUN.format(number)
         self._write(self.store.root / "runs" / name / "log.txt", b"said")
         record = {
             "run": name,
             "verdict": verdict,
             "uses": {component: [used] for component, used in uses},
-            "stages": [{"component": component, "key": made, "cached": False} for component, made in stages],
+            "stages": [
+                {"component": component, "key": made, "cached": False} for component, made in stages
+            ],
         }
         self._write(self.store.root / "runs" / name / "run.json", json.dumps(record).encode())
         return name
@@ -108,7 +127,11 @@ def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 # The law
 
 ARTIFACTS = st.lists(
-    st.tuples(st.sampled_from(["example_gen", "transform", "trainer", "pusher"]), st.lists(st.integers(0, 30), max_size=3)), max_size=16
+    st.tuples(
+        st.sampled_from(["example_gen", "transform", "trainer", "pusher"]),
+        st.lists(st.integers(0, 30), max_size=3),
+    ),
+    max_size=16,
 )
 RUNS = st.lists(
     st.tuples(
@@ -121,7 +144,12 @@ RUNS = st.lists(
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(artifacts=ARTIFACTS, runs=RUNS, versions=st.lists(st.integers(0, 30), max_size=3), keep_runs=st.integers(0, 3))
+@given(
+    artifacts=ARTIFACTS,
+    runs=RUNS,
+    versions=st.lists(st.integers(0, 30), max_size=3),
+    keep_runs=st.integers(0, 3),
+)
 def test_nothing_served_or_referenced_goes_and_everything_else_does(
     artifacts: list[Any], runs: list[Any], versions: list[int], keep_runs: int
 ) -> None:
@@ -132,12 +160,24 @@ def test_nothing_served_or_referenced_goes_and_everything_else_does(
         inputs: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for number, (component, read) in enumerate(artifacts):
             chosen = sorted({each % number for each in read}) if number else []
-            figures = {"digest": f"digest{number}", "serving_dir": served_from} if component == "pusher" else {}
-            made.append(root.artifact(component, number, [(artifacts[each][0], each) for each in chosen], **figures))
+            figures = (
+                {"digest": f"digest{number}", "serving_dir": served_from}
+                if component == "pusher"
+                else {}
+            )
+            made.append(
+                root.artifact(
+                    component, number, [(artifacts[each][0], each) for each in chosen], **figures
+                )
+            )
             inputs[made[-1]] = [made[each] for each in chosen]
         roots = set()
-        pushes = [number for number, (component, _) in enumerate(artifacts) if component == "pusher"]
-        for version, number in enumerate(sorted({pushes[each % len(pushes)] for each in versions}) if pushes else [], start=1):
+        pushes = [
+            number for number, (component, _) in enumerate(artifacts) if component == "pusher"
+        ]
+        for version, number in enumerate(
+            sorted({pushes[each % len(pushes)] for each in versions}) if pushes else [], start=1
+        ):
             root.serve(version, f"digest{number}")
             roots.add(made[number])
         if pushes and not roots:
@@ -146,15 +186,29 @@ def test_nothing_served_or_referenced_goes_and_everything_else_does(
         for number, (stages, verdict, uses) in enumerate(runs):
             of_it = {made[each % len(made)] for each in stages} if made else set()
             used = {made[each % len(made)] for each in uses} if made else set()
-            name = root.run(number, sorted(of_it), "running" if verdict == "alive" else verdict, list(dict(used).items()))
+            name = root.run(
+                number,
+                sorted(of_it),
+                "running" if verdict == "alive" else verdict,
+                list(dict(used).items()),
+            )
             if verdict == "alive":
                 alive.enter_context(root.store.running(name))
-            if verdict == "alive" or number >= len(runs) - keep_runs or of_it & roots & {made[each] for each in pushes}:
+            if (
+                verdict == "alive"
+                or number >= len(runs) - keep_runs
+                or of_it & roots & {made[each] for each in pushes}
+            ):
                 kept.add(name)
         for name in kept:
             record = json.loads((root.store.root / "runs" / name / "run.json").read_text())
             roots |= {(each["component"], each["key"]) for each in record["stages"]}
-            roots |= {(component, each) for component, keys in record["uses"].items() for each in keys if record["verdict"] != "finished"}
+            roots |= {
+                (component, each)
+                for component, keys in record["uses"].items()
+                for each in keys
+                if record["verdict"] != "finished"
+            }
         lineage: set[tuple[str, str]] = set()
         while roots:
             name_ = roots.pop()
@@ -188,7 +242,11 @@ def test_left_overs_of_the_dead_go_and_what_goes_on_stays(root: Root) -> None:
         f"retrain/{key(9)}.json",
         "span_cache/transform/digests.json",
     ]
-    go = [f"work/trainer-{key(1)}/checkpoint", f"work/trainer-{key(3)}/checkpoint", f"partial/trainer-{key(2)}-0123abcd/model"]
+    go = [
+        f"work/trainer-{key(1)}/checkpoint",
+        f"work/trainer-{key(3)}/checkpoint",
+        f"partial/trainer-{key(2)}-0123abcd/model",
+    ]
     go += [
         f"partial/{DISCARDED}0123abcd/0/file",
         f"trainer/{key(4)}/half",
@@ -201,7 +259,9 @@ def test_left_overs_of_the_dead_go_and_what_goes_on_stays(root: Root) -> None:
     assert [name for name in stay if not (store.root / name).is_file()] == []
     # Under gs:// a job may still be writing a piece for the run that was killed.
     left = [name for name in go if (store.root / name).exists()]
-    assert left == ([] if isinstance(store.root, Path) else ["span_cache/transform/partial-host-1-x/file"])
+    assert left == (
+        [] if isinstance(store.root, Path) else ["span_cache/transform/partial-host-1-x/file"]
+    )
     assert root.artifacts() == {done}
 
 
@@ -211,15 +271,25 @@ def test_an_artifact_in_the_making_is_left_alone(root: Root) -> None:
     root._write(store.root / "work" / f"trainer-{key(1)}" / "checkpoint", b"step 5")
     with store.lock("trainer", key(1)):
         assert root.collect(keep_runs=0).items == []
-    assert sorted(item.kind for item in root.collect(keep_runs=0).items if item.kind != "lock") == ["artifact", "checkpoints"]
+    assert sorted(item.kind for item in root.collect(keep_runs=0).items if item.kind != "lock") == [
+        "artifact",
+        "checkpoints",
+    ]
 
 
-def test_a_clean_up_that_died_keeps_no_run_from_beginning(root: Root, cloud: gcs.FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = f"import os; from pipeline.store import open_store\nwith open_store({str(root.store.root)!r}).cleaning(): os._exit(9)"
+def test_a_clean_up_that_died_keeps_no_run_from_beginning(
+    root: Root, cloud: gcs.FakeGcs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import os; from pipeline.store import open_store\nwith"
+        f" open_store({str(root.store.root)!r}).cleaning(): os._exit(9)"
+    )
     environment = {**os.environ, "STORAGE_EMULATOR_HOST": cloud.url, "PYTHONPATH": str(CHECKOUT)}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 9
     folder = root.store.start_run()
-    root.store.announce(folder, {"run": folder.name, "verdict": "running", "uses": {}, "stages": []})
+    root.store.announce(
+        folder, {"run": folder.name, "verdict": "running", "uses": {}, "stages": []}
+    )
     assert [path.name for path in root.store.runs()] == [folder.name]
 
 
@@ -228,20 +298,23 @@ def test_a_clean_up_that_is_killed_leaves_nothing_half(root: Root, cloud: gcs.Fa
     root.run(1, [kept])
     for number in range(1, 6):
         root.artifact("trainer", number, [("trainer", number - 1)])
-    dies_at = "os.rename" if isinstance(root.store.root, Path) else "seqline.storage.gcs.delete_object"
+    dies_at = (
+        "os.rename" if isinstance(root.store.root, Path) else "seqline.storage.gcs.delete_object"
+    )
     for when in (1, 4, 7):
         code = (
-            f"import os, threading, seqline.storage.gcs, pipeline.gc\nfrom pipeline.store import open_store\nnumber, lock, whole = 0, threading.Lock(), {dies_at}\n"
-            "def dies(*given):\n"
-            "    global number\n"
-            "    with lock:\n"
-            "        number += 1\n"
-            f"        if number >= {when}: os._exit(9)\n"
-            "    return whole(*given)\n"
-            f"{dies_at} = dies\n"
-            f"pipeline.gc.collect(open_store({str(root.store.root)!r}), {str(root.serving_dir)!r}, 1)\n"
+            "import os, threading, seqline.storage.gcs, pipeline.gc\nfrom pipeline.store import"
+            f" open_store\nnumber, lock, whole = 0, threading.Lock(), {dies_at}\ndef"
+            " dies(*given):\n    global number\n    with lock:\n        number += 1\n        if"
+            f" number >= {when}: os._exit(9)\n    return whole(*given)\n{dies_at} ="
+            f" dies\npipeline.gc.collect(open_store({str(root.store.root)!r}),"
+            f" {str(root.serving_dir)!r}, 1)\n"
         )
-        environment = {**os.environ, "STORAGE_EMULATOR_HOST": cloud.url, "PYTHONPATH": str(CHECKOUT)}
+        environment = {
+            **os.environ,
+            "STORAGE_EMULATOR_HOST": cloud.url,
+            "PYTHONPATH": str(CHECKOUT),
+        }
         ended = subprocess.run([sys.executable, "-c", code], env=environment, timeout=100)
         assert ended.returncode in (0, 9)
         store = open_store(str(root.store.root))
@@ -255,7 +328,11 @@ def test_a_clean_up_that_is_killed_leaves_nothing_half(root: Root, cloud: gcs.Fa
 
 
 def test_a_disk_without_room_for_a_name_is_cleaned_up_all_the_same(tmp_path: Path) -> None:
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=64", "none", str(tmp_path)], capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "nr_inodes=64", "none", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         pytest.skip(f"this user may not mount: {done.stderr.strip()}")
     try:
@@ -277,18 +354,37 @@ def test_a_disk_without_room_for_a_name_is_cleaned_up_all_the_same(tmp_path: Pat
 def test_old_versions_go_but_never_one_with_a_label(tmp_path: Path) -> None:
     root = Root(str(tmp_path / "root"), tmp_path / "serving_dir")
     for number in range(1, 6):
-        root.artifact("pusher", number, [("trainer", number + 10)], digest=f"d{number}", serving_dir=str(tmp_path / "serving_dir"))
+        root.artifact(
+            "pusher",
+            number,
+            [("trainer", number + 10)],
+            digest=f"d{number}",
+            serving_dir=str(tmp_path / "serving_dir"),
+        )
         root.artifact("trainer", number + 10)
         root.serve(number, f"d{number}")
-    config = 'model_config_list { config { name: "m" base_path: "/m" version_labels { key: "stable" value: 2 } } }'
+    config = (
+        'model_config_list { config { name: "m" base_path: "/m" version_labels { key: "stable"'
+        " value: 2 } } }"
+    )
     (root.serving_dir / "models.config").write_text(config)
     found, _ = gc.preview(root.store, str(root.serving_dir), 0, keep_versions=1)
-    assert [item.name.rpartition("/")[2] for item in found.items if item.kind == "version"] == ["1", "3", "4"]
+    assert [item.name.rpartition("/")[2] for item in found.items if item.kind == "version"] == [
+        "1",
+        "3",
+        "4",
+    ]
     assert sorted(path.name for path in root.serving_dir.glob("[0-9]")) == ["1", "2", "3", "4", "5"]
-    root.serve(6, "d6")  # somebody pushes before it is agreed to: then one more is old, which was not shown
+    root.serve(
+        6, "d6"
+    )  # somebody pushes before it is agreed to: then one more is old, which was not shown
     root.collect(keep_runs=0, keep_versions=1, chosen=found)
     assert sorted(path.name for path in root.serving_dir.glob("[0-9]")) == ["2", "5", "6"]
-    assert root.artifacts() == {(name, key(number + plus)) for number in (2, 5) for name, plus in (("pusher", 0), ("trainer", 10))}
+    assert root.artifacts() == {
+        (name, key(number + plus))
+        for number in (2, 5)
+        for name, plus in (("pusher", 0), ("trainer", 10))
+    }
 
 
 def test_what_its_record_no_longer_names_its_card_does(tmp_path: Path) -> None:
@@ -297,7 +393,9 @@ def test_what_its_record_no_longer_names_its_card_does(tmp_path: Path) -> None:
     model = root.artifact("trainer", 2, [("example_gen", 1)])
     root.artifact("trainer", 3, [("example_gen", 1)])
     root.serve(1, "of another push")
-    (root.serving_dir / "1" / "assets.extra" / "model.json").write_text(json.dumps({"keys": {"examples": key(1), "model": key(2)}}))
+    (root.serving_dir / "1" / "assets.extra" / "model.json").write_text(
+        json.dumps({"keys": {"examples": key(1), "model": key(2)}})
+    )
     root.collect(keep_runs=0)
     assert root.artifacts() == {("example_gen", key(1)), model}
 
@@ -335,15 +433,26 @@ def add(*, value: Path, params: NumberParams, output: Path) -> Figures:
 
 def chain(data: Path, number: int, seconds: float = 0.0) -> Pipeline:
     pipe = Pipeline()
-    value = pipe.add(Component("source", {}, "Value", SourceParams, read, str, outside=content), SourceParams(path=str(data)))
-    value = pipe.add(Component("first", {"value": "Value"}, "Value", NumberParams, add, str), NumberParams(number=1), value=value)
+    value = pipe.add(
+        Component("source", {}, "Value", SourceParams, read, str, outside=content),
+        SourceParams(path=str(data)),
+    )
+    value = pipe.add(
+        Component("first", {"value": "Value"}, "Value", NumberParams, add, str),
+        NumberParams(number=1),
+        value=value,
+    )
     pipe.add(
-        Component("second", {"value": "Value"}, "Value", NumberParams, add, str), NumberParams(number=number, seconds=seconds), value=value
+        Component("second", {"value": "Value"}, "Value", NumberParams, add, str),
+        NumberParams(number=number, seconds=seconds),
+        value=value,
     )
     return pipe
 
 
-def test_a_run_that_goes_on_loses_nothing_and_one_that_is_kept_has_nothing_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_goes_on_loses_nothing_and_one_that_is_kept_has_nothing_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(layout, "code_digest", lambda module: "code")
     data = tmp_path / "data"
     data.write_text("40")
@@ -380,7 +489,9 @@ def test_a_run_that_goes_on_loses_nothing_and_one_that_is_kept_has_nothing_to_do
     assert [each.runs for each in plan(chain(data, 1), store)] == [False, False, True]
 
 
-def test_a_run_says_what_it_relies_on_before_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_says_what_it_relies_on_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(layout, "code_digest", lambda module: "code")
     data = tmp_path / "data"
     data.write_text("40")
@@ -397,13 +508,28 @@ def test_a_run_says_what_it_relies_on_before_it_does(tmp_path: Path, monkeypatch
     thread.join()
     record = json.loads((folder / "run.json").read_text())
     assert record["uses"] == {name: [made] for name, made in finished.items()}
-    assert [(each["component"], each["cached"]) for each in record["stages"]] == [("source", True), ("first", False), ("second", True)]
+    assert [(each["component"], each["cached"]) for each in record["stages"]] == [
+        ("source", True),
+        ("first", False),
+        ("second", True),
+    ]
 
 
 def seqline(folder: Path, *arguments: str, code: int = 0) -> str:
-    environment = {**{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}, "PYTHONPATH": str(CHECKOUT)}
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+        "PYTHONPATH": str(CHECKOUT),
+    }
     command = [sys.executable, "-m", "pipeline", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -411,8 +537,12 @@ def seqline(folder: Path, *arguments: str, code: int = 0) -> str:
 def test_pieces_of_kept_windows_are_used_again_and_the_others_go(tmp_path: Path) -> None:
     for span in (1, 2, 3):
         (tmp_path / f"span-{span}").mkdir()
-        rows = [{"text": f"text {number} of {span}", "label": "ab"[number % 2]} for number in range(40)]
-        (tmp_path / f"span-{span}" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        rows = [
+            {"text": f"text {number} of {span}", "label": "ab"[number % 2]} for number in range(40)
+        ]
+        (tmp_path / f"span-{span}" / "rows.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows)
+        )
     (tmp_path / "my.toml").write_text('[example_gen]\nsource = "span-{SPAN}/*.jsonl"\nwindow = 2\n')
     run = ["run", "--config", "my.toml", "--to", "statistics_gen"]
     seqline(tmp_path, *run, "--set", "example_gen.span=2")
@@ -420,7 +550,13 @@ def test_pieces_of_kept_windows_are_used_again_and_the_others_go(tmp_path: Path)
 
     def span_cache() -> list[int]:
         return [
-            len([path for path in (tmp_path / "artifacts" / "span_cache" / name).iterdir() if path.is_dir()])
+            len(
+                [
+                    path
+                    for path in (tmp_path / "artifacts" / "span_cache" / name).iterdir()
+                    if path.is_dir()
+                ]
+            )
             for name in ("example_gen", "statistics_gen")
         ]
 
@@ -429,15 +565,21 @@ def test_pieces_of_kept_windows_are_used_again_and_the_others_go(tmp_path: Path)
     assert shown.splitlines()[-1] == "nothing was deleted; --yes deletes"
     assert "2 artifacts, 2 locks, 2 span_cache, 1 run may go" in shown
     assert span_cache() == [3, 3]
-    assert "deleted 7\n" in seqline(tmp_path, "gc", "--config", "my.toml", "--keep-runs", "1", "--yes")
+    assert "deleted 7\n" in seqline(
+        tmp_path, "gc", "--config", "my.toml", "--keep-runs", "1", "--yes"
+    )
     assert span_cache() == [2, 2]
     assert "0 of 2 stages ran" in seqline(tmp_path, *run, "--set", "example_gen.span=3")
     assert json.loads(seqline(tmp_path, "gc", "--config", "my.toml", "--json"))["items"] == []
-    assert seqline(tmp_path, "gc", "--root", "nowhere", code=2).startswith("error: No run has been recorded under 'nowhere'")
+    assert seqline(tmp_path, "gc", "--root", "nowhere", code=2).startswith(
+        "error: No run has been recorded under 'nowhere'"
+    )
 
 
 def test_the_transforms_pieces_are_found_by_what_analysed_them(tmp_path: Path) -> None:
     span_cache = Store(tmp_path).span_cache(TRANSFORM)
     assert TRANSFORM.piece is not None
-    given = TRANSFORM.piece(span="k", content="text", params=TransformParams(), span_cache=span_cache)
+    given = TRANSFORM.piece(
+        span="k", content="text", params=TransformParams(), span_cache=span_cache
+    )
     assert given == piece(span_cache, "k", "text", TransformParams())

@@ -1,4 +1,8 @@
-"""One model, one name: what is another model, what a serving_dir stands for, and two tasks in one folder by the real commands."""
+"""One model, one name.
+
+What is another model, what a serving_dir stands for, and two tasks in one folder by the real
+commands.
+"""
 
 import json
 import shutil
@@ -47,7 +51,10 @@ SENTIMENTS = ("negative", "positive")
         (Identity("b", "text", ("x", "y")), ["they have different names"]),
         (Identity("a", "tokens", ("x", "y")), ["one reads tokens, the other text"]),
         (Identity("a", "text", ("z",)), ["they have no label in common"]),
-        (Identity(None, "tokens", ("z",)), ["one reads tokens, the other text", "they have no label in common"]),
+        (
+            Identity(None, "tokens", ("z",)),
+            ["one reads tokens, the other text", "they have no label in common"],
+        ),
     ],
 )
 def test_name_content_and_labels_tell_models_apart(served: Identity, reasons: list[str]) -> None:
@@ -55,14 +62,20 @@ def test_name_content_and_labels_tell_models_apart(served: Identity, reasons: li
 
 
 def test_a_refusal_names_both_models_and_the_ways_out() -> None:
-    candidate, served = Identity("sentiment", "text", SENTIMENTS), Identity("questions", "text", QUESTIONS)
+    candidate, served = (
+        Identity("sentiment", "text", SENTIMENTS),
+        Identity("questions", "text", QUESTIONS),
+    )
     with pytest.raises(OtherModelError) as raised:
         model_identity.check(candidate, served, 3, "/served", None)
-    assert str(raised.value) == (
-        "Another model is served: /served/3 is 'questions' (text; labels abbreviation, description, entity, human, location, ... 6 in all), "
-        "and this one is 'sentiment' (text; labels negative, positive): they have different names and they have no label in common. "
-        "Nothing was replaced. Give this one a name and a place of its own, --set name=... --serving-dir='serving_dir/{name}', "
-        "or let it replace the other: --set pusher.replaces=3."
+    assert (
+        str(raised.value)
+        == "Another model is served: /served/3 is 'questions' (text; labels abbreviation,"
+        " description, entity, human, location, ... 6 in all), and this one is 'sentiment'"
+        " (text; labels negative, positive): they have different names and they have no label in"
+        " common. Nothing was replaced. Give this one a name and a place of its own, --set"
+        " name=... --serving-dir='serving_dir/{name}', or let it replace the other: --set"
+        " pusher.replaces=3."
     )
     assert raised.value.exit_code == 2
     with pytest.raises(OtherModelError, match=r"--serving-dir='gs://bucket/\{name\}'"):
@@ -79,7 +92,9 @@ def version(folder: Path, content: str, labels: tuple[str, ...]) -> Path:
 
 
 def test_a_push_of_another_model_changes_nothing(tmp_path: Path) -> None:
-    questions, sentiment = (version(tmp_path / labels[0], "text", labels) for labels in (QUESTIONS, SENTIMENTS))
+    questions, sentiment = (
+        version(tmp_path / labels[0], "text", labels) for labels in (QUESTIONS, SENTIMENTS)
+    )
     served = tmp_path / "served"
     publish.push(questions, served, name="questions")
     assert json.loads((served / "1" / publish.MANIFEST).read_text())["name"] == "questions"
@@ -97,17 +112,34 @@ def test_a_push_of_another_model_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_model_that_was_replaced_is_no_longer_served_under_its_name(tmp_path: Path) -> None:
-    questions, sentiment = (version(tmp_path / labels[0], "text", labels) for labels in (QUESTIONS, SENTIMENTS))
+    questions, sentiment = (
+        version(tmp_path / labels[0], "text", labels) for labels in (QUESTIONS, SENTIMENTS)
+    )
     served = tmp_path / "served"
 
     def entries() -> dict[str, tuple[str, dict[str, int]]]:
         content = (served / MODELS_CONFIG).read_bytes()
-        names = [name for name in ("questions", "sentiment") if models_config.read(content, name, "")]
-        return {name: (entry.base_path, dict(entry.labels)) for name in names if (entry := models_config.read(content, name, ""))}
+        names = [
+            name for name in ("questions", "sentiment") if models_config.read(content, name, "")
+        ]
+        return {
+            name: (entry.base_path, dict(entry.labels))
+            for name in names
+            if (entry := models_config.read(content, name, ""))
+        }
 
-    publish.push(questions, served, name="questions", model_name="questions", served_from="/models/questions")
+    publish.push(
+        questions, served, name="questions", model_name="questions", served_from="/models/questions"
+    )
     assert entries() == {"questions": ("/models/questions", {"stable": 1})}
-    publish.push(sentiment, served, name="sentiment", model_name="sentiment", replaces=1, served_from="/models/sentiment")
+    publish.push(
+        sentiment,
+        served,
+        name="sentiment",
+        model_name="sentiment",
+        replaces=1,
+        served_from="/models/sentiment",
+    )
     assert entries() == {"sentiment": ("/models/sentiment", {"stable": 2})}
     publish.rollback(served)
     assert entries() == {"questions": ("/models/sentiment", {"stable": 3})}
@@ -127,18 +159,38 @@ def test_a_model_that_is_not_compared_with_gives_its_reason_to_the_gates() -> No
 
 def load(folder: Path, name: str, *settings: str, serving_dir: str | None = None) -> Config:
     (folder / f"{name}.toml").write_text("[example_gen]\nsource = 'rows.csv'\n")
-    return configuration.load(str(folder / f"{name}.toml"), settings, {"pusher.serving_dir": serving_dir} if serving_dir else None)
+    return configuration.load(
+        str(folder / f"{name}.toml"),
+        settings,
+        {"pusher.serving_dir": serving_dir} if serving_dir else None,
+    )
 
 
 def test_places_go_by_the_name(tmp_path: Path) -> None:
     loaded = load(tmp_path, "reviews")
-    assert (loaded.pusher.serving_dir, loaded.pusher.model_name, loaded.evaluator.serving_dir) == ("serving_dir/reviews", "reviews", None)
-    settings = ["name=stars", "evaluator.serving_dir=there/{name}", "pusher.served_from=/models/{name}", "pusher.model_name=m"]
+    assert (loaded.pusher.serving_dir, loaded.pusher.model_name, loaded.evaluator.serving_dir) == (
+        "serving_dir/reviews",
+        "reviews",
+        None,
+    )
+    settings = [
+        "name=stars",
+        "evaluator.serving_dir=there/{name}",
+        "pusher.served_from=/models/{name}",
+        "pusher.model_name=m",
+    ]
     loaded = load(tmp_path, "reviews", *settings, serving_dir="gs://bucket/{name}/served")
-    assert (loaded.pusher.serving_dir, loaded.pusher.served_from) == ("gs://bucket/stars/served", "/models/stars")
+    assert (loaded.pusher.serving_dir, loaded.pusher.served_from) == (
+        "gs://bucket/stars/served",
+        "/models/stars",
+    )
     assert (loaded.pusher.model_name, loaded.evaluator.serving_dir) == ("m", "there/stars")
     assert load(tmp_path, "reviews", serving_dir="served").pusher.serving_dir == "served"
-    assert PusherParams().with_name("a").key_fields() == {"label": "stable", "model_name": "a", "served_from": None}
+    assert PusherParams().with_name("a").key_fields() == {
+        "label": "stable",
+        "model_name": "a",
+        "served_from": None,
+    }
 
 
 def models_in(folder: Path, *names: str) -> Path:
@@ -168,15 +220,28 @@ def test_a_serving_dir_stands_for_the_only_model_in_it(tmp_path: Path) -> None:
     assert find_model(models_in(two, "7")) == two / "7"
 
 
-def test_versions_from_before_names_are_found_until_a_model_has_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_from_before_names_are_found_until_a_model_has_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     place = Path("serving_dir")
     models_in(place, "1", "3")
     assert find_model(place) == place / "3"
-    assert "mkdir -p serving_dir/reviews && mv serving_dir/[0-9]*" in identity.from_before_names("serving_dir/reviews")
-    assert [identity.from_before_names(each) for each in ("serving_dir", "served/reviews", "gs://bucket/serving_dir")] == ["", "", ""]
+    assert "mkdir -p serving_dir/reviews && mv serving_dir/[0-9]*" in identity.from_before_names(
+        "serving_dir/reviews"
+    )
+    assert [
+        identity.from_before_names(each)
+        for each in ("serving_dir", "served/reviews", "gs://bucket/serving_dir")
+    ] == ["", "", ""]
     models_in(place, "reviews/1")
-    with pytest.raises(InputError, match="serving_dir holds versions itself, from before models had names, and those of reviews beneath"):
+    with pytest.raises(
+        InputError,
+        match=(
+            "serving_dir holds versions itself, from before models had names, and those of reviews"
+            " beneath"
+        ),
+    ):
         find_model(place)
     assert find_model(place.absolute()) == place.absolute() / "3"
 
@@ -185,21 +250,34 @@ def served(*flags: str) -> list[ModelConfig]:
     return serving._configs(serving.parse(flags))
 
 
-def test_the_server_serves_every_model_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_serves_every_model_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     place = Path("serving_dir")
     assert served() == [ModelConfig("seqline", place)]
     models_in(place, "topics/1", "reviews/1")
-    assert served() == [ModelConfig("reviews", place / "reviews"), ModelConfig("topics", place / "topics")]
+    assert served() == [
+        ModelConfig("reviews", place / "reviews"),
+        ModelConfig("topics", place / "topics"),
+    ]
     assert served("--model_name=topics") == [ModelConfig("topics", place / "topics")]
-    assert served("--model_base_path=serving_dir/topics", "--model_name=mine") == [ModelConfig("mine", place / "topics")]
+    assert served("--model_base_path=serving_dir/topics", "--model_name=mine") == [
+        ModelConfig("mine", place / "topics")
+    ]
     with pytest.raises(ConfigError, match="--model_name mine: serving_dir holds reviews, topics"):
         served("--model_name=mine")
     kept = [ModelConfig("gone", place / "gone")]
-    assert [each.name for each in serving._seen_again(serving.parse([]), kept)] == ["reviews", "topics", "gone"]
+    assert [each.name for each in serving._seen_again(serving.parse([]), kept)] == [
+        "reviews",
+        "topics",
+        "gone",
+    ]
     models_in(place, "1")
     assert [each.name for each in served()] == ["seqline", "reviews", "topics"]
-    assert served("--model_base_path", str(tmp_path / "serving_dir")) == [ModelConfig("seqline", tmp_path / "serving_dir")]
+    assert served("--model_base_path", str(tmp_path / "serving_dir")) == [
+        ModelConfig("seqline", tmp_path / "serving_dir")
+    ]
 
 
 # The store and the runner
@@ -210,7 +288,9 @@ def test_the_latest_artifact_is_that_of_the_name(tmp_path: Path) -> None:
     for number, name in enumerate(("a", "a", "b", "")):
         folder = store.path("trainer", f"k{number}")
         folder.mkdir(parents=True)
-        (folder / "execution.json").write_text(json.dumps({"key": f"k{number}", "name": name, "finished": f"2026-01-0{number + 1}"}))
+        (folder / "execution.json").write_text(
+            json.dumps({"key": f"k{number}", "name": name, "finished": f"2026-01-0{number + 1}"})
+        )
 
     def latest(name: str) -> Any:
         return (store.latest("trainer", name) or {}).get("key")
@@ -229,7 +309,9 @@ def test_a_guard_speaks_before_the_first_stage_of_a_run_that_it_is_about(tmp_pat
         raise OtherModelError("another model")
 
     pipe = Pipeline("a")
-    pipe.guards.append(Guard(of="pusher", before=refuse, after="example_gen", judge=lambda output: None))
+    pipe.guards.append(
+        Guard(of="pusher", before=refuse, after="example_gen", judge=lambda output: None)
+    )
     store = Store(tmp_path)
     assert execute(pipe, store, store.start_run(), Options()) == []
     assert json.loads((store.runs()[-1] / "run.json").read_text())["name"] == "a"
@@ -238,7 +320,9 @@ def test_a_guard_speaks_before_the_first_stage_of_a_run_that_it_is_about(tmp_pat
 def test_the_state_of_a_retraining_goes_by_the_name(tmp_path: Path) -> None:
     store = Store(tmp_path)
     (tmp_path / "retrain").mkdir()
-    (tmp_path / "retrain" / "state.json").write_text(json.dumps({"pushes": [{"digest": "d", "spans": {"1": "x"}}]}))
+    (tmp_path / "retrain" / "state.json").write_text(
+        json.dumps({"pushes": [{"digest": "d", "spans": {"1": "x"}}]})
+    )
     before = state.load(store, "a")
     assert before.pushes == [{"digest": "d", "spans": {"1": "x"}}]
     state.save(store, "a", before)
@@ -252,7 +336,12 @@ def rows(labels: tuple[str, ...]) -> list[dict[str, str]]:
     """120 rows, each with three words of its label and one of its own."""
     return [
         {
-            "text": " ".join([*(f"{labels[number % len(labels)]}{(number * step) % 7}" for step in (1, 2, 3)), f"row{number}"]),
+            "text": " ".join(
+                [
+                    *(f"{labels[number % len(labels)]}{(number * step) % 7}" for step in (1, 2, 3)),
+                    f"row{number}",
+                ]
+            ),
             "label": label,
         }
         for number in range(120)
@@ -285,7 +374,9 @@ verify = false
 
 def seqline(folder: Path, *arguments: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "pipeline", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, env=environment())
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=900, env=environment()
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout + done.stderr
 
@@ -304,34 +395,66 @@ def test_two_tasks_in_one_folder_keep_their_own_served_models(tmp_path: Path) ->
         assert "served 0" not in out
     assert sorted(find_models(tmp_path / "serving_dir")) == ["questions", "sentiment"]
     for name, labels in tasks.items():
-        assert model_identity.of_folder(tmp_path / "serving_dir" / name / "1") == Identity(name, "text", labels)
+        assert model_identity.of_folder(tmp_path / "serving_dir" / name / "1") == Identity(
+            name, "text", labels
+        )
         code, out = seqline(tmp_path, "versions", "--serving-dir", f"serving_dir/{name}", "--json")
         assert [(each["version"], each["labels"]) for each in json.loads(out)] == [(1, ["stable"])]
         found = history(Store(tmp_path / "artifacts"), model=name)
-        assert [(each["model"], each["verdict"], each["gain"]) for each in found] == [(name, "pushed", None)]
+        assert [(each["model"], each["verdict"], each["gain"]) for each in found] == [
+            (name, "pushed", None)
+        ]
     message = "error: serving_dir holds 2 models: questions, sentiment. Name one: "
-    assert seqline(tmp_path, "predict", "a text") == (2, f"{message}--model serving_dir/questions\n")
+    assert seqline(tmp_path, "predict", "a text") == (
+        2,
+        f"{message}--model serving_dir/questions\n",
+    )
     assert seqline(tmp_path, "rollback") == (2, f"{message}--serving-dir serving_dir/questions\n")
-    code, out = seqline(tmp_path, "predict", "--model", "serving_dir/sentiment", "positive1 positive2")
+    code, out = seqline(
+        tmp_path, "predict", "--model", "serving_dir/sentiment", "positive1 positive2"
+    )
     assert (code, sorted(json.loads(out)["probabilities"])) == (0, ["negative", "positive"])
 
-    # One explicit place for both: the second one is refused before its first stage, by its labels where its name says nothing.
+    # One explicit place for both: the second one is refused before its first stage, by its labels
+    # where its name says nothing.
     place = tmp_path / "served"
     code, out = seqline(tmp_path, "run", "--config", "questions.toml", "--serving-dir", str(place))
     assert code == 0, out
-    before = sorted((path.relative_to(place), path.stat().st_mtime_ns) for path in place.rglob("*") if path.is_file())
+    before = sorted(
+        (path.relative_to(place), path.stat().st_mtime_ns)
+        for path in place.rglob("*")
+        if path.is_file()
+    )
     second = ["run", "--config", "sentiment.toml", "--serving-dir", str(place)]
     code, out = seqline(tmp_path, *second)
-    assert (code, "they have different names" in out, "example_gen  " in out) == (2, True, False), out
-    code, out = seqline(tmp_path, *second, "--set", "name=questions", "--set", "trainer.num_epochs=3")
+    assert (code, "they have different names" in out, "example_gen  " in out) == (
+        2,
+        True,
+        False,
+    ), out
+    code, out = seqline(
+        tmp_path, *second, "--set", "name=questions", "--set", "trainer.num_epochs=3"
+    )
     assert (code, "they have no label in common" in out) == (2, True), out
     assert "example_gen  " in out
     assert "trainer  " not in out
-    assert sorted((path.relative_to(place), path.stat().st_mtime_ns) for path in place.rglob("*") if path.is_file()) == before
+    assert (
+        sorted(
+            (path.relative_to(place), path.stat().st_mtime_ns)
+            for path in place.rglob("*")
+            if path.is_file()
+        )
+        == before
+    )
     code, out = seqline(tmp_path, *second, "--set", "pusher.replaces=1")
     assert code == 0, out
     assert f"served model   {place}/2" in out
     assert "not compared with version 1, another model" in out
     assert model_identity.of_folder(place / "2") == Identity("sentiment", "text", SENTIMENTS)
     last = history(Store(tmp_path / "artifacts"))[-1]
-    assert (last["model"], last["verdict"], last["version"], last["gain"]) == ("sentiment", "pushed", 2, None)
+    assert (last["model"], last["verdict"], last["version"], last["gain"]) == (
+        "sentiment",
+        "pushed",
+        2,
+        None,
+    )

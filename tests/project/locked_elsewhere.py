@@ -1,4 +1,8 @@
-"""Writes locked_elsewhere.json: what the packages ask for that are locked for some systems or Pythons only. `make lock` runs it, with uv."""
+"""Writes locked_elsewhere.json.
+
+What the packages ask for that are locked for some systems or Pythons only. `make lock` runs it,
+with uv.
+"""
 
 import json
 import subprocess
@@ -18,16 +22,26 @@ def main() -> None:
     for pin in pins((CHECKOUT / "requirements.lock").read_text()):
         needed_by = [facts for _, facts in environments() if holds(pin.marker, facts)]
         if pin.marker and needed_by:
-            asked[f"{pin.name}=={pin.version}"] = requirements(f"{pin.name}=={pin.version}", needed_by[-1])
+            asked[f"{pin.name}=={pin.version}"] = requirements(
+                f"{pin.name}=={pin.version}", needed_by[-1]
+            )
     Path(__file__).with_name("locked_elsewhere.json").write_text(json.dumps(asked, indent=2) + "\n")
 
 
 def requirements(pin: str, facts: dict[str, str]) -> list[str]:
     """What a distribution asks for, as its metadata for this system and Python say."""
     uv = Path(sys.executable).with_name("uv")
-    system = ["--python-version", facts["python_version"], "--python-platform", PLATFORMS[facts["sys_platform"]]]
+    system = [
+        "--python-version",
+        facts["python_version"],
+        "--python-platform",
+        PLATFORMS[facts["sys_platform"]],
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([uv, "pip", "install", "--quiet", "--no-deps", *system, "--target", folder, pin], check=True)
+        subprocess.run(
+            [uv, "pip", "install", "--quiet", "--no-deps", *system, "--target", folder, pin],
+            check=True,
+        )
         (found,) = distributions(path=[folder])
         return found.requires or []
 

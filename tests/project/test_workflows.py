@@ -1,7 +1,8 @@
 """The workflows that ship: what they may do, and their shell steps, executed in a bare environment.
 
-Not executed here, because they download or take minutes: `make install`, `make lint`, `make test`, `make test-cloud` (`make` is asked what it would do),
-`make lint-workflows` (npm) and the image's step (docker; tests/project/test_docker.py).
+Not executed here, because they download or take minutes: `make install`, `make lint`, `make test`,
+`make test-cloud` (`make` is asked what it would do), `make lint-workflows` (npm) and the image's
+step (docker; tests/project/test_docker.py).
 """
 
 import json
@@ -22,7 +23,9 @@ from tests.conftest import commands_of
 from tests.support import CHECKOUT
 
 WORKFLOWS = {path.stem: path for path in sorted((CHECKOUT / ".github" / "workflows").glob("*.yml"))}
-LOADED: dict[str, Any] = {name: yaml.safe_load(path.read_text()) for name, path in WORKFLOWS.items()}
+LOADED: dict[str, Any] = {
+    name: yaml.safe_load(path.read_text()) for name, path in WORKFLOWS.items()
+}
 PIN = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$")
 
 
@@ -45,7 +48,9 @@ def test_there_are_two() -> None:
 
 @pytest.mark.parametrize("workflow", list(WORKFLOWS))
 def test_actions_are_pinned_by_digest_with_their_version(workflow: str) -> None:
-    lines = [line.strip() for line in WORKFLOWS[workflow].read_text().splitlines() if "uses:" in line]
+    lines = [
+        line.strip() for line in WORKFLOWS[workflow].read_text().splitlines() if "uses:" in line
+    ]
     found = [PIN.search(line) for line in lines]
     assert [line for line, match in zip(lines, found, strict=True) if not match] == []
     digests: dict[str, set[str]] = {}
@@ -59,8 +64,12 @@ def test_actions_are_pinned_by_digest_with_their_version(workflow: str) -> None:
 def test_permissions_are_minimal_and_no_key_is_used(workflow: str) -> None:
     assert LOADED[workflow]["permissions"] == {"contents": "read"}
     for name, job in LOADED[workflow]["jobs"].items():
-        needs_token = any("google-github-actions/auth" in each.get("uses", "") for each in job["steps"])
-        assert job.get("permissions", {}) == ({"contents": "read", "id-token": "write"} if needs_token else {}), name
+        needs_token = any(
+            "google-github-actions/auth" in each.get("uses", "") for each in job["steps"]
+        )
+        assert job.get("permissions", {}) == (
+            {"contents": "read", "id-token": "write"} if needs_token else {}
+        ), name
         assert job["timeout-minutes"] <= 360
         for each in job["steps"]:
             if each.get("uses", "").startswith("actions/checkout@"):
@@ -69,17 +78,26 @@ def test_permissions_are_minimal_and_no_key_is_used(workflow: str) -> None:
 
 
 def test_pull_requests_meet_no_account_and_forks_no_network_of_ours() -> None:
-    triggers = {name: loaded[True] for name, loaded in LOADED.items()}  # YAML 1.1 reads the key `on` so
+    triggers = {
+        name: loaded[True] for name, loaded in LOADED.items()
+    }  # YAML 1.1 reads the key `on` so
     assert set(triggers["ci"]) == {"push", "pull_request", "workflow_dispatch"}
     assert set(triggers["retrain"]) == {"schedule", "repository_dispatch", "workflow_dispatch"}
-    assert not any("id-token" in job.get("permissions", {}) for job in LOADED["ci"]["jobs"].values())
-    assert LOADED["ci"]["jobs"]["image"]["if"].endswith("github.event.pull_request.head.repo.full_name == github.repository")
+    assert not any(
+        "id-token" in job.get("permissions", {}) for job in LOADED["ci"]["jobs"].values()
+    )
+    assert LOADED["ci"]["jobs"]["image"]["if"].endswith(
+        "github.event.pull_request.head.repo.full_name == github.repository"
+    )
     assert LOADED["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
 
 
 def test_what_becomes_stable_needs_the_protected_environment() -> None:
     jobs = LOADED["retrain"]["jobs"]
-    assert (jobs["retrain"]["environment"], jobs["promote"]["environment"]) == ("training", "production")
+    assert (jobs["retrain"]["environment"], jobs["promote"]["environment"]) == (
+        "training",
+        "production",
+    )
     assert "pusher.label=canary" in step("retrain", "retrain", "Retrain")["run"]
     assert jobs["promote"]["if"] == "needs.retrain.outputs.code == '0'"
     assert LOADED["retrain"]["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
@@ -102,7 +120,10 @@ def test_the_commands_and_options_are_those_that_there_are() -> None:
                     continue
                 known = {option for parameter in commands[name].params for option in parameter.opts}
                 # serve and doctor hand their options on
-                assert name == "doctor" or set(re.findall(r"(?<= )--[\w-]+", rest)) <= known, (name, rest)
+                assert name == "doctor" or set(re.findall(r"(?<= )--[\w-]+", rest)) <= known, (
+                    name,
+                    rest,
+                )
     if missing:
         pytest.skip(f"not part of this version: seqline {', '.join(sorted(missing))}")
 
@@ -111,7 +132,9 @@ def test_makes_targets_are_there() -> None:
     for workflow in WORKFLOWS:
         for _, each in steps(workflow):
             for target in re.findall(r"^make ([\w-]+)$", each.get("run", ""), re.MULTILINE):
-                done = subprocess.run(["make", "-n", target], cwd=CHECKOUT, capture_output=True, text=True)
+                done = subprocess.run(
+                    ["make", "-n", target], cwd=CHECKOUT, capture_output=True, text=True
+                )
                 assert done.returncode == 0, done.stderr
 
 
@@ -119,7 +142,9 @@ def test_makes_targets_are_there() -> None:
 
 
 class Runner:
-    """A checkout with a `.venv/bin/seqline`, and a step's shell as GitHub starts it, with nothing else in the environment."""
+    """A checkout with a `.venv/bin/seqline`, and a step's shell as GitHub starts it, with nothing
+    else in the environment.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -145,7 +170,14 @@ class Runner:
         named = set(re.findall(r"\$\{?([A-Z_]+)\b", given["run"])) - set(bare)
         assert named <= set(environment), f"the step reads {named - set(environment)}"
         command = ["bash", "--noprofile", "--norc", "-e", str(script)]
-        done = subprocess.run(command, cwd=self.folder, env={**bare, **environment}, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**bare, **environment},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
         return done.returncode, done.stdout + done.stderr
 
 
@@ -165,7 +197,12 @@ def test_the_doctors_step(runner: Runner) -> None:
 
 def test_a_wrong_configuration_ends_with_its_code(runner: Runner) -> None:
     """By the command itself: a configuration that it refuses."""
-    code, out = runner.run(step("retrain", "retrain", "Retrain"), **{**PLACES, "CONFIG": "nowhere.toml"}, BOOTSTRAP="", SETTINGS="")
+    code, out = runner.run(
+        step("retrain", "retrain", "Retrain"),
+        **{**PLACES, "CONFIG": "nowhere.toml"},
+        BOOTSTRAP="",
+        SETTINGS="",
+    )
     assert code == 2
     assert "::error::the configuration is wrong; the log says what\n" in out
     assert runner.output.read_text() == "code=2\n"
@@ -186,15 +223,22 @@ def test_a_wrong_configuration_ends_with_its_code(runner: Runner) -> None:
         ([137], 137, "::error::a bug (137)"),
     ],
 )
-def test_each_exit_code_has_its_end(runner: Runner, codes: list[int], expected: int, said: str) -> None:
+def test_each_exit_code_has_its_end(
+    runner: Runner, codes: list[int], expected: int, said: str
+) -> None:
     """What the command ends with is given; that it does is held by the tests of retraining."""
     (runner.folder / "codes").write_text("".join(f"{code}\n" for code in codes))
     runner.install('echo "$@" >> calls; code=$(head -n 1 codes); sed -i 1d codes; exit "$code"')
-    code, out = runner.run(step("retrain", "retrain", "Retrain"), **PLACES, BOOTSTRAP="", SETTINGS="")
+    code, out = runner.run(
+        step("retrain", "retrain", "Retrain"), **PLACES, BOOTSTRAP="", SETTINGS=""
+    )
     assert code == expected, out
     assert out.splitlines()[-1].startswith(said)
     assert runner.output.read_text() == f"code={codes[-1]}\n"
-    call = "retrain --config bbc_news --root artifacts --serving-dir serving_dir/{name} --set pusher.label=canary"
+    call = (
+        "retrain --config bbc_news --root artifacts --serving-dir serving_dir/{name} --set"
+        " pusher.label=canary"
+    )
     assert (runner.folder / "calls").read_text().splitlines() == [call] * len(codes)
 
 
@@ -202,7 +246,10 @@ def test_inputs_are_arguments_and_no_code(runner: Runner) -> None:
     runner.install('printf "%s\\n" "$@" > calls')
     settings = "trainer.num_epochs=2\n\ntrainer.pooling=$(touch hacked); touch hacked\n"
     code, _ = runner.run(
-        step("retrain", "retrain", "Retrain"), **{**PLACES, "CONFIG": '"; touch hacked; "'}, BOOTSTRAP="true", SETTINGS=settings
+        step("retrain", "retrain", "Retrain"),
+        **{**PLACES, "CONFIG": '"; touch hacked; "'},
+        BOOTSTRAP="true",
+        SETTINGS=settings,
     )
     assert code == 0
     assert (runner.folder / "calls").read_text().splitlines()[1:] == [
@@ -217,7 +264,12 @@ def test_inputs_are_arguments_and_no_code(runner: Runner) -> None:
             "pusher.label=canary",
             "--bootstrap",
         ),
-        *("--set", "trainer.num_epochs=2", "--set", "trainer.pooling=$(touch hacked); touch hacked"),
+        *(
+            "--set",
+            "trainer.num_epochs=2",
+            "--set",
+            "trainer.pooling=$(touch hacked); touch hacked",
+        ),
     ]
     assert not (runner.folder / "hacked").exists()
 
@@ -225,7 +277,9 @@ def test_inputs_are_arguments_and_no_code(runner: Runner) -> None:
 def a_run(root: Path) -> None:
     folder = root / "runs" / "20260101T000000000000-abcd"
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"run": folder.name, "verdict": "finished", "stages": []}))
+    (folder / "run.json").write_text(
+        json.dumps({"run": folder.name, "verdict": "finished", "stages": []})
+    )
     (folder / "report.html").write_text("<html>")
 
 
@@ -277,11 +331,25 @@ def block(mark: str) -> str:
         ([0, 2], 2, "2 of gc\n", ["retrain", "gc"]),
     ],
 )
-def test_crons_script(runner: Runner, codes: list[int], expected: int, said: str, calls: list[str]) -> None:
+def test_crons_script(
+    runner: Runner, codes: list[int], expected: int, said: str, calls: list[str]
+) -> None:
     (runner.folder / "codes").write_text("".join(f"{code}\n" for code in codes))
-    runner.install('echo "$1" >> calls; code=$(head -n 1 codes); sed -i 1d codes; echo "$code of $1"; exit "$code"')
+    runner.install(
+        'echo "$1" >> calls; code=$(head -n 1 codes); sed -i 1d codes; echo "$code of $1"; exit'
+        ' "$code"'
+    )
     (runner.folder / "retrain.sh").write_text(block("cron"))
-    command = ["env", "-i", "PATH=/usr/bin:/bin", "bash", "retrain.sh", "my.toml", "artifacts", "serving_dir"]
+    command = [
+        "env",
+        "-i",
+        "PATH=/usr/bin:/bin",
+        "bash",
+        "retrain.sh",
+        "my.toml",
+        "artifacts",
+        "serving_dir",
+    ]
     done = subprocess.run(command, cwd=runner.folder, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (expected, said, "")
     assert (runner.folder / "calls").read_text().split() == calls

@@ -10,7 +10,9 @@ from tests.components.evaluator.test_evaluator import fake_model
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Models that say whether a row has an even or an odd number of tokens, or sum of the first of its two numbers."""
+    """Models that say whether a row has an even or an odd number of tokens, or sum of the first of
+    its two numbers.
+    """
     root = tmp_path_factory.mktemp("models")
     return {content: fake_model(root / content, content) for content in ("tokens", "sequence")}
 
@@ -32,25 +34,36 @@ def ask(model: Path, *texts: str) -> list[dict[str, Any]]:
         ("bad\udcff", ["bad\udcff"]),
     ],
 )
-def test_tokens_are_a_json_list_or_stand_between_white_space(models: dict[str, Path], text: str, tokens: list[str]) -> None:
+def test_tokens_are_a_json_list_or_stand_between_white_space(
+    models: dict[str, Path], text: str, tokens: list[str]
+) -> None:
     [answer] = ask(models["tokens"], text)
     assert answer["tokens"] == tokens
     assert answer["label"] == ["even", "odd"][len(tokens) % 2]
-    assert answer["probabilities"] == {answer["label"]: 0.75, {"odd": "even", "even": "odd"}[answer["label"]]: 0.25}
+    assert answer["probabilities"] == {
+        answer["label"]: 0.75,
+        {"odd": "even", "even": "odd"}[answer["label"]]: 0.25,
+    }
 
 
 def test_rows_of_any_length_are_answered_in_order(models: dict[str, Path]) -> None:
     sizes = [number % 5 + 1 for number in range(BATCH_SIZE + 3)]
     for content, item in (("tokens", "a"), ("sequence", [1, -7.5])):
         answers = ask(models[content], *(json.dumps([item] * size) for size in sizes))
-        assert [answer["label"] for answer in answers] == [["even", "odd"][size % 2] for size in sizes]
+        assert [answer["label"] for answer in answers] == [
+            ["even", "odd"][size % 2] for size in sizes
+        ]
         assert [len(answer[content]) for answer in answers] == sizes
     assert ask(models["tokens"]) == []
 
 
 def test_numbers_may_be_integers_and_as_great_as_a_float32_is(models: dict[str, Path]) -> None:
     [answer] = ask(models["sequence"], "[[1, 3.4028234663852886e38], [2, -1e-50]]")
-    assert answer == {"sequence": [[1, 3.4028234663852886e38], [2, -1e-50]], "label": "odd", "probabilities": {"odd": 0.75, "even": 0.25}}
+    assert answer == {
+        "sequence": [[1, 3.4028234663852886e38], [2, -1e-50]],
+        "label": "odd",
+        "probabilities": {"odd": 0.75, "even": 0.25},
+    }
 
 
 HOW = "Give a JSON list of time steps with 2 finite number(s) each, [[number, ...], ...]."
@@ -60,10 +73,16 @@ HOW = "Give a JSON list of time steps with 2 finite number(s) each, [[number, ..
     ("text", "message"),
     [
         ("", "Row 2 is no JSON, Expecting value: line 1 column 1 (char 0): ''. "),
-        ("[[1, 2", "Row 2 is no JSON, Expecting ',' delimiter: line 1 column 7 (char 6): '[[1, 2'. "),
+        (
+            "[[1, 2",
+            "Row 2 is no JSON, Expecting ',' delimiter: line 1 column 7 (char 6): '[[1, 2'. ",
+        ),
         (
             "[" * 100_000,
-            f"Row 2 is no JSON, maximum recursion depth exceeded while decoding a JSON array from a unicode string: '{'[' * 40}...'. ",
+            (
+                "Row 2 is no JSON, maximum recursion depth exceeded while decoding a JSON array"
+                f" from a unicode string: '{'[' * 40}...'. "
+            ),
         ),
         ("[]", "Row 2 is '[]', not a list of one time step or more. "),
         ("3", "Row 2 is '3', not a list of one time step or more. "),
@@ -80,7 +99,9 @@ HOW = "Give a JSON list of time steps with 2 finite number(s) each, [[number, ..
         ("[[1, [2]]]", "Row 2, time step 1 holds '[2]'. "),
     ],
 )
-def test_what_is_no_sequence_is_one_line_that_says_why(models: dict[str, Path], text: str, message: str) -> None:
+def test_what_is_no_sequence_is_one_line_that_says_why(
+    models: dict[str, Path], text: str, message: str
+) -> None:
     with pytest.raises(InputError) as raised:
         ask(models["sequence"], "[[1, 2]]", text)
     assert str(raised.value) == message + HOW
@@ -93,13 +114,22 @@ def test_what_is_no_sequence_is_one_line_that_says_why(models: dict[str, Path], 
         ("[]", "Row 1 has no token: '[]'. "),
         ('["a", ""]', "Row 1, token 2 is '\"\"', not a string of one character or more. "),
         ("[1]", "Row 1, token 1 is '1', not a string of one character or more. "),
-        ('["\\ud800"]', "Row 1, token 1 is '\"\\\\ud800\"', not a string of one character or more. "),
+        (
+            '["\\ud800"]',
+            "Row 1, token 1 is '\"\\\\ud800\"', not a string of one character or more. ",
+        ),
     ],
 )
-def test_what_is_no_list_of_tokens_is_one_line_that_says_why(models: dict[str, Path], text: str, message: str) -> None:
+def test_what_is_no_list_of_tokens_is_one_line_that_says_why(
+    models: dict[str, Path], text: str, message: str
+) -> None:
     with pytest.raises(InputError) as raised:
         ask(models["tokens"], text)
-    assert str(raised.value) == message + 'Give a JSON list of strings, ["one", "two"], or tokens with white space between.'
+    assert (
+        str(raised.value)
+        == message
+        + 'Give a JSON list of strings, ["one", "two"], or tokens with white space between.'
+    )
 
 
 def test_rows_before_the_batch_of_a_wrong_one_are_answered(models: dict[str, Path]) -> None:

@@ -39,7 +39,9 @@ NEVER = 1e6  # seconds
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
 def roots(x: Any) -> Any:
-    with tf.control_dependencies([tf.debugging.assert_non_negative(x, "there is no root of less than nothing")]):
+    with tf.control_dependencies(
+        [tf.debugging.assert_non_negative(x, "there is no root of less than nothing")]
+    ):
         return {"y": tf.sqrt(x)}
 
 
@@ -60,13 +62,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Loade
 
 
 def ask(
-    model: LoadedModel, requests: list[dict[str, np.ndarray]], signature: str = "serving_default", **limits: Any
+    model: LoadedModel,
+    requests: list[dict[str, np.ndarray]],
+    signature: str = "serving_default",
+    **limits: Any,
 ) -> tuple[list, list[int]]:
     """(what each of requests that come at once gets, the sizes of the batches)."""
     sizes = []
 
     async def all_at_once() -> list:
-        batcher = Batcher(Limits(**{"num_threads": 1, "timeout": NEVER, "max_batch_size": 8, **limits}), lambda rows, _: sizes.append(rows))
+        batcher = Batcher(
+            Limits(**{"num_threads": 1, "timeout": NEVER, "max_batch_size": 8, **limits}),
+            lambda rows, _: sizes.append(rows),
+        )
         calls = (batcher.run(model, model.signatures[signature], each) for each in requests)
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert not batcher.queues
@@ -80,7 +88,9 @@ def floats(*values: float) -> dict[str, np.ndarray]:
     return {"x": np.array(values, np.float32)}
 
 
-def test_the_first_runs_at_once_and_the_others_meanwhile_gather(models: dict[str, LoadedModel]) -> None:
+def test_the_first_runs_at_once_and_the_others_meanwhile_gather(
+    models: dict[str, LoadedModel],
+) -> None:
     answers, sizes = ask(models["roots"], [floats(number**2) for number in range(12)])
     assert [each["y"].tolist() for each in answers] == [[number] for number in range(12)]
     assert sizes == [1, 8, 3]
@@ -92,11 +102,17 @@ def test_without_batching_each_is_alone(models: dict[str, LoadedModel]) -> None:
 
 
 def test_a_bad_row_fails_alone(models: dict[str, LoadedModel]) -> None:
-    answers, sizes = ask(models["roots"], [floats(-1 if number == 5 else number**2, 1) for number in range(9)], max_batch_size=16)
+    answers, sizes = ask(
+        models["roots"],
+        [floats(-1 if number == 5 else number**2, 1) for number in range(9)],
+        max_batch_size=16,
+    )
     for number, each in enumerate(answers):
         if number == 5:
             assert isinstance(each, tf.errors.InvalidArgumentError)
-            assert short(each.message).startswith("assertion failed: [there is no root of less than nothing")
+            assert short(each.message).startswith(
+                "assertion failed: [there is no root of less than nothing"
+            )
         else:
             assert each["y"].tolist() == [number, 1]
     assert sizes == [2, 16]
@@ -110,8 +126,12 @@ def test_a_huge_request_is_split_and_put_together(models: dict[str, LoadedModel]
     assert isinstance(error, tf.errors.InvalidArgumentError)
 
 
-def test_where_the_answer_has_the_shape_of_the_batch_nothing_is_joined(models: dict[str, LoadedModel]) -> None:
-    answers, sizes = ask(models["roots"], [{"x": np.zeros((1, number), np.float32)} for number in (1, 2, 3)], "wide")
+def test_where_the_answer_has_the_shape_of_the_batch_nothing_is_joined(
+    models: dict[str, LoadedModel],
+) -> None:
+    answers, sizes = ask(
+        models["roots"], [{"x": np.zeros((1, number), np.float32)} for number in (1, 2, 3)], "wide"
+    )
     assert [each["y"].tolist() for each in answers] == [[[1.0]], [[1.0, 1.0]], [[1.0, 1.0, 1.0]]]
     assert len(sizes) == 3
 
@@ -120,16 +140,22 @@ def rows_of(content: str, time_steps: int) -> dict[str, np.ndarray]:
     if content == "tokens":
         return {"tokens": np.full((1, time_steps), b"a", object)}
     # Its length says that the last step does not count.
-    return {"sequence": np.ones((1, time_steps, 2), np.float32), "length": np.array([time_steps - 1])}
+    return {
+        "sequence": np.ones((1, time_steps, 2), np.float32),
+        "length": np.array([time_steps - 1]),
+    }
 
 
 @pytest.mark.parametrize("content", ["tokens", "sequence"])
-def test_rows_of_up_to_twice_the_time_are_padded_and_joined(models: dict[str, LoadedModel], content: str) -> None:
+def test_rows_of_up_to_twice_the_time_are_padded_and_joined(
+    models: dict[str, LoadedModel], content: str
+) -> None:
     times = [4, 4, 5, 6, 7, 4, 8, 15, 3]
     answers, sizes = ask(models[content], [rows_of(content, size) for size in times])
     expected = [(size - (content == "sequence")) % 2 for size in times]
     assert [each["class_id"].tolist() for each in answers] == [[parity] for parity in expected]
-    # 4 alone, at once; then the other rows of 4 to 7, those of 8 to 15, and the one of 3, of which each found its own queue idle.
+    # 4 alone, at once; then the other rows of 4 to 7, those of 8 to 15, and the one of 3, of which
+    # each found its own queue idle.
     assert sorted(sizes) == [1, 1, 2, 5]
 
 
@@ -138,7 +164,9 @@ def test_too_many_that_wait_are_refused(models: dict[str, LoadedModel]) -> None:
     refused = [each for each in answers if isinstance(each, RefusedError)]
     assert len(refused) == 3  # one runs, two wait
     assert {(each.status, each.retry_after) for each in refused} == {(503, 1)}
-    assert [each["y"].tolist() for each in answers if not isinstance(each, RefusedError)] == [[2.0]] * 3
+    assert [each["y"].tolist() for each in answers if not isinstance(each, RefusedError)] == [
+        [2.0]
+    ] * 3
 
 
 # Live reload.
@@ -161,14 +189,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.int32, "steps")])
     def count(steps: Any) -> Any:
-        return {"y": tf.while_loop(lambda number: number < steps, lambda number: number + 1, [0])[0]}
+        return {
+            "y": tf.while_loop(lambda number: number < steps, lambda number: number + 1, [0])[0]
+        }
 
     models = {str(number): half_plus(folder / str(number), number) for number in (1, 2, 3)}
     return {**models, "slow": save(folder / "slow", serving_default=count)}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, made: dict[str, Path], saved_model: Path) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, made: dict[str, Path], saved_model: Path
+) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     push(made["slow"], (folder / "slow").mkdir() or folder / "slow" / "1")
     push(saved_model / "saved_model", (folder / "text").mkdir() or folder / "text" / "1")
@@ -180,7 +212,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, made: dict[str, Path], save
         yield started
 
 
-def configure(folder: Path, base: Path | None, more: str = "", others: tuple[str, ...] = ("slow", "text")) -> None:
+def configure(
+    folder: Path, base: Path | None, more: str = "", others: tuple[str, ...] = ("slow", "text")
+) -> None:
     """Writes the config file of a server; without a base, there is no model `half`."""
     blocks = [f'config {{ name: "{name}" base_path: "{name}" }}' for name in others]
     blocks += [HALF.format(base=base, more=more)] if base else []
@@ -216,7 +250,9 @@ def wait_for(server: Server, value: float) -> None:
         pass
 
 
-def test_new_versions_broken_ones_and_ones_that_go(server: Server, base: Path, made: dict[str, Path]) -> None:
+def test_new_versions_broken_ones_and_ones_that_go(
+    server: Server, base: Path, made: dict[str, Path]
+) -> None:
     push(made["1"], base / "1")
     server.wait(MODEL, "AVAILABLE")
     assert answer(server) == 1.0
@@ -240,7 +276,9 @@ def test_new_versions_broken_ones_and_ones_that_go(server: Server, base: Path, m
     assert answer(server) == 3.0
 
 
-def test_a_version_that_is_replaced_is_read_again_and_the_last_one_stays(server: Server, base: Path, made: dict[str, Path]) -> None:
+def test_a_version_that_is_replaced_is_read_again_and_the_last_one_stays(
+    server: Server, base: Path, made: dict[str, Path]
+) -> None:
     push(made["1"], base / "1")
     server.wait(MODEL, "AVAILABLE")
     shutil.rmtree(base / "1")
@@ -263,10 +301,18 @@ def test_policies_and_labels(server: Server, base: Path, made: dict[str, Path]) 
     assert [answer(server, f"{MODEL}/versions/{number}") for number in (1, 2, 3)] == [1.0, 2.0, 3.0]
     configure(server.log.parent, base, "model_version_policy { latest { num_versions: 2 } }")
     server.wait(MODEL, "AVAILABLE", "AVAILABLE", "END")
-    labels = 'model_version_policy { latest {} } version_labels { key: "stable" value: 1 } version_labels { key: "canary" value: 3 }'
+    labels = (
+        'model_version_policy { latest {} } version_labels { key: "stable" value: 1 }'
+        ' version_labels { key: "canary" value: 3 }'
+    )
     configure(server.log.parent, base, labels)
-    server.wait(MODEL, "AVAILABLE", "END", "AVAILABLE")  # a labelled version is kept, whatever the policy
-    assert [answer(server, f"{MODEL}/labels/{label}") for label in ("stable", "canary")] == [1.0, 3.0]
+    server.wait(
+        MODEL, "AVAILABLE", "END", "AVAILABLE"
+    )  # a labelled version is kept, whatever the policy
+    assert [answer(server, f"{MODEL}/labels/{label}") for label in ("stable", "canary")] == [
+        1.0,
+        3.0,
+    ]
     configure(server.log.parent, base, labels.replace("value: 1", "value: 2"))
     server.wait(MODEL, "AVAILABLE", "AVAILABLE", "END")
     assert answer(server, f"{MODEL}/labels/stable") == 2.0
@@ -281,7 +327,9 @@ def test_policies_and_labels(server: Server, base: Path, made: dict[str, Path]) 
 def test_a_model_can_be_taken_away(server: Server, base: Path, made: dict[str, Path]) -> None:
     push(made["1"], base / "1")
     server.wait(MODEL, "AVAILABLE")
-    (server.log.parent / "models.config").write_text('model_config_list { config { name: "text" base_path: "text" } }')
+    (server.log.parent / "models.config").write_text(
+        'model_config_list { config { name: "text" base_path: "text" } }'
+    )
     while server.get("/v1/models").json()["models"] != ["text"]:
         assert server.get("/v1/models/text").status_code == 200
     assert server.post(f"{MODEL}:predict", {"instances": [0]}).status_code == 404
@@ -299,7 +347,9 @@ def warm_up(made: Path, folder: Path, value: Any) -> Path:
     return folder
 
 
-def test_warm_up_requests_come_first(server: Server, base: Path, made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_warm_up_requests_come_first(
+    server: Server, base: Path, made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("warm")
     push(warm_up(made["1"], folder / "good", [1.0, 2.0]), base / "1")
     server.wait(MODEL, "AVAILABLE")
@@ -310,11 +360,18 @@ def test_warm_up_requests_come_first(server: Server, base: Path, made: dict[str,
     assert answer(server) == 1.0
 
 
-def test_what_is_being_answered_is_answered_by_the_old_version(server: Server, made: dict[str, Path]) -> None:
+def test_what_is_being_answered_is_answered_by_the_old_version(
+    server: Server, made: dict[str, Path]
+) -> None:
     slow, got = "/v1/models/slow", list[requests.Response]()
-    waiting = threading.Thread(target=lambda: got.append(server.post(f"{slow}:predict", {"inputs": 800_000})))
+    waiting = threading.Thread(
+        target=lambda: got.append(server.post(f"{slow}:predict", {"inputs": 800_000}))
+    )
     waiting.start()
-    while ":tensorflow:serving:running_batches 1.0" not in server.get("/monitoring/prometheus/metrics").text:
+    while (
+        ":tensorflow:serving:running_batches 1.0"
+        not in server.get("/monitoring/prometheus/metrics").text
+    ):
         pass
     push(made["slow"], server.log.parent / "slow" / "2")
     server.wait(slow, "AVAILABLE", "UNLOADING")
@@ -331,11 +388,18 @@ def test_what_is_being_answered_is_answered_by_the_old_version(server: Server, m
 def test_a_stop_finishes_what_is_being_answered(made: dict[str, Path], tmp_path: Path) -> None:
     push(made["slow"], (tmp_path / "slow").mkdir() or tmp_path / "slow" / "1")
     got = list[requests.Response]()
-    with serving(tmp_path, "--model_base_path=slow", "--model_name=slow", "--file_system_poll_wait_seconds=0") as server:
+    with serving(
+        tmp_path, "--model_base_path=slow", "--model_name=slow", "--file_system_poll_wait_seconds=0"
+    ) as server:
         server.wait("/v1/models/slow", "AVAILABLE")
-        waiting = threading.Thread(target=lambda: got.append(server.post("/v1/models/slow:predict", {"inputs": 300_000})))
+        waiting = threading.Thread(
+            target=lambda: got.append(server.post("/v1/models/slow:predict", {"inputs": 300_000}))
+        )
         waiting.start()
-        while ":tensorflow:serving:running_batches 1.0" not in server.get("/monitoring/prometheus/metrics").text:
+        while (
+            ":tensorflow:serving:running_batches 1.0"
+            not in server.get("/monitoring/prometheus/metrics").text
+        ):
             pass
         assert server.stop() == 0
         waiting.join()
@@ -343,7 +407,9 @@ def test_a_stop_finishes_what_is_being_answered(made: dict[str, Path], tmp_path:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_wrong_flags_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_flags_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def error(*flags: str) -> str:
         assert main.main(flags) == 2
         printed = capsys.readouterr().err
@@ -353,13 +419,20 @@ def test_wrong_flags_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        expected = f"error: --host 127.0.0.1 --rest_api_port {port}: Address already in use. Give a free port, or 0 for any.\n"
+        expected = (
+            f"error: --host 127.0.0.1 --rest_api_port {port}: Address already in use. Give a free"
+            " port, or 0 for any.\n"
+        )
         assert error(f"--rest_api_port={port}") == expected
     assert "--rest_api_port 70000 is no port." in error("--rest_api_port=70000")
     assert "cannot be a model's name in a path" in error("--model_name=a/b")
     assert "No such file or directory" in error(f"--model_config_file={tmp_path / 'gone'}")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else sys)
-    assert error() == f"error: seqline serve needs uvicorn: {sys.executable} -m pip install uvicorn\n"
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "uvicorn" else sys
+    )
+    assert (
+        error() == f"error: seqline serve needs uvicorn: {sys.executable} -m pip install uvicorn\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -368,10 +441,28 @@ def test_wrong_flags_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("model_config_list {", "is no ModelServerConfig: "),
         ("custom_model_config {}", "there is no model_config_list."),
         ('model_config_list { config { name: "a" } }', "the model 'a' has no base_path."),
-        ('model_config_list { config { name: "a:b" base_path: "c" } }', "'a:b' cannot be a model's name in a path"),
-        ('model_config_list { config { name: "a" base_path: "c" model_platform: "other" } }', "only tensorflow is served."),
-        ('model_config_list { config { name: "a" base_path: "c" model_version_policy { specific {} } } }', "specific without versions."),
-        ('model_config_list { config { name: "a" base_path: "b" } config { name: "a" base_path: "c" } }', "the model 'a' is there twice."),
+        (
+            'model_config_list { config { name: "a:b" base_path: "c" } }',
+            "'a:b' cannot be a model's name in a path",
+        ),
+        (
+            'model_config_list { config { name: "a" base_path: "c" model_platform: "other" } }',
+            "only tensorflow is served.",
+        ),
+        (
+            (
+                'model_config_list { config { name: "a" base_path: "c" model_version_policy {'
+                " specific {} } } }"
+            ),
+            "specific without versions.",
+        ),
+        (
+            (
+                'model_config_list { config { name: "a" base_path: "b" } config { name: "a"'
+                ' base_path: "c" } }'
+            ),
+            "the model 'a' is there twice.",
+        ),
     ],
 )
 def test_a_wrong_config_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -384,13 +475,25 @@ def test_a_wrong_config_file_is_one_line(tmp_path: Path, text: str, message: str
 
 
 def test_the_command_answers_help_without_tensorflow_and_serves_without_beam() -> None:
-    look = "print(sorted(set(sys.modules) & {'tensorflow', 'apache_beam', 'tensorflow_transform', 'pydantic', 'tensorflow_serving'}))"
-    code = f"import sys\nfrom serving import main\ntry: main.main(['--help'])\nexcept SystemExit: {look}\nimport serving.app\n{look}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    look = (
+        "print(sorted(set(sys.modules) & {'tensorflow', 'apache_beam', 'tensorflow_transform',"
+        " 'pydantic', 'tensorflow_serving'}))"
+    )
+    code = (
+        "import sys\nfrom serving import main\ntry: main.main(['--help'])\nexcept SystemExit:"
+        f" {look}\nimport serving.app\n{look}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
+    )
     assert done.stdout.startswith("usage: seqline serve")
     assert done.stdout.splitlines()[-2:] == ["[]", "['tensorflow']"]
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "serve", "--help"], capture_output=True, text=True, env=environment(), check=True
+        [sys.executable, "-m", "pipeline", "serve", "--help"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
     )
     assert "--max_batch_size" in done.stdout
 
@@ -405,7 +508,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     switches = (
-        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
+        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+        " disable-component-update disable-sync"
     )
     for each in (*switches.split(), f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(f"--{each}")
@@ -422,14 +526,20 @@ def settled(browser: Any, text: str) -> Any:
     return found
 
 
-def test_the_page_by_keyboard(server: Server, browser: Any, base: Path, made: dict[str, Path]) -> None:
+def test_the_page_by_keyboard(
+    server: Server, browser: Any, base: Path, made: dict[str, Path]
+) -> None:
     """The only request to another place would be refused by the policy, and be in the log."""
     configure(server.log.parent, base, others=("text",))
     while server.get("/v1/models").json()["models"] != ["half", "text"]:
         pass
     browser.get(server.url)
-    WebDriverWait(browser, TIMEOUT).until(lambda driver: driver.find_element("tag name", "body").get_attribute("data-ready"))
-    settled(browser, "Servable not found for request: Latest(half)")  # the first model has no version
+    WebDriverWait(browser, TIMEOUT).until(
+        lambda driver: driver.find_element("tag name", "body").get_attribute("data-ready")
+    )
+    settled(
+        browser, "Servable not found for request: Latest(half)"
+    )  # the first model has no version
     choice = Select(browser.find_element("id", "model"))
     choice.select_by_visible_text("text")
     settled(browser, "")
@@ -441,7 +551,11 @@ def test_the_page_by_keyboard(server: Server, browser: Any, base: Path, made: di
         row.find_element("tag name", "th").text: row.find_element("class name", "number").text
         for row in answered.find_elements("tag name", "tr")
     }
-    expected = dict(server.post("/v1/models/text:classify", {"examples": [{"text": 'The <b>cat</b> & "dog"'}]}).json()["results"][0])
+    expected = dict(
+        server.post(
+            "/v1/models/text:classify", {"examples": [{"text": 'The <b>cat</b> & "dog"'}]}
+        ).json()["results"][0]
+    )
     assert shown == {label: f"{100 * expected[label]:.1f} %" for label in expected}
     assert list(shown) == sorted(expected, key=lambda label: -expected[label])
     assert answered.find_element("tag name", "caption").text == next(iter(shown))

@@ -1,4 +1,6 @@
-"""TensorFlow Serving's REST API as its documentation (api_rest) has it, case by case, and what is no request at all."""
+"""TensorFlow Serving's REST API as its documentation (api_rest) has it, case by case, and what is
+no request at all.
+"""
 
 import base64
 import json
@@ -57,7 +59,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> Itera
     documented(folder / "documented" / "1")
     typed(folder / "typed" / "1", TYPES)
     for content in ("tokens", "sequence"):
-        fake_model(folder / "made" / content, content).rename((folder / content).mkdir() or folder / content / "1")
+        fake_model(folder / "made" / content, content).rename(
+            (folder / content).mkdir() or folder / content / "1"
+        )
     (folder / "text").mkdir()
     (folder / "text" / "7").symlink_to(saved_model / "saved_model")
     (folder / "models.config").write_text(CONFIG.format(text=folder / "text"))
@@ -84,7 +88,11 @@ def refusal(server: Server, path: str, body: Any) -> str:
 
 
 def status_of(version: str) -> dict[str, Any]:
-    return {"version": version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    return {
+        "version": version,
+        "state": "AVAILABLE",
+        "status": {"error_code": "OK", "error_message": ""},
+    }
 
 
 # Model status API.
@@ -94,7 +102,9 @@ def test_status_of_all_versions_of_one_and_of_a_label(server: Server) -> None:
     path = "/v1/models/half_plus_three"
     assert server.get(path).json() == {"model_version_status": [status_of("124"), status_of("123")]}
     assert server.get(f"{path}/versions/123").json() == {"model_version_status": [status_of("123")]}
-    assert server.get(f"{path}/labels/canary").json() == {"model_version_status": [status_of("124")]}
+    assert server.get(f"{path}/labels/canary").json() == {
+        "model_version_status": [status_of("124")]
+    }
 
 
 @pytest.mark.parametrize(
@@ -102,10 +112,26 @@ def test_status_of_all_versions_of_one_and_of_a_label(server: Server) -> None:
     [
         ("/v1/models/half", 404, "Could not find any versions of model half"),
         ("/v1/models/empty", 404, "Could not find any versions of model empty"),
-        ("/v1/models/half_plus_three/versions/5", 404, "Could not find version 5 of model half_plus_three"),
-        ("/v1/models/half_plus_three/labels/gone", 400, "Unrecognized servable version label: gone"),
-        ("/v1/models/half_plus_three/versions/one", 400, "Malformed request: GET /v1/models/half_plus_three/versions/one"),
-        ("/v1/models/half_plus_three/versions/" + "9" * 5000, 400, "Malformed request: GET /v1/models/half_plus_three/versions/999"),
+        (
+            "/v1/models/half_plus_three/versions/5",
+            404,
+            "Could not find version 5 of model half_plus_three",
+        ),
+        (
+            "/v1/models/half_plus_three/labels/gone",
+            400,
+            "Unrecognized servable version label: gone",
+        ),
+        (
+            "/v1/models/half_plus_three/versions/one",
+            400,
+            "Malformed request: GET /v1/models/half_plus_three/versions/one",
+        ),
+        (
+            "/v1/models/half_plus_three/versions/" + "9" * 5000,
+            400,
+            "Malformed request: GET /v1/models/half_plus_three/versions/999",
+        ),
         ("/v1/foo", 400, "Malformed request: GET /v1/foo"),
         ("/elsewhere", 404, "Malformed request: GET /elsewhere"),
         ("/v1/models/half_plus_three:predict", 405, "Method GET is not allowed here; use POST."),
@@ -126,10 +152,17 @@ def test_metadata(server: Server) -> None:
     assert got["model_spec"] == {"name": "text", "signature_name": "", "version": "7"}
     signature = got["metadata"]["signature_def"]["signature_def"]["serving_default"]
     shape = {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
-    assert signature["inputs"] == {"text": {"dtype": "DT_STRING", "tensor_shape": shape, "name": "serving_default_text:0"}}
+    assert signature["inputs"] == {
+        "text": {"dtype": "DT_STRING", "tensor_shape": shape, "name": "serving_default_text:0"}
+    }
     assert signature["method_name"] == "tensorflow/serving/predict"
     assert {"probabilities", "label", "class_id"} <= signature["outputs"].keys()
-    assert server.get("/v1/models/half_plus_three/versions/123/metadata").json()["model_spec"]["version"] == "123"
+    assert (
+        server.get("/v1/models/half_plus_three/versions/123/metadata").json()["model_spec"][
+            "version"
+        ]
+        == "123"
+    )
 
 
 # Classify and regress API.
@@ -137,9 +170,19 @@ def test_metadata(server: Server) -> None:
 
 def test_regress_as_in_the_example(server: Server) -> None:
     body = {"signature_name": "tensorflow/serving/regress", "examples": [{"x": 1.0}, {"x": 2.0}]}
-    assert answer(server, "/v1/models/half_plus_three/versions/123:regress", body)["results"] == [3.5, 4.0]
-    body = {"signature_name": "tensorflow/serving/regress", "context": {"x": 1.0}, "examples": [{}, {"other": [1, 2]}]}
-    assert answer(server, "/v1/models/half_plus_three/labels/canary:regress", body)["results"] == [4.5, 4.5]
+    assert answer(server, "/v1/models/half_plus_three/versions/123:regress", body)["results"] == [
+        3.5,
+        4.0,
+    ]
+    body = {
+        "signature_name": "tensorflow/serving/regress",
+        "context": {"x": 1.0},
+        "examples": [{}, {"other": [1, 2]}],
+    }
+    assert answer(server, "/v1/models/half_plus_three/labels/canary:regress", body)["results"] == [
+        4.5,
+        4.5,
+    ]
 
 
 def test_classify(server: Server) -> None:
@@ -152,13 +195,20 @@ def test_classify(server: Server) -> None:
 def test_classify_asks_the_exporters_signature_of_examples(server: Server) -> None:
     texts = ["The cat and dog", "The plum", ""]
     [plain] = answer(server, "/v1/models/text:predict", {"inputs": texts}).values()
-    got = answer(server, "/v1/models/text:classify", {"examples": [{"text": text} for text in texts]})["results"]
+    got = answer(
+        server, "/v1/models/text:classify", {"examples": [{"text": text} for text in texts]}
+    )["results"]
     assert [[label for label, _ in row] for row in got] == [["animals", "fruit", "metals"]] * 3
-    np.testing.assert_allclose([[score for _, score in row] for row in got], plain["probabilities"], atol=1e-6)
+    np.testing.assert_allclose(
+        [[score for _, score in row] for row in got], plain["probabilities"], atol=1e-6
+    )
     encoded = {"b64": base64.b64encode(texts[0].encode()).decode()}
-    [alone] = answer(server, "/v1/models/text:classify", {"examples": [{"text": encoded}]})["results"]
+    [alone] = answer(server, "/v1/models/text:classify", {"examples": [{"text": encoded}]})[
+        "results"
+    ]
     assert [label for label, _ in alone] == ["animals", "fruit", "metals"]
-    # A batch of another size is summed up in another order: the same but for the rounding of float32.
+    # A batch of another size is summed up in another order: the same but for the rounding of
+    # float32.
     assert [score for _, score in alone] == pytest.approx([score for _, score in got[0]], abs=1e-6)
 
 
@@ -167,21 +217,55 @@ def test_classify_asks_the_exporters_signature_of_examples(server: Server) -> No
     [
         ("text:regress", {"examples": [{"text": "a"}]}, "Expected a regress signature"),
         ("half_plus_three:classify", {"examples": [{"x": 1.0}]}, "Expected a classify signature"),
-        ("text:classify", {"signature_name": "serving_default", "examples": [{"text": "a"}]}, "Expected a classify signature"),
-        ("text:classify", {"signature_name": "none", "examples": [{"text": "a"}]}, 'Serving signature name: "none" not found'),
+        (
+            "text:classify",
+            {"signature_name": "serving_default", "examples": [{"text": "a"}]},
+            "Expected a classify signature",
+        ),
+        (
+            "text:classify",
+            {"signature_name": "none", "examples": [{"text": "a"}]},
+            'Serving signature name: "none" not found',
+        ),
         ("text:classify", {}, "Expecting 'examples' value to be an list/array"),
         ("text:classify", {"examples": []}, "'examples' value is an empty array"),
         ("text:classify", {"examples": ["a"]}, "Example must be JSON object"),
-        ("text:classify", {"examples": [{"text": None}]}, "Feature: text has element with unexpected JSON type"),
-        ("text:classify", {"examples": [{"text": ["a", 1]}]}, "Feature: text has elements of several types"),
-        ("text:classify", {"examples": [{"text": [["a"]]}]}, "Feature: text has element with unexpected JSON type"),
-        ("text:classify", {"examples": [{"number": 2**63, "text": "a"}]}, 'Feature: "number" cannot be stored'),
-        ("text:classify", {"examples": [{"text": "a"}], "context": {"text": "b"}}, "Feature: text is in 'context' and in example 0"),
-        ("text:classify", {"examples": [{}]}, "Name: <unknown>, Feature: text (data type: string) is required"),
+        (
+            "text:classify",
+            {"examples": [{"text": None}]},
+            "Feature: text has element with unexpected JSON type",
+        ),
+        (
+            "text:classify",
+            {"examples": [{"text": ["a", 1]}]},
+            "Feature: text has elements of several types",
+        ),
+        (
+            "text:classify",
+            {"examples": [{"text": [["a"]]}]},
+            "Feature: text has element with unexpected JSON type",
+        ),
+        (
+            "text:classify",
+            {"examples": [{"number": 2**63, "text": "a"}]},
+            'Feature: "number" cannot be stored',
+        ),
+        (
+            "text:classify",
+            {"examples": [{"text": "a"}], "context": {"text": "b"}},
+            "Feature: text is in 'context' and in example 0",
+        ),
+        (
+            "text:classify",
+            {"examples": [{}]},
+            "Name: <unknown>, Feature: text (data type: string) is required",
+        ),
         ("text:classify", {"examples": [{"text": 1}]}, "Name: <unknown>, Key: text"),
     ],
 )
-def test_what_classify_and_regress_refuse(server: Server, path: str, body: Any, message: str) -> None:
+def test_what_classify_and_regress_refuse(
+    server: Server, path: str, body: Any, message: str
+) -> None:
     assert refusal(server, f"/v1/models/{path}", body).startswith(message)
 
 
@@ -194,17 +278,28 @@ def test_predict_as_in_the_example(server: Server) -> None:
     assert got.json() == {"predictions": [3.5, 4.0, 5.5]}
     assert got.headers["x-model-version"] == "123"
     assert server.post("/v1/models/half:predict", {"instances": [1.0, 5.0]}).status_code == 404
-    assert server.post("/v1/models/half:predict", {}).json() == {"error": "Servable not found for request: Latest(half)"}
+    assert server.post("/v1/models/half:predict", {}).json() == {
+        "error": "Servable not found for request: Latest(half)"
+    }
 
 
 def test_without_a_version_the_latest_answers(server: Server) -> None:
-    for path, expected in (("", 4.5), ("/labels/stable", 3.5), ("/labels/canary", 4.5), ("/versions/123", 3.5)):
-        assert answer(server, f"/v1/models/half_plus_three{path}:predict", {"instances": [1]}) == {"predictions": [expected]}
+    for path, expected in (
+        ("", 4.5),
+        ("/labels/stable", 3.5),
+        ("/labels/canary", 4.5),
+        ("/versions/123", 3.5),
+    ):
+        assert answer(server, f"/v1/models/half_plus_three{path}:predict", {"instances": [1]}) == {
+            "predictions": [expected]
+        }
 
 
 def test_a_list_of_tensors_of_one_named_input(server: Server) -> None:
     body = {"signature_name": "matrix", "instances": [[[1, 2]], [[3, 4]]]}
-    assert answer(server, "/v1/models/documented:predict", body) == {"predictions": [[[1.5, 2.5]], [[3.5, 4.5]]]}
+    assert answer(server, "/v1/models/documented:predict", body) == {
+        "predictions": [[[1.5, 2.5]], [[3.5, 4.5]]]
+    }
     body["instances"] = [{"x": [[1, 2]]}]
     assert answer(server, "/v1/models/documented:predict", body) == {"predictions": [[[1.5, 2.5]]]}
 
@@ -218,8 +313,18 @@ ROWS = [
 def test_several_named_inputs_and_outputs(server: Server) -> None:
     assert answer(server, "/v1/models/documented:predict", {"instances": ROWS}) == {
         "predictions": [
-            {"sensor": [[2.0, 4.0], [6.0, 8.0]], "sum": 15, "tag": "foo", "tag_bytes": {"b64": "Zm9v"}},
-            {"sensor": [[8.0, 10.0], [12.0, 16.0]], "sum": 15, "tag": "bar", "tag_bytes": {"b64": "YmFy"}},
+            {
+                "sensor": [[2.0, 4.0], [6.0, 8.0]],
+                "sum": 15,
+                "tag": "foo",
+                "tag_bytes": {"b64": "Zm9v"},
+            },
+            {
+                "sensor": [[8.0, 10.0], [12.0, 16.0]],
+                "sum": 15,
+                "tag": "bar",
+                "tag_bytes": {"b64": "YmFy"},
+            },
         ]
     }
 
@@ -241,7 +346,9 @@ def test_columns(server: Server) -> None:
 
 def test_columns_need_not_share_their_first_dimension(server: Server) -> None:
     body = {"signature_name": "sizes", "inputs": {"a": [1, 2, 3], "b": [1]}}
-    assert answer(server, "/v1/models/documented:predict", body) == {"outputs": {"a": 3, "b": [1.0]}}
+    assert answer(server, "/v1/models/documented:predict", body) == {
+        "outputs": {"a": 3, "b": [1.0]}
+    }
     body = {"signature_name": "sizes", "instances": [{"a": 1, "b": 2}]}
     assert "no common batch size" in refusal(server, "/v1/models/documented:predict", body)
 
@@ -260,19 +367,46 @@ def test_one_value_for_one_named_input(server: Server, value: Any) -> None:
         ({"instances": []}, "No values in 'instances' array"),
         ({"instances": {}}, "Expecting 'instances' to be an list/array"),
         ({"instances": ["foo"]}, "instances is a plain list, but expecting list of objects"),
-        ({"instances": [ROWS[0], "foo"]}, "Expecting object but got value/list at item 1 of input list"),
-        ({"instances": [{"tag": "foo"}]}, "Failed to process element: 0 of 'instances' list. JSON object keys must be equal to: "),
+        (
+            {"instances": [ROWS[0], "foo"]},
+            "Expecting object but got value/list at item 1 of input list",
+        ),
+        (
+            {"instances": [{"tag": "foo"}]},
+            "Failed to process element: 0 of 'instances' list. JSON object keys must be equal to: ",
+        ),
         ({"inputs": [1]}, "inputs is a plain value/list, but expecting an object"),
-        ({"inputs": {"tag": ["foo"], "sensor": [[[1, 2], [3, 4]]]}}, "Missing named input: signal in 'inputs' object."),
-        ({"instances": [{**ROWS[0], "signal": [1, 2]}]}, "Input signal: got shape [1,2], expecting [?,5]"),
-        ({"instances": [{**ROWS[0], "signal": [1, 2, 3, 4, 5.5]}]}, "Input signal: JSON Value: 5.5 is not of expected type: int32"),
-        ({"instances": [{**ROWS[0], "sensor": [[1, 2], [3]]}]}, "Input sensor: Encountered list at unexpected size: 1 at level: 2"),
-        ({"instances": [{**ROWS[0], "sensor": [[1, 2], 3]}]}, "Input sensor: JSON Value: 3 found at incorrect level: 3"),
-        ({"instances": [{**ROWS[0], "tag": ["foo"]}]}, "Input tag: Encountered list at unexpected level: 1"),
+        (
+            {"inputs": {"tag": ["foo"], "sensor": [[[1, 2], [3, 4]]]}},
+            "Missing named input: signal in 'inputs' object.",
+        ),
+        (
+            {"instances": [{**ROWS[0], "signal": [1, 2]}]},
+            "Input signal: got shape [1,2], expecting [?,5]",
+        ),
+        (
+            {"instances": [{**ROWS[0], "signal": [1, 2, 3, 4, 5.5]}]},
+            "Input signal: JSON Value: 5.5 is not of expected type: int32",
+        ),
+        (
+            {"instances": [{**ROWS[0], "sensor": [[1, 2], [3]]}]},
+            "Input sensor: Encountered list at unexpected size: 1 at level: 2",
+        ),
+        (
+            {"instances": [{**ROWS[0], "sensor": [[1, 2], 3]}]},
+            "Input sensor: JSON Value: 3 found at incorrect level: 3",
+        ),
+        (
+            {"instances": [{**ROWS[0], "tag": ["foo"]}]},
+            "Input tag: Encountered list at unexpected level: 1",
+        ),
         ({"instances": [{**ROWS[0], "tag": {"b64": "?"}}]}, "Input tag: Unable to base64 decode"),
         ({"instances": [{**ROWS[0], "tag": {"b65": "YQ=="}}]}, "Input tag: JSON Value: "),
         ({"instances": ROWS, "signature_name": 3}, "'signature_name' key must be a string value."),
-        ({"instances": ROWS, "signature_name": "none"}, 'Serving signature name: "none" not found in signature def; there are matrix, '),
+        (
+            {"instances": ROWS, "signature_name": "none"},
+            'Serving signature name: "none" not found in signature def; there are matrix, ',
+        ),
     ],
 )
 def test_what_predict_refuses(server: Server, body: Any, message: str) -> None:
@@ -325,8 +459,15 @@ def test_each_type_comes_back_as_it_went(server: Server, name: str) -> None:
     ],
 )
 def test_a_value_of_another_type_is_refused(server: Server, name: str, value: Any) -> None:
-    message = refusal(server, "/v1/models/typed:predict", {"signature_name": name, "instances": [value]})
-    wrong = ("is not of expected type: ", "without loss of precision.", "is not supported", "JSON object keys must be equal to: x")
+    message = refusal(
+        server, "/v1/models/typed:predict", {"signature_name": name, "instances": [value]}
+    )
+    wrong = (
+        "is not of expected type: ",
+        "without loss of precision.",
+        "is not supported",
+        "JSON object keys must be equal to: x",
+    )
     assert any(part in message for part in wrong), message
 
 
@@ -350,9 +491,15 @@ def test_nan_and_infinity(server: Server) -> None:
         (b"{", "JSON Parse error: Expecting property name"),
         (b"[]", "JSON Value: [] Is not object"),
         (b'{"instances": ["\xff"]}', "JSON Parse error: the body is not UTF-8 at byte 16"),
-        (b'{"instances": ["\\ud800"]}', "Input text: JSON Parse error: The surrogate pair in string is invalid"),
+        (
+            b'{"instances": ["\\ud800"]}',
+            "Input text: JSON Parse error: The surrogate pair in string is invalid",
+        ),
         (b"[" * 90_000, "JSON Parse error: nested too deeply"),
-        (b'{"instances": ' + b"[" * 500 + b"]" * 500 + b"}", "Input text: Encountered list at unexpected level: 1"),
+        (
+            b'{"instances": ' + b"[" * 500 + b"]" * 500 + b"}",
+            "Input text: Encountered list at unexpected level: 1",
+        ),
         (b'{"instances": [' + b"9" * 5000 + b"]}", "JSON Parse error: "),
     ],
 )
@@ -365,44 +512,112 @@ def test_a_body_that_is_no_request(server: Server, body: bytes, message: str) ->
 def test_limits_of_body_and_rows(server: Server) -> None:
     path = "/v1/models/text:predict"
     assert server.post(path, {"instances": ["a"] * 300}).status_code == 200
-    for body in ({"instances": ["a"] * 301}, {"inputs": ["a"] * 301}, {"instances": ["a" * 100_000]}):
+    for body in (
+        {"instances": ["a"] * 301},
+        {"inputs": ["a"] * 301},
+        {"instances": ["a" * 100_000]},
+    ):
         got = server.post(path, body)
         assert (got.status_code, list(got.json())) == (413, ["error"])
     chunked = requests.post(server.url + path, iter([b"x" * 50_000] * 3), timeout=TIMEOUT)
-    assert (chunked.status_code, chunked.json()["error"][:40]) == (413, "The request's body has more than 100000 ")
-    packed = requests.post(server.url + path, b"{}", headers={"Content-Encoding": "gzip"}, timeout=TIMEOUT)
+    assert (chunked.status_code, chunked.json()["error"][:40]) == (
+        413,
+        "The request's body has more than 100000 ",
+    )
+    packed = requests.post(
+        server.url + path, b"{}", headers={"Content-Encoding": "gzip"}, timeout=TIMEOUT
+    )
     assert packed.status_code == 415
 
 
 def test_an_error_in_the_graph_is_the_requests(server: Server) -> None:
     rows = [{"sequence": [[1, 2]], "length": 1}, {"sequence": [[1, 2]], "length": 1}]
-    assert len(answer(server, "/v1/models/sequence:predict", {"instances": rows})["predictions"]) == 2
-    message = refusal(server, "/v1/models/text:predict", {"signature_name": "serving_examples", "instances": ["no example"]})
+    assert (
+        len(answer(server, "/v1/models/sequence:predict", {"instances": rows})["predictions"]) == 2
+    )
+    message = refusal(
+        server,
+        "/v1/models/text:predict",
+        {"signature_name": "serving_examples", "instances": ["no example"]},
+    )
     assert message == "Could not parse example input, value: 'no example'"
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from([{"b64": "YQ"}, {"b64": 1}, [], {}]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from([{"b64": "YQ"}, {"b64": 1}, [], {}]),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["text", "tokens", "sequence", "length", "b64", "x"]), inner)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["text", "tokens", "sequence", "length", "b64", "x"]), inner
+        )
     ),
     max_leaves=12,
 )
 KEYS = st.sampled_from(["instances", "inputs", "examples", "context", "signature_name"])
-NAMES = st.sampled_from(["serving_default", "serving_examples", "transform_features", "float32"]) | JSON
-REQUESTS = st.builds(lambda body, name: {**body, "signature_name": name}, st.dictionaries(KEYS, JSON), NAMES) | st.dictionaries(KEYS, JSON)
-BODIES = REQUESTS.map(lambda each: json.dumps(each).encode()) | st.binary(max_size=40) | JSON.map(lambda each: json.dumps(each).encode())
-MODELS = st.sampled_from(["text", "text", "tokens", "sequence", "typed", "documented", "half_plus_three", "empty", "gone"])
-VERBS = st.sampled_from([*[":predict", ":classify"] * 3, ":regress", ":none", "", "/versions/1:predict", "/labels/x:predict"])
-CALLS = st.tuples(st.just("POST"), st.builds(lambda model, verb: f"/v1/models/{model}{verb}", MODELS, VERBS), BODIES)
-ANYTHING = st.tuples(st.sampled_from(["GET", "PUT", "POST"]), st.text("/v1models:%.?#", max_size=12).map("/".__add__), BODIES)
+NAMES = (
+    st.sampled_from(["serving_default", "serving_examples", "transform_features", "float32"]) | JSON
+)
+REQUESTS = st.builds(
+    lambda body, name: {**body, "signature_name": name}, st.dictionaries(KEYS, JSON), NAMES
+) | st.dictionaries(KEYS, JSON)
+BODIES = (
+    REQUESTS.map(lambda each: json.dumps(each).encode())
+    | st.binary(max_size=40)
+    | JSON.map(lambda each: json.dumps(each).encode())
+)
+MODELS = st.sampled_from(
+    [
+        "text",
+        "text",
+        "tokens",
+        "sequence",
+        "typed",
+        "documented",
+        "half_plus_three",
+        "empty",
+        "gone",
+    ]
+)
+VERBS = st.sampled_from(
+    [
+        *[":predict", ":classify"] * 3,
+        ":regress",
+        ":none",
+        "",
+        "/versions/1:predict",
+        "/labels/x:predict",
+    ]
+)
+CALLS = st.tuples(
+    st.just("POST"),
+    st.builds(lambda model, verb: f"/v1/models/{model}{verb}", MODELS, VERBS),
+    BODIES,
+)
+ANYTHING = st.tuples(
+    st.sampled_from(["GET", "PUT", "POST"]),
+    st.text("/v1models:%.?#", max_size=12).map("/".__add__),
+    BODIES,
+)
 
 
-def test_what_is_malformed_is_refused_cleanly_in_flat_memory(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_malformed_is_refused_cleanly_in_flat_memory(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     session = requests.Session()
     codes: Counter[int] = Counter()
 
-    @settings(max_examples=1200, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=1200,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(st.one_of(CALLS, CALLS, CALLS, ANYTHING))
     def ask(asked: tuple[str, str, bytes]) -> None:
         method, path, body = asked
@@ -419,12 +634,17 @@ def test_what_is_malformed_is_refused_cleanly_in_flat_memory(server: Server, cap
     ask()  # the same ones: nothing new to load, trace or cache
     grown = server.rss() - before
     with capsys.disabled():
-        print(f"\ntwice {dict(sorted(once.items()))}; memory {before / 1e6:.0f} MB, then grown by {grown / 1e6:.1f} MB")
+        print(
+            f"\ntwice {dict(sorted(once.items()))}; memory {before / 1e6:.0f} MB, then grown by"
+            f" {grown / 1e6:.1f} MB"
+        )
     assert sum(once.values()) - once[200] >= 1000
     assert once[400] >= 400
     assert codes == once + once
     assert grown < 30e6
-    assert answer(server, "/v1/models/half_plus_three/versions/123:predict", {"instances": [1.0]}) == {"predictions": [3.5]}
+    assert answer(
+        server, "/v1/models/half_plus_three/versions/123:predict", {"instances": [1.0]}
+    ) == {"predictions": [3.5]}
     assert "Traceback" not in server.log.read_text()
 
 
@@ -448,7 +668,10 @@ def test_metrics(server: Server) -> None:
     assert got.headers["content-type"].startswith("text/plain; version=0.0.4")
     labels = 'code="200",method="predict",model_name="half_plus_three",status="OK",version="123"'
     assert f":tensorflow:serving:request_count{{{labels}}} " in got.text
-    assert ':tensorflow:serving:request_latency_bucket{API="Predict",entrypoint="REST",le="100.0",model_name="text"} ' in got.text
+    assert (
+        ':tensorflow:serving:request_latency_bucket{API="Predict",entrypoint="REST",le="100.0",model_name="text"} '
+        in got.text
+    )
     assert ':tensorflow:serving:loaded_version{model_name="text",version="7"} 1.0' in got.text
     assert ":tensorflow:serving:batching_session:batch_size_bucket" in got.text
     assert "gone" not in got.text  # a name that somebody made up is no label

@@ -1,4 +1,7 @@
-"""Runs for the tests of reports: their records in a store, with the artifacts' small files, as the components write them."""
+"""Runs for the tests of reports.
+
+Their records in a store, with the artifacts' small files, as the components write them.
+"""
 
 import copy
 import json
@@ -13,7 +16,16 @@ from components.evaluator.tally import Tally, confusion
 from pipeline.store.folder import Store
 
 STAGES = (
-    *("example_gen", "statistics_gen", "schema_gen", "example_validator", "transform", "trainer", "exporter", "evaluator"),
+    *(
+        "example_gen",
+        "statistics_gen",
+        "schema_gen",
+        "example_validator",
+        "transform",
+        "trainer",
+        "exporter",
+        "evaluator",
+    ),
     *("infra_validator", "pusher"),
 )
 # What a page, a terminal or Markdown must show and not do.
@@ -40,34 +52,71 @@ def write_run(
     cached: tuple[str, ...] = (),
     **more: Any,
 ) -> str:
-    """A run of the stages in `executions` ({figures, params, ...}). files: component -> (the name of its file, what it holds)."""
+    """A run of the stages in `executions` ({figures, params, ...}). files.
+
+    Component -> (the name of its file, what it holds).
+    """
     stages = []
     for component, execution in executions.items():
         key = f"{name}-{component}"
         folder = store.path(component, key)
         folder.mkdir(parents=True)
-        parts = {"code": f"code of {component}", "libraries": {}, "data": "digest of the data" if component == "example_gen" else None}
-        record = {"component": component, "key": key, "key_parts": parts, "params": {}, "figures": {}, "seconds": 1.25, **execution}
-        (folder / "execution.json").write_text(json.dumps({"finished": name, "inputs": {}, **record}))
+        parts = {
+            "code": f"code of {component}",
+            "libraries": {},
+            "data": "digest of the data" if component == "example_gen" else None,
+        }
+        record = {
+            "component": component,
+            "key": key,
+            "key_parts": parts,
+            "params": {},
+            "figures": {},
+            "seconds": 1.25,
+            **execution,
+        }
+        (folder / "execution.json").write_text(
+            json.dumps({"finished": name, "inputs": {}, **record})
+        )
         if component in files:
             (folder / files[component][0]).write_text(json.dumps(files[component][1]))
-        stages.append({"component": component, "key": key, "cached": component in cached, "reason": "never ran", "seconds": 1.25})
-    record = {"run": name, "started": "2026-01-02T03:04:05.000+00:00", "verdict": verdict, "stages": stages}
+        stages.append(
+            {
+                "component": component,
+                "key": key,
+                "cached": component in cached,
+                "reason": "never ran",
+                "seconds": 1.25,
+            }
+        )
+    record = {
+        "run": name,
+        "started": "2026-01-02T03:04:05.000+00:00",
+        "verdict": verdict,
+        "stages": stages,
+    }
     record |= {"finished": "2026-01-02T03:05:11.500+00:00", **more}
     (store.root / "runs" / name).mkdir(parents=True)
     (store.root / "runs" / name / "run.json").write_text(json.dumps(record))
     return name
 
 
-# Of a linear model that is better than the SimpleRNN, whose accuracy is .9 and chance's part of the rest.
+# Of a linear model that is better than the SimpleRNN, whose accuracy is .9 and chance's part of the
+# rest.
 BETTER = 0.985
 MODEL = "my_reviews"
 
 
 def evaluation_of(
-    labels: list[str], texts: list[str], num_rows: int = 2000, with_served: bool = True, linear: float = 0.85, **thresholds: Any
+    labels: list[str],
+    texts: list[str],
+    num_rows: int = 2000,
+    with_served: bool = True,
+    linear: float = 0.85,
+    **thresholds: Any,
 ) -> dict[str, Any]:
-    """An evaluation as the evaluator makes it, of rows that chance gave, with these labels, and these texts as examples.
+    """An evaluation as the evaluator makes it, of rows that chance gave, with these labels, and
+    these texts as examples.
 
     linear: the linear model's accuracy. thresholds: of the evaluator's params.
     """
@@ -75,7 +124,10 @@ def evaluation_of(
     tally, slices = Tally(), {label: Tally() for label in labels}
     for number in range(num_rows):
         truth = number % len(labels)
-        found, before = (truth if chance.random() < share else chance.randrange(len(labels)) for share in (0.9, 0.85))
+        found, before = (
+            truth if chance.random() < share else chance.randrange(len(labels))
+            for share in (0.9, 0.85)
+        )
         for each in (tally, slices[labels[truth]]):
             each.cells[truth, found] += 1
             each.served_cells[truth, before] += 1
@@ -83,39 +135,101 @@ def evaluation_of(
             each.gained += found == truth != before
     matrix = confusion(tally.cells, len(labels))
     metric = classification(labels, matrix, 0.5)
-    served = {"digest": "d" * 64, **against(tally, 0.0), "level": 0.04, "slice_level": 0.001, "new_labels": labels[:1], "lost_labels": []}
-    shown = [{"feature": "label", "value": label, **of_slice(each, 5), "served": against(each, 0.0)} for label, each in slices.items()]
+    served = {
+        "digest": "d" * 64,
+        **against(tally, 0.0),
+        "level": 0.04,
+        "slice_level": 0.001,
+        "new_labels": labels[:1],
+        "lost_labels": [],
+    }
+    shown = [
+        {"feature": "label", "value": label, **of_slice(each, 5), "served": against(each, 0.0)}
+        for label, each in slices.items()
+    ]
     if not with_served:
         shown = [{**each, "served": None} for each in shown]
-    sure, unsure = ([_example(labels, number, each, is_sure) for number, each in enumerate(texts)] for is_sure in (True, False))
+    sure, unsure = (
+        [_example(labels, number, each, is_sure) for number, each in enumerate(texts)]
+        for is_sure in (True, False)
+    )
     curve = [
-        {"low": 0.4, "high": 0.5, "num_rows": 500, "confidence": 0.45, "accuracy": 0.5, "accuracy_interval": wilson_interval(250, 500)},
-        {"low": 0.9, "high": 1.0, "num_rows": 1500, "confidence": 0.97, "accuracy": 0.9, "accuracy_interval": wilson_interval(1350, 1500)},
+        {
+            "low": 0.4,
+            "high": 0.5,
+            "num_rows": 500,
+            "confidence": 0.45,
+            "accuracy": 0.5,
+            "accuracy_interval": wilson_interval(250, 500),
+        },
+        {
+            "low": 0.9,
+            "high": 1.0,
+            "num_rows": 1500,
+            "confidence": 0.97,
+            "accuracy": 0.9,
+            "accuracy_interval": wilson_interval(1350, 1500),
+        },
     ]
-    metric |= {"roc_auc": 0.98, "ece": 0.06, "served": served if with_served else None, "slices": shown, "calibration": curve}
+    metric |= {
+        "roc_auc": 0.98,
+        "ece": 0.06,
+        "served": served if with_served else None,
+        "slices": shown,
+        "calibration": curve,
+    }
     compared = {"majority class": 1 / len(labels), "tf-idf + logistic regression": linear}
-    gates = judge(metric, compared, EvaluatorParams(**{"min_accuracy": 0.5, "max_ece": 0.05, **thresholds}))
-    found = {**metric, "hardest": unsure, "confidently_wrong": sure, "baselines": compared, "gates": gates}
+    gates = judge(
+        metric, compared, EvaluatorParams(**{"min_accuracy": 0.5, "max_ece": 0.05, **thresholds})
+    )
+    found = {
+        **metric,
+        "hardest": unsure,
+        "confidently_wrong": sure,
+        "baselines": compared,
+        "gates": gates,
+    }
     return {**found, "blessed": not refusals(gates), "refusals": refusals(gates)}
 
 
 def _example(labels: list[str], number: int, text: str, is_sure: bool) -> dict[str, Any]:
-    """A listed row. It came from a line of a file, a row of one, a whole file, or nobody knows: by turns."""
+    """A listed row.
+
+    It came from a line of a file, a row of one, a whole file, or nobody knows: by turns.
+    """
     places: list[dict[str, Any]] = [
         {"source": {"file": "data/reviews.csv", "line": 12 + number}},
         {"source": {"file": "data/reviews.parquet", "row": 1012 + number}},
         {"source": {"file": f"texts/{labels[0]}/{number}.txt"}},
         {},
     ]
-    row = {"shard": "data_tfrecord-00000-00000-00000.gz", "row": 2 * number + is_sure, "label": labels[0], **places[number % 4]}
+    row = {
+        "shard": "data_tfrecord-00000-00000-00000.gz",
+        "row": 2 * number + is_sure,
+        "label": labels[0],
+        **places[number % 4],
+    }
     answer = labels[-1] if is_sure or number % 2 else labels[0]
     given, other = (0.99, 0.001) if is_sure else (0.45, 0.44)
-    row |= {"predicted": answer, "probability": given, "probability_of_label": given if answer == labels[0] else other}
-    return {**row, "runner_up": labels[0] if answer == labels[-1] else labels[-1], "probability_of_runner_up": other, "text": text}
+    row |= {
+        "predicted": answer,
+        "probability": given,
+        "probability_of_label": given if answer == labels[0] else other,
+    }
+    return {
+        **row,
+        "runner_up": labels[0] if answer == labels[-1] else labels[-1],
+        "probability_of_runner_up": other,
+        "text": text,
+    }
 
 
 def stages_of(
-    labels: list[str], texts: list[str], content: str = "text", with_served: bool = True, **given: Any
+    labels: list[str],
+    texts: list[str],
+    content: str = "text",
+    with_served: bool = True,
+    **given: Any,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(executions, files) of a whole run over rows with these labels. given: to `evaluation_of`."""
     rows = {split: dict.fromkeys(labels, 20) for split in ("train", "eval", "test")}
@@ -132,13 +246,24 @@ def stages_of(
     tokens = {"num": 100, "num_distinct": 50, "num_once": 20}
     splits = {
         split: {
-            "tokens": None if content == "sequence" else {**tokens, "oov": None if split == "train" else oov},
+            "tokens": (
+                None
+                if content == "sequence"
+                else {**tokens, "oov": None if split == "train" else oov}
+            ),
             "lengths": {"num_tokens": length},
         }
         for split in rows
     }
     anomalies = [
-        {"split": "test", "feature": "label", "kind": "label_skew", "severity": "warning", "line": f"test: {text}", "examples": texts}
+        {
+            "split": "test",
+            "feature": "label",
+            "kind": "label_skew",
+            "severity": "warning",
+            "line": f"test: {text}",
+            "examples": texts,
+        }
         for text in texts
     ]
     drift = {"num_new": 3, "num_gone": 2, "new_token_rate": 0.01}
@@ -150,18 +275,64 @@ def stages_of(
         "num_rows": {},
         "vocabulary_drift": drift,
     }
-    spans = [{"number": number, "key": f"span {number}", "num_read": 60, "num_rows": rows, "num_bad": {"text": 1}} for number in (0, 1)]
-    newest = {"span": 1, "earlier": [0], "repeated": {"num_rows": 3, "examples": texts}, "tokens": oov, "chars": oov}
-    history = {"loss": [1.0, 0.5], "accuracy": [0.5, 0.8], "val_loss": [0.9, float("nan")], "val_accuracy": [0.6, 0.7]}
-    trainer = {"num_parameters": 1234, "num_epochs": 2, "best_epoch": 2, "train_accuracy": 0.8, "eval_accuracy": 0.7, "eval_loss": 0.5}
-    infra = {"blessed": True, "refusals": [], "server": "embedded", "asked": True, "digest": "m" * 64, "num_rows": 64, "num_warmup": 2}
-    infra |= {"difference": 1e-8, "p50_seconds": 0.003, "p99_seconds": 0.011, "rss_mb": 800.5, "load_seconds": 7.1}
+    spans = [
+        {
+            "number": number,
+            "key": f"span {number}",
+            "num_read": 60,
+            "num_rows": rows,
+            "num_bad": {"text": 1},
+        }
+        for number in (0, 1)
+    ]
+    newest = {
+        "span": 1,
+        "earlier": [0],
+        "repeated": {"num_rows": 3, "examples": texts},
+        "tokens": oov,
+        "chars": oov,
+    }
+    history = {
+        "loss": [1.0, 0.5],
+        "accuracy": [0.5, 0.8],
+        "val_loss": [0.9, float("nan")],
+        "val_accuracy": [0.6, 0.7],
+    }
+    trainer = {
+        "num_parameters": 1234,
+        "num_epochs": 2,
+        "best_epoch": 2,
+        "train_accuracy": 0.8,
+        "eval_accuracy": 0.7,
+        "eval_loss": 0.5,
+    }
+    infra = {
+        "blessed": True,
+        "refusals": [],
+        "server": "embedded",
+        "asked": True,
+        "digest": "m" * 64,
+        "num_rows": 64,
+        "num_warmup": 2,
+    }
+    infra |= {
+        "difference": 1e-8,
+        "p50_seconds": 0.003,
+        "p99_seconds": 0.011,
+        "rss_mb": 800.5,
+        "load_seconds": 7.1,
+    }
     served = {"served": {**evaluation["served"], "version": 1}} if with_served else {}
     figures: dict[str, dict[str, Any]] = {
         "example_gen": {"num_rows": rows, "num_read": 123, "num_bad_rows": 2},
         "statistics_gen": {"num_duplicates": {"test in train": 4}, "num_ambiguous_texts": 1},
         "schema_gen": {"num_features": 4},
-        "example_validator": {"num_errors": 0, "num_warnings": len(texts), "kinds": ["label_skew"], "lines": texts},
+        "example_validator": {
+            "num_errors": 0,
+            "num_warnings": len(texts),
+            "kinds": ["label_skew"],
+            "lines": texts,
+        },
         "transform": {"content": content} if content == "sequence" else transform,
         "trainer": trainer,
         "exporter": {
@@ -172,9 +343,21 @@ def stages_of(
             "table_dtype": "float32",
             "num_rows": 10,
         },
-        "evaluator": {**{name: evaluation[name] for name in ("accuracy", "accuracy_interval", "baselines", "gates", "blessed")}, **served},
+        "evaluator": {
+            **{
+                name: evaluation[name]
+                for name in ("accuracy", "accuracy_interval", "baselines", "gates", "blessed")
+            },
+            **served,
+        },
         "infra_validator": infra,
-        "pusher": {"version": 2, "digest": "m" * 64, "pushed": True, "rolled_back": False, "serving_dir": "/served here"},
+        "pusher": {
+            "version": 2,
+            "digest": "m" * 64,
+            "pushed": True,
+            "rolled_back": False,
+            "serving_dir": "/served here",
+        },
     }
     params: dict[str, dict[str, Any]] = {
         "example_gen": {"source": texts[0] if texts else "rows.csv", "content": content},
@@ -182,10 +365,15 @@ def stages_of(
         "exporter": {"parity_tolerance": None},
         "infra_validator": {"max_difference": 1e-6, "max_p99_seconds": 0.5},
     }
-    executions = {name: {"figures": figures[name], "params": params.get(name, {})} for name in STAGES}
+    executions = {
+        name: {"figures": figures[name], "params": params.get(name, {})} for name in STAGES
+    }
     files = {
         "example_gen": ("examples.json", {"content": content, "spans": spans}),
-        "statistics_gen": ("statistics.json", {"content": content, "splits": splits, "newest": newest}),
+        "statistics_gen": (
+            "statistics.json",
+            {"content": content, "splits": splits, "newest": newest},
+        ),
         "example_validator": ("anomalies.json", anomalies),
         "trainer": ("history.json", history),
         "evaluator": ("evaluation.json", evaluation),

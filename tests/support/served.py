@@ -37,7 +37,9 @@ class Server:
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             answer = self.get(path)
-            if [each["state"] for each in answer.json().get("model_version_status", [])] == list(states):
+            if [each["state"] for each in answer.json().get("model_version_status", [])] == list(
+                states
+            ):
                 return
             time.sleep(0.02)
         raise AssertionError(f"{path} is {answer.text}, not {states}\n{self.log.read_text()}")
@@ -48,7 +50,9 @@ class Server:
 
     def rss(self) -> int:
         """Bytes of memory that the process holds (Linux)."""
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
 
 
 def environment() -> dict[str, str]:
@@ -58,9 +62,19 @@ def environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def serving(folder: Path, *flags: str) -> Iterator[Server]:
-    """A server on a free port; its files lie in `folder`. It is there when it listens, its models may still be loading."""
+    """A server on a free port.
+
+    Its files lie in `folder`. It is there when it listens, its models may still be loading.
+    """
     port_file, log = folder / "port", folder / "log.txt"
-    command = [sys.executable, "-m", "serving", "--rest_api_port=0", f"--port_file={port_file}", *flags]
+    command = [
+        sys.executable,
+        "-m",
+        "serving",
+        "--rest_api_port=0",
+        f"--port_file={port_file}",
+        *flags,
+    ]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stderr=output)
     try:
@@ -76,7 +90,10 @@ def serving(folder: Path, *flags: str) -> Iterator[Server]:
 
 
 def save(path: Path, **functions: Any) -> Path:
-    """A SavedModel with a signature for each function; a function's specs are those of its tf.function."""
+    """A SavedModel with a signature for each function.
+
+    A function's specs are those of its tf.function.
+    """
     module = tf.Module()
     for name, function in functions.items():
         setattr(module, name, function)
@@ -85,8 +102,14 @@ def save(path: Path, **functions: Any) -> Path:
 
 
 def half_plus(path: Path, number: float) -> Path:
-    """The documentation's half_plus_three, and its sisters: predict, regress and classify signatures of x / 2 + number."""
-    info, define = tf.compat.v1.saved_model.build_tensor_info, tf.compat.v1.saved_model.build_signature_def
+    """The documentation's half_plus_three, and its sisters.
+
+    Predict, regress and classify signatures of x / 2 + number.
+    """
+    info, define = (
+        tf.compat.v1.saved_model.build_tensor_info,
+        tf.compat.v1.saved_model.build_signature_def,
+    )
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         x = tf.compat.v1.placeholder(tf.float32, [None], "x")
         examples = tf.compat.v1.placeholder(tf.string, [None], "tf_example")
@@ -96,9 +119,17 @@ def half_plus(path: Path, number: float) -> Path:
         classes = tf.tile([["plus", "minus"]], [tf.shape(examples)[0], 1])
         read = {"inputs": info(examples)}
         signatures = {
-            "serving_default": define({"x": info(x)}, {"y": info(x / 2 + number)}, "tensorflow/serving/predict"),
-            "tensorflow/serving/regress": define(read, {"outputs": info(outputs)}, "tensorflow/serving/regress"),
-            "classify": define(read, {"classes": info(classes), "scores": info(scores)}, "tensorflow/serving/classify"),
+            "serving_default": define(
+                {"x": info(x)}, {"y": info(x / 2 + number)}, "tensorflow/serving/predict"
+            ),
+            "tensorflow/serving/regress": define(
+                read, {"outputs": info(outputs)}, "tensorflow/serving/regress"
+            ),
+            "classify": define(
+                read,
+                {"classes": info(classes), "scores": info(scores)},
+                "tensorflow/serving/classify",
+            ),
         }
         builder = tf.compat.v1.saved_model.Builder(str(path))
         builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], signatures)
@@ -111,10 +142,19 @@ def documented(path: Path) -> Path:
     spec = tf.TensorSpec
 
     @tf.function(
-        input_signature=[spec([None], tf.string, "tag"), spec([None, 5], tf.int32, "signal"), spec([None, 2, 2], tf.float32, "sensor")]
+        input_signature=[
+            spec([None], tf.string, "tag"),
+            spec([None, 5], tf.int32, "signal"),
+            spec([None, 2, 2], tf.float32, "sensor"),
+        ]
     )
     def serving_default(tag: Any, signal: Any, sensor: Any) -> Any:
-        return {"tag": tag, "tag_bytes": tag, "sum": tf.reduce_sum(signal, axis=1), "sensor": sensor * 2.0}
+        return {
+            "tag": tag,
+            "tag_bytes": tag,
+            "sum": tf.reduce_sum(signal, axis=1),
+            "sensor": sensor * 2.0,
+        }
 
     @tf.function(input_signature=[spec([None, 1, 2], tf.float32, "x")])
     def matrix(x: Any) -> Any:

@@ -1,4 +1,7 @@
-"""A run of three stages of no weight, as `seqline run` shows it: python -m tests.support.staged FOLDER [--jobs 2] [--line-seconds 1] [--refuse]."""
+"""A run of three stages of no weight, as `seqline run` shows it.
+
+Python -m tests.support.staged FOLDER [--jobs 2] [--line-seconds 1] [--refuse].
+"""
 
 import argparse
 import logging
@@ -18,7 +21,10 @@ from seqline.component import Component, Figures, Params
 from seqline.errors import NotBlessedError, UserError
 from seqline.host import progress
 
-DESCRIPTION = "4,884 rows were read from the files; 6 classes; tokens unknown to train: 10.7% of eval, 8.8% of test"
+DESCRIPTION = (
+    "4,884 rows were read from the files; 6 classes; tokens unknown to train: 10.7% of eval, 8.8%"
+    " of test"
+)
 
 
 class NumberParams(Params):
@@ -42,7 +48,9 @@ def train(*, rows: Path, params: NumberParams, output: Path) -> Figures:
         time.sleep(params.seconds / 6)
     print("a library's noise", file=sys.stderr)
     if params.refuse:
-        raise NotBlessedError("The model is not blessed and was not pushed: accuracy 0.4 is under min_accuracy 0.8.")
+        raise NotBlessedError(
+            "The model is not blessed and was not pushed: accuracy 0.4 is under min_accuracy 0.8."
+        )
     return {"blessed": True}
 
 
@@ -51,9 +59,20 @@ def pipeline(params: NumberParams) -> Pipeline:
         return Component(name, inputs, output, NumberParams, run, lambda figures: text)
 
     pipe = Pipeline()
-    rows = pipe.add(component("example_gen", read, {}, "Rows", DESCRIPTION), NumberParams(seconds=params.seconds))
-    pipe.add(component("trainer", train, {"rows": "Rows"}, "Model", "860,358 parameters; blessed"), params, rows=rows)
-    pipe.add(component("baseline", train, {"rows": "Rows"}, "Baseline", "12 parameters; blessed"), params, rows=rows)
+    rows = pipe.add(
+        component("example_gen", read, {}, "Rows", DESCRIPTION),
+        NumberParams(seconds=params.seconds),
+    )
+    pipe.add(
+        component("trainer", train, {"rows": "Rows"}, "Model", "860,358 parameters; blessed"),
+        params,
+        rows=rows,
+    )
+    pipe.add(
+        component("baseline", train, {"rows": "Rows"}, "Baseline", "12 parameters; blessed"),
+        params,
+        rows=rows,
+    )
     return pipe
 
 
@@ -71,7 +90,9 @@ def main() -> None:
     store, out = Store(given.folder), Console()
     pipe = pipeline(NumberParams(seconds=given.seconds, refuse=given.refuse))
     try:
-        done = launch.execute(pipe, store, store.start_run(), Options(jobs=given.jobs), out, given.verbose)
+        done = launch.execute(
+            pipe, store, store.start_run(), Options(jobs=given.jobs), out, given.verbose
+        )
         console.print_warnings(out, done)
     except UserError as error:
         console.print_error(error)

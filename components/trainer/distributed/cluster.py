@@ -1,6 +1,9 @@
-"""The workers that train together, as TF_CONFIG names them. Imports nothing heavy: the command line reads it, too.
+"""The workers that train together, as TF_CONFIG names them.
 
-TF_CONFIG='{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker", "index": 0}}'
+Imports nothing heavy: the command line reads it, too.
+
+TF_CONFIG='{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker",
+"index": 0}}'
 """
 
 import json
@@ -12,14 +15,22 @@ from typing import Any
 from seqline.errors import UserError
 
 VARIABLE = "TF_CONFIG"
-EXAMPLE = '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker", "index": 0}}'
-# In this order they are counted: the chief, if there is one, is number 0, and without one the first worker is the chief.
+EXAMPLE = (
+    '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker",'
+    ' "index": 0}}'
+)
+# In this order they are counted: the chief, if there is one, is number 0, and without one the first
+# worker is the chief.
 JOBS = ("chief", "worker")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """members: (job, index, host:port) of every process, the chief first. number: this process's place among them."""
+    """members.
+
+    (job, index, host:port) of every process, the chief first. number: this process's place among
+    them.
+    """
 
     members: tuple[tuple[str, int, str], ...]
     number: int
@@ -60,8 +71,15 @@ def read(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     if not isinstance(jobs, dict) or not jobs:
         raise _malformed('has no table "cluster"', text)
     if unknown := sorted(set(jobs) - set(JOBS)):
-        raise _malformed(f"names the job {unknown[0]!r}; seqline trains with workers, and a chief if you like", text)
-    members = tuple((job, index, address) for job in JOBS for index, address in enumerate(_addresses(jobs, job, text)))
+        raise _malformed(
+            f"names the job {unknown[0]!r}; seqline trains with workers, and a chief if you like",
+            text,
+        )
+    members = tuple(
+        (job, index, address)
+        for job in JOBS
+        for index, address in enumerate(_addresses(jobs, job, text))
+    )
     addresses = [address for _, _, address in members]
     if twice := [address for address in addresses if addresses.count(address) > 1]:
         raise _malformed(f"names {twice[0]} twice", text)
@@ -91,10 +109,15 @@ def _own_number(task: Any, members: tuple[tuple[str, int, str], ...], text: str)
         index = int(index)
     if not isinstance(job, str) or type(index) is not int or (job, index) not in numbers:
         known = ", ".join(f"{job} {index}" for job, index in numbers)
-        raise _malformed(f"says that this is {job} {index}, and the cluster has {known or 'nobody'}", text)
+        raise _malformed(
+            f"says that this is {job} {index}, and the cluster has {known or 'nobody'}", text
+        )
     return numbers[job, index]
 
 
 def _malformed(what: str, text: str) -> UserError:
     shown = text if len(text) <= 200 else text[:200] + "..."
-    return UserError(f"{VARIABLE} {what}: {shown!r}. Unset it to train on this machine alone, or write it like {EXAMPLE}")
+    return UserError(
+        f"{VARIABLE} {what}: {shown!r}. Unset it to train on this machine alone, or write it like"
+        f" {EXAMPLE}"
+    )

@@ -1,7 +1,8 @@
 """The connections between the workers, by which one learns that another is gone.
 
-TensorFlow's collectives wait for minutes on a machine that vanished without a word. So a connection of our own stays open from every
-worker to the chief, and each side says every few seconds that it is there.
+TensorFlow's collectives wait for minutes on a machine that vanished without a word. So a connection
+of our own stays open from every worker to the chief, and each side says every few seconds that it
+is there.
 """
 
 import contextlib
@@ -64,8 +65,8 @@ class Link:
 class Links:
     """The open connections: of the chief to every worker, of a worker to the chief.
 
-    gone: number -> "was lost" or "ended", of every other worker that is no longer there, as far as this one knows.
-    on_lost: called once, in a thread of its own, when a worker is lost.
+    gone: number -> "was lost" or "ended", of every other worker that is no longer there, as far as
+    this one knows. on_lost: called once, in a thread of its own, when a worker is lost.
     """
 
     def __init__(self, cluster: Cluster, links: Mapping[int, Link]) -> None:
@@ -81,7 +82,9 @@ class Links:
 
     def _tell(self, message: Message) -> None:
         for link in self.links.values():
-            with contextlib.suppress(OSError):  # whoever is gone is noticed by the thread that listens to it
+            with contextlib.suppress(
+                OSError
+            ):  # whoever is gone is noticed by the thread that listens to it
                 link.send(message)
 
     def _beat(self) -> None:
@@ -118,7 +121,10 @@ class Links:
         """The last resort: a process that hangs in TensorFlow cannot be ended in another way."""
         time.sleep(GIVE_UP_SECONDS)
         if not self.closing:
-            log.error("%s was lost, and TensorFlow does not give up: ending the process", self.cluster.name(number))
+            log.error(
+                "%s was lost, and TensorFlow does not give up: ending the process",
+                self.cluster.name(number),
+            )
             time.sleep(1)  # for the line to get out
             os._exit(1)
 

@@ -1,6 +1,9 @@
-"""How the workers find each other, before TensorFlow could wait for them: its own wait can be neither interrupted nor limited.
+"""How the workers find each other, before TensorFlow could wait for them.
 
-Every worker calls the chief, at the address where TensorFlow's server will be a moment later. The chief answers when all are there.
+Its own wait can be neither interrupted nor limited.
+
+Every worker calls the chief, at the address where TensorFlow's server will be a moment later. The
+chief answers when all are there.
 """
 
 import contextlib
@@ -21,12 +24,17 @@ LOOK_SECONDS = 0.5
 
 
 def meet(
-    cluster: Cluster, card: Message, decision: Message, limit: float, look: Callable[[], None] = lambda: None
+    cluster: Cluster,
+    card: Message,
+    decision: Message,
+    limit: float,
+    look: Callable[[], None] = lambda: None,
 ) -> tuple[Links, Message]:
     """Waits for all workers -> (the open connections, the chief's decision).
 
-    card: what has to be the same on all of them. decision: the chief's; the others' are ignored. look: called twice a second while
-    waiting; may raise. Raises UserError when somebody does not come within `limit` seconds, or comes with another card.
+    card: what has to be the same on all of them. decision: the chief's; the others' are ignored.
+    look: called twice a second while waiting; may raise. Raises UserError when somebody does not
+    come within `limit` seconds, or comes with another card.
     """
     deadline = time.monotonic() + limit
     if cluster.is_chief:
@@ -39,7 +47,9 @@ def meet(
     return Links(cluster, {0: link}), message["decision"]
 
 
-def _receive_all(cluster: Cluster, card: Message, deadline: float, limit: float, look: Callable[[], None]) -> dict[int, Link]:
+def _receive_all(
+    cluster: Cluster, card: Message, deadline: float, limit: float, look: Callable[[], None]
+) -> dict[int, Link]:
     links: dict[int, Link] = {}
     said = time.monotonic()
     with _listening(cluster) as server:
@@ -48,8 +58,8 @@ def _receive_all(cluster: Cluster, card: Message, deadline: float, limit: float,
             names = ", ".join(cluster.name(number) for number in missing)
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"{names} did not come within {limit:.0f} s. Start the same command on every worker of TF_CONFIG, or set "
-                    "trainer.worker_wait_seconds."
+                    f"{names} did not come within {limit:.0f} s. Start the same command on every"
+                    " worker of TF_CONFIG, or set trainer.worker_wait_seconds."
                 )
             if time.monotonic() - said > SAY_SECONDS:
                 said = time.monotonic()
@@ -67,10 +77,13 @@ def _listening(cluster: Cluster) -> socket.socket:
     port = cluster.address(0)[1]
     family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     try:
-        server = socket.create_server(("", port), family=family, dualstack_ipv6=family == socket.AF_INET6)
+        server = socket.create_server(
+            ("", port), family=family, dualstack_ipv6=family == socket.AF_INET6
+        )
     except OSError as error:
         raise UserError(
-            f"Port {port} of {cluster.name(0)} cannot be used: {error.strerror}. Name a free one in TF_CONFIG, on all workers."
+            f"Port {port} of {cluster.name(0)} cannot be used: {error.strerror}. Name a free one in"
+            " TF_CONFIG, on all workers."
         ) from None
     server.settimeout(LOOK_SECONDS)
     return server
@@ -97,9 +110,12 @@ def _receive_one(cluster: Cluster, card: Message, link: Link, links: dict[int, L
         link.close()
         return
     if differing := [name for name in card if theirs.get(name) != card[name]]:
-        what = "; ".join(f"{name} {theirs.get(name)!r} there, {card[name]!r} here" for name in differing)
+        what = "; ".join(
+            f"{name} {theirs.get(name)!r} there, {card[name]!r} here" for name in differing
+        )
         error = (
-            f"{cluster.name(number)} does not train the same as {cluster.name(0)}: {what}. Run the same command, version and data on all."
+            f"{cluster.name(number)} does not train the same as {cluster.name(0)}: {what}. Run the"
+            " same command, version and data on all."
         )
         for each in (link, *links.values()):
             with contextlib.suppress(OSError):
@@ -109,7 +125,9 @@ def _receive_one(cluster: Cluster, card: Message, link: Link, links: dict[int, L
     links[number] = link
 
 
-def _call_the_chief(cluster: Cluster, card: Message, deadline: float, limit: float, look: Callable[[], None]) -> tuple[Link, Message]:
+def _call_the_chief(
+    cluster: Cluster, card: Message, deadline: float, limit: float, look: Callable[[], None]
+) -> tuple[Link, Message]:
     said = time.monotonic()
     while True:
         try:
@@ -125,8 +143,8 @@ def _call_the_chief(cluster: Cluster, card: Message, deadline: float, limit: flo
         look()
         if time.monotonic() > deadline:
             raise UserError(
-                f"{cluster.name(0)} did not answer within {limit:.0f} s. Start the same command on every worker of TF_CONFIG, or set "
-                "trainer.worker_wait_seconds."
+                f"{cluster.name(0)} did not answer within {limit:.0f} s. Start the same command on"
+                " every worker of TF_CONFIG, or set trainer.worker_wait_seconds."
             )
         if time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()

@@ -1,4 +1,7 @@
-"""JSONL files: one JSON object a line, and a line ends in \\n only (a row may hold U+0085 or U+2028)."""
+"""JSONL files.
+
+One JSON object a line, and a line ends in \\n only (a row may hold U+0085 or U+2028).
+"""
 
 import codecs
 import json
@@ -16,12 +19,18 @@ WHITE = " \t\r\n"
 
 
 def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
-    """The rows that start in a shard; on gs:// a place behind the first shard is counted from the shard's start."""
+    """The rows that start in a shard.
+
+    On gs:// a place behind the first shard is counted from the shard's start.
+    """
     judged, decode_json = judge(format_), json.JSONDecoder().raw_decode
     picked, encoding = pick(format_.columns), format_.encoding
     line = shard.num_lines or 0
     place = path if shard.num_lines is not None else f"{path}[from byte {shard.start}]"
-    with files.explained(path, lambda: f" after line {line}" if line else ""), files.open_content(path) as file:
+    with (
+        files.explained(path, lambda: f" after line {line}" if line else ""),
+        files.open_content(path) as file,
+    ):
         position = 0
         if shard.start:
             # The row that reaches into this shard belongs to the one before it.
@@ -47,7 +56,9 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
                 yield judged(values, place, line)
 
 
-def _read_slowly(content: bytes, path: str, line: int, format_: RowFormat, judged: Judge) -> Iterator[Row | BadRow]:
+def _read_slowly(
+    content: bytes, path: str, line: int, format_: RowFormat, judged: Judge
+) -> Iterator[Row | BadRow]:
     """The row of an unusual line, none for a blank one."""
     if not content.strip():
         return
@@ -61,16 +72,27 @@ def _read_slowly(content: bytes, path: str, line: int, format_: RowFormat, judge
         if not isinstance(row, dict):
             yield BadRow(path, line, f"{short(row)} is not a JSON object", "format")
             return
-        absent = [name for name in (format_.text, format_.label) if name is not None and name not in row]
+        absent = [
+            name for name in (format_.text, format_.label) if name is not None and name not in row
+        ]
         # What is kept may be missing: a row can be used without it.
         values = [row.get(name) for name in format_.columns]
-        yield missing(absent[0], format_, path, line, "field") if absent else judged(values, path, line)
+        yield (
+            missing(absent[0], format_, path, line, "field")
+            if absent
+            else judged(values, path, line)
+        )
 
 
 def check(path: str, format_: RowFormat) -> None:
-    """See `read.check`. A first row that is no JSON object is left to reading, which reports it with its line."""
+    """See `read.check`.
+
+    A first row that is no JSON object is left to reading, which reports it with its line.
+    """
     with files.explained(path), files.open_content(path) as file:
-        first = next((line for number, line in enumerate(file) if _without_mark(line, number).strip()), None)
+        first = next(
+            (line for number, line in enumerate(file) if _without_mark(line, number).strip()), None
+        )
         if first is None:
             raise DataError(f"{path} holds blank lines only.")
         try:

@@ -26,8 +26,14 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         groups = range(shard.start, shard.end or file.metadata.num_row_groups)
         line = sum(file.metadata.row_group(group).num_rows for group in range(shard.start))
         columns = list(dict.fromkeys(format_.columns))
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=list(groups), columns=columns, use_threads=False):
-            contents = _sequences(batch[format_.text]) if format_.content == "sequence" else _values(batch[format_.text])
+        for batch in file.iter_batches(
+            BATCH_ROWS, row_groups=list(groups), columns=columns, use_threads=False
+        ):
+            contents = (
+                _sequences(batch[format_.text])
+                if format_.content == "sequence"
+                else _values(batch[format_.text])
+            )
             others = [_values(batch[name]) for name in format_.columns[1:]]
             for values in zip(contents, *others, strict=True):
                 line += 1
@@ -35,7 +41,10 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """Python values; strings that are not UTF-8, which Arrow does not check, with lone surrogates."""
+    """Python values.
+
+    Strings that are not UTF-8, which Arrow does not check, with lone surrogates.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     values: list[Any] = decoded(column.cast(_as_binary(column.type)).to_pylist())
@@ -55,7 +64,9 @@ def _as_binary(kind: pa.DataType) -> pa.DataType:
 
 
 def _sequences(column: pa.Array) -> Iterator[Any]:
-    """Rows of numbers as arrays [time, dim] (or [n], if they are flat), without a Python object for each; others as they are."""
+    """Rows of numbers as arrays [time, dim] (or [n], if they are flat), without a Python object for
+    each; others as they are.
+    """
     for row in column:
         yield _array(row)
 
@@ -78,7 +89,9 @@ def _array(row: Any) -> Any:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -94,9 +107,14 @@ def check(path: str, format_: RowFormat) -> None:
 
 
 def group_row_groups(path: str, size: int) -> list[tuple[int, int]]:
-    """(first, behind the last) of runs of row groups that hold about `size` bytes before compression; an empty file has none."""
+    """(first, behind the last) of runs of row groups that hold about `size` bytes before
+    compression; an empty file has none.
+    """
     with _opened(path) as file:
-        sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
+        sizes = [
+            file.metadata.row_group(group).total_byte_size
+            for group in range(file.metadata.num_row_groups)
+        ]
     runs = []
     start = total = 0
     for group, bytes_ in enumerate(sizes):

@@ -1,7 +1,10 @@
-"""TFRecord files of tf.Examples, our own or another system's; a row's line is the number of its record, from 1.
+"""TFRecord files of tf.Examples, our own or another system's.
 
-Framing (tensorflow/core/lib/io/record_writer.h): length uint64, masked CRC32C of the length uint32, the record, masked CRC32C of the
-record uint32, all little-endian. mask(crc) = rotate_right(crc, 15) + 0xa282ead8.
+A row's line is the number of its record, from 1.
+
+Framing (tensorflow/core/lib/io/record_writer.h): length uint64, masked CRC32C of the length uint32,
+the record, masked CRC32C of the record uint32, all little-endian. mask(crc) = rotate_right(crc, 15)
++ 0xa282ead8.
 """
 
 import struct
@@ -36,7 +39,10 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         try:
             features = parse(record)
             # A feature that is not there is an empty one.
-            content, *others = read_content(features[format_.text]), *(value(features[name]) for name in format_.columns[1:])
+            content, *others = (
+                read_content(features[format_.text]),
+                *(value(features[name]) for name in format_.columns[1:]),
+            )
         except ValueError as error:
             yield BadRow(path, line, f"not a tf.Example: {error}", "format")
             continue
@@ -54,11 +60,19 @@ def _values_or_none(feature: Any) -> Any:
 
 
 def records(path: str) -> Iterator[bytes]:
-    """The records of a TFRecord file. Raises DataError that names the record and its byte, in the unzipped content of a .gz file."""
+    """The records of a TFRecord file.
+
+    Raises DataError that names the record and its byte, in the unzipped content of a .gz file.
+    """
     number = place = 0
     crc32c = google_crc32c.value
-    sizes: dict[bytes, int] = {}  # headers that were found to be right: short records have few different lengths
-    with files.explained(path, lambda: f" in record {number + 1} (byte {place})"), files.open_content(path) as file:
+    sizes: dict[
+        bytes, int
+    ] = {}  # headers that were found to be right: short records have few different lengths
+    with (
+        files.explained(path, lambda: f" in record {number + 1} (byte {place})"),
+        files.open_content(path) as file,
+    ):
         while header := file.read(12):
             size = sizes.get(header)
             if size is None:
@@ -68,7 +82,13 @@ def records(path: str) -> Iterator[bytes]:
             record = file.read(size)
             footer = file.read(4)
             if len(record) < size or len(footer) < 4:
-                raise _broken(path, number, place, f"the file ends after {len(record) + len(footer)} of the record's {size + 4} bytes")
+                raise _broken(
+                    path,
+                    number,
+                    place,
+                    f"the file ends after {len(record) + len(footer)} of the record's {size + 4}"
+                    " bytes",
+                )
             crc = crc32c(record)
             if footer != FOOTER.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF):
                 raise _broken(path, number, place, "the record's checksum is wrong")
@@ -83,8 +103,16 @@ def _size(header: bytes, path: str, number: int, place: int) -> int:
     size, expected = HEADER.unpack(header)
     crc = google_crc32c.value(header[:8])
     if expected != ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF:
-        what = "this is no TFRecord file" if number == 0 else "the checksum of the record's length is wrong"
-        hint = "; it is gzipped, so its name must end in .gz" if number == 0 and header.startswith(files.GZIP_MAGIC) else ""
+        what = (
+            "this is no TFRecord file"
+            if number == 0
+            else "the checksum of the record's length is wrong"
+        )
+        hint = (
+            "; it is gzipped, so its name must end in .gz"
+            if number == 0 and header.startswith(files.GZIP_MAGIC)
+            else ""
+        )
         raise _broken(path, number, place, what + hint)
     return int(size)
 
@@ -96,7 +124,10 @@ def _broken(path: str, number: int, place: int, cause: str) -> DataError:
 def check(path: str, format_: RowFormat) -> None:
     """See `read.check`."""
     if format_.content == "sequence" and format_.dim is None:
-        raise UserError(f"{path} holds flat lists of numbers: set {format_.section}.dim to how many are one time step.")
+        raise UserError(
+            f"{path} holds flat lists of numbers: set {format_.section}.dim to how many are one"
+            " time step."
+        )
     if not _require_features(path, format_):
         raise DataError(f"{path} holds no record.")
 

@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+)
 
 from components.evaluator import EVALUATOR, EvaluatorParams
 from components.evaluator.baselines import (
@@ -45,16 +51,25 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
 
     assert found["num_rows"] == 200
     assert found["accuracy"] == pytest.approx(accuracy_score(truth, predicted), abs=1e-12)
-    assert found["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"), abs=1e-12)
-    assert found["cross_entropy"] == pytest.approx(log_loss(truth, probabilities, labels=range(num_classes)), abs=1e-12)
+    assert found["macro_f1"] == pytest.approx(
+        f1_score(truth, predicted, average="macro"), abs=1e-12
+    )
+    assert found["cross_entropy"] == pytest.approx(
+        log_loss(truth, probabilities, labels=range(num_classes)), abs=1e-12
+    )
     assert found["confusion_matrix"] == confusion_matrix(truth, predicted).tolist()
-    expected = precision_recall_fscore_support(truth, predicted, labels=range(num_classes), zero_division=0)
+    expected = precision_recall_fscore_support(
+        truth, predicted, labels=range(num_classes), zero_division=0
+    )
     for name, values in zip(("precision", "recall", "f1", "num_rows"), expected, strict=True):
-        assert [found["classes"][label][name] for label in labels] == pytest.approx(list(values), abs=1e-12)
+        assert [found["classes"][label][name] for label in labels] == pytest.approx(
+            list(values), abs=1e-12
+        )
 
 
 def test_a_class_never_predicted_and_one_that_never_occurs() -> None:
-    # Of 4 rows of a, 3 are called a and 1 b; both rows of b are called a; c neither occurs nor is predicted.
+    # Of 4 rows of a, 3 are called a and 1 b; both rows of b are called a; c neither occurs nor is
+    # predicted.
     found = classification(["a", "b", "c"], np.array([[3, 1, 0], [2, 0, 0], [0, 0, 0]]), 0.5)
     assert found["accuracy"] == 0.5
     assert found["classes"] == {
@@ -65,15 +80,26 @@ def test_a_class_never_predicted_and_one_that_never_occurs() -> None:
     assert found["macro_f1"] == pytest.approx(1 / 3)
     never = classification(["a", "b"], np.array([[4, 0], [2, 0]]), 0.5)
     assert never["classes"]["b"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 2}
-    assert never["macro_f1"] == pytest.approx(f1_score([0] * 4 + [1] * 2, [0] * 6, average="macro", zero_division=0), abs=1e-12)
+    assert never["macro_f1"] == pytest.approx(
+        f1_score([0] * 4 + [1] * 2, [0] * 6, average="macro", zero_division=0), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(
     ("hits", "total", "low", "high"),
-    [(8, 10, 0.4902, 0.9433), (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    [
+        (8, 10, 0.4902, 0.9433),
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
 )
-def test_wilson_interval_is_the_published_one(hits: int, total: int, low: float, high: float) -> None:
-    # 8 of 10 is the textbook example; the others: R. G. Newcombe, Statistics in Medicine 17, 1998, table I, method 3.
+def test_wilson_interval_is_the_published_one(
+    hits: int, total: int, low: float, high: float
+) -> None:
+    # 8 of 10 is the textbook example; the others: R. G. Newcombe, Statistics in Medicine 17, 1998,
+    # table I, method 3.
     assert wilson_interval(hits, total) == pytest.approx((low, high), abs=5e-5)
 
 
@@ -88,27 +114,43 @@ def test_wilson_interval_stays_within_0_and_1(total: int) -> None:
 
 def test_a_probability_of_0_has_a_finite_loss() -> None:
     probabilities = np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)
-    assert log_losses(probabilities, np.array([1, 0])) == pytest.approx([-np.log(1e-7), -np.log(0.5)], abs=1e-9)
-    assert log_losses(probabilities, np.array([0, 1])) == pytest.approx([0, -np.log(0.5)], abs=1e-12)
+    assert log_losses(probabilities, np.array([1, 0])) == pytest.approx(
+        [-np.log(1e-7), -np.log(0.5)], abs=1e-9
+    )
+    assert log_losses(probabilities, np.array([0, 1])) == pytest.approx(
+        [0, -np.log(0.5)], abs=1e-12
+    )
 
 
 def test_majority_is_the_most_frequent_class_of_train() -> None:
     assert majority(Counter(["a", "b", "b"]), Counter(["a", "a", "b", "c"])) == 0.25
-    assert majority(Counter(["b", "a", "c", "b", "a"]), Counter(["a", "a", "b"])) == pytest.approx(2 / 3)
+    assert majority(Counter(["b", "a", "c", "b", "a"]), Counter(["a", "a", "b"])) == pytest.approx(
+        2 / 3
+    )
 
 
 @pytest.mark.parametrize("analyzer", ["word", "char"])
 def test_tfidf_learns_what_words_tell(analyzer: str) -> None:
-    train = (["cat dog", "dog horse", "apple pear", "pear plum"] * 3, ["animals", "animals", "fruit", "fruit"] * 3)
+    train = (
+        ["cat dog", "dog horse", "apple pear", "pear plum"] * 3,
+        ["animals", "animals", "fruit", "fruit"] * 3,
+    )
     answer = tfidf_logistic_regression(*train, analyzer)
-    assert answer(["horse cat", "plum apple", "pear cat apple"]).tolist() == ["animals", "fruit", "fruit"]
+    assert answer(["horse cat", "plum apple", "pear cat apple"]).tolist() == [
+        "animals",
+        "fruit",
+        "fruit",
+    ]
 
 
 @pytest.mark.parametrize("analyzer", ["word", "char"])
 def test_tfidf_reads_tokens_as_they_are(analyzer: str) -> None:
-    # In small letters and with spaces between, these are the same text: the classes differ in where a token ends, and in a capital.
+    # In small letters and with spaces between, these are the same text: the classes differ in where
+    # a token ends, and in a capital.
     train = ([["a b", "C"], ["a", "b", "c"]] * 4, ["x", "y"] * 4)
-    found = tfidf_logistic_regression(*train, analyzer)([["a b"], ["a", "c"], ["C"], ["b"]]).tolist()
+    found = tfidf_logistic_regression(*train, analyzer)(
+        [["a b"], ["a", "c"], ["C"], ["b"]]
+    ).tolist()
     assert (found == ["x", "y", "x", "y"]) == (analyzer == "word")
 
 
@@ -139,14 +181,28 @@ def refuse(metric: Figures, compared: dict[str, float], params: EvaluatorParams)
     ("params", "expected"),
     [
         ({}, []),
-        ({"min_accuracy": 0.8, "min_macro_f1": 0.7, "max_cross_entropy": 0.6, "min_gain_over_majority": 0.29}, []),
+        (
+            {
+                "min_accuracy": 0.8,
+                "min_macro_f1": 0.7,
+                "max_cross_entropy": 0.6,
+                "min_gain_over_majority": 0.29,
+            },
+            [],
+        ),
         ({"min_accuracy": 0.9}, ["accuracy 0.8000 is under min_accuracy 0.9"]),
         ({"min_macro_f1": 0.71}, ["macro F1 0.7000 is under min_macro_f1 0.71"]),
         ({"max_cross_entropy": 0.5}, ["cross-entropy 0.6000 nats is over max_cross_entropy 0.5"]),
-        ({"min_gain_over_majority": 0.4}, ["gain over the majority class 0.3000 is under min_gain_over_majority 0.4"]),
+        (
+            {"min_gain_over_majority": 0.4},
+            ["gain over the majority class 0.3000 is under min_gain_over_majority 0.4"],
+        ),
         (
             {"min_accuracy": 0.9, "max_cross_entropy": 0.1},
-            ["accuracy 0.8000 is under min_accuracy 0.9", "cross-entropy 0.6000 nats is over max_cross_entropy 0.1"],
+            [
+                "accuracy 0.8000 is under min_accuracy 0.9",
+                "cross-entropy 0.6000 nats is over max_cross_entropy 0.1",
+            ],
         ),
     ],
 )
@@ -185,7 +241,9 @@ def test_the_evaluation_of_the_corpus(evaluation: Path, figures: dict[str, Figur
     assert found["baselines"][TFIDF] > 0.9
 
 
-def test_the_returned_figures_are_the_evaluation_without_its_tables(evaluation: Path, figures: dict[str, Figures]) -> None:
+def test_the_returned_figures_are_the_evaluation_without_its_tables(
+    evaluation: Path, figures: dict[str, Figures]
+) -> None:
     found = json.loads((evaluation / "evaluation.json").read_text())
     returned = json.loads(json.dumps(figures["evaluator"]))
     assert returned == {name: value for name, value in found.items() if name not in TABLES}
@@ -205,17 +263,28 @@ def test_the_majority_baseline_of_the_corpus(examples: Path, figures: dict[str, 
 
 
 def fake_model(path: Path, content: str, sure: float = 0.75) -> Path:
-    """A SavedModel that calls a row "odd" or "even" by its number of tokens, or by the sum of the first numbers of its time steps."""
+    """A SavedModel that calls a row "odd" or "even" by its number of tokens, or by the sum of the
+    first numbers of its time steps.
+    """
 
     def answer(parity: tf.Tensor) -> dict[str, tf.Tensor]:
         class_id = tf.cast(parity % 2, tf.int64)
-        return {"class_id": class_id, "probabilities": tf.one_hot(class_id, 2, sure, 1 - sure), "label": module.labels.lookup(class_id)}
+        return {
+            "class_id": class_id,
+            "probabilities": tf.one_hot(class_id, 2, sure, 1 - sure),
+            "label": module.labels.lookup(class_id),
+        }
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, "tokens")])
     def by_tokens(tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(tf.reduce_sum(tf.cast(tokens != "", tf.int32), axis=1))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, 2], tf.float32, "sequence"), tf.TensorSpec([None], tf.int64, "length")])
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, 2], tf.float32, "sequence"),
+            tf.TensorSpec([None], tf.int64, "length"),
+        ]
+    )
     def by_sequence(sequence: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
         present = tf.sequence_mask(length, tf.shape(sequence)[1], tf.float32)
         return answer(tf.cast(tf.reduce_sum(sequence[:, :, 0] * present, axis=1), tf.int32))
@@ -225,12 +294,16 @@ def fake_model(path: Path, content: str, sure: float = 0.75) -> Path:
     module = tf.Module()
     module.labels = tf.lookup.StaticHashTable(
         tf.lookup.TextFileInitializer(
-            str(path / "labels"), *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER), *(tf.string, tf.lookup.TextFileIndex.WHOLE_LINE)
+            str(path / "labels"),
+            *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
+            *(tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
         ),
         "",
     )
     module.serve = {"tokens": by_tokens, "sequence": by_sequence}[content]
-    tf.saved_model.save(module, str(path / "saved_model"), signatures={"serving_default": module.serve})
+    tf.saved_model.save(
+        module, str(path / "saved_model"), signatures={"serving_default": module.serve}
+    )
     return path / "saved_model"
 
 
@@ -242,12 +315,18 @@ def test_rows_of_any_content_are_measured_as_they_are(content: str, tmp_path: Pa
         size = number % 7 + 1
         row = ["token"] * size if content == "tokens" else [[1.0, 9.0]] * size
         rows.append((row, ["even", "odd"][(size + (number % 10 == 0)) % 2]))
-    examples = write_examples(tmp_path / "examples", {"train": rows[:100], "test": rows}, content, num_shards=2)
+    examples = write_examples(
+        tmp_path / "examples", {"train": rows[:100], "test": rows}, content, num_shards=2
+    )
     found = measure(examples, fake_model(tmp_path / "model", content))
     assert found["num_rows"] == 300
     assert found["accuracy"] == 0.9
-    assert found["cross_entropy"] == pytest.approx(-0.9 * np.log(0.75) - 0.1 * np.log(0.25), abs=1e-6)
-    assert {label: each["num_rows"] for label, each in found["classes"].items()} == dict(Counter(label for _, label in rows))
+    assert found["cross_entropy"] == pytest.approx(
+        -0.9 * np.log(0.75) - 0.1 * np.log(0.25), abs=1e-6
+    )
+    assert {label: each["num_rows"] for label, each in found["classes"].items()} == dict(
+        Counter(label for _, label in rows)
+    )
     compared = compare(examples, EvaluatorParams())
     assert list(compared) == [MAJORITY, TFIDF if content == "tokens" else STATISTICS]
     assert list(compare(examples, EvaluatorParams(baseline="none"))) == [MAJORITY]

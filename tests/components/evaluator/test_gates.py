@@ -17,20 +17,54 @@ from seqline.component import Figures
 from seqline.errors import UserError
 
 NAMES = [
-    *("finite", "accuracy", "macro_f1", "cross_entropy", "calibration", "gain_over_majority", "gain_over_linear"),
+    *(
+        "finite",
+        "accuracy",
+        "macro_f1",
+        "cross_entropy",
+        "calibration",
+        "gain_over_majority",
+        "gain_over_linear",
+    ),
     *("slice_accuracy", "served_accuracy", "served_slice_accuracy"),
 ]
 
 
 def against(lost: int, gained: int, num: int, p_value: float) -> Figures:
-    return {"num_lost": lost, "num_gained": gained, "loss_of_accuracy": (lost - gained) / num, "p_value": p_value}
+    return {
+        "num_lost": lost,
+        "num_gained": gained,
+        "loss_of_accuracy": (lost - gained) / num,
+        "p_value": p_value,
+    }
 
 
 def figures(**given: Any) -> Figures:
     slices = [
-        {"feature": "label", "value": "a", "num_rows": 400, "judged": True, "accuracy": 0.9, "served": against(8, 8, 400, 0.6)},
-        {"feature": "label", "value": "b", "num_rows": 100, "judged": True, "accuracy": 0.6, "served": against(12, 2, 100, 0.0065)},
-        {"feature": "length", "value": "0", "num_rows": 3, "judged": False, "accuracy": 0.0, "served": against(3, 0, 3, 0.001)},
+        {
+            "feature": "label",
+            "value": "a",
+            "num_rows": 400,
+            "judged": True,
+            "accuracy": 0.9,
+            "served": against(8, 8, 400, 0.6),
+        },
+        {
+            "feature": "label",
+            "value": "b",
+            "num_rows": 100,
+            "judged": True,
+            "accuracy": 0.6,
+            "served": against(12, 2, 100, 0.0065),
+        },
+        {
+            "feature": "length",
+            "value": "0",
+            "num_rows": 3,
+            "judged": False,
+            "accuracy": 0.0,
+            "served": against(3, 0, 3, 0.001),
+        },
     ]
     served = {**against(20, 10, 500, 0.049), "level": 0.025, "slice_level": 0.0125}
     return {
@@ -58,16 +92,33 @@ def test_what_has_no_threshold_is_not_judged() -> None:
     assert {name: gate["passed"] for name, gate in found.items()} == {
         **dict.fromkeys(("finite", "accuracy", "macro_f1", "gain_over_majority"), True),
         **dict.fromkeys(
-            ("cross_entropy", "calibration", "gain_over_linear", "slice_accuracy", "served_accuracy", "served_slice_accuracy"), None
+            (
+                "cross_entropy",
+                "calibration",
+                "gain_over_linear",
+                "slice_accuracy",
+                "served_accuracy",
+                "served_slice_accuracy",
+            ),
+            None,
         ),
     }
-    assert found["calibration"] == {"name": "calibration", "value": 0.1, "threshold": None, "passed": None, "reason": "max_ece is not set"}
+    assert found["calibration"] == {
+        "name": "calibration",
+        "value": 0.1,
+        "threshold": None,
+        "passed": None,
+        "reason": "max_ece is not set",
+    }
     assert found["served_accuracy"]["value"] == 0.02
 
 
 def test_a_threshold_that_is_met_exactly_passes() -> None:
     assert 0.7825 - 0.8325 < -0.05  # float64
-    assert _floor("gain", "gain", 0.7825 - 0.8325, share, "min_gain_over_linear", -0.05)["passed"] is True
+    assert (
+        _floor("gain", "gain", 0.7825 - 0.8325, share, "min_gain_over_linear", -0.05)["passed"]
+        is True
+    )
     assert _floor("gain", "gain", -0.0501, share, "min_gain_over_linear", -0.05)["passed"] is False
     assert _ceiling("ece", "error", 0.1 + 0.2, share, "max_ece", 0.3)["passed"] is True
 
@@ -75,13 +126,28 @@ def test_a_threshold_that_is_met_exactly_passes() -> None:
 @pytest.mark.parametrize(
     ("params", "name", "reason"),
     [
-        ({"max_ece": 0.09}, "calibration", "expected calibration error 0.1000 is over max_ece 0.09"),
-        ({"min_gain_over_linear": 0.03}, "gain_over_linear", "gain over the linear model 0.0200 is under min_gain_over_linear 0.03"),
-        ({"min_slice_accuracy": 0.65}, "slice_accuracy", "accuracy 0.6000 of label=b (100 rows) is under min_slice_accuracy 0.65"),
+        (
+            {"max_ece": 0.09},
+            "calibration",
+            "expected calibration error 0.1000 is over max_ece 0.09",
+        ),
+        (
+            {"min_gain_over_linear": 0.03},
+            "gain_over_linear",
+            "gain over the linear model 0.0200 is under min_gain_over_linear 0.03",
+        ),
+        (
+            {"min_slice_accuracy": 0.65},
+            "slice_accuracy",
+            "accuracy 0.6000 of label=b (100 rows) is under min_slice_accuracy 0.65",
+        ),
         (
             {"min_slice_accuracy": 0.95},
             "slice_accuracy",
-            "accuracy 0.6000 of label=b (100 rows) is under min_slice_accuracy 0.95, as are 1 others",
+            (
+                "accuracy 0.6000 of label=b (100 rows) is under min_slice_accuracy 0.95, as are 1"
+                " others"
+            ),
         ),
         (
             {"min_slice_accuracy": {"label": 0.5, "label=a": 0.95}},
@@ -90,21 +156,30 @@ def test_a_threshold_that_is_met_exactly_passes() -> None:
         ),
     ],
 )
-def test_a_threshold_that_is_not_met_refuses(params: dict[str, Any], name: str, reason: str) -> None:
+def test_a_threshold_that_is_not_met_refuses(
+    params: dict[str, Any], name: str, reason: str
+) -> None:
     found = gates(figures(served=None), **params)
     assert (found[name]["passed"], found[name]["reason"]) == (False, reason)
     assert refusals(list(found.values())) == [reason]
 
 
 def test_a_slice_is_judged_by_its_own_threshold_and_only_with_rows_enough() -> None:
-    assert gates(figures(), min_slice_accuracy={"label": 0.6, "length": 0.5})["slice_accuracy"]["passed"] is True
+    assert (
+        gates(figures(), min_slice_accuracy={"label": 0.6, "length": 0.5})["slice_accuracy"][
+            "passed"
+        ]
+        is True
+    )
     found = gates(figures(), min_slice_accuracy={"length": 0.5})["slice_accuracy"]
     assert (found["passed"], found["reason"]) == (None, "no slice with a threshold has 50 rows")
 
 
 def test_a_linear_model_that_is_asked_for_and_not_there_refuses() -> None:
     [gate] = [
-        each for each in judge(figures(), {MAJORITY: 0.5}, EvaluatorParams(min_gain_over_linear=0.0)) if each["name"] == "gain_over_linear"
+        each
+        for each in judge(figures(), {MAJORITY: 0.5}, EvaluatorParams(min_gain_over_linear=0.0))
+        if each["name"] == "gain_over_linear"
     ]
     assert gate["passed"] is False
     assert "install scikit-learn" in gate["reason"]
@@ -113,15 +188,17 @@ def test_a_linear_model_that_is_asked_for_and_not_there_refuses() -> None:
 def test_a_loss_against_the_served_version_refuses_beyond_its_level_only() -> None:
     found = gates(figures())
     assert found["served_accuracy"]["passed"] is True
-    assert found["served_accuracy"]["reason"] == (
-        "accuracy is 0.0200 under the served version's (20 rows lost, 10 gained): "
+    assert (
+        found["served_accuracy"]["reason"]
+        == "accuracy is 0.0200 under the served version's (20 rows lost, 10 gained): "
         "not beyond max_loss_of_accuracy 0.0 (p = 0.049, level 0.025)"
     )
     worst = found["served_slice_accuracy"]
     assert (worst["value"], worst["threshold"], worst["passed"]) == (0.1, 0.0, False)
-    assert worst["reason"] == (
-        "accuracy of label=b (100 rows) is 0.1000 under the served version's (12 rows lost, 2 gained): "
-        "beyond max_loss_of_accuracy 0.0 (p = 0.0065, level 0.013)"
+    assert (
+        worst["reason"]
+        == "accuracy of label=b (100 rows) is 0.1000 under the served version's (12 rows lost, 2"
+        " gained): beyond max_loss_of_accuracy 0.0 (p = 0.0065, level 0.013)"
     )
     none = gates(figures(served=None))["served_accuracy"]
     assert (none["passed"], none["reason"]) == (None, "no other version is served")
@@ -136,7 +213,10 @@ def test_the_levels_add_up_to_alpha() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("evaluator.min_slice_accuracy={language = 0.5}", "names 'language'; evaluator.slices are label, length"),
+        (
+            "evaluator.min_slice_accuracy={language = 0.5}",
+            "names 'language'; evaluator.slices are label, length",
+        ),
         ("evaluator.min_slice_accuracy=1.5", "evaluator.min_slice_accuracy lies between 0 and 1"),
         ('evaluator.slices=["label", "label"]', "evaluator.slices names one twice"),
         ("evaluator.alpha=0", "--set evaluator.alpha: input should be greater than 0, not 0"),
@@ -150,7 +230,13 @@ def test_thresholds_that_make_no_sense_are_named(setting: str, message: str) -> 
 
 
 def test_slices_come_from_the_configuration() -> None:
-    config = load("bbc_news", ["evaluator.slices=['label', 'source']", "evaluator.min_slice_accuracy={label = 0.7, 'label=tech' = 0.8}"])
+    config = load(
+        "bbc_news",
+        [
+            "evaluator.slices=['label', 'source']",
+            "evaluator.min_slice_accuracy={label = 0.7, 'label=tech' = 0.8}",
+        ],
+    )
     assert config.evaluator.slices == ("label", "source")
     assert config.evaluator.min_slice_accuracy == {"label": 0.7, "label=tech": 0.8}
     here, there = config.evaluator.against("here"), config.evaluator.against("there")

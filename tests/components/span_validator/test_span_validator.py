@@ -1,4 +1,7 @@
-"""The served model asked about new spans: a real model of the corpus, and spans that are good or not."""
+"""The served model asked about new spans.
+
+A real model of the corpus, and spans that are good or not.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +26,11 @@ def rows(first: int, last: int) -> list[tuple[str, str]]:
 
 
 def in_splits(chosen: Rows) -> dict[str, Rows]:
-    return {"train": chosen[: len(chosen) // 2], "eval": chosen[len(chosen) // 2 :: 2], "test": chosen[len(chosen) // 2 + 1 :: 2]}
+    return {
+        "train": chosen[: len(chosen) // 2],
+        "eval": chosen[len(chosen) // 2 :: 2],
+        "test": chosen[len(chosen) // 2 + 1 :: 2],
+    }
 
 
 @pytest.fixture
@@ -34,9 +41,18 @@ def judge(saved_model: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
         examples = write_examples(tmp_path / "examples", in_splits(rows(0, 120)))
         for number, span in enumerate(spans, start=1):
             write_examples(examples, in_splits(span), span=number)
-        new = {"served_model": str(saved_model / SAVED_MODEL), "served": "digest", "new": range(1, len(spans) + 1), **params}
+        new = {
+            "served_model": str(saved_model / SAVED_MODEL),
+            "served": "digest",
+            "new": range(1, len(spans) + 1),
+            **params,
+        }
         (tmp_path / "output").mkdir()
-        return run(examples=examples, params=SpanValidatorParams(**{**new, "new": tuple(new["new"])}), output=tmp_path / "output")
+        return run(
+            examples=examples,
+            params=SpanValidatorParams(**{**new, "new": tuple(new["new"])}),
+            output=tmp_path / "output",
+        )
 
     return judge
 
@@ -45,21 +61,32 @@ def passed(found: dict[str, Any]) -> dict[str, bool | None]:
     return {each["name"]: each["passed"] for each in found["gates"]}
 
 
-def test_a_span_like_the_others_passes_every_gate(judge: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_a_span_like_the_others_passes_every_gate(
+    judge: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     found = judge(rows(120, 180), rows(180, 240))
     assert passed(found) == {"classes": True, "vocabulary_drift": True, "label_noise": True}
-    assert (found["refused"], list(found["spans"]), found["known"]["num_rows"]) == ({}, ["1", "2"], 60)
+    assert (found["refused"], list(found["spans"]), found["known"]["num_rows"]) == (
+        {},
+        ["1", "2"],
+        60,
+    )
     assert found["spans"]["1"]["accuracy"] > 0.9
     assert describe(found).startswith("span 1: 60 rows, ")
     gate(tmp_path / "output", SpanValidatorParams())
 
 
-def test_exchanged_labels_are_seen_before_anything_learns_from_them(judge: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_exchanged_labels_are_seen_before_anything_learns_from_them(
+    judge: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     found = judge(rows(120, 180), [(text, SWAPPED[label]) for text, label in rows(180, 240)])
     assert passed(found) == {"classes": True, "vocabulary_drift": True, "label_noise": False}
     assert list(found["refused"]) == ["2"]
     assert found["spans"]["2"]["noise"] > 0.4 > 0.1 > found["spans"]["1"]["noise"]
-    with pytest.raises(DataError, match=r"of the labels of span 2 are contradicted .* let it in: retrain\.accept = \[2\]\.$"):
+    with pytest.raises(
+        DataError,
+        match=r"of the labels of span 2 are contradicted .* let it in: retrain\.accept = \[2\]\.$",
+    ):
         gate(tmp_path / "output", SpanValidatorParams())
 
 
@@ -70,23 +97,34 @@ def test_a_span_in_other_words_is_drift_and_no_noise(judge: Callable[..., dict[s
     assert "1" in found["refused"]
 
 
-def test_a_class_that_came_and_one_that_is_gone(judge: Callable[..., dict[str, Any]], saved_model: Path, tmp_path: Path) -> None:
+def test_a_class_that_came_and_one_that_is_gone(
+    judge: Callable[..., dict[str, Any]], saved_model: Path, tmp_path: Path
+) -> None:
     span = [*rows(120, 160), *(("The oak and elm", "trees") for _ in range(4))]
     found = judge(span)
     assert passed(found)["classes"] is False
     assert list(found["refused"]) == ["1"]
     [reason] = [each["reason"] for each in found["gates"] if each["name"] == "classes"]
-    assert reason == (
-        "the class 'trees' is new (4 rows of span 1) and the served model never heard of it. Correct the labels, or allow it: "
-        "span_validator.classes = ['trees']"
+    assert (
+        reason
+        == "the class 'trees' is new (4 rows of span 1) and the served model never heard of it."
+        " Correct the labels, or allow it: span_validator.classes = ['trees']"
     )
     known = {"served_model": str(saved_model / SAVED_MODEL), "new": (1,), "classes": ("trees",)}
     (tmp_path / "allowed").mkdir()
-    allowed = run(examples=tmp_path / "examples", params=SpanValidatorParams(**known), output=tmp_path / "allowed")
+    allowed = run(
+        examples=tmp_path / "examples",
+        params=SpanValidatorParams(**known),
+        output=tmp_path / "allowed",
+    )
     assert passed(allowed)["classes"] is True
-    two = write_examples(tmp_path / "two", in_splits([row for row in rows(0, 90) if row[1] != "fruit"]))
+    two = write_examples(
+        tmp_path / "two", in_splits([row for row in rows(0, 90) if row[1] != "fruit"])
+    )
     (tmp_path / "gone").mkdir()
-    gone = run(examples=two, params=SpanValidatorParams(**{**known, "new": (0,)}), output=tmp_path / "gone")
+    gone = run(
+        examples=two, params=SpanValidatorParams(**{**known, "new": (0,)}), output=tmp_path / "gone"
+    )
     # Without earlier rows there is nothing to compare with.
     assert passed(gone) == {"classes": False, "vocabulary_drift": None, "label_noise": None}
     assert gone["refused"] == {}
@@ -97,7 +135,9 @@ def test_only_some_rows_are_asked_evenly_spread(judge: Callable[..., dict[str, A
     assert (found["known"]["num_rows"], found["spans"]["1"]["num_rows"]) == (20, 20)
 
 
-def test_a_model_that_reads_something_else_is_named(judge: Callable[..., dict[str, Any]], saved_model: Path, tmp_path: Path) -> None:
+def test_a_model_that_reads_something_else_is_named(
+    judge: Callable[..., dict[str, Any]], saved_model: Path, tmp_path: Path
+) -> None:
     examples = write_examples(tmp_path / "tokens", {"train": [(["a"], "fruit")]}, "tokens")
     (tmp_path / "output").mkdir()
     params = SpanValidatorParams(served_model=str(saved_model / SAVED_MODEL), new=(0,))
@@ -125,6 +165,7 @@ def test_a_claim_is_the_mean_probability_of_a_class_or_of_all_where_it_has_few_r
 def test_a_label_is_contradicted_by_the_strongest_claim_only() -> None:
     thresholds = np.array([0.7, 0.5, 0.6])
     table = [[0.9, 0.1, 0.0], [0.4, 0.45, 0.15], [0.1, 0.6, 0.3], [0.2, 0.1, 0.7], [0.9, 0.1, 0.0]]
-    # Right; nobody claims it, though another class is likelier; b claims a row of c; right; a label that the model does not know.
+    # Right; nobody claims it, though another class is likelier; b claims a row of c; right; a label
+    # that the model does not know.
     found = figures_of(answers("aacc?", table), ["a", "b", "c"], thresholds)
     assert found == {"num_rows": 5, "oov": None, "accuracy": 0.5, "noise": 0.25}

@@ -1,4 +1,7 @@
-"""An independent reader of the SavedModel: OpenVINO answers what TensorFlow answers, raw text included."""
+"""An independent reader of the SavedModel.
+
+OpenVINO answers what TensorFlow answers, raw text included.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -16,7 +19,10 @@ pytest.importorskip("openvino_tokenizers", reason="openvino-tokenizers is not in
 
 
 def read_by_openvino(saved_model: Path, signature: str, folder: Path) -> Callable:
-    """OpenVINO reads `serving_default` and no other: here another signature has its name. The rest of the file is as it was exported."""
+    """OpenVINO reads `serving_default` and no other.
+
+    Here another signature has its name. The rest of the file is as it was exported.
+    """
     shutil.copytree(saved_model, folder)
     path = folder / "saved_model.pb"
     found = saved_model_pb2.SavedModel.FromString(path.read_bytes())
@@ -36,7 +42,9 @@ def signatures(saved_model: Path) -> dict[str, tf.types.experimental.GenericFunc
 
 @pytest.fixture(scope="module")
 def by_text(saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable:
-    return read_by_openvino(saved_model / "saved_model", "serving_ascii", tmp_path_factory.mktemp("openvino") / "model")
+    return read_by_openvino(
+        saved_model / "saved_model", "serving_ascii", tmp_path_factory.mktemp("openvino") / "model"
+    )
 
 
 def test_500_texts(by_text: Callable, signatures: dict) -> None:
@@ -47,7 +55,9 @@ def test_500_texts(by_text: Callable, signatures: dict) -> None:
     np.testing.assert_array_equal(found["class_id"], expected["class_id"])
 
 
-def test_a_text_that_it_would_read_otherwise_gets_no_answer(by_text: Callable, signatures: dict) -> None:
+def test_a_text_that_it_would_read_otherwise_gets_no_answer(
+    by_text: Callable, signatures: dict
+) -> None:
     texts = ["caf\u00e9", "The cat,\tTHE\ndog!", "", "\u0130"]
     found = by_text([np.array(texts)])
     expected = signatures["serving_default"](text=tf.constant(texts))["probabilities"].numpy()

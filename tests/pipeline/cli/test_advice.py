@@ -37,7 +37,12 @@ def measured(folder: Path, accuracy: float, linear: float, **thresholds: float) 
     metric = {"accuracy": accuracy, "macro_f1": accuracy, "cross_entropy": 1.0, "ece": 0.3}
     compared = {MAJORITY: 0.2, LINEAR: linear}
     judged = gates.judge(metric, compared, params)
-    return done(folder, EVALUATOR, params, {**metric, "baselines": compared, "gates": judged, "blessed": not gates.refusals(judged)})
+    return done(
+        folder,
+        EVALUATOR,
+        params,
+        {**metric, "baselines": compared, "gates": judged, "blessed": not gates.refusals(judged)},
+    )
 
 
 @pytest.fixture
@@ -47,54 +52,108 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def made(here: Path, best_epoch: int = 2) -> list[Done]:
-    trained = done(here, TRAINER, TrainerParams(num_epochs=2), {"num_epochs": 2, "best_epoch": best_epoch})
+    trained = done(
+        here, TRAINER, TrainerParams(num_epochs=2), {"num_epochs": 2, "best_epoch": best_epoch}
+    )
     return [trained, done(here, EXPORTER, ExporterParams(), {})]
 
 
 def test_a_model_that_a_linear_one_beats(here: Path) -> None:
     lines = advise(REFUSED, [*made(here), measured(here, 0.41, 0.85, min_accuracy=0.8)])
     assert lines[:5] == [
-        ("refused by", "evaluator: accuracy 0.4100 is under min_accuracy 0.8 (evaluator.min_accuracy)"),
+        (
+            "refused by",
+            "evaluator: accuracy 0.4100 is under min_accuracy 0.8 (evaluator.min_accuracy)",
+        ),
         ("baselines", f"{MAJORITY} 0.200, {LINEAR} 0.850 (better than the model), the model 0.410"),
         ("the model", "artifacts/exporter/key/saved_model"),
         ("ask it", 'seqline predict --model artifacts/exporter/key/saved_model "Your text"'),
-        ("what helps", f"- {LINEAR} is better: the labels can be learned from these rows, and the network has not yet learned them"),
+        (
+            "what helps",
+            (
+                f"- {LINEAR} is better: the labels can be learned from these rows, and the network"
+                " has not yet learned them"
+            ),
+        ),
     ]
-    assert lines[5] == ("", "- more epochs, the last one was the best, it was still learning: --set trainer.num_epochs=6")
+    assert lines[5] == (
+        "",
+        (
+            "- more epochs, the last one was the best, it was still learning: --set"
+            " trainer.num_epochs=6"
+        ),
+    )
     assert lines[-1] == (
         "settings",
-        "min_accuracy under [evaluator] in the configuration file, or --set evaluator.min_accuracy=...",
+        (
+            "min_accuracy under [evaluator] in the configuration file, or --set"
+            " evaluator.min_accuracy=..."
+        ),
     )
 
 
 def test_a_threshold_that_no_model_comes_near(here: Path) -> None:
-    texts = [text for _, text in advise(REFUSED, [*made(here, best_epoch=1), measured(here, 0.41, 0.4, min_accuracy=0.8)])]
-    assert "- a threshold that such data can reach: no baseline comes near it either; the report lists the wrong answers" in texts
+    texts = [
+        text
+        for _, text in advise(
+            REFUSED, [*made(here, best_epoch=1), measured(here, 0.41, 0.4, min_accuracy=0.8)]
+        )
+    ]
+    assert (
+        "- a threshold that such data can reach: no baseline comes near it either; the report lists"
+        " the wrong answers" in texts
+    )
     assert any("the best epoch was 1 of at most 2" in text for text in texts)
     assert not any("is better" in text for text in texts)
 
 
 def test_a_model_that_knows_no_more_than_the_majority(here: Path) -> None:
     texts = [text for _, text in advise(REFUSED, [*made(here), measured(here, 0.2, 0.19)])]
-    assert "- no better than one answer for all: are example_gen.text and example_gen.label the right columns?" in texts
+    assert (
+        "- no better than one answer for all: are example_gen.text and example_gen.label the right"
+        " columns?" in texts
+    )
 
 
-@pytest.mark.parametrize(("tokens", "rate", "is_named"), [("word", 0.81, True), ("word", 0.17, False), ("char", 0.81, False)])
-def test_characters_are_named_where_words_say_too_little(here: Path, tokens: str, rate: float, is_named: bool) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "rate", "is_named"),
+    [("word", 0.81, True), ("word", 0.17, False), ("char", 0.81, False)],
+)
+def test_characters_are_named_where_words_say_too_little(
+    here: Path, tokens: str, rate: float, is_named: bool
+) -> None:
     transform = done(here, TRANSFORM, TransformParams(tokens=tokens), {"content": "text"})  # type: ignore[arg-type]
-    statistics = done(here, STATISTICS_GEN, StatisticsGenParams(), {"token_oov_rate": {"eval": rate, "test": None}})
-    texts = [text for _, text in advise(REFUSED, [statistics, transform, *made(here), measured(here, 0.2, 0.19)])]
-    named = "- 81% of the words of eval are unknown to train: take characters as tokens, --set transform.tokens=char"
+    statistics = done(
+        here,
+        STATISTICS_GEN,
+        StatisticsGenParams(),
+        {"token_oov_rate": {"eval": rate, "test": None}},
+    )
+    texts = [
+        text
+        for _, text in advise(
+            REFUSED, [statistics, transform, *made(here), measured(here, 0.2, 0.19)]
+        )
+    ]
+    named = (
+        "- 81% of the words of eval are unknown to train: take characters as tokens, --set"
+        " transform.tokens=char"
+    )
     assert (named in texts) == is_named
 
 
 def test_a_slow_server_is_asked_again(here: Path) -> None:
     params = InfraValidatorParams(max_p99_seconds=0.01)
-    judged = server_gates.limits({"p50_seconds": 0.01, "p99_seconds": 0.5, "rss_mb": 300.0, "load_seconds": 2.0}, params)
+    judged = server_gates.limits(
+        {"p50_seconds": 0.01, "p99_seconds": 0.5, "rss_mb": 300.0, "load_seconds": 2.0}, params
+    )
     refused = done(here, INFRA_VALIDATOR, params, {"blessed": False, "gates": judged})
     lines = advise(REFUSED, [*made(here), measured(here, 0.9, 0.8), refused])
     assert lines[0][1].endswith("is over max_p99_seconds 0.01 (infra_validator.max_p99_seconds)")
-    assert ("what helps", "- a busy machine is slow: run the same command again, only the server is asked anew") in lines
+    assert (
+        "what helps",
+        "- a busy machine is slow: run the same command again, only the server is asked anew",
+    ) in lines
 
 
 def test_every_gate_has_a_setting_that_exists() -> None:
@@ -106,13 +165,20 @@ def test_every_gate_has_a_setting_that_exists() -> None:
 
 
 def test_data_that_are_refused_say_how_to_let_them_pass(here: Path) -> None:
-    validated = done(here, EXAMPLE_VALIDATOR, ExampleValidatorParams(), {"num_errors": 1, "num_warnings": 0})
+    validated = done(
+        here, EXAMPLE_VALIDATOR, ExampleValidatorParams(), {"num_errors": 1, "num_warnings": 0}
+    )
     validated.artifact.uri.mkdir(parents=True)
-    anomalies = [{"kind": "label_skew", "severity": "error", "line": "..."}, {"kind": "duplicates", "severity": "warning", "line": "..."}]
+    anomalies = [
+        {"kind": "label_skew", "severity": "error", "line": "..."},
+        {"kind": "duplicates", "severity": "warning", "line": "..."},
+    ]
     (validated.artifact.uri / ANOMALIES).write_text(json.dumps(anomalies))
     lines = dict(advise(DataError("..."), [validated]))
     assert lines["all anomalies"] == f"artifacts/example_validator/key/{ANOMALIES}"
-    assert lines["to let it pass"] == "--set 'example_validator.severities={label_skew = \"warning\"}'"
+    assert (
+        lines["to let it pass"] == "--set 'example_validator.severities={label_skew = \"warning\"}'"
+    )
 
 
 def test_other_errors_need_no_advice(here: Path) -> None:

@@ -35,7 +35,10 @@ def test_a_long_text_is_cut() -> None:
 def test_tables_and_gates_have_a_line_for_each() -> None:
     figures = {
         "num_rows": {"train": {"yes": 2, "no": 1}, "test": {"yes": 1}},
-        "gates": [{"name": "accuracy", "passed": False, "reason": "too low"}, {"name": "size", "passed": None, "reason": "not set"}],
+        "gates": [
+            {"name": "accuracy", "passed": False, "reason": "too low"},
+            {"name": "size", "passed": None, "reason": "not set"},
+        ],
         "lines": ["a sentence that is longer than forty characters is"] * 10,
     }
     told = [(name, text.plain) for name, text in lines(figures)]

@@ -1,4 +1,7 @@
-"""What the preflight refuses: each wrong invocation with its own message, all of them in one list, without Beam or TensorFlow."""
+"""What the preflight refuses.
+
+Each wrong invocation with its own message, all of them in one list, without Beam or TensorFlow.
+"""
 
 import json
 import os
@@ -41,7 +44,9 @@ def pipeline(source: str | dict[str, str] = "gs://bucket/rows.jsonl", **params: 
     return pipe
 
 
-def problems(cloud: FakeCloud, *flags: str, pipe: Pipeline | None = None, root: str = ROOT, without: str = "") -> list[str]:
+def problems(
+    cloud: FakeCloud, *flags: str, pipe: Pipeline | None = None, root: str = ROOT, without: str = ""
+) -> list[str]:
     given = [flag for flag in cloud.flags if not without or not flag.startswith(f"--{without}=")]
     try:
         preflight.check(pipe or pipeline(), root, [*given, *flags])
@@ -52,7 +57,14 @@ def problems(cloud: FakeCloud, *flags: str, pipe: Pipeline | None = None, root: 
 
 def test_nothing_in_the_way(cloud: FakeCloud) -> None:
     assert problems(cloud) == []
-    assert problems(cloud, "--staging_location=gs://bucket/staging", "--sdk_container_image=registry/worker:1") == []
+    assert (
+        problems(
+            cloud,
+            "--staging_location=gs://bucket/staging",
+            "--sdk_container_image=registry/worker:1",
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,17 +73,31 @@ def test_nothing_in_the_way(cloud: FakeCloud) -> None:
         ("--temp_location=/tmp/x", "--temp_location=/tmp/x is not under gs://"),
         ("--staging_location=here", "--staging_location=here is not under gs://"),
         ("--setup_file=gone/setup.py", "--setup_file=gone/setup.py is not there"),
-        ("--setup_file=README.md", "--setup_file=README.md must be named setup.py or pyproject.toml"),
+        (
+            "--setup_file=README.md",
+            "--setup_file=README.md must be named setup.py or pyproject.toml",
+        ),
         ("--requirements_file=gone.txt", "--requirements_file=gone.txt is not there"),
         ("--extra_package=gone.whl", "--extra_package=gone.whl is not there"),
-        ("--job_name=My_Job", "--job_name=My_Job may have lower case letters, digits and hyphens only, and begins with a letter"),
+        (
+            "--job_name=My_Job",
+            (
+                "--job_name=My_Job may have lower case letters, digits and hyphens only, and begins"
+                " with a letter"
+            ),
+        ),
         (
             "--save_main_session",
-            "--save_main_session sends the state of the command line to the workers, who need none of it: leave it out",
+            (
+                "--save_main_session sends the state of the command line to the workers, who need"
+                " none of it: leave it out"
+            ),
         ),
     ],
 )
-def test_a_flag_that_cannot_work(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, flag: str, message: str) -> None:
+def test_a_flag_that_cannot_work(
+    cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, flag: str, message: str
+) -> None:
     monkeypatch.chdir(CHECKOUT)
     assert problems(cloud, flag) == [message]
 
@@ -83,34 +109,44 @@ def test_a_missing_flag(cloud: FakeCloud, name: str) -> None:
 
 def test_places_of_this_machine(cloud: FakeCloud, tmp_path: Path) -> None:
     assert problems(cloud, root="artifacts") == [
-        "root 'artifacts' is a folder of this machine, where workers cannot write: --root=gs://bucket/path"
+        "root 'artifacts' is a folder of this machine, where workers cannot write:"
+        " --root=gs://bucket/path"
     ]
     local = pipeline({"train": "train.csv", "test": "gs://bucket/test.csv"})
     assert problems(cloud, pipe=local) == [
-        "example_gen.source 'train.csv' is a file of this machine, which workers cannot read: copy it to a bucket"
+        "example_gen.source 'train.csv' is a file of this machine, which workers cannot read: copy"
+        " it to a bucket"
     ]
     assert problems(cloud, pipe=pipeline("tfds:imdb_reviews")) == [
-        "example_gen.source 'tfds:imdb_reviews' is prepared in data_dir 'data', which workers cannot read: --data-dir=gs://bucket/path"
+        "example_gen.source 'tfds:imdb_reviews' is prepared in data_dir 'data', which workers"
+        " cannot read: --data-dir=gs://bucket/path"
     ]
     assert problems(cloud, pipe=pipeline("tfds:imdb_reviews", data_dir="gs://bucket/data")) == []
 
 
 def test_buckets_and_accounts(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert problems(cloud, root="gs://bukket/root")[0].startswith("root gs://bukket/root: the bucket 'bukket' does not exist.")
+    assert problems(cloud, root="gs://bukket/root")[0].startswith(
+        "root gs://bukket/root: the bucket 'bukket' does not exist."
+    )
     cloud.gcs.permissions.remove("storage.objects.create")
     assert problems(cloud) == [
-        "root gs://bucket/root: this account lacks storage.objects.create in the bucket 'bucket'; the role storage.objectUser has them"
+        "root gs://bucket/root: this account lacks storage.objects.create in the bucket 'bucket';"
+        " the role storage.objectUser has them"
     ]
     cloud.gcs.permissions.add("storage.objects.create")
     cloud.faults.add("GET /v1b3/", status=403)
-    assert problems(cloud)[0].startswith("Dataflow gives no access to project 'fake-project' (403: told to fail). Run `gcloud auth ")
+    assert problems(cloud)[0].startswith(
+        "Dataflow gives no access to project 'fake-project' (403: told to fail). Run `gcloud auth "
+    )
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
     monkeypatch.setenv("HOME", "/nowhere")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     assert problems(cloud)[0].startswith("Dataflow gives no access to project 'fake-project' (")
 
 
-def test_code_that_workers_cannot_import(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_code_that_workers_cannot_import(
+    cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def of_module(name: str) -> Pipeline:
         def run() -> None:
             """A component's, by somebody else."""
@@ -121,22 +157,29 @@ def test_code_that_workers_cannot_import(cloud: FakeCloud, monkeypatch: pytest.M
         return pipe
 
     assert problems(cloud, pipe=of_module("__main__")) == [
-        "example_gen is defined in the script that is run (__main__), which workers cannot import: put it into a package"
+        "example_gen is defined in the script that is run (__main__), which workers cannot import:"
+        " put it into a package"
     ]
     assert problems(cloud, pipe=of_module("mine.rows")) == [
-        "example_gen is in mine.rows, which is not shipped: name its package by -- --extra_package=... or --sdk_container_image"
+        "example_gen is in mine.rows, which is not shipped: name its package by --"
+        " --extra_package=... or --sdk_container_image"
     ]
-    assert problems(cloud, "--sdk_container_image=registry/mine:1", pipe=of_module("mine.rows")) == []
+    assert (
+        problems(cloud, "--sdk_container_image=registry/mine:1", pipe=of_module("mine.rows")) == []
+    )
     (tmp_path / "setup.py").touch()
     (tmp_path / "components" / "new").mkdir(parents=True)
     (tmp_path / "components" / "new" / "__init__.py").touch()
     (tmp_path / "pyproject.toml").write_text('[tool.setuptools]\npackages = ["components"]\n')
     monkeypatch.setattr(shipping, "HERE", tmp_path)
-    assert problems(cloud) == ["components.new is not among the packages of pyproject.toml: workers would not have it"]
+    assert problems(cloud) == [
+        "components.new is not among the packages of pyproject.toml: workers would not have it"
+    ]
     (tmp_path / "setup.py").unlink()
     monkeypatch.setattr(shipping, "PROJECT", "seqline-that-is-not-installed")
     assert problems(cloud) == [
-        f"the code cannot be packed: {tmp_path} has no setup.py and is no installed package; name one by -- --setup_file=..."
+        f"the code cannot be packed: {tmp_path} has no setup.py and is no installed package; name"
+        " one by -- --setup_file=..."
     ]
 
 
@@ -144,8 +187,14 @@ def test_versions_that_differ(cloud: FakeCloud, tmp_path: Path) -> None:
     here = shipping.python()
     name = "registry/beam_python3.10_sdk:2.60.0"
     assert problems(cloud, f"--sdk_container_image={name}") == [
-        f"the image {name} has Python 3.10, this machine {here}: build it from this version, or run from that one",
-        f"the image {name} has apache-beam 2.60.0, this machine 2.77.0: build it from this version, or run from that one",
+        (
+            f"the image {name} has Python 3.10, this machine {here}: build it from this version, or"
+            " run from that one"
+        ),
+        (
+            f"the image {name} has apache-beam 2.60.0, this machine 2.77.0: build it from this"
+            " version, or run from that one"
+        ),
     ]
     (tmp_path / "pins.txt").write_text("numpy==1.0\npydantic\nnobody-has-this==1\n")
     (problem,) = problems(cloud, f"--requirements_file={tmp_path}/pins.txt")
@@ -153,14 +202,31 @@ def test_versions_that_differ(cloud: FakeCloud, tmp_path: Path) -> None:
 
 
 def test_what_an_image_says() -> None:
-    labels = {"seqline.python": "3.12", "seqline.beam": "2.77.0", "seqline.pins": "abc", "other": "x"}
-    assert image_facts("registry/worker:py3.11", lambda image: labels) == {"python": "3.12", "beam": "2.77.0", "pins": "abc"}
-    assert image_facts("registry:5000/a/worker:1-py3.11-beam2.76.0", lambda image: {}) == {"python": "3.11", "beam": "2.76.0"}
-    assert image_facts("apache/beam_python3.11_sdk:2.77.0@sha256:ab", lambda image: {}) == {"python": "3.11", "beam": "2.77.0"}
+    labels = {
+        "seqline.python": "3.12",
+        "seqline.beam": "2.77.0",
+        "seqline.pins": "abc",
+        "other": "x",
+    }
+    assert image_facts("registry/worker:py3.11", lambda image: labels) == {
+        "python": "3.12",
+        "beam": "2.77.0",
+        "pins": "abc",
+    }
+    assert image_facts("registry:5000/a/worker:1-py3.11-beam2.76.0", lambda image: {}) == {
+        "python": "3.11",
+        "beam": "2.76.0",
+    }
+    assert image_facts("apache/beam_python3.11_sdk:2.77.0@sha256:ab", lambda image: {}) == {
+        "python": "3.11",
+        "beam": "2.77.0",
+    }
     assert image_facts("registry/happy3.9000/worker:latest", lambda image: {}) == {}
 
 
-def test_everything_is_told_at_once_without_beam_or_tensorflow(cloud: FakeCloud, tmp_path: Path) -> None:
+def test_everything_is_told_at_once_without_beam_or_tensorflow(
+    cloud: FakeCloud, tmp_path: Path
+) -> None:
     code = """
 import sys
 from pipeline import cli
@@ -172,7 +238,11 @@ finally:
     print(sorted({"apache_beam", "tensorflow", "keras"} & set(sys.modules)))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(shipping.HERE)}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(shipping.HERE)},
     )
     assert (done.returncode, done.stdout) == (2, "[]\n")
     first, *rest = done.stderr.splitlines()
@@ -187,16 +257,44 @@ finally:
     ]
 
 
-def test_a_dry_run_prints_the_jobs_and_sends_none(cloud: FakeCloud, capsys: pytest.CaptureFixture[str]) -> None:
-    cloud.gcs.put("bucket", "rows.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n')
-    source = ["--set", "example_gen.source=gs://bucket/rows.jsonl", f"--root={ROOT}", "--to", "transform"]
-    app(["run", "bbc_news", *source, *cloud.flags[:4], "--dry-run", "--", *cloud.flags[4:], "--max_num_workers=3"], standalone_mode=False)
-    first, *others = json.loads(capsys.readouterr().out)
-    assert [each["stage"] for each in (first, *others)] == ["example_gen", "statistics_gen", "transform"]
-    assert first["job_name"].startswith("seqline-example-gen-")
-    assert {"--max_num_workers=3", f"--setup_file={shipping.HERE}/setup.py", "--labels=seqline_component=example_gen"} <= set(
-        first["flags"]
+def test_a_dry_run_prints_the_jobs_and_sends_none(
+    cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.gcs.put(
+        "bucket", "rows.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n'
     )
+    source = [
+        "--set",
+        "example_gen.source=gs://bucket/rows.jsonl",
+        f"--root={ROOT}",
+        "--to",
+        "transform",
+    ]
+    app(
+        [
+            "run",
+            "bbc_news",
+            *source,
+            *cloud.flags[:4],
+            "--dry-run",
+            "--",
+            *cloud.flags[4:],
+            "--max_num_workers=3",
+        ],
+        standalone_mode=False,
+    )
+    first, *others = json.loads(capsys.readouterr().out)
+    assert [each["stage"] for each in (first, *others)] == [
+        "example_gen",
+        "statistics_gen",
+        "transform",
+    ]
+    assert first["job_name"].startswith("seqline-example-gen-")
+    assert {
+        "--max_num_workers=3",
+        f"--setup_file={shipping.HERE}/setup.py",
+        "--labels=seqline_component=example_gen",
+    } <= set(first["flags"])
     assert cloud.dataflow.jobs == []
     assert [request for request in cloud.gcs.requests if request.startswith("POST")] == []
 
@@ -210,18 +308,41 @@ def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
         shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, source)
-    # As pip does, which an environment made by uv does not have: a wheel of pure Python is an archive of what is to be installed.
-    subprocess.run([sys.executable, "setup.py", "--quiet", "bdist_wheel"], cwd=source, check=True, capture_output=True)
+    # As pip does, which an environment made by uv does not have: a wheel of pure Python is an
+    # archive of what is to be installed.
+    subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "bdist_wheel"],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
     with zipfile.ZipFile(next((source / "dist").glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path / "installed")
-    code = "from pathlib import Path; from seqline.jobs import shipping; Path('made').mkdir(); print(shipping.setup_file(Path('made')))"
+    code = (
+        "from pathlib import Path; from seqline.jobs import shipping; Path('made').mkdir();"
+        " print(shipping.setup_file(Path('made')))"
+    )
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
-    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     assert said.strip() == str(tmp_path / "made" / "setup.py")
-    subprocess.run([sys.executable, "setup.py", "--quiet", "sdist"], cwd=tmp_path / "made", check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "sdist"],
+        cwd=tmp_path / "made",
+        check=True,
+        capture_output=True,
+    )
     with tarfile.open(next((tmp_path / "made" / "dist").glob("*.tar.gz"))) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     sources = {
-        str(path.relative_to(root)) for top in ("components", "pipeline", "seqline", "serving") for path in (root / top).rglob("*.py")
+        str(path.relative_to(root))
+        for top in ("components", "pipeline", "seqline", "serving")
+        for path in (root / top).rglob("*.py")
     }
     assert sources | {"pipeline/configs/bbc_news.toml"} <= packed

@@ -37,7 +37,10 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[FakeCloud]:
-    with fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud, pytest.MonkeyPatch.context() as patch:
+    with (
+        fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name, value in cloud.environment.items():
             patch.setenv(name, value)
         cloud.gcs.put("bucket", "rows.jsonl", corpus.read_bytes())
@@ -45,7 +48,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[Fa
         yield cloud
 
 
-def run_template(cloud: FakeCloud, parameters: dict[str, str], name: str = "nightly") -> tuple[int, Any]:
+def run_template(
+    cloud: FakeCloud, parameters: dict[str, str], name: str = "nightly"
+) -> tuple[int, Any]:
     """As `gcloud dataflow flex-template run`: the same request. (status, answer)."""
     launched = {
         "jobName": name,
@@ -60,26 +65,49 @@ def run_template(cloud: FakeCloud, parameters: dict[str, str], name: str = "nigh
 
 
 def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
-    built = CliRunner().invoke(app, ["template", "build", "gs://bucket/templates/seqline.json", f"--image={IMAGE}"])
-    assert (built.exit_code, built.output.splitlines()[0]) == (0, f"gs://bucket/templates/seqline.json is the template of {IMAGE}")
+    built = CliRunner().invoke(
+        app, ["template", "build", "gs://bucket/templates/seqline.json", f"--image={IMAGE}"]
+    )
+    assert (built.exit_code, built.output.splitlines()[0]) == (
+        0,
+        f"gs://bucket/templates/seqline.json is the template of {IMAGE}",
+    )
     root = "gs://bucket/root"
     status, answer = run_template(
         cloud,
-        {"config": "gs://bucket/my.toml", "root": root, "to": "example_gen", "settings": "trainer.num_epochs=3", "beam_stages": "jobs"},
+        {
+            "config": "gs://bucket/my.toml",
+            "root": root,
+            "to": "example_gen",
+            "settings": "trainer.num_epochs=3",
+            "beam_stages": "jobs",
+        },
     )
     assert status == 200, answer
     job = cloud.dataflow.wait(0, 900)
-    assert (job.id, job.name, job.state) == (answer["job"]["id"], "nightly", DONE), [each["messageText"] for each in job.messages]
+    assert (job.id, job.name, job.state) == (answer["job"]["id"], "nightly", DONE), [
+        each["messageText"] for each in job.messages
+    ]
     pool = job.description["environment"]["workerPools"][0]
-    assert (pool["sdkHarnessContainerImages"][0]["containerImage"], pool["machineType"]) == (IMAGE, template.MACHINE_TYPE)
+    assert (pool["sdkHarnessContainerImages"][0]["containerImage"], pool["machineType"]) == (
+        IMAGE,
+        template.MACHINE_TYPE,
+    )
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 1
     # The run in its worker has submitted the stage's job, with the same image.
     (made,) = (path_of(root) / "example_gen").glob("*/execution.json")
     child = cloud.dataflow.jobs[1]
     assert [child.description["labels"]["seqline_key"], child.state] == [made.parent.name, DONE]
-    assert child.description["environment"]["workerPools"][0]["sdkHarnessContainerImages"][0]["containerImage"] == IMAGE
+    assert (
+        child.description["environment"]["workerPools"][0]["sdkHarnessContainerImages"][0][
+            "containerImage"
+        ]
+        == IMAGE
+    )
     shards = sorted(path.relative_to(examples) for path in examples.glob("Split-*/*"))
-    assert sorted(str(path.relative_to(made.parent)) for path in made.parent.glob("Split-*/*")) == list(map(str, shards))
+    assert sorted(
+        str(path.relative_to(made.parent)) for path in made.parent.glob("Split-*/*")
+    ) == list(map(str, shards))
     for shard in shards:
         assert (made.parent / str(shard)).read_bytes() == (examples / shard).read_bytes(), shard
 
@@ -90,15 +118,23 @@ def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
         ({"config": "bbc_news"}, "Missing required parameter: root"),
         ({"root": "gs://bucket/root"}, "Missing required parameter: config"),
         ({"config": "bbc_news", "root": "artifacts"}, "Parameter root does not match"),
-        ({"config": "bbc_news", "root": "gs://bucket/root", "roots": "x"}, "Unrecognized parameter: roots"),
-        ({"config": "bbc_news", "root": "gs://bucket/root", "beam_stages": "there"}, "Parameter beam_stages does not match"),
+        (
+            {"config": "bbc_news", "root": "gs://bucket/root", "roots": "x"},
+            "Unrecognized parameter: roots",
+        ),
+        (
+            {"config": "bbc_news", "root": "gs://bucket/root", "beam_stages": "there"},
+            "Parameter beam_stages does not match",
+        ),
         (
             {"config": "bbc_news", "root": "gs://bucket/root", "settings": "trainer.rnn_unit=8"},
             "--set trainer.rnn_unit is not a known name. Did you mean 'rnn_units'?",
         ),
     ],
 )
-def test_a_launch_that_is_refused(cloud: FakeCloud, parameters: dict[str, str], message: str) -> None:
+def test_a_launch_that_is_refused(
+    cloud: FakeCloud, parameters: dict[str, str], message: str
+) -> None:
     path_of("gs://bucket/templates/seqline.json").write_text(json.dumps(template.spec(IMAGE)))
     before = len(cloud.dataflow.jobs)
     status, answer = run_template(cloud, parameters)
@@ -113,13 +149,34 @@ def test_a_configuration_under_gs_that_is_not_there(cloud: FakeCloud) -> None:
 
 def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> None:
     target = tmp_path / "seqline.json"
-    arguments = ["template", "build", str(target), f"--image={IMAGE}", "--name=News", "--machine-type=n2-highmem-4"]
+    arguments = [
+        "template",
+        "build",
+        str(target),
+        f"--image={IMAGE}",
+        "--name=News",
+        "--machine-type=n2-highmem-4",
+    ]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     spec = ContainerSpec.from_json(target.read_bytes(), ignore_unknown_fields=False)
-    assert (spec.image, spec.sdk_info.language, spec.metadata.name) == (IMAGE, SDKInfo.Language.PYTHON, "News")
-    assert (spec.default_environment.sdk_container_image, spec.default_environment.machine_type) == (IMAGE, "n2-highmem-4")
+    assert (spec.image, spec.sdk_info.language, spec.metadata.name) == (
+        IMAGE,
+        SDKInfo.Language.PYTHON,
+        "News",
+    )
+    assert (
+        spec.default_environment.sdk_container_image,
+        spec.default_environment.machine_type,
+    ) == (IMAGE, "n2-highmem-4")
     assert [(each.name, each.is_optional) for each in spec.metadata.parameters] == [
-        *(("config", False), ("root", False), ("serving_dir", True), ("data_dir", True), ("settings", True), ("to", True)),
+        *(
+            ("config", False),
+            ("root", False),
+            ("serving_dir", True),
+            ("data_dir", True),
+            ("settings", True),
+            ("to", True),
+        ),
         *(("beam_stages", True), ("sdk_container_image", True)),
     ]
     for each in spec.metadata.parameters:
@@ -131,11 +188,16 @@ def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere/seqline.json", "--image=a"], "nowhere/seqline.json cannot be written: No such file or directory"),
+        (
+            ["nowhere/seqline.json", "--image=a"],
+            "nowhere/seqline.json cannot be written: No such file or directory",
+        ),
         (["seqline.json", "--image=a b"], "--image 'a b' is no image's name"),
     ],
 )
-def test_a_build_that_is_refused(arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_is_refused(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     error = CliRunner().invoke(app, ["template", "build", *arguments]).exception
     assert isinstance(error, UserError)
@@ -143,7 +205,11 @@ def test_a_build_that_is_refused(arguments: list[str], message: str, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
-ROOT = ["--root=gs://b/root", "--serving_dir=gs://b/served", "--settings=example_gen.source=gs://b/rows.csv"]
+ROOT = [
+    "--root=gs://b/root",
+    "--serving_dir=gs://b/served",
+    "--settings=example_gen.source=gs://b/rows.csv",
+]
 
 
 @pytest.mark.parametrize(
@@ -153,11 +219,25 @@ ROOT = ["--root=gs://b/root", "--serving_dir=gs://b/served", "--settings=example
         ([*FLAGS], ["the parameter root is missing"]),
         ([*FLAGS, "--root=artifacts"], ["the parameter root is 'artifacts', which is not gs://"]),
         ([*FLAGS[:5], *ROOT], ["the parameter sdk_container_image is missing"]),
-        ([*FLAGS, *ROOT, "--to=trainr"], ["the parameter to is 'trainr', which is no stage; the stages are example_gen, "]),
-        ([*FLAGS, *ROOT, "--settings=a='b"], ['the parameter settings is "a=\'b", which a shell could not read: No closing quotation']),
+        (
+            [*FLAGS, *ROOT, "--to=trainr"],
+            ["the parameter to is 'trainr', which is no stage; the stages are example_gen, "],
+        ),
+        (
+            [*FLAGS, *ROOT, "--settings=a='b"],
+            [
+                'the parameter settings is "a=\'b", which a shell could not read: No closing'
+                " quotation"
+            ],
+        ),
         ([*FLAGS, *ROOT, "--config=nowhere"], ["There is no configuration 'nowhere'"]),
         (
-            [*FLAGS, "--temp_location=/tmp", "--root=gs://b/root", "--settings=example_gen.source=rows.csv"],
+            [
+                *FLAGS,
+                "--temp_location=/tmp",
+                "--root=gs://b/root",
+                "--settings=example_gen.source=rows.csv",
+            ],
             [
                 "--temp_location=/tmp is not under gs://",
                 "example_gen.source 'rows.csv' is a file of this machine",
@@ -174,27 +254,64 @@ def test_a_launch_with_which_no_run_can_work(arguments: list[str], messages: lis
 
 
 def test_parameters_become_the_arguments_of_a_run() -> None:
-    more = ["--to=pusher", "--config=my.toml", "--data_dir=gs://b/data", "--no_use_public_ips", "--job_name=nightly", "--subnetwork=s"]
+    more = [
+        "--to=pusher",
+        "--config=my.toml",
+        "--data_dir=gs://b/data",
+        "--no_use_public_ips",
+        "--job_name=nightly",
+        "--subnetwork=s",
+    ]
     settings = "--settings=trainer.num_epochs=3 'example_gen.text=the text'"
     given, flags = launch._parse([*FLAGS, *ROOT[:2], settings, *more])
     here = [
-        *("run", "--verbose", "--config=my.toml", "--root=gs://b/root", "--serving-dir=gs://b/served", "--data-dir=gs://b/data"),
+        *(
+            "run",
+            "--verbose",
+            "--config=my.toml",
+            "--root=gs://b/root",
+            "--serving-dir=gs://b/served",
+            "--data-dir=gs://b/data",
+        ),
         *("--to=pusher", "--set=trainer.num_epochs=3", "--set=example_gen.text=the text"),
     ]
     assert launch.command(given, flags) == here
     given.beam_stages = "jobs"
-    handed = ["--project=p", "--region=r", "--temp_location=gs://b/temp", f"--sdk_container_image={IMAGE}", "--subnetwork=s"]
-    assert launch.command(given, flags) == [*here, "--runner=DataflowRunner", "--", *handed, "--no_use_public_ips"]
+    handed = [
+        "--project=p",
+        "--region=r",
+        "--temp_location=gs://b/temp",
+        f"--sdk_container_image={IMAGE}",
+        "--subnetwork=s",
+    ]
+    assert launch.command(given, flags) == [
+        *here,
+        "--runner=DataflowRunner",
+        "--",
+        *handed,
+        "--no_use_public_ips",
+    ]
 
 
 def test_a_run_that_fails_fails_its_job(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"seqline run ended with exit code 2:\n(.|\n)*error: There is no configuration 'nowhere'"):
+    with pytest.raises(
+        RuntimeError,
+        match=(
+            r"seqline run ended with exit code 2:\n(.|\n)*error: There is no configuration"
+            r" 'nowhere'"
+        ),
+    ):
         launch.work(["run", "--config=nowhere", f"--root={tmp_path}"])
 
 
 def test_the_launchers_file_says_a_users_error_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, CHECKOUT / "pipeline" / "dataflow" / "flex_template.py", *FLAGS, "--root=here"],
+        [
+            sys.executable,
+            CHECKOUT / "pipeline" / "dataflow" / "flex_template.py",
+            *FLAGS,
+            "--root=here",
+        ],
         env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
         cwd=tmp_path,
         capture_output=True,

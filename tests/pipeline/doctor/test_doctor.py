@@ -19,13 +19,30 @@ from tests.support import CHECKOUT
 from tests.support.fake_cloud import gcs
 
 
-def doctor(folder: Path, *arguments: str, python: str = sys.executable, tree: Path = CHECKOUT, **variables: str) -> tuple[int, str]:
-    """The exit code and what was printed, of `python -m pipeline doctor` as a user in a folder would start it."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
+def doctor(
+    folder: Path,
+    *arguments: str,
+    python: str = sys.executable,
+    tree: Path = CHECKOUT,
+    **variables: str,
+) -> tuple[int, str]:
+    """The exit code and what was printed, of `python -m pipeline doctor` as a user in a folder
+    would start it.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
+    }
     path = os.pathsep.join([*filter(None, [variables.pop("PYTHONPATH", "")]), str(tree)])
     command = [python, "-m", "pipeline", "doctor", *arguments]
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=300, env={**environment, "PYTHONPATH": path, **variables}
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**environment, "PYTHONPATH": path, **variables},
     )
     assert done.stderr == "", done.stderr
     return done.returncode, done.stdout
@@ -45,30 +62,42 @@ def package(folder: Path, name: str, code: str, version: str | None = None) -> P
     if version:
         records = folder / f"{name.split('.')[-1]}-{version}.dist-info"
         records.mkdir()
-        (records / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.split('.')[-1]}\nVersion: {version}\n")
+        (records / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name.split('.')[-1]}\nVersion: {version}\n"
+        )
     return module / "__init__.py"
 
 
 def test_a_sound_environment_passes_whole(tmp_path: Path) -> None:
     code, out = doctor(tmp_path)
     assert code == 0, out
-    assert [len(lines(out, what)) for what in ("python", "byte code", "cpu", "memory", "clock", "versions", "root")] == [1] * 7
-    assert lines(out, "imports")[-1].startswith("ok: 24 modules")  # before it comes a warning where this machine is busy
+    assert [
+        len(lines(out, what))
+        for what in ("python", "byte code", "cpu", "memory", "clock", "versions", "root")
+    ] == [1] * 7
+    assert lines(out, "imports")[-1].startswith(
+        "ok: 24 modules"
+    )  # before it comes a warning where this machine is busy
     assert f"TensorFlow {version('tensorflow')}" in lines(out, "devices")[0]
     assert out.splitlines()[-1].startswith("0 failed")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_numpy_that_another_path_hides(tmp_path: Path) -> None:
-    fake = package(tmp_path / "path", "numpy", 'raise ImportError("numpy was built for another Python")')
+    fake = package(
+        tmp_path / "path", "numpy", 'raise ImportError("numpy was built for another Python")'
+    )
     code, out = doctor(tmp_path, PYTHONPATH=str(tmp_path / "path"))
     there = libraries.distribution("numpy").locate_file("")
     assert code == 2
     assert lines(out, "numpy") == [
-        f"fail: ImportError: numpy was built for another Python (raised in {fake}:1) -> this is not the numpy that is installed in "
-        f"{Path(str(there)).resolve()}: PYTHONPATH or the folder you are in hides it; take {fake} away"
+        f"fail: ImportError: numpy was built for another Python (raised in {fake}:1) -> this is not"
+        f" the numpy that is installed in {Path(str(there)).resolve()}: PYTHONPATH or the folder"
+        f" you are in hides it; take {fake} away"
     ]
-    assert lines(out, "tensorflow") == lines(out, "apache_beam") == ["fail: fails because numpy does"]
+    assert (
+        lines(out, "tensorflow") == lines(out, "apache_beam") == ["fail: fails because numpy does"]
+    )
     assert lines(out, "optuna") == ["warn: fails because numpy does"]
     assert lines(out, "imports") == []
 
@@ -78,7 +107,10 @@ def test_a_protobuf_that_fits_nothing(tmp_path: Path) -> None:
     code, out = doctor(tmp_path, "--quick", PYTHONPATH=str(tmp_path / "path"))
     assert code == 2
     outside, conflicts, *_ = lines(out, "versions")
-    assert outside.startswith("fail: outside the range that pyproject.toml allows: protobuf is 3.20.3, not >=5 -> make clean install")
+    assert outside.startswith(
+        "fail: outside the range that pyproject.toml allows: protobuf is 3.20.3, not >=5 -> make"
+        " clean install"
+    )
     assert conflicts.startswith("fail: do not go together: ")
     assert "needs protobuf" in conflicts
     assert "here it is 3.20.3" in conflicts
@@ -90,10 +122,13 @@ def test_an_environment_with_nothing_in_it(tmp_path: Path) -> None:
     assert code == 2
     assert lines(out, "versions")[0].startswith("fail: not installed: apache-beam; google-crc32c; ")
     assert lines(out, "tensorflow") == [
-        "fail: ModuleNotFoundError: No module named 'tensorflow' -> tensorflow is not installed: "
-        "make clean install (or: pip install --no-deps --require-hashes -r requirements-runtime.lock)"
+        "fail: ModuleNotFoundError: No module named 'tensorflow' -> tensorflow is not installed:"
+        " make clean install (or: pip install --no-deps --require-hashes -r"
+        " requirements-runtime.lock)"
     ]
-    assert lines(out, "configuration")[0].startswith("fail: the defaults: ModuleNotFoundError: No module named 'pydantic'")
+    assert lines(out, "configuration")[0].startswith(
+        "fail: the defaults: ModuleNotFoundError: No module named 'pydantic'"
+    )
     assert lines(out, "root")[0].startswith(f"ok: {tmp_path}/artifacts: ")
 
 
@@ -101,15 +136,22 @@ def test_a_version_that_is_not_the_locked_one(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for name in ("pipeline", "components", "seqline", "serving"):
         shutil.copytree(CHECKOUT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    lock = (CHECKOUT / "requirements.lock").read_text().replace(f"\npydantic=={version('pydantic')} ", "\npydantic==2.7.0 ")
+    lock = (
+        (CHECKOUT / "requirements.lock")
+        .read_text()
+        .replace(f"\npydantic=={version('pydantic')} ", "\npydantic==2.7.0 ")
+    )
     (tree / "requirements.lock").write_text(lock)
     shutil.copy(CHECKOUT / "pyproject.toml", tree)
     code, out = doctor(tmp_path, "--quick", tree=tree)
     assert code == 0
     assert (
-        f"not the locked versions, with which seqline is tested: pydantic is {version('pydantic')}, not 2.7.0" in lines(out, "versions")[0]
+        f"not the locked versions, with which seqline is tested: pydantic is {version('pydantic')},"
+        " not 2.7.0" in lines(out, "versions")[0]
     )
-    (tree / "pyproject.toml").write_text((CHECKOUT / "pyproject.toml").read_text().replace('"pydantic>=2.7"', '"pydantic>=99"'))
+    (tree / "pyproject.toml").write_text(
+        (CHECKOUT / "pyproject.toml").read_text().replace('"pydantic>=2.7"', '"pydantic>=99"')
+    )
     code, out = doctor(tmp_path, "--quick", tree=tree)
     assert code == 2
     assert f"pydantic is {version('pydantic')}, not >=99" in lines(out, "versions")[0]
@@ -119,11 +161,15 @@ def test_a_command_line_that_cannot_start(tmp_path: Path) -> None:
     package(tmp_path / "path", "typer", "raise RuntimeError('half installed')")
     path = os.pathsep.join([str(tmp_path / "path"), str(CHECKOUT)])
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "plan"], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, "-m", "pipeline", "plan"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
     )
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "seqline's libraries cannot be imported; `seqline doctor` (or python -m pipeline.doctor) says what is wrong:\n"
+        "seqline's libraries cannot be imported; `seqline doctor` (or python -m pipeline.doctor)"
+        " says what is wrong:\n"
     )
     code, out = doctor(tmp_path, "--quick", PYTHONPATH=str(tmp_path / "path"))
     assert (code, lines(out, "root")[0][:3]) == (0, "ok:")
@@ -135,7 +181,8 @@ def test_a_folder_that_hides_seqlines_own(tmp_path: Path) -> None:
     code, out = doctor(tmp_path, "--quick")
     assert code == 2
     assert lines(out, "configuration")[0].startswith(
-        f"fail: the defaults: ImportError: cannot import name 'UserError' from 'seqline.component' ({base})"
+        "fail: the defaults: ImportError: cannot import name 'UserError' from 'seqline.component'"
+        f" ({base})"
     )
 
 
@@ -143,14 +190,16 @@ def test_byte_code_that_is_not_kept(tmp_path: Path) -> None:
     code, out = doctor(tmp_path, "--quick", PYTHONDONTWRITEBYTECODE="1")
     assert code == 0
     assert lines(out, "byte code") == [
-        "warn: is not kept (PYTHONDONTWRITEBYTECODE is set): every import of TensorFlow takes 20 to 40 s instead of 4 "
-        "-> unset PYTHONDONTWRITEBYTECODE"
+        "warn: is not kept (PYTHONDONTWRITEBYTECODE is set): every import of TensorFlow takes 20 to"
+        " 40 s instead of 4 -> unset PYTHONDONTWRITEBYTECODE"
     ]
 
 
 def test_folders_that_are_files(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    code, out = doctor(tmp_path, "--quick", "--root", "file/root", "--serving-dir", "file", "--json")
+    code, out = doctor(
+        tmp_path, "--quick", "--root", "file/root", "--serving-dir", "file", "--json"
+    )
     found = {each["what"]: each for each in json.loads(out)["findings"]}
     assert (code, json.loads(out)["ok"]) == (2, False)
     assert found["root"] == {
@@ -167,7 +216,11 @@ def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A file system of its own, with the test's options."""
     folder = tmp_path / "mounted"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", request.param, "none", str(folder)], capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", request.param, "none", str(folder)],
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         pytest.skip(f"this user may not mount: {done.stderr.strip()}")
     yield folder
@@ -179,7 +232,8 @@ def test_a_disk_without_room(mounted: Path, tmp_path: Path) -> None:
     code, out = doctor(tmp_path, "--quick", "--root", str(mounted))
     assert code == 2
     assert lines(out, "root") == [
-        f"fail: {mounted}: no room (No space left on device) -> seqline gc frees what no run needs; or name another: --root"
+        f"fail: {mounted}: no room (No space left on device) -> seqline gc frees what no run needs;"
+        " or name another: --root"
     ]
 
 
@@ -188,7 +242,8 @@ def test_a_disk_that_can_only_be_read(mounted: Path, tmp_path: Path) -> None:
     code, out = doctor(tmp_path, "--quick", "--root", str(mounted / "root"), TMPDIR="/nowhere")
     assert code == 2
     assert lines(out, "root") == [
-        f"fail: {mounted}/root cannot be written (Read-only file system: {mounted}) -> make it writable, or name another: --root"
+        f"fail: {mounted}/root cannot be written (Read-only file system: {mounted}) -> make it"
+        " writable, or name another: --root"
     ]
 
 
@@ -204,7 +259,10 @@ def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
 def test_credentials_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "key.json"
     name = f"GOOGLE_APPLICATION_CREDENTIALS={path}"
-    way_out = "gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS to a file that is whole"
+    way_out = (
+        "gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS to a file"
+        " that is whole"
+    )
     path.write_text('{"type": "service_acc')
     _, out = doctor(tmp_path, "--quick", GOOGLE_APPLICATION_CREDENTIALS=str(path))
     broken = "Unterminated string starting at: line 1 column 10 (char 9)"
@@ -219,40 +277,62 @@ def test_credentials_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return finding.status, finding.text.removeprefix(name)
 
     assert found("{}")[0] == FAIL
-    assert found('{"type": "service_account"}') == (FAIL, " are no credentials: it lacks client_email, private_key, token_uri")
+    assert found('{"type": "service_account"}') == (
+        FAIL,
+        " are no credentials: it lacks client_email, private_key, token_uri",
+    )
     assert found('{"type": "authorized_user"}') == (OK, ": authorized_user")
-    whole = '{"type": "service_account", "client_email": "a@b", "private_key": "k", "token_uri": "u"}'
+    whole = (
+        '{"type": "service_account", "client_email": "a@b", "private_key": "k", "token_uri": "u"}'
+    )
     assert found(whole) == (OK, ": service_account")
     assert found(whole, 0o644) == (WARN, ": a key that others on this machine can read")
     path.unlink()
-    assert places.credentials(needed=True) == Finding(FAIL, "credentials", f"{name}: there is no such file", f"{way_out}; or unset it")
+    assert places.credentials(needed=True) == Finding(
+        FAIL, "credentials", f"{name}: there is no such file", f"{way_out}; or unset it"
+    )
 
 
 def test_a_bucket(tmp_path: Path) -> None:
     with gcs.serve() as cloud:
         cloud.buckets["bucket"] = {}
         variables = {"STORAGE_EMULATOR_HOST": cloud.url, "SEQLINE_CACHE": str(tmp_path / "cache")}
-        _, out = doctor(tmp_path, "--quick", "--root", "gs://bucket/root", "--serving-dir", "gs://nobody/served", **variables)
-        assert lines(out, "root") == ["ok: gs://bucket/root: can be listed, read, written and deleted"]
+        _, out = doctor(
+            tmp_path,
+            "--quick",
+            "--root",
+            "gs://bucket/root",
+            "--serving-dir",
+            "gs://nobody/served",
+            **variables,
+        )
+        assert lines(out, "root") == [
+            "ok: gs://bucket/root: can be listed, read, written and deleted"
+        ]
         assert lines(out, "serving_dir")[0].startswith("fail: gs://nobody/served: ")
         assert "the bucket 'nobody' does not exist" in lines(out, "serving_dir")[0]
         assert cloud.buckets == {"bucket": {}}
         cloud.permissions = {"storage.objects.get", "storage.objects.list"}
         code, out = doctor(tmp_path, "--quick", "--root", "gs://bucket/root", **variables)
         assert code == 2
-        assert lines(out, "root")[0] == (
-            "fail: gs://bucket/root: this account lacks storage.objects.create, storage.objects.delete -> "
-            "the account needs the role storage.objectUser in the bucket; credentials: see above"
+        assert (
+            lines(out, "root")[0]
+            == "fail: gs://bucket/root: this account lacks storage.objects.create,"
+            " storage.objects.delete -> the account needs the role storage.objectUser in the"
+            " bucket; credentials: see above"
         )
 
 
 def test_a_clock_that_is_wrong(tmp_path: Path) -> None:
-    assert machine.clock(0).text.startswith("1970-01-01 00:00:00 UTC, which is before seqline's own files were written (20")
+    assert machine.clock(0).text.startswith(
+        "1970-01-01 00:00:00 UTC, which is before seqline's own files were written (20"
+    )
     assert machine.clock(0).status == FAIL
     (tmp_path / "artifacts" / "runs" / "29990101T000000000000-abcd").mkdir(parents=True)
     _, out = doctor(tmp_path, "--quick")
     assert lines(out, "clock")[1].startswith(
-        "warn: run 29990101T000000000000-abcd in 'artifacts' is of the future: `seqline show` takes it for the last one"
+        "warn: run 29990101T000000000000-abcd in 'artifacts' is of the future: `seqline show` takes"
+        " it for the last one"
     )
 
 
@@ -260,12 +340,17 @@ def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         number = listener.getsockname()[1]
         assert machine.port(number) == Finding(
-            WARN, "port", f"{number} cannot be had (Address already in use)", "seqline serve --rest_api_port=0 takes any free one"
+            WARN,
+            "port",
+            f"{number} cannot be had (Address already in use)",
+            "seqline serve --rest_api_port=0 takes any free one",
         )
     assert machine.port(0).status == OK
 
 
-def test_imports_that_hang_or_kill_do_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imports_that_hang_or_kill_do_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package(tmp_path, "hangs", "import time; time.sleep(10000)")
     package(tmp_path, "crashes", "import os; os.kill(os.getpid(), 4)")
     package(tmp_path, "leaves", "import sys; sys.exit('not with this one')")
@@ -273,16 +358,32 @@ def test_imports_that_hang_or_kill_do_not_hide_the_others(tmp_path: Path, monkey
     monkeypatch.setattr(libraries, "OWN", ())
     monkeypatch.syspath_prepend(tmp_path)
     asked = dict.fromkeys(("hangs", "crashes", "leaves", "prints", "json"), "numpy")
-    found: dict[str, Any] = {each.what: each for each in libraries.imported(modules=asked, seconds=4.6)}
+    found: dict[str, Any] = {
+        each.what: each for each in libraries.imported(modules=asked, seconds=4.6)
+    }
     assert found["hangs"].text == "it had not ended after 5 s"
-    assert (found["crashes"].text, found["crashes"].way_out[:9]) == ("its process was ended by signal 4", "this CPU ")
+    assert (found["crashes"].text, found["crashes"].way_out[:9]) == (
+        "its process was ended by signal 4",
+        "this CPU ",
+    )
     assert found["leaves"].text.startswith("SystemExit: not with this one")
     assert found.keys() == {"hangs", "crashes", "leaves"}
 
 
 def test_it_needs_the_standard_library_alone() -> None:
-    code = "import sys; import pipeline.doctor.__main__; print(sorted(name for name in sys.modules if 'site-packages' in str(getattr(sys.modules[name], '__file__', ''))))"
+    code = (
+        "import sys; import pipeline.doctor.__main__; print(sorted(name for name in sys.modules if"
+        " 'site-packages' in str(getattr(sys.modules[name], '__file__', ''))))"
+    )
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({str(CHECKOUT)!r}); {code}"], capture_output=True, text=True
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            f"import sys; sys.path.append({str(CHECKOUT)!r}); {code}",
+        ],
+        capture_output=True,
+        text=True,
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -1,4 +1,6 @@
-"""A pull request's comment, against a server on loopback that speaks the endpoints of GitHub's REST API that are needed."""
+"""A pull request's comment, against a server on loopback that speaks the endpoints of GitHub's REST
+API that are needed.
+"""
 
 import json
 import re
@@ -25,7 +27,10 @@ ONE = re.compile(r"/api/v3/repos/octocat/hello\.world/issues/comments/(\d+)")
 
 
 class GitHub(ThreadingHTTPServer):
-    """Lists, creates and updates the comments of one issue. fails: the status that every answer has instead."""
+    """Lists, creates and updates the comments of one issue. fails.
+
+    The status that every answer has instead.
+    """
 
     daemon_threads = True
 
@@ -62,7 +67,13 @@ class Handler(BaseHTTPRequestHandler):
             size, page = int(query["per_page"][0]), int(query["page"][0])
             return self._answer(200, comments[size * (page - 1) : size * page])
         if self.command == "POST" and address.path == COMMENTS:
-            comments.append({"id": 1000 + len(comments), "body": sent["body"], "html_url": f"https://github/c/{1000 + len(comments)}"})
+            comments.append(
+                {
+                    "id": 1000 + len(comments),
+                    "body": sent["body"],
+                    "html_url": f"https://github/c/{1000 + len(comments)}",
+                }
+            )
             return self._answer(201, comments[-1])
         if self.command == "PATCH" and one:
             found = next(each for each in comments if each["id"] == int(one[1]))
@@ -97,7 +108,9 @@ def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
 def others(num: int) -> list[dict[str, Any]]:
     """Comments of people: one quotes the watermark, one has no text."""
     bodies = [f"> {WATERMARK}\nlooks good", None, *(f"number {number}" for number in range(num))]
-    return [{"id": number, "body": body, "html_url": ""} for number, body in enumerate(bodies[:num])]
+    return [
+        {"id": number, "body": body, "html_url": ""} for number, body in enumerate(bodies[:num])
+    ]
 
 
 @pytest.mark.parametrize("before", [0, 3, 99, 100, 250])
@@ -119,7 +132,9 @@ def test_by_the_command(github: GitHub, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["report", "--root", str(tmp_path), "--comment", TARGET])
         assert done.exit_code == 0
     assert done.output.splitlines()[1] == "updated: https://github/c/1000"
-    assert [each["body"] for each in github.comments] == [(tmp_path / "runs" / "one" / "report.md").read_text(encoding="utf-8")]
+    assert [each["body"] for each in github.comments] == [
+        (tmp_path / "runs" / "one" / "report.md").read_text(encoding="utf-8")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,18 +147,25 @@ def test_by_the_command(github: GitHub, tmp_path: Path) -> None:
         (301, "is GITHUB_API_URL right?"),
     ],
 )
-def test_an_answer_that_was_not_asked_for_is_one_line(github: GitHub, status: int, advice: str) -> None:
+def test_an_answer_that_was_not_asked_for_is_one_line(
+    github: GitHub, status: int, advice: str
+) -> None:
     github.fails = status
     with pytest.raises(UserError) as raised:
         comment(TARGET, WATERMARK)
     where = f"GET {github.url}{COMMENTS.removeprefix('/api/v3')}"
-    assert str(raised.value) == f"{TARGET} has no comment: {where} answered {status} 'told why'; {advice}."
+    assert (
+        str(raised.value)
+        == f"{TARGET} has no comment: {where} answered {status} 'told why'; {advice}."
+    )
     assert len(github.asked) == 1  # no redirect is followed
 
 
 def test_a_wrong_token_is_not_told(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "wrong-secret")
-    with pytest.raises(UserError, match="answered 401 'Bad credentials'; is GITHUB_TOKEN a token") as raised:
+    with pytest.raises(
+        UserError, match="answered 401 'Bad credentials'; is GITHUB_TOKEN a token"
+    ) as raised:
         comment(TARGET, WATERMARK)
     assert "wrong-secret" not in str(raised.value)
 
@@ -158,13 +180,27 @@ def test_a_server_that_is_no_github(github: GitHub, answer: bytes) -> None:
 def test_nobody_there(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:1")
     with pytest.raises(
-        UserError, match=r"octocat/hello\.world#12 has no comment: GET http://127\.0\.0\.1:1/.* got no answer \(ConnectionError"
+        UserError,
+        match=(
+            r"octocat/hello\.world#12 has no comment: GET http://127\.0\.0\.1:1/.* got no answer"
+            r" \(ConnectionError"
+        ),
     ):
         comment(TARGET, WATERMARK)
 
 
 @pytest.mark.parametrize(
-    "target", ["octocat/hello", "hello#1", "octocat/hello#", "octocat/hello#1x", "../..#1", "a/b/c#1", "a/b?x#1", "a/b#1\n"]
+    "target",
+    [
+        "octocat/hello",
+        "hello#1",
+        "octocat/hello#",
+        "octocat/hello#1x",
+        "../..#1",
+        "a/b/c#1",
+        "a/b?x#1",
+        "a/b#1\n",
+    ],
 )
 def test_a_target_that_is_none(github: GitHub, target: str) -> None:
     with pytest.raises(UserError, match=r"is not OWNER/REPO#NUMBER"):

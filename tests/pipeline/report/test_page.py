@@ -1,4 +1,7 @@
-"""report.html in a real browser: on a desk, on a phone, in the dark; nothing runs, nothing is asked for, nothing is cut off."""
+"""report.html in a real browser.
+
+On a desk, on a phone, in the dark; nothing runs, nothing is asked for, nothing is cut off.
+"""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +18,12 @@ from tests.support.reports import BETTER, NASTY, stages_of, write_run
 
 CHROMIUM, CHROMEDRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 # name -> (width, prefers-color-scheme).
-SCREENS = {"desktop": (1280, "light"), "phone": (390, "light"), "dark phone": (390, "dark"), "dark desktop": (1280, "dark")}
+SCREENS = {
+    "desktop": (1280, "light"),
+    "phone": (390, "light"),
+    "dark phone": (390, "dark"),
+    "dark desktop": (1280, "dark"),
+}
 # Texts whose contrast with what is behind them is too low, by WCAG 2.2 (4.5, for large letters 3).
 CONTRAST = """
 const rgb = text => { const found = text.match(/[\\d.]+/g).map(Number); return found.length > 3 ? found : [...found, 1]; };
@@ -56,7 +64,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     switches = (
-        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
+        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+        " disable-component-update disable-sync"
     )
     for each in (*switches.split(), f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(f"--{each}")
@@ -68,20 +77,56 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Reports: of an ordinary run, of texts that mean harm, of many classes, of runs that failed early and late."""
+    """Reports.
+
+    Of an ordinary run, of texts that mean harm, of many classes, of runs that failed early and
+    late.
+    """
     store = Store(tmp_path_factory.mktemp("root"))
     labels = ["animals", "fruit", "metals"]
     plain, files = stages_of(labels, ["The cat sat on the mat.", "An apple a day"])
-    trace = "StageError: Traceback (most recent call last):\n" + "  File x\n" * 80 + f"KeyError: '{'k' * 200}'"
+    trace = (
+        "StageError: Traceback (most recent call last):\n"
+        + "  File x\n" * 80
+        + f"KeyError: '{'k' * 200}'"
+    )
     refused, of_refused = stages_of(labels, ["a text"], linear=BETTER, min_accuracy=0.99)
     runs = {
-        "cautious": write_run(store, "cautious", *stages_of(labels, ["a text"], linear=BETTER), config={"name": "my_reviews"}),
-        "refused": write_run(store, "refused", refused, of_refused, "failed", error="NotBlessedError: accuracy is under min_accuracy."),
+        "cautious": write_run(
+            store,
+            "cautious",
+            *stages_of(labels, ["a text"], linear=BETTER),
+            config={"name": "my_reviews"},
+        ),
+        "refused": write_run(
+            store,
+            "refused",
+            refused,
+            of_refused,
+            "failed",
+            error="NotBlessedError: accuracy is under min_accuracy.",
+        ),
         "plain": write_run(store, "plain", plain, files),
-        "nasty": write_run(store, "nasty", *stages_of(NASTY, NASTY), "failed", error=f"DataError: {NASTY[0]} {NASTY[7]}"),
-        "many": write_run(store, "many", *stages_of([f"the class number {number}" for number in range(100)], [])),
-        "some": write_run(store, "some", *stages_of([f"the class number {number}" for number in range(18)], [], "sequence", False)),
-        "failed": write_run(store, "failed", {"example_gen": plain["example_gen"]}, files, "failed", error=trace),
+        "nasty": write_run(
+            store,
+            "nasty",
+            *stages_of(NASTY, NASTY),
+            "failed",
+            error=f"DataError: {NASTY[0]} {NASTY[7]}",
+        ),
+        "many": write_run(
+            store, "many", *stages_of([f"the class number {number}" for number in range(100)], [])
+        ),
+        "some": write_run(
+            store,
+            "some",
+            *stages_of(
+                [f"the class number {number}" for number in range(18)], [], "sequence", False
+            ),
+        ),
+        "failed": write_run(
+            store, "failed", {"example_gen": plain["example_gen"]}, files, "failed", error=trace
+        ),
         "nothing": write_run(store, "nothing", {}, {}, "running"),
     }
     return {name: report.write_report(store, run, summary=False) for name, run in runs.items()}
@@ -90,34 +135,52 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def show(browser: Any, page: Path, screen: str, is_open: bool = True) -> None:
     width, scheme = SCREENS[screen]
     browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
     )
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
     for log in ("browser", "performance"):
         browser.get_log(log)
     browser.get(page.as_uri())
     if is_open:
-        browser.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+        browser.execute_script(
+            "document.querySelectorAll('details').forEach(each => each.open = true)"
+        )
 
 
 def requests(browser: Any) -> list[str]:
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
 
 
-@pytest.mark.parametrize("name", ["plain", "cautious", "refused", "nasty", "many", "some", "failed", "nothing"])
+@pytest.mark.parametrize(
+    "name", ["plain", "cautious", "refused", "nasty", "many", "some", "failed", "nothing"]
+)
 def test_on_every_screen(browser: Any, pages: dict[str, Path], name: str) -> None:
     for screen, (width, scheme) in SCREENS.items():
         show(browser, pages[name], screen)
         # An alert that is open would raise here.
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= width, screen
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width, (
+            screen
+        )
         assert browser.execute_script(TOO_WIDE) == [], screen
         assert browser.execute_script(CONTRAST) == [], screen
-        assert browser.execute_script("return document.scripts.length + document.images.length") == 0
+        assert (
+            browser.execute_script("return document.scripts.length + document.images.length") == 0
+        )
         paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
         assert paper == ("rgb(14, 17, 22)" if scheme == "dark" else "rgb(244, 246, 248)")
         assert browser.get_log("browser") == []
-        assert {url for url in requests(browser) if not url.startswith("data:,")} == {pages[name].as_uri()}
+        assert {url for url in requests(browser) if not url.startswith("data:,")} == {
+            pages[name].as_uri()
+        }
 
 
 def test_the_verdict_is_what_one_sees_first(browser: Any, pages: dict[str, Path]) -> None:
@@ -126,21 +189,38 @@ def test_the_verdict_is_what_one_sees_first(browser: Any, pages: dict[str, Path]
         heading = browser.find_element("tag name", "h1")
         assert heading.text == "Pushed as version 2"
         assert heading.rect["y"] < 120
-        tiles = {each.find_element("tag name", "dt").text: each for each in browser.find_elements("css selector", ".tiles > div")}
+        tiles = {
+            each.find_element("tag name", "dt").text: each
+            for each in browser.find_elements("css selector", ".tiles > div")
+        }
         evaluation = json.loads((pages["plain"].parent / "report.json").read_text())["compared"][0]
-        assert tiles["Test accuracy"].find_element("tag name", "dd").text.split("\n")[0] == f"{evaluation['accuracy']:.1%}"
+        assert (
+            tiles["Test accuracy"].find_element("tag name", "dd").text.split("\n")[0]
+            == f"{evaluation['accuracy']:.1%}"
+        )
         assert tiles["Test accuracy"].rect["y"] < 800
 
 
-def test_the_confusions_are_read_on_a_phone_without_scrolling(browser: Any, pages: dict[str, Path]) -> None:
-    """The list comes first and fits; the matrix scrolls in a box of its own. On a desk the matrix is on the left."""
+def test_the_confusions_are_read_on_a_phone_without_scrolling(
+    browser: Any, pages: dict[str, Path]
+) -> None:
+    """The list comes first and fits.
+
+    The matrix scrolls in a box of its own. On a desk the matrix is on the left.
+    """
     for name in ("plain", "some", "many"):
         show(browser, pages[name], "phone", is_open=False)
-        pairs, box = (browser.find_element("css selector", f"#confusion {each}").rect for each in (".pairs", ".box"))
+        pairs, box = (
+            browser.find_element("css selector", f"#confusion {each}").rect
+            for each in (".pairs", ".box")
+        )
         assert pairs["y"] + pairs["height"] <= box["y"]
         assert max(each["x"] + each["width"] for each in (pairs, box)) <= 390
         show(browser, pages[name], "desktop", is_open=False)
-        pairs, box = (browser.find_element("css selector", f"#confusion {each}").rect for each in (".pairs", ".box"))
+        pairs, box = (
+            browser.find_element("css selector", f"#confusion {each}").rect
+            for each in (".pairs", ".box")
+        )
         assert box["x"] + box["width"] <= pairs["x"]
 
 
@@ -153,14 +233,18 @@ def test_what_means_harm_is_shown_as_text(browser: Any, pages: dict[str, Path]) 
     texts = [each.text for each in browser.find_elements("css selector", "#examples .content")]
     assert texts[0] == "<script>alert(1)</script>"
     assert texts[7] == "W" * 300
-    assert browser.find_element("css selector", ".reason").text.startswith("<script>alert(1)</script> WWW")
+    assert browser.find_element("css selector", ".reason").text.startswith(
+        "<script>alert(1)</script> WWW"
+    )
 
 
 def test_pictures_are_named_and_tables_have_heads(browser: Any, pages: dict[str, Path]) -> None:
     show(browser, pages["plain"], "desktop")
     pictures = browser.find_elements("css selector", "svg[role=img]")
-    assert [each.accessible_name.split(" By epoch")[0].split(" 2 bins")[0] for each in pictures] == [
-        *("Loss (nats) by epoch", "Accuracy (%) by epoch", "Calibration curve")
-    ]
-    assert browser.find_elements("css selector", "svg:not([role=img]):not([aria-hidden=true])") == []
+    assert [
+        each.accessible_name.split(" By epoch")[0].split(" 2 bins")[0] for each in pictures
+    ] == [*("Loss (nats) by epoch", "Accuracy (%) by epoch", "Calibration curve")]
+    assert (
+        browser.find_elements("css selector", "svg:not([role=img]):not([aria-hidden=true])") == []
+    )
     assert browser.find_elements("css selector", "table:not(:has(thead th[scope=col]))") == []

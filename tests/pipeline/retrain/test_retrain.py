@@ -72,7 +72,11 @@ def make(folder: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "GITHUB_RUN_ID")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONDONTWRITEBYTECODE", "GITHUB_RUN_ID")
+    }
     return {**kept, "PYTHONPATH": str(CHECKOUT)}
 
 
@@ -82,14 +86,22 @@ def command(*more: str, name: str = "retrain") -> list[str]:
 
 def retrain(folder: Path, *more: str) -> tuple[int, list[str]]:
     """(exit code, the lines of its output)."""
-    done = subprocess.run(command(*more), cwd=folder, capture_output=True, text=True, timeout=600, env=environment())
+    done = subprocess.run(
+        command(*more), cwd=folder, capture_output=True, text=True, timeout=600, env=environment()
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, (done.stdout + done.stderr).splitlines()
 
 
 def begin(folder: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(*more), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True
+        command(*more),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        start_new_session=True,
     )
 
 
@@ -107,7 +119,10 @@ def last_run(folder: Path) -> dict[str, Any]:
 
 def digests(folder: Path) -> dict[str, str]:
     store = Store(folder / "artifacts")
-    return {each["component"]: artifact_digest(store.path(each["component"], each["key"])) for each in last_run(folder)["stages"]}
+    return {
+        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
+        for each in last_run(folder)["stages"]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +148,8 @@ def test_the_first_model_needs_bootstrap(tmp_path: Path) -> None:
     code, [line] = retrain(make(tmp_path / "new"))
     assert code == 2
     assert line.startswith(
-        "error: serving_dir/c holds no version: there is nothing to be no worse than. The first model needs --bootstrap;"
+        "error: serving_dir/c holds no version: there is nothing to be no worse than. The first"
+        " model needs --bootstrap;"
     )
     assert not (tmp_path / "new" / "artifacts" / "runs").exists()
 
@@ -141,10 +157,15 @@ def test_the_first_model_needs_bootstrap(tmp_path: Path) -> None:
 def test_a_first_model_is_pushed_and_recorded(pushed: Path) -> None:
     lines = (pushed / "out.txt").read_text().splitlines()
     assert lines[:2] == ["new            nothing was judged before", "served         nothing yet"]
-    assert [line.split()[1] for line in lines if line.startswith(("passed", "REFUSED", "- "))] == list(thresholds.NAMES)
+    assert [
+        line.split()[1] for line in lines if line.startswith(("passed", "REFUSED", "- "))
+    ] == list(thresholds.NAMES)
     assert lines[-1] == f"pushed (0): {pushed}/serving_dir/c/1 is served, the first model"
     record = last_run(pushed)["retrain"]
-    assert {name: record[name] for name in ("verdict", "exit_code", "bootstrap", "start", "served_before", "pushed")} == {
+    assert {
+        name: record[name]
+        for name in ("verdict", "exit_code", "bootstrap", "start", "served_before", "pushed")
+    } == {
         "verdict": "pushed",
         "exit_code": 0,
         "bootstrap": True,
@@ -168,21 +189,29 @@ def test_a_first_model_is_pushed_and_recorded(pushed: Path) -> None:
 
 def test_nothing_new_ends_without_tensorflow_and_leaves_no_record(pushed: Path) -> None:
     script = (
-        "import sys; from pipeline.cli import main; sys.argv = sys.argv[1:]\n"
-        "try: main()\n"
-        "finally: print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
+        "import sys; from pipeline.cli import main; sys.argv = sys.argv[1:]\ntry: main()\nfinally:"
+        " print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} &"
+        " set(sys.modules)))"
     )
     arguments = [sys.executable, "-c", script, "seqline", *command()[3:]]
     num_runs = len(Store(pushed / "artifacts").runs())
-    done = subprocess.run(arguments, cwd=pushed, capture_output=True, text=True, timeout=100, env=environment())
-    assert (done.returncode, done.stdout.splitlines()) == (10, ["nothing new (10): version 1 is served", "loaded []"])
+    done = subprocess.run(
+        arguments, cwd=pushed, capture_output=True, text=True, timeout=100, env=environment()
+    )
+    assert (done.returncode, done.stdout.splitlines()) == (
+        10,
+        ["nothing new (10): version 1 is served", "loaded []"],
+    )
     assert len(Store(pushed / "artifacts").runs()) == num_runs
 
 
 def test_bootstrap_is_refused_where_a_model_is_served(copy: Path) -> None:
     write_span(copy, 2, corpus_rows(300)[240:])
     code, [line] = retrain(copy, "--bootstrap")
-    assert (code, line[:64]) == (2, "error: --bootstrap is for the first model; serving_dir/c/1 is se")
+    assert (code, line[:64]) == (
+        2,
+        "error: --bootstrap is for the first model; serving_dir/c/1 is se",
+    )
 
 
 def test_a_serving_dir_that_was_lost_is_not_filled_in_silence(copy: Path) -> None:
@@ -195,9 +224,22 @@ def test_a_rollback_by_hand_is_not_undone_and_is_recorded(copy: Path) -> None:
     other = shutil.copytree(copy / "serving_dir" / "c" / "1", copy / "other")
     shutil.rmtree(other / "assets.extra")
     publish.push(other, copy / "serving_dir" / "c")
-    rolled = subprocess.run([*command(name="rollback")[:4]], cwd=copy, capture_output=True, text=True, timeout=100, env=environment())
-    assert (rolled.returncode, rolled.stdout) == (0, "serving_dir/c/3 has the files of version 1 and is stable\n")
-    assert retrain(copy) == (10, ["nothing new (10): version 3, a rollback to version 1, is served"])
+    rolled = subprocess.run(
+        [*command(name="rollback")[:4]],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=environment(),
+    )
+    assert (rolled.returncode, rolled.stdout) == (
+        0,
+        "serving_dir/c/3 has the files of version 1 and is stable\n",
+    )
+    assert retrain(copy) == (
+        10,
+        ["nothing new (10): version 3, a rollback to version 1, is served"],
+    )
     [event] = publish.history(copy / "serving_dir" / "c")
     assert {name: event[name] for name in ("what", "version", "rollback_of", "instead_of")} == {
         "what": "rollback",
@@ -226,7 +268,10 @@ def test_a_span_with_exchanged_labels_is_rejected_and_left_out(copy: Path) -> No
     write_span(copy, 2, [{**row, "label": "trees"} for row in corpus_rows(300)[240:]])
     code, lines = retrain(copy)
     assert (code, "the class 'trees' is new (60 rows of span 2)" in lines[-1]) == (20, True)
-    places = {"example_gen.source": f"{copy}/data/{{SPAN}}/rows.jsonl", "pusher.serving_dir": str(copy / "serving_dir" / "c")}
+    places = {
+        "example_gen.source": f"{copy}/data/{{SPAN}}/rows.jsonl",
+        "pusher.serving_dir": str(copy / "serving_dir" / "c"),
+    }
     loaded = configuration.load(str(copy / "c.toml"), (), places)
     store = Store(copy / "artifacts")
     accepted = loaded.model_copy(update={"retrain": RetrainParams(accept=(2,))})
@@ -245,9 +290,16 @@ def test_a_span_that_is_a_broken_delivery_is_rejected_and_left_out(copy: Path, k
     write_span(copy, 2, [] if kind == "empty" else corpus_rows(240))
     code, lines = retrain(copy)
     assert code == 20
-    assert {"empty": "data/2/rows.jsonl is empty.", "delivered twice": "rows in span 2 are in span 1, too"}[kind] in lines[-1]
+    assert {
+        "empty": "data/2/rows.jsonl is empty.",
+        "delivered twice": "rows in span 2 are in span 1, too",
+    }[kind] in lines[-1]
     code, lines = retrain(copy)
-    assert (code, lines[0][:21], lines[-1]) == (10, "left out       span 2", "nothing new (10): version 1 is served")
+    assert (code, lines[0][:21], lines[-1]) == (
+        10,
+        "left out       span 2",
+        "nothing new (10): version 1 is served",
+    )
 
 
 # Gates
@@ -256,15 +308,25 @@ def test_a_span_that_is_a_broken_delivery_is_rejected_and_left_out(copy: Path, k
 def test_a_refused_candidate_is_told_again_and_ten_triggers_at_once_are_one(copy: Path) -> None:
     refusing = ["--set", "evaluator.min_gain_over_majority=1"]
     processes = [begin(copy, *refusing) for _ in range(10)]
-    ends = [(process.communicate(timeout=600)[0].splitlines(), process.returncode) for process in processes]
+    ends = [
+        (process.communicate(timeout=600)[0].splitlines(), process.returncode)
+        for process in processes
+    ]
     [one] = [lines for lines, code in ends if code == 30]
     assert one[0].startswith("new            evaluator: min_gain_over_majority is 1.0, was 0.001")
     assert one[-1].startswith("refused (30): gain over the majority class ")
-    assert [line.split()[:2] for line in one if line.startswith(("trainer", "exporter"))] == [["trainer", "cached"], ["exporter", "cached"]]
+    assert [line.split()[:2] for line in one if line.startswith(("trainer", "exporter"))] == [
+        ["trainer", "cached"],
+        ["exporter", "cached"],
+    ]
     others = [(code, lines[-1]) for lines, code in ends if code != 30]
     assert len(others) == 9
     for code, line in others:  # the last ones may come when the first has its verdict
-        assert line.startswith({40: "busy (40): process ", 10: "nothing new (10): the last candidate was refused"}[code])
+        assert line.startswith(
+            {40: "busy (40): process ", 10: "nothing new (10): the last candidate was refused"}[
+                code
+            ]
+        )
     assert any(code == 40 for code, _ in others)
     code, lines = retrain(copy, *refusing)
     assert code == 10
@@ -278,24 +340,45 @@ def load(*settings: str) -> configuration.Config:
 
 
 def test_gates_without_a_threshold_are_named_all_at_once(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text("[example_gen]\nsource = 'rows.csv'\n[infra_validator]\nserver = 'none'\n")
-    done = subprocess.run(command("--bootstrap"), cwd=tmp_path, capture_output=True, text=True, timeout=100, env=environment())
+    (tmp_path / "c.toml").write_text(
+        "[example_gen]\nsource = 'rows.csv'\n[infra_validator]\nserver = 'none'\n"
+    )
+    done = subprocess.run(
+        command("--bootstrap"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=environment(),
+    )
     assert done.returncode == 2
-    assert done.stderr == (
-        "error: A gate without a threshold would let everything pass; these have none: accuracy (evaluator.min_accuracy), macro_f1 "
-        "(evaluator.min_macro_f1), cross_entropy (evaluator.max_cross_entropy), gain_over_linear (evaluator.min_gain_over_linear), "
-        "slice_accuracy (evaluator.min_slice_accuracy), calibration (evaluator.max_ece), size (infra_validator.max_model_mb), latency "
-        "(infra_validator.max_p99_seconds), server (infra_validator.server). Set them, or say that they are to be left out: "
-        'retrain.without = ["accuracy", "macro_f1", "cross_entropy", "gain_over_linear", "slice_accuracy", "calibration", "size", '
-        '"latency", "server"].\n'
+    assert (
+        done.stderr
+        == "error: A gate without a threshold would let everything pass; these have none: accuracy"
+        " (evaluator.min_accuracy), macro_f1 (evaluator.min_macro_f1), cross_entropy"
+        " (evaluator.max_cross_entropy), gain_over_linear (evaluator.min_gain_over_linear),"
+        " slice_accuracy (evaluator.min_slice_accuracy), calibration (evaluator.max_ece), size"
+        " (infra_validator.max_model_mb), latency (infra_validator.max_p99_seconds), server"
+        " (infra_validator.server). Set them, or say that they are to be left out:"
+        ' retrain.without = ["accuracy", "macro_f1", "cross_entropy", "gain_over_linear",'
+        ' "slice_accuracy", "calibration", "size", "latency", "server"].\n'
     )
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["retrain.without=['parities']"], "retrain.without names 'parities', which is no gate; the gates are anomalies, classes, "),
-        (["retrain.without=['calibration']"], "'calibration', which has a threshold by evaluator.max_ece: take one of them away"),
+        (
+            ["retrain.without=['parities']"],
+            (
+                "retrain.without names 'parities', which is no gate; the gates are anomalies,"
+                " classes, "
+            ),
+        ),
+        (
+            ["retrain.without=['calibration']"],
+            "'calibration', which has a threshold by evaluator.max_ece: take one of them away",
+        ),
         (["retrain.without=['anomalies']"], "has a threshold by example_validator's own checks"),
         (["infra_validator.server=none"], r"these have none: server \(infra_validator.server\)"),
     ],
@@ -319,7 +402,9 @@ def test_a_killed_owner_is_taken_over_with_the_same_result(pushed: Path, tmp_pat
     wait_for(folder, "artifacts/work/trainer-*/checkpoint*")
     code, [line] = retrain(folder, "--bootstrap")
     assert code == 40
-    assert line.startswith(f"busy (40): process {first.pid} on {owner.who()['host']} ({owner.who()['user']}), since 20")
+    assert line.startswith(
+        f"busy (40): process {first.pid} on {owner.who()['host']} ({owner.who()['user']}), since 20"
+    )
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert_nobody_works_in(folder)
@@ -347,22 +432,42 @@ def held_elsewhere(tmp_path: Path) -> Path:
     """The lock file of an owner on another machine, which this system was not told of."""
     path = tmp_path / "locks" / "retrain-c"
     path.parent.mkdir()
-    path.write_text(json.dumps({"host": "far", "pid": 7, "processes": "another-boot pid:[1]", "lease_seconds": 1.0, "beat": "1"}))
+    path.write_text(
+        json.dumps(
+            {
+                "host": "far",
+                "pid": 7,
+                "processes": "another-boot pid:[1]",
+                "lease_seconds": 1.0,
+                "beat": "1",
+            }
+        )
+    )
     return path
 
 
-def test_an_owner_on_another_machine_that_is_silent_for_a_lease_is_taken_over(held_elsewhere: Path, tmp_path: Path) -> None:
+def test_an_owner_on_another_machine_that_is_silent_for_a_lease_is_taken_over(
+    held_elsewhere: Path, tmp_path: Path
+) -> None:
     with lock.held(Store(tmp_path), "c", 60.0):
         assert json.loads(held_elsewhere.read_text())["pid"] == os.getpid()
     assert held_elsewhere.read_text() == ""
 
 
-def test_an_owner_on_another_machine_that_writes_is_alive(held_elsewhere: Path, tmp_path: Path) -> None:
+def test_an_owner_on_another_machine_that_writes_is_alive(
+    held_elsewhere: Path, tmp_path: Path
+) -> None:
     slow = json.loads(held_elsewhere.read_text()) | {"lease_seconds": 600}
     held_elsewhere.write_text(json.dumps(slow))
-    code = f"import time, pathlib; time.sleep(1); pathlib.Path({str(held_elsewhere)!r}).write_text({json.dumps({**slow, 'beat': '2'})!r})"
+    code = (
+        "import time, pathlib; time.sleep(1);"
+        f" pathlib.Path({str(held_elsewhere)!r}).write_text({json.dumps({**slow, 'beat': '2'})!r})"
+    )
     writer = subprocess.Popen([sys.executable, "-c", code])
-    with pytest.raises(lock.BusyError, match=r"process 7 on far is retraining c under"), lock.held(Store(tmp_path), "c", 60.0):
+    with (
+        pytest.raises(lock.BusyError, match=r"process 7 on far is retraining c under"),
+        lock.held(Store(tmp_path), "c", 60.0),
+    ):
         pass
     writer.wait()
 
@@ -370,10 +475,15 @@ def test_an_owner_on_another_machine_that_writes_is_alive(held_elsewhere: Path, 
 def test_one_process_holds_the_lock_of_a_folder(tmp_path: Path) -> None:
     with lock.held(Store(tmp_path), "c", 0.3):
         before = (tmp_path / "locks" / "retrain-c").read_text()
-        with pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised, lock.held(Store(tmp_path), "c", 60.0):
+        with (
+            pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised,
+            lock.held(Store(tmp_path), "c", 60.0),
+        ):
             pass
         assert raised.value.exit_code == 40
-        wait_until(lambda: (tmp_path / "locks" / "retrain-c").read_text() not in (before, ""))  # it renews it
+        wait_until(
+            lambda: (tmp_path / "locks" / "retrain-c").read_text() not in (before, "")
+        )  # it renews it
 
 
 def wait_until(holds: Any) -> None:
@@ -400,7 +510,10 @@ def test_the_lock_and_the_state_under_gs(bucket: Any) -> None:
     state.save(store, "c", kept)
     assert state.load(store, "c") == kept
     with lock.held(store, "c", 60.0):
-        with pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised, lock.held(store, "c", 60.0):
+        with (
+            pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised,
+            lock.held(store, "c", 60.0),
+        ):
             pass
         assert "gs://bucket/root" in str(raised.value)
     assert not [name for name in bucket.buckets["bucket"] if "/locks/" in name]
@@ -421,9 +534,16 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
 
 
 def test_what_a_served_model_was_trained_on_is_known_after_a_rollback() -> None:
-    pushes = [{"digest": "old", "spans": {"1": "a"}}, {"digest": "new", "spans": {"1": "a", "2": "b"}}]
+    pushes = [
+        {"digest": "old", "spans": {"1": "a"}},
+        {"digest": "new", "spans": {"1": "a", "2": "b"}},
+    ]
     remembered = State(pushes=pushes)
-    assert [list(remembered.trained_on(digest)) for digest in ("old", "new", "somebody's")] == [["1"], ["1", "2"], ["1", "2"]]
+    assert [list(remembered.trained_on(digest)) for digest in ("old", "new", "somebody's")] == [
+        ["1"],
+        ["1", "2"],
+        ["1", "2"],
+    ]
     assert State().trained_on("old") == {}
 
 
@@ -435,7 +555,9 @@ def test_every_so_many_warm_starts_a_cold_one_is_compared(copy: Path) -> None:
     code, lines = retrain(copy, "--set", "retrain.cold_every=2")
     record = last_run(copy)["retrain"]
     assert code == record["exit_code"] in (0, 30), lines
-    scores = {kind: (each["eval_accuracy"], -each["eval_loss"]) for kind, each in record["starts"].items()}
+    scores = {
+        kind: (each["eval_accuracy"], -each["eval_loss"]) for kind, each in record["starts"].items()
+    }
     assert record["start"] == ("warm" if scores["warm"] > scores["cold"] else "cold")
     assert record["why_start"].startswith("eval accuracy: cold ")
     assert [line.split()[1] for line in lines if line.startswith("trainer ")][-1] == "cached"
@@ -445,7 +567,10 @@ def test_every_so_many_warm_starts_a_cold_one_is_compared(copy: Path) -> None:
 def test_a_start_is_cold_where_nothing_else_was_asked_for(pushed: Path) -> None:
     store = Store(pushed / "artifacts")
     place = {"pusher.serving_dir": str(pushed / "serving_dir" / "c")}
-    every = [configuration.load(str(pushed / "c.toml"), [f"retrain.cold_every={number}"], place) for number in (1, 3)]
+    every = [
+        configuration.load(str(pushed / "c.toml"), [f"retrain.cold_every={number}"], place)
+        for number in (1, 3)
+    ]
     assert start.choose(every[0], store, 1) == ("cold", None, "retrain.cold_every is 1")
     kind, model, why = start.choose(every[1], store, 1)
     assert (kind, Path(str(model)).parent, why) == (
@@ -459,7 +584,10 @@ def test_a_start_is_cold_where_nothing_else_was_asked_for(pushed: Path) -> None:
     ("environment", "url"),
     [
         ({}, None),
-        ({"GITHUB_RUN_ID": "7", "GITHUB_REPOSITORY": "me/mine"}, "https://github.com/me/mine/actions/runs/7"),
+        (
+            {"GITHUB_RUN_ID": "7", "GITHUB_REPOSITORY": "me/mine"},
+            "https://github.com/me/mine/actions/runs/7",
+        ),
         ({"CI_JOB_URL": "https://gitlab.com/j/1"}, "https://gitlab.com/j/1"),
         ({"BUILD_URL": "https://jenkins/1"}, "https://jenkins/1"),
     ],

@@ -1,4 +1,7 @@
-"""The runner on small components of its own: they run in real worker processes, as every stage does."""
+"""The runner on small components of its own.
+
+They run in real worker processes, as every stage does.
+"""
 
 import json
 import os
@@ -83,14 +86,21 @@ def _code_of_a_test_module(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def source(outside: Callable[..., str | None] = content) -> Component:
-    return Component("source", {}, "Value", SourceParams, read, describe, outside=outside, prepare=write_one)
+    return Component(
+        "source", {}, "Value", SourceParams, read, describe, outside=outside, prepare=write_one
+    )
 
 
 def adder(name: str = "adder", **kwargs: Any) -> Component:
     return Component(name, {"value": "Value"}, "Value", NumberParams, add, describe, **kwargs)
 
 
-def chain(data: Path, first: NumberParams = NumberParams(), second: NumberParams = NumberParams(), **kwargs: Any) -> Pipeline:  # noqa: B008  frozen
+def chain(
+    data: Path,
+    first: NumberParams = NumberParams(),
+    second: NumberParams = NumberParams(),
+    **kwargs: Any,
+) -> Pipeline:
     pipe = Pipeline()
     value = pipe.add(source(), SourceParams(path=str(data)))
     value = pipe.add(adder("first"), first, value=value)
@@ -122,7 +132,9 @@ def test_a_run_makes_every_artifact_and_the_second_one_none(data: Path, store: S
     done = run(chain(data), store)
     assert ran(done) == ["source", "first", "second"]
     assert (done[-1].artifact.uri / "value").read_text() == "42"
-    assert len({each.figures["pid"] for each in done[1:]}) == 1  # one worker, so that TensorFlow would be imported once
+    assert (
+        len({each.figures["pid"] for each in done[1:]}) == 1
+    )  # one worker, so that TensorFlow would be imported once
     again = run(chain(data), store)
     assert ran(again) == []
     assert [each.artifact for each in again] == [each.artifact for each in done]
@@ -145,7 +157,11 @@ def test_data_counts_by_content(data: Path, store: Store) -> None:
 
 def test_plan_changes_nothing_and_gives_reasons(data: Path, store: Store) -> None:
     reasons = [(each.stage.name, each.runs, each.reason) for each in plan(chain(data), store)]
-    assert reasons == [("source", True, "never ran"), ("first", True, "never ran"), ("second", True, "never ran")]
+    assert reasons == [
+        ("source", True, "never ran"),
+        ("first", True, "never ran"),
+        ("second", True, "never ran"),
+    ]
     assert not store.root.exists()
     run(chain(data), store)
     planned = plan(chain(data, first=NumberParams(number=5)), store)
@@ -156,7 +172,9 @@ def test_plan_changes_nothing_and_gives_reasons(data: Path, store: Store) -> Non
     ]
 
 
-def test_data_that_is_not_prepared_has_no_key_until_a_run_prepares_it(tmp_path: Path, store: Store) -> None:
+def test_data_that_is_not_prepared_has_no_key_until_a_run_prepares_it(
+    tmp_path: Path, store: Store
+) -> None:
     pipe = chain(tmp_path / "absent")
     assert [(each.key, each.reason) for each in plan(pipe, store)] == [
         (None, "its data is not prepared yet"),
@@ -183,10 +201,17 @@ def test_force_runs_what_is_finished(data: Path, store: Store) -> None:
 
 
 def test_stages_that_are_not_selected_must_be_finished(data: Path, store: Store) -> None:
-    with pytest.raises(UserError, match=r"source is not among the selected stages and its artifact is not there \(never ran\)"):
+    with pytest.raises(
+        UserError,
+        match=(
+            r"source is not among the selected stages and its artifact is not there \(never ran\)"
+        ),
+    ):
         run(chain(data), store, selected=["second"])
     run(chain(data), store)
-    assert ran(run(chain(data, second=NumberParams(number=9)), store, selected=["second"])) == ["second"]
+    assert ran(run(chain(data, second=NumberParams(number=9)), store, selected=["second"])) == [
+        "second"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +235,9 @@ def test_a_failing_stage_leaves_what_was_done_and_nothing_half(
     assert ran(run(chain(data), store)) == ["second"]
 
 
-def test_what_stages_print_goes_into_the_log(data: Path, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_stages_print_goes_into_the_log(
+    data: Path, store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = store.start_run()
     execute(chain(data), store, folder, Options())
     assert "a library's noise" in (folder / "log.txt").read_text()
@@ -223,7 +250,10 @@ def test_independent_stages_run_at_once(data: Path, store: Store) -> None:
     for name in ("left", "right"):
         pipe.add(adder(name), NumberParams(behaviour="meet"), value=value)
     done = run(pipe, store, jobs=2)
-    left, right = (store.execution(each.stage.name, each.artifact.key) for each in sorted(done[1:], key=lambda each: each.stage.name))
+    left, right = (
+        store.execution(each.stage.name, each.artifact.key)
+        for each in sorted(done[1:], key=lambda each: each.stage.name)
+    )
     assert left is not None
     assert right is not None
     assert left["started"] < right["finished"]
@@ -240,14 +270,24 @@ def test_inputs_are_checked_by_name_and_type() -> None:
         pipe.add(source(), SourceParams())
 
 
-def add_both(*, value: Path, params: NumberParams, output: Path, more: Path | None = None) -> Figures:
+def add_both(
+    *, value: Path, params: NumberParams, output: Path, more: Path | None = None
+) -> Figures:
     numbers = [int((path / "value").read_text()) for path in (value, more) if path]
     (output / "value").write_text(str(sum(numbers)))
     return {"numbers": numbers}
 
 
 def test_an_optional_input_may_be_left_out(data: Path, store: Store) -> None:
-    both = Component("both", {"value": "Value", "more": "Value"}, "Value", NumberParams, add_both, describe, optional=("more",))
+    both = Component(
+        "both",
+        {"value": "Value", "more": "Value"},
+        "Value",
+        NumberParams,
+        add_both,
+        describe,
+        optional=("more",),
+    )
     found = []
     for there in (True, False):
         pipe = Pipeline()
@@ -285,7 +325,12 @@ def test_a_gate_stops_the_run_each_time_and_leaves_its_artifact(data: Path, tmp_
         pipe.add(adder("behind"), NumberParams(), value=value)
         finished: list[str] = []
         with pytest.raises(DataError, match="odd"):
-            run(pipe, store, jobs=2, on_done=lambda done, finished=finished: finished.append(done.stage.name))
+            run(
+                pipe,
+                store,
+                jobs=2,
+                on_done=lambda done, finished=finished: finished.append(done.stage.name),
+            )
         assert finished == ["source", "gate"]
     assert store.latest("gate") is not None
     assert store.latest("behind") is None
@@ -294,7 +339,13 @@ def test_a_gate_stops_the_run_each_time_and_leaves_its_artifact(data: Path, tmp_
 
 
 def remember(
-    *, value: Path, params: NumberParams, output: Path, span_cache: SpanCache, previous: Path | None, beam_args: tuple[str, ...]
+    *,
+    value: Path,
+    params: NumberParams,
+    output: Path,
+    span_cache: SpanCache,
+    previous: Path | None,
+    beam_args: tuple[str, ...],
 ) -> Figures:
     path = span_cache.path(value=(value / "value").read_text())
     found = path.exists()
@@ -306,11 +357,25 @@ def remember(
 
 def test_pieces_outlive_an_artifact_and_the_one_before_is_known(data: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "root")
-    component = Component("keeper", {"value": "Value"}, "Kept", NumberParams, remember, describe, span_cache=True, previous=True, beam=True)
+    component = Component(
+        "keeper",
+        {"value": "Value"},
+        "Kept",
+        NumberParams,
+        remember,
+        describe,
+        span_cache=True,
+        previous=True,
+        beam=True,
+    )
 
     def figures(number: int, **options: Any) -> Done:
         pipe = Pipeline()
-        pipe.add(component, NumberParams(number=number), value=pipe.add(source(), SourceParams(path=str(data))))
+        pipe.add(
+            component,
+            NumberParams(number=number),
+            value=pipe.add(source(), SourceParams(path=str(data))),
+        )
         return run(pipe, store, **options)[-1]
 
     first = figures(1, beam_args=["--x"])
@@ -321,25 +386,38 @@ def test_pieces_outlive_an_artifact_and_the_one_before_is_known(data: Path, tmp_
     assert figures(2, force=["keeper"]).figures["previous"] is None  # the last one made is this one
 
 
-def analyze(*, spans: dict[int, str], content: str, dim: int | None, params: NumberParams, span_cache: SpanCache) -> str:
+def analyze(
+    *,
+    spans: dict[int, str],
+    content: str,
+    dim: int | None,
+    params: NumberParams,
+    span_cache: SpanCache,
+) -> str:
     return f"{span_cache.root.name} {params.number} {content} {spans}"
 
 
-def share(*, params: SourceParams, output: Path, analyses: dict[str, Callable[..., str]]) -> Figures:
+def share(
+    *, params: SourceParams, output: Path, analyses: dict[str, Callable[..., str]]
+) -> Figures:
     (output / "value").write_text("1")
     return {name: each(spans={0: "k"}, content="text", dim=None) for name, each in analyses.items()}
 
 
 def test_a_source_gets_what_its_readers_want_to_count(tmp_path: Path) -> None:
     pipe = Pipeline()
-    shared = pipe.add(Component("source", {}, "Value", SourceParams, share, describe, shares=True), SourceParams())
+    shared = pipe.add(
+        Component("source", {}, "Value", SourceParams, share, describe, shares=True), SourceParams()
+    )
     pipe.add(adder("reader", analyze=analyze), NumberParams(number=7), value=shared)
     pipe.add(adder("other"), NumberParams(), value=shared)
     done = run(pipe, Store(tmp_path))
     assert done[0].figures == {"reader": "reader 7 text {0: 'k'}"}
 
 
-def test_a_stage_that_compares_an_input_gets_its_folder_and_has_no_key_before(data: Path, store: Store, tmp_path: Path) -> None:
+def test_a_stage_that_compares_an_input_gets_its_folder_and_has_no_key_before(
+    data: Path, store: Store, tmp_path: Path
+) -> None:
     served = tmp_path / "served"
     served.write_text("7")
 

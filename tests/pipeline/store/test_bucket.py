@@ -1,4 +1,7 @@
-"""`--root gs://...`: the whole pipeline against a Google Cloud Storage on loopback, beside the same run in a folder."""
+"""`--root gs://...`.
+
+The whole pipeline against a Google Cloud Storage on loopback, beside the same run in a folder.
+"""
 
 import json
 import os
@@ -21,7 +24,16 @@ from tests.support.fake_cloud.gcs import FakeGcs, serve
 pytestmark = pytest.mark.slow
 
 ROOT = "gs://bucket/some/root"
-STAGES = ["example_gen", "statistics_gen", "schema_gen", "example_validator", "transform", "trainer", "exporter", "evaluator"]
+STAGES = [
+    "example_gen",
+    "statistics_gen",
+    "schema_gen",
+    "example_validator",
+    "transform",
+    "trainer",
+    "exporter",
+    "evaluator",
+]
 SETTINGS = {
     "transform.max_length": 8,
     "transform.min_frequency": 1,
@@ -51,27 +63,55 @@ def emulator(cloud: FakeGcs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def command(corpus: Path, root: str, *more: str) -> list[str]:
     settings = [
-        part for name, value in {"example_gen.source": json.dumps(str(corpus)), **SETTINGS}.items() for part in ("--set", f"{name}={value}")
+        part
+        for name, value in {"example_gen.source": json.dumps(str(corpus)), **SETTINGS}.items()
+        for part in ("--set", f"{name}={value}")
     ]
-    return [sys.executable, "-m", "pipeline", "run", "bbc_news", "--root", root, "--to", "evaluator", *settings, *more]
+    return [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "run",
+        "bbc_news",
+        "--root",
+        root,
+        "--to",
+        "evaluator",
+        *settings,
+        *more,
+    ]
 
 
 def environment(cloud: FakeGcs, folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     (folder / "tmp").mkdir(exist_ok=True)
-    more = {"STORAGE_EMULATOR_HOST": cloud.url, "SEQLINE_CACHE": str(folder / "cache"), "TMPDIR": str(folder / "tmp")}
+    more = {
+        "STORAGE_EMULATOR_HOST": cloud.url,
+        "SEQLINE_CACHE": str(folder / "cache"),
+        "TMPDIR": str(folder / "tmp"),
+    }
     return {**kept, **more, "PYTHONPATH": str(CHECKOUT)}
 
 
 def seqline(cloud: FakeGcs, folder: Path, arguments: list[str]) -> str:
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=500, env=environment(cloud, folder))
+    done = subprocess.run(
+        arguments,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env=environment(cloud, folder),
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def digests(store: Store) -> dict[str, str]:
     record = json.loads((store.runs()[-1] / "run.json").read_text())
-    return {each["component"]: artifact_digest(store.path(each["component"], each["key"])) for each in record["stages"]}
+    return {
+        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
+        for each in record["stages"]
+    }
 
 
 def objects(cloud: FakeGcs, part: str) -> list[str]:
@@ -80,8 +120,9 @@ def objects(cloud: FakeGcs, part: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished(cloud: FakeGcs, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run under gs:// that was killed while it uploaded its second checkpoint, and went on from another machine's view: with nothing
-    on its disk. Now and then the service says 503."""
+    """A run under gs:// that was killed while it uploaded its second checkpoint, and went on from
+    another machine's view: with nothing on its disk. Now and then the service says 503.
+    """
     first = tmp_path_factory.mktemp("first")
     uploads: list[str] = []
     reached = threading.Event()
@@ -93,7 +134,12 @@ def finished(cloud: FakeGcs, corpus: Path, tmp_path_factory: pytest.TempPathFact
         return 503 if number % 50 == 0 else 0
 
     def block(method: str, path: str) -> int:
-        if method == "POST" and path.startswith("/upload") and reached.is_set() is False and objects(cloud, "/checkpoint-"):
+        if (
+            method == "POST"
+            and path.startswith("/upload")
+            and reached.is_set() is False
+            and objects(cloud, "/checkpoint-")
+        ):
             uploads.append(path)
             reached.set()
             time.sleep(3)
@@ -101,7 +147,9 @@ def finished(cloud: FakeGcs, corpus: Path, tmp_path_factory: pytest.TempPathFact
         return fault(method, path)
 
     cloud.fault = block
-    process = subprocess.Popen(command(corpus, ROOT), cwd=first, env=environment(cloud, first), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(corpus, ROOT), cwd=first, env=environment(cloud, first), stdout=subprocess.DEVNULL
+    )
     assert reached.wait(550)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -117,7 +165,9 @@ def test_training_went_on_from_the_last_whole_checkpoint(finished: Path) -> None
     assert "going on from step 5 of 44" in (finished / "out.txt").read_text()
 
 
-def test_artifacts_are_those_of_a_local_run(finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path) -> None:
+def test_artifacts_are_those_of_a_local_run(
+    finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path
+) -> None:
     seqline(cloud, tmp_path, command(corpus, "artifacts"))
     expected = digests(Store(tmp_path / "artifacts"))
     assert list(expected) == STAGES
@@ -128,7 +178,9 @@ def test_nothing_but_artifacts_records_and_pieces_is_left(finished: Path, cloud:
     assert objects(cloud, "/work/") == objects(cloud, "/partial-") == []
     killed = min(name.split("/")[3] for name in objects(cloud, "/runs/"))
     assert objects(cloud, "/locks/") == [f"some/root/locks/run-{killed}"]
-    out = seqline(cloud, finished, [sys.executable, "-m", "pipeline", "gc", "--root", ROOT, "--yes"])
+    out = seqline(
+        cloud, finished, [sys.executable, "-m", "pipeline", "gc", "--root", ROOT, "--yes"]
+    )
     assert out.splitlines()[-2].startswith(f"{ROOT}: 1 lock may go; ")
     assert out.splitlines()[-1] == "deleted 1"
     assert objects(cloud, "/locks/") == []
@@ -137,22 +189,31 @@ def test_nothing_but_artifacts_records_and_pieces_is_left(finished: Path, cloud:
     assert [path for path in (finished / "tmp").iterdir() if path.name.startswith("seqline")] == []
 
 
-def test_a_second_run_does_nothing(finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path) -> None:
-    before = {name: metadata["generation"] for name, (metadata, _) in cloud.buckets["bucket"].items()}
+def test_a_second_run_does_nothing(
+    finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path
+) -> None:
+    before = {
+        name: metadata["generation"] for name, (metadata, _) in cloud.buckets["bucket"].items()
+    }
     asked = len(cloud.requests)
     assert "0 of 8 stages ran" in seqline(cloud, tmp_path, command(corpus, ROOT))
     assert len(cloud.requests) - asked < 70
-    new = {name for name, (metadata, _) in cloud.buckets["bucket"].items() if before.get(name) != metadata["generation"]}
+    new = {
+        name
+        for name, (metadata, _) in cloud.buckets["bucket"].items()
+        if before.get(name) != metadata["generation"]
+    }
     assert {name.split("/")[2] for name in new} == {"runs"}
     files = ["config.toml", "log.txt", "report.html", "report.json", "report.md", "run.json"]
     assert sorted(name.split("/")[4] for name in new) == files
 
 
-def test_plan_and_show_read_the_bucket_and_load_nothing_heavy(finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path) -> None:
+def test_plan_and_show_read_the_bucket_and_load_nothing_heavy(
+    finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path
+) -> None:
     code = (
-        "import sys; from pipeline.cli import main\n"
-        "try: main()\n"
-        "finally: print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
+        "import sys; from pipeline.cli import main\ntry: main()\nfinally: print('loaded',"
+        " sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
     )
     planned = ["plan", *command(corpus, ROOT)[4:], "--set", "trainer.seed=1"]
     lines = seqline(cloud, tmp_path, [sys.executable, "-c", code, *planned]).splitlines()
@@ -164,9 +225,18 @@ def test_plan_and_show_read_the_bucket_and_load_nothing_heavy(finished: Path, cl
     assert [text.splitlines()[-1] for text in (lines[-1], shown)] == ["loaded []"] * 2
 
 
-def test_a_bucket_that_is_not_there_ends_a_run_before_it_begins(cloud: FakeGcs, corpus: Path, tmp_path: Path) -> None:
+def test_a_bucket_that_is_not_there_ends_a_run_before_it_begins(
+    cloud: FakeGcs, corpus: Path, tmp_path: Path
+) -> None:
     arguments = command(corpus, "gs://nobody/root")
-    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=100, env=environment(cloud, tmp_path))
+    done = subprocess.run(
+        arguments,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=environment(cloud, tmp_path),
+    )
     assert (done.returncode, done.stdout) == (20, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: root 'gs://nobody/root' cannot be used: ")

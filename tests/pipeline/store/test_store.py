@@ -23,12 +23,23 @@ def key(params: TrainerParams, inputs: dict[str, str] = INPUTS) -> str:
 
 def test_a_key_follows_params_and_inputs_and_nothing_else() -> None:
     assert key(TrainerParams()) == key(TrainerParams(rnn_units=64))
-    assert len({key(TrainerParams()), key(TrainerParams(rnn_units=65)), key(TrainerParams(), {"features": "k2"})}) == 3
+    assert (
+        len(
+            {
+                key(TrainerParams()),
+                key(TrainerParams(rnn_units=65)),
+                key(TrainerParams(), {"features": "k2"}),
+            }
+        )
+        == 3
+    )
 
 
 def test_a_key_is_the_same_in_another_process() -> None:
     script = "from tests.pipeline.store.test_store import *; print(key(TrainerParams()))"
-    other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    other = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert other.stdout.strip() == key(TrainerParams())
 
 
@@ -37,24 +48,33 @@ def test_comments_docstrings_and_layout_are_not_code() -> None:
         return code.parse(source.encode())[0]
 
     plain = 'def f(x):\n    """Old."""\n    return x + 1\n'
-    assert dumped(plain) == dumped('# why\ndef f(x):\n    """New\n    words."""\n    return (x  +  1)  # because\n')
+    assert dumped(plain) == dumped(
+        '# why\ndef f(x):\n    """New\n    words."""\n    return (x  +  1)  # because\n'
+    )
     assert dumped(plain) != dumped('def f(x):\n    """Old."""\n    return x + 2\n')
 
 
 def test_a_source_has_the_same_digest_on_every_python() -> None:
     source = (
-        b'"""Doc."""\nimport os\nclass A(dict):\n    """Doc."""\n\ndef f(x: int, *rest, width=3, **more) -> str:\n    """Doc."""\n'
-        b"    with open(os.devnull) as file:\n        return f\"{x:>{width}} {file!r}\" if x else ''\n"
+        b'"""Doc."""\nimport os\nclass A(dict):\n    """Doc."""\n\ndef f(x: int, *rest, width=3,'
+        b' **more) -> str:\n    """Doc."""\n    with open(os.devnull) as file:\n        return'
+        b" f\"{x:>{width}} {file!r}\" if x else ''\n"
     )
     # Worked out on 3.11, and the same on 3.12 and 3.13.
     assert code.parse(source) == ("eff0f3a0c6145c18854f", [])
 
 
-def test_code_digest_covers_what_a_component_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_digest_covers_what_a_component_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(code, "CHECKOUT", tmp_path)
     (tmp_path / "components" / "trainer").mkdir(parents=True)
-    (tmp_path / "components" / "trainer" / "__init__.py").write_text("def run():\n    from components.trainer import fit\n")
-    (tmp_path / "components" / "trainer" / "fit.py").write_text("from seqline.model import network\nfrom seqline.storage import files\n")
+    (tmp_path / "components" / "trainer" / "__init__.py").write_text(
+        "def run():\n    from components.trainer import fit\n"
+    )
+    (tmp_path / "components" / "trainer" / "fit.py").write_text(
+        "from seqline.model import network\nfrom seqline.storage import files\n"
+    )
     (tmp_path / "components" / "pusher.py").write_text("A = 1\n")
     (tmp_path / "seqline" / "model").mkdir(parents=True)
     (tmp_path / "seqline" / "model" / "network.py").write_text("UNITS = 1\n")
@@ -76,8 +96,13 @@ def test_code_digest_covers_what_a_component_imports(tmp_path: Path, monkeypatch
     code_digest.cache_clear()
 
 
-def test_a_source_is_parsed_once_and_a_broken_memory_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content, file = b"from seqline.component import digest\nA = 1\n", tmp_path / "deep" / "memory.json"
+def test_a_source_is_parsed_once_and_a_broken_memory_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, file = (
+        b"from seqline.component import digest\nA = 1\n",
+        tmp_path / "deep" / "memory.json",
+    )
     expected = code.parse(content)
     assert expected[1] == ["seqline.component", "seqline.component.digest"]
     first = Memory(file)
@@ -99,7 +124,12 @@ def test_an_artifact_appears_whole_and_replaces_an_old_one(tmp_path: Path) -> No
             partial = store.begin("trainer", "k")
             (partial / "model").write_text(content)
             assert store.execution("trainer", "k") is None or content == "two"
-            store.commit(partial, Artifact("Model", store.path("trainer", "k"), "k"), "trainer", {"key": "k", "finished": content})
+            store.commit(
+                partial,
+                Artifact("Model", store.path("trainer", "k"), "k"),
+                "trainer",
+                {"key": "k", "finished": content},
+            )
         assert (store.path("trainer", "k") / "model").read_text() == content
         assert store.execution("trainer", "k") == {"key": "k", "finished": content}
     assert list((tmp_path / "root" / "partial").iterdir()) == []
@@ -128,7 +158,9 @@ def test_artifact_digest_leaves_out_records_only(tmp_path: Path) -> None:
 
 def test_a_root_that_cannot_be_used_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot be written: Not a directory\. Name another with --root"):
+    with pytest.raises(
+        UserError, match=r"cannot be written: Not a directory\. Name another with --root"
+    ):
         Store(tmp_path / "file" / "root").start_run()
     with pytest.raises(UserError, match="only a local folder or a place under gs://"):
         open_store("s3://bucket/root")

@@ -1,4 +1,7 @@
-"""Where listed rows came from: the user's own file and line, for every kind of source, and never a wrong one."""
+"""Where listed rows came from.
+
+The user's own file and line, for every kind of source, and never a wrong one.
+"""
 
 import gzip
 import json
@@ -26,7 +29,10 @@ def rows() -> list[tuple[str, str]]:
 
 def as_csv(folder: Path) -> str:
     """Every third text has a line break of its own."""
-    lines = "".join(f'"{text}{chr(10) + "more" if number % 3 == 0 else ""}",{label}\n' for number, (text, label) in enumerate(rows()))
+    lines = "".join(
+        f'"{text}{chr(10) + "more" if number % 3 == 0 else ""}",{label}\n'
+        for number, (text, label) in enumerate(rows())
+    )
     (folder / "rows.csv").write_text("text,label\n" + lines)
     return str(folder / "rows.csv")
 
@@ -34,7 +40,9 @@ def as_csv(folder: Path) -> str:
 def as_jsonl(folder: Path) -> str:
     for name, start in (("one.jsonl", 0), ("two.jsonl", 25)):
         chosen = rows()[start : 25 if start == 0 else None]
-        (folder / name).write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in chosen))
+        (folder / name).write_text(
+            "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in chosen)
+        )
     return str(folder / "*.jsonl")
 
 
@@ -62,12 +70,20 @@ def text_at(place: dict[str, Any]) -> str:
         return file.read_text()
     assert set(place) == {"file", "line"}
     line = file.read_text().split("\n")[place["line"] - 1]
-    return str(json.loads(line)["text"]) if file.suffix == ".jsonl" else line.partition('"')[2].partition('"')[0]
+    return (
+        str(json.loads(line)["text"])
+        if file.suffix == ".jsonl"
+        else line.partition('"')[2].partition('"')[0]
+    )
 
 
 @pytest.mark.parametrize("make", [as_csv, as_jsonl, as_parquet, as_folder])
-def test_every_row_of_test_is_found_where_it_is_said_to_be(tmp_path: Path, make: Callable[[Path], str]) -> None:
-    figures = run(params=ExampleGenParams(source=make(tmp_path)), output=_made(tmp_path / "examples"))
+def test_every_row_of_test_is_found_where_it_is_said_to_be(
+    tmp_path: Path, make: Callable[[Path], str]
+) -> None:
+    figures = run(
+        params=ExampleGenParams(source=make(tmp_path)), output=_made(tmp_path / "examples")
+    )
     listed = _listed(tmp_path / "examples")
     assert len(listed) == sum(figures["num_rows"]["test"].values()) > 5
     origins.locate(tmp_path / "examples", "test", listed)
@@ -85,7 +101,14 @@ def _listed(examples: Path) -> list[dict[str, Any]]:
     found = []
     for path in features.shards(examples, "test"):
         for number, content in enumerate(read(path, "text").contents):
-            found.append({"shard": path.name, "row": number, "checksum": origins.checksum(content), "content": content.decode()})
+            found.append(
+                {
+                    "shard": path.name,
+                    "row": number,
+                    "checksum": origins.checksum(content),
+                    "content": content.decode(),
+                }
+            )
     return found
 
 
@@ -108,7 +131,10 @@ def test_a_row_that_is_another_has_no_place(tmp_path: Path) -> None:
     known = [origins.checksum(content) for content in (b"a", b"b", b"c", b"d")]
     assert found.place(0, known[0]) == {"file": "rows.csv", "line": 2}
     assert found.place(2, known[1]) == {"file": "rows.csv", "line": 4}
-    assert found.place(2, known[2]) == {"file": "rows.csv", "line": 5}  # a row before it was taken out
+    assert found.place(2, known[2]) == {
+        "file": "rows.csv",
+        "line": 5,
+    }  # a row before it was taken out
     assert found.place(0, known[1]) is None  # one of two
     assert found.place(0, known[3]) is None
     assert found.place(9, known[0]) == {"file": "rows.csv", "line": 2}
@@ -125,7 +151,9 @@ def test_examples_without_origins(tmp_path: Path) -> None:
         assert origins.read(str(path)) is None
 
 
-@pytest.mark.parametrize("content", [b"text", [b"some", b"tokens"], np.array([[1.5, 2]], np.float32)])
+@pytest.mark.parametrize(
+    "content", [b"text", [b"some", b"tokens"], np.array([[1.5, 2]], np.float32)]
+)
 def test_a_checksum_is_that_of_the_content_as_it_was_read(content: Any) -> None:
     from components.example_gen.ingest import identity
 

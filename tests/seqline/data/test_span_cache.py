@@ -1,4 +1,7 @@
-"""Parts of earlier work: they appear whole, once, under a name that follows from what they were made of."""
+"""Parts of earlier work.
+
+They appear whole, once, under a name that follows from what they were made of.
+"""
 
 import os
 import subprocess
@@ -14,7 +17,16 @@ from tests.support import CHECKOUT
 def test_the_name_follows_from_the_parts_and_the_salt(tmp_path: Path) -> None:
     span_cache = SpanCache(tmp_path, "code 1")
     assert span_cache.path(span="a", how=[1, True]) == span_cache.path(how=[1, True], span="a")
-    assert len({span_cache.path(span="a"), span_cache.path(span="b"), SpanCache(tmp_path, "code 2").path(span="a")}) == 3
+    assert (
+        len(
+            {
+                span_cache.path(span="a"),
+                span_cache.path(span="b"),
+                SpanCache(tmp_path, "code 2").path(span="a"),
+            }
+        )
+        == 3
+    )
 
 
 def test_parts_appear_when_the_block_ends_well_and_only_then(tmp_path: Path) -> None:
@@ -35,7 +47,9 @@ def test_parts_appear_when_the_block_ends_well_and_only_then(tmp_path: Path) -> 
         assert not any(path.exists() for path in paths.values())
     with span_cache.making({**paths, 3: span_cache.path(span=3)}) as folders:
         assert list(folders) == [3]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in (*paths.values(), span_cache.path(span=3)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.name for path in (*paths.values(), span_cache.path(span=3))
+    )
 
 
 def test_a_part_that_another_run_made_meanwhile_stays(tmp_path: Path) -> None:
@@ -51,18 +65,28 @@ def test_a_part_that_another_run_made_meanwhile_stays(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
     code = "import os; from seqline.data import span_cache; print(span_cache.OWN)"
-    dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
-    left_over, other_machine = tmp_path / f"{dead.stdout.strip()}-1", tmp_path / f"{dead.stdout.strip()}-1".replace(HOST, "elsewhere")
+    dead = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT
+    )
+    left_over, other_machine = (
+        tmp_path / f"{dead.stdout.strip()}-1",
+        tmp_path / f"{dead.stdout.strip()}-1".replace(HOST, "elsewhere"),
+    )
     for path in (left_over, other_machine):
         path.mkdir()
     span_cache = SpanCache(tmp_path)
-    with span_cache.making({1: span_cache.path(span=1)}) as folders, span_cache.making({2: span_cache.path(span=2)}):
+    with (
+        span_cache.making({1: span_cache.path(span=1)}) as folders,
+        span_cache.making({2: span_cache.path(span=2)}),
+    ):
         assert folders[1].exists()
         assert not left_over.exists()
         assert other_machine.exists()
 
 
-def test_a_link_is_the_same_file_and_a_second_one_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_is_the_same_file_and_a_second_one_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "source").write_text("x")
     link(tmp_path / "source", tmp_path / "target")
     link(tmp_path / "source", tmp_path / "target")

@@ -27,9 +27,15 @@ def test_the_bytes_are_protobufs(rows: list[tuple]) -> None:
     ours = tf_example_writer.examples(
         [
             tf_example_writer.float_lists(
-                "floats", np.array([x for row in floats for x in row], np.float32), np.array([len(row) for row in floats])
+                "floats",
+                np.array([x for row in floats for x in row], np.float32),
+                np.array([len(row) for row in floats]),
             ),
-            tf_example_writer.int_lists("ids", np.array([x for row in ints for x in row], np.int64), np.array([len(row) for row in ints])),
+            tf_example_writer.int_lists(
+                "ids",
+                np.array([x for row in ints for x in row], np.int64),
+                np.array([len(row) for row in ints]),
+            ),
             tf_example_writer.few_int_features("label", np.array(numbers, np.int64)),
             tf_example_writer.few_bytes_features("name", texts),
             tf_example_writer.bytes_features("text", texts),
@@ -45,12 +51,21 @@ def test_the_bytes_are_protobufs(rows: list[tuple]) -> None:
         feature["floats"].float_list.value.extend(values)
         feature["ids"].int64_list.value.extend(ids)
         feature["label"].int64_list.value.append(number)
-        for name, kind in (("tokens", "bytes_list"), ("floats", "float_list"), ("ids", "int64_list")):
+        for name, kind in (
+            ("tokens", "bytes_list"),
+            ("floats", "float_list"),
+            ("ids", "int64_list"),
+        ):
             getattr(feature[name], kind).SetInParent()
         assert serialized == example.SerializeToString(deterministic=True)
 
 
 @pytest.mark.parametrize("size", [127, 128, 16383, 16384, 2**21, 2**21 + 1])
 def test_lengths_of_any_size(size: int) -> None:
-    [serialized] = tf_example_writer.examples([tf_example_writer.bytes_features("text", [b"x" * size])])
-    assert tf.train.Example.FromString(serialized).features.feature["text"].bytes_list.value[0] == b"x" * size
+    [serialized] = tf_example_writer.examples(
+        [tf_example_writer.bytes_features("text", [b"x" * size])]
+    )
+    assert (
+        tf.train.Example.FromString(serialized).features.feature["text"].bytes_list.value[0]
+        == b"x" * size
+    )

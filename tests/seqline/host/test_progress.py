@@ -18,7 +18,8 @@ class Listener(logging.Handler):
         self.reports: list[Report] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.reports.append(record.progress)  # type: ignore[attr-defined]  # what progress adds to its records
+        # What progress adds to its records
+        self.reports.append(record.progress)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Report]]:
     progress.log.setLevel(logging.NOTSET)
 
 
-def test_what_is_new_is_told_at_once_and_more_of_it_now_and_then(told: list[Report], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_new_is_told_at_once_and_more_of_it_now_and_then(
+    told: list[Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
     progress.begin("reading", 1000, "rows")
     for _ in range(500):
         progress.advance()
@@ -53,7 +56,9 @@ def test_the_end_is_told_at_once_and_once(told: list[Report]) -> None:
     assert [report.done for report in told] == [0, 2]
 
 
-def test_nobody_listens_in_a_test_or_a_notebook(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_nobody_listens_in_a_test_or_a_notebook(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     state = progress._State()
     monkeypatch.setattr(progress, "_state", state)
     with caplog.at_level(logging.INFO, "seqline"):
@@ -70,7 +75,10 @@ def test_an_epoch_is_a_part_of_its_trial(told: list[Report]) -> None:
     with progress.part_of("trial 3 of 20", 2, 20, note="best so far 0.912", left=90):
         progress.tell("epoch 4 of 12", 3, 12, left=7)
     progress.tell("writing")
-    assert told == [Report("trial 3 of 20", 2.25, 20, note="best so far 0.912, epoch 4 of 12", left=90), Report("writing")]
+    assert told == [
+        Report("trial 3 of 20", 2.25, 20, note="best so far 0.912, epoch 4 of 12", left=90),
+        Report("writing"),
+    ]
 
 
 def test_rows_to_come_follow_from_the_bytes_that_were_read(told: list[Report]) -> None:
@@ -84,7 +92,9 @@ def test_rows_to_come_follow_from_the_bytes_that_were_read(told: list[Report]) -
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz"])
-def test_readers_count_the_bytes_of_a_file_as_it_lies_there(name: str, told: list[Report], tmp_path: Path) -> None:
+def test_readers_count_the_bytes_of_a_file_as_it_lies_there(
+    name: str, told: list[Report], tmp_path: Path
+) -> None:
     path = tmp_path / name
     content = b"text,label\n" + b"a,b\n" * 50_000
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)

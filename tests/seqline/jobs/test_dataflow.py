@@ -1,4 +1,7 @@
-"""Beam stages as Dataflow jobs: by the unmodified DataflowRunner, executed by the fake cloud from nothing but what was staged."""
+"""Beam stages as Dataflow jobs.
+
+By the unmodified DataflowRunner, executed by the fake cloud from nothing but what was staged.
+"""
 
 import os
 import shutil
@@ -34,8 +37,13 @@ PARAMS = ExampleGenParams(source=ROWS)
 
 @pytest.fixture(scope="module")
 def running_cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[FakeCloud]:
-    with fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud, pytest.MonkeyPatch.context() as patch:
-        for name, value in (cloud.environment | {"SEQLINE_CACHE": str(tmp_path_factory.mktemp("cache"))}).items():
+    with (
+        fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in (
+            cloud.environment | {"SEQLINE_CACHE": str(tmp_path_factory.mktemp("cache"))}
+        ).items():
             patch.setenv(name, value)
         cloud.gcs.put("bucket", "rows.jsonl", corpus.read_bytes())
         cloud.gcs.buckets["staging"] = {}
@@ -52,19 +60,35 @@ def cloud(running_cloud: FakeCloud) -> Iterator[FakeCloud]:
 
 
 def flags(cloud: FakeCloud, component: str, key: str, *more: str) -> tuple[str, ...]:
-    # What is staged lies in a bucket of its own, so that a fault can be of the workers' requests only.
-    return job_flags([*cloud.flags, "--temp_location=gs://staging/temp", *more], component, key, "gs://bucket/root")
+    # What is staged lies in a bucket of its own, so that a fault can be of the workers' requests
+    # only.
+    return job_flags(
+        [*cloud.flags, "--temp_location=gs://staging/temp", *more],
+        component,
+        key,
+        "gs://bucket/root",
+    )
 
 
 def contents(folder: Path, pattern: str) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob(pattern) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.glob(pattern)
+        if path.is_file()
+    }
 
 
 def failure(job: Job) -> str:
-    return next(each["messageText"] for each in job.messages if each["messageImportance"] == "JOB_MESSAGE_ERROR")
+    return next(
+        each["messageText"]
+        for each in job.messages
+        if each["messageImportance"] == "JOB_MESSAGE_ERROR"
+    )
 
 
-def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(cloud: FakeCloud, examples: Path, features: Path) -> None:
+def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(
+    cloud: FakeCloud, examples: Path, features: Path
+) -> None:
     cloud.faults.retry_bundles = True
     uploads = "POST /upload/storage/v1/b/bucket/"
     staging = cloud.faults.add("POST /upload/storage/v1/b/staging/", status=503, times=2)
@@ -74,38 +98,70 @@ def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(cloud: FakeCloud, 
     made = path_of("gs://bucket/root/example_gen/k1")
     span_cache = SpanCache(path_of("gs://bucket/root/span_cache/transform"), owner="k1")
     counting = {"transform": partial(analyze, params=TRANSFORM_PARAMS, span_cache=span_cache)}
-    run_example_gen(params=PARAMS, output=made, analyses=counting, beam_args=flags(cloud, "example_gen", "k1"))
+    run_example_gen(
+        params=PARAMS, output=made, analyses=counting, beam_args=flags(cloud, "example_gen", "k1")
+    )
     job = cloud.dataflow.jobs[-1]
     assert (job.name, job.state, job.attempts) == ("seqline-example-gen-k1-ba0e5d", DONE, 2)
-    assert job.description["labels"] == {"seqline_component": "example_gen", "seqline_key": "k1", "seqline_root": "ba0e5d"}
+    assert job.description["labels"] == {
+        "seqline_component": "example_gen",
+        "seqline_key": "k1",
+        "seqline_root": "ba0e5d",
+    }
     assert [each.met for each in (staging, killed, refused, slow)] == [2, 1, 2, 1]
-    assert "A worker was lost; its work is done again." in [each["messageText"] for each in job.messages]
+    assert "A worker was lost; its work is done again." in [
+        each["messageText"] for each in job.messages
+    ]
     assert contents(made, "Split-*/*") == contents(examples, "Split-*/*")
 
     transformed = path_of("gs://bucket/root/transform/k2")
     run_transform(
-        examples=made, params=TRANSFORM_PARAMS, output=transformed, span_cache=span_cache, beam_args=flags(cloud, "transform", "k2")
+        examples=made,
+        params=TRANSFORM_PARAMS,
+        output=transformed,
+        span_cache=span_cache,
+        beam_args=flags(cloud, "transform", "k2"),
     )
     local = contents(features, "**/*")
-    assert {name: content == local[name] for name, content in contents(transformed, "**/*").items()} == dict.fromkeys(local, True)
-    assert [each.name for each in cloud.dataflow.jobs] == ["seqline-example-gen-k1-ba0e5d", "seqline-transform-k2-ba0e5d"]
+    assert {
+        name: content == local[name] for name, content in contents(transformed, "**/*").items()
+    } == dict.fromkeys(local, True)
+    assert [each.name for each in cloud.dataflow.jobs] == [
+        "seqline-example-gen-k1-ba0e5d",
+        "seqline-transform-k2-ba0e5d",
+    ]
 
 
 def test_a_worker_without_a_dependency(cloud: FakeCloud) -> None:
     cloud.executor.without.add("tensorflow")
-    with pytest.raises(JobFailedError, match=r"a worker has no module 'tensorflow'.*neither in the workers' image.*jobs/europe-west1/"):
+    with pytest.raises(
+        JobFailedError,
+        match=(
+            r"a worker has no module 'tensorflow'.*neither in the workers'"
+            r" image.*jobs/europe-west1/"
+        ),
+    ):
         run_example_gen(
             params=PARAMS,
             output=path_of("gs://bucket/root/example_gen/k3"),
-            beam_args=flags(cloud, "example_gen", "k3", "--sdk_container_image=registry/seqline-worker:1"),
+            beam_args=flags(
+                cloud, "example_gen", "k3", "--sdk_container_image=registry/seqline-worker:1"
+            ),
         )
     assert cloud.dataflow.jobs[-1].state == FAILED
 
 
 def test_a_pinned_dependency_that_cannot_be_had(cloud: FakeCloud) -> None:
     cloud.executor.without.add("tensorflow")
-    with pytest.raises(JobFailedError, match=r"job failed: ERROR: No matching distribution found for tensorflow==2\.21"):
-        run_example_gen(params=PARAMS, output=path_of("gs://bucket/root/example_gen/k4"), beam_args=flags(cloud, "example_gen", "k4"))
+    with pytest.raises(
+        JobFailedError,
+        match=r"job failed: ERROR: No matching distribution found for tensorflow==2\.21",
+    ):
+        run_example_gen(
+            params=PARAMS,
+            output=path_of("gs://bucket/root/example_gen/k4"),
+            beam_args=flags(cloud, "example_gen", "k4"),
+        )
 
 
 def test_a_package_that_setup_does_not_list(cloud: FakeCloud, tmp_path: Path) -> None:
@@ -116,13 +172,21 @@ def test_a_package_that_setup_does_not_list(cloud: FakeCloud, tmp_path: Path) ->
     for name in ("setup.py", "README.md", "LICENSE"):
         shutil.copy(root / name, tmp_path)
     listed = (root / "pyproject.toml").read_text(encoding="utf-8")
-    (tmp_path / "pyproject.toml").write_text(listed.replace('    "components.example_gen",\n', ""), encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        listed.replace('    "components.example_gen",\n', ""), encoding="utf-8"
+    )
     (tmp_path / "none.txt").touch()
     with pytest.raises(JobFailedError, match=r"a worker has no module 'components\.example_gen'"):
         run_example_gen(
             params=PARAMS,
             output=path_of("gs://bucket/root/example_gen/k5"),
-            beam_args=flags(cloud, "example_gen", "k5", f"--setup_file={tmp_path}/setup.py", f"--requirements_file={tmp_path}/none.txt"),
+            beam_args=flags(
+                cloud,
+                "example_gen",
+                "k5",
+                f"--setup_file={tmp_path}/setup.py",
+                f"--requirements_file={tmp_path}/none.txt",
+            ),
         )
 
 
@@ -132,14 +196,24 @@ def test_a_job_that_is_cancelled_from_outside(cloud: FakeCloud) -> None:
         name = str(option(given, "job_name"))
         said = dataflow.leave(service, name, cancels=False)
         assert said is not None
-        assert said.startswith(f"the Dataflow job {name} goes on (https://console.cloud.google.com/dataflow/jobs/europe-west1/")
+        assert said.startswith(
+            f"the Dataflow job {name} goes on"
+            " (https://console.cloud.google.com/dataflow/jobs/europe-west1/"
+        )
         assert dataflow.leave(service, name, cancels=True) == f"cancelled the Dataflow job {name}"
         assert dataflow.leave(service, name, cancels=True) is None
 
     given = flags(cloud, "example_gen", "k6")
     cloud.faults.add("WORK ", action=cancel)
-    with pytest.raises(StoppedError, match=r"stopped while seqline-example-gen-k6-ba0e5d ran by its Dataflow job being cancelled"):
-        run_example_gen(params=PARAMS, output=path_of("gs://bucket/root/example_gen/k6"), beam_args=given)
+    with pytest.raises(
+        StoppedError,
+        match=(
+            r"stopped while seqline-example-gen-k6-ba0e5d ran by its Dataflow job being cancelled"
+        ),
+    ):
+        run_example_gen(
+            params=PARAMS, output=path_of("gs://bucket/root/example_gen/k6"), beam_args=given
+        )
     assert cloud.dataflow.jobs[-1].state == CANCELLED
 
 
@@ -151,11 +225,28 @@ def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: 
         assert released.wait(300)
 
     def run() -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pipeline", "run", "bbc_news", "--set", f"example_gen.source={ROWS}", "--to", "example_gen"]
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline",
+            "run",
+            "bbc_news",
+            "--set",
+            f"example_gen.source={ROWS}",
+            "--to",
+            "example_gen",
+        ]
         places = ["--root=gs://bucket/again", *cloud.flags[:4], "--", *cloud.flags[4:]]
         environment = os.environ | {"PYTHONPATH": str(shipping.checkout())}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([*command, *places], cwd=tmp_path, env=environment, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload, no-any-return]
+        return subprocess.Popen(
+            [*command, *places],
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            start_new_session=True,
+            **pipes,
+        )  # type: ignore[call-overload, no-any-return]
 
     before = len(cloud.dataflow.jobs)
     cloud.faults.add("WORK ", action=hold)
@@ -183,7 +274,9 @@ def test_a_service_that_stays_away(cloud: FakeCloud, monkeypatch: pytest.MonkeyP
     service.any_job()  # once is nothing
     service.seconds = 0.5
     away = cloud.faults.add("GET /v1b3/", status=503, times=100)
-    with pytest.raises(UserError, match=r"Dataflow does not answer at http://localhost:\d+ \(503: told to fail\)"):
+    with pytest.raises(
+        UserError, match=r"Dataflow does not answer at http://localhost:\d+ \(503: told to fail\)"
+    ):
         service.any_job()
     assert away.met > 1
 
@@ -191,19 +284,40 @@ def test_a_service_that_stays_away(cloud: FakeCloud, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        ("Traceback ...\nseqline.errors.DataError: a.csv is damaged. [while running 'Read']\n\nmore", "DataError", "a.csv is damaged."),
+        (
+            (
+                "Traceback ...\nseqline.errors.DataError: a.csv is damaged. [while running"
+                " 'Read']\n\nmore"
+            ),
+            "DataError",
+            "a.csv is damaged.",
+        ),
         ("Traceback ...\nseqline.errors.UserError: no", "UserError", "no"),
-        ("Traceback ...\nValueError: deep\n", "JobFailedError", "name: the Dataflow job failed: ValueError: deep (https://console"),
-        ("Quota exceeded.", "JobFailedError", "name: the Dataflow job failed: Quota exceeded. (https://console"),
+        (
+            "Traceback ...\nValueError: deep\n",
+            "JobFailedError",
+            "name: the Dataflow job failed: ValueError: deep (https://console",
+        ),
+        (
+            "Quota exceeded.",
+            "JobFailedError",
+            "name: the Dataflow job failed: Quota exceeded. (https://console",
+        ),
     ],
 )
 def test_what_a_failed_job_says(text: str, kind: str, message: str) -> None:
-    error = dataflow._failure(dataflow.Client("p", "r"), "id", "name", FAILED, ["Workflow failed.", text])
+    error = dataflow._failure(
+        dataflow.Client("p", "r"), "id", "name", FAILED, ["Workflow failed.", text]
+    )
     assert (type(error).__name__, str(error).startswith(message)) == (kind, True)
 
 
 def test_flags_of_other_runners_stay_as_they_are() -> None:
-    assert job_flags(["--direct_num_workers=2"], "transform", "key", "root") == ("--direct_num_workers=2",)
-    assert job_flags(["--runner=FlinkRunner"], "transform", "key", "root") == ("--runner=FlinkRunner",)
+    assert job_flags(["--direct_num_workers=2"], "transform", "key", "root") == (
+        "--direct_num_workers=2",
+    )
+    assert job_flags(["--runner=FlinkRunner"], "transform", "key", "root") == (
+        "--runner=FlinkRunner",
+    )
     assert option(["--a", "1", "--b=2", "--a=3", "--b"], "a") == "3"
     assert option(["--a"], "a") is None

@@ -1,5 +1,8 @@
-"""The worker image itself: jobs and launches in containers of it. Needs docker, and in SEQLINE_WORKER_IMAGE the name of an image built from
-the Dockerfile's target `worker`: docs/docker.md says how, also where Beam's own image cannot be had.
+"""The worker image itself.
+
+Jobs and launches in containers of it. Needs docker, and in SEQLINE_WORKER_IMAGE the name of an
+image built from the Dockerfile's target `worker`: docs/docker.md says how, also where Beam's own
+image cannot be had.
 """
 
 import json
@@ -30,14 +33,23 @@ from tests.support.fake_cloud.dataflow import DONE, Job
 IMAGE = os.environ.get("SEQLINE_WORKER_IMAGE", "")
 PARAMS = ExampleGenParams(source="gs://bucket/rows.jsonl")
 NO_DOCKER = containers.missing()
-NO_IMAGE = NO_DOCKER or ("SEQLINE_WORKER_IMAGE names no image that this docker has" if not containers.config(IMAGE) else "")
+NO_IMAGE = NO_DOCKER or (
+    "SEQLINE_WORKER_IMAGE names no image that this docker has"
+    if not containers.config(IMAGE)
+    else ""
+)
 in_image = pytest.mark.skipif(bool(NO_IMAGE), reason=str(NO_IMAGE))
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[FakeCloud]:
-    with fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud, pytest.MonkeyPatch.context() as patch:
-        for name, value in (cloud.environment | {"SEQLINE_CACHE": str(tmp_path_factory.mktemp("cache"))}).items():
+    with (
+        fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in (
+            cloud.environment | {"SEQLINE_CACHE": str(tmp_path_factory.mktemp("cache"))}
+        ).items():
             patch.setenv(name, value)
         cloud.gcs.put("bucket", "rows.jsonl", corpus.read_bytes())
         cloud.gcs.buckets["staging"] = {}
@@ -51,7 +63,11 @@ def flags(cloud: FakeCloud, component: str, key: str) -> tuple[str, ...]:
 
 
 def contents(folder: Path, pattern: str) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob(pattern) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.glob(pattern)
+        if path.is_file()
+    }
 
 
 def said(job: Job) -> list[str]:
@@ -59,25 +75,44 @@ def said(job: Job) -> list[str]:
 
 
 @in_image
-def test_jobs_in_the_image_make_what_a_local_run_makes(cloud: FakeCloud, examples: Path, features: Path) -> None:
-    made, transformed = path_of("gs://bucket/root/example_gen/k1"), path_of("gs://bucket/root/transform/k2")
+def test_jobs_in_the_image_make_what_a_local_run_makes(
+    cloud: FakeCloud, examples: Path, features: Path
+) -> None:
+    made, transformed = (
+        path_of("gs://bucket/root/example_gen/k1"),
+        path_of("gs://bucket/root/transform/k2"),
+    )
     span_cache = SpanCache(path_of("gs://bucket/root/span_cache/transform"), owner="k1")
     counting = {"transform": partial(analyze, params=TRANSFORM_PARAMS, span_cache=span_cache)}
     # A container that dies is a worker that is lost.
-    killed = cloud.faults.add("POST /upload/storage/v1/b/bucket/", action=cloud.executor.kill_workers, after=1)
-    run_example_gen(params=PARAMS, output=made, analyses=counting, beam_args=flags(cloud, "example_gen", "k1"))
+    killed = cloud.faults.add(
+        "POST /upload/storage/v1/b/bucket/", action=cloud.executor.kill_workers, after=1
+    )
+    run_example_gen(
+        params=PARAMS, output=made, analyses=counting, beam_args=flags(cloud, "example_gen", "k1")
+    )
     run_transform(
-        examples=made, params=TRANSFORM_PARAMS, output=transformed, span_cache=span_cache, beam_args=flags(cloud, "transform", "k2")
+        examples=made,
+        params=TRANSFORM_PARAMS,
+        output=transformed,
+        span_cache=span_cache,
+        beam_args=flags(cloud, "transform", "k2"),
     )
     assert contents(made, "Split-*/*") == contents(examples, "Split-*/*")
     local = contents(features, "**/*")
-    assert {name: content == local[name] for name, content in contents(transformed, "**/*").items()} == dict.fromkeys(local, True)
+    assert {
+        name: content == local[name] for name, content in contents(transformed, "**/*").items()
+    } == dict.fromkeys(local, True)
 
     first, second = cloud.dataflow.jobs
     assert (killed.met, first.attempts, second.attempts) == (1, 2, 1)
-    # Beam stages a list of what the submitter has installed, for its own notice of differences; no code, and nothing to install.
+    # Beam stages a list of what the submitter has installed, for its own notice of differences; no
+    # code, and nothing to install.
     environment = ["Staged: submission_environment_dependencies.txt", f"Image: {IMAGE}, in docker"]
-    ready, lost = "Worker environment is ready; the staged pipeline starts.", "A worker was lost; its work is done again."
+    ready, lost = (
+        "Worker environment is ready; the staged pipeline starts.",
+        "A worker was lost; its work is done again.",
+    )
     assert said(first) == [*environment, ready, lost, "Worker pool stopped."]
     assert said(second) == [*environment, ready, "Worker pool stopped."]
     for job in (first, second):
@@ -92,11 +127,20 @@ def test_a_launch_in_the_image(cloud: FakeCloud, examples: Path) -> None:
     launched = {
         "jobName": "nightly",
         "containerSpecGcsPath": "gs://bucket/templates/seqline.json",
-        "parameters": {"root": root, "to": "example_gen", "settings": "example_gen.source=gs://bucket/rows.jsonl"},
+        "parameters": {
+            "root": root,
+            "to": "example_gen",
+            "settings": "example_gen.source=gs://bucket/rows.jsonl",
+        },
         "environment": {"tempLocation": "gs://staging/temp"},
     }
     url = f"{cloud.endpoint}/v1b3/projects/fake-project/locations/europe-west1/flexTemplates:launch"
-    answer = requests.post(url, json={"launchParameter": launched}, headers={"Authorization": "Bearer any"}, timeout=900)
+    answer = requests.post(
+        url,
+        json={"launchParameter": launched},
+        headers={"Authorization": "Bearer any"},
+        timeout=900,
+    )
     assert answer.status_code == 200, answer.text
     job = cloud.dataflow.wait(-1, 900)
     assert (job.name, job.state) == ("nightly", DONE), said(job)
@@ -110,26 +154,44 @@ def test_what_the_image_has() -> None:
     inside = ["docker", "run", "--rm", "--entrypoint=python", IMAGE, "-m"]
     checked = subprocess.run([*inside, "pip", "check"], capture_output=True, text=True)
     assert (checked.returncode, checked.stdout) == (0, "No broken requirements found.\n")
-    labels = subprocess.run([*inside, "seqline.jobs.shipping"], capture_output=True, text=True).stdout
-    assert labels.split() == [f"--label={name}={value}" for name, value in shipping.labels().items()]
+    labels = subprocess.run(
+        [*inside, "seqline.jobs.shipping"], capture_output=True, text=True
+    ).stdout
+    assert labels.split() == [
+        f"--label={name}={value}" for name, value in shipping.labels().items()
+    ]
     # What it says of itself is what this machine has: the preflight has nothing against it.
-    assert preflight.image_facts(IMAGE) == {name.partition(".")[2]: value for name, value in shipping.labels().items()}
+    assert preflight.image_facts(IMAGE) == {
+        name.partition(".")[2]: value for name, value in shipping.labels().items()
+    }
     assert list(preflight.of_versions([f"--sdk_container_image={IMAGE}"])) == []
 
 
 @pytest.mark.skipif(bool(NO_DOCKER), reason=str(NO_DOCKER))
-@pytest.mark.parametrize("other", [{"python": "3.10"}, {"beam": "2.60.0"}, {"python": "3.10", "pins": "0123"}], ids=str)
+@pytest.mark.parametrize(
+    "other", [{"python": "3.10"}, {"beam": "2.60.0"}, {"python": "3.10", "pins": "0123"}], ids=str
+)
 def test_an_image_of_other_versions_is_refused(other: dict[str, str]) -> None:
     here = {name.partition(".")[2]: value for name, value in shipping.labels().items()}
     image = f"seqline-other-{uuid.uuid4().hex}:1"
     changes = [f"--change=LABEL seqline.{name}={value}" for name, value in (here | other).items()]
-    subprocess.run(["docker", "import", *changes, "-", image], input=bytes(10240), check=True, capture_output=True)  # an empty archive
+    subprocess.run(
+        ["docker", "import", *changes, "-", image],
+        input=bytes(10240),
+        check=True,
+        capture_output=True,
+    )  # an empty archive
     try:
         found = list(preflight.of_versions([f"--sdk_container_image={image}"]))
     finally:
         subprocess.run(["docker", "image", "rm", image], check=True, capture_output=True)
-    names = {"python": "Python", "beam": "apache-beam", "pins": "a set of dependencies with the digest"}
+    names = {
+        "python": "Python",
+        "beam": "apache-beam",
+        "pins": "a set of dependencies with the digest",
+    }
     assert found == [
-        f"the image {image} has {names[fact]} {value}, this machine {here[fact]}: build it from this version, or run from that one"
+        f"the image {image} has {names[fact]} {value}, this machine {here[fact]}: build it from"
+        " this version, or run from that one"
         for fact, value in other.items()
     ]

@@ -49,13 +49,20 @@ class Layers:
 def like(fast: Any, stock: Any) -> Any:
     """`fast` with random weights of `stock`; a bias that is not zero."""
     random = np.random.default_rng(1)
-    stock.set_weights([random.normal(size=weight.shape, scale=0.5).astype(np.float32) for weight in stock.get_weights()])
+    stock.set_weights(
+        [
+            random.normal(size=weight.shape, scale=0.5).astype(np.float32)
+            for weight in stock.get_weights()
+        ]
+    )
     fast.set_weights(stock.get_weights())
     return fast
 
 
 def outputs_and_gradients(function: Any, inputs: Any, variables: Any) -> list[np.ndarray]:
-    """What function(inputs) gives, and the gradients of a weighted sum of it by the inputs, where they are floats, and the variables."""
+    """What function(inputs) gives, and the gradients of a weighted sum of it by the inputs, where
+    they are floats, and the variables.
+    """
     watched = [tf.constant(inputs)] if np.issubdtype(inputs.dtype, np.floating) else []
     with tf.GradientTape() as tape:
         tape.watch(watched)
@@ -77,9 +84,18 @@ def compare(values: np.ndarray, mask: np.ndarray | None, **arguments: Any) -> No
     stock.build(values.shape)
     fast.build(values.shape)
     like(fast, stock)
-    expected = outputs_and_gradients(lambda inputs: stock(inputs, mask=mask, training=True), values, stock.trainable_variables)
-    assert_same(outputs_and_gradients(lambda inputs: fast(inputs, mask=mask, training=True), values, fast.trainable_variables), expected)
-    np.testing.assert_array_equal(np.asarray(fast(values, mask=mask)), np.asarray(stock(values, mask=mask)))
+    expected = outputs_and_gradients(
+        lambda inputs: stock(inputs, mask=mask, training=True), values, stock.trainable_variables
+    )
+    assert_same(
+        outputs_and_gradients(
+            lambda inputs: fast(inputs, mask=mask, training=True), values, fast.trainable_variables
+        ),
+        expected,
+    )
+    np.testing.assert_array_equal(
+        np.asarray(fast(values, mask=mask)), np.asarray(stock(values, mask=mask))
+    )
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -92,7 +108,9 @@ def compare(values: np.ndarray, mask: np.ndarray | None, **arguments: Any) -> No
     return_sequences=st.booleans(),
     go_backwards=st.booleans(),
 )
-def test_outputs_and_gradients_are_those_of_keras(time: int, batch: int, kind: str, **arguments: Any) -> None:
+def test_outputs_and_gradients_are_those_of_keras(
+    time: int, batch: int, kind: str, **arguments: Any
+) -> None:
     random = np.random.default_rng(time + 100 * batch)
     lengths = random.integers(0, time + 1, (batch, 1))
     steps = np.arange(time)
@@ -109,14 +127,18 @@ def test_outputs_and_gradients_are_those_of_keras(time: int, batch: int, kind: s
 @pytest.mark.parametrize("go_backwards", [False, True])
 @pytest.mark.parametrize("return_sequences", [False, True])
 @pytest.mark.parametrize("time", [1, CHUNK, 2 * CHUNK + 3])
-def test_distinct_embedding_with_positions_is_embedding_and_rnn(time: int, return_sequences: bool, go_backwards: bool) -> None:
+def test_distinct_embedding_with_positions_is_embedding_and_rnn(
+    time: int, return_sequences: bool, go_backwards: bool
+) -> None:
     arguments = {"return_sequences": return_sequences, "go_backwards": go_backwards}
     ids, mask = IDS[:, :time], IDS[:, :time] > 2
     stock = Layers(False, **arguments)
     fast = like(Layers(True, **arguments), stock)
     for present in (None, mask):
         expected = outputs_and_gradients(partial(stock, mask=present), ids, stock.variables)
-        assert_same(outputs_and_gradients(partial(fast, mask=present), ids, fast.variables), expected)
+        assert_same(
+            outputs_and_gradients(partial(fast, mask=present), ids, fast.variables), expected
+        )
 
 
 def model(fast: bool) -> keras.Model:
@@ -125,20 +147,34 @@ def model(fast: bool) -> keras.Model:
         rows, positions = DistinctEmbedding(TOKENS, 3, name="embedding")(ids)
         states = FastSimpleRNN(4, return_sequences=True, name="rnn")(rows, positions=positions)
     else:
-        states = layers.SimpleRNN(4, return_sequences=True, name="rnn")(layers.Embedding(TOKENS, 3, name="embedding")(ids))
-    return keras.Model(ids, layers.Dense(2, activation="softmax", name="output")(layers.GlobalMaxPooling1D()(states)))
+        states = layers.SimpleRNN(4, return_sequences=True, name="rnn")(
+            layers.Embedding(TOKENS, 3, name="embedding")(ids)
+        )
+    return keras.Model(
+        ids,
+        layers.Dense(2, activation="softmax", name="output")(layers.GlobalMaxPooling1D()(states)),
+    )
 
 
-def fitted(network: keras.Model, weights: list[np.ndarray], steps_per_execution: int = 1) -> list[np.ndarray]:
+def fitted(
+    network: keras.Model, weights: list[np.ndarray], steps_per_execution: int = 1
+) -> list[np.ndarray]:
     """Its weights after batches of several lengths, the last one smaller."""
     network.set_weights(weights)
     network.compile(
-        keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", jit_compile=False, steps_per_execution=steps_per_execution
+        keras.optimizers.SGD(0.5),
+        "sparse_categorical_crossentropy",
+        jit_compile=False,
+        steps_per_execution=steps_per_execution,
     )
-    batches = [(IDS[:, :time], np.arange(5) % 2) for time in (3, CHUNK, 35)] + [(IDS[:3, :20], np.array([0, 1, 1]))]
+    batches = [(IDS[:, :time], np.arange(5) % 2) for time in (3, CHUNK, 35)] + [
+        (IDS[:3, :20], np.array([0, 1, 1]))
+    ]
     signature = (tf.TensorSpec((None, None), tf.int64), tf.TensorSpec((None,), tf.int64))
     data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
-    network.fit(data.apply(tf.data.experimental.assert_cardinality(4)), epochs=3, verbose=0, shuffle=False)
+    network.fit(
+        data.apply(tf.data.experimental.assert_cardinality(4)), epochs=3, verbose=0, shuffle=False
+    )
     return network.get_weights()
 
 
@@ -148,12 +184,17 @@ def test_fit_learns_what_keras_does(steps_per_execution: int) -> None:
     assert [weight.shape for weight in fast.weights] == [weight.shape for weight in stock.weights]
     assert [weight.path for weight in fast.weights] == [weight.path for weight in stock.weights]
     random = np.random.default_rng(2)
-    weights = [random.normal(size=weight.shape, scale=0.5).astype(np.float32) for weight in stock.get_weights()]
+    weights = [
+        random.normal(size=weight.shape, scale=0.5).astype(np.float32)
+        for weight in stock.get_weights()
+    ]
     expected = fitted(stock, weights)
     # Twelve steps at a rate of 0.5: what float32 rounds off has grown.
     for one, other in zip(fitted(fast, weights, steps_per_execution), expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
-    np.testing.assert_allclose(fast.predict(IDS, verbose=0), stock.predict(IDS, verbose=0), atol=1e-4)
+    np.testing.assert_allclose(
+        fast.predict(IDS, verbose=0), stock.predict(IDS, verbose=0), atol=1e-4
+    )
 
 
 def test_a_training_loop_of_its_own_learns_what_keras_does() -> None:
@@ -166,7 +207,13 @@ def test_a_training_loop_of_its_own_learns_what_keras_does() -> None:
         def step(ids: tf.Tensor) -> None:
             with tf.GradientTape() as tape:
                 loss = tf.reduce_mean(network(ids, training=True)[:, 0])
-            optimizer.apply_gradients(zip(tape.gradient(loss, network.trainable_variables), network.trainable_variables, strict=True))
+            optimizer.apply_gradients(
+                zip(
+                    tape.gradient(loss, network.trainable_variables),
+                    network.trainable_variables,
+                    strict=True,
+                )
+            )
 
         for time in (1, 5, 30):
             step(IDS[:, :time])
@@ -183,8 +230,12 @@ def test_the_implementation_keras_is_the_stock_one_to_the_bit() -> None:
     stock.build(values.shape)
     fast.build(values.shape)
     like(fast, stock)
-    expected = outputs_and_gradients(lambda inputs: stock(inputs, training=True), values, stock.trainable_variables)
-    found = outputs_and_gradients(lambda inputs: fast(inputs, training=True), values, fast.trainable_variables)
+    expected = outputs_and_gradients(
+        lambda inputs: stock(inputs, training=True), values, stock.trainable_variables
+    )
+    found = outputs_and_gradients(
+        lambda inputs: fast(inputs, training=True), values, fast.trainable_variables
+    )
     assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
     with pytest.raises(ValueError, match="'quick'"):
         FastSimpleRNN(4, implementation="quick")  # type: ignore[arg-type]
@@ -207,16 +258,30 @@ def test_what_the_fast_path_does_not_know_goes_the_stock_way(arguments: dict[str
 
 @pytest.mark.parametrize("go_backwards", [False, True])
 @pytest.mark.parametrize("return_sequences", [False, True])
-def test_recurrent_dropout_drops_what_keras_drops(return_sequences: bool, go_backwards: bool) -> None:
-    arguments = {"recurrent_dropout": 0.4, "seed": 1, "return_sequences": return_sequences, "go_backwards": go_backwards}
+def test_recurrent_dropout_drops_what_keras_drops(
+    return_sequences: bool, go_backwards: bool
+) -> None:
+    arguments = {
+        "recurrent_dropout": 0.4,
+        "seed": 1,
+        "return_sequences": return_sequences,
+        "go_backwards": go_backwards,
+    }
     random = np.random.default_rng(0)
-    values, mask = random.normal(size=(3, CHUNK + 5, 3)).astype(np.float32), random.random((3, CHUNK + 5)) < 0.7
+    values, mask = (
+        random.normal(size=(3, CHUNK + 5, 3)).astype(np.float32),
+        random.random((3, CHUNK + 5)) < 0.7,
+    )
 
     def found(kind: Any, present: Any) -> list[np.ndarray]:
         layer = kind(4, **arguments)
         layer.build(values.shape)
         like(layer, layer)
-        outputs = outputs_and_gradients(lambda inputs: layer(inputs, mask=present, training=True), values, layer.trainable_variables)
+        outputs = outputs_and_gradients(
+            lambda inputs: layer(inputs, mask=present, training=True),
+            values,
+            layer.trainable_variables,
+        )
         return [*outputs, np.asarray(layer(values, mask=present))]
 
     for present in (None, mask):
@@ -227,18 +292,32 @@ POOLINGS = {
     "last": lambda states: states[-1],
     "mean": lambda states: tf.reduce_mean(states, axis=0),
     "max": lambda states: tf.reduce_max(states, axis=0),
-    "mean_max": lambda states: tf.concat([tf.reduce_mean(states, axis=0), tf.reduce_max(states, axis=0)], axis=0),
+    "mean_max": lambda states: tf.concat(
+        [tf.reduce_mean(states, axis=0), tf.reduce_max(states, axis=0)], axis=0
+    ),
 }
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 @settings(max_examples=8, deadline=None, derandomize=True)
-@given(time=st.sampled_from([1, 3, CHUNK, CHUNK + 1, 2 * CHUNK + 5]), batch=st.sampled_from([1, 4]), dropped=st.booleans())
-def test_pooling_inside_is_pooling_of_kerass_states(pooling: str, time: int, batch: int, dropped: bool) -> None:
+@given(
+    time=st.sampled_from([1, 3, CHUNK, CHUNK + 1, 2 * CHUNK + 5]),
+    batch=st.sampled_from([1, 4]),
+    dropped=st.booleans(),
+)
+def test_pooling_inside_is_pooling_of_kerass_states(
+    pooling: str, time: int, batch: int, dropped: bool
+) -> None:
     random = np.random.default_rng(time)
-    values, lengths = random.normal(size=(batch, time, 3)).astype(np.float32), random.integers(0, time + 1, batch)
+    values, lengths = (
+        random.normal(size=(batch, time, 3)).astype(np.float32),
+        random.integers(0, time + 1, batch),
+    )
     arguments: dict[str, Any] = {"recurrent_dropout": 0.4, "seed": 1} if dropped else {}
-    stock, fast = layers.SimpleRNN(4, return_sequences=True, **arguments), FastSimpleRNN(4, pooling=pooling, **arguments)
+    stock, fast = (
+        layers.SimpleRNN(4, return_sequences=True, **arguments),
+        FastSimpleRNN(4, pooling=pooling, **arguments),
+    )
     stock.build(values.shape)
     fast.build(values.shape)
     like(fast, stock)
@@ -246,10 +325,17 @@ def test_pooling_inside_is_pooling_of_kerass_states(pooling: str, time: int, bat
     def expected(inputs: Any) -> Any:
         states = stock(inputs, training=True)
         nothing = 0 * tf.reduce_sum(states) + tf.zeros([8 if pooling == "mean_max" else 4])
-        return tf.stack([POOLINGS[pooling](states[row, :length]) if length else nothing for row, length in enumerate(lengths)])
+        return tf.stack(
+            [
+                POOLINGS[pooling](states[row, :length]) if length else nothing
+                for row, length in enumerate(lengths)
+            ]
+        )
 
     wanted = outputs_and_gradients(expected, values, stock.trainable_variables)
-    found = outputs_and_gradients(lambda inputs: fast(inputs, length=lengths, training=True), values, fast.trainable_variables)
+    found = outputs_and_gradients(
+        lambda inputs: fast(inputs, length=lengths, training=True), values, fast.trainable_variables
+    )
     assert_same(found, wanted)
 
 
@@ -259,7 +345,9 @@ def test_pooling_wants_the_fast_path() -> None:
 
 
 def test_config_round_trip() -> None:
-    layer = FastSimpleRNN(4, activation="relu", go_backwards=True, implementation="keras", name="rnn")
+    layer = FastSimpleRNN(
+        4, activation="relu", go_backwards=True, implementation="keras", name="rnn"
+    )
     assert FastSimpleRNN.from_config(layer.get_config()).get_config() == layer.get_config()
     stock = layers.SimpleRNN(4, activation="relu", go_backwards=True, name="rnn").get_config()
     assert layer.get_config() == {**stock, "implementation": "keras", "pooling": None}
@@ -304,7 +392,12 @@ for number, is_fast in enumerate((False, True, True)):
 
 
 def test_two_replicas_learn_what_keras_does_and_repeat_it_to_the_bit(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", TWO_DEVICES, str(tmp_path)], cwd=CHECKOUT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES, str(tmp_path)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     weights = []
     for number in range(3):

@@ -62,7 +62,9 @@ PRESENT = np.array([[True, True, False], [False, False, False]])
     ],
 )
 def test_pooling(kind: str, masking: bool, expected: list[list[float]]) -> None:
-    np.testing.assert_allclose(np.asarray(Pooling(kind, masking)(STATES, PRESENT)), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(Pooling(kind, masking)(STATES, PRESENT)), expected, rtol=1e-6
+    )
 
 
 def test_pooling_equals_numpy_on_random_states() -> None:
@@ -71,13 +73,21 @@ def test_pooling_equals_numpy_on_random_states() -> None:
     states = np.tanh(random.normal(size=(4, 7, 6))).astype(np.float32)
     present = np.arange(7) < np.array(lengths)[:, None]
     texts = [row[:length] for row, length in zip(states, lengths, strict=True)]
-    by_hand = {"last": [text[-1] for text in texts], "mean": [text.mean(0) for text in texts], "max": [text.max(0) for text in texts]}
+    by_hand = {
+        "last": [text[-1] for text in texts],
+        "mean": [text.mean(0) for text in texts],
+        "max": [text.max(0) for text in texts],
+    }
     for kind, expected in by_hand.items():
-        np.testing.assert_allclose(np.asarray(Pooling(kind, True)(states, present)), expected, atol=1e-6)
+        np.testing.assert_allclose(
+            np.asarray(Pooling(kind, True)(states, present)), expected, atol=1e-6
+        )
 
 
 def test_mean_embedding_is_the_gain_times_the_mean() -> None:
-    np.testing.assert_allclose(np.asarray(MeanEmbedding(8.0)(STATES, PRESENT)), [[16, -24], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(MeanEmbedding(8.0)(STATES, PRESENT)), [[16, -24], [0, 0]], rtol=1e-6
+    )
 
 
 def test_mean_of_distinct_is_mean_embedding() -> None:
@@ -85,7 +95,9 @@ def test_mean_of_distinct_is_mean_embedding() -> None:
     positions = np.array([[1, 2, 0], [0, 0, 0], [2, 2, 1]])
     present = np.array([[True, True, False], [False, False, False], [True, True, True]])
     found = np.asarray(MeanOfDistinct(8.0)(rows, positions, present))
-    np.testing.assert_allclose(found, np.asarray(MeanEmbedding(8.0)(rows[positions], present)), rtol=1e-6)
+    np.testing.assert_allclose(
+        found, np.asarray(MeanEmbedding(8.0)(rows[positions], present)), rtol=1e-6
+    )
 
 
 def test_bigrams_have_ids_behind_the_tokens_where_training_has_seen_them() -> None:
@@ -97,7 +109,9 @@ def test_bigrams_have_ids_behind_the_tokens_where_training_has_seen_them() -> No
     rows[buckets[0, 0]], rows[buckets[0, 4]] = 2, 1
     assert len({buckets[0, 0], buckets[0, 1], buckets[0, 4]}) == 3
     layer.set_weights([rows])
-    assert np.asarray(layer(np.array([[3, 9, 4, 10, 5, 1, 0, 0]]))).tolist() == [[3, 9, 4, 10, 5, 1, 0, 0, 12, 0, 0, 0, 11, 0, 0]]
+    assert np.asarray(layer(np.array([[3, 9, 4, 10, 5, 1, 0, 0]]))).tolist() == [
+        [3, 9, 4, 10, 5, 1, 0, 0, 12, 0, 0, 0, 11, 0, 0]
+    ]
     assert np.asarray(layer(np.array([[3]]))).tolist() == [[3]]
 
 
@@ -143,15 +157,25 @@ def test_the_fast_implementation_has_the_probabilities_and_gradients_of_keras(ki
         with tf.GradientTape() as tape:
             probabilities = model(inputs, training=True)
             loss = tf.reduce_sum(probabilities * np.arange(12.0).reshape(4, 3) ** 2)
-        gradients = dict(zip(weights, map(tf.convert_to_tensor, tape.gradient(loss, list(weights.values()))), strict=True))
-        found.append((probabilities, dict(sorted(gradients.items())), model(inputs, training=False)))
+        gradients = dict(
+            zip(
+                weights,
+                map(tf.convert_to_tensor, tape.gradient(loss, list(weights.values()))),
+                strict=True,
+            )
+        )
+        found.append(
+            (probabilities, dict(sorted(gradients.items())), model(inputs, training=False))
+        )
     (expected, gradients, served), (probabilities, fast_gradients, evaluated) = found
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     np.testing.assert_allclose(evaluated, served, atol=1e-6)
     assert list(fast_gradients) == list(gradients)
     for path, gradient in gradients.items():
         assert np.abs(gradient).max() > 0, path
-        np.testing.assert_allclose(fast_gradients[path], gradient, rtol=1e-5, atol=1e-5, err_msg=path)
+        np.testing.assert_allclose(
+            fast_gradients[path], gradient, rtol=1e-5, atol=1e-5, err_msg=path
+        )
 
 
 def test_reverse_text_leaves_the_padding_behind() -> None:
@@ -163,7 +187,12 @@ def test_reverse_text_leaves_the_padding_behind() -> None:
 
 def test_within_length_is_false_for_padding() -> None:
     present = np.asarray(WithinLength()(VALUES, LENGTHS))
-    assert present.tolist() == [[True] * 4, [True, True, False, False], [True, False, False, False], [False] * 4]
+    assert present.tolist() == [
+        [True] * 4,
+        [True, True, False, False],
+        [True, False, False, False],
+        [False] * 4,
+    ]
 
 
 def test_word_dropout_replaces_tokens_by_oov_while_training_only() -> None:
@@ -203,7 +232,9 @@ def test_probabilities_do_not_depend_on_the_padding(pooling: str, bidirectional:
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "mean_max"])
-def test_probabilities_of_sequences_do_not_depend_on_what_is_behind_them(pooling: str, bidirectional: bool) -> None:
+def test_probabilities_of_sequences_do_not_depend_on_what_is_behind_them(
+    pooling: str, bidirectional: bool
+) -> None:
     model = build(replace(SEQUENCE_SPEC, pooling=pooling, bidirectional=bidirectional))
     clean = VALUES * (np.arange(4) < LENGTHS[:, None])[:, :, None]
     probabilities = np.asarray(model((clean, LENGTHS)))
@@ -219,9 +250,15 @@ def test_probabilities_of_sequences_do_not_depend_on_what_is_behind_them(pooling
 
 def test_the_network_of_sequences_by_hand() -> None:
     model = build(SEQUENCE_SPEC, training=False)
-    assert [layer.name for layer in model.layers if layer.weights] == ["rnn", "skip_embedding", "output"]
+    assert [layer.name for layer in model.layers if layer.weights] == [
+        "rnn",
+        "skip_embedding",
+        "output",
+    ]
     values = VALUES[1, :2]
-    kernel, recurrent, bias = (np.asarray(weight) for weight in model.get_layer("rnn").get_weights())
+    kernel, recurrent, bias = (
+        np.asarray(weight) for weight in model.get_layer("rnn").get_weights()
+    )
     states = [np.tanh(values[0] @ kernel + bias)]
     states.append(np.tanh(values[1] @ kernel + states[0] @ recurrent + bias))
     weight, offset = model.get_layer("skip_embedding").get_weights()
@@ -302,7 +339,11 @@ def test_the_network_for_inference_has_no_dropout_and_no_random_state() -> None:
     trainable, served = build(SPEC), build(SPEC, training=False)
     kinds = {type(layer).__name__ for layer in served.layers}
     assert not kinds & {"Dropout", "WordDropout", "BranchDropout"}
-    assert {"WordDropout", "Dropout", "BranchDropout"} <= {type(layer).__name__ for layer in trainable.layers}
+    assert {"WordDropout", "Dropout", "BranchDropout"} <= {
+        type(layer).__name__ for layer in trainable.layers
+    }
     assert not served.non_trainable_weights
-    assert {weight.path for weight in served.weights} == {weight.path for weight in trainable.trainable_weights}
+    assert {weight.path for weight in served.weights} == {
+        weight.path for weight in trainable.trainable_weights
+    }
     np.testing.assert_array_equal(np.asarray(served(IDS, training=True)), np.asarray(served(IDS)))

@@ -32,21 +32,40 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def test_what_is_below_the_smallest_probability_is_as_good_as_nothing() -> None:
-    found = rounding.log_odds_differences(np.array([[1.0, 0.0], [1.0, 1e-29]]), np.array([[1.0, 1e-35], [1.0, 0.0]]))
+    found = rounding.log_odds_differences(
+        np.array([[1.0, 0.0], [1.0, 1e-29]]), np.array([[1.0, 1e-35], [1.0, 0.0]])
+    )
     assert found == pytest.approx([0, math.log(10)])
 
 
 @pytest.mark.parametrize(
-    ("noise", "expected"), [(0.0, 5e-5), (4e-7, 5e-5), (2e-6, 1e-4), (1.23e-6, 6.2e-5), (1.01e-4, 5.1e-3), (1e-3, 1e-2), (0.7, 1e-2)]
+    ("noise", "expected"),
+    [
+        (0.0, 5e-5),
+        (4e-7, 5e-5),
+        (2e-6, 1e-4),
+        (1.23e-6, 6.2e-5),
+        (1.01e-4, 5.1e-3),
+        (1e-3, 1e-2),
+        (0.7, 1e-2),
+    ],
 )
-def test_the_tolerance_is_fifty_times_the_noise_within_limits(noise: float, expected: float) -> None:
+def test_the_tolerance_is_fifty_times_the_noise_within_limits(
+    noise: float, expected: float
+) -> None:
     assert rounding.tolerance(noise) == expected
 
 
 def test_where_a_tolerance_comes_from() -> None:
     assert rounding.origin(1e-7) == "what float32 may do to any network"
-    assert rounding.origin(1.2e-6) == "50 times the network's own float32 rounding on these rows, 1.2e-06"
-    assert rounding.origin(0.1) == "the most that rounding may do to log-odds; this network's own is 1.0e-01"
+    assert (
+        rounding.origin(1.2e-6)
+        == "50 times the network's own float32 rounding on these rows, 1.2e-06"
+    )
+    assert (
+        rounding.origin(0.1)
+        == "the most that rounding may do to log-odds; this network's own is 1.0e-01"
+    )
 
 
 def test_margins() -> None:

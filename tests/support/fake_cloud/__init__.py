@@ -1,10 +1,13 @@
-"""Google Cloud on loopback: Cloud Storage, Dataflow, tokens and metadata, spoken to by unmodified clients.
+"""Google Cloud on loopback.
 
-    with fake_cloud.serve(folder) as cloud:
-        os.environ.update(cloud.environment)
-        ... --runner=DataflowRunner --dataflow_endpoint=<cloud.endpoint> --temp_location=gs://bucket/temp ...
+Cloud Storage, Dataflow, tokens and metadata, spoken to by unmodified clients.
 
-Jobs are really executed: see `tests.support.fake_cloud.executor`. `python -m tests.support.fake_cloud` serves it to a shell.
+    with fake_cloud.serve(folder) as cloud: os.environ.update(cloud.environment) ...
+        --runner=DataflowRunner --dataflow_endpoint=<cloud.endpoint>
+        --temp_location=gs://bucket/temp ...
+
+Jobs are really executed: see `tests.support.fake_cloud.executor`. `python -m
+tests.support.fake_cloud` serves it to a shell.
 """
 
 from collections.abc import Iterator
@@ -26,7 +29,10 @@ REGION = "europe-west1"
 
 @dataclass
 class FakeCloud:
-    """A running cloud. environment: the variables that a submitter needs. endpoint: of Dataflow's API."""
+    """A running cloud. environment.
+
+    The variables that a submitter needs. endpoint: of Dataflow's API.
+    """
 
     gcs: gcs.FakeGcs
     dataflow: FakeDataflow
@@ -49,7 +55,10 @@ class FakeCloud:
 
 @contextmanager
 def serve(folder: Path) -> Iterator[FakeCloud]:
-    """The cloud until the block ends; `folder` gets its key file, certificates and the jobs' files."""
+    """The cloud until the block ends.
+
+    `folder` gets its key file, certificates and the jobs' files.
+    """
     faults = Faults()
     with gcs.serve() as store, proxy.serve(store, folder) as through_proxy:
         store.fault = faults.of
@@ -57,20 +66,35 @@ def serve(folder: Path) -> Iterator[FakeCloud]:
         workers = {"STORAGE_EMULATOR_HOST": store.url, **through_proxy}
         executor = Executor(folder / "jobs", store.read, faults, workers)
         launcher = Launcher(folder / "launches", executor, store.read)
-        dataflow = FakeDataflow(executor.execute, lambda *launch: launcher.launch(f"http://localhost:{port}", *launch), faults)
+        dataflow = FakeDataflow(
+            executor.execute,
+            lambda *launch: launcher.launch(f"http://localhost:{port}", *launch),
+            faults,
+        )
 
         class ApiHandler(Handler):
             @staticmethod
-            def answer(method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> Reply:
-                return credentials.answer(path) or dataflow.answer(method, path, query, headers, body)
+            def answer(
+                method: str, path: str, query: dict[str, str], headers: Any, body: bytes
+            ) -> Reply:
+                return credentials.answer(path) or dataflow.answer(
+                    method, path, query, headers, body
+                )
 
         with listening(ApiHandler) as port:
             # "localhost" in the endpoint is what makes Beam speak REST with it.
             endpoint = f"http://localhost:{port}"
-            workers |= {"GCE_METADATA_HOST": f"localhost:{port}", "GCE_METADATA_IP": f"localhost:{port}"}
+            workers |= {
+                "GCE_METADATA_HOST": f"localhost:{port}",
+                "GCE_METADATA_IP": f"localhost:{port}",
+            }
             key = folder / "service_account.json"
             credentials.write_service_account(key, f"{endpoint}/token")
-            environment = {"STORAGE_EMULATOR_HOST": store.url, **through_proxy, "GOOGLE_APPLICATION_CREDENTIALS": str(key)}
+            environment = {
+                "STORAGE_EMULATOR_HOST": store.url,
+                **through_proxy,
+                "GOOGLE_APPLICATION_CREDENTIALS": str(key),
+            }
             try:
                 yield FakeCloud(store, dataflow, executor, faults, environment, endpoint)
             finally:

@@ -1,4 +1,7 @@
-"""Serves a cloud to a shell: prints the variables and flags with which a submission comes here, then says what happens until Ctrl-C.
+"""Serves a cloud to a shell.
+
+Prints the variables and flags with which a submission comes here, then says what happens until
+Ctrl-C.
 
 python -m tests.support.fake_cloud [FILE ...]      each FILE becomes gs://bucket/<its name>
 """
@@ -17,16 +20,31 @@ POLL_SECONDS = 0.2
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.support.fake_cloud", description="Google Cloud on loopback, for trying a submission."
+        prog="python -m tests.support.fake_cloud",
+        description="Google Cloud on loopback, for trying a submission.",
     )
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help=f"becomes gs://{BUCKET}/<its name>")
-    parser.add_argument("--retry-bundles", action="store_true", help="workers do every bundle twice")
-    parser.add_argument("--kill-worker", type=int, metavar="N", help="the worker that sends the N-th upload after a job's start dies")
     parser.add_argument(
-        "--docker", action="store_true", help="a job whose image this machine's docker has is executed in a container of it"
+        "files", nargs="*", type=Path, metavar="FILE", help=f"becomes gs://{BUCKET}/<its name>"
+    )
+    parser.add_argument(
+        "--retry-bundles", action="store_true", help="workers do every bundle twice"
+    )
+    parser.add_argument(
+        "--kill-worker",
+        type=int,
+        metavar="N",
+        help="the worker that sends the N-th upload after a job's start dies",
+    )
+    parser.add_argument(
+        "--docker",
+        action="store_true",
+        help="a job whose image this machine's docker has is executed in a container of it",
     )
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fake-cloud-") as folder, fake_cloud.serve(Path(folder)) as cloud:
+    with (
+        tempfile.TemporaryDirectory(prefix="fake-cloud-") as folder,
+        fake_cloud.serve(Path(folder)) as cloud,
+    ):
         for file in given.files:
             cloud.gcs.put(BUCKET, file.name, file.read_bytes())
         cloud.faults.retry_bundles = given.retry_bundles
@@ -38,7 +56,10 @@ def main() -> None:
             print(f"export {name}={shlex.quote(value)}")
         beams = [flag for flag in cloud.flags if flag.startswith("--dataflow_endpoint")]
         runs = [flag for flag in cloud.flags if flag not in beams]
-        print(f"# seqline run {' '.join(runs)} --root=gs://{BUCKET}/root ... -- {' '.join(beams)}", flush=True)
+        print(
+            f"# seqline run {' '.join(runs)} --root=gs://{BUCKET}/root ... -- {' '.join(beams)}",
+            flush=True,
+        )
         try:
             _follow(cloud)
         except KeyboardInterrupt:

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""A stand-in for the program that Beam's images begin with, /opt/apache/beam/boot, where those images cannot be had (docs/docker.md).
+"""A stand-in for the program that Beam's images begin with, /opt/apache/beam/boot, where those
+images cannot be had (docs/docker.md).
 
-It keeps the same contract with a runner: asks the provision service what the worker needs, fetches the staged files from the artifact service,
-installs them, and becomes the harness. Unlike the original it makes no environment of its own: it wants the default one.
+It keeps the same contract with a runner: asks the provision service what the worker needs, fetches
+the staged files from the artifact service, installs them, and becomes the harness. Unlike the
+original it makes no environment of its own: it wants the default one.
 """
 
 import argparse
@@ -26,35 +28,67 @@ from apache_beam.portability.api import (
 from google.protobuf import json_format, text_format
 
 HARNESS = "apache_beam.runners.worker.sdk_worker_main"
-PIP = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
+PIP = (
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--no-deps",
+    "--no-index",
+    "--no-build-isolation",
+    "--disable-pip-version-check",
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="boot")
     for name in ("id", "provision_endpoint"):
         parser.add_argument(f"--{name}", required=True)
-    for name in ("logging_endpoint", "artifact_endpoint", "control_endpoint"):  # the provision service tells those that are missing
+    for name in (
+        "logging_endpoint",
+        "artifact_endpoint",
+        "control_endpoint",
+    ):  # the provision service tells those that are missing
         parser.add_argument(f"--{name}")
     parser.add_argument("--semi_persist_dir", default="/tmp")
     given = parser.parse_args()
     if os.environ.get("RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT") != "1":
-        sys.exit("boot: Beam's own would make an environment here, in which the packages of this image are not seen")
+        sys.exit(
+            "boot: Beam's own would make an environment here, in which the packages of this image"
+            " are not seen"
+        )
     worker = (("worker_id", given.id),)
     with grpc.insecure_channel(given.provision_endpoint) as channel:
         provision = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
-        info = provision.GetProvisionInfo(beam_provision_api_pb2.GetProvisionInfoRequest(), metadata=worker).info
+        info = provision.GetProvisionInfo(
+            beam_provision_api_pb2.GetProvisionInfoRequest(), metadata=worker
+        ).info
     staged = Path(given.semi_persist_dir, "staged")
     staged.mkdir(parents=True, exist_ok=True)
     with grpc.insecure_channel(given.artifact_endpoint or info.artifact_endpoint.url) as channel:
-        install(fetch(beam_artifact_api_pb2_grpc.ArtifactRetrievalServiceStub(channel), info.dependencies, staged, worker), staged)
+        install(
+            fetch(
+                beam_artifact_api_pb2_grpc.ArtifactRetrievalServiceStub(channel),
+                info.dependencies,
+                staged,
+                worker,
+            ),
+            staged,
+        )
     options = staged.parent / "pipeline_options.json"
-    options.write_text(json.dumps(whole(json_format.MessageToDict(info.pipeline_options))), encoding="utf-8")
+    options.write_text(
+        json.dumps(whole(json_format.MessageToDict(info.pipeline_options))), encoding="utf-8"
+    )
     os.environ |= {
         "WORKER_ID": given.id,
         "PIPELINE_OPTIONS_FILE": str(options),
         "SEMI_PERSISTENT_DIRECTORY": given.semi_persist_dir,
-        "LOGGING_API_SERVICE_DESCRIPTOR": descriptor(given.logging_endpoint or info.logging_endpoint.url),
-        "CONTROL_API_SERVICE_DESCRIPTOR": descriptor(given.control_endpoint or info.control_endpoint.url),
+        "LOGGING_API_SERVICE_DESCRIPTOR": descriptor(
+            given.logging_endpoint or info.logging_endpoint.url
+        ),
+        "CONTROL_API_SERVICE_DESCRIPTOR": descriptor(
+            given.control_endpoint or info.control_endpoint.url
+        ),
         "RUNNER_CAPABILITIES": " ".join(info.runner_capabilities),
     }
     os.execvp("python", ["python", "-m", HARNESS])
@@ -62,13 +96,21 @@ def main() -> None:
 
 def fetch(service: Any, artifacts: Any, folder: Path, worker: Any) -> list[str]:
     """Writes the staged files into the folder; their names."""
-    resolved = service.ResolveArtifacts(beam_artifact_api_pb2.ResolveArtifactsRequest(artifacts=artifacts), metadata=worker).replacements
+    resolved = service.ResolveArtifacts(
+        beam_artifact_api_pb2.ResolveArtifactsRequest(artifacts=artifacts), metadata=worker
+    ).replacements
     names = []
     for artifact in resolved:
         assert artifact.role_urn == common_urns.artifact_roles.STAGING_TO.urn, artifact.role_urn
-        names.append(beam_runner_api_pb2.ArtifactStagingToRolePayload.FromString(artifact.role_payload).staged_name)
+        names.append(
+            beam_runner_api_pb2.ArtifactStagingToRolePayload.FromString(
+                artifact.role_payload
+            ).staged_name
+        )
         with (folder / names[-1]).open("wb") as file:
-            for part in service.GetArtifact(beam_artifact_api_pb2.GetArtifactRequest(artifact=artifact), metadata=worker):
+            for part in service.GetArtifact(
+                beam_artifact_api_pb2.GetArtifactRequest(artifact=artifact), metadata=worker
+            ):
                 file.write(part.data)
     print(f"boot: staged files: {', '.join(sorted(names)) or 'none'}", file=sys.stderr, flush=True)
     return names
@@ -78,7 +120,9 @@ def install(names: list[str], folder: Path) -> None:
     """What was staged, without asking an index: what is missing in the image stays missing."""
     wanted = [["-r", "requirements.txt"]] if "requirements.txt" in names else []
     if "extra_packages.txt" in names:
-        wanted += [[name] for name in (folder / "extra_packages.txt").read_text(encoding="utf-8").split()]
+        wanted += [
+            [name] for name in (folder / "extra_packages.txt").read_text(encoding="utf-8").split()
+        ]
     wanted += [["workflow.tar.gz"]] if "workflow.tar.gz" in names else []
     for what in wanted:
         subprocess.run(["python", *PIP, *what], cwd=folder, check=True)

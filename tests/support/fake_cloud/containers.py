@@ -1,4 +1,7 @@
-"""Containers of images that this machine's docker has, for jobs that are executed in them. Nothing is pulled."""
+"""Containers of images that this machine's docker has, for jobs that are executed in them.
+
+Nothing is pulled.
+"""
 
 import json
 import shutil
@@ -15,15 +18,27 @@ def missing() -> str | None:
     """Why no container can be run here; None where one can."""
     if shutil.which("docker") is None:
         return "no docker on this machine"
-    done = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, timeout=ANSWER_SECONDS)
+    done = subprocess.run(
+        ["docker", "version", "--format", "{{.Server.Version}}"],
+        capture_output=True,
+        text=True,
+        timeout=ANSWER_SECONDS,
+    )
     return None if done.returncode == 0 else "docker has no daemon here"
 
 
 def config(image: str) -> dict[str, Any] | None:
-    """The configuration of an image (Env, Entrypoint, Labels ...); None where the local docker does not have it."""
+    """The configuration of an image (Env, Entrypoint, Labels ...).
+
+    None where the local docker does not have it.
+    """
     if shutil.which("docker") is None:
         return None
-    done = subprocess.run(["docker", "image", "inspect", "--format", "{{json .Config}}", image], capture_output=True, text=True)
+    done = subprocess.run(
+        ["docker", "image", "inspect", "--format", "{{json .Config}}", image],
+        capture_output=True,
+        text=True,
+    )
     return dict(json.loads(done.stdout)) if done.returncode == 0 else None
 
 
@@ -33,9 +48,16 @@ def variable(image: str, name: str) -> str | None:
     return env.get(name)
 
 
-def command(image: str, job: str, environment: Mapping[str, str], entrypoint: str | None = None) -> list[str]:
-    """`docker run` of an image on the machine's own network, to which arguments may be added; files that variables name are there, too."""
-    mounts = {value for value in environment.values() if value.startswith("/") and Path(value).exists()}
+def command(
+    image: str, job: str, environment: Mapping[str, str], entrypoint: str | None = None
+) -> list[str]:
+    """`docker run` of an image on the machine's own network, to which arguments may be added.
+
+    Files that variables name are there, too.
+    """
+    mounts = {
+        value for value in environment.values() if value.startswith("/") and Path(value).exists()
+    }
     return [
         *("docker", "run", "--rm", "--network=host", f"--label={LABEL}={job}"),
         *(f"--env={name}={value}" for name, value in environment.items()),

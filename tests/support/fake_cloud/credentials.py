@@ -1,4 +1,8 @@
-"""Who may use the fake cloud: a service account made for it, and the endpoints that give out tokens, as a machine of the cloud has them."""
+"""Who may use the fake cloud.
+
+A service account made for it, and the endpoints that give out tokens, as a machine of the cloud has
+them.
+"""
 
 import json
 from pathlib import Path
@@ -16,9 +20,14 @@ METADATA = "/computeMetadata/v1"
 
 
 def write_service_account(path: Path, token_uri: str) -> None:
-    """The key file of a service account. Clients sign with its key as ever, but ask for their token at `token_uri`."""
+    """The key file of a service account.
+
+    Clients sign with its key as ever, but ask for their token at `token_uri`.
+    """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     account = {
         "type": "service_account",
         "project_id": PROJECT,
@@ -45,7 +54,19 @@ def answer(path: str) -> Reply | None:
     if not path.startswith(f"{METADATA}/"):
         return None
     if "/service-accounts" in path:
-        return 200, {"default": account} if path.rstrip("/").endswith("service-accounts") else account, flavor
-    text = {"project/project-id": PROJECT, "universe/universe-domain": "googleapis.com", "instance/zone": "projects/1/zones/fake-a"}
+        return (
+            200,
+            {"default": account} if path.rstrip("/").endswith("service-accounts") else account,
+            flavor,
+        )
+    text = {
+        "project/project-id": PROJECT,
+        "universe/universe-domain": "googleapis.com",
+        "instance/zone": "projects/1/zones/fake-a",
+    }
     found = text.get(path.removeprefix(f"{METADATA}/"))
-    return (404, b"", flavor) if found is None else (200, found.encode(), flavor | {"Content-Type": "application/text"})
+    return (
+        (404, b"", flavor)
+        if found is None
+        else (200, found.encode(), flavor | {"Content-Type": "application/text"})
+    )

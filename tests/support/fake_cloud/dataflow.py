@@ -1,4 +1,7 @@
-"""The part of Dataflow's REST API (v1b3) that submitting, watching and cancelling a job needs. Each job is handed to `execute`."""
+"""The part of Dataflow's REST API (v1b3) that submitting, watching and cancelling a job needs.
+
+Each job is handed to `execute`.
+"""
 
 import json
 import re
@@ -13,23 +16,41 @@ from typing import Any
 from tests.support.fake_cloud.faults import Faults
 from tests.support.fake_cloud.server import Reply, error
 
-PENDING, RUNNING, DONE, FAILED, CANCELLED = (f"JOB_STATE_{name}" for name in ("PENDING", "RUNNING", "DONE", "FAILED", "CANCELLED"))
+PENDING, RUNNING, DONE, FAILED, CANCELLED = (
+    f"JOB_STATE_{name}" for name in ("PENDING", "RUNNING", "DONE", "FAILED", "CANCELLED")
+)
 ACTIVE = (PENDING, RUNNING)
 # States as the API numbers them, for clients that ask so.
-NUMBERS = {name: f"JOB_STATE_{name_of}" for name, name_of in {2: "RUNNING", 3: "DONE", 4: "FAILED", 5: "CANCELLED", 7: "DRAINING"}.items()}
+NUMBERS = {
+    name: f"JOB_STATE_{name_of}"
+    for name, name_of in {
+        2: "RUNNING",
+        3: "DONE",
+        4: "FAILED",
+        5: "CANCELLED",
+        7: "DRAINING",
+    }.items()
+}
 IMPORTANCES = [f"JOB_MESSAGE_{name}" for name in ("DEBUG", "DETAILED", "BASIC", "WARNING", "ERROR")]
 LAUNCH = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/flexTemplates:launch")
-PATH = re.compile(r"/v1b3/projects/([^/]+)(?:/locations/([^/]+))?/jobs(?::aggregated)?(?:/([^/]+?))?(/messages|/metrics)?")
+PATH = re.compile(
+    r"/v1b3/projects/([^/]+)(?:/locations/([^/]+))?/jobs(?::aggregated)?(?:/([^/]+?))?(/messages|/metrics)?"
+)
 
 
 @dataclass
 class Job:
-    """A job as it was submitted (`description`), and what became of it. attempts: how often its work was begun."""
+    """A job as it was submitted (`description`), and what became of it. attempts.
+
+    How often its work was begun.
+    """
 
     description: dict[str, Any]
     state: str = PENDING
     messages: list[dict[str, str]] = field(default_factory=list)
-    counters: dict[tuple[str, str, str], int] = field(default_factory=dict)  # (step, namespace, name) -> value
+    counters: dict[tuple[str, str, str], int] = field(
+        default_factory=dict
+    )  # (step, namespace, name) -> value
     attempts: int = 0
     changed: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
@@ -49,7 +70,14 @@ class Job:
 
     def say(self, text: str, importance: str = "BASIC") -> None:
         """Adds a message; importance as in JOB_MESSAGE_<importance>."""
-        self.messages.append({"id": uuid.uuid4().hex, "time": now(), "messageText": text, "messageImportance": f"JOB_MESSAGE_{importance}"})
+        self.messages.append(
+            {
+                "id": uuid.uuid4().hex,
+                "time": now(),
+                "messageText": text,
+                "messageImportance": f"JOB_MESSAGE_{importance}",
+            }
+        )
 
     def turn(self, state: str) -> bool:
         """Goes to a state; a job that has ended stays as it is, and then the answer is False."""
@@ -67,9 +95,11 @@ def now() -> str:
 
 @dataclass
 class FakeDataflow:
-    """The jobs of the cloud, in the order in which they came. execute(job) works on one, in a thread of its own.
+    """The jobs of the cloud, in the order in which they came. execute(job) works on one, in a
+    thread of its own.
 
-    launch(project, region, body) -> the description of a template's job; it raises ValueError for a launch that fails.
+    launch(project, region, body) -> the description of a template's job; it raises ValueError for a
+    launch that fails.
     """
 
     execute: Callable[[Job], None]
@@ -79,7 +109,9 @@ class FakeDataflow:
     requests: list[str] = field(default_factory=list)
     creating: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> Reply:
+    def answer(
+        self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes
+    ) -> Reply:
         """One request."""
         self.requests.append(f"{method} {path}")
         if status := self.faults.of(method, path):
@@ -93,16 +125,38 @@ class FakeDataflow:
             return error(404, f"the fake has no {method} {path}")
         project, region, number, part = match.groups()
         if number is None:
-            return self._create(project, region, json.loads(body)) if method == "POST" else self._list(project, region, query)
-        job = next((each for each in self.jobs if each.id == number and each.description["location"] == region), None)
+            return (
+                self._create(project, region, json.loads(body))
+                if method == "POST"
+                else self._list(project, region, query)
+            )
+        job = next(
+            (
+                each
+                for each in self.jobs
+                if each.id == number and each.description["location"] == region
+            ),
+            None,
+        )
         if job is None:
             return error(404, f"Could not find job {number} in {region}.")
         if method == "PUT":
             return self._update(job, json.loads(body))
         if part == "/messages":
-            since, least = query.get("startTime", ""), query.get("minimumImportance", IMPORTANCES[0])
+            since, least = (
+                query.get("startTime", ""),
+                query.get("minimumImportance", IMPORTANCES[0]),
+            )
             said = [each for each in job.messages if each["time"] >= since[:26]]
-            return 200, {"jobMessages": [each for each in said if _rank(each["messageImportance"]) >= _rank(least)]}, {}
+            return (
+                200,
+                {
+                    "jobMessages": [
+                        each for each in said if _rank(each["messageImportance"]) >= _rank(least)
+                    ]
+                },
+                {},
+            )
         if part == "/metrics":
             return 200, {"metricTime": now(), "metrics": list(_metrics(job))}, {}
         return 200, _view(job), {}
@@ -116,21 +170,42 @@ class FakeDataflow:
             time.sleep(0.05)
         job = self.jobs[number]
         if not job.ended.wait(max(0.0, deadline - time.monotonic())):
-            raise TimeoutError(f"{job.name} is still {job.state}: {[each['messageText'] for each in job.messages]}")
+            raise TimeoutError(
+                f"{job.name} is still {job.state}: {[each['messageText'] for each in job.messages]}"
+            )
         return job
 
     def _create(self, project: str, region: str, description: dict[str, Any]) -> Reply:
         if not re.fullmatch("[a-z]([-a-z0-9]{0,1022}[a-z0-9])?", description["name"]):
-            return error(400, f"The workflow could not be created. Invalid job name {description['name']!r}.")
+            return error(
+                400, f"The workflow could not be created. Invalid job name {description['name']!r}."
+            )
         for key, value in description.get("labels", {}).items():
-            if not re.fullmatch("[a-z][-_a-z0-9]{0,62}", key) or not re.fullmatch("[-_a-z0-9]{0,63}", value):
+            if not re.fullmatch("[a-z][-_a-z0-9]{0,62}", key) or not re.fullmatch(
+                "[-_a-z0-9]{0,63}", value
+            ):
                 return error(400, f"Invalid label {key}={value}.")
         with self.creating:
             for other in self.jobs:
                 if other.name == description["name"] and other.state in ACTIVE:
-                    return 200, _view(other), {}  # with the other one's clientRequestId: so the client sees that it is not its own
+                    return (
+                        200,
+                        _view(other),
+                        {},
+                        # With the other one's clientRequestId: so the client sees that it is not its
+                        # own
+                    )
             number = f"{datetime.now(UTC):%Y-%m-%d_%H_%M_%S}-{uuid.uuid4().int % 10**18}"
-            job = Job(description | {"id": number, "projectId": project, "location": region, "createTime": now()}, changed=now())
+            job = Job(
+                description
+                | {
+                    "id": number,
+                    "projectId": project,
+                    "location": region,
+                    "createTime": now(),
+                },
+                changed=now(),
+            )
             self.jobs.append(job)
         threading.Thread(target=self.execute, args=(job,), daemon=True).start()
         return 200, _view(job), {}
@@ -144,9 +219,17 @@ class FakeDataflow:
         return status, {"job": answer}, headers
 
     def _list(self, project: str, region: str, query: dict[str, str]) -> Reply:
-        of_place = [each for each in self.jobs if (each.description["projectId"], each.description["location"]) == (project, region)]
+        of_place = [
+            each
+            for each in self.jobs
+            if (each.description["projectId"], each.description["location"]) == (project, region)
+        ]
         active = query.get("filter", "") in ("ACTIVE", "3")
-        return 200, {"jobs": [_view(each) for each in of_place if not active or each.state in ACTIVE]}, {}
+        return (
+            200,
+            {"jobs": [_view(each) for each in of_place if not active or each.state in ACTIVE]},
+            {},
+        )
 
     def _update(self, job: Job, wanted: dict[str, Any]) -> Reply:
         state = wanted.get("requestedState")
@@ -166,7 +249,16 @@ def _rank(importance: str) -> int:
 
 def _view(job: Job) -> dict[str, Any]:
     """A job as a client sees it."""
-    kept = ("id", "projectId", "name", "type", "createTime", "location", "labels", "clientRequestId")
+    kept = (
+        "id",
+        "projectId",
+        "name",
+        "type",
+        "createTime",
+        "location",
+        "labels",
+        "clientRequestId",
+    )
     state = {"currentState": job.state, "currentStateTime": job.changed}
     return {name: job.description[name] for name in kept if name in job.description} | state
 
@@ -177,7 +269,11 @@ def _metrics(job: Job) -> list[dict[str, Any]]:
         for more in ({}, {"tentative": "true"}):
             found.append(
                 {
-                    "name": {"origin": "user", "name": name, "context": {"step": step, "namespace": namespace, **more}},
+                    "name": {
+                        "origin": "user",
+                        "name": name,
+                        "context": {"step": step, "namespace": namespace, **more},
+                    },
                     "scalar": value,
                     "updateTime": now(),
                 }

@@ -1,5 +1,8 @@
-"""Executes a submitted job as Dataflow does: fetches what was staged, installs it into a fresh environment over the image's packages, and
-runs the staged pipeline with workers in that environment. Nothing of the submitter's process, folder or checkout is in reach.
+"""Executes a submitted job as Dataflow does.
+
+Fetches what was staged, installs it into a fresh environment over the image's packages, and runs
+the staged pipeline with workers in that environment. Nothing of the submitter's process, folder or
+checkout is in reach.
 """
 
 import json
@@ -34,19 +37,39 @@ SERVICE = Path(__file__).with_name("service.py")
 MAX_ATTEMPTS = 4
 POLL_SECONDS = 0.05
 # Variables that would lead a worker back to the submitter.
-SUBMITTERS = ("PYTHON", "GOOGLE_", "VIRTUAL_ENV", "STORAGE_", "GCE_", "CURL_", "REQUESTS_", "https_proxy", "no_proxy", "SEQLINE_")
+SUBMITTERS = (
+    "PYTHON",
+    "GOOGLE_",
+    "VIRTUAL_ENV",
+    "STORAGE_",
+    "GCE_",
+    "CURL_",
+    "REQUESTS_",
+    "https_proxy",
+    "no_proxy",
+    "SEQLINE_",
+)
 
 
 def make_image(folder: Path, without: Collection[str] = (), with_project: bool = False) -> Path:
-    """A virtual environment that plays the SDK container's image: the installed distributions but the project and those in `without`.
+    """A virtual environment that plays the SDK container's image.
 
-    with_project: the project is in it, too, as in a custom image. Links, not copies: it takes a quarter of a second. Returns its
-    site-packages.
+    The installed distributions but the project and those in `without`.
+
+    with_project: the project is in it, too, as in a custom image. Links, not copies: it takes a
+    quarter of a second. Returns its site-packages.
     """
-    left_out = {path.parts[0] for name in {PROJECT, *without} for path in distribution(name).files or () if path.parts[0] != ".."}
+    left_out = {
+        path.parts[0]
+        for name in {PROJECT, *without}
+        for path in distribution(name).files or ()
+        if path.parts[0] != ".."
+    }
     site = make_environment(folder)
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if entry.name not in left_out | {"__pycache__"} and not entry.name.startswith(f"__editable__.{PROJECT}-"):
+        if entry.name not in left_out | {"__pycache__"} and not entry.name.startswith(
+            f"__editable__.{PROJECT}-"
+        ):
             (site / entry.name).symlink_to(entry)
     for package in PACKAGES if with_project else ():
         (site / package).symlink_to(CHECKOUT / package)
@@ -54,7 +77,10 @@ def make_image(folder: Path, without: Collection[str] = (), with_project: bool =
 
 
 def make_environment(folder: Path, over: Path | None = None) -> Path:
-    """An empty virtual environment, which sees the packages of the site-packages `over`, too. Returns its own site-packages."""
+    """An empty virtual environment, which sees the packages of the site-packages `over`, too.
+
+    Returns its own site-packages.
+    """
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     if over:
@@ -64,9 +90,12 @@ def make_environment(folder: Path, over: Path | None = None) -> Path:
 
 @dataclass
 class Executor:
-    """Works on jobs under `folder`. fetch(gs:// path) -> content. environment: variables that workers get.
+    """Works on jobs under `folder`. fetch(gs:// path) -> content. environment.
 
-    without: distributions that the image lacks. in_docker: a job whose image this machine's docker has is executed in a container of it.
+    Variables that workers get.
+
+    without: distributions that the image lacks. in_docker: a job whose image this machine's docker
+    has is executed in a container of it.
     """
 
     folder: Path
@@ -80,7 +109,10 @@ class Executor:
     making: threading.Lock = field(default_factory=threading.Lock)
 
     def image(self, name: str = "beam_python3.11_sdk:any") -> Path:
-        """The site-packages of an image: Beam's own with the dependencies in it, or a custom one, which has the project, too."""
+        """The site-packages of an image.
+
+        Beam's own with the dependencies in it, or a custom one, which has the project, too.
+        """
         with self.making:
             wanted = frozenset(self.without), BEAMS_IMAGE.match(name) is None
             if wanted not in self.images:
@@ -88,7 +120,10 @@ class Executor:
             return self.images[wanted]
 
     def execute(self, job: Job) -> None:
-        """The whole life of a job; it ends DONE, FAILED or CANCELLED, with messages that say why."""
+        """The whole life of a job.
+
+        It ends DONE, FAILED or CANCELLED, with messages that say why.
+        """
         folder = self.folder / job.id
         try:
             self._stage(job, folder)
@@ -98,13 +133,18 @@ class Executor:
             job.say("Worker environment is ready; the staged pipeline starts.")
             while job.state == RUNNING and not self._attempt(job, folder, worker):
                 if job.attempts == MAX_ATTEMPTS:
-                    raise RuntimeError(f"The work was attempted {MAX_ATTEMPTS} times; each time the worker was lost.")
+                    raise RuntimeError(
+                        f"The work was attempted {MAX_ATTEMPTS} times; each time the worker was"
+                        " lost."
+                    )
                 job.say("A worker was lost; its work is done again.", "WARNING")
             if job.turn(DONE):
                 job.say("Worker pool stopped.")
         except Exception as error:
             if job.state in ACTIVE:
-                job.say(str(error), "ERROR")  # before the state: who sees FAILED looks for the reason
+                job.say(
+                    str(error), "ERROR"
+                )  # before the state: who sees FAILED looks for the reason
                 job.turn(FAILED)
 
     def _stage(self, job: Job, folder: Path) -> None:
@@ -113,12 +153,20 @@ class Executor:
         (folder / "job.json").write_text(json.dumps(job.description, indent=2), encoding="utf-8")
         (folder / "pipeline.pb").write_bytes(self.fetch(job.options["pipelineUrl"]))
         for package in job.description["environment"]["workerPools"][0].get("packages", []):
-            path = "gs://" + package["location"].removeprefix("gs://").removeprefix("storage.googleapis.com/")
+            path = "gs://" + package["location"].removeprefix("gs://").removeprefix(
+                "storage.googleapis.com/"
+            )
             (folder / "staged" / package["name"]).write_bytes(self.fetch(path))
-        job.say(f"Staged: {', '.join(sorted(path.name for path in (folder / 'staged').iterdir())) or 'nothing'}")
+        job.say(
+            "Staged:"
+            f" {', '.join(sorted(path.name for path in (folder / 'staged').iterdir())) or 'nothing'}"
+        )
 
     def _boot(self, job: Job, folder: Path) -> dict[str, Any]:
-        """How a worker is started, as service.py wants to know it: in a container of the job's image, or by a Python (see `_install`)."""
+        """How a worker is started, as service.py wants to know it.
+
+        In a container of the job's image, or by a Python (see `_install`).
+        """
         pool = job.description["environment"]["workerPools"][0]
         image = pool["sdkHarnessContainerImages"][0]["containerImage"]
         if self.in_docker and containers.config(image):
@@ -129,18 +177,38 @@ class Executor:
         return {"python": str(self._install(job, folder, image))}
 
     def _install(self, job: Job, folder: Path, image: str) -> Path:
-        """What the container's boot program does: an environment over the image's, and the staged packages into it. Returns its Python."""
+        """What the container's boot program does.
+
+        An environment over the image's, and the staged packages into it. Returns its Python.
+        """
         make_environment(folder / "venv", self.image(image))
         python = folder / "venv" / "bin" / "python"
         staged = folder / "staged"
         extra = staged / "extra_packages.txt"
-        whats = [[name] for name in extra.read_text(encoding="utf-8").split()] if extra.exists() else []
+        whats = (
+            [[name] for name in extra.read_text(encoding="utf-8").split()] if extra.exists() else []
+        )
         whats += [["workflow.tar.gz"]] if (staged / "workflow.tar.gz").exists() else []
         whats[:0] = [["-r", "requirements.txt"]] if (staged / "requirements.txt").exists() else []
         # No registry is asked: what is missing in the image stays missing.
-        install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
+        install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            "--disable-pip-version-check",
+        ]
         for what in whats:
-            done = subprocess.run([python, *install, *what], cwd=staged, env=self._environment(job), capture_output=True, text=True)
+            done = subprocess.run(
+                [python, *install, *what],
+                cwd=staged,
+                env=self._environment(job),
+                capture_output=True,
+                text=True,
+            )
             if done.returncode:
                 raise RuntimeError(f"Failed to install packages: {what[-1]}: {done.stderr[-1500:]}")
         return python
@@ -150,11 +218,19 @@ class Executor:
         return (
             own
             | self.environment
-            | {"SEQLINE_CACHE": str(self.folder / "cache"), "JOB_ID": job.id, "JOB_NAME": job.name, "TF_CPP_MIN_LOG_LEVEL": "2"}
+            | {
+                "SEQLINE_CACHE": str(self.folder / "cache"),
+                "JOB_ID": job.id,
+                "JOB_NAME": job.name,
+                "TF_CPP_MIN_LOG_LEVEL": "2",
+            }
         )
 
     def _attempt(self, job: Job, folder: Path, worker: Mapping[str, Any]) -> bool:
-        """Runs the pipeline once. False where its worker was killed. Raises RuntimeError for a job that failed by itself."""
+        """Runs the pipeline once.
+
+        False where its worker was killed. Raises RuntimeError for a job that failed by itself.
+        """
         job.attempts += 1
         self.faults.of("WORK", job.name)
         progress = folder / "progress.jsonl"
@@ -189,11 +265,17 @@ class Executor:
         if error is not None:
             raise RuntimeError(error)
         if service.returncode > 0:
-            raise RuntimeError(f"The service broke down: {(folder / 'service.log').read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(
+                "The service broke down:"
+                f" {(folder / 'service.log').read_text(errors='replace')[-2000:]}"
+            )
         return service.returncode == 0 or job.state == CANCELLED
 
     def kill_workers(self) -> None:
-        """Every worker dies, as when a preemptible machine is taken away; nobody gets a signal that could be caught."""
+        """Every worker dies, as when a preemptible machine is taken away.
+
+        Nobody gets a signal that could be caught.
+        """
         for job, service in list(self.services.items()):
             _kill(service)
             if self.in_docker:
@@ -206,7 +288,10 @@ class Executor:
 
 
 def _follow(job: Job, service: subprocess.Popen[bytes], lines: Any) -> str | None:
-    """Passes on what the service reports until it ends, or the job is cancelled. Returns the error that it reported."""
+    """Passes on what the service reports until it ends, or the job is cancelled.
+
+    Returns the error that it reported.
+    """
     while True:
         running = service.poll() is None
         for line in lines:
@@ -214,7 +299,12 @@ def _follow(job: Job, service: subprocess.Popen[bytes], lines: Any) -> str | Non
             if "error" in found:
                 return str(found["error"])
             job.say(f"Finished operation {found['stage']}", "DETAILED")
-            job.counters.update({(step, namespace, name): value for step, namespace, name, value in found["counters"]})
+            job.counters.update(
+                {
+                    (step, namespace, name): value
+                    for step, namespace, name, value in found["counters"]
+                }
+            )
         if not running or job.state == CANCELLED:
             return None
         time.sleep(POLL_SECONDS)

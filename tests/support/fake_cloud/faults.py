@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Fault:
-    """What happens to requests whose "METHOD path" matches a regular expression; "WORK <job's name>" is the moment before workers start.
+    """What happens to requests whose "METHOD path" matches a regular expression.
 
-    The first `after` of them pass, the next `times` meet the fault: they take `seconds` longer, `action` is called, and they get `status`
-    instead of an answer (0: they are answered, after all). met: how many did.
+    "WORK <job's name>" is the moment before workers start.
+
+    The first `after` of them pass, the next `times` meet the fault: they take `seconds` longer,
+    `action` is called, and they get `status` instead of an answer (0: they are answered, after
+    all). met: how many did.
     """
 
     request: str
@@ -26,7 +29,10 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The faults of one cloud. retry_bundles: workers do every bundle twice; what the first time gave is lost."""
+    """The faults of one cloud. retry_bundles.
+
+    Workers do every bundle twice; what the first time gave is lost.
+    """
 
     requests: list[Fault] = field(default_factory=list)
     retry_bundles: bool = False

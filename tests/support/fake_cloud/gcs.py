@@ -1,6 +1,9 @@
-"""A Google Cloud Storage in memory: the part of its JSON API (cloud.google.com/storage/docs/json_api) that google-cloud-storage needs
-to list, read, write, copy and delete objects, with preconditions on their generation; what Apache Beam asks it for (batches, rewrites), and
-what TensorFlow's C++ client does. Point STORAGE_EMULATOR_HOST at `FakeGcs.url`; TensorFlow comes by `tests.support.fake_cloud.proxy`.
+"""A Google Cloud Storage in memory.
+
+The part of its JSON API (cloud.google.com/storage/docs/json_api) that google-cloud-storage needs to
+list, read, write, copy and delete objects, with preconditions on their generation; what Apache Beam
+asks it for (batches, rewrites), and what TensorFlow's C++ client does. Point STORAGE_EMULATOR_HOST
+at `FakeGcs.url`; TensorFlow comes by `tests.support.fake_cloud.proxy`.
 """
 
 import base64
@@ -27,9 +30,9 @@ PRECONDITION = "At least one of the pre-conditions you specified did not hold."
 class FakeGcs:
     """Buckets and objects. page_size: objects in one answer to a listing.
 
-    failures: HTTP statuses that the next requests get instead of an answer, as services do now and then. fault(method, path): the
-    status that this request gets, 0 for a true answer; it may take its time. permissions: those that everybody has.
-    requests: what was asked.
+    failures: HTTP statuses that the next requests get instead of an answer, as services do now and
+    then. fault(method, path): the status that this request gets, 0 for a true answer; it may take
+    its time. permissions: those that everybody has. requests: what was asked.
     """
 
     url: str = ""
@@ -38,13 +41,20 @@ class FakeGcs:
     uploads: dict[str, tuple[str, str, bytearray, dict[str, str]]] = field(default_factory=dict)
     failures: list[int] = field(default_factory=list)
     fault: Callable[[str, str], int] = lambda method, path: 0
-    permissions: set[str] = field(default_factory=lambda: {f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list")})
+    permissions: set[str] = field(
+        default_factory=lambda: {
+            f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list")
+        }
+    )
     requests: list[str] = field(default_factory=list)
     generation: int = 1000
     answering: Any = field(default_factory=threading.RLock)
 
     def put(self, bucket: str, name: str, content: bytes, composed: bool = False) -> dict[str, Any]:
-        """Stores an object, and makes its bucket where that is missing. A composed object has no MD5."""
+        """Stores an object, and makes its bucket where that is missing.
+
+        A composed object has no MD5.
+        """
         self.generation += 1
         metadata = {
             "kind": "storage#object",
@@ -71,14 +81,21 @@ class FakeGcs:
         bucket, _, name = path.removeprefix("gs://").partition("/")
         return self.buckets[bucket][name][1]
 
-    def answer(self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> Reply:
-        """One request. One after the other: a precondition and what follows from it are one step."""
+    def answer(
+        self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes
+    ) -> Reply:
+        """One request.
+
+        One after the other: a precondition and what follows from it are one step.
+        """
         if status := self.fault(method, path):
             return error(status, "told to fail")
         with self.answering:
             return self._answer(method, path, query, headers, body)
 
-    def _answer(self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes) -> Reply:
+    def _answer(
+        self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes
+    ) -> Reply:
         self.requests.append(f"{method} {path}")
         if self.failures:
             return error(self.failures.pop(0), "told to fail")
@@ -88,17 +105,49 @@ class FakeGcs:
             return 200, {"kind": "storage#bucket", "name": bucket}, {}
         if path == "/batch/storage/v1":
             return self._batch(headers, body)
-        if match := re.fullmatch(r"/storage/v1/b/([^/]+)/o/([^/]+)/(compose|(?:copyTo|rewriteTo)/b/([^/]+)/o/([^/]+))", path):
-            return self._copy(match[3].partition("/")[0], *(unquote(match[each] or "") for each in (1, 2, 4, 5)), query, body)
+        if match := re.fullmatch(
+            r"/storage/v1/b/([^/]+)/o/([^/]+)/(compose|(?:copyTo|rewriteTo)/b/([^/]+)/o/([^/]+))",
+            path,
+        ):
+            return self._copy(
+                match[3].partition("/")[0],
+                *(unquote(match[each] or "") for each in (1, 2, 4, 5)),
+                query,
+                body,
+            )
         if match := re.fullmatch("/storage/v1/b/([^/]+)/iam/testPermissions", path):
             if match[1] not in self.buckets:
                 return error(404, "The specified bucket does not exist.")
-            return 200, {"kind": "storage#testIamPermissionsResponse", "permissions": sorted(self.permissions)}, {}
-        if match := re.fullmatch("/storage/v1/b/([^/]+)/storageLayout", path):  # TensorFlow asks before it renames
-            return 200, {"kind": "storage#storageLayout", "bucket": match[1], "hierarchicalNamespace": {"enabled": False}}, {}
+            return (
+                200,
+                {
+                    "kind": "storage#testIamPermissionsResponse",
+                    "permissions": sorted(self.permissions),
+                },
+                {},
+            )
+        if match := re.fullmatch(
+            "/storage/v1/b/([^/]+)/storageLayout", path
+        ):  # TensorFlow asks before it renames
+            return (
+                200,
+                {
+                    "kind": "storage#storageLayout",
+                    "bucket": match[1],
+                    "hierarchicalNamespace": {"enabled": False},
+                },
+                {},
+            )
         match = re.fullmatch(r"(/upload|/download)?/storage/v1/b/([^/]+)(?:/o(?:/([^/]+))?)?", path)
-        if match is None and (match := re.fullmatch(r"()/([^/]+)/(.+)", path)) and method == "GET" and match[2] in self.buckets:
-            return self._object(method, match[2], unquote(match[3]), query | {"alt": "media"}, headers)  # the XML API, as TensorFlow reads
+        if (
+            match is None
+            and (match := re.fullmatch(r"()/([^/]+)/(.+)", path))
+            and method == "GET"
+            and match[2] in self.buckets
+        ):
+            return self._object(
+                method, match[2], unquote(match[3]), query | {"alt": "media"}, headers
+            )  # the XML API, as TensorFlow reads
         if match is None:
             return error(501, f"the fake has no {method} {path}")
         action, bucket, name = match[1], match[2], unquote(match[3] or "")
@@ -113,21 +162,41 @@ class FakeGcs:
         return self._object(method, bucket, name, query, headers)
 
     def _list(self, bucket: str, query: dict[str, str]) -> Reply:
-        first, prefix, delimiter = query.get("pageToken", ""), query.get("prefix", ""), query.get("delimiter")
-        found: dict[str, bool] = {}  # an object's name, or the common prefix of some -> is it an object?
+        first, prefix, delimiter = (
+            query.get("pageToken", ""),
+            query.get("prefix", ""),
+            query.get("delimiter"),
+        )
+        found: dict[
+            str, bool
+        ] = {}  # an object's name, or the common prefix of some -> is it an object?
         for name in sorted(name for name in self.buckets[bucket] if name.startswith(prefix)):
             head, cut, _ = name[len(prefix) :].partition(delimiter) if delimiter else (name, "", "")
             found[prefix + head + cut if cut else name] = not cut
         names = sorted(name for name in found if name >= first)
         size = min(self.page_size, int(query.get("maxResults", self.page_size)))
         page, rest = names[:size], names[size:]
-        answer: dict[str, Any] = {"kind": "storage#objects", "items": [self.buckets[bucket][name][0] for name in page if found[name]]}
+        answer: dict[str, Any] = {
+            "kind": "storage#objects",
+            "items": [self.buckets[bucket][name][0] for name in page if found[name]],
+        }
         prefixes = [name for name in page if not found[name]]
-        return 200, answer | ({"prefixes": prefixes} if prefixes else {}) | ({"nextPageToken": rest[0]} if rest else {}), {}
+        return (
+            200,
+            answer
+            | ({"prefixes": prefixes} if prefixes else {})
+            | ({"nextPageToken": rest[0]} if rest else {}),
+            {},
+        )
 
-    def _object(self, method: str, bucket: str, name: str, query: dict[str, str], headers: Any) -> Reply:
+    def _object(
+        self, method: str, bucket: str, name: str, query: dict[str, str], headers: Any
+    ) -> Reply:
         metadata, content = self.buckets[bucket].get(name, ({}, b""))
-        if query.get("generation", metadata.get("generation")) != metadata.get("generation") or not metadata:
+        if (
+            query.get("generation", metadata.get("generation")) != metadata.get("generation")
+            or not metadata
+        ):
             return error(404, f"No such object: {bucket}/{name}")
         if not self._holds(bucket, name, query):
             return error(412, PRECONDITION)
@@ -136,17 +205,38 @@ class FakeGcs:
             return 204, b"", {}
         if query.get("alt") != "media":
             return 200, metadata, {}
-        hashes = ",".join(f"{key}={metadata[value]}" for key, value in (("crc32c", "crc32c"), ("md5", "md5Hash")) if value in metadata)
-        about = {"Content-Type": metadata["contentType"], "X-Goog-Generation": metadata["generation"], "X-Goog-Hash": hashes}
+        hashes = ",".join(
+            f"{key}={metadata[value]}"
+            for key, value in (("crc32c", "crc32c"), ("md5", "md5Hash"))
+            if value in metadata
+        )
+        about = {
+            "Content-Type": metadata["contentType"],
+            "X-Goog-Generation": metadata["generation"],
+            "X-Goog-Hash": hashes,
+        }
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("Range") or "")
         if wanted is None:
             return 200, content, about
         first, last = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
         if first >= len(content):
             return error(416, "The requested range cannot be satisfied.")
-        return 206, content[first : last + 1], about | {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
+        return (
+            206,
+            content[first : last + 1],
+            about | {"Content-Range": f"bytes {first}-{last}/{len(content)}"},
+        )
 
-    def _copy(self, action: str, bucket: str, name: str, to_bucket: str, to_name: str, query: dict[str, str], body: bytes) -> Reply:
+    def _copy(
+        self,
+        action: str,
+        bucket: str,
+        name: str,
+        to_bucket: str,
+        to_name: str,
+        query: dict[str, str],
+        body: bytes,
+    ) -> Reply:
         """compose (the named object is the target), copyTo and rewriteTo (it is the source)."""
         if action == "compose":
             to_bucket, to_name = bucket, name
@@ -168,40 +258,77 @@ class FakeGcs:
         return 200, {"kind": "storage#rewriteResponse", "done": True, **size, "resource": made}, {}
 
     def _batch(self, headers: Any, body: bytes) -> Reply:
-        """Several requests in one, each answered on its own: multipart/mixed of application/http."""
-        message = email.message_from_bytes(b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body)
+        """Several requests in one, each answered on its own.
+
+        Multipart/mixed of application/http.
+        """
+        message = email.message_from_bytes(
+            b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body
+        )
         parts = []
         for part in message.get_payload():  # type: ignore[union-attr]
-            head, _, inner = part.get_payload(decode=True).decode().replace("\r\n", "\n").lstrip().partition("\n\n")  # type: ignore[union-attr]
+            head, _, inner = (
+                part.get_payload(decode=True)
+                .decode()
+                .replace("\r\n", "\n")
+                .lstrip()
+                .partition("\n\n")
+            )  # type: ignore[union-attr]
             method, target, _ = head.split("\n")[0].split(" ")
             status, content, _ = self._answer(method, *split(target), {}, inner.encode())
             text = json.dumps(content) if content else ""
             parts.append(
                 f"--part\r\nContent-Type: application/http\r\nContent-ID: <response-{part['Content-ID']}>\r\n\r\n"  # type: ignore[index]
-                f"HTTP/1.1 {status} .\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}\r\n"
+                f"HTTP/1.1 {status} .\r\nContent-Type: application/json\r\nContent-Length:"
+                f" {len(text)}\r\n\r\n{text}\r\n"
             )
-        return 200, ("".join(parts) + "--part--").encode(), {"Content-Type": "multipart/mixed; boundary=part"}
+        return (
+            200,
+            ("".join(parts) + "--part--").encode(),
+            {"Content-Type": "multipart/mixed; boundary=part"},
+        )
 
-    def _upload(self, method: str, bucket: str, query: dict[str, str], headers: Any, body: bytes) -> Reply:
+    def _upload(
+        self, method: str, bucket: str, query: dict[str, str], headers: Any, body: bytes
+    ) -> Reply:
         kind = query.get("uploadType")
         if kind == "media":
             return self._finish(bucket, query["name"], body, query)
         if kind == "multipart":
-            message = email.message_from_bytes(b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body)
+            message = email.message_from_bytes(
+                b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body
+            )
             metadata, content = message.get_payload()  # type: ignore[misc]
             boundary = message.get_boundary() or ""
             # The bytes themselves: a mail's line ends may be changed, an object's may not.
-            raw = body.split(f"--{boundary}".encode())[2].split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")
+            raw = (
+                body.split(f"--{boundary}".encode())[2]
+                .split(b"\r\n\r\n", 1)[1]
+                .removesuffix(b"\r\n")
+            )
             return self._finish(bucket, json.loads(metadata.get_payload())["name"], raw, query)  # type: ignore[union-attr, arg-type]
         if method == "POST":
             number = str(len(self.uploads))
-            self.uploads[number] = bucket, query.get("name") or json.loads(body)["name"], bytearray(), query
+            self.uploads[number] = (
+                bucket,
+                query.get("name") or json.loads(body)["name"],
+                bytearray(),
+                query,
+            )
             if not self._holds(bucket, self.uploads[number][1], query):
                 return error(412, PRECONDITION)
             # TensorFlow comes through the proxy, by the service's own name.
             host = headers.get("Host") or ""
             place = f"https://{host}" if host.endswith("googleapis.com") else self.url
-            return 200, b"", {"Location": f"{place}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={number}"}
+            return (
+                200,
+                b"",
+                {
+                    "Location": (
+                        f"{place}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={number}"
+                    )
+                },
+            )
         _, name, content, begun = self.uploads[query["upload_id"]]
         sent = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
         if sent is None or sent[1] is not None:
@@ -212,10 +339,17 @@ class FakeGcs:
         return 308, b"", {"Range": f"bytes=0-{len(content) - 1}"} if content else {}
 
     def _finish(self, bucket: str, name: str, content: bytes, query: dict[str, str]) -> Reply:
-        return (200, self.put(bucket, name, content), {}) if self._holds(bucket, name, query) else error(412, PRECONDITION)
+        return (
+            (200, self.put(bucket, name, content), {})
+            if self._holds(bucket, name, query)
+            else error(412, PRECONDITION)
+        )
 
     def _holds(self, bucket: str, name: str, query: dict[str, str]) -> bool:
-        """Whether an object has the generation that a request asks for; 0 means that there is none."""
+        """Whether an object has the generation that a request asks for.
+
+        0 means that there is none.
+        """
         metadata = self.buckets[bucket].get(name, ({"generation": "0"}, b""))[0]
         return query.get("ifGenerationMatch", metadata["generation"]) == metadata["generation"]
 

@@ -1,4 +1,6 @@
-"""Launches Flex Templates as Dataflow does: holds the parameters against the template's metadata, runs the image's file with them and the
+"""Launches Flex Templates as Dataflow does.
+
+Holds the parameters against the template's metadata, runs the image's file with them and the
 launch's flags, and takes the graph that it wrote to --template_location.
 """
 
@@ -28,7 +30,10 @@ class LaunchError(ValueError):
 
 @dataclass
 class Launcher:
-    """Launches templates in the images that jobs are executed in. folder: gets a folder for each launch, with its console's log."""
+    """Launches templates in the images that jobs are executed in. folder.
+
+    Gets a folder for each launch, with its console's log.
+    """
 
     folder: Path
     executor: Executor
@@ -36,14 +41,20 @@ class Launcher:
 
     def launch(self, endpoint: str, project: str, region: str, body: bytes) -> bytes:
         """The job's description that a launch makes. Raises LaunchError."""
-        request = LaunchFlexTemplateRequest.from_json(body, ignore_unknown_fields=False).launch_parameter
-        spec = ContainerSpec.from_json(self.fetch(request.container_spec_gcs_path), ignore_unknown_fields=False)
+        request = LaunchFlexTemplateRequest.from_json(
+            body, ignore_unknown_fields=False
+        ).launch_parameter
+        spec = ContainerSpec.from_json(
+            self.fetch(request.container_spec_gcs_path), ignore_unknown_fields=False
+        )
         parameters = dict(request.parameters)
         _validate(spec, parameters)
         staging = request.environment.staging_location or request.environment.temp_location
         graph = f"{staging.rstrip('/')}/template_launches/{uuid.uuid4().hex}/job_object"
         machine = request.environment.machine_type or spec.default_environment.machine_type
-        image = request.environment.sdk_container_image or spec.default_environment.sdk_container_image
+        image = (
+            request.environment.sdk_container_image or spec.default_environment.sdk_container_image
+        )
         flags = {
             "runner": "DataflowRunner",
             "project": project,
@@ -68,29 +79,56 @@ class Launcher:
         folder.mkdir(parents=True)
         if self.executor.in_docker and containers.config(image):
             file = str(containers.variable(image, "FLEX_TEMPLATE_PYTHON_PY_FILE"))
-            command = [*containers.command(image, "launch", self.executor.environment, "python"), file]
+            command = [
+                *containers.command(image, "launch", self.executor.environment, "python"),
+                file,
+            ]
             environment = dict(os.environ)  # of docker's client
         else:
-            command = [str(self.executor.image(image).parents[2] / "bin" / "python"), str(shutil.copy(FILE, folder))]
-            environment = {name: value for name, value in os.environ.items() if not name.startswith(SUBMITTERS)}
+            command = [
+                str(self.executor.image(image).parents[2] / "bin" / "python"),
+                str(shutil.copy(FILE, folder)),
+            ]
+            environment = {
+                name: value for name, value in os.environ.items() if not name.startswith(SUBMITTERS)
+            }
             environment |= self.executor.environment
         try:
-            done = subprocess.run([*command, *flags], cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS)
+            done = subprocess.run(
+                [*command, *flags],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+            )
         except subprocess.TimeoutExpired:
-            raise LaunchError("Timeout in polling result file. Your launch takes too long time to finish.") from None
+            raise LaunchError(
+                "Timeout in polling result file. Your launch takes too long time to finish."
+            ) from None
         (folder / "console.log").write_text(done.stdout + done.stderr, encoding="utf-8")
         if done.returncode:
-            raise LaunchError(f"Error occurred in the launcher container: Template launch failed: {done.stderr[-2000:]}")
+            raise LaunchError(
+                "Error occurred in the launcher container: Template launch failed:"
+                f" {done.stderr[-2000:]}"
+            )
 
 
 def _validate(spec: ContainerSpec, parameters: dict[str, str]) -> None:
     known = {each.name: each for each in spec.metadata.parameters}
     for name in parameters:
         if name not in known:
-            raise LaunchError(f"The template parameters are invalid. Unrecognized parameter: {name}")
+            raise LaunchError(
+                f"The template parameters are invalid. Unrecognized parameter: {name}"
+            )
     for name, each in known.items():
         if name not in parameters:
             if not each.is_optional:
-                raise LaunchError(f"The template parameters are invalid. Missing required parameter: {name}")
+                raise LaunchError(
+                    f"The template parameters are invalid. Missing required parameter: {name}"
+                )
         elif not all(re.search(regex, parameters[name]) for regex in each.regexes):
-            raise LaunchError(f"The template parameters are invalid. Parameter {name} does not match {list(each.regexes)}")
+            raise LaunchError(
+                f"The template parameters are invalid. Parameter {name} does not match"
+                f" {list(each.regexes)}"
+            )

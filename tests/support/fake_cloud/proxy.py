@@ -1,5 +1,8 @@
-"""The way of TensorFlow's C++ client to the fake bucket: it knows no other address than https://storage.googleapis.com, but libcurl in it
-heeds `https_proxy` and `CURL_CA_BUNDLE`. So the proxy speaks TLS for Google's hosts itself, with certificates of a throw-away authority.
+"""The way of TensorFlow's C++ client to the fake bucket.
+
+It knows no other address than https://storage.googleapis.com, but libcurl in it heeds `https_proxy`
+and `CURL_CA_BUNDLE`. So the proxy speaks TLS for Google's hosts itself, with certificates of a
+throw-away authority.
 """
 
 import ssl
@@ -17,7 +20,12 @@ from tests.support.fake_cloud.gcs import FakeGcs
 from tests.support.fake_cloud.server import Handler, Reply, listening
 
 # The last is asked by google-auth, in the background, where an account may be used.
-HOSTS = ("www.googleapis.com", "storage.googleapis.com", "oauth2.googleapis.com", "iamcredentials.googleapis.com")
+HOSTS = (
+    "www.googleapis.com",
+    "storage.googleapis.com",
+    "oauth2.googleapis.com",
+    "iamcredentials.googleapis.com",
+)
 DAYS = 2
 
 
@@ -29,18 +37,33 @@ def write_certificates(folder: Path) -> tuple[Path, Path]:
 
     def certificate(name: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
         return x509.CertificateBuilder(
-            issuer, name, key.public_key(), x509.random_serial_number(), now - timedelta(hours=1), now + timedelta(days=DAYS)
+            issuer,
+            name,
+            key.public_key(),
+            x509.random_serial_number(),
+            now - timedelta(hours=1),
+            now + timedelta(days=DAYS),
         )
 
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-    authority = certificate(issuer, authority_key).add_extension(x509.BasicConstraints(True, None), critical=True)
-    signed_authority = authority.add_extension(usage, critical=True).sign(authority_key, hashes.SHA256())
+    authority = certificate(issuer, authority_key).add_extension(
+        x509.BasicConstraints(True, None), critical=True
+    )
+    signed_authority = authority.add_extension(usage, critical=True).sign(
+        authority_key, hashes.SHA256()
+    )
     names = x509.SubjectAlternativeName([x509.DNSName(host) for host in HOSTS])
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOSTS[0])])
-    signed_server = certificate(subject, server_key).add_extension(names, critical=False).sign(authority_key, hashes.SHA256())
+    signed_server = (
+        certificate(subject, server_key)
+        .add_extension(names, critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
     pem = serialization.Encoding.PEM
     (folder / "authority.pem").write_bytes(signed_authority.public_bytes(pem))
-    key = server_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key = server_key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     (folder / "server.pem").write_bytes(signed_server.public_bytes(pem) + key)
     (folder / "server.pem").chmod(0o600)
     return folder / "authority.pem", folder / "server.pem"
@@ -55,7 +78,9 @@ def serve(store: FakeGcs, folder: Path) -> Iterator[dict[str, str]]:
 
     class ProxyHandler(Handler):
         @staticmethod
-        def answer(method: str, path: str, query: dict[str, str], headers: object, body: bytes) -> Reply:
+        def answer(
+            method: str, path: str, query: dict[str, str], headers: object, body: bytes
+        ) -> Reply:
             return credentials.answer(path) or store.answer(method, path, query, headers, body)
 
         def do_CONNECT(self) -> None:  # noqa: N802
@@ -78,4 +103,8 @@ def serve(store: FakeGcs, folder: Path) -> Iterator[dict[str, str]]:
 
     with listening(ProxyHandler) as port:
         bundles = {"CURL_CA_BUNDLE": str(authority), "REQUESTS_CA_BUNDLE": str(authority)}
-        yield {"https_proxy": f"http://127.0.0.1:{port}", "no_proxy": "localhost,127.0.0.1", **bundles}
+        yield {
+            "https_proxy": f"http://127.0.0.1:{port}",
+            "no_proxy": "localhost,127.0.0.1",
+            **bundles,
+        }

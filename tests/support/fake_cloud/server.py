@@ -34,10 +34,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_method(self) -> None:
         path, query = split(self.path)
-        status, content, headers = type(self).answer(self.command, path, query, self.headers, self.read_body())
+        status, content, headers = type(self).answer(
+            self.command, path, query, self.headers, self.read_body()
+        )
         raw = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **headers, "Content-Length": str(len(raw))}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            **headers,
+            "Content-Length": str(len(raw)),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":

@@ -1,8 +1,11 @@
-"""What Dataflow's service does with a job: runs the staged pipeline stage by stage, its workers in an environment of their own.
+"""What Dataflow's service does with a job.
 
-usage: python service.py FOLDER PARENT (the process with which it ends). Needs apache-beam and nothing of the job: the pipeline comes as a proto, and only workers open it.
-FOLDER holds work.json and pipeline.pb; progress.jsonl gets a line for every stage (its name, the counters so far), and one more, with
-`error`, if the job failed.
+Runs the staged pipeline stage by stage, its workers in an environment of their own.
+
+usage: python service.py FOLDER PARENT (the process with which it ends). Needs apache-beam and
+nothing of the job: the pipeline comes as a proto, and only workers open it. FOLDER holds work.json
+and pipeline.pb; progress.jsonl gets a line for every stage (its name, the counters so far), and one
+more, with `error`, if the job failed.
 """
 
 import json
@@ -42,9 +45,15 @@ class ReportingRunner(fn_runner.FnApiRunner):
         result = super()._execute_bundle(context, manager, bundle)
         infos = self.found.setdefault(manager.stage.name, [])
         infos.extend(result.process_bundle.monitoring_infos)
-        metrics = fn_runner.FnApiMetrics({name: fn_runner.consolidate_monitoring_infos(each) for name, each in self.found.items()})
+        metrics = fn_runner.FnApiMetrics(
+            {
+                name: fn_runner.consolidate_monitoring_infos(each)
+                for name, each in self.found.items()
+            }
+        )
         counters = [
-            [each.key.step, each.key.metric.namespace, each.key.metric.name, each.committed] for each in metrics.query()["counters"]
+            [each.key.step, each.key.metric.namespace, each.key.metric.name, each.committed]
+            for each in metrics.query()["counters"]
         ]
         names = sorted({transform.unique_name for transform in manager.stage.transforms})
         report(stage="+".join(names)[:STAGE_NAME_CHARS], counters=counters)
@@ -53,7 +62,10 @@ class ReportingRunner(fn_runner.FnApiRunner):
 
 @worker_handlers.WorkerHandler.register_environment(CONTAINER, bytes)
 class ContainerHandler(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
-    """A worker that the entrypoint of an image makes: it is told where its services are, and gets all else from them."""
+    """A worker that the entrypoint of an image makes.
+
+    It is told where its services are, and gets all else from them.
+    """
 
     def __init__(self, payload: bytes, *services: Any) -> None:
         super().__init__(*services)
@@ -61,7 +73,10 @@ class ContainerHandler(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
 
     def start_worker(self) -> None:
         logging, other = self.logging_api_service_descriptor().url, self.control_address
-        endpoints = [f"--logging_endpoint={logging}", *(f"--{name}_endpoint={other}" for name in ("control", "artifact", "provision"))]
+        endpoints = [
+            f"--logging_endpoint={logging}",
+            *(f"--{name}_endpoint={other}" for name in ("control", "artifact", "provision")),
+        ]
         self.process = subprocess.Popen([*self.command, f"--id={self.worker_id}", *endpoints])
         self.watcher = threading.Thread(target=self.watch)
         self.watcher.start()
@@ -79,10 +94,15 @@ def staged_files(folder: str) -> list[Any]:
     artifacts = []
     for path in sorted(Path(folder).iterdir()):
         artifact = beam_runner_api_pb2.ArtifactInformation(
-            type_urn=common_urns.artifact_types.FILE.urn, role_urn=common_urns.artifact_roles.STAGING_TO.urn
+            type_urn=common_urns.artifact_types.FILE.urn,
+            role_urn=common_urns.artifact_roles.STAGING_TO.urn,
         )
-        artifact.type_payload = beam_runner_api_pb2.ArtifactFilePayload(path=str(path)).SerializeToString()
-        artifact.role_payload = beam_runner_api_pb2.ArtifactStagingToRolePayload(staged_name=path.name).SerializeToString()
+        artifact.type_payload = beam_runner_api_pb2.ArtifactFilePayload(
+            path=str(path)
+        ).SerializeToString()
+        artifact.role_payload = beam_runner_api_pb2.ArtifactStagingToRolePayload(
+            staged_name=path.name
+        ).SerializeToString()
         artifacts.append(artifact)
     return artifacts
 
@@ -126,7 +146,9 @@ def main() -> None:
             environment.urn, environment.payload = python_urns.SUBPROCESS_SDK, command.encode()
     given = struct_pb2.Struct()
     given.update({"options": work["options"]})
-    provision = fn_runner.ExtendedProvisionInfo(beam_provision_api_pb2.ProvisionInfo(pipeline_options=given), work["staged"], "job")
+    provision = fn_runner.ExtendedProvisionInfo(
+        beam_provision_api_pb2.ProvisionInfo(pipeline_options=given), work["staged"], "job"
+    )
     # A worker that dies would leave the runner waiting for ever.
     threading.excepthook = lambda died: fail(f"{died.exc_type.__name__}: {died.exc_value}")
     try:

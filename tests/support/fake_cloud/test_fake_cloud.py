@@ -1,4 +1,7 @@
-"""The fake cloud by itself: Beam's own example, submitted by the unmodified DataflowRunner; TensorFlow's gs:// client."""
+"""The fake cloud by itself.
+
+Beam's own example, submitted by the unmodified DataflowRunner; TensorFlow's gs:// client.
+"""
 
 import json
 import os
@@ -29,7 +32,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCloud]:
 def run(cloud: FakeCloud, *command: str, cwd: Path) -> str:
     """A command of another process, in a folder from which nothing can be imported; its output."""
     done = subprocess.run(
-        [sys.executable, *command], env=os.environ | cloud.environment, cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        env=os.environ | cloud.environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -41,18 +49,39 @@ def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> 
     upload = cloud.faults.add("POST /upload/.*", status=503)
     cloud.faults.retry_bundles = True
     run(
-        cloud, "-m", "apache_beam.examples.wordcount", *places, *cloud.flags, "--job_name=word-count", "--labels=made=by-test", cwd=tmp_path
+        cloud,
+        "-m",
+        "apache_beam.examples.wordcount",
+        *places,
+        *cloud.flags,
+        "--job_name=word-count",
+        "--labels=made=by-test",
+        cwd=tmp_path,
     )
     (job,) = cloud.dataflow.jobs
-    assert (job.name, job.state, job.attempts, job.description["labels"]) == ("word-count", DONE, 1, {"made": "by-test"})
+    assert (job.name, job.state, job.attempts, job.description["labels"]) == (
+        "word-count",
+        DONE,
+        1,
+        {"made": "by-test"},
+    )
     # What the bundle wrote that was done twice stays behind in Beam's own temporary folder.
-    names = [name for name in cloud.gcs.buckets[BUCKET] if name.startswith("counts/") and "beam-temp" not in name]
+    names = [
+        name
+        for name in cloud.gcs.buckets[BUCKET]
+        if name.startswith("counts/") and "beam-temp" not in name
+    ]
     assert names == ["counts/part-00000-of-00001"]
     assert set(cloud.gcs.read(f"gs://{BUCKET}/{names[0]}").decode().splitlines()) == COUNTS
     assert upload.met == 1
-    assert [each["messageText"] for each in job.messages if "operation" not in each["messageText"]] == [
+    assert [
+        each["messageText"] for each in job.messages if "operation" not in each["messageText"]
+    ] == [
         "Staged: pickled_main_session, submission_environment_dependencies.txt",
-        f"Image: gcr.io/cloud-dataflow/v1beta3/beam_python{shipping.python()}_sdk:{version('apache-beam')}",
+        (
+            "Image:"
+            f" gcr.io/cloud-dataflow/v1beta3/beam_python{shipping.python()}_sdk:{version('apache-beam')}"
+        ),
         "Worker environment is ready; the staged pipeline starts.",
         "Worker pool stopped.",
     ]
@@ -76,7 +105,15 @@ print(json.dumps([
 ]))
 """
     found = json.loads(run(cloud, "-c", code, cwd=tmp_path))
-    assert found == ["there", ["new", "there.txt"], ["gs://bucket/folder/new"], False, True, 999_995, "56789"]
+    assert found == [
+        "there",
+        ["new", "there.txt"],
+        ["gs://bucket/folder/new"],
+        False,
+        True,
+        999_995,
+        "56789",
+    ]
     assert cloud.gcs.read("gs://bucket/folder/new") == b"0123456789" * 100_000
 
 

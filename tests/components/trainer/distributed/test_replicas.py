@@ -1,4 +1,7 @@
-"""Several devices of one process, which here are parts of one CPU. (Several workers: test_distributed.py.)"""
+"""Several devices of one process, which here are parts of one CPU.
+
+(Several workers: test_distributed.py.)
+"""
 
 import json
 import math
@@ -33,8 +36,13 @@ print(json.dumps(found))
 """
 
 
-def train_on_replicas(trainings: dict[str, tuple[int, TrainerParams]], features: Path, root: Path) -> dict[str, Figures]:
-    """Trainings by name, each on so many replicas, one after the other in a process of their own; their Models lie at root/<name>."""
+def train_on_replicas(
+    trainings: dict[str, tuple[int, TrainerParams]], features: Path, root: Path
+) -> dict[str, Figures]:
+    """Trainings by name, each on so many replicas, one after the other in a process of their own.
+
+    Their Models lie at root/<name>.
+    """
     settings = {
         name: {**params.model_dump(), "devices": [f"CPU:{number}" for number in range(count)]}
         for name, (count, params) in trainings.items()
@@ -61,7 +69,9 @@ def assert_same(root: Path, *names: str) -> None:
             assert values == pytest.approx(first[name], abs=1e-5), name
 
 
-def test_two_replicas_have_the_losses_of_one_also_in_a_batch_that_does_not_divide(features: Path, tmp_path: Path) -> None:
+def test_two_replicas_have_the_losses_of_one_also_in_a_batch_that_does_not_divide(
+    features: Path, tmp_path: Path
+) -> None:
     # 163 rows in batches of 50, the last one of 13; the eval split is one batch of 23.
     params = TrainerParams(**SMALL, bidirectional=False, batch_size=50, num_epochs=2)
     found = train_on_replicas({"one": (1, params), "two": (2, params)}, features, tmp_path)
@@ -80,16 +90,22 @@ def test_any_number_of_replicas_has_the_same_losses(features: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_the_implementation_keras_learns_the_same_also_on_two_replicas(features: Path, tmp_path: Path) -> None:
+def test_the_implementation_keras_learns_the_same_also_on_two_replicas(
+    features: Path, tmp_path: Path
+) -> None:
     # A token that is in a batch many times is one row of the embedding, and moves once.
     params = TrainerParams(**SMALL, clip_norm=0.1, batch_size=50, num_epochs=2)
     stock = params.with_values({"implementation": "keras"})
-    train_on_replicas({"fast": (1, params), "one": (1, stock), "two": (2, stock)}, features, tmp_path)
+    train_on_replicas(
+        {"fast": (1, params), "one": (1, stock), "two": (2, stock)}, features, tmp_path
+    )
     assert_same(tmp_path, "fast", "one", "two")
 
 
 @pytest.mark.slow
-def test_two_replicas_learn_the_corpus_too(model: Path, features: Path, tmp_path: Path, figures: dict[str, Figures]) -> None:
+def test_two_replicas_learn_the_corpus_too(
+    model: Path, features: Path, tmp_path: Path, figures: dict[str, Figures]
+) -> None:
     found = train_on_replicas({"two": (2, TRAINER_PARAMS)}, features, tmp_path)["two"]
     assert found["eval_accuracy"] > 0.9
     assert found["num_parameters"] == figures["trainer"]["num_parameters"]
