@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 # A component's result in numbers: small, JSON, shown by `seqline show` and kept in execution.json.
 Figures = dict[str, Any]
 
-WHERE = "where"
+NOT_IN_KEY = "not_in_key"
 
 
 class Params(BaseModel):
@@ -22,19 +22,19 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     def key_fields(self) -> dict[str, Any]:
-        """The fields that belong into the key: all but those marked `Where`, as JSON values."""
+        """The fields that belong into the key: all but those marked `NotInKey`, as JSON values."""
         where = {
             name
             for name, info in type(self).model_fields.items()
-            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(WHERE)
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(NOT_IN_KEY)
         }
         return self.model_dump(mode="json", exclude=where)
 
 
 # A place, not a meaning: the key leaves it out, because the same content elsewhere gives the same
 # result.
-Where = Field(json_schema_extra={WHERE: True})
-WherePath = Annotated[str, Where]
+NotInKey = Field(json_schema_extra={NOT_IN_KEY: True})
+NotInKeyPath = Annotated[str, NotInKey]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Component:
         in which it may remember the digests of files that did not change. With `compares=True` it
         is what an input is compared with, and outside(params, memory, inputs) gets the inputs'
         finished folders, too.
-    prepare(params) brings that data to where `outside` finds it (downloads, builds); calling it
+    prepare(params) brings that data to where `external_digest` finds it (downloads, builds); calling it
     twice does no harm. stale(output, params) says why a finished output no longer holds, or None;
     for outputs with an effect outside the store. describe(figures) is the one line a person reads
     in the run's table.
@@ -105,6 +105,6 @@ class Component:
     compares: bool = False
     gate: Callable[[Path, Any], None] | None = None
     check: Callable[[Any], None] | None = None
-    outside: Callable[..., str | None] | None = None
+    external_digest: Callable[..., str | None] | None = None
     prepare: Callable[[Any], None] | None = None
     stale: Callable[[Path, Any], str | None] | None = field(default=None)

@@ -21,14 +21,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from seqline.component import Component, Figures, Params, Where
+from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import EVALUATION, SAVED_MODEL
 from seqline.errors import NotBlessedError
 from seqline.rows.row import RowFormat
 
 
 class BulkInferrerParams(Params):
-    source: Annotated[str | None, Where] = Field(
+    source: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
             "unlabelled rows to classify with the blessed model: files as in example_gen.source, or"
@@ -52,7 +52,7 @@ class BulkInferrerParams(Params):
     delimiter: str | None = Field(
         None, min_length=1, max_length=1, description="of CSV files; null: example_gen.delimiter"
     )
-    max_bad_fraction: Annotated[float, Where] = Field(
+    max_bad_fraction: Annotated[float, NotInKey] = Field(
         0.0,
         ge=0,
         lt=1,
@@ -77,7 +77,7 @@ def check(params: BulkInferrerParams) -> None:
     source.check(params)
 
 
-def outside(params: BulkInferrerParams, memory: Path | None = None) -> str:
+def external_digest(params: BulkInferrerParams, memory: Path | None = None) -> str:
     """The digest of the source's content. memory: see `seqline.component.Component`."""
     from components.bulk_inferrer import source
 
@@ -144,5 +144,5 @@ BULK_INFERRER = Component(
     resumes=True,
     gate=gate,
     check=check,
-    outside=outside,
+    external_digest=external_digest,
 )

@@ -30,7 +30,7 @@ from seqline.model import digest
 from seqline.rows.shards import Kind
 from seqline.storage import gcs, lease
 from seqline.storage.files import File, is_remote
-from seqline.storage.staging import local, remove, writing
+from seqline.storage.staging import local_copy, remove, writing
 
 MANIFEST = "predictions.json"
 TASK = "task.json"
@@ -186,7 +186,7 @@ def _difference(folder: Path, there: dict[str, Any], wanted: dict[str, Any]) -> 
 
 def model_digest(model: Path) -> str:
     """Of a SavedModel's files: the same before and after it is pushed."""
-    return digest.digest_of(digest.sha256_of_files(local(model)))
+    return digest.digest_of(digest.sha256_of_files(local_copy(model)))
 
 
 def _clear(folder: Path) -> None:

@@ -24,7 +24,7 @@ from seqline.data import features
 from seqline.data.examples import Content
 from seqline.errors import UserError
 from seqline.host import progress
-from seqline.storage.staging import local, path_of
+from seqline.storage.staging import local_copy, path_of
 
 # Measured: more rows a batch are no faster on a CPU, and pad more.
 BATCH_ROWS = 512
@@ -101,7 +101,7 @@ class SavedModelHandler(ModelHandler[list[Chunk], Answered, Any]):
         self.asked = asked
 
     def load_model(self) -> Any:
-        return tf.saved_model.load(str(local(path_of(self.model))))
+        return tf.saved_model.load(str(local_copy(path_of(self.model))))
 
     def should_skip_batching(self) -> bool:
         return True

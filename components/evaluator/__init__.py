@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from seqline.component import Component, Figures, Params, Where
+from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import EVALUATION, SAVED_MODEL
 from seqline.host import packages
 
@@ -99,14 +99,14 @@ class EvaluatorParams(Params):
         ge=1,
         description="train rows, at most, that the linear model learns from, evenly spread",
     )
-    serving_dir: Annotated[str | None, Where] = Field(
+    serving_dir: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
             "where the served versions lie that a model is compared with; null for"
             " pusher.serving_dir"
         ),
     )
-    model_name: Annotated[str | None, Where] = Field(
+    model_name: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
             "the model's name: a served version with another one is not compared with; null for"
@@ -164,7 +164,9 @@ def check(params: EvaluatorParams) -> None:
         )
 
 
-def outside(params: EvaluatorParams, memory: Path | None, inputs: Mapping[str, Path]) -> str:
+def external_digest(
+    params: EvaluatorParams, memory: Path | None, inputs: Mapping[str, Path]
+) -> str:
     """The digest of the served version that the SavedModel is compared with; empty for none."""
     from components.evaluator import served
 
@@ -221,5 +223,5 @@ EVALUATOR = Component(
     beam=True,
     compares=True,
     check=check,
-    outside=outside,
+    external_digest=external_digest,
 )

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from components.evaluator.rows import Request, rows
 from seqline.data import features
-from seqline.storage.staging import local, writing
+from seqline.storage.staging import local_copy, writing
 
 # Rows of test whose answers are recorded.
 NUM_ANSWERS = 64
@@ -28,7 +28,7 @@ def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
     answer the same.
     """
     with tf.device("CPU:0"), writing(output) as name, open(name, "w", encoding="utf-8") as file:
-        serve = tf.saved_model.load(str(local(saved_model))).signatures["serving_default"]
+        serve = tf.saved_model.load(str(local_copy(saved_model))).signatures["serving_default"]
         row, _ = next(rows(examples, features.TEST))
         row = {name: value[:NUM_ANSWERS] for name, value in row.items()}
         answers = {name: value.numpy().tolist() for name, value in serve(**row).items()}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from seqline.data import features
 from seqline.data.examples import MANIFEST, raw_features, read_manifest
 from seqline.errors import DataError, UserError
-from seqline.storage.staging import local, path_of, reading
+from seqline.storage.staging import local_copy, path_of, reading
 
 # Rows that a model is asked about at once.
 BATCH_SIZE = 256
@@ -162,7 +162,7 @@ class Model:
     """
 
     def __init__(self, folder: str, labels: Sequence[str]) -> None:
-        self.loaded = tf.saved_model.load(str(local(path_of(folder))))
+        self.loaded = tf.saved_model.load(str(local_copy(path_of(folder))))
         self.serve = self.loaded.signatures["serving_default"]
         place = {label: index for index, label in enumerate(labels)}
         self.own_labels = labels_of(folder)

@@ -9,7 +9,7 @@ from seqline.digests import digest
 from seqline.model import identity
 from seqline.model.digest import MANIFEST, digest_of, sha256_of_files
 from seqline.storage import files
-from seqline.storage.staging import local
+from seqline.storage.staging import local_copy
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def find(serving_dir: str | None, saved_model: Path, memory: Path | None = None)
     versions = {
         int(name): folder for folder, name in names.items() if name.isascii() and name.isdigit()
     }
-    own = digest_of(sha256_of_files(local(saved_model))) if versions else ""
+    own = digest_of(sha256_of_files(local_copy(saved_model))) if versions else ""
     for version, uri in sorted(versions.items(), reverse=True):
         content = _digest_of_version(uri, memory)
         if content != own:
@@ -60,7 +60,7 @@ def _digest_of_version(uri: str, memory: Path | None) -> str:
     path = f"{uri}/{MANIFEST}"
     if files.match(glob.escape(path)):
         try:
-            with files.explained(path), files.open_file(path) as file:
+            with files.translate_errors(path), files.open_file(path) as file:
                 return str(json.loads(file.read())["digest"])
         except (ValueError, KeyError, TypeError):
             pass

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from seqline.component import Component, Figures, Params, Where, WherePath
+from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
 from seqline.data.examples import GATHERED, LEFT_OUT, Content
 from seqline.data.span_cache import SpanCache
 from seqline.rows.row import RowFormat
@@ -30,7 +30,7 @@ from seqline.storage import staging
 
 
 class ExampleGenParams(Params):
-    source: Annotated[str | dict[str, str], Where] = Field(
+    source: Annotated[str | dict[str, str], NotInKey] = Field(
         description=(
             "`tfds:<name>`, a .csv, .jsonl, .tfrecord or .parquet file or glob (local or gs://, .gz"
             " too), a folder of `<class>/*.txt`, or {train = ..., test = ...}; with `{SPAN}`,"
@@ -39,19 +39,19 @@ class ExampleGenParams(Params):
     )
     # Which spans are read is part of the digest of the source's content, so the key need not say
     # how they were chosen.
-    span: Annotated[int | Literal["latest"], Where] = Field(
+    span: Annotated[int | Literal["latest"], NotInKey] = Field(
         "latest",
         description=(
             "the last span to use: a number (of a date: days since 1970-01-01), or `latest`"
         ),
     )
-    window: Annotated[int | Literal["all"], Where] = Field(
+    window: Annotated[int | Literal["all"], NotInKey] = Field(
         "all", description="how many spans to use, up to and including `span`, or `all`"
     )
-    skip: Annotated[tuple[int, ...], Where] = Field(
+    skip: Annotated[tuple[int, ...], NotInKey] = Field(
         (), strict=False, description="spans to leave out, as if they were not there"
     )
-    data_dir: WherePath = Field(
+    data_dir: NotInKeyPath = Field(
         "data", description="where tensorflow-datasets keeps what it prepared"
     )
     content: Content = Field(
@@ -190,7 +190,7 @@ def check(params: ExampleGenParams) -> None:
     sources.check(params)
 
 
-def outside(params: ExampleGenParams, memory: Path | None = None) -> str | None:
+def external_digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
     """The digest of the content of the window's spans.
 
     None for a TFDS data set that is not prepared yet.
@@ -288,6 +288,6 @@ EXAMPLE_GEN = Component(
     shares=True,
     piece=lambda *, span, content, params, span_cache: span_cache.path(span=span),
     check=check,
-    outside=outside,
+    external_digest=external_digest,
     prepare=prepare,
 )

@@ -24,7 +24,7 @@ from seqline.rows.row import BadRow, Row
 from seqline.rows.shards import Shard
 from seqline.storage import files
 from seqline.storage.files import is_remote
-from seqline.storage.staging import local, path_of, upload
+from seqline.storage.staging import local_copy, path_of, upload
 
 # TFDS tries ten times, 205 seconds in all, before it says that there is no network.
 DOWNLOAD_RETRIES = 1
@@ -77,7 +77,7 @@ def _builder(name: str, data_dir: str) -> Any:
 
     folder = _prepared(name, data_dir)
     if folder is not None:
-        return tfds.builder_from_directory(str(local(folder)))
+        return tfds.builder_from_directory(str(local_copy(folder)))
     try:
         return tfds.builder(name, data_dir=str(Path(data_dir).expanduser()))
     except tfds.core.DatasetNotFoundError:

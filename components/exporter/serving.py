@@ -11,7 +11,7 @@ from components.exporter.folded import Served
 from seqline.data import features
 from seqline.data.examples import Content, raw_features
 from seqline.model.network import Spec
-from seqline.storage.staging import local
+from seqline.storage.staging import local_copy
 
 EXAMPLES = tf.TensorSpec([None], tf.string, name="examples")
 # Of the vocabulary and of buckets, for arithmetic in 32 bits.
@@ -48,10 +48,10 @@ class _Signatures:
         self.top_k = min(top_k, spec.num_classes)
         self.module = module = tf.Module()
         module.served = served
-        module.transform = tf.saved_model.load(str(local(source / "transform_fn")))
+        module.transform = tf.saved_model.load(str(local_copy(source / "transform_fn")))
         module.labels = tf.lookup.StaticHashTable(
             tf.lookup.TextFileInitializer(
-                str(local(source / "vocabularies") / features.LABELS_VOCABULARY),
+                str(local_copy(source / "vocabularies") / features.LABELS_VOCABULARY),
                 *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
                 *(tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
             ),

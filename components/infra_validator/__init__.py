@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from seqline.component import Component, Figures, Params, Where
+from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import UserError
 from seqline.host import packages
@@ -67,7 +67,7 @@ class InfraValidatorParams(Params):
     max_model_mb: float | None = Field(
         None, gt=0, description="size of the SavedModel's files (MB), at most; null for no limit"
     )
-    wait_seconds: Annotated[float, Where] = Field(
+    wait_seconds: Annotated[float, NotInKey] = Field(
         120.0, gt=0, description="how long a server may take to start, or to answer a request"
     )
 

@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 from components.pusher import publish
 from components.pusher.folder import Folder
 from components.pusher.labels import MODELS_CONFIG
-from seqline.component import Component, Figures, Params, Where, WherePath
+from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
 from seqline.data.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import NotBlessedError, UserError
 from seqline.model.digest import digest_of, sha256_of_files
@@ -30,7 +30,7 @@ PUSH = "push.json"
 
 
 class PusherParams(Params):
-    serving_dir: WherePath = Field(
+    serving_dir: NotInKeyPath = Field(
         "serving_dir/{name}",
         description=(
             "where versions are published, a folder or gs://; TensorFlow Serving's base path."
@@ -40,7 +40,7 @@ class PusherParams(Params):
     label: Literal["stable", "canary"] = Field(
         "stable", description="the label in models.config that moves to the pushed version"
     )
-    keep_versions: Annotated[int | None, Where] = Field(
+    keep_versions: Annotated[int | None, NotInKey] = Field(
         5,
         ge=1,
         description=(
@@ -48,7 +48,7 @@ class PusherParams(Params):
             " for all"
         ),
     )
-    verify: Annotated[bool, Where] = Field(
+    verify: Annotated[bool, NotInKey] = Field(
         True, description="load the copy and ask it a row before it becomes a version"
     )
     model_name: str | None = Field(
@@ -60,7 +60,7 @@ class PusherParams(Params):
             "serving_dir as the server sees it, such as /models/{name}; null for the same path"
         ),
     )
-    replaces: Annotated[int | None, Where] = Field(
+    replaces: Annotated[int | None, NotInKey] = Field(
         None,
         ge=1,
         description=(

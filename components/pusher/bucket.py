@@ -21,7 +21,7 @@ from pathlib import Path
 from components.pusher.folder import LOCK, is_number
 from seqline.errors import UserError
 from seqline.storage import gcs
-from seqline.storage.files import explained
+from seqline.storage.files import translate_errors
 
 log = logging.getLogger("seqline.pusher")
 
@@ -65,13 +65,13 @@ class Bucket:
 
     def read(self, name: str) -> bytes | None:
         """An object by its path under serving_dir; None where there is none."""
-        with explained(self._path(name)):
+        with translate_errors(self._path(name)):
             found = gcs.read_object(self._path(name))
         return None if found is None else found[0]
 
     def replace(self, name: str, content: bytes) -> None:
         """Writes an object; a reader sees the old one or the new one."""
-        with explained(self._path(name)):
+        with translate_errors(self._path(name)):
             gcs.write_object(self._path(name), content)
 
     @contextmanager
@@ -82,7 +82,7 @@ class Bucket:
         """
         stop = threading.Event()
         renewing = threading.Thread(target=self._renew_until, args=(stop,), daemon=True)
-        with explained(self._path(LOCK)):
+        with translate_errors(self._path(LOCK)):
             self._acquire()
         try:
             renewing.start()
@@ -91,7 +91,7 @@ class Bucket:
         finally:
             stop.set()
             renewing.join()
-            with explained(self._path(LOCK)):
+            with translate_errors(self._path(LOCK)):
                 self._release()
 
     @contextmanager
@@ -109,7 +109,7 @@ class Bucket:
             path = self._path(f"{version}/{name}")
             if name == SAVED_MODEL_PB:
                 self._renew()
-            with explained(path):
+            with translate_errors(path):
                 written = gcs.write_object(path, aside / name, generation=0)
             if written is None and not _is_there(path, aside / name):
                 raise UserError(
@@ -127,7 +127,7 @@ class Bucket:
                     raise UserError(f"{self._path(name)} is no name of a model's file. Delete it.")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with (
-                    explained(self._path(name)),
+                    translate_errors(self._path(name)),
                     gcs.open_object(self._path(name)) as source,
                     target.open("wb") as copy,
                 ):
@@ -139,14 +139,14 @@ class Bucket:
         for name in sorted(
             self._names(f"{version}/"), key=lambda name: name != f"{version}/{SAVED_MODEL_PB}"
         ):
-            with explained(self._path(name)):
+            with translate_errors(self._path(name)):
                 gcs.delete_object(self._path(name))
 
     def _path(self, name: str) -> str:
         return f"{self.place}/{name}"
 
     def _names(self, prefix: str = "") -> list[str]:
-        with explained(self.place):
+        with translate_errors(self.place):
             return [
                 path.removeprefix(f"{self.place}/") for path, *_ in gcs.find(self._path(prefix))
             ]

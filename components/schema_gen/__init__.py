@@ -25,7 +25,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from seqline.component import Component, Figures, Params, Where
+from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data import features
 from seqline.errors import UserError
 
@@ -36,7 +36,7 @@ HEADER = (
 
 
 class SchemaGenParams(Params):
-    curated: Annotated[str | None, Where] = Field(
+    curated: Annotated[str | None, NotInKey] = Field(
         None, description="a schema.pbtxt to use as it is; without one, a schema is inferred"
     )
     length_slack: float = Field(
@@ -61,7 +61,7 @@ def check(params: SchemaGenParams) -> None:
         parse(params.curated)
 
 
-def outside(params: SchemaGenParams, memory: Path | None = None) -> str:
+def external_digest(params: SchemaGenParams, memory: Path | None = None) -> str:
     """The digest of the curated schema; "" without one."""
     return (
         "" if params.curated is None else blake2b(_read(params.curated), digest_size=16).hexdigest()
@@ -199,5 +199,5 @@ SCHEMA_GEN = Component(
     describe=describe,
     libraries=("tensorflow-metadata",),
     check=check,
-    outside=outside,
+    external_digest=external_digest,
 )

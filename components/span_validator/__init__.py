@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from seqline.component import Component, Figures, Params, Where
+from seqline.component import Component, Figures, NotInKey, Params
 from seqline.errors import DataError
 
 SPANS = "spans.json"
@@ -54,7 +54,7 @@ class SpanValidatorParams(Params):
             "rows of each new span, and of those before together, that the served model is asked"
         ),
     )
-    served_model: Annotated[str | None, Where] = Field(
+    served_model: Annotated[str | None, NotInKey] = Field(
         None, description="folder of the served version; `seqline retrain` sets it"
     )
     served: str | None = Field(

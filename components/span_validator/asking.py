@@ -10,7 +10,7 @@ import tensorflow as tf
 from seqline.data import features
 from seqline.data.examples import Manifest, raw_features, span_of
 from seqline.errors import UserError
-from seqline.storage.staging import local, path_of, reading
+from seqline.storage.staging import local_copy, path_of, reading
 
 BATCH_SIZE = 256
 # A model that was exported elsewhere may lack the second one.
@@ -45,7 +45,7 @@ class ServedModel:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.loaded = tf.saved_model.load(str(local(path_of(folder))))
+        self.loaded = tf.saved_model.load(str(local_copy(path_of(folder))))
         if PREDICT not in self.loaded.signatures:
             raise UserError(
                 f"The served version {folder} has no signature {PREDICT}: seqline did not export"

@@ -21,7 +21,7 @@ from components.statistics_gen import protos, row_tables, summary, totals
 from components.statistics_gen.measure import measure
 from seqline.data import counts, features
 from seqline.data.examples import Content, ExampleShard
-from seqline.storage.staging import at_hand, path_of, remove, writing
+from seqline.storage.staging import local_folder, path_of, remove, writing
 
 SHARDS = "shards"
 
@@ -102,7 +102,7 @@ def merge_span(
     by_split: dict[str, list[str]] = {split: [] for split in features.SPLITS}
     for split, name in sorted(set(names)):
         by_split[split].append(name)
-    with at_hand(folders[span]) as folder:
+    with local_folder(folders[span]) as folder:
         for split, shards in by_split.items():
             _merge_split(
                 folder, split, [folder / SHARDS / split / name for name in shards], content

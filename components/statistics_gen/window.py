@@ -21,7 +21,7 @@ from seqline.component import Figures
 from seqline.data import features
 from seqline.data.examples import Manifest, Span, read_manifest, span_of
 from seqline.data.span_cache import SpanCache, link
-from seqline.storage.staging import local
+from seqline.storage.staging import local_copy
 
 
 def build(
@@ -35,7 +35,7 @@ def build(
     manifest = read_manifest(examples)
     _make_pieces(manifest, examples, params, span_cache, beam_args)
     folders = {
-        span.number: local(piece_path(span.key, params, span_cache)) for span in manifest.spans
+        span.number: local_copy(piece_path(span.key, params, span_cache)) for span in manifest.spans
     }
     spans = {
         number: json.loads((folder / features.STATISTICS).read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from seqline.component import Component, Figures, Params, Where
+from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import MODEL
 from seqline.digests import digest
 from seqline.errors import UserError
@@ -111,7 +111,7 @@ class TrainerParams(Params):
     bigram_min_count: int = Field(
         2, ge=1, description="bigrams of a bucket in train, at least, for it to count"
     )
-    warm_start: Annotated[str | None, Where] = Field(
+    warm_start: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
             "an earlier Model to start from, a folder or gs://; embeddings go by token, so that the"
@@ -130,7 +130,7 @@ class TrainerParams(Params):
     warm_start_epochs: int | None = Field(
         None, ge=1, description="num_epochs of a warm start; null for those of a cold one"
     )
-    embeddings: Annotated[str | None, Where] = Field(
+    embeddings: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
             "token vectors to start from: text as GloVe, word2vec or fastText write it; for text"
@@ -177,7 +177,7 @@ class TrainerParams(Params):
         ),
     )
     patience: int = Field(4, ge=1, description="epochs without a better one before training stops")
-    checkpoint_seconds: Annotated[float, Where] = Field(
+    checkpoint_seconds: Annotated[float, NotInKey] = Field(
         30,
         gt=0,
         description="how often a checkpoint is written within an epoch; each epoch ends with one",
@@ -186,12 +186,12 @@ class TrainerParams(Params):
         "fast",
         description="how the recurrence is computed while training; `keras`: by Keras's own layers",
     )
-    checkpoint_steps: Annotated[int | None, Where] = Field(
+    checkpoint_steps: Annotated[int | None, NotInKey] = Field(
         None,
         ge=1,
         description="steps after which a checkpoint is written, too; null for by seconds only",
     )
-    profile_steps: Annotated[int, Where] = Field(
+    profile_steps: Annotated[int, NotInKey] = Field(
         0,
         ge=0,
         description=(
@@ -199,14 +199,14 @@ class TrainerParams(Params):
             " --profile` means 50"
         ),
     )
-    devices: Annotated[list[str] | int | None, Where] = Field(
+    devices: Annotated[list[str] | int | None, NotInKey] = Field(
         None,
         description=(
             "devices to train on: a list such as ['GPU:0', 'GPU:1'], or how many GPUs; null for"
             " every GPU, or the CPU"
         ),
     )
-    worker_wait_seconds: Annotated[float, Where] = Field(
+    worker_wait_seconds: Annotated[float, NotInKey] = Field(
         3600,
         gt=0,
         description="with TF_CONFIG: how long a worker waits for the others before training",
@@ -293,7 +293,7 @@ def difference(network: Mapping[str, Any], params: TrainerParams) -> str | None:
     )
 
 
-def outside(params: TrainerParams, memory: Path | None = None) -> str:
+def external_digest(params: TrainerParams, memory: Path | None = None) -> str:
     """The digest of what training starts from, wherever it lies; empty for random numbers."""
     check(params)
     found = []
@@ -301,7 +301,7 @@ def outside(params: TrainerParams, memory: Path | None = None) -> str:
         if params.embeddings:
             found.append(files.digest(files.stat(params.embeddings), remembered))
         if params.warm_start:
-            folder = staging.local(staging.path_of(params.warm_start))
+            folder = staging.local_copy(staging.path_of(params.warm_start))
             read = sorted(
                 path for pattern in STARTS_FROM for path in folder.glob(pattern) if path.is_file()
             )
@@ -372,5 +372,5 @@ TRAINER = Component(
     optional=("hyperparameters",),
     together=True,
     check=check,
-    outside=outside,
+    external_digest=external_digest,
 )

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.trainer import START_FILE, TrainerParams, checkpoint, outside
+from components.trainer import START_FILE, TrainerParams, checkpoint, external_digest
 from components.trainer.checkpoint import Progress
 from components.trainer.counting import Counts, count
 from components.trainer.distributed import cluster, strategy
@@ -30,7 +30,7 @@ from seqline.digests import digest
 from seqline.errors import StoppedError, UserError
 from seqline.host.progress import tell
 from seqline.model import network
-from seqline.storage.staging import local
+from seqline.storage.staging import local_copy
 
 log = logging.getLogger("seqline.trainer")
 
@@ -72,7 +72,7 @@ def fit(
         "features": digest(_summary(source)),
     }
     if cluster.read():  # alone, one needs what it starts from for the first step only
-        card["what trainer.warm_start and trainer.embeddings hold"] = outside(params)
+        card["what trainer.warm_start and trainer.embeddings hold"] = external_digest(params)
     with (
         noted() as notice,
         strategy.team(
@@ -94,7 +94,7 @@ def fit(
             with team.strategy.scope():
                 training.loop.restore_weights(training.best_weights)
             network.save(training.loop.model, spec, output)
-            shutil.copytree(local(source / "vocabularies"), output / "vocabularies")
+            shutil.copytree(local_copy(source / "vocabularies"), output / "vocabularies")
             (output / "history.json").write_text(json.dumps(history, indent=2) + "\n")
             if params.warm_start:
                 (output / START_FILE).write_text(

@@ -25,7 +25,7 @@ from seqline.data import features
 from seqline.data.features import NUM_RESERVED_IDS, PAD_ID
 from seqline.errors import UserError
 from seqline.model import network
-from seqline.storage.staging import local, path_of
+from seqline.storage.staging import local_copy, path_of
 
 log = logging.getLogger("seqline.trainer")
 
@@ -84,7 +84,7 @@ def carry_over(
     diverged.
     """
     place, shrink = str(params.warm_start), params.warm_start_shrink
-    folder = local(path_of(place))
+    folder = local_copy(path_of(place))
     earlier, old = _load(place, folder)
     if old.dim != spec.dim:
         raise UserError(

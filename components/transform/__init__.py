@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from seqline.component import Component, Figures, Params, Where
+from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.span_cache import SpanCache
 from seqline.digests import digest
 from seqline.errors import UserError
@@ -48,7 +48,7 @@ class TransformParams(Params):
     reserved_tokens: list[str] = Field(
         [], description="tokens that get the first ids, whether they occur or not"
     )
-    vocabulary: Annotated[str | None, Where] = Field(
+    vocabulary: Annotated[str | None, NotInKey] = Field(
         None, description="a vocabulary file, one token a line, whose tokens keep their ids"
     )
     vocabulary_mode: Literal["frozen", "extend"] = Field(
@@ -121,7 +121,7 @@ def check(params: TransformParams) -> None:
         )
 
 
-def outside(params: TransformParams, memory: Path | None = None) -> str:
+def external_digest(params: TransformParams, memory: Path | None = None) -> str:
     """The digest of the imported vocabulary's content; empty without one."""
     return digest(Path(params.vocabulary).read_bytes().hex()) if params.vocabulary else ""
 
@@ -217,5 +217,5 @@ TRANSFORM = Component(
     analyze=analyze,
     piece=lambda *, span, content, params, span_cache: piece(span_cache, span, content, params),
     check=check,
-    outside=outside,
+    external_digest=external_digest,
 )

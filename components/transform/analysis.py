@@ -25,7 +25,7 @@ from components.transform import TransformParams
 from components.transform.text import normalize, tokenize
 from seqline.data import counts, features
 from seqline.data.examples import ExampleShard
-from seqline.storage.staging import local, reading, reading_all, writing
+from seqline.storage.staging import local_copy, reading, reading_all, writing
 
 # Rows that TensorFlow tokenises at once.
 BATCH_SIZE = 8192
@@ -244,7 +244,7 @@ def sum_tables(folder: str, tables: Sequence[str], group: int) -> None:
 
 def buckets_of(parts: Iterable[Path]) -> Iterator[counts.Counts]:
     """The token counts of a window, bucket by bucket: the sum of its spans' tables."""
-    folders = [local(part / "counts") for part in parts]
+    folders = [local_copy(part / "counts") for part in parts]
     per_group = counts.NUM_BUCKETS // NUM_GROUPS
     for bucket in range(counts.NUM_BUCKETS):
         group, within = divmod(bucket, per_group)
@@ -305,7 +305,7 @@ def moments_of(parts: Iterable[Path]) -> Moments:
     """
     found = []
     for part in parts:
-        for path in sorted(local(part / "moments").glob("*.json")):
+        for path in sorted(local_copy(part / "moments").glob("*.json")):
             read = json.loads(path.read_text())
             found.append(Moments(read["count"], np.array(read["mean"]), np.array(read["squares"])))
     total = found[0]

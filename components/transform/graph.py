@@ -21,7 +21,7 @@ from seqline.data import features
 from seqline.data.examples import Content, Manifest, raw_features
 from seqline.jobs.beam import LOCAL_RUNNER, pipeline_options
 from seqline.model.canonical import canonicalize
-from seqline.storage.staging import local, reading_all
+from seqline.storage.staging import local_copy, reading_all
 
 # Rows of each split that `verify` sends through the graph.
 NUM_VERIFIED = 64
@@ -166,7 +166,7 @@ def verify(examples: Path, manifest: Manifest, output: Path) -> None:
 
     Raises AssertionError for a row that differs.
     """
-    graph = tf.saved_model.load(str(local(output / "transform_fn")))
+    graph = tf.saved_model.load(str(local_copy(output / "transform_fn")))
     name = features.VALUES if manifest.content == features.SEQUENCE else features.IDS
     kind = tf.float32 if name == features.VALUES else tf.int64
     integer = tf.io.FixedLenFeature([], tf.int64)

@@ -17,7 +17,7 @@ from seqline.data.examples import Manifest, read_manifest, span_of
 from seqline.data.span_cache import SpanCache, is_whole
 from seqline.host import progress
 from seqline.jobs.beam import ReadExamples, job
-from seqline.storage.staging import at_hand, remove
+from seqline.storage.staging import local_folder, remove
 
 
 def transform(
@@ -39,7 +39,7 @@ def transform(
         for span in manifest.spans
     }
     progress.tell("building the vocabulary and the graph")
-    with at_hand(output) as folder:
+    with local_folder(output) as folder:
         parameters, figures, drift = learn(
             manifest, params, list(parts.values()), folder / "vocabularies", previous
         )

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from components.trainer import TrainerParams
-from components.trainer import outside as trainer_outside
+from components.trainer import external_digest as trainer_outside
 from components.tuner.ranges import DEFAULT_RANGES, Range, complaints
 from seqline.component import Component, Figures, Params
 from seqline.host import packages
@@ -119,7 +119,7 @@ def check(params: TunerParams) -> None:
     packages.need("The tuner", packages.TUNE, ", or no tuning: tuner.num_trials = 0.")
 
 
-def outside(params: TuningParams, memory: Path | None = None) -> str:
+def external_digest(params: TuningParams, memory: Path | None = None) -> str:
     """The digest of what every trial starts from; empty for random numbers."""
     return trainer_outside(params.trainer, memory)
 
@@ -154,5 +154,5 @@ TUNER = Component(
     libraries=("tensorflow", "keras", "optuna"),
     resumes=True,
     check=check,
-    outside=outside,
+    external_digest=external_digest,
 )

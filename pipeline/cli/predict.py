@@ -31,11 +31,13 @@ def predict(
 ) -> None:
     """Classify rows with the served model, texts, tokens or sequences: one JSON line each."""
     from seqline.errors import UserError
-    from seqline.storage.staging import local, path_of
+    from seqline.storage.staging import local_copy, path_of
     from serving import predict as asking
 
     try:
-        for answer in asking.predict(local(asking.find_model(path_of(model))), texts or _lines()):
+        for answer in asking.predict(
+            local_copy(asking.find_model(path_of(model))), texts or _lines()
+        ):
             print(
                 json.dumps(answer, ensure_ascii=False)
                 .encode("utf-8", "surrogateescape")

@@ -21,7 +21,7 @@ from seqline.host import packages
 from seqline.jobs import dataflow, shipping
 from seqline.jobs.dataflow import option
 from seqline.storage import gcs
-from seqline.storage.files import explained, is_remote
+from seqline.storage.files import is_remote, translate_errors
 
 NEEDED = {
     "project": "the Google Cloud project",
@@ -297,7 +297,7 @@ def of_services(root: str, beam_args: Sequence[str]) -> Iterator[str]:
             buckets.setdefault(place.removeprefix(gcs.PREFIX).partition("/")[0], f"{name} {place}")
     for bucket, place in buckets.items():
         try:
-            with explained(f"{gcs.PREFIX}{bucket}"):
+            with translate_errors(f"{gcs.PREFIX}{bucket}"):
                 missing = sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
             if missing:
                 yield (

@@ -69,10 +69,10 @@ def _lacking(loaded: Any) -> Iterator[str]:
 def _try(place: str) -> str:
     from pipeline.dataflow.preflight import PERMISSIONS
     from seqline.storage import gcs
-    from seqline.storage.files import explained
+    from seqline.storage.files import translate_errors
 
     bucket = place.removeprefix(gcs.PREFIX).partition("/")[0]
-    with explained(place):
+    with translate_errors(place):
         missing = sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
         if missing:
             return f"this account lacks {', '.join(missing)}"

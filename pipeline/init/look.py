@@ -186,7 +186,7 @@ class _Reader:
 
 def _beginning(path: str, limit: int) -> tuple[bytes, bool]:
     """The first bytes of a file, unzipped, up to the end of a line; and whether they are all."""
-    with files.explained(path), files.open_content(path) as file:
+    with files.translate_errors(path), files.open_content(path) as file:
         content = file.read(limit)
         if not file.read(1):
             return content, True
@@ -272,7 +272,7 @@ def _parquet_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with files.explained(path), files.open_file(path) as file:
+    with files.translate_errors(path), files.open_file(path) as file:
         try:
             with pq.ParquetFile(file, pre_buffer=False) as parquet:
                 total = parquet.metadata.num_rows
@@ -310,7 +310,7 @@ def _folder(about: dict[str, Any], paths: Sequence[str]) -> Found:
     texts, labels = [], []
     step = max(1, len(paths) // 200)
     for path in paths[::step][:200]:
-        with files.explained(path), files.open_content(path) as file:
+        with files.translate_errors(path), files.open_content(path) as file:
             texts.append(file.read(100_000).decode("utf-8", "replace"))
             labels.append(path.split("/")[-2])
     columns = [Column("text", texts), Column("label", labels)]

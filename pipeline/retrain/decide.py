@@ -127,12 +127,12 @@ def parts_of(config: Config, store: Store) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for stage in pipe.stages:
         component = stage.component
-        outside = (
-            component.outside(stage.params, store.memory(stage.name))
-            if component.outside and not component.compares
+        external_digest = (
+            component.external_digest(stage.params, store.memory(stage.name))
+            if component.external_digest and not component.compares
             else None
         )
-        found[stage.name] = key_parts(component, stage.params, {}, outside)
+        found[stage.name] = key_parts(component, stage.params, {}, external_digest)
     found["span_validator"] = {"params": config.span_validator.key_fields()}
     found["retrain"] = {
         "params": {"without": list(config.retrain.without), "accept": list(config.retrain.accept)}

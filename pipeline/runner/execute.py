@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runner import worker
-from pipeline.runner.plan import Guard, Pipeline, Stage, external_digest, reason_to_run
+from pipeline.runner.plan import Guard, Pipeline, Stage, read_external_digest, reason_to_run
 from pipeline.runner.pool import Workers, workers
 from pipeline.runner.stopping import Stop, stopping
 from pipeline.store.folder import Store
@@ -170,7 +170,11 @@ def _prepare(
 ) -> None:
     for stage in stages:
         component = stage.component
-        if component.prepare and component.outside and external_digest(stage, store, {}) is None:
+        if (
+            component.prepare
+            and component.external_digest
+            and read_external_digest(stage, store, {}) is None
+        ):
             options.on_start(stage)
             result(pool.submit(component.prepare, stage.params), stage.name, pool, stop)
 
@@ -187,9 +191,11 @@ def _known_keys(pipeline: Pipeline, store: Store, known: Mapping[str, str]) -> d
             source.name in keys for source in stage.inputs.values()
         ):
             inputs = {name: keys[source.name] for name, source in stage.inputs.items()}
-            outside = external_digest(stage, store, inputs)
-            if outside is not None or not stage.component.outside:
-                keys[stage.name] = digest(key_parts(stage.component, stage.params, inputs, outside))
+            external_digest = read_external_digest(stage, store, inputs)
+            if external_digest is not None or not stage.component.external_digest:
+                keys[stage.name] = digest(
+                    key_parts(stage.component, stage.params, inputs, external_digest)
+                )
     return keys
 
 
@@ -274,8 +280,8 @@ def _start(
     component = stage.component
     inputs = {name: done[source.name].artifact for name, source in stage.inputs.items()}
     keys = {name: each.key for name, each in inputs.items()}
-    outside = external_digest(stage, store, keys)
-    parts = key_parts(component, stage.params, keys, outside)
+    external_digest = read_external_digest(stage, store, keys)
+    parts = key_parts(component, stage.params, keys, external_digest)
     artifact = Artifact(component.output, store.path(stage.name, digest(parts)), digest(parts))
     use(
         _known_keys(
@@ -306,7 +312,7 @@ def _start(
     )
     aside = store.begin(stage.name, artifact.key, component.beam, keep=_goes_on(flags, options))
     arguments: dict[str, Any] = {
-        name: store.at_hand(each, component.beam) for name, each in inputs.items()
+        name: store.local_folder(each, component.beam) for name, each in inputs.items()
     }
     arguments |= _extras(stage, pipeline, store, flags, digest(parts), use)
     started, clock = _now(), time.monotonic()
@@ -319,7 +325,7 @@ def _start(
 
     def commit(figures: Figures) -> Done:
         seconds = time.monotonic() - clock
-        if external_digest(stage, store, keys) != outside:
+        if read_external_digest(stage, store, keys) != external_digest:
             raise UserError(
                 f"The data of {stage.name} changed while it was read; nothing was kept. Run again."
             )

@@ -48,7 +48,7 @@ def take_part(
             output = Path(folder) / stage.name
             output.mkdir()
             arguments = {
-                name: store.at_hand(
+                name: store.local_folder(
                     Artifact(source.component.output, store.path(source.name, key), key)
                 )
                 for name, source in stage.inputs.items()

@@ -100,15 +100,15 @@ def _plan_stage(
     if stage.component.compares and unfinished:  # its key follows from what they make
         return Planned(stage, None, True, f"{unfinished[0]} runs first")
     keys = {name: str(each.key) for name, each in inputs.items()}
-    outside = external_digest(stage, store, keys)
-    if stage.component.outside and outside is None:
+    external_digest = read_external_digest(stage, store, keys)
+    if stage.component.external_digest and external_digest is None:
         return Planned(stage, None, True, "its data is not prepared yet")
-    parts = key_parts(stage.component, stage.params, keys, outside)
+    parts = key_parts(stage.component, stage.params, keys, external_digest)
     reason = reason_to_run(stage, parts, store, force, name)
     return Planned(stage, digest(parts), reason is not None, reason or "finished")
 
 
-def external_digest(stage: Stage, store: Store, inputs: Mapping[str, str]) -> str | None:
+def read_external_digest(stage: Stage, store: Store, inputs: Mapping[str, str]) -> str | None:
     """The digest of a stage's data outside the store.
 
     Content that it read once is remembered beside the stage's span_cache.
@@ -116,10 +116,10 @@ def external_digest(stage: Stage, store: Store, inputs: Mapping[str, str]) -> st
     inputs: the keys of its inputs; for a stage that compares one, all are finished.
     """
     component = stage.component
-    if not component.outside:
+    if not component.external_digest:
         return None
     found = {name: store.path(stage.inputs[name].name, key) for name, key in inputs.items()}
-    return component.outside(
+    return component.external_digest(
         stage.params, store.memory(stage.name), *([found] if component.compares else [])
     )
 
@@ -138,10 +138,10 @@ def reason_to_run(
     return stale(store.path(stage.name, key), stage.params) if stale else None
 
 
-def difference(parts: Mapping[str, Any], before: Mapping[str, Any], outside: str) -> str:
-    """What is new about a key's parts, against earlier ones. outside.
+def difference(parts: Mapping[str, Any], before: Mapping[str, Any], data_name: str) -> str:
+    """What is new about a key's parts, against earlier ones.
 
-    What to call the data outside the store.
+    data_name: what to call the data outside the store.
     """
     changes = [name for name in parts if parts[name] != before.get(name)]
     texts = []
@@ -157,7 +157,7 @@ def difference(parts: Mapping[str, Any], before: Mapping[str, Any], outside: str
         else:
             texts.append(
                 {
-                    "data": f"{outside} changed",
+                    "data": f"{data_name} changed",
                     "code": "its code changed",
                     "inputs": "its inputs changed",
                 }.get(name, f"{name} changed")

@@ -22,7 +22,7 @@ from seqline.data.features import IN_SHARDS
 from seqline.data.span_cache import MARK
 from seqline.errors import UserError
 from seqline.storage import gcs, lease, staging
-from seqline.storage.files import explained, is_remote
+from seqline.storage.files import is_remote, translate_errors
 from seqline.storage.lease import Lease
 from seqline.storage.path import GsPath
 
@@ -57,7 +57,7 @@ class GsStore(Store):
 
     def _records(self, component: str) -> Iterator[dict[str, Any]]:
         """The newest one alone: each costs a request."""
-        with explained(str(self.root)):
+        with translate_errors(str(self.root)):
             newest = gcs.newest(f"{self.root / component}/", f"/{EXECUTION}")
         if newest and (record := self.execution(component, staging.path_of(newest).parent.name)):
             yield record
@@ -88,7 +88,7 @@ class GsStore(Store):
         """
         self.save_run(run, record)
         path = str(self.root / "locks" / CLEANING)
-        with explained(path):
+        with translate_errors(path):
             cleans = gcs.is_object(path)
         if cleans:
             with lease.held(
@@ -193,9 +193,9 @@ class GsStore(Store):
         (artifact.uri / EXECUTION).write_text(json.dumps(record, indent=2) + "\n")
         staging.remove(self.work(component, artifact.key))
 
-    def at_hand(self, artifact: Artifact, by_workers: bool = False) -> Path:
+    def local_folder(self, artifact: Artifact, by_workers: bool = False) -> Path:
         is_small = artifact.type not in IN_SHARDS
-        return staging.local(artifact.uri) if is_small and not by_workers else artifact.uri
+        return staging.local_copy(artifact.uri) if is_small and not by_workers else artifact.uri
 
     def start_run(self) -> Path:
         self.used.clear()

@@ -230,7 +230,7 @@ class Store:
         """Removes what `begin` gave, after a failure."""
         shutil.rmtree(partial, ignore_errors=True)
 
-    def at_hand(self, artifact: Artifact, by_workers: bool = False) -> Path:
+    def local_folder(self, artifact: Artifact, by_workers: bool = False) -> Path:
         """Where a stage reads an artifact.
 
         A local folder, or a GsPath for what lies in shards and for what workers read.

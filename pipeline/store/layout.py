@@ -35,7 +35,7 @@ RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log", "origins"}
 
 
 def key_parts(
-    component: Component, params: Params, inputs: Mapping[str, str], outside: str | None
+    component: Component, params: Params, inputs: Mapping[str, str], external_digest: str | None
 ) -> dict[str, Any]:
     """All that shapes a component's output, by name, so that `plan` can say what changed.
 
@@ -48,7 +48,7 @@ def key_parts(
         "version": component.version,
         "params": params.key_fields(),
         "inputs": dict(inputs),
-        "data": outside,
+        "data": external_digest,
         "code": code_digest(component.run.__module__),
         "libraries": _versions(component),
     }

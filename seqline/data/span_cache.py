@@ -17,7 +17,7 @@ from typing import Any
 
 from seqline.digests import digest
 from seqline.storage import gcs, staging
-from seqline.storage.files import explained, is_remote
+from seqline.storage.files import is_remote, translate_errors
 
 # Under gs:// a part is whole when it holds this object, which comes last.
 MARK = "whole"
@@ -133,7 +133,7 @@ def link(source: Path, target: Path) -> None:
     The same bytes on disk where the file system can, otherwise a copy.
     """
     if is_remote(str(target)):
-        with explained(str(target)):
+        with translate_errors(str(target)):
             if is_remote(str(source)):
                 gcs.copy_object(str(source), str(target))
             else:

@@ -159,7 +159,7 @@ def _num_lines_before(path: str, starts: range) -> list[int | None]:
         return [0, *[None] * (len(starts) - 1)]
     counts: list[int | None] = []
     count = 0
-    with files.explained(path), files.open_file(path) as file:
+    with files.translate_errors(path), files.open_file(path) as file:
         ends_a_row = True
         for _ in starts:
             counts.append(count if ends_a_row else count + 1)

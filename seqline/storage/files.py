@@ -62,7 +62,7 @@ def match(pattern: str) -> list[File]:
     Raises UserError for a bucket that cannot be listed.
     """
     if is_remote(pattern):
-        with explained(pattern):
+        with translate_errors(pattern):
             # An object's own name may hold brackets, too.
             wanted = re.compile(f"(?:{re.escape(pattern)}|{translate(pattern)})", re.DOTALL)
             found = gcs.find(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
@@ -77,7 +77,7 @@ def match(pattern: str) -> list[File]:
 
 def stat(path: str) -> File:
     """One local file. Raises DataError for one that is not there."""
-    with explained(path):
+    with translate_errors(path):
         return File(path, os.stat(path).st_size)
 
 
@@ -98,7 +98,7 @@ def translate(pattern: str) -> str:
 def open_content(path: str) -> BinaryIO:
     """The content from its first byte, decompressed where the name ends in .gz.
 
-    A plain file can be sought. Use it under `explained`.
+    A plain file can be sought. Use it under `translate_errors`.
     """
     if not path.endswith(".gz"):
         return open_file(path)
@@ -142,14 +142,14 @@ class _Counted(io.FileIO):
 
 
 def open_file(path: str) -> BinaryIO:
-    """The bytes as they lie there; can be sought. Use it under `explained`."""
+    """The bytes as they lie there; can be sought. Use it under `translate_errors`."""
     return (
         gcs.open_object(path) if is_remote(path) else io.BufferedReader(_Counted(path), READ_BYTES)
     )
 
 
 @contextmanager
-def explained(path: str, place: Callable[[], str] = str) -> Iterator[None]:
+def translate_errors(path: str, place: Callable[[], str] = str) -> Iterator[None]:
     """Errors of reading a file as a UserError or DataError of one line.
 
     Place() says how far the reading got.
@@ -241,7 +241,7 @@ def digest(file: File, remembered: Remembered) -> str:
     if file.content is not None:
         return file.content
     key = os.path.abspath(file.path)
-    with explained(file.path):
+    with translate_errors(file.path):
         started = time.time_ns()
         identity = _identity(file.path)
         entry = remembered.get(key)

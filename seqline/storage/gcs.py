@@ -217,7 +217,7 @@ def download(path: str, target: Path) -> None:
 def permissions(bucket: str, asked: Sequence[str]) -> set[str]:
     """Which of the permissions this account has in a bucket.
 
-    Asked soon, for someone waits. Use it under `explained`.
+    Asked soon, for someone waits. Use it under `translate_errors`.
     """
     found = (
         _client()

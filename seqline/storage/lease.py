@@ -22,7 +22,7 @@ from typing import Any
 
 from seqline.errors import UserError
 from seqline.storage import gcs
-from seqline.storage.files import explained
+from seqline.storage.files import translate_errors
 
 log = logging.getLogger("seqline.lease")
 
@@ -65,7 +65,7 @@ class Lease:
 
         Raises UserError where another process has the lock: this one stood still for too long.
         """
-        with self.renewing, explained(self.path):
+        with self.renewing, translate_errors(self.path):
             self.generation = self._write(self.generation) if self.generation else None
             if self.generation is None:
                 raise UserError(
@@ -158,7 +158,7 @@ def held(
     after that, UserError for a bucket that cannot be written.
     """
     lease = Lease(path, seconds, what, about or {})
-    with explained(path):
+    with translate_errors(path):
         lease._acquire(patience, until_alive)
     stop = threading.Event()
     renewing = threading.Thread(target=lease._renew_until, args=(stop,), daemon=True)
@@ -170,7 +170,7 @@ def held(
         renewing.join()
         # An object that stays is taken over by the next one, a lease later: no reason to fail what
         # is done.
-        with suppress(UserError), explained(path):
+        with suppress(UserError), translate_errors(path):
             if lease.generation:
                 gcs.delete_object(path, lease.generation)
 
@@ -239,7 +239,7 @@ def is_alive(path: str, beside: str) -> bool:
     beside: a lock of one's own that is held: both times are the service's, so that no two clocks
     are compared.
     """
-    with explained(path):
+    with translate_errors(path):
         found, written, now = gcs.read_object(path), gcs.written(path), gcs.written(beside)
     if found is None or written is None or now is None:
         return False

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from seqline.storage import gcs
-from seqline.storage.files import explained, translate
+from seqline.storage.files import translate, translate_errors
 
 
 @total_ordering
@@ -83,7 +83,7 @@ class GsPath:
 
     def is_file(self) -> bool:
         """Whether there is an object of this name."""
-        with explained(str(self)):
+        with translate_errors(str(self)):
             return gcs.is_object(str(self))
 
     def is_dir(self) -> bool:
@@ -97,7 +97,7 @@ class GsPath:
         """(object, size in bytes, digest of the content) of all that lies beneath, in the order of
         their names.
         """
-        with explained(str(self)):
+        with translate_errors(str(self)):
             yield from (
                 (GsPath(path), size, content)
                 for path, size, content in gcs.find(f"{str(self).rstrip('/')}/")
@@ -113,7 +113,7 @@ class GsPath:
         name = prefix.removeprefix(f"{gcs.PREFIX}{self.bucket}/")
         # Of a simple pattern the service itself leaves out what does not match.
         wanted = f"{name}{pattern}" if not re.search(r"\*\*|[\[\]{}\\]", pattern) else None
-        with explained(str(self)):
+        with translate_errors(str(self)):
             start = prefix + re.split(r"[*?\[]", pattern, maxsplit=1)[0]
             found = [
                 GsPath(path)
@@ -130,7 +130,7 @@ class GsPath:
 
     def read_bytes(self) -> bytes:
         """Raises FileNotFoundError where there is no such object."""
-        with explained(str(self)):
+        with translate_errors(str(self)):
             found = gcs.read(str(self))
         if found is None:
             raise FileNotFoundError(str(self))
@@ -140,7 +140,7 @@ class GsPath:
         return self.read_bytes().decode(encoding)
 
     def write_bytes(self, content: bytes) -> None:
-        with explained(str(self)):
+        with translate_errors(str(self)):
             gcs.write_object(str(self), content)
 
     def write_text(self, text: str, encoding: str = "utf-8") -> None:
@@ -148,12 +148,12 @@ class GsPath:
 
     def unlink(self, missing_ok: bool = False) -> None:
         """An object that is not there is no error: the first try may have deleted it."""
-        with explained(str(self)):
+        with translate_errors(str(self)):
             gcs.delete_object(str(self))
 
     def replace(self, target: "GsPath") -> "GsPath":
         """Copies inside the service, and deletes here: not one step, unlike a rename."""
-        with explained(str(self)):
+        with translate_errors(str(self)):
             gcs.copy_object(str(self), str(target))
         self.unlink()
         return target

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import cast
 
 from seqline.storage import gcs
-from seqline.storage.files import explained, is_remote
+from seqline.storage.files import is_remote, translate_errors
 from seqline.storage.path import GsPath
 
 # Single files in the cache: the least recently used go when they are more, but never the newest
@@ -85,7 +85,7 @@ def writing(path: str | Path) -> Iterator[str]:
 
 
 @contextmanager
-def at_hand(place: str | Path) -> Iterator[Path]:
+def local_folder(place: str | Path) -> Iterator[Path]:
     """A local folder with what lies at a place.
 
     What is new in it goes there when the block ends well. A local folder is itself.
@@ -126,7 +126,7 @@ def remove(place: str | Path) -> None:
     gcs.at_once(lambda each: each.unlink(), [(each,) for each, *_ in path.beneath()])
 
 
-def local(place: Path) -> Path:
+def local_copy(place: Path) -> Path:
     """A local folder of the same name with the files of a finished one, from the cache if it was
     needed before; not to be changed.
     """
@@ -209,10 +209,10 @@ def _download(path: str, target: str) -> None:
     if not is_remote(path):
         shutil.copyfile(path, target)
         return
-    with explained(path):
+    with translate_errors(path):
         gcs.download(path, Path(target))
 
 
 def _upload(file: Path, path: str) -> None:
-    with explained(path):
+    with translate_errors(path):
         gcs.write_object(path, file)

@@ -434,7 +434,7 @@ def add(*, value: Path, params: NumberParams, output: Path) -> Figures:
 def chain(data: Path, number: int, seconds: float = 0.0) -> Pipeline:
     pipe = Pipeline()
     value = pipe.add(
-        Component("source", {}, "Value", SourceParams, read, str, outside=content),
+        Component("source", {}, "Value", SourceParams, read, str, external_digest=content),
         SourceParams(path=str(data)),
     )
     value = pipe.add(

@@ -81,7 +81,7 @@ def _opened(path: str, format_: RowFormat) -> Iterator[tuple[Any, list[str]]]:
     # surrogateescape carries undecodable bytes as lone surrogates up to `judge`: one bad byte costs
     # one row, not the file.
     with (
-        files.explained(
+        files.translate_errors(
             path, lambda: f" after line {reader.line_num}" if reader and reader.line_num else ""
         ),
         io.TextIOWrapper(files.open_content(path), encoding, "surrogateescape", newline="") as file,

@@ -11,7 +11,7 @@ from seqline.storage import files
 
 def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """The one row of a file."""
-    with files.explained(path), files.open_content(path) as file:
+    with files.translate_errors(path), files.open_content(path) as file:
         content = file.read().removeprefix(codecs.BOM_UTF8)
     try:
         text = content.decode(format_.encoding)

@@ -28,7 +28,7 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     line = shard.num_lines or 0
     place = path if shard.num_lines is not None else f"{path}[from byte {shard.start}]"
     with (
-        files.explained(path, lambda: f" after line {line}" if line else ""),
+        files.translate_errors(path, lambda: f" after line {line}" if line else ""),
         files.open_content(path) as file,
     ):
         position = 0
@@ -89,7 +89,7 @@ def check(path: str, format_: RowFormat) -> None:
 
     A first row that is no JSON object is left to reading, which reports it with its line.
     """
-    with files.explained(path), files.open_content(path) as file:
+    with files.translate_errors(path), files.open_content(path) as file:
         first = next(
             (line for number, line in enumerate(file) if _without_mark(line, number).strip()), None
         )

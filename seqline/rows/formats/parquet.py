@@ -127,7 +127,7 @@ def group_row_groups(path: str, size: int) -> list[tuple[int, int]]:
 
 @contextmanager
 def _opened(path: str, place: Any = str) -> Iterator[pq.ParquetFile]:
-    with files.explained(path, place), files.open_file(path) as file:
+    with files.translate_errors(path, place), files.open_file(path) as file:
         try:
             # Not pre-buffered: that would hold all row groups at once.
             with pq.ParquetFile(file, pre_buffer=False) as parquet:

@@ -70,7 +70,7 @@ def records(path: str) -> Iterator[bytes]:
         bytes, int
     ] = {}  # headers that were found to be right: short records have few different lengths
     with (
-        files.explained(path, lambda: f" in record {number + 1} (byte {place})"),
+        files.translate_errors(path, lambda: f" in record {number + 1} (byte {place})"),
         files.open_content(path) as file,
     ):
         while header := file.read(12):

@@ -30,10 +30,10 @@ from components.bulk_inferrer import (
     BULK_INFERRER,
     BulkInferrerParams,
     chunks,
+    external_digest,
     folder,
     gate,
     job,
-    outside,
     predictions,
     run,
 )
@@ -749,11 +749,11 @@ def test_the_key_follows_the_content_and_what_is_written(tmp_path: Path) -> None
         write_texts(tmp_path / "a.jsonl", ["gold"]),
         write_texts(tmp_path / "b.jsonl", ["gold"]),
     )
-    assert outside(BulkInferrerParams(source=str(one))) == outside(
+    assert external_digest(BulkInferrerParams(source=str(one))) == external_digest(
         BulkInferrerParams(source=str(other))
     )
     write_texts(other, ["tin"])
-    assert outside(BulkInferrerParams(source=str(one))) != outside(
+    assert external_digest(BulkInferrerParams(source=str(one))) != external_digest(
         BulkInferrerParams(source=str(other))
     )
     left_out = set(BulkInferrerParams.model_fields) - set(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.evaluator import EVALUATOR, EvaluatorParams, outside, served
+from components.evaluator import EVALUATOR, EvaluatorParams, external_digest, served
 from components.evaluator.baselines import MAJORITY, TFIDF
 from components.evaluator.gates import _ceiling, _floor, judge, levels, refusals, share
 from components.pusher.publish import push
@@ -256,18 +256,18 @@ def test_the_version_compared_with_is_the_same_before_and_after_the_push(tmp_pat
     serving_dir = tmp_path / "served [1]"
     params = EvaluatorParams(serving_dir=str(serving_dir))
     first, second = ({"saved_model": model(tmp_path / name, name)} for name in ("first", "second"))
-    assert outside(params, None, first) == ""
+    assert external_digest(params, None, first) == ""
     push(first["saved_model"] / "saved_model", serving_dir)
-    assert outside(params, None, first) == ""
-    before = outside(params, None, second)
+    assert external_digest(params, None, first) == ""
+    before = external_digest(params, None, second)
     assert before
     push(second["saved_model"] / "saved_model", serving_dir)
-    assert outside(params, None, second) == before
+    assert external_digest(params, None, second) == before
     found = served.find(str(serving_dir), second["saved_model"] / "saved_model")
     assert found == served.Served(1, f"{serving_dir}/1", before)
     # For the first model the second is now the one that is served.
-    assert outside(params, None, first) not in ("", before)
-    assert outside(EvaluatorParams(), None, first) == ""
+    assert external_digest(params, None, first) not in ("", before)
+    assert external_digest(EvaluatorParams(), None, first) == ""
 
 
 def test_a_version_that_somebody_else_put_there_counts_by_its_files(tmp_path: Path) -> None:

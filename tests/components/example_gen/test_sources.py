@@ -23,7 +23,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.example_gen import ExampleGenParams, check, outside, sources, spans, tfds_source
+from components.example_gen import (
+    ExampleGenParams,
+    check,
+    external_digest,
+    sources,
+    spans,
+    tfds_source,
+)
 from components.example_gen.rows import BadRow, Row, read
 from seqline.errors import DataError, UserError
 from seqline.rows import shards
@@ -344,36 +351,36 @@ def test_spans_are_found_where_they_were_written(number: int, version: int) -> N
 
 def test_digest_follows_content_and_not_place_or_time(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", corpus_rows(6))
-    first = outside(ExampleGenParams(source=str(path)))
+    first = external_digest(ExampleGenParams(source=str(path)))
     os.utime(path, (0, 0))
-    assert outside(ExampleGenParams(source=str(path))) == first
+    assert external_digest(ExampleGenParams(source=str(path))) == first
     moved = tmp_path / "deeper" / "b.jsonl"
     moved.parent.mkdir()
     path.rename(moved)
-    assert outside(ExampleGenParams(source=str(moved))) == first
-    assert outside(ExampleGenParams(source={"train": str(moved)})) != first
+    assert external_digest(ExampleGenParams(source=str(moved))) == first
+    assert external_digest(ExampleGenParams(source={"train": str(moved)})) != first
     write_jsonl(moved, [*corpus_rows(5), {"text": "other", "label": "fruit"}])
-    assert outside(ExampleGenParams(source=str(moved))) != first
+    assert external_digest(ExampleGenParams(source=str(moved))) != first
 
 
 def test_digest_of_a_folder_follows_class_and_name(folder: Path, tmp_path: Path) -> None:
-    first = outside(ExampleGenParams(source=str(folder)))
+    first = external_digest(ExampleGenParams(source=str(folder)))
     moved = folder.rename(tmp_path / "moved")
-    assert outside(ExampleGenParams(source=str(moved))) == first
+    assert external_digest(ExampleGenParams(source=str(moved))) == first
     (moved / "pos" / "2.txt").rename(moved / "neg" / "3.txt")
-    assert outside(ExampleGenParams(source=str(moved))) != first
+    assert external_digest(ExampleGenParams(source=str(moved))) != first
 
 
 def test_digest_of_a_span_does_not_follow_the_others(tmp_path: Path) -> None:
     for number in (1, 2):
         write(tmp_path / f"{number}.csv", b"text,label\n%d,x\n" % number)
     params = ExampleGenParams(source=str(tmp_path / "{SPAN}.csv"))
-    first, whole = sources.window(params), outside(params)
+    first, whole = sources.window(params), external_digest(params)
     write(tmp_path / "3.csv")
     assert sources.window(params)[:2] == first
-    assert outside(params) != whole
-    assert outside(ExampleGenParams(source=params.source, span=2)) == whole
-    assert outside(ExampleGenParams(source=params.source, span=2, window=1)) != whole
+    assert external_digest(params) != whole
+    assert external_digest(ExampleGenParams(source=params.source, span=2)) == whole
+    assert external_digest(ExampleGenParams(source=params.source, span=2, window=1)) != whole
 
 
 @pytest.fixture
@@ -400,13 +407,17 @@ def test_a_file_is_digested_once(
     path = write(tmp_path / "a.csv")
     params = ExampleGenParams(source=str(path))
     later(monkeypatch, 3)
-    first = outside(params, memory)
-    assert [outside(params, memory), outside(params, memory), reads] == [first, first, ["a.csv"]]
+    first = external_digest(params, memory)
+    assert [external_digest(params, memory), external_digest(params, memory), reads] == [
+        first,
+        first,
+        ["a.csv"],
+    ]
     # The same size, and the time of change set back: the inode's own time tells.
     found = path.stat()
     path.write_bytes(b"text,label\nb,x\n")
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert outside(params, memory) != first
+    assert external_digest(params, memory) != first
     assert reads == ["a.csv", "a.csv"]
     assert sorted(tmp_path.iterdir()) == [path, memory]
 
@@ -416,12 +427,12 @@ def test_a_young_file_is_not_remembered(
 ) -> None:
     memory = tmp_path / "digests.json"
     params = ExampleGenParams(source=str(write(tmp_path / "a.csv")))
-    outside(params, memory)
-    outside(params, memory)
+    external_digest(params, memory)
+    external_digest(params, memory)
     assert (reads, memory.exists()) == (["a.csv"] * 2, False)
     later(monkeypatch, 3)
-    outside(params, memory)
-    outside(params, memory)
+    external_digest(params, memory)
+    external_digest(params, memory)
     assert reads == ["a.csv"] * 3
 
 
@@ -433,7 +444,7 @@ def test_a_broken_memory_is_none(
     path = write(tmp_path / "a.csv")
     later(monkeypatch, 3)
     for _ in range(2):
-        outside(ExampleGenParams(source=str(path)), memory)
+        external_digest(ExampleGenParams(source=str(path)), memory)
     assert reads == ["a.csv"]
     assert list(json.loads(memory.read_text())) == [str(path)]
 
@@ -443,7 +454,7 @@ def test_a_memory_that_cannot_be_written_is_none(
 ) -> None:
     later(monkeypatch, 3)
     params = ExampleGenParams(source=str(write(tmp_path / "a.csv")))
-    assert outside(params, tmp_path / "nowhere" / "digests.json") == outside(params)
+    assert external_digest(params, tmp_path / "nowhere" / "digests.json") == external_digest(params)
 
 
 # Shards
@@ -539,13 +550,14 @@ def test_jsonl_from_a_bucket_in_shards(
 def test_digest_of_objects_is_that_of_the_listing(cloud: FakeGcs) -> None:
     cloud.put("bucket", "1/a.csv", b"text,label\na,x\n")
     params = ExampleGenParams(source="gs://bucket/{SPAN}/*.csv")
-    first = outside(params)
+    first = external_digest(params)
     cloud.put("bucket", "1/a.csv", b"text,label\na,x\n")  # the same content as a new generation
-    assert outside(params) == first
+    assert external_digest(params) == first
     cloud.put("bucket", "1/a.csv", b"text,label\nb,x\n")
-    assert outside(params) != first
+    assert external_digest(params) != first
     composed = [
-        cloud.put("bucket", "1/a.csv", b"text,label\na,x\n", composed=True) and outside(params)
+        cloud.put("bucket", "1/a.csv", b"text,label\na,x\n", composed=True)
+        and external_digest(params)
         for _ in range(2)
     ]
     assert len({first, *composed}) == 3

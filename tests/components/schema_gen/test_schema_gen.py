@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.schema_gen import SchemaGenParams, check, describe, outside, run
+from components.schema_gen import SchemaGenParams, check, describe, external_digest, run
 from seqline.errors import UserError
 from tests.components.statistics_gen.test_statistics_gen import (
     TWENTY,
@@ -116,9 +116,11 @@ def test_an_inferred_schema_says_so(statistics: Path, tmp_path: Path) -> None:
 def test_the_key_follows_what_the_file_says_not_where_it_lies(tmp_path: Path) -> None:
     for name, content in (("a", CURATED), ("b", CURATED), ("c", CURATED + " ")):
         (tmp_path / name).write_text(content)
-    digests = [outside(SchemaGenParams(curated=str(tmp_path / name))) for name in ("a", "b", "c")]
+    digests = [
+        external_digest(SchemaGenParams(curated=str(tmp_path / name))) for name in ("a", "b", "c")
+    ]
     assert digests[0] == digests[1] != digests[2]
-    assert outside(SchemaGenParams()) == ""
+    assert external_digest(SchemaGenParams()) == ""
     assert SchemaGenParams(curated="a").key_fields() == SchemaGenParams().key_fields()
 
 

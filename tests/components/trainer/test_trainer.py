@@ -662,19 +662,19 @@ def test_embeddings_start_from_the_vectors_of_a_file(features: Path, tmp_path: P
 
 
 def test_the_key_follows_the_content_of_what_training_starts_from(tmp_path: Path) -> None:
-    assert TRAINER.outside is not None
+    assert TRAINER.external_digest is not None
     (tmp_path / "one.txt").write_text("a 1\n")
     (tmp_path / "two.txt").write_text("a 1\n")
     one, two = (TrainerParams(embeddings=str(tmp_path / name)) for name in ("one.txt", "two.txt"))
     assert one.key_fields() == two.key_fields() == TrainerParams().key_fields()
     assert (
-        TRAINER.outside(one, None)
-        == TRAINER.outside(two, None)
-        != TRAINER.outside(TrainerParams(), None)
+        TRAINER.external_digest(one, None)
+        == TRAINER.external_digest(two, None)
+        != TRAINER.external_digest(TrainerParams(), None)
         == ""
     )
     (tmp_path / "two.txt").write_text("a 2\n")
-    assert TRAINER.outside(one, None) != TRAINER.outside(two, None)
+    assert TRAINER.external_digest(one, None) != TRAINER.external_digest(two, None)
 
 
 def test_a_profile_and_the_scalars_are_written(features: Path, tmp_path: Path) -> None:

@@ -502,13 +502,13 @@ def test_a_model_that_diverged_or_is_damaged_is_refused(
 def test_the_key_follows_the_content_and_not_the_place(
     earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert TRAINER.outside is not None
+    assert TRAINER.external_digest is not None
     copy = shutil.copytree(earlier, tmp_path / "copy")
     (copy / "history.json").write_text("{}")  # nothing starts from it
     one, two = (TrainerParams(**SMALL, warm_start=str(place)) for place in (earlier, copy))
     assert one.key_fields() == two.key_fields() == TrainerParams(**SMALL).key_fields()
-    key = TRAINER.outside(one, None)
-    assert TRAINER.outside(two, tmp_path / "memory") == key != ""
+    key = TRAINER.external_digest(one, None)
+    assert TRAINER.external_digest(two, tmp_path / "memory") == key != ""
     monkeypatch.setenv("SEQLINE_CACHE", str(tmp_path / "cache"))
     with serve() as cloud:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.url)
@@ -516,10 +516,10 @@ def test_the_key_follows_the_content_and_not_the_place(
         staging.upload(earlier, staging.path_of("gs://bucket/some/model"))  # type: ignore[arg-type]
         remote = TrainerParams(**SMALL, warm_start="gs://bucket/some/model")
         TRAINER.check(remote)
-        assert TRAINER.outside(remote, None) == key
+        assert TRAINER.external_digest(remote, None) == key
         gcs._client_of.cache_clear()
     (copy / "vocabularies" / "tokens").write_bytes(b"other\n" * 10)
-    assert TRAINER.outside(two, None) != key
+    assert TRAINER.external_digest(two, None) != key
 
 
 SOME_LINES = st.lists(st.sampled_from([b"", b" ", b"a", b"b", b"ab", b"\xff"]), unique=True)

@@ -432,15 +432,16 @@ def test_a_vocabulary_that_knows_no_token_is_refused(small_examples: Path, tmp_p
 
 
 def test_what_is_outside_is_the_imported_vocabularys_content(tmp_path: Path) -> None:
-    assert TRANSFORM.outside is not None
+    assert TRANSFORM.external_digest is not None
     (tmp_path / "a").write_text("x\n")
     (tmp_path / "b").write_text("x\n")
     (tmp_path / "c").write_text("y\n")
     digests = [
-        TRANSFORM.outside(TransformParams(vocabulary=str(tmp_path / name))) for name in "abc"
+        TRANSFORM.external_digest(TransformParams(vocabulary=str(tmp_path / name)))
+        for name in "abc"
     ]
     assert digests[0] == digests[1] != digests[2]
-    assert TRANSFORM.outside(TransformParams()) == ""
+    assert TRANSFORM.external_digest(TransformParams()) == ""
     assert "vocabulary" not in TransformParams().key_fields()
 
 

@@ -85,9 +85,16 @@ def _code_of_a_test_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "code_digest", lambda module: "code")
 
 
-def source(outside: Callable[..., str | None] = content) -> Component:
+def source(external_digest: Callable[..., str | None] = content) -> Component:
     return Component(
-        "source", {}, "Value", SourceParams, read, describe, outside=outside, prepare=write_one
+        "source",
+        {},
+        "Value",
+        SourceParams,
+        read,
+        describe,
+        external_digest=external_digest,
+        prepare=write_one,
     )
 
 
@@ -424,7 +431,7 @@ def test_a_stage_that_compares_an_input_gets_its_folder_and_has_no_key_before(
     def compared(params: NumberParams, memory: Path, inputs: dict[str, Path]) -> str:
         return f"{(inputs['value'] / 'value').read_text()} against {served.read_text()}"
 
-    pipe = chain(data, outside=compared, compares=True)
+    pipe = chain(data, external_digest=compared, compares=True)
     planned = plan(pipe, store)[-1]
     assert (planned.key, planned.runs, planned.reason) == (None, True, "first runs first")
     assert ran(run(pipe, store)) == ["source", "first", "second"]

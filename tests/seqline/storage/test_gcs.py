@@ -151,7 +151,7 @@ def test_what_is_written_appears_whole_or_not_at_all(
 def test_what_is_added_at_hand_goes_back(place: Path, cloud: FakeGcs) -> None:
     (place / "shards" / "0").write_text("zero")
     before = cloud.generation
-    with staging.at_hand(place) as folder:
+    with staging.local_folder(place) as folder:
         assert (folder / "shards" / "0").read_text() == "zero"
         (folder / "sum").write_text("total")
     assert names(cloud) == ["some/place/shards/0", "some/place/sum"]
@@ -163,18 +163,18 @@ def test_a_finished_folder_is_fetched_once_and_again_when_it_changed(
 ) -> None:
     for name in ("saved_model.pb", "assets/labels"):
         (place / name).write_text(name)
-    folder = staging.local(place)
+    folder = staging.local_copy(place)
     assert folder.name == place.name == "place"  # a key, where it is an artifact
     assert sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
     ) == ["assets/labels", "saved_model.pb"]
     asked = len(cloud.requests)
-    assert staging.local(place) == folder
+    assert staging.local_copy(place) == folder
     assert not any("/download/" in request for request in cloud.requests[asked:])
     (place / "assets/labels").write_text("others")
-    assert (staging.local(place) / "assets/labels").read_text() == "others"
+    assert (staging.local_copy(place) / "assets/labels").read_text() == "others"
     assert (folder / "assets/labels").read_text() == "assets/labels"
-    assert staging.local(Path("here")) == Path("here")
+    assert staging.local_copy(Path("here")) == Path("here")
 
 
 def test_the_cache_keeps_to_its_size_and_to_the_files_used_last(
@@ -343,11 +343,11 @@ def test_an_artifact_is_there_when_its_record_is(
             store.commit(partial, artifact, "trainer", record("k", made))
         assert store.execution("trainer", "k") == store.latest("trainer") == record("k", made)
         assert names(cloud) == ["some/place/trainer/k/execution.json", "some/place/trainer/k/model"]
-    folder = store.at_hand(artifact)
+    folder = store.local_folder(artifact)
     assert isinstance(folder, Path)
     assert (folder / "model").read_text() == "2"
-    assert store.at_hand(artifact, by_workers=True) == artifact.uri
-    assert store.at_hand(Artifact("Features", artifact.uri, "k")) == artifact.uri
+    assert store.local_folder(artifact, by_workers=True) == artifact.uri
+    assert store.local_folder(Artifact("Features", artifact.uri, "k")) == artifact.uri
 
 
 def test_two_runs_at_once_make_an_artifact_once(place: Path, cloud: FakeGcs) -> None:
