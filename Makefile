@@ -10,7 +10,7 @@ FULL := $(VENV)/.full
 # Without byte code every import of TensorFlow takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install install-cloud install-all run test test-slow test-cloud lint lint-workflows format lock clean
+.PHONY: help install install-cloud install-all run test test-slow test-cloud soak lint lint-workflows format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/'
@@ -31,8 +31,15 @@ test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several m
 	$(BIN)/pytest -n 2 --dist loadfile -m slow --durations 15
 
 test-cloud: $(FULL) ## the tests on a fake of Google Cloud, on loopback
-	$(BIN)/pytest -n 2 --dist loadfile tests/seqline/jobs/test_dataflow.py tests/end_to_end/test_dataflow_run.py tests/support/fake_cloud/test_fake_cloud.py tests/seqline/storage/test_gcs.py tests/pipeline/store/test_bucket.py tests/pipeline/dataflow/test_preflight.py \
-		tests/components/pusher/test_bucket.py
+	$(BIN)/pytest -n 2 --dist loadfile -k "cloud or dataflow or gcs or bucket or preflight"
+
+# About an hour. Arguments of one of them: .venv/bin/python -m tests.soak.kills --help
+DATA ?= ../shared/data
+soak: $(FULL) ## kills, faults and broken data, over and over (needs ../shared/data, or DATA=folder)
+	$(BIN)/python -m tests.soak.push_kills
+	$(BIN)/python -m tests.soak.faults
+	$(BIN)/python -m tests.soak.kills --data $(DATA)
+	$(BIN)/python -m tests.soak.retrain_story --data $(DATA)
 
 lint: $(FULL) ## lint, format and types, checked only
 	$(BIN)/ruff check .

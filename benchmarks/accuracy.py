@@ -1,7 +1,6 @@
-"""Test accuracy of one default configuration beside a linear model, the tutorials' model and the
-SimpleRNN without its skip branch.
+"""Test accuracy of the default configuration, next to a linear model and two simpler networks.
 
-    python benchmarks/accuracy.py --data ../shared/data [--seeds 3] [--sets bbc_news mr ...]
+    python -m benchmarks.accuracy [--seeds 3] [--datasets bbc_news mr ...]
 
 BBC News comes with the extra `sample`; the other sets are JSONL files
 `<data>/<set>/{train,test}.jsonl`. Every model is made by `seqline run` on the same splits: `last
@@ -10,13 +9,12 @@ regression on tf-idf, on statistics of the numbers for sequences. The last line 
 with the figures.
 """
 
-import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from benchmarks.common import Table, parser, print_result, seqline, settings
 
 WAYS: dict[str, dict[str, object]] = {
     "seqline": {},
@@ -43,86 +41,66 @@ def settings_of(name: str, data: Path) -> dict[str, object]:
     return {**files, **SETTINGS.get(name, {})}
 
 
-def evaluate(name: str, settings: dict[str, object], work: Path) -> dict[str, float]:
+def evaluate(name: str, values: dict[str, object], work: Path) -> dict[str, float]:
     """Runs the pipeline up to the evaluator; returns its figures and the seconds of training."""
-    config = work / "empty.toml"
-    config.write_text("")
-    flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    root = [
-        "--root",
-        str(work / "artifacts"),
-        "--data-dir",
-        str(work / "data"),
-        "--to",
-        "evaluator",
-    ]
-    chosen = ["--config", "bbc_news" if name == "bbc_news" else str(config)]
-    subprocess.run(
-        [sys.executable, "-m", "pipeline", "run", *chosen, *flags, *root],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    shown = subprocess.run(
-        [sys.executable, "-m", "pipeline", "show", "--json", "--root", str(work / "artifacts")],
-        check=True,
-        capture_output=True,
-    )
-    executions = json.loads(shown.stdout)["executions"]
-    figures = executions["evaluator"]["figures"]
+    empty = work / "empty.toml"
+    empty.write_text("")
+    config = "bbc_news" if name == "bbc_news" else str(empty)
+    root = ["--root", str(work / "artifacts")]
+    places = [*root, "--data-dir", str(work / "data")]
+    seqline("run", config, *places, "--to", "evaluator", *settings(values))
+
+    executions = json.loads(seqline("show", "--json", *root).stdout)["executions"]
+    figures, training = executions["evaluator"]["figures"], executions["trainer"]
+    [linear] = [value for name, value in figures["baselines"].items() if "logistic" in name]
     return {
         "accuracy": figures["accuracy"],
-        "eval_accuracy": executions["trainer"]["figures"]["eval_accuracy"],
-        "linear": next(
-            value for baseline, value in figures["baselines"].items() if "logistic" in baseline
-        ),
+        "eval_accuracy": training["figures"]["eval_accuracy"],
+        "linear": linear,
         "majority": figures["baselines"]["majority class"],
-        "train_seconds": executions["trainer"]["seconds"],
+        "train_seconds": training["seconds"],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--sets", nargs="+", default=SETS)
-    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
-    arguments = parser.parse_args()
-    results: dict[str, dict[str, object]] = {}
-    print(
-        f"{'set':<16}"
-        + "".join(f"{way:>17}" for way in arguments.ways)
-        + f"{'linear':>9} {'majority':>9} {'train s':>8}"
+    arguments = parser(__doc__, datasets=SETS)
+    arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
+    given = arguments.parse_args()
+
+    table = Table(
+        ("set", "<16"),
+        *((way, "<16") for way in given.ways),
+        ("linear", "8.3f"),
+        ("majority", "8.3f"),
+        ("train s", "8.1f"),
     )
+    results: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in arguments.sets:
-            base = settings_of(name, arguments.data)
-            found = {
+        for name in given.datasets:
+            base = settings_of(name, given.data)
+            runs = {
                 way: [
                     evaluate(name, {**base, **WAYS[way], "trainer.seed": seed}, Path(folder))
-                    for seed in range(arguments.seeds)
+                    for seed in range(given.seeds)
                 ]
-                for way in arguments.ways
+                for way in given.ways
             }
-            first = found[arguments.ways[0]]
+
+            first = runs[given.ways[0]]
+            accuracies = {way: [run["accuracy"] for run in each] for way, each in runs.items()}
+            cells = [
+                f"{statistics.mean(values):.3f} +- {statistics.pstdev(values):.3f}"
+                for values in accuracies.values()
+            ]
+            seconds = statistics.mean(run["train_seconds"] for run in first)
+            table.row(name, *cells, first[0]["linear"], first[0]["majority"], seconds)
             results[name] = {
-                way: [each["accuracy"] for each in runs] for way, runs in found.items()
-            }
-            results[name] |= {
-                "eval": [each["eval_accuracy"] for each in first],
+                **accuracies,
+                "eval": [run["eval_accuracy"] for run in first],
                 "linear": first[0]["linear"],
             }
-            cells = [[each["accuracy"] for each in runs] for runs in found.values()]
-            texts = [
-                f"{statistics.mean(values):.3f} +- {statistics.pstdev(values):.3f}"
-                for values in cells
-            ]
-            seconds = statistics.mean(each["train_seconds"] for each in first)
-            print(
-                f"{name:<16}" + "".join(f"{text:>17}" for text in texts),
-                f"{first[0]['linear']:>8.3f} {first[0]['majority']:>9.3f} {seconds:>8.1f}",
-                flush=True,
-            )
-    print(json.dumps(results))
+    print_result(results)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
-"""Classifies many rows by `seqline infer`, beside a plain Python loop, and kills it once.
+"""Classifies many rows by `seqline infer`, next to a plain Python loop, and kills it once.
 
-    python benchmarks/bulk.py [--rows 1000000] [--data ../shared/data/agnews_small] [--model
-    serving_dir] [--seed 0]
+    python -m benchmarks.bulk [--rows 1000000] [--dataset agnews_small] [--model serving_dir]
 
-The rows repeat those of <data>/train.jsonl and test.jsonl ({"text", "label"}), or are made up where
-there are none, each with an id. Measured in processes of their own, from their start to their end:
-a tenth of the rows and all of them by `seqline infer`; all of them by a loop that reads the same
-file line by line, asks the same SavedModel's serving_default for 256 rows at a time in file order,
-and writes the same lines. Then once more by `seqline infer`, killed by SIGKILL at a moment drawn
-from --seed, and started again: its files are compared with the undisturbed run's. Without --model
-one is trained for two epochs. The last line is one JSON object with the figures.
+The rows repeat those of <data>/<dataset>/train.jsonl and test.jsonl ({"text", "label"}), or are
+made up where these files do not exist; each has an id. Three ways run in processes of their own,
+from start to end: a tenth of the rows by `seqline infer`; all of them by `seqline infer`; all of
+them by a loop that reads the same file line by line, asks the same SavedModel's serving_default for
+256 rows at a time in file order, and writes the same lines. Then `seqline infer` runs once more,
+is killed by SIGKILL at a moment drawn from --seed, and is started again: its files are compared
+with the undisturbed run's. Without --model one is trained for two epochs.
 """
 
-import argparse
 import json
 import os
 import random
@@ -26,6 +24,16 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
+from benchmarks.common import (
+    Table,
+    parser,
+    print_result,
+    read_jsonl,
+    seqline,
+    settings,
+    write_jsonl,
+)
+
 PEER_BATCH = 256
 WORDS = [
     first + second
@@ -38,12 +46,7 @@ def texts(data: Path) -> list[tuple[str, str]]:
     """(text, label) of real rows; of random ones with 5 to 80 words where there are none."""
     files = [data / "train.jsonl", data / "test.jsonl"]
     if all(file.is_file() for file in files):
-        rows = [
-            json.loads(line)
-            for file in files
-            for line in file.read_text(encoding="utf-8").split("\n")
-            if line
-        ]
+        rows = [row for file in files for row in read_jsonl(file)]
         return [(row["text"], row["label"]) for row in rows]
     draw = random.Random(0)
     found = []
@@ -58,68 +61,37 @@ def texts(data: Path) -> list[tuple[str, str]]:
     return found
 
 
-def write_rows(path: Path, found: list[tuple[str, str]], count: int) -> None:
-    """`count` rows, in an order that mixes lengths and classes."""
-    order = list(range(len(found)))
+def write_rows(path: Path, labelled: list[tuple[str, str]], count: int) -> None:
+    """Writes `count` rows, in an order that mixes lengths and classes."""
+    order = list(range(len(labelled)))
     random.Random(1).shuffle(order)
-    with path.open("w", encoding="utf-8") as file:
-        for number in range(count):
-            row = {"id": f"row-{number}", "text": found[order[number % len(order)]][0]}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def train(found: list[tuple[str, str]], folder: Path) -> Path:
-    """A model of these rows, pushed; two epochs are enough for something to ask."""
-    rows = folder / "labelled.jsonl"
-    rows.write_text(
-        "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in found),
-        encoding="utf-8",
-    )
-    settings = [
-        "trainer.num_epochs=2",
-        "evaluator.baseline=none",
-        "evaluator.min_gain_over_majority=0.0",
+    rows = [
+        {"id": f"row-{number}", "text": labelled[order[number % len(order)]][0]}
+        for number in range(count)
     ]
+    write_jsonl(path, rows)
+
+
+def train(labelled: list[tuple[str, str]], folder: Path) -> Path:
+    """Pushes a model of these rows; two epochs are enough for something to ask."""
+    rows = folder / "labelled.jsonl"
+    write_jsonl(rows, [{"text": text, "label": label} for text, label in labelled])
     config = folder / "bulk.toml"
     config.write_text(f"[example_gen]\nsource = {json.dumps(str(rows))}\n")
-    flags = [
-        "--config",
-        str(config),
-        "--root",
-        str(folder / "root"),
-        "--serving-dir",
-        str(folder / "serving"),
-    ]
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pipeline",
-            "run",
-            "bbc_news",
-            *flags,
-            *(f"--set={each}" for each in settings),
-        ],
-        check=True,
-        stdout=2,
-    )
-    return folder / "serving"
+    served = folder / "serving"
+    places = ["--root", str(folder / "root"), "--serving-dir", str(served)]
+    quick = {
+        "trainer.num_epochs": 2,
+        "evaluator.baseline": "none",
+        "evaluator.min_gain_over_majority": 0.0,
+    }
+    seqline("run", str(config), *places, *settings(quick))
+    return served
 
 
 def infer(rows: Path, output: Path, model: Path) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "infer",
-        str(rows),
-        "--output",
-        str(output),
-        "--model",
-        str(model),
-        "--keep",
-        "id",
-    ]
+    places = ["--output", str(output), "--model", str(model)]
+    return [sys.executable, "-m", "pipeline", "infer", str(rows), *places, "--keep", "id"]
 
 
 def measure(command: list[str]) -> tuple[float, float, float]:
@@ -218,64 +190,58 @@ def compare(output: Path, peers: Path) -> tuple[int, float]:
 def benchmark(
     count: int, data: Path, model: Path | None, seed: int, folder: Path
 ) -> dict[str, object]:
-    found = texts(data)
-    served = model or train(found, folder)
-    newest = max(
-        (path for path in served.iterdir() if path.name.isdigit()),
-        key=lambda path: int(path.name),
-        default=served,
-    )
+    labelled = texts(data)
+    served = model or train(labelled, folder)
+    versions = [path for path in served.iterdir() if path.name.isdigit()]
+    newest = max(versions, key=lambda path: int(path.name), default=served)
     few, many = folder / "few.jsonl", folder / "many.jsonl"
-    write_rows(few, found, count // 10)
-    write_rows(many, found, count)
-    figures: dict[str, object] = {"rows": count, "seed": seed}
-    print(f"{'':<34} {'rows':>9} {'seconds':>8} {'CPU s':>7} {'rows/s':>7} {'peak MB':>8}")
+    write_rows(few, labelled, count // 10)
+    write_rows(many, labelled, count)
 
-    def show(name: str, key: str, rows: int, command: list[str]) -> tuple[float, float]:
+    figures: dict[str, object] = {"rows": count, "seed": seed}
+    table = Table(
+        ("way", "<34"),
+        ("rows", "9,"),
+        ("seconds", "8.1f"),
+        ("CPU s", "7.1f"),
+        ("rows/s", "7,.0f"),
+        ("peak MB", "8,.0f"),
+    )
+
+    def show(way: str, key: str, rows: int, command: list[str]) -> tuple[float, float]:
         seconds, cpu, megabytes = measure(command)
-        print(
-            f"{name:<34} {rows:>9,} {seconds:>8.1f} {cpu:>7.1f} {rows / seconds:>7,.0f}"
-            f" {megabytes:>8,.0f}",
-            flush=True,
-        )
-        rates = {
+        table.row(way, rows, seconds, cpu, rows / seconds, megabytes)
+        figures[key] = {
+            "rows": rows,
             "seconds": round(seconds, 1),
             "cpu_seconds": round(cpu, 1),
             "rows_per_second": round(rows / seconds),
+            "peak_mb": round(megabytes),
         }
-        figures[key] = {"rows": rows, **rates, "peak_mb": round(megabytes)}
         return seconds, cpu
 
     show("seqline infer, a tenth", "tenth", count // 10, infer(few, folder / "few", served))
     mine = show("seqline infer", "whole", count, infer(many, folder / "whole", served))
-    command = [
-        sys.executable,
-        __file__,
-        "--peer",
-        str(many),
-        str(folder / "loop.jsonl"),
-        str(newest),
-    ]
+    answers = str(folder / "loop.jsonl")
+    command = [sys.executable, "-m", "benchmarks.bulk", "--peer", str(many), answers, str(newest)]
     loop = show(f"python loop, {PEER_BATCH} in file order", "loop", count, command)
     figures["times_as_fast_as_the_loop"] = round(loop[0] / mine[0], 2)
     figures["times_less_cpu_than_the_loop"] = round(loop[1] / mine[1], 2)
     others, difference = compare(folder / "whole", folder / "loop.jsonl")
     figures |= {"rows_with_another_label": others, "max_difference": round(difference, 7)}
+
     num_chunks = len(json.loads((folder / "whole" / "predictions.json").read_text())["files"])
     killed_at = max(1, int(random.Random(seed).uniform(0.2, 0.8) * num_chunks))
-    kill(infer(many, folder / "killed", served), folder / "killed", killed_at)
+    again = infer(many, folder / "killed", served)
+    kill(again, folder / "killed", killed_at)
     kept = len(list((folder / "killed").glob("chunks/*-*.json")))
-    show(
-        f"the rest, killed at {kept}/{num_chunks} chunks",
-        "after_kill",
-        count,
-        infer(many, folder / "killed", served),
-    )
+    show(f"the rest, killed at {kept}/{num_chunks} chunks", "after_kill", count, again)
     same = digests(folder / "killed") == digests(folder / "whole")
     figures |= {"chunks": num_chunks, "chunks_when_killed": kept, "same_bytes_after_kill": same}
+
     print(
-        f"{loop[0] / mine[0]:.2f} times as fast as the loop, with {mine[1] / loop[1]:.2f} of its"
-        f" CPU; labels that differ: {others}"
+        f"{loop[0] / mine[0]:.2f} times as fast as the loop, with {mine[1] / loop[1]:.2f} of its "
+        f"CPU; labels that differ: {others}"
     )
     print(f"after the kill the bytes are {'the same' if same else 'OTHERS'}")
     return figures
@@ -285,20 +251,20 @@ def main() -> None:
     if sys.argv[1:2] == ["--peer"]:
         peer(*map(Path, sys.argv[2:]))
         return
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/agnews_small"))
-    parser.add_argument(
+    arguments = parser(__doc__, dataset="agnews_small")
+    arguments.add_argument("--rows", type=int, default=1_000_000)
+    arguments.add_argument(
         "--model", type=Path, help="a SavedModel of texts, or a folder with versions of one"
     )
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments.add_argument("--seed", type=int, default=0)
+    given = arguments.parse_args()
+
     with tempfile.TemporaryDirectory() as folder:
-        model = arguments.model.absolute() if arguments.model else None
-        figures = benchmark(arguments.rows, arguments.data, model, arguments.seed, Path(folder))
-    print(json.dumps(figures))
-    if not figures["same_bytes_after_kill"]:
-        sys.exit(1)
+        model = given.model.absolute() if given.model else None
+        data = given.data / given.dataset
+        figures = benchmark(given.rows, data, model, given.seed, Path(folder))
+    print_result(figures)
+    sys.exit(0 if figures["same_bytes_after_kill"] else 1)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
-"""Trains the same on 1, 2 and 4 devices of one process and on 2 workers, and prints the losses side
-by side.
+"""Trains the same on 1, 2 and 4 devices of one process and on 2 workers, and compares the losses.
 
-    python benchmarks/distributed.py --data ../shared/data/trec6 [--rows 1500]
+    python -m benchmarks.distributed [--dataset trec6] [--rows 1500]
 
-The first rows of <data>/train.jsonl, {"text", "label"}. The devices are logical ones of the CPU,
-and the workers two processes on this machine: this compares results, not speed. Without dropout,
-for every replica draws for rows of its own. The last line is one JSON object.
+Trains on the first rows of <data>/<dataset>/train.jsonl, {"text", "label"}. The devices are logical
+ones of the CPU, and the workers are two processes on this machine: this compares results, not
+speed. There is no dropout, because every replica draws for rows of its own.
 """
 
-import argparse
 import json
 import os
 import socket
@@ -18,6 +16,8 @@ import tempfile
 import time
 from itertools import islice
 from pathlib import Path
+
+from benchmarks import common
 
 SETTINGS = {
     "embedding_dim": 16,
@@ -36,10 +36,12 @@ import tensorflow as tf
 features, output, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[4])
 cpu = tf.config.list_physical_devices("CPU")[0]
 if count > 1:
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    part = tf.config.LogicalDeviceConfiguration()
+    tf.config.set_logical_device_configuration(cpu, [part] * count)
 from components.trainer import TrainerParams, run
 devices = [f"CPU:{number}" for number in range(count)]
-run(features=features, params=TrainerParams(**json.loads(sys.argv[3]), devices=devices), output=output)
+params = TrainerParams(**json.loads(sys.argv[3]), devices=devices)
+run(features=features, params=params, output=output)
 """
 
 
@@ -104,13 +106,12 @@ def train(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/trec6"))
+    parser = common.parser(__doc__, dataset="trec6")
     parser.add_argument("--rows", type=int, default=1500)
     arguments = parser.parse_args()
     layouts = {"1 device": (1, 1), "2 devices": (2, 1), "4 devices": (4, 1), "2 workers": (1, 2)}
     with tempfile.TemporaryDirectory() as folder:
-        features = make_features(arguments.data, arguments.rows, Path(folder))
+        features = make_features(arguments.data / arguments.dataset, arguments.rows, Path(folder))
         found = {name: train(features, Path(folder), *layout) for name, layout in layouts.items()}
     alone = found["1 device"][0]
     print(
@@ -132,7 +133,7 @@ def main() -> None:
         }
         losses = " ".join(f"{loss:>12.8f}" for loss in history["loss"])
         print(f"{name:<10} {losses}   {max(differences):>18.1e} {seconds:>8.1f}")
-    print(json.dumps(results))
+    common.print_result(results)
 
 
 if __name__ == "__main__":

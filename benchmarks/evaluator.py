@@ -1,37 +1,37 @@
-"""Time and memory of the evaluator against the same figures by scikit-learn, with all rows in
-memory.
+"""Time and memory of the evaluator, against the same figures by scikit-learn in memory.
 
-    python benchmarks/evaluator.py [--data ../shared/data/agnews_small] [--rows 100000 300000]
+    python -m benchmarks.evaluator [--dataset agnews_small] [--rows 100000 300000]
 
 A small model is trained on the train rows; the test rows are repeated, each time with a token of
 its own, and written as Examples. Both ways ask the same SavedModel through `serving_default` in
 batches of 256; the peer keeps texts, labels and probabilities, and then calls scikit-learn:
 accuracy, macro F1, cross-entropy, ROC AUC, average precision, top-2 accuracy, the calibration
 curve, and the same by label and by length. Seconds are of the whole way, without imports. Each way
-runs in a process of its own; the figures of both are compared. The last line is one JSON object.
+runs in a process of its own; the figures of both are compared.
 """
 
-import argparse
-import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.common import (
+    Table,
+    in_own_process,
+    measured,
+    parser,
+    peak_mb,
+    print_result,
+    read_jsonl,
+)
+
 Pairs = list[tuple[bytes, bytes]]
 
 
-def read_jsonl(path: Path) -> Pairs:
-    with path.open(encoding="utf-8", newline="\n") as file:
-        rows = [json.loads(line) for line in file]
-    return [(row["text"].encode(), row["label"].encode()) for row in rows]
+def read_pairs(path: Path) -> Pairs:
+    return [(row["text"].encode(), row["label"].encode()) for row in read_jsonl(path)]
 
 
 def write_split(root: Path, split: str, rows: Pairs, num_rows: int) -> dict[str, int]:
@@ -62,7 +62,7 @@ def write_split(root: Path, split: str, rows: Pairs, num_rows: int) -> dict[str,
 def write_examples(data: Path, num_test: int, root: Path) -> None:
     from seqline.data import examples
 
-    train, test = read_jsonl(data / "train.jsonl"), read_jsonl(data / "test.jsonl")
+    train, test = read_pairs(data / "train.jsonl"), read_pairs(data / "test.jsonl")
     splits = {
         "train": (train[1000:], len(train) - 1000),
         "eval": (train[:1000], 1000),
@@ -176,37 +176,36 @@ def scikit_learn(examples: Path, saved_model: Path) -> dict[str, Any]:
     return found
 
 
-def measure(way: str, examples: Path, saved_model: Path) -> None:
+WAYS = {"scikit-learn": scikit_learn, "ours": ours}
+
+
+def measure(way: str, examples: Path, saved_model: Path) -> dict[str, Any]:
     import tensorflow  # noqa: F401
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    started, cpu = time.monotonic(), sum(os.times()[:4])
-    figures = {"ours": ours, "scikit-learn": scikit_learn}[way](examples, saved_model)
-    seconds = {"seconds": time.monotonic() - started, "cpu_seconds": sum(os.times()[:4]) - cpu}
-    memory = {
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "after_imports_mb": before,
-    }
-    print(json.dumps({**seconds, **memory, "figures": figures}))
+    after_imports = peak_mb()
+    metrics, figures = measured(WAYS[way], examples, saved_model)
+    return {**figures, "after_imports_mb": after_imports, "metrics": metrics}
 
 
-def compare(examples: Path, saved_model: Path, num_rows: int) -> dict[str, Any]:
+def compare(examples: Path, saved_model: Path, num_rows: int, table: Table) -> dict[str, Any]:
     """Both ways on the same rows; prints a line for each."""
     result: dict[str, Any] = {"rows": num_rows}
-    found: dict[str, dict[str, float]] = {}
-    for way in ("scikit-learn", "ours"):
-        command = [sys.executable, __file__, "--measure", way, str(examples), str(saved_model)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        row = json.loads(done.stdout.splitlines()[-1])
-        found[way] = row.pop("figures")
-        result[way] = {**row, "rows_per_second": round(num_rows / row["seconds"])}
-        print(
-            f"{num_rows:>9,} {way:<13} {row['seconds']:>8.1f} {row['cpu_seconds']:>8.1f}"
-            f" {result[way]['rows_per_second']:>8,} {row['peak_mb']:>8}"
-            f" {row['after_imports_mb']:>14}",
-            flush=True,
+    metrics: dict[str, dict[str, float]] = {}
+    for way in WAYS:
+        row = in_own_process(measure, way, examples, saved_model)
+        metrics[way] = row.pop("metrics")
+        result[way] = {**row, "rows_per_second": round(num_rows / row["wall_seconds"])}
+        table.row(
+            num_rows,
+            way,
+            row["wall_seconds"],
+            row["cpu_seconds"],
+            result[way]["rows_per_second"],
+            row["peak_mb"],
+            row["after_imports_mb"],
         )
-    peer, own = found["scikit-learn"], found["ours"]
+
+    peer, own = metrics["scikit-learn"], metrics["ours"]
     assert peer.keys() == own.keys(), sorted(peer.keys() ^ own.keys())
     result["num_figures"] = len(own)
     result["largest_difference"] = max(abs(own[name] - peer[name]) for name in own)
@@ -214,68 +213,44 @@ def compare(examples: Path, saved_model: Path, num_rows: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/agnews_small"))
-    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000])
-    parser.add_argument(
-        "--measure", nargs=3, metavar=("WAY", "EXAMPLES", "SAVED_MODEL"), help=argparse.SUPPRESS
-    )
-    parser.add_argument("--train", nargs=2, metavar=("EXAMPLES", "WORK"), help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--write", nargs=3, metavar=("DATA", "ROWS", "EXAMPLES"), help=argparse.SUPPRESS
-    )
-    arguments = parser.parse_args()
-    if arguments.measure:
-        measure(arguments.measure[0], *map(Path, arguments.measure[1:]))
-        return
-    if arguments.train:
-        train(*map(Path, arguments.train))
-        return
-    if arguments.write:
-        write_examples(Path(arguments.write[0]), int(arguments.write[1]), Path(arguments.write[2]))
-        return
-    print(
-        f"{'rows':>9} {'way':<13} {'wall s':>8} {'CPU s':>8} {'rows/s':>8} {'peak MB':>8}"
-        f" {'after imports':>14}"
+    arguments = parser(__doc__, dataset="agnews_small")
+    arguments.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000])
+    given = arguments.parse_args()
+
+    table = Table(
+        ("rows", "9,"),
+        ("way", "<13"),
+        ("wall s", "8.1f"),
+        ("CPU s", "8.1f"),
+        ("rows/s", "8,"),
+        ("peak MB", "8"),
+        ("after imports", "14"),
     )
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        for place, num_rows in enumerate(arguments.rows):
-            examples, work = Path(folder) / f"examples-{num_rows}", Path(folder) / "model"
-            subprocess.run(
-                [
-                    sys.executable,
-                    __file__,
-                    "--write",
-                    str(arguments.data),
-                    str(num_rows),
-                    str(examples),
-                ],
-                check=True,
-            )
-            if place == 0:
-                subprocess.run(
-                    [sys.executable, __file__, "--train", str(examples), str(work)],
-                    check=True,
-                    stdout=subprocess.DEVNULL,
-                )
-            results.append(compare(examples, work / "exporter", num_rows))
+        work = Path(folder, "model")
+        for num_rows in given.rows:
+            examples = Path(folder, f"examples-{num_rows}")
+            in_own_process(write_examples, given.data / given.dataset, num_rows, examples)
+            if not work.exists():
+                in_own_process(train, examples, work)
+            results.append(compare(examples, work / "exporter", num_rows, table))
+
     for result in results:
         ratio = result["scikit-learn"]["cpu_seconds"] / result["ours"]["cpu_seconds"]
         print(
-            f"{result['rows']:,} rows: {ratio:.2f}x less CPU; {result['num_figures']} figures"
-            f" differ by {result['largest_difference']:.1g} at most"
+            f"{result['rows']:,} rows: {ratio:.2f}x less CPU; {result['num_figures']} figures "
+            f"differ by {result['largest_difference']:.1g} at most"
         )
     growth = {
-        way: round(results[-1][way]["peak_mb"] / results[0][way]["peak_mb"], 2)
-        for way in ("scikit-learn", "ours")
+        way: round(results[-1][way]["peak_mb"] / results[0][way]["peak_mb"], 2) for way in WAYS
     }
-    times = arguments.rows[-1] / arguments.rows[0]
+    times = given.rows[-1] / given.rows[0]
     print(
-        f"peak memory at {times:.0f} times the rows: {growth['ours']}x, with scikit-learn"
-        f" {growth['scikit-learn']}x"
+        f"peak memory at {times:.0f} times the rows: {growth['ours']}x, with scikit-learn "
+        f"{growth['scikit-learn']}x"
     )
-    print(json.dumps({"results": results, "peak_growth": growth}))
+    print_result({"results": results, "peak_growth": growth})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""How often the gates against the served version refuse an equal model, and how often they catch a
-worse one.
+"""How often the gates refuse a model that equals the served one, and catch a worse one.
 
-    python benchmarks/gates.py [--retrainings 200] [--repeats 10] [--rows 500 1000 2000 5000]
+    python -m benchmarks.gates [--retrainings 200] [--repeats 10] [--rows 500 1000 2000 5000]
     [--seed 0]
 
 Retrainings are simulated: the served version is right on 90 % of the test rows; the new model
@@ -16,12 +15,11 @@ and the most. A batch of 200 at a true rate of 5 % has 4 to 16 false alarms (95 
 one JSON object.
 """
 
-import argparse
-import json
 from typing import Any
 
 import numpy as np
 
+from benchmarks import common
 from components.evaluator import EvaluatorParams, gates
 from components.evaluator.paired import against
 from components.evaluator.tally import Tally
@@ -80,7 +78,7 @@ def retraining(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = common.parser(__doc__)
     parser.add_argument("--retrainings", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--rows", type=int, nargs="+", default=[500, 1000, 2000, 5000])
@@ -121,7 +119,8 @@ def main() -> None:
                 "overall_alone": float(alone.mean()),
                 "refuse_when_lower": float(lower.mean()),
             }
-            spread = f"({refused.min() * arguments.retrainings:.0f}-{refused.max() * arguments.retrainings:.0f})"
+            fewest, most = refused.min(), refused.max()
+            spread = f"({fewest * arguments.retrainings:.0f}-{most * arguments.retrainings:.0f})"
             print(
                 f"{num_rows:>6} {worse:>6.0%} {allowed:>8.0%} {refused.mean():>10.1%} {spread:<24}"
                 f" {alone.mean():>14.1%} {lower.mean():>19.1%}",
@@ -133,7 +132,7 @@ def main() -> None:
         "accuracy": ACCURACY,
         "apart": APART,
     }
-    print(json.dumps({**settings, "alpha": EvaluatorParams().alpha, "results": results}))
+    common.print_result({**settings, "alpha": EvaluatorParams().alpha, "results": results})
 
 
 if __name__ == "__main__":

@@ -1,33 +1,31 @@
-"""CPU of example_gen on a CSV file against the same work row by row on Beam, as TFX's CsvExampleGen
-does it.
+"""CPU of example_gen on a CSV file, against the same work row by row on Beam.
 
-    python benchmarks/ingest.py [--data ../shared/data/agnews_small/train.jsonl] [--rows 400000]
+    python -m benchmarks.ingest [--dataset agnews_small] [--rows 400000]
 
-Both read the same file, split its rows by a digest of the text and write tf.Examples as gzipped
-TFRecords; the texts of every split are compared by a digest that does not depend on the order of
-rows. Each runs in a process of its own; imports do not count. The last line is one JSON object.
+The peer works as TFX's CsvExampleGen does. Both read the same file, split its rows by a digest of
+the text and write tf.Examples as gzipped TFRecords. The rows of every split are compared by a
+digest that does not depend on their order. Each way runs in a process of its own; imports do not
+count.
 """
 
-import argparse
 import csv
 import glob
 import hashlib
-import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
+
+from benchmarks.common import Table, in_own_process, measured, parser, print_result, read_jsonl
 
 FRACTIONS = {"train": 0.7, "eval": 0.1, "test": 0.2}
 
 
 def write_csv(data: Path, num_rows: int, output: Path) -> None:
-    """The rows of a JSONL file, repeated, without line ends inside (the peer reads line by line)."""
-    with data.open(newline="\n", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+    """Writes the rows of a JSONL file, repeated.
+
+    A text has no line end inside: the peer reads line by line.
+    """
+    rows = read_jsonl(data)
     with output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["text", "label"])
@@ -50,38 +48,36 @@ def row_by_row(source: Path, output: Path) -> None:
     from components.example_gen.ingest import split_of
     from seqline.jobs.beam import pipeline_options
 
-    names = list(FRACTIONS)
+    splits = list(FRACTIONS)
 
     def parse(line):
         text, label = next(csv.reader([line]))
         return {"text": text, "label": label}
+
+    def split_number(row, _):
+        return splits.index(split_of(row["text"].encode(), FRACTIONS))
 
     def to_example(row):
         feature = {
             name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
             for name, value in row.items()
         }
-        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(
-            deterministic=True
-        )
+        example = tf.train.Example(features=tf.train.Features(feature=feature))
+        return example.SerializeToString(deterministic=True)
 
     with beam.Pipeline(options=pipeline_options([])) as pipeline:
-        parts = (
+        rows = (
             pipeline
             | beam.io.ReadFromText(str(source), skip_header_lines=1)
             | beam.Map(parse)
-            | beam.Partition(
-                lambda row, _: names.index(split_of(row["text"].encode(), FRACTIONS)), len(names)
-            )
+            | beam.Partition(split_number, len(splits))
         )
-        for name, part in zip(names, parts, strict=True):
+        for split, part in zip(splits, rows, strict=True):
+            prefix = str(output / f"Split-{split}" / "data_tfrecord")
             _ = (
                 part
-                | f"Example[{name}]" >> beam.Map(to_example)
-                | f"Write[{name}]"
-                >> beam.io.WriteToTFRecord(
-                    str(output / f"Split-{name}" / "data_tfrecord"), file_name_suffix=".gz"
-                )
+                | f"Example[{split}]" >> beam.Map(to_example)
+                | f"Write[{split}]" >> beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
             )
 
 
@@ -90,72 +86,53 @@ def checksum(output: Path) -> str:
     import tensorflow as tf
 
     sums = []
-    for name in FRACTIONS:
+    for split in FRACTIONS:
         total = 0
-        for path in glob.glob(str(output / f"Split-{name}" / "*.gz")):
-            for record in tf.data.TFRecordDataset(
-                path, compression_type="GZIP"
-            ).as_numpy_iterator():
+        for path in glob.glob(str(output / f"Split-{split}" / "*.gz")):
+            records = tf.data.TFRecordDataset(path, compression_type="GZIP")
+            for record in records.as_numpy_iterator():
                 total += int.from_bytes(hashlib.blake2b(record, digest_size=8).digest(), "big")
         sums.append(total % 2**64)
     return hashlib.blake2b(repr(sums).encode(), digest_size=8).hexdigest()
 
 
-def measure(way: str, source: Path, output: Path) -> None:
+WAYS = {"beam": row_by_row, "ours": ours}
+
+
+def measure(way: str, source: Path, output: Path) -> dict[str, Any]:
     import apache_beam
     import tensorflow
 
     import components.example_gen.ingest  # noqa: F401
 
     del apache_beam, tensorflow
-    start, cpu = time.monotonic(), sum(os.times()[:4])
-    {"ours": ours, "beam": row_by_row}[way](source, output)
-    figures = {"cpu_seconds": sum(os.times()[:4]) - cpu, "wall_seconds": time.monotonic() - start}
-    figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({**figures, "rows": checksum(output)}))
+    _, figures = measured(WAYS[way], source, output)
+    return {**figures, "rows": checksum(output)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=Path("../shared/data/agnews_small/train.jsonl")
+    arguments = parser(__doc__, dataset="agnews_small")
+    arguments.add_argument("--rows", type=int, default=400_000)
+    given = arguments.parse_args()
+
+    table = Table(
+        ("way", "<11"), ("CPU s", "8.1f"), ("wall s", "8.1f"), ("peak MB", "8"), ("rows", "")
     )
-    parser.add_argument("--rows", type=int, default=400_000)
-    parser.add_argument(
-        "--measure", nargs=3, metavar=("WAY", "SOURCE", "OUTPUT"), help=argparse.SUPPRESS
-    )
-    arguments = parser.parse_args()
-    if arguments.measure:
-        way, source, output = arguments.measure
-        measure(way, Path(source), Path(output))
-        return
-    results: dict[str, dict] = {}
+    results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "rows.csv")
-        write_csv(arguments.data, arguments.rows, source)
-        print(f"{'way':<11} {'CPU s':>8} {'wall s':>8} {'peak MB':>8}  rows")
-        for way in ("beam", "ours"):
+        write_csv(given.data / given.dataset / "train.jsonl", given.rows, source)
+        for way in WAYS:
             output = Path(folder) / way
             output.mkdir()
-            done = subprocess.run(
-                [sys.executable, __file__, "--measure", way, str(source), str(output)],
-                check=True,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            results[way] = row = json.loads(done.stdout.splitlines()[-1])
-            print(
-                f"{way:<11} {row['cpu_seconds']:>8.1f} {row['wall_seconds']:>8.1f}"
-                f" {row['peak_mb']:>8}  {row['rows']}",
-                flush=True,
-            )
+            results[way] = in_own_process(measure, way, source, output)
+            table.row(way, *results[way].values())
+
     ratio = results["beam"]["cpu_seconds"] / results["ours"]["cpu_seconds"]
     same = results["beam"]["rows"] == results["ours"]["rows"]
     print(f"{ratio:.1f}x less CPU; {'the same rows' if same else 'NOT the same rows'}")
-    print(
-        json.dumps(
-            {"num_rows": arguments.rows, "cpu_ratio": round(ratio, 2), "same_rows": same, **results}
-        )
+    print_result(
+        {"num_rows": given.rows, "cpu_ratio": round(ratio, 2), "same_rows": same, **results}
     )
 
 

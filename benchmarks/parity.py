@@ -1,8 +1,6 @@
-"""How far rounding moves an export's answers, and how far a defect does.
+"""How far rounding moves an export's answers, and how far a defect does: the tolerance is between.
 
-What the exporter's tolerance lies between.
-
-    python benchmarks/parity.py --data ../shared/data [--output FOLDER] [--only NAME ...] [--rows
+    python -m benchmarks.parity [--output FOLDER] [--only NAME ...] [--rows
     250] [--servers 4]
 
 Trains networks of many shapes on a few hundred rows each, exports them, and has other processes
@@ -15,11 +13,10 @@ line, a changed normalisation, another max_length, two labels swapped.
 Columns, differences of log-odds but for the first: the largest difference of a probability; the
 largest difference between an export and its trained network (`rounding`); the trained network's
 own, float32 against float64 (`noise`); the tolerance that follows from it; the smallest of the
-weight defects (`defect`) and which one it was. The last line is one JSON object. --output keeps
+weight defects (`defect`) and which one it was. --output keeps
 what was trained: a second call measures without training again.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -35,7 +32,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
+from benchmarks import common
+
 # The limits of the vector units; "" for none.
 VECTOR_UNITS = ("", "AVX2", "SSE41")
 BATCH_SIZES = (128, 1)
@@ -104,8 +102,7 @@ Row = tuple[Any, str]
 
 
 def texts(path: Path, number: int) -> list[Row]:
-    with path.open(encoding="utf-8", newline="\n") as file:
-        rows = [json.loads(line) for line in file]
+    rows = common.read_jsonl(path)
     chosen = np.random.default_rng(0).permutation(len(rows))[:number]
     return [
         (rows[place].get("text", rows[place].get("sequence")), str(rows[place]["label"]))
@@ -366,7 +363,7 @@ def answer_elsewhere(folders: list[Path], examples: dict[Path, Path], units: str
         {"ONEDNN_MAX_CPU_ISA": units} if units else {}
     )
     subprocess.run(
-        [sys.executable, __file__, "--ask", str(path)],
+        [sys.executable, "-m", "benchmarks.parity", "--ask", str(path)],
         env=environment,
         check=True,
         stdout=subprocess.DEVNULL,
@@ -383,7 +380,7 @@ def ask(jobs: Path) -> None:
     import tensorflow as tf
 
     spec = spec_from_file_location(
-        "prover", ROOT / "components" / "exporter" / "plain_tensorflow.py"
+        "prover", common.CHECKOUT / "components" / "exporter" / "plain_tensorflow.py"
     )
     assert spec is not None
     assert spec.loader is not None
@@ -602,7 +599,7 @@ def folder_of(root: Path, name: str) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = common.parser(__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--output", type=Path)
     parser.add_argument(
@@ -655,7 +652,7 @@ def report(found: list[dict[str, Any]], planted: dict[str, dict[str, str]]) -> N
         print(f"\n{name}, in its file:")
         for defect, by in caught.items():
             print(f"  {defect:<42} {by}")
-    print(json.dumps({"networks": found, "files": planted}))
+    common.print_result({"networks": found, "files": planted})
 
 
 if __name__ == "__main__":

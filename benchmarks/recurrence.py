@@ -1,19 +1,15 @@
-"""A training step of Embedding -> SimpleRNN -> max over time -> Dense.
+"""A training step of Embedding -> SimpleRNN -> max over time -> Dense: fast_rnn against Keras.
 
-Seqline/model/fast_rnn.py against Keras's own layers.
-
-    python benchmarks/recurrence.py [--steps 40] [--rounds 3] [--shapes 40,32,64,64 200,64,64,64]
+    python -m benchmarks.recurrence [--steps 40] [--rounds 3] [--shapes 40,32,64,64 200,64,64,64]
 
 Four ways with the same weights and batches: `keras` as "auto" means on a CPU under a distribution
 strategy (jit_compile=False), `xla`, `ours` with DistinctEmbedding, `projected` with Keras's
 Embedding before FastSimpleRNN. Token ids fall off as 1/rank over 10,000. `mixed`: batches of
 several lengths up to T, and the last one smaller. The ways take turns; the figure is the median of
 the rounds' means. The first epoch, in which everything is traced and compiled, is a column of its
-own: seconds more than a later one. The last line is one JSON object.
+own: seconds more than a later one.
 """
 
-import argparse
-import json
 import os
 import statistics
 import time
@@ -26,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from benchmarks import common
 from seqline.model.fast_rnn import DistinctEmbedding, FastSimpleRNN
 
 VOCABULARY = 10_000
@@ -109,9 +106,7 @@ def fit_seconds(model: keras.Model, data: tf.data.Dataset) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps-per-execution", type=int, default=1)
@@ -149,7 +144,7 @@ def main() -> None:
         )
         print(f"{shape:22} " + " ".join(cells), flush=True)
         found.append(row)
-    print(json.dumps({"steps_per_execution": arguments.steps_per_execution, "results": found}))
+    common.print_result({"steps_per_execution": arguments.steps_per_execution, "results": found})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
-"""Requests without a pause while versions are pushed and rolled back.
+"""Requests without a pause while versions are pushed and rolled back: none may fail or be wrong.
 
-No answer may fail, and none may be wrong.
-
-    python benchmarks/reload.py --model serving_dir [--requests 100000] [--connections 32] [--pushes
+    python -m benchmarks.reload --model serving_dir [--requests 100000] [--connections 32] [--pushes
     20] [--rollbacks 5]
 
 Makes `pushes` variants of a SavedModel of texts (the same graph, weights that differ), starts
@@ -15,7 +13,6 @@ compare latencies with the peer, the same server and requests before the first c
 version, no pushes).
 """
 
-import argparse
 import asyncio
 import json
 import multiprocessing
@@ -34,6 +31,8 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+
+from benchmarks import common
 
 TEXTS = [
     " ".join(words.split() * repeats)
@@ -208,10 +207,6 @@ def publish(
     known[number] = time.monotonic()
 
 
-def rss(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 def quantiles(latencies: list[float]) -> dict[str, float]:
     ordered = sorted(latencies)
     return {
@@ -223,9 +218,7 @@ def quantiles(latencies: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("--model", type=Path, default=Path("serving_dir"))
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--connections", type=int, default=32)
@@ -242,7 +235,8 @@ def main() -> None:
         (folder / "variants").mkdir()
         variants = make_variants(find_model(arguments.model), folder / "variants", arguments.pushes)
         answers = expected_answers(variants)
-        print(json.dumps(measure(arguments, folder, changes, variants, answers, variant_of)))
+        result = measure(arguments, folder, changes, variants, answers, variant_of)
+    common.print_result(result)
 
 
 def measure(
@@ -281,7 +275,7 @@ def measure(
             )
             for _ in range(processes)
         ]
-        before, begun = rss(server.pid), time.monotonic()
+        before, begun = common.resident_mb(server.pid), time.monotonic()
         for process in clients:
             process.start()
         total = share * processes * each
@@ -295,7 +289,7 @@ def measure(
         for process in clients:
             process.join()
         seconds = time.monotonic() - begun
-        after = rss(server.pid)
+        after = common.resident_mb(server.pid)
         server.send_signal(signal.SIGTERM)
         exit_code = server.wait(60)
     finally:
@@ -345,7 +339,7 @@ def report(
         "all_ms": busy,
         "max_ms": round(1000 * max(each for _, each in latencies), 1),
         "ratio_to_calm": {name: round(busy[name] / calm[name], 2) for name in calm},
-        "server_mb": {"before": round(memory[0]), "after": round(memory[1])},
+        "server_mb": {"before": memory[0], "after": memory[1]},
         "server_exit_code": exit_code,
     }
 

@@ -1,7 +1,6 @@
 """What a row costs in every stage, and what follows for 10 GB, 1 TB and 100 TB of text on Dataflow.
 
-    python benchmarks/scale.py [--data ../shared/data/agnews_small/train.jsonl] [--rows 50000
-    450000] [--vcpu-hour 0.056] ...
+    python -m benchmarks.scale [--dataset agnews_small] [--rows 50000 450000] [--vcpu-hour 0.056]
 
 `seqline run` runs on two sizes of the same data, stage by stage, each in a process of its own. A
 row costs what the larger size takes more of, divided by the rows that it has more: imports,
@@ -9,17 +8,24 @@ start-up and the size of the model are no part of it. The data are the rows of a
 repeated, each with a token of its own, so that the vocabulary grows with the data as it does in
 real ones. Prices are options: their defaults are list prices (us-central1, dollars), which change.
 Every stage reads by itself here; in a whole run the counts of statistics_gen and transform are made
-while example_gen reads, for less. The last line is one JSON object.
+while example_gen reads, for less.
 """
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from benchmarks.common import (
+    Table,
+    children_cpu_seconds,
+    parser,
+    print_result,
+    read_jsonl,
+    seqline,
+    settings,
+    write_jsonl,
+)
 
 STAGES = ("example_gen", "statistics_gen", "transform", "trainer", "exporter", "evaluator")
 ON_DATAFLOW = ("example_gen", "statistics_gen", "transform", "evaluator")
@@ -35,58 +41,39 @@ START_SECONDS = 240
 
 
 def write_rows(data: Path, num_rows: int, output: Path) -> None:
-    with data.open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    with output.open("w", encoding="utf-8") as file:
-        for number in range(num_rows):
-            row = rows[number % len(rows)]
-            file.write(
-                json.dumps(
-                    {"text": f"{row['text']} u{number:x}", "label": row["label"]},
-                    ensure_ascii=False,
-                )
-                + "\n"
-            )
+    rows = read_jsonl(data)
+    made = []
+    for number in range(num_rows):
+        row = rows[number % len(rows)]
+        made.append({"text": f"{row['text']} u{number:x}", "label": row["label"]})
+    write_jsonl(output, made)
 
 
 def measure(source: Path, root: Path) -> dict[str, dict[str, float]]:
-    """stage -> CPU seconds and peak MB of the command that runs it, bytes of its artifact and of
-    what it counted on the way.
+    """Runs the pipeline stage by stage.
+
+    Returns:
+        For each stage CPU seconds of the command that runs it, and the bytes of its artifact and
+        of its part of the span cache.
     """
-    found = {}
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "run",
-        "bbc_news",
-        "--root",
-        str(root),
-        "--set",
-        f"example_gen.source={json.dumps(str(source))}",
-    ]
-    command += [
-        "--set",
-        "trainer.num_epochs=1",
-        "--set",
-        "evaluator.baseline=none",
-        "--set",
-        "transform.vocab_size=20000",
-    ]
-    environment = {
-        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
-    }
+    flags = settings(
+        {
+            "example_gen.source": json.dumps(str(source)),
+            "trainer.num_epochs": 1,
+            "evaluator.baseline": "none",
+            "transform.vocab_size": 20_000,
+        }
+    )
+    figures = {}
     for stage in STAGES:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([*command, "--to", stage], check=True, stdout=sys.stderr, env=environment)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        found[stage] = {
-            "cpu": cpu,
+        before = children_cpu_seconds()
+        seqline("run", "bbc_news", "--root", str(root), *flags, "--to", stage)
+        figures[stage] = {
+            "cpu": children_cpu_seconds() - before,
             "bytes": size(root / stage),
             "span_cache": size(root / "span_cache" / stage),
         }
-    return found
+    return figures
 
 
 def size(folder: Path) -> int:
@@ -130,44 +117,56 @@ def project(costs: dict, row_bytes: float, prices: argparse.Namespace) -> list[d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument(
-        "--data", type=Path, default=Path("../shared/data/agnews_small/train.jsonl")
-    )
-    parser.add_argument("--rows", type=int, nargs=2, default=[50_000, 450_000])
-    parser.add_argument("--vcpu-hour", type=float, default=0.056)
-    parser.add_argument("--gb-hour", type=float, default=0.003557)
-    options = parser.parse_args()
+    arguments = parser(__doc__, dataset="agnews_small")
+    arguments.add_argument("--rows", type=int, nargs=2, default=[50_000, 450_000])
+    arguments.add_argument("--vcpu-hour", type=float, default=0.056)
+    arguments.add_argument("--gb-hour", type=float, default=0.003557)
+    given = arguments.parse_args()
+
+    data = (given.data / given.dataset / "train.jsonl").resolve()
     runs, num_bytes = [], []
-    with tempfile.TemporaryDirectory() as name:
-        for rows in options.rows:
-            source = Path(name, f"{rows}.jsonl")
-            write_rows(options.data.resolve(), rows, source)
+    with tempfile.TemporaryDirectory() as folder:
+        for num_rows in given.rows:
+            source = Path(folder, f"{num_rows}.jsonl")
+            write_rows(data, num_rows, source)
             num_bytes.append(source.stat().st_size)
-            runs.append(measure(source, Path(name, f"root-{rows}")))
-    more = options.rows[1] - options.rows[0]
+            runs.append(measure(source, Path(folder, f"root-{num_rows}")))
+
+    more = given.rows[1] - given.rows[0]
     costs, row_bytes = per_row(*runs, more), (num_bytes[1] - num_bytes[0]) / more
-    print(
-        f"{row_bytes:.0f} bytes a row\n{'stage':16} {'CPU us a row':>12} {'bytes a row':>12}"
-        f" {'counted':>9}"
+    print(f"{row_bytes:.0f} bytes a row")
+    table = Table(
+        ("stage", "<16"), ("CPU us a row", "12.1f"), ("bytes a row", "12.1f"), ("counted", "9.1f")
     )
     for stage, cost in costs.items():
-        print(
-            f"{stage:16} {cost['cpu'] * 1e6:12.1f} {cost['bytes']:12.1f} {cost['span_cache']:9.1f}"
-        )
-    projected = project(costs, row_bytes, options)
-    print(
-        f"\n{'size':>8} {'rows':>9} {'shards':>9} {'vCPU h':>9} {'h on 100':>9} {'dollars':>9}"
-        f" {'stored GB':>10} {'counts GB':>10} {'epoch core h':>13}"
+        table.row(stage, cost["cpu"] * 1e6, cost["bytes"], cost["span_cache"])
+
+    print()
+    table = Table(
+        ("size", "8"),
+        ("rows", "9.1e"),
+        ("shards", "9,.0f"),
+        ("vCPU h", "9,.1f"),
+        ("h on 100", "9,.1f"),
+        ("dollars", "9,.0f"),
+        ("stored GB", "10,.0f"),
+        ("counts GB", "10,.0f"),
+        ("epoch core h", "13,.0f"),
     )
-    for each in projected:
-        print(
-            f"{each['size']:>8} {each['rows']:9.1e} {each['shards']:9,.0f}"
-            f" {each['vcpu_hours']:9,.1f} {each['hours_on_100_vcpu']:9,.1f} {each['dollars']:9,.0f}"
-            f" {each['storage_gb']:10,.0f} {each['counts_gb']:10,.0f}"
-            f" {each['epoch_hours_of_a_core']:13,.0f}"
+    projected = project(costs, row_bytes, given)
+    for size_ in projected:
+        table.row(
+            size_["size"],
+            size_["rows"],
+            size_["shards"],
+            size_["vcpu_hours"],
+            size_["hours_on_100_vcpu"],
+            size_["dollars"],
+            size_["storage_gb"],
+            size_["counts_gb"],
+            size_["epoch_hours_of_a_core"],
         )
-    print(json.dumps({"row_bytes": row_bytes, "per_row": costs, "projected": projected}))
+    print_result({"row_bytes": row_bytes, "per_row": costs, "projected": projected})
 
 
 if __name__ == "__main__":

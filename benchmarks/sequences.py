@@ -1,17 +1,14 @@
-"""Accuracy on numeric sequences with the default parameters, beside logistic regression on summary
-statistics.
+"""Accuracy on numeric sequences, next to logistic regression on summary statistics.
 
-    python benchmarks/sequences.py --data ../shared/data [--seeds 3] [--folds 5] [--set
-    rnn_units=128 ...]
+    python -m benchmarks.sequences [--seeds 3] [--folds 5] [--set rnn_units=128]
 
 Two sets: Japanese Vowels (`<data>/japanese_vowels/{train,test}.jsonl`, rows {"sequence": [[number,
 ...], ...], "label"}), where the level of the numbers tells nearly all; and waves, made here, where
 only their order in time tells: every class has the same level and spread. --folds measures on parts
 of the train rows instead of on the test rows: for choices. A tenth of the train rows chooses the
-epoch. The last line is one JSON object with the figures.
+epoch.
 """
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -20,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import common
+
 Row = tuple[np.ndarray, str]
 
 
 def japanese_vowels(data: Path, split: str) -> list[Row]:
-    with (data / "japanese_vowels" / f"{split}.jsonl").open(encoding="utf-8", newline="\n") as file:
-        rows = [json.loads(line) for line in file]
+    rows = common.read_jsonl(data / "japanese_vowels" / f"{split}.jsonl")
     return [(np.array(row["sequence"], np.float32), row["label"]) for row in rows]
 
 
@@ -132,21 +130,25 @@ def evaluate(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, datasets=["japanese_vowels", "waves"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=0)
-    parser.add_argument("--sets", nargs="+", default=["japanese_vowels", "waves"])
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="parameters of the trainer"
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the trainer, such as rnn_units=128; any number",
     )
     arguments = parser.parse_args()
     settings = {
         name: json.loads(value) for name, value in (each.split("=", 1) for each in arguments.set)
     }
     results = {}
-    print(f"{'set':<16} {'rows':>6} {'seqline':>16} {'statistics + LR':>16}")
-    for name in arguments.sets:
+    table = common.Table(
+        ("set", "<16"), ("rows", "6"), ("seqline", "<16"), ("statistics + LR", "16.3f")
+    )
+    for name in arguments.datasets:
         train = (
             japanese_vowels(arguments.data, "train")
             if name == "japanese_vowels"
@@ -171,12 +173,9 @@ def main() -> None:
         results[name] = found
         accuracy = [each["accuracy"] for each in found]
         cell = f"{statistics.mean(accuracy):.3f} +- {statistics.pstdev(accuracy):.3f}"
-        print(
-            f"{name:<16} {len(train):>6} {cell:>16}"
-            f" {statistics.mean(each['statistics'] for each in found):>16.3f}",
-            flush=True,
-        )
-    print(json.dumps(results))
+        baseline = statistics.mean(each["statistics"] for each in found)
+        table.row(name, len(train), cell, baseline)
+    common.print_result(results)
 
 
 if __name__ == "__main__":

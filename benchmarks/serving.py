@@ -7,13 +7,9 @@ compared: what the text costs is the same for both. The ways answer the same req
 medians. Over HTTP one embedded server (`python -m serving`) has both models, and one connection
 asks it for rows of JSON numbers; batches are not waited for.
 
-    python benchmarks/serving.py [--rounds 7] [--seconds 3] [--no-http]
-
-Prints a table; the last line is one JSON object.
+    python -m benchmarks.serving [--rounds 7] [--seconds 3] [--no-http]
 """
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -33,6 +29,7 @@ import requests
 import tensorflow as tf
 from keras import layers
 
+from benchmarks import common
 from components.exporter.folded import Served
 from components.trainer import TrainerParams
 from seqline.model import network
@@ -294,9 +291,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each way at each shape")
     parser.add_argument("--no-http", action="store_true", help="in process only")
@@ -316,14 +311,12 @@ def main() -> None:
         for key, least in WANTED.items()
         if key[1] == row["batch"] and key[2:] in ((), (row["steps"],))
     )
-    print(
-        json.dumps(
-            {
-                "rows": rows,
-                "wanted_ratios_met": met,
-                "max_difference": max(row["max_difference"] for row in rows),
-            }
-        )
+    common.print_result(
+        {
+            "rows": rows,
+            "wanted_ratios_met": met,
+            "max_difference": max(row["max_difference"] for row in rows),
+        }
     )
 
 

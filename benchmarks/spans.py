@@ -1,171 +1,143 @@
-"""CPU of a run with one new span against a full pass over the same spans, and whether both give the
-same bytes.
+"""CPU of a run with one new span, against a full pass over the same spans, and the bytes of both.
 
-    python benchmarks/spans.py [--data ../shared/data/agnews_small/train.jsonl] [--rows 100000]
-    [--spans 4]
+    python -m benchmarks.spans [--dataset agnews_small] [--rows 100000] [--spans 4]
 
 Ingests, counts and transforms `--spans` spans of `--rows` rows each, then one more; then all of
-them anew, with nothing kept. Every run is a process of its own; imports do not count. The last line
-is one JSON object.
+them again with an empty span cache. Every run is a process of its own; imports do not count.
 """
 
-import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+from benchmarks.common import (
+    Table,
+    in_own_process,
+    measured,
+    parser,
+    print_result,
+    read_jsonl,
+    write_jsonl,
+)
+
+STAGES = ("example_gen", "statistics_gen", "transform")
+NUM_FILES = 4
+# The digest of a file that changed less than two seconds ago is not remembered.
+SETTLING_SECONDS = 2.5
 
 
-def write_span(data: Path, number: int, num_rows: int, folder: Path) -> None:
-    """The rows of a JSONL file, repeated, each with a token that no other row has, in four files."""
-    with data.open(newline="\n", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    folder.mkdir(parents=True)
-    for part in range(4):
-        with (folder / f"{part}.jsonl").open("w", encoding="utf-8") as file:
-            for row in range(part, num_rows, 4):
-                chosen = rows[row % len(rows)]
-                file.write(
-                    json.dumps(
-                        {**chosen, "text": f"{chosen['text']} u{number}x{row:x}"},
-                        ensure_ascii=False,
-                    )
-                    + "\n"
-                )
+def write_span(data: Path, span: int, num_rows: int, folder: Path) -> None:
+    """Writes the rows of a JSONL file, repeated, each with a token of its own, in four files."""
+    rows = read_jsonl(data)
+    for number in range(NUM_FILES):
+        of_file = []
+        for row in range(number, num_rows, NUM_FILES):
+            chosen = rows[row % len(rows)]
+            of_file.append({**chosen, "text": f"{chosen['text']} u{span}x{row:x}"})
+        write_jsonl(folder / f"{number}.jsonl", of_file)
 
 
-def measure(root: Path, work: Path, name: str) -> None:
-    """example_gen, statistics_gen and transform over all spans, with the span_cache under `work`.
-
-    Prints the figures.
-    """
+def measure(root: Path, work: Path, name: str) -> dict[str, Any]:
+    """example_gen, statistics_gen and transform over all spans, with the span cache in `work`."""
     import tensorflow_transform.beam  # noqa: F401
 
-    from components import statistics_gen, transform
-    from components.example_gen import ExampleGenParams, ingest, run
+    from components import example_gen, statistics_gen, transform
+    from components.example_gen import ingest
     from components.transform import passes
     from pipeline.store.layout import artifact_digest
     from seqline.data.span_cache import SpanCache
 
     del ingest, passes
-    statistics_params, params = statistics_gen.StatisticsGenParams(), transform.TransformParams()
-    span_cache = {
-        stage: SpanCache(work / stage) for stage in ("example_gen", "statistics_gen", "transform")
-    }
-    outputs = {stage: work / f"{stage} {name}" for stage in span_cache}
+    caches = {stage: SpanCache(work / stage) for stage in STAGES}
+    outputs = {stage: work / f"{stage} {name}" for stage in STAGES}
     for output in outputs.values():
         output.mkdir(parents=True)
+
+    source = example_gen.ExampleGenParams(source=f"{root}/{{SPAN}}/*.jsonl")
+    readers: dict[str, tuple[Any, Any]] = {
+        "statistics_gen": (statistics_gen, statistics_gen.StatisticsGenParams()),
+        "transform": (transform, transform.TransformParams()),
+    }
     analyses = {
-        "statistics_gen": partial(
-            statistics_gen.analyze,
-            params=statistics_params,
-            span_cache=span_cache["statistics_gen"],
-        ),
-        "transform": partial(transform.analyze, params=params, span_cache=span_cache["transform"]),
+        stage: partial(component.analyze, params=params, span_cache=caches[stage])
+        for stage, (component, params) in readers.items()
     }
-    start, cpu = time.monotonic(), [sum(os.times()[:4])]
-    source = ExampleGenParams(source=f"{root}/{{SPAN}}/*.jsonl")
-    examples = outputs["example_gen"]
-    figures = run(
-        params=source, output=examples, span_cache=span_cache["example_gen"], analyses=analyses
-    )
-    cpu.append(sum(os.times()[:4]))
-    for stage, component, chosen in (
-        ("statistics_gen", statistics_gen, statistics_params),
-        ("transform", transform, params),
-    ):
-        component.run(
-            examples=examples, params=chosen, output=outputs[stage], span_cache=span_cache[stage]
+
+    def ingest_spans() -> dict[str, Any]:
+        return example_gen.run(
+            params=source,
+            output=outputs["example_gen"],
+            span_cache=caches["example_gen"],
+            analyses=analyses,
         )
-        cpu.append(sum(os.times()[:4]))
-    result = {
-        "cpu_seconds": cpu[-1] - cpu[0],
-        "wall_seconds": time.monotonic() - start,
-        "spans_read": figures["num_spans_read"],
+
+    summary, figures = measured(ingest_spans)
+    by_stage = {"example_gen": figures}
+    for stage, (component, params) in readers.items():
+        run = partial(
+            component.run,
+            examples=outputs["example_gen"],
+            params=params,
+            output=outputs[stage],
+            span_cache=caches[stage],
+        )
+        _, by_stage[stage] = measured(run)
+
+    return {
+        "cpu_seconds": sum(each["cpu_seconds"] for each in by_stage.values()),
+        "wall_seconds": sum(each["wall_seconds"] for each in by_stage.values()),
+        "spans_read": summary["num_spans_read"],
+        "cpu_by_stage": {stage: round(each["cpu_seconds"], 1) for stage, each in by_stage.items()},
+        "digests": {stage: artifact_digest(output) for stage, output in outputs.items()},
     }
-    result["cpu_by_stage"] = dict(
-        zip(span_cache, (round(after - before, 1) for before, after in pairwise(cpu)), strict=True)
-    )
-    print(
-        json.dumps(
-            {
-                **result,
-                "digests": {stage: artifact_digest(output) for stage, output in outputs.items()},
-            }
-        )
-    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=Path("../shared/data/agnews_small/train.jsonl")
+    arguments = parser(__doc__, dataset="agnews_small")
+    arguments.add_argument("--rows", type=int, default=100_000, help="rows of a span")
+    arguments.add_argument("--spans", type=int, default=4)
+    given = arguments.parse_args()
+
+    table = Table(
+        ("run", "<20"),
+        ("spans read", "10"),
+        ("CPU s", "8.1f"),
+        ("wall s", "8.1f"),
+        *((stage, "14.1f") for stage in STAGES),
     )
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--spans", type=int, default=4)
-    parser.add_argument(
-        "--measure", nargs=3, metavar=("ROOT", "WORK", "NAME"), help=argparse.SUPPRESS
-    )
-    arguments = parser.parse_args()
-    if arguments.measure:
-        root, work, name = arguments.measure
-        measure(Path(root), Path(work), name)
-        return
-    results = {}
-    print(
-        f"{'run':<20} {'spans read':>10} {'CPU s':>8} {'wall s':>8}  CPU s of example_gen,"
-        " statistics_gen, transform"
-    )
+    data = given.data / given.dataset / "train.jsonl"
+    results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "data")
-        for number in range(1, arguments.spans + 1):
-            write_span(arguments.data, number, arguments.rows, root / str(number))
-        time.sleep(
-            2.5
-        )  # a file that changed less than two seconds ago has no digest that one could rely on
-        runs = {
-            "first": f"the first {arguments.spans} spans",
-            "next": "one new span",
-            "full": f"all {arguments.spans + 1}, anew",
-        }
-        for name, label in runs.items():
-            if name == "next":
-                write_span(
-                    arguments.data,
-                    arguments.spans + 1,
-                    arguments.rows,
-                    root / str(arguments.spans + 1),
-                )
-            work = Path(folder, "full" if name == "full" else "work")
-            command = [sys.executable, __file__, "--measure", str(root), str(work), name]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            results[name] = row = json.loads(done.stdout.splitlines()[-1])
-            by_stage = ", ".join(map(str, row["cpu_by_stage"].values()))
-            print(
-                f"{label:<20} {row['spans_read']:>10} {row['cpu_seconds']:>8.1f}"
-                f" {row['wall_seconds']:>8.1f}  {by_stage}",
-                flush=True,
+
+        def run(name: str, label: str, work: str) -> None:
+            results[name] = row = in_own_process(measure, root, Path(folder, work), name)
+            table.row(
+                label,
+                row["spans_read"],
+                row["cpu_seconds"],
+                row["wall_seconds"],
+                *row["cpu_by_stage"].values(),
             )
+
+        for span in range(1, given.spans + 1):
+            write_span(data, span, given.rows, root / str(span))
+        time.sleep(SETTLING_SECONDS)
+        run("first", f"the first {given.spans} spans", "work")
+        write_span(data, given.spans + 1, given.rows, root / str(given.spans + 1))
+        run("next", "one new span", "work")
+        run("full", f"all {given.spans + 1} again", "full")
+
     ratio = results["full"]["cpu_seconds"] / results["next"]["cpu_seconds"]
     same = results["full"]["digests"] == results["next"]["digests"]
     print(
-        f"{ratio:.1f}x less CPU for the new span;"
-        f" {'the same bytes' if same else 'NOT the same bytes'}"
+        f"{ratio:.1f}x less CPU for the new span; "
+        f"{'the same bytes' if same else 'NOT the same bytes'}"
     )
-    print(
-        json.dumps(
-            {
-                "rows_a_span": arguments.rows,
-                "cpu_ratio": round(ratio, 2),
-                "same_bytes": same,
-                **results,
-            }
-        )
+    print_result(
+        {"rows_a_span": given.rows, "cpu_ratio": round(ratio, 2), "same_bytes": same, **results}
     )
 
 

@@ -1,8 +1,8 @@
-"""The trainer's steps against Keras's own fit under MirroredStrategy.
+"""The trainer's steps against Keras's own fit under MirroredStrategy, in one run.
 
-The same network, batches and device, in one run.
+Both have the same network, batches and device.
 
-    python benchmarks/trainer.py --data ../shared/data [--steps 30] [--rounds 5] [--long 10]
+    python -m benchmarks.trainer [--dataset trec6] [--steps 30] [--rounds 5] [--long 10]
     [--deterministic] [--only shapes|news|epoch|long ...]
 
 Shapes: Embedding -> SimpleRNN -> max over the states -> Dense on ids that fall off as 1/rank over
@@ -15,10 +15,9 @@ every position were projected) in parts of what a product of two 2048 x 2048 mat
 take turns; the median of the rounds. Without --deterministic both have the operations that Keras
 has by default; with it both have those that the trainer always has. `epoch`: an epoch of the
 default configuration on trec6, and of the same network by fit. `long`: the same training, --long
-times as many epochs: steps a second and memory by tenths. The last line is one JSON object.
+times as many epochs: steps a second and memory by tenths.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -34,6 +33,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import common
 from components.example_gen import EXAMPLE_GEN, ExampleGenParams
 from components.example_gen import run as run_example_gen
 from components.trainer import TrainerParams, fit
@@ -58,11 +58,6 @@ PLAIN: dict[str, Any] = {
     "branch_dropout": 0.0,
 }
 PARTS = ("shapes", "news", "epoch", "long")
-
-
-def rss() -> int:
-    """MiB of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def peak() -> float:
@@ -258,7 +253,7 @@ def epochs_of(source: Path, work: Path, num_epochs: int) -> tuple[list[float], l
         now = time.perf_counter()
         if number > 1:
             seconds.append(now - last[0])
-            memory.append(rss())
+            memory.append(common.resident_mb())
         last[0] = now
 
     (work / "model").mkdir(parents=True)
@@ -314,10 +309,7 @@ def long(source: Path, work: Path, factor: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser = common.parser(__doc__, dataset="trec6")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--long", type=int, default=10)
@@ -341,7 +333,7 @@ def main() -> None:
             found["news"] = news(work, arguments.rounds)
         if {"epoch", "long"} & set(arguments.only):
             files = {
-                split: str((arguments.data / "trec6" / f"{split}.jsonl").resolve())
+                split: str((arguments.data / arguments.dataset / f"{split}.jsonl").resolve())
                 for split in ("train", "test")
             }
             source = make_features(files, work / "trec6")
@@ -349,7 +341,7 @@ def main() -> None:
             found |= (
                 {"long": long(source, work, arguments.long)} if "long" in arguments.only else {}
             )
-    print(json.dumps(found))
+    common.print_result(found)
 
 
 if __name__ == "__main__":

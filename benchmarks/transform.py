@@ -1,71 +1,63 @@
-"""CPU and memory of transform against TFX's way with the same libraries.
+"""CPU and memory of transform, against TFX's way with the same libraries.
 
-RecordBatches, compute_and_apply_vocabulary.
+    python -m benchmarks.transform [--dataset agnews_small] [--rows 40000 400000] [--unique 0 1]
 
-    python benchmarks/transform.py [--data ../shared/data/agnews_small/train.jsonl] [--rows 40000
-    400000]
-
-The rows of a JSONL file, repeated, are written as Examples; then once more with a token of its own
-in every row (`--unique`), so that the vocabulary grows with the data. Both ways read the same
-Examples, tokenise with the same ops and write tf.Examples; the ids are compared by a digest that
-does not depend on the order of rows. Each runs in a process of its own; imports do not count. The
-last line is one JSON object.
+TFX's way is RecordBatches and compute_and_apply_vocabulary. The rows of a JSONL file, repeated, are
+written as Examples; then once more with tokens of its own in every row (`--unique`), so that the
+vocabulary grows with the data. Both ways read the same Examples, tokenise with the same ops and
+write tf.Examples. The ids are compared by a digest that does not depend on the order of rows. Each
+way runs in a process of its own; imports do not count.
 """
 
-import argparse
 import glob
 import hashlib
-import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
+
+from benchmarks.common import Table, in_own_process, measured, parser, print_result, read_jsonl
 
 VOCAB_SIZE, MAX_LENGTH = 20_000, 256
 
 
 def write_examples(data: Path, num_rows: int, unique: int, output: Path) -> None:
-    """The rows of a JSONL file, repeated, in shards as example_gen bounds them, each with `unique`
-    tokens that no other has.
+    """Writes the rows of a JSONL file, repeated, in shards as example_gen bounds them.
+
+    Each row has `unique` tokens that no other row has.
     """
     from seqline.data import examples, features
 
-    with data.open(newline="\n", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    own = [
-        "".join(f" u{number * unique + token:x}" for token in range(unique))
-        for number in range(num_rows)
-    ]
-    texts = [rows[number % len(rows)]["text"] + own[number] for number in range(num_rows)]
+    rows = read_jsonl(data)
+    labels = [row["label"].encode() for row in rows]
+    texts = []
+    for number in range(num_rows):
+        tokens = "".join(f" u{number * unique + token:x}" for token in range(unique))
+        texts.append(rows[number % len(rows)]["text"] + tokens)
+
     per_shard = examples.SHARD_BYTES * len(texts) // sum(len(text.encode()) + 64 for text in texts)
-    (output / f"Split-{features.TRAIN}").mkdir(parents=True)
+    folder = output / f"Split-{features.TRAIN}"
+    folder.mkdir(parents=True)
     for part, start in enumerate(range(0, num_rows, per_shard)):
         numbers = range(start, min(start + per_shard, num_rows))
         shard = examples.ExampleShard(
-            *(0, features.TRAIN, examples.shard_name(0, 0, part)),
-            *(
-                [texts[number].encode() for number in numbers],
-                [rows[number % len(rows)]["label"].encode() for number in numbers],
-            ),
+            0,
+            features.TRAIN,
+            examples.shard_name(0, 0, part),
+            [texts[number].encode() for number in numbers],
+            [labels[number % len(labels)] for number in numbers],
         )
-        examples.write(shard, output / f"Split-{features.TRAIN}" / shard.name, "text")
+        examples.write(shard, folder / shard.name, "text")
+
     counts = {features.TRAIN: dict.fromkeys(sorted({row["label"] for row in rows}), 1)}
-    examples.write_manifest(
-        examples.Manifest("text", None, (examples.Span(0, "all", num_rows=counts),)), output
-    )
+    span = examples.Span(0, "all", num_rows=counts)
+    examples.write_manifest(examples.Manifest("text", None, (span,)), output)
 
 
 def ours(examples: Path, output: Path) -> None:
     from components.transform import TransformParams, run
 
-    run(
-        examples=examples,
-        params=TransformParams(vocab_size=VOCAB_SIZE, max_length=MAX_LENGTH, min_frequency=1),
-        output=output,
-    )
+    params = TransformParams(vocab_size=VOCAB_SIZE, max_length=MAX_LENGTH, min_frequency=1)
+    run(examples=examples, params=params, output=output)
 
 
 def tfx_way(examples: Path, output: Path) -> None:
@@ -94,28 +86,28 @@ def tfx_way(examples: Path, output: Path) -> None:
             features.LABEL: label,
         }
 
+    def encode(batch, _):
+        return example_coder.RecordBatchToExamplesEncoder().encode(batch)
+
     source = tfxio.TFExampleRecord(
         str(examples / "Split-train" / "*.gz"),
         schema=schema_utils.schema_from_feature_spec(raw_features("text")),
         telemetry_descriptors=["b"],
     )
+    analyze_and_transform = tft_beam.AnalyzeAndTransformDataset(
+        preprocessing_fn, output_record_batches=True
+    )
+    prefix = str(output / "Split-train" / "data_tfrecord")
     with (
         beam.Pipeline(options=pipeline_options([])) as pipeline,
         tft_beam.Context(temp_dir=str(output / "temp")),
     ):
         raw = pipeline | source.BeamSource()
-        (transformed, _), _ = (
-            raw,
-            source.TensorAdapterConfig(),
-        ) | tft_beam.AnalyzeAndTransformDataset(preprocessing_fn, output_record_batches=True)
+        (transformed, _), _ = (raw, source.TensorAdapterConfig()) | analyze_and_transform
         _ = (
             transformed
-            | beam.FlatMapTuple(
-                lambda batch, _: example_coder.RecordBatchToExamplesEncoder().encode(batch)
-            )
-            | beam.io.WriteToTFRecord(
-                str(output / "Split-train" / "data_tfrecord"), file_name_suffix=".gz"
-            )
+            | beam.FlatMapTuple(encode)
+            | beam.io.WriteToTFRecord(prefix, file_name_suffix=".gz")
         )
 
 
@@ -123,120 +115,85 @@ def checksum(output: Path) -> str:
     """A sum over the rows' digests of their ids."""
     import tensorflow as tf
 
+    spec = {"ids": tf.io.RaggedFeature(tf.int64)}
     total = 0
     for path in glob.glob(str(output / "Split-train" / "*.gz")):
         for batch in tf.data.TFRecordDataset(path, compression_type="GZIP").batch(4096):
-            for ids in tf.io.parse_example(batch, {"ids": tf.io.RaggedFeature(tf.int64)})[
-                "ids"
-            ].to_list():
-                total += int.from_bytes(
-                    hashlib.blake2b(repr(ids).encode(), digest_size=8).digest(), "big"
-                )
+            for ids in tf.io.parse_example(batch, spec)["ids"].to_list():
+                row = hashlib.blake2b(repr(ids).encode(), digest_size=8)
+                total += int.from_bytes(row.digest(), "big")
     return f"{total % 2**64:016x}"
 
 
-def measure(way: str, examples: Path, output: Path) -> None:
+WAYS = {"tfx": tfx_way, "ours": ours}
+
+
+def measure(way: str, examples: Path, output: Path) -> dict[str, Any]:
     import tfx_bsl.public.tfxio  # noqa: F401
 
-    start, cpu = time.monotonic(), sum(os.times()[:4])
-    {"ours": ours, "tfx": tfx_way}[way](examples, output)
-    figures = {"cpu_seconds": sum(os.times()[:4]) - cpu, "wall_seconds": time.monotonic() - start}
-    figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({**figures, "ids": checksum(output)}))
+    _, figures = measured(WAYS[way], examples, output)
+    return {**figures, "ids": checksum(output)}
 
 
-def compare(data: Path, num_rows: int, unique: int) -> dict[str, object]:
+def compare(data: Path, num_rows: int, unique: int, table: Table) -> dict[str, Any]:
     """Both ways on the same rows; prints a line for each."""
-    results: dict[str, object] = {"rows": num_rows, "unique_tokens": unique}
+    ways: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [
-                sys.executable,
-                __file__,
-                "--write",
-                str(data),
-                str(num_rows),
-                str(unique),
-                f"{folder}/examples",
-            ],
-            check=True,
-        )
-        for way in ("tfx", "ours"):
-            output = Path(folder) / way
+        examples = Path(folder, "examples")
+        in_own_process(write_examples, data, num_rows, unique, examples)
+        for way in WAYS:
+            output = Path(folder, way)
             output.mkdir()
-            command = [
-                sys.executable,
-                __file__,
-                "--measure",
-                way,
-                f"{folder}/examples",
-                str(output),
-            ]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            results[way] = row = json.loads(done.stdout.splitlines()[-1])
-            print(
-                f"{num_rows:>9,} {unique:>7} {way:<5} {row['cpu_seconds']:>8.1f}"
-                f" {row['wall_seconds']:>8.1f} {row['peak_mb']:>8}  {row['ids']}",
-                flush=True,
-            )
-    tfx, ours = results["tfx"], results["ours"]
-    assert isinstance(tfx, dict)
-    assert isinstance(ours, dict)
+            ways[way] = in_own_process(measure, way, examples, output)
+            table.row(num_rows, unique, way, *ways[way].values())
+
+    ratio = ways["tfx"]["cpu_seconds"] / ways["ours"]["cpu_seconds"]
     return {
-        **results,
-        "cpu_ratio": round(tfx["cpu_seconds"] / ours["cpu_seconds"], 2),
-        "same_ids": tfx["ids"] == ours["ids"],
+        "rows": num_rows,
+        "unique_tokens": unique,
+        **ways,
+        "cpu_ratio": round(ratio, 2),
+        "same_ids": ways["tfx"]["ids"] == ways["ours"]["ids"],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data", type=Path, default=Path("../shared/data/agnews_small/train.jsonl")
-    )
-    parser.add_argument("--rows", type=int, nargs="+", default=[40_000, 400_000])
-    parser.add_argument(
+    arguments = parser(__doc__, dataset="agnews_small")
+    arguments.add_argument("--rows", type=int, nargs="+", default=[40_000, 400_000])
+    arguments.add_argument(
         "--unique", type=int, nargs="+", default=[0, 1], help="tokens of its own in every row"
     )
-    parser.add_argument(
-        "--measure", nargs=3, metavar=("WAY", "EXAMPLES", "OUTPUT"), help=argparse.SUPPRESS
+    given = arguments.parse_args()
+
+    table = Table(
+        ("rows", "9,"),
+        ("unique", "7"),
+        ("way", "<5"),
+        ("CPU s", "8.1f"),
+        ("wall s", "8.1f"),
+        ("peak MB", "8"),
+        ("ids", ""),
     )
-    parser.add_argument(
-        "--write", nargs=4, metavar=("DATA", "ROWS", "UNIQUE", "OUTPUT"), help=argparse.SUPPRESS
-    )
-    arguments = parser.parse_args()
-    if arguments.measure:
-        way, examples, output = arguments.measure
-        measure(way, Path(examples), Path(output))
-        return
-    if arguments.write:
-        data, num_rows, unique, output = arguments.write
-        write_examples(Path(data), int(num_rows), int(unique), Path(output))
-        return
-    print(f"{'rows':>9} {'unique':>7} {'way':<5} {'CPU s':>8} {'wall s':>8} {'peak MB':>8}  ids")
+    data = given.data / given.dataset / "train.jsonl"
     results = [
-        compare(arguments.data, num_rows, unique)
-        for unique in arguments.unique
-        for num_rows in arguments.rows
+        compare(data, num_rows, unique, table) for unique in given.unique for num_rows in given.rows
     ]
+
     for result in results:
         same = "the same ids" if result["same_ids"] else "NOT the same ids"
         print(
-            f"{result['rows']:,} rows, {result['unique_tokens']} unique tokens each:"
-            f" {result['cpu_ratio']}x less CPU; {same}"
+            f"{result['rows']:,} rows, {result['unique_tokens']} unique tokens each: "
+            f"{result['cpu_ratio']}x less CPU; {same}"
         )
-    growth = {}
-    for unique in arguments.unique:
-        peaks: list[dict] = [
-            result["ours"] for result in results if result["unique_tokens"] == unique
-        ]  # type: ignore[misc]
-        growth[unique] = round(peaks[-1]["peak_mb"] / peaks[0]["peak_mb"], 2)
-        times = arguments.rows[-1] / arguments.rows[0]
+    times, growth = given.rows[-1] / given.rows[0], {}
+    for unique in given.unique:
+        peaks = [row["ours"]["peak_mb"] for row in results if row["unique_tokens"] == unique]
+        growth[unique] = round(peaks[-1] / peaks[0], 2)
         print(
-            f"peak memory at {times:.0f} times the rows, {unique} unique tokens each:"
-            f" {growth[unique]}x"
+            f"peak memory at {times:.0f} times the rows, {unique} unique tokens each: "
+            f"{growth[unique]}x"
         )
-    print(json.dumps({"results": results, "peak_growth": growth}))
+    print_result({"results": results, "peak_growth": growth})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
-"""A warm start beside a cold one, where the data grow.
+"""A warm start beside a cold one on data that grow, with the same network and the same seeds.
 
-The same Features, the same network, the same seeds.
-
-    python benchmarks/warm_start.py --data ../shared/data [--sets trec6 ...] [--steps 50 75 100]
+    python -m benchmarks.warm_start [--datasets trec6 ...] [--steps 50 75 100]
     [--epochs 4] [--shrink 0.5]
 
 `<data>/<set>/train.jsonl` arrives bit by bit, in an order that a seed fixes. The first part is
@@ -11,15 +9,14 @@ trained on from nothing; then at each step
     cold     trains on all that there is by then, from random numbers
     warm     trains on the same, from its own model of the step before, for --epochs
     short    is a cold start for --epochs: what fewer epochs alone would have saved
-    new      trains on the rows of this step only (example_gen.window = 1), from its own model of the step before, for --epochs, with
-             warm_start_shrink = 1
+    new      trains on the rows of this step only (example_gen.window = 1), from its own model of
+             the step before, for --epochs, with warm_start_shrink = 1
     new cold is a cold start on these rows only
 
 Seconds are of this process's CPU, the training alone with its compilations. The last line is one
 JSON object: means of test accuracy, and CPU seconds as ratios to the cold start on all rows.
 """
 
-import argparse
 import gc
 import json
 import random
@@ -34,6 +31,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import common
 from components.example_gen import ExampleGenParams
 from components.example_gen import run as ingest
 from components.trainer import TrainerParams
@@ -95,7 +93,13 @@ def test_accuracy(source: Path, model: Path) -> float:
 
 
 def compare(
-    source: Path, steps: list[int], seed: int, epochs: int, shrink: float, work: Path
+    source: Path,
+    steps: list[int],
+    seed: int,
+    epochs: int,
+    shrink: float,
+    work: Path,
+    table: common.Table,
 ) -> list[dict[str, Result]]:
     """Start -> its result, for every step but the first, which all have in common."""
     given = prepare(source, 0, steps[0], work / str(steps[0]))
@@ -126,20 +130,22 @@ def compare(
         }
         warm, new = made["warm"], made["new"]
         found.append(made)
-        for start, each in made.items():
-            print(
-                f"{source.name:<14} {percent:>4} % {start:<8} {each['test_accuracy']:>7.4f}"
-                f" {each['eval_accuracy']:>7.4f} {each['best_epoch']:>4} of {each['num_epochs']:<3}"
-                f" {each['cpu_seconds']:>7.1f}",
-                flush=True,
+        for start, result in made.items():
+            table.row(
+                source.name,
+                percent,
+                start,
+                result["test_accuracy"],
+                result["eval_accuracy"],
+                result["best_epoch"],
+                result["num_epochs"],
+                result["cpu_seconds"],
             )
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--sets", nargs="+", default=["trec6", "agnews_small"])
+    parser = common.parser(__doc__, datasets=["trec6", "agnews_small"])
     parser.add_argument(
         "--steps",
         nargs="+",
@@ -151,11 +157,18 @@ def main() -> None:
     parser.add_argument("--shrink", type=float, default=TrainerParams().warm_start_shrink)
     parser.add_argument("--epochs", type=int, default=4, help="of a warm start")
     arguments = parser.parse_args()
-    print(
-        f"{'set':<14} {'data':>6} {'start':<8} {'test':>7} {'eval':>7} {'epochs':>9} {'CPU s':>8}"
+    table = common.Table(
+        ("set", "<14"),
+        ("data %", "6"),
+        ("start", "<8"),
+        ("test", "7.4f"),
+        ("eval", "7.4f"),
+        ("best epoch", "10"),
+        ("epochs", "6"),
+        ("CPU s", "7.1f"),
     )
     results: dict[str, dict[str, dict[str, float]]] = {}
-    for name in arguments.sets:
+    for name in arguments.datasets:
         found: list[dict[str, Result]] = []
         for seed in range(arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
@@ -166,6 +179,7 @@ def main() -> None:
                     arguments.epochs,
                     arguments.shrink,
                     Path(folder),
+                    table,
                 )
         cold = sum(each["cold"]["cpu_seconds"] for each in found)
         results[name] = {
@@ -177,7 +191,7 @@ def main() -> None:
             }
             for start in found[0]
         }
-    print(json.dumps({"shrink": arguments.shrink, "epochs": arguments.epochs, **results}))
+    common.print_result({"shrink": arguments.shrink, "epochs": arguments.epochs, **results})
 
 
 if __name__ == "__main__":

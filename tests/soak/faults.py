@@ -1,12 +1,11 @@
-"""Every fault of the fake cloud, what becomes of the job, and whether the artifact is that of a run
-without any.
+"""Every fault of the fake cloud: the artifact must be that of a run without a fault.
 
-    python benchmarks/faults.py [--rows 2000]
+    python -m tests.soak.faults [--rows 2000]
 
-A Dataflow job of example_gen with the counts of the vocabulary is submitted to tests/fake_cloud by
-the unmodified DataflowRunner, once for each fault, and its Examples and counts are compared byte by
-byte with those of the local runner. Where the job does not end well, the same is submitted again,
-as the next run would. The last line is one JSON object.
+A Dataflow job of example_gen with the counts of the vocabulary is submitted to the fake cloud by
+the unmodified DataflowRunner, once for each fault. Its Examples and counts are compared byte by byte
+with those of the local runner. Where the job fails, the same job is submitted again, as the next
+run would.
 """
 
 import argparse
@@ -18,8 +17,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.conftest import corpus_rows, write_jsonl
 from tests.support import fake_cloud
@@ -114,7 +111,9 @@ def make(output: str, span_cache: str, beam_args: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=2000)
     options = parser.parse_args()
     from seqline.errors import UserError
@@ -165,7 +164,9 @@ def main() -> None:
                 f" {time.monotonic() - started:8.1f}  {same}",
                 flush=True,
             )
-    print(json.dumps({"faults": found, "all_same": all(each["same"] for each in found)}))
+    all_same = all(each["same"] for each in found)
+    print(json.dumps({"faults": found, "all_same": all_same}))
+    sys.exit(0 if all_same else 1)
 
 
 if __name__ == "__main__":

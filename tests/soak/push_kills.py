@@ -1,16 +1,15 @@
 """Kills pushes at random moments while a reader polls serving_dir, as a server does.
 
-It must never see a part of a version.
+The reader must never see a part of a version.
 
-    python benchmarks/push_kills.py [--kills 50] [--seed 0] [--megabytes 64]
+    python -m tests.soak.push_kills [--kills 50] [--seed 0] [--megabytes 64]
 
 Every push is a process that is killed by SIGKILL at a moment drawn from --seed, between its first
 step and the end that it would have come to; one that had ended before is not counted. The model is
 large, so that most moments lie within the copy; older versions are removed (keep_versions 3), so
 that some lie within that. All the while a reader compares every file of every version with its
 manifest, and loads each version once with TensorFlow. After every kill a push that nobody disturbs
-must give the next version, the label, and leave nothing behind. The last line is one JSON object
-with the figures; the exit code is 1 if anything was wrong.
+must give the next version, the label, and leave nothing behind.
 """
 
 import argparse
@@ -210,7 +209,9 @@ def after_a_push(serving_dir: Path, expected: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--megabytes", type=int, default=64)

@@ -1,11 +1,11 @@
-"""Kills training at random moments, and compares what it ends with to a run that nobody disturbed,
-bit for bit.
+"""Kills training at random moments: the weights must be those of an undisturbed run, to the bit.
 
-    python benchmarks/kills.py --data ../shared/data/trec6 [--kills 20] [--seed 0]
+    python -m tests.soak.kills [--data ../shared/data] [--dataset trec6] [--kills 20] [--seed 0]
 
-<data>/train.jsonl and test.jsonl hold rows {"text", "label"}. One run to the end; then, through the real command line, runs that are
-killed once or twice each, by SIGKILL and SIGTERM in turn, at moments drawn from --seed within the time that training takes, and
-started again until they end. The artifacts before the trainer's are made once. The last line is one JSON object with the figures.
+The rows are those of <data>/<dataset>/train.jsonl and test.jsonl, {"text", "label"}. First one run
+goes to its end. Then runs are killed once or twice each, by SIGKILL and SIGTERM in turn, at moments
+drawn from --seed within the time that training takes, and are started again until they end. All of
+them use the real command line. The artifacts before the trainer's are made once.
 """
 
 import argparse
@@ -19,6 +19,8 @@ import tempfile
 import time
 from hashlib import sha256
 from pathlib import Path
+
+from tests.soak import DATA, read_rows
 
 # Light: a training of some seconds, with a checkpoint several times an epoch.
 SETTINGS = {
@@ -140,16 +142,20 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/trec6"))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
+    parser.add_argument("--dataset", default="trec6")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    data = (arguments.data / arguments.dataset).absolute()
+    read_rows(data / "train.jsonl")
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(arguments.data.absolute(), Path(folder), arguments.kills, arguments.seed)
-    print(json.dumps(found))
-    if found["same_weights"] != found["runs"]:
-        sys.exit(1)
+        figures = measure(data, Path(folder), arguments.kills, arguments.seed)
+    print(json.dumps(figures))
+    sys.exit(0 if figures["same_weights"] == figures["runs"] else 1)
 
 
 if __name__ == "__main__":
