@@ -121,7 +121,7 @@ def test_a_second_run_does_nothing_and_loads_no_tensorflow(finished: Path, corpu
     before = digests(finished)
     arguments = command(finished, corpus, "run")
     code = (
-        "import sys; from pipeline.cli import main; sys.argv = sys.argv[1:]\ntry: main()\nfinally:"
+        "import sys; from pipeline.cli.app import main; sys.argv = sys.argv[1:]\ntry: main()\nfinally:"
         " print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} &"
         " set(sys.modules)))"
     )
@@ -145,7 +145,7 @@ def test_light_commands_load_neither_tensorflow_nor_beam(
     if arguments == ["plan"]:
         arguments = command(finished, corpus, "plan")[3:]
     code = (
-        "import sys; from pipeline.cli import main\ntry: main()\nfinally: print('loaded',"
+        "import sys; from pipeline.cli.app import main\ntry: main()\nfinally: print('loaded',"
         " sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
     )
     assert "loaded []" in seqline(finished, sys.executable, "-c", code, *arguments)
