@@ -326,7 +326,7 @@ def _pieces(
         for name in entries
         if name.startswith("span_cache/")
         and name.split("/")[1] in COMPONENTS
-        and COMPONENTS[name.split("/")[1]].piece
+        and COMPONENTS[name.split("/")[1]].span_part
     }
     unused = {name for name in names - of_windows if not name.endswith("/digests.json")}
     shared = store.shared(unused, [f"{component}/{key}" for component, key in kept])
@@ -337,7 +337,7 @@ def _pieces(
 
 def _windows_pieces(name: Key, store: Store) -> Iterator[Any]:
     component, record = COMPONENTS.get(name[0]), store.execution(*name)
-    if component is None or component.piece is None or record is None:
+    if component is None or component.span_part is None or record is None:
         return
     with suppress(
         DataError, KeyError, ValidationError
@@ -350,12 +350,7 @@ def _windows_pieces(name: Key, store: Store) -> Iterator[Any]:
         # A span with rare classes is read twice: the next window needs what was counted the first
         # time.
         for key in {key for span in manifest.spans for key in (span.key, span.key_as_read) if key}:
-            yield component.piece(
-                span=key,
-                content=manifest.content,
-                params=params,
-                span_cache=store.span_cache(component),
-            )
+            yield component.span_part(store.span_cache(component), key, manifest.content, params)
 
 
 # Taking it away

@@ -1,10 +1,11 @@
-"""The two types every component is made of, and the errors a user can cause.
+"""What a stage is: its params, its artifact, and the `Component` that makes one from the other.
 
 Imports nothing heavy: the command line reads every component's face to answer `--help` and `plan`.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,66 +24,96 @@ class Params(BaseModel):
 
     def key_fields(self) -> dict[str, Any]:
         """The fields that belong into the key: all but those marked `NotInKey`, as JSON values."""
-        where = {
+        not_in_key = {
             name
             for name, info in type(self).model_fields.items()
             if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(NOT_IN_KEY)
         }
-        return self.model_dump(mode="json", exclude=where)
+        return self.model_dump(mode="json", exclude=not_in_key)
 
 
-# A place, not a meaning: the key leaves it out, because the same content elsewhere gives the same
-# result.
+# Marks a field that says where something is. The key leaves it out, because the same content in
+# another place gives the same result.
 NotInKey = Field(json_schema_extra={NOT_IN_KEY: True})
 NotInKeyPath = Annotated[str, NotInKey]
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished directory (there is no half artifact).
+    """A finished directory. There is no half artifact."""
 
-    type: e.g. "Examples"; uri: the directory; key: the digest of everything that it was derived
-    from.
-    """
+    type: str  # such as "Examples"
+    uri: Path  # the directory
+    key: str  # the digest of everything that it was derived from
 
-    type: str
-    uri: Path
-    key: str
+
+# What `run` may take besides its inputs. The runner gives each argument that the signature names.
+ARGUMENTS = ("params", "output", "beam_args", "span_cache", "previous", "work", "analyses")
 
 
 @dataclass(frozen=True)
 class Component:
     """One kind of stage.
 
-    run(*, <inputs>: Path, params, output: Path, ...) -> figures reads the input directories, writes
-        into `output` (which exists and is empty) and returns its figures. It is a function of its
-        arguments and can be called anywhere. With `beam=True` it also takes `beam_args:
-        Sequence[str]`, the flags that say where Beam runs; with `span_cache=True` `span_cache:
-        SpanCache`, parts of earlier work that it may use again; with `previous=True` `previous:
-        Path | None`, the artifact it made last, for figures that compare (never for its output);
-        with `resumes=True` `work: Path`, a folder of its key in which a run that was killed left
-        what the next one goes on from. With `together=True` every worker that TF_CONFIG names runs
-        it at once; the chief alone writes.
-    optional: the inputs that a pipeline may leave out; `run` has a default for them. analyze(*,
-    spans, content, dim, params, span_cache) is a context that gives a Beam PTransform over
-    ExampleShards, or None where
-        nothing is missing: what the component has to know of every row, so that it can be counted
-        while the rows pass by. A component with `shares=True` takes `analyses`, name -> analyze
-        with its params, of the stages that read its output.
-    piece(*, span, content, params, span_cache) is where the part of a span (by its key) lies that
-        later windows use again, of a component that reads or makes Examples; what has none of its
-        own in an artifact that is kept may go.
-    gate(output, params) raises DataError for an artifact that must stop the run; no later stage
-    starts before it passed. check(params) raises UserError for what can be seen wrong in
-    milliseconds, before any stage runs. outside(params, memory) digests the content of data outside
-    the store; None when it must be prepared first. memory: a file
-        in which it may remember the digests of files that did not change. With `compares=True` it
-        is what an input is compared with, and outside(params, memory, inputs) gets the inputs'
-        finished folders, too.
-    prepare(params) brings that data to where `external_digest` finds it (downloads, builds); calling it
-    twice does no harm. stale(output, params) says why a finished output no longer holds, or None;
-    for outputs with an effect outside the store. describe(figures) is the one line a person reads
-    in the run's table.
+    The runner reads off `run`'s signature what to give it, as pytest reads fixtures:
+
+        def run(*, examples: Path, params: MyParams, output: Path, work: Path | None = None): ...
+
+    Attributes:
+        name: Its name in the pipeline, in the configuration and in the store.
+
+        inputs: The type of each input artifact, by its name in `run`. A pipeline may leave out an
+            input for which `run` has a default.
+
+        output: The type of the artifact that it makes.
+
+        params: The class of its parameters.
+
+        run: `run(*, <inputs>, params, output, ...) -> figures` reads the input directories, writes
+            into the empty directory `output`, and returns its figures. It is a function of its
+            arguments and can be called anywhere. It may also take:
+
+            beam_args (Sequence[str]): the flags that say where Beam runs.
+            span_cache (SpanCache): parts of earlier work on spans, to be used again.
+            previous (Path | None): the last artifact of this component, to compare figures with.
+                The output must not depend on it.
+            work (Path): a directory of this key that outlives a killed run, for checkpoints.
+            analyses (Mapping[str, Callable]): the `analyze` of each stage that reads the output,
+                by the stage's name, with its params and span cache already given.
+
+        describe: `describe(figures)` gives the line that a person reads in the run's table.
+
+        libraries: The distributions whose versions are part of the key.
+
+        on_all_workers: Every worker that TF_CONFIG names runs it at the same time. The chief alone
+            writes.
+
+        check: `check(params)` raises UserError for what can be seen wrong in milliseconds, before
+            any stage runs.
+
+        external_digest: `external_digest(params, memory)` digests the content of data outside the
+            store, or returns None if the data must be prepared first. `memory` is a file in which
+            it may keep the digests of files that did not change. If it also takes `inputs` (name ->
+            finished directory), the external data is what an input is compared with.
+
+        prepare: `prepare(params)` downloads or builds the external data. A second call does no
+            harm.
+
+        analyze: `analyze(*, spans, content, dim, params, span_cache)` is a context manager that
+            gives a Beam PTransform over ExampleShards, or None if nothing is missing. With it a
+            source counts, while the rows pass by, what this component has to know of every row.
+
+        span_part: `span_part(span_cache, span_key, content, params)` is the place in the span cache
+            of the part of one span. A part that no kept artifact needs may be deleted.
+
+        gate: `gate(output, params)` raises DataError for an artifact that must stop the run. No
+            later stage starts before it has passed.
+
+        stale: `stale(output, params)` says why a finished output no longer holds, or returns None.
+            It is for outputs with an effect outside the store.
+
+    Raises:
+        ValueError: `run` does not take what is declared, or takes what no runner gives.
     """
 
     name: str
@@ -91,20 +122,41 @@ class Component:
     params: type[Params]
     run: Callable[..., Figures]
     describe: Callable[[Figures], str]
-    version: int = 1
     libraries: tuple[str, ...] = ()
-    beam: bool = False
-    span_cache: bool = False
-    previous: bool = False
-    resumes: bool = False
-    optional: tuple[str, ...] = ()
-    together: bool = False
-    analyze: Callable[..., Any] | None = None
-    piece: Callable[..., Path] | None = None
-    shares: bool = False
-    compares: bool = False
-    gate: Callable[[Path, Any], None] | None = None
+    on_all_workers: bool = False
     check: Callable[[Any], None] | None = None
     external_digest: Callable[..., str | None] | None = None
     prepare: Callable[[Any], None] | None = None
-    stale: Callable[[Path, Any], str | None] | None = field(default=None)
+    analyze: Callable[..., Any] | None = None
+    span_part: Callable[..., Path] | None = None
+    gate: Callable[[Path, Any], None] | None = None
+    stale: Callable[[Path, Any], str | None] | None = None
+
+    def __post_init__(self) -> None:
+        parameters = _parameters(self.run)
+        for name in ("params", "output", *self.inputs):
+            if name not in parameters:
+                raise ValueError(f"{self.name}: run does not take {name!r}.")
+        for name in parameters:
+            if name not in (*self.inputs, *ARGUMENTS):
+                raise ValueError(
+                    f"{self.name}: run takes {name!r}, which is not an input. "
+                    f"A runner gives {', '.join(ARGUMENTS)}."
+                )
+
+    def takes(self, argument: str) -> bool:
+        """Whether `run` takes an argument, such as beam_args."""
+        return argument in _parameters(self.run)
+
+    def is_optional(self, input_name: str) -> bool:
+        """Whether a pipeline may leave out an input."""
+        return _parameters(self.run)[input_name].default is not inspect.Parameter.empty
+
+    @property
+    def compares_input(self) -> bool:
+        """Whether the external data is what an input is compared with."""
+        return self.external_digest is not None and "inputs" in _parameters(self.external_digest)
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters

@@ -220,8 +220,6 @@ EVALUATOR = Component(
     run=run,
     describe=describe,
     libraries=("tensorflow", "scikit-learn", "numpy"),
-    beam=True,
-    compares=True,
     check=check,
     external_digest=external_digest,
 )

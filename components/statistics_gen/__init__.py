@@ -122,8 +122,8 @@ STATISTICS_GEN = Component(
     run=run,
     describe=describe,
     libraries=("tensorflow-metadata", "numpy", "pyarrow"),
-    beam=True,
-    span_cache=True,
     analyze=analyze,
-    piece=lambda *, span, content, params, span_cache: piece_path(span, params, span_cache),
+    span_part=lambda span_cache, span_key, content, params: piece_path(
+        span_key, params, span_cache
+    ),
 )

@@ -368,9 +368,7 @@ TRAINER = Component(
     run=run,
     describe=describe,
     libraries=("tensorflow", "keras"),
-    resumes=True,
-    optional=("hyperparameters",),
-    together=True,
+    on_all_workers=True,
     check=check,
     external_digest=external_digest,
 )

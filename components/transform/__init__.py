@@ -211,11 +211,8 @@ TRANSFORM = Component(
     run=run,
     describe=describe,
     libraries=("tensorflow", "tensorflow-transform"),
-    beam=True,
-    span_cache=True,
-    previous=True,
     analyze=analyze,
-    piece=lambda *, span, content, params, span_cache: piece(span_cache, span, content, params),
+    span_part=piece,
     check=check,
     external_digest=external_digest,
 )

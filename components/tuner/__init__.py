@@ -152,7 +152,6 @@ TUNER = Component(
     run=run,
     describe=describe,
     libraries=("tensorflow", "keras", "optuna"),
-    resumes=True,
     check=check,
     external_digest=external_digest,
 )

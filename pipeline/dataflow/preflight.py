@@ -178,7 +178,7 @@ def of_code(pipeline: Pipeline, beam_args: Sequence[str]) -> Iterator[str]:
         if file and not is_remote(file) and not Path(file).is_file():
             yield f"--{flag}={file} is not there"
     for stage in pipeline.stages:
-        if stage.component.beam and stage.component.run.__module__ == "__main__":
+        if stage.component.takes("beam_args") and stage.component.run.__module__ == "__main__":
             yield (
                 f"{stage.name} is defined in the script that is run (__main__), which workers"
                 " cannot import: put it into a package"
@@ -201,7 +201,11 @@ def of_code(pipeline: Pipeline, beam_args: Sequence[str]) -> Iterator[str]:
     tops = {package.partition(".")[0] for package in shipped}
     for stage in pipeline.stages:
         module = stage.component.run.__module__
-        if stage.component.beam and module != "__main__" and module.partition(".")[0] not in tops:
+        if (
+            stage.component.takes("beam_args")
+            and module != "__main__"
+            and module.partition(".")[0] not in tops
+        ):
             yield (
                 f"{stage.name} is in {module}, which is not shipped: name its package by --"
                 " --extra_package=... or --sdk_container_image"
@@ -329,7 +333,7 @@ def jobs(
     found = []
     with shipping.shipped(beam_args) as flags:
         for stage in pipeline.stages:
-            if stage.component.beam and stage.name in keys:
+            if stage.component.takes("beam_args") and stage.name in keys:
                 key = keys[stage.name] or "<key>"
                 own = dataflow.job_flags(flags, stage.name, key, root)
                 found.append(

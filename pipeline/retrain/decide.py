@@ -129,7 +129,7 @@ def parts_of(config: Config, store: Store) -> dict[str, Any]:
         component = stage.component
         external_digest = (
             component.external_digest(stage.params, store.memory(stage.name))
-            if component.external_digest and not component.compares
+            if component.external_digest and not component.compares_input
             else None
         )
         found[stage.name] = key_parts(component, stage.params, {}, external_digest)

@@ -187,7 +187,7 @@ def _known_keys(pipeline: Pipeline, store: Store, known: Mapping[str, str]) -> d
     for stage in pipeline.stages:
         if stage.name in known:
             keys[stage.name] = known[stage.name]
-        elif not stage.component.compares and all(
+        elif not stage.component.compares_input and all(
             source.name in keys for source in stage.inputs.values()
         ):
             inputs = {name: keys[source.name] for name, source in stage.inputs.items()}
@@ -307,12 +307,15 @@ def _start(
     options.on_start(stage)
     flags = (
         dataflow.job_flags(options.beam_args, stage.name, artifact.key, str(store.root))
-        if component.beam
+        if component.takes("beam_args")
         else ()
     )
-    aside = store.begin(stage.name, artifact.key, component.beam, keep=_goes_on(flags, options))
+    aside = store.begin(
+        stage.name, artifact.key, component.takes("beam_args"), keep=_goes_on(flags, options)
+    )
     arguments: dict[str, Any] = {
-        name: store.local_folder(each, component.beam) for name, each in inputs.items()
+        name: store.local_folder(each, component.takes("beam_args"))
+        for name, each in inputs.items()
     }
     arguments |= _extras(stage, pipeline, store, flags, digest(parts), use)
     started, clock = _now(), time.monotonic()
@@ -366,19 +369,19 @@ def _extras(
     """The arguments that a component asked for by its flags."""
     component = stage.component
     extras: dict[str, Any] = {}
-    if component.beam:
+    if component.takes("beam_args"):
         extras["beam_args"] = tuple(beam_args)
-    if component.span_cache:
+    if component.takes("span_cache"):
         extras["span_cache"] = replace(store.span_cache(component), owner=key)
-    if component.previous:
+    if component.takes("previous"):
         latest = store.latest(stage.name, pipeline.name)
         if latest:
             use({stage.name: latest["key"]})
         is_there = latest and latest["key"] != key and store.execution(stage.name, latest["key"])
         extras["previous"] = store.path(stage.name, latest["key"]) if latest and is_there else None
-    if component.resumes:
+    if component.takes("work"):
         extras["work"] = store.work(stage.name, key)
-    if component.shares:
+    if component.takes("analyses"):
         readers = [
             each
             for each in pipeline.stages

@@ -38,7 +38,7 @@ def take_part(
     """
     with stopping() as stop, tempfile.TemporaryDirectory(prefix="seqline-") as folder:
         for stage in pipeline.stages:
-            if not stage.component.together or stage.name not in selected:
+            if not stage.component.on_all_workers or stage.name not in selected:
                 continue
             planned = _wait_for_inputs(stage, pipeline, store, force, say)
             if planned is None:
@@ -54,7 +54,7 @@ def take_part(
                 for name, source in stage.inputs.items()
                 if (key := str(planned[source.name].key))
             }
-            if stage.component.resumes:
+            if stage.component.takes("work"):
                 arguments["work"] = store.work(stage.name, str(planned[stage.name].key))
             # The log goes with the folder: what the chief's holds is the same.
             with workers(Path(folder) / "log.txt", 1, fresh=True) as pool:

@@ -56,7 +56,9 @@ class Pipeline:
         """
         there = {name: stage for name, stage in inputs.items() if stage is not None}
         given = {name: stage.component.output for name, stage in there.items()}
-        left_out = set(component.optional) - set(given)
+        left_out = {
+            name for name in component.inputs if name not in given and component.is_optional(name)
+        }
         if given != {name: kind for name, kind in component.inputs.items() if name not in left_out}:
             raise ValueError(
                 f"{component.name} takes the inputs {dict(component.inputs)}, not {given}."
@@ -97,7 +99,7 @@ def _plan_stage(
     if unknown:
         return Planned(stage, None, True, f"{unknown[0]} runs first")
     unfinished = [each.stage.name for each in inputs.values() if each.runs]
-    if stage.component.compares and unfinished:  # its key follows from what they make
+    if stage.component.compares_input and unfinished:  # its key follows from what they make
         return Planned(stage, None, True, f"{unfinished[0]} runs first")
     keys = {name: str(each.key) for name, each in inputs.items()}
     external_digest = read_external_digest(stage, store, keys)
@@ -120,7 +122,7 @@ def read_external_digest(stage: Stage, store: Store, inputs: Mapping[str, str]) 
         return None
     found = {name: store.path(stage.inputs[name].name, key) for name, key in inputs.items()}
     return component.external_digest(
-        stage.params, store.memory(stage.name), *([found] if component.compares else [])
+        stage.params, store.memory(stage.name), *([found] if component.compares_input else [])
     )
 
 
@@ -132,7 +134,7 @@ def reason_to_run(
         return "forced"
     if store.execution(stage.name, key) is None:
         latest = store.latest(stage.name, name)
-        what = "what it compares with" if stage.component.compares else "the data"
+        what = "what it compares with" if stage.component.compares_input else "the data"
         return difference(parts, latest["key_parts"], what) if latest else "never ran"
     stale = stage.component.stale
     return stale(store.path(stage.name, key), stage.params) if stale else None

@@ -45,7 +45,6 @@ def key_parts(
     """
     return {
         "component": component.name,
-        "version": component.version,
         "params": params.key_fields(),
         "inputs": dict(inputs),
         "data": external_digest,
@@ -57,9 +56,9 @@ def key_parts(
 def cache_salt(component: Component) -> str:
     """What parts of a component's work are kept under.
 
-    Another code, version or library has parts of its own.
+    Other code and other library versions have parts of their own.
     """
-    return digest([component.version, code_digest(component.run.__module__), _versions(component)])
+    return digest([code_digest(component.run.__module__), _versions(component)])
 
 
 def _versions(component: Component) -> dict[str, str | None]:

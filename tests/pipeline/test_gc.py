@@ -578,8 +578,6 @@ def test_pieces_of_kept_windows_are_used_again_and_the_others_go(tmp_path: Path)
 
 def test_the_transforms_pieces_are_found_by_what_analysed_them(tmp_path: Path) -> None:
     span_cache = Store(tmp_path).span_cache(TRANSFORM)
-    assert TRANSFORM.piece is not None
-    given = TRANSFORM.piece(
-        span="k", content="text", params=TransformParams(), span_cache=span_cache
-    )
+    assert TRANSFORM.span_part is not None
+    given = TRANSFORM.span_part(span_cache, "k", "text", TransformParams())
     assert given == piece(span_cache, "k", "text", TransformParams())

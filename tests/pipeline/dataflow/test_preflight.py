@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pipeline.cli.app import app
 from pipeline.dataflow import preflight
 from pipeline.dataflow.preflight import PreflightError, image_facts
 from pipeline.runner.plan import Pipeline
+from seqline.component import Figures
 from seqline.jobs import shipping
 from tests.support import CHECKOUT, fake_cloud
 from tests.support.fake_cloud import FakeCloud
@@ -148,12 +149,15 @@ def test_code_that_workers_cannot_import(
     cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def of_module(name: str) -> Pipeline:
-        def run() -> None:
-            """A component's, by somebody else."""
+        def run(
+            *, params: ExampleGenParams, output: Path, beam_args: Sequence[str] = ()
+        ) -> Figures:
+            """A component's, from another package."""
+            return {}
 
         run.__module__ = name
         pipe = Pipeline()
-        pipe.add(replace(EXAMPLE_GEN, run=run), ExampleGenParams(source="gs://bucket/rows.jsonl"))  # type: ignore[arg-type]
+        pipe.add(replace(EXAMPLE_GEN, run=run), ExampleGenParams(source="gs://bucket/rows.jsonl"))
         return pipe
 
     assert problems(cloud, pipe=of_module("__main__")) == [

@@ -104,8 +104,8 @@ def adder(name: str = "adder", **kwargs: Any) -> Component:
 
 def chain(
     data: Path,
-    first: NumberParams = NumberParams(),
-    second: NumberParams = NumberParams(),
+    first: NumberParams = NumberParams(),  # noqa: B008 - frozen
+    second: NumberParams = NumberParams(),  # noqa: B008 - frozen
     **kwargs: Any,
 ) -> Pipeline:
     pipe = Pipeline()
@@ -293,7 +293,6 @@ def test_an_optional_input_may_be_left_out(data: Path, store: Store) -> None:
         NumberParams,
         add_both,
         describe,
-        optional=("more",),
     )
     found = []
     for there in (True, False):
@@ -371,9 +370,6 @@ def test_pieces_outlive_an_artifact_and_the_one_before_is_known(data: Path, tmp_
         NumberParams,
         remember,
         describe,
-        span_cache=True,
-        previous=True,
-        beam=True,
     )
 
     def figures(number: int, **options: Any) -> Done:
@@ -414,7 +410,7 @@ def share(
 def test_a_source_gets_what_its_readers_want_to_count(tmp_path: Path) -> None:
     pipe = Pipeline()
     shared = pipe.add(
-        Component("source", {}, "Value", SourceParams, share, describe, shares=True), SourceParams()
+        Component("source", {}, "Value", SourceParams, share, describe), SourceParams()
     )
     pipe.add(adder("reader", analyze=analyze), NumberParams(number=7), value=shared)
     pipe.add(adder("other"), NumberParams(), value=shared)
@@ -431,7 +427,7 @@ def test_a_stage_that_compares_an_input_gets_its_folder_and_has_no_key_before(
     def compared(params: NumberParams, memory: Path, inputs: dict[str, Path]) -> str:
         return f"{(inputs['value'] / 'value').read_text()} against {served.read_text()}"
 
-    pipe = chain(data, external_digest=compared, compares=True)
+    pipe = chain(data, external_digest=compared)
     planned = plan(pipe, store)[-1]
     assert (planned.key, planned.runs, planned.reason) == (None, True, "first runs first")
     assert ran(run(pipe, store)) == ["source", "first", "second"]
