@@ -27,7 +27,6 @@ from components.bulk_inferrer import BulkInferrerParams, source
 from seqline.component import Figures
 from seqline.errors import DataError, UserError
 from seqline.model import digest
-from seqline.rows.shards import Kind
 from seqline.storage import gcs, lease
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
@@ -55,7 +54,7 @@ class Task:
 
     folder: Path
     model: Path
-    kind: Kind
+    kind: str
     files: list[File]
     identity: dict[str, Any]
 

@@ -23,10 +23,10 @@ from seqline.component import Figures
 from seqline.data.examples import write_records
 from seqline.host import progress
 from seqline.jobs.beam import job
+from seqline.rows.read import cut as cut_files
 from seqline.rows.read import read
 from seqline.rows.row import RowFormat
 from seqline.rows.shards import Shard
-from seqline.rows.shards import cut as cut_files
 from seqline.storage.staging import path_of, writing
 
 log = logging.getLogger("seqline.bulk_inferrer")

@@ -10,9 +10,9 @@ from pathlib import Path
 from components.bulk_inferrer import BulkInferrerParams
 from seqline.data.examples import Content
 from seqline.errors import DataError, UserError
-from seqline.rows.read import check_files
+from seqline.rows.formats import folder
+from seqline.rows.read import check_encoding, check_files, kind_of
 from seqline.rows.row import RowFormat
-from seqline.rows.shards import TEXT_SUFFIXES, Kind, check_encoding, kind_of
 from seqline.storage import files
 from seqline.storage.files import File
 
@@ -36,7 +36,7 @@ def row_format(
     )
 
 
-def find(params: BulkInferrerParams) -> tuple[Kind, list[File]]:
+def find(params: BulkInferrerParams) -> tuple[str, list[File]]:
     """The files of the source in the order of their names.
 
     Raises UserError for a source that matches nothing, or files that are of several kinds or of
@@ -57,10 +57,10 @@ def find(params: BulkInferrerParams) -> tuple[Kind, list[File]]:
         file
         for names in ("*.txt*", "*/*.txt*")
         for file in files.match(f"{escaped}/{names}")
-        if file.path.endswith(TEXT_SUFFIXES)
+        if file.path.endswith(folder.SUFFIXES)
     }
     if texts and source:
-        return "folder", sorted(texts, key=lambda file: file.path)
+        return folder.NAME, sorted(texts, key=lambda file: file.path)
     if source and os.path.isdir(root):
         raise UserError(
             f"{SECTION}.source {source!r} is a folder without .txt files; name other files by a"
@@ -77,7 +77,7 @@ def check(params: BulkInferrerParams) -> None:
     format_ = row_format(params)
     check_encoding(format_)
     kind, found = find(params)
-    if kind == "folder" and params.keep:
+    if kind == folder.NAME and params.keep:
         raise UserError(
             f"{SECTION}.keep {params.keep}: text files have no columns; `file` is in every"
             " prediction. Remove it."

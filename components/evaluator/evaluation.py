@@ -16,11 +16,11 @@ from components.evaluator import EvaluatorParams, baselines, gates, metrics, pai
 from components.evaluator import served as serving
 from components.evaluator.answers import write_answers
 from components.evaluator.measure import Measurer, Task, merge
-from components.evaluator.rows import content_of, kinds_of, labels_of, rows
+from components.evaluator.rows import labels_of, rows
 from components.evaluator.tally import UNIT, Measured, confusion
 from seqline.component import Figures
 from seqline.data import features, origins
-from seqline.data.examples import MANIFEST, read_manifest
+from seqline.data.examples import MANIFEST, content_of, kinds_of, read_manifest
 from seqline.host import packages, progress
 from seqline.model import identity
 from seqline.storage.staging import remove

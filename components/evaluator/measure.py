@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from components.evaluator import metrics, ranking, slices
-from components.evaluator.rows import Block, Model, blocks
+from components.evaluator.rows import Model
 from components.evaluator.tally import Measured, Tally
 from seqline.data import features, origins
-from seqline.data.examples import span_of
+from seqline.data.examples import Block, Content, blocks, span_of
 from seqline.errors import UserError
 from seqline.host import progress
 from seqline.storage.staging import writing
@@ -35,11 +35,11 @@ class Task:
     """What is measured, and how; can be sent to another machine.
 
     labels: all classes, the model's own first. saved_model, served: folders. kinds: features of the
-    Examples among the slices, see `components.evaluator.rows.kinds_of`. scores: the folder of the
+    Examples among the slices, see `seqline.data.examples.kinds_of`. scores: the folder of the
     files with probabilities.
     """
 
-    content: str
+    content: Content
     dim: int | None
     labels: tuple[str, ...]
     saved_model: str

@@ -24,7 +24,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from components.example_gen import ExampleGenParams, rare, rows, sources
+from components.example_gen import ExampleGenParams, rare, sources
 from components.example_gen.rare import Decision
 from components.example_gen.summary import NUM_QUOTED, Summary, add, total
 from seqline.component import Figures
@@ -43,6 +43,7 @@ from seqline.digests import digest
 from seqline.errors import DataError, UserError
 from seqline.host import progress
 from seqline.jobs.beam import job
+from seqline.rows.row import BadRow, Row
 from seqline.storage.staging import path_of, writing
 
 # What a Python object costs beside its content: a shard of a million short rows must not be
@@ -210,8 +211,8 @@ def with_dim(spans: Iterable[sources.Span], params: ExampleGenParams) -> Example
     if params.content != features.SEQUENCE or params.dim is not None:
         return params
     shards = (shard for span in spans for shard in sources.shards(span, params)[0])
-    rows_of_all = (row for shard in shards for row in rows.read(shard, params))
-    first = next((row for row in rows_of_all if isinstance(row, rows.Row)), None)
+    rows_of_all = (row for shard in shards for row in sources.read(shard, params))
+    first = next((row for row in rows_of_all if isinstance(row, Row)), None)
     return params if first is None else params.model_copy(update={"dim": first.content.shape[1]})
 
 
@@ -450,10 +451,10 @@ class ReadShard(beam.DoFn):
     ) -> Iterator[ExampleShard]:
         own = str(shard.split) if shard.split not in (None, features.TRAIN) else None
         fractions, decision = self.fractions[span], self.decisions[span]
-        parts = {split: Part(origins.UNITS[shard.kind]) for split in features.SPLITS}
-        for row in rows.read(shard, self.params):
+        parts = {split: Part(sources.unit_of(shard)) for split in features.SPLITS}
+        for row in sources.read(shard, self.params):
             summary.num_read += 1
-            if isinstance(row, rows.BadRow):
+            if isinstance(row, BadRow):
                 lists[BAD_ROWS].write(json.dumps(row._asdict()) + "\n")
                 summary.num_bad[row.problem] = summary.num_bad.get(row.problem, 0) + 1
                 if len(summary.quoted) < NUM_QUOTED:
@@ -505,7 +506,7 @@ class ReadShard(beam.DoFn):
             )
         return shard
 
-    def _count(self, row: rows.Row, label: str, split: str, summary: Summary) -> None:
+    def _count(self, row: Row, label: str, split: str, summary: Summary) -> None:
         labels = summary.num_rows.setdefault(split, {})
         if label not in labels:
             labels[label] = 0
@@ -518,7 +519,7 @@ class ReadShard(beam.DoFn):
             summary.dims[dim] = f"{row.file}:{row.line}"
 
 
-def _list(file: Any, row: rows.Row, split: str, done: str) -> None:
+def _list(file: Any, row: Row, split: str, done: str) -> None:
     """A line for a row of a rare class. split: the one that it would have been in."""
     file.write(
         json.dumps(

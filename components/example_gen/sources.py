@@ -4,6 +4,7 @@ Its spans with their digests, and the shards that Beam distributes. Imports noth
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -13,11 +14,15 @@ from components.example_gen.splits import Span
 from seqline.errors import DataError, UserError
 from seqline.host import packages
 from seqline.host.packages import is_there
-from seqline.rows.read import check_files
-from seqline.rows.shards import Shard, check_encoding, cut
+from seqline.rows.formats import format_of
+from seqline.rows.read import check_encoding, check_files, cut
+from seqline.rows.read import read as read_files
+from seqline.rows.row import BadRow, Row
+from seqline.rows.shards import Shard
 from seqline.storage import files
 
 TFDS = "tfds:"
+TFDS_KIND = "tfds"
 # The data set that is made of a package (components.example_gen.bbc_news).
 SAMPLE = "seqline_bbc_news"
 
@@ -126,3 +131,17 @@ def shards(span: Span, params: ExampleGenParams) -> tuple[list[Shard], list[str]
 
         return tfds_source.shards(name, params)
     return [shard for part in span.parts for shard in cut(part.kind, part.files, part.split)], []
+
+
+def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
+    """The rows of a shard, in order. See `seqline.rows.read.read`."""
+    if shard.kind == TFDS_KIND:
+        from components.example_gen import tfds_source
+
+        return tfds_source.read(shard, params)
+    return read_files(shard, params.row_format)
+
+
+def unit_of(shard: Shard) -> str:
+    """What a row is counted by in the place that it came from, see `seqline.data.origins`."""
+    return "row" if shard.kind == TFDS_KIND else format_of(shard.kind).UNIT

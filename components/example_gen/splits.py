@@ -9,7 +9,7 @@ from pathlib import Path
 from components.example_gen import ExampleGenParams, spans
 from seqline.data import features
 from seqline.errors import DataError, UserError
-from seqline.rows.shards import TEXT_SUFFIXES, Kind, kind_of
+from seqline.rows.read import kind_of
 from seqline.storage import files
 from seqline.storage.files import File
 
@@ -35,7 +35,7 @@ class Part:
     """
 
     split: str | None
-    kind: Kind
+    kind: str
     files: tuple[File, ...]
 
 
@@ -110,7 +110,7 @@ def _splits(source: dict[str, str]) -> dict[str | None, str]:
 
 
 def _span(
-    number: int, found: dict[str | None, tuple[Kind | None, Found]], patterns: dict[str | None, str]
+    number: int, found: dict[str | None, tuple[str | None, Found]], patterns: dict[str | None, str]
 ) -> Span:
     there = [split for split, (_, by_number) in found.items() if number in by_number]
     for split in found:
@@ -133,7 +133,7 @@ def _span(
     return Span(number, next(iter(versions.values())), tuple(parts))
 
 
-def _match(pattern: str) -> tuple[Kind | None, Found]:
+def _match(pattern: str) -> tuple[str | None, Found]:
     """The files by spans. A pattern that matches no file may name folders of <class>/*.txt."""
     names = spans.to_glob(pattern)
     if found := files.match(names):
@@ -141,9 +141,13 @@ def _match(pattern: str) -> tuple[Kind | None, Found]:
     root = names.rstrip("/")
     # A folder's own name first: it may hold brackets.
     literal = os.path.isdir(root)
+    from seqline.rows.formats import folder as folder_format
+
     escaped = re.sub(r"([*?[])", r"[\1]", root) if literal else root
     found = [
-        file for file in files.match(f"{escaped}/{TEXT_FILES}") if file.path.endswith(TEXT_SUFFIXES)
+        file
+        for file in files.match(f"{escaped}/{TEXT_FILES}")
+        if file.path.endswith(folder_format.SUFFIXES)
     ]
     if not found and not literal:
         where = "" if files.is_remote(pattern) else f" under {Path.cwd()}"
@@ -159,7 +163,7 @@ def _match(pattern: str) -> tuple[Kind | None, Found]:
             )
         # Spread by a digest of the name, so that a shard holds every class.
         folder.files.sort(key=lambda file: blake2b(class_and_name(file).encode()).digest())
-    return "folder", folders
+    return folder_format.NAME, folders
 
 
 def _group(pattern: str, found: list[File], tail: str = "") -> Found:

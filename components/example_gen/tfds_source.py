@@ -73,7 +73,7 @@ def _builder(name: str, data_dir: str) -> Any:
     import tensorflow_datasets as tfds
 
     # A builder is known once its class is defined
-    import components.example_gen.bbc_news  # noqa: F401
+    from components.example_gen import bbc_news  # noqa: F401
 
     folder = _prepared(name, data_dir)
     if folder is not None:

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from seqline.data import features
 from seqline.data.examples import Manifest, raw_features, span_of
+from seqline.data.examples import records as read_records
 from seqline.errors import UserError
-from seqline.storage.staging import local_copy, path_of, reading
+from seqline.storage.staging import local_copy, path_of
 
 BATCH_SIZE = 256
 # A model that was exported elsewhere may lack the second one.
@@ -100,13 +101,10 @@ def rows(
     labels: list[str] = []
     number = 0
     for path in _shards(examples, spans, splits):
-        with reading(path) as name:
-            for record in tf.data.TFRecordDataset(
-                name, compression_type="GZIP"
-            ).as_numpy_iterator():
-                if number % every == 0:
-                    records.append(record)
-                number += 1
+        for record in read_records(path):
+            if number % every == 0:
+                records.append(record)
+            number += 1
     spec = {features.LABEL: raw_features(manifest.content)[features.LABEL]}
     for start in range(0, len(records), 4096):
         labels += [

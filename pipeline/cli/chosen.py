@@ -21,12 +21,9 @@ if TYPE_CHECKING:
 
 # The configuration of this folder.
 DEFAULT = "seqline.toml"
-# What names data: the suffixes of what `components.rows` reads, a glob, a span, a data set of
-# tensorflow-datasets.
-DATA = re.compile(
-    r".*\.(csv|tsv|jsonl|parquet|txt|json)(\.gz)?|.*[._]tfrecords?(-\d+)*(-of-\d+)?(\.gz)?|.*[*?\[{].*|tfds:.*",
-    re.DOTALL,
-)
+# Names that stand for data whatever formats there are: a glob, a span, a data set of
+# tensorflow-datasets. Nor is a .txt or a .json file a configuration.
+DATA = re.compile(r".*[*?\[{].*|tfds:.*|.*\.(txt|json)(\.gz)?", re.DOTALL)
 
 
 def choose(config: str | None, alias: str | None = None, command: str = "run") -> str:
@@ -66,7 +63,13 @@ def optional(config: str | None, alias: str | None = None) -> str | None:
 
 def is_data(name: str) -> bool:
     """Whether a name stands for data: a folder, a glob, or a file whose suffix is one of data."""
-    return not name.endswith(".toml") and (bool(DATA.fullmatch(name)) or os.path.isdir(name))
+    if name.endswith(".toml"):
+        return False
+    if DATA.fullmatch(name) or os.path.isdir(name):
+        return True
+    from seqline.rows.formats import kind_of_name
+
+    return kind_of_name(name.removesuffix(".gz")) is not None
 
 
 def read(

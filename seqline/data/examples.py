@@ -11,14 +11,15 @@ counted and written together, in memory that does not follow the size of the dat
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from seqline.data import features
-from seqline.errors import DataError
+from seqline.errors import DataError, UserError
 from seqline.storage.staging import reading, writing
 
 MANIFEST = "examples.json"
@@ -26,6 +27,11 @@ MANIFEST = "examples.json"
 SHARD_BYTES = 16 << 20
 # Level 1 takes a quarter of the CPU of zlib's default, for files that are a sixth larger.
 COMPRESSION_LEVEL = 1
+# Rows that are read at once.
+BLOCK_ROWS = 4096
+# Rows of a shard in which the kind of a feature is looked for.
+NUM_PEEKED = 1000
+NO_KINDS: Mapping[str, str] = {}
 
 Content = Literal["text", "tokens", "sequence"]
 
@@ -203,46 +209,155 @@ def write(shard: ExampleShard, path: str | Path, content: Content) -> None:
 
 
 def read(path: str | Path, content: Content, dim: int | None = None) -> ExampleShard:
-    """Reads a shard of Examples. The split is the name of its folder.
+    """Reads a whole shard of Examples. Its split is the name of its folder.
 
-    Raises DataError for a file that is cut off or not a TFRecord.
+    Raises:
+        DataError: The file is cut off, or is not a TFRecord file.
     """
-    import numpy as np
-    import tensorflow as tf
-
     contents: list[Any] = []
     labels: list[bytes] = []
-    spec = raw_features(content)
+    for block in blocks(path, content):
+        labels += block.labels.tolist()
+        contents += _rows(block.content, content, dim)
+
+    split = Path(path).parent.name.removeprefix("Split-")
+    return ExampleShard(span_of(path), split, Path(path).name, contents, labels)
+
+
+def _rows(held: Any, content: Content, dim: int | None) -> list[Any]:
+    """The contents of a block's rows, as `ExampleShard` holds them."""
+    if content == features.TEXT:
+        return list(held.numpy().tolist())
+    values = held.values.numpy()
+    rows = [values[start:end] for start, end in pairwise(held.row_splits.numpy().tolist())]
+    if content == features.TOKENS:
+        return [row.tolist() for row in rows]
+    return [row.reshape(-1, dim or 1) for row in rows]  # each [time, dim]
+
+
+def content_of(root: Path) -> tuple[Content, int | None]:
+    """What a row of Examples holds, and the numbers of a time step where it is a sequence.
+
+    Examples without a manifest, which another tool wrote, hold text.
+    """
+    if not (root / MANIFEST).is_file():
+        return "text", None
+    manifest = read_manifest(root)
+    return manifest.content, manifest.dim
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows of a shard, as tensors.
+
+    Attributes:
+        content: A tf.string tensor [rows] for text, otherwise a RaggedTensor [rows, any].
+        labels: Bytes, [rows].
+        raw: Name of another feature -> its first value in each row, as text.
+    """
+
+    content: Any
+    labels: Any
+    raw: Mapping[str, list[str]]
+
+
+def blocks(
+    path: str | Path,
+    content: Content,
+    kinds: Mapping[str, str] = NO_KINDS,
+    size: int = BLOCK_ROWS,
+) -> Iterator[Block]:
+    """Reads a shard of Examples block by block.
+
+    Args:
+        path: The shard.
+        content: What a row holds.
+        kinds: Name of another feature that is wanted -> its kind, see `kinds_of`.
+        size: Rows of a block. The last block may have fewer.
+
+    Raises:
+        DataError: The file is cut off, or is not a TFRecord file.
+    """
+    import tensorflow as tf
+
+    dtypes = {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}
+    others = {name: tf.io.VarLenFeature(dtypes[kind]) for name, kind in kinds.items()}
+    spec = raw_features(content) | others
+    with _records(path) as records:
+        for serialized in records.batch(size).prefetch(1):
+            row = tf.io.parse_example(serialized, spec)
+            held = row[content]
+            if content != features.TEXT:
+                held = tf.RaggedTensor.from_sparse(held)
+            raw = {name: _first_values(row[name]) for name in kinds}
+            yield Block(held, row[features.LABEL].numpy(), raw)
+
+
+def records(path: str | Path) -> Iterator[bytes]:
+    """Reads the serialized tf.Examples of a shard.
+
+    Raises:
+        DataError: The file is cut off, or is not a TFRecord file.
+    """
+    with _records(path) as dataset:
+        yield from dataset.as_numpy_iterator()
+
+
+@contextmanager
+def _records(path: str | Path) -> Iterator[Any]:
+    """A shard as a tf.data.Dataset of serialized tf.Examples. Damage is a DataError."""
+    import tensorflow as tf
+
     try:
         with reading(path) as name:
-            for batch in (
-                tf.data.TFRecordDataset(name, compression_type="GZIP").batch(4096).prefetch(1)
-            ):
-                rows = tf.io.parse_example(batch, spec)
-                labels += rows[features.LABEL].numpy().tolist()
-                if content == features.TEXT:
-                    contents += rows[content].numpy().tolist()
-                    continue
-                ragged = tf.RaggedTensor.from_sparse(rows[content])
-                values, ends = ragged.values.numpy(), ragged.row_splits.numpy().tolist()
-                pieces = [values[start:end] for start, end in pairwise(ends)]
-                contents += [
-                    (
-                        piece.tolist()
-                        if content == features.TOKENS
-                        else np.reshape(piece, (-1, dim or 1))
-                    )
-                    for piece in pieces
-                ]
+            yield tf.data.TFRecordDataset(name, compression_type="GZIP")
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         raise DataError(
-            f"{path} is not whole: {error.message.splitlines()[0]}. Delete its artifact and run"
-            " again."
+            f"{path} is not whole: {error.message.splitlines()[0]}. "
+            "Delete its artifact and run again."
         ) from None
-    return ExampleShard(
-        span_of(path),
-        Path(path).parent.name.removeprefix("Split-"),
-        Path(path).name,
-        contents,
-        labels,
+
+
+def _first_values(sparse: Any) -> list[str]:
+    """The first value of each row of a SparseTensor, as text; "" for a row without one."""
+    texts = [""] * int(sparse.dense_shape[0])
+    entries = zip(sparse.indices.numpy().tolist(), sparse.values.numpy().tolist(), strict=True)
+    for (row, column), value in entries:
+        if column == 0:
+            texts[row] = _text(value)
+    return texts
+
+
+def _text(value: bytes | float) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def kinds_of(names: Sequence[str], shards: Sequence[Path]) -> dict[str, str]:
+    """The kinds of features: `bytes_list`, `int64_list` or `float_list` of a tf.Example.
+
+    Raises:
+        UserError: None of the first NUM_PEEKED rows has such a feature.
+    """
+    import tensorflow as tf
+
+    if not names:
+        return {}
+    kinds: dict[str, str] = {}
+    held: set[str] = set()
+    with _records(shards[0]) as records:
+        for serialized in records.take(NUM_PEEKED).as_numpy_iterator():
+            row = tf.train.Example.FromString(serialized).features.feature
+            held |= set(row)
+            for name in names:
+                if name in row and (kind := row[name].WhichOneof("kind")) is not None:
+                    kinds[name] = kind
+            if len(kinds) == len(names):
+                return kinds
+
+    missing = [name for name in names if name not in kinds]
+    raise UserError(
+        f"evaluator.slices names {missing[0]!r}; the Examples hold {', '.join(sorted(held))}, "
+        "and what can be derived is label, length, language, span."
     )

@@ -27,16 +27,6 @@ from seqline.storage.staging import reading, writing
 
 FOLDER = "origins"
 SPLITS = (features.TEST,)
-# Kind of a source's shard -> what its rows are numbered by; a file of a folder is one row and needs
-# no number.
-UNITS = {
-    "csv": "line",
-    "jsonl": "line",
-    "parquet": "row",
-    "tfrecord": "row",
-    "tfds": "row",
-    "folder": "",
-}
 COMPRESSION_LEVEL = 1
 
 

@@ -1,53 +1,88 @@
-"""From a shard to its rows.
+"""From a source's files to their shards, and from a shard to its rows.
 
-Checked, encoded, and with their place. Plain Python, no TensorFlow, no Beam.
+The rows are checked, encoded, and have their place. Plain Python, no TensorFlow, no Beam.
 """
 
-import importlib
+import codecs
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
+from pathlib import Path
 
-from seqline.errors import DataError
+from seqline.errors import DataError, UserError
+from seqline.rows import shards
+from seqline.rows.formats import all_formats, format_of, kind_of_name
 from seqline.rows.row import BadRow, Row, RowFormat
-from seqline.rows.shards import Kind, Shard
-from seqline.storage import files
-from seqline.storage.files import File
+from seqline.rows.shards import Shard
+from seqline.storage.files import File, is_remote
 
-# Files whose first rows `check` looks at, the newest spans first.
+# Files whose first rows `check_files` looks at, at most.
 CHECKED_FILES = 1000
 CHECKED_REMOTE_FILES = 4
 
 
-def read(shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
-    """Every row of a shard, in order.
+def kind_of(found: Sequence[File], pattern: str, section: str) -> str:
+    """The kind of the files that a source's pattern matches.
 
-    Usable, or bad with its reason. Memory does not follow the size of the shard.
-
-    Raises DataError for a file that is gone or damaged, and UserError for a column or feature that
-    is not there.
+    Raises:
+        UserError: They are of several kinds, or a file is of none.
     """
-    reader = _reader(shard.kind).read
-    return chain.from_iterable(reader(path, shard, format_) for path in shard.paths)
+    kinds = {kind_of_name(file.path) for file in found}
+    if len(kinds) > 1:
+        suffixes = sorted({_suffix(file.path) for file in found})
+        raise UserError(
+            f"{section}.source {pattern!r} matches files of several kinds, {suffixes}; name one"
+            " kind."
+        )
+    kind = kinds.pop()
+    if kind is None:
+        raise UserError(
+            f"{section}.source {found[0].path} is neither {_known_suffixes()}, nor a folder of"
+            " <class>/*.txt."
+        )
+    return kind
 
 
-def check(kind: Kind, path: str, format_: RowFormat) -> None:
-    """Looks at the beginning of a file.
+def _suffix(path: str) -> str:
+    return "".join(Path(path).suffixes[-2:]) if path.endswith(".gz") else Path(path).suffix
 
-    Raises what `read` would raise there, and DataError for a file without rows.
+
+def _known_suffixes() -> str:
+    formats = [format_ for format_ in all_formats() if format_.PATTERN is not None]
+    return " nor ".join(format_.SUFFIXES[0] for format_ in formats)
+
+
+def check_encoding(format_: RowFormat) -> None:
+    """Checks that Python knows the encoding, and that a line ends in it as in ASCII.
+
+    Raises:
+        UserError: It does not.
     """
-    _reader(kind).check(path, format_)
+    encoding = format_.encoding
+    try:
+        codecs.lookup(encoding)
+        newline = "\n".encode(encoding)
+    except LookupError:
+        raise UserError(
+            f"{format_.section}.encoding {encoding!r} is not an encoding that Python knows,"
+            " such as utf-8 or latin-1."
+        ) from None
+    if newline != b"\n":
+        raise UserError(
+            f"{format_.section}.encoding {encoding!r} has line ends of its own; convert the"
+            f" file first: iconv -f {encoding} -t utf-8"
+        )
 
 
-def _reader(kind: str) -> Any:
-    # A format is imported when files of it are read: Parquet and TFRecord need libraries that take
-    # a while.
-    return importlib.import_module(f"seqline.rows.formats.{kind}")
+def check_files(found: Sequence[tuple[str, File]], format_: RowFormat) -> None:
+    """Checks the sizes of all files, and headers and first rows of the first CHECKED_FILES.
 
+    Args:
+        found: (kind, file). Order them by how much they matter.
+        format_: How their rows are read.
 
-def check_files(found: Sequence[tuple[Kind, File]], format_: RowFormat) -> None:
-    """Raises UserError or DataError for what sizes, headers and first rows already show, of the
-    first files at least.
+    Raises:
+        UserError: A column or a setting cannot be right.
+        DataError: A file is empty or damaged, or has no row.
     """
     for kind, file in found:
         if not file.size and kind != "folder":
@@ -55,7 +90,59 @@ def check_files(found: Sequence[tuple[Kind, File]], format_: RowFormat) -> None:
                 f"{file.path} is empty. Remove it from {format_.section}.source or put rows"
                 " into it."
             )
-    remote = [each for each in found if files.is_remote(each[1].path)]
-    local = [each for each in found if not files.is_remote(each[1].path)]
+    remote = [(kind, file) for kind, file in found if is_remote(file.path)]
+    local = [(kind, file) for kind, file in found if not is_remote(file.path)]
     for kind, file in [*local[:CHECKED_FILES], *remote[:CHECKED_REMOTE_FILES]]:
-        check(kind, file.path, format_)
+        format_of(kind).check(file.path, format_)
+
+
+def cut(
+    kind: str,
+    found: Sequence[File],
+    split: str | None = None,
+    *,
+    shard_bytes: int | None = None,
+    group_bytes: int = shards.GROUP_BYTES,
+    group_files: int = shards.GROUP_FILES,
+) -> Iterator[Shard]:
+    """The shards of files of one kind, in order.
+
+    Small files share a shard, a large one is cut if its format can be, or is a shard of its own.
+
+    Args:
+        kind: The NAME of the files' format.
+        found: The files.
+        split: The split that the rows of all of them have, if the source says so.
+        shard_bytes: Longer files are cut. None for SHARD_BYTES.
+        group_bytes: Bytes of the small files that share a shard, at most.
+        group_files: Files that share a shard, at most.
+    """
+    shard_bytes = shards.SHARD_BYTES if shard_bytes is None else shard_bytes
+    format_ = format_of(kind)
+    group: list[str] = []
+    size = 0
+    for file in found:
+        if group and (size + file.size > group_bytes or len(group) == group_files):
+            yield Shard(kind, split, tuple(group))
+            group, size = [], 0
+        cut_up = format_.cut(file, split, shard_bytes) if file.size > shard_bytes else []
+        if cut_up:
+            yield from cut_up
+        else:
+            group.append(file.path)
+            size += file.size
+    if group:
+        yield Shard(kind, split, tuple(group))
+
+
+def read(shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
+    """Reads the rows of a shard, in order, the bad ones with their reason.
+
+    Memory does not follow the size of the shard.
+
+    Raises:
+        DataError: A file is gone or damaged.
+        UserError: A file has no such column or feature.
+    """
+    reader = format_of(shard.kind).read
+    return chain.from_iterable(reader(path, shard, format_) for path in shard.paths)

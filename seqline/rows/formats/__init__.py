@@ -1,0 +1,72 @@
+"""The formats of source files, one module each: `Format` is the face that they share.
+
+To add one: write its module, and name it in `all_formats`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from seqline.rows.row import BadRow, Row, RowFormat
+from seqline.rows.shards import Shard
+from seqline.storage.files import File
+
+
+class Format(Protocol):
+    """A module that reads one kind of files.
+
+    Its libraries are imported in its functions: the module of every format is loaded to find the
+    one whose names a source has.
+
+    Attributes:
+        NAME: The kind of the files, as `Shard.kind` holds it.
+        PATTERN: A regular expression of their names, with .gz where they may be gzipped. None
+            where they are found by their folder.
+        SUFFIXES: The ends of their names, as messages show them.
+        UNIT: What a row is counted by in its file, `line` or `row`. Empty where a file is one row.
+    """
+
+    NAME: str
+    PATTERN: str | None
+    SUFFIXES: tuple[str, ...]
+    UNIT: str
+
+    def check(self, path: str, format_: RowFormat) -> None:
+        """Looks at the beginning of a file.
+
+        Raises:
+            UserError: A column or a setting cannot be right.
+            DataError: The file is damaged, or has no row.
+        """
+
+    def cut(self, file: File, split: str | None, shard_bytes: int) -> list[Shard]:
+        """The shards of one file. None where only a reader from its start can tell the rows."""
+
+    def read(self, path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
+        """The rows of a shard that are in this file."""
+
+    def first_rows(self, path: str, limit: int) -> tuple[list[dict[str, Any]], bool] | None:
+        """The first rows, column by column, and whether they are all, for `seqline init`.
+
+        None for a format of text: its encoding has to be guessed first (pipeline/init/look.py).
+        """
+
+
+def all_formats() -> tuple[Format, ...]:
+    """Every format. These imports are statements, so that keys follow the formats' code."""
+    from seqline.rows.formats import csv, folder, jsonl, parquet, tfrecord
+
+    return (csv, jsonl, tfrecord, parquet, folder)
+
+
+def format_of(kind: str) -> Format:
+    """The format of a kind."""
+    return next(format_ for format_ in all_formats() if kind == format_.NAME)
+
+
+def kind_of_name(path: str) -> str | None:
+    """The kind of a file by its name; None for a name that no format has."""
+    for format_ in all_formats():
+        if format_.PATTERN is not None and re.fullmatch(format_.PATTERN, path, re.DOTALL):
+            return format_.NAME
+    return None

@@ -1,4 +1,4 @@
-"""Folders of <class>/<name>.txt: each file is a row, and its folder's name the label."""
+"""Folders of <class>/<name>.txt: each file is a row, and the name of its folder is the label."""
 
 import codecs
 from collections.abc import Iterator
@@ -7,6 +7,22 @@ from seqline.rows.judge import judge, undecodable
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
 from seqline.storage import files
+from seqline.storage.files import File
+
+NAME = "folder"
+# A text file alone is not a source.
+PATTERN: str | None = None
+SUFFIXES: tuple[str, ...] = (".txt", ".txt.gz")
+UNIT = ""
+
+
+def check(path: str, format_: RowFormat) -> None:
+    """Nothing can be wrong that does not take reading the whole file."""
+
+
+def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
+    """No shards: a file is one row."""
+    return []
 
 
 def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
@@ -16,11 +32,12 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     try:
         text = content.decode(format_.encoding)
     except UnicodeDecodeError as error:
-        yield undecodable(error, path, content[: error.start].count(b"\n") + 1, format_.encoding)
+        line = content[: error.start].count(b"\n") + 1
+        yield undecodable(error, path, line, format_.encoding)
         return
     values = (text,) if format_.label is None else (text, path.rsplit("/", 2)[1])
     yield judge(format_, flat=True)(values, path, 1)
 
 
-def check(path: str, format_: RowFormat) -> None:
-    """Nothing is seen wrong before a file is read."""
+def first_rows(path: str, limit: int) -> None:
+    """None, see `Format.first_rows`."""

@@ -1,7 +1,4 @@
-"""JSONL files.
-
-One JSON object a line, and a line ends in \\n only (a row may hold U+0085 or U+2028).
-"""
+"""JSONL files: one JSON object a line. A line ends in \\n only: a row may hold U+0085 or U+2028."""
 
 import codecs
 import json
@@ -14,17 +11,80 @@ from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
 from seqline.rows.values import short
 from seqline.storage import files
+from seqline.storage.files import File
+
+NAME = "jsonl"
+PATTERN: str | None = r".*\.jsonl(\.gz)?"
+SUFFIXES: tuple[str, ...] = (".jsonl",)
+UNIT = "line"
 
 WHITE = " \t\r\n"
 
 
-def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
-    """The rows that start in a shard.
+def check(path: str, format_: RowFormat) -> None:
+    """See `Format.check`. `read` reports a first row that is not a JSON object, with its line."""
+    with files.translate_errors(path), files.open_content(path) as file:
+        lines = (_without_mark(line, number) for number, line in enumerate(file))
+        first = next((line for line in lines if line.strip()), None)
+        if first is None:
+            raise DataError(f"{path} holds blank lines only.")
+        try:
+            row: Any = json.loads(first.decode(format_.encoding))
+        except (ValueError, RecursionError):
+            return
+        if isinstance(row, dict):
+            require(list(row), path, format_)
 
-    On gs:// a place behind the first shard is counted from the shard's start.
+
+def _without_mark(line: bytes, number: int) -> bytes:
+    return line if number else line.removeprefix(codecs.BOM_UTF8)
+
+
+def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
+    """Shards of `shard_bytes`. A row belongs to the shard in which it begins.
+
+    None for a gzipped file, which can be read from its start only.
     """
-    judged, decode_json = judge(format_), json.JSONDecoder().raw_decode
-    picked, encoding = pick(format_.columns), format_.encoding
+    if file.path.endswith(".gz"):
+        return []
+    starts = range(0, file.size, shard_bytes)
+    shards = []
+    for start, num_lines in zip(starts, _num_lines_before(file.path, starts), strict=True):
+        end = min(start + shard_bytes, file.size)
+        shards.append(Shard(NAME, split, (file.path,), start, end, num_lines))
+    return shards
+
+
+def _num_lines_before(path: str, starts: range) -> list[int | None]:
+    """The lines that begin before each of the starts.
+
+    None for all but the first on gs://, where counting would be downloading.
+    """
+    if files.is_remote(path):
+        return [0, *[None] * (len(starts) - 1)]
+    counts: list[int | None] = []
+    count = 0
+    with files.translate_errors(path), files.open_file(path) as file:
+        ends_a_line = True
+        for _ in starts:
+            counts.append(count if ends_a_line else count + 1)
+            left = starts.step
+            while left > 0 and (block := file.read(min(files.READ_BYTES, left))):
+                count += block.count(b"\n")
+                ends_a_line = block.endswith(b"\n")
+                left -= len(block)
+    return counts
+
+
+def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
+    """The rows that begin in a shard.
+
+    On gs:// the lines of all shards but the first are counted from the shard's start.
+    """
+    judged = judge(format_)
+    decode_json = json.JSONDecoder().raw_decode
+    picked = pick(format_.columns)
+    encoding = format_.encoding
     line = shard.num_lines or 0
     place = path if shard.num_lines is not None else f"{path}[from byte {shard.start}]"
     with (
@@ -43,6 +103,7 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
             line += 1
             if line == 1 and not shard.start:
                 content = content.removeprefix(codecs.BOM_UTF8)
+
             try:
                 decoded = content.decode(encoding)
                 row, end = decode_json(decoded)
@@ -59,49 +120,28 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
 def _read_slowly(
     content: bytes, path: str, line: int, format_: RowFormat, judged: Judge
 ) -> Iterator[Row | BadRow]:
-    """The row of an unusual line, none for a blank one."""
+    """The row of an unusual line. A blank line is not a row."""
     if not content.strip():
         return
     try:
         row = json.loads(content.decode(format_.encoding))
     except UnicodeDecodeError as error:
         yield undecodable(error, path, line, format_.encoding)
+        return
     except (ValueError, RecursionError) as error:
         yield BadRow(path, line, f"not JSON: {error}", "format")
-    else:
-        if not isinstance(row, dict):
-            yield BadRow(path, line, f"{short(row)} is not a JSON object", "format")
+        return
+
+    if not isinstance(row, dict):
+        yield BadRow(path, line, f"{short(row)} is not a JSON object", "format")
+        return
+    for name in (format_.text, format_.label):
+        if name is not None and name not in row:
+            yield missing(name, format_, path, line, "field")
             return
-        absent = [
-            name for name in (format_.text, format_.label) if name is not None and name not in row
-        ]
-        # What is kept may be missing: a row can be used without it.
-        values = [row.get(name) for name in format_.columns]
-        yield (
-            missing(absent[0], format_, path, line, "field")
-            if absent
-            else judged(values, path, line)
-        )
+    # A column to keep may be missing: the row can be used without it.
+    yield judged([row.get(name) for name in format_.columns], path, line)
 
 
-def check(path: str, format_: RowFormat) -> None:
-    """See `read.check`.
-
-    A first row that is no JSON object is left to reading, which reports it with its line.
-    """
-    with files.translate_errors(path), files.open_content(path) as file:
-        first = next(
-            (line for number, line in enumerate(file) if _without_mark(line, number).strip()), None
-        )
-        if first is None:
-            raise DataError(f"{path} holds blank lines only.")
-        try:
-            row: Any = json.loads(first.removeprefix(codecs.BOM_UTF8).decode(format_.encoding))
-        except (ValueError, RecursionError):
-            return
-        if isinstance(row, dict):
-            require(list(row), path, format_)
-
-
-def _without_mark(line: bytes, number: int) -> bytes:
-    return line if number else line.removeprefix(codecs.BOM_UTF8)
+def first_rows(path: str, limit: int) -> None:
+    """None, see `Format.first_rows`."""

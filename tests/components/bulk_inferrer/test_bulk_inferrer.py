@@ -40,7 +40,7 @@ from components.bulk_inferrer import (
 from components.bulk_inferrer.chunks import cut
 from components.bulk_inferrer.model import BATCH_CELLS, BATCH_ROWS, batches
 from components.example_gen import ExampleGenParams
-from components.example_gen.rows import read as read_rows
+from components.example_gen.sources import read as read_rows
 from components.example_gen.sources import shards as shards_of
 from components.example_gen.sources import window
 from pipeline.cli.app import app
@@ -418,7 +418,7 @@ KILLED = """
 import os, re, signal, sys
 from pathlib import Path
 from components.bulk_inferrer import chunks, folder, job, BulkInferrerParams
-from components.rows import shards
+from seqline.rows import shards
 shards.SHARD_BYTES, chunks.CHUNK_ROWS = 2000, 9
 replace, count = os.replace, 0
 def replace_or_die(*paths):

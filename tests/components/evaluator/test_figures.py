@@ -32,10 +32,10 @@ from components.evaluator.evaluation import measure
 from components.evaluator.measure import Measurer, Task, merge, second_best
 from components.evaluator.metrics import macro_f1_interval
 from components.evaluator.paired import binomial_tail, loss_interval, p_value
-from components.evaluator.rows import Model, blocks, content_of, rows
+from components.evaluator.rows import Model, rows
 from components.evaluator.tally import Measured
 from seqline.data import features
-from seqline.data.examples import read
+from seqline.data.examples import blocks, content_of, read
 from seqline.errors import UserError
 from tests.conftest import write_examples
 
@@ -133,7 +133,7 @@ def answers(examples: Path, saved_model: Path) -> tuple[list[str], np.ndarray, n
         [
             asked.answer(block, content, dim)[0]
             for path in features.shards(examples, "test")
-            for block in blocks(str(path), content, {})
+            for block in blocks(path, content)
         ]
     )
     np.testing.assert_allclose(probabilities, np.concatenate(in_order), atol=1e-6)

@@ -31,9 +31,11 @@ from components.example_gen import (
     spans,
     tfds_source,
 )
-from components.example_gen.rows import BadRow, Row, read
+from components.example_gen.sources import read
 from seqline.errors import DataError, UserError
 from seqline.rows import shards
+from seqline.rows.read import cut
+from seqline.rows.row import BadRow, Row
 from seqline.storage import files, gcs
 from tests.conftest import corpus_rows, write_jsonl
 from tests.support.fake_cloud.gcs import FakeGcs, serve
@@ -210,12 +212,13 @@ def test_check_imports_only_what_the_files_need(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a"], "label": ["x"]}), tmp_path / "a.parquet")
     code = """
 import sys
-from components.example_gen import ExampleGenParams, check, outside
+from components.example_gen import ExampleGenParams, check, external_digest
+heavy = {"tensorflow", "apache_beam", "tensorflow_datasets", "google.cloud.storage", "pyarrow"}
 for name in ("a.csv", "a.parquet"):
     params = ExampleGenParams(source=sys.argv[1] + "/" + name)
     check(params)
-    outside(params)
-    print([each for each in ("tensorflow", "apache_beam", "tensorflow_datasets", "google.cloud.storage", "pyarrow") if each in sys.modules])
+    external_digest(params)
+    print(sorted(heavy & set(sys.modules)))
 """
     run = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
@@ -460,16 +463,12 @@ def test_a_memory_that_cannot_be_written_is_none(
 # Shards
 
 
-def test_small_files_share_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_files_share_a_shard(tmp_path: Path) -> None:
     for number in range(7):
         write(tmp_path / f"{number}.csv", b"text,label\n%d,x\n" % number)
     write(tmp_path / "3.csv", b"text,label\n" + b"3,x\n" * 50)
-    params = ExampleGenParams(source=str(tmp_path / "*.csv"))
-    whole = read_all(params.source)
-    monkeypatch.setattr(shards, "GROUP_BYTES", 100)
-    monkeypatch.setattr(shards, "GROUP_FILES", 2)
-    (span,) = sources.window(params)
-    found, _ = sources.shards(span, params)
+    source = str(tmp_path / "*.csv")
+    found = list(cut("csv", files.match(source), group_bytes=100, group_files=2))
     assert [[Path(path).stem for path in shard.paths] for shard in found] == [
         ["0", "1"],
         ["2"],
@@ -478,7 +477,8 @@ def test_small_files_share_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ["6"],
     ]
     assert pickle.loads(pickle.dumps(found)) == found
-    assert read_all(params.source) == whole
+    params = ExampleGenParams(source=source)
+    assert [row for shard in found for row in read(shard, params)] == read_all(source)
     assert len({hash(shard) for shard in found}) == 5
 
 

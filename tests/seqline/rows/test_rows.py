@@ -19,10 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.example_gen import ExampleGenParams, check, sources
-from components.example_gen.rows import BadRow, Row, read
+from components.example_gen.sources import read
 from seqline.data import tf_example_reader
 from seqline.errors import DataError, UserError
 from seqline.rows import shards
+from seqline.rows.row import BadRow, Row
 
 
 def read_all(source: object, **fields: Any) -> list[Row | BadRow]:
@@ -169,7 +170,7 @@ def test_csv_a_quote_that_swallows_other_rows_does_not_pass_for_one_bad_row(tmp_
     with pytest.raises(
         DataError,
         match=(
-            rf"{path}:3: a quote opens here and is never closed, so the 2 lines behind it cannot be"
+            rf"{path}:3: a quote opens here and is never closed, so the 2 lines after it cannot be"
             r" read"
         ),
     ):
@@ -367,7 +368,10 @@ def test_tfrecord_that_tensorflow_wrote(tmp_path: Path) -> None:
             lambda content: content[:49] + b"X" + content[50:],
             r"in record 2 \(byte 49\): the checksum of the record's length is wrong",
         ),
-        (lambda _: b"text,label\na,x\nb,y\n", r"in record 1 \(byte 0\): this is no TFRecord file"),
+        (
+            lambda _: b"text,label\na,x\nb,y\n",
+            r"in record 1 \(byte 0\): this is not a TFRecord file",
+        ),
     ],
     ids=["cut off", "cut off in the length", "record", "length", "csv"],
 )
