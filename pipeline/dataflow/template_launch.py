@@ -143,7 +143,7 @@ def launch(arguments: Sequence[str]) -> None:
     Raises UserError for whatever is seen wrong without looking at data: parameters, configuration,
     places.
     """
-    given, flags = _parse(arguments)
+    given, flags = parse(arguments)
     check(given, flags)
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -153,7 +153,7 @@ def launch(arguments: Sequence[str]) -> None:
     pipeline.run()
 
 
-def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+def parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     """(parameters, the flags that are Beam's)."""
     parser = ArgumentParser(prog="flex_template.py", allow_abbrev=False)
     for each in PARAMETERS:

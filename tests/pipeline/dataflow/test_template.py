@@ -192,7 +192,7 @@ def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> N
             ["nowhere/seqline.json", "--image=a"],
             "nowhere/seqline.json cannot be written: No such file or directory",
         ),
-        (["seqline.json", "--image=a b"], "--image 'a b' is no image's name"),
+        (["seqline.json", "--image=a b"], "--image 'a b' is not an image name"),
     ],
 )
 def test_a_build_that_is_refused(
@@ -248,7 +248,7 @@ ROOT = [
 )
 def test_a_launch_with_which_no_run_can_work(arguments: list[str], messages: list[str]) -> None:
     with pytest.raises(UserError) as error:
-        launch.check(*launch._parse(arguments))
+        launch.check(*launch.parse(arguments))
     for message in messages:
         assert message in str(error.value)
 
@@ -263,7 +263,7 @@ def test_parameters_become_the_arguments_of_a_run() -> None:
         "--subnetwork=s",
     ]
     settings = "--settings=trainer.num_epochs=3 'example_gen.text=the text'"
-    given, flags = launch._parse([*FLAGS, *ROOT[:2], settings, *more])
+    given, flags = launch.parse([*FLAGS, *ROOT[:2], settings, *more])
     here = [
         *(
             "run",
