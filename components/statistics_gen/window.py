@@ -88,10 +88,9 @@ def _make_pieces(
     ) as collect:
         if collect is None:
             return
-        from seqline.jobs.beam import (
-            ReadExamples,
-            job,
-        )  # not where all span_cache are there: it takes seconds
+        # Beam takes seconds to import, and is needed only when a part is missing.
+        from seqline.data.read_examples import ReadExamples
+        from seqline.jobs.beam import job
 
         paths = [
             path

@@ -1,17 +1,14 @@
 """Where Beam runs: from the flags of a command line to Beam's PipelineOptions."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from seqline.data.examples import Content, ExampleShard, read
 from seqline.errors import UserError
-from seqline.host import progress
 from seqline.jobs import dataflow, shipping
 
 log = logging.getLogger("seqline.dataflow")
@@ -95,31 +92,3 @@ def _refused(error: Exception, flags: Sequence[str]) -> UserError | None:
         " and run again; staged files are under"
         f" {dataflow.option(flags, 'staging_location') or dataflow.option(flags, 'temp_location')}."
     )
-
-
-class ReadExamples(beam.PTransform):
-    """The shards of Examples -> PCollection[ExampleShard].
-
-    One element is a whole shard, bounded by SHARD_BYTES.
-    """
-
-    def __init__(self, paths: Iterable[Path], content: Content, dim: int | None) -> None:
-        super().__init__()
-        self.paths = [str(path) for path in paths]
-        progress.begin("reading", len(self.paths), "shards")
-        self.content = content
-        self.dim = dim
-
-    def expand(self, begin: beam.Pipeline) -> beam.PCollection:
-        return (
-            begin
-            | "Files" >> beam.Create(self.paths)
-            | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.Map(_read, self.content, self.dim)
-        )
-
-
-def _read(path: str, content: Content, dim: int | None) -> ExampleShard:
-    shard = read(path, content, dim)
-    progress.advance()
-    return shard
