@@ -1,21 +1,21 @@
-"""What is in the Examples, in numbers.
-
-Of each split, of each span, and of the newest span against those before it.
+"""Statistics of the Examples: of splits, of spans, and of the newest span against the others.
 
 Reads Examples. Writes, for a window of spans:
-  Split-<split>/FeatureStats.pb               tensorflow-metadata's DatasetFeatureStatisticsList,
-                                              which TFDV opens
-  spans/<number>/Split-<split>/FeatureStats.pb  the same of one span
-  statistics.json                             all that has no place there: lengths, label histogram, tokens and characters with
-                                              their OOV rates against train, rows that repeat within and across splits, texts
-                                              under several labels, bad rows by problem, each with examples; for the window,
-                                              its spans, and the newest span against the earlier ones
+  Split-<split>/FeatureStats.pb
+      tensorflow-metadata's DatasetFeatureStatisticsList, which TFDV opens
+  spans/<number>/Split-<split>/FeatureStats.pb
+      the same for one span
+  statistics.json
+      what FeatureStats.pb has no place for: lengths, label histogram, tokens and characters with
+      their OOV rates against train, rows that repeat within and across splits, texts under several
+      labels, bad rows by problem, each with examples; for the window, for its spans, and for the
+      newest span against the earlier ones
 
-A text's tokens are, here, what white space separates after lower-casing (the transform has its own
-tokeniser); `tokens` are as given; sequences have none. Contents are equal if their bytes are.
+The tokens of a text are here what white space separates after lower-casing; the transform has its
+own tokeniser. Given `tokens` are taken as they are, and sequences have none. Contents are equal if
+their bytes are.
 
-Every row is seen once, by a Beam job over file shards; a span that was counted once is never read
-again.
+A Beam job over file shards reads every row once. A span that was counted is never read again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,8 +37,10 @@ class StatisticsGenParams(Params):
     )
 
 
-def piece_path(span_key: str, params: StatisticsGenParams, span_cache: SpanCache) -> Path:
-    """Where the piece of a span lies, finished or not yet there."""
+def part_path(
+    span_cache: SpanCache, span_key: str, content: str, params: StatisticsGenParams
+) -> Path:
+    """The path of a span's part in the span cache, whether it exists or not."""
     return span_cache.path(examples=span_key, **params.key_fields())
 
 
@@ -51,18 +53,24 @@ def analyze(
     params: StatisticsGenParams,
     span_cache: SpanCache,
 ) -> Iterator[Any]:
-    """A Beam PTransform over PCollection[ExampleShard] that makes the span_cache of those spans
-    that have none; None if all have one.
+    """A Beam PTransform over PCollection[ExampleShard] that makes the missing parts of spans.
 
-    spans: span -> the key of its Examples. The span_cache become visible when the block ends well,
-    so the job must have run by then.
+    It is None if every span has its part. The parts become visible when the block ends without an
+    error, so the job must have run by then.
+
+    Args:
+        spans: span -> the key of its Examples.
+        content: what the Examples hold.
+        dim: numbers of a time step; None for texts and tokens.
+        params: of the statistics.
+        span_cache: where the parts are kept.
     """
-    with span_cache.making(
-        {number: piece_path(key, params, span_cache) for number, key in spans.items()}
-    ) as folders:
+    paths = {number: part_path(span_cache, key, content, params) for number, key in spans.items()}
+    with span_cache.making(paths) as folders:
         if not folders:
             yield None
             return
+
         from components.statistics_gen import collect
 
         transform = collect.Collect(folders, content, dim, params.num_top_values)
@@ -78,37 +86,37 @@ def run(
     span_cache: SpanCache | None = None,
     beam_args: Sequence[str] = (),
 ) -> Figures:
-    """Reads the spans that have no piece yet, on Beam, and puts the window together.
+    """Reads the spans that have no part yet, on Beam, and puts the window together.
 
-    Raises DataError for Examples without a manifest or with a damaged shard.
+    Raises:
+        DataError: the Examples have no manifest, or a damaged shard.
     """
     from components.statistics_gen import window
 
-    own = output / "span_cache"
+    own_cache = output / "span_cache"
     try:
-        return window.build(examples, params, output, span_cache or SpanCache(own), beam_args)
+        return window.build(examples, params, output, span_cache or SpanCache(own_cache), beam_args)
     finally:
-        staging.remove(own)
+        staging.remove(own_cache)
 
 
 def describe(figures: Figures) -> str:
-    rows = figures["num_rows"]
+    num_rows = figures["num_rows"]
     lengths = ", ".join(
         f"{median:,} {name.removeprefix('num_')}"
         for name, median in figures["median_length"].items()
     )
-    text = (
-        f"{sum(rows.values()):,} rows, {figures['num_classes']} classes; median"
-        f" {lengths or 'of nothing'}"
-    )
+    text = f"{sum(num_rows.values()):,} rows, {figures['num_classes']} classes; median "
+    text += lengths or "of nothing"
+
     if rates := figures["token_oov_rate"]:
-        text += "; tokens unknown to train: " + ", ".join(
-            f"{rate:.1%} of {split}" for split, rate in rates.items() if rate is not None
-        )
-    if duplicates := {pair: count for pair, count in figures["num_duplicates"].items() if count}:
-        text += "; duplicates: " + ", ".join(
-            f"{count:,} {pair}" for pair, count in duplicates.items()
-        )
+        shown = [f"{rate:.1%} of {split}" for split, rate in rates.items() if rate is not None]
+        text += f"; tokens unknown to train: {', '.join(shown)}"
+
+    duplicates = [f"{count:,} {pair}" for pair, count in figures["num_duplicates"].items() if count]
+    if duplicates:
+        text += f"; duplicates: {', '.join(duplicates)}"
+
     if figures["num_ambiguous_texts"]:
         text += f"; {figures['num_ambiguous_texts']:,} contents under several labels"
     return text
@@ -123,7 +131,7 @@ STATISTICS_GEN = Component(
     describe=describe,
     libraries=("tensorflow-metadata", "numpy", "pyarrow"),
     analyze=analyze,
-    span_part=lambda span_cache, span_key, content, params: piece_path(
-        span_key, params, span_cache
+    span_part=lambda span_cache, span_key, content, params: part_path(
+        span_cache, span_key, content, params
     ),
 )

@@ -1,19 +1,20 @@
-"""The Beam side.
+"""The Beam side: shards are counted into files, then each span's files are summed to its part.
 
-Shard by shard to files, then span by span to a piece. Every file appears whole; a second try
-rewrites it.
+Every file appears whole, and a second try rewrites it.
 
-A span's piece holds, for each split: `<split>.json` (Totals), `<split>.rows` (a row table),
-`<split>.tokens` (a count table; none for sequences); and what the artifact takes over:
-`statistics.json` and `Split-<split>/FeatureStats.pb`.
+A span's part in the span cache holds, for each split:
+  <split>.json     its Totals
+  <split>.rows     its row table
+  <split>.tokens   its count table; not for sequences
+and what the artifact takes over: statistics.json and Split-<split>/FeatureStats.pb.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 
@@ -25,16 +26,18 @@ from seqline.storage.staging import local_folder, path_of, remove, writing
 
 SHARDS = "shards"
 
-# (span, (split, the shard's name))
+# (span, (split, the name of the shard))
 Measured = tuple[int, tuple[str, str]]
 
 
 class Collect(beam.PTransform):
-    """PCollection[ExampleShard] -> the span_cache of some spans.
+    """PCollection[ExampleShard] -> the parts of some spans. Shards of other spans are ignored.
 
-    The shards of other spans are passed over.
-
-    folders: span -> the empty folder of its piece.
+    Args:
+        folders: span -> the empty folder of its part.
+        content: what the Examples hold.
+        dim: numbers of a time step; None for texts and tokens.
+        num_top_values: how many of the most frequent values are named.
     """
 
     def __init__(
@@ -74,19 +77,18 @@ def _is_wanted(shard: ExampleShard, spans: frozenset[int]) -> bool:
 def measure_shard(
     shard: ExampleShard, folders: Mapping[int, str], content: Content, dim: int | None
 ) -> Measured:
-    """Writes what is known of a shard under its span's folder."""
+    """Writes the measures of a shard under its span's folder."""
     folder = path_of(folders[shard.span]) / SHARDS / shard.split
     folder.mkdir(parents=True, exist_ok=True)
-    found, tokens, table = measure(shard, content, dim)
-    _write(folder / f"{shard.name}.json", lambda path: totals.write(found, path))
-    _write(
-        folder / f"{shard.name}.rows",
-        lambda path: row_tables.write(path, row_tables.buckets(table)),
-    )
+    shard_totals, tokens, table = measure(shard, content, dim)
+
+    with _whole(folder / f"{shard.name}.json") as path:
+        totals.write(shard_totals, path)
+    with _whole(folder / f"{shard.name}.rows") as path:
+        row_tables.write(path, row_tables.buckets(table))
     if content != features.SEQUENCE:
-        _write(
-            folder / f"{shard.name}.tokens", lambda path: counts.write(path, counts.split(tokens))
-        )
+        with _whole(folder / f"{shard.name}.tokens") as path:
+            counts.write(path, counts.split(tokens))
     return shard.span, (shard.split, shard.name)
 
 
@@ -98,63 +100,66 @@ def merge_span(
     dim: int | None,
     num_top: int,
 ) -> None:
-    """Sums a span's shards to its piece. names: (split, shard) of all of them."""
+    """Sums the shards of a span to its part.
+
+    Args:
+        span: the span's number.
+        names: (split, the name of the shard) of all of them.
+        folders: span -> the folder of its part.
+        content: what the Examples hold.
+        dim: numbers of a time step; None for texts and tokens.
+        num_top: how many of the most frequent values are named.
+    """
     by_split: dict[str, list[str]] = {split: [] for split in features.SPLITS}
     for split, name in sorted(set(names)):
         by_split[split].append(name)
+
     with local_folder(folders[span]) as folder:
         for split, shards in by_split.items():
             _merge_split(
                 folder, split, [folder / SHARDS / split / name for name in shards], content
             )
-        found = {split: totals.read(folder / f"{split}.json") for split in features.SPLITS}
-        statistics = summary.summarise([folder], found, content, dim, num_top)
-        protos.write(statistics, found, folder, num_top)
-        _write(
-            folder / features.STATISTICS,
-            lambda path: path.write_text(json.dumps(statistics), encoding="utf-8"),
-        )
+
+        split_totals = {split: totals.read(folder / f"{split}.json") for split in features.SPLITS}
+        statistics = summary.summarise([folder], split_totals, content, dim, num_top)
+        protos.write(statistics, split_totals, folder, num_top)
+        with _whole(folder / features.STATISTICS) as path:
+            path.write_text(json.dumps(statistics), encoding="utf-8")
 
 
 def _merge_split(folder: Path, split: str, shards: list[Path], content: Content) -> None:
-    found = totals.total([totals.read(Path(f"{path}.json")) for path in shards])
-    _write(folder / f"{split}.json", lambda path: totals.write(found, path))
-    _write(
-        folder / f"{split}.rows",
-        lambda path: _sum_rows(path, [f"{shard}.rows" for shard in shards]),
-    )
+    total = totals.total([totals.read(Path(f"{shard}.json")) for shard in shards])
+    with _whole(folder / f"{split}.json") as path:
+        totals.write(total, path)
+    with _whole(folder / f"{split}.rows") as path:
+        _sum_rows(path, [f"{shard}.rows" for shard in shards])
     if content != features.SEQUENCE:
-        _write(
-            folder / f"{split}.tokens",
-            lambda path: _sum_tokens(path, [f"{shard}.tokens" for shard in shards]),
-        )
+        with _whole(folder / f"{split}.tokens") as path:
+            _sum_tokens(path, [f"{shard}.tokens" for shard in shards])
 
 
 def _sum_rows(path: Path, tables: list[str]) -> None:
     if len(tables) == 1:
         shutil.copyfile(tables[0], path)  # the bytes that a sum of one would have
-    else:
-        row_tables.write(
-            path,
-            (
-                row_tables.sum_bucket(tables, bucket, texts=True)
-                for bucket in range(row_tables.NUM_BUCKETS)
-            ),
-        )
+        return
+    buckets = (
+        row_tables.sum_bucket(tables, bucket, texts=True)
+        for bucket in range(row_tables.NUM_BUCKETS)
+    )
+    row_tables.write(path, buckets)
 
 
 def _sum_tokens(path: Path, tables: list[str]) -> None:
     if len(tables) == 1:
         shutil.copyfile(tables[0], path)
-    else:
-        counts.write(
-            path, (counts.sum_bucket(tables, bucket) for bucket in range(counts.NUM_BUCKETS))
-        )
+        return
+    buckets = (counts.sum_bucket(tables, bucket) for bucket in range(counts.NUM_BUCKETS))
+    counts.write(path, buckets)
 
 
 def finish(collect: Collect) -> None:
-    """After the job: a piece for each span without a row, too, and nothing of the shards left."""
-    assert collect.applied, "no job counted the rows: the span_cache would say that there are none"
+    """After the job: makes the parts of spans without rows, and removes the shards' files."""
+    assert collect.applied, "no job counted the rows: the parts would say that there are none"
     for span, name in collect.folders.items():
         folder = path_of(name)
         if not (folder / features.STATISTICS).exists():
@@ -164,6 +169,8 @@ def finish(collect: Collect) -> None:
         remove(folder / SHARDS)
 
 
-def _write(path: Path, write: Callable[[Path], Any]) -> None:
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file to write that appears at `path`, whole, when the block ends."""
     with writing(path) as name:
-        write(Path(name))
+        yield Path(name)

@@ -1,7 +1,7 @@
 """Counts of integers, and sums of floats that do not depend on their order.
 
-Shards come in any order and cut, and the same rows must give the same bytes: so all that is added
-up is an integer.
+Shards come in any order and any cut, but the same rows must give the same bytes. So only integers
+are added up.
 """
 
 import math
@@ -18,13 +18,10 @@ UNIT_BITS = 350
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often each of some integers occurs. values, counts.
+    """How often each of some integers occurs."""
 
-    Int64 [n], values in ascending order.
-    """
-
-    values: np.ndarray
-    counts: np.ndarray
+    values: np.ndarray  # int64 [n], in ascending order
+    counts: np.ndarray  # int64 [n]
 
     @classmethod
     def of(cls, numbers: np.ndarray) -> "Histogram":
@@ -53,8 +50,9 @@ class Histogram:
         )
 
     def rank(self, fraction: float) -> int:
-        """The place in `values` of the smallest number that at least this fraction of all does not
-        exceed. Not for no numbers.
+        """The place in `values` of a quantile. The histogram must not be empty.
+
+        The quantile is the smallest number that at least `fraction` of all numbers do not exceed.
         """
         # 0.7 * 10 is 7.000000000000001: the next number would be taken.
         rank = max(1, math.ceil(fraction * self.num - 1e-9))
@@ -65,13 +63,17 @@ class Histogram:
 
     @classmethod
     def from_json(cls, lists: Any) -> "Histogram":
-        return cls(*(np.array(each, np.int64) for each in lists))
+        return cls(*(np.array(numbers, np.int64) for numbers in lists))
 
 
 def mean_and_std(num: int, total: int, squares: int, unit_bits: int = 0) -> tuple[float, float]:
-    """The mean and the (population) standard deviation of `num` numbers. total, squares.
+    """The mean and the (population) standard deviation of some numbers.
 
-    Multiples of 2^-unit_bits.
+    Args:
+        num: how many they are.
+        total: their sum, in multiples of 2^-unit_bits.
+        squares: the sum of their squares, in multiples of 2^-unit_bits.
+        unit_bits: 0 for integers.
     """
     mean = Fraction(total, num << unit_bits)
     variance = Fraction(squares, num << unit_bits) - mean * mean
@@ -79,45 +81,46 @@ def mean_and_std(num: int, total: int, squares: int, unit_bits: int = 0) -> tupl
 
 
 def exact_sums(numbers: np.ndarray) -> list[int]:
-    """The sum of each column, exactly, as a multiple of 2^-UNIT_BITS. numbers.
+    """The exact sum of each column, in multiples of 2^-UNIT_BITS.
 
-    Float64 [n, dim], float32s or squares of such.
+    Args:
+        numbers: float64 [n, dim]; each is a float32 or the square of one.
     """
     num_columns = numbers.shape[1]
     fractions, exponents = np.frexp(numbers)
     mantissas = (fractions * 2.0**53).astype(np.int64)
-    lowest, highest = (int(exponents.min()), int(exponents.max())) if numbers.size else (0, 0)
+    lowest = int(exponents.min()) if numbers.size else 0
+    highest = int(exponents.max()) if numbers.size else 0
     width = highest - lowest + 1
     places = (np.arange(num_columns) * width + (exponents - lowest)).ravel()
     # Halves of 27 bits: their sums in float64 stay below 2^53, so exact, for 2^26 numbers.
     assert numbers.size < 1 << 26, "a shard is bounded"
-    high, low = (
-        np.bincount(places, half.ravel(), num_columns * width)
-        for half in (mantissas >> 27, mantissas & (1 << 27) - 1)
-    )
+    high = np.bincount(places, (mantissas >> 27).ravel(), num_columns * width)
+    low = np.bincount(places, (mantissas & (1 << 27) - 1).ravel(), num_columns * width)
+
     sums = [0] * num_columns
     for place in np.flatnonzero((high != 0) | (low != 0)).tolist():
         column, exponent = divmod(place, width)
-        sums[column] += ((int(high[place]) << 27) + int(low[place])) << (
-            exponent + lowest - 53 + UNIT_BITS
-        )
+        mantissa = (int(high[place]) << 27) + int(low[place])
+        sums[column] += mantissa << (exponent + lowest - 53 + UNIT_BITS)
     return sums
 
 
 def float_keys(numbers: np.ndarray) -> np.ndarray:
-    """The 16 leading bits of float32s, none of them -0.0, as int64 in the order of the numbers.
+    """The bins of float32s, none of them -0.0: their 16 leading bits, in the numbers' order.
 
-    Bins that are 2^-7 of their number wide.
+    A bin is 2^-7 of its number wide.
+
+    Returns:
+        int64, of the shape of `numbers`.
     """
     bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
     return (np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)) >> 16).astype(np.int64)
 
 
 def key_floats(keys: np.ndarray) -> np.ndarray:
-    """float64 [n]: of each bin, the number that is nearest to zero."""
+    """The number of each bin that is nearest to zero: float64 [n]."""
     bits = keys.astype(np.uint32) << 16
-    return (
-        np.where(bits >> 31, bits ^ np.uint32(1 << 31), ~bits & np.uint32(0xFFFF0000))
-        .view(np.float32)
-        .astype(np.float64)
-    )
+    positive = bits ^ np.uint32(1 << 31)
+    negative = ~bits & np.uint32(0xFFFF0000)
+    return np.where(bits >> 31, positive, negative).view(np.float32).astype(np.float64)

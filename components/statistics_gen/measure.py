@@ -1,9 +1,7 @@
-"""One shard of rows to what is known of it.
+"""From a shard of rows to its measures: pure functions of arrays, the only code to see every row.
 
-Pure functions of arrays, the only code that sees every row.
-
-Tokens here are what white space separates after lower-casing: a plain measure of any text. The
-transform has a tokeniser of its own, so its vocabulary and OOV rate are others.
+Tokens are here what white space separates after lower-casing, a plain measure of any text. The
+transform has its own tokeniser, so its vocabulary and OOV rate differ.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,18 +19,21 @@ from components.statistics_gen.totals import Example, Numbers, Totals, of_number
 from seqline.data import features
 from seqline.data.examples import Content, ExampleShard
 
-# Code points of a text that are shown in an example.
+# An example shows so many code points of a text,
 SHOWN_CHARS = 60
-# Numbers of a sequence's first step that are shown.
+# and so many numbers of a sequence's first step.
 SHOWN_NUMBERS = 3
-# Text that is worked on at once: more would go through memory again for every step.
+# Texts are processed in blocks of this size, which stay in a processor's cache from step to step.
 BLOCK_BYTES = 1 << 18
 
 # Unicode's White_Space, in UTF-8.
 SPACES = b"\t\n\x0b\x0c\r "
 WIDE_SPACES = [
     char.encode()
-    for char in "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+    for char in (
+        "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+        "\u2028\u2029\u202f\u205f\u3000"
+    )
 ]
 
 TokenCounts = dict[bytes, int]
@@ -40,146 +41,167 @@ TokenCounts = dict[bytes, int]
 
 @dataclass(frozen=True)
 class Columns:
-    """What is known of the contents of n rows.
+    """The measures of the contents of n rows."""
 
-    lengths: name -> int [n]. digests: uint64 [n]. num_bytes: of all contents. shown: large_string
-    [n]. tokens: counts. numbers: None where there is no step.
-    """
-
-    lengths: dict[str, np.ndarray]
-    digests: np.ndarray
-    num_bytes: int
-    shown: pa.Array
+    lengths: dict[str, np.ndarray]  # name of the length -> int [n]
+    digests: np.ndarray  # uint64 [n]
+    num_bytes: int  # of all contents together
+    shown: pa.Array  # the contents as an example shows them: large_string [n]
     tokens: TokenCounts = field(default_factory=dict)
-    chars: Histogram | None = None
-    numbers: Numbers | None = None
+    chars: Histogram | None = None  # of code points; None for sequences
+    numbers: Numbers | None = None  # None for texts and tokens, and without any time step
 
 
 def measure(
     shard: ExampleShard, content: Content, dim: int | None
 ) -> tuple[Totals, TokenCounts, Rows]:
-    """The Totals of a shard, how often each token occurs (none in sequences), and its row table."""
+    """Measures a shard.
+
+    Args:
+        shard: the rows.
+        content: what they hold.
+        dim: numbers of a time step; None for texts and tokens.
+
+    Returns:
+        Its Totals, how often each token occurs (empty for sequences), and its row table.
+    """
     if content == features.SEQUENCE:
-        columns, missing_where = of_sequences(shard.contents, dim or 1), "num_steps"
+        columns = of_sequences(shard.contents, dim or 1)
+        main_length = columns.lengths["num_steps"]
     else:
-        columns, missing_where = (
-            (of_texts if content == features.TEXT else of_tokens)(shard.contents),
-            "num_tokens",
-        )
+        columns = (of_texts if content == features.TEXT else of_tokens)(shard.contents)
+        main_length = columns.lengths["num_tokens"]
     # A text of white space alone has characters, but nothing to learn from.
-    missing = columns.lengths[missing_where] == 0
+    missing = main_length == 0
+
     encoded = pa.array(shard.labels, pa.large_binary()).dictionary_encode()
-    names, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    labels = encoded.dictionary.to_pylist()
+    codes = encoded.indices.to_numpy()
+    num_rows = np.bincount(codes, minlength=len(labels))  # [num_labels]
+
     totals = Totals(
-        len(shard.labels),
-        {"content": int(missing.sum()), "label": sum(not label for label in shard.labels)},
-        columns.num_bytes,
-        {
-            name.decode(): int(num)
-            for name, num in zip(names, np.bincount(codes, minlength=len(names)), strict=True)
-            if name
+        num_rows=len(shard.labels),
+        num_missing={
+            "content": int(missing.sum()),
+            "label": sum(not label for label in shard.labels),
         },
-        {name: Histogram.of(length[~missing]) for name, length in columns.lengths.items()},
-        columns.chars,
-        columns.numbers,
-        _examples_of_labels([name.decode() for name in names], codes, columns)
-        | _examples_of_lengths(columns, ~missing),
+        num_bytes=columns.num_bytes,
+        labels={
+            label.decode(): int(num) for label, num in zip(labels, num_rows, strict=True) if label
+        },
+        lengths={name: Histogram.of(length[~missing]) for name, length in columns.lengths.items()},
+        chars=columns.chars,
+        numbers=columns.numbers,
+        examples={
+            **_examples_of_labels([label.decode() for label in labels], codes, columns),
+            **_examples_of_lengths(columns, ~missing),
+        },
     )
     ones = np.ones(len(shard.labels), np.int64)
-    table = row_tables.total(
-        [Rows(columns.digests, row_tables.digests(names)[codes], ones, columns.shown)]
-    )
-    return totals, columns.tokens, table
+    rows = Rows(columns.digests, row_tables.digests(labels)[codes], ones, columns.shown)
+    return totals, columns.tokens, row_tables.total([rows])
 
 
 def of_texts(contents: Sequence[bytes]) -> Columns:
-    """contents: UTF-8."""
+    """Measures texts. contents: UTF-8."""
     texts = pa.array(contents, pa.large_string())
-    found, num_tokens = split(texts)
-    lengths = {"num_chars": pc.utf8_length(texts).to_numpy(), "num_tokens": num_tokens}
-    num_bytes = sum(map(len, contents))
+    tokens, num_tokens = split(texts)
     return Columns(
-        lengths,
-        row_tables.digests(contents),
-        num_bytes,
-        shorten(texts),
-        count(found),
-        count_chars(texts),
+        lengths={"num_chars": pc.utf8_length(texts).to_numpy(), "num_tokens": num_tokens},
+        digests=row_tables.digests(contents),
+        num_bytes=sum(map(len, contents)),
+        shown=shorten(texts),
+        tokens=count(tokens),
+        chars=count_chars(texts),
     )
 
 
 def of_tokens(contents: Sequence[Sequence[bytes]]) -> Columns:
-    """contents: lists of tokens in UTF-8."""
-    flat = [token for row in contents for token in row]
-    lengths = {"num_tokens": np.array([len(row) for row in contents], np.int64)}
+    """Measures lists of tokens. contents: the tokens of each row, in UTF-8."""
+    tokens = [token for row in contents for token in row]
     # A token may hold any character, so each is written with its length before it.
     digests = row_tables.digests(
         b"".join([b"%d:%b" % (len(token), token) for token in row]) for row in contents
     )
-    shown = shorten(pa.array([b" ".join(row[:SHOWN_CHARS]) for row in contents], pa.large_string()))
-    found, chars = (
-        count(pa.array(flat, pa.large_binary())),
-        count_chars(pa.array(flat, pa.large_string())),
+    starts = pa.array([b" ".join(row[:SHOWN_CHARS]) for row in contents], pa.large_string())
+    return Columns(
+        lengths={"num_tokens": np.array([len(row) for row in contents], np.int64)},
+        digests=digests,
+        num_bytes=sum(map(len, tokens)),
+        shown=shorten(starts),
+        tokens=count(pa.array(tokens, pa.large_binary())),
+        chars=count_chars(pa.array(tokens, pa.large_string())),
     )
-    return Columns(lengths, digests, sum(map(len, flat)), shown, found, chars)
 
 
 def of_sequences(contents: Sequence[np.ndarray], dim: int) -> Columns:
-    """contents: float32 arrays [time, dim]."""
-    steps = np.concatenate([np.zeros((0, dim), np.float32), *contents])
-    lengths = {"num_steps": np.array([len(row) for row in contents], np.int64)}
-    digests = row_tables.digests(np.ascontiguousarray(row, "<f4").tobytes() for row in contents)
-    shown = pa.array([_show_steps(row) for row in contents], pa.large_string())
+    """Measures sequences. contents: float32 arrays [time, dim]."""
+    steps = np.concatenate([np.zeros((0, dim), np.float32), *contents])  # [time of all rows, dim]
     return Columns(
-        lengths, digests, steps.nbytes, shown, numbers=of_numbers(steps) if len(steps) else None
+        lengths={"num_steps": np.array([len(row) for row in contents], np.int64)},
+        digests=row_tables.digests(np.ascontiguousarray(row, "<f4").tobytes() for row in contents),
+        num_bytes=steps.nbytes,
+        shown=pa.array([_show_steps(row) for row in contents], pa.large_string()),
+        numbers=of_numbers(steps) if len(steps) else None,
     )
 
 
 def split(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The tokens of all texts, in no order (binary), and how many each text has.
+    """Splits texts at white space after lower-casing.
 
-    Int64 [n]. texts: large_string.
+    Args:
+        texts: large_string [n].
+
+    Returns:
+        The tokens of all texts in no particular order (large_binary), and how many each text has
+        (int64 [n]).
     """
     num_tokens = np.zeros(len(texts), np.int64)
-    found = []
+    tokens_of_blocks = []
     for block in _blocks(texts):
-        content, offsets = _buffers(
-            pc.ascii_lower(block.texts) if block.is_ascii else pc.utf8_lower(block.texts)
-        )
-        if not block.is_ascii:
+        if block.is_ascii:
+            content, offsets = _buffers(pc.ascii_lower(block.texts))
+        else:
+            content, offsets = _buffers(pc.utf8_lower(block.texts))
             for wide in WIDE_SPACES:
                 content = content.replace(wide, b" " * len(wide))
+
         tokens, num_tokens[block.rows] = split_bytes(content, offsets)
-        found.append(tokens)
-    return pa.chunked_array(found, pa.large_binary()), num_tokens
+        tokens_of_blocks.append(tokens)
+    return pa.chunked_array(tokens_of_blocks, pa.large_binary()), num_tokens
 
 
 def split_bytes(content: bytes, offsets: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-    """The tokens of rows and how many each row has.
+    """Splits the bytes of rows at ASCII white space.
 
-    Int64 [n]. content: all rows' bytes; offsets: int64 [n + 1], from 0.
+    Args:
+        content: all rows' bytes.
+        offsets: where the rows start and the last one ends, int64 [n + 1], from 0.
+
+    Returns:
+        The tokens (large_binary), and how many each row has (int64 [n]).
     """
     codes = np.frombuffer(content, np.uint8)
-    inside = (codes != 32) & (
-        codes - np.uint8(9) > 4
-    )  # all but the blank and the five from tab to carriage return
+    # All but the blank (32) and the five codes from tab (9) to carriage return (13).
+    inside = (codes != 32) & (codes - np.uint8(9) > 4)
+
     starts = inside.copy()
     starts[1:] &= ~inside[:-1]
     # A row begins a token, whatever the row before it ends with. (An empty row begins where the
     # next one does.)
     row_starts = offsets[:-1][offsets[:-1] < len(codes)]
     starts[row_starts] = inside[row_starts]
+
     last = inside.copy()
     last[:-1] &= ~inside[1:] | starts[1:]
-    places = np.flatnonzero(starts)
-    # With the white space taken out, a token ends where the next one starts: Arrow's layout of
-    # strings.
-    ends = np.zeros(len(places) + 1, np.int64)
-    np.cumsum(np.flatnonzero(last) - places + 1, out=ends[1:])
+    token_starts = np.flatnonzero(starts)
+    # Without the white space, a token ends where the next one starts: Arrow's layout of strings.
+    ends = np.zeros(len(token_starts) + 1, np.int64)
+    np.cumsum(np.flatnonzero(last) - token_starts + 1, out=ends[1:])
+
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(content.translate(None, SPACES))]
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(places), buffers), np.diff(
-        np.searchsorted(places, offsets)
-    )
+    tokens = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(token_starts), buffers)
+    return tokens, np.diff(np.searchsorted(token_starts, offsets))
 
 
 def count(tokens: pa.Array) -> TokenCounts:
@@ -190,32 +212,33 @@ def count(tokens: pa.Array) -> TokenCounts:
 
 def count_chars(texts: pa.Array) -> Histogram:
     """How often each code point occurs. texts: large_string."""
-    counts = np.zeros(128, np.int64)
+    counts = np.zeros(128, np.int64)  # of each code point so far
     for block in _blocks(texts):
         content, _ = _buffers(block.texts)
-        points = np.frombuffer(
-            content if block.is_ascii else content.decode().encode("utf-32-le"),
-            np.uint8 if block.is_ascii else "<u4",
-        )
-        found = np.bincount(points, minlength=len(counts))
-        found[: len(counts)] += counts
-        counts = found
-    points = np.flatnonzero(counts)
-    return Histogram(points, counts[points])
+        if not block.is_ascii:
+            content = content.decode().encode("utf-32-le")
+        points = np.frombuffer(content, np.uint8 if block.is_ascii else "<u4")
+
+        longer = np.bincount(points, minlength=len(counts))
+        longer[: len(counts)] += counts
+        counts = longer
+
+    used = np.flatnonzero(counts)
+    return Histogram(used, counts[used])
 
 
 class _Block(NamedTuple):
-    """Some texts of one kind. rows: their places among all, int64 [n]."""
+    """Some texts, all of them ASCII or none."""
 
     is_ascii: bool
-    rows: np.ndarray
-    texts: pa.Array
+    rows: np.ndarray  # the texts' places among all, int64 [n]
+    texts: pa.Array  # [n]
 
 
 def _blocks(texts: pa.Array) -> Iterator[_Block]:
     """The texts in blocks that fit into a processor's cache.
 
-    Those in ASCII, which cost a third of the others, and the others.
+    ASCII texts have blocks of their own: they cost a third of the others.
     """
     step = max(1, BLOCK_BYTES * len(texts) // max(1, texts.nbytes))
     for start in range(0, len(texts), step):
@@ -223,16 +246,14 @@ def _blocks(texts: pa.Array) -> Iterator[_Block]:
         is_ascii = pc.string_is_ascii(block).to_numpy(zero_copy_only=False)
         for kind in (True, False):
             places = np.flatnonzero(is_ascii == kind)
-            if len(places):
-                yield _Block(
-                    kind,
-                    places + start,
-                    block if len(places) == len(block) else block.take(pa.array(places)),
-                )
+            if len(places) == len(block):
+                yield _Block(kind, places + start, block)
+            elif len(places):
+                yield _Block(kind, places + start, block.take(pa.array(places)))
 
 
 def _buffers(texts: pa.Array) -> tuple[bytes, np.ndarray]:
-    """All bytes of an array of strings, and its offsets in them: int64 [n + 1], from 0."""
+    """All bytes of an array of strings, and its offsets into them: int64 [n + 1], from 0."""
     _, offsets_buffer, data = texts.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     content = data.slice(offsets[0], offsets[-1] - offsets[0]).to_pybytes() if data else b""
@@ -240,36 +261,46 @@ def _buffers(texts: pa.Array) -> tuple[bytes, np.ndarray]:
 
 
 def shorten(texts: pa.Array) -> pa.Array:
-    """Texts to be shown: the first characters. texts, result: large_string [n]."""
+    """The first characters of texts, for examples. Texts and result are large_string [n]."""
     return pc.utf8_slice_codeunits(texts, 0, SHOWN_CHARS)
 
 
 def _show_steps(row: np.ndarray) -> str:
-    first = (
-        ", ".join(f"{number:g}" for number in row[0, :SHOWN_NUMBERS].tolist()) if len(row) else ""
-    )
-    return f"{len(row)} steps from [{first}{', ...' if row.shape[1] > SHOWN_NUMBERS else ''}]"
+    numbers = row[0, :SHOWN_NUMBERS].tolist() if len(row) else []
+    first = ", ".join(f"{number:g}" for number in numbers)
+    more = ", ..." if row.shape[1] > SHOWN_NUMBERS else ""
+    return f"{len(row)} steps from [{first}{more}]"
 
 
 def _examples_of_labels(
     labels: Sequence[str], codes: np.ndarray, columns: Columns
 ) -> dict[str, Example]:
-    """A row of each label.
+    """One row of each label: the row with the smallest digest.
 
-    Of all that there are, the one with the smallest digest. codes: places in `labels` [n].
+    Args:
+        labels: the distinct labels.
+        codes: each row's place in `labels` [n].
+        columns: the measures of the rows.
     """
     order = np.lexsort((columns.digests, codes))
-    found, starts = np.unique(codes[order], return_index=True)
+    codes_in_use, starts = np.unique(codes[order], return_index=True)
     return {
         f"label {labels[code]}": _example(columns, 0, int(order[start]))
-        for code, start in zip(found, starts, strict=True)
+        for code, start in zip(codes_in_use, starts, strict=True)
     }
 
 
 def _examples_of_lengths(columns: Columns, counted: np.ndarray) -> dict[str, Example]:
-    """The shortest and the longest rows, ties as before. counted: whether a row counts [n]."""
+    """The shortest and the longest row by each length; of equal ones, that of the smallest digest.
+
+    Args:
+        columns: the measures of the rows.
+        counted: whether a row counts, bool [n].
+    """
     examples: dict[str, Example] = {}
-    for name, length in columns.lengths.items() if counted.any() else ():
+    if not counted.any():
+        return examples
+    for name, length in columns.lengths.items():
         for which, sign in (("shortest", 1), ("longest", -1)):
             order = np.where(counted, sign * length.astype(np.int64), np.iinfo(np.int64).max)
             ties = np.flatnonzero(order == order.min())

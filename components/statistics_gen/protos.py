@@ -1,16 +1,14 @@
-"""FeatureStats.pb.
+"""Writes FeatureStats.pb: a split's statistics as TFDV fills and reads them.
 
-The statistics of a split as tensorflow-metadata's DatasetFeatureStatisticsList, as TFDV fills and
-reads it.
+It is tensorflow-metadata's DatasetFeatureStatisticsList of one dataset, named as the split, with
+the features of the Examples (text, tokens or sequence; label) and, marked as derived, `num_chars`,
+`num_tokens`, `num_steps`, `dim` and `sequence[<dimension>]`, so that a schema can hold bounds for
+them.
 
-One dataset, named as the split, with the features of the Examples (text, tokens or sequence; label)
-and, marked as derived, `num_chars`, `num_tokens`, `num_steps`, `dim` and `sequence[<dimension>]`,
-so that a schema can hold bounds for them.
-
-Fields as in TFDV's basic_stats_generator and top_k_uniques_stats_generator: population standard
-deviation, average length in bytes, 10 buckets a histogram, equal counts in descending order of
-their values. A rank histogram is written only where it holds every value: TFDV takes its values for
-the domain. Top values of text are those that occur twice or more, shortened.
+Fields are as in TFDV's basic_stats_generator and top_k_uniques_stats_generator: population standard
+deviation, average length in bytes, 10 buckets in a histogram, equal counts in descending order of
+their values. A rank histogram is written only if it holds every value, because TFDV takes its
+values for the domain. Top values of text are those that occur twice or more, shortened.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,41 +25,45 @@ from seqline.data import features
 
 DERIVER = "seqline"
 NUM_BUCKETS = 10
-# More labels than these are no classes.
+# More labels than these are not classes.
 MAX_RANKS = 1000
 
 
 def write(
-    statistics: Mapping[str, Any], found: Mapping[str, Totals], root: Path, num_top: int
+    statistics: Mapping[str, Any], split_totals: Mapping[str, Totals], root: Path, num_top: int
 ) -> None:
-    """Writes Split-<split>/FeatureStats.pb under `root`: the same bytes for the same statistics."""
-    for split, totals in found.items():
+    """Writes Split-<split>/FeatureStats.pb under `root`: the same bytes for the same statistics.
+
+    Args:
+        statistics: as `summary.summarise` returns them.
+        split_totals: split -> its Totals.
+        root: the folder to write into.
+        num_top: how many of the most frequent labels are named.
+    """
+    for split, totals in split_totals.items():
         path = root / f"Split-{split}" / features.FEATURE_STATS
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(
-            dataset(split, statistics, totals, num_top).SerializeToString(deterministic=True)
-        )
+        stats = dataset(split, statistics, totals, num_top)
+        path.write_bytes(stats.SerializeToString(deterministic=True))
 
 
 def dataset(
     split: str, statistics: Mapping[str, Any], totals: Totals, num_top: int
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """The statistics of one split. An empty split has its features, too, with no rows."""
+    """The statistics of one split. An empty split has its features with no rows."""
     result = statistics_pb2.DatasetFeatureStatisticsList()
     written = result.datasets.add(name=split, num_examples=totals.num_rows)
     if statistics["content"] == features.SEQUENCE:
         _sequence(written, totals, statistics["dim"])
     else:
         _strings(written, statistics["content"], statistics["splits"][split], totals)
-    _labels(
-        _add(written, features.LABEL, FeatureNameStatistics.STRING).string_stats, totals, num_top
-    )
+
+    label = _add(written, features.LABEL, FeatureNameStatistics.STRING)
+    _labels(label.string_stats, totals, num_top)
+
     for name, histogram in totals.lengths.items():
-        _integers(
-            _add(written, name, FeatureNameStatistics.INT, statistics["content"]).num_stats,
-            totals,
-            histogram,
-        )
+        length = _add(written, name, FeatureNameStatistics.INT, statistics["content"])
+        _integers(length.num_stats, totals, histogram)
     return result
 
 
@@ -71,7 +73,7 @@ def _add(
     kind: int,
     source: str | None = None,
 ) -> FeatureNameStatistics:
-    """A new feature; with a source, one that is not in the Examples but derived."""
+    """Adds a feature. With a source, it is marked as derived from that feature of the Examples."""
     feature = written.features.add(type=kind)
     feature.path.step.append(name)
     if source:
@@ -89,10 +91,13 @@ def _strings(
     stats = _add(written, content, FeatureNameStatistics.STRING).string_stats
     if content == features.TOKENS:
         _common(stats.common_stats, totals, "content", totals.lengths.get("num_tokens"))
-        stats.unique, top = figures["tokens"]["num_distinct"], figures["tokens"]["top"]
+        stats.unique = figures["tokens"]["num_distinct"]
+        top = figures["tokens"]["top"]
     else:
         _common(stats.common_stats, totals, "content")
-        stats.unique, top = figures["num_distinct"], figures["top_values"]
+        stats.unique = figures["num_distinct"]
+        top = figures["top_values"]
+
     stats.avg_length = totals.num_bytes / max(1, stats.common_stats.tot_num_values)
     for value in top:
         stats.top_values.add(value=value["value"], frequency=value["count"])
@@ -106,7 +111,9 @@ def _labels(stats: statistics_pb2.StringStatistics, totals: Totals, num_top: int
     ranked = sorted(totals.labels.items(), key=lambda entry: (entry[1], entry[0]), reverse=True)
     for label, count in ranked[:num_top]:
         stats.top_values.add(value=label, frequency=count)
-    for rank, (label, count) in enumerate(ranked if len(ranked) <= MAX_RANKS else []):
+    if len(ranked) > MAX_RANKS:
+        return
+    for rank, (label, count) in enumerate(ranked):
         stats.rank_histogram.buckets.add(
             low_rank=rank, high_rank=rank, label=label, sample_count=count
         )
@@ -116,19 +123,21 @@ def _sequence(written: statistics_pb2.DatasetFeatureStatistics, totals: Totals, 
     steps = totals.lengths.get("num_steps", Histogram.sum([]))
     stats = _add(written, features.SEQUENCE, FeatureNameStatistics.FLOAT).num_stats
     _common(stats.common_stats, totals, "content", Histogram(steps.values * dim, steps.counts))
-    dims = _add(written, "dim", FeatureNameStatistics.INT, features.SEQUENCE).num_stats
-    _integers(
-        dims, totals, Histogram(np.array([dim]), np.array([steps.num])) if steps.num else steps
-    )
-    if (numbers := totals.numbers) is None:
+
+    # Every time step has `dim` numbers.
+    dims = Histogram(np.array([dim]), np.array([steps.num])) if steps.num else steps
+    dim_feature = _add(written, "dim", FeatureNameStatistics.INT, features.SEQUENCE)
+    _integers(dim_feature.num_stats, totals, dims)
+
+    numbers = totals.numbers
+    if numbers is None:
         return
     _floats(stats, numbers, range(dim))
     for place in range(dim):
-        stats = _add(
-            written, f"{features.SEQUENCE}[{place}]", FeatureNameStatistics.FLOAT, features.SEQUENCE
-        ).num_stats
-        _common(stats.common_stats, totals, "content", steps)
-        _floats(stats, numbers, [place])
+        name = f"{features.SEQUENCE}[{place}]"
+        feature = _add(written, name, FeatureNameStatistics.FLOAT, features.SEQUENCE)
+        _common(feature.num_stats.common_stats, totals, "content", steps)
+        _floats(feature.num_stats, numbers, [place])
 
 
 def _common(
@@ -137,16 +146,22 @@ def _common(
     name: str,
     values: Histogram | None = None,
 ) -> None:
-    """Presence and number of values. values.
+    """Fills in presence and number of values.
 
-    How many values the rows have that have any; None where each has one.
+    Args:
+        stats: to fill in.
+        totals: of the split.
+        name: "content" or "label".
+        values: how many values each row has that has any; None if each has one.
     """
     stats.num_missing = totals.num_missing.get(name, 0)
     stats.num_non_missing = totals.num_rows - stats.num_missing
     if not stats.num_non_missing:
         return
+
     values = values or Histogram(np.array([1]), np.array([stats.num_non_missing]))
-    stats.min_num_values, stats.max_num_values = int(values.values[0]), int(values.values[-1])
+    stats.min_num_values = int(values.values[0])
+    stats.max_num_values = int(values.values[-1])
     stats.tot_num_values = values.power_sum(1)
     stats.avg_num_values = stats.tot_num_values / stats.num_non_missing
     _quantiles(stats.num_values_histogram, values.values, values)
@@ -155,7 +170,7 @@ def _common(
 def _integers(
     stats: statistics_pb2.NumericStatistics, totals: Totals, histogram: Histogram
 ) -> None:
-    """One integer for each row with content."""
+    """Fills in the statistics of a feature with one integer for each row that has content."""
     _common(stats.common_stats, totals, "content")
     if not histogram.num:
         return
@@ -167,31 +182,35 @@ def _integers(
 
 
 def _floats(stats: statistics_pb2.NumericStatistics, numbers: Numbers, dims: Sequence[int]) -> None:
-    """The numbers of some dimensions together."""
-    sums, squares = (
-        sum(column[place] for place in dims) for column in (numbers.sums, numbers.squares)
-    )
+    """Fills in the statistics of some dimensions of sequences, taken together."""
+    sums = sum(numbers.sums[place] for place in dims)
+    squares = sum(numbers.squares[place] for place in dims)
     stats.mean, stats.std_dev = mean_and_std(numbers.num * len(dims), sums, squares, UNIT_BITS)
     stats.num_zeros = sum(numbers.num_zeros[place] for place in dims)
+
     bins = Histogram.sum([numbers.of_dimension(place) for place in dims])
-    lowest, highest = (
-        min(numbers.minimum[place] for place in dims),
-        max(numbers.maximum[place] for place in dims),
-    )
+    lowest = min(numbers.minimum[place] for place in dims)
+    highest = max(numbers.maximum[place] for place in dims)
     values = np.clip(key_floats(bins.values), lowest, highest)
-    values[0], values[-1] = lowest, highest
+    values[0] = lowest
+    values[-1] = highest
     _distribution(stats, values, bins)
 
 
 def _distribution(
     stats: statistics_pb2.NumericStatistics, values: np.ndarray, histogram: Histogram
 ) -> None:
-    """Minimum, maximum, median and both histograms. values.
+    """Fills in minimum, maximum, median and both histograms.
 
-    What the histogram's entries stand for, in ascending order.
+    Args:
+        stats: to fill in.
+        values: the number that each entry of the histogram stands for, in ascending order [n].
+        histogram: with n entries.
     """
-    stats.min, stats.max = float(values[0]), float(values[-1])
+    stats.min = float(values[0])
+    stats.max = float(values[-1])
     stats.median = float(values[histogram.rank(0.5)])
+
     standard = stats.histograms.add(type=statistics_pb2.Histogram.STANDARD)
     if stats.min == stats.max:
         standard.buckets.add(low_value=stats.min, high_value=stats.max, sample_count=histogram.num)
@@ -201,11 +220,12 @@ def _distribution(
             edges.tolist(), edges[1:].tolist(), counts.tolist(), strict=False
         ):
             standard.buckets.add(low_value=low, high_value=high, sample_count=count)
+
     _quantiles(stats.histograms.add(), values, histogram)
 
 
 def _quantiles(written: statistics_pb2.Histogram, values: np.ndarray, histogram: Histogram) -> None:
-    """Buckets with equal shares of the numbers, between their quantiles."""
+    """Writes buckets with equal shares of the numbers, between their quantiles."""
     written.type = statistics_pb2.Histogram.QUANTILES
     low = float(values[0])
     for number in range(1, NUM_BUCKETS + 1):

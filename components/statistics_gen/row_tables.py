@@ -1,13 +1,16 @@
-"""Row tables on disk.
+"""Row tables on disk: which contents occur under which labels, and how often.
 
-Which contents occur under which labels, and how often, in buckets, so that no process holds all
-rows.
+They are in buckets, so that no process holds all rows.
 
-A table is an Arrow IPC file with one record batch a bucket, each in ascending order of (digest,
-label): `digest` uint64, of the content; `label` uint64, the digest of the label; `count` int64, the
-rows with both; `text`, the content shortened, to be shown. A bucket holds the digests with the same
-leading bits. Tables of shards are summed to tables of spans, and those to any window, one bucket at
-a time. Two contents with one digest of 8 bytes are taken for equal: one pair in 2^64.
+A table is an Arrow IPC file with one record batch for each bucket, in ascending order of (digest,
+label):
+  digest   uint64, of the content
+  label    uint64, the digest of the label
+  count    int64, the rows with both
+  text     the content, shortened to be shown
+A bucket holds the digests with the same leading bits. Tables of shards are summed to tables of
+spans, and those to tables of any window, one bucket at a time. Two contents with the same 8-byte
+digest are taken for equal: one pair in 2^64.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,19 +38,16 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Rows:
-    """A part of a table in memory.
+    """A part of a table in memory."""
 
-    The columns are of one length. text is None where it was not read.
-    """
-
-    digest: np.ndarray
-    label: np.ndarray
-    count: np.ndarray
-    text: pa.Array | None = None
+    digest: np.ndarray  # uint64 [n]
+    label: np.ndarray  # uint64 [n]
+    count: np.ndarray  # int64 [n]
+    text: pa.Array | None = None  # large_string [n]; None if the texts were not read
 
 
 def digests(contents: Iterable[bytes]) -> np.ndarray:
-    """uint64 [n]: BLAKE2b of each, 8 bytes."""
+    """The digests of contents: BLAKE2b of 8 bytes, as uint64 [n]."""
     return np.frombuffer(
         b"".join([blake2b(content, digest_size=8).digest() for content in contents]), "<u8"
     )
@@ -55,32 +55,26 @@ def digests(contents: Iterable[bytes]) -> np.ndarray:
 
 def total(parts: Sequence[Rows]) -> Rows:
     """The sum of tables: their rows in order, those with equal digest and label as one."""
-    digest, label, count = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("digest", "label", "count")
-    )
+    digest = np.concatenate([part.digest for part in parts])
+    label = np.concatenate([part.label for part in parts])
+    count = np.concatenate([part.count for part in parts])
     order = np.lexsort((label, digest))
-    digest, label = digest[order], label[order]
+    digest = digest[order]
+    label = label[order]
+
     first = np.ones(len(order), bool)
     first[1:] = (digest[1:] != digest[:-1]) | (label[1:] != label[:-1])
     starts = np.flatnonzero(first)
     text = None
     if parts[0].text is not None:
-        text = (
-            pa.chunked_array([part.text for part in parts], pa.large_string())
-            .take(pa.array(order[starts]))
-            .combine_chunks()
-        )
-    return Rows(
-        digest[starts],
-        label[starts],
-        np.add.reduceat(count[order], starts) if len(starts) else count,
-        text,
-    )
+        texts = pa.chunked_array([part.text for part in parts], pa.large_string())
+        text = texts.take(pa.array(order[starts])).combine_chunks()
+    sums = np.add.reduceat(count[order], starts) if len(starts) else count
+    return Rows(digest[starts], label[starts], sums, text)
 
 
 def buckets(rows: Rows) -> Iterator[Rows]:
-    """The buckets of a table in memory that is in order."""
+    """The buckets of a table in memory whose rows are in order."""
     assert rows.text is not None
     ends = np.searchsorted(
         rows.digest, np.arange(1, NUM_BUCKETS, dtype=np.uint64) << np.uint64(SHIFT)
@@ -101,40 +95,42 @@ def write(path: str | Path, parts: Iterable[Rows]) -> None:
         pa.ipc.new_file(file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer,
     ):
         for part in parts:
-            # A slice is copied: the file must not depend on where in a longer array its rows lay.
+            # Slices are copied: the file must not depend on their place in a longer array.
             text = pc.take(part.text, pa.array(np.arange(len(part.digest))))
             columns = [pa.array(part.digest), pa.array(part.label), pa.array(part.count), text]
             writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
 
 
 def sum_bucket(paths: Sequence[str | Path], bucket: int, texts: bool = False) -> Rows:
-    """One bucket of the sum of tables; the texts are read only where they are wanted."""
+    """One bucket of the sum of tables. The texts are read only with `texts`."""
     options = pa.ipc.IpcReadOptions(included_fields=[0, 1, 2, 3] if texts else [0, 1, 2])
-    empty = np.zeros(0, np.uint64)
-    parts = [
-        Rows(
-            empty, empty, np.zeros(0, np.int64), pa.array([], pa.large_string()) if texts else None
-        )
-    ]
+    no_digests = np.zeros(0, np.uint64)
+    no_texts = pa.array([], pa.large_string()) if texts else None
+    parts = [Rows(no_digests, no_digests, np.zeros(0, np.int64), no_texts)]
     for path in paths:
         with pa.OSFile(str(path), "rb") as file:
             batch = pa.ipc.open_file(file, options=options).get_batch(bucket)
-            digest, label, count = (batch[name].to_numpy() for name in ("digest", "label", "count"))
-            parts.append(Rows(digest, label, count, batch["text"] if texts else None))
+            rows = Rows(
+                batch["digest"].to_numpy(),
+                batch["label"].to_numpy(),
+                batch["count"].to_numpy(),
+                batch["text"] if texts else None,
+            )
+            parts.append(rows)
     return total(parts) if len(parts) > 2 else parts[-1]
 
 
 def lookup(paths: Sequence[str | Path], wanted: Iterable[int]) -> dict[int, str]:
-    """The shortened texts of digests that are in the tables."""
+    """The shortened texts of some digests, all of which the tables hold."""
     by_bucket: dict[int, list[int]] = {}
     for digest in sorted(set(wanted)):
         by_bucket.setdefault(digest >> SHIFT, []).append(digest)
+
     texts: dict[int, str] = {}
-    for bucket, found in by_bucket.items():
+    for bucket, in_bucket in by_bucket.items():
         rows = sum_bucket(paths, bucket, texts=True)
         assert rows.text is not None
-        places = np.searchsorted(rows.digest, np.array(found, np.uint64)).tolist()
-        texts |= {
-            digest: rows.text[place].as_py() for digest, place in zip(found, places, strict=True)
-        }
+        places = np.searchsorted(rows.digest, np.array(in_bucket, np.uint64)).tolist()
+        for digest, place in zip(in_bucket, places, strict=True):
+            texts[digest] = rows.text[place].as_py()
     return texts

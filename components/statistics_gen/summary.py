@@ -1,7 +1,4 @@
-"""From sums and tables to statistics.json.
-
-What a person or a check wants to know of a window or of one of its spans.
-"""
+"""From sums and tables to statistics.json: the figures of a window or of one of its spans."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,53 +18,60 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 def summarise(
     folders: Sequence[Path],
-    found: Mapping[str, Totals],
+    split_totals: Mapping[str, Totals],
     content: Content,
     dim: int | None,
     num_top: int,
 ) -> dict[str, Any]:
-    """The statistics of the spans whose pieces lie in `folders`, taken together. found.
+    """The statistics of some spans together.
 
-    The Totals of each split.
+    Args:
+        folders: the spans' parts.
+        split_totals: split -> the sum of the spans' Totals.
+        content: what the Examples hold.
+        dim: numbers of a time step; None for texts and tokens.
+        num_top: how many of the most frequent values are named.
 
-    -> content, dim, `splits`: split -> its figures, `ambiguous`: contents under several labels, in
-    all splits.
+    Returns:
+        "content", "dim", "splits" (split -> its figures), and "ambiguous" (contents under several
+        labels, in all splits together).
     """
     tables = {split: [folder / f"{split}.rows" for folder in folders] for split in features.SPLITS}
-    labels = sorted({label for totals in found.values() for label in totals.labels} | {""})
-    names = dict(
-        zip(row_tables.digests(label.encode() for label in labels).tolist(), labels, strict=True)
-    )
-    repeated = repeats.find(tables, names, num_top)
+    labels = sorted({label for totals in split_totals.values() for label in totals.labels} | {""})
+    digests = row_tables.digests(label.encode() for label in labels).tolist()
+    repeated = repeats.find(tables, dict(zip(digests, labels, strict=True)), num_top)
+
     tokens: dict[str, Any] = {}
     chars: dict[str, Any] = {}
     if content != features.SEQUENCE:
-        tokens = vocabulary.of_tokens(
-            {split: [folder / f"{split}.tokens" for folder in folders] for split in found}, num_top
-        )
+        token_tables = {
+            split: [folder / f"{split}.tokens" for folder in folders] for split in split_totals
+        }
+        tokens = vocabulary.of_tokens(token_tables, num_top)
         empty = Histogram.sum([])
-        chars = vocabulary.of_chars(
-            {split: totals.chars or empty for split, totals in found.items()}, num_top
-        )
-    splits = {
-        split: (
-            _split(totals, content, repeated["splits"][split])
-            | {
-                "tokens": tokens.get(split),
-                "chars": chars.get(split),
-            }
-        )
-        for split, totals in found.items()
-    }
+        histograms = {split: totals.chars or empty for split, totals in split_totals.items()}
+        chars = vocabulary.of_chars(histograms, num_top)
+
+    splits = {}
+    for split, totals in split_totals.items():
+        splits[split] = {
+            **_split(totals, content, repeated["splits"][split]),
+            "tokens": tokens.get(split),
+            "chars": chars.get(split),
+        }
     return {"content": content, "dim": dim, "splits": splits, "ambiguous": repeated["ambiguous"]}
 
 
 def _split(totals: Totals, content: Content, repeated: dict[str, Any]) -> dict[str, Any]:
+    numbers = totals.numbers
+    dimensions = None
+    if numbers:
+        dimensions = [_dimension(numbers, place) for place in range(len(numbers.sums))]
     return {
         "num_rows": totals.num_rows,
         "num_missing": {
-            name: totals.num_missing.get(key, 0)
-            for name, key in ((content, "content"), (features.LABEL, "label"))
+            content: totals.num_missing.get("content", 0),
+            features.LABEL: totals.num_missing.get("label", 0),
         },
         **repeated,
         "labels": totals.labels,
@@ -77,11 +81,7 @@ def _split(totals: Totals, content: Content, repeated: dict[str, Any]) -> dict[s
             for name, histogram in totals.lengths.items()
             if histogram.num
         },
-        "dimensions": (
-            [_dimension(totals.numbers, place) for place in range(len(totals.numbers.sums))]
-            if totals.numbers
-            else None
-        ),
+        "dimensions": dimensions,
     }
 
 
@@ -102,11 +102,12 @@ def _length(name: str, histogram: Histogram, totals: Totals) -> dict[str, Any]:
 
 
 def coarse(histogram: Histogram) -> list[list[int]]:
-    """[the lowest length of a bin, rows] for the bins from 0, 1, 2, 4, 5, 8, 11, 16, 22, ...
+    """A histogram in bins that are the same for every histogram, so that any two can be compared.
 
-    (two for each doubling) that are not empty.
+    The bins begin at 0, 1, 2, 4, 5, 8, 11, 16, 22, ...: two for each doubling.
 
-    The same bins for every histogram, so that any two can be compared or added.
+    Returns:
+        [the lowest length of the bin, its rows] of every bin that is not empty.
     """
     highest = int(histogram.values[-1]) if histogram.num else 0
     edges = [0, *sorted({math.isqrt(2**power) for power in range(2 * highest.bit_length() + 1)})]
@@ -117,7 +118,8 @@ def coarse(histogram: Histogram) -> list[list[int]]:
 
 def _dimension(numbers: Numbers, place: int) -> dict[str, Any]:
     mean, std = mean_and_std(numbers.num, numbers.sums[place], numbers.squares[place], UNIT_BITS)
-    low, high = numbers.minimum[place], numbers.maximum[place]
+    low = numbers.minimum[place]
+    high = numbers.maximum[place]
     bins = numbers.of_dimension(place)
     values = np.clip(key_floats(bins.values), low, high).tolist()
     return {

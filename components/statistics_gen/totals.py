@@ -1,7 +1,4 @@
-"""What is added up over the rows of a split.
-
-Small enough for memory, whatever the size of the data.
-"""
+"""The sums over the rows of a split, small enough for memory whatever the size of the data."""
 
 import json
 from collections.abc import Sequence
@@ -13,26 +10,22 @@ import numpy as np
 
 from components.statistics_gen.histogram import Histogram, exact_sums, float_keys
 
-# (order, digest, text): the row with the smallest order, of these the one with the smallest digest;
-# the same in any order of shards.
+# (order, digest, text). The row with the smallest order is shown, and of equal ones that with the
+# smallest digest: the same row in any order of shards.
 Example = tuple[int, int, str]
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """The float32s of sequences, dimension by dimension.
+    """The float32s of sequences, dimension by dimension."""
 
-    sums, squares: [dim], multiples of 2^-UNIT_BITS. bins: counts of dimension << 16 |
-    float_keys(number).
-    """
-
-    num: int
-    num_zeros: list[int]
-    sums: list[int]
-    squares: list[int]
-    minimum: list[float]
-    maximum: list[float]
-    bins: Histogram
+    num: int  # time steps
+    num_zeros: list[int]  # [dim]
+    sums: list[int]  # [dim], multiples of 2^-UNIT_BITS
+    squares: list[int]  # [dim], multiples of 2^-UNIT_BITS
+    minimum: list[float]  # [dim]
+    maximum: list[float]  # [dim]
+    bins: Histogram  # counts of dimension << 16 | float_keys(number)
 
     def of_dimension(self, place: int) -> Histogram:
         """The float_keys of one dimension."""
@@ -42,12 +35,18 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over rows; the sum of two Totals is the Totals of all their rows.
+    """Sums over rows. The sum of two Totals is the Totals of all their rows.
 
-    num_missing: rows without content (`content`) or label (`label`); no length counts them.
-    num_bytes: of the contents. lengths: `num_chars` (code points), `num_tokens`, `num_steps`: what
-    the content has. chars: counts of code points. labels: label -> rows. examples: `label <label>`,
-    `shortest <length>`, `longest <length>` -> a row that shows it.
+    Attributes:
+        num_rows: all rows.
+        num_missing: rows without content ("content") or without label ("label"). The lengths do
+            not count rows without content.
+        num_bytes: of the contents.
+        labels: label -> rows.
+        lengths: num_chars (code points), num_tokens or num_steps, those that the content has.
+        chars: counts of code points; None for sequences.
+        numbers: None for texts and tokens, and without any time step.
+        examples: "label <label>", "shortest <length>" and "longest <length>" -> a row that shows it.
     """
 
     num_rows: int = 0
@@ -61,26 +60,28 @@ class Totals:
 
 
 def total(parts: Sequence[Totals]) -> Totals:
-    """The sum, the same in any order."""
-    lengths = sorted({name for part in parts for name in part.lengths})
-    chars = [part.chars for part in parts if part.chars is not None]
-    numbers = [part.numbers for part in parts if part.numbers is not None]
+    """The sum of some Totals, the same in any order."""
+    lengths = {}
+    for name in sorted({name for part in parts for name in part.lengths}):
+        histograms = [part.lengths[name] for part in parts if name in part.lengths]
+        lengths[name] = Histogram.sum(histograms)
+
     examples: dict[str, Example] = {}
     for part in parts:
         for name, example in part.examples.items():
             examples[name] = min(example, examples.get(name, example))
+
+    chars = [part.chars for part in parts if part.chars is not None]
+    numbers = [part.numbers for part in parts if part.numbers is not None]
     return Totals(
-        sum(part.num_rows for part in parts),
-        _sum_by_name([part.num_missing for part in parts]),
-        sum(part.num_bytes for part in parts),
-        _sum_by_name([part.labels for part in parts]),
-        {
-            name: Histogram.sum([part.lengths[name] for part in parts if name in part.lengths])
-            for name in lengths
-        },
-        Histogram.sum(chars) if chars else None,
-        _sum_numbers(numbers) if numbers else None,
-        dict(sorted(examples.items())),
+        num_rows=sum(part.num_rows for part in parts),
+        num_missing=_sum_by_name([part.num_missing for part in parts]),
+        num_bytes=sum(part.num_bytes for part in parts),
+        labels=_sum_by_name([part.labels for part in parts]),
+        lengths=lengths,
+        chars=Histogram.sum(chars) if chars else None,
+        numbers=_sum_numbers(numbers) if numbers else None,
+        examples=dict(sorted(examples.items())),
     )
 
 
@@ -90,37 +91,37 @@ def _sum_by_name(parts: Sequence[dict[str, int]]) -> dict[str, int]:
 
 
 def _sum_numbers(parts: Sequence[Numbers]) -> Numbers:
+    dims = range(len(parts[0].sums))
     return Numbers(
-        sum(part.num for part in parts),
-        [sum(column) for column in zip(*(part.num_zeros for part in parts), strict=True)],
-        [sum(column) for column in zip(*(part.sums for part in parts), strict=True)],
-        [sum(column) for column in zip(*(part.squares for part in parts), strict=True)],
-        [min(column) for column in zip(*(part.minimum for part in parts), strict=True)],
-        [max(column) for column in zip(*(part.maximum for part in parts), strict=True)],
-        Histogram.sum([part.bins for part in parts]),
+        num=sum(part.num for part in parts),
+        num_zeros=[sum(part.num_zeros[dim] for part in parts) for dim in dims],
+        sums=[sum(part.sums[dim] for part in parts) for dim in dims],
+        squares=[sum(part.squares[dim] for part in parts) for dim in dims],
+        minimum=[min(part.minimum[dim] for part in parts) for dim in dims],
+        maximum=[max(part.maximum[dim] for part in parts) for dim in dims],
+        bins=Histogram.sum([part.bins for part in parts]),
     )
 
 
 def of_numbers(numbers: np.ndarray) -> Numbers:
-    """numbers: float32 [n, dim], n >= 1."""
-    numbers = numbers + np.float32(
-        0
-    )  # -0.0 becomes 0.0: of equal numbers, min and max would take the first
+    """Sums up time steps. numbers: float32 [n, dim], n >= 1."""
+    # -0.0 becomes 0.0: min and max would take whichever of the two comes first.
+    numbers = numbers + np.float32(0)
     wide = numbers.astype(np.float64)
-    keys = float_keys(numbers) + (np.arange(numbers.shape[1]) << 16)
+    keys = float_keys(numbers) + (np.arange(numbers.shape[1]) << 16)  # [n, dim]
     return Numbers(
-        len(numbers),
-        (numbers == 0).sum(axis=0).tolist(),
-        exact_sums(wide),
-        exact_sums(wide * wide),
-        numbers.min(axis=0).tolist(),
-        numbers.max(axis=0).tolist(),
-        Histogram.of(keys.ravel()),
+        num=len(numbers),
+        num_zeros=(numbers == 0).sum(axis=0).tolist(),
+        sums=exact_sums(wide),
+        squares=exact_sums(wide * wide),
+        minimum=numbers.min(axis=0).tolist(),
+        maximum=numbers.max(axis=0).tolist(),
+        bins=Histogram.of(keys.ravel()),
     )
 
 
 def write(totals: Totals, path: Path) -> None:
-    """Writes them as JSON."""
+    """Writes Totals as JSON."""
     content = asdict(totals)
     content["lengths"] = {name: histogram.to_json() for name, histogram in totals.lengths.items()}
     content["chars"] = totals.chars.to_json() if totals.chars else None
@@ -130,7 +131,7 @@ def write(totals: Totals, path: Path) -> None:
 
 
 def read(path: Path) -> Totals:
-    """Reads what `write` wrote."""
+    """Reads Totals that `write` wrote."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     content["lengths"] = {
         name: Histogram.from_json(lists) for name, lists in content["lengths"].items()
@@ -140,7 +141,6 @@ def read(path: Path) -> Totals:
         name: (order, digest, text) for name, (order, digest, text) in content["examples"].items()
     }
     if content["numbers"]:
-        content["numbers"] = Numbers(
-            **{**content["numbers"], "bins": Histogram.from_json(content["numbers"]["bins"])}
-        )
+        bins = Histogram.from_json(content["numbers"]["bins"])
+        content["numbers"] = Numbers(**{**content["numbers"], "bins": bins})
     return Totals(**content)

@@ -1,4 +1,4 @@
-"""Which tokens and characters the splits have, and how many of them the train split does not know."""
+"""The tokens and characters of the splits, and how many of them the train split does not have."""
 
 import heapq
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Any
 from components.statistics_gen.histogram import Histogram
 from seqline.data import counts
 
-# Entries outside the train split that are shown.
+# So many entries outside the train split are shown.
 NUM_EXAMPLES = 5
-# An entry that occurs so often is no chance find: another draw of the same kind has it, too.
+# An entry that occurs so often is not there by chance: another draw of the same kind has it, too.
 FREQUENT = 5
 
 # (count, entry): equal counts in descending order of the entries, as TFDV orders top values.
@@ -20,15 +20,12 @@ Top = list[tuple[int, bytes]]
 
 @dataclass
 class Vocabulary:
-    """The entries (tokens or characters) of a split. num.
+    """The entries (tokens or characters) of a split."""
 
-    Occurrences. num_once: entries that occur once.
-    """
-
-    num: int = 0
+    num: int = 0  # occurrences
     num_distinct: int = 0
-    num_once: int = 0
-    top: Top = field(default_factory=list)
+    num_once: int = 0  # entries that occur once
+    top: Top = field(default_factory=list)  # the most frequent entries
 
     def add(self, entries: Mapping[bytes, int], num_top: int) -> None:
         self.num += sum(entries.values())
@@ -41,16 +38,13 @@ class Vocabulary:
 
 @dataclass
 class Outside:
-    """The entries of a split that a reference does not have.
+    """The entries of a split that a reference does not have."""
 
-    And of the split's frequent ones, how many it does have.
-    """
-
-    num: int = 0
+    num: int = 0  # occurrences
     num_distinct: int = 0
-    num_frequent: int = 0
+    num_frequent: int = 0  # the split's frequent entries, known to the reference or not
     num_frequent_known: int = 0
-    top: Top = field(default_factory=list)
+    top: Top = field(default_factory=list)  # the most frequent of the entries outside
 
     def add(self, entries: Mapping[bytes, int], reference: Mapping[bytes, int]) -> None:
         outside = {entry: count for entry, count in entries.items() if entry not in reference}
@@ -65,9 +59,14 @@ class Outside:
 
 
 def of_tokens(tables: Mapping[str, Sequence[Path]], num_top: int) -> dict[str, Any]:
-    """The vocabularies of splits from their count tables.
+    """The vocabularies of splits, from their count tables. The first split is the reference.
 
-    The first split is the others' reference.
+    Args:
+        tables: split -> its count tables.
+        num_top: how many of the most frequent tokens are named.
+
+    Returns:
+        split -> its figures, for statistics.json.
     """
     vocabularies = {split: Vocabulary() for split in tables}
     outsides = {split: Outside() for split in list(tables)[1:]}
@@ -78,16 +77,17 @@ def of_tokens(tables: Mapping[str, Sequence[Path]], num_top: int) -> dict[str, A
 
 
 def of_chars(histograms: Mapping[str, Histogram], num_top: int) -> dict[str, Any]:
-    """The same for characters, from counts of code points."""
+    """As `of_tokens`, for characters. histograms: split -> its counts of code points."""
     vocabularies = {split: Vocabulary() for split in histograms}
     outsides = {split: Outside() for split in list(histograms)[1:]}
-    entries = {
-        split: {
+
+    entries: dict[str, dict[bytes, int]] = {}
+    for split, histogram in histograms.items():
+        points = histogram.values.tolist()
+        entries[split] = {
             chr(point).encode(): count
-            for point, count in zip(found.values.tolist(), found.counts.tolist(), strict=True)
+            for point, count in zip(points, histogram.counts.tolist(), strict=True)
         }
-        for split, found in histograms.items()
-    }
     _add(vocabularies, outsides, entries, num_top)
     return _to_json(vocabularies, outsides)
 
@@ -109,41 +109,38 @@ def _to_json(
     vocabularies: Mapping[str, Vocabulary], outsides: Mapping[str, Outside]
 ) -> dict[str, Any]:
     reference = next(iter(vocabularies.values()))
-    return {
-        split: {
-            "num": found.num,
-            "num_distinct": found.num_distinct,
-            "num_once": found.num_once,
-            "top": [
-                {"value": entry.decode(errors="replace"), "count": count}
-                for count, entry in found.top
-            ],
-            "oov": (
-                _outside_to_json(outsides[split], found, reference) if split in outsides else None
-            ),
+    figures: dict[str, Any] = {}
+    for split, vocabulary in vocabularies.items():
+        outside = outsides.get(split)
+        figures[split] = {
+            "num": vocabulary.num,
+            "num_distinct": vocabulary.num_distinct,
+            "num_once": vocabulary.num_once,
+            "top": _top_to_json(vocabulary.top),
+            "oov": _outside_to_json(outside, vocabulary, reference) if outside else None,
         }
-        for split, found in vocabularies.items()
-    }
+    return figures
 
 
 def _outside_to_json(outside: Outside, split: Vocabulary, reference: Vocabulary) -> dict[str, Any]:
-    """rate.
+    """The figures of the entries outside the reference.
 
-    Of the split's occurrences. expected: of another draw from where the reference comes from, by
-    Good and Turing's estimate (the share of the reference's occurrences whose entry occurs once).
-    overlap: of the split's frequent entries.
+    "rate" is their share of the split's occurrences. "expected" is the rate to expect from another
+    draw of the reference's source, by the Good-Turing estimate: the share of the reference's
+    occurrences whose entry occurs once. "overlap" is the share of the split's frequent entries that
+    the reference has.
     """
+    overlap = outside.num_frequent_known / outside.num_frequent if outside.num_frequent else None
     return {
         "num": outside.num,
         "num_distinct": outside.num_distinct,
         "rate": outside.num / split.num if split.num else None,
         "expected": reference.num_once / reference.num if reference.num else None,
         "num_frequent": outside.num_frequent,
-        "overlap": (
-            outside.num_frequent_known / outside.num_frequent if outside.num_frequent else None
-        ),
-        "top": [
-            {"value": entry.decode(errors="replace"), "count": count}
-            for count, entry in outside.top
-        ],
+        "overlap": overlap,
+        "top": _top_to_json(outside.top),
     }
+
+
+def _top_to_json(top: Top) -> list[dict[str, Any]]:
+    return [{"value": entry.decode(errors="replace"), "count": count} for count, entry in top]

@@ -1,4 +1,4 @@
-"""The driver's side: makes the span_cache that are missing and puts a window of spans together."""
+"""The driver's side: makes the missing parts of spans, and puts a window of spans together."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from components.statistics_gen import (
     StatisticsGenParams,
     analyze,
-    piece_path,
+    part_path,
     protos,
     repeats,
     summary,
@@ -16,7 +16,6 @@ from components.statistics_gen import (
     vocabulary,
 )
 from components.statistics_gen.histogram import Histogram
-from components.statistics_gen.totals import Totals
 from seqline.component import Figures
 from seqline.data import features
 from seqline.data.examples import Manifest, Span, read_manifest, span_of
@@ -33,45 +32,54 @@ def build(
 ) -> Figures:
     """Writes the artifact; see `components.statistics_gen`."""
     manifest = read_manifest(examples)
-    _make_pieces(manifest, examples, params, span_cache, beam_args)
-    folders = {
-        span.number: local_copy(piece_path(span.key, params, span_cache)) for span in manifest.spans
+    _make_parts(manifest, examples, params, span_cache, beam_args)
+    parts = {
+        span.number: local_copy(part_path(span_cache, span.key, manifest.content, params))
+        for span in manifest.spans
     }
     spans = {
-        number: json.loads((folder / features.STATISTICS).read_text(encoding="utf-8"))
-        for number, folder in folders.items()
+        number: json.loads((part / features.STATISTICS).read_text(encoding="utf-8"))
+        for number, part in parts.items()
     }
     for span in manifest.spans:
-        _check_counts(span, spans[span.number], folders[span.number])
-    found = {
-        split: totals.total([totals.read(folder / f"{split}.json") for folder in folders.values()])
+        _check_counts(span, spans[span.number], parts[span.number])
+
+    split_totals = {
+        split: totals.total([totals.read(part / f"{split}.json") for part in parts.values()])
         for split in features.SPLITS
     }
     if len(spans) == 1:
         window = next(iter(spans.values()))
     else:
         window = summary.summarise(
-            list(folders.values()), found, manifest.content, manifest.dim, params.num_top_values
+            list(parts.values()),
+            split_totals,
+            manifest.content,
+            manifest.dim,
+            params.num_top_values,
         )
-    protos.write(window, found, output, params.num_top_values)
-    for number, folder in folders.items():
-        _take_over(folder, output / "spans" / str(number))
+
+    protos.write(window, split_totals, output, params.num_top_values)
+    for number, part in parts.items():
+        _link_feature_stats(part, output / "spans" / str(number))
+
+    # None also if no span has a row in train: then nothing is compared.
+    has_chars = split_totals[features.TRAIN].chars is not None
     statistics = {
         **window,
-        **_read_and_bad(manifest, list(folders)),
+        **_read_and_bad(manifest, list(parts)),
         "spans": {
             str(number): {**span, **_read_and_bad(manifest, [number])}
             for number, span in spans.items()
         },
-        "newest": _compare_newest(folders, spans, found) if len(spans) > 1 else None,
+        "newest": _compare_newest(parts, has_chars) if len(spans) > 1 else None,
     }
-    (output / features.STATISTICS).write_text(
-        json.dumps(statistics, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(statistics, ensure_ascii=False, indent=2) + "\n"
+    (output / features.STATISTICS).write_text(text, encoding="utf-8")
     return _figures(statistics)
 
 
-def _make_pieces(
+def _make_parts(
     manifest: Manifest,
     examples: Path,
     params: StatisticsGenParams,
@@ -88,10 +96,10 @@ def _make_pieces(
     ) as collect:
         if collect is None:
             return
-        from seqline.jobs.beam import (
-            ReadExamples,
-            job,
-        )  # not where all span_cache are there: it takes seconds
+
+        # Beam takes seconds to import, and is needed only when a part is missing.
+        from seqline.data.read_examples import ReadExamples
+        from seqline.jobs.beam import job
 
         paths = [
             path
@@ -99,23 +107,20 @@ def _make_pieces(
             if span_of(path) in collect.folders
         ]
         with job(beam_args) as pipeline:
-            _ = (
-                pipeline
-                | ReadExamples(paths, manifest.content, manifest.dim)
-                | "Statistics" >> collect
-            )
+            shards = pipeline | ReadExamples(paths, manifest.content, manifest.dim)
+            _ = shards | "Statistics" >> collect
 
 
-def _check_counts(span: Span, statistics: dict[str, Any], piece: Path) -> None:
+def _check_counts(span: Span, statistics: dict[str, Any], part: Path) -> None:
     ingested = {split: sum(span.num_rows.get(split, {}).values()) for split in features.SPLITS}
     counted = {split: figures["num_rows"] for split, figures in statistics["splits"].items()}
     assert counted == ingested, (
-        f"span {span.number} has {ingested} rows, and {counted} were counted in {piece}"
+        f"span {span.number} has {ingested} rows, and {counted} were counted in {part}"
     )
 
 
-def _take_over(piece: Path, target: Path) -> None:
-    for path in piece.glob(f"Split-*/{features.FEATURE_STATS}"):
+def _link_feature_stats(part: Path, target: Path) -> None:
+    for path in part.glob(f"Split-*/{features.FEATURE_STATS}"):
         (target / path.parent.name).mkdir(parents=True)
         link(path, target / path.parent.name / path.name)
 
@@ -127,61 +132,61 @@ def _read_and_bad(manifest: Manifest, numbers: Sequence[int]) -> dict[str, Any]:
     return {"num_read": sum(span.num_read for span in spans), "num_bad": num_bad}
 
 
-def _compare_newest(
-    folders: dict[int, Path], spans: dict[int, Any], found: dict[str, Totals]
-) -> dict[str, Any]:
-    """The train rows of the newest span against those of the spans before it.
+def _compare_newest(parts: dict[int, Path], has_chars: bool) -> dict[str, Any]:
+    """Compares the train rows of the newest span with those of the earlier spans.
 
-    Repeated rows, tokens and characters.
+    It compares repeated rows and, if there are any, tokens and characters.
+
+    Args:
+        parts: span -> its part.
+        has_chars: whether the train rows of the window have tokens and characters.
     """
-    newest = max(folders)
-    earlier = sorted(set(folders) - {newest})
-    sides = {"earlier": [folders[number] for number in earlier], "newest": [folders[newest]]}
+    newest = max(parts)
+    earlier = sorted(set(parts) - {newest})
+    sides = {"earlier": [parts[number] for number in earlier], "newest": [parts[newest]]}
+
     rows = {
-        side: [folder / f"{features.TRAIN}.rows" for folder in side_folders]
-        for side, side_folders in sides.items()
+        side: [part / f"{features.TRAIN}.rows" for part in side_parts]
+        for side, side_parts in sides.items()
     }
     compared: dict[str, Any] = {
         "span": newest,
         "earlier": earlier,
         "repeated": repeats.repeated(rows["newest"], rows["earlier"]),
     }
-    if found[features.TRAIN].chars is not None:
-        tokens = {
-            side: [folder / f"{features.TRAIN}.tokens" for folder in side_folders]
-            for side, side_folders in sides.items()
-        }
-        chars = {
-            side: (
-                totals.total(
-                    [totals.read(folder / f"{features.TRAIN}.json") for folder in side_folders]
-                ).chars
-                or Histogram.sum([])
-            )
-            for side, side_folders in sides.items()
-        }
-        compared["tokens"] = vocabulary.of_tokens(tokens, 0)["newest"]["oov"]
-        compared["chars"] = vocabulary.of_chars(chars, 0)["newest"]["oov"]
+    if not has_chars:
+        return compared
+
+    tokens = {
+        side: [part / f"{features.TRAIN}.tokens" for part in side_parts]
+        for side, side_parts in sides.items()
+    }
+    chars = {}
+    for side, side_parts in sides.items():
+        side_totals = totals.total(
+            [totals.read(part / f"{features.TRAIN}.json") for part in side_parts]
+        )
+        chars[side] = side_totals.chars or Histogram.sum([])
+    compared["tokens"] = vocabulary.of_tokens(tokens, 0)["newest"]["oov"]
+    compared["chars"] = vocabulary.of_chars(chars, 0)["newest"]["oov"]
     return compared
 
 
 def _figures(statistics: dict[str, Any]) -> Figures:
     splits = statistics["splits"]
     tokens = {split: figures["tokens"] for split, figures in splits.items() if figures["tokens"]}
+    lengths = splits[features.TRAIN]["lengths"]
     return {
         "num_rows": {split: figures["num_rows"] for split, figures in splits.items()},
         "num_classes": len(splits[features.TRAIN]["labels"]),
-        "median_length": {
-            name: length["quantiles"]["0.5"]
-            for name, length in splits[features.TRAIN]["lengths"].items()
-        },
+        "median_length": {name: length["quantiles"]["0.5"] for name, length in lengths.items()},
         "token_oov_rate": {
             split: figures["oov"]["rate"] for split, figures in tokens.items() if figures["oov"]
         },
         "num_duplicates": {
-            f"{split} in {other}": found["num_rows"]
+            f"{split} in {other}": duplicates["num_rows"]
             for split, figures in splits.items()
-            for other, found in figures["duplicates"].items()
+            for other, duplicates in figures["duplicates"].items()
         },
         "num_ambiguous_texts": statistics["ambiguous"]["num_texts"],
     }

@@ -14,9 +14,10 @@ from components.transform.graph import Parameters
 from seqline.component import Figures
 from seqline.data import features
 from seqline.data.examples import Manifest, read_manifest, span_of
+from seqline.data.read_examples import ReadExamples
 from seqline.data.span_cache import SpanCache, is_whole
 from seqline.host import progress
-from seqline.jobs.beam import ReadExamples, job
+from seqline.jobs.beam import job
 from seqline.storage.staging import local_folder, remove
 
 

@@ -63,9 +63,7 @@ COMMANDS = {
         "Say what of this machine stands in the way of a run, and the way out.",
     ),
     "template": Lazy(
-        "pipeline.dataflow.template",
-        "Flex Templates of Dataflow: a run started in the cloud.",
-        "commands",
+        "pipeline.cli.template", "Flex Templates of Dataflow: a run started in the cloud."
     ),
 }
 

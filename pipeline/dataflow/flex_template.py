@@ -1,6 +1,6 @@
-"""What Dataflow's launcher of Flex Templates runs, as FLEX_TEMPLATE_PYTHON_PY_FILE.
+"""The script that Dataflow's launcher of Flex Templates runs, as FLEX_TEMPLATE_PYTHON_PY_FILE.
 
-`python flex_template.py --name=value ...`.
+It is called as `python flex_template.py --name=value ...`.
 """
 
 from pipeline.dataflow.template_launch import main

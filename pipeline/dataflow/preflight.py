@@ -1,6 +1,6 @@
-"""What can be seen wrong before a job goes to Dataflow.
+"""Finds what is wrong before a job is sent to Dataflow.
 
-In seconds, all at once, without importing Beam or TensorFlow.
+It takes seconds, reports all problems at once, and imports neither Beam nor TensorFlow.
 """
 
 import json
@@ -30,40 +30,44 @@ NEEDED = {
 }
 PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 INSPECT_SECONDS = 5
-# What an image's name tells where its labels cannot be read: beam_python3.11_sdk:2.77.0,
-# worker:py3.11-beam2.77.0.
+# The versions in an image's name, for an image whose labels cannot be read:
+# beam_python3.11_sdk:2.77.0, worker:py3.11-beam2.77.0.
 PYTHON_IN_NAME = re.compile(r"py(?:thon)?[-_]?(3\.\d+)")
 BEAM_IN_NAME = re.compile(r"(?:beam[-_]?|beam_python3\.\d+_sdk:)(\d+\.\d+\.\d+)")
 
 
 class PreflightError(UserError):
-    """Everything that stands in the way of a job, in one list."""
+    """All problems that keep a job from running.
+
+    Attributes:
+        problems: one sentence each.
+    """
 
     def __init__(self, problems: Sequence[str]) -> None:
         many = "one thing stands" if len(problems) == 1 else f"{len(problems)} things stand"
         super().__init__(
             f"{many} in the way of Dataflow; nothing was submitted:"
-            + "".join(f"\n  - {each}" for each in problems)
+            + "".join(f"\n  - {problem}" for problem in problems)
         )
         self.problems = list(problems)
 
 
 def check(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> None:
-    """Raises PreflightError for a run of the pipeline's stages that cannot work on Dataflow.
+    """Checks a run of the pipeline's stages, and asks Dataflow and the buckets.
 
-    Asks it and the buckets.
+    Raises:
+        PreflightError: the run cannot work on Dataflow.
     """
     packages.need("Dataflow", packages.DATAFLOW)
-    found = [
+    problems = [
         *of_flags(beam_args),
         *of_places(pipeline, root, beam_args),
         *of_code(pipeline, beam_args),
         *of_versions(beam_args),
+        *of_services(root, beam_args),
     ]
-    # Services are asked about what is there to be asked about.
-    found += of_services(root, beam_args)
-    if found:
-        raise PreflightError(found)
+    if problems:
+        raise PreflightError(problems)
 
 
 def check_infer(
@@ -71,53 +75,54 @@ def check_infer(
 ) -> None:
     """As `check`, for bulk predictions alone."""
     packages.need("Dataflow", packages.DATAFLOW)
-    found = [*of_flags(beam_args), *_of_folders(beam_args)]
+    problems = [*of_flags(beam_args), *_of_folders(beam_args)]
     if not is_remote(output):
-        found.append(
-            f"output {output!r} is a folder of this machine, where workers cannot write:"
-            " --output=gs://bucket/path"
+        problems.append(
+            f"output {output!r} is a folder of this machine, where workers cannot write: "
+            "--output=gs://bucket/path"
         )
     if not is_remote(model):
-        found.append(
-            f"model {model!r} is a folder of this machine, which workers cannot read: name it under"
-            " gs://"
+        problems.append(
+            f"model {model!r} is a folder of this machine, which workers cannot read: "
+            "name it under gs://"
         )
-    found += [
+    problems += [
         *_of_rows(params),
         *of_code(Pipeline(), beam_args),
         *of_versions(beam_args),
         *of_services(output, beam_args),
     ]
-    if found:
-        raise PreflightError(found)
+    if problems:
+        raise PreflightError(problems)
 
 
 def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
-    """Flags that are missing or that nothing good comes of."""
+    """Problems with the flags: missing, harmful or malformed ones."""
     for name, meaning in NEEDED.items():
         if not option(beam_args, name):
             yield f"--{name} is missing: {meaning}"
     if "--save_main_session" in beam_args:
         yield (
-            "--save_main_session sends the state of the command line to the workers, who need none"
-            " of it: leave it out"
+            "--save_main_session sends the state of the command line to the workers, which need "
+            "none of it: leave it out"
         )
     job = option(beam_args, "job_name")
     if job and not re.fullmatch("[a-z]([-a-z0-9]{0,60}[a-z0-9])?", job):
         yield (
-            f"--job_name={job} may have lower case letters, digits and hyphens only, and begins"
-            " with a letter"
+            f"--job_name={job} is not a job name: use only lower case letters, digits and hyphens, "
+            "and begin with a letter"
         )
 
 
 def of_places(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> Iterator[str]:
-    """What workers on other machines read or write must lie under gs://."""
+    """Problems with places: what workers on other machines read or write must be under gs://."""
     yield from _of_folders(beam_args)
     if not is_remote(root):
         yield (
-            f"root {root!r} is a folder of this machine, where workers cannot write:"
-            " --root=gs://bucket/path"
+            f"root {root!r} is a folder of this machine, where workers cannot write: "
+            "--root=gs://bucket/path"
         )
+
     for stage in pipeline.stages:
         if isinstance(stage.params, ExampleGenParams):
             yield from _of_source(stage.params)
@@ -129,9 +134,9 @@ def of_places(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> Iterat
             and not is_remote(stage.params.serving_dir)
         ):
             yield (
-                f"serving_dir {stage.params.serving_dir!r} is a folder of this machine, where"
-                " workers cannot read the served version that the evaluator compares with:"
-                " --serving-dir=gs://bucket/path"
+                f"serving_dir {stage.params.serving_dir!r} is a folder of this machine, where "
+                "workers cannot read the served version that the evaluator compares with: "
+                "--serving-dir=gs://bucket/path"
             )
 
 
@@ -145,8 +150,8 @@ def _of_folders(beam_args: Sequence[str]) -> Iterator[str]:
 def _of_rows(params: BulkInferrerParams) -> Iterator[str]:
     if params.source and not is_remote(params.source):
         yield (
-            f"bulk_inferrer.source {params.source!r} is a file of this machine, which workers"
-            " cannot read: copy it to a bucket"
+            f"bulk_inferrer.source {params.source!r} is a file of this machine, which workers "
+            "cannot read: copy it to a bucket"
         )
 
 
@@ -156,49 +161,72 @@ def _of_source(params: ExampleGenParams) -> Iterator[str]:
         if source.startswith("tfds:"):
             if not is_remote(params.data_dir):
                 yield (
-                    f"example_gen.source {source!r} is prepared in data_dir {params.data_dir!r},"
-                    " which workers cannot read: --data-dir=gs://bucket/path"
+                    f"example_gen.source {source!r} is prepared in data_dir {params.data_dir!r}, "
+                    "which workers cannot read: --data-dir=gs://bucket/path"
                 )
         elif not is_remote(source):
             yield (
-                f"example_gen.source {source!r} is a file of this machine, which workers cannot"
-                " read: copy it to a bucket"
+                f"example_gen.source {source!r} is a file of this machine, which workers cannot "
+                "read: copy it to a bucket"
             )
 
 
-def of_code(pipeline: Pipeline, beam_args: Sequence[str]) -> Iterator[str]:
-    """Whether the workers will have the code."""
+def of_code(
+    pipeline: Pipeline,
+    beam_args: Sequence[str],
+    root: Path = shipping.CODE_ROOT,
+    project: str = shipping.PROJECT,
+) -> Iterator[str]:
+    """Problems with the code: whether the workers will have it.
+
+    Args:
+        pipeline: whose components they need.
+        beam_args: the flags, which may name another way to ship the code.
+        root: the folder of the packages, a checkout or site-packages.
+        project: the distribution's name, for code that is installed.
+    """
     given = option(beam_args, "setup_file")
     if given and not Path(given).is_file():
-        yield f"--setup_file={given} is not there"
+        yield f"--setup_file={given} does not exist"
     elif given and Path(given).name not in ("setup.py", "pyproject.toml"):
         yield f"--setup_file={given} must be named setup.py or pyproject.toml"
     for flag in ("extra_package", "requirements_file"):
         file = option(beam_args, flag)
         if file and not is_remote(file) and not Path(file).is_file():
-            yield f"--{flag}={file} is not there"
+            yield f"--{flag}={file} does not exist"
+
     for stage in pipeline.stages:
         if stage.component.takes("beam_args") and stage.component.run.__module__ == "__main__":
             yield (
-                f"{stage.name} is defined in the script that is run (__main__), which workers"
-                " cannot import: put it into a package"
+                f"{stage.name} is defined in the script that is run (__main__), which workers "
+                "cannot import: put it into a package"
             )
+
     if any(option(beam_args, flag) for flag in shipping.CODE_FLAGS):
         return
     try:
-        shipped = shipping.packages()
+        shipped = shipping.packages(root, project)
     except (PackageNotFoundError, KeyError):
         yield (
-            f"the code cannot be packed: {shipping.HERE} has no setup.py and is no installed"
-            " package; name one by -- --setup_file=..."
+            f"the code cannot be packed: {root} has no setup.py and is not an installed package; "
+            "name one by -- --setup_file=..."
         )
         return
-    for package in _packages_beside(shipped):
-        if package not in shipped:
-            yield (
-                f"{package} is not among the packages of pyproject.toml: workers would not have it"
-            )
-    tops = {package.partition(".")[0] for package in shipped}
+    yield from _of_packages(pipeline, shipped, root)
+
+
+def _of_packages(pipeline: Pipeline, shipped: Sequence[str], root: Path) -> Iterator[str]:
+    """Packages that workers would lack: siblings of shipped ones, and those of components."""
+    tops = sorted({package.partition(".")[0] for package in shipped})
+    for top in tops:
+        for path in sorted((root / top).rglob("__init__.py")):
+            package = ".".join(path.parent.relative_to(root).parts)
+            if package not in shipped:
+                yield (
+                    f"{package} is not among the packages of pyproject.toml: "
+                    "workers would not have it"
+                )
+
     for stage in pipeline.stages:
         module = stage.component.run.__module__
         if (
@@ -207,68 +235,66 @@ def of_code(pipeline: Pipeline, beam_args: Sequence[str]) -> Iterator[str]:
             and module.partition(".")[0] not in tops
         ):
             yield (
-                f"{stage.name} is in {module}, which is not shipped: name its package by --"
-                " --extra_package=... or --sdk_container_image"
+                f"{stage.name} is in {module}, which is not shipped: "
+                "name its package by -- --extra_package=... or --sdk_container_image"
             )
 
 
-def _packages_beside(shipped: Sequence[str]) -> Iterator[str]:
-    for top in sorted({package.partition(".")[0] for package in shipped}):
-        for path in sorted((shipping.HERE / top).rglob("__init__.py")):
-            yield ".".join(path.parent.relative_to(shipping.HERE).parts)
-
-
 def of_versions(beam_args: Sequence[str]) -> Iterator[str]:
-    """Whether the workers will have the versions that this machine has.
+    """Problems with versions: workers must have this machine's.
 
     Pickled code and coders fit no others.
     """
     requirements = option(beam_args, "requirements_file")
     if requirements and Path(requirements).is_file():
-        for name, wanted in re.findall(
-            r"^([\w.-]+)==([\w.+!]+)", Path(requirements).read_text(encoding="utf-8"), re.MULTILINE
-        ):
+        content = Path(requirements).read_text(encoding="utf-8")
+        for name, wanted in re.findall(r"^([\w.-]+)==([\w.+!]+)", content, re.MULTILINE):
             here = _installed(name)
             if here not in (None, wanted):
                 yield (
-                    f"{requirements} asks for {name} {wanted}; here it is {here}: workers must have"
-                    " the submitter's versions"
+                    f"{requirements} asks for {name} {wanted}; here it is {here}: "
+                    "workers must have the submitter's versions"
                 )
+
     image = option(beam_args, "sdk_container_image")
     if not image:
         return
-    told = image_facts(image)
-    here_too = {
+    facts = image_facts(image)
+    facts_here = {
         "python": shipping.python(),
         "beam": _installed("apache-beam"),
-        "pins": shipping.pins_digest() if "pins" in told else "",
+        "pins": shipping.pins_digest() if "pins" in facts else "",
     }
-    names = {
+    nouns = {
         "python": "Python",
         "beam": "apache-beam",
         "pins": "a set of dependencies with the digest",
     }
-    for name, there in told.items():
-        if there != here_too[name]:
+    for fact, value in facts.items():
+        if value != facts_here[fact]:
             yield (
-                f"the image {image} has {names[name]} {there}, this machine {here_too[name]}: build"
-                " it from this version, or run from that one"
+                f"the image {image} has {nouns[fact]} {value}, this machine {facts_here[fact]}: "
+                "build it from this version, or run from that one"
             )
 
 
 def image_facts(
     image: str, inspect: Callable[[str], Mapping[str, str]] | None = None
 ) -> dict[str, str]:
-    """What an image says of its versions (python, beam, pins).
+    """The versions in an image, as far as it tells them: "python", "beam" and "pins" (a digest).
 
-    By its labels where the local docker has it, otherwise by its name.
+    Args:
+        image: its name.
+        inspect: image -> its labels, none for an image that cannot be inspected; by default the
+            local docker is asked. Without a label, the image's name may tell.
     """
     labels = (inspect or _labels)(image)
     facts = {
-        name: labels[f"seqline.{name}"]
-        for name in ("python", "beam", "pins")
-        if labels.get(f"seqline.{name}")
+        fact: labels[f"seqline.{fact}"]
+        for fact in ("python", "beam", "pins")
+        if labels.get(f"seqline.{fact}")
     }
+
     name = image.rpartition("/")[2].partition("@")[0]
     for fact, pattern in (("python", PYTHON_IN_NAME), ("beam", BEAM_IN_NAME)):
         if fact not in facts and (match := pattern.search(name)):
@@ -290,29 +316,31 @@ def _labels(image: str) -> dict[str, str]:
 
 
 def of_services(root: str, beam_args: Sequence[str]) -> Iterator[str]:
-    """Whether the buckets and Dataflow let this account work."""
+    """Problems with services: whether the buckets and Dataflow let this account work."""
     places = {
         "root": root,
         **{name: option(beam_args, name) or "" for name in ("temp_location", "staging_location")},
     }
-    buckets: dict[str, str] = {}
+    buckets: dict[str, str] = {}  # bucket -> the first place in it, with its flag
     for name, place in places.items():
         if is_remote(place):
             buckets.setdefault(place.removeprefix(gcs.PREFIX).partition("/")[0], f"{name} {place}")
+
     for bucket, place in buckets.items():
         try:
             with translate_errors(f"{gcs.PREFIX}{bucket}"):
                 missing = sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
             if missing:
                 yield (
-                    f"{place}: this account lacks {', '.join(missing)} in the bucket {bucket!r};"
-                    " the role storage.objectUser has them"
+                    f"{place}: this account lacks {', '.join(missing)} in the bucket {bucket!r}; "
+                    "the role storage.objectUser has them"
                 )
         except UserError as error:
             yield f"{place}: {str(error).removeprefix(f'{gcs.PREFIX}{bucket}: ')}"
+
     if option(beam_args, "project") and option(beam_args, "region"):
         try:
-            dataflow.client(beam_args).any_job()
+            dataflow.client(beam_args).ping()
         except UserError as error:
             yield str(error)
 
@@ -327,16 +355,21 @@ def _installed(name: str) -> str | None:
 def jobs(
     pipeline: Pipeline, keys: Mapping[str, str | None], root: str, beam_args: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The jobs that a run would submit for the stages in `keys` (name -> key, None while it is not
-    known), as `--dry-run` prints them.
+    """The jobs that a run would submit, as `--dry-run` prints them.
+
+    Args:
+        pipeline: the pipeline of the run.
+        keys: the stages that would run -> their keys, None for a key that is not known yet.
+        root: where the artifacts are written.
+        beam_args: the flags for Beam.
     """
-    found = []
+    planned = []
     with shipping.shipped(beam_args) as flags:
         for stage in pipeline.stages:
             if stage.component.takes("beam_args") and stage.name in keys:
                 key = keys[stage.name] or "<key>"
                 own = dataflow.job_flags(flags, stage.name, key, root)
-                found.append(
+                planned.append(
                     {"stage": stage.name, "job_name": option(own, "job_name"), "flags": list(own)}
                 )
-    return found
+    return planned

@@ -1,28 +1,14 @@
-"""`seqline template build`.
+"""The file that makes an image a Flex Template of Dataflow's.
 
-The file that makes an image a Flex Template of Dataflow's. `pipeline.dataflow.template_launch` is
-what it starts.
+`pipeline.dataflow.template_launch` is what a launch of it starts.
 """
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from pipeline.cli import usage
 from pipeline.dataflow.template_launch import PARAMETERS, Parameter
 from seqline.errors import UserError
-from seqline.storage.files import is_remote
 from seqline.storage.staging import path_of
-
-
-class Commands(usage.Group):
-    """The one command, and an error of one line for any other word."""
-
-
-commands = typer.Typer(
-    cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=None
-)
 
 DESCRIPTION = (
     "Raw text to a served SimpleRNN text classifier: runs the seqline pipeline in one Dataflow job."
@@ -30,66 +16,31 @@ DESCRIPTION = (
 MACHINE_TYPE = "e2-standard-8"
 
 
-@commands.callback()
-def template() -> None:
-    """Flex Templates of Dataflow.
+def write(target: str, template: dict[str, Any]) -> None:
+    """Writes a template to a local file or an object under gs://.
 
-    A run started in the cloud, by a person, a schedule or a service.
+    Raises:
+        UserError: the file cannot be written.
     """
-
-
-@commands.command()
-def build(
-    target: Annotated[
-        str,
-        typer.Argument(
-            help=(
-                "the file to write: gs://bucket/path/seqline.json, from where it is launched, or a"
-                " local one"
-            )
-        ),
-    ],
-    image: Annotated[
-        str,
-        typer.Option(
-            "--image",
-            help="the worker image in a registry, built with the launcher (docs/docker.md)",
-        ),
-    ],
-    name: Annotated[str, typer.Option("--name", help="what the console shows")] = "seqline",
-    machine_type: Annotated[
-        str,
-        typer.Option(
-            "--machine-type", help="of the worker that runs the pipeline; a launch may name another"
-        ),
-    ] = (MACHINE_TYPE),
-) -> None:
-    """Write the file of a Flex Template: the image and its parameters."""
-    if not image.strip() or any(each.isspace() for each in image):
-        raise UserError(
-            f"--image {image!r} is no image's name, such as"
-            " europe-docker.pkg.dev/my-project/images/seqline-worker:1."
-        )
-    text = json.dumps(spec(image, name, machine_type), indent=2) + "\n"
+    text = json.dumps(template, indent=2) + "\n"
     try:
         path_of(target).write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"{target} cannot be written: {error.strerror}; name a file in a folder that is there,"
-            " or gs://bucket/path."
+            f"{target} cannot be written: {error.strerror}; name a file in a folder that exists, "
+            "or gs://bucket/path."
         ) from None
-    print(f"{target} is the template of {image}")
-    if is_remote(target):
-        print(
-            "gcloud dataflow flex-template run NAME --region=REGION"
-            f" --template-file-gcs-location={target} --parameters=root=gs://BUCKET/root,..."
-        )
 
 
 def spec(image: str, name: str = "seqline", machine_type: str = MACHINE_TYPE) -> dict[str, Any]:
-    """The template as JSON.
+    """The template as JSON: what `gcloud dataflow flex-template build` writes.
 
-    A ContainerSpec of Dataflow's API v1b3, what `gcloud dataflow flex-template build` writes.
+    It is a ContainerSpec of Dataflow's API v1b3.
+
+    Args:
+        image: the workers' image, which also holds the launcher.
+        name: the title that the console shows.
+        machine_type: of the worker that runs the pipeline.
     """
     return {
         "image": image,
@@ -97,7 +48,7 @@ def spec(image: str, name: str = "seqline", machine_type: str = MACHINE_TYPE) ->
         "metadata": {
             "name": name,
             "description": DESCRIPTION,
-            "parameters": [_metadata(each) for each in PARAMETERS],
+            "parameters": [_metadata(parameter) for parameter in PARAMETERS],
         },
         "defaultEnvironment": {"sdkContainerImage": image, "machineType": machine_type},
     }
@@ -106,9 +57,9 @@ def spec(image: str, name: str = "seqline", machine_type: str = MACHINE_TYPE) ->
 def _metadata(parameter: Parameter) -> dict[str, Any]:
     """A ParameterMetadata.
 
-    The service matches a regex anywhere in the value, so its ends are named.
+    The service matches a regex anywhere in the value, so the regex names both ends.
     """
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "name": parameter.name,
         "label": parameter.label,
         "helpText": parameter.help,
@@ -117,7 +68,7 @@ def _metadata(parameter: Parameter) -> dict[str, Any]:
         "isOptional": not parameter.needed,
     }
     if parameter.default:
-        found["defaultValue"] = parameter.default
+        metadata["defaultValue"] = parameter.default
     if parameter.choices:
-        found["enumOptions"] = [{"value": each} for each in parameter.choices]
-    return found
+        metadata["enumOptions"] = [{"value": choice} for choice in parameter.choices]
+    return metadata

@@ -1,10 +1,10 @@
-"""What a Flex Template starts: one Dataflow job whose one worker runs `seqline run`.
+"""The launcher of a Flex Template: it submits one Dataflow job whose one worker runs `seqline run`.
 
-A launch makes exactly one job: its launcher, a small machine with a time limit, builds the graph of
-one Beam pipeline, writes it to `--template_location` and ends; nothing of it waits for that job or
-comes after it. A run has several jobs, and work between them. So the job of a launch is the run's
-own machine: its only step runs the command, on a worker of the same image. The Beam stages run in
-that worker, or as jobs of their own which it submits and watches.
+A launch makes exactly one job. The launcher, a small machine with a time limit, builds the graph of
+one Beam pipeline, writes it to `--template_location` and ends; it does not wait for the job. But a
+run has several jobs, and work between them. So the job of a launch is the run's own machine: its
+only step runs the command, on a worker of the same image. The Beam stages run in that worker, or
+as jobs of their own, which it submits and watches.
 """
 
 import logging
@@ -24,23 +24,28 @@ from seqline.storage.files import is_remote
 
 log = logging.getLogger("seqline")
 
-HERE, JOBS = "here", "jobs"
+# The values of the parameter beam_stages.
+HERE = "here"
+JOBS = "jobs"
 # One worker with one process for the one element; the run within uses all of the machine.
 ONE_WORKER = (
-    *("--num_workers=1", "--max_num_workers=1", "--number_of_worker_harness_threads=1"),
+    "--num_workers=1",
+    "--max_num_workers=1",
+    "--number_of_worker_harness_threads=1",
     "--experiments=no_use_multiple_sdk_containers",
 )
-# Of the launch's own flags, those with which the run submits its jobs.
+# The launch's own flags that the run passes on to the jobs that it submits.
 HANDED_ON = (
-    *(
-        "project",
-        "region",
-        "temp_location",
-        "staging_location",
-        "sdk_container_image",
-        "service_account_email",
-    ),
-    *("network", "subnetwork", "dataflow_kms_key", "dataflow_endpoint"),
+    "project",
+    "region",
+    "temp_location",
+    "staging_location",
+    "sdk_container_image",
+    "service_account_email",
+    "network",
+    "subnetwork",
+    "dataflow_kms_key",
+    "dataflow_endpoint",
 )
 SWITCHES_HANDED_ON = ("--no_use_public_ips",)
 NUM_LAST_LINES = 30
@@ -48,16 +53,13 @@ NUM_LAST_LINES = 30
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of the template. regex.
-
-    What the service holds a value against before it launches; type: how the console asks for it.
-    """
+    """One parameter of the template."""
 
     name: str
     label: str
     help: str
-    regex: str = r"[\s\S]*"
-    type: str = "TEXT"
+    regex: str = r"[\s\S]*"  # the service matches a value against it before it launches
+    type: str = "TEXT"  # how the console asks for it
     needed: bool = False
     default: str = ""
     choices: tuple[str, ...] = ()
@@ -107,10 +109,12 @@ PARAMETERS = (
         r"[a-z_]*",
     ),
     Parameter(
-        *("beam_stages", "Beam stages"),
+        "beam_stages",
+        "Beam stages",
         "Where the stages that read or write rows run: here, in this job's worker, or as Dataflow"
         " jobs of their own, which it submits.",
-        *(f"{HERE}|{JOBS}", "ENUM"),
+        f"{HERE}|{JOBS}",
+        "ENUM",
         default=HERE,
         choices=(HERE, JOBS),
     ),
@@ -124,9 +128,9 @@ PARAMETERS = (
 
 
 def main() -> None:
-    """The launcher's process.
+    """Runs the launcher's process.
 
-    Its arguments are the template's parameters and the launch's flags, all of them `--name=value`.
+    Its arguments are the template's parameters and the launch's flags, all as `--name=value`.
     """
     logging.basicConfig(level=logging.INFO)
     try:
@@ -137,14 +141,16 @@ def main() -> None:
 
 
 def launch(arguments: Sequence[str]) -> None:
-    """Writes the job's graph to --template_location, or submits the job where there is none, and
-    waits for nothing.
+    """Writes the job's graph to --template_location, or submits the job without that flag.
 
-    Raises UserError for whatever is seen wrong without looking at data: parameters, configuration,
-    places.
+    It does not wait for the job.
+
+    Raises:
+        UserError: parameters, configuration or places are wrong. Data are not looked at.
     """
-    given, flags = _parse(arguments)
+    given, flags = parse(arguments)
     check(given, flags)
+
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -153,39 +159,35 @@ def launch(arguments: Sequence[str]) -> None:
     pipeline.run()
 
 
-def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
-    """(parameters, the flags that are Beam's)."""
+def parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """Splits the arguments into (the template's parameters, Beam's flags)."""
     parser = ArgumentParser(prog="flex_template.py", allow_abbrev=False)
-    for each in PARAMETERS:
-        parser.add_argument(f"--{each.name}", default=each.default)
+    for parameter in PARAMETERS:
+        parser.add_argument(f"--{parameter.name}", default=parameter.default)
     given, flags = parser.parse_known_args(arguments)
-    if given.sdk_container_image:  # Beam's flag, too
+    if given.sdk_container_image:  # also a flag of Beam's
         flags.append(f"--sdk_container_image={given.sdk_container_image}")
     return given, flags
 
 
 def check(given: Namespace, flags: Sequence[str]) -> None:
-    """Raises UserError for parameters with which no run can work, all of them at once where they
-    are the places.
+    """Raises UserError for parameters with which no run can work.
+
+    Problems with places are reported all at once.
     """
     from pipeline import config as configuration
     from pipeline.dataflow import preflight
     from pipeline.definition import define
     from pipeline.runner.plan import Pipeline
 
-    for each in PARAMETERS:
-        value = getattr(given, each.name)
-        if each.needed and not value:
-            raise UserError(f"the parameter {each.name} is missing: {each.help}")
-        if value and not re.fullmatch(each.regex, value):
-            raise UserError(
-                f"the parameter {each.name} is {value!r}, which is not {each.regex}: {each.help}"
-            )
+    for parameter in PARAMETERS:
+        _check_value(parameter, getattr(given, parameter.name))
     if not option(flags, "sdk_container_image"):
         raise UserError(
-            "the parameter sdk_container_image is missing: the image of this template, which has"
-            " the code in it"
+            "the parameter sdk_container_image is missing: "
+            "the image of this template, which has the code in it"
         )
+
     places = {
         "root": given.root,
         "pusher.serving_dir": given.serving_dir,
@@ -199,19 +201,30 @@ def check(given: Namespace, flags: Sequence[str]) -> None:
     names = [stage.name for stage in pipe.stages]
     if given.to and given.to not in names:
         raise UserError(
-            f"the parameter to is {given.to!r}, which is no stage; the stages are"
-            f" {', '.join(names)}"
+            f"the parameter to is {given.to!r}, which is not a stage; "
+            f"the stages are {', '.join(names)}"
         )
+
     pipe.stages = pipe.stages[: names.index(given.to) + 1 if given.to else None]
     pushes = "pusher" in [stage.name for stage in pipe.stages]
     problems = list(preflight.of_places(pipe, loaded.root, flags))
     if pushes and not is_remote(loaded.pusher.serving_dir):
         problems.append(
-            f"serving_dir {loaded.pusher.serving_dir!r} is a folder of the worker, gone with it:"
-            " give gs://bucket/path"
+            f"serving_dir {loaded.pusher.serving_dir!r} is a folder of the worker and is deleted "
+            "with it: give gs://bucket/path"
         )
     if problems:
         raise preflight.PreflightError(problems)
+
+
+def _check_value(parameter: Parameter, value: str) -> None:
+    if parameter.needed and not value:
+        raise UserError(f"the parameter {parameter.name} is missing: {parameter.help}")
+    if value and not re.fullmatch(parameter.regex, value):
+        raise UserError(
+            f"the parameter {parameter.name} is {value!r}, which is not {parameter.regex}: "
+            f"{parameter.help}"
+        )
 
 
 def _settings(given: Namespace) -> list[str]:
@@ -219,12 +232,12 @@ def _settings(given: Namespace) -> list[str]:
         return shlex.split(given.settings)
     except ValueError as error:
         raise UserError(
-            f"the parameter settings is {given.settings!r}, which a shell could not read: {error}"
+            f"the parameter settings is {given.settings!r}, which a shell cannot read: {error}"
         ) from None
 
 
 def command(given: Namespace, flags: Sequence[str]) -> list[str]:
-    """The arguments of `seqline` for these parameters."""
+    """The arguments with which a launch calls `seqline`."""
     places = {
         "config": given.config,
         "root": given.root,
@@ -240,26 +253,23 @@ def command(given: Namespace, flags: Sequence[str]) -> list[str]:
     arguments += [f"--set={setting}" for setting in _settings(given)]
     if given.beam_stages == HERE:
         return arguments
+
     handed = [f"--{name}={value}" for name in HANDED_ON if (value := option(flags, name))]
-    return [
-        *arguments,
-        "--runner=DataflowRunner",
-        "--",
-        *handed,
-        *(each for each in SWITCHES_HANDED_ON if each in flags),
-    ]
+    switches = [switch for switch in SWITCHES_HANDED_ON if switch in flags]
+    return [*arguments, "--runner=DataflowRunner", "--", *handed, *switches]
 
 
 def work(arguments: Sequence[str]) -> None:
-    """Runs `seqline` with these arguments, and logs what it prints.
+    """Runs `seqline` and logs what it prints.
 
-    Raises RuntimeError with its last lines where it fails.
+    Dataflow may call it again on another machine, even while the first call still runs. That does
+    no harm: a run continues where a killed run of the same root stopped, and the locks of the root
+    keep two runs from making the same artifact at once.
 
-    May be called again, on another machine, and even while the first one still runs: a run goes on
-    where one of the same root was killed, and the locks of the root keep two of them from making
-    the same artifact at once.
+    Raises:
+        RuntimeError: `seqline` failed; the message holds its last lines.
     """
-    last: deque[str] = deque(maxlen=NUM_LAST_LINES)
+    last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
     with tempfile.TemporaryDirectory(prefix="seqline-run-") as folder:
         command = [sys.executable, "-m", "pipeline", *arguments]
         with subprocess.Popen(
@@ -273,8 +283,8 @@ def work(arguments: Sequence[str]) -> None:
             assert process.stdout
             for line in process.stdout:
                 log.info("%s", line.rstrip())
-                last.append(line)
+                last_lines.append(line)
     if process.returncode:
         raise RuntimeError(
-            f"seqline run ended with exit code {process.returncode}:\n{''.join(last)}"
+            f"seqline run ended with exit code {process.returncode}:\n{''.join(last_lines)}"
         )

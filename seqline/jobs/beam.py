@@ -1,40 +1,41 @@
-"""Where Beam runs: from the flags of a command line to Beam's PipelineOptions."""
+"""Where Beam runs: from the flags of a command line to a pipeline that has run."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from seqline.data.examples import Content, ExampleShard, read
 from seqline.errors import UserError
-from seqline.host import progress
 from seqline.jobs import dataflow, shipping
 
 log = logging.getLogger("seqline.dataflow")
 
-# "DirectRunner" would first look for Prism, a binary that it downloads: another engine with a
-# network than without.
+# "DirectRunner" would first look for Prism, a binary that it downloads: the engine would depend on
+# the network.
 LOCAL_RUNNER = "--runner=FnApiRunner"
 
 
 def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
-    """Beam's own flags, e.g. ["--direct_num_workers=2"]; the local runner where none is named."""
-    named = any(arg == "--runner" or arg.startswith("--runner=") for arg in beam_args)
-    return PipelineOptions([*beam_args] if named else [LOCAL_RUNNER, *beam_args])
+    """The options of Beam's own flags, e.g. ["--direct_num_workers=2"].
+
+    Without --runner, the local runner is used.
+    """
+    names_runner = any(arg == "--runner" or arg.startswith("--runner=") for arg in beam_args)
+    return PipelineOptions([*beam_args] if names_runner else [LOCAL_RUNNER, *beam_args])
 
 
 @contextmanager
 def job(beam_args: Sequence[str]) -> Iterator[beam.Pipeline]:
     """A pipeline that has run when the block ends.
 
-    Raises a worker's UserError as it is: Beam wraps it in one of its own.
+    On Dataflow it is one job, which is watched here. If an earlier run has submitted a job of the
+    same name, that job is waited for instead.
 
-    On Dataflow it is one job, which is watched here; a job of the same name that an earlier run
-    submitted is waited for instead.
+    Raises:
+        UserError: a worker raised it; Beam's own wrapping is removed.
     """
     if dataflow.is_used(beam_args):
         with shipping.shipped(beam_args) as flags:
@@ -42,6 +43,7 @@ def job(beam_args: Sequence[str]) -> Iterator[beam.Pipeline]:
             yield pipeline
             run_on_dataflow(pipeline, flags)
         return
+
     try:
         with beam.Pipeline(options=pipeline_options(beam_args)) as pipeline:
             yield pipeline
@@ -60,66 +62,44 @@ def _cause(error: BaseException | None) -> UserError | None:
 def run_on_dataflow(pipeline: Any, flags: Sequence[str]) -> None:
     """Submits a job and waits until it is done.
 
-    See `seqline.jobs.dataflow.watch` for what it raises.
+    Raises what `seqline.jobs.dataflow.watch` raises, and UserError for a job that is refused.
     """
-    service, name = dataflow.client(flags), dataflow.option(flags, "job_name") or ""
-    running = service.active(name) if name else None
-    if running:
+    service = dataflow.client(flags)
+    name = dataflow.option(flags, "job_name") or ""
+
+    job_id = service.active(name) if name else None
+    if job_id:
         log.log(dataflow.NOTE, "%s: waits for the job that an earlier run submitted", name)
     else:
-        try:
-            result = pipeline.run()
-        except Exception as error:
-            # Another run was faster: its job makes the same thing. (Beam's exception has no type of
-            # its own outside of its internals.)
-            if (
-                type(error).__name__ != "DataflowJobAlreadyExistsError"
-                or (running := service.active(name)) is None
-            ):
-                raise _refused(error, flags) or error from error
-        else:
-            running = result.job_id()
-    log.log(dataflow.NOTE, "%s: %s", name, service.link(running))
-    dataflow.watch(service, running, name)
+        job_id = _submit(pipeline, service, name, flags)
+
+    log.log(dataflow.NOTE, "%s: %s", name, service.link(job_id))
+    dataflow.watch(service, job_id, name)
+
+
+def _submit(pipeline: Any, service: dataflow.Client, name: str, flags: Sequence[str]) -> str:
+    """Submits a job and returns its id, or that of the same job of another run."""
+    try:
+        return str(pipeline.run().job_id())
+    except Exception as error:
+        # Another run was faster: its job makes the same artifact. (Beam exports no type for this
+        # error.)
+        if type(error).__name__ == "DataflowJobAlreadyExistsError":
+            active = service.active(name)
+            if active is not None:
+                return active
+        raise _refused(error, flags) or error from error
 
 
 def _refused(error: Exception, flags: Sequence[str]) -> UserError | None:
-    """What it means that a job could not be submitted, where that is the user's to put right."""
+    """The UserError for a refused job; None if the error is not the user's to correct."""
     from google.api_core.exceptions import GoogleAPICallError
     from google.auth.exceptions import GoogleAuthError
 
     if not isinstance(error, GoogleAPICallError | GoogleAuthError | OSError):
         return None
+    staging = dataflow.option(flags, "staging_location") or dataflow.option(flags, "temp_location")
     return UserError(
-        f"The Dataflow job could not be submitted: {' '.join(str(error).split())[:300]}. Correct it"
-        " and run again; staged files are under"
-        f" {dataflow.option(flags, 'staging_location') or dataflow.option(flags, 'temp_location')}."
+        f"The Dataflow job could not be submitted: {' '.join(str(error).split())[:300]}. "
+        f"Correct it and run again; staged files are under {staging}."
     )
-
-
-class ReadExamples(beam.PTransform):
-    """The shards of Examples -> PCollection[ExampleShard].
-
-    One element is a whole shard, bounded by SHARD_BYTES.
-    """
-
-    def __init__(self, paths: Iterable[Path], content: Content, dim: int | None) -> None:
-        super().__init__()
-        self.paths = [str(path) for path in paths]
-        progress.begin("reading", len(self.paths), "shards")
-        self.content = content
-        self.dim = dim
-
-    def expand(self, begin: beam.Pipeline) -> beam.PCollection:
-        return (
-            begin
-            | "Files" >> beam.Create(self.paths)
-            | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.Map(_read, self.content, self.dim)
-        )
-
-
-def _read(path: str, content: Content, dim: int | None) -> ExampleShard:
-    shard = read(path, content, dim)
-    progress.advance()
-    return shard

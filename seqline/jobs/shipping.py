@@ -1,10 +1,10 @@
-"""How this code and its dependencies come to Dataflow's workers.
+"""The flags for Beam's stager by which the code and its dependencies reach Dataflow's workers.
 
-By flags for Beam's stager. Imports neither Beam nor TensorFlow.
+Imports neither Beam nor TensorFlow.
 
 By default the package is built as an sdist, from the checkout's setup.py or, where it is installed
-from a wheel, from its installed files; and its dependencies are pinned to the versions that the
-submitter has. With --sdk_container_image the image holds both.
+from a wheel, from its installed files. Its dependencies are pinned to the submitter's versions.
+With --sdk_container_image the image holds both.
 """
 
 import re
@@ -21,8 +21,9 @@ from pathlib import Path
 from seqline.jobs.dataflow import option
 
 PROJECT = "seqline"
-HERE = Path(__file__).parent.parent.parent
-# Who says how the code comes there is not told again.
+# The folder that the packages are in: a checkout or site-packages.
+CODE_ROOT = Path(__file__).parent.parent.parent
+# A user who gives one of these flags ships the code in another way.
 CODE_FLAGS = ("setup_file", "extra_package", "extra_packages", "sdk_container_image")
 SETUP = """from setuptools import find_packages, setup
 
@@ -32,45 +33,49 @@ setup(name={name!r}, version={version!r}, packages=find_packages(), package_data
 
 @contextmanager
 def shipped(beam_args: Sequence[str]) -> Iterator[list[str]]:
-    """The flags, and those that ship the code.
+    """The flags of `beam_args` and those that ship the code.
 
-    The files they name are there until the block ends.
+    The files that they name exist until the block ends.
     """
     with tempfile.TemporaryDirectory(prefix="seqline-ship-") as name:
         flags = list(beam_args)
-        if given := option(
-            beam_args, "setup_file"
-        ):  # Beam's stager changes into its folder, "" for a bare name
+        if given := option(beam_args, "setup_file"):
+            # Beam's stager changes into the file's folder, which is "" for a bare name.
             flags.append(f"--setup_file={Path(given).resolve()}")
         if not any(option(beam_args, flag) for flag in CODE_FLAGS):
             flags.append(f"--setup_file={setup_file(Path(name))}")
-        if not any(
-            option(beam_args, flag) for flag in ("requirements_file", "sdk_container_image")
-        ):
+
+        flags_of_pins = ("requirements_file", "sdk_container_image")
+        if not any(option(beam_args, flag) for flag in flags_of_pins):
             requirements = Path(name, "requirements.txt")
             requirements.write_text("".join(f"{pin}\n" for pin in pins()), encoding="utf-8")
             # Workers install them from the index; nothing is downloaded here to be uploaded again.
             flags += [f"--requirements_file={requirements}", "--requirements_cache=skip"]
+
         yield flags
 
 
-def checkout() -> Path | None:
-    """The folder of the checkout that this code runs from; None where it is installed."""
-    return HERE if (HERE / "setup.py").is_file() and (HERE / "pyproject.toml").is_file() else None
+def checkout(root: Path = CODE_ROOT) -> Path | None:
+    """The folder of the checkout that this code runs from; None if it is installed."""
+    is_checkout = (root / "setup.py").is_file() and (root / "pyproject.toml").is_file()
+    return root if is_checkout else None
 
 
 def setup_file(folder: Path) -> Path:
-    """The setup.py that packs this code, by its absolute path.
+    """The absolute path of the setup.py that packs this code.
 
-    The checkout's, or one made in `folder` of the installed files.
+    It is the checkout's, or one made in `folder` from the installed files.
     """
-    found = checkout()
-    if found:
-        return (found / "setup.py").resolve()
+    source = checkout()
+    if source:
+        return (source / "setup.py").resolve()
+
     for package in packages():
         if "." not in package:
             shutil.copytree(
-                HERE / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+                CODE_ROOT / package,
+                folder / package,
+                ignore=shutil.ignore_patterns("__pycache__"),
             )
     (folder / "setup.py").write_text(
         SETUP.format(name=PROJECT, version=distribution(PROJECT).version), encoding="utf-8"
@@ -78,25 +83,25 @@ def setup_file(folder: Path) -> Path:
     return (folder / "setup.py").resolve()
 
 
-def packages() -> list[str]:
-    """The packages that are shipped.
+def packages(root: Path = CODE_ROOT, project: str = PROJECT) -> list[str]:
+    """The packages that are shipped: those that pyproject.toml lists, or all installed ones.
 
-    Those that pyproject.toml lists, or all of the installed ones.
+    Raises:
+        KeyError: the checkout's pyproject.toml lists no packages.
+        PackageNotFoundError: `root` is not a checkout, and the project is not installed.
     """
-    found = checkout()
-    if found:
-        content = tomllib.loads((found / "pyproject.toml").read_text(encoding="utf-8"))
+    source = checkout(root)
+    if source:
+        content = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))
         return sorted(content["tool"]["setuptools"]["packages"])
-    files = distribution(PROJECT).files or ()
+
+    files = distribution(project).files or ()
     return sorted({".".join(path.parent.parts) for path in files if path.name == "__init__.py"})
 
 
 def pins() -> list[str]:
-    """`name==version` of every distribution that this one needs, as they are installed here.
-
-    Sorted.
-    """
-    found: dict[str, str] = {}
+    """`name==version` of every distribution that this one needs, as installed here, sorted."""
+    versions: dict[str, str] = {}
     todo = [(PROJECT, "")]
     done = set()
     while todo:
@@ -104,21 +109,22 @@ def pins() -> list[str]:
         if (name, extra) in done:
             continue
         done.add((name, extra))
+
         try:
             installed = distribution(name)
-        except PackageNotFoundError:  # of another system
+        except PackageNotFoundError:  # another system needs it
             continue
         if name != PROJECT:
-            found[name] = installed.version
+            versions[name] = installed.version
         for requirement in installed.requires or ():
             todo += _needed(requirement, extra)
-    return [f"{name}=={version}" for name, version in sorted(found.items())]
+    return [f"{name}=={version}" for name, version in sorted(versions.items())]
 
 
 def _needed(requirement: str, extra: str) -> list[tuple[str, str]]:
-    """(name, extra) of what a line of a distribution's requirements asks for here.
+    """The (name, extra) pairs that a line of a distribution's requirements asks for.
 
-    Nothing where its marker does not hold.
+    Empty if its marker does not hold here.
     """
     from packaging.requirements import Requirement
 
@@ -126,7 +132,7 @@ def _needed(requirement: str, extra: str) -> list[tuple[str, str]]:
     if parsed.marker and not parsed.marker.evaluate({"extra": extra}):
         return []
     name = re.sub(r"[-_.]+", "-", parsed.name).lower()
-    return [(name, ""), *((name, each) for each in parsed.extras)]
+    return [(name, ""), *((name, needed_extra) for needed_extra in parsed.extras)]
 
 
 def pins_digest() -> str:
@@ -135,7 +141,7 @@ def pins_digest() -> str:
 
 
 def labels() -> dict[str, str]:
-    """The labels by which an image that is built in this environment says what is in it."""
+    """The labels by which an image built in this environment says what it holds."""
     return {
         "seqline.python": python(),
         "seqline.beam": distribution("apache-beam").version,
@@ -144,7 +150,7 @@ def labels() -> dict[str, str]:
 
 
 def python() -> str:
-    """The version of Python that workers need: pickled code fits no other."""
+    """The version of Python that workers need, e.g. 3.11: pickled code fits no other."""
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 

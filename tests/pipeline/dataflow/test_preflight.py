@@ -1,7 +1,4 @@
-"""What the preflight refuses.
-
-Each wrong invocation with its own message, all of them in one list, without Beam or TensorFlow.
-"""
+"""The preflight refuses each wrong invocation with its own message, all of them in one list."""
 
 import json
 import os
@@ -40,7 +37,8 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloud
 
 def pipeline(source: str | dict[str, str] = "gs://bucket/rows.jsonl", **params: str) -> Pipeline:
     pipe = Pipeline()
-    examples = pipe.add(EXAMPLE_GEN, ExampleGenParams(source=source, **params))  # type: ignore[arg-type]
+    given = ExampleGenParams(source=source, **params)  # type: ignore[arg-type]
+    examples = pipe.add(EXAMPLE_GEN, given)
     pipe.add(TRANSFORM, TransformParams(), examples=examples)
     return pipe
 
@@ -73,25 +71,25 @@ def test_nothing_in_the_way(cloud: FakeCloud) -> None:
     [
         ("--temp_location=/tmp/x", "--temp_location=/tmp/x is not under gs://"),
         ("--staging_location=here", "--staging_location=here is not under gs://"),
-        ("--setup_file=gone/setup.py", "--setup_file=gone/setup.py is not there"),
+        ("--setup_file=gone/setup.py", "--setup_file=gone/setup.py does not exist"),
         (
             "--setup_file=README.md",
             "--setup_file=README.md must be named setup.py or pyproject.toml",
         ),
-        ("--requirements_file=gone.txt", "--requirements_file=gone.txt is not there"),
-        ("--extra_package=gone.whl", "--extra_package=gone.whl is not there"),
+        ("--requirements_file=gone.txt", "--requirements_file=gone.txt does not exist"),
+        ("--extra_package=gone.whl", "--extra_package=gone.whl does not exist"),
         (
             "--job_name=My_Job",
             (
-                "--job_name=My_Job may have lower case letters, digits and hyphens only, and begins"
-                " with a letter"
+                "--job_name=My_Job is not a job name: use only lower case letters, digits and "
+                "hyphens, and begin with a letter"
             ),
         ),
         (
             "--save_main_session",
             (
-                "--save_main_session sends the state of the command line to the workers, who need"
-                " none of it: leave it out"
+                "--save_main_session sends the state of the command line to the workers, which "
+                "need none of it: leave it out"
             ),
         ),
     ],
@@ -145,21 +143,20 @@ def test_buckets_and_accounts(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch)
     assert problems(cloud)[0].startswith("Dataflow gives no access to project 'fake-project' (")
 
 
-def test_code_that_workers_cannot_import(
-    cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def of_module(name: str) -> Pipeline:
-        def run(
-            *, params: ExampleGenParams, output: Path, beam_args: Sequence[str] = ()
-        ) -> Figures:
-            """A component's, from another package."""
-            return {}
+def of_module(name: str) -> Pipeline:
+    """A pipeline of one component that the module defines."""
 
-        run.__module__ = name
-        pipe = Pipeline()
-        pipe.add(replace(EXAMPLE_GEN, run=run), ExampleGenParams(source="gs://bucket/rows.jsonl"))
-        return pipe
+    def run(*, params: ExampleGenParams, output: Path, beam_args: Sequence[str] = ()) -> Figures:
+        return {}
 
+    run.__module__ = name
+    pipe = Pipeline()
+    component = replace(EXAMPLE_GEN, run=run)
+    pipe.add(component, ExampleGenParams(source="gs://bucket/rows.jsonl"))  # type: ignore[arg-type]
+    return pipe
+
+
+def test_code_that_workers_cannot_import(cloud: FakeCloud) -> None:
     assert problems(cloud, pipe=of_module("__main__")) == [
         "example_gen is defined in the script that is run (__main__), which workers cannot import:"
         " put it into a package"
@@ -168,22 +165,25 @@ def test_code_that_workers_cannot_import(
         "example_gen is in mine.rows, which is not shipped: name its package by --"
         " --extra_package=... or --sdk_container_image"
     ]
-    assert (
-        problems(cloud, "--sdk_container_image=registry/mine:1", pipe=of_module("mine.rows")) == []
-    )
+    image = "--sdk_container_image=registry/mine:1"
+    assert problems(cloud, image, pipe=of_module("mine.rows")) == []
+
+
+def test_a_checkout_whose_packages_are_not_all_listed(tmp_path: Path) -> None:
     (tmp_path / "setup.py").touch()
     (tmp_path / "components" / "new").mkdir(parents=True)
     (tmp_path / "components" / "new" / "__init__.py").touch()
     (tmp_path / "pyproject.toml").write_text('[tool.setuptools]\npackages = ["components"]\n')
-    monkeypatch.setattr(shipping, "HERE", tmp_path)
-    assert problems(cloud) == [
+    assert list(preflight.of_code(pipeline(), [], tmp_path)) == [
         "components.new is not among the packages of pyproject.toml: workers would not have it"
     ]
-    (tmp_path / "setup.py").unlink()
-    monkeypatch.setattr(shipping, "PROJECT", "seqline-that-is-not-installed")
-    assert problems(cloud) == [
-        f"the code cannot be packed: {tmp_path} has no setup.py and is no installed package; name"
-        " one by -- --setup_file=..."
+
+
+def test_code_that_is_neither_a_checkout_nor_installed(tmp_path: Path) -> None:
+    found = preflight.of_code(pipeline(), [], tmp_path, "seqline-that-is-not-installed")
+    assert list(found) == [
+        f"the code cannot be packed: {tmp_path} has no setup.py and is not an installed package;"
+        " name one by -- --setup_file=..."
     ]
 
 
@@ -233,11 +233,12 @@ def test_everything_is_told_at_once_without_beam_or_tensorflow(
 ) -> None:
     code = """
 import sys
-from pipeline import cli
-sys.argv = ["seqline", "run", "bbc_news", "--runner=DataflowRunner", "--region=r", "--temp_location=gs://bukket/t", "--set", "example_gen.source=a.csv"]
+from pipeline.cli.app import main
+sys.argv = ["seqline", "run", "bbc_news", "--runner=DataflowRunner", "--region=r"]
+sys.argv += ["--temp_location=gs://bukket/t", "--set", "example_gen.source=a.csv"]
 sys.argv += ["--set", "bulk_inferrer.source=b.csv"]
 try:
-    cli.main()
+    main()
 finally:
     print(sorted({"apache_beam", "tensorflow", "keras"} & set(sys.modules)))
 """
@@ -246,7 +247,7 @@ finally:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(shipping.HERE)},
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
     )
     assert (done.returncode, done.stdout) == (2, "[]\n")
     first, *rest = done.stderr.splitlines()
@@ -288,7 +289,7 @@ def test_a_dry_run_prints_the_jobs_and_sends_none(
         standalone_mode=False,
     )
     first, *others = json.loads(capsys.readouterr().out)
-    assert [each["stage"] for each in (first, *others)] == [
+    assert [job["stage"] for job in (first, *others)] == [
         "example_gen",
         "statistics_gen",
         "transform",
@@ -296,7 +297,7 @@ def test_a_dry_run_prints_the_jobs_and_sends_none(
     assert first["job_name"].startswith("seqline-example-gen-")
     assert {
         "--max_num_workers=3",
-        f"--setup_file={shipping.HERE}/setup.py",
+        f"--setup_file={CHECKOUT}/setup.py",
         "--labels=seqline_component=example_gen",
     } <= set(first["flags"])
     assert cloud.dataflow.jobs == []
@@ -304,7 +305,7 @@ def test_a_dry_run_prints_the_jobs_and_sends_none(
 
 
 def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
-    """From an installed wheel there is no setup.py: one is made of the installed files."""
+    """An installed wheel has no setup.py: one is made from the installed files."""
     root = shipping.checkout()
     assert root
     source = tmp_path / "source"
@@ -312,8 +313,8 @@ def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
         shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, source)
-    # As pip does, which an environment made by uv does not have: a wheel of pure Python is an
-    # archive of what is to be installed.
+    # An environment made by uv has no pip. A wheel of pure Python is an archive of the files to
+    # install, so extracting it does the same.
     subprocess.run(
         [sys.executable, "setup.py", "--quiet", "bdist_wheel"],
         cwd=source,

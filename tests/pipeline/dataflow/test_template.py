@@ -51,7 +51,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[Fa
 def run_template(
     cloud: FakeCloud, parameters: dict[str, str], name: str = "nightly"
 ) -> tuple[int, Any]:
-    """As `gcloud dataflow flex-template run`: the same request. (status, answer)."""
+    """Makes the request of `gcloud dataflow flex-template run`. Returns (status, answer)."""
     launched = {
         "jobName": name,
         "containerSpecGcsPath": "gs://bucket/templates/seqline.json",
@@ -85,16 +85,15 @@ def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
     )
     assert status == 200, answer
     job = cloud.dataflow.wait(0, 900)
-    assert (job.id, job.name, job.state) == (answer["job"]["id"], "nightly", DONE), [
-        each["messageText"] for each in job.messages
-    ]
+    messages = [message["messageText"] for message in job.messages]
+    assert (job.id, job.name, job.state) == (answer["job"]["id"], "nightly", DONE), messages
     pool = job.description["environment"]["workerPools"][0]
     assert (pool["sdkHarnessContainerImages"][0]["containerImage"], pool["machineType"]) == (
         IMAGE,
         template.MACHINE_TYPE,
     )
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 1
-    # The run in its worker has submitted the stage's job, with the same image.
+    # The run in its worker submitted the stage's job, with the same image.
     (made,) = (path_of(root) / "example_gen").glob("*/execution.json")
     child = cloud.dataflow.jobs[1]
     assert [child.description["labels"]["seqline_key"], child.state] == [made.parent.name, DONE]
@@ -142,7 +141,7 @@ def test_a_launch_that_is_refused(
     assert message in answer["error"]["message"]
 
 
-def test_a_configuration_under_gs_that_is_not_there(cloud: FakeCloud) -> None:
+def test_a_configuration_under_gs_that_does_not_exist(cloud: FakeCloud) -> None:
     with pytest.raises(UserError, match=r"^There is no configuration gs://bucket/none\.toml\.$"):
         find("gs://bucket/none.toml")
 
@@ -168,21 +167,21 @@ def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> N
         spec.default_environment.sdk_container_image,
         spec.default_environment.machine_type,
     ) == (IMAGE, "n2-highmem-4")
-    assert [(each.name, each.is_optional) for each in spec.metadata.parameters] == [
-        *(
-            ("config", False),
-            ("root", False),
-            ("serving_dir", True),
-            ("data_dir", True),
-            ("settings", True),
-            ("to", True),
-        ),
-        *(("beam_stages", True), ("sdk_container_image", True)),
+    parameters = spec.metadata.parameters
+    assert [(parameter.name, parameter.is_optional) for parameter in parameters] == [
+        ("config", False),
+        ("root", False),
+        ("serving_dir", True),
+        ("data_dir", True),
+        ("settings", True),
+        ("to", True),
+        ("beam_stages", True),
+        ("sdk_container_image", True),
     ]
-    for each in spec.metadata.parameters:
-        assert each.label
-        assert each.help_text.endswith(".")
-        assert (each.param_type == ParameterType.ENUM) == bool(each.enum_options)
+    for parameter in parameters:
+        assert parameter.label
+        assert parameter.help_text.endswith(".")
+        assert (parameter.param_type == ParameterType.ENUM) == bool(parameter.enum_options)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> N
             ["nowhere/seqline.json", "--image=a"],
             "nowhere/seqline.json cannot be written: No such file or directory",
         ),
-        (["seqline.json", "--image=a b"], "--image 'a b' is no image's name"),
+        (["seqline.json", "--image=a b"], "--image 'a b' is not an image name"),
     ],
 )
 def test_a_build_that_is_refused(
@@ -221,14 +220,11 @@ ROOT = [
         ([*FLAGS[:5], *ROOT], ["the parameter sdk_container_image is missing"]),
         (
             [*FLAGS, *ROOT, "--to=trainr"],
-            ["the parameter to is 'trainr', which is no stage; the stages are example_gen, "],
+            ["the parameter to is 'trainr', which is not a stage; the stages are example_gen, "],
         ),
         (
             [*FLAGS, *ROOT, "--settings=a='b"],
-            [
-                'the parameter settings is "a=\'b", which a shell could not read: No closing'
-                " quotation"
-            ],
+            ['the parameter settings is "a=\'b", which a shell cannot read: No closing quotation'],
         ),
         ([*FLAGS, *ROOT, "--config=nowhere"], ["There is no configuration 'nowhere'"]),
         (
@@ -248,7 +244,7 @@ ROOT = [
 )
 def test_a_launch_with_which_no_run_can_work(arguments: list[str], messages: list[str]) -> None:
     with pytest.raises(UserError) as error:
-        launch.check(*launch._parse(arguments))
+        launch.check(*launch.parse(arguments))
     for message in messages:
         assert message in str(error.value)
 
@@ -263,17 +259,17 @@ def test_parameters_become_the_arguments_of_a_run() -> None:
         "--subnetwork=s",
     ]
     settings = "--settings=trainer.num_epochs=3 'example_gen.text=the text'"
-    given, flags = launch._parse([*FLAGS, *ROOT[:2], settings, *more])
+    given, flags = launch.parse([*FLAGS, *ROOT[:2], settings, *more])
     here = [
-        *(
-            "run",
-            "--verbose",
-            "--config=my.toml",
-            "--root=gs://b/root",
-            "--serving-dir=gs://b/served",
-            "--data-dir=gs://b/data",
-        ),
-        *("--to=pusher", "--set=trainer.num_epochs=3", "--set=example_gen.text=the text"),
+        "run",
+        "--verbose",
+        "--config=my.toml",
+        "--root=gs://b/root",
+        "--serving-dir=gs://b/served",
+        "--data-dir=gs://b/data",
+        "--to=pusher",
+        "--set=trainer.num_epochs=3",
+        "--set=example_gen.text=the text",
     ]
     assert launch.command(given, flags) == here
     given.beam_stages = "jobs"

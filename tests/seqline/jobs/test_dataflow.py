@@ -1,6 +1,7 @@
 """Beam stages as Dataflow jobs.
 
-By the unmodified DataflowRunner, executed by the fake cloud from nothing but what was staged.
+The unmodified DataflowRunner submits them, and the fake cloud executes them from nothing but what
+was staged.
 """
 
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from seqline.storage.staging import path_of
 from tests.conftest import TRANSFORM_PARAMS
 from tests.support import fake_cloud
 from tests.support.fake_cloud import FakeCloud
-from tests.support.fake_cloud.dataflow import CANCELLED, DONE, FAILED, RUNNING, Job
+from tests.support.fake_cloud.dataflow import CANCELLED, DONE, FAILED, RUNNING
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +54,7 @@ def running_cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Ite
 
 @pytest.fixture
 def cloud(running_cloud: FakeCloud) -> Iterator[FakeCloud]:
-    """The cloud with nothing wrong in it."""
+    """The cloud without faults."""
     yield running_cloud
     running_cloud.faults.requests.clear()
     running_cloud.faults.retry_bundles = False
@@ -60,14 +62,9 @@ def cloud(running_cloud: FakeCloud) -> Iterator[FakeCloud]:
 
 
 def flags(cloud: FakeCloud, component: str, key: str, *more: str) -> tuple[str, ...]:
-    # What is staged lies in a bucket of its own, so that a fault can be of the workers' requests
-    # only.
-    return job_flags(
-        [*cloud.flags, "--temp_location=gs://staging/temp", *more],
-        component,
-        key,
-        "gs://bucket/root",
-    )
+    # Staged files have a bucket of their own, so that a fault can hit the workers' requests only.
+    given = [*cloud.flags, "--temp_location=gs://staging/temp", *more]
+    return job_flags(given, component, key, "gs://bucket/root")
 
 
 def contents(folder: Path, pattern: str) -> dict[str, bytes]:
@@ -76,14 +73,6 @@ def contents(folder: Path, pattern: str) -> dict[str, bytes]:
         for path in folder.glob(pattern)
         if path.is_file()
     }
-
-
-def failure(job: Job) -> str:
-    return next(
-        each["messageText"]
-        for each in job.messages
-        if each["messageImportance"] == "JOB_MESSAGE_ERROR"
-    )
 
 
 def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(
@@ -108,10 +97,9 @@ def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(
         "seqline_key": "k1",
         "seqline_root": "ba0e5d",
     }
-    assert [each.met for each in (staging, killed, refused, slow)] == [2, 1, 2, 1]
-    assert "A worker was lost; its work is done again." in [
-        each["messageText"] for each in job.messages
-    ]
+    assert [fault.met for fault in (staging, killed, refused, slow)] == [2, 1, 2, 1]
+    messages = [message["messageText"] for message in job.messages]
+    assert "A worker was lost; its work is done again." in messages
     assert contents(made, "Split-*/*") == contents(examples, "Split-*/*")
 
     transformed = path_of("gs://bucket/root/transform/k2")
@@ -126,7 +114,7 @@ def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(
     assert {
         name: content == local[name] for name, content in contents(transformed, "**/*").items()
     } == dict.fromkeys(local, True)
-    assert [each.name for each in cloud.dataflow.jobs] == [
+    assert [submitted.name for submitted in cloud.dataflow.jobs] == [
         "seqline-example-gen-k1-ba0e5d",
         "seqline-transform-k2-ba0e5d",
     ]
@@ -260,7 +248,7 @@ def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: 
     with run() as second:
         said, errors = second.communicate(timeout=400)
     assert second.returncode == 0, errors
-    assert [each.state for each in cloud.dataflow.jobs[before:]] == [DONE]
+    assert [again.state for again in cloud.dataflow.jobs[before:]] == [DONE]
     lines = " ".join(said.split())
     assert f"{job.name}: waits for the job that an earlier run submitted" in lines
     assert f"dataflow/jobs/europe-west1/{job.id}?project=fake-project" in lines
@@ -268,17 +256,36 @@ def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: 
     assert not [name for name in cloud.gcs.buckets["bucket"] if "partial-" in name]
 
 
-def test_a_service_that_stays_away(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_stays_away(cloud: FakeCloud) -> None:
     service = dataflow.client(cloud.flags)
     cloud.faults.add("GET /v1b3/", status=503, times=1)
-    service.any_job()  # once is nothing
+    service.ping()  # once is nothing
     service.seconds = 0.5
     away = cloud.faults.add("GET /v1b3/", status=503, times=100)
     with pytest.raises(
         UserError, match=r"Dataflow does not answer at http://localhost:\d+ \(503: told to fail\)"
     ):
-        service.any_job()
+        service.ping()
     assert away.met > 1
+
+
+@dataclass
+class FailedJob(dataflow.Client):
+    """A service whose job has failed with errors of these texts."""
+
+    texts: tuple[str, ...] = ()
+
+    def state(self, job: str) -> str:
+        return FAILED
+
+    def messages(self, job: str, since: str | None = None) -> Iterator[dict[str, str]]:
+        for number, text in enumerate(self.texts):
+            yield {
+                "id": str(number),
+                "time": "2026-01-01T00:00:00Z",
+                "messageText": text,
+                "messageImportance": "JOB_MESSAGE_ERROR",
+            }
 
 
 @pytest.mark.parametrize(
@@ -306,10 +313,10 @@ def test_a_service_that_stays_away(cloud: FakeCloud, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_what_a_failed_job_says(text: str, kind: str, message: str) -> None:
-    error = dataflow._failure(
-        dataflow.Client("p", "r"), "id", "name", FAILED, ["Workflow failed.", text]
-    )
-    assert (type(error).__name__, str(error).startswith(message)) == (kind, True)
+    with pytest.raises(UserError) as error:
+        dataflow.watch(FailedJob("p", "r", texts=("Workflow failed.", text)), "id", "name")
+    assert error.type.__name__ == kind
+    assert str(error.value).startswith(message)
 
 
 def test_flags_of_other_runners_stay_as_they_are() -> None:
