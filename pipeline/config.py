@@ -198,7 +198,7 @@ def default_name(file: Path) -> str:
 
 
 def reference() -> str:
-    """Every name with its default and meaning, as the Markdown table of the README."""
+    """Every name, default and meaning, as the table of docs/reference/configuration.md."""
     lines = ["| name | default | meaning |", "|---|---|---|"]
     for section, info in Config.model_fields.items():
         fields = (

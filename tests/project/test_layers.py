@@ -1,0 +1,154 @@
+"""The rooms' rules, by path alone: there is no list of modules that may break one."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project.layers import Import, circles, imports, modules, room
+from tests.support import CHECKOUT
+
+# What the code of each room may import, besides its own.
+FLOORS = {
+    "pipeline": {"components", "seqline", "serving"},
+    "components": {"seqline", "serving"},
+    "seqline": set(),
+    "serving": set(),
+}
+# The house: "one arrow between them: tuner -> trainer". A tuner is made of trainings.
+BETWEEN_COMPONENTS = {("tuner", "trainer")}
+# The parts of seqline, lowest first. A part imports itself and those on lower floors.
+SEQLINE = (
+    {"errors", "component", "digests", "gates", "suggest"},
+    {"host"},
+    {"storage"},
+    {"data"},
+    {"rows", "model"},
+    {"jobs"},
+)
+NOT_IN_KEYS = ("storage", "jobs", "host")
+
+
+def is_door(module: str) -> bool:
+    """Whether it is a way into the house from outside: `import seqline`, `python -m seqline`."""
+    return module in ("seqline", "seqline.__main__")
+
+
+def part(module: str) -> str:
+    """A component's name, or a part of seqline."""
+    return module.split(".")[1]
+
+
+def test_arrows_between_the_rooms_point_downwards() -> None:
+    wrong = [
+        str(each)
+        for each in imports()
+        if room(each.importer) != room(each.imported)
+        and room(each.imported) not in FLOORS[room(each.importer)]
+        and not is_door(each.importer)
+    ]
+    assert wrong == []
+
+
+def test_nothing_comes_in_by_the_door() -> None:
+    assert [str(each) for each in imports() if is_door(each.imported)] == []
+
+
+def test_a_component_imports_seqline_and_its_own_package() -> None:
+    wrong = [
+        str(each)
+        for each in imports()
+        if room(each.importer) == room(each.imported) == "components"
+        and part(each.importer) != part(each.imported)
+        and (part(each.importer), part(each.imported)) not in BETWEEN_COMPONENTS
+    ]
+    assert wrong == []
+
+
+def test_a_part_of_seqline_imports_those_below_it() -> None:
+    floors = {name: floor for floor, names in enumerate(SEQLINE) for name in names}
+    parts = [name for name in modules() if room(name) == "seqline" and not is_door(name)]
+    assert {part(name) for name in parts} <= floors.keys()
+    wrong = [
+        str(each)
+        for each in imports()
+        if each.importer in parts
+        and each.imported in parts
+        and part(each.importer) != part(each.imported)
+        and (
+            floors[part(each.imported)] > floors[part(each.importer)]
+            or (floors[part(each.imported)] == floors[part(each.importer)] != 0)
+        )
+    ]
+    assert wrong == []
+
+
+def opens_its_body(each: Import) -> bool:
+    """Whether a package's face imports its own body when it is called, as every component does."""
+    return each.is_late and each.imported.startswith(f"{each.importer}.")
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles(each for each in imports() if not opens_its_body(each)) == []
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([("errors", "digests"), ("digests", "suggest")], []),
+        ([("errors", "digests"), ("digests", "errors")], [["seqline.digests", "seqline.errors"]]),
+        (
+            [("errors", "digests"), ("digests", "suggest"), ("suggest", "errors")],
+            [["seqline.digests", "seqline.errors", "seqline.suggest"]],
+        ),
+    ],
+)
+def test_a_circle_is_found(pairs: list[tuple[str, str]], expected: list[list[str]]) -> None:
+    graph = [Import(f"seqline.{first}", f"seqline.{second}", False) for first, second in pairs]
+    assert circles(graph) == expected
+
+
+def test_imports_inside_functions_are_seen() -> None:
+    importers = {each.importer for each in imports() if each.imported == "components.trainer.fit"}
+    assert "components.trainer" in importers
+
+
+def test_a_key_follows_neither_storage_nor_jobs_nor_host(tmp_path: Path) -> None:
+    for name in ("pipeline", "components", "seqline"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=ignored)
+    before = code_digests(tmp_path)
+    assert {"example_gen", "trainer", "pusher"} <= before.keys()
+
+    for folder in NOT_IN_KEYS:
+        for file in (tmp_path / "seqline" / folder).rglob("*.py"):
+            change(file)
+    assert code_digests(tmp_path) == before
+
+    change(tmp_path / "seqline" / "data" / "examples.py")
+    assert code_digests(tmp_path)["example_gen"] != before["example_gen"]
+
+
+def change(file: Path) -> None:
+    file.write_text(f"{file.read_text(encoding='utf-8')}\nCHANGED = True\n", encoding="utf-8")
+
+
+def code_digests(tree: Path) -> dict[str, str]:
+    """The digest of each component's code, in a copy of the rooms."""
+    names = sorted(path.parent.name for path in (tree / "components").glob("*/__init__.py"))
+    script = (
+        "import json, sys\n"
+        "from pipeline.store.code import code_digest\n"
+        "print(json.dumps({name: code_digest(f'components.{name}') for name in sys.argv[1:]}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *names],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(done.stdout))
