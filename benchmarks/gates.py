@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from components.evaluator import EvaluatorParams, gates
-from components.evaluator.paired import against
+from components.evaluator.paired import compare_with_served
 from components.evaluator.tally import Tally
 
 ACCURACY, APART = 0.9, 0.08
@@ -67,14 +67,18 @@ def retraining(
                 {
                     **figures,
                     "judged": of_slice.num_rows >= params.min_slice_rows,
-                    "served": against(of_slice, allowed),
+                    "served": compare_with_served(of_slice, allowed),
                 }
             )
     level, slice_level = gates.levels(sum(bool(each["judged"]) for each in slices), params.alpha)
-    overall = {**against(tally(slice(None)), allowed), "level": level, "slice_level": slice_level}
+    overall = {
+        **compare_with_served(tally(slice(None)), allowed),
+        "level": level,
+        "slice_level": slice_level,
+    }
     verdicts = [
-        gates.against_served(overall, params)["passed"],
-        gates.slices_against_served(overall, slices, params)["passed"],
+        gates.against_served(overall, params).passed,
+        gates.slices_against_served(overall, slices, params).passed,
     ]
     return False in verdicts, verdicts[0] is False, overall["loss_of_accuracy"] > allowed
 
@@ -121,7 +125,8 @@ def main() -> None:
                 "overall_alone": float(alone.mean()),
                 "refuse_when_lower": float(lower.mean()),
             }
-            spread = f"({refused.min() * arguments.retrainings:.0f}-{refused.max() * arguments.retrainings:.0f})"
+            fewest, most = refused.min(), refused.max()
+            spread = f"({fewest * arguments.retrainings:.0f}-{most * arguments.retrainings:.0f})"
             print(
                 f"{num_rows:>6} {worse:>6.0%} {allowed:>8.0%} {refused.mean():>10.1%} {spread:<24}"
                 f" {alone.mean():>14.1%} {lower.mean():>19.1%}",

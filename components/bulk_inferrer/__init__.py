@@ -1,20 +1,21 @@
-"""Unlabelled rows of any files to predictions, by Beam RunInference over the SavedModel's own
-signature.
+"""Predicts the label of unlabelled rows by Beam RunInference over the SavedModel's own signature.
 
-Reads a SavedModel and `source`: what example_gen reads, or a folder of text files, with no label
-needed. Writes
-  predictions-<shard>-of-<shards>-<chunk>.jsonl or .tfrecord.gz   rows in the input's order, also over the files in the order of their
-                     names: where the row is (`file`, `line`), the columns to `keep`, the content, `label`, `class_id` and
-                     `probabilities` in the order of the labels in predictions.json
-  predictions.json   written last: the model's digest, the source's, the labels, rows by label, the
-                     files
-  bad_rows.jsonl     the file, line and reason of every row that could not be used, if there is one
+Reads a SavedModel and `source`, which is what example_gen reads, or a folder of text files. No
+label is needed. Writes:
 
-A chunk is bounded in rows and bytes, and its file appears by a rename: a run that was killed goes
-on with the chunks that are missing, and ends with the bytes of one that was not.
+    predictions-<shard>-of-<shards>-<chunk>.jsonl or .tfrecord.gz
+                        rows in the order of the input, and of the files by their names. A row has
+                        its place (`file`, `line`), the columns to `keep`, the content, `label`,
+                        `class_id` and `probabilities`, in the order of the labels in
+                        predictions.json
+    predictions.json    written last: the digests of model and source, the labels, the number of
+                        rows by label, the files
+    bad_rows.jsonl      the file, line and reason of every row that could not be used, if any
+
+A chunk is bounded in rows and bytes, and its file appears by a rename. A run that was killed
+continues with the missing chunks and ends with the same bytes as one that was not killed.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -22,6 +23,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
+from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, SAVED_MODEL
 from seqline.errors import NotBlessedError
 from seqline.rows.row import RowFormat
@@ -59,7 +61,7 @@ class BulkInferrerParams(Params):
         description="rows that may be unusable (listed, without prediction) before the run fails",
     )
 
-    def around(self, other: RowFormat) -> Self:
+    def with_defaults_from(self, other: RowFormat) -> Self:
         """These params, with another's names and encoding where they have none of their own."""
         given = {"text": other.text, "encoding": other.encoding, "delimiter": other.delimiter}
         return self.model_copy(
@@ -101,10 +103,10 @@ def run(
     from components.bulk_inferrer import folder, job
     from seqline.data.span_cache import link_all
 
-    verdict = json.loads((evaluation / EVALUATION).read_text())
-    if not verdict["blessed"]:
+    verdict = Evaluation.read(evaluation / EVALUATION)
+    if not verdict.blessed:
         raise NotBlessedError(
-            f"The model is not blessed and was not asked: {'; '.join(verdict['refusals'])}."
+            f"The model is not blessed and was not asked: {'; '.join(verdict.refusals)}."
         )
     making = work or output
     with folder.opened(making, saved_model / SAVED_MODEL, params, force=True) as task:

@@ -142,7 +142,9 @@ class EvaluatorParams(Params):
             else self
         )
 
-    def against(self, serving_dir: str, model_name: str | None = None) -> "EvaluatorParams":
+    def with_defaults_from(
+        self, serving_dir: str, model_name: str | None = None
+    ) -> "EvaluatorParams":
         """With a place where served versions lie and the model's name, unless it names its own."""
         return self.model_copy(
             update={

@@ -2,7 +2,6 @@
 writes the evaluation.
 """
 
-import json
 import logging
 import tempfile
 from collections import Counter
@@ -20,7 +19,9 @@ from components.evaluator.rows import content_of, kinds_of, labels_of, rows
 from components.evaluator.tally import UNIT, Measured, confusion
 from seqline.component import Figures
 from seqline.data import features, origins
+from seqline.data.evaluation import Evaluation
 from seqline.data.examples import MANIFEST, read_manifest
+from seqline.gates import refusals
 from seqline.host import packages, progress
 from seqline.model import identity
 from seqline.storage.staging import remove
@@ -51,23 +52,22 @@ def evaluate(
     write_answers(examples, saved_model / features.SAVED_MODEL, output.with_name(features.ANSWERS))
     compared = compare(examples, params)
     judged = gates.judge(metric, compared, params, other["why"] if other else "")
-    refusals = gates.refusals(judged)
-    metric |= {"not_compared": other} if other else {}
-    evaluation = {
+    refused = refusals(judged)
+    evaluation = Evaluation(
         **metric,
-        "baselines": compared,
-        "gates": judged,
-        "blessed": not refusals,
-        "refusals": refusals,
-    }
-    output.write_text(json.dumps(evaluation, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    figures = {name: value for name, value in evaluation.items() if name not in TABLES}
-    # Its number is a matter of the place: the evaluation itself names the content.
-    return (
-        {**figures, "served": {**metric["served"], "version": served.version}}
-        if served
-        else figures
+        not_compared=other,
+        baselines=compared,
+        gates=judged,
+        blessed=not refused,
+        refusals=refused,
     )
+    evaluation.write(output)
+
+    figures = {name: value for name, value in evaluation.to_json().items() if name not in TABLES}
+    if served:
+        # A version's number depends on its place. The artifact names the content instead.
+        figures["served"] = {**metric["served"], "version": served.version}
+    return figures
 
 
 def _compared_with(
@@ -221,7 +221,9 @@ def _values(feature: str, found: Measured) -> list[str]:
 def _slice(feature: str, value: str, found: Measured, params: EvaluatorParams) -> Figures:
     tally = found.slices[feature, value]
     against = (
-        paired.against(tally, params.max_loss_of_accuracy or 0.0) if tally.served_cells else None
+        paired.compare_with_served(tally, params.max_loss_of_accuracy or 0.0)
+        if tally.served_cells
+        else None
     )
     return {
         "feature": feature,
@@ -244,7 +246,7 @@ def _served(
     level, slice_level = gates.levels(num_judged, params.alpha)
     return {
         "digest": served.digest,
-        **paired.against(found.overall, params.max_loss_of_accuracy or 0.0),
+        **paired.compare_with_served(found.overall, params.max_loss_of_accuracy or 0.0),
         "level": level,
         "slice_level": slice_level,
         "new_labels": [label for label in task.labels if label not in known],

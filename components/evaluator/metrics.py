@@ -8,10 +8,8 @@ import numpy as np
 
 from components.evaluator.tally import NUM_BINS, UNIT, Calibration, Cells, Tally
 from seqline.component import Figures
+from seqline.intervals import Z_95, wilson_interval
 
-# Wilson's interval covers the true rate in 95 % of samples with this quantile of the normal
-# distribution.
-Z_95 = 1.959963984540054
 # A probability of 0 in the logarithm is read as this, as Keras does.
 EPSILON = 1e-7
 # Samples of the bootstrap, and the numbers that are drawn at once.
@@ -38,7 +36,7 @@ def classification(labels: list[str], confusion: np.ndarray, cross_entropy: floa
     return {
         "num_rows": total,
         "accuracy": int(hits.sum()) / total,
-        "accuracy_interval": wilson_interval(int(hits.sum()), total),
+        "accuracy_interval": wilson_interval(int(hits.sum()) / total, total),
         "cross_entropy": cross_entropy,
         "macro_f1": float(f1[(support + predicted) > 0].mean()),
         "classes": {
@@ -52,17 +50,6 @@ def classification(labels: list[str], confusion: np.ndarray, cross_entropy: floa
         },
         "confusion_matrix": confusion.tolist(),
     }
-
-
-def wilson_interval(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % score interval of a rate.
-
-    E. B. Wilson, Journal of the American Statistical Association 22, 1927.
-    """
-    rate, weight = hits / total, Z_95**2 / total
-    centre = (rate + weight / 2) / (1 + weight)
-    half = Z_95 * math.sqrt(rate * (1 - rate) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def log_losses(probabilities: np.ndarray, class_id: np.ndarray) -> np.ndarray:
@@ -98,11 +85,8 @@ def top_k(found: Mapping[int, int], num_classes: int) -> dict[str, float]:
 
 
 def accuracy(cells: Cells) -> float:
-    return hits(cells) / sum(cells.values())
-
-
-def hits(cells: Cells) -> int:
-    return sum(count for (truth, predicted), count in cells.items() if truth == predicted)
+    num_right = sum(count for (truth, predicted), count in cells.items() if truth == predicted)
+    return num_right / sum(cells.values())
 
 
 def macro_f1(cells: Cells) -> float:
@@ -174,7 +158,7 @@ def of_slice(tally: Tally, min_rows: int) -> Figures:
         "num_rows": num,
         "judged": num >= min_rows,
         "accuracy": accuracy(tally.cells),
-        "accuracy_interval": wilson_interval(hits(tally.cells), num),
+        "accuracy_interval": wilson_interval(accuracy(tally.cells), num),
         "macro_f1": macro_f1(tally.cells),
         "macro_f1_interval": macro_f1_interval(tally.cells) if num >= min_rows else None,
         "cross_entropy": tally.loss * UNIT / num,
@@ -201,7 +185,7 @@ def calibration(found: Calibration) -> Figures:
                 "num_rows": rows,
                 "confidence": confidence,
                 "accuracy": right / rows,
-                "accuracy_interval": wilson_interval(right, rows),
+                "accuracy_interval": wilson_interval(right / rows, rows),
             }
         )
     total = found.rows.total()

@@ -6,12 +6,13 @@ alone has right, `gained` rows the model alone.
 
 import math
 
-from components.evaluator.metrics import Z_95, accuracy, macro_f1
+from components.evaluator.metrics import accuracy, macro_f1
 from components.evaluator.tally import UNIT, Tally
 from seqline.component import Figures
+from seqline.intervals import Z_95
 
 
-def against(tally: Tally, allowed: float) -> Figures:
+def compare_with_served(tally: Tally, allowed: float) -> Figures:
     """The served version on the rows of a tally, and what is lost against it. allowed.
 
     Accuracy that may be lost.

@@ -16,8 +16,10 @@ from typing import Annotated
 from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
+from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import UserError
+from seqline.gates import Gate, refusals
 from seqline.host import packages
 from seqline.model.digest import digest_of, sha256_of_files
 
@@ -118,38 +120,37 @@ def run(
     digest = digest_of(sha256_of_files(model))
     num_bytes = sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
     measured = None
-    if not json.loads((evaluation / EVALUATION).read_text())["blessed"]:
+    judged = [gates.size(num_bytes, params)]
+    if not Evaluation.read(evaluation / EVALUATION).blessed:
         reason = "the evaluation refused it, and no server was asked"
-        judged, refusals = (
-            [
-                gates.size(num_bytes, params),
-                gates.gate("server", None, params.max_difference, None, reason),
-            ],
-            [reason],
-        )
+        judged.append(Gate.not_judged("server", reason, threshold=params.max_difference))
+        reasons = [reason]
     elif params.server == NONE:
         reason = "no server was asked (infra_validator.server none)"
-        judged = [
-            gates.size(num_bytes, params),
-            gates.gate("server", None, params.max_difference, None, reason),
-        ]
-        refusals = gates.refusals(judged)
+        judged.append(Gate.not_judged("server", reason, threshold=params.max_difference))
+        reasons = refusals(judged)
     else:
         from components.infra_validator import validation
 
         live, measured = validation.validate(model, evaluation, params, output)
-        judged = [gates.size(num_bytes, params), *live]
-        refusals = gates.refusals(judged)
+        judged += live
+        reasons = refusals(judged)
+
     blessing = {
-        "blessed": not refusals,
-        "refusals": refusals,
+        "blessed": not reasons,
+        "refusals": reasons,
         "server": params.server,
         "asked": measured is not None,
         "digest": digest,
     }
     (output / INFRA_BLESSING).write_text(json.dumps(blessing, indent=2) + "\n")
-    # What a clock measured is no part of the artifact: the gates with their values are figures.
-    return {**blessing, "num_bytes": num_bytes, **(measured or {}), "gates": judged}
+    # The gates have values that a clock measured. They are figures, not part of the artifact.
+    return {
+        **blessing,
+        "num_bytes": num_bytes,
+        **(measured or {}),
+        "gates": [gate.to_json() for gate in judged],
+    }
 
 
 def stale(output: Path, params: InfraValidatorParams) -> str | None:

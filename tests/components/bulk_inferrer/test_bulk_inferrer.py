@@ -56,6 +56,7 @@ from tests.components.evaluator.test_evaluator import fake_model
 from tests.conftest import corpus_rows, write_jsonl
 from tests.seqline.rows.test_rows import example, write_tfrecord
 from tests.support import CHECKOUT
+from tests.support.evaluations import write_evaluation
 
 RESULTS = ("predictions", "bad_rows")
 
@@ -734,9 +735,7 @@ def test_as_a_stage(
     gate(output, params)
     refused = tmp_path / "refused"
     refused.mkdir()
-    (refused / "evaluation.json").write_text(
-        '{"blessed": false, "refusals": ["accuracy 0.1 is under min_accuracy 0.5"]}'
-    )
+    write_evaluation(refused, ["accuracy 0.1 is under min_accuracy 0.5"])
     with pytest.raises(
         NotBlessedError,
         match=r"^The model is not blessed and was not asked: accuracy 0\.1 is under",
