@@ -1,4 +1,4 @@
-"""Reads Examples in blocks of rows and asks a SavedModel about them."""
+"""Reads Examples in blocks of rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ import tensorflow as tf
 from seqline.data import features
 from seqline.data.examples import MANIFEST, raw_features, read_manifest
 from seqline.errors import DataError, UserError
-from seqline.storage.staging import local_copy, path_of, reading
+from seqline.model.served import arguments
+from seqline.storage.staging import reading
 
 # Rows that a model is asked about at once.
 BATCH_SIZE = 256
@@ -21,8 +22,6 @@ BLOCK_SIZE = 16 * BATCH_SIZE
 # Rows of a shard in which the kind of a feature is looked for.
 NUM_PEEKED = 1000
 DTYPES = {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}
-
-Request = dict[str, tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,16 @@ def content_of(examples: Path) -> tuple[Any, int | None]:
     return manifest.content, manifest.dim
 
 
-def rows(examples: Path, split: str) -> Iterator[tuple[Request, tf.Tensor]]:
-    """(the arguments of `serving_default`, label [batch]) of a split's rows, in order."""
+def rows(examples: Path, split: str) -> Iterator[tuple[dict[str, Any], tf.Tensor]]:
+    """The rows of a split in order, in batches.
+
+    Yields:
+        (the arguments of `serving_default`, label [batch]).
+    """
     content, dim = content_of(examples)
     for path in features.shards(examples, split):
         for block in blocks(str(path), content, {}, BATCH_SIZE):
-            yield request(content, dim, block.content), tf.constant(block.labels)
+            yield arguments(content, dim, block.content), tf.constant(block.labels)
 
 
 def blocks(
@@ -130,72 +133,4 @@ def kinds_of(names: Sequence[str], shards: Sequence[Path]) -> dict[str, str]:
     raise UserError(
         f"evaluator.slices names {missing[0]!r}; the Examples hold {', '.join(sorted(held))}, "
         "and what can be derived is label, length, language, span."
-    )
-
-
-def request(content: str, dim: int | None, raw: Any) -> Request:
-    """The arguments of `serving_default`. raw.
-
-    String [batch] for text, otherwise ragged [batch, any].
-    """
-    if content == features.TEXT:
-        return {content: raw}
-    padded = raw.to_tensor()
-    if dim is None:
-        return {content: padded}
-    return {
-        content: tf.reshape(padded, [len(padded), padded.shape[1] // dim, dim]),
-        features.LENGTH: raw.row_lengths() // dim,
-    }
-
-
-def size_of(content: str, raw: Any) -> np.ndarray:
-    """How much each row holds, [rows]: bytes of a text, otherwise tokens or numbers."""
-    return (tf.strings.length(raw) if content == features.TEXT else raw.row_lengths()).numpy()
-
-
-class Model:
-    """A SavedModel that answers in terms of `labels`, which need not be its own.
-
-    A class of its own that is not among them is predicted as -1; one of them that it does not know
-    has probability 0.
-    """
-
-    def __init__(self, folder: str, labels: Sequence[str]) -> None:
-        self.loaded = tf.saved_model.load(str(local_copy(path_of(folder))))
-        self.serve = self.loaded.signatures["serving_default"]
-        place = {label: index for index, label in enumerate(labels)}
-        self.own_labels = labels_of(folder)
-        self.columns = np.array([place.get(label, -1) for label in self.own_labels])
-        self.num_classes = len(labels)
-
-    def arguments(self) -> dict[str, tuple[Any, ...]]:
-        """name -> shape, with None for any size."""
-        return {
-            name: tuple(spec.shape)
-            for name, spec in self.serve.structured_input_signature[1].items()
-        }
-
-    def answer(self, block: Block, content: str, dim: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """(probabilities: float32 [rows, num_classes], predicted class: int64 [rows])."""
-        order = np.argsort(size_of(content, block.content), kind="stable")
-        probabilities = np.zeros((len(order), self.num_classes), np.float32)
-        predicted = np.zeros(len(order), np.int64)
-        known = self.columns >= 0
-        for start in range(0, len(order), BATCH_SIZE):
-            chosen = order[start : start + BATCH_SIZE]
-            found = self.serve(**request(content, dim, tf.gather(block.content, chosen)))
-            probabilities[np.ix_(chosen, self.columns[known])] = found["probabilities"].numpy()[
-                :, known
-            ]
-            predicted[chosen] = self.columns[found["class_id"].numpy()]
-        return probabilities, predicted
-
-
-def labels_of(saved_model: str) -> list[str]:
-    """The labels of a SavedModel, in the order of its class ids."""
-    return (
-        (path_of(saved_model) / "assets" / features.LABELS_VOCABULARY)
-        .read_text(encoding="utf-8")
-        .split("\n")[:-1]
     )

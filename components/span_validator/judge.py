@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from components.span_validator import SpanValidatorParams
-from components.span_validator.asking import Answers, ServedModel, rows
+from components.span_validator.asking import Answers, SpanAsker, rows
 from seqline.component import Figures
 from seqline.data import features
 from seqline.data.examples import Manifest, read_manifest
@@ -39,7 +39,7 @@ def judge(examples: Path, params: SpanValidatorParams) -> Figures:
     """
     assert params.served_model is not None, "nothing is served"
     manifest = read_manifest(examples)
-    model = ServedModel(params.served_model)
+    model = SpanAsker(params.served_model)
     before = [span.number for span in manifest.spans if span.number not in params.new]
     held_out = model.ask(
         *rows(examples, manifest, before, (features.EVAL, features.TEST), params.num_rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.evaluator import EVALUATOR, EvaluatorParams, external_digest, served
+from components.evaluator import EVALUATOR, EvaluatorParams, external_digest, served_version
 from components.evaluator.baselines import MAJORITY, TFIDF
 from components.evaluator.gates import judge, levels
 from components.pusher.publish import push
@@ -244,8 +244,8 @@ def test_the_version_compared_with_is_the_same_before_and_after_the_push(tmp_pat
     assert before
     push(second["saved_model"] / "saved_model", serving_dir)
     assert external_digest(params, None, second) == before
-    found = served.find(str(serving_dir), second["saved_model"] / "saved_model")
-    assert found == served.Served(1, f"{serving_dir}/1", before)
+    found = served_version.find(str(serving_dir), second["saved_model"] / "saved_model")
+    assert found == served_version.ServedVersion(1, f"{serving_dir}/1", before)
     # For the first model the second is now the one that is served.
     assert external_digest(params, None, first) not in ("", before)
     assert external_digest(EvaluatorParams(), None, first) == ""
@@ -254,16 +254,16 @@ def test_the_version_compared_with_is_the_same_before_and_after_the_push(tmp_pat
 def test_a_version_that_somebody_else_put_there_counts_by_its_files(tmp_path: Path) -> None:
     one = model(tmp_path / "one", "one") / "saved_model"
     (model(tmp_path / "served", "other") / "saved_model").rename(tmp_path / "served" / "12")
-    found = served.find(str(tmp_path / "served"), one)
+    found = served_version.find(str(tmp_path / "served"), one)
     assert found is not None
     assert (found.version, found.uri) == (12, str(tmp_path / "served" / "12"))
     (tmp_path / "served" / "12" / "saved_model.pb").write_text("again")
-    changed = served.find(str(tmp_path / "served"), one)
+    changed = served_version.find(str(tmp_path / "served"), one)
     assert changed is not None
     assert changed.digest != found.digest
     (tmp_path / "served" / "13").mkdir()  # no model in it: no version
     (tmp_path / "served" / "temporary").mkdir()
-    assert served.find(str(tmp_path / "served"), one) == changed
+    assert served_version.find(str(tmp_path / "served"), one) == changed
 
 
 def test_the_evaluator_reads_where_the_pusher_writes() -> None:

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.evaluator.evaluation import write_answers
+from components.evaluator.answers import write_answers
 from components.infra_validator import (
     INFRA_VALIDATOR,
     InfraValidatorParams,
@@ -447,7 +447,7 @@ def test_nothing_is_asked_without_a_server_or_after_a_refusal(
         (
             "/no/such/server",
             (
-                "infra_validator.server '/no/such/server' is no program. Give the path of a"
+                "infra_validator.server '/no/such/server' is not a program. Give the path of a"
                 " tensorflow_model_server, 'embedded', docker:<image>, or push without asking a"
                 " server: --set infra_validator.server=none."
             ),
