@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import common
 from components.evaluator import EvaluatorParams, gates
-from components.evaluator.paired import against
+from components.evaluator.paired import compare_with_served
 from components.evaluator.tally import Tally
 
 ACCURACY, APART = 0.9, 0.08
@@ -65,14 +65,18 @@ def retraining(
                 {
                     **figures,
                     "judged": of_slice.num_rows >= params.min_slice_rows,
-                    "served": against(of_slice, allowed),
+                    "served": compare_with_served(of_slice, allowed),
                 }
             )
     level, slice_level = gates.levels(sum(bool(each["judged"]) for each in slices), params.alpha)
-    overall = {**against(tally(slice(None)), allowed), "level": level, "slice_level": slice_level}
+    overall = {
+        **compare_with_served(tally(slice(None)), allowed),
+        "level": level,
+        "slice_level": slice_level,
+    }
     verdicts = [
-        gates.against_served(overall, params)["passed"],
-        gates.slices_against_served(overall, slices, params)["passed"],
+        gates.against_served(overall, params).passed,
+        gates.slices_against_served(overall, slices, params).passed,
     ]
     return False in verdicts, verdicts[0] is False, overall["loss_of_accuracy"] > allowed
 

@@ -469,7 +469,7 @@ def summary(name: str, folder: Path) -> dict[str, Any]:
 
 def ask_server(folder: Path, data: Path) -> None:
     """Has `seqline serve` answer the first rows, one by one, as the infra_validator does."""
-    from components.evaluator.answers import _as_json
+    from components.evaluator.answers import json_rows
     from components.evaluator.rows import rows
     from components.infra_validator.server import running
 
@@ -478,7 +478,7 @@ def ask_server(folder: Path, data: Path) -> None:
     with running("embedded", folder / "saved_model", folder / "server.log", 300) as server:
         answers = [
             server.ask({"instances": [row]})["predictions"][0]["probabilities"]
-            for row in _as_json(first)
+            for row in json_rows(first)
         ]
     np.savez(folder / "server.npz", probabilities=np.array(answers))
 

@@ -48,7 +48,7 @@ def define(pipe: Pipeline, config: Config) -> None:
     saved_model = pipe.add(
         EXPORTER, config.exporter, examples=examples, features=features, model=model
     )
-    judged = config.evaluator.against(
+    judged = config.evaluator.with_defaults_from(
         config.pusher.serving_dir, config.pusher.model_name
     )  # the served version, on the same rows
     evaluation = pipe.add(EVALUATOR, judged, examples=examples, saved_model=saved_model)
@@ -66,5 +66,5 @@ def define(pipe: Pipeline, config: Config) -> None:
         infra_blessing=blessing,
     )
     if config.bulk_inferrer.source:
-        inferrer = config.bulk_inferrer.around(config.example_gen.row_format)
+        inferrer = config.bulk_inferrer.with_defaults_from(config.example_gen.row_format)
         pipe.add(BULK_INFERRER, inferrer, saved_model=saved_model, evaluation=evaluation)

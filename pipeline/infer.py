@@ -50,7 +50,7 @@ def infer(
         _log(place) as log,
     ):
         if figures := folder.finished(task.folder):
-            folder.validate(folder.summary(task.folder), params)
+            folder.validate(folder.totals_of(task.folder), params)
             return figures
         on_start()
         flags = dataflow.job_flags(beam_args, NAME, digest(task.identity), output)
@@ -78,7 +78,7 @@ def _log(place: Path) -> Iterator[Path]:
             upload(Path(name), place)
 
 
-def _infer(task: folder.Task, params: BulkInferrerParams, beam_args: Sequence[str]) -> Figures:
+def _infer(task: folder.InferTask, params: BulkInferrerParams, beam_args: Sequence[str]) -> Figures:
     from components.bulk_inferrer import job
 
     return job.infer(task, params, beam_args)

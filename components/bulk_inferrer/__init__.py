@@ -1,20 +1,21 @@
-"""Unlabelled rows of any files to predictions, by Beam RunInference over the SavedModel's own
-signature.
+"""Predicts the label of unlabelled rows by Beam RunInference over the SavedModel's own signature.
 
-Reads a SavedModel and `source`: what example_gen reads, or a folder of text files, with no label
-needed. Writes
-  predictions-<shard>-of-<shards>-<chunk>.jsonl or .tfrecord.gz   rows in the input's order, also over the files in the order of their
-                     names: where the row is (`file`, `line`), the columns to `keep`, the content, `label`, `class_id` and
-                     `probabilities` in the order of the labels in predictions.json
-  predictions.json   written last: the model's digest, the source's, the labels, rows by label, the
-                     files
-  bad_rows.jsonl     the file, line and reason of every row that could not be used, if there is one
+Reads a SavedModel and `source`, which is what example_gen reads, or a folder of text files. No
+label is needed. Writes:
 
-A chunk is bounded in rows and bytes, and its file appears by a rename: a run that was killed goes
-on with the chunks that are missing, and ends with the bytes of one that was not.
+    predictions-<shard>-of-<shards>-<chunk>.jsonl or .tfrecord.gz
+                        rows in the order of the input, and of the files by their names. A row has
+                        its place (`file`, `line`), the columns to `keep`, the content, `label`,
+                        `class_id` and `probabilities`, in the order of the labels in
+                        predictions.json
+    predictions.json    written last: the digests of model and source, the labels, the number of
+                        rows by label, the files
+    bad_rows.jsonl      the file, line and reason of every row that could not be used, if any
+
+A chunk is bounded in rows and bytes, and its file appears by a rename. A run that was killed
+continues with the missing chunks and ends with the same bytes as one that was not killed.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -22,6 +23,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
+from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, SAVED_MODEL
 from seqline.errors import NotBlessedError
 from seqline.rows.row import RowFormat
@@ -31,36 +33,42 @@ class BulkInferrerParams(Params):
     source: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
-            "unlabelled rows to classify with the blessed model: files as in example_gen.source, or"
-            " a folder of .txt; null: none"
+            "unlabelled rows to classify with the blessed model: files as in example_gen.source, "
+            "or a folder of .txt; null: none"
         ),
     )
     text: str | None = Field(
         None, description="the column, field or feature with the content; null: example_gen.text"
     )
-    keep: list[str] = Field([], description="columns whose values come along, such as an id")
+    keep: list[str] = Field([], description="columns to copy into the predictions, such as an id")
     format: Literal["jsonl", "tfrecord"] = Field(
-        "jsonl", description="what predictions are written as"
+        "jsonl", description="the format of the predictions"
     )
-    with_content: bool = Field(True, description="write the content of a row beside its prediction")
-    signature: str = Field(
-        "serving_default", description="the SavedModel's signature that is asked"
+    with_content: bool = Field(
+        True, description="write the content of each row with its prediction"
     )
+    signature: str = Field("serving_default", description="the SavedModel's signature to ask")
     encoding: str | None = Field(
         None, description="the encoding of CSV, JSONL and text files; null: example_gen.encoding"
     )
     delimiter: str | None = Field(
-        None, min_length=1, max_length=1, description="of CSV files; null: example_gen.delimiter"
+        None,
+        min_length=1,
+        max_length=1,
+        description="the delimiter of CSV files; null: example_gen.delimiter",
     )
     max_bad_fraction: Annotated[float, NotInKey] = Field(
         0.0,
         ge=0,
         lt=1,
-        description="rows that may be unusable (listed, without prediction) before the run fails",
+        description=(
+            "the share of rows that may be unusable (listed, without a prediction) before the run "
+            "fails"
+        ),
     )
 
-    def around(self, other: RowFormat) -> Self:
-        """These params, with another's names and encoding where they have none of their own."""
+    def with_defaults_from(self, other: RowFormat) -> Self:
+        """These params, with another's text, encoding and delimiter where they have none."""
         given = {"text": other.text, "encoding": other.encoding, "delimiter": other.delimiter}
         return self.model_copy(
             update={name: value for name, value in given.items() if getattr(self, name) is None}
@@ -68,9 +76,10 @@ class BulkInferrerParams(Params):
 
 
 def check(params: BulkInferrerParams) -> None:
-    """Looks at names, headers and first rows.
+    """Checks the names, headers and first rows of the source.
 
-    Raises UserError or DataError for a source that cannot work.
+    Raises:
+        UserError, DataError: The source cannot be used.
     """
     from components.bulk_inferrer import source
 
@@ -78,7 +87,7 @@ def check(params: BulkInferrerParams) -> None:
 
 
 def external_digest(params: BulkInferrerParams, memory: Path | None = None) -> str:
-    """The digest of the source's content. memory: see `seqline.component.Component`."""
+    """The digest of the source's content."""
     from components.bulk_inferrer import source
 
     return source.digest(source.find(params)[1], memory, paths=False)
@@ -93,18 +102,22 @@ def run(
     work: Path | None = None,
     beam_args: Sequence[str] = (),
 ) -> Figures:
-    """Classifies every row. What is in `work` from a run that was killed is not computed again.
+    """Classifies every row.
 
-    Raises NotBlessedError if the evaluation refused the model; DataError for a file that cannot be
-    read to its end, and for more bad rows than max_bad_fraction.
+    Predictions that a killed run has left in `work` are not computed again.
+
+    Raises:
+        NotBlessedError: The evaluation refused the model.
+        DataError: A file cannot be read to its end, or there are more bad rows than
+            max_bad_fraction allows.
     """
     from components.bulk_inferrer import folder, job
     from seqline.data.span_cache import link_all
 
-    verdict = json.loads((evaluation / EVALUATION).read_text())
-    if not verdict["blessed"]:
+    verdict = Evaluation.read(evaluation / EVALUATION)
+    if not verdict.blessed:
         raise NotBlessedError(
-            f"The model is not blessed and was not asked: {'; '.join(verdict['refusals'])}."
+            f"The model is not blessed and was not asked: {'; '.join(verdict.refusals)}."
         )
     making = work or output
     with folder.opened(making, saved_model / SAVED_MODEL, params, force=True) as task:
@@ -115,21 +128,21 @@ def run(
 
 
 def gate(output: Path, params: BulkInferrerParams) -> None:
-    """Raises DataError where more rows were bad than max_bad_fraction allows by now."""
+    """Raises DataError if there are more bad rows than max_bad_fraction now allows."""
     from components.bulk_inferrer import folder
 
-    folder.validate(folder.summary(output), params)
+    folder.validate(folder.totals_of(output), params)
 
 
 def describe(figures: Figures) -> str:
-    labels = sorted(figures["num_labels"].items(), key=lambda each: -each[1])
-    text = f"{figures['num_rows']:,} rows: " + ", ".join(
-        f"{count:,} {label}" for label, count in labels[:5]
-    )
-    text += f" and {len(labels) - 5} other labels" if len(labels) > 5 else ""
-    return text + (
-        f"; {figures['num_bad_rows']:,} bad rows skipped" if figures["num_bad_rows"] else ""
-    )
+    labels = sorted(figures["num_labels"].items(), key=lambda label: -label[1])
+    counts = ", ".join(f"{num_rows:,} {label}" for label, num_rows in labels[:5])
+    text = f"{figures['num_rows']:,} rows: {counts}"
+    if len(labels) > 5:
+        text += f" and {len(labels) - 5} other labels"
+    if figures["num_bad_rows"]:
+        text += f"; {figures['num_bad_rows']:,} bad rows skipped"
+    return text
 
 
 BULK_INFERRER = Component(

@@ -1,6 +1,6 @@
-"""A shard's rows cut into chunks.
+"""Cuts the rows of a shard into chunks.
 
-Bounded in rows and bytes, and the same each time that the shard is read.
+A chunk is bounded in rows and bytes. The chunks are the same each time that the shard is read.
 """
 
 from collections.abc import Iterable, Iterator, Set
@@ -9,19 +9,24 @@ from typing import Any
 
 from seqline.rows.row import BadRow, Row
 
-# Enough rows to find batches of similar length among, and a second or two of work that a kill can
-# cost.
+# Enough rows to find batches of similar length, and a second or two of work that a kill can cost.
 CHUNK_ROWS = 16_384
 CHUNK_BYTES = 16 << 20
-# What a Python object costs beside its content.
+# The cost of a Python object, besides its content.
 ROW_BYTES = 64
 
 
 @dataclass
 class Chunk:
-    """Rows of a shard that follow each other. number.
+    """Consecutive rows of a shard.
 
-    Of the chunk in its shard; last: whether the shard ends with it.
+    Attributes:
+        shard: The number of the shard.
+        number: The number of the chunk in its shard.
+        rows: The rows to predict.
+        bad: The rows that could not be used.
+        num_bytes: Memory of the rows.
+        last: Whether the shard ends with this chunk.
     """
 
     shard: int
@@ -32,14 +37,27 @@ class Chunk:
     last: bool = False
 
 
-def cut(rows: Iterable[Row | BadRow], shard: int, done: Set[int] = frozenset()) -> Iterator[Chunk]:
-    """The chunks of a shard, but those that are done.
+def cut(
+    rows: Iterable[Row | BadRow],
+    shard: int,
+    done: Set[int] = frozenset(),
+    max_rows: int = CHUNK_ROWS,
+    max_bytes: int = CHUNK_BYTES,
+) -> Iterator[Chunk]:
+    """The chunks of a shard, without those that are done.
 
-    A shard without a row has one chunk without a row.
+    A shard without rows has one chunk, which is empty.
+
+    Args:
+        rows: The rows of the shard in order.
+        shard: Its number.
+        done: The numbers of the chunks to leave out.
+        max_rows: Rows of a chunk, at most.
+        max_bytes: Memory of a chunk; its last row may go beyond it.
     """
     chunk = Chunk(shard, 0)
     for row in rows:
-        if len(chunk.rows) + len(chunk.bad) >= CHUNK_ROWS or chunk.num_bytes >= CHUNK_BYTES:
+        if len(chunk.rows) + len(chunk.bad) >= max_rows or chunk.num_bytes >= max_bytes:
             if chunk.number not in done:
                 yield chunk
             chunk = Chunk(shard, chunk.number + 1)

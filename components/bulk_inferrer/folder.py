@@ -1,14 +1,13 @@
-"""The folder that predictions are written into.
+"""The folder that predictions are written into. Imports nothing heavy.
 
-Whose they are, which chunks are there, and what is written last.
+A task is a model, a source and the settings that shape its predictions. A folder, local or under
+gs://, holds the predictions of one task:
 
-<folder>, local or under gs://:
-<folder>/task.json                the model, the source and the settings that its predictions come
-                                  from
-<folder>/chunks/<shard>-<chunk>.json   written when the chunk's predictions are there: what was
-                                       counted, and its bad rows
-<folder>/chunks/digests.json      digests of files that did not change since
-While the job runs; at its end chunks/ goes, and predictions.json says what there is. Imports nothing heavy.
+    task.json                       the digests of the model and the source, and the settings
+    chunks/<shard>-<chunk>.json     written after the predictions of a chunk: what was counted, and
+                                    its bad rows
+    chunks/digests.json             the digests of files that have not changed since
+    predictions.json                written last: what the folder holds. Then chunks/ is deleted.
 """
 
 import fcntl
@@ -21,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from components.bulk_inferrer import BulkInferrerParams, source
 from seqline.component import Figures
@@ -36,21 +35,29 @@ TASK = "task.json"
 CHUNKS = "chunks"
 BAD_ROWS = "bad_rows.jsonl"
 LOCK = ".lock"
-# What may lie beside: the lock, and the log of the command line.
+# Files that are not of the task: the lock, and the log of the command line.
 OTHERS = {LOCK, "log.txt"}
 PREDICTIONS = "predictions-*"
 # Notes of chunks in memory at once.
 NUM_READ = 256
 # Bad rows that an error message quotes.
 NUM_QUOTED = 5
-# Another one makes earlier folders unusable: it changes with how rows are cut into chunks and
-# batches, and with what is written.
+# Change it with how rows are cut into chunks and batches, and with what is written. It makes
+# earlier folders unusable.
 LAYOUT = 1
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is to be done. identity: what must be equal for predictions to lie in one folder."""
+class InferTask:
+    """The predictions to make.
+
+    Attributes:
+        folder: Where they are written.
+        model: The SavedModel.
+        kind: The kind of the source's files.
+        files: The files of the source in their order.
+        identity: The content of task.json. Predictions in one folder have one identity.
+    """
 
     folder: Path
     model: Path
@@ -60,16 +67,25 @@ class Task:
 
     @property
     def memory(self) -> Path:
+        """The file that remembers the digests of files."""
         return self.folder / CHUNKS / "digests.json"
 
 
 @dataclass
-class Summary:
-    """What was found in all chunks. files: name, rows and place of the first row of each file."""
+class PredictionTotals:
+    """Sums over all chunks.
+
+    Attributes:
+        num_rows: Rows with a prediction.
+        num_labels: Label -> rows.
+        num_bad: Problem -> rows without a prediction.
+        quoted: The first bad rows, for a message.
+        files: {name, num_rows, first: the place of the first row} of each file with predictions.
+    """
 
     num_rows: int = 0
     num_labels: Counter[str] = field(default_factory=Counter)
-    num_bad: Counter[str] = field(default_factory=Counter)  # problem -> rows
+    num_bad: Counter[str] = field(default_factory=Counter)
     quoted: list[str] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
 
@@ -77,23 +93,29 @@ class Summary:
 @contextmanager
 def opened(
     folder: Path, model: Path, params: BulkInferrerParams, force: bool = False
-) -> Iterator[Task]:
-    """The task that goes on in a folder, or begins in a new or an empty one.
+) -> Iterator[InferTask]:
+    """Continues the task of a folder, or begins it in a new or an empty one.
 
-    No other run may write there meanwhile.
+    No other run can write into the folder meanwhile.
 
-    force: predictions of another task go. Raises UserError for a folder that holds them otherwise,
-    or that holds other files.
+    Args:
+        folder: The folder.
+        model: The SavedModel.
+        params: The source and the settings.
+        force: Replaces the predictions of another task.
+
+    Raises:
+        UserError: The folder holds predictions of another task, or other files.
     """
     with _locked(folder):
-        there = _identity_of(folder)
-        kind, found = source.find(params)
+        earlier = _identity_of(folder)
+        kind, source_files = source.find(params)
         (folder / CHUNKS).mkdir(exist_ok=True)
-        task = Task(folder, model, kind, found, {})
+        task = InferTask(folder, model, kind, source_files, {})
         task.identity.update(_identity(task, params))
-        if there != task.identity:
-            if there is not None and not force:
-                raise UserError(_difference(folder, there, task.identity))
+        if earlier != task.identity:
+            if earlier is not None and not force:
+                raise UserError(_difference(folder, earlier, task.identity))
             _clear(folder)
             _write(folder / TASK, task.identity)
         _drop_parts(folder)
@@ -129,35 +151,35 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _drop_parts(folder: Path) -> None:
-    """What a killed run or a bundle that failed left half-written.
+    """Deletes what a killed run or a failed bundle left half-written.
 
-    The lock is ours, so nobody writes it.
+    This run holds the lock, so no other one is writing it.
     """
     for left_over in folder.glob("*.part"):
         left_over.unlink(missing_ok=True)
 
 
 def _identity_of(folder: Path) -> dict[str, Any] | None:
-    """Whose predictions a folder holds.
+    """The identity of the task whose predictions a folder holds, or None.
 
-    None for none. Raises UserError for a folder with other things.
+    Raises:
+        UserError: The folder holds other files.
     """
     try:
         return dict(json.loads((folder / TASK).read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError):
-        found = folder.glob("**/*") if is_remote(str(folder)) else folder.iterdir()
-        others = sorted(
-            {path.relative_to(folder).parts[0] for path in found} - OTHERS - {TASK, CHUNKS}
-        )
+        contents = folder.glob("**/*") if is_remote(str(folder)) else folder.iterdir()
+        names = {path.relative_to(folder).parts[0] for path in contents}
+        others = sorted(names - OTHERS - {TASK, CHUNKS})
         if others:
             raise UserError(
-                f"{folder} is not empty ({others[0]}) and holds no predictions. Name a new or an"
-                " empty folder."
+                f"{folder} is not empty ({others[0]}) and holds no predictions. "
+                "Name a new or an empty folder."
             ) from None
         return None
 
 
-def _identity(task: Task, params: BulkInferrerParams) -> dict[str, Any]:
+def _identity(task: InferTask, params: BulkInferrerParams) -> dict[str, Any]:
     return {
         "model": model_digest(task.model),
         "source": source.digest(task.files, task.memory),
@@ -165,33 +187,36 @@ def _identity(task: Task, params: BulkInferrerParams) -> dict[str, Any]:
     }
 
 
-def _difference(folder: Path, there: dict[str, Any], wanted: dict[str, Any]) -> str:
-    whats = []
+def _difference(folder: Path, earlier: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Tells how two identities differ."""
+    differences = []
     for name in ("model", "source"):
-        if there.get(name) != wanted[name]:
-            whats.append(f"another {name} ({str(there.get(name))[:8]}, not {wanted[name][:8]})")
-    before = there.get("settings", {})
+        if earlier.get(name) != wanted[name]:
+            digests = f"{str(earlier.get(name))[:8]}, not {wanted[name][:8]}"
+            differences.append(f"another {name} ({digests})")
+    settings = earlier.get("settings", {})
     fields = [
-        f"{name} {before.get(name)!r}, not {value!r}"
+        f"{name} {settings.get(name)!r}, not {value!r}"
         for name, value in wanted["settings"].items()
-        if before.get(name) != value
+        if settings.get(name) != value
     ]
-    whats += ["other settings (" + "; ".join(fields) + ")"] if fields else []
+    if fields:
+        differences.append(f"other settings ({'; '.join(fields)})")
     return (
-        f"{folder} holds predictions of {' and '.join(whats)}. Name another folder, or replace them"
-        " with --force."
+        f"{folder} holds predictions of {' and '.join(differences)}. "
+        "Name another folder, or replace them with --force."
     )
 
 
 def model_digest(model: Path) -> str:
-    """Of a SavedModel's files: the same before and after it is pushed."""
+    """The digest of a SavedModel's files, which a push does not change."""
     return digest.digest_of(digest.sha256_of_files(local_copy(model)))
 
 
 def _clear(folder: Path) -> None:
-    """Takes away what an earlier task left.
+    """Deletes what an earlier task left, except for its identity.
 
-    First what says that something is there, and its identity not at all.
+    The manifest and the notes are deleted first: they say that something is complete.
     """
     for path in (
         folder / MANIFEST,
@@ -213,81 +238,68 @@ def results(folder: Path) -> list[Path]:
 
 
 def chunk_path(folder: Path, shard: int, number: int) -> Path:
-    """Where it is noted that a chunk's predictions are there."""
+    """The path of the note that a chunk's predictions are complete."""
     return folder / CHUNKS / f"{shard:05d}-{number:05d}.json"
 
 
 def done(folder: Path) -> dict[int, tuple[frozenset[int], bool]]:
-    """shard -> (the chunks of it that are there, whether these are all of them).
+    """The chunks that are complete, by shard.
 
-    Shards of which nothing is there are left out.
+    Returns:
+        shard -> (the numbers of its complete chunks, whether these are all of them). A shard
+        without a complete chunk is left out.
     """
-    found: dict[int, set[int]] = {}
+    chunks_of: dict[int, set[int]] = {}
     for path in (folder / CHUNKS).glob("*-*.json"):
         shard, _, number = path.name.removesuffix(".json").partition("-")
-        found.setdefault(int(shard), set()).add(int(number))
-    # Without a gap; whether it is the last one, its note says.
-    ends = {shard: max(chunks) for shard, chunks in found.items() if max(chunks) == len(chunks) - 1}
-    notes = dict(
-        zip(ends, _read_all([chunk_path(folder, *each) for each in ends.items()]), strict=True)
-    )
-    return {
-        shard: (frozenset(chunks), shard in ends and bool(notes[shard]["last"]))
-        for shard, chunks in found.items()
+        chunks_of.setdefault(int(shard), set()).add(int(number))
+
+    # Only the last chunk's note says that it is the last. Read that of shards without a gap.
+    ends = {
+        shard: max(chunks) for shard, chunks in chunks_of.items() if max(chunks) == len(chunks) - 1
     }
+    notes = _read_all([chunk_path(folder, shard, number) for shard, number in ends.items()])
+    whole = {shard for shard, note in zip(ends, notes, strict=True) if note["last"]}
+    return {shard: (frozenset(chunks), shard in whole) for shard, chunks in chunks_of.items()}
 
 
 def _read_all(paths: list[Path]) -> list[dict[str, Any]]:
-    """The contents of JSON files, in order; of objects several at once."""
+    """The contents of JSON files, in order. Objects are read several at once."""
     if not paths or not is_remote(str(paths[0])):
         return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    found: dict[int, dict[str, Any]] = {}
-    gcs.at_once(
-        lambda number: found.update(
-            {number: json.loads(paths[number].read_text(encoding="utf-8"))}
-        ),
-        [(n,) for n in range(len(paths))],
-    )
-    return [found[number] for number in range(len(paths))]
+    contents: dict[int, dict[str, Any]] = {}
+
+    def read(number: int) -> None:
+        contents[number] = json.loads(paths[number].read_text(encoding="utf-8"))
+
+    gcs.at_once(read, [(number,) for number in range(len(paths))])
+    return [contents[number] for number in range(len(paths))]
 
 
 def finished(folder: Path) -> Figures | None:
-    """The figures of a finished task, None for one that is not."""
+    """The figures of a finished task, or None."""
     try:
         return figures(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
 
 
-def finish(task: Task, params: BulkInferrerParams, labels: list[str]) -> Figures:
+def finish(task: InferTask, params: BulkInferrerParams, labels: list[str]) -> Figures:
     """Writes bad_rows.jsonl and predictions.json.
 
-    Raises DataError for more bad rows than max_bad_fraction, and for files that changed.
+    Raises:
+        DataError: There are more bad rows than max_bad_fraction allows, or the source changed.
     """
-    total = Summary()
-    paths = sorted((task.folder / CHUNKS).glob("*-*.json"))
     with tempfile.TemporaryFile("w+b") as bad_rows:
-        for chunk in (
-            chunk
-            for first in range(0, len(paths), NUM_READ)
-            for chunk in _read_all(paths[first : first + NUM_READ])
-        ):
-            total.num_rows += chunk["num_rows"]
-            total.num_labels.update(chunk["num_labels"])
-            if chunk["num_rows"]:
-                total.files.append({name: chunk[name] for name in ("name", "num_rows", "first")})
-            for row in chunk["bad_rows"]:
-                bad_rows.write(json.dumps(row).encode() + b"\n")
-                total.num_bad[row["problem"]] += 1
-                if len(total.quoted) < NUM_QUOTED:
-                    total.quoted.append(f"{row['file']}:{row['line']}: {row['reason']}")
-        validate(total, params)
+        totals = _add_up(task.folder, bad_rows)
+        validate(totals, params)
         if source.digest(source.find(params)[1], task.memory) != task.identity["source"]:
             raise source.changed(params.source)
-        if total.num_bad:
+        if totals.num_bad:
             bad_rows.seek(0)
             with writing(task.folder / BAD_ROWS) as name, open(name, "wb") as file:
                 shutil.copyfileobj(bad_rows, file)
+
     manifest = {
         "model": {
             "digest": task.identity["model"],
@@ -300,36 +312,54 @@ def finish(task: Task, params: BulkInferrerParams, labels: list[str]) -> Figures
         },
         "settings": task.identity["settings"],
         "labels": labels,
-        "num_rows": total.num_rows,
-        "num_labels": {label: total.num_labels[label] for label in labels},
-        "num_bad_rows": sum(total.num_bad.values()),
-        "bad_rows": dict(sorted(total.num_bad.items())),
-        "quoted": total.quoted,
-        "files": total.files,
+        "num_rows": totals.num_rows,
+        "num_labels": {label: totals.num_labels[label] for label in labels},
+        "num_bad_rows": sum(totals.num_bad.values()),
+        "bad_rows": dict(sorted(totals.num_bad.items())),
+        "quoted": totals.quoted,
+        "files": totals.files,
     }
     _write(task.folder / MANIFEST, manifest)
     return figures(manifest)
 
 
+def _add_up(folder: Path, bad_rows: IO[bytes]) -> PredictionTotals:
+    """Adds up the notes of all chunks, and writes their bad rows into a file."""
+    totals = PredictionTotals()
+    paths = sorted((folder / CHUNKS).glob("*-*.json"))
+    for first in range(0, len(paths), NUM_READ):
+        for note in _read_all(paths[first : first + NUM_READ]):
+            totals.num_rows += note["num_rows"]
+            totals.num_labels.update(note["num_labels"])
+            if note["num_rows"]:
+                totals.files.append({name: note[name] for name in ("name", "num_rows", "first")})
+            for row in note["bad_rows"]:
+                bad_rows.write(json.dumps(row).encode() + b"\n")
+                totals.num_bad[row["problem"]] += 1
+                if len(totals.quoted) < NUM_QUOTED:
+                    totals.quoted.append(f"{row['file']}:{row['line']}: {row['reason']}")
+    return totals
+
+
 def figures(manifest: dict[str, Any]) -> Figures:
-    return {name: manifest[name] for name in ("num_rows", "num_labels", "num_bad_rows")} | {
-        "model": manifest["model"]["digest"]
-    }
+    """The figures of a run from its predictions.json."""
+    counted = {name: manifest[name] for name in ("num_rows", "num_labels", "num_bad_rows")}
+    return {**counted, "model": manifest["model"]["digest"]}
 
 
-def summary(folder: Path) -> Summary:
-    """What a finished task counted."""
-    found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return Summary(
-        found["num_rows"],
-        Counter(found["num_labels"]),
-        Counter(found["bad_rows"]),
-        found["quoted"],
-        found["files"],
+def totals_of(folder: Path) -> PredictionTotals:
+    """The sums of a finished task."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return PredictionTotals(
+        manifest["num_rows"],
+        Counter(manifest["num_labels"]),
+        Counter(manifest["bad_rows"]),
+        manifest["quoted"],
+        manifest["files"],
     )
 
 
-def validate(found: Summary, params: BulkInferrerParams) -> None:
+def validate(found: PredictionTotals, params: BulkInferrerParams) -> None:
     """Raises DataError for more bad rows than max_bad_fraction."""
     num_bad = sum(found.num_bad.values())
     num_read = found.num_rows + num_bad

@@ -1,13 +1,13 @@
 """The Beam job: shards to chunks of rows, chunks to answers, answers to files.
 
-An element is a chunk. Its predictions appear by a rename, and the note that they are there after
-them: a bundle that is tried again rewrites both with the same bytes, and a run that was killed
-leaves out the chunks that have their note.
+An element is a chunk. The file of its predictions appears by a rename, and then a note that it is
+complete. A bundle that is tried again rewrites both with the same bytes. A run that continues a
+killed one leaves out the chunks that have their note.
 """
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
@@ -15,14 +15,15 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import RunInference
 
 from components.bulk_inferrer import BulkInferrerParams, folder, predictions
-from components.bulk_inferrer.chunks import Chunk, cut
-from components.bulk_inferrer.folder import Task
-from components.bulk_inferrer.model import Answered, SavedModelHandler, read_signature
+from components.bulk_inferrer.chunks import CHUNK_ROWS, Chunk, cut
+from components.bulk_inferrer.folder import InferTask
+from components.bulk_inferrer.model import AnsweredChunk, SavedModelHandler, read_signature
 from components.bulk_inferrer.source import row_format
 from seqline.component import Figures
 from seqline.data.examples import write_records
 from seqline.host import progress
 from seqline.jobs.beam import job
+from seqline.model.served import labels_of
 from seqline.rows.read import cut as cut_files
 from seqline.rows.read import read
 from seqline.rows.row import RowFormat
@@ -33,33 +34,42 @@ log = logging.getLogger("seqline.bulk_inferrer")
 
 NAMESPACE = "seqline.bulk_inferrer"
 
-# Number of the shard, the shard, and its chunks that are there already.
+# (the number of the shard, the shard, its chunks that are complete already)
 Job = tuple[int, Shard, frozenset[int]]
 
 
-def infer(task: Task, params: BulkInferrerParams, beam_args: Iterable[str] = ()) -> Figures:
+def infer(
+    task: InferTask,
+    params: BulkInferrerParams,
+    beam_args: Iterable[str] = (),
+    chunk_rows: int = CHUNK_ROWS,
+) -> Figures:
     """Writes the predictions that are missing.
 
-    See `components.bulk_inferrer.run` for what it raises.
+    Args:
+        task: The predictions to make.
+        params: The settings.
+        beam_args: Where Beam runs.
+        chunk_rows: The greatest number of rows in a chunk. All runs of a task need the same.
+
+    Raises:
+        DataError: See `components.bulk_inferrer.run`.
     """
     if figures := folder.finished(task.folder):
-        folder.validate(folder.summary(task.folder), params)
+        folder.validate(folder.totals_of(task.folder), params)
         return figures
-    asked = read_signature(task.model, params.signature)
+
+    signature = read_signature(task.model, params.signature)
+    format_ = row_format(params, signature.content, signature.dim)
     shards = list(cut_files(task.kind, task.files))
-    jobs: list[Job] = []
-    there = folder.done(task.folder)
-    for number, shard in enumerate(shards):
-        chunks, whole = there.get(number, (frozenset[int](), False))
-        if not whole:
-            jobs.append((number, shard, chunks))
+    jobs = _missing(task, shards)
     is_new = len(jobs) == len(shards) and not any(chunks for _, _, chunks in jobs)
     if not is_new:
         log.info(
-            "%d of %d shards are there, and %d chunks of others",
+            "%d of %d shards are complete, and %d chunks of others",
             len(shards) - len(jobs),
             len(shards),
-            sum(len(j[2]) for j in jobs),
+            sum(len(chunks) for _, _, chunks in jobs),
         )
     if jobs:
         progress.begin(
@@ -67,38 +77,51 @@ def infer(task: Task, params: BulkInferrerParams, beam_args: Iterable[str] = ())
             unit="rows",
             num_bytes=sum(file.size for file in task.files) if is_new else None,
         )
+        write = WriteChunk(str(task.folder), len(shards), signature.content, params)
         with job([*beam_args]) as pipeline:
             _ = (
                 pipeline
                 | "Shards" >> beam.Create(jobs)
                 | "Spread" >> beam.Reshuffle()
-                | "Read" >> beam.ParDo(ReadChunks(row_format(params, asked.content, asked.dim)))
-                | "Ask" >> RunInference(SavedModelHandler(str(task.model), params.signature, asked))
-                | "Write"
-                >> beam.ParDo(WriteChunk(str(task.folder), len(shards), asked.content, params))
+                | "Read" >> beam.ParDo(ReadChunks(format_, chunk_rows))
+                | "Ask" >> RunInference(SavedModelHandler(str(task.model), params.signature))
+                | "Write" >> beam.ParDo(write)
             )
+
     progress.tell("checking that all is there")
-    return folder.finish(task, params, asked.labels)
+    return folder.finish(task, params, labels_of(task.model))
+
+
+def _missing(task: InferTask, shards: Sequence[Shard]) -> list[Job]:
+    """The shards that are not complete, with their chunks that are."""
+    done = folder.done(task.folder)
+    jobs: list[Job] = []
+    for number, shard in enumerate(shards):
+        chunks, is_whole = done.get(number, (frozenset[int](), False))
+        if not is_whole:
+            jobs.append((number, shard, chunks))
+    return jobs
 
 
 class ReadChunks(beam.DoFn):
     """Job -> lists of one Chunk.
 
-    The runner hands each on before the next is read, so that one or two are in memory.
+    The runner hands each list on before the next is read, so that one or two are in memory.
     """
 
-    def __init__(self, format_: RowFormat) -> None:
+    def __init__(self, format_: RowFormat, chunk_rows: int) -> None:
         self.format = format_
+        self.chunk_rows = chunk_rows
 
     def process(self, job: Job) -> Iterator[list[Chunk]]:
         number, shard, done = job
-        for chunk in cut(read(shard, self.format), number, done):
+        for chunk in cut(read(shard, self.format), number, done, self.chunk_rows):
             progress.expect(len(chunk.rows) + len(chunk.bad))
             yield [chunk]
 
 
 class WriteChunk(beam.DoFn):
-    """Answered -> its file, and then its note."""
+    """Writes the file of an AnsweredChunk, and then its note."""
 
     def __init__(
         self, output: str, num_shards: int, content: str, params: BulkInferrerParams
@@ -109,11 +132,15 @@ class WriteChunk(beam.DoFn):
         self.format = params.format
         self.keep = params.keep
 
-    def process(self, answered: Answered) -> Iterator[None]:
+    def process(self, answered: AnsweredChunk) -> Iterator[None]:
         chunk = answered.chunk
-        name = f"predictions-{chunk.shard:05d}-of-{self.num_shards:05d}-{chunk.number:05d}{predictions.SUFFIXES[self.format]}"
+        name = (
+            f"predictions-{chunk.shard:05d}-of-{self.num_shards:05d}-{chunk.number:05d}"
+            f"{predictions.SUFFIXES[self.format]}"
+        )
         if chunk.rows:
             self._write(answered, path_of(self.output) / name)
+
         note = {
             "last": chunk.last,
             "name": name,
@@ -122,10 +149,9 @@ class WriteChunk(beam.DoFn):
             "num_labels": predictions.counts(answered),
             "bad_rows": [row._asdict() for row in chunk.bad],
         }
-        _replace(
-            folder.chunk_path(path_of(self.output), chunk.shard, chunk.number),
-            [json.dumps(note).encode()],
-        )
+        path = folder.chunk_path(path_of(self.output), chunk.shard, chunk.number)
+        _replace(path, [json.dumps(note).encode()])
+
         Metrics.counter(NAMESPACE, "rows").inc(len(chunk.rows))
         Metrics.counter(NAMESPACE, "bad_rows").inc(len(chunk.bad))
         Metrics.counter(NAMESPACE, "chunks").inc()
@@ -133,7 +159,7 @@ class WriteChunk(beam.DoFn):
             log.info("predicted up to %s:%d", chunk.rows[-1].file, chunk.rows[-1].line)
         yield from ()
 
-    def _write(self, answered: Answered, path: Path) -> None:
+    def _write(self, answered: AnsweredChunk, path: Path) -> None:
         if self.format == "tfrecord":
             write_records(path, predictions.tf_examples(answered, self.content, self.keep))
         else:
@@ -141,6 +167,6 @@ class WriteChunk(beam.DoFn):
 
 
 def _replace(path: Path, lines: Iterable[bytes]) -> None:
-    """A file that appears whole or not at all."""
+    """Writes a file that appears whole or not at all."""
     with writing(path) as name, open(name, "wb") as file:
         file.writelines(lines)

@@ -1,85 +1,60 @@
-"""The SavedModel as Beam's RunInference asks it.
+"""The SavedModel as Beam's RunInference asks it, loaded once in each process.
 
-Loaded once a process, rows of similar length together.
-
-A batch is padded to its longest row, so a chunk's rows are sorted by length, cut into batches and
-answered; the answers go back to the rows' places. Batches follow from the chunk alone: a second try
-gives the same bits.
+A batch is padded to its longest row. So the rows of a chunk are sorted by length, cut into batches
+and answered, and the answers go back to the rows' places. The batches depend on the chunk alone: a
+second try gives the same bits.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler
-from tensorflow.core.protobuf import saved_model_pb2
 
 from components.bulk_inferrer.chunks import Chunk
 from seqline.data import features
-from seqline.data.examples import Content
 from seqline.errors import UserError
 from seqline.host import progress
-from seqline.storage.staging import local_copy, path_of
+from seqline.model.served import ServedModel, Signature, signatures_of
 
-# Measured: more rows a batch are no faster on a CPU, and pad more.
+# More rows in a batch were measured to be no faster on a CPU, and to pad more.
 BATCH_ROWS = 512
-# Of a batch, padded: bytes of texts, tokens, or numbers of sequences. 512 texts of 4 KiB.
+# Cells of a padded batch: bytes of texts, tokens, or numbers of sequences. 512 texts of 4 KiB.
 BATCH_CELLS = 1 << 21
-# At once: TensorFlow leaves cores idle between two steps of a recurrence.
+# Batches at once: TensorFlow leaves cores idle between two steps of a recurrence.
 MAX_THREADS = 4
 
 
-@dataclass(frozen=True)
-class Signature:
-    """What a SavedModel's signature reads. dim.
-
-    Numbers of one time step, None for text and tokens. labels: in the order of class ids.
-    """
-
-    content: Content
-    dim: int | None
-    labels: list[str]
-
-
 def read_signature(model: Path, name: str) -> Signature:
-    """Reads a signature without loading the model.
+    """The rows that a signature reads. Does not load the model.
 
-    Raises UserError for one that is not there or reads something else.
+    Raises:
+        UserError: The model has no signature of this name that reads rows.
     """
-    graphs = saved_model_pb2.SavedModel.FromString(
-        (model / "saved_model.pb").read_bytes()
-    ).meta_graphs
-    signatures = {
-        each: signature for graph in graphs for each, signature in graph.signature_def.items()
-    }
-    contents: tuple[Content, ...] = ("text", "tokens", "sequence")
-    usable = sorted(
-        each for each, signature in signatures.items() if set(contents) & set(signature.inputs)
-    )
-    if name not in usable:
+    signatures = signatures_of(model)
+    if name not in signatures:
         raise UserError(
-            f"{model} has no signature {name!r} that reads rows (bulk_inferrer.signature); it has"
-            f" {', '.join(usable)}."
+            f"{model} has no signature {name!r} that reads rows (bulk_inferrer.signature); it has "
+            f"{', '.join(signatures)}."
         )
-    inputs = signatures[name].inputs
-    content = next(each for each in contents if each in inputs)
-    dim = int(inputs[content].tensor_shape.dim[2].size) if content == "sequence" else None
-    labels = (
-        (model / "assets" / features.LABELS_VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
-    )
-    return Signature(content, dim, labels)
+    return signatures[name]
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A chunk with the model's answers. probabilities.
+class AnsweredChunk:
+    """A chunk with the model's answers.
 
-    Float32 [rows, classes]; class_id: int64 [rows]; labels: bytes, one a row.
+    Attributes:
+        chunk: The rows.
+        probabilities: float32 [rows, classes].
+        class_id: int64 [rows].
+        labels: The label of each row, UTF-8.
     """
 
     chunk: Chunk
@@ -88,29 +63,29 @@ class Answered:
     labels: list[bytes]
 
 
-class SavedModelHandler(ModelHandler[list[Chunk], Answered, Any]):
+class SavedModelHandler(ModelHandler[list[Chunk], AnsweredChunk, ServedModel]):
     """RunInference over lists of one Chunk.
 
-    A chunk is cut into batches here, where the lengths of all its rows are known.
+    Beam's own batching is off. `answer` cuts a chunk into batches, because it knows the length of
+    every row.
     """
 
-    def __init__(self, model: str, signature: str, asked: Signature) -> None:
+    def __init__(self, model: str, signature: str) -> None:
         super().__init__()
         self.model = model
         self.signature = signature
-        self.asked = asked
 
-    def load_model(self) -> Any:
-        return tf.saved_model.load(str(local_copy(path_of(self.model))))
+    def load_model(self) -> ServedModel:
+        return ServedModel(self.model, self.signature)
 
     def should_skip_batching(self) -> bool:
         return True
 
     def run_inference(
-        self, batch: Sequence[Chunk], model: Any, inference_args: Any = None
-    ) -> Iterator[Answered]:
+        self, batch: Sequence[Chunk], model: ServedModel, inference_args: Any = None
+    ) -> Iterator[AnsweredChunk]:
         for chunk in batch:
-            yield answer(chunk, model.signatures[self.signature], self.asked)
+            yield answer(chunk, model)
 
     def get_num_bytes(self, batch: Sequence[Chunk]) -> int:
         return sum(chunk.num_bytes for chunk in batch)
@@ -119,61 +94,63 @@ class SavedModelHandler(ModelHandler[list[Chunk], Answered, Any]):
         return "seqline.bulk_inferrer"
 
 
-def answer(chunk: Chunk, serve: Any, asked: Signature) -> Answered:
-    """Asks a signature for every row of a chunk."""
+def answer(chunk: Chunk, model: ServedModel) -> AnsweredChunk:
+    """Asks a model about every row of a chunk."""
     contents = [row.content for row in chunk.rows]
-    probabilities = np.zeros((len(contents), len(asked.labels)), np.float32)
+    probabilities = np.zeros((len(contents), len(model.labels)), np.float32)
     class_id = np.zeros(len(contents), np.int64)
     labels = np.zeros(len(contents), object)
 
     def ask(rows: list[int]) -> None:
-        answers = serve(**request([contents[row] for row in rows], asked))
-        probabilities[rows] = answers["probabilities"].numpy()
-        class_id[rows] = answers["class_id"].numpy()
-        labels[rows] = answers["label"].numpy()
+        answers = model.ask(to_tensor(model.content, [contents[row] for row in rows]))
+        probabilities[rows] = answers["probabilities"]
+        class_id[rows] = answers["class_id"]
+        labels[rows] = answers["label"]
         progress.advance(len(rows))
 
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-        list(pool.map(ask, batches([len(content) for content in contents], asked.dim or 1)))
-    return Answered(chunk, probabilities, class_id, labels.tolist())
+        lengths = [len(content) for content in contents]
+        list(pool.map(ask, batches(lengths, model.dim or 1)))
+    return AnsweredChunk(chunk, probabilities, class_id, labels.tolist())
 
 
 def batches(lengths: Sequence[int], width: int = 1) -> list[list[int]]:
-    """Numbers of rows, those of similar length together.
+    """Puts rows of similar length together.
 
-    Each once, BATCH_ROWS a batch at most, and BATCH_CELLS where it has two rows.
+    A batch has at most BATCH_ROWS rows, and at most BATCH_CELLS cells unless it is a single row.
 
-    width: cells of one step of a row.
+    Args:
+        lengths: The length of each row.
+        width: Cells of one step of a row.
+
+    Returns:
+        The numbers of the rows of each batch. Every row is in one batch.
     """
-    found: list[list[int]] = []
+    filled: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        # The rows come by length: this one is the longest so far.
+        # The rows come by length, so this one is the longest so far.
         if (
-            found
-            and len(found[-1]) < BATCH_ROWS
-            and (len(found[-1]) + 1) * lengths[row] * width <= BATCH_CELLS
+            filled
+            and len(filled[-1]) < BATCH_ROWS
+            and (len(filled[-1]) + 1) * lengths[row] * width <= BATCH_CELLS
         ):
-            found[-1].append(row)
+            filled[-1].append(row)
         else:
-            found.append([row])
-    return found
+            filled.append([row])
+    return filled
 
 
-def request(contents: Sequence[Any], asked: Signature) -> dict[str, tf.Tensor]:
-    """The signature's arguments for these rows, padded to the longest."""
-    if asked.content == features.TEXT:
-        return {features.TEXT: tf.constant(contents, tf.string)}
-    time = max(map(len, contents))
-    if asked.content == features.TOKENS:
-        return {
-            features.TOKENS: tf.constant(
-                [row + [b""] * (time - len(row)) for row in contents], tf.string
-            )
-        }
-    padded = np.zeros((len(contents), time, asked.dim or 1), np.float32)
-    for number, row in enumerate(contents):
-        padded[number, : len(row)] = row
-    return {
-        features.SEQUENCE: tf.constant(padded),
-        features.LENGTH: tf.constant([len(row) for row in contents], tf.int64),
-    }
+def to_tensor(content: str, rows: Sequence[Any]) -> tf.Tensor | tf.RaggedTensor:
+    """The rows of a batch as `ServedModel.ask` takes them.
+
+    Args:
+        content: What a row holds.
+        rows: bytes for text, lists of bytes for tokens, arrays [time, dim] for sequences.
+    """
+    if content == features.TEXT:
+        return tf.constant(rows, tf.string)
+    if content == features.TOKENS:
+        values = tf.constant(list(chain.from_iterable(rows)), tf.string)
+        return tf.RaggedTensor.from_row_lengths(values, [len(row) for row in rows])
+    values = tf.constant(np.concatenate([row.ravel() for row in rows]), tf.float32)
+    return tf.RaggedTensor.from_row_lengths(values, [row.size for row in rows])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from components.bulk_inferrer.model import Answered
+from components.bulk_inferrer.model import AnsweredChunk
 from seqline.data import features, tf_example_writer
 
 FILE = "file"
@@ -38,7 +38,9 @@ def kept_names(keep: Sequence[str]) -> list[str]:
     return [f"source_{name}" if name in own else name for name in keep]
 
 
-def json_lines(answered: Answered, content: str | None, keep: Sequence[str]) -> Iterator[bytes]:
+def json_lines(
+    answered: AnsweredChunk, content: str | None, keep: Sequence[str]
+) -> Iterator[bytes]:
     """One line a row. content: the name under which it is written, None to leave it out."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
     names = kept_names(keep)
@@ -65,7 +67,9 @@ def _to_json(content: Any) -> Any:
     return [token.decode() for token in content] if isinstance(content, list) else content.tolist()
 
 
-def tf_examples(answered: Answered, content: str | None, keep: Sequence[str]) -> Iterator[bytes]:
+def tf_examples(
+    answered: AnsweredChunk, content: str | None, keep: Sequence[str]
+) -> Iterator[bytes]:
     """One tf.Example a row.
 
     What comes along is strings: a feature has one type, so numbers and lists are their JSON;
@@ -113,6 +117,6 @@ def _strings(value: Any) -> list[bytes]:
     return [(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode()]
 
 
-def counts(answered: Answered) -> Mapping[str, int]:
+def counts(answered: AnsweredChunk) -> Mapping[str, int]:
     """Label -> rows that got it."""
     return {label.decode(): number for label, number in sorted(Counter(answered.labels).items())}

@@ -1,14 +1,17 @@
-"""Measures the exported SavedModel on the test split, beside the version being served, and decides
-whether it may be served.
+"""Measures the exported SavedModel on the test split and decides whether it may be served.
 
-Reads Examples (test to measure, train for the baselines), SavedModel, through its
-`serving_default`: what is measured is what will be served; and the newest version under serving_dir
-that has another content. Writes evaluation.json: figures with intervals, overall and by slice, the
-served version and the baselines beside them, the gates with their reasons, and the verdict; and
-answers.jsonl: the first rows of test with the model's probabilities.
+Reads:
+    Examples: test to measure the model, train for the baselines.
+    SavedModel: through its `serving_default`, so what is measured is what will be served.
+    The newest version under serving_dir that has another content.
 
-Rows stream through, shard by shard; with flags for Beam the shards are measured by its workers. The
-figures do not depend on the order in which shards are put together.
+Writes:
+    evaluation.json: figures with intervals, of all rows and of slices, those of the served version
+        and of the baselines, the gates with their reasons, and the verdict.
+    answers.jsonl: the first rows of test with the model's probabilities.
+
+The rows stream through, shard by shard. With flags for Beam, its workers measure the shards. The
+figures do not depend on the order of the shards.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,32 +27,38 @@ from seqline.host import packages
 
 class EvaluatorParams(Params):
     min_accuracy: float = Field(
-        0.0, ge=0, le=1, description="accuracy that a blessed model reaches at least"
+        0.0, ge=0, le=1, description="the lowest accuracy of a blessed model"
     )
     min_macro_f1: float = Field(
-        0.0, ge=0, le=1, description="macro F1 that a blessed model reaches at least"
+        0.0, ge=0, le=1, description="the lowest macro F1 of a blessed model"
     )
     max_cross_entropy: float | None = Field(
-        None, gt=0, description="cross-entropy (nats) that a blessed model stays under"
+        None, gt=0, description="the highest cross-entropy (nats) of a blessed model"
     )
     max_ece: float | None = Field(
-        None, ge=0, le=1, description="expected calibration error that a blessed model has at most"
+        None, ge=0, le=1, description="the highest expected calibration error of a blessed model"
     )
-    # More than a constant answer, and no guess beyond it: of a set of 99 to 1 the best model there
-    # can be gains 0.01.
+    # A model has to be better than a constant answer, by however little: on classes of 99 to 1 the
+    # best possible model gains 0.01.
     min_gain_over_majority: float = Field(
-        0.001, ge=-1, le=1, description="accuracy above always answering the most frequent class"
+        0.001,
+        ge=-1,
+        le=1,
+        description="the lowest gain of accuracy over always answering the most frequent class",
     )
     min_gain_over_linear: float | None = Field(
-        None, ge=-1, le=1, description="accuracy above the linear model's, see `baseline`"
+        None,
+        ge=-1,
+        le=1,
+        description="the lowest gain of accuracy over the linear model, see `baseline`",
     )
     max_loss_of_accuracy: float | None = Field(
         0.0,
         ge=0,
         lt=1,
         description=(
-            "accuracy that may be lost against the served version, overall and in each slice; null:"
-            " not judged"
+            "accuracy that may be lost against the served version, overall and in each slice; "
+            "null: not judged"
         ),
     )
     alpha: float = Field(
@@ -57,26 +66,24 @@ class EvaluatorParams(Params):
         gt=0,
         le=0.5,
         description=(
-            "how often, at most, a model as good as max_loss_of_accuracy asks is refused all the"
-            " same, by chance"
+            "significance level: the highest rate at which a model that loses no more than "
+            "max_loss_of_accuracy is refused by chance"
         ),
     )
     slices: tuple[str, ...] = Field(
         ("label", "length"),
         strict=False,
         description=(
-            "what rows are divided by: `label`, `length`, `language` (a guess), `span`, or a"
-            " feature of the Examples"
+            "features that divide the rows: `label`, `length`, `language` (a guess), `span`, or a "
+            "feature of the Examples"
         ),
     )
-    min_slice_rows: int = Field(
-        50, ge=1, description="rows of a slice, at least, for gates to judge it"
-    )
+    min_slice_rows: int = Field(50, ge=1, description="the fewest rows of a slice that gates judge")
     min_slice_accuracy: float | dict[str, float] | None = Field(
         None,
         description=(
-            "accuracy in each slice, at least; or a table by slices, such as {label = 0.7,"
-            ' "label=sport" = 0.8}'
+            "the lowest accuracy of each slice; or a table by slices, such as {label = 0.7, "
+            '"label=sport" = 0.8}'
         ),
     )
     num_examples: int = Field(
@@ -86,36 +93,33 @@ class EvaluatorParams(Params):
             "how many of the most confidently wrong and of the least certain rows are listed"
         ),
     )
-    redact: bool = Field(False, description="leave the texts of those rows out")
+    redact: bool = Field(False, description="leave out the texts of those rows")
     baseline: Literal["word", "char", "none"] = Field(
         "word",
         description=(
-            "the linear model beside it, on tf-idf of words or tokens (1-2) or of characters (1-4),"
-            " or none; with sequences, unless none, on summary statistics"
+            "the linear model to compare with: on tf-idf of `word`s or tokens (1-2), of "
+            "`char`acters (1-4), or `none`; for sequences it is on summary statistics"
         ),
     )
     max_baseline_rows: int = Field(
         50_000,
         ge=1,
-        description="train rows, at most, that the linear model learns from, evenly spread",
+        description="the most train rows that the linear model learns from, evenly spread",
     )
     serving_dir: Annotated[str | None, NotInKey] = Field(
         None,
-        description=(
-            "where the served versions lie that a model is compared with; null for"
-            " pusher.serving_dir"
-        ),
+        description=("the folder of the served versions to compare with; null: pusher.serving_dir"),
     )
     model_name: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
-            "the model's name: a served version with another one is not compared with; null for"
-            " pusher.model_name"
+            "the model's name; a served version of another name is not compared with; null: "
+            "pusher.model_name"
         ),
     )
 
     @model_validator(mode="after")
-    def _thresholds_are_of_slices(self) -> "EvaluatorParams":
+    def _check_slices(self) -> "EvaluatorParams":
         if len(set(self.slices)) < len(self.slices):
             raise ValueError("evaluator.slices names one twice")
         if isinstance(self.min_slice_accuracy, dict):
@@ -135,15 +139,15 @@ class EvaluatorParams(Params):
         return self
 
     def with_name(self, name: str) -> "EvaluatorParams":
-        """With the model's name wherever serving_dir says {name}."""
-        return (
-            self.model_copy(update={"serving_dir": self.serving_dir.replace("{name}", name)})
-            if self.serving_dir
-            else self
-        )
+        """These params with the model's name in place of {name} in serving_dir."""
+        if not self.serving_dir:
+            return self
+        return self.model_copy(update={"serving_dir": self.serving_dir.replace("{name}", name)})
 
-    def against(self, serving_dir: str, model_name: str | None = None) -> "EvaluatorParams":
-        """With a place where served versions lie and the model's name, unless it names its own."""
+    def with_defaults_from(
+        self, serving_dir: str, model_name: str | None = None
+    ) -> "EvaluatorParams":
+        """These params, with another serving_dir and model_name if they have none of their own."""
         return self.model_copy(
             update={
                 "serving_dir": self.serving_dir or serving_dir,
@@ -153,9 +157,7 @@ class EvaluatorParams(Params):
 
 
 def check(params: EvaluatorParams) -> None:
-    """Raises UserError for a gate on the linear model where scikit-learn, which makes that, is
-    missing.
-    """
+    """Raises UserError for a gate on the linear model if scikit-learn is not installed."""
     if params.min_gain_over_linear is not None and params.baseline != "none":
         packages.need(
             f"evaluator.min_gain_over_linear {params.min_gain_over_linear}",
@@ -167,14 +169,15 @@ def check(params: EvaluatorParams) -> None:
 def external_digest(
     params: EvaluatorParams, memory: Path | None, inputs: Mapping[str, Path]
 ) -> str:
-    """The digest of the served version that the SavedModel is compared with; empty for none."""
-    from components.evaluator import served
+    """The digest of the served version that the SavedModel is compared with, or ""."""
+    from components.evaluator import served_version
 
-    found = served.find(params.serving_dir, inputs["saved_model"] / SAVED_MODEL, memory)
-    if found is None:
+    saved_model = inputs["saved_model"] / SAVED_MODEL
+    served = served_version.find(params.serving_dir, saved_model, memory)
+    if served is None:
         return ""
-    other = served.another_model(found, inputs["saved_model"] / SAVED_MODEL, params.model_name)
-    return f"another model: {found.digest}" if other else found.digest
+    is_other = served_version.differences(served, saved_model, params.model_name)
+    return f"another model: {served.digest}" if is_other else served.digest
 
 
 def run(
@@ -189,8 +192,9 @@ def run(
 
     A refused model is a result, not an error: the pusher will not push it.
 
-    Raises UserError for a slice that the Examples do not have, or that has too many values, and for
-    a served version that reads something else than this model.
+    Raises:
+        UserError: The Examples do not have a sliced feature, it has too many values, or the served
+            version reads something else than this model.
     """
     from components.evaluator import evaluation
 
@@ -204,12 +208,16 @@ def describe(figures: Figures) -> str:
         text += f"served {figures['served']['accuracy']:.3f}, "
     elif figures.get("not_compared"):
         text += f"not compared with version {figures['not_compared']['version']}, another model; "
-    text += ", ".join(f"{name} {value:.3f}" for name, value in figures["baselines"].items())
-    better = [name for name, value in figures["baselines"].items() if value > figures["accuracy"]]
-    text += "".join(f"; {name} is better" for name in better)
-    return text + (
-        "; blessed" if figures["blessed"] else "; NOT blessed: " + "; ".join(figures["refusals"])
-    )
+
+    baselines = figures["baselines"]
+    text += ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in baselines.items())
+    for name, accuracy in baselines.items():
+        if accuracy > figures["accuracy"]:
+            text += f"; {name} is better"
+
+    if figures["blessed"]:
+        return f"{text}; blessed"
+    return f"{text}; NOT blessed: {'; '.join(figures['refusals'])}"
 
 
 EVALUATOR = Component(

@@ -1,38 +1,39 @@
-"""What the model answered to the first rows of test.
-
-For those who ask it later, in another place.
-"""
+"""Records the model's answers to the first rows of test, for stages that ask it again elsewhere."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from components.evaluator.rows import Request, rows
+from components.evaluator.rows import rows
 from seqline.data import features
-from seqline.storage.staging import local_copy, writing
+from seqline.model.served import ServedModel
+from seqline.storage.staging import writing
 
 # Rows of test whose answers are recorded.
 NUM_ANSWERS = 64
 
 
 def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
-    """Writes {"row", "probabilities", "label", "class_id"} of the first rows of test, one a line.
+    """Writes answers.jsonl.
 
-    The row as a JSON request of `serving_default` has it, its probabilities so that float32 loses
-    nothing.
+    Each line is one of the first rows of test, in order: {"row": the row as a JSON request of
+    `serving_default` has it, "probabilities", "label", "class_id"}. The probabilities have all
+    digits that float32 needs.
 
-    On the CPU: a GPU may round its products to 10 bits (TF32), and a server elsewhere would not
-    answer the same.
+    The model runs on the CPU. A GPU may round its products to 10 bits (TF32), and then a server
+    elsewhere would not answer the same.
     """
-    with tf.device("CPU:0"), writing(output) as name, open(name, "w", encoding="utf-8") as file:
-        serve = tf.saved_model.load(str(local_copy(saved_model))).signatures["serving_default"]
-        row, _ = next(rows(examples, features.TEST))
-        row = {name: value[:NUM_ANSWERS] for name, value in row.items()}
-        answers = {name: value.numpy().tolist() for name, value in serve(**row).items()}
-        for number, request in enumerate(_as_json(row)):
+    with tf.device("CPU:0"):
+        model = ServedModel(saved_model)
+        batch, _ = next(rows(examples, features.TEST))
+        first = {name: value[:NUM_ANSWERS] for name, value in batch.items()}
+        answers = {name: value.tolist() for name, value in model.call(first).items()}
+
+    with writing(output) as name, open(name, "w", encoding="utf-8") as file:
+        for number, request in enumerate(json_rows(first)):
             answer: dict[str, Any] = {
                 "row": request,
                 "probabilities": answers["probabilities"][number],
@@ -44,17 +45,16 @@ def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
             file.write(json.dumps(answer, ensure_ascii=False) + "\n")
 
 
-def _as_json(row: Request) -> Iterator[dict[str, Any]]:
-    """The rows of a batch of arguments, each without its padding."""
-    if features.TEXT in row:
-        yield from ({features.TEXT: text.decode()} for text in row[features.TEXT].numpy())
-    elif features.TOKENS in row:
-        yield from (
-            {features.TOKENS: [token.decode() for token in tokens if token]}
-            for tokens in row[features.TOKENS].numpy()
-        )
+def json_rows(arguments: Mapping[str, tf.Tensor]) -> Iterator[dict[str, Any]]:
+    """The rows of a batch of arguments as a JSON request has them, without their padding."""
+    if features.TEXT in arguments:
+        for text in arguments[features.TEXT].numpy():
+            yield {features.TEXT: text.decode()}
+    elif features.TOKENS in arguments:
+        for tokens in arguments[features.TOKENS].numpy():
+            yield {features.TOKENS: [token.decode() for token in tokens if token]}
     else:
-        for sequence, length in zip(
-            row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy().tolist(), strict=True
-        ):
+        sequences = arguments[features.SEQUENCE].numpy()
+        lengths = arguments[features.LENGTH].numpy().tolist()
+        for sequence, length in zip(sequences, lengths, strict=True):
             yield {features.SEQUENCE: sequence[:length].tolist(), features.LENGTH: length}

@@ -1,6 +1,6 @@
-"""Measures on Beam.
+"""Measures on Beam. An element is a shard.
 
-An element is a shard, and what is known of it is merged into what is known of the others.
+It is a module of its own so that an evaluation without Beam does not import it.
 """
 
 import pickle
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from components.evaluator.measure import Measurer, Task, check_slices
+from components.evaluator.measure import Measurer, MeasureTask, check_slices
 from components.evaluator.tally import Measured
 from seqline.jobs.beam import job
 from seqline.storage.staging import path_of, writing
@@ -18,8 +18,8 @@ from seqline.storage.staging import path_of, writing
 RESULT = "measured"
 
 
-def measure(task: Task, shards: Sequence[str], beam_args: Sequence[str]) -> Measured:
-    """All shards together. Raises what measuring raises."""
+def measure(task: MeasureTask, shards: Sequence[str], beam_args: Sequence[str]) -> Measured:
+    """Measures all shards together. Raises what `Measurer` raises."""
     target = f"{task.scores}/{RESULT}"
     with job(beam_args) as pipeline:
         _ = (
@@ -34,14 +34,14 @@ def measure(task: Task, shards: Sequence[str], beam_args: Sequence[str]) -> Meas
 
 
 class MeasureShard(beam.DoFn):
-    """The path of a shard -> Measured. A second try writes its probabilities anew."""
+    """The path of a shard -> Measured. A second try rewrites the file of its probabilities."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: MeasureTask) -> None:
         self.task = task
 
     @cached_property
     def measurer(self) -> Measurer:
-        """The models, loaded once by every worker."""
+        """The models, loaded once by each worker."""
         return Measurer(self.task)
 
     def process(self, path: str) -> Iterator[Measured]:
@@ -49,7 +49,7 @@ class MeasureShard(beam.DoFn):
 
 
 class Merge(beam.CombineFn):
-    """Measured of shards -> Measured of all. The order does not matter."""
+    """Adds up the Measured of shards, in any order."""
 
     def __init__(self, num_examples: int) -> None:
         self.num_examples = num_examples
@@ -62,15 +62,15 @@ class Merge(beam.CombineFn):
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Measured]) -> Measured:
-        whole = Measured(self.num_examples)
-        for each in accumulators:
-            check_slices(whole.merge(each))
-        return whole
+        total = Measured(self.num_examples)
+        for measured in accumulators:
+            check_slices(total.merge(measured))
+        return total
 
     def extract_output(self, accumulator: Measured) -> Measured:
         return accumulator
 
 
-def _write(found: Measured, path: str) -> None:
+def _write(measured: Measured, path: str) -> None:
     with writing(path) as name:
-        Path(name).write_bytes(pickle.dumps(found))
+        Path(name).write_bytes(pickle.dumps(measured))

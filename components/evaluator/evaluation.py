@@ -1,8 +1,7 @@
-"""Measures the SavedModel over the test split, beside the served version and the baselines, and
-writes the evaluation.
+"""Measures the SavedModel on the test split, with the served version and the baselines, and writes
+the evaluation.
 """
 
-import json
 import logging
 import tempfile
 from collections import Counter
@@ -12,22 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluator import EvaluatorParams, baselines, gates, metrics, paired, ranking, slices
-from components.evaluator import served as serving
+from components.evaluator import EvaluatorParams, baselines, gates, ranking, served_version, slices
 from components.evaluator.answers import write_answers
-from components.evaluator.measure import Measurer, Task, merge
-from components.evaluator.rows import labels_of, rows
-from components.evaluator.tally import UNIT, Measured, confusion
+from components.evaluator.figures import figures_of
+from components.evaluator.measure import Measurer, MeasureTask, merge
+from components.evaluator.rows import rows
+from components.evaluator.served_version import ServedVersion
 from seqline.component import Figures
 from seqline.data import features, origins
+from seqline.data.evaluation import Evaluation
 from seqline.data.examples import MANIFEST, content_of, kinds_of, read_manifest
+from seqline.gates import refusals
 from seqline.host import packages, progress
 from seqline.model import identity
+from seqline.model.served import labels_of
 from seqline.storage.staging import remove
 
 log = logging.getLogger("seqline.evaluator")
 
-# In evaluation.json only: too long for a run's figures.
+# Fields that only evaluation.json has: they are too long for a run's figures.
 TABLES = ("classes", "confusion_matrix", "calibration", "slices", "hardest", "confidently_wrong")
 
 
@@ -38,82 +40,92 @@ def evaluate(
     output: Path,
     beam_args: Sequence[str] = (),
 ) -> Figures:
-    """Writes evaluation.json, and answers.jsonl beside it.
+    """Writes evaluation.json to `output`, and answers.jsonl into the same folder.
 
-    Returns the evaluation's main figures.
+    Returns:
+        The evaluation without its tables.
     """
-    served, other = _compared_with(examples, saved_model / features.SAVED_MODEL, params)
-    # Workers elsewhere write where the evaluation will be.
+    model = saved_model / features.SAVED_MODEL
+    served, not_compared = _compared_with(examples, model, params)
+
+    # Workers elsewhere write their scores where the evaluation will be.
     scores = output.with_name("scores") if beam_args or isinstance(output, Path) else None
-    metric = measure(
-        examples, saved_model / features.SAVED_MODEL, params, served, scores, beam_args
+    figures = measure(examples, model, params, served, scores, beam_args)
+    write_answers(examples, model, output.with_name(features.ANSWERS))
+
+    accuracies = compare(examples, params)
+    judged = gates.judge(figures, accuracies, params, not_compared["why"] if not_compared else "")
+    reasons = refusals(judged)
+    evaluation = Evaluation(
+        **figures,
+        not_compared=not_compared,
+        baselines=accuracies,
+        gates=judged,
+        blessed=not reasons,
+        refusals=reasons,
     )
-    write_answers(examples, saved_model / features.SAVED_MODEL, output.with_name(features.ANSWERS))
-    compared = compare(examples, params)
-    judged = gates.judge(metric, compared, params, other["why"] if other else "")
-    refusals = gates.refusals(judged)
-    metric |= {"not_compared": other} if other else {}
-    evaluation = {
-        **metric,
-        "baselines": compared,
-        "gates": judged,
-        "blessed": not refusals,
-        "refusals": refusals,
-    }
-    output.write_text(json.dumps(evaluation, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    figures = {name: value for name, value in evaluation.items() if name not in TABLES}
-    # Its number is a matter of the place: the evaluation itself names the content.
-    return (
-        {**figures, "served": {**metric["served"], "version": served.version}}
-        if served
-        else figures
-    )
+    evaluation.write(output)
+
+    shown = {name: value for name, value in evaluation.to_json().items() if name not in TABLES}
+    if served:
+        # A version's number depends on its place. The artifact has the digest of the content only.
+        shown["served"] = {**figures["served"], "version": served.version}
+    return shown
 
 
 def _compared_with(
     examples: Path, saved_model: Path, params: EvaluatorParams
-) -> tuple[serving.Served | None, Figures | None]:
-    """(the served version that the model is compared with, {version, why} of one that it cannot be
-    compared with).
+) -> tuple[ServedVersion | None, Figures | None]:
+    """The served version that the model is compared with, or why there is no comparison.
+
+    Returns:
+        (the version, None), or (None, {version, why}) for a version of another model, or
+        (None, None) if none is served.
     """
-    served = serving.find(params.serving_dir, saved_model)
+    served = served_version.find(params.serving_dir, saved_model)
     if served is None:
         return None, None
-    why = serving.another_model(served, saved_model, params.model_name)
-    known = identity.of_folder(served.uri).labels
-    if not why and known and not set(known) & set(label_counts(examples, features.TEST)):
-        why = "it knows no label of the test rows"
-    return (
-        (
-            None,
-            {
-                "version": served.version,
-                "why": f"version {served.version} is not compared with: {why}",
-            },
-        )
-        if why
-        else (served, None)
-    )
+
+    why = served_version.differences(served, saved_model, params.model_name)
+    known_labels = identity.of_folder(served.uri).labels
+    if not why and known_labels:
+        test_labels = set(label_counts(examples, features.TEST))
+        if not set(known_labels) & test_labels:
+            why = "it knows no label of the test rows"
+    if not why:
+        return served, None
+
+    reason = f"version {served.version} is not compared with: {why}"
+    return None, {"version": served.version, "why": reason}
 
 
 def measure(
     examples: Path,
     saved_model: Path,
     params: EvaluatorParams | None = None,
-    served: serving.Served | None = None,
+    served: ServedVersion | None = None,
     scores: Path | None = None,
     beam_args: Sequence[str] = (),
 ) -> Figures:
-    """The metrics of a SavedModel on the test split, streamed through its `serving_default`.
+    """Measures a SavedModel on the test split, streamed through its `serving_default`.
 
-    scores: a folder that is there meanwhile, for the probabilities. beam_args: where Beam's workers
-    measure; none: this process does.
+    Args:
+        examples: The Examples.
+        saved_model: The folder of the SavedModel.
+        params: Slices, thresholds and lists; None for the defaults.
+        served: The version to compare with, if there is one.
+        scores: The folder of the probabilities while it measures, or None for a temporary one.
+        beam_args: Where Beam's workers measure. Without any, this process does.
+
+    Returns:
+        See `components.evaluator.figures.figures_of`.
     """
     if scores is None:
         with tempfile.TemporaryDirectory() as folder:
             return measure(
                 examples, saved_model, params, served, Path(folder) / "scores", beam_args
             )
+
     params = params or EvaluatorParams()
     shards = features.shards(examples, features.TEST)
     task = _task(examples, saved_model, params, served, shards, scores)
@@ -122,19 +134,21 @@ def measure(
     if beam_args:
         from components.evaluator import distributed
 
-        found = distributed.measure(task, [str(path) for path in shards], beam_args)
+        measured = distributed.measure(task, [str(path) for path in shards], beam_args)
     else:
         measurer = Measurer(task)
-        found = merge((measurer.measure(str(path)) for path in shards), task.num_examples)
+        measured = merge((measurer.measure(str(path)) for path in shards), task.num_examples)
+
     with tempfile.TemporaryDirectory(dir=scores if isinstance(scores, Path) else None) as folder:
         areas = ranking.areas(
             [f"{scores}/{path.name}" for path in shards],
-            found.overall.num_rows,
+            measured.overall.num_rows,
             len(task.labels),
             Path(folder),
         )
     remove(scores)
-    figures = _figures(task, found, areas, params, served)
+
+    figures = figures_of(task, measured, areas, params, served)
     origins.locate(examples, features.TEST, [*figures["hardest"], *figures["confidently_wrong"]])
     return figures
 
@@ -143,18 +157,19 @@ def _task(
     examples: Path,
     saved_model: Path,
     params: EvaluatorParams,
-    served: serving.Served | None,
+    served: ServedVersion | None,
     shards: Sequence[Path],
     scores: Path,
-) -> Task:
+) -> MeasureTask:
     content, dim = content_of(examples)
-    own = labels_of(str(saved_model))
-    # A label that train did not have: its rows are wrong, and a row of the confusion matrix.
-    others = sorted(set(label_counts(examples, features.TEST)) - set(own))
-    return Task(
+    own_labels = labels_of(saved_model)
+    # The model is wrong on every row with a label that train did not have. Such a label is a row
+    # of the confusion matrix, too.
+    unknown_labels = sorted(set(label_counts(examples, features.TEST)) - set(own_labels))
+    return MeasureTask(
         content=content,
         dim=dim,
-        labels=(*own, *others),
+        labels=(*own_labels, *unknown_labels),
         saved_model=str(saved_model),
         served=served.uri if served else None,
         slices=params.slices,
@@ -165,149 +180,65 @@ def _task(
     )
 
 
-def _figures(
-    task: Task,
-    found: Measured,
-    areas: tuple[list[float | None], list[float | None]],
-    params: EvaluatorParams,
-    served: serving.Served | None,
-) -> Figures:
-    overall, num_classes = found.overall, len(task.labels)
-    metric = metrics.classification(
-        list(task.labels),
-        confusion(overall.cells, num_classes),
-        overall.loss * UNIT / overall.num_rows,
-    )
-    curve = metrics.calibration(found.calibration)
-    classes, matrix = metric.pop("classes"), metric.pop("confusion_matrix")
-    for name, values in zip(("roc_auc", "pr_auc"), areas, strict=True):
-        for label, value in zip(task.labels, values, strict=True):
-            classes[label][name] = value
-    judged = [
-        _slice(feature, value, found, params)
-        for feature in task.slices
-        for value in _values(feature, found)
-    ]
-    metric |= {
-        "cross_entropy_interval": metrics.mean_interval(
-            overall.loss, overall.loss_squared, overall.num_rows
-        ),
-        "macro_f1_interval": metrics.macro_f1_interval(overall.cells),
-        "roc_auc": _mean(areas[0]),
-        "pr_auc": _mean(areas[1]),
-        "top_k_accuracy": metrics.top_k(found.ranks, num_classes),
-        "ece": curve["ece"],
-        "num_not_finite": found.num_not_finite,
-        "served": _served(task, found, params, served, sum(each["judged"] for each in judged)),
-        "classes": classes,
-        "confusion_matrix": matrix,
-        "calibration": curve["curve"],
-        "slices": judged,
-        **found.listed(),
-    }
-    return metric
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Over the classes that have one."""
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
-
-
-def _values(feature: str, found: Measured) -> list[str]:
-    return slices.in_order(feature, [value for name, value in found.slices if name == feature])
-
-
-def _slice(feature: str, value: str, found: Measured, params: EvaluatorParams) -> Figures:
-    tally = found.slices[feature, value]
-    against = (
-        paired.against(tally, params.max_loss_of_accuracy or 0.0) if tally.served_cells else None
-    )
-    return {
-        "feature": feature,
-        "value": value,
-        **metrics.of_slice(tally, params.min_slice_rows),
-        "served": against,
-    }
-
-
-def _served(
-    task: Task,
-    found: Measured,
-    params: EvaluatorParams,
-    served: serving.Served | None,
-    num_judged: int,
-) -> Figures | None:
-    if served is None:
-        return None
-    known = labels_of(served.uri)
-    level, slice_level = gates.levels(num_judged, params.alpha)
-    return {
-        "digest": served.digest,
-        **paired.against(found.overall, params.max_loss_of_accuracy or 0.0),
-        "level": level,
-        "slice_level": slice_level,
-        "new_labels": [label for label in task.labels if label not in known],
-        "lost_labels": [label for label in known if label not in task.labels],
-    }
-
-
 def label_counts(examples: Path, split: str) -> Counter[str]:
-    """label -> rows of a split."""
+    """The number of rows of a split by label."""
     if (examples / MANIFEST).is_file():
         spans = read_manifest(examples).spans
         return sum((Counter(span.num_rows.get(split, {})) for span in spans), Counter())
-    return Counter(each.decode() for _, label in rows(examples, split) for each in label.numpy())
+    return Counter(
+        label.decode() for _, labels in rows(examples, split) for label in labels.numpy()
+    )
 
 
 def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
-    """The baselines' test accuracies."""
-    train, test = (label_counts(examples, split) for split in (features.TRAIN, features.TEST))
-    found = {baselines.MAJORITY: baselines.majority(train, test)}
+    """The test accuracy of each baseline by its name."""
+    train = label_counts(examples, features.TRAIN)
+    test = label_counts(examples, features.TEST)
+    accuracies = {baselines.MAJORITY: baselines.majority(train, test)}
     if params.baseline == "none":
-        return found
+        return accuracies
     if not baselines.is_there():
         log.warning(
             "scikit-learn is not installed: no linear baseline. %s",
             packages.command(packages.LINEAR.values()),
         )
-        return found
+        return accuracies
+
     progress.tell("fitting the linear baseline")
     every = -(-train.total() // params.max_baseline_rows)
-    learned = _in_memory(examples, features.TRAIN, every)
-    if isinstance(learned[0][0], np.ndarray):
-        name, answer = baselines.STATISTICS, baselines.statistics_logistic_regression(*learned)
+    contents, labels = _every(examples, features.TRAIN, every)
+    if isinstance(contents[0], np.ndarray):
+        name = baselines.STATISTICS
+        answer = baselines.statistics_logistic_regression(contents, labels)
     else:
-        name, answer = (
-            baselines.TFIDF,
-            baselines.tfidf_logistic_regression(*learned, params.baseline),
-        )
-    hits = sum(
-        int((answer(contents) == np.array(labels, object)).sum())
-        for contents, labels in _contents(examples, features.TEST)
-    )
-    return {**found, name: hits / test.total()}
+        name = baselines.TFIDF
+        answer = baselines.tfidf_logistic_regression(contents, labels, params.baseline)
+
+    num_right = 0
+    for batch, truth in _contents(examples, features.TEST):
+        num_right += int((answer(batch) == np.array(truth, object)).sum())
+    return {**accuracies, name: num_right / test.total()}
 
 
-def _in_memory(examples: Path, split: str, every: int) -> tuple[list[Any], list[str]]:
-    """(contents, labels) of every so-many-th row of a split."""
+def _every(examples: Path, split: str, every: int) -> tuple[list[Any], list[str]]:
+    """(contents, labels) of every `every`-th row of a split, in memory."""
     contents: list[Any] = []
     labels: list[str] = []
-    seen = 0
-    for block, block_labels in _contents(examples, split):
-        first = -seen % every
-        seen += len(block)
-        contents += block[first::every]
-        labels += block_labels[first::every]
+    num_seen = 0
+    for batch, batch_labels in _contents(examples, split):
+        first = -num_seen % every
+        num_seen += len(batch)
+        contents += batch[first::every]
+        labels += batch_labels[first::every]
     return contents, labels
 
 
 def _contents(examples: Path, split: str) -> Iterable[tuple[list[Any], list[str]]]:
-    """(contents, labels) of some rows after the other.
+    """(contents, labels) of the rows of a split in order, in batches.
 
     A content is a text, a list of tokens or an array [time, dim].
     """
-    for row, label in rows(examples, split):
+    for row, labels in rows(examples, split):
         contents: list[Any]
         if features.TEXT in row:
             contents = [text.decode() for text in row[features.TEXT].numpy()]
@@ -319,4 +250,4 @@ def _contents(examples: Path, split: str) -> Iterable[tuple[list[Any], list[str]
         else:
             pairs = zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy(), strict=True)
             contents = [sequence[:length] for sequence, length in pairs]
-        yield contents, [each.decode() for each in label.numpy()]
+        yield contents, [label.decode() for label in labels.numpy()]

@@ -1,290 +1,214 @@
-"""The gates.
+"""The gates that a model has to pass to be blessed.
 
-What a model has to pass to be blessed, each with its value, its threshold and its reason.
+Each has a value, a threshold and a reason.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from components.evaluator import EvaluatorParams, baselines
 from seqline.component import Figures
+from seqline.gates import ROUNDING, Gate
 
-# {name, value, threshold, passed, reason}. passed: None where there is nothing to judge: no
-# threshold, or nothing to compare with.
-Gate = dict[str, Any]
-# What differences of float64 may be off: a gain of exactly -0.05, as 0.7825 - 0.8325, is not
-# refused for its last bits.
-ROUNDING = 1e-9
-# A value with its unit. Thresholds are said as the configuration has them.
-Unit = Callable[[float], str]
-# The part of alpha that is for all rows together; the slices share the rest. More than half: a loss
-# everywhere is the likelier one.
+# The part of alpha for all rows together; the slices share the rest. It is more than half, because
+# a loss is likelier everywhere than in one slice.
 OVERALL = 0.8
 
 
 def judge(
     metric: Figures, compared: Mapping[str, float], params: EvaluatorParams, other: str = ""
 ) -> list[Gate]:
-    """All gates, always in this order. metric.
+    """Judges a model. The gates are always the same, in the same order.
 
-    An evaluation's figures; compared: the baselines' accuracies.
-
-    other: why the version that is served is not compared with, where it is another model.
+    Args:
+        metric: The figures of the evaluation.
+        compared: The accuracy of each baseline by its name.
+        params: The thresholds.
+        other: Why the model is not compared with the served version, if that is another model.
     """
-    linear = [value for name, value in compared.items() if name != baselines.MAJORITY]
-    gain = metric["accuracy"] - compared[baselines.MAJORITY]
+    linear = [accuracy for name, accuracy in compared.items() if name != baselines.MAJORITY]
+    over_majority = metric["accuracy"] - compared[baselines.MAJORITY]
     over_linear = metric["accuracy"] - linear[0] if linear else None
+    served, slices = metric.get("served"), metric.get("slices", [])
+
     return [
         _finite(metric.get("num_not_finite", 0)),
-        _floor(
-            "accuracy", "accuracy", metric["accuracy"], share, "min_accuracy", params.min_accuracy
+        Gate.at_least(
+            "accuracy", "accuracy", metric["accuracy"], "min_accuracy", params.min_accuracy, share
         ),
-        _floor(
-            "macro_f1", "macro F1", metric["macro_f1"], share, "min_macro_f1", params.min_macro_f1
+        Gate.at_least(
+            "macro_f1", "macro F1", metric["macro_f1"], "min_macro_f1", params.min_macro_f1, share
         ),
-        _ceiling(
+        Gate.at_most(
             "cross_entropy",
             "cross-entropy",
             metric["cross_entropy"],
-            nats,
             "max_cross_entropy",
             params.max_cross_entropy,
+            nats,
         ),
-        _ceiling(
+        Gate.at_most(
             "calibration",
             "expected calibration error",
             metric.get("ece"),
-            share,
             "max_ece",
             params.max_ece,
+            share,
         ),
-        _floor(
+        Gate.at_least(
             "gain_over_majority",
             "gain over the majority class",
-            gain,
-            share,
+            over_majority,
             "min_gain_over_majority",
             params.min_gain_over_majority,
+            share,
         ),
         _over_linear(over_linear, params.min_gain_over_linear),
-        _slices(metric.get("slices", []), params),
-        against_served(metric.get("served"), params, other),
-        slices_against_served(metric.get("served"), metric.get("slices", []), params, other),
+        _slices(slices, params),
+        against_served(served, params, other),
+        slices_against_served(served, slices, params, other),
     ]
 
 
-def refusals(gates: Sequence[Gate]) -> list[str]:
-    """Why the model must not be served; empty for a blessing."""
-    return [gate["reason"] for gate in gates if gate["passed"] is False]
-
-
-def _gate(
-    name: str, value: float | None, threshold: float | None, passed: bool | None, reason: str
-) -> Gate:
-    return {
-        "name": name,
-        "value": value,
-        "threshold": threshold,
-        "passed": passed,
-        "reason": reason,
-    }
-
-
 def share(value: float) -> str:
-    """An accuracy, or a difference of two, as its threshold is set: a part of 1."""
-    return f"{value + 0.0:.4f}"
+    """Shows an accuracy, or a difference of two, as a part of 1, as thresholds are set."""
+    return f"{value + 0.0:.4f}"  # + 0.0: a difference may be -0.0
 
 
 def nats(value: float) -> str:
-    """A cross-entropy."""
+    """Shows a cross-entropy."""
     return f"{value:.4f} nats"
 
 
-def _finite(count: int) -> Gate:
-    reason = (
-        f"{count:,} rows have probabilities that are no numbers"
-        if count
-        else "all probabilities are numbers"
-    )
-    return _gate("finite", count, 0, not count, reason)
+def _finite(num_not_finite: int) -> Gate:
+    if num_not_finite:
+        reason = f"{num_not_finite:,} rows have probabilities that are no numbers"
+    else:
+        reason = "all probabilities are numbers"
+    return Gate("finite", num_not_finite, 0, not num_not_finite, reason)
 
 
-def _floor(
-    name: str, what: str, value: float | None, unit: Unit, field: str, threshold: float | None
-) -> Gate:
-    if threshold is None or value is None:
-        return _gate(
-            name,
-            value,
-            threshold,
-            None,
-            f"{field} is not set" if threshold is None else f"there is no {what}",
-        )
-    passed = value >= threshold - ROUNDING
-    return _gate(
-        name,
-        value,
-        threshold,
-        passed,
-        f"{what} {unit(value)} {'reaches' if passed else 'is under'} {field} {threshold}",
-    )
-
-
-def _ceiling(
-    name: str, what: str, value: float | None, unit: Unit, field: str, threshold: float | None
-) -> Gate:
-    if value is not None and not math.isfinite(value):
-        return _gate(name, None, threshold, False, f"{what} {value} is not a number")
-    if threshold is None or value is None:
-        return _gate(
-            name,
-            value,
-            threshold,
-            None,
-            f"{field} is not set" if threshold is None else f"there is no {what}",
-        )
-    passed = value <= threshold + ROUNDING
-    return _gate(
-        name,
-        value,
-        threshold,
-        passed,
-        f"{what} {unit(value)} is {'within' if passed else 'over'} {field} {threshold}",
-    )
-
-
-def _over_linear(value: float | None, threshold: float | None) -> Gate:
-    if value is None and threshold is not None:
+def _over_linear(gain: float | None, threshold: float | None) -> Gate:
+    name = "gain_over_linear"
+    if gain is None and threshold is not None:
         reason = (
-            "there is no linear model to compare with, and min_gain_over_linear asks for one: set"
-            " baseline, install scikit-learn"
+            "there is no linear model to compare with, and min_gain_over_linear asks for one: "
+            "set baseline, install scikit-learn"
         )
-        return _gate("gain_over_linear", None, threshold, False, reason)
-    return _floor(
-        "gain_over_linear",
-        "gain over the linear model",
-        value,
-        share,
-        "min_gain_over_linear",
-        threshold,
+        return Gate(name, None, threshold, False, reason)
+    return Gate.at_least(
+        name, "gain over the linear model", gain, "min_gain_over_linear", threshold, share
     )
 
 
 def floor_of(feature: str, value: str, floors: float | Mapping[str, float] | None) -> float | None:
-    """The accuracy that a slice needs: its own, that of all slices by its feature, or none."""
+    """The accuracy that a slice has to reach: its own, its feature's, or None."""
     if isinstance(floors, Mapping):
         return floors.get(f"{feature}={value}", floors.get(feature))
     return floors
 
 
 def _slices(slices: Sequence[Figures], params: EvaluatorParams) -> Gate:
-    """The slice that is furthest under its threshold, or nearest above it."""
-    if params.min_slice_accuracy is None:
-        return _gate("slice_accuracy", None, None, None, "min_slice_accuracy is not set")
+    """Judges the slice that is furthest below its threshold, or nearest above it."""
+    name, floors = "slice_accuracy", params.min_slice_accuracy
+    if floors is None:
+        return Gate.not_judged(name, "min_slice_accuracy is not set")
+
     judged = []
-    for each in slices:
-        floor = floor_of(each["feature"], each["value"], params.min_slice_accuracy)
-        if each["judged"] and floor is not None:
-            judged.append((each["accuracy"] - floor, each, floor))
+    for of_slice in slices:
+        floor = floor_of(of_slice["feature"], of_slice["value"], floors)
+        if of_slice["judged"] and floor is not None:
+            judged.append((of_slice["accuracy"] - floor, of_slice, floor))
     if not judged:
-        floor = None if isinstance(params.min_slice_accuracy, dict) else params.min_slice_accuracy
-        return _gate(
-            "slice_accuracy",
-            None,
-            floor,
-            None,
-            f"no slice with a threshold has {params.min_slice_rows} rows",
+        reason = f"no slice with a threshold has {params.min_slice_rows} rows"
+        return Gate.not_judged(
+            name, reason, threshold=None if isinstance(floors, Mapping) else floors
         )
-    _, worst, floor = min(judged, key=lambda each: each[0])
-    passed = worst["accuracy"] >= floor - ROUNDING
-    reason = (
-        f"accuracy {share(worst['accuracy'])} of {worst['feature']}={worst['value']}"
-        f" ({worst['num_rows']:,} rows) "
-    )
-    under = sum(margin < -ROUNDING for margin, _, _ in judged)
-    reason += f"{'reaches' if passed else 'is under'} min_slice_accuracy {floor}"
-    return _gate(
-        "slice_accuracy",
+
+    _, worst, floor = min(judged, key=lambda of_slice: of_slice[0])
+    gate = Gate.at_least(
+        name,
+        "accuracy",
         worst["accuracy"],
+        "min_slice_accuracy",
         floor,
-        passed,
-        reason + (f", as are {under - 1} others" if under > 1 else ""),
+        lambda accuracy: (
+            f"{share(accuracy)} of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows)"
+        ),
     )
+    num_under = sum(margin < -ROUNDING for margin, _, _ in judged)
+    if num_under > 1:
+        gate = replace(gate, reason=f"{gate.reason}, as are {num_under - 1} others")
+    return gate
 
 
 def levels(num_slices: int, alpha: float) -> tuple[float, float]:
-    """The levels of the comparison overall and of each slice's.
+    """The significance levels of the comparison on all rows and of the one on each slice.
 
-    Together they refuse by chance at most alpha (C. E. Bonferroni, 1936).
+    Together they refuse by chance at a rate of alpha at most (C. E. Bonferroni, 1936).
     """
-    return (alpha * OVERALL, alpha * (1 - OVERALL) / num_slices) if num_slices else (alpha, 0.0)
+    if not num_slices:
+        return alpha, 0.0
+    return alpha * OVERALL, alpha * (1 - OVERALL) / num_slices
 
 
 def against_served(served: Figures | None, params: EvaluatorParams, other: str = "") -> Gate:
-    """Whether the model is worse than the served version beyond chance, on all rows. served.
+    """Refuses a model that is worse than the served version on all rows, beyond chance.
 
-    See `components.evaluator.paired`.
+    Args:
+        served: The comparison, see `components.evaluator.paired`, or None if there is none.
+        params: The accuracy that may be lost.
+        other: Why there is no comparison, if the served version is another model.
     """
-    allowed = params.max_loss_of_accuracy
+    name, allowed = "served_accuracy", params.max_loss_of_accuracy
     if served is None or allowed is None:
-        reason = (
-            "max_loss_of_accuracy is not set"
-            if allowed is None
-            else other or "no other version is served"
-        )
-        return _gate(
-            "served_accuracy", served["loss_of_accuracy"] if served else None, allowed, None, reason
-        )
-    passed = served["p_value"] > served["level"]
-    return _gate(
-        "served_accuracy",
-        served["loss_of_accuracy"],
-        allowed,
-        passed,
-        _loss(served, passed, allowed, "accuracy", served["level"]),
-    )
+        loss = served["loss_of_accuracy"] if served else None
+        return Gate.not_judged(name, _why_not_compared(allowed, other), loss, allowed)
+
+    return _loss(name, served, allowed, "accuracy", served["level"])
 
 
 def slices_against_served(
     served: Figures | None, slices: Sequence[Figures], params: EvaluatorParams, other: str = ""
 ) -> Gate:
-    """The same of the slice in which a loss is least likely chance."""
+    """Judges the slice in which a loss against the served version is least likely chance.
+
+    Args:
+        served: The comparison on all rows, or None if there is none.
+        slices: The figures of each slice, with its comparison.
+        params: The accuracy that may be lost, and the rows that a slice needs.
+        other: Why there is no comparison, if the served version is another model.
+    """
     name, allowed = "served_slice_accuracy", params.max_loss_of_accuracy
-    judged = [each for each in slices if each["judged"] and each.get("served")]
-    if served is None or allowed is None or not judged:
-        reason = (
-            "max_loss_of_accuracy is not set"
-            if allowed is None
-            else other or "no other version is served"
-        )
-        return _gate(
-            name,
-            None,
-            allowed,
-            None,
-            (
-                f"no slice has {params.min_slice_rows} rows"
-                if served and allowed is not None
-                else reason
-            ),
-        )
-    worst = min(judged, key=lambda each: each["served"]["p_value"])
-    found, level = worst["served"], served["slice_level"]
-    passed = found["p_value"] > level
+    if served is None or allowed is None:
+        return Gate.not_judged(name, _why_not_compared(allowed, other), threshold=allowed)
+    judged = [of_slice for of_slice in slices if of_slice["judged"] and of_slice.get("served")]
+    if not judged:
+        reason = f"no slice has {params.min_slice_rows} rows"
+        return Gate.not_judged(name, reason, threshold=allowed)
+
+    worst = min(judged, key=lambda of_slice: of_slice["served"]["p_value"])
     what = f"accuracy of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows)"
-    return _gate(
-        name, found["loss_of_accuracy"], allowed, passed, _loss(found, passed, allowed, what, level)
-    )
+    return _loss(name, worst["served"], allowed, what, served["slice_level"])
 
 
-def _loss(found: Figures, passed: bool, allowed: float, what: str, level: float) -> str:
-    """Whether a loss against the served version is beyond chance."""
-    loss = found["loss_of_accuracy"]
-    change = f"{share(abs(loss))} {'under' if loss > 0 else 'over'}" if loss else "equal to"
-    verdict = "not beyond" if passed else "beyond"
-    return (
-        f"{what} is {change} the served version's ({found['num_lost']:,} rows lost,"
-        f" {found['num_gained']:,} gained): {verdict} max_loss_of_accuracy {allowed} (p ="
-        f" {found['p_value']:.2g}, level {level:.2g})"
+def _why_not_compared(allowed: float | None, other: str) -> str:
+    if allowed is None:
+        return "max_loss_of_accuracy is not set"
+    return other or "no other version is served"
+
+
+def _loss(name: str, compared: Figures, allowed: float, what: str, level: float) -> Gate:
+    """Refuses a loss against the served version that is significant at a level."""
+    loss = compared["loss_of_accuracy"]
+    passed = compared["p_value"] > level
+
+    change = "equal to"
+    if loss:
+        change = f"{share(abs(loss))} {'under' if loss > 0 else 'over'}"
+    reason = (
+        f"{what} is {change} the served version's ({compared['num_lost']:,} rows lost,"
+        f" {compared['num_gained']:,} gained): {'not beyond' if passed else 'beyond'}"
+        f" max_loss_of_accuracy {allowed} (p = {compared['p_value']:.2g}, level {level:.2g})"
     )
+    return Gate(name, loss, allowed, passed, reason)

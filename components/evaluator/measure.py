@@ -1,11 +1,12 @@
-"""Measures shards.
+"""Measures shards of rows.
 
 Asks the model and the served version about every row, and adds up what the figures follow from.
 
-A shard's probabilities also go to a file of their own, from which `components.evaluator.ranking`
-gets what needs their order.
+The probabilities of a shard also go to a file of their own. `components.evaluator.ranking` reads
+it for the figures that need the order of all rows.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.evaluator import metrics, ranking, slices
-from components.evaluator.rows import Model
+from components.evaluator.aligned import AlignedModel
 from components.evaluator.tally import Measured, Tally
 from seqline.data import features, origins
 from seqline.data.examples import Block, Content, blocks, span_of
@@ -24,19 +25,28 @@ from seqline.errors import UserError
 from seqline.host import progress
 from seqline.storage.staging import writing
 
-# Values of a slice, at most: more are no slices, and would not fit in memory.
+# The greatest number of values of a sliced feature. All slices have to fit in memory.
 MAX_SLICE_VALUES = 1000
 # Characters of a listed row.
 NUM_SHOWN = 300
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is measured, and how; can be sent to another machine.
+class MeasureTask:
+    """What to measure, and how. It can be sent to another machine.
 
-    labels: all classes, the model's own first. saved_model, served: folders. kinds: features of the
-    Examples among the slices, see `seqline.data.examples.kinds_of`. scores: the folder of the
-    files with probabilities.
+    Attributes:
+        content: What a row of the Examples holds.
+        dim: Numbers of one time step of a sequence; None for other contents.
+        labels: All classes, the model's own first.
+        saved_model: The folder of the SavedModel.
+        served: The folder of the served version to compare with, or None.
+        slices: The features whose values divide the rows.
+        kinds: The kind of each of them that the Examples hold, see
+            `seqline.data.examples.kinds_of`.
+        num_examples: The length of the lists of rows.
+        redact: Whether the lists leave the texts out.
+        scores: The folder of the files with probabilities.
     """
 
     content: Content
@@ -51,144 +61,194 @@ class Task:
     scores: str
 
 
+@dataclass(frozen=True)
+class BlockAnswers:
+    """The answers to the rows of a block.
+
+    Attributes:
+        truth: The true class, int64 [rows].
+        probabilities: float32 [rows, num_classes]; zeros for a row that is not finite.
+        predicted: The likeliest class, int64 [rows].
+        finite: Whether all probabilities are finite numbers, bool [rows].
+        loss: -log p(true class) in nats, float64 [rows].
+        served: (predicted class, loss) of the served version, or None if there is none.
+    """
+
+    truth: np.ndarray
+    probabilities: np.ndarray
+    predicted: np.ndarray
+    finite: np.ndarray
+    loss: np.ndarray
+    served: tuple[np.ndarray, np.ndarray] | None
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """The probability of the predicted class, float64 [rows]."""
+        rows = np.arange(len(self.truth))
+        return self.probabilities[rows, self.predicted].astype(np.float64)
+
+
 class Measurer:
-    """Holds the models of a task: each process loads them once."""
+    """Holds the models of a task, so that each process loads them once."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: MeasureTask) -> None:
         self.task = task
-        self.numbers = {label.encode(): number for number, label in enumerate(task.labels)}
+        self.class_of = {label.encode(): number for number, label in enumerate(task.labels)}
 
     @cached_property
-    def model(self) -> Model:
-        return Model(self.task.saved_model, self.task.labels)
+    def model(self) -> AlignedModel:
+        return AlignedModel(self.task.saved_model, self.task.labels)
 
     @cached_property
-    def served(self) -> Model | None:
-        """Raises UserError for a version that cannot be asked what the model is asked."""
+    def served(self) -> AlignedModel | None:
+        """The served version.
+
+        Raises:
+            UserError: The version does not read what the model reads.
+        """
         if self.task.served is None:
             return None
-        served = Model(self.task.served, self.task.labels)
-        if served.arguments() != self.model.arguments():
+        served = AlignedModel(self.task.served, self.task.labels)
+        theirs, own = served.served.shapes, self.model.served.shapes
+        if theirs != own:
             raise UserError(
-                f"The served version {self.task.served} reads {_shown(served.arguments())}, this"
-                f" model {_shown(self.model.arguments())}: they cannot be compared. Push to another"
-                " place with --set pusher.serving_dir=..."
+                f"The served version {self.task.served} reads {_listed(theirs)}, this model "
+                f"{_listed(own)}: they cannot be compared. "
+                "Push to another place with --set pusher.serving_dir=..."
             )
         return served
 
     def measure(self, path: str) -> Measured:
-        """The rows of a shard. Writes their probabilities to <task.scores>/<the shard's name>."""
-        task = self.task
-        found = Measured(task.num_examples)
-        row = 0
-        target = f"{task.scores}/{Path(path).name}"
-        with writing(target) as name, open(name, "wb") as file:
-            for block in blocks(path, task.content, task.kinds):
-                self._add(found, block, path, row, file)
-                progress.advance(len(block.labels))
-                row += len(block.labels)
-        return found
+        """Measures the rows of a shard.
 
-    def _add(self, found: Measured, block: Block, path: str, first_row: int, file: Any) -> None:
+        Writes their probabilities to <task.scores>/<name of the shard>.
+        """
         task = self.task
-        truth = np.array([self.numbers[label] for label in block.labels])
-        probabilities, predicted = self.model.answer(block, task.content, task.dim)
+        measured = Measured(task.num_examples)
+        first_row = 0
+        with writing(f"{task.scores}/{Path(path).name}") as name, open(name, "wb") as file:
+            for block in blocks(path, task.content, task.kinds):
+                answers = self._ask(block)
+                self._add(measured, block, path, answers)
+                file.write(ranking.encode(answers.probabilities, answers.truth).tobytes())
+                if task.num_examples:
+                    self._list(measured, block, Path(path).name, first_row, answers)
+                progress.advance(len(block.labels))
+                first_row += len(block.labels)
+        return measured
+
+    def _ask(self, block: Block) -> BlockAnswers:
+        truth = np.array([self.class_of[label] for label in block.labels])
+        probabilities, predicted = self.model.answer(block)
         finite = np.isfinite(probabilities).all(axis=1)
-        found.num_not_finite += int((~finite).sum())
         probabilities[~finite] = 0
-        loss = metrics.log_losses(probabilities, truth)
+
         served = None
         if self.served:
-            theirs, their_prediction = self.served.answer(block, task.content, task.dim)
+            theirs, their_prediction = self.served.answer(block)
             served = their_prediction, metrics.log_losses(np.nan_to_num(theirs, nan=0.0), truth)
-        found.overall.add(truth, predicted, loss, served)
-        found.ranks.update(metrics.ranks(probabilities, truth).tolist())
-        confidence = probabilities[np.arange(len(truth)), predicted].astype(np.float64)
-        found.calibration.add(confidence, predicted == truth)
-        for feature in task.slices:
-            self._add_slices(found, feature, block, path, (truth, predicted, loss), served)
-        file.write(ranking.encode(probabilities, truth).tobytes())
-        if task.num_examples:
-            wrong = np.flatnonzero(predicted != truth)
-            runner_up, margin = second_best(probabilities, predicted)
-            margin[~finite] = 1  # no answer is not a close one
-            hard = np.argsort(margin, kind="stable")[: found.hardest.num]
-            sure = wrong[np.argsort(-confidence[wrong], kind="stable")[: task.num_examples]]
-            for worst, chosen, badness in (
-                (found.hardest, hard, -margin),
-                (found.confidently_wrong, sure, confidence),
-            ):
-                shown = self._shown(block, chosen, truth, predicted, runner_up, probabilities, loss)
-                name = Path(path).name
-                for row, each in zip(chosen.tolist(), shown, strict=True):
-                    place = {"shard": name, "row": first_row + row}
-                    worst.add([(float(badness[row]), name, first_row + row, {**place, **each})])
+        loss = metrics.log_losses(probabilities, truth)
+        return BlockAnswers(truth, probabilities, predicted, finite, loss, served)
+
+    def _add(self, measured: Measured, block: Block, path: str, answers: BlockAnswers) -> None:
+        """Adds the rows of a block to all sums."""
+        truth, predicted = answers.truth, answers.predicted
+        measured.num_not_finite += int((~answers.finite).sum())
+        measured.overall.add(truth, predicted, answers.loss, answers.served)
+        measured.ranks.update(metrics.ranks(answers.probabilities, truth).tolist())
+        measured.calibration.add(answers.confidence, predicted == truth)
+        for feature in self.task.slices:
+            self._add_slices(measured, feature, block, path, answers)
 
     def _add_slices(
-        self,
-        found: Measured,
-        feature: str,
-        block: Block,
-        path: str,
-        measured: tuple[np.ndarray, np.ndarray, np.ndarray],
-        served: tuple[np.ndarray, np.ndarray] | None,
+        self, measured: Measured, feature: str, block: Block, path: str, answers: BlockAnswers
     ) -> None:
-        task = self.task
+        """Adds the rows of a block to the slices of a feature."""
         if feature in block.raw:
             column = block.raw[feature]
         else:
             labels = [label.decode() for label in block.labels]
-            column = slices.values(feature, task.content, block, labels, span_of(path), task.dim)
-        truth, predicted, loss = measured
-        for value, rows in slices.groups(column):
-            tally = found.slices.setdefault((feature, value), Tally())
-            tally.add(
-                truth[rows],
-                predicted[rows],
-                loss[rows],
-                (served[0][rows], served[1][rows]) if served else None,
+            column = slices.values(
+                feature, self.task.content, block, labels, span_of(path), self.task.dim
             )
-        check_slices(found)
+
+        for value, rows in slices.groups(column):
+            served = None
+            if answers.served:
+                served = answers.served[0][rows], answers.served[1][rows]
+            tally = measured.slices.setdefault((feature, value), Tally())
+            tally.add(answers.truth[rows], answers.predicted[rows], answers.loss[rows], served)
+        check_slices(measured)
+
+    def _list(
+        self, measured: Measured, block: Block, shard: str, first_row: int, answers: BlockAnswers
+    ) -> None:
+        """Lists the rows with the smallest margins, and the most confidently wrong ones.
+
+        Args:
+            measured: Has the lists.
+            block: The rows.
+            shard: The name of their shard.
+            first_row: The number of the block's first row in the shard.
+            answers: The answers to the rows.
+        """
+        num_examples, confidence = self.task.num_examples, answers.confidence
+        runner_up, margin = second_best(answers.probabilities, answers.predicted)
+        margin[~answers.finite] = 1  # a row without an answer is not a close one
+        hard = np.argsort(margin, kind="stable")[: measured.hardest.num]
+        wrong = np.flatnonzero(answers.predicted != answers.truth)
+        sure = wrong[np.argsort(-confidence[wrong], kind="stable")[:num_examples]]
+
+        for worst, chosen, badness in (
+            (measured.hardest, hard, -margin),
+            (measured.confidently_wrong, sure, confidence),
+        ):
+            shown = self._shown(block, chosen, answers, runner_up)
+            for row, example in zip(chosen.tolist(), shown, strict=True):
+                place = {"shard": shard, "row": first_row + row}
+                worst.add([(float(badness[row]), shard, first_row + row, {**place, **example})])
 
     def _shown(
-        self,
-        block: Block,
-        chosen: np.ndarray,
-        truth: np.ndarray,
-        predicted: np.ndarray,
-        runner_up: np.ndarray,
-        probabilities: np.ndarray,
-        loss: np.ndarray,
+        self, block: Block, chosen: np.ndarray, answers: BlockAnswers, runner_up: np.ndarray
     ) -> list[dict[str, Any]]:
-        task = self.task
-        held = tf.gather(block.content, chosen)
-        texts = [""] * len(chosen) if task.redact else slices.texts(task.content, held)
-        return [
-            {
-                "label": task.labels[truth[row]],
-                "predicted": task.labels[predicted[row]],
-                "probability": float(probabilities[row, predicted[row]]),
-                "probability_of_label": float(probabilities[row, truth[row]]),
-                "runner_up": task.labels[runner_up[row]],
-                "probability_of_runner_up": float(probabilities[row, runner_up[row]]),
-                "loss": float(loss[row]),
+        """The chosen rows as the lists show them."""
+        labels, probabilities = self.task.labels, answers.probabilities
+        contents = tf.gather(block.content, chosen)
+        texts = [""] * len(chosen)
+        if not self.task.redact:
+            texts = slices.texts(self.task.content, contents)
+
+        examples = []
+        for row, text, checksum in zip(chosen.tolist(), texts, checksums(contents), strict=True):
+            truth, predicted, second = answers.truth[row], answers.predicted[row], runner_up[row]
+            example: dict[str, Any] = {
+                "label": labels[truth],
+                "predicted": labels[predicted],
+                "probability": float(probabilities[row, predicted]),
+                "probability_of_label": float(probabilities[row, truth]),
+                "runner_up": labels[second],
+                "probability_of_runner_up": float(probabilities[row, second]),
+                "loss": float(answers.loss[row]),
                 "checksum": checksum,
-                **(
-                    {"text": text if len(text) <= NUM_SHOWN else f"{text[:NUM_SHOWN]}..."}
-                    if text
-                    else {}
-                ),
             }
-            for row, text, checksum in zip(chosen.tolist(), texts, checksums(held), strict=True)
-        ]
+            if text:
+                is_short = len(text) <= NUM_SHOWN
+                example["text"] = text if is_short else f"{text[:NUM_SHOWN]}..."
+            examples.append(example)
+        return examples
 
 
 def second_best(probabilities: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(the likeliest class but the predicted one, by how much less likely it is.
+    """The likeliest class of each row except for the predicted one.
 
-    Float64 [rows]) of each row.
+    A single class is its own runner-up.
 
-    probabilities: float32 [rows, classes]. A single class is its own runner-up.
+    Args:
+        probabilities: float32 [rows, classes].
+        predicted: The predicted class [rows].
+
+    Returns:
+        (the class [rows], by how much it is less likely: float64 [rows]).
     """
     rows = np.arange(len(predicted))
     others = probabilities.astype(np.float64)
@@ -199,44 +259,42 @@ def second_best(probabilities: np.ndarray, predicted: np.ndarray) -> tuple[np.nd
     return runner_up, best - others[rows, runner_up]
 
 
-def checksums(held: Any) -> list[int]:
-    """Of rows, by which `seqline.data.origins` knows them. held.
+def checksums(contents: tf.Tensor | tf.RaggedTensor) -> list[int]:
+    """The checksums by which `seqline.data.origins` knows rows.
 
-    String [rows], or ragged [rows, any].
+    Args:
+        contents: Strings [rows], or ragged [rows, any].
     """
-    contents = (
-        held.numpy().tolist() if isinstance(held, tf.Tensor) else [row.numpy() for row in held]
-    )
-    return [
-        origins.checksum(
-            row.tolist() if isinstance(row, np.ndarray) and row.dtype == object else row
-        )
-        for row in contents
-    ]
+    if isinstance(contents, tf.Tensor):
+        return [origins.checksum(text) for text in contents.numpy().tolist()]
+
+    found = []
+    for row in contents:
+        values = row.numpy()
+        found.append(origins.checksum(values.tolist() if values.dtype == object else values))
+    return found
 
 
-def _shown(arguments: Mapping[str, tuple[Any, ...]]) -> str:
-    return ", ".join(f"{name} {list(shape)}" for name, shape in sorted(arguments.items()))
+def _listed(shapes: Mapping[str, tuple[Any, ...]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in sorted(shapes.items()))
 
 
-def check_slices(found: Measured) -> None:
-    """Raises UserError for a slice with too many values."""
-    if len(found.slices) <= MAX_SLICE_VALUES:
+def check_slices(measured: Measured) -> None:
+    """Raises UserError for a feature with too many values."""
+    if len(measured.slices) <= MAX_SLICE_VALUES:
         return
-    counts: dict[str, int] = {}
-    for feature, _ in found.slices:
-        counts[feature] = counts.get(feature, 0) + 1
-    worst = max(counts, key=lambda feature: counts[feature])
-    if counts[worst] > MAX_SLICE_VALUES and worst != features.LABEL:
+    num_values = Counter(feature for feature, _ in measured.slices)
+    worst = max(num_values, key=lambda feature: num_values[feature])
+    if num_values[worst] > MAX_SLICE_VALUES and worst != features.LABEL:
         raise UserError(
-            f"evaluator.slices: {worst!r} has over {MAX_SLICE_VALUES:,} values. Name a feature with"
-            " few."
+            f"evaluator.slices: {worst!r} has over {MAX_SLICE_VALUES:,} values. "
+            "Name a feature with few."
         )
 
 
-def merge(parts: Iterable[Measured], num_examples: int) -> Measured:
-    """All of them as one."""
-    whole = Measured(num_examples)
-    for part in parts:
-        check_slices(whole.merge(part))
-    return whole
+def merge(shards: Iterable[Measured], num_examples: int) -> Measured:
+    """Adds up what was measured of several shards."""
+    total = Measured(num_examples)
+    for measured in shards:
+        check_slices(total.merge(measured))
+    return total

@@ -1,4 +1,4 @@
-"""Classification metrics from what was counted, and from the probabilities of rows. numpy only."""
+"""Classification metrics from sums over rows, and from the probabilities of rows. numpy only."""
 
 import math
 from collections.abc import Mapping
@@ -8,37 +8,39 @@ import numpy as np
 
 from components.evaluator.tally import NUM_BINS, UNIT, Calibration, Cells, Tally
 from seqline.component import Figures
+from seqline.intervals import Z_95, wilson_interval
 
-# Wilson's interval covers the true rate in 95 % of samples with this quantile of the normal
-# distribution.
-Z_95 = 1.959963984540054
-# A probability of 0 in the logarithm is read as this, as Keras does.
+# Smaller probabilities count as this in a logarithm, as in Keras.
 EPSILON = 1e-7
 # Samples of the bootstrap, and the numbers that are drawn at once.
 NUM_SAMPLES = 1000
 NUM_DRAWN = 1 << 20
-# Accuracy counting the k likeliest classes.
+# The k of top-k accuracy.
 TOP_K = (2, 3, 5)
 
 
 def classification(labels: list[str], confusion: np.ndarray, cross_entropy: float) -> Figures:
-    """confusion.
+    """The metrics that follow from a confusion matrix.
 
-    [num_classes, num_classes] counts, rows true, columns predicted; labels in its order.
-
-    A class that is never predicted has precision 0, as in scikit-learn with zero_division=0; macro
+    A class that is never predicted has precision 0, as in scikit-learn with zero_division=0. Macro
     F1 is the mean over the classes that occur, true or predicted.
+
+    Args:
+        labels: The label of each class.
+        confusion: Rows by class, [num_classes (true), num_classes (predicted)].
+        cross_entropy: In nats; it is among the figures as it is.
     """
-    total = int(confusion.sum())
+    num_rows = int(confusion.sum())
     hits = np.diag(confusion)
     support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    accuracy = int(hits.sum()) / num_rows
     precision = hits / np.maximum(predicted, 1)
     recall = hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(support + predicted, 1)
     return {
-        "num_rows": total,
-        "accuracy": int(hits.sum()) / total,
-        "accuracy_interval": wilson_interval(int(hits.sum()), total),
+        "num_rows": num_rows,
+        "accuracy": accuracy,
+        "accuracy_interval": wilson_interval(accuracy, num_rows),
         "cross_entropy": cross_entropy,
         "macro_f1": float(f1[(support + predicted) > 0].mean()),
         "classes": {
@@ -54,110 +56,117 @@ def classification(labels: list[str], confusion: np.ndarray, cross_entropy: floa
     }
 
 
-def wilson_interval(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % score interval of a rate.
-
-    E. B. Wilson, Journal of the American Statistical Association 22, 1927.
-    """
-    rate, weight = hits / total, Z_95**2 / total
-    centre = (rate + weight / 2) / (1 + weight)
-    half = Z_95 * math.sqrt(rate * (1 - rate) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def log_losses(probabilities: np.ndarray, class_id: np.ndarray) -> np.ndarray:
-    """-log p(true class) in nats, float64 [batch].
+    """-log p(true class) of each row in nats, float64 [batch].
 
-    Probabilities [batch, num_classes], class_id [batch].
+    Args:
+        probabilities: [batch, num_classes].
+        class_id: The true class [batch].
     """
     of_truth = probabilities[np.arange(len(class_id)), class_id].astype(np.float64)
     return -np.log(np.clip(of_truth, EPSILON, 1))
 
 
 def ranks(probabilities: np.ndarray, class_id: np.ndarray) -> np.ndarray:
-    """How many classes come before the true one, int64 [batch].
+    """The number of classes that come before the true one, int64 [batch].
 
-    Of equals the later class comes first, as in scikit-learn.
+    Of two equally likely classes the later one comes first, as in scikit-learn.
+
+    Args:
+        probabilities: [batch, num_classes].
+        class_id: The true class [batch].
     """
     of_truth = probabilities[np.arange(len(class_id)), class_id][:, None]
     later = np.arange(probabilities.shape[1]) > class_id[:, None]
     return ((probabilities > of_truth) | ((probabilities == of_truth) & later)).sum(axis=1)
 
 
-def top_k(found: Mapping[int, int], num_classes: int) -> dict[str, float]:
-    """k -> the share of rows whose true class is among the k likeliest. found.
+def top_k(ranks: Mapping[int, int], num_classes: int) -> dict[str, float]:
+    """k -> the share of rows whose true class is among the k likeliest.
 
-    Rank of the true class -> rows.
+    Args:
+        ranks: Rank of the true class, from 0 -> rows.
+        num_classes: A greater k is left out: every row is right.
     """
-    total = sum(found.values())
+    total = sum(ranks.values())
     return {
-        str(k): sum(found.get(rank, 0) for rank in range(k)) / total
+        str(k): sum(ranks.get(rank, 0) for rank in range(k)) / total
         for k in TOP_K
         if k < num_classes
     }
 
 
 def accuracy(cells: Cells) -> float:
-    return hits(cells) / sum(cells.values())
-
-
-def hits(cells: Cells) -> int:
-    return sum(count for (truth, predicted), count in cells.items() if truth == predicted)
+    """The share of rows whose predicted class is the true one."""
+    num_right = sum(count for (truth, predicted), count in cells.items() if truth == predicted)
+    return num_right / sum(cells.values())
 
 
 def macro_f1(cells: Cells) -> float:
     """The mean F1 of the classes that occur, true or predicted.
 
-    A class that the labels do not have (-1) is none.
+    A class that is not among the labels (-1) does not count.
     """
     pairs, counts = _columns(cells)
     return float(_macro_f1(pairs, counts[None])[0])
 
 
 def macro_f1_interval(cells: Cells) -> tuple[float, float]:
-    """The middle 95 % of macro F1 over samples of the rows with replacement (B.
+    """The bootstrap interval: the middle 95 % of macro F1 over samples of the rows.
 
-    Efron, Annals of Statistics 7, 1979).
-
-    Rows of one cell are equal, so that a sample of rows is a sample of the cells' counts.
+    A sample is drawn with replacement (B. Efron, Annals of Statistics 7, 1979). All rows of a cell
+    are equal, so a sample of the rows is a sample of the cells' counts.
     """
     pairs, counts = _columns(cells)
     random = np.random.default_rng(0)
-    num = max(1, NUM_DRAWN // len(counts))
-    sizes = [min(num, NUM_SAMPLES - start) for start in range(0, NUM_SAMPLES, num)]
-    found = [
-        _macro_f1(pairs, random.multinomial(counts.sum(), counts / counts.sum(), size))
-        for size in sizes
-    ]
-    low, high = np.quantile(np.concatenate(found), [0.025, 0.975])
+    shares = counts / counts.sum()
+    at_once = max(1, NUM_DRAWN // len(counts))
+    samples = []
+    for start in range(0, NUM_SAMPLES, at_once):
+        size = min(at_once, NUM_SAMPLES - start)
+        drawn = random.multinomial(counts.sum(), shares, size)  # [size, cells]
+        samples.append(_macro_f1(pairs, drawn))
+    low, high = np.quantile(np.concatenate(samples), [0.025, 0.975])
     return float(low), float(high)
 
 
 def _columns(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
-    """((true class, predicted class) [cells, 2], rows [cells]) in order."""
-    return np.array(sorted(cells)), np.array([cells[each] for each in sorted(cells)])
+    """((true class, predicted class) [cells, 2], rows [cells]), in the order of the classes."""
+    pairs = sorted(cells)
+    return np.array(pairs), np.array([cells[pair] for pair in pairs])
 
 
 def _macro_f1(pairs: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Of several samples, [samples]; pairs [cells, 2], counts [samples, cells]."""
+    """The macro F1 of several samples, [samples].
+
+    Args:
+        pairs: (true class, predicted class) of each cell, [cells, 2].
+        counts: Rows of each cell, [samples, cells].
+    """
     num_classes = int(pairs.max()) + 1
     right = pairs[:, 0] == pairs[:, 1]
     hits = np.zeros((len(counts), num_classes))
     hits[:, pairs[right, 0]] = counts[:, right]
-    both = np.zeros((len(counts), num_classes))
+
+    both = np.zeros((len(counts), num_classes))  # rows of the class plus predictions of it
     for column in pairs.T:
         order = np.argsort(column, kind="stable")
         order = order[column[order] >= 0]
         if len(order):
             classes, starts = np.unique(column[order], return_index=True)
             both[:, classes] += np.add.reduceat(counts[:, order], starts, axis=1)
+
     f1 = 2 * hits / np.maximum(both, 1)
     return f1.sum(axis=1) / (both > 0).sum(axis=1)
 
 
 def mean_interval(total: int, squared: int, num: int) -> tuple[float, float]:
-    """The 95 % interval of a mean of many rows by the normal distribution, from sums in units
-    (components.evaluator.tally).
+    """The 95 % interval of a mean of many rows, by the normal distribution.
+
+    Args:
+        total: The sum of the numbers, in units of `components.evaluator.tally`.
+        squared: The sum of their squares, in the same units.
+        num: The number of rows.
     """
     mean = total * UNIT / num
     half = Z_95 * math.sqrt(max(0.0, squared * UNIT / num - mean**2) / num)
@@ -167,45 +176,47 @@ def mean_interval(total: int, squared: int, num: int) -> tuple[float, float]:
 def of_slice(tally: Tally, min_rows: int) -> Figures:
     """The figures of a slice.
 
-    But for accuracy's, intervals only where it has rows enough to be judged.
+    A slice with fewer than `min_rows` rows is not judged. It has an interval of its accuracy only.
     """
-    num = tally.num_rows
-    found: Figures = {
-        "num_rows": num,
-        "judged": num >= min_rows,
+    num_rows = tally.num_rows
+    is_judged = num_rows >= min_rows
+    f1_interval = loss_interval = None
+    if is_judged:
+        f1_interval = macro_f1_interval(tally.cells)
+        loss_interval = mean_interval(tally.loss, tally.loss_squared, num_rows)
+    return {
+        "num_rows": num_rows,
+        "judged": is_judged,
         "accuracy": accuracy(tally.cells),
-        "accuracy_interval": wilson_interval(hits(tally.cells), num),
+        "accuracy_interval": wilson_interval(accuracy(tally.cells), num_rows),
         "macro_f1": macro_f1(tally.cells),
-        "macro_f1_interval": macro_f1_interval(tally.cells) if num >= min_rows else None,
-        "cross_entropy": tally.loss * UNIT / num,
-        "cross_entropy_interval": (
-            mean_interval(tally.loss, tally.loss_squared, num) if num >= min_rows else None
-        ),
+        "macro_f1_interval": f1_interval,
+        "cross_entropy": tally.loss * UNIT / num_rows,
+        "cross_entropy_interval": loss_interval,
     }
-    return found
 
 
-def calibration(found: Calibration) -> Figures:
-    """{ece, curve}.
+def calibration(sums: Calibration) -> Figures:
+    """The calibration curve and the expected calibration error.
 
-    The curve's bins that have rows; ECE is the mean distance of confidence and accuracy, weighted
-    by rows.
+    Returns:
+        {ece: the mean distance of confidence and accuracy, weighted by rows; curve: the bins that
+        have rows}.
     """
     curve: list[dict[str, Any]] = []
-    for place, rows in sorted(found.rows.items()):
-        confidence, right = found.confidence[place] * UNIT / rows, found.right[place]
+    for number, num_rows in sorted(sums.rows.items()):
+        accuracy = sums.right[number] / num_rows
         curve.append(
             {
-                "low": place / NUM_BINS,
-                "high": (place + 1) / NUM_BINS,
-                "num_rows": rows,
-                "confidence": confidence,
-                "accuracy": right / rows,
-                "accuracy_interval": wilson_interval(right, rows),
+                "low": number / NUM_BINS,
+                "high": (number + 1) / NUM_BINS,
+                "num_rows": num_rows,
+                "confidence": sums.confidence[number] * UNIT / num_rows,
+                "accuracy": accuracy,
+                "accuracy_interval": wilson_interval(accuracy, num_rows),
             }
         )
-    total = found.rows.total()
-    ece = (
-        sum(each["num_rows"] * abs(each["accuracy"] - each["confidence"]) for each in curve) / total
+    distance = sum(
+        point["num_rows"] * abs(point["accuracy"] - point["confidence"]) for point in curve
     )
-    return {"ece": ece, "curve": curve}
+    return {"ece": distance / sums.rows.total(), "curve": curve}

@@ -1,20 +1,23 @@
-"""A model against the served version on the same rows.
+"""Compares a model with the served version on the same rows.
 
-Only rows on which one is right and the other wrong tell them apart: `lost` rows the served version
-alone has right, `gained` rows the model alone.
+Only rows on which one of them is right and the other wrong tell them apart: rows that only the
+served version has right are `lost`, rows that only the model has right are `gained`.
 """
 
 import math
 
-from components.evaluator.metrics import Z_95, accuracy, macro_f1
+from components.evaluator.metrics import accuracy, macro_f1
 from components.evaluator.tally import UNIT, Tally
 from seqline.component import Figures
+from seqline.intervals import Z_95
 
 
-def against(tally: Tally, allowed: float) -> Figures:
-    """The served version on the rows of a tally, and what is lost against it. allowed.
+def compare_with_served(tally: Tally, allowed: float) -> Figures:
+    """The served version's figures on the rows of a tally, and the model's loss against it.
 
-    Accuracy that may be lost.
+    Args:
+        tally: The rows.
+        allowed: The accuracy that may be lost.
     """
     num = tally.num_rows
     return {
@@ -30,13 +33,13 @@ def against(tally: Tally, allowed: float) -> Figures:
 
 
 def p_value(lost: int, gained: int, num_rows: int, allowed: float) -> float:
-    """How probable at least so many lost rows are, if the model's accuracy is the served version's
-    less `allowed`.
+    """The p-value of the loss: how probable at least so many lost rows are by chance.
 
-    McNemar's test, one-sided, from the binomial distribution, the observed count itself counted by
-    half (M. Fagerland, S. Lydersen and P. Laake, BMC Medical Research Methodology 13:91, 2013): of
-    the rows that tell the two apart, each is lost with probability 1/2. Where a loss is allowed,
-    with that probability which gives it on average: (1 + allowed * rows / those rows) / 2.
+    By chance means that the model's accuracy is the served version's less `allowed`. It is
+    McNemar's one-sided test by the binomial distribution; the observed count itself counts half
+    (mid-p; M. Fagerland, S. Lydersen and P. Laake, BMC Medical Research Methodology 13:91, 2013).
+    Each of the rows that tell the two apart is lost with probability 1/2. If a loss is allowed, the
+    probability is the one that gives this loss on average: (1 + allowed * rows / those rows) / 2.
     """
     apart = lost + gained
     probability = min(1.0, (1 + allowed * num_rows / apart) / 2) if apart else 1.0
@@ -48,7 +51,7 @@ def p_value(lost: int, gained: int, num_rows: int, allowed: float) -> float:
 
 
 def binomial_tail(least: int, num: int, probability: float) -> float:
-    """P(X >= least) for X of `num` trials with this probability, in (0, 1)."""
+    """P(X >= least) for X successes in `num` trials with this probability, which is in (0, 1)."""
     if least <= 0 or least > num:
         return float(least <= 0)
     if least > num * probability:
@@ -57,9 +60,9 @@ def binomial_tail(least: int, num: int, probability: float) -> float:
 
 
 def _sum(start: int, num: int, probability: float, step: int) -> float:
-    """The probabilities of start, start + step, ....
+    """The sum of the probabilities of start, start + step, ...
 
-    From a start on the far side of the mean on they fall, and it ends where they are nothing.
+    The start is on the far side of the mean, so the terms fall. The sum ends when they vanish.
     """
     odds = probability / (1 - probability)
     term = math.exp(
@@ -69,18 +72,23 @@ def _sum(start: int, num: int, probability: float, step: int) -> float:
         + start * math.log(probability)
         + (num - start) * math.log1p(-probability)
     )
+
     total, count = 0.0, start
     while 0 <= count <= num and term > total * 1e-18:
         total += term
-        term *= (num - count) / (count + 1) * odds if step > 0 else count / (num - count + 1) / odds
+        if step > 0:
+            term *= (num - count) / (count + 1) * odds
+        else:
+            term *= count / (num - count + 1) / odds
         count += step
     return total
 
 
 def loss_interval(lost: int, gained: int, num_rows: int) -> tuple[float, float]:
-    """The 95 % interval of the accuracy lost.
+    """The 95 % interval of the lost accuracy.
 
-    A. Agresti and Y. Min, Statistics in Medicine 24, 2005 (half a row more in each of four cells).
+    It adds half a row to each of the four cells (A. Agresti and Y. Min, Statistics in Medicine 24,
+    2005).
     """
     rows, one, two = num_rows + 2, lost + 0.5, gained + 0.5
     centre = (one - two) / rows

@@ -1,11 +1,10 @@
-"""What needs all rows in the order of their probabilities.
+"""The exact areas under the ROC and the precision-recall curve.
 
-The areas under the ROC and the precision-recall curve, exactly.
-
-Every shard leaves a file of codes, uint32 [rows, num_classes]: the bits of the float32 probability
-(which, for numbers from 0 on, are in the numbers' own order), shifted by one, and a last bit that
-says whether the class is the true one. Some classes at a time are brought together in a file and
-sorted there: in memory is a block of rows, whatever the number of rows.
+They need all rows in the order of their probabilities. Every shard leaves a file of codes, uint32
+[rows, num_classes]. A code has the bits of the float32 probability, shifted by one, and a last bit
+that says whether the class is the true one. The bits of numbers from 0 on are in the order of the
+numbers. The codes of some classes at a time go into one file and are sorted there. Only a block of
+rows is in memory, however many rows there are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,14 +14,17 @@ import numpy as np
 
 from seqline.storage.staging import reading
 
-# Codes in memory at once, and codes of the classes that are sorted in one pass over the files.
+# Codes in memory at once, and codes of all classes that one pass over the files sorts.
 NUM_CODES = 1 << 17
 NUM_SORTED = 1 << 24
 
 
 def encode(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The codes, uint32 [rows, num_classes], of float32 [rows, num_classes] from 0 on and the true
-    classes [rows].
+    """The codes of some rows, uint32 [rows, num_classes].
+
+    Args:
+        probabilities: float32 [rows, num_classes].
+        truth: The true classes [rows].
     """
     codes = np.maximum(probabilities, np.float32(0)).view(np.uint32) << np.uint32(1)
     codes[np.arange(len(truth)), truth] |= np.uint32(1)
@@ -32,11 +34,17 @@ def encode(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def areas(
     paths: Sequence[str], num_rows: int, num_classes: int, folder: Path
 ) -> tuple[list[float | None], list[float | None]]:
-    """(ROC AUC, average precision) of each class against all others.
+    """The areas of each class against all others.
 
-    None where all rows, or none, are of the class.
+    Args:
+        paths: The files of codes.
+        num_rows: Rows of all files together.
+        num_classes: The number of classes.
+        folder: Where to put the sorted file, of 4 bytes for each row and class of a pass.
 
-    folder: where the sorted file lies meanwhile, of 4 bytes for each row and class of a pass.
+    Returns:
+        (ROC AUC of each class, average precision of each class). They are None for a class of all
+        rows or of no row.
     """
     roc: list[float | None] = []
     precision: list[float | None] = []
@@ -44,23 +52,26 @@ def areas(
     for first in range(0, num_classes, at_once):
         num = min(at_once, num_classes - first)
         columns = np.memmap(folder / "sorted", np.uint32, "w+", shape=(num, num_rows))
+
         row = 0
         for codes in _codes(paths, num_classes):
             columns[:, row : row + len(codes)] = codes[:, first : first + num].T
             row += len(codes)
         assert row == num_rows, "every row that was measured left its probabilities"
+
         for column in columns:
             column.sort()
             area, average = area_and_average(column)
             roc.append(area)
             precision.append(average)
+
         del columns
         (folder / "sorted").unlink()
     return roc, precision
 
 
 def _codes(paths: Sequence[str], num_classes: int) -> Iterator[np.ndarray]:
-    """uint32 [some rows, num_classes], file after file."""
+    """The codes of all files in order, in blocks: uint32 [some rows, num_classes]."""
     size = max(1, NUM_CODES // num_classes) * num_classes * 4
     for path in paths:
         with reading(path) as name, open(name, "rb") as file:
@@ -69,24 +80,31 @@ def _codes(paths: Sequence[str], num_classes: int) -> Iterator[np.ndarray]:
 
 
 def area_and_average(column: np.ndarray) -> tuple[float | None, float | None]:
-    """(ROC AUC, average precision) of codes in ascending order.
+    """(ROC AUC, average precision) of one class.
 
-    Rows with one probability count as one step of the curves.
+    Rows with the same probability are one step of the curves.
+
+    Args:
+        column: The codes of all rows in ascending order, uint32 [rows].
     """
     num_true = sum(int((block & 1).sum()) for block in _blocks(column))
     num_false = len(column) - num_true
     if not num_true or not num_false:
         return None, None
-    twice_pairs = 0  # a true row over a false one counts 2, beside it 1
+
+    twice_pairs = 0  # a true row above a false one counts 2, an equal pair counts 1
     average = 0.0
-    true_seen, false_seen = 0, 0  # below, in the order of probabilities
+    true_seen = false_seen = 0  # rows of the steps before
     for true, false in _steps(column):
-        ends_true, ends_false = np.cumsum(true), np.cumsum(false)
-        twice_pairs += int((true * (2 * (false_seen + ends_false - false) + false)).sum())
-        true_above = num_true - (true_seen + ends_true - true)  # with the step's own rows
-        above = len(column) - (true_seen + ends_true - true + false_seen + ends_false - false)
+        true_below = true_seen + np.cumsum(true) - true  # [steps]
+        false_below = false_seen + np.cumsum(false) - false  # [steps]
+        twice_pairs += int((true * (2 * false_below + false)).sum())
+        # With the rows of the step itself.
+        true_above = num_true - true_below
+        above = len(column) - (true_below + false_below)
         average += float((true * (true_above / above)).sum())
-        true_seen, false_seen = true_seen + int(ends_true[-1]), false_seen + int(ends_false[-1])
+        true_seen += int(true.sum())
+        false_seen += int(false.sum())
     return twice_pairs / (2 * num_true * num_false), average / num_true
 
 
@@ -96,18 +114,22 @@ def _blocks(column: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _steps(column: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(true rows, false rows) of each probability, in ascending order, int64.
+    """Counts rows by probability, in ascending order.
 
-    A probability is never in two of the arrays.
+    Yields:
+        (true rows, false rows) of some probabilities, int64 [steps]. All rows with the same
+        probability are in one step.
     """
     last, open_true, open_rows = -1, 0, 0
     for block in _blocks(column):
         values, starts, rows = np.unique(block >> 1, return_index=True, return_counts=True)
         true = np.add.reduceat((block & 1).astype(np.int64), starts)
         if int(values[0]) == last:
-            true[0], rows[0] = true[0] + open_true, rows[0] + open_rows
+            true[0] += open_true
+            rows[0] += open_rows
         elif open_rows:
             yield np.array([open_true]), np.array([open_rows - open_true])
+        # The last step may go on in the next block.
         last, open_true, open_rows = int(values[-1]), int(true[-1]), int(rows[-1])
         if len(values) > 1:
             yield true[:-1], (rows - true)[:-1]

@@ -1,4 +1,4 @@
-"""What rows are divided by: the values of a slice's feature, one a row, as text."""
+"""Divides rows into slices by the values of a feature."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,12 +11,12 @@ from seqline.data import features
 
 LANGUAGE = "language"
 SPAN = "span"
-# What every Examples can be divided by; any other name is a feature that they hold.
+# Features that follow from any row. Any other name is a feature that the Examples hold.
 DERIVED = (features.LABEL, features.LENGTH, LANGUAGE, SPAN)
-# Characters of a text that its language is guessed from.
+# Characters of a text from which its language is guessed.
 NUM_GUESSED_FROM = 400
 
-# Words so frequent that a sentence has one, and in few of the other languages.
+# Words that are so frequent that most sentences have one, and that few other languages have.
 WORDS = {
     "en": "the and of to is that it was for with this not are you have",
     "de": "der die und das ist nicht ein zu den von mit sich auf auch",
@@ -35,7 +35,16 @@ for _language, _words in WORDS.items():
 def values(
     feature: str, content: str, block: Any, labels: Sequence[str], span: int, dim: int | None
 ) -> list[str]:
-    """The values of a derived slice. block: see `components.evaluator.rows.Block`."""
+    """The values of a derived feature as text, one for each row.
+
+    Args:
+        feature: One of DERIVED.
+        content: What a row holds.
+        block: The rows, a `seqline.data.examples.Block`.
+        labels: The label of each row.
+        span: The span of all of them.
+        dim: Numbers of one time step of a sequence.
+    """
     if feature == features.LABEL:
         return list(labels)
     if feature == SPAN:
@@ -45,24 +54,24 @@ def values(
     return [language(text) for text in texts(content, block.content)]
 
 
-def lengths(content: str, held: Any, dim: int | None) -> list[int]:
-    """Words between white space of a text, tokens, or time steps, [rows]."""
+def lengths(content: str, rows: Any, dim: int | None) -> list[int]:
+    """The length of each row: words of a text, by white space, tokens, or time steps."""
     if content == features.TEXT:
-        return [len(text.split()) for text in held.numpy()]
-    return (held.row_lengths().numpy() // (dim or 1)).tolist()
+        return [len(text.split()) for text in rows.numpy()]
+    return (rows.row_lengths().numpy() // (dim or 1)).tolist()
 
 
-def texts(content: str, held: Any) -> list[str]:
-    """The rows as they can be read; "" for sequences."""
+def texts(content: str, rows: Any) -> list[str]:
+    """The rows as a person reads them; "" for sequences."""
     if content == features.TEXT:
-        return [text.decode(errors="replace") for text in held.numpy()]
+        return [text.decode(errors="replace") for text in rows.numpy()]
     if content == features.TOKENS:
-        return [b" ".join(tokens).decode(errors="replace") for tokens in held.to_list()]
-    return [""] * int(held.nrows())
+        return [b" ".join(tokens).decode(errors="replace") for tokens in rows.to_list()]
+    return [""] * int(rows.nrows())
 
 
 def bucket(length: int) -> str:
-    """0, 1, 2-3, 4-7, 8-15, ..."""
+    """The range of a length: 0, 1, 2-3, 4-7, 8-15, ..."""
     if length < 2:
         return str(length)
     low = 1 << (length.bit_length() - 1)
@@ -70,20 +79,20 @@ def bucket(length: int) -> str:
 
 
 def language(text: str) -> str:
-    """A guess.
+    """Guesses the language of a text.
 
-    The script that most letters have, such as `cyrillic`; of a latin text the language with most of
-    its frequent words.
-
-    `latin` where no word tells, `none` where there is no letter.
+    The guess is the script of most letters, such as `cyrillic`. For Latin letters it is the
+    language whose frequent words the text has most of, or `latin` if it has none. A text without
+    letters is `none`.
     """
     start = text[:NUM_GUESSED_FROM]
     letters = [letter for letter in start if letter.isalpha()]
     if not letters:
         return "none"
-    scripts = (
-        ["LATIN"] * len(letters) if start.isascii() else [_script(letter) for letter in letters]
-    )
+    if start.isascii():
+        scripts = ["LATIN"] * len(letters)
+    else:
+        scripts = [_script(letter) for letter in letters]
     script = max(sorted(set(scripts)), key=scripts.count)
     if script != "LATIN":
         return script.lower()
@@ -97,18 +106,18 @@ def language(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
-    """The first word of its name in Unicode: LATIN, CYRILLIC, CJK, HANGUL, ..."""
+    """The first word of a letter's name in Unicode: LATIN, CYRILLIC, CJK, HANGUL, ..."""
     return name(letter, "OTHER").split()[0].split("-")[0]
 
 
-def in_order(feature: str, found: Sequence[str]) -> list[str]:
-    """The values of a slice in the order in which they are shown."""
+def in_order(feature: str, values: Sequence[str]) -> list[str]:
+    """The values of a feature in the order in which they are shown."""
     if feature in (features.LENGTH, SPAN):
-        return sorted(found, key=lambda value: int(value.partition("-")[0]))
-    return sorted(found)
+        return sorted(values, key=lambda value: int(value.partition("-")[0]))
+    return sorted(values)
 
 
 def groups(column: Sequence[str]) -> list[tuple[str, np.ndarray]]:
     """(value, indices of its rows) of each value in a column."""
-    found, inverse = np.unique(np.array(column, dtype=object), return_inverse=True)
-    return [(str(value), np.flatnonzero(inverse == index)) for index, value in enumerate(found)]
+    values, inverse = np.unique(np.array(column, dtype=object), return_inverse=True)
+    return [(str(value), np.flatnonzero(inverse == index)) for index, value in enumerate(values)]

@@ -1,9 +1,8 @@
-"""What is known of measured rows, in sums that can be put together in any order.
+"""Sums over measured rows. Every figure follows from them.
 
-Every figure follows from them.
-
-Sums of real numbers are kept as integers, so that the order of shards, or who measured them,
-changes no bit of a figure.
+The sums of two sets of rows add up to those of both, in any order. Real numbers are summed as
+integers, so that neither the order of the shards nor the worker that measured them changes a bit of
+a figure.
 """
 
 import heapq
@@ -14,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-# Sums of losses (nats, squared nats) and probabilities are counted in this: a row is off by less
-# than 1e-12.
+# The unit of sums of losses (nats, squared nats) and probabilities. The error of a row is less than
+# 1e-12.
 UNIT = 2.0**-40
 # Bins of the calibration curve, of equal width.
 NUM_BINS = 15
@@ -26,9 +25,16 @@ Cells = Counter[tuple[int, int]]
 
 @dataclass
 class Tally:
-    """The rows of a slice, or all. lost.
+    """Sums over the rows of a slice, or over all rows.
 
-    Rows that the served version has right and the model wrong; gained: the other way round.
+    Attributes:
+        cells: Rows by true and predicted class.
+        loss: The losses (nats), in units.
+        loss_squared: The squared losses, in units.
+        served_cells: Rows by true class and the served version's prediction.
+        served_loss: The served version's losses (nats), in units.
+        lost: Rows that the served version has right and the model has wrong.
+        gained: Rows that the model has right and the served version has wrong.
     """
 
     cells: Cells = field(default_factory=Counter)
@@ -46,10 +52,13 @@ class Tally:
         loss: np.ndarray,
         served: tuple[np.ndarray, np.ndarray] | None,
     ) -> None:
-        """Rows.
+        """Adds rows.
 
-        Their classes, predictions and losses (nats), each [rows]. served: the served version's
-        predictions and losses.
+        Args:
+            truth: The true classes [rows].
+            predicted: The predicted classes [rows].
+            loss: The losses in nats [rows].
+            served: The served version's predictions and losses, or None if there is none.
         """
         self.cells += cells(truth, predicted)
         self.loss += units(loss)
@@ -57,7 +66,8 @@ class Tally:
         if served:
             self.served_cells += cells(truth, served[0])
             self.served_loss += units(served[1])
-            right, was_right = predicted == truth, served[0] == truth
+            right = predicted == truth
+            was_right = served[0] == truth
             self.lost += int((was_right & ~right).sum())
             self.gained += int((right & ~was_right).sum())
 
@@ -72,9 +82,12 @@ class Tally:
 
 @dataclass
 class Calibration:
-    """By bin of the predicted class's probability.
+    """Sums over rows by bin of the predicted class's probability.
 
-    Rows, rows that were right, the sum of the probabilities.
+    Attributes:
+        rows: Bin -> rows.
+        right: Bin -> rows whose prediction is right.
+        confidence: Bin -> the probabilities of the predicted classes, in units.
     """
 
     rows: Counter[int] = field(default_factory=Counter)
@@ -87,7 +100,7 @@ class Calibration:
         self.rows.update(bins.tolist())
         self.right.update(bins[right].tolist())
         self.confidence.update(
-            {each: units(confidence[bins == each]) for each in np.unique(bins).tolist()}
+            {number: units(confidence[bins == number]) for number in np.unique(bins).tolist()}
         )
 
     def merge(self, other: "Calibration") -> None:
@@ -95,28 +108,38 @@ class Calibration:
             mine.update(theirs)
 
 
-# (how bad it is, less its place, so that the first of equals comes first; what is shown of it)
+# (badness, name of the shard, number of the row in it, what is shown of it)
 Example = tuple[float, str, int, dict[str, Any]]
 
 
 @dataclass
 class Worst:
-    """The rows with the greatest badness, at most `num`; of equals the first ones."""
+    """The `num` rows with the greatest badness. Of equals, those of the first place."""
 
     num: int
     found: list[Example] = field(default_factory=list)
 
     def add(self, examples: Iterable[Example]) -> None:
         self.found = heapq.nsmallest(
-            self.num, [*self.found, *examples], key=lambda each: (-each[0], each[1], each[2])
+            self.num,
+            [*self.found, *examples],
+            key=lambda example: (-example[0], example[1], example[2]),
         )
 
 
 @dataclass
 class Measured:
-    """All that is known of some shards. ranks.
+    """All sums over the rows of some shards.
 
-    How many classes were likelier than the true one -> rows.
+    Attributes:
+        num_examples: The length of each list of rows.
+        overall: Sums over all rows.
+        slices: (feature, value) -> sums over the rows of a slice.
+        ranks: Number of classes that are likelier than the true one -> rows.
+        calibration: Sums by confidence.
+        num_not_finite: Rows with a probability that is not a finite number.
+        hardest: The rows with the smallest margins.
+        confidently_wrong: The wrong rows with the highest confidence.
     """
 
     num_examples: int
@@ -129,28 +152,24 @@ class Measured:
     confidently_wrong: Worst = field(init=False)
 
     def __post_init__(self) -> None:
-        # Twice as many: those that are confidently wrong, too, are left out in the end.
-        self.hardest, self.confidently_wrong = (
-            Worst(2 * self.num_examples),
-            Worst(self.num_examples),
-        )
+        # Twice as many, because `listed` leaves out those that are confidently wrong as well.
+        self.hardest = Worst(2 * self.num_examples)
+        self.confidently_wrong = Worst(self.num_examples)
 
     def listed(self) -> dict[str, list[dict[str, Any]]]:
-        """Wrong rows by the probability of the given answer, and rows by the smallest margin, right
-        or wrong; no row is in both.
-        """
+        """The two lists as the evaluation has them. No row is in both."""
         sure = self.confidently_wrong.found
-        shown = {each[1:3] for each in sure}
-        unsure = [each for each in self.hardest.found if each[1:3] not in shown][
-            : self.num_examples
+        places = {(shard, row) for _, shard, row, _ in sure}
+        unsure = [
+            example for example in self.hardest.found if (example[1], example[2]) not in places
         ]
         return {
-            "hardest": [each[-1] for each in unsure],
-            "confidently_wrong": [each[-1] for each in sure],
+            "hardest": [shown for *_, shown in unsure[: self.num_examples]],
+            "confidently_wrong": [shown for *_, shown in sure],
         }
 
     def merge(self, other: "Measured") -> "Measured":
-        """Takes the other's rows over."""
+        """Adds the sums of other rows. Returns itself."""
         self.overall.merge(other.overall)
         for name, tally in other.slices.items():
             self.slices.setdefault(name, Tally()).merge(tally)
@@ -163,24 +182,25 @@ class Measured:
 
 
 def units(values: np.ndarray) -> int:
-    """The sum of numbers of at most 1,000 each, in units.
+    """The sum of the numbers of a block of rows, in units.
 
-    A block of rows stays far below what int64 holds.
+    A number is at most 1,000, so that the sum is far below the largest int64.
     """
     return int(np.rint(values / UNIT).astype(np.int64).sum())
 
 
 def cells(truth: np.ndarray, predicted: np.ndarray) -> Cells:
+    """Counts rows by their true and predicted classes, each [rows]."""
     pairs, counts = np.unique(np.stack([truth, predicted]), axis=1, return_counts=True)
     return Counter(dict(zip(map(tuple, pairs.T.tolist()), counts.tolist(), strict=True)))
 
 
-def confusion(found: Cells, num_classes: int) -> np.ndarray:
-    """int64 [num_classes, num_classes], rows true, columns predicted.
+def confusion(cells: Cells, num_classes: int) -> np.ndarray:
+    """The confusion matrix, int64 [num_classes (true), num_classes (predicted)].
 
     No cell may be of an unknown class.
     """
     matrix = np.zeros((num_classes, num_classes), np.int64)
-    for (truth, predicted), count in found.items():
+    for (truth, predicted), count in cells.items():
         matrix[truth, predicted] = count
     return matrix

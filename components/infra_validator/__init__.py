@@ -1,9 +1,8 @@
-"""Starts the server that will serve on the candidate, sends it real rows, and decides whether it
-may be pushed.
+"""Asks a real server about real rows of a candidate, and decides whether it may be pushed.
 
-Reads SavedModel and Evaluation: the first rows of test with the evaluator's answers
-(answers.jsonl). Writes blessing.json: the verdict with its reasons and the digest of the model it
-is about; and server.log: what the server printed.
+Reads the SavedModel and, of the Evaluation, the verdict and the first rows of test with the
+evaluator's answers (answers.jsonl). Writes blessing.json, the verdict with its reasons and the
+digest of the model, and server.log, the output of the server.
 """
 
 import json
@@ -16,8 +15,10 @@ from typing import Annotated
 from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
+from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import UserError
+from seqline.gates import Gate, refusals
 from seqline.host import packages
 from seqline.model.digest import digest_of, sha256_of_files
 
@@ -28,54 +29,54 @@ class InfraValidatorParams(Params):
     server: str = Field(
         EMBEDDED,
         description=(
-            "what is started on the candidate: `embedded` (seqline serve), the path of a"
-            " `tensorflow_model_server`, `docker:<image>`, or `none` to push unasked"
+            "the server to start with the candidate: `embedded` (seqline serve), the path of a "
+            "`tensorflow_model_server`, `docker:<image>`, or `none` to push without asking one"
         ),
     )
     num_requests: int = Field(
-        200, ge=1, description="requests of one row whose latency is measured, one after the other"
+        200, ge=1, description="requests of one row, sent in turn to measure their latency"
     )
     max_difference: float | None = Field(
         None,
         gt=0,
         description=(
-            "how far the log-odds of two classes may be from the evaluator's; null for the"
-            " tolerance that the exporter found"
+            "the greatest difference of log-odds from the evaluator's; null: the tolerance that "
+            "the exporter found"
         ),
     )
     max_p50_seconds: float | None = Field(
-        None, gt=0, description="median latency of a request, at most; null for no limit"
+        None, gt=0, description="the highest median latency of a request; null: no limit"
     )
     max_p99_seconds: float | None = Field(
-        None, gt=0, description="99th percentile of the latencies, at most; null for no limit"
+        None, gt=0, description="the highest 99th percentile of the latencies; null: no limit"
     )
     max_rss_mb: float | None = Field(
         None,
         gt=0,
         description=(
-            "the server's peak resident memory (MB), at most; null for no limit; Linux only"
+            "the highest peak of the server's resident memory (MB); null: no limit; Linux only"
         ),
     )
     max_load_seconds: float | None = Field(
         None,
         gt=0,
         description=(
-            "seconds from the start of the server's process until the model is available, at most;"
-            " null for no limit"
+            "the longest time from the start of the server's process until the model is "
+            "available; null: no limit"
         ),
     )
     max_model_mb: float | None = Field(
-        None, gt=0, description="size of the SavedModel's files (MB), at most; null for no limit"
+        None, gt=0, description="the greatest size of the SavedModel's files (MB); null: no limit"
     )
     wait_seconds: Annotated[float, NotInKey] = Field(
-        120.0, gt=0, description="how long a server may take to start, or to answer a request"
+        120.0,
+        gt=0,
+        description="the longest that a server may take to start, or to answer a request",
     )
 
 
 def check(params: InfraValidatorParams) -> None:
-    """Raises UserError for a server that cannot be started, or a limit that cannot be measured
-    here.
-    """
+    """Raises UserError for a server that cannot be started, or a limit that cannot be measured."""
     way_out = "or push without asking a server: --set infra_validator.server=none"
     if params.server == EMBEDDED:
         others = f", name the path of a tensorflow_model_server, {way_out}."
@@ -88,20 +89,20 @@ def check(params: InfraValidatorParams) -> None:
             )
         if shutil.which("docker") is None:
             raise UserError(
-                f"infra_validator.server {params.server!r}: there is no command docker. Install it,"
-                f" {way_out}."
+                f"infra_validator.server {params.server!r}: there is no command docker. "
+                f"Install it, {way_out}."
             )
     elif params.server != NONE and not (
         os.path.isfile(params.server) and os.access(params.server, os.X_OK)
     ):
         raise UserError(
-            f"infra_validator.server {params.server!r} is no program. Give the path of a"
-            f" tensorflow_model_server, {EMBEDDED!r}, docker:<image>, {way_out}."
+            f"infra_validator.server {params.server!r} is not a program. Give the path of a "
+            f"tensorflow_model_server, {EMBEDDED!r}, docker:<image>, {way_out}."
         )
     if params.max_rss_mb is not None and (sys.platform != "linux" or params.server == NONE):
         raise UserError(
-            f"infra_validator.max_rss_mb {params.max_rss_mb} can only be measured of a server on"
-            " Linux. Set it to null."
+            f"infra_validator.max_rss_mb {params.max_rss_mb} can only be measured of a server on "
+            "Linux. Set it to null."
         )
 
 
@@ -118,51 +119,45 @@ def run(
     digest = digest_of(sha256_of_files(model))
     num_bytes = sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
     measured = None
-    if not json.loads((evaluation / EVALUATION).read_text())["blessed"]:
+    judged = [gates.size(num_bytes, params)]
+    if not Evaluation.read(evaluation / EVALUATION).blessed:
         reason = "the evaluation refused it, and no server was asked"
-        judged, refusals = (
-            [
-                gates.size(num_bytes, params),
-                gates.gate("server", None, params.max_difference, None, reason),
-            ],
-            [reason],
-        )
+        judged.append(Gate.not_judged("server", reason, threshold=params.max_difference))
+        reasons = [reason]
     elif params.server == NONE:
         reason = "no server was asked (infra_validator.server none)"
-        judged = [
-            gates.size(num_bytes, params),
-            gates.gate("server", None, params.max_difference, None, reason),
-        ]
-        refusals = gates.refusals(judged)
+        judged.append(Gate.not_judged("server", reason, threshold=params.max_difference))
+        reasons = refusals(judged)
     else:
         from components.infra_validator import validation
 
         live, measured = validation.validate(model, evaluation, params, output)
-        judged = [gates.size(num_bytes, params), *live]
-        refusals = gates.refusals(judged)
+        judged += live
+        reasons = refusals(judged)
+
     blessing = {
-        "blessed": not refusals,
-        "refusals": refusals,
+        "blessed": not reasons,
+        "refusals": reasons,
         "server": params.server,
         "asked": measured is not None,
         "digest": digest,
     }
     (output / INFRA_BLESSING).write_text(json.dumps(blessing, indent=2) + "\n")
-    # What a clock measured is no part of the artifact: the gates with their values are figures.
-    return {**blessing, "num_bytes": num_bytes, **(measured or {}), "gates": judged}
+    # The gates have values that a clock measured. They are figures, not part of the artifact.
+    return {
+        **blessing,
+        "num_bytes": num_bytes,
+        **(measured or {}),
+        "gates": [gate.to_json() for gate in judged],
+    }
 
 
 def stale(output: Path, params: InfraValidatorParams) -> str | None:
-    """Asks again after a refusal.
-
-    A machine that was busy, or a server that was missing, says nothing for ever.
-    """
+    """Has a server asked again after a refusal: the machine may only have been busy."""
     blessing = json.loads((output / INFRA_BLESSING).read_text())
-    return (
-        "the server refused it the last time"
-        if blessing["asked"] and not blessing["blessed"]
-        else None
-    )
+    if blessing["asked"] and not blessing["blessed"]:
+        return "the server refused it the last time"
+    return None
 
 
 def describe(figures: Figures) -> str:
@@ -171,10 +166,9 @@ def describe(figures: Figures) -> str:
     if not figures["asked"]:
         return "no server was asked (infra_validator.server none)"
     text = (
-        f"{figures['server']}: {figures['num_rows']} rows answered as by the evaluator; p50"
-        f" {figures['p50_seconds'] * 1e3:.1f} ms"
+        f"{figures['server']}: {figures['num_rows']} rows answered as by the evaluator; "
+        f"p50 {figures['p50_seconds'] * 1e3:.1f} ms, p99 {figures['p99_seconds'] * 1e3:.1f} ms"
     )
-    text += f", p99 {figures['p99_seconds'] * 1e3:.1f} ms"
     if figures["rss_mb"] is not None:
         text += f", {figures['rss_mb']:.0f} MB"
     return text + f", loaded in {figures['load_seconds']:.1f} s; blessed"

@@ -1,45 +1,22 @@
-"""What a candidate must keep to beside its answers.
+"""The limits that a candidate has to keep besides its answers: size, latency, memory, time to load.
 
-Size, latency, memory, time to load. Imports nothing heavy.
+Imports nothing heavy.
 """
-
-from collections.abc import Sequence
-from typing import Any
 
 from components.infra_validator import InfraValidatorParams
 from seqline.component import Figures
-
-# {name, value, threshold, passed, reason}, as the evaluator's. passed: None where there is nothing
-# to judge.
-Gate = dict[str, Any]
-
-
-def gate(
-    name: str, value: float | None, threshold: float | None, passed: bool | None, reason: str
-) -> Gate:
-    return {
-        "name": name,
-        "value": value,
-        "threshold": threshold,
-        "passed": passed,
-        "reason": reason,
-    }
-
-
-def refusals(gates: Sequence[Gate]) -> list[str]:
-    """Why the model must not be pushed; empty for a blessing."""
-    return [each["reason"] for each in gates if each["passed"] is False]
+from seqline.gates import Gate
 
 
 def size(num_bytes: int, params: InfraValidatorParams) -> Gate:
-    """The files of the SavedModel together."""
+    """Judges the size of all files of the SavedModel."""
     return _limit(
         "size", "size of the model", num_bytes / 1e6, "max_model_mb", params.max_model_mb, "MB"
     )
 
 
 def limits(measured: Figures, params: InfraValidatorParams) -> list[Gate]:
-    """What a running server was measured by."""
+    """Judges what was measured of a running server."""
     return [
         _limit(
             "median_latency",
@@ -70,17 +47,12 @@ def limits(measured: Figures, params: InfraValidatorParams) -> list[Gate]:
 
 
 def _limit(
-    name: str, what: str, value: float | None, field: str, limit: float | None, unit: str
+    name: str, what: str, value: float | None, setting: str, limit: float | None, unit: str
 ) -> Gate:
-    if limit is None:
-        return gate(name, value, None, None, f"{field} is not set")
-    if value is None:
-        return gate(name, None, limit, False, f"{what} could not be measured; set {field} to null")
-    passed = value <= limit
-    return gate(
-        name,
-        value,
-        limit,
-        passed,
-        f"{what} {value:.4g} {unit} is {'within' if passed else 'over'} {field} {limit:g}",
+    """Refuses a value over its limit, and one that could not be measured but has a limit."""
+    if value is None and limit is not None:
+        reason = f"{what} could not be measured; set {setting} to null"
+        return Gate(name, None, limit, False, reason)
+    return Gate.at_most(
+        name, what, value, setting, limit, lambda value: f"{value:.4g} {unit}", "{:g}".format
     )

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from components.infra_validator import InfraValidatorParams, gates
-from components.infra_validator.gates import Gate
 from components.infra_validator.server import Server, ServerError, running
 from seqline.component import Figures
 from seqline.data.features import ANSWERS
+from seqline.gates import Gate
 from seqline.host import progress
 from seqline.model import rounding
 
@@ -65,14 +65,12 @@ def validate(
                 "rss_mb": server.peak_rss_mb(),
             }
     except ServerError as error:
-        return [gates.gate("server", None, bound.tolerance, False, str(error))], {}
+        return [Gate("server", None, bound.tolerance, False, str(error))], {}
     reason = (
         f"{len(answers)} rows answered as by the evaluator, to {difference:.1e} of log-odds (at"
         f" most {bound})"
     )
-    asked = gates.gate(
-        "server", difference, bound.tolerance, not refusals, "; ".join(refusals) or reason
-    )
+    asked = Gate("server", difference, bound.tolerance, not refusals, "; ".join(refusals) or reason)
     return [asked, *gates.limits(measured, params)], measured
 
 

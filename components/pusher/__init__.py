@@ -12,7 +12,7 @@ which version it is. serving_dir may be a gs:// path, where saved_model.pb comes
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +22,7 @@ from components.pusher import publish
 from components.pusher.folder import Folder
 from components.pusher.labels import MODELS_CONFIG
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
+from seqline.data.evaluation import Evaluation
 from seqline.data.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import NotBlessedError, UserError
 from seqline.model.digest import digest_of, sha256_of_files
@@ -124,9 +125,10 @@ def run(
     serving_dir then stays as it is.
     """
     model = saved_model / SAVED_MODEL
-    _need_blessing(json.loads((evaluation / EVALUATION).read_text()))
+    verdict = Evaluation.read(evaluation / EVALUATION)
+    _need_blessing(verdict.blessed, verdict.refusals)
     infra = json.loads((infra_blessing / INFRA_BLESSING).read_text())
-    _need_blessing(infra)
+    _need_blessing(infra["blessed"], infra["refusals"])
     if infra["digest"] != digest_of(sha256_of_files(model)):
         raise NotBlessedError(
             f"The model was not pushed: {model} is not the one that was validated. Run again."
@@ -153,10 +155,10 @@ def run(
     return {**figures, "serving_dir": publish.place_of(params.serving_dir).place}
 
 
-def _need_blessing(verdict: Figures) -> None:
-    if not verdict["blessed"]:
+def _need_blessing(blessed: bool, refusals: Sequence[str]) -> None:
+    if not blessed:
         raise NotBlessedError(
-            f"The model is not blessed and was not pushed: {'; '.join(verdict['refusals'])}."
+            f"The model is not blessed and was not pushed: {'; '.join(refusals)}."
         )
 
 

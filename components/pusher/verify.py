@@ -1,48 +1,44 @@
-"""Whether a copy of a SavedModel loads and answers, in plain TensorFlow."""
+"""Checks that a copy of a SavedModel loads and answers as it was evaluated."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from seqline.errors import DataError
+from seqline.model.served import ServedModel
 
-# This finds files that do not load, or belong to another model. How near a server's answers are,
-# the infra_validator looks at.
+# This finds files that do not load or belong to another model. The infra_validator checks how near
+# a server's answers are.
 TOLERANCE = 1e-3
 
 
 def load_and_ask(folder: Path, answer: dict[str, Any]) -> None:
-    """answer.
+    """Loads a copy of the model and asks it one row.
 
-    {"row": the arguments of `serving_default` without their batch, "probabilities": what the
-    evaluator got}.
+    Args:
+        folder: The copy.
+        answer: {"row": the arguments of `serving_default` without their batch, "probabilities":
+            the evaluator's answer}.
 
-    Raises DataError for a SavedModel that does not load, does not answer, or answers differently.
+    Raises:
+        DataError: The copy does not load, does not answer, or answers differently.
     """
+    row = {name: [value] for name, value in answer["row"].items()}
     try:
-        model = tf.saved_model.load(str(folder))
-        serve = model.signatures["serving_default"]
-        specs = serve.structured_input_signature[1]
-        found = serve(
-            **{
-                name: tf.constant([value], specs[name].dtype)
-                for name, value in answer["row"].items()
-            }
-        )
-        probabilities = found["probabilities"].numpy()[0]
+        probabilities = ServedModel(folder).call(row)["probabilities"][0]
     except Exception as error:  # damaged files make TensorFlow raise all kinds of errors
         line = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
         raise DataError(
-            f"The copy of the model in {folder} does not load and answer ({line}). Nothing was"
-            " pushed."
+            f"The copy of the model in {folder} does not load and answer ({line}). "
+            "Nothing was pushed."
         ) from error
+
     expected = np.array(answer["probabilities"], np.float32)
     if probabilities.shape != expected.shape or not np.allclose(
         probabilities, expected, rtol=0, atol=TOLERANCE
     ):
         raise DataError(
-            f"The copy of the model in {folder} answers the first row of test with"
-            f" {probabilities.tolist()}; the evaluator got {expected.tolist()}. Nothing was pushed."
+            f"The copy of the model in {folder} answers the first row of test with "
+            f"{probabilities.tolist()}; the evaluator got {expected.tolist()}. Nothing was pushed."
         )

@@ -1,24 +1,24 @@
-"""Asks the served model about spans that nothing was trained on yet, and refuses those that cannot
-be meant: a gate before training.
+"""Checks new spans with the served model before anything is trained on them.
 
-Reads Examples and the SavedModel that is served. Compares each new span with rows of the spans that
-are known to be good, of their eval and test splits: the served model was not trained on those,
-either. Writes spans.json: classes that came or went, the share of tokens that the served vocabulary
-lacks, the share of labels that the served model contradicts beyond doubt, each against the same
-share of the known spans; the gates; and the spans that are refused, with the reason.
+Reads Examples and the SavedModel that is served. Compares each new span with the eval and test
+splits of the spans that are known to be good: the served model was not trained on those either.
 
-`seqline retrain` adds it to the pipeline, and says which model is served and which spans are new.
+Writes spans.json: classes that came or went, the share of tokens that the served vocabulary lacks,
+the share of labels that the served model contradicts beyond doubt, each with the same share of the
+known spans; the gates; and the refused spans with their reasons.
+
+`seqline retrain` adds this stage to the pipeline, and names the served model and the new spans.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.errors import DataError
+from seqline.gates import Gate, refusals
 
 SPANS = "spans.json"
 
@@ -29,8 +29,8 @@ class SpanValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "tokens of a new span outside the served vocabulary, at most, beyond the share in the"
-            " spans before"
+            "the highest share of a new span's tokens outside the served vocabulary, above the "
+            "share in earlier spans"
         ),
     )
     max_label_noise: float = Field(
@@ -38,20 +38,21 @@ class SpanValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "labels of a new span that the served model contradicts beyond doubt, at most, beyond"
-            " the share in the spans before"
+            "the highest share of a new span's labels that the served model contradicts beyond "
+            "doubt, above the share in earlier spans"
         ),
     )
     classes: tuple[str, ...] = Field(
         (),
         strict=False,
-        description="classes that may come or go; any other one that does is refused",
+        description="classes that may come or go; any other change of the classes is refused",
     )
     num_rows: int = Field(
         2000,
         ge=1,
         description=(
-            "rows of each new span, and of those before together, that the served model is asked"
+            "rows of each new span, and of all earlier spans together, to ask the served model "
+            "about"
         ),
     )
     served_model: Annotated[str | None, NotInKey] = Field(
@@ -66,47 +67,46 @@ class SpanValidatorParams(Params):
 
     @property
     def is_on(self) -> bool:
-        """Whether there is somebody to ask, and something to ask about."""
+        """Whether a model is served and a span is new."""
         return self.served_model is not None and bool(self.new)
 
 
 def run(*, examples: Path, params: SpanValidatorParams, output: Path) -> Figures:
-    """Writes what is wrong.
+    """Writes the verdict. It is `gate` that raises for a refused span.
 
-    Never raises for it: `gate` does. Raises UserError for a served model that cannot read these
-    Examples.
+    Raises:
+        UserError: The served model cannot read these Examples.
     """
     from components.span_validator import judge
 
-    found = judge.judge(examples, params)
-    (output / SPANS).write_text(
-        json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    return found
+    verdict = judge.judge(examples, params)
+    content = json.dumps(verdict, indent=2, ensure_ascii=False) + "\n"
+    (output / SPANS).write_text(content, encoding="utf-8")
+    return verdict
 
 
 def gate(output: Path, params: SpanValidatorParams) -> None:
     """Raises DataError with the reason of each gate that refused a span."""
-    found = json.loads((output / SPANS).read_text(encoding="utf-8"))
-    if reasons := [each["reason"] for each in found["gates"] if each["passed"] is False]:
+    verdict = json.loads((output / SPANS).read_text(encoding="utf-8"))
+    reasons = refusals(Gate(**gate) for gate in verdict["gates"])
+    if reasons:
         raise DataError("; ".join(reasons) + ".")
 
 
 def describe(figures: Figures) -> str:
-    def of(number: str, span: Mapping[str, Any]) -> str:
-        known = figures["known"]
+    known = figures["known"]
+    spans = []
+    for number, span in figures["spans"].items():
         text = f"span {number}: {span['num_rows']:,} rows"
         if span["oov"] is not None:
-            text += f", {span['oov']:.1%} of tokens unknown" + (
-                f" ({known['oov']:.1%} before)" if known else ""
-            )
+            text += f", {span['oov']:.1%} of tokens unknown"
+            text += f" ({known['oov']:.1%} before)" if known else ""
         if span["noise"] is not None and known:
             text += f", {span['noise']:.1%} of labels contradicted ({known['noise']:.1%} before)"
-        return text
+        spans.append(text)
 
-    text = "; ".join(of(number, span) for number, span in figures["spans"].items())
-    refused = sum(each["passed"] is False for each in figures["gates"])
-    return text + (f"; {refused} gates refuse" if refused else "")
+    num_refused = sum(gate["passed"] is False for gate in figures["gates"])
+    return "; ".join(spans) + (f"; {num_refused} gates refuse" if num_refused else "")
 
 
 SPAN_VALIDATOR = Component(

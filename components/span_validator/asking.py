@@ -11,20 +11,26 @@ from seqline.data import features
 from seqline.data.examples import Manifest, raw_features, span_of
 from seqline.data.examples import records as read_records
 from seqline.errors import UserError
-from seqline.storage.staging import local_copy, path_of
+from seqline.model.served import ServedModel
+from seqline.storage.staging import path_of
 
 BATCH_SIZE = 256
+# Records whose labels are read at once.
+NUM_PARSED = 4096
 # A model that was exported elsewhere may lack the second one.
 PREDICT, TRANSFORM = "serving_examples", "transform_features"
 
 
 @dataclass
 class Answers:
-    """Rows that were asked. labels.
+    """Rows with the answers of the served model.
 
-    Their own; probabilities: float32 [rows, classes], in the order of the model's labels.
-
-    num_tokens, num_unknown: of all rows together; 0 for sequences.
+    Attributes:
+        labels: The rows' own labels.
+        probabilities: One array for each batch, float32 [batch, classes], in the order of the
+            model's labels.
+        num_tokens: Tokens of all rows together; 0 for sequences.
+        num_unknown: Those of them that are not in the model's vocabulary.
     """
 
     labels: list[str] = field(default_factory=list)
@@ -34,85 +40,100 @@ class Answers:
 
     @property
     def table(self) -> np.ndarray:
-        return (
-            np.concatenate(self.probabilities)
-            if self.probabilities
-            else np.zeros((0, 0), np.float32)
-        )
+        """The probabilities of all rows, float32 [rows, classes]."""
+        if not self.probabilities:
+            return np.zeros((0, 0), np.float32)
+        return np.concatenate(self.probabilities)
 
 
-class ServedModel:
-    """The served version. Raises UserError for one that has no signature for tf.Examples."""
+class SpanAsker:
+    """Asks the served version about serialized tf.Examples.
+
+    Raises:
+        UserError: The version has no signature for tf.Examples.
+    """
 
     def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.loaded = tf.saved_model.load(str(local_copy(path_of(folder))))
-        if PREDICT not in self.loaded.signatures:
+        self.model = ServedModel(folder, PREDICT)
+        if not self.model.has(PREDICT):
             raise UserError(
-                f"The served version {folder} has no signature {PREDICT}: seqline did not export"
-                " it. Push another one first."
+                f"The served version {folder} has no signature {PREDICT}: seqline did not export "
+                "it. Push another one first."
             )
-        assets = path_of(folder) / "assets"
-        self.labels = (
-            (assets / features.LABELS_VOCABULARY).read_text(encoding="utf-8").split("\n")[:-1]
-        )
-        tokens = assets / features.TOKENS_VOCABULARY
-        self.oov = (
-            features.oov_id(len(tokens.read_bytes().split(b"\n")) - 1) if tokens.is_file() else None
-        )
+        tokens = path_of(folder) / "assets" / features.TOKENS_VOCABULARY
+        self.oov_id = None
+        if tokens.is_file() and self.model.has(TRANSFORM):
+            self.oov_id = features.oov_id(len(tokens.read_bytes().split(b"\n")) - 1)
+
+    @property
+    def labels(self) -> list[str]:
+        """The model's labels in the order of its class ids."""
+        return self.model.labels
 
     def ask(self, records: Sequence[bytes], labels: Sequence[str]) -> Answers:
-        """records.
+        """Asks about rows.
 
-        Serialized tf.Examples. Raises UserError where the model reads something else than they
-        hold.
+        Args:
+            records: Serialized tf.Examples.
+            labels: The label of each.
+
+        Raises:
+            UserError: The model reads another kind of content.
         """
-        found = Answers(list(labels))
-        signatures = self.loaded.signatures
+        answers = Answers(list(labels))
         try:
             for start in range(0, len(records), BATCH_SIZE):
-                batch = tf.constant(records[start : start + BATCH_SIZE])
-                found.probabilities.append(
-                    signatures[PREDICT](examples=batch)["probabilities"].numpy()
-                )
-                if self.oov is not None and TRANSFORM in signatures:
-                    ids = signatures[TRANSFORM](examples=batch)[features.IDS].numpy()
-                    found.num_tokens += int((ids != features.PAD_ID).sum())
-                    found.num_unknown += int((ids == self.oov).sum())
+                self._ask_batch(records[start : start + BATCH_SIZE], answers)
         except tf.errors.InvalidArgumentError as error:
             raise UserError(
-                f"The served version {self.folder} cannot read these Examples"
-                f" ({error.message.splitlines()[0]}). Push to another place with --set"
-                " pusher.serving_dir=..."
+                f"The served version {self.model.folder} cannot read these Examples "
+                f"({error.message.splitlines()[0]}). "
+                "Push to another place with --set pusher.serving_dir=..."
             ) from None
-        return found
+        return answers
+
+    def _ask_batch(self, records: Sequence[bytes], answers: Answers) -> None:
+        """Adds the answers to a batch."""
+        batch = {"examples": tf.constant(records)}
+        answers.probabilities.append(self.model.call(batch)["probabilities"])
+        if self.oov_id is not None:
+            ids = self.model.call(batch, TRANSFORM)[features.IDS]
+            answers.num_tokens += int((ids != features.PAD_ID).sum())
+            answers.num_unknown += int((ids == self.oov_id).sum())
 
 
 def rows(
     examples: Path, manifest: Manifest, spans: Sequence[int], splits: Sequence[str], most: int
 ) -> tuple[list[bytes], list[str]]:
-    """(serialized tf.Examples, labels) of rows of these spans and splits, evenly spread, at most so
-    many.
+    """Rows of some spans and splits, evenly spread over them.
+
+    Args:
+        examples: The Examples.
+        manifest: Their manifest.
+        spans: The numbers of the spans.
+        splits: The names of the splits.
+        most: The greatest number of rows to return.
+
+    Returns:
+        (serialized tf.Examples, the label of each).
     """
     chosen = [span for span in manifest.spans if span.number in spans]
     total = sum(sum(span.num_rows.get(split, {}).values()) for span in chosen for split in splits)
     every = max(1, -(-total // most))
+
     records: list[bytes] = []
-    labels: list[str] = []
     number = 0
     for path in _shards(examples, spans, splits):
         for record in read_records(path):
             if number % every == 0:
                 records.append(record)
             number += 1
+
+    labels: list[str] = []
     spec = {features.LABEL: raw_features(manifest.content)[features.LABEL]}
-    for start in range(0, len(records), 4096):
-        labels += [
-            label.decode()
-            for label in tf.io.parse_example(records[start : start + 4096], spec)[
-                features.LABEL
-            ].numpy()
-        ]
+    for start in range(0, len(records), NUM_PARSED):
+        parsed = tf.io.parse_example(records[start : start + NUM_PARSED], spec)
+        labels += [label.decode() for label in parsed[features.LABEL].numpy()]
     return records, labels
 
 

@@ -11,15 +11,15 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from components.span_validator import SpanValidatorParams
-from components.span_validator.asking import Answers, ServedModel, rows
+from components.span_validator.asking import Answers, SpanAsker, rows
 from seqline.component import Figures
 from seqline.data import features
 from seqline.data.examples import Manifest, read_manifest
+from seqline.gates import Gate
 
 # Standard deviations that chance may do: one span in a thousand is beyond them.
 CHANCE = 3
@@ -27,7 +27,6 @@ CHANCE = 3
 # fewer known rows nothing is compared.
 FEW_ROWS = 10
 
-Gate = dict[str, Any]
 Excess = tuple[
     float, float, int, str
 ]  # what is beyond the known spans' share, what is allowed, the span, in words
@@ -40,7 +39,7 @@ def judge(examples: Path, params: SpanValidatorParams) -> Figures:
     """
     assert params.served_model is not None, "nothing is served"
     manifest = read_manifest(examples)
-    model = ServedModel(params.served_model)
+    model = SpanAsker(params.served_model)
     before = [span.number for span in manifest.spans if span.number not in params.new]
     held_out = model.ask(
         *rows(examples, manifest, before, (features.EVAL, features.TEST), params.num_rows)
@@ -74,7 +73,7 @@ def judge(examples: Path, params: SpanValidatorParams) -> Figures:
         "served": params.served,
         "known": known,
         "spans": {str(number): found for number, found in spans.items()},
-        "gates": gates,
+        "gates": [gate.to_json() for gate in gates],
         "refused": {str(number): "; ".join(reasons) for number, reasons in sorted(refused.items())},
     }
 
@@ -151,7 +150,7 @@ def _classes(
     if reasons:
         names = ", ".join(repr(label) for label in [*came, *gone])
         reasons[-1] += f". Correct the labels, or allow it: span_validator.classes = [{names}]"
-    gate = _gate(
+    gate = Gate(
         "classes",
         len(reasons),
         0,
@@ -182,7 +181,7 @@ def _excess(
         reason = (
             "no earlier rows to compare with" if known is None else "the model has no vocabulary"
         )
-        return _gate(name, None, threshold, None, reason)
+        return Gate.not_judged(name, reason, threshold=threshold)
     base = known[field]
     found: list[Excess] = []
     for number, figures in spans.items():
@@ -204,7 +203,7 @@ def _excess(
         if figures[field] - base > threshold + chance:
             refused.setdefault(number, []).append(words)
     if not found:
-        return _gate(name, None, threshold, None, "no row to compare")
+        return Gate.not_judged(name, "no row to compare", threshold=threshold)
     excess, allowed, number, words = max(found, key=lambda each: each[0] - each[1])
     passed = excess <= allowed
     verdict = (
@@ -217,20 +216,8 @@ def _excess(
         if passed
         else f" (and chance). Correct the span, or let it in: retrain.accept = [{number}]"
     )
-    return _gate(name, excess, threshold, passed, f"{words}: {verdict}{way_out}")
+    return Gate(name, excess, threshold, passed, f"{words}: {verdict}{way_out}")
 
 
 def _field(name: str) -> str:
     return {"vocabulary_drift": "max_oov_excess", "label_noise": "max_label_noise"}[name]
-
-
-def _gate(
-    name: str, value: float | None, threshold: float | None, passed: bool | None, reason: str
-) -> Gate:
-    return {
-        "name": name,
-        "value": value,
-        "threshold": threshold,
-        "passed": passed,
-        "reason": reason,
-    }

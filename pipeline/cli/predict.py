@@ -114,7 +114,7 @@ def infer(
     }
     laid = {f"bulk_inferrer.{name}": value for name, value in given.items()}
     loaded = options.read_if_named(None, config, settings, laid, "infer")
-    params = loaded.bulk_inferrer.around(loaded.example_gen.row_format)
+    params = loaded.bulk_inferrer.with_defaults_from(loaded.example_gen.row_format)
     if dataflow.is_used(beam_args):
         preflight.check_infer(params, model, output, beam_args)
     out = Console()

@@ -1,26 +1,15 @@
 """What the evaluator and the trainer found, as a report shows it."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from pipeline.report.records import Records
+from seqline.intervals import wilson_interval
 
-# The interval covers the true rate in 95 % of samples with this quantile of the normal
-# distribution.
-Z_95 = 1.959963984540054
 # Classes up to which the whole confusion matrix is in report.json.
 NUM_CLASSES = 200
 NUM_PAIRS = 20
 FIGURES = ("accuracy", "macro_f1", "cross_entropy")
-
-
-def wilson_interval(rate: float, total: int) -> tuple[float, float]:
-    """Of a share of `total` rows: E. B. Wilson's score interval, as in the evaluation."""
-    weight = Z_95**2 / total
-    centre = (rate + weight / 2) / (1 + weight)
-    half = Z_95 * math.sqrt(rate * (1 - rate) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def compared(records: Records) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.report import advice, model, units
 from pipeline.report.records import Records
+from seqline.gates import Gate
 
 # caution: it went well, but for something that a person should know before relying on it.
 GOOD, CAUTION, BAD, NEUTRAL = "good", "caution", "bad", "neutral"
@@ -182,22 +183,8 @@ def gates(records: Records) -> list[dict[str, Any]]:
     return judged
 
 
-def _gate(
-    stage: str,
-    name: str,
-    value: float | None,
-    threshold: float | None,
-    passed: bool | None,
-    reason: str,
-) -> dict[str, Any]:
-    return {
-        "stage": stage,
-        "name": name,
-        "value": value,
-        "threshold": threshold,
-        "passed": passed,
-        "reason": reason,
-    }
+def _record(stage: str, gate: Gate) -> dict[str, Any]:
+    return {"stage": stage, **gate.to_json()}
 
 
 def _of_data(records: Records) -> Iterator[dict[str, Any]]:
@@ -209,7 +196,7 @@ def _of_data(records: Records) -> Iterator[dict[str, Any]]:
             for count, what in ((errors, "error"), (warnings, "warning"))
         )
         reason = f"{counts}: {', '.join(found['kinds'])}" if found["kinds"] else "no anomaly"
-        yield _gate("example_validator", "anomalies", errors, 0, not errors, reason)
+        yield _record("example_validator", Gate("anomalies", errors, 0, not errors, reason))
 
 
 def _of_export(records: Records) -> Iterator[dict[str, Any]]:
@@ -226,7 +213,7 @@ def _of_export(records: Records) -> Iterator[dict[str, Any]]:
             f"the export's log-odds differ from the trained network's by {found:.2g}, tolerance"
             f" {tolerance:g}"
         )
-        yield _gate("exporter", "parity", found, tolerance, found <= tolerance, reason)
+        yield _record("exporter", Gate("parity", found, tolerance, found <= tolerance, reason))
 
 
 def _of_server(records: Records) -> Iterator[dict[str, Any]]:
@@ -239,14 +226,8 @@ def _of_server(records: Records) -> Iterator[dict[str, Any]]:
         return
     if not found.get("asked"):
         refused = bool(found["refusals"])
-        yield _gate(
-            stage,
-            "server",
-            None,
-            None,
-            None,
-            "; ".join(found["refusals"]) if refused else "no server was asked",
-        )
+        reason = "; ".join(found["refusals"]) if refused else "no server was asked"
+        yield _record(stage, Gate.not_judged("server", reason))
         return
     for figure, (field, what, unit) in LIMITS.items():
         value, limit = found.get(figure), params.get(field)
@@ -258,15 +239,17 @@ def _of_server(records: Records) -> Iterator[dict[str, Any]]:
         reason = (
             f"{shown}, {field} is not set" if limit is None else f"{shown}, {field} {limit:g}{unit}"
         )
-        yield _gate(stage, figure, value, limit, None if limit is None else value <= limit, reason)
+        passed = None if limit is None else value <= limit
+        yield _record(stage, Gate(figure, value, limit, passed, reason))
     if found["refusals"]:
-        yield _gate(stage, "server", None, None, False, "; ".join(found["refusals"]))
+        reason = "; ".join(found["refusals"])
+        yield _record(stage, Gate("server", None, None, False, reason))
     else:
         asked = (
             f"{found.get('num_rows', 0)} rows and {found.get('num_warmup', 0)} warm-up requests"
             " answered"
         )
-        yield _gate(stage, "server", None, None, True, asked)
+        yield _record(stage, Gate("server", None, None, True, asked))
 
 
 # Of stages whose figures tell no gates of their own.

@@ -11,17 +11,22 @@ from components.infra_validator import NONE
 from pipeline.config import Config
 from pipeline.runner.execute import Done
 from seqline.errors import UserError
+from seqline.gates import Gate
 
-# {name, value, threshold, passed, reason, stage}. passed: None where nothing was judged.
-Gate = dict[str, Any]
+# A gate as the record of a run holds it: the fields of `seqline.gates.Gate`, then `stage`.
+GateRecord = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A gate, the stage that judges it, and the value of the configuration that it is judged by (""
-    for those that need none).
+    """A gate that every retraining has.
 
-    open: the value by default, which everything passes: somebody has to say that it is meant.
+    Attributes:
+        name: The gate's name.
+        stage: The stage that judges it.
+        field: The parameter of the stage that holds the threshold; "" if it needs none.
+        open: The parameter's default, if everything passes that: a configuration has to set it
+            explicitly to mean it.
     """
 
     name: str
@@ -54,31 +59,36 @@ NAMES = tuple(rule.name for rule in RULES)
 
 
 def check(config: Config) -> None:
-    """Raises UserError for gates without a threshold that are not waived, all at once.
+    """Checks that each gate has a threshold or is waived, and not both.
 
-    For a waiver of nothing.
+    Raises:
+        UserError: A gate has neither (all such gates are named at once), a waived gate has a
+            threshold, or a waiver names no gate.
     """
     waived = config.retrain.without
-    if unknown := [name for name in waived if name not in NAMES]:
+    unknown = [name for name in waived if name not in NAMES]
+    if unknown:
         raise UserError(
-            f"retrain.without names {unknown[0]!r}, which is no gate; the gates are"
+            f"retrain.without names {unknown[0]!r}, which is not a gate; the gates are"
             f" {', '.join(NAMES)}."
         )
-    missing = [rule for rule in RULES if not _has_threshold(rule, config)]
-    if both := [rule for rule in RULES if rule.name in waived and rule not in missing]:
-        place = (
-            f"{both[0].stage}.{both[0].field}" if both[0].field else f"{both[0].stage}'s own checks"
-        )
-        raise UserError(
-            f"retrain.without names {both[0].name!r}, which has a threshold by {place}: take one of"
-            " them away."
-        )
-    if unset := [rule for rule in missing if rule.name not in waived]:
+
+    open_rules = [rule for rule in RULES if not _has_threshold(rule, config)]
+    for rule in RULES:
+        if rule.name in waived and rule not in open_rules:
+            place = f"{rule.stage}.{rule.field}" if rule.field else f"{rule.stage}'s own checks"
+            raise UserError(
+                f"retrain.without names {rule.name!r}, which has a threshold by {place}: remove "
+                "one of them."
+            )
+
+    unset = [rule for rule in open_rules if rule.name not in waived]
+    if unset:
         listed = ", ".join(f"{rule.name} ({rule.stage}.{rule.field})" for rule in unset)
         names = ", ".join(f'"{rule.name}"' for rule in unset)
         raise UserError(
-            f"A gate without a threshold would let everything pass; these have none: {listed}. Set"
-            f" them, or say that they are to be left out: retrain.without = [{names}]."
+            f"A gate without a threshold would let everything pass; these have none: {listed}. "
+            f"Set them, or say that they are to be left out: retrain.without = [{names}]."
         )
 
 
@@ -92,71 +102,74 @@ def _has_threshold(rule: Rule, config: Config) -> bool:
     return rule.open is None or value != rule.open or rule.field in section.model_fields_set
 
 
-def collect(config: Config, done: Sequence[Done], refused: str = "") -> list[Gate]:
-    """The gates of a run in their order, with those that it did not reach, were not judged or
-    waived. refused: why, if it was.
+def collect(config: Config, done: Sequence[Done], refused: str = "") -> list[GateRecord]:
+    """The gates of a run in their order.
+
+    Every rule has its record, also if the run did not reach it, did not judge it or waived it.
+
+    Args:
+        config: The run's configuration.
+        done: The stages that have finished.
+        refused: The reason for which the run was refused, if it was.
     """
-    figures: Mapping[str, Any] = {each.stage.name: each.figures for each in done}
-    judged: dict[str, Gate] = {}
-    for stage in ("span_validator", "evaluator", "infra_validator"):
-        judged |= {
-            gate["name"]: {**gate, "stage": stage}
-            for gate in figures.get(stage, {}).get("gates", [])
-        }
-    if "example_validator" in figures:
-        judged["anomalies"] = _anomalies(figures["example_validator"])
-    if "exporter" in figures:
-        found = figures["exporter"]
-        reason = f"{found['num_rows']} rows answered as trained, to {found['max_difference']:.0e}"
-        judged["parity"] = _gate(
-            "parity", "exporter", reason, found["difference"], found["tolerance"], True
-        )
-    elif (
-        refused
-    ):  # the only gate that is no verdict in an artifact: an export that fails it is not finished
-        judged["parity"] = _gate(
-            "parity", "exporter", refused, None, config.exporter.parity_tolerance, False
-        )
-    gates = []
+    figures: Mapping[str, Any] = {stage.stage.name: stage.figures for stage in done}
+    judged = _judged(figures)
+    if "parity" not in judged and refused:
+        # The exporter does not finish an export that fails this gate, so no artifact tells of it.
+        gate = Gate("parity", None, config.exporter.parity_tolerance, False, refused)
+        judged["parity"] = _record("exporter", gate)
+
+    records = []
     for rule in RULES:
-        gate = judged.pop(rule.name, None)
+        record = judged.pop(rule.name, None)
         if rule.name in config.retrain.without:
-            value = gate["value"] if gate else None
-            gates.append(
-                _gate(rule.name, rule.stage, "waived in the configuration (retrain.without)", value)
-            )
-        elif gate is None and rule.stage == "span_validator" and "example_validator" in figures:
-            gates.append(_gate(rule.name, rule.stage, "no new span to ask a served model about"))
-        else:
-            gates.append(gate or _gate(rule.name, rule.stage, "not reached"))
-    # Limits that need not be set, such as those of memory.
-    return gates + [gate for gate in judged.values() if gate["passed"] is not None]
+            value = record["value"] if record else None
+            reason = "waived in the configuration (retrain.without)"
+            record = _record(rule.stage, Gate.not_judged(rule.name, reason, value))
+        elif record is None:
+            reason = "not reached"
+            if rule.stage == "span_validator" and "example_validator" in figures:
+                reason = "no new span to ask a served model about"
+            record = _record(rule.stage, Gate.not_judged(rule.name, reason))
+        records.append(record)
+
+    # The rest are limits that need not be set, such as that of memory.
+    return records + [record for record in judged.values() if record["passed"] is not None]
+
+
+def _judged(figures: Mapping[str, Any]) -> dict[str, GateRecord]:
+    """The gates that the finished stages judged, by name.
+
+    Args:
+        figures: The figures of each finished stage by its name.
+    """
+    judged: dict[str, GateRecord] = {}
+    for stage in ("span_validator", "evaluator", "infra_validator"):
+        for gate in figures.get(stage, {}).get("gates", []):
+            judged[gate["name"]] = {**gate, "stage": stage}
+
+    if "example_validator" in figures:
+        judged["anomalies"] = _record("example_validator", _anomalies(figures["example_validator"]))
+    if "exporter" in figures:
+        export = figures["exporter"]
+        reason = f"{export['num_rows']} rows answered as trained, to {export['max_difference']:.0e}"
+        gate = Gate("parity", export["difference"], export["tolerance"], True, reason)
+        judged["parity"] = _record("exporter", gate)
+    return judged
 
 
 def _anomalies(figures: Mapping[str, Any]) -> Gate:
     errors = figures["lines"][: figures["num_errors"]]
-    reason = "; ".join(errors[:3]) + (f"; and {len(errors) - 3} more" if len(errors) > 3 else "")
-    warned = (
-        f"no error, {figures['num_warnings']} warnings" if figures["num_warnings"] else "no anomaly"
-    )
-    return _gate(
-        "anomalies", "example_validator", reason or warned, figures["num_errors"], 0, not errors
-    )
+    if errors:
+        reason = "; ".join(errors[:3])
+        if len(errors) > 3:
+            reason += f"; and {len(errors) - 3} more"
+    elif figures["num_warnings"]:
+        reason = f"no error, {figures['num_warnings']} warnings"
+    else:
+        reason = "no anomaly"
+    return Gate("anomalies", figures["num_errors"], 0, not errors, reason)
 
 
-def _gate(
-    name: str,
-    stage: str,
-    reason: str,
-    value: Any = None,
-    threshold: Any = None,
-    passed: bool | None = None,
-) -> Gate:
-    return {
-        "name": name,
-        "value": value,
-        "threshold": threshold,
-        "passed": passed,
-        "reason": reason,
-        "stage": stage,
-    }
+def _record(stage: str, gate: Gate) -> GateRecord:
+    return {**gate.to_json(), "stage": stage}

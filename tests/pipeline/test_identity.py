@@ -148,8 +148,8 @@ def test_a_model_that_was_replaced_is_no_longer_served_under_its_name(tmp_path: 
 def test_a_model_that_is_not_compared_with_gives_its_reason_to_the_gates() -> None:
     why = "version 1 is not compared with: they have no label in common"
     judged = {
-        gates.against_served(None, EvaluatorParams(), why)["reason"],
-        gates.slices_against_served(None, [], EvaluatorParams(), why)["reason"],
+        gates.against_served(None, EvaluatorParams(), why).reason,
+        gates.slices_against_served(None, [], EvaluatorParams(), why).reason,
     }
     assert judged == {why}
 

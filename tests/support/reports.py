@@ -9,11 +9,13 @@ import random
 from typing import Any
 
 from components.evaluator import EvaluatorParams
-from components.evaluator.gates import judge, refusals
-from components.evaluator.metrics import classification, of_slice, wilson_interval
-from components.evaluator.paired import against
+from components.evaluator.gates import judge
+from components.evaluator.metrics import classification, of_slice
+from components.evaluator.paired import compare_with_served
 from components.evaluator.tally import Tally, confusion
 from pipeline.store.folder import Store
+from seqline.gates import refusals
+from seqline.intervals import wilson_interval
 
 STAGES = (
     *(
@@ -137,14 +139,19 @@ def evaluation_of(
     metric = classification(labels, matrix, 0.5)
     served = {
         "digest": "d" * 64,
-        **against(tally, 0.0),
+        **compare_with_served(tally, 0.0),
         "level": 0.04,
         "slice_level": 0.001,
         "new_labels": labels[:1],
         "lost_labels": [],
     }
     shown = [
-        {"feature": "label", "value": label, **of_slice(each, 5), "served": against(each, 0.0)}
+        {
+            "feature": "label",
+            "value": label,
+            **of_slice(each, 5),
+            "served": compare_with_served(each, 0.0),
+        }
         for label, each in slices.items()
     ]
     if not with_served:
@@ -160,7 +167,7 @@ def evaluation_of(
             "num_rows": 500,
             "confidence": 0.45,
             "accuracy": 0.5,
-            "accuracy_interval": wilson_interval(250, 500),
+            "accuracy_interval": wilson_interval(0.5, 500),
         },
         {
             "low": 0.9,
@@ -168,7 +175,7 @@ def evaluation_of(
             "num_rows": 1500,
             "confidence": 0.97,
             "accuracy": 0.9,
-            "accuracy_interval": wilson_interval(1350, 1500),
+            "accuracy_interval": wilson_interval(0.9, 1500),
         },
     ]
     metric |= {
@@ -187,7 +194,7 @@ def evaluation_of(
         "hardest": unsure,
         "confidently_wrong": sure,
         "baselines": compared,
-        "gates": gates,
+        "gates": [gate.to_json() for gate in gates],
     }
     return {**found, "blessed": not refusals(gates), "refusals": refusals(gates)}
 

@@ -29,7 +29,6 @@ from typer.testing import CliRunner
 from components.bulk_inferrer import (
     BULK_INFERRER,
     BulkInferrerParams,
-    chunks,
     external_digest,
     folder,
     gate,
@@ -37,7 +36,7 @@ from components.bulk_inferrer import (
     predictions,
     run,
 )
-from components.bulk_inferrer.chunks import cut
+from components.bulk_inferrer.chunks import CHUNK_ROWS, cut
 from components.bulk_inferrer.model import BATCH_CELLS, BATCH_ROWS, batches
 from components.example_gen import ExampleGenParams
 from components.example_gen.sources import read as read_rows
@@ -56,6 +55,7 @@ from tests.components.evaluator.test_evaluator import fake_model
 from tests.conftest import corpus_rows, write_jsonl
 from tests.seqline.rows.test_rows import example, write_tfrecord
 from tests.support import CHECKOUT
+from tests.support.evaluations import write_evaluation
 
 RESULTS = ("predictions", "bad_rows")
 
@@ -66,11 +66,16 @@ def served(saved_model: Path) -> Path:
 
 
 def infer(
-    output: Path, model: Path, source: Path | str, force: bool = False, **fields: Any
+    output: Path,
+    model: Path,
+    source: Path | str,
+    force: bool = False,
+    chunk_rows: int = CHUNK_ROWS,
+    **fields: Any,
 ) -> Figures:
     params = BulkInferrerParams(source=str(source), **fields)
     with folder.opened(output, model, params, force) as task:
-        return job.infer(task, params)
+        return job.infer(task, params, chunk_rows=chunk_rows)
 
 
 def answers(output: Path) -> list[dict[str, Any]]:
@@ -309,11 +314,8 @@ def test_chunks_are_the_rows_in_their_order_whichever_are_left_out(
         BadRow("f", line, "", "type") if size is None else Row(b"x" * size, b"", "f", line)
         for line, size in enumerate(sizes)
     ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "CHUNK_ROWS", 7)
-        patch.setattr(chunks, "CHUNK_BYTES", 500)
-        whole = list(cut(rows, 3))
-        rest = list(cut(rows, 3, done))
+    whole = list(cut(rows, 3, max_rows=7, max_bytes=500))
+    rest = list(cut(rows, 3, done, max_rows=7, max_bytes=500))
     assert [
         row.line
         for chunk in whole
@@ -328,9 +330,8 @@ def test_chunks_are_the_rows_in_their_order_whichever_are_left_out(
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several shards of several chunks from a small file."""
+    """Several shards from a small file."""
     monkeypatch.setattr(shards, "SHARD_BYTES", 2000)
-    monkeypatch.setattr(chunks, "CHUNK_ROWS", 9)
 
 
 @pytest.mark.usefixtures("small")
@@ -338,7 +339,7 @@ def test_many_shards_and_chunks_keep_the_order(tmp_path: Path, served: Path) -> 
     texts = [row["text"] for row in corpus_rows(120)]
     source = write_texts(tmp_path / "a.jsonl", texts)
     write_texts(tmp_path / "b.jsonl", texts[:2])
-    figures = infer(tmp_path / "out", served, tmp_path / "*.jsonl", keep=["id"])
+    figures = infer(tmp_path / "out", served, tmp_path / "*.jsonl", chunk_rows=9, keep=["id"])
     found = answers(tmp_path / "out")
     assert [row["text"] for row in found] == [*texts, *texts[:2]]
     assert [(row["file"], row["line"]) for row in found[:120]] == [
@@ -376,7 +377,7 @@ def test_what_broke_anywhere_goes_on_with_the_same_bytes(
     tmp_path: Path, served: Path, monkeypatch: pytest.MonkeyPatch, broken: int
 ) -> None:
     source = write_texts(tmp_path / "a.jsonl", [row["text"] for row in corpus_rows(90)])
-    infer(tmp_path / "whole", served, source)
+    infer(tmp_path / "whole", served, source, chunk_rows=9)
     replace, count = os.replace, 0
 
     def replace_or_break(*paths: Path) -> None:
@@ -389,7 +390,7 @@ def test_what_broke_anywhere_goes_on_with_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", replace_or_break)
         with pytest.raises(Exception, match="broken"):
-            infer(tmp_path / "out", served, source)
+            infer(tmp_path / "out", served, source, chunk_rows=9)
     assert not (tmp_path / "out" / "predictions.json").exists()
     kept = {
         path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "chunks").glob("*-*.json")
@@ -405,7 +406,7 @@ def test_what_broke_anywhere_goes_on_with_the_same_bytes(
         "process",
         lambda self, each: asked.append(each.chunk.number) or write(self, each),
     )
-    infer(tmp_path / "out", served, source)
+    infer(tmp_path / "out", served, source, chunk_rows=9)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert not list((tmp_path / "out").glob("*.part"))
     total = len(list((tmp_path / "out").glob("predictions-*.jsonl")))
@@ -417,9 +418,9 @@ def test_what_broke_anywhere_goes_on_with_the_same_bytes(
 KILLED = """
 import os, re, signal, sys
 from pathlib import Path
-from components.bulk_inferrer import chunks, folder, job, BulkInferrerParams
+from components.bulk_inferrer import folder, job, BulkInferrerParams
 from seqline.rows import shards
-shards.SHARD_BYTES, chunks.CHUNK_ROWS = 2000, 9
+shards.SHARD_BYTES = 2000
 replace, count = os.replace, 0
 def replace_or_die(*paths):
     global count
@@ -430,7 +431,7 @@ def replace_or_die(*paths):
 os.replace = replace_or_die
 params = BulkInferrerParams(source=sys.argv[1])
 with folder.opened(Path(sys.argv[2]), Path(sys.argv[3]), params) as task:
-    job.infer(task, params)
+    job.infer(task, params, chunk_rows=9)
 """
 
 
@@ -444,8 +445,8 @@ def test_kill_9_between_predictions_and_their_note(tmp_path: Path, served: Path)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert len(list((tmp_path / "out" / "chunks").glob("*-*.json"))) == 2
     assert len(list((tmp_path / "out").glob("predictions-*.jsonl"))) == 3
-    infer(tmp_path / "out", served, source)
-    infer(tmp_path / "whole", served, source)
+    infer(tmp_path / "out", served, source, chunk_rows=9)
+    infer(tmp_path / "whole", served, source, chunk_rows=9)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
@@ -734,9 +735,7 @@ def test_as_a_stage(
     gate(output, params)
     refused = tmp_path / "refused"
     refused.mkdir()
-    (refused / "evaluation.json").write_text(
-        '{"blessed": false, "refusals": ["accuracy 0.1 is under min_accuracy 0.5"]}'
-    )
+    write_evaluation(refused, ["accuracy 0.1 is under min_accuracy 0.5"])
     with pytest.raises(
         NotBlessedError,
         match=r"^The model is not blessed and was not asked: accuracy 0\.1 is under",

@@ -28,11 +28,12 @@ from sklearn.metrics import (
 )
 
 from components.evaluator import EvaluatorParams, ranking, run, slices
+from components.evaluator.aligned import AlignedModel
 from components.evaluator.evaluation import measure
-from components.evaluator.measure import Measurer, Task, merge, second_best
+from components.evaluator.measure import Measurer, MeasureTask, merge, second_best
 from components.evaluator.metrics import macro_f1_interval
 from components.evaluator.paired import binomial_tail, loss_interval, p_value
-from components.evaluator.rows import Model, rows
+from components.evaluator.rows import rows
 from components.evaluator.tally import Measured
 from seqline.data import features
 from seqline.data.examples import blocks, content_of, read
@@ -127,11 +128,11 @@ def answers(examples: Path, saved_model: Path) -> tuple[list[str], np.ndarray, n
     for request, label in rows(examples, "test"):
         truth += [labels.index(each.decode()) for each in label.numpy()]
         in_order.append(model.signatures["serving_default"](**request)["probabilities"].numpy())
-    content, dim = content_of(examples)
-    asked = Model(str(folder), labels)
+    content, _ = content_of(examples)
+    aligned = AlignedModel(str(folder), labels)
     probabilities = np.concatenate(
         [
-            asked.answer(block, content, dim)[0]
+            aligned.answer(block)[0]
             for path in features.shards(examples, "test")
             for block in blocks(path, content)
         ]
@@ -253,10 +254,12 @@ def test_areas_are_exact_whatever_ties_and_blocks(
             )
 
 
-def task_of(examples: Path, saved_model: Path, scores: Path, served: Path | None = None) -> Task:
+def task_of(
+    examples: Path, saved_model: Path, scores: Path, served: Path | None = None
+) -> MeasureTask:
     labels = (saved_model / "saved_model" / "assets" / "labels").read_text().splitlines()
     scores.mkdir()
-    return Task(
+    return MeasureTask(
         "sequence",
         8,
         tuple(labels),
@@ -533,13 +536,10 @@ def test_slices_by_features_of_the_examples(tmp_path: Path) -> None:
         measure(examples, saved_model / "saved_model", EvaluatorParams(slices=("country",)))
 
 
-def test_a_slice_with_too_many_values_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("components.evaluator.measure.MAX_SLICE_VALUES", 4)
-    examples, saved_model = small(tmp_path, [([[2.0]], "b")] * 6)
+def test_a_slice_with_too_many_values_is_named(tmp_path: Path) -> None:
+    examples, saved_model = small(tmp_path, [([[2.0]], "b")] * 1001)
     with_features(examples)
-    with pytest.raises(UserError, match=r"evaluator\.slices: 'score' has over 4 values"):
+    with pytest.raises(UserError, match=r"evaluator\.slices: 'score' has over 1,000 values"):
         measure(examples, saved_model / "saved_model", EvaluatorParams(slices=("score",)))
 
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from components.evaluator import EVALUATOR, EvaluatorParams, external_digest, served
+from components.evaluator import EVALUATOR, EvaluatorParams, external_digest, served_version
 from components.evaluator.baselines import MAJORITY, TFIDF
-from components.evaluator.gates import _ceiling, _floor, judge, levels, refusals, share
+from components.evaluator.gates import judge, levels
 from components.pusher.publish import push
 from pipeline.config import load
 from pipeline.definition import define
 from pipeline.runner.plan import Pipeline
 from seqline.component import Figures
 from seqline.errors import UserError
+from seqline.gates import Gate, refusals
 
 NAMES = [
     *(
@@ -79,17 +80,16 @@ def figures(**given: Any) -> Figures:
     }
 
 
-def gates(metric: Figures, **params: Any) -> dict[str, dict[str, Any]]:
+def gates(metric: Figures, **params: Any) -> dict[str, Gate]:
     judged = judge(metric, {MAJORITY: 0.5, TFIDF: 0.78}, EvaluatorParams(**params))
-    assert [gate["name"] for gate in judged] == NAMES
-    assert all(list(gate) == ["name", "value", "threshold", "passed", "reason"] for gate in judged)
-    json.dumps(judged, allow_nan=False)
-    return {gate["name"]: gate for gate in judged}
+    assert [gate.name for gate in judged] == NAMES
+    json.dumps([gate.to_json() for gate in judged], allow_nan=False)
+    return {gate.name: gate for gate in judged}
 
 
 def test_what_has_no_threshold_is_not_judged() -> None:
     found = gates(figures(), max_loss_of_accuracy=None)
-    assert {name: gate["passed"] for name, gate in found.items()} == {
+    assert {name: gate.passed for name, gate in found.items()} == {
         **dict.fromkeys(("finite", "accuracy", "macro_f1", "gain_over_majority"), True),
         **dict.fromkeys(
             (
@@ -103,24 +103,8 @@ def test_what_has_no_threshold_is_not_judged() -> None:
             None,
         ),
     }
-    assert found["calibration"] == {
-        "name": "calibration",
-        "value": 0.1,
-        "threshold": None,
-        "passed": None,
-        "reason": "max_ece is not set",
-    }
-    assert found["served_accuracy"]["value"] == 0.02
-
-
-def test_a_threshold_that_is_met_exactly_passes() -> None:
-    assert 0.7825 - 0.8325 < -0.05  # float64
-    assert (
-        _floor("gain", "gain", 0.7825 - 0.8325, share, "min_gain_over_linear", -0.05)["passed"]
-        is True
-    )
-    assert _floor("gain", "gain", -0.0501, share, "min_gain_over_linear", -0.05)["passed"] is False
-    assert _ceiling("ece", "error", 0.1 + 0.2, share, "max_ece", 0.3)["passed"] is True
+    assert found["calibration"] == Gate("calibration", 0.1, None, None, "max_ece is not set")
+    assert found["served_accuracy"].value == 0.02
 
 
 @pytest.mark.parametrize(
@@ -160,48 +144,44 @@ def test_a_threshold_that_is_not_met_refuses(
     params: dict[str, Any], name: str, reason: str
 ) -> None:
     found = gates(figures(served=None), **params)
-    assert (found[name]["passed"], found[name]["reason"]) == (False, reason)
+    assert (found[name].passed, found[name].reason) == (False, reason)
     assert refusals(list(found.values())) == [reason]
 
 
 def test_a_slice_is_judged_by_its_own_threshold_and_only_with_rows_enough() -> None:
-    assert (
-        gates(figures(), min_slice_accuracy={"label": 0.6, "length": 0.5})["slice_accuracy"][
-            "passed"
-        ]
-        is True
-    )
+    found = gates(figures(), min_slice_accuracy={"label": 0.6, "length": 0.5})["slice_accuracy"]
+    assert found.passed is True
     found = gates(figures(), min_slice_accuracy={"length": 0.5})["slice_accuracy"]
-    assert (found["passed"], found["reason"]) == (None, "no slice with a threshold has 50 rows")
+    assert (found.passed, found.reason) == (None, "no slice with a threshold has 50 rows")
 
 
 def test_a_linear_model_that_is_asked_for_and_not_there_refuses() -> None:
     [gate] = [
         each
         for each in judge(figures(), {MAJORITY: 0.5}, EvaluatorParams(min_gain_over_linear=0.0))
-        if each["name"] == "gain_over_linear"
+        if each.name == "gain_over_linear"
     ]
-    assert gate["passed"] is False
-    assert "install scikit-learn" in gate["reason"]
+    assert gate.passed is False
+    assert "install scikit-learn" in gate.reason
 
 
 def test_a_loss_against_the_served_version_refuses_beyond_its_level_only() -> None:
     found = gates(figures())
-    assert found["served_accuracy"]["passed"] is True
+    assert found["served_accuracy"].passed is True
     assert (
-        found["served_accuracy"]["reason"]
+        found["served_accuracy"].reason
         == "accuracy is 0.0200 under the served version's (20 rows lost, 10 gained): "
         "not beyond max_loss_of_accuracy 0.0 (p = 0.049, level 0.025)"
     )
     worst = found["served_slice_accuracy"]
-    assert (worst["value"], worst["threshold"], worst["passed"]) == (0.1, 0.0, False)
+    assert (worst.value, worst.threshold, worst.passed) == (0.1, 0.0, False)
     assert (
-        worst["reason"]
+        worst.reason
         == "accuracy of label=b (100 rows) is 0.1000 under the served version's (12 rows lost, 2"
         " gained): beyond max_loss_of_accuracy 0.0 (p = 0.0065, level 0.013)"
     )
     none = gates(figures(served=None))["served_accuracy"]
-    assert (none["passed"], none["reason"]) == (None, "no other version is served")
+    assert (none.passed, none.reason) == (None, "no other version is served")
 
 
 def test_the_levels_add_up_to_alpha() -> None:
@@ -239,8 +219,9 @@ def test_slices_come_from_the_configuration() -> None:
     )
     assert config.evaluator.slices == ("label", "source")
     assert config.evaluator.min_slice_accuracy == {"label": 0.7, "label=tech": 0.8}
-    here, there = config.evaluator.against("here"), config.evaluator.against("there")
-    assert (here.serving_dir, there.against("here").serving_dir) == ("here", "there")
+    here = config.evaluator.with_defaults_from("here")
+    there = config.evaluator.with_defaults_from("there")
+    assert (here.serving_dir, there.with_defaults_from("here").serving_dir) == ("here", "there")
     assert here.key_fields() == there.key_fields()
 
 
@@ -263,8 +244,8 @@ def test_the_version_compared_with_is_the_same_before_and_after_the_push(tmp_pat
     assert before
     push(second["saved_model"] / "saved_model", serving_dir)
     assert external_digest(params, None, second) == before
-    found = served.find(str(serving_dir), second["saved_model"] / "saved_model")
-    assert found == served.Served(1, f"{serving_dir}/1", before)
+    found = served_version.find(str(serving_dir), second["saved_model"] / "saved_model")
+    assert found == served_version.ServedVersion(1, f"{serving_dir}/1", before)
     # For the first model the second is now the one that is served.
     assert external_digest(params, None, first) not in ("", before)
     assert external_digest(EvaluatorParams(), None, first) == ""
@@ -273,16 +254,16 @@ def test_the_version_compared_with_is_the_same_before_and_after_the_push(tmp_pat
 def test_a_version_that_somebody_else_put_there_counts_by_its_files(tmp_path: Path) -> None:
     one = model(tmp_path / "one", "one") / "saved_model"
     (model(tmp_path / "served", "other") / "saved_model").rename(tmp_path / "served" / "12")
-    found = served.find(str(tmp_path / "served"), one)
+    found = served_version.find(str(tmp_path / "served"), one)
     assert found is not None
     assert (found.version, found.uri) == (12, str(tmp_path / "served" / "12"))
     (tmp_path / "served" / "12" / "saved_model.pb").write_text("again")
-    changed = served.find(str(tmp_path / "served"), one)
+    changed = served_version.find(str(tmp_path / "served"), one)
     assert changed is not None
     assert changed.digest != found.digest
     (tmp_path / "served" / "13").mkdir()  # no model in it: no version
     (tmp_path / "served" / "temporary").mkdir()
-    assert served.find(str(tmp_path / "served"), one) == changed
+    assert served_version.find(str(tmp_path / "served"), one) == changed
 
 
 def test_the_evaluator_reads_where_the_pusher_writes() -> None:

@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.evaluator.evaluation import write_answers
+from components.evaluator.answers import write_answers
 from components.infra_validator import (
     INFRA_VALIDATOR,
     InfraValidatorParams,
@@ -34,9 +34,11 @@ from components.pusher import PusherParams
 from components.pusher import run as run_pusher
 from pipeline.store.layout import artifact_digest
 from seqline.errors import NotBlessedError, UserError
+from seqline.gates import refusals
 from tests.components.evaluator.test_evaluator import fake_model
 from tests.conftest import write_examples
 from tests.support import CHECKOUT
+from tests.support.evaluations import write_evaluation
 
 
 def validate(
@@ -132,7 +134,7 @@ def evaluated(content: str, folder: Path) -> tuple[Path, Path]:
     examples = write_examples(folder / "examples", {"test": rows}, content)  # type: ignore[arg-type]
     model, evaluation = fake_model(folder / "model", content), folder / "evaluation"
     evaluation.mkdir()
-    (evaluation / "evaluation.json").write_text('{"blessed": true}')
+    write_evaluation(evaluation)
     write_answers(examples, model, evaluation / "answers.jsonl")
     return folder / "model", evaluation
 
@@ -381,7 +383,7 @@ MEASURED = {"p50_seconds": 0.002, "p99_seconds": 0.01, "rss_mb": 512.25, "load_s
 
 
 @pytest.mark.parametrize(
-    ("limits", "refusals"),
+    ("limits", "expected"),
     [
         ({}, []),
         (
@@ -402,13 +404,13 @@ MEASURED = {"p50_seconds": 0.002, "p99_seconds": 0.01, "rss_mb": 512.25, "load_s
         ({"max_load_seconds": 1.0}, ["time to load 6.5 s is over max_load_seconds 1"]),
     ],
 )
-def test_every_limit_refuses(limits: dict[str, float], refusals: list[str]) -> None:
-    assert gates.refusals(gates.limits(MEASURED, InfraValidatorParams(**limits))) == refusals
+def test_every_limit_refuses(limits: dict[str, float], expected: list[str]) -> None:
+    assert refusals(gates.limits(MEASURED, InfraValidatorParams(**limits))) == expected
 
 
 def test_memory_that_cannot_be_measured_is_not_under_a_limit() -> None:
     params = InfraValidatorParams(max_rss_mb=1.0)
-    assert gates.refusals(gates.limits(MEASURED | {"rss_mb": None}, params)) == [
+    assert refusals(gates.limits(MEASURED | {"rss_mb": None}, params)) == [
         "peak memory could not be measured; set max_rss_mb to null"
     ]
 
@@ -425,7 +427,7 @@ def test_nothing_is_asked_without_a_server_or_after_a_refusal(
     assert blessing["refusals"] == [
         f"size of the model {figures['num_bytes'] / 1e6:.4g} MB is over max_model_mb 0.001"
     ]
-    (tmp_path / "evaluation.json").write_text('{"blessed": false}')
+    write_evaluation(tmp_path, ["accuracy 0.1 is under min_accuracy 0.5"])
     figures, blessing = validate(saved_model, tmp_path, tmp_path / "refused")
     assert (blessing["blessed"], blessing["asked"]) == (False, False)
     assert describe(figures) == "NOT blessed: the evaluation refused it, and no server was asked"
@@ -445,7 +447,7 @@ def test_nothing_is_asked_without_a_server_or_after_a_refusal(
         (
             "/no/such/server",
             (
-                "infra_validator.server '/no/such/server' is no program. Give the path of a"
+                "infra_validator.server '/no/such/server' is not a program. Give the path of a"
                 " tensorflow_model_server, 'embedded', docker:<image>, or push without asking a"
                 " server: --set infra_validator.server=none."
             ),

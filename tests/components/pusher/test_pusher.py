@@ -20,6 +20,7 @@ from components.pusher.publish import listing, promote, push, rollback
 from seqline.errors import DataError, NotBlessedError, UserError
 from seqline.model.digest import EVALUATION, MANIFEST, digest_of, sha256_of_files
 from tests.support import CHECKOUT
+from tests.support.evaluations import write_evaluation
 
 
 @pytest.fixture
@@ -518,8 +519,8 @@ def test_a_model_name_is_a_part_of_a_url(name: str) -> None:
 def test_a_refused_model_is_not_pushed(
     models: Callable[[str], Path], served: Path, tmp_path: Path
 ) -> None:
-    def pushed(verdict: dict[str, Any], infra_blessing: Path) -> None:
-        (tmp_path / "evaluation.json").write_text(json.dumps(verdict))
+    def pushed(refusals: list[str], infra_blessing: Path) -> None:
+        write_evaluation(tmp_path, refusals)
         saved_model = tmp_path / "exported"
         saved_model.mkdir(exist_ok=True)
         if not (saved_model / "saved_model").exists():
@@ -537,8 +538,7 @@ def test_a_refused_model_is_not_pushed(
     with pytest.raises(
         NotBlessedError, match=r"was not pushed: accuracy 0\.4 is under min_accuracy 0\.9"
     ):
-        pushed({"blessed": False, "refusals": ["accuracy 0.4 is under min_accuracy 0.9"]}, good)
-    blessed = {"blessed": True, "refusals": []}
+        pushed(["accuracy 0.4 is under min_accuracy 0.9"], good)
     slow = infra(
         models("a"),
         tmp_path / "slow",
@@ -548,9 +548,9 @@ def test_a_refused_model_is_not_pushed(
     with pytest.raises(
         NotBlessedError, match=r"was not pushed: median latency 2 s is over max_p50_seconds 1\."
     ):
-        pushed(blessed, slow)
+        pushed([], slow)
     with pytest.raises(NotBlessedError, match="is not the one that was validated"):
-        pushed(blessed, infra(models("b"), tmp_path / "other"))
+        pushed([], infra(models("b"), tmp_path / "other"))
     assert not served.exists()
 
 

@@ -20,6 +20,7 @@ from pipeline.runner.execute import Done
 from pipeline.runner.plan import Stage
 from seqline.component import Artifact, Component, Figures, Params
 from seqline.errors import DataError, NotBlessedError, UserError
+from seqline.gates import refusals
 from serving.predict import InputError, find_model
 
 REFUSED = NotBlessedError("The model is not blessed and was not pushed: ...")
@@ -37,12 +38,8 @@ def measured(folder: Path, accuracy: float, linear: float, **thresholds: float) 
     metric = {"accuracy": accuracy, "macro_f1": accuracy, "cross_entropy": 1.0, "ece": 0.3}
     compared = {MAJORITY: 0.2, LINEAR: linear}
     judged = gates.judge(metric, compared, params)
-    return done(
-        folder,
-        EVALUATOR,
-        params,
-        {**metric, "baselines": compared, "gates": judged, "blessed": not gates.refusals(judged)},
-    )
+    verdict = {"gates": [gate.to_json() for gate in judged], "blessed": not refusals(judged)}
+    return done(folder, EVALUATOR, params, {**metric, "baselines": compared, **verdict})
 
 
 @pytest.fixture
@@ -147,7 +144,12 @@ def test_a_slow_server_is_asked_again(here: Path) -> None:
     judged = server_gates.limits(
         {"p50_seconds": 0.01, "p99_seconds": 0.5, "rss_mb": 300.0, "load_seconds": 2.0}, params
     )
-    refused = done(here, INFRA_VALIDATOR, params, {"blessed": False, "gates": judged})
+    refused = done(
+        here,
+        INFRA_VALIDATOR,
+        params,
+        {"blessed": False, "gates": [gate.to_json() for gate in judged]},
+    )
     lines = advise(REFUSED, [*made(here), measured(here, 0.9, 0.8), refused])
     assert lines[0][1].endswith("is over max_p99_seconds 0.01 (infra_validator.max_p99_seconds)")
     assert (

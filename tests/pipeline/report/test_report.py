@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
-from components.evaluator import metrics
 from components.pusher import publish
 from pipeline import config, report
 from pipeline.cli.app import app
@@ -41,6 +40,7 @@ from pipeline.retrain import thresholds
 from pipeline.store.folder import Store
 from seqline.component import Figures
 from seqline.errors import UserError
+from seqline.intervals import wilson_interval
 from seqline.model.digest import MANIFEST
 from tests.support.reports import BETTER, MODEL, NASTY, STAGES, stages_of, write_run
 
@@ -137,21 +137,13 @@ def test_the_figures_are_those_of_the_evaluation(
     assert {each["name"]: each["accuracy"] for each in (majority, linear)} == found["baselines"]
     num = found["num_rows"]
     assert linear["accuracy_interval"] == pytest.approx(
-        metrics.wilson_interval(round(linear["accuracy"] * num), num), abs=1e-15
+        wilson_interval(linear["accuracy"], num), abs=1e-15
     )
     shown = "".join(Page(page).text)
     for value in (candidate["accuracy"], *(each["f1"] for each in told["classes"])):
         assert units.share(value) in shown
     assert f"{candidate['cross_entropy']:.3f} nats" in shown
     assert f"| **this model** | {units.share(candidate['accuracy'])} |" in short
-
-
-@given(st.integers(0, 5000), st.integers(1, 5000))
-def test_intervals_are_the_evaluators(hits: int, total: int) -> None:
-    hits = min(hits, total)
-    assert model.wilson_interval(hits / total, total) == pytest.approx(
-        metrics.wilson_interval(hits, total), abs=1e-12
-    )
 
 
 def test_against_the_served_version(store: Store) -> None:

@@ -1,0 +1,107 @@
+"""evaluation.json: what the evaluator measured, the gates, and the verdict.
+
+Imports nothing heavy.
+"""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from seqline.errors import DataError
+from seqline.gates import Gate
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A SavedModel on the test split. The file has these keys, in this order.
+
+    All intervals are 95 % intervals.
+
+    Attributes:
+        num_rows: Rows of the test split.
+        accuracy: Share of rows whose likeliest class is the true one.
+        accuracy_interval: Its interval.
+        cross_entropy: Mean of -log p(true class), in nats.
+        macro_f1: Mean F1 of the classes that occur, true or predicted.
+        cross_entropy_interval: Its interval.
+        macro_f1_interval: Its interval.
+        roc_auc: Mean area under the ROC curve of the classes that have one, or None.
+        pr_auc: Mean average precision of the classes that have one, or None.
+        top_k_accuracy: k -> share of rows whose true class is among the k likeliest.
+        ece: Expected calibration error.
+        num_not_finite: Rows with a probability that is not a finite number.
+        served: The served version on the same rows, or None if there is none to compare with.
+        classes: Label -> precision, recall, F1, rows and areas of one class.
+        confusion_matrix: Rows by [true class][predicted class].
+        calibration: The bins of the calibration curve that have rows.
+        slices: The figures of each value of each sliced feature.
+        hardest: Rows with the smallest margin.
+        confidently_wrong: Wrong rows with the highest probability.
+        not_compared: The version that is served and why it was not compared with, or None. The
+            file leaves None out.
+        baselines: Name -> accuracy of each baseline.
+        gates: The gates, in their order.
+        blessed: Whether the model may be served.
+        refusals: The reasons of the gates that refuse.
+    """
+
+    num_rows: int
+    accuracy: float
+    accuracy_interval: Interval
+    cross_entropy: float
+    macro_f1: float
+    cross_entropy_interval: Interval
+    macro_f1_interval: Interval
+    roc_auc: float | None
+    pr_auc: float | None
+    top_k_accuracy: dict[str, float]
+    ece: float
+    num_not_finite: int
+    served: dict[str, Any] | None
+    classes: dict[str, dict[str, Any]]
+    confusion_matrix: list[list[int]]
+    calibration: list[dict[str, Any]]
+    slices: list[dict[str, Any]]
+    hardest: list[dict[str, Any]]
+    confidently_wrong: list[dict[str, Any]]
+    not_compared: dict[str, Any] | None = None
+    baselines: dict[str, float]
+    gates: list[Gate]
+    blessed: bool
+    refusals: list[str]
+
+    @classmethod
+    def read(cls, path: Path) -> "Evaluation":
+        """Reads an evaluation.json.
+
+        Raises:
+            DataError: The file is missing or damaged.
+        """
+        way_out = f"Delete its artifact, {path.parent}, and run again."
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
+        except FileNotFoundError:
+            raise DataError(f"{path} is missing. {way_out}") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            problem = f"{place}: {first['msg']}" if place else first["msg"]
+            raise DataError(f"{path} is damaged ({problem}). {way_out}") from None
+
+    def write(self, path: Path) -> None:
+        """Writes an evaluation.json."""
+        content = json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
+        path.write_text(content, encoding="utf-8")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the file."""
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content["gates"] = [gate.to_json() for gate in self.gates]
+        if self.not_compared is None:
+            del content["not_compared"]
+        return content
