@@ -1,3 +1,1 @@
 """How the stages are joined, run and remembered."""
-
-__version__ = "0.1.0"

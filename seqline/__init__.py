@@ -1,8 +1,3 @@
-"""seqline.
+"""What the stages of seqline share. `python -m seqline` is the command line."""
 
-Raw text to a served SimpleRNN text classifier. `python -m seqline` is the command line.
-"""
-
-from pipeline import __version__
-
-__all__ = ["__version__"]
+__version__ = "0.1.0"

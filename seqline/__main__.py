@@ -1,6 +1,6 @@
-"""`python -m seqline`: the console script without its folder on the PATH."""
+"""`python -m seqline`: the command line, where its script is not on the PATH."""
 
-from pipeline.__main__ import main
+import runpy
 
 if __name__ == "__main__":
-    main()
+    runpy.run_module("pipeline", run_name="__main__", alter_sys=True)

@@ -6,9 +6,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from pipeline import __version__, environment
+from pipeline import environment
 from pipeline.cli import usage
 from pipeline.cli.usage import Lazy
+from seqline import __version__
 
 # In the order in which `seqline --help` lists them. The module of a command is imported when the
 # command is called.

@@ -8,9 +8,9 @@ import math
 from datetime import datetime
 from typing import Any
 
-from pipeline import __version__
 from pipeline.report import data, model, next_steps, reproduce, verdict
 from pipeline.report.records import Records
+from seqline import __version__
 from seqline.component import Component
 
 FORMAT = "seqline-report/2"

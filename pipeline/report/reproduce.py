@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from pipeline import __version__
 from pipeline.config import NULL, Config
 from pipeline.report.records import Records
 from pipeline.runner.plan import Pipeline
+from seqline import __version__
 
 CONFIG = "config.toml"
 
