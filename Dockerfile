@@ -1,9 +1,12 @@
-# The images of seqline: `runtime` (the command; also the embedded server), `worker` (the same on Dataflow) and `test`.
-# Other base images: --build-arg PYTHON_IMAGE=... --build-arg BEAM_IMAGE=...; any engine with BuildKit from 20.10 on builds them.
+# The images of seqline: `runtime` (the command; also the embedded server), `worker` (the same on
+# Dataflow) and `test`. Other base images: --build-arg PYTHON_IMAGE=... --build-arg BEAM_IMAGE=...;
+# any engine with BuildKit from 20.10 on builds them.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
-# It has the version of apache-beam in the lock: the harness and the package must speak one protocol.
+# It has the version of apache-beam in the lock: the harness and the package must speak one
+# protocol.
 ARG BEAM_IMAGE=apache/beam_python3.11_sdk:2.77.0
-# The image with Dataflow's launcher of Flex Templates, for a worker that is a template, too (docs/docker.md); none by default.
+# The image with Dataflow's launcher of Flex Templates, for a worker that is a template, too
+# (docs/docker.md); none by default.
 ARG LAUNCHER_IMAGE=no-launcher
 
 FROM ${BEAM_IMAGE} AS beam
@@ -18,9 +21,10 @@ RUN python3 -m venv /opt/seqline
 ENV PATH=/opt/seqline/bin:$PATH
 WORKDIR /src
 COPY requirements-runtime.lock ./
-# Everything is pinned, and nothing is resolved. The packages that build the few source archives come first. pip writes byte code;
-# without it each start would compile TensorFlow's again. Headers and the libraries' own tests are removed: they are a sixth of the
-# whole, and the image has no compiler.
+# Everything is pinned, and nothing is resolved. The packages that build the few source archives
+# come first. pip writes byte code; without it each start would compile TensorFlow's again. Headers
+# and the libraries' own tests are removed: they are a sixth of the whole, and the image has no
+# compiler.
 RUN --mount=type=cache,target=/root/.cache/pip \
     sed -n '/^setuptools==/,/[^\\]$/p; /^wheel==/,/[^\\]$/p' requirements-runtime.lock > build.txt \
     && python -m pip install --quiet --no-deps --require-hashes --requirement build.txt \
@@ -48,7 +52,8 @@ ENV PATH=/opt/seqline/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=2
 COPY --from=dependencies /opt/seqline /opt/seqline
-# After the dependencies, so that a change of the code makes a small layer. The base image lacks the byte code of Python's own modules.
+# After the dependencies, so that a change of the code makes a small layer. The base image lacks the
+# byte code of Python's own modules.
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-cache-dir --no-index --no-deps /wheels/*.whl \
     && python -m pip check \
@@ -61,7 +66,8 @@ ENTRYPOINT ["seqline"]
 CMD ["--help"]
 
 FROM runtime AS worker
-# Dataflow mounts folders of root's into its workers, and its launcher logs into one. On other runners: docker run --user 1000:1000.
+# Dataflow mounts folders of root's into its workers, and its launcher logs into one. On other
+# runners: docker run --user 1000:1000.
 # hadolint ignore=DL3002
 USER 0:0
 # What Google Cloud alone needs, in versions that fit the rest.
@@ -73,7 +79,8 @@ RUN --mount=type=bind,source=requirements-gcp.lock,target=/tmp/requirements-gcp.
 ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=launcher /opt/google/dataflow /opt/google/dataflow
-# What that launcher runs (docs/dataflow.md). Code and dependencies are in this image: nothing is installed and nothing staged.
+# What that launcher runs (docs/dataflow.md). Code and dependencies are in this image: nothing is
+# installed and nothing staged.
 COPY pipeline/dataflow/flex_template.py /app/
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/app/flex_template.py
 ENTRYPOINT ["/opt/apache/beam/boot"]

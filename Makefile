@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Touched when the environment has what runs on this machine need; also what Google Cloud needs; also what tests and lint need.
+# Touched when the environment has what runs on this machine need; also what Google Cloud needs;
+# also what tests and lint need.
 RUNTIME := $(VENV)/.runtime
 CLOUD := $(VENV)/.cloud
 FULL := $(VENV)/.full
@@ -46,7 +47,8 @@ format: $(FULL) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# tensorflow-transform asks for apache-beam[gcp], whose 70 packages a run on this machine never imports: the override leaves them out.
+# tensorflow-transform asks for apache-beam[gcp], whose 70 packages a run on this machine never
+# imports: the override leaves them out.
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
 	--custom-compile-command "make lock"
 RUNS := --extra sample --extra tune
@@ -62,10 +64,11 @@ lock: $(FULL) ## resolve the dependencies again for Python 3.11 to 3.13
 clean: ## remove the virtual environment and everything that runs made
 	rm -rf $(VENV) artifacts data serving_dir
 
-# Installs what a lock pins, by hash, and nothing else. No version is chosen here, so a later release changes nothing. pip installs uv
-# and what the few source archives are built with; then uv installs the rest, in a third of pip's time. pip does it alone where uv has
-# no wheel, or cannot reach the index (it reads pip's index and none of pip's other settings). An environment of another Python, or
-# one whose installation was broken off, is made again.
+# Installs what a lock pins, by hash, and nothing else. No version is chosen here, so a later
+# release changes nothing. pip installs uv and what the few source archives are built with; then uv
+# installs the rest, in a third of pip's time. pip does it alone where uv has no wheel, or cannot
+# reach the index (it reads pip's index and none of pip's other settings). An environment of another
+# Python, or one whose installation was broken off, is made again.
 define install
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"seqline needs Python 3.11 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12")'
 	@if [ -e $(VENV) ] && { [ -e $(VENV)/.installing ] || \
