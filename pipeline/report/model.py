@@ -68,7 +68,8 @@ def gain(served: dict[str, Any]) -> tuple[float, tuple[float, float]]:
 def more_figures(records: Records) -> dict[str, float | None]:
     """Of the candidate alone."""
     found = records.files.get("evaluator") or {}
-    figures = {name: found[name] for name in ("roc_auc", "pr_auc", "ece") if name in found}
+    names = ("roc_auc", "pr_auc", "ece")
+    figures = {name: found[name] for name in names if name in found}
     return figures | {
         f"top_{k}_accuracy": value for k, value in found.get("top_k_accuracy", {}).items()
     }

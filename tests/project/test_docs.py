@@ -62,6 +62,8 @@ def test_links_and_named_files_exist(page: Path) -> None:
         assert file.exists(), target
         assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
 
+    if page.parent.name == "contributing":
+        return  # These name files that are to be written.
     rooms = "pipeline|components|serving|seqline|tests|benchmarks|docs"
     for name in re.findall(rf"(?<![\w/.-])(?:{rooms})(?:/[\w-]+)+\.(?:py|md|toml)", content):
         assert (CHECKOUT / name).exists(), name
