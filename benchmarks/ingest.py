@@ -47,7 +47,7 @@ def row_by_row(source: Path, output: Path) -> None:
     import apache_beam as beam
     import tensorflow as tf
 
-    from components.example_gen.ingest import split_of
+    from components.example_gen.split_by_digest import digest_of, split_at
     from seqline.jobs.beam import pipeline_options
 
     names = list(FRACTIONS)
@@ -71,7 +71,8 @@ def row_by_row(source: Path, output: Path) -> None:
             | beam.io.ReadFromText(str(source), skip_header_lines=1)
             | beam.Map(parse)
             | beam.Partition(
-                lambda row, _: names.index(split_of(row["text"].encode(), FRACTIONS)), len(names)
+                lambda row, _: names.index(split_at(digest_of(row["text"].encode()), FRACTIONS)),
+                len(names),
             )
         )
         for name, part in zip(names, parts, strict=True):

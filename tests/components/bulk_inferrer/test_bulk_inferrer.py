@@ -622,8 +622,8 @@ def test_bad_rows_are_counted_and_listed(
     with pytest.raises(
         DataError,
         match=(
-            r"^4 of 6 rows cannot be used; bulk_inferrer\.max_bad_fraction 0\.5 allows 3:"
-            r" .*a\.jsonl:2: not JSON"
+            r"^4 of 6 rows \(66\.67%\) cannot be used; bulk_inferrer\.max_bad_fraction 0\.5"
+            r" allows 3: .*a\.jsonl:2: not JSON"
         ),
     ):
         infer(tmp_path / "out", served, source, max_bad_fraction=0.5)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.example_gen import ExampleGenParams, describe, external_digest, prepare, run
+from components.example_gen.split_by_digest import digest_of, split_at, split_fractions
 from pipeline.store.layout import artifact_digest
 from seqline.data.examples import read_manifest
 from seqline.errors import DataError, UserError
@@ -46,19 +47,15 @@ def read_examples(output: Path, split: str) -> list[tuple[str, str]]:
 
 
 def split_of(text: str) -> str:
-    from components.example_gen import ingest
-
-    return ingest.split_of(text.encode(), ALL)
+    return split_at(digest_of(text.encode()), ALL)
 
 
 def test_split_of_known_texts() -> None:
-    from components.example_gen import ingest
-
     # BLAKE2b-64 of "hello" is a7b6eda801e5347d, 0.6551 of the way.
     assert split_of("hello") == "train"
-    assert ingest.split_of(b"hello", {"train": 0.65, "eval": 0.01, "test": 0.34}) == "eval"
-    assert ingest.split_of(b"hello", {"train": 0.6, "eval": 0.05, "test": 0.35}) == "test"
-    assert ingest.split_of(b"hello", {"train": 0.6, "eval": 0.4, "test": 0.0}) == "eval"
+    assert split_at(digest_of(b"hello"), {"train": 0.65, "eval": 0.01, "test": 0.34}) == "eval"
+    assert split_at(digest_of(b"hello"), {"train": 0.6, "eval": 0.05, "test": 0.35}) == "test"
+    assert split_at(digest_of(b"hello"), {"train": 0.6, "eval": 0.4, "test": 0.0}) == "eval"
 
 
 def test_split_of_many_texts_follows_the_fractions() -> None:
@@ -71,25 +68,21 @@ def test_split_of_many_texts_follows_the_fractions() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_split_of_does_not_follow_the_fractions_of_the_other_splits(text: str) -> None:
-    from components.example_gen import ingest
-
     # A row of train stays in train where the rest is divided otherwise.
     assert (split_of(text) == "train") == (
-        ingest.split_of(text.encode(), {"train": 0.7, "eval": 0.3, "test": 0.0}) == "train"
+        split_at(digest_of(text.encode()), {"train": 0.7, "eval": 0.3, "test": 0.0}) == "train"
     )
 
 
 def test_fractions_are_of_the_splits_that_the_source_lacks() -> None:
-    from components.example_gen import ingest
-
     params = ExampleGenParams(source="a", eval_fraction=0.25, test_fraction=0.25)
-    assert ingest.split_fractions({None}, params) == {"train": 0.5, "eval": 0.25, "test": 0.25}
-    assert ingest.split_fractions({"train", "test"}, params) == {
+    assert split_fractions({None}, params) == {"train": 0.5, "eval": 0.25, "test": 0.25}
+    assert split_fractions({"train", "test"}, params) == {
         "train": 0.75,
         "eval": 0.25,
         "test": 0,
     }
-    assert ingest.split_fractions({"train", "eval", "test"}, params) == {
+    assert split_fractions({"train", "eval", "test"}, params) == {
         "train": 1,
         "eval": 0,
         "test": 0,
@@ -188,52 +181,6 @@ def test_bad_rows_over_the_limit_fail_and_are_quoted(with_bad_rows: Path) -> Non
     )
 
 
-@pytest.mark.parametrize(("num_bad", "fraction"), [(29, 0.29), (57, 0.57), (7, 0.07)])
-def test_bad_rows_exactly_at_the_limit_pass(num_bad: int, fraction: float) -> None:
-    from components.example_gen.ingest import validate_rows
-    from components.example_gen.summary import Summary
-
-    params = ExampleGenParams(source="a", max_bad_fraction=fraction)
-    validate_rows(Summary(100, {"empty text": num_bad}), params)
-    with pytest.raises(
-        DataError, match=rf"^{num_bad + 1} of 100 rows \(.*\) cannot be used; .* allows {num_bad}: "
-    ):
-        validate_rows(Summary(100, {"empty text": num_bad, "type": 1}, ["a:3: bad"]), params)
-
-
-@pytest.mark.parametrize(
-    ("num_bad", "num_read", "enough"),
-    [
-        (1, 40, 0.03),
-        (1, 60, 0.02),
-        (4, 100, 0.04),
-        (2, 3, 0.67),
-        (199, 200, 0.995),
-        (12, 1003, 0.012),
-        (3, 3, None),
-    ],
-)
-def test_the_error_names_a_fraction_that_lets_the_rows_pass(
-    num_bad: int, num_read: int, enough: float | None
-) -> None:
-    from components.example_gen.ingest import enough_for, validate_rows
-    from components.example_gen.summary import Summary
-
-    assert enough_for(num_bad, num_read) == enough
-    summary = Summary(num_read, {"empty text": num_bad}, ["a:3: the text is empty"])
-    with pytest.raises(DataError) as raised:
-        validate_rows(summary, ExampleGenParams(source="a"))
-    assert str(raised.value).startswith(f"{num_bad:,} of {num_read:,} rows (")
-    assert "a:3: the text is empty" in str(raised.value)
-    if enough is None:
-        assert str(raised.value).endswith("Correct them.")
-        return
-    assert str(raised.value).endswith(
-        f"Correct them, or set example_gen.max_bad_fraction to {enough:g} to skip and list them."
-    )
-    validate_rows(summary, ExampleGenParams(source="a", max_bad_fraction=enough))
-
-
 def test_one_class(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [{**row, "label": "x"} for row in corpus_rows(60)])
     with pytest.raises(
@@ -312,18 +259,18 @@ def outside_train(number: int, label: str) -> list[dict[str, str]]:
     return [{"text": text, "label": label} for text in chosen[:number]]
 
 
-def digest_of(row: dict[str, str]) -> int:
+def row_digest(row: dict[str, str]) -> int:
     return int.from_bytes(blake2b(row["text"].encode(), digest_size=8).digest(), "big")
 
 
 def test_every_class_has_a_row_in_train(tmp_path: Path) -> None:
     lone, pair, many = outside_train(1, "lone"), outside_train(2, "pair"), outside_train(12, "many")
-    nearest = min(many, key=digest_of)
+    nearest = min(many, key=row_digest)
     # The same text once more, and under another label: both follow it.
     rows = [*corpus_rows(60), *lone, *pair, *many, nearest, {**nearest, "label": "fruit"}]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     found = make(ExampleGenParams(source=str(path)), tmp_path / "output")
-    moved = [lone[0], min(pair, key=digest_of), nearest, nearest, {**nearest, "label": "fruit"}]
+    moved = [lone[0], min(pair, key=row_digest), nearest, nearest, {**nearest, "label": "fruit"}]
     train = read_examples(tmp_path / "output", "train")
     expected = [
         (row["text"], row["label"])
@@ -377,11 +324,8 @@ def test_a_class_of_the_train_file_keeps_a_row_of_it_in_train(tmp_path: Path) ->
 
 
 def ingest_split(text: str, eval_fraction: float) -> str:
-    from components.example_gen import ingest
-
-    return ingest.split_of(
-        text.encode(), {"train": 1 - eval_fraction, "eval": eval_fraction, "test": 0.0}
-    )
+    fractions = {"train": 1 - eval_fraction, "eval": eval_fraction, "test": 0.0}
+    return split_at(digest_of(text.encode()), fractions)
 
 
 def test_rare_classes_are_left_out_gathered_or_stop_the_run(tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_dates_are_days_since_1970(tmp_path: Path) -> None:
     ]
     assert window(tmp_path / "{YYYY}" / "{MM}" / "{YYYY}-{MM}-{DD}.csv") == expected
     write(tmp_path / "2023" / "02" / "2023-02-29.csv")
-    with pytest.raises(DataError, match=r"2023-02-29\.csv: 2023-02-29 is no date since 1970"):
+    with pytest.raises(DataError, match=r"2023-02-29\.csv: 2023-02-29 is not a date since 1970"):
         window(tmp_path / "{YYYY}" / "{MM}" / "{YYYY}-{MM}-{DD}.csv")
 
 

@@ -155,7 +155,7 @@ def test_examples_without_origins(tmp_path: Path) -> None:
     "content", [b"text", [b"some", b"tokens"], np.array([[1.5, 2]], np.float32)]
 )
 def test_a_checksum_is_that_of_the_content_as_it_was_read(content: Any) -> None:
-    from components.example_gen.ingest import identity
+    from components.example_gen.split_by_digest import identity
 
     flat = content.ravel() if isinstance(content, np.ndarray) else content  # as Examples hold it
     assert origins.checksum(flat) == origins.checksum(content) == crc32(identity(content))
