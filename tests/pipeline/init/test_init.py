@@ -23,7 +23,7 @@ import typer
 from components import example_gen
 from pipeline import config as configuration
 from pipeline.cli.app import app
-from pipeline.init import choose, look
+from pipeline.init import choose, inspection
 from pipeline.retrain import thresholds
 from seqline.errors import UserError
 from tests.conftest import corpus_rows, write_jsonl
@@ -342,8 +342,8 @@ def test_a_large_file_is_looked_at_in_part(tmp_path: Path) -> None:
             file.write(
                 json.dumps({"text": f"row number {number}", "label": str(number % 4)}) + "\n"
             )
-    found = look.look("a.jsonl")
-    assert (found.num_rows, found.whole) == (look.MAX_ROWS, False)
+    inspected = inspection.inspect("a.jsonl")
+    assert (inspected.num_rows, inspected.whole) == (inspection.MAX_ROWS, False)
     assert init("a.jsonl")["evaluator"]["min_accuracy"] == 0.25
 
 
