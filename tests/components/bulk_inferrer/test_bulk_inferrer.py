@@ -54,8 +54,8 @@ from seqline.rows.row import BadRow, Row
 from serving.predict import predict
 from tests.components.evaluator.test_evaluator import fake_model
 from tests.conftest import corpus_rows, write_jsonl
-from tests.seqline.rows.test_rows import example, write_tfrecord
 from tests.support import CHECKOUT
+from tests.support.source_files import example, write_tfrecord
 
 RESULTS = ("predictions", "bad_rows")
 

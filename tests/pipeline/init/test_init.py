@@ -27,8 +27,8 @@ from pipeline.init import choose, inspection
 from pipeline.retrain import thresholds
 from seqline.errors import UserError
 from tests.conftest import corpus_rows, write_jsonl
-from tests.seqline.rows.test_rows import example, write_tfrecord
 from tests.support import CHECKOUT
+from tests.support.source_files import example, write_tfrecord
 
 TEXTS = [
     ("a fine film with a good plot", "good"),
