@@ -47,7 +47,7 @@ def check(params: ExampleGenParams) -> None:
     if tfds_name(params):
         if params.span not in ("latest", 0):
             raise UserError(
-                f"example_gen.span {params.span} is not there; {params.source!r} has the span 0."
+                f"example_gen.span {params.span} does not exist; {params.source!r} has the span 0."
             )
         check_packages(params)
         return

@@ -160,7 +160,7 @@ def choose(numbers: Iterable[int], last: int | str, how_many: int | str, place: 
         if len(spans) > 6:
             shown[3:-3] = ["..."]
         raise UserError(
-            f"example_gen.span {last} is not there; {place} has {len(spans)}: {', '.join(shown)}."
+            f"example_gen.span {last} does not exist; {place} has {len(spans)}: {', '.join(shown)}."
         )
     up_to_last = [number for number in spans if last == "latest" or number <= int(last)]
     return up_to_last if how_many == "all" else up_to_last[-int(how_many) :]

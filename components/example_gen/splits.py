@@ -129,12 +129,18 @@ def _span(
     by_split: dict[str | None, tuple[str | None, BySpan]],
     patterns: dict[str | None, str],
 ) -> SourceSpan:
-    """A span out of what the patterns match: split -> (kind, None if names tell it; files)."""
+    """A span with the files of all splits.
+
+    Args:
+        number: The span.
+        by_split: Split -> (kind, files), see `_match`.
+        patterns: Split -> its pattern, for messages.
+    """
     have_it = [split for split, (_, by_span) in by_split.items() if number in by_span]
     for split in by_split:
         if split not in have_it:
             raise DataError(
-                f"Span {number} is there for {have_it[0]} and not for {split} "
+                f"Span {number} exists for {have_it[0]} and not for {split} "
                 f"({patterns[split]!r}). "
                 "Add its files, or set example_gen.span to an earlier one."
             )

@@ -118,7 +118,7 @@ def test_names_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(UserError, match=message):
             check(ExampleGenParams(source="a.csv", encoding=encoding))
     with pytest.raises(
-        UserError, match=r"example_gen\.span 1 is not there; 'tfds:x' has the span 0"
+        UserError, match=r"example_gen\.span 1 does not exist; 'tfds:x' has the span 0"
     ):
         check(ExampleGenParams(source="tfds:x", span=1))
 

@@ -21,7 +21,7 @@ def test_spans_are_numbers_in_names(tmp_path: Path) -> None:
     assert window(pattern, span=10) == window(pattern)
     with pytest.raises(
         UserError,
-        match=r"example_gen\.span 3 is not there; example_gen\.source '.*' has 2: 2, 10\.",
+        match=r"example_gen\.span 3 does not exist; example_gen\.source '.*' has 2: 2, 10\.",
     ):
         check(ExampleGenParams(source=str(pattern), span=3))
 
@@ -63,7 +63,7 @@ def test_splits_must_have_the_same_spans(tmp_path: Path) -> None:
         write(tmp_path / name)
     table = {name: str(tmp_path / "{SPAN}" / f"{name}.csv") for name in ("train", "test")}
     with pytest.raises(
-        DataError, match=r"Span 2 is there for train and not for test \('.*/\{SPAN\}/test\.csv'\)"
+        DataError, match=r"Span 2 exists for train and not for test \('.*/\{SPAN\}/test\.csv'\)"
     ):
         check(ExampleGenParams(source=table))
     (span,) = sources.window(ExampleGenParams(source=table, span=1))
@@ -97,7 +97,7 @@ def test_spans_of_folders(tmp_path: Path) -> None:
 def test_without_a_placeholder_there_is_span_0(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv")
     assert window(path, span=0, window=3) == [(0, None, [""])]
-    with pytest.raises(UserError, match=r"example_gen\.span 1 is not there; .* has 1: 0\."):
+    with pytest.raises(UserError, match=r"example_gen\.span 1 does not exist; .* has 1: 0\."):
         window(path, span=1)
 
 
