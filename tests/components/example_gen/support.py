@@ -3,9 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from components.example_gen import ExampleGenParams, sources
+from components.example_gen import ExampleGenParams, run, sources
 from components.example_gen.sources import read
+from components.example_gen.split_by_digest import digest_of, split_at
+from seqline.component import Figures
 from seqline.rows.row import BadRow, Row
+
+# The fractions of the splits by default.
+FRACTIONS = {"train": 0.7, "eval": 0.1, "test": 0.2}
 
 
 def read_all(source: object, **fields: Any) -> list[Row | BadRow]:
@@ -37,3 +42,28 @@ def window(source: object, **fields: Any) -> list[tuple[int, int | None, list[st
         )
         for span in found
     ]
+
+
+def make(params: ExampleGenParams, output: Path) -> Figures:
+    """Runs the component, without a span cache."""
+    output.mkdir()
+    return run(params=params, output=output)
+
+
+def read_examples(output: Path, split: str) -> list[tuple[str, str]]:
+    """(text, label) of the rows of a split, in order."""
+    import tensorflow as tf
+
+    rows = []
+    for path in sorted((output / f"Split-{split}").glob("*.gz")):
+        for content in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
+            fields = tf.train.Example.FromString(content).features.feature
+            assert sorted(fields) == ["label", "text"]
+            text, label = (fields[name].bytes_list.value[0] for name in ("text", "label"))
+            rows.append((text.decode(), label.decode()))
+    return rows
+
+
+def split_of(text: str) -> str:
+    """The split of a row with this text, by default."""
+    return split_at(digest_of(text.encode()), FRACTIONS)
