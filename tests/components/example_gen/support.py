@@ -33,14 +33,14 @@ def window(source: object, **fields: Any) -> list[tuple[int, int | None, list[st
     """(number, version, names of the files below the source's first placeholder) of each span."""
     params = ExampleGenParams(source=source if isinstance(source, dict) else str(source), **fields)
     root = str(source).partition("{")[0]
-    found = sources.window(params)
+    spans = sources.window(params)
     return [
         (
             span.number,
             span.version,
             [file.path.removeprefix(root) for part in span.parts for file in part.files],
         )
-        for span in found
+        for span in spans
     ]
 
 

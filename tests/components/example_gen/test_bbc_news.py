@@ -33,10 +33,14 @@ def test_bbc_news_has_2225_rows_in_five_classes(bbc_news: ExampleGenParams, tmp_
     assert {path: path.stat().st_mtime_ns for path in Path(bbc_news.data_dir).rglob("*")} == before
     assert external_digest(bbc_news) == first
 
-    found = make(bbc_news, tmp_path / "output")
-    assert (found["num_read"], found["num_bad_rows"], found["ignored_splits"]) == (2225, 0, [])
-    totals = Counter(dict.fromkeys(found["num_rows"]["train"], 0))
-    for labels in found["num_rows"].values():
+    figures = make(bbc_news, tmp_path / "output")
+    assert (figures["num_read"], figures["num_bad_rows"], figures["ignored_splits"]) == (
+        2225,
+        0,
+        [],
+    )
+    totals = Counter(dict.fromkeys(figures["num_rows"]["train"], 0))
+    for labels in figures["num_rows"].values():
         totals.update(labels)
     assert totals == {
         "business": 510,

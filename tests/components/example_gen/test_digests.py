@@ -52,12 +52,15 @@ def test_digest_of_a_span_does_not_follow_the_others(tmp_path: Path) -> None:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were read for their digest."""
-    found: list[str] = []
+    names: list[str] = []
     read_whole = files._blake2b
-    monkeypatch.setattr(
-        files, "_blake2b", lambda path: found.append(Path(path).name) or read_whole(path)
-    )
-    return found
+
+    def read_and_note(path: str) -> str:
+        names.append(Path(path).name)
+        return read_whole(path)
+
+    monkeypatch.setattr(files, "_blake2b", read_and_note)
+    return names
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -80,9 +83,9 @@ def test_a_file_is_digested_once(
         ["a.csv"],
     ]
     # The same size, and the time of change set back: the inode's own time tells.
-    found = path.stat()
+    before = path.stat()
     path.write_bytes(b"text,label\nb,x\n")
-    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert external_digest(params, memory) != first
     assert reads == ["a.csv", "a.csv"]
     assert sorted(tmp_path.iterdir()) == [path, memory]

@@ -14,12 +14,12 @@ from tests.conftest import corpus_rows, write_jsonl
 
 def test_every_row_is_in_one_split(corpus: Path, examples: Path, figures: dict[str, dict]) -> None:
     rows = [(row["text"], row["label"]) for row in corpus_rows()]
-    found = {split: read_examples(examples, split) for split in FRACTIONS}
-    for split, read_back in found.items():
+    by_split = {split: read_examples(examples, split) for split in FRACTIONS}
+    for split, read_back in by_split.items():
         assert read_back == [row for row in rows if split_of(row[0]) == split]
         counts = dict(sorted(Counter(label for _, label in read_back).items()))
         assert figures["example_gen"]["num_rows"][split] == counts
-    assert sum(map(len, found.values())) == 240
+    assert sum(map(len, by_split.values())) == 240
     assert (figures["example_gen"]["num_read"], figures["example_gen"]["num_bad_rows"]) == (240, 0)
     assert figures["example_gen"]["ignored_splits"] == []
     assert not (examples / "bad_rows").exists()
@@ -55,13 +55,13 @@ def with_bad_rows(tmp_path: Path) -> Path:
 
 def test_bad_rows_within_the_limit_are_skipped_and_listed(with_bad_rows: Path) -> None:
     output = with_bad_rows / "output"
-    found = make(
+    figures = make(
         ExampleGenParams(source=str(with_bad_rows / "*.jsonl"), max_bad_fraction=0.04), output
     )
-    used = sum(count for labels in found["num_rows"].values() for count in labels.values())
-    assert (found["num_read"], found["num_bad_rows"], used) == (100, 4, 96)
-    assert describe(found).startswith("96 rows: ")
-    assert describe(found).endswith("; 3 classes; 4 bad rows skipped")
+    used = sum(count for labels in figures["num_rows"].values() for count in labels.values())
+    assert (figures["num_read"], figures["num_bad_rows"], used) == (100, 4, 96)
+    assert describe(figures).startswith("96 rows: ")
+    assert describe(figures).endswith("; 3 classes; 4 bad rows skipped")
     listed = {
         path.name: [json.loads(line) for line in path.read_text().splitlines()]
         for path in sorted((output / "bad_rows").iterdir())
@@ -82,7 +82,7 @@ def test_bad_rows_within_the_limit_are_skipped_and_listed(with_bad_rows: Path) -
         "missing label": 1,
         "missing text": 1,
     }
-    assert (span.number, span.num_read, span.num_rows) == (0, 100, found["num_rows"])
+    assert (span.number, span.num_read, span.num_rows) == (0, 100, figures["num_rows"])
 
 
 def test_bad_rows_over_the_limit_fail_and_are_quoted(with_bad_rows: Path) -> None:

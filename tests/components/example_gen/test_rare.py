@@ -18,8 +18,8 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
         "train": str(write_jsonl(tmp_path / "train.jsonl", train)),
         "test": str(write_jsonl(tmp_path / "test.jsonl", test)),
     }
-    found = make(ExampleGenParams(source=table), tmp_path / "output")
-    assert found["num_rows"]["test"] == {"animals": 10, "fruit": 10, "metals": 10}
+    figures = make(ExampleGenParams(source=table), tmp_path / "output")
+    assert figures["num_rows"]["test"] == {"animals": 10, "fruit": 10, "metals": 10}
     assert read_examples(tmp_path / "output", "test") == [
         (row["text"], row["label"]) for row in test
     ]
@@ -42,7 +42,7 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
         " to 'leave_out' or to 'gather'."
     )
     left_out = make(ExampleGenParams(source=table), tmp_path / "left_out")
-    assert left_out["num_rows"] == found["num_rows"]
+    assert left_out["num_rows"] == figures["num_rows"]
     assert (left_out["num_read"], left_out["num_left_out_rows"], left_out["num_moved_rows"]) == (
         93,
         3,
@@ -71,7 +71,7 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
         make(ExampleGenParams(source=table, rare_classes="gather"), tmp_path / "gathered")[
             "num_rows"
         ]
-        == found["num_rows"]
+        == figures["num_rows"]
     )
 
 
@@ -92,7 +92,7 @@ def test_every_class_has_a_row_in_train(tmp_path: Path) -> None:
     # The same text once more, and under another label: both follow it.
     rows = [*corpus_rows(60), *lone, *pair, *many, nearest, {**nearest, "label": "fruit"}]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
-    found = make(ExampleGenParams(source=str(path)), tmp_path / "output")
+    figures = make(ExampleGenParams(source=str(path)), tmp_path / "output")
     moved = [lone[0], min(pair, key=row_digest), nearest, nearest, {**nearest, "label": "fruit"}]
     train = read_examples(tmp_path / "output", "train")
     expected = [
@@ -103,16 +103,20 @@ def test_every_class_has_a_row_in_train(tmp_path: Path) -> None:
     assert train == expected
     assert {
         label: count
-        for label, count in found["num_rows"]["train"].items()
+        for label, count in figures["num_rows"]["train"].items()
         if label in ("lone", "pair", "many")
     } == {
         "lone": 1,
         "pair": 1,
         "many": 2,
     }
-    assert (found["num_moved_rows"], found["num_left_out_rows"], found["num_read"]) == (5, 0, 77)
-    assert describe(found).endswith("; 5 rows moved to train, which had none of their class")
-    assert [(record["label"], record["done"]) for record in found["rare_classes"]] == [
+    assert (figures["num_moved_rows"], figures["num_left_out_rows"], figures["num_read"]) == (
+        5,
+        0,
+        77,
+    )
+    assert describe(figures).endswith("; 5 rows moved to train, which had none of their class")
+    assert [(record["label"], record["done"]) for record in figures["rare_classes"]] == [
         ("lone", "kept")
     ]
     everything = [row for split in FRACTIONS for row in read_examples(tmp_path / "output", split)]
@@ -143,8 +147,8 @@ def test_a_class_of_the_train_file_keeps_a_row_of_it_in_train(tmp_path: Path) ->
     test = write_jsonl(tmp_path / "test.jsonl", [*corpus_rows(90)[60:], *outside_train(3, "lone")])
     params = ExampleGenParams(source={"train": str(train), "test": str(test)}, eval_fraction=0.3)
     assert ingest_split(in_eval["text"], 0.3) == "eval"
-    found = make(params, tmp_path / "output")
-    assert (found["num_rows"]["train"]["lone"], found["num_rows"]["test"]["lone"]) == (1, 3)
+    figures = make(params, tmp_path / "output")
+    assert (figures["num_rows"]["train"]["lone"], figures["num_rows"]["test"]["lone"]) == (1, 3)
 
 
 def ingest_split(text: str, eval_fraction: float) -> str:

@@ -79,8 +79,8 @@ def test_own_splits_as_a_table(tmp_path: Path) -> None:
     }
     params = ExampleGenParams(source=table)
     (span,) = sources.window(params)
-    found, ignored = sources.shards(span, params)
-    assert [(shard.split, Path(shard.paths[0]).name) for shard in found] == [
+    shards, ignored = sources.shards(span, params)
+    assert [(shard.split, Path(shard.paths[0]).name) for shard in shards] == [
         ("train", "train.jsonl"),
         ("eval", "validation.jsonl"),
         ("test", "test.jsonl"),
@@ -217,8 +217,8 @@ def test_rows_from_a_bucket(cloud: FakeGcs, tmp_path: Path) -> None:
         "texts/",
     ):
         check(ExampleGenParams(source=f"gs://bucket/data/{source}"))
-        found = read_all(f"gs://bucket/data/{source}")
-        assert sorted({row[0] for row in found}) == [b"row 0", b"row 1", b"row 2"], source
+        rows = read_all(f"gs://bucket/data/{source}")
+        assert sorted({row[0] for row in rows}) == [b"row 0", b"row 1", b"row 2"], source
     assert read_all("gs://bucket/data/b.csv*")[-1] == Row(
         b"row 2", b"x", "gs://bucket/data/b.csv.gz", 4
     )

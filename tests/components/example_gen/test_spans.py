@@ -127,5 +127,5 @@ def test_the_choice_of_spans_is_no_part_of_the_key() -> None:
 @given(st.integers(0, 10**6), st.integers(0, 99))
 def test_spans_are_found_where_they_were_written(number: int, version: int) -> None:
     file = files.File(f"a/{number}-{version:02d}.csv", 1)
-    ((found, group),) = spans.group("a/{SPAN}-{VERSION:2}.csv", [file]).items()
-    assert (found, group.version, group.files) == (number, version, [file])
+    ((span, group),) = spans.group("a/{SPAN}-{VERSION:2}.csv", [file]).items()
+    assert (span, group.version, group.files) == (number, version, [file])

@@ -19,10 +19,10 @@ from tests.support.source_files import example
     )
 )
 def test_tf_examples_are_read_as_tensorflow_reads_them(features: dict[str, list[Any]]) -> None:
-    found = tf_example_reader.parse(example(**features))
-    assert sorted(found) == sorted(features)
+    parsed = tf_example_reader.parse(example(**features))
+    assert sorted(parsed) == sorted(features)
     for name, values in features.items():
-        assert list(tf_example_reader.values(found[name])) == values
+        assert list(tf_example_reader.values(parsed[name])) == values
 
 
 def test_a_float_list_may_be_unpacked() -> None:

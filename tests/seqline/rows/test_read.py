@@ -142,8 +142,8 @@ def test_file_that_disappears(tmp_path: Path, name: str) -> None:
     path.write_bytes(b"anything")
     (tmp_path / "f" / "y").mkdir(parents=True)
     (tmp_path / "f" / "y" / "1.txt").write_text("b")
-    kind, found = find(tmp_path / "f" if name.endswith(".txt") else path)
-    shards = list(cut(kind, found))
+    kind, source_files = find(tmp_path / "f" if name.endswith(".txt") else path)
+    shards = list(cut(kind, source_files))
     path.unlink()
     with pytest.raises(
         DataError,
