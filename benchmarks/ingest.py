@@ -45,7 +45,7 @@ def row_by_row(source: Path, output: Path) -> None:
     import apache_beam as beam
     import tensorflow as tf
 
-    from components.example_gen.ingest import split_of
+    from components.example_gen.split_by_digest import digest_of, split_at
     from seqline.jobs.beam import pipeline_options
 
     splits = list(FRACTIONS)
@@ -55,7 +55,7 @@ def row_by_row(source: Path, output: Path) -> None:
         return {"text": text, "label": label}
 
     def split_number(row, _):
-        return splits.index(split_of(row["text"].encode(), FRACTIONS))
+        return splits.index(split_at(digest_of(row["text"].encode()), FRACTIONS))
 
     def to_example(row):
         feature = {

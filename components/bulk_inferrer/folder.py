@@ -12,7 +12,6 @@ gs://, holds the predictions of one task:
 
 import fcntl
 import json
-import math
 import shutil
 import tempfile
 from collections import Counter
@@ -24,8 +23,9 @@ from typing import IO, Any
 
 from components.bulk_inferrer import BulkInferrerParams, source
 from seqline.component import Figures
-from seqline.errors import DataError, UserError
+from seqline.errors import UserError
 from seqline.model import digest
+from seqline.rows.bad_rows import NUM_QUOTED, BadRows
 from seqline.storage import gcs, lease
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
@@ -40,8 +40,6 @@ OTHERS = {LOCK, "log.txt"}
 PREDICTIONS = "predictions-*"
 # Notes of chunks in memory at once.
 NUM_READ = 256
-# Bad rows that an error message quotes.
-NUM_QUOTED = 5
 # Change it with how rows are cut into chunks and batches, and with what is written. It makes
 # earlier folders unusable.
 LAYOUT = 1
@@ -337,7 +335,7 @@ def _add_up(folder: Path, bad_rows: IO[bytes]) -> PredictionTotals:
                 bad_rows.write(json.dumps(row).encode() + b"\n")
                 totals.num_bad[row["problem"]] += 1
                 if len(totals.quoted) < NUM_QUOTED:
-                    totals.quoted.append(f"{row['file']}:{row['line']}: {row['reason']}")
+                    totals.quoted.append(quote(BadRow(**row)))
     return totals
 
 
@@ -362,16 +360,8 @@ def totals_of(folder: Path) -> PredictionTotals:
 def validate(found: PredictionTotals, params: BulkInferrerParams) -> None:
     """Raises DataError for more bad rows than max_bad_fraction."""
     num_bad = sum(found.num_bad.values())
-    num_read = found.num_rows + num_bad
-    allowed = math.floor(params.max_bad_fraction * num_read + 1e-9)  # 0.29 * 100 is 28.999...
-    if num_bad > allowed:
-        more = f" ... and {num_bad - len(found.quoted)} more" if num_bad > len(found.quoted) else ""
-        raise DataError(
-            f"{num_bad} of {num_read} rows cannot be used; bulk_inferrer.max_bad_fraction"
-            f" {params.max_bad_fraction} allows {allowed}: {'; '.join(found.quoted)}{more}. Correct"
-            " them, or raise bulk_inferrer.max_bad_fraction to list them: what was computed is"
-            " kept."
-        )
+    bad_rows = BadRows(num_bad, found.num_rows + num_bad, found.quoted)
+    bad_rows.check(source.SECTION, params.max_bad_fraction, "What was computed is kept.")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

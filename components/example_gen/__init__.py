@@ -1,19 +1,26 @@
-"""Labelled rows from wherever they lie to Examples: split, counted, and nothing dropped in silence.
+"""Labelled rows, from files or a data set, to Examples: split, counted, nothing dropped in silence.
 
-Sources: `tfds:<name>[/<config>][:<version>]`; a CSV, JSONL, TFRecord (tf.Example) or Parquet file
-or glob; a folder of `<class>/*.txt`; or a table that gives one of these for each split. Files are
-local or under gs://, and all but Parquet may be gzipped (.gz). A source's own splits are kept; a
-missing one is taken from train by a digest of the content.
+Reads one of these sources, or a table that gives one for each split:
 
-A row holds text, a list of tokens, or a sequence of numbers (`content`). Where the pattern holds
-`{SPAN}` or `{YYYY}`, `{MM}` and `{DD}`, the data arrive span by span, and `span` and `window`
-choose among them.
+    tfds:<name>[/<config>][:<version>]   a data set of tensorflow-datasets
+    a file or a glob                     CSV, JSONL, TFRecord (tf.Example) or Parquet
+    a folder                             of <class>/*.txt
 
-Writes `Split-<train|eval|test>/data_tfrecord-*.gz`: tf.Example with the content and `label` (see
-`seqline.data.examples`); and `bad_rows/*.jsonl`: the file, line and reason of every row that could
-not be used; `rare_rows/*.jsonl`: the file, line and label of every row of a rare class, and what
-was done with it; and `origins/*.gz`: the file and line of every row of test (see
-`seqline.data.origins`).
+Files are local or under gs://, and all but Parquet may be gzipped (.gz). A source's own splits are
+kept; a missing one is taken from train by a digest of the content. A row holds text, a list of
+tokens, or a sequence of numbers (`content`). Where the pattern has `{SPAN}`, or `{YYYY}`, `{MM}`
+and `{DD}`, data arrive span by span, and `span` and `window` choose among them.
+
+Writes:
+
+    Split-<train|eval|test>/data_tfrecord-*.gz   tf.Examples: the content and `label`
+    examples.json                                see `seqline.data.examples`
+    bad_rows/*.jsonl                             file, line and reason of each row that could not
+                                                 be used
+    rare_rows/*.jsonl                            file, line and label of each row of a rare class,
+                                                 and what was done with it
+    origins/*                                    file and line of each row of test, see
+                                                 `seqline.data.origins`
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -117,9 +124,8 @@ class ExampleGenParams(Params):
     @field_validator("source", mode="before")
     @classmethod
     def _is_a_name_or_a_table_of_names(cls, given: Any) -> Any:
-        if isinstance(given, str) or (
-            isinstance(given, dict) and all(isinstance(each, str) for each in given.values())
-        ):
+        names = given.values() if isinstance(given, dict) else [given]
+        if all(isinstance(name, str) for name in names):
             return given
         raise ValueError("input should be a valid string or a table of strings")
 
@@ -180,10 +186,11 @@ class ExampleGenParams(Params):
 
 
 def check(params: ExampleGenParams) -> None:
-    """Looks at names, spans, headers and first rows.
+    """Checks what names, spans, headers and first rows already show.
 
-    Raises UserError or DataError for a source that cannot work: missing or empty files, spans or
-    columns, unknown encoding.
+    Raises:
+        UserError: A span, a column or an encoding does not exist, or no file does.
+        DataError: A file is empty or damaged.
     """
     from components.example_gen import sources
 
@@ -193,10 +200,13 @@ def check(params: ExampleGenParams) -> None:
 def external_digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
     """The digest of the content of the window's spans.
 
-    None for a TFDS data set that is not prepared yet.
+    Args:
+        params: They say which spans, and of which source.
+        memory: A file with the digests of files as they were last read. Files that did not change
+            since are not read again. Without it all are read.
 
-    memory: a file that remembers the digests of files that did not change since; without it they
-    are read each time.
+    Returns:
+        None for a TFDS data set that is not prepared yet.
     """
     from components.example_gen import sources
 
@@ -204,7 +214,7 @@ def external_digest(params: ExampleGenParams, memory: Path | None = None) -> str
 
 
 def prepare(params: ExampleGenParams) -> None:
-    """Downloads and builds a TFDS data set under data_dir, once; nothing to do for files."""
+    """Downloads and builds a TFDS data set under data_dir, once. Files need no preparation."""
     from components.example_gen import sources, tfds_source
 
     if name := sources.tfds_name(params):
@@ -221,11 +231,19 @@ def run(
 ) -> Figures:
     """Reads, splits and writes the rows of the spans that were not ingested before, on Beam.
 
-    analyses: what later stages want to count while the rows pass by (`Component.analyze` with its
-    params).
+    Args:
+        params: The source, and how it is read.
+        output: The folder of the artifact.
+        span_cache: Where spans that were ingested are kept. Without it all are read.
+        analyses: Name of a later stage -> what it wants to be counted in the same pass
+            (`Component.analyze` with its params).
+        beam_args: Where the job runs.
 
-    Raises DataError for a file that cannot be read to its end, more bad rows than max_bad_fraction,
-    an empty split, a single class, or rare classes where rare_classes is "stop".
+    Raises:
+        UserError: A file has no such column or feature.
+        DataError: A file cannot be read to its end, more rows are bad than max_bad_fraction allows,
+            a split is empty, there is a single class, or there are rare classes and rare_classes is
+            "stop".
     """
     from components.example_gen import ingest
 
@@ -238,42 +256,42 @@ def run(
 
 
 def describe(figures: Figures) -> str:
-    rows = {split: sum(labels.values()) for split, labels in figures["num_rows"].items()}
-    text = f"{sum(rows.values()):,} rows: " + ", ".join(
-        f"{count:,} {split}" for split, count in rows.items()
-    )
-    text += f"; {len(figures['num_rows']['train'])} classes"
-    if len(figures["spans"]) > 1:
-        text += (
-            f"; spans {figures['spans'][0]} to {figures['spans'][-1]}, {figures['num_spans_read']}"
-            f" of {len(figures['spans'])} read now"
+    """`240 rows: 168 train, 24 eval, 48 test; 2 classes; 3 bad rows skipped`."""
+    num_rows = {split: sum(labels.values()) for split, labels in figures["num_rows"].items()}
+    by_split = ", ".join(f"{count:,} {split}" for split, count in num_rows.items())
+    notes = [
+        f"{sum(num_rows.values()):,} rows: {by_split}",
+        f"{len(figures['num_rows']['train'])} classes",
+    ]
+    spans = figures["spans"]
+    if len(spans) > 1:
+        notes.append(
+            f"spans {spans[0]} to {spans[-1]}, {figures['num_spans_read']} of {len(spans)} read now"
         )
     if figures["num_bad_rows"]:
-        text += f"; {figures['num_bad_rows']:,} bad rows skipped"
-    text += _describe_rare(figures)
+        notes.append(f"{figures['num_bad_rows']:,} bad rows skipped")
+    notes += _rare_notes(figures)
     if figures["ignored_splits"]:
-        text += f"; the source's splits {', '.join(figures['ignored_splits'])} not used"
-    return text
+        notes.append(f"the source's splits {', '.join(figures['ignored_splits'])} not used")
+    return "; ".join(notes)
 
 
-def _describe_rare(figures: Figures) -> str:
-    text = ""
-    for name, done, done_text in (
-        ("num_left_out_rows", LEFT_OUT, "left out"),
-        ("num_gathered_rows", GATHERED, "gathered"),
-    ):
-        if figures[name]:
+def _rare_notes(figures: Figures) -> list[str]:
+    notes = []
+    for name, done in (("num_left_out_rows", LEFT_OUT), ("num_gathered_rows", GATHERED)):
+        if num_rows := figures[name]:
             num_classes = sum(record["done"] == done for record in figures["rare_classes"])
-            text += (
-                f"; {figures[name]:,} row{'s' * (figures[name] > 1)} of {num_classes:,} rare"
-                f" class{'es' * (num_classes > 1)} {done_text}"
+            notes.append(
+                f"{num_rows:,} row{'s' * (num_rows > 1)} of {num_classes:,} rare"
+                f" class{'es' * (num_classes > 1)} {done}"
             )
     if num_moved := figures["num_moved_rows"]:
-        text += (
-            f"; {num_moved:,} row{'s' * (num_moved > 1)} moved to train, which had none of"
-            f" {'their' if num_moved > 1 else 'its'} class"
+        theirs = "their" if num_moved > 1 else "its"
+        notes.append(
+            f"{num_moved:,} row{'s' * (num_moved > 1)} moved to train, which had none of"
+            f" {theirs} class"
         )
-    return text
+    return notes
 
 
 EXAMPLE_GEN = Component(

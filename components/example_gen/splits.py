@@ -1,4 +1,4 @@
-"""From a source of files to its spans: which files there are, of which kind, in which splits."""
+"""From a source's patterns to its spans: which files they have, of which kind, in which splits."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from components.example_gen import ExampleGenParams, spans
+from components.example_gen.spans import SpanFiles
 from seqline.data import features
 from seqline.errors import DataError, UserError
 from seqline.rows.read import kind_of
@@ -23,15 +24,18 @@ SPLIT_NAMES = {
     "test": "test",
 }
 
-# One listing finds both.
+# Text files of a folder, gzipped or not: one listing finds both.
 TEXT_FILES = "*/*.txt*"
 
 
 @dataclass(frozen=True)
-class Part:
-    """The files of a span that have one split. split.
+class SplitFiles:
+    """The files of a span that belong to one split.
 
-    The source's own, or None where rows are split by their digest.
+    Attributes:
+        split: The source's own split. None where rows are split by their digest.
+        kind: The format's NAME.
+        files: In the order in which they are read.
     """
 
     split: str | None
@@ -40,56 +44,50 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Span:
-    """One period of arriving data. digest.
+class SourceSpan:
+    """One period of arriving data, as the source has it.
 
-    Of the content of its files, "" where nobody asked for it. TFDS has no parts.
+    Attributes:
+        number: The span.
+        version: The highest one, where the pattern has versions.
+        parts: Its files, split by split. A TFDS data set has none.
+        digest: Of the content of its files. "" where it was not asked for.
     """
 
     number: int
     version: int | None
-    parts: tuple[Part, ...]
+    parts: tuple[SplitFiles, ...]
     digest: str = ""
 
 
 # Number of a span -> its files.
-Found = dict[int, spans.Found]
+BySpan = dict[int, SpanFiles]
 
 
-def find(params: ExampleGenParams) -> list[Span]:
+def find(params: ExampleGenParams) -> list[SourceSpan]:
     """The spans of the window in ascending order, without their digests.
 
-    Raises UserError for patterns that match nothing, unknown kinds and split names, and a span that
-    is not there; DataError for a span that one split lacks, and for folders with less than two
-    classes.
+    Raises:
+        UserError: A pattern matches nothing, a kind or the name of a split is unknown, or a span
+            does not exist.
+        DataError: One split lacks a span, or a folder has fewer than two classes.
     """
     patterns: dict[str | None, str] = (
         {None: params.source} if isinstance(params.source, str) else _splits(params.source)
     )
-    for pattern in patterns.values():
-        if "://" in pattern and not files.is_remote(pattern):
-            raise UserError(
-                f"example_gen.source {pattern!r}: only local files, gs:// and tfds: names can be"
-                " read; copy the files first."
-            )
-        spans.check(pattern)
-    with_spans = [split for split, pattern in patterns.items() if spans.has_placeholder(pattern)]
-    without = [split for split in patterns if split not in with_spans]
-    if with_spans and without:
-        raise UserError(
-            f"example_gen.source has spans for {with_spans[0]} and none for {without[0]}: write"
-            " {SPAN} or a date in both patterns."
-        )
-    found = {split: _match(pattern) for split, pattern in patterns.items()}
-    numbers = {number for _, by_number in found.values() for number in by_number}
+    _check_patterns(patterns)
+    by_split = {split: _match(pattern) for split, pattern in patterns.items()}
+    numbers = {number for _, by_span in by_split.values() for number in by_span}
     left = numbers - set(params.skip)
     if numbers and not left:
         raise UserError(f"example_gen.skip leaves no span of example_gen.source {params.source!r}.")
-    chosen = spans.choose(left, params.span, params.window, f"example_gen.source {params.source!r}")
-    return [_span(number, found, patterns) for number in chosen]
+    place = f"example_gen.source {params.source!r}"
+    chosen = spans.choose(left, params.span, params.window, place)
+    return [_span(number, by_split, patterns) for number in chosen]
 
 
 def _splits(source: dict[str, str]) -> dict[str | None, str]:
+    """The patterns by our names of the splits."""
     for name in source:
         if name not in SPLIT_NAMES:
             raise UserError(
@@ -109,17 +107,44 @@ def _splits(source: dict[str, str]) -> dict[str | None, str]:
     return patterns
 
 
+def _check_patterns(patterns: dict[str | None, str]) -> None:
+    for pattern in patterns.values():
+        if "://" in pattern and not files.is_remote(pattern):
+            raise UserError(
+                f"example_gen.source {pattern!r}: only local files, gs:// and tfds: names can be"
+                " read; copy the files first."
+            )
+        spans.check(pattern)
+    with_spans = [split for split, pattern in patterns.items() if spans.has_placeholder(pattern)]
+    without = [split for split in patterns if split not in with_spans]
+    if with_spans and without:
+        raise UserError(
+            f"example_gen.source has spans for {with_spans[0]} and none for {without[0]}: write"
+            " {SPAN} or a date in both patterns."
+        )
+
+
 def _span(
-    number: int, found: dict[str | None, tuple[str | None, Found]], patterns: dict[str | None, str]
-) -> Span:
-    there = [split for split, (_, by_number) in found.items() if number in by_number]
-    for split in found:
-        if split not in there:
+    number: int,
+    by_split: dict[str | None, tuple[str | None, BySpan]],
+    patterns: dict[str | None, str],
+) -> SourceSpan:
+    """A span with the files of all splits.
+
+    Args:
+        number: The span.
+        by_split: Split -> (kind, files), see `_match`.
+        patterns: Split -> its pattern, for messages.
+    """
+    have_it = [split for split, (_, by_span) in by_split.items() if number in by_span]
+    for split in by_split:
+        if split not in have_it:
             raise DataError(
-                f"Span {number} is there for {there[0]} and not for {split} ({patterns[split]!r}). "
+                f"Span {number} exists for {have_it[0]} and not for {split} "
+                f"({patterns[split]!r}). "
                 "Add its files, or set example_gen.span to an earlier one."
             )
-    versions = {split: by_number[number].version for split, (_, by_number) in found.items()}
+    versions = {split: by_span[number].version for split, (_, by_span) in by_split.items()}
     if len(set(versions.values())) > 1:
         shown = ", ".join(f"{version} of {split}" for split, version in versions.items())
         raise DataError(
@@ -127,53 +152,62 @@ def _span(
             " files of the missing version."
         )
     parts = []
-    for split, (kind, by_number) in found.items():
-        mine = tuple(by_number[number].files)
-        parts.append(Part(split, kind or kind_of(mine, patterns[split], "example_gen"), mine))
-    return Span(number, next(iter(versions.values())), tuple(parts))
+    for split, (kind, by_span) in by_split.items():
+        files_of_split = tuple(by_span[number].files)
+        if kind is None:
+            kind = kind_of(files_of_split, patterns[split], "example_gen")
+        parts.append(SplitFiles(split, kind, files_of_split))
+    return SourceSpan(number, next(iter(versions.values())), tuple(parts))
 
 
-def _match(pattern: str) -> tuple[str | None, Found]:
-    """The files by spans. A pattern that matches no file may name folders of <class>/*.txt."""
+def _match(pattern: str) -> tuple[str | None, BySpan]:
+    """(kind, files) that a pattern matches; kind is None where the files' names tell it.
+
+    A pattern that matches no file may name folders of <class>/*.txt.
+    """
     names = spans.to_glob(pattern)
-    if found := files.match(names):
-        return None, _group(pattern, found)
+    if matched := files.match(names):
+        return None, _group(pattern, matched)
+
+    # The formats load numpy, which nothing else needs to find files.
+    from seqline.rows.formats import folder
+
     root = names.rstrip("/")
     # A folder's own name first: it may hold brackets.
-    literal = os.path.isdir(root)
-    from seqline.rows.formats import folder as folder_format
-
-    escaped = re.sub(r"([*?[])", r"[\1]", root) if literal else root
-    found = [
+    is_folder = os.path.isdir(root)
+    escaped = re.sub(r"([*?[])", r"[\1]", root) if is_folder else root
+    texts = [
         file
         for file in files.match(f"{escaped}/{TEXT_FILES}")
-        if file.path.endswith(folder_format.SUFFIXES)
+        if file.path.endswith(folder.SUFFIXES)
     ]
-    if not found and not literal:
+    if not texts and not is_folder:
         where = "" if files.is_remote(pattern) else f" under {Path.cwd()}"
         raise UserError(f"example_gen.source {pattern!r} matches no file{where}.")
-    folders = _group(pattern.rstrip("/"), found, "/[^/]*/[^/]*")
-    for folder in folders.values():
-        classes = {class_and_name(file).partition("/")[0] for file in folder.files}
+
+    by_span = _group(pattern.rstrip("/"), texts, "/[^/]*/[^/]*")
+    for span_files in by_span.values():
+        classes = {class_and_name(file).partition("/")[0] for file in span_files.files}
         if len(classes) < 2:
-            place = folder.files[0].path.rsplit("/", 2)[0] if folder.files else root
+            place = span_files.files[0].path.rsplit("/", 2)[0] if span_files.files else root
             raise DataError(
                 f"{place} holds {len(classes)} class folders with .txt files; at least two are"
                 " needed: <class>/<name>.txt."
             )
         # Spread by a digest of the name, so that a shard holds every class.
-        folder.files.sort(key=lambda file: blake2b(class_and_name(file).encode()).digest())
-    return folder_format.NAME, folders
+        span_files.files.sort(key=lambda file: blake2b(class_and_name(file).encode()).digest())
+    return folder.NAME, by_span
 
 
-def _group(pattern: str, found: list[File], tail: str = "") -> Found:
-    grouped = spans.group(pattern, found, tail)
-    if not grouped:
+def _group(pattern: str, matched: list[File], tail: str = "") -> BySpan:
+    """See `spans.group`."""
+    by_span = spans.group(pattern, matched, tail)
+    if not by_span:
         raise UserError(
-            f"example_gen.source {pattern!r} matches no span; {found[0].path} has no number in the"
-            " place of a placeholder."
+            f"example_gen.source {pattern!r} matches no span; {matched[0].path} has no number in"
+            " the place of a placeholder."
         )
-    return grouped
+    return by_span
 
 
 def class_and_name(file: File) -> str:

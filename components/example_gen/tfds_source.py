@@ -1,7 +1,7 @@
 """tensorflow-datasets as a source: prepared once under data_dir, then read shard by shard.
 
-Under gs:// it is prepared on this machine and uploaded; a worker that reads a shard has a copy of
-the whole data set in its cache.
+Under gs:// a data set is prepared on this machine and uploaded. A worker that reads one of its
+shards copies the whole data set to its own disk.
 """
 
 import difflib
@@ -9,7 +9,7 @@ import glob
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from components.example_gen import ExampleGenParams
+from components.example_gen.sources import TFDS_KIND
 from components.example_gen.splits import SPLIT_NAMES
 from seqline.data import features
 from seqline.errors import DataError, UserError
@@ -28,30 +29,30 @@ from seqline.storage.staging import local_copy, path_of, upload
 
 # TFDS tries ten times, 205 seconds in all, before it says that there is no network.
 DOWNLOAD_RETRIES = 1
-# TFDS writes it last.
+# TFDS writes this file last.
 INFO = "dataset_info.json"
 
 
 def is_prepared(name: str, data_dir: str) -> bool:
-    """Whether a data set lies ready under data_dir. Needs no tensorflow-datasets."""
+    """Whether a data set is prepared under data_dir. Does not need tensorflow-datasets."""
     return _prepared(name, data_dir) is not None
 
 
 def digest(name: str, data_dir: str, remembered: files.Remembered) -> str | None:
-    """The digest of a prepared data set's files.
+    """The digest of a prepared data set's files. None while it is not prepared.
 
-    None while it is not prepared. Needs no tensorflow-datasets.
+    Does not need tensorflow-datasets.
     """
     folder = _prepared(name, data_dir)
     if folder is None:
         return None
     whole = blake2b(digest_size=16)
     for file in files.match(f"{glob.escape(str(folder))}/*"):
-        name = file.path.rpartition("/")[2]
-        # The description names the machine's module paths and the like; the records and their
+        file_name = file.path.rpartition("/")[2]
+        # The description holds module paths of the machine and the like; the records and their
         # features are the data.
-        if name != INFO:
-            whole.update(json.dumps([name, files.digest(file, remembered)]).encode())
+        if file_name != INFO:
+            whole.update(json.dumps([file_name, files.digest(file, remembered)]).encode())
     return whole.hexdigest()
 
 
@@ -59,20 +60,22 @@ def _prepared(name: str, data_dir: str) -> Path | None:
     """`<data_dir>/<name>[/<config>]/<version>`, the newest version if none is named."""
     full_name, _, version = name.partition(":")
     folder = path_of(data_dir if is_remote(data_dir) else Path(data_dir).expanduser()) / full_name
-    found = [info.parent for info in folder.glob(f"{version or '*'}/{INFO}")]
-    if not found and "/" not in full_name:  # the first config is the default one
-        found = [info.parent for info in folder.glob(f"*/{version or '*'}/{INFO}")]
-    return max(
-        found,
-        key=lambda path: [int(part) if part.isdigit() else -1 for part in path.name.split(".")],
-        default=None,
-    )
+    versions = [info.parent for info in folder.glob(f"{version or '*'}/{INFO}")]
+    if not versions and "/" not in full_name:
+        # No config is named: TFDS takes the first one.
+        versions = [info.parent for info in folder.glob(f"*/{version or '*'}/{INFO}")]
+    return max(versions, key=_version_numbers, default=None)
+
+
+def _version_numbers(folder: Path) -> list[int]:
+    """[1, 10, 0] for `1.10.0`."""
+    return [int(number) if number.isdigit() else -1 for number in folder.name.split(".")]
 
 
 def _builder(name: str, data_dir: str) -> Any:
     import tensorflow_datasets as tfds
 
-    # A builder is known once its class is defined
+    # TFDS knows a builder once its class is defined.
     from components.example_gen import bbc_news  # noqa: F401
 
     folder = _prepared(name, data_dir)
@@ -93,28 +96,18 @@ def _builder(name: str, data_dir: str) -> Any:
 
 
 def prepare(name: str, data_dir: str) -> None:
-    """Downloads and builds a data set under data_dir; does nothing where that is done.
+    """Downloads and builds a data set under data_dir, unless that is done.
 
-    Raises UserError for an unknown name and for a data_dir that cannot be made, DataError where the
-    download fails, after seconds.
+    Raises:
+        UserError: The name is unknown, or data_dir cannot be made.
+        DataError: The download fails. That takes seconds, not minutes.
     """
     if _prepared(name, data_dir) is not None:
         return
     if is_remote(data_dir):
-        with tempfile.TemporaryDirectory(prefix="seqline-tfds-") as folder:
-            prepare(name, folder)
-            whole = [
-                path
-                for path in Path(folder).rglob("*")
-                if "downloads" not in path.relative_to(folder).parts
-            ]
-            # What says that it is whole comes last.
-            for files_of_it in (
-                [path for path in whole if path.name != INFO],
-                [path for path in whole if path.name == INFO],
-            ):
-                upload(Path(folder), path_of(data_dir), files_of_it)
+        _prepare_remotely(name, data_dir)
         return
+
     import requests
     from tensorflow_datasets.core.download import downloader
 
@@ -122,7 +115,7 @@ def prepare(name: str, data_dir: str) -> None:
     builder = _builder(name, data_dir)
     try:
         os.makedirs(os.path.expanduser(data_dir), exist_ok=True)
-    except OSError as error:  # a link to nowhere, a file: no matter of the network
+    except OSError as error:  # A link to nowhere, or a file: the network is not the cause.
         raise UserError(
             f"example_gen.data_dir {data_dir!r} cannot be made: {error.strerror}. Name another"
             " folder with --data-dir."
@@ -137,11 +130,26 @@ def prepare(name: str, data_dir: str) -> None:
         ) from error
 
 
-def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]:
-    """The shards of the splits that stand for train, eval and test, and the names of the other
-    splits.
+def _prepare_remotely(name: str, data_dir: str) -> None:
+    """Prepares a data set on this machine and uploads it."""
+    with tempfile.TemporaryDirectory(prefix="seqline-tfds-") as folder:
+        prepare(name, folder)
+        whole = [
+            path
+            for path in Path(folder).rglob("*")
+            if "downloads" not in path.relative_to(folder).parts
+        ]
+        # The file that says that the data set is whole comes last.
+        upload(Path(folder), path_of(data_dir), [path for path in whole if path.name != INFO])
+        upload(Path(folder), path_of(data_dir), [path for path in whole if path.name == INFO])
 
-    Raises UserError for a feature that is not there, DataError where there is no train split.
+
+def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]:
+    """The shards of the splits that stand for train, eval and test, and the other splits' names.
+
+    Raises:
+        UserError: The data set is unknown, or has no such feature.
+        DataError: It has no train split.
     """
     info = _builder(name, params.data_dir).info
     for field, feature in (("text", params.text), ("label", params.label)):
@@ -156,19 +164,17 @@ def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]
         raise DataError(
             f"example_gen.source 'tfds:{name}' has the splits {sorted(info.splits)} and no train."
         )
-    found = [
-        # A data set with nothing but a train split comes unsplit.
-        Shard(
-            "tfds", SPLIT_NAMES[split] if len(own) > 1 else None, (name, split), tfds_shard=number
-        )
-        for split in sorted(own)
-        for number in range(info.splits[split].num_shards)
-    ]
-    return found, sorted(set(info.splits) - set(own))
+    shards = []
+    for split in sorted(own):
+        # A data set with nothing but a train split is split by the digest.
+        ours = SPLIT_NAMES[split] if len(own) > 1 else None
+        for number in range(info.splits[split].num_shards):
+            shards.append(Shard(TFDS_KIND, ours, (name, split), tfds_shard=number))
+    return shards, sorted(set(info.splits) - set(own))
 
 
 def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
-    """The rows of one shard of a split, in order; the line of a row is its number in the shard."""
+    """The rows of a shard of a split, in order. A row's line is its number in the shard."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -176,12 +182,9 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
 
     name, split = shard.paths
     builder = _builder(name, params.data_dir)
-    known = builder.info.features
-    names = (
-        known[params.label].int2str
-        if isinstance(known[params.label], tfds.features.ClassLabel)
-        else None
-    )
+    label_feature = builder.info.features[params.label]
+    is_class = isinstance(label_feature, tfds.features.ClassLabel)
+    name_of = label_feature.int2str if is_class else None
     place = f"tfds:{name}/{split}[shard {shard.tfds_shard}]"
     judged = judge(params.row_format)
     rows = builder.as_dataset(
@@ -190,24 +193,19 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
     line = 0
     try:
         for line, row in enumerate(rows.as_numpy_iterator(), start=1):
-            values = (
-                decoded(_value(row[params.text])),
-                _label(decoded(_value(row[params.label])), names),
-            )
-            yield judged(values, place, line)
+            content = decoded(_value(row[params.text]))
+            label = _label(decoded(_value(row[params.label])), name_of)
+            yield judged((content, label), place, line)
     except tf.errors.OpError as error:
         cause = " ".join(str(error.message).split())[:200]
         raise DataError(
-            f"{place} cannot be read after row {line}: {cause}. Delete {builder.data_dir} and run"
-            " again: it will be prepared anew."
+            f"{place} cannot be read after row {line}: {cause}. "
+            f"Delete {builder.data_dir} and run again: it will be prepared again."
         ) from error
 
 
 def _value(value: Any) -> Any:
-    """numpy's scalar and its array of strings as Python's.
-
-    Numbers stay an array, ragged ones become lists.
-    """
+    """A scalar or an array of strings as Python's. Numbers stay an array, ragged ones are lists."""
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return value if value.ndim else value.item()
     if hasattr(value, "to_list"):  # a ragged tensor's value
@@ -215,7 +213,8 @@ def _value(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _label(value: Any, names: Any) -> Any:
-    if names is None:
+def _label(value: Any, name_of: Callable[[int], str] | None) -> Any:
+    """The name of a class, or the value of another label. TFDS marks unlabelled rows with -1."""
+    if name_of is None:
         return value
-    return names(value) if value >= 0 else None  # TFDS marks unlabelled rows with -1
+    return name_of(value) if value >= 0 else None

@@ -1,4 +1,4 @@
-"""`seqline init`: says what it saw in a few lines, and what to do next."""
+"""`seqline init`: prints what it saw in a few lines, and what to do next."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ from pipeline.cli.options import Label, Text
 
 if TYPE_CHECKING:
     from pipeline.init.choose import Choice
-    from pipeline.init.look import Found
+    from pipeline.init.inspection import Inspection
 
 
 def init(
@@ -47,12 +47,47 @@ def init(
     label, script and lengths.
     """
     from pipeline import config as configuration
-    from pipeline.cli import options
-    from pipeline.init import choose, look, write
+    from pipeline.init import choose, inspection, write
     from seqline.errors import UserError
-    from seqline.suggest import suggestion
 
     paths = [*data, *([test] if test else [])]
+    _check_paths(paths)
+    source = paths[0] if len(paths) == 1 else {"train": paths[0], "test": paths[1]}
+    target = Path(output) if output else Path(inspection.stem(paths[0]).name)
+    if os.path.lexists(target) and not force:
+        raise UserError(
+            f"{target} exists already: name another file with -o, or replace it with --force."
+        )
+
+    inspected = inspection.inspect(source)
+    _check_columns(inspected, text, label)
+    choice = choose.choose(inspected, text, label)
+    for column, flag in ((choice.text, "--text"), (choice.label, "--label")):
+        if column is None:
+            raise UserError(
+                f"No column of {inspected.file} looks like it; name it with {flag}. It has"
+                f" {', '.join(map(repr, inspected.names))}."
+            )
+
+    content = write.toml(inspected, choice, configuration.default_name(target))
+    try:
+        target.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{target} cannot be written: {error.strerror}. Name another file with -o."
+        ) from None
+    configuration.load(str(target))
+    _print(inspected, choice)
+    print(f"\nwritten to {target}: read it, and correct what is wrong. Then")
+    print(f"  seqline plan {shlex.quote(str(target))}   # what a run would do")
+    print(f"  seqline run {shlex.quote(str(target))}    # train, test and publish")
+
+
+def _check_paths(paths: list[str]) -> None:
+    """Checks that one or two names are given, and that they are files or folders of data."""
+    from pipeline.cli import options
+    from seqline.errors import UserError
+
     if len(paths) > 2:
         raise UserError(
             f"seqline init takes the train data and the test data, not {len(paths)} names; quote a"
@@ -70,80 +105,63 @@ def init(
                 " without a configuration."
             )
         options.check_that_it_is_there(path)
-    source = paths[0] if len(paths) == 1 else {"train": paths[0], "test": paths[1]}
-    file_name = look.stem(paths[0])
-    target = Path(output) if output else Path(file_name.name)
-    if os.path.lexists(target) and not force:
-        raise UserError(
-            f"{target} exists already: name another file with -o, or replace it with --force."
-        )
-    found = look.look(source)
-    for flag, name in (("--text", text), ("--label", label)):
-        if name is not None and name not in found.names:
+
+
+def _check_columns(inspected: "Inspection", text: str | None, label: str | None) -> None:
+    """Checks that the columns exist that the flags name."""
+    from seqline.errors import UserError
+    from seqline.suggest import suggestion
+
+    names = inspected.names
+    for flag, column in (("--text", text), ("--label", label)):
+        if column is not None and column not in names:
             raise UserError(
-                f"{flag} {name!r}: {found.file} has no such column; it has"
-                f" {', '.join(map(repr, found.names))}.{suggestion(name, found.names)}"
+                f"{flag} {column!r}: {inspected.file} has no such column; it has"
+                f" {', '.join(map(repr, names))}.{suggestion(column, names)}"
             )
-    choice = choose.choose(found, text, label)
-    for column, flag in ((choice.text, "--text"), (choice.label, "--label")):
-        if column is None:
-            raise UserError(
-                f"No column of {found.file} looks like it; name it with {flag}. It has"
-                f" {', '.join(map(repr, found.names))}."
-            )
-    try:
-        target.write_text(
-            write.toml(found, choice, configuration.default_name(target)), encoding="utf-8"
-        )
-    except OSError as error:
-        raise UserError(
-            f"{target} cannot be written: {error.strerror}. Name another file with -o."
-        ) from None
-    configuration.load(str(target))
-    _say(found, choice)
-    print(f"\nwritten to {target}: read it, and correct what is wrong. Then")
-    print(f"  seqline plan {shlex.quote(str(target))}   # what a run would do")
-    print(f"  seqline run {shlex.quote(str(target))}    # train, test and publish")
 
 
-def _say(found: "Found", choice: "Choice") -> None:
-    from pipeline.init.choose import quantile
+def _print(inspected: "Inspection", choice: "Choice") -> None:
+    form = inspected.kind.upper()
+    if inspected.kind == "csv":
+        form = f"CSV, columns separated by {inspected.delimiter!r}"
+    if inspected.kind == "folder":
+        form = "a folder of classes"
+    files = f"{inspected.num_files:,} files" if inspected.num_files > 1 else inspected.file
+    size = f"{inspected.num_bytes / 1e6:.1f} MB"
+    rows = f"{inspected.num_rows:,} rows"
+    if not inspected.whole:
+        rows = f"looked at the first {rows}"
+    print(f"data      {files}: {form}, {inspected.encoding}; {size}, {rows}")
+    if not inspected.has_classes:
+        print(f"columns   {', '.join(inspected.names)}")
+    print(f"content   {choice.text}: {_content(choice)}")
 
-    form = {
-        "csv": f"CSV, columns separated by {found.delimiter!r}",
-        "folder": "a folder of classes",
-    }.get(found.kind, found.kind.upper())
-    number = f"{found.num_files:,} files" if found.num_files > 1 else found.file
-    rows = (
-        f"{found.num_rows:,} rows"
-        if found.whole
-        else f"looked at the first {found.num_rows:,} rows"
-    )
-    print(f"data      {number}: {form}, {found.encoding}; {found.num_bytes / 1e6:.1f} MB, {rows}")
-    if not found.has_classes:
-        print(f"columns   {', '.join(found.names)}")
-    unit = (
-        "steps"
-        if choice.contents.content == "sequence"
-        else "characters"
-        if choice.characters
-        else "tokens"
-    )
-    script = f", {choice.script.capitalize()} script" if choice.script else ""
-    lengths = (
-        f"{quantile(choice.lengths, 0.5):,} {unit}, 1 of 20 more than"
-        f" {quantile(choice.lengths, 0.95):,}"
-    )
-    print(f"content   {choice.text}: {choice.contents.content}{script}; median {lengths}")
-    for place, (name, counts) in enumerate(choice.labels):
+    for place, (column, counts) in enumerate(choice.labels):
+        head = "  or" if place else "label"
         shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(5))
         more = f", and {len(counts) - 5} more" if len(counts) > 5 else ""
-        print(f"{'label' if not place else '  or':<9} {name}: {len(counts)} classes: {shown}{more}")
-    rare = [label for label, count in choice.counts.items() if count < 2]
-    if rare:
-        print(f"note      {len(rare)} classes have one row: {', '.join(rare[:5])}")
-    for note in found.notes:
+        print(f"{head:<9} {column}: {len(counts)} classes: {shown}{more}")
+    single = [label for label, count in choice.counts.items() if count < 2]
+    if single:
+        print(f"note      {len(single)} classes have one row: {', '.join(single[:5])}")
+    for note in inspected.notes:
         print(f"note      {note}")
+
+
+def _content(choice: "Choice") -> str:
+    """`text, Latin script; median 9 tokens, 1 of 20 more than 12`."""
+    from pipeline.init.choose import quantile
+
+    unit = "characters" if choice.characters else "tokens"
+    if choice.contents.content == "sequence":
+        unit = "steps"
+    script = f", {choice.script.capitalize()} script" if choice.script else ""
+    median = quantile(choice.lengths, 0.5)
+    long = quantile(choice.lengths, 0.95)
+    return (
+        f"{choice.contents.content}{script}; median {median:,} {unit}, 1 of 20 more than {long:,}"
+    )
 
 
 app = usage.single(init)

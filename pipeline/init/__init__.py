@@ -1,18 +1,22 @@
-"""`seqline init`: looks at data, and writes a configuration for it.
+"""`seqline init`: inspects data, and writes a configuration for them.
 
-  look.py     the beginning of the data: format, columns, what they hold
-  choose.py   which column is the content and which the label
-  write.py    the configuration, with comments and a threshold for every gate
-  command.py  the command
+  inspection.py   the beginning of the data: format, columns, what they hold
+  choose.py       which column is the content and which is the label
+  write.py        the configuration, with comments and a threshold for every gate
 
-Needs neither TensorFlow nor Beam, and reads 100,000 rows (16 MB) at most.
+The command is pipeline/cli/init.py. None of it needs TensorFlow or Beam; it reads 100,000 rows, and
+16 MB of text files, at most.
 """
 
 import shlex
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pipeline import environment
+from seqline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.init.inspection import Inspection
 
 SECTION = "example_gen."
 
@@ -20,97 +24,119 @@ SECTION = "example_gen."
 def in_memory(
     source: str, settings: Sequence[str], text: str | None, label: str | None, command: str
 ) -> dict[str, Any]:
-    """The configuration of data that are named instead of a file.
+    """The configuration of data that are named instead of a file, as a TOML file would hold it.
 
-    Its content, as a TOML file would have it.
+    What the settings and flags say is left out: they are laid over it.
 
-    What the settings and flags say is left to them. Raises UserError where the columns of content
-    and label have to be named: with those that may be meant, and the command.
+    Args:
+        source: The data, as `example_gen.source`.
+        settings: The `--set` of the command line, `name=value`.
+        text: The flag `--text`.
+        label: The flag `--label`.
+        command: What the user typed, such as `seqline run`, for messages.
+
+    Raises:
+        UserError: The columns of content and label have to be named. The message says which may be
+            meant, and the command that names them.
     """
     from pipeline.config import default_name
-    from pipeline.init import choose, look
+    from pipeline.init import choose, inspection
 
-    name = default_name(look.stem(source))
+    name = default_name(inspection.stem(source))
     example_gen: dict[str, Any] = {"source": source}
     if source.startswith("tfds:"):
         return {"name": name, "example_gen": example_gen}
+
     said = _said(settings)
-    asked = {key: value for key, value in (("text", text), ("label", label)) if value is not None}
-    asked = {key: said[key] for key in ("text", "label") if key in said} | asked
-    given = {f"{SECTION}{key}" for key in {*said, *asked}}
-    found = look.look(source, said.get("encoding"), said.get("delimiter"))
-    for key, value in asked.items():
-        if value not in found.names and not found.has_classes:
-            from seqline.errors import UserError
-            from seqline.suggest import suggestion
-
-            hint = suggestion(value, found.names)
-            raise UserError(
-                f"{key} {value!r}: {found.file} has no such column; it has"
-                f" {', '.join(map(repr, found.names))}.{hint}"
-            )
-    example_gen |= {
-        key: value for key, value in found.reading().items() if f"example_gen.{key}" not in given
-    }
-    missing = [
-        key
-        for key in ("text", "label")
-        if f"example_gen.{key}" not in given and key not in found.names and not found.has_classes
-    ]
-    if missing:
-        from seqline.errors import UserError
-
-        choice = choose.choose(found, asked.get("text"), asked.get("label"))
-        content = asked.get("text") or choice.text
-        # Too few rows to tell a label by its values: the last other column, where labels mostly
-        # are.
-        other = next((column for column in reversed(found.names) if column != content), None)
-        flags = {"text": content, "label": asked.get("label") or choice.label or other}
-        proposed = " ".join(
-            [
-                command,
-                shlex.quote(source),
-                *(f"--{key} {shlex.quote(value)}" for key, value in flags.items() if value),
-            ]
-        )
-        way = (
-            f"Say which ones they are, such as: {proposed}"
-            if all(flags.values())
-            else f"Say which: {command} ... --text NAME --label NAME"
-        )
-        raise UserError(
-            f"{found.file} has no column {' and none '.join(map(repr, missing))}; it has"
-            f" {', '.join(map(repr, found.names))}. {way}"
-        )
+    flags = {key: value for key, value in (("text", text), ("label", label)) if value is not None}
+    columns = {key: said[key] for key in ("text", "label") if key in said} | flags
+    given = {*said, *columns}
+    inspected = inspection.inspect(source, said.get("encoding"), said.get("delimiter"))
     configuration: dict[str, Any] = {"name": name, "example_gen": example_gen}
-    if found.has_classes:
+    example_gen |= {key: value for key, value in inspected.reading().items() if key not in given}
+    if inspected.has_classes:
         return configuration
-    column = found.column(asked.get("text") or "text")
+
+    _check_columns(columns, inspected, given, source, command)
+    column = inspected.column(columns.get("text", "text"))
     contents = choose.content_of(column)
     if contents.content == "text":
-        if choose.needs_characters([value for value in column.there if isinstance(value, str)]):
-            configuration["transform"] = {"tokens": "char"}  # settings are laid over it
-    elif "example_gen.content" not in given:
-        example_gen |= {
-            "content": contents.content,
-            **({"dim": contents.dim} if contents.dim else {}),
-        }
+        texts = [value for value in column.filled if isinstance(value, str)]
+        if choose.needs_characters(texts):
+            configuration["transform"] = {"tokens": "char"}
+    elif "content" not in given:
+        example_gen["content"] = contents.content
+        if contents.dim:
+            example_gen["dim"] = contents.dim
     return configuration
 
 
 def _said(settings: Sequence[str]) -> dict[str, str]:
-    """What the environment and `--set`, which comes before it, say of example_gen, where it is a
-    string.
+    """The strings that the environment and `--set` give to fields of example_gen.
+
+    `--set` overrides the environment.
     """
     from pipeline.config import toml_value
 
     pairs = [(name, value) for name, (_, value) in environment.settings().items()]
-    pairs += [
-        (name.strip(), value) for name, _, value in (setting.partition("=") for setting in settings)
-    ]
-    found = {
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        pairs.append((name.strip(), value))
+    values = {
         name.removeprefix(SECTION): toml_value(value)
         for name, value in pairs
         if name.startswith(SECTION)
     }
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+    return {field: value for field, value in values.items() if isinstance(value, str)}
+
+
+def _check_columns(
+    columns: Mapping[str, str],
+    inspected: "Inspection",
+    given: set[str],
+    source: str,
+    command: str,
+) -> None:
+    """Checks that the columns of content and label exist.
+
+    Args:
+        columns: Those that are named, by `text` and `label`.
+        inspected: The data.
+        given: Fields of example_gen that have a value.
+        source: The data, as the user named them.
+        command: The command that the user typed.
+    """
+    from seqline.suggest import suggestion
+
+    names = inspected.names
+    for key, column in columns.items():
+        if column not in names:
+            raise UserError(
+                f"{key} {column!r}: {inspected.file} has no such column; it has"
+                f" {', '.join(map(repr, names))}.{suggestion(column, names)}"
+            )
+    missing = [key for key in ("text", "label") if key not in given and key not in names]
+    if not missing:
+        return
+
+    proposed = {key: column for key, column in _proposed(columns, inspected).items() if column}
+    way = f"Say which: {command} ... --text NAME --label NAME"
+    if len(proposed) == 2:
+        flags = [f"--{key} {shlex.quote(column)}" for key, column in proposed.items()]
+        call = " ".join([command, shlex.quote(source), *flags])
+        way = f"Say which ones they are, such as: {call}"
+    raise UserError(
+        f"{inspected.file} has no column {' and none '.join(map(repr, missing))}; it has"
+        f" {', '.join(map(repr, names))}. {way}"
+    )
+
+
+def _proposed(columns: Mapping[str, str], inspected: "Inspection") -> dict[str, str | None]:
+    """The columns that may be meant."""
+    from pipeline.init import choose
+
+    choice = choose.choose(inspected, columns.get("text"), columns.get("label"))
+    content = columns.get("text") or choice.text
+    # Rows may be too few to tell a label by its values. Labels are mostly in the last column.
+    last = next((name for name in reversed(inspected.names) if name != content), None)
+    return {"text": content, "label": columns.get("label") or choice.label or last}

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipeline.init.look import Column, Found
+from pipeline.init.inspection import Column, Inspection
 
 TEXT_NAMES = (
     "text",
@@ -39,7 +39,7 @@ LABEL_NAMES = (
     "polarity",
     "y",
 )
-# Columns that have few values and are no label.
+# Columns that have few values and are not labels.
 OTHER_NAMES = ("id", "split", "fold", "date", "year", "user", "lang", "language", "source", "index")
 MAX_CLASSES = 1000
 # Scripts that are written without spaces between words.
@@ -49,7 +49,7 @@ NUM_SHOWN = 3
 
 @dataclass(frozen=True)
 class Contents:
-    """What a column holds. dim: numbers of a time step, where lists of numbers are flat."""
+    """The content of a column. dim: numbers of a time step, where lists of numbers are flat."""
 
     content: Literal["text", "tokens", "sequence"]
     dim: int | None = None
@@ -57,11 +57,17 @@ class Contents:
 
 @dataclass
 class Choice:
-    """text, label.
+    """The columns of content and label, and what the content is like.
 
-    The columns; None where none can be it. labels: candidates, the best first, with their counts.
-    lengths: of the contents, in tokens or time steps. script: of the texts, such as LATIN.
-    characters: whether characters make better tokens than words.
+    Attributes:
+        text: The column with the content. None where no column can be it.
+        label: The column with the label. None where no column can be it.
+        contents: What the column `text` holds.
+        texts: The best candidates for `text`, the best first.
+        labels: The best candidates for `label`, the best first: (column, value -> rows).
+        lengths: Lengths of the contents in tokens or time steps, in ascending order.
+        script: The script of the texts, such as LATIN.
+        characters: Whether characters make better tokens than words.
     """
 
     text: str | None
@@ -72,48 +78,63 @@ class Choice:
     lengths: list[int] = field(default_factory=list)
     script: str = ""
     characters: bool = False
-    num_chars: int = 0
 
     @property
     def counts(self) -> Counter[str]:
-        """Rows of each class of the label that was chosen."""
+        """Rows of each class of the chosen label."""
         return next((counts for name, counts in self.labels if name == self.label), Counter())
 
 
-def choose(found: Found, text: str | None = None, label: str | None = None) -> Choice:
-    """text, label: the columns where somebody said which."""
-    candidates = sorted(
-        (column for column in found.columns if column.name != label), key=_text_score, reverse=True
-    )
-    best = _text_score(candidates[0]) if candidates else 0.0
-    texts = [column.name for column in candidates if _text_score(column) > max(0.0, best / 10)]
-    chosen = text if text is not None else texts[0] if texts else None
-    columns = [column for column in found.columns if column.name != chosen]
-    counted = [
-        (column.name, counts_of(column))
-        for column in sorted(columns, key=_label_score, reverse=True)
-        if _label_score(column) > 0
-    ]
+def choose(inspected: Inspection, text: str | None = None, label: str | None = None) -> Choice:
+    """Chooses the columns of content and label.
+
+    Args:
+        inspected: The data.
+        text: The column of the content, if the user named it.
+        label: The column of the label, if the user named it.
+    """
+    texts = _text_candidates([column for column in inspected.columns if column.name != label])
+    chosen = text
+    if chosen is None and texts:
+        chosen = texts[0]
+
+    others = [column for column in inspected.columns if column.name != chosen]
+    labels = _label_candidates(others)
     if label is not None:
-        counted = [(name, counts) for name, counts in counted if name != label]
-        counted.insert(0, (label, counts_of(found.column(label))))
-    if found.has_classes:
-        counted = [("label", found.counts)]
+        labels = [(name, counts) for name, counts in labels if name != label]
+        labels.insert(0, (label, counts_of(inspected.column(label))))
+    if inspected.has_classes:
+        labels = [("label", inspected.counts)]
+
     choice = Choice(
-        chosen,
-        counted[0][0] if counted else None,
-        Contents("text"),
-        texts[:NUM_SHOWN],
-        counted[:NUM_SHOWN],
+        text=chosen,
+        label=labels[0][0] if labels else None,
+        contents=Contents("text"),
+        texts=texts[:NUM_SHOWN],
+        labels=labels[:NUM_SHOWN],
     )
     if chosen is not None:
-        _measure(choice, found.column(chosen))
+        _measure(choice, inspected.column(chosen))
     return choice
 
 
+def _text_candidates(columns: list[Column]) -> list[str]:
+    """The columns that may be the content, the best first."""
+    scores = {column.name: _text_score(column) for column in columns}
+    least = max(scores.values(), default=0.0) / 10
+    ranked = sorted(scores, key=lambda name: scores[name], reverse=True)
+    return [name for name in ranked if scores[name] > max(0.0, least)]
+
+
+def _label_candidates(columns: list[Column]) -> list[tuple[str, Counter[str]]]:
+    """The columns that may be the label, the best first, with the rows of each value."""
+    ranked = sorted(columns, key=_label_score, reverse=True)
+    return [(column.name, counts_of(column)) for column in ranked if _label_score(column) > 0]
+
+
 def content_of(column: Column) -> Contents:
-    """Text, tokens or a sequence of numbers, by the first values."""
-    kinds = Counter(_kind(value) for value in column.there[:200])
+    """What most of the first values are: text, tokens, or a sequence of numbers."""
+    kinds = Counter(_kind(value) for value in column.filled[:200])
     if not kinds:
         return Contents("text")
     content, is_flat = kinds.most_common(1)[0][0]
@@ -124,22 +145,21 @@ def counts_of(column: Column) -> Counter[str]:
     """Rows of each value, as a label is written."""
     return Counter(
         str(value).lower() if isinstance(value, bool) else str(value)
-        for value in column.there
+        for value in column.filled
         if not isinstance(value, list)
     )
 
 
 def _kind(value: Any) -> tuple[Literal["text", "tokens", "sequence"], bool]:
-    if isinstance(value, str) and value.startswith("["):  # a sequence in a CSV file
+    """(what a value is, whether it is a flat list of numbers)."""
+    if isinstance(value, str) and value.startswith("["):
+        # A sequence in a CSV file is JSON.
         try:
             value = json.loads(value)
         except ValueError:
             return ("text", False)
-        return (
-            _kind(value)
-            if isinstance(value, list) and value and not isinstance(value[0], str)
-            else ("text", False)
-        )
+        if not value or isinstance(value[0], str):
+            return ("text", False)
     if not isinstance(value, list):
         return ("text", False)
     if value and isinstance(value[0], str):
@@ -148,56 +168,44 @@ def _kind(value: Any) -> tuple[Literal["text", "tokens", "sequence"], bool]:
 
 
 def _text_score(column: Column) -> float:
-    """How much a column looks like the content: long, hardly ever the same twice, and called so."""
-    values = column.there[:1000]
+    """How much a column looks like the content: long, rarely the same twice, and named so."""
+    values = column.filled[:1000]
     if not values:
         return 0.0
     if content_of(column).content != "text":
         return 1000.0 * _named(column, TEXT_NAMES, 3.0)
-    if sum(isinstance(value, str) for value in values) < 0.9 * len(values):
+    texts = [value for value in values if isinstance(value, str)]
+    if len(texts) < 0.9 * len(values):
         return 0.0
-    letters = sum(
-        any(each.isalpha() for each in value) for value in values if isinstance(value, str)
-    ) / len(values)
-    length = statistics.fmean(min(len(value), 1000) for value in values if isinstance(value, str))
+    with_letters = sum(any(char.isalpha() for char in text) for text in texts) / len(values)
+    length = statistics.fmean(min(len(text), 1000) for text in texts)
     distinct = len({*map(str, values)}) / len(values)
-    return (
-        letters
-        * length
-        * distinct
-        * _named(column, TEXT_NAMES, 3.0)
-        * _named(column, OTHER_NAMES, 0.1)
-    )
+    name = _named(column, TEXT_NAMES, 3.0) * _named(column, OTHER_NAMES, 0.1)
+    return with_letters * length * distinct * name
 
 
 def _label_score(column: Column) -> float:
-    """How much a column looks like the label.
-
-    Few values, each of them several times, and called so.
-    """
-    values = [value for value in column.there if not isinstance(value, list)]
-    if not values or any(
-        isinstance(value, float) and value != int(value)
-        for value in values
-        if math.isfinite(float(value) if isinstance(value, float) else 0)
-    ):
+    """How much a column looks like the label: few values, each of them often, and named so."""
+    values = [value for value in column.filled if not isinstance(value, list)]
+    if not values or any(map(_is_fraction, values)):
         return 0.0
     counts = counts_of(column)
     if not 2 <= len(counts) <= MAX_CLASSES or len(counts) > max(2, len(values) / 2):
         return 0.0
     if statistics.fmean(map(len, counts)) > 60:
         return 0.0
+    name = _named(column, LABEL_NAMES, 10.0) * _named(column, OTHER_NAMES, 0.1)
     is_split = set(counts) <= {"train", "test", "dev", "eval", "valid", "validation"}
-    return (
-        10.0
-        / (1 + math.log(len(counts)))
-        * _named(column, LABEL_NAMES, 10.0)
-        * _named(column, OTHER_NAMES, 0.1)
-        * (0.05 if is_split else 1)
-    )
+    return 10.0 / (1 + math.log(len(counts))) * name * (0.05 if is_split else 1)
+
+
+def _is_fraction(value: Any) -> bool:
+    """Whether a value is a finite number that is not a whole one."""
+    return isinstance(value, float) and math.isfinite(value) and value != int(value)
 
 
 def _named(column: Column, names: tuple[str, ...], factor: float) -> float:
+    """The factor if the column has one of the names, its root if a word of its name is one."""
     lower = column.name.lower().strip()
     if lower in names:
         return factor
@@ -206,15 +214,14 @@ def _named(column: Column, names: tuple[str, ...], factor: float) -> float:
 
 
 def _measure(choice: Choice, column: Column) -> None:
-    """Lengths, script and kind of the content."""
+    """Finds the lengths, the script and the kind of the content."""
     choice.contents = content_of(column)
-    values = column.there
+    values = column.filled
     if choice.contents.content != "text":
         lists = [json.loads(value) if isinstance(value, str) else value for value in values]
         choice.lengths = sorted(len(value) for value in lists if isinstance(value, list))
         return
     texts = [value for value in values if isinstance(value, str)]
-    choice.num_chars = int(statistics.median(map(len, texts))) if texts else 0
     choice.script = script_of(texts)
     choice.characters = needs_characters(texts)
     choice.lengths = sorted(len(text) if choice.characters else len(text.split()) for text in texts)
@@ -223,7 +230,7 @@ def _measure(choice: Choice, column: Column) -> None:
 def needs_characters(texts: list[str]) -> bool:
     """Whether characters make better tokens than words.
 
-    The script has no spaces, or most texts are a single word.
+    They do where the script has no spaces, or where most texts are a single word.
     """
     if not texts:
         return False
@@ -232,7 +239,7 @@ def needs_characters(texts: list[str]) -> bool:
 
 
 def script_of(texts: list[str]) -> str:
-    """The script of most letters, as Unicode calls it; an empty string where there are none."""
+    """The script of most letters, as Unicode names it; "" for texts without letters."""
     counts: Counter[str] = Counter()
     for text in texts[:300]:
         for letter in text[:200]:
@@ -241,6 +248,6 @@ def script_of(texts: list[str]) -> str:
     return counts.most_common(1)[0][0] if counts else ""
 
 
-def quantile(lengths: list[int], part: float) -> int:
-    """Of sorted lengths; 0 for none."""
-    return lengths[min(len(lengths) - 1, int(part * len(lengths)))] if lengths else 0
+def quantile(lengths: list[int], share: float) -> int:
+    """The length that this share of the lengths, which are sorted, does not exceed; 0 for none."""
+    return lengths[min(len(lengths) - 1, int(share * len(lengths)))] if lengths else 0

@@ -1,10 +1,8 @@
-"""Count tables on disk.
+"""Tables on disk of how often byte strings occur, in buckets: no process has to hold a whole one.
 
-How often each of many byte strings occurs, in buckets, so that no process has to hold them all.
-
-A table is an Arrow IPC file with one record batch a bucket (`entry` binary, `count` int64), each in
-ascending order of its entries. Tables of shards are summed to tables of spans, and tables of spans
-to any window, one bucket at a time: the sum of tables is the table of all their rows, exactly.
+A table is an Arrow IPC file with one record batch for each bucket (`entry` binary, `count` int64),
+in ascending order of its entries. Tables of shards are summed to tables of spans, and tables of
+spans to any window, one bucket at a time. The sum of tables is exactly the table of all their rows.
 """
 
 import zlib
@@ -42,9 +40,10 @@ def write(path: str | Path, buckets: Iterable[Mapping[bytes, int]]) -> None:
 
 
 def split(counts: Mapping[bytes, int]) -> list[Counts]:
-    """The buckets of a table in memory."""
+    """Counts in memory, as the buckets of a table."""
     buckets: list[Counts] = [{} for _ in range(NUM_BUCKETS)]
     for entry, count in counts.items():
+        # bucket_of, without a call for each of millions of entries.
         buckets[zlib.crc32(entry) % NUM_BUCKETS][entry] = count
     return buckets
 

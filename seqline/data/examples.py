@@ -1,9 +1,8 @@
-"""Examples on disk: what example_gen writes and the stages behind it read.
+"""Examples on disk: what example_gen writes and the later stages read.
 
-<root>/Split-<split>/data_tfrecord-<span>-<source shard>-<part>.gz   tf.Examples: the content and
-                                                                     `label`
-<root>/examples.json                                                 what a row holds, the spans,
-                                                                     what was counted
+<root>/
+    Split-<split>/data_tfrecord-<span>-<source shard>-<number>.gz   tf.Examples: content and `label`
+    examples.json                                                   see `Manifest`
 
 A shard is bounded (SHARD_BYTES), so that one Beam element can be a whole shard: its rows are read,
 counted and written together, in memory that does not follow the size of the data.
@@ -40,9 +39,13 @@ Content = Literal["text", "tokens", "sequence"]
 class ExampleShard:
     """The rows of one shard of a split, in order.
 
-    contents: bytes (text, UTF-8), lists of bytes (tokens), or float32 arrays [time, dim]
-    (sequence), one a row. labels: bytes (UTF-8), one a row. name: the shard's file name; with span
-    and split it is unique.
+    Attributes:
+        span: The span that the rows arrived in.
+        split: `train`, `eval` or `test`.
+        name: The shard's file name. It is unique together with the split.
+        contents: One for each row: bytes (text, UTF-8), a list of bytes (tokens), or a float32
+            array [time, dim] (sequence).
+        labels: One for each row: bytes (UTF-8).
     """
 
     span: int
@@ -56,10 +59,15 @@ class ExampleShard:
 class Span:
     """One period of arriving data, as it was ingested.
 
-    key: the digest of all that its shards were derived from; equal keys mean equal shards.
-    num_rows: split -> label -> rows. num_bad: rows that could not be used, by the problem that they
-    have. num_left_out: split -> label -> rows of rare classes that are in no split. key_as_read:
-    the key before anything was decided about rare classes.
+    Attributes:
+        number: The span.
+        key: The digest of all that its shards were derived from: equal keys mean equal shards.
+        version: The version of the span's files, where the source has versions.
+        num_read: All rows that were read.
+        num_rows: Split -> label -> rows.
+        num_bad: Problem -> rows that could not be used.
+        num_left_out: Split -> label -> rows of rare classes that are in no split.
+        key_as_read: The key before anything was decided about rare classes.
     """
 
     number: int
@@ -72,17 +80,21 @@ class Span:
     key_as_read: str = ""
 
 
-# What was done with the rows of a rare class.
+# What was done with the rows of a rare class, as examples.json says it.
 LEFT_OUT, GATHERED, KEPT = "left out", "gathered", "kept"
 
 
 @dataclass(frozen=True)
 class RareClass:
-    """A class with fewer rows in train than example_gen wants (left out or gathered), or with a
-    single row (kept).
+    """A class with fewer rows in train than min_class_rows, or a class with a single row.
 
-    num_rows: split -> rows, as they came. place: where the first one is. is_unseen: train has no
-    row of it and, as the source has splits of its own, can have none.
+    Attributes:
+        label: The class.
+        num_rows: Split -> rows, as they came.
+        place: The file and line of the first one.
+        done: LEFT_OUT or GATHERED; KEPT for a class with a single row.
+        is_unseen: Whether train has no row of it and can have none, because the source has splits
+            of its own.
     """
 
     label: str
@@ -98,16 +110,19 @@ class RareClass:
             f"{count:,} row{'' if count == 1 else 's'} in {split}"
             for split, count in self.num_rows.items()
         )
-        return (
-            f"{counts}, {'at' if sum(self.num_rows.values()) == 1 else 'the first at'} {self.place}"
-        )
+        is_single = sum(self.num_rows.values()) == 1
+        return f"{counts}, {'at' if is_single else 'the first at'} {self.place}"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """examples.json. dim.
+    """examples.json.
 
-    Numbers of one time step of a sequence, otherwise None. rare_classes: of the window.
+    Attributes:
+        content: What a row holds.
+        dim: Numbers of one time step of a sequence; None for text and tokens.
+        spans: The spans of the window, in ascending order.
+        rare_classes: The rare classes of the window, in ascending order of their labels.
     """
 
     content: Content
@@ -129,25 +144,34 @@ def write_manifest(manifest: Manifest, root: Path) -> None:
 
 
 def read_manifest(root: Path) -> Manifest:
-    """Reads examples.json. Raises DataError where it is missing."""
+    """Reads examples.json.
+
+    Raises:
+        DataError: It is missing.
+    """
     try:
         content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(
             f"{root} has no {MANIFEST}: these are not Examples of example_gen."
         ) from None
-    rare_classes = tuple(RareClass(**record) for record in content.get("rare_classes", []))
     return Manifest(
-        content["content"],
-        content["dim"],
-        tuple(Span(**span) for span in content["spans"]),
-        rare_classes,
+        content=content["content"],
+        dim=content["dim"],
+        spans=tuple(Span(**span) for span in content["spans"]),
+        rare_classes=tuple(RareClass(**record) for record in content.get("rare_classes", [])),
     )
 
 
-def shard_name(span: int, source: int, part: int) -> str:
-    """The file name of a shard: the same each time that the same part of a source is read."""
-    return f"data_tfrecord-{span:05d}-{source:05d}-{part:05d}.gz"
+def shard_name(span: int, source_shard: int, number: int) -> str:
+    """The file name of a shard, which is the same each time that its source is read.
+
+    Args:
+        span: The span that it is of.
+        source_shard: The number of the source's shard in this span.
+        number: The number of the shard among those that this shard of the source fills.
+    """
+    return f"data_tfrecord-{span:05d}-{source_shard:05d}-{number:05d}.gz"
 
 
 def span_of(path: str | Path) -> int:
@@ -159,7 +183,7 @@ def span_of(path: str | Path) -> int:
 def raw_features(content: Content) -> dict[str, Any]:
     """The feature spec of Examples, for tf.io.parse_example.
 
-    Text and label [batch], tokens and sequence sparse [batch, any].
+    It gives `label` and text [batch], or tokens or a sequence as a SparseTensor [batch, any].
     """
     import tensorflow as tf
 
@@ -172,9 +196,9 @@ def raw_features(content: Content) -> dict[str, Any]:
 
 
 def write_records(path: str | Path, records: Any) -> None:
-    """Writes serialized tf.Examples as a gzipped TFRecord file that appears whole or not at all.
+    """Writes serialized tf.Examples as a gzipped TFRecord file.
 
-    A second try rewrites it.
+    It appears whole or not at all. A second try rewrites it.
     """
     import tensorflow as tf
 
@@ -199,13 +223,9 @@ def write(shard: ExampleShard, path: str | Path, content: Content) -> None:
         column = tf_example_writer.float_lists(
             content, np.concatenate([row.ravel() for row in shard.contents]), lengths
         )
+    labels = tf_example_writer.few_bytes_features(features.LABEL, shard.labels)
     # In ascending order of their names: "label" comes before all kinds of content.
-    write_records(
-        path,
-        tf_example_writer.examples(
-            [tf_example_writer.few_bytes_features(features.LABEL, shard.labels), column]
-        ),
-    )
+    write_records(path, tf_example_writer.examples([labels, column]))
 
 
 def read(path: str | Path, content: Content, dim: int | None = None) -> ExampleShard:

@@ -27,7 +27,7 @@ NUM_RESERVED_IDS = 2
 TOKENS_VOCABULARY = "tokens"
 LABELS_VOCABULARY = "labels"
 
-# Artifacts whose rows lie in shards: they are never on one disk as a whole.
+# Artifacts whose rows are in shards: no disk has to hold one as a whole.
 IN_SHARDS = {"Examples", "Features"}
 
 # The files by which one component finds another's work.
@@ -51,10 +51,11 @@ def shard_path(root: Path, split: str, shard: int, num_shards: int) -> Path:
 def shards(root: Path, split: str) -> list[Path]:
     """The files of a split, in shard order.
 
-    Raises DataError if there is none.
+    Raises:
+        DataError: There is none.
     """
-    found = sorted((root / f"Split-{split}").glob("data_tfrecord-*.gz"))
-    if not found:
+    paths = sorted((root / f"Split-{split}").glob("data_tfrecord-*.gz"))
+    if not paths:
         splits = sorted(
             {path.parent.name.removeprefix("Split-") for path in root.glob("Split-*/*")}
         )
@@ -62,7 +63,7 @@ def shards(root: Path, split: str) -> list[Path]:
             f"No files for split {split!r} under {root}; found splits {splits}. Did example_gen"
             " run?"
         )
-    return found
+    return paths
 
 
 def oov_id(num_tokens: int) -> int:

@@ -1,14 +1,15 @@
-"""Where the rows of Examples came from.
+"""The origins of rows: the user's own file and line of every row of test.
 
-The user's own file and line, in a small file for each shard of test.
+<root>/origins/<split>-<shard> is a gzip file for each shard:
 
-<root>/origins/<split>-<shard>   gzip: a line of JSON {unit, files: [[number of the first row, file], ...]}, then for each row
-                                 its line (int64), then for each row its checksum (uint32), little-endian
+    one line of JSON     {unit, files: [[number of the first row, file], ...]}
+    int64 [rows]         the line of each row, little-endian
+    uint32 [rows]        the checksum of each row, little-endian
 
-It lies beside the shards, not in the tf.Examples: whoever reads Examples reads the same bytes with
-or without it. A row is looked up by its number and proved by the CRC-32 of its content, so that a
-wrong place is never told. Files are named as they were when they were read. Only test has origins:
-its rows are the ones that are listed one by one.
+Origins are not in the tf.Examples: these have the same bytes with and without them. A row is looked
+up by its number and proved by the CRC-32 of its content, so that a wrong place is never told. Files
+are named as they were when they were read. Only test has origins, because only its rows are listed
+one by one.
 """
 
 import gzip
@@ -32,9 +33,13 @@ COMPRESSION_LEVEL = 1
 
 @dataclass
 class Origins:
-    """The places of a shard's rows, in order. files.
+    """The places of a shard's rows, in order.
 
-    [number of the first row that came from it, file].
+    Attributes:
+        unit: What rows are counted by in their file: `line`, `row`, or "" where a file is one row.
+        files: (number of the first row that came from it, file).
+        lines: The line of each row.
+        sums: The checksum of each row.
     """
 
     unit: str
@@ -43,38 +48,46 @@ class Origins:
     sums: "array[int]" = field(default_factory=lambda: array("I"))
 
     def add(self, file: str, line: int) -> None:
-        """The next row."""
+        """Adds the next row."""
         if not self.files or self.files[-1][1] != file:
             self.files.append((len(self.lines), file))
         self.lines.append(line)
 
     def place(self, row: int, checksum: int) -> dict[str, Any] | None:
-        """{file, and line or row} of the row with this number and content.
+        """The place of the row with this number and content: `file`, and `line` or `row`.
 
-        None where no such row is known.
+        Rows may have been removed from the shard since. Then the content alone decides, if only one
+        row has it.
 
-        Rows may have been taken out of the shard since: then the content alone decides, if it is
-        there once.
+        Returns:
+            None where no such row is known.
         """
         if row >= len(self.sums) or self.sums[row] != checksum:
             if self.sums.count(checksum) != 1:
                 return None
             row = self.sums.index(checksum)
         file = next(name for first, name in reversed(self.files) if first <= row)
-        file = file.encode("utf-8", "backslashreplace").decode()  # a name on disk need not be UTF-8
+        # A name on disk need not be UTF-8.
+        file = file.encode("utf-8", "backslashreplace").decode()
         return {"file": file, self.unit: self.lines[row]} if self.unit else {"file": file}
 
 
 def path_in(root: str | Path, split: str, shard: str) -> str:
-    """shard: the file name of a shard of this split."""
+    """The file with the origins of a shard. shard: the shard's file name."""
     return f"{root}/{FOLDER}/{split}-{shard}"
 
 
 def write(origins: Origins, contents: Iterable[Any], path: str) -> None:
-    """The same rows give the same bytes. contents: of the rows, see `checksum`."""
+    """Writes the origins of a shard's rows; the same rows give the same bytes.
+
+    Args:
+        origins: The places of the rows.
+        contents: The content of each row, see `checksum`.
+        path: See `path_in`.
+    """
     origins.sums = array("I", map(checksum, contents))
     head = json.dumps({"unit": origins.unit, "files": origins.files}).encode() + b"\n"
-    # No time and no name in its head.
+    # The gzip header gets neither a time nor a name.
     with (
         writing(path) as name,
         open(name, "wb") as file,
@@ -84,10 +97,7 @@ def write(origins: Origins, contents: Iterable[Any], path: str) -> None:
 
 
 def read(path: str) -> Origins | None:
-    """None where there is none.
-
-    Examples of an earlier version, or of another tool, have no origins.
-    """
+    """Reads origins. None for Examples without: an earlier version's, or another tool's."""
     try:
         with reading(path) as name, gzip.open(name) as file:
             head, held = json.loads(file.readline()), file.read()
@@ -109,25 +119,27 @@ def _little(numbers: "array[int]") -> bytes:
 
 
 def checksum(content: Any) -> int:
-    """Of a row's content as Examples hold it.
-
-    Bytes (text), a list of bytes (tokens) or an array of float32 (sequence).
-    """
+    """The CRC-32 of a row's content, as `ExampleShard` holds it."""
     if isinstance(content, bytes):
         return crc32(content)
     return crc32(b"\n".join(content) if isinstance(content, list) else content.tobytes())
 
 
 def locate(root: Path, split: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Gives each of these rows its `source`, where it is known. rows.
+    """Adds the `source` of each row, where it is known, and removes its `checksum`.
 
-    {shard, row, checksum, ...}; `checksum` is taken away.
+    Args:
+        root: The Examples.
+        split: The split of the rows.
+        rows: {shard, row, checksum, ...}: the shard's file name, the number of the row in it, and
+            the checksum of its content.
     """
-    held: dict[str, Origins | None] = {}
+    by_shard: dict[str, Origins | None] = {}
     for row in rows:
         shard = row["shard"]
-        if shard not in held:
-            held[shard] = read(path_in(root, split, shard))
-        origins, content = held[shard], row.pop("checksum")
-        if origins and (place := origins.place(row["row"], content)):
+        if shard not in by_shard:
+            by_shard[shard] = read(path_in(root, split, shard))
+        origins = by_shard[shard]
+        row_checksum = row.pop("checksum")
+        if origins and (place := origins.place(row["row"], row_checksum)):
             row["source"] = place

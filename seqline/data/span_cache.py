@@ -1,8 +1,11 @@
-"""Parts of a component's work that later artifacts use again, each in a folder of its own.
+"""The span cache: what a component made of one span, kept for the artifacts of later windows.
 
-A span that was ingested, counted or transformed once is not read again when the window moves: its
-part is found by the digest of what it was derived from, and an artifact takes it over by hard
-links, under gs:// by copies inside the service. Imports nothing heavy.
+A span that was ingested, counted or transformed once is not read again when the window moves. What
+was made of it, a part of an artifact, has a folder of its own. It is found by the digest of what it
+was derived from, and an artifact takes its files over: by hard links, or under gs:// by copies
+inside the service.
+
+Imports nothing heavy.
 """
 
 import os
@@ -30,80 +33,89 @@ OWN = f"partial-{HOST}-{os.getpid()}"
 class SpanCache:
     """Finished parts under one folder.
 
-    salt: the digest of the component's code, version and libraries; another code makes parts of its
-    own. owner: the key of the artifact for which they are made.
+    Attributes:
+        root: The folder.
+        salt: The digest of the component's code, version and libraries: other code makes other
+            parts.
+        owner: The key of the artifact for which parts are made.
     """
 
     root: Path
     salt: str = ""
     owner: str = ""
 
-    def path(self, **parts: Any) -> Path:
-        """Where the part derived from these JSON values lies, finished or not yet there."""
-        return self.root / digest({"salt": self.salt, **parts})
+    def path(self, **derived_from: Any) -> Path:
+        """The folder of the part that is derived from these JSON values, finished or not."""
+        return self.root / digest({"salt": self.salt, **derived_from})
 
     @contextmanager
     def making(self, paths: Mapping[int, Path]) -> Iterator[dict[int, Path]]:
-        """Folders for those of the parts that are not there (by span).
+        """Makes the parts that are not finished: folders, which become the parts.
 
-        When the block ends well they become the parts.
+        That happens when the block ends without an error. Until then the parts do not exist.
 
-        They are empty; but under gs:// an owner has the same ones each time, which are kept after
-        an error: a job that goes on without us may still write into them, and what is made again
-        has the same names and the same bytes.
+        The folders are empty, except under gs://: there an owner gets the same ones each time, and
+        they are kept after an error. A job that goes on without us may still write into them, and
+        files that are made again have the same names and the same bytes.
+
+        Args:
+            paths: Span -> the folder of its part, see `path`.
+
+        Yields:
+            Span -> the folder to write into, for each part that is not finished.
         """
-        self._drop_left_overs()
+        self._remove_left_overs()
         partial = {span: self._partial(path) for span, path in paths.items() if not is_whole(path)}
-        done = False
+        is_done = False
         try:
             for folder in partial.values():
                 folder.mkdir(parents=True)
             yield partial
             for span, folder in partial.items():
-                if not is_whole(
-                    paths[span]
-                ):  # another run may have been faster: then its part is as good
+                # Another run may have been faster: then its part is as good.
+                if not is_whole(paths[span]):
                     _rename(folder, paths[span])
-            done = True
+            is_done = True
         finally:
-            for folder in partial.values() if done or not self._keeps() else ():
-                staging.remove(folder)
+            if is_done or not self._keeps_partial():
+                for folder in partial.values():
+                    staging.remove(folder)
 
-    def _keeps(self) -> bool:
+    def _keeps_partial(self) -> bool:
         return is_remote(str(self.root)) and self.owner != ""
 
     def _partial(self, path: Path) -> Path:
-        return self.root / (
-            f"partial-{digest([self.owner, path.name])}"
-            if self._keeps()
-            else f"{OWN}-{uuid.uuid4().hex}"
-        )
+        """The folder in which a part is made."""
+        if self._keeps_partial():
+            return self.root / f"partial-{digest([self.owner, path.name])}"
+        return self.root / f"{OWN}-{uuid.uuid4().hex}"
 
-    def _drop_left_overs(self) -> None:
-        """What a killed process of this machine was writing.
+    def _remove_left_overs(self) -> None:
+        """Removes what killed processes of this machine were writing.
 
-        On a shared disk others' is left alone.
+        On a shared disk the folders of other machines are left alone. Under gs:// all are: there
+        `seqline gc` goes by their age, since processes of two containers have the same numbers.
         """
-        if is_remote(
-            str(self.root)
-        ):  # a container's processes have the same numbers as another one's: their age has to tell
+        if is_remote(str(self.root)):
             return
         for path in self.root.glob(f"partial-{HOST}-*"):
-            if not _is_alive(int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])):
+            pid = int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])
+            if not _is_alive(pid):
                 shutil.rmtree(path, ignore_errors=True)
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a part is there, a folder that `making` made."""
+    """Whether a part is finished."""
     return (path / MARK).is_file() if is_remote(str(path)) else path.exists()
 
 
 def _rename(folder: Path, path: Path) -> None:
+    """Makes a folder the part with this path."""
     if not is_remote(str(path)):
         os.rename(folder, path)
         return
     # Two runs that do this at once write the same bytes under the same names.
-    link_all([(each, path / str(each.relative_to(folder))) for each in folder.rglob("*")])
+    link_all([(file, path / str(file.relative_to(folder))) for file in folder.rglob("*")])
     (path / MARK).write_bytes(b"")
 
 
@@ -118,7 +130,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def link_all(pairs: Iterable[tuple[Path, Path]]) -> None:
-    """`link` for many files, under gs:// several at once."""
+    """`link` for many (source, target), under gs:// several at once."""
     pairs = list(pairs)
     if any(is_remote(str(target)) for _, target in pairs):
         gcs.at_once(link, pairs)
@@ -128,10 +140,7 @@ def link_all(pairs: Iterable[tuple[Path, Path]]) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Puts a file of a part into an artifact.
-
-    The same bytes on disk where the file system can, otherwise a copy.
-    """
+    """Gives an artifact a file of a part: the same bytes on disk where possible, else a copy."""
     if is_remote(str(target)):
         with translate_errors(str(target)):
             if is_remote(str(source)):
@@ -139,12 +148,12 @@ def link(source: Path, target: Path) -> None:
             else:
                 gcs.write_object(str(target), source)
         return
-    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
+
+    new = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
     try:
-        os.link(source, part)
+        os.link(source, new)
     except OSError:
-        shutil.copyfile(source, part)
-    os.replace(part, target)
-    part.unlink(
-        missing_ok=True
-    )  # renaming one link of a file onto another of the same file does nothing
+        shutil.copyfile(source, new)
+    os.replace(new, target)
+    # Renaming one link of a file onto another of the same file does nothing.
+    new.unlink(missing_ok=True)

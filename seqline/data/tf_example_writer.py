@@ -1,6 +1,6 @@
-"""tf.Example's bytes, a whole shard of rows at once.
+"""Writes the bytes of tf.Examples, a whole shard of rows at once.
 
-What protobuf's deterministic serialisation gives, at a third of its cost.
+They are the bytes of protobuf's deterministic serialization, at a third of its cost.
 
 Format: protobuf's wire encoding (protobuf.dev/programming-guides/encoding) of
 tensorflow/core/example/{example,feature}.proto: Example.features = 1, Features.feature = 1 (a map:
@@ -20,8 +20,9 @@ FIRST, SECOND, THIRD = b"\x0a", b"\x12", b"\x1a"
 def examples(columns: Sequence[list[bytes]]) -> Iterator[bytes]:
     """Serialized tf.Examples of n rows.
 
-    Columns: the n entries of each feature, as the functions below give them, in ascending order of
-    the features' names.
+    Args:
+        columns: For each feature its n entries, as the functions below return them. Features are in
+            ascending order of their names.
     """
     for row in zip(*columns, strict=True):
         yield _field(FIRST, b"".join(row))
@@ -37,44 +38,51 @@ def bytes_features(name: str, values: Sequence[bytes]) -> list[bytes]:
 
 def few_bytes_features(name: str, values: Sequence[bytes]) -> list[bytes]:
     """The same where most rows have one of a few values, such as labels."""
-    entry = dict(zip(distinct := list(set(values)), bytes_features(name, distinct), strict=True))
+    distinct = list(set(values))
+    entry = dict(zip(distinct, bytes_features(name, distinct), strict=True))
     return [entry[value] for value in values]
 
 
 def bytes_lists(name: str, rows: Sequence[Sequence[bytes]]) -> list[bytes]:
     """A feature with any number of values for each row."""
-    return _entries(
-        name, FIRST, [b"".join([_field(FIRST, value) for value in row]) for row in rows]
-    )
+    lists = [b"".join([_field(FIRST, value) for value in row]) for row in rows]
+    return _entries(name, FIRST, lists)
 
 
 def float_lists(name: str, values: np.ndarray, lengths: np.ndarray) -> list[bytes]:
-    """A feature with lengths[i] values for row i. values.
+    """A feature with lengths[i] numbers for row i.
 
-    Float32 [sum(lengths)], one row behind the other.
+    Args:
+        name: Of the feature.
+        values: float32 [sum(lengths)], row after row.
+        lengths: int64 [rows].
     """
-    return _packed(
-        name, SECOND, np.ascontiguousarray(values, "<f4").tobytes(), np.cumsum(4 * lengths)
-    )
+    packed = np.ascontiguousarray(values, "<f4").tobytes()
+    return _packed(name, SECOND, packed, np.cumsum(4 * lengths))
 
 
 def int_lists(name: str, values: np.ndarray, lengths: np.ndarray) -> list[bytes]:
-    """A feature with lengths[i] values for row i. values.
+    """A feature with lengths[i] integers for row i.
 
-    Integers >= 0 [sum(lengths)], one row behind the other.
+    Args:
+        name: Of the feature.
+        values: Integers >= 0, [sum(lengths)], row after row.
+        lengths: int64 [rows].
     """
     packed, sizes = _varints(values)
-    return _packed(name, THIRD, packed, np.concatenate([[0], np.cumsum(sizes)])[np.cumsum(lengths)])
+    ends = np.concatenate([[0], np.cumsum(sizes)])  # [sum(lengths) + 1], in bytes
+    return _packed(name, THIRD, packed, ends[np.cumsum(lengths)])
 
 
 def few_int_features(name: str, values: np.ndarray) -> list[bytes]:
-    """A feature with one value, an integer >= 0, for each row, where most rows have one of a few."""
+    """A feature with one integer >= 0 for each row, where most rows have one of a few."""
     distinct, row = np.unique(values, return_inverse=True)
     entries = int_lists(name, distinct, np.ones(len(distinct), np.int64))
     return [entries[number] for number in row.tolist()]
 
 
 def _packed(name: str, tag: bytes, packed: bytes, ends: np.ndarray) -> list[bytes]:
+    """The entries of a feature whose packed values end for each row at ends[row]."""
     starts = [0, *ends.tolist()]
     # An empty list is written without its values field.
     lists = [
@@ -84,22 +92,23 @@ def _packed(name: str, tag: bytes, packed: bytes, ends: np.ndarray) -> list[byte
 
 
 def _entries(name: str, tag: bytes, lists: Sequence[bytes]) -> list[bytes]:
+    """The entries of a feature. tag: of the kind of its lists."""
     key = _field(FIRST, name.encode())
-    return [_field(FIRST, key + _field(SECOND, _field(tag, each))) for each in lists]
+    return [_field(FIRST, key + _field(SECOND, _field(tag, values))) for values in lists]
 
 
 def _varints(values: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """The varints of all values, one behind the other, and the size of each.
+    """The varints of all values, one after the other, and the size of each in bytes.
 
-    Seven bits a byte, the lowest first.
+    A varint has seven bits in each byte, the lowest first.
     """
     assert not len(values) or values.min() >= 0, "negative integers take another encoding"
     largest = int(values.max()) if len(values) else 0
     width = max(1, -(-largest.bit_length() // 7))
     # Narrow integers where they fit: ids of a vocabulary do, and numpy is twice as fast on them.
     values = values.astype(np.uint32 if largest < 1 << 32 else np.uint64)
-    table = np.empty((len(values), width), np.uint8)
-    kept = np.empty((len(values), width), bool)
+    table = np.empty((len(values), width), np.uint8)  # the bytes of each varint, padded
+    kept = np.empty((len(values), width), bool)  # whether a byte belongs to the varint
     for place in range(width):
         rest = values >> (7 * place)
         kept[:, place] = rest > 0

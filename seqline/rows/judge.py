@@ -1,4 +1,4 @@
-"""What decides whether the values of a row are a usable row.
+"""Decides whether the values of a row's columns are a usable row.
 
 Plain Python, no TensorFlow, no Beam.
 """
@@ -21,17 +21,19 @@ from seqline.rows.values import (
     to_json,
 )
 
-# (values of RowFormat.columns, file, line) -> the row
+# (values of RowFormat.columns, file, line) -> the row, usable or bad.
 Judge = Callable[[Sequence[Any], str, int], Row | BadRow]
 
 
 def judge(format_: RowFormat, flat: bool = False) -> Judge:
-    """What decides whether the values of a row's columns are a usable row.
+    """The function that judges the rows of a file.
 
-    Undecodable bytes come as lone surrogates.
+    Bytes that cannot be decoded reach it as lone surrogates.
 
-    flat: the content is one string where it should be a list, as in a CSV file: tokens between
-    white space, a sequence as JSON.
+    Args:
+        format_: How rows are read.
+        flat: Whether a list is written as one string, as in a CSV file: tokens between white space,
+            a sequence as JSON.
     """
     encode = _encoder(format_, flat)
     labels = Labels()
@@ -39,12 +41,8 @@ def judge(format_: RowFormat, flat: bool = False) -> Judge:
     def judge_labelled(values: Sequence[Any], file: str, line: int) -> Row | BadRow:
         try:
             content, label = values
-            return Row(
-                encode(content),
-                labels[label] if type(label) is str else labels[label_string(label)],
-                file,
-                line,
-            )
+            name = label if type(label) is str else label_string(label)
+            return Row(encode(content), labels[name], file, line)
         except UnusableError as error:
             return BadRow(file, line, *error.args)
 
@@ -55,68 +53,66 @@ def judge(format_: RowFormat, flat: bool = False) -> Judge:
         except UnusableError as error:
             return BadRow(file, line, *error.args)
 
-    assert format_.label is None or not format_.keep, "what is kept of labelled rows is their label"
+    assert format_.label is None or not format_.keep, "only rows without labels keep columns"
     return judge_unlabelled if format_.label is None else judge_labelled
 
 
 def _encoder(format_: RowFormat, flat: bool) -> Callable[[Any], Any]:
+    """The function that turns the value of the content's column into `Row.content`."""
     if format_.content == "tokens":
         return (lambda content: encode_tokens(content.split())) if flat else encode_tokens
     if format_.content == "sequence":
         dim, name = format_.dim, format_.dim_name
-        return (
-            (lambda content: to_floats(from_json(content), dim, name))
-            if flat
-            else (lambda content: to_floats(content, dim, name))
-        )
+        if flat:
+            return lambda content: to_floats(from_json(content), dim, name)
+        return lambda content: to_floats(content, dim, name)
     return (lambda content: encode_text(content, True)) if format_.empty_text else encode_text
 
 
-# What readers share
+# Helpers of the formats
 
 
 def pick(places: Sequence[Any]) -> Callable[[Any], Sequence[Any]]:
-    """What takes the values at these places (numbers or names) of a row, as a sequence."""
+    """The function that returns the values at these indexes or keys of a row, as a sequence."""
     return itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
 
 
 def decoded(value: Any) -> Any:
-    """Bytes as strings, in lists, too.
+    """A value with strings for bytes, also in lists.
 
-    Those that are not UTF-8 as lone surrogates, which `judge` reports.
+    Bytes that are not UTF-8 become lone surrogates, which `judge` reports.
     """
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="surrogateescape")
-    return [decoded(each) for each in value] if isinstance(value, list) else value
+    return [decoded(element) for element in value] if isinstance(value, list) else value
 
 
 def undecodable(error: UnicodeDecodeError, path: str, line: int, encoding: str) -> BadRow:
     """The row for bytes that are not in the source's encoding."""
-    return BadRow(
-        path,
-        line,
-        f"not valid {encoding}: byte {error.start} is 0x{error.object[error.start]:02x}",
-        "encoding",
-    )
+    reason = f"not valid {encoding}: byte {error.start} is 0x{error.object[error.start]:02x}"
+    return BadRow(path, line, reason, "encoding")
 
 
 def missing(name: str, format_: RowFormat, path: str, line: int, noun: str) -> BadRow:
-    """The row for a field that other rows have."""
-    return BadRow(
-        path,
-        line,
-        f"no {noun} {name!r}",
-        "missing text" if name == format_.text else "missing label",
-    )
+    """The row for a row without a field that others have. noun: what the format calls a field."""
+    problem = "missing text" if name == format_.text else "missing label"
+    return BadRow(path, line, f"no {noun} {name!r}", problem)
 
 
 def require(names: Sequence[str], path: str, format_: RowFormat, noun: str = "column") -> None:
-    """Raises UserError for a column that is not among a file's, with the one that may be meant."""
-    fields = [
-        ("text", format_.text),
-        ("label", format_.label),
-        *(("keep", name) for name in format_.keep),
-    ]
+    """Checks that a file has the columns that are read.
+
+    Args:
+        names: The columns of the file.
+        path: The file.
+        format_: How its rows are read.
+        noun: What the format calls a column.
+
+    Raises:
+        UserError: It lacks one. The message has the column that may be meant.
+    """
+    fields = [("text", format_.text), ("label", format_.label)]
+    fields += [("keep", name) for name in format_.keep]
     for field, name in fields:
         if name is not None and name not in names:
             close = difflib.get_close_matches(name, names, n=1)

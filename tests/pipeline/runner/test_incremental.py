@@ -21,7 +21,7 @@ import pytest
 import tensorflow as tf
 
 from components import statistics_gen, transform
-from components.example_gen import ExampleGenParams, ingest, sources
+from components.example_gen import ExampleGenParams, ingest, sources, split_by_digest
 from components.example_gen import run as run_example_gen
 from components.transform import TransformParams, materialize, passes
 from pipeline.store.layout import artifact_digest
@@ -281,9 +281,14 @@ def test_a_class_that_only_a_later_span_brings_to_train(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     texts = [f"oak No. {number}" for number in range(200)]
-    fractions = ingest.split_fractions({None}, ExampleGenParams(source="a"))
-    outside_train = [text for text in texts if ingest.split_of(text.encode(), fractions) != "train"]
-    nearest = min(outside_train[:3], key=lambda text: ingest.digest_of(text.encode()))
+    fractions = split_by_digest.split_fractions({None}, ExampleGenParams(source="a"))
+    digests = {text: split_by_digest.digest_of(text.encode()) for text in texts}
+    outside_train = [
+        text
+        for text, digest in digests.items()
+        if split_by_digest.split_at(digest, fractions) != "train"
+    ]
+    nearest = min(outside_train[:3], key=lambda text: digests[text])
     in_train = next(text for text in texts if text not in outside_train)
 
     def write(span: int, trees: list[str], more: list[Row]) -> None:

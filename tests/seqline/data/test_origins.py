@@ -98,10 +98,10 @@ def _made(folder: Path) -> Path:
 
 
 def _listed(examples: Path) -> list[dict[str, Any]]:
-    found = []
+    rows = []
     for path in features.shards(examples, "test"):
         for number, content in enumerate(read(path, "text").contents):
-            found.append(
+            rows.append(
                 {
                     "shard": path.name,
                     "row": number,
@@ -109,7 +109,7 @@ def _listed(examples: Path) -> list[dict[str, Any]]:
                     "content": content.decode(),
                 }
             )
-    return found
+    return rows
 
 
 def test_the_same_rows_have_the_same_bytes(tmp_path: Path) -> None:
@@ -126,18 +126,18 @@ def test_a_row_that_is_another_has_no_place(tmp_path: Path) -> None:
     for number in range(2, 6):
         made.add("rows.csv", number)
     origins.write(made, [b"a", b"b", b"b", b"c"], str(tmp_path / "rows.gz"))
-    found = origins.read(str(tmp_path / "rows.gz"))
-    assert found == made
+    places = origins.read(str(tmp_path / "rows.gz"))
+    assert places == made
     known = [origins.checksum(content) for content in (b"a", b"b", b"c", b"d")]
-    assert found.place(0, known[0]) == {"file": "rows.csv", "line": 2}
-    assert found.place(2, known[1]) == {"file": "rows.csv", "line": 4}
-    assert found.place(2, known[2]) == {
+    assert places.place(0, known[0]) == {"file": "rows.csv", "line": 2}
+    assert places.place(2, known[1]) == {"file": "rows.csv", "line": 4}
+    assert places.place(2, known[2]) == {
         "file": "rows.csv",
         "line": 5,
     }  # a row before it was taken out
-    assert found.place(0, known[1]) is None  # one of two
-    assert found.place(0, known[3]) is None
-    assert found.place(9, known[0]) == {"file": "rows.csv", "line": 2}
+    assert places.place(0, known[1]) is None  # one of two
+    assert places.place(0, known[3]) is None
+    assert places.place(9, known[0]) == {"file": "rows.csv", "line": 2}
 
 
 def test_examples_without_origins(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_examples_without_origins(tmp_path: Path) -> None:
     "content", [b"text", [b"some", b"tokens"], np.array([[1.5, 2]], np.float32)]
 )
 def test_a_checksum_is_that_of_the_content_as_it_was_read(content: Any) -> None:
-    from components.example_gen.ingest import identity
+    from components.example_gen.split_by_digest import identity
 
     flat = content.ravel() if isinstance(content, np.ndarray) else content  # as Examples hold it
     assert origins.checksum(flat) == origins.checksum(content) == crc32(identity(content))

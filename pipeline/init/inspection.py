@@ -1,7 +1,4 @@
-"""The beginning of the data.
-
-Its format, encoding and delimiter, its columns, and what they hold.
-"""
+"""The beginning of the data: their format, encoding and delimiter, and what their columns hold."""
 
 import codecs
 import csv
@@ -9,19 +6,22 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from seqline.errors import DataError, UserError
+from seqline.rows.formats import all_formats, format_of
 from seqline.storage import files
 
 # Of all files together. Files are often sorted by label: a few thousand rows would show two classes
 # of twenty.
 MAX_ROWS = 100_000
 MAX_BYTES = 16 << 20
+# Files of a folder of classes whose texts are read, and bytes of each.
+MAX_TEXTS = 200
+MAX_TEXT_BYTES = 100_000
 DELIMITERS = ",\t;|"
 # What a file that is not UTF-8 most often is.
 OTHER_ENCODING = "cp1252"
@@ -35,17 +35,28 @@ class Column:
     values: list[Any] = field(default_factory=list)
 
     @property
-    def there(self) -> list[Any]:
+    def filled(self) -> list[Any]:
+        """The values that are neither None nor empty."""
         return [value for value in self.values if value not in (None, "")]
 
 
 @dataclass
-class Found:
+class Inspection:
     """What the first rows of a source show.
 
-    source: as `example_gen.source`. file: the one that was looked at. kind: csv, jsonl, tfrecord,
-    parquet or folder. num_files, num_bytes: of the whole source. whole: whether all of its rows
-    were read. counts: label -> rows, of a folder of classes.
+    Attributes:
+        source: As `example_gen.source`.
+        file: The first of the files that were read.
+        kind: The NAME of their format.
+        num_files: Files of the whole source.
+        num_bytes: Bytes of the whole source.
+        columns: The columns of the rows that were read, in the order of their first use.
+        num_rows: Rows that were read, or all texts of a folder.
+        whole: Whether these are all rows.
+        encoding: The encoding that was given or guessed.
+        delimiter: The delimiter that was given or guessed.
+        counts: Label -> rows, of a folder of classes.
+        notes: Sentences about what looks wrong.
     """
 
     source: str | dict[str, str]
@@ -63,6 +74,7 @@ class Found:
 
     @property
     def names(self) -> list[str]:
+        """The names of the columns."""
         return [column.name for column in self.columns]
 
     @property
@@ -71,55 +83,88 @@ class Found:
         return self.kind == "folder"
 
     def column(self, name: str) -> Column:
+        """The column with this name."""
         return next(column for column in self.columns if column.name == name)
 
     def reading(self) -> dict[str, str]:
-        """The settings of example_gen that say how the rows are read, where they are not the
-        defaults.
-        """
-        found = {"encoding": self.encoding} if self.encoding != "utf-8" else {}
-        return found | ({"delimiter": self.delimiter} if self.delimiter != "," else {})
+        """How the rows are read, as fields of example_gen, where these are not the defaults."""
+        fields = {}
+        if self.encoding != "utf-8":
+            fields["encoding"] = self.encoding
+        if self.delimiter != ",":
+            fields["delimiter"] = self.delimiter
+        return fields
 
 
 def stem(source: str) -> Path:
-    """What a source is called, as a path without its suffixes.
+    """A file name for a source's configuration: `reviews.toml` for data/reviews.csv.gz.
 
-    `reviews` for data/reviews.csv.gz and for reviews/*.csv.
+    It is the same for reviews/*.csv.
     """
-    parts = [
+    literal = [
         part
         for part in source.removeprefix("tfds:").rstrip("/").split("/")
         if part and not re.search(r"[*?\[{:]", part)
     ]
-    name = parts[-1] if parts else "model"
-    for suffix in (".gz", ".csv", ".tsv", ".jsonl", ".parquet", ".tfrecord", ".tfrecords", ".txt"):
+    name = literal[-1] if literal else "model"
+    for suffix in (".gz", *_suffixes()):
         name = name.removesuffix(suffix)
     return Path(name or "model").with_suffix("") if name in (".", "..") else Path(f"{name}.toml")
 
 
-def look(
+def _suffixes() -> list[str]:
+    return [suffix for format_ in all_formats() for suffix in format_.SUFFIXES]
+
+
+def inspect(
     source: str | dict[str, str], encoding: str | None = None, delimiter: str | None = None
-) -> Found:
-    """Raises UserError for a source that names nothing, and DataError for a file without a row."""
+) -> Inspection:
+    """Reads the beginning of a source. Encoding and delimiter are guessed where none is given.
+
+    Raises:
+        UserError: The source names nothing, or the encoding or the delimiter cannot be right.
+        DataError: A file has no row.
+    """
     from components.example_gen import ExampleGenParams, splits
 
     spans = splits.find(ExampleGenParams(source=source))
-    everything = [file for span in spans for part in span.parts for file in part.files]
+    all_files = [file for span in spans for part in span.parts for file in part.files]
+    # The newest span shows best what is to come.
     train = [
         part for span in reversed(spans) for part in span.parts if part.split in (None, "train")
     ]
     paths = [file.path for part in train for file in part.files if file.size]
     if not paths:
-        raise DataError(f"{everything[0].path} is empty.")
+        raise DataError(f"{all_files[0].path} is empty.")
+    kind = train[0].kind
     about: dict[str, Any] = {
         "source": source,
         "file": paths[0],
-        "kind": train[0].kind,
-        "num_files": len(everything),
-        "num_bytes": sum(file.size for file in everything),
+        "kind": kind,
+        "num_files": len(all_files),
+        "num_bytes": sum(file.size for file in all_files),
     }
-    if train[0].kind == "folder":
+    if kind == "folder":
         return _folder(about, paths)
+
+    _check_reading(encoding, delimiter)
+    reader = _Reader(kind, encoding, delimiter)
+    is_whole = reader.read(paths)
+    if not reader.rows:
+        raise DataError(f"{paths[0]} holds no row that can be read.")
+    names = list(dict.fromkeys(name for row in reader.rows for name in row))
+    return Inspection(
+        **about,
+        columns=[Column(name, [row.get(name) for row in reader.rows]) for name in names],
+        num_rows=len(reader.rows),
+        whole=is_whole,
+        encoding=reader.encoding or "utf-8",
+        delimiter=reader.delimiter or ",",
+        notes=reader.notes,
+    )
+
+
+def _check_reading(encoding: str | None, delimiter: str | None) -> None:
     try:
         codecs.lookup(encoding or "utf-8")
     except LookupError:
@@ -129,23 +174,19 @@ def look(
         ) from None
     if delimiter is not None and len(delimiter) != 1:
         raise UserError(f"example_gen.delimiter {delimiter!r} is not one character.")
-    reader = _Reader(train[0].kind, encoding, delimiter)
-    is_whole = reader.read(paths)
-    if not reader.rows:
-        raise DataError(f"{paths[0]} holds no row that can be read.")
-    names = list(dict.fromkeys(name for row in reader.rows for name in row))
-    columns = [Column(name, [row.get(name) for row in reader.rows]) for name in names]
-    about |= {"encoding": reader.encoding or "utf-8", "delimiter": reader.delimiter or ","}
-    return Found(
-        **about, columns=columns, num_rows=len(reader.rows), whole=is_whole, notes=reader.notes
-    )
 
 
 @dataclass
 class _Reader:
-    """The rows of files, up to the limits. encoding, delimiter.
+    """Reads rows of files, up to the limits.
 
-    Of the first file, where they are not given.
+    Attributes:
+        kind: The NAME of the files' format.
+        encoding: If it is not given, that of the first file.
+        delimiter: If it is not given, that of the first file.
+        rows: What was read: column -> value.
+        notes: Sentences about what looks wrong.
+        num_bytes: Bytes of text that were read.
     """
 
     kind: str
@@ -156,7 +197,7 @@ class _Reader:
     num_bytes: int = 0
 
     def read(self, paths: Sequence[str]) -> bool:
-        """Whether it was everything."""
+        """Reads files. Returns whether all of their rows were read."""
         is_whole = True
         for path in paths:
             if len(self.rows) >= MAX_ROWS or self.num_bytes >= MAX_BYTES:
@@ -167,25 +208,25 @@ class _Reader:
         return is_whole
 
     def _rows(self, path: str) -> tuple[list[dict[str, Any]], bool]:
-        left = MAX_ROWS - len(self.rows)
-        if self.kind == "parquet":
-            return _parquet_rows(path, left)
-        if self.kind == "tfrecord":
-            return _tfrecord_rows(path, left)
+        """The first rows of a file, and whether they are all."""
+        limit = MAX_ROWS - len(self.rows)
+        first_rows = format_of(self.kind).first_rows(path, limit)
+        if first_rows is not None:
+            return first_rows
+
         beginning, is_whole = _beginning(path, MAX_BYTES - self.num_bytes)
         self.num_bytes += len(beginning)
         self.encoding = self.encoding or _encoding(beginning, path)
-        text = beginning.decode(
-            "utf-8-sig" if self.encoding == "utf-8" else self.encoding, "replace"
-        )
+        codec = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
+        text = beginning.decode(codec, "replace")
         if self.kind == "jsonl":
-            return _jsonl_rows(text, is_whole, left)
+            return _jsonl_rows(text, is_whole, limit)
         self.delimiter = self.delimiter or _delimiter(text, path)
-        return _csv_rows(text, self.delimiter, is_whole, left, self.notes)
+        return _csv_rows(text, self.delimiter, is_whole, limit, self.notes)
 
 
 def _beginning(path: str, limit: int) -> tuple[bytes, bool]:
-    """The first bytes of a file, unzipped, up to the end of a line; and whether they are all."""
+    """The first bytes of a file, unzipped, up to the end of a line, and whether they are all."""
     with files.translate_errors(path), files.open_content(path) as file:
         content = file.read(limit)
         if not file.read(1):
@@ -194,10 +235,11 @@ def _beginning(path: str, limit: int) -> tuple[bytes, bool]:
 
 
 def _encoding(content: bytes, path: str) -> str:
+    """The encoding of the beginning of a file."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{path} is UTF-16: convert it first: iconv -f utf-16 -t utf-8 FILE > NEW")
     try:
-        # A character that the end cuts in two is no error.
+        # The end may cut a character in two.
         codecs.getincrementaldecoder("utf-8")().decode(content)
         return "utf-8"
     except UnicodeDecodeError as error:
@@ -211,11 +253,12 @@ def _encoding(content: bytes, path: str) -> str:
 
 
 def _delimiter(text: str, path: str) -> str:
-    """The one that gives most rows as many fields as the header, and more than one."""
+    """The delimiter that gives most rows as many fields as the header, and more than one."""
     tab_first = path.removesuffix(".gz").endswith(".tsv")
     sample = "\n".join(text.splitlines()[:200])
 
     def regularity(delimiter: str) -> tuple[float, int]:
+        """(share of rows with as many fields as the header, fields of the header)."""
         try:
             rows = [row for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row]
         except csv.Error:
@@ -224,10 +267,9 @@ def _delimiter(text: str, path: str) -> str:
             return (0.0, 0)
         return (round(sum(len(row) == len(rows[0]) for row in rows) / len(rows), 2), len(rows[0]))
 
-    best = max(
-        DELIMITERS, key=lambda delimiter: (regularity(delimiter), tab_first and delimiter == "\t")
-    )
-    return best if regularity(best)[0] > 0.5 else ("\t" if tab_first else ",")
+    by_name = "\t" if tab_first else ","
+    best = max(DELIMITERS, key=lambda delimiter: (regularity(delimiter), delimiter == by_name))
+    return best if regularity(best)[0] > 0.5 else by_name
 
 
 def _csv_rows(
@@ -237,9 +279,7 @@ def _csv_rows(
     rows: list[dict[str, Any]] = []
     try:
         header = next(filter(None, reader), [])
-        if len(set(header)) < len(header) or any(
-            len(name) > 80 or re.fullmatch(r"-?\d+(\.\d+)?", name) for name in header
-        ):
+        if not _looks_like_names(header):
             notes.append(
                 "the first line does not look like the names of columns; seqline needs a header:"
                 " add one"
@@ -252,6 +292,13 @@ def _csv_rows(
     except csv.Error as error:
         notes.append(f"line {reader.line_num} is not CSV: {error}")
     return rows, is_whole
+
+
+def _looks_like_names(header: list[str]) -> bool:
+    """Whether fields are different from each other, short, and not numbers."""
+    is_number = re.compile(r"-?\d+(\.\d+)?").fullmatch
+    has_others = any(len(name) > 80 or is_number(name) for name in header)
+    return len(set(header)) == len(header) and not has_others
 
 
 def _jsonl_rows(text: str, is_whole: bool, limit: int) -> tuple[list[dict[str, Any]], bool]:
@@ -268,50 +315,15 @@ def _jsonl_rows(text: str, is_whole: bool, limit: int) -> tuple[list[dict[str, A
     return rows, is_whole
 
 
-def _parquet_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with files.translate_errors(path), files.open_file(path) as file:
-        try:
-            with pq.ParquetFile(file, pre_buffer=False) as parquet:
-                total = parquet.metadata.num_rows
-                batch = next(parquet.iter_batches(limit, use_threads=False), None)
-                rows = [] if batch is None else batch.to_pylist()
-        except pa.ArrowException as error:
-            raise files.damaged(path, "", str(error).splitlines()[0]) from error
-    return rows, len(rows) == total
-
-
-def _tfrecord_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    from seqline.data.tf_example_reader import parse
-    from seqline.rows.formats import tfrecord
-
-    records = tfrecord.records(path)
-    rows = [dict(_features(parse(record))) for record in islice(records, limit)]
-    return rows, next(records, None) is None
-
-
-def _features(features: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    from seqline.data.tf_example_reader import value
-
-    for name in sorted(features):
-        found = value(features[name])
-        yield name, [_text(each) for each in found] if isinstance(found, list) else _text(found)
-
-
-def _text(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _folder(about: dict[str, Any], paths: Sequence[str]) -> Found:
-    """A folder of <class>/*.txt: the classes are counted whole, some texts of each are read."""
+def _folder(about: dict[str, Any], paths: Sequence[str]) -> Inspection:
+    """A folder of <class>/*.txt: all of its files are counted, and some of them are read."""
     counts = Counter(path.split("/")[-2] for path in paths)
-    texts, labels = [], []
-    step = max(1, len(paths) // 200)
-    for path in paths[::step][:200]:
+    texts = []
+    labels = []
+    step = max(1, len(paths) // MAX_TEXTS)
+    for path in paths[::step][:MAX_TEXTS]:
         with files.translate_errors(path), files.open_content(path) as file:
-            texts.append(file.read(100_000).decode("utf-8", "replace"))
+            texts.append(file.read(MAX_TEXT_BYTES).decode("utf-8", "replace"))
             labels.append(path.split("/")[-2])
     columns = [Column("text", texts), Column("label", labels)]
-    return Found(**about, columns=columns, num_rows=len(paths), whole=True, counts=counts)
+    return Inspection(**about, columns=columns, num_rows=len(paths), whole=True, counts=counts)

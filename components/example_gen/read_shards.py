@@ -1,0 +1,237 @@
+"""The Beam stages: a shard of the source to shards of Examples, and those to files."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from shutil import copyfile
+from typing import Any
+
+import apache_beam as beam
+
+from components.example_gen import ExampleGenParams, sources
+from components.example_gen.rare import Decision
+from components.example_gen.row_counts import RowCounts, add
+from components.example_gen.split_by_digest import digest_of, identity, split_at
+from seqline.data import examples as example_files
+from seqline.data import features, origins
+from seqline.data.examples import Content, ExampleShard, shard_name
+from seqline.errors import DataError, UserError
+from seqline.host import progress
+from seqline.rows.row import BadRow, Row
+from seqline.rows.shards import Shard
+from seqline.storage.staging import writing
+
+# What a Python object costs on top of its content: a shard of a million short rows must not be
+# unbounded.
+ROW_BYTES = 64
+
+BAD_ROWS = "bad_rows"
+RARE_ROWS = "rare_rows"
+# The tag of the counts among the outputs of ReadShard.
+COUNTS = "counts"
+
+# (span, number of the shard in it, the shard)
+ShardJob = tuple[int, int, Shard]
+
+
+class PendingShard:
+    """Rows of one split that wait until they fill a shard of Examples.
+
+    Attributes:
+        number: Shards of this split that the source's shard has filled before.
+        num_bytes: About what the waiting rows take in memory.
+    """
+
+    def __init__(self, split: str, unit: str) -> None:
+        """unit: what rows are counted by in their file, see `seqline.data.origins`."""
+        self.split = split
+        self.unit = unit
+        self.origins = origins.Origins(unit)
+        self.contents: list[Any] = []
+        self.labels: list[bytes] = []
+        self.num_bytes = 0
+        self.number = 0
+
+    def add(self, row: Row, label: bytes, num_bytes: int) -> None:
+        """Adds a row. num_bytes: of its content."""
+        self.contents.append(row.content)
+        self.labels.append(label)
+        if self.split in origins.SPLITS:
+            self.origins.add(row.file, row.line)
+        num_objects = len(row.content) if isinstance(row.content, list) else 1
+        self.num_bytes += num_bytes + ROW_BYTES * num_objects
+
+    def take(self, span: int, source_shard: int) -> ExampleShard:
+        """The rows as a shard; the next one begins."""
+        name = shard_name(span, source_shard, self.number)
+        shard = ExampleShard(span, self.split, name, self.contents, self.labels)
+        self.contents, self.labels = [], []
+        self.origins = origins.Origins(self.unit)
+        self.num_bytes = 0
+        self.number += 1
+        return shard
+
+
+class ReadShard(beam.DoFn):
+    """ShardJob -> ExampleShards of at most SHARD_BYTES, and the RowCounts of the source's shard.
+
+    The counts are tagged COUNTS: (span, number of the source's shard, RowCounts as a dict).
+
+    Bad rows, and rows of rare classes, go to files of the shard's own, which appear whole: a bundle
+    that is tried again rewrites them.
+    """
+
+    def __init__(
+        self,
+        params: ExampleGenParams,
+        fractions: Mapping[int, Mapping[str, float]],
+        folders: Mapping[int, str],
+        decisions: Mapping[int, Decision],
+    ) -> None:
+        """Each mapping has an entry for each span.
+
+        Args:
+            params: How rows are read.
+            fractions: Split -> fraction, see `split_fractions`.
+            folders: Where the span's files are written.
+            decisions: What becomes of rare classes.
+        """
+        self.params = params
+        self.fractions = fractions
+        self.folders = folders
+        self.decisions = decisions
+
+    def process(self, job: ShardJob) -> Iterator[Any]:
+        span, number, shard = job
+        counts = RowCounts()
+        with ExitStack() as stack:
+            lists = {
+                folder: stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8"))
+                for folder in (BAD_ROWS, RARE_ROWS)
+            }
+            try:
+                yield from self._read(span, number, shard, counts, lists)
+            except UserError as error:
+                counts.errors.append([str(error), error.exit_code])
+            except OSError as error:
+                message = (
+                    f"{', '.join(shard.paths[:1])} cannot be read: {error}. "
+                    "Run again when it can be read."
+                )
+                counts.errors.append([message, DataError.exit_code])
+            if shard.kind == sources.TFDS_KIND:
+                progress.advance()
+
+            for folder, listed in lists.items():
+                if listed.tell():
+                    listed.flush()
+                    path = f"{self.folders[span]}/{folder}/{span:05d}-{number:05d}.jsonl"
+                    with writing(path) as name:
+                        copyfile(listed.name, name)
+        yield beam.pvalue.TaggedOutput(COUNTS, (span, number, asdict(counts)))
+
+    def _read(
+        self, span: int, number: int, shard: Shard, counts: RowCounts, lists: Mapping[str, Any]
+    ) -> Iterator[ExampleShard]:
+        """The shards of Examples of one shard of the source. Counts its rows as they pass."""
+        own_split = str(shard.split) if shard.split not in (None, features.TRAIN) else None
+        unit = sources.unit_of(shard)
+        pending = {split: PendingShard(split, unit) for split in features.SPLITS}
+        for row in sources.read(shard, self.params):
+            counts.num_read += 1
+            if isinstance(row, BadRow):
+                lists[BAD_ROWS].write(json.dumps(row._asdict()) + "\n")
+                counts.note_bad(row)
+                continue
+
+            content = identity(row.content)
+            split = own_split or self._split(span, row, content, counts, lists[RARE_ROWS])
+            label = self._label(span, row, split, counts, lists[RARE_ROWS])
+            if label is None:
+                continue
+            self._count(row, label.decode(), split, counts)
+            waiting = pending[split]
+            waiting.add(row, label, len(content))
+            if waiting.num_bytes >= example_files.SHARD_BYTES:
+                yield self._take(waiting, span, number)
+
+        for waiting in pending.values():
+            if waiting.contents:
+                yield self._take(waiting, span, number)
+
+    def _split(self, span: int, row: Row, content: bytes, counts: RowCounts, rare_rows: Any) -> str:
+        """The split of a row by its digest, or train where the decision moves it there."""
+        content_digest = digest_of(content)
+        split = split_at(content_digest, self.fractions[span])
+        if split == features.TRAIN:
+            return split
+        label = row.label.decode()
+        counts.note_nearest(label, content_digest)
+        if content_digest not in self.decisions[span].moved:
+            return split
+        _list(rare_rows, row, split, "moved to train")
+        add(counts.moved, split, label)
+        return features.TRAIN
+
+    def _label(
+        self, span: int, row: Row, split: str, counts: RowCounts, rare_rows: Any
+    ) -> bytes | None:
+        """The label that a row gets. None where it is left out."""
+        decision = self.decisions[span]
+        if not decision.left_out and not decision.gathered:
+            return row.label
+        label = row.label.decode()
+        if label in decision.left_out:
+            _list(rare_rows, row, split, "left out")
+            add(counts.left_out, split, label)
+            return None
+        if label in decision.gathered:
+            _list(rare_rows, row, split, f"counted as {self.params.other_class}")
+            add(counts.gathered, split, label)
+            return self.params.other_class.encode()
+        return row.label
+
+    def _take(self, waiting: PendingShard, span: int, number: int) -> ExampleShard:
+        """The waiting rows as a shard. Writes where they came from."""
+        places = waiting.origins
+        shard = waiting.take(span, number)
+        if shard.split in origins.SPLITS:
+            path = origins.path_in(self.folders[span], shard.split, shard.name)
+            origins.write(places, shard.contents, path)
+        return shard
+
+    def _count(self, row: Row, label: str, split: str, counts: RowCounts) -> None:
+        labels = counts.num_rows.setdefault(split, {})
+        if label not in labels:
+            labels[label] = 0
+            counts.places.setdefault(split, {})[label] = f"{row.file}:{row.line}"
+        labels[label] += 1
+        if self.params.content == features.SEQUENCE:
+            counts.dims.setdefault(str(row.content.shape[1]), f"{row.file}:{row.line}")
+
+
+def _list(rare_rows: Any, row: Row, split: str, done: str) -> None:
+    """Writes a line for a row of a rare class. split: the one that it would have been in."""
+    record = {
+        "file": row.file,
+        "line": row.line,
+        "label": row.label.decode(),
+        "split": split,
+        "done": done,
+    }
+    rare_rows.write(json.dumps(record) + "\n")
+
+
+class WriteShard(beam.DoFn):
+    """ExampleShard -> its file in the folder of its span."""
+
+    def __init__(self, folders: Mapping[int, str], content: Content) -> None:
+        self.folders = folders
+        self.content = content
+
+    def process(self, shard: ExampleShard) -> Iterator[None]:
+        path = f"{self.folders[shard.span]}/Split-{shard.split}/{shard.name}"
+        example_files.write(shard, path, self.content)
+        yield from ()

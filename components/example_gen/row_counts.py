@@ -1,0 +1,121 @@
+"""Counts of the rows of a shard, a span or a window of spans, and where the first ones are."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
+from seqline.rows.row import BadRow
+
+# split -> label -> rows
+Counts = dict[str, dict[str, int]]
+
+
+class Nearest(NamedTuple):
+    """The content of a class outside train that is nearest to train's, by the digest that splits.
+
+    Attributes:
+        digest: Of the content: 64 bits, as a number.
+        num_rows: Rows of the class with this content.
+    """
+
+    digest: int
+    num_rows: int
+
+
+@dataclass
+class RowCounts:
+    """The rows that were read.
+
+    Attributes:
+        num_read: All of them.
+        num_bad: Problem -> rows that cannot be used.
+        quoted: The first bad rows, as messages quote them.
+        num_rows: Split -> label -> rows, as they are used.
+        places: Split -> label -> the place of its first row.
+        dims: Numbers of one time step -> the place of the first such row.
+        errors: [message, exit code] of what ended the reading of a shard.
+        nearest: Label -> its nearest content outside train.
+        left_out: Rows of rare classes that are in no split, by the split and label they would have.
+        gathered: Rows of rare classes that got another label, by their split and own label.
+        moved: Rows that went to train, by the split that their digest says and their label.
+    """
+
+    num_read: int = 0
+    num_bad: dict[str, int] = field(default_factory=dict)
+    quoted: list[str] = field(default_factory=list)
+    num_rows: Counts = field(default_factory=dict)
+    places: dict[str, dict[str, str]] = field(default_factory=dict)
+    dims: dict[str, str] = field(default_factory=dict)
+    errors: list[list[Any]] = field(default_factory=list)
+    nearest: dict[str, Nearest] = field(default_factory=dict)
+    left_out: Counts = field(default_factory=dict)
+    gathered: Counts = field(default_factory=dict)
+    moved: Counts = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # They are lists where they come from JSON.
+        self.nearest = {label: Nearest(*nearest) for label, nearest in self.nearest.items()}
+
+    def merge(self, other: "RowCounts") -> None:
+        """Adds the rows of another shard or span, which comes after these."""
+        self.num_read += other.num_read
+        for problem, count in other.num_bad.items():
+            self.num_bad[problem] = self.num_bad.get(problem, 0) + count
+        self.quoted = (self.quoted + other.quoted)[:NUM_QUOTED]
+
+        for own_counts, other_counts in (
+            (self.num_rows, other.num_rows),
+            (self.left_out, other.left_out),
+            (self.gathered, other.gathered),
+            (self.moved, other.moved),
+        ):
+            for split, labels in other_counts.items():
+                for label, count in labels.items():
+                    add(own_counts, split, label, count)
+
+        for split, places in other.places.items():
+            for label, place in places.items():
+                self.places.setdefault(split, {}).setdefault(label, place)
+        for dim, place in other.dims.items():
+            self.dims.setdefault(dim, place)
+        for label, nearest in other.nearest.items():
+            self.note_nearest(label, *nearest)
+        self.errors += other.errors
+
+    def note_bad(self, row: BadRow) -> None:
+        """Counts a bad row."""
+        self.num_bad[row.problem] = self.num_bad.get(row.problem, 0) + 1
+        if len(self.quoted) < NUM_QUOTED:
+            self.quoted.append(quote(row))
+
+    def note_nearest(self, label: str, digest: int, num_rows: int = 1) -> None:
+        """Keeps the digest of a content outside train if it is the nearest of its class."""
+        known = self.nearest.get(label)
+        if known is None or digest < known.digest:
+            self.nearest[label] = Nearest(digest, num_rows)
+        elif digest == known.digest:
+            self.nearest[label] = Nearest(digest, known.num_rows + num_rows)
+
+    @property
+    def bad_rows(self) -> BadRows:
+        return BadRows(sum(self.num_bad.values()), self.num_read, self.quoted)
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of all splits, in ascending order."""
+        return sorted({label for labels in self.num_rows.values() for label in labels})
+
+    def num_in(self, split: str) -> int:
+        """The rows of a split that are used."""
+        return sum(self.num_rows.get(split, {}).values())
+
+
+def add(counts: Counts, split: str, label: str, count: int = 1) -> None:
+    """Adds rows to counts."""
+    labels = counts.setdefault(split, {})
+    labels[label] = labels.get(label, 0) + count
+
+
+def total(counts: Counts) -> int:
+    """The rows of all splits and labels."""
+    return sum(sum(labels.values()) for labels in counts.values())

@@ -1,0 +1,76 @@
+"""Whether a model can be trained and measured on the rows that were read."""
+
+from collections import Counter
+
+from components.example_gen import ExampleGenParams
+from components.example_gen.row_counts import RowCounts, total
+from seqline.data import features
+from seqline.errors import DataError
+
+# Labels that a message names.
+NUM_NAMED = 3
+
+
+def validate_rows(counts: RowCounts, params: ExampleGenParams) -> None:
+    """Checks what holds for rows before anything is decided about rare classes.
+
+    Raises:
+        DataError: More rows are bad than max_bad_fraction allows, or time steps differ in length.
+    """
+    counts.bad_rows.check("example_gen", params.max_bad_fraction)
+    if len(counts.dims) > 1:
+        (dim, place), (other, other_place) = list(counts.dims.items())[:2]
+        raise DataError(
+            f"A time step holds {dim} numbers at {place} and {other} at {other_place}; every one"
+            " must hold as many."
+        )
+
+
+def validate(counts: RowCounts, params: ExampleGenParams) -> None:
+    """Checks the rows as they are used.
+
+    Raises:
+        DataError: A split is empty, or all rows have one label.
+    """
+    for split in features.SPLITS:
+        if not counts.num_in(split):
+            raise DataError(f"The {split} split has no row {_why_empty(split, counts, params)}")
+    labels = counts.labels
+    if len(labels) < 2:
+        left_out = ""
+        if counts.left_out:
+            left_out = f" ({total(counts.left_out):,} rows of rare classes are left out)"
+        raise DataError(
+            f"All {total(counts.num_rows):,} rows have the label {labels[0]!r}{left_out}; "
+            "a classifier needs two classes. Is example_gen.label the right column?"
+        )
+
+
+def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
+    """The rest of the sentence "The eval split has no row", and the way out."""
+    if split in counts.left_out:
+        return _why_left_out(sorted(counts.left_out[split]), params)
+
+    num_rows: Counter[str] = Counter()
+    for labels in counts.num_rows.values():
+        num_rows.update(labels)
+    num_single = sum(count == 1 for count in num_rows.values())
+    read = f"({counts.num_read:,} rows were read)."
+    if 2 * num_single > len(num_rows) > 2:
+        return (
+            f"{read} {num_single:,} of {len(num_rows):,} labels occur once: "
+            "is example_gen.label the right column?"
+        )
+    return f"{read} Add rows, or raise example_gen.{split}_fraction."
+
+
+def _why_left_out(labels: list[str], params: ExampleGenParams) -> str:
+    named = ", ".join(map(repr, labels[:NUM_NAMED])) + (", ..." if len(labels) > NUM_NAMED else "")
+    few = "no row"
+    if params.min_class_rows > 1:
+        few = f"fewer than {params.min_class_rows:,} rows (example_gen.min_class_rows)"
+    which = "its only label" if len(labels) == 1 else "every label in it"
+    return (
+        f"left: train has {few} of {which} ({named}). "
+        "Is example_gen.label the right column in every file? Add such rows to train."
+    )

