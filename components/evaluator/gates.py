@@ -188,8 +188,8 @@ def slices_against_served(
         return Gate.not_judged(name, reason, threshold=allowed)
 
     worst = min(judged, key=lambda of_slice: of_slice["served"]["p_value"])
-    what = f"accuracy of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows)"
-    return _loss(name, worst["served"], allowed, what, served["slice_level"])
+    quantity = f"accuracy of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows)"
+    return _loss(name, worst["served"], allowed, quantity, served["slice_level"])
 
 
 def _why_not_compared(allowed: float | None, other: str) -> str:
@@ -198,7 +198,7 @@ def _why_not_compared(allowed: float | None, other: str) -> str:
     return other or "no other version is served"
 
 
-def _loss(name: str, compared: Figures, allowed: float, what: str, level: float) -> Gate:
+def _loss(name: str, compared: Figures, allowed: float, quantity: str, level: float) -> Gate:
     """Refuses a loss against the served version that is significant at a level."""
     loss = compared["loss_of_accuracy"]
     passed = compared["p_value"] > level
@@ -207,7 +207,7 @@ def _loss(name: str, compared: Figures, allowed: float, what: str, level: float)
     if loss:
         change = f"{share(abs(loss))} {'under' if loss > 0 else 'over'}"
     reason = (
-        f"{what} is {change} the served version's ({compared['num_lost']:,} rows lost,"
+        f"{quantity} is {change} the served version's ({compared['num_lost']:,} rows lost,"
         f" {compared['num_gained']:,} gained): {'not beyond' if passed else 'beyond'}"
         f" max_loss_of_accuracy {allowed} (p = {compared['p_value']:.2g}, level {level:.2g})"
     )

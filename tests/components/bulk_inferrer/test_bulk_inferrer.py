@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from components.bulk_inferrer import (
     run,
 )
 from components.bulk_inferrer.chunks import CHUNK_ROWS, cut
-from components.bulk_inferrer.model import BATCH_CELLS, BATCH_ROWS, batches
+from components.bulk_inferrer.model import BATCH_CELLS, BATCH_ROWS, AnsweredChunk, batches
 from components.example_gen import ExampleGenParams
 from components.example_gen.rows import read as read_rows
 from components.example_gen.sources import shards as shards_of
@@ -401,11 +401,12 @@ def test_what_broke_anywhere_goes_on_with_the_same_bytes(
     }
     asked: list[int] = []
     write = job.WriteChunk.process
-    monkeypatch.setattr(
-        job.WriteChunk,
-        "process",
-        lambda self, each: asked.append(each.chunk.number) or write(self, each),
-    )
+
+    def note_and_write(self: job.WriteChunk, answered: AnsweredChunk) -> Iterator[None]:
+        asked.append(answered.chunk.number)
+        return write(self, answered)
+
+    monkeypatch.setattr(job.WriteChunk, "process", note_and_write)
     infer(tmp_path / "out", served, source, chunk_rows=9)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert not list((tmp_path / "out").glob("*.part"))
@@ -523,11 +524,12 @@ def test_a_file_that_changes_meanwhile(
 ) -> None:
     source = write_texts(tmp_path / "a.jsonl", ["gold"])
     write = job.WriteChunk.process
-    monkeypatch.setattr(
-        job.WriteChunk,
-        "process",
-        lambda self, each: (write_texts(source, ["gold", "fig"]), write(self, each))[1],
-    )
+
+    def change_and_write(self: job.WriteChunk, answered: AnsweredChunk) -> Iterator[None]:
+        write_texts(source, ["gold", "fig"])
+        return write(self, answered)
+
+    monkeypatch.setattr(job.WriteChunk, "process", change_and_write)
     with pytest.raises(
         DataError,
         match=(

@@ -286,7 +286,7 @@ def test_shards_can_be_put_together_in_any_order(digits: tuple[Path, Path], tmp_
     assert forwards.overall.served_cells == forwards.overall.cells
     margins = [
         each["probability"] - each["probability_of_runner_up"]
-        for *_, each in forwards.hardest.found
+        for *_, each in forwards.hardest.examples
     ]
     assert margins == sorted(margins)
     assert len(margins) == 6  # twice as many as are listed
