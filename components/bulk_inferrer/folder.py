@@ -114,12 +114,14 @@ def opened(
         (folder / CHUNKS).mkdir(exist_ok=True)
         task = InferTask(folder, model, kind, source_files, {})
         task.identity.update(_identity(task, params))
+
         if earlier != task.identity:
             if earlier is not None and not force:
                 raise UserError(_difference(folder, earlier, task.identity))
             _clear(folder)
             _write(folder / TASK, task.identity)
         _drop_parts(folder)
+
         try:
             yield task
         finally:

@@ -100,11 +100,13 @@ def tf_examples(
             PROBABILITIES, answered.probabilities.ravel(), ones * answered.probabilities.shape[1]
         ),
     }
+
     if content is not None:
         columns[content] = _content(content, [row.content for row in rows])
     for column, name in enumerate(kept_names(keep)):
         values = [_strings(row.kept[column]) for row in rows]
         columns[name] = tf_example_writer.bytes_lists(name, values)
+
     return tf_example_writer.examples([columns[name] for name in sorted(columns, key=str.encode)])
 
 

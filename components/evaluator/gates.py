@@ -16,33 +16,33 @@ OVERALL = 0.8
 
 
 def judge(
-    metric: Figures, compared: Mapping[str, float], params: EvaluatorParams, other: str = ""
+    figures: Figures, accuracies: Mapping[str, float], params: EvaluatorParams, other: str = ""
 ) -> list[Gate]:
     """Judges a model. The gates are always the same, in the same order.
 
     Args:
-        metric: The figures of the evaluation.
-        compared: The accuracy of each baseline by its name.
+        figures: The figures of the evaluation.
+        accuracies: The accuracy of each baseline by its name.
         params: The thresholds.
         other: Why the model is not compared with the served version, if that is another model.
     """
-    linear = [accuracy for name, accuracy in compared.items() if name != baselines.MAJORITY]
-    over_majority = metric["accuracy"] - compared[baselines.MAJORITY]
-    over_linear = metric["accuracy"] - linear[0] if linear else None
-    served, slices = metric.get("served"), metric.get("slices", [])
+    linear = [accuracy for name, accuracy in accuracies.items() if name != baselines.MAJORITY]
+    over_majority = figures["accuracy"] - accuracies[baselines.MAJORITY]
+    over_linear = figures["accuracy"] - linear[0] if linear else None
+    served, slices = figures.get("served"), figures.get("slices", [])
 
     return [
-        _finite(metric.get("num_not_finite", 0)),
+        _finite(figures.get("num_not_finite", 0)),
         Gate.at_least(
-            "accuracy", "accuracy", metric["accuracy"], "min_accuracy", params.min_accuracy, share
+            "accuracy", "accuracy", figures["accuracy"], "min_accuracy", params.min_accuracy, share
         ),
         Gate.at_least(
-            "macro_f1", "macro F1", metric["macro_f1"], "min_macro_f1", params.min_macro_f1, share
+            "macro_f1", "macro F1", figures["macro_f1"], "min_macro_f1", params.min_macro_f1, share
         ),
         Gate.at_most(
             "cross_entropy",
             "cross-entropy",
-            metric["cross_entropy"],
+            figures["cross_entropy"],
             "max_cross_entropy",
             params.max_cross_entropy,
             nats,
@@ -50,7 +50,7 @@ def judge(
         Gate.at_most(
             "calibration",
             "expected calibration error",
-            metric.get("ece"),
+            figures.get("ece"),
             "max_ece",
             params.max_ece,
             share,

@@ -168,6 +168,7 @@ def _command(
         ]
     if not kind.startswith(DOCKER):
         return [kind, *flags, "--port=0"]  # no port for gRPC
+
     inside = f"/models/{MODEL_NAME}"
     return [
         "docker",

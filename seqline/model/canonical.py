@@ -8,6 +8,7 @@ byte for byte, so this module rewrites these names.
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -123,7 +124,8 @@ def _rewrite(message: Message, rename: Callable[[str], str]) -> None:
                 setattr(message, field.name, rename(value))
 
 
-def _rewrite_map(value, field: FieldDescriptor, rename: Callable[[str], str]) -> None:  # type: ignore[no-untyped-def]
+def _rewrite_map(value: Any, field: FieldDescriptor, rename: Callable[[str], str]) -> None:
+    """Applies `rename` to the values and the keys of a map."""
     value_type = field.message_type.fields_by_name["value"].type
     holds_messages = value_type == FieldDescriptor.TYPE_MESSAGE
     if holds_messages:

@@ -11,9 +11,13 @@ from tests.conftest import write_examples
 
 
 def linear_model(path: Path, labels: Sequence[str], weights: np.ndarray, bias: np.ndarray) -> Path:
-    """A SavedModel.
+    """A SavedModel: the softmax of a linear function of a sequence.
 
-    Softmax of a linear function of a sequence; weights [time, dim, num_classes].
+    Args:
+        path: The folder for the model and its labels.
+        labels: The label of each class.
+        weights: [time, dim, num_classes].
+        bias: [num_classes].
     """
     (path / "assets.in").mkdir(parents=True)
     (path / "assets.in" / "labels").write_text("".join(f"{label}\n" for label in labels))

@@ -1,8 +1,4 @@
-"""The bulk inferrer.
-
-The answers are `seqline predict`'s, in the input's order, whatever a source is and whenever a run
-is killed.
-"""
+"""The bulk inferrer: sources and bad rows, the stage and the command."""
 
 import gzip
 import json

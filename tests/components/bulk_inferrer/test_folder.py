@@ -1,4 +1,4 @@
-"""The folder of predictions: what goes on in it, and what it refuses."""
+"""A folder of predictions continues after a kill, and refuses what is not its own."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What is answered, and what a prediction holds."""
+"""The answers are those of `seqline predict`, in the order of the input, for any source."""
 
 import csv
 import gzip

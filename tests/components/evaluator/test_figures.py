@@ -1,6 +1,4 @@
-"""The figures against scikit-learn's, whatever the order in which rows are put together, and
-wherever they are measured.
-"""
+"""The figures are scikit-learn's, in whatever order and wherever the shards are measured."""
 
 import json
 import warnings
@@ -39,7 +37,7 @@ from tests.support.linear_models import linear_model, small
 def sequences(folder: Path, name: str) -> tuple[Path, Path]:
     """(Examples, SavedModel) of one of scikit-learn's own data sets.
 
-    Rows as sequences, a linear model of the first half.
+    The rows are sequences, and the model is a linear model of their first half.
     """
     data = load_digits() if name == "digits" else load_breast_cancer()
     values = (
@@ -68,12 +66,10 @@ def sequences(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def answers(examples: Path, saved_model: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """(labels, true class [rows], probabilities [rows, num_classes]) of the test split, all in
-    memory.
+    """(labels, true class [rows], probabilities [rows, num_classes]) of the test split.
 
-    They are asked for in the evaluator's batches, which are made of rows of about one length, so
-    that ties are the same; in the order of the rows they are the same but for the rounding of
-    float32.
+    The model is asked in the evaluator's batches, which have rows of about one length, so that ties
+    are the same. Batches in the order of the rows give the same up to the rounding of float32.
     """
     folder = saved_model / "saved_model"
     labels = (folder / "assets" / "labels").read_text().splitlines()

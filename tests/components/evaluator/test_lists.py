@@ -45,9 +45,9 @@ def test_the_hardest_and_the_most_confidently_wrong(tmp_path: Path) -> None:
 @given(st.data())
 @settings(deadline=None)
 def test_no_row_is_listed_twice(data: st.DataObject) -> None:
-    """However shards are cut.
+    """The lists have the wrong rows with the likeliest answers, and other rows with small margins.
 
-    The wrong rows with the likeliest answers, and of the others those with the smallest margin.
+    How the shards are cut does not matter.
     """
     num = data.draw(st.integers(0, 4))
     rows = data.draw(

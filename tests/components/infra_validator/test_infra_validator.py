@@ -131,7 +131,7 @@ def evaluated(content: str, folder: Path) -> tuple[Path, Path]:
         )
         for size in range(1, 8)
     ]
-    examples = write_examples(folder / "examples", {"test": rows}, content)  # type: ignore[arg-type]
+    examples = write_examples(folder / "examples", {"test": rows}, content)
     model, evaluation = fake_model(folder / "model", content), folder / "evaluation"
     evaluation.mkdir()
     write_evaluation(evaluation)
