@@ -1,6 +1,6 @@
-"""Whether a run may push what it will make.
+"""Checks that a run will not push its model over another model.
 
-Asked before anything is trained, from the configuration and then from the Examples.
+It checks before anything is trained, first by the configuration and then by the Examples.
 """
 
 import logging
@@ -24,11 +24,13 @@ log = logging.getLogger("seqline.identity")
 def guard(config: Config) -> Guard:
     """Refuses a run that would push a model over another one.
 
-    At once where name or content tell them apart, else by the labels.
+    If the name or the content tells them apart, it refuses at once; otherwise it compares the
+    labels when the Examples are complete.
     """
 
     def check_labels(examples: Path) -> None:
-        check(config, identity.labels_of([span.num_rows for span in read_manifest(examples).spans]))
+        num_rows = [span.num_rows for span in read_manifest(examples).spans]
+        check(config, identity.labels_of(num_rows))
 
     return Guard(
         of=PUSHER.name, before=lambda: check(config), after=EXAMPLE_GEN.name, judge=check_labels
@@ -36,22 +38,31 @@ def guard(config: Config) -> Guard:
 
 
 def check(config: Config, labels: tuple[str, ...] | None = None) -> None:
-    """Raises OtherModelError where the served version is another model than this configuration's.
-    labels: of train, once they are known.
+    """Compares the model that a configuration makes with the served version.
+
+    Args:
+        config: The configuration.
+        labels: The labels of train, or None as long as they are unknown.
+
+    Raises:
+        OtherModelError: They are two models.
     """
     params = config.pusher
     place = publish.place_of(params.serving_dir)
     version = max(place.versions(), default=None)
-    if version is None and labels is None and (earlier := from_before_names(params.serving_dir)):
-        log.warning("%s", earlier)
-    if version is not None:
+    if version is None:
+        advice = from_before_names(params.serving_dir) if labels is None else ""
+        if advice:
+            log.warning("%s", advice)
+    else:
         candidate = Identity(params.model_name, config.example_gen.content, labels)
         identity.check(candidate, _served(place, version), version, place.place, params.replaces)
 
 
 def from_before_names(serving_dir: str) -> str:
-    """What to do where the versions of the default place are still those from before models had
-    names; empty elsewhere.
+    """Tells what to do about versions in the default place from before models had names.
+
+    Empty if serving_dir is elsewhere, or has no such versions above it.
     """
     folder = Path(predict.SERVING_DIR)
     if (
@@ -61,34 +72,30 @@ def from_before_names(serving_dir: str) -> str:
     ):
         return ""
     return (
-        f"{folder} holds versions from before models had names; this model's place is"
-        f" {serving_dir}. If they are its own, move them there (mkdir -p {serving_dir} && mv"
-        f" {folder}/[0-9]* {folder}/models.config {serving_dir}), or go on in the old place:"
-        f" --serving-dir={folder}"
+        f"{folder} holds versions from before models had names; this model's place is "
+        f"{serving_dir}. If they are its own, move them there (mkdir -p {serving_dir} && "
+        f"mv {folder}/[0-9]* {folder}/models.config {serving_dir}), or go on in the old place: "
+        f"--serving-dir={folder}"
     )
 
 
 def what_differs(config: Config) -> list[str]:
-    """Why the served version is another model, as far as the configuration alone can tell.
-
-    Nothing where it is not.
-    """
+    """The reasons why the served version is another model, as far as the configuration tells."""
     place = publish.place_of(config.pusher.serving_dir)
     version = max(place.versions(), default=None)
+    if version is None:
+        return []
     candidate = Identity(config.pusher.model_name, config.example_gen.content)
-    return [] if version is None else identity.differences(candidate, _served(place, version))
+    return identity.differences(candidate, _served(place, version))
 
 
 def find_versions(serving_dir: str) -> str:
-    """The folder with the versions of the model that a serving_dir stands for.
-
-    See `serving.predict.find_versions`.
-    """
+    """The folder with the versions of a model, see `serving.predict.find_versions`."""
     try:
-        found = predict.find_versions(path_of(serving_dir), "--serving-dir")
+        folder = predict.find_versions(path_of(serving_dir), "--serving-dir")
     except predict.InputError as error:
         raise UserError(str(error)) from None
-    return serving_dir if found == path_of(serving_dir) else str(found)
+    return serving_dir if folder == path_of(serving_dir) else str(folder)
 
 
 def _served(place: publish.Place, version: int) -> Identity:

@@ -1,4 +1,4 @@
-"""`seqline infer`: the bulk inferrer on a served model, into a folder of the user's."""
+"""`seqline infer`: runs the bulk inferrer with a served model, into a folder of the user's."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -32,26 +32,38 @@ def infer(
 ) -> Figures:
     """Classifies the rows of params.source.
 
-    Chunks that a run which was killed left are not computed again.
+    Chunks that a killed run has completed are not computed again.
 
-    model: a SavedModel or a folder with versions of one, local or under gs://. Raises UserError for
-    a model, a source or a folder that cannot be used, StoppedError where a signal ended it.
+    Args:
+        model: A SavedModel or a folder with versions of one, local or under gs://.
+        output: The folder for the predictions, local or under gs://.
+        params: The source and the settings.
+        force: Replaces the predictions of another task.
+        beam_args: Where Beam runs.
+        on_start: Is called before the work starts; not for a task that is complete.
+
+    Raises:
+        UserError: The model, the source or the folder cannot be used.
+        StoppedError: A signal ended it.
     """
     try:
-        found = find_model(path_of(model))
+        saved_model = find_model(path_of(model))
     except InputError as error:
         raise UserError(str(error)) from None
     check(params)
     place = path_of(output) if is_remote(output) else Path(output).absolute()
-    model_at = found if is_remote(str(found)) else found.absolute()
+    if not is_remote(str(saved_model)):
+        saved_model = saved_model.absolute()
+
     with (
-        folder.opened(place, model_at, params, force) as task,
+        folder.opened(place, saved_model, params, force) as task,
         stopping() as stop,
         _log(place) as log,
     ):
         if figures := folder.finished(task.folder):
             folder.validate(folder.totals_of(task.folder), params)
             return figures
+
         on_start()
         flags = dataflow.job_flags(beam_args, NAME, digest(task.identity), output)
         with workers(log, 1) as pool:
@@ -67,7 +79,7 @@ def infer(
 
 @contextmanager
 def _log(place: Path) -> Iterator[Path]:
-    """The log's file, beside the predictions; under gs:// it is uploaded at the end."""
+    """The log's file, in the folder of the predictions. Under gs:// it is uploaded at the end."""
     if not is_remote(str(place)):
         yield place / LOG
         return

@@ -43,7 +43,7 @@ class Gate:
     def at_least(
         cls,
         name: str,
-        what: str,
+        quantity: str,
         value: float | None,
         setting: str,
         threshold: float | None,
@@ -53,25 +53,25 @@ class Gate:
 
         Args:
             name: The gate's name.
-            what: The measured quantity, as the reason calls it.
+            quantity: What was measured, as the reason calls it.
             value: The measured value, or None if there is none.
             setting: The parameter that holds the threshold.
             threshold: The smallest value that passes, or None to judge nothing.
             show: Writes the value with its unit.
         """
         if threshold is None or value is None:
-            return cls.not_judged(name, _missing(what, setting, threshold), value, threshold)
+            return cls.not_judged(name, _missing(quantity, setting, threshold), value, threshold)
 
         passed = value >= threshold - ROUNDING
         verdict = "reaches" if passed else "is under"
-        reason = f"{what} {show(value)} {verdict} {setting} {threshold}"
+        reason = f"{quantity} {show(value)} {verdict} {setting} {threshold}"
         return cls(name, value, threshold, passed, reason)
 
     @classmethod
     def at_most(
         cls,
         name: str,
-        what: str,
+        quantity: str,
         value: float | None,
         setting: str,
         threshold: float | None,
@@ -80,13 +80,13 @@ class Gate:
     ) -> "Gate":
         """Passes if the value is within the threshold; see `at_least`. Refuses NaN and infinity."""
         if value is not None and not math.isfinite(value):
-            return cls(name, None, threshold, False, f"{what} {value} is not a number")
+            return cls(name, None, threshold, False, f"{quantity} {value} is not a number")
         if threshold is None or value is None:
-            return cls.not_judged(name, _missing(what, setting, threshold), value, threshold)
+            return cls.not_judged(name, _missing(quantity, setting, threshold), value, threshold)
 
         passed = value <= threshold + ROUNDING
         verdict = "within" if passed else "over"
-        reason = f"{what} {show(value)} is {verdict} {setting} {show_threshold(threshold)}"
+        reason = f"{quantity} {show(value)} is {verdict} {setting} {show_threshold(threshold)}"
         return cls(name, value, threshold, passed, reason)
 
     def to_json(self) -> dict[str, Any]:
@@ -94,8 +94,8 @@ class Gate:
         return asdict(self)
 
 
-def _missing(what: str, setting: str, threshold: float | None) -> str:
-    return f"{setting} is not set" if threshold is None else f"there is no {what}"
+def _missing(quantity: str, setting: str, threshold: float | None) -> str:
+    return f"{setting} is not set" if threshold is None else f"there is no {quantity}"
 
 
 def refusals(gates: Iterable[Gate]) -> list[str]:

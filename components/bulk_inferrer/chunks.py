@@ -61,12 +61,14 @@ def cut(
             if chunk.number not in done:
                 yield chunk
             chunk = Chunk(shard, chunk.number + 1)
+
         if isinstance(row, Row):
             chunk.rows.append(row)
             chunk.num_bytes += _num_bytes(row.content)
         else:
             chunk.bad.append(row)
             chunk.num_bytes += ROW_BYTES
+
     chunk.last = True
     if chunk.number not in done:
         yield chunk

@@ -25,7 +25,8 @@ from components.bulk_inferrer import BulkInferrerParams, source
 from seqline.component import Figures
 from seqline.errors import UserError
 from seqline.model import digest
-from seqline.rows.bad_rows import NUM_QUOTED, BadRows
+from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
+from seqline.rows.row import BadRow
 from seqline.storage import gcs, lease
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
@@ -111,12 +112,14 @@ def opened(
         (folder / CHUNKS).mkdir(exist_ok=True)
         task = InferTask(folder, model, kind, source_files, {})
         task.identity.update(_identity(task, params))
+
         if earlier != task.identity:
             if earlier is not None and not force:
                 raise UserError(_difference(folder, earlier, task.identity))
             _clear(folder)
             _write(folder / TASK, task.identity)
         _drop_parts(folder)
+
         try:
             yield task
         finally:

@@ -21,7 +21,7 @@ from components.bulk_inferrer.chunks import Chunk
 from seqline.data import features
 from seqline.errors import UserError
 from seqline.host import progress
-from seqline.model.served import ServedModel, Signature, signatures_of
+from seqline.model.served import RowSignature, ServedModel, signatures_of
 
 # More rows in a batch were measured to be no faster on a CPU, and to pad more.
 BATCH_ROWS = 512
@@ -31,7 +31,7 @@ BATCH_CELLS = 1 << 21
 MAX_THREADS = 4
 
 
-def read_signature(model: Path, name: str) -> Signature:
+def read_signature(model: Path, name: str) -> RowSignature:
     """The rows that a signature reads. Does not load the model.
 
     Raises:

@@ -21,9 +21,9 @@ SUFFIXES = {"jsonl": ".jsonl", "tfrecord": ".tfrecord.gz"}
 
 
 def kept_names(keep: Sequence[str]) -> list[str]:
-    """What the columns that come along are called.
+    """The names of the kept columns among the fields of a prediction.
 
-    Themselves, unless a prediction has a field of this name.
+    A column keeps its name unless a prediction has a field of this name.
     """
     own = {
         FILE,
@@ -41,13 +41,18 @@ def kept_names(keep: Sequence[str]) -> list[str]:
 def json_lines(
     answered: AnsweredChunk, content: str | None, keep: Sequence[str]
 ) -> Iterator[bytes]:
-    """One line a row. content: the name under which it is written, None to leave it out."""
+    """The predictions as JSON lines.
+
+    Args:
+        answered: The rows with their answers.
+        content: The field for the content of a row, or None to leave it out.
+        keep: The kept columns.
+    """
     encode = json.JSONEncoder(ensure_ascii=False).encode
     names = kept_names(keep)
     probabilities = np.round(answered.probabilities.astype(np.float64), DIGITS).tolist()
-    answers = zip(
-        answered.chunk.rows, answered.labels, answered.class_id.tolist(), probabilities, strict=True
-    )
+    rows, class_ids = answered.chunk.rows, answered.class_id.tolist()
+    answers = zip(rows, answered.labels, class_ids, probabilities, strict=True)
     for row, label, class_id, probability in answers:
         fields: dict[str, Any] = {
             FILE: row.file,
@@ -57,45 +62,51 @@ def json_lines(
         if content is not None:
             fields[content] = _to_json(row.content)
         fields |= {features.LABEL: label.decode(), CLASS_ID: class_id, PROBABILITIES: probability}
-        # A path that is not UTF-8 holds lone surrogates.
+        # "replace": a path that is not UTF-8 holds lone surrogates.
         yield encode(fields).encode("utf-8", "replace") + b"\n"
 
 
 def _to_json(content: Any) -> Any:
     if isinstance(content, bytes):
         return content.decode()
-    return [token.decode() for token in content] if isinstance(content, list) else content.tolist()
+    if isinstance(content, list):
+        return [token.decode() for token in content]
+    return content.tolist()
 
 
 def tf_examples(
     answered: AnsweredChunk, content: str | None, keep: Sequence[str]
 ) -> Iterator[bytes]:
-    """One tf.Example a row.
+    """The predictions as serialized tf.Examples.
 
-    What comes along is strings: a feature has one type, so numbers and lists are their JSON;
-    nothing for null.
+    A feature has one type, so the values of kept columns are strings: numbers and lists are JSON,
+    and null is no value.
+
+    Args:
+        answered: The rows with their answers.
+        content: The feature for the content of a row, or None to leave it out.
+        keep: The kept columns.
     """
     rows = answered.chunk.rows
     ones = np.ones(len(rows), np.int64)
+    paths = [row.file.encode("utf-8", "replace") for row in rows]
+    lines = np.array([row.line for row in rows], np.int64)
     columns: dict[str, list[bytes]] = {
-        FILE: tf_example_writer.few_bytes_features(
-            FILE, [row.file.encode("utf-8", "replace") for row in rows]
-        ),
-        LINE: tf_example_writer.int_lists(
-            LINE, np.array([row.line for row in rows], np.int64), ones
-        ),
+        FILE: tf_example_writer.few_bytes_features(FILE, paths),
+        LINE: tf_example_writer.int_lists(LINE, lines, ones),
         features.LABEL: tf_example_writer.few_bytes_features(features.LABEL, answered.labels),
         CLASS_ID: tf_example_writer.few_int_features(CLASS_ID, answered.class_id),
         PROBABILITIES: tf_example_writer.float_lists(
             PROBABILITIES, answered.probabilities.ravel(), ones * answered.probabilities.shape[1]
         ),
     }
+
     if content is not None:
         columns[content] = _content(content, [row.content for row in rows])
-    for place, name in enumerate(kept_names(keep)):
-        columns[name] = tf_example_writer.bytes_lists(
-            name, [_strings(row.kept[place]) for row in rows]
-        )
+    for column, name in enumerate(kept_names(keep)):
+        values = [_strings(row.kept[column]) for row in rows]
+        columns[name] = tf_example_writer.bytes_lists(name, values)
+
     return tf_example_writer.examples([columns[name] for name in sorted(columns, key=str.encode)])
 
 
@@ -114,9 +125,11 @@ def _content(name: str, contents: Sequence[Any]) -> list[bytes]:
 def _strings(value: Any) -> list[bytes]:
     if value is None:
         return []
-    return [(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode()]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return [text.encode()]
 
 
 def counts(answered: AnsweredChunk) -> Mapping[str, int]:
-    """Label -> rows that got it."""
-    return {label.decode(): number for label, number in sorted(Counter(answered.labels).items())}
+    """Label -> rows that are predicted to have it."""
+    num_rows = Counter(answered.labels)
+    return {label.decode(): num_rows[label] for label in sorted(num_rows)}

@@ -1,4 +1,4 @@
-"""The files of a source without labels: found, checked, digested. Imports nothing heavy."""
+"""Finds, checks and digests the files of a source without labels. Imports nothing heavy."""
 
 import json
 import os
@@ -22,7 +22,7 @@ SECTION = "bulk_inferrer"
 def row_format(
     params: BulkInferrerParams, content: Content = "text", dim: int | None = None
 ) -> RowFormat:
-    """How the rows are read. content and dim: what the model reads."""
+    """The format of the rows, for a model that reads `content` and `dim`."""
     return RowFormat(
         SECTION,
         content=content,
@@ -37,21 +37,22 @@ def row_format(
 
 
 def find(params: BulkInferrerParams) -> tuple[str, list[File]]:
-    """The files of the source in the order of their names.
+    """The files of the source in the order of their names, and their kind.
 
-    Raises UserError for a source that matches nothing, or files that are of several kinds or of
-    none.
+    Raises:
+        UserError: The source matches nothing, or files of several kinds or of an unknown kind.
     """
     source = params.source or ""
     if source.startswith("tfds:") or ("://" in source and not files.is_remote(source)):
         raise UserError(
-            f"{SECTION}.source {source!r}: only local files and gs:// can be read; write the rows"
-            " into files first."
+            f"{SECTION}.source {source!r}: only local files and gs:// can be read; write the rows "
+            "into files first."
         )
-    if found := files.match(source):
-        return kind_of(found, source, SECTION), found
+    if matches := files.match(source):
+        return kind_of(matches, source, SECTION), matches
+
     root = source.rstrip("/")
-    # A folder's own name first: it may hold brackets.
+    # A folder's own name may hold brackets.
     escaped = re.sub(r"([*?[])", r"[\1]", root) if os.path.isdir(root) else root
     texts = {
         file
@@ -63,42 +64,53 @@ def find(params: BulkInferrerParams) -> tuple[str, list[File]]:
         return folder.NAME, sorted(texts, key=lambda file: file.path)
     if source and os.path.isdir(root):
         raise UserError(
-            f"{SECTION}.source {source!r} is a folder without .txt files; name other files by a"
-            f" glob, such as {root}/*.jsonl."
+            f"{SECTION}.source {source!r} is a folder without .txt files; name other files by a "
+            f"glob, such as {root}/*.jsonl."
         )
-    raise UserError(
-        f"{SECTION}.source {source!r} matches no"
-        f" file{'' if files.is_remote(source) else f' under {Path.cwd()}'}."
-    )
+    place = "" if files.is_remote(source) else f" under {Path.cwd()}"
+    raise UserError(f"{SECTION}.source {source!r} matches no file{place}.")
 
 
 def check(params: BulkInferrerParams) -> None:
-    """Raises UserError or DataError for what names, headers and first rows already show."""
+    """Checks the source by its names, headers and first rows.
+
+    Raises:
+        UserError, DataError: The source cannot be used.
+    """
     format_ = row_format(params)
     check_encoding(format_)
-    kind, found = find(params)
+    kind, source_files = find(params)
     if kind == folder.NAME and params.keep:
         raise UserError(
-            f"{SECTION}.keep {params.keep}: text files have no columns; `file` is in every"
-            " prediction. Remove it."
+            f"{SECTION}.keep {params.keep}: text files have no columns; `file` is in every "
+            "prediction. Remove it."
         )
     if len(set(params.keep)) < len(params.keep):
         raise UserError(f"{SECTION}.keep {params.keep} names a column twice.")
-    check_files([(kind, file) for file in found], format_)
+    check_files([(kind, file) for file in source_files], format_)
 
 
-def digest(found: Sequence[File], memory: Path | None, paths: bool = True) -> str:
-    """A digest of the files' contents, in their order, and of their paths if these count.
+def digest(source_files: Sequence[File], memory: Path | None, paths: bool = True) -> str:
+    """A digest of the files in their order.
 
-    Raises DataError for one that is gone.
+    Args:
+        source_files: The files.
+        memory: A file that remembers the digests of files that have not changed.
+        paths: Whether the paths count, too, or only the contents.
+
+    Raises:
+        DataError: A file is gone.
     """
     with files.remembering(memory) as remembered:
-        whole = [[file.path if paths else "", files.digest(file, remembered)] for file in found]
-    return blake2b(json.dumps(whole).encode(), digest_size=16).hexdigest()
+        contents = [
+            [file.path if paths else "", files.digest(file, remembered)] for file in source_files
+        ]
+    return blake2b(json.dumps(contents).encode(), digest_size=16).hexdigest()
 
 
 def changed(source: str | None) -> DataError:
+    """The error for a source whose files changed during the run."""
     return DataError(
-        f"The files of {source!r} changed while they were read; the predictions are not complete."
-        " Run again with --force."
+        f"The files of {source!r} changed while they were read; the predictions are not complete. "
+        "Run again with --force."
     )

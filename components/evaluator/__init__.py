@@ -135,7 +135,7 @@ class EvaluatorParams(Params):
             else [self.min_slice_accuracy or 0.0]
         )
         if any(not 0 <= floor <= 1 for floor in floors):
-            raise ValueError("evaluator.min_slice_accuracy lies between 0 and 1")
+            raise ValueError("evaluator.min_slice_accuracy must be between 0 and 1")
         return self
 
     def with_name(self, name: str) -> "EvaluatorParams":

@@ -166,6 +166,8 @@ def _task(
     # The model is wrong on every row with a label that train did not have. Such a label is a row
     # of the confusion matrix, too.
     unknown_labels = sorted(set(label_counts(examples, features.TEST)) - set(own_labels))
+    from_examples = [name for name in params.slices if name not in slices.DERIVED]
+
     return MeasureTask(
         content=content,
         dim=dim,
@@ -173,7 +175,7 @@ def _task(
         saved_model=str(saved_model),
         served=served.uri if served else None,
         slices=params.slices,
-        kinds=kinds_of([name for name in params.slices if name not in slices.DERIVED], shards),
+        kinds=kinds_of(from_examples, shards),
         num_examples=params.num_examples,
         redact=params.redact,
         scores=str(scores),

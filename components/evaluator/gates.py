@@ -16,33 +16,33 @@ OVERALL = 0.8
 
 
 def judge(
-    metric: Figures, compared: Mapping[str, float], params: EvaluatorParams, other: str = ""
+    figures: Figures, accuracies: Mapping[str, float], params: EvaluatorParams, other: str = ""
 ) -> list[Gate]:
     """Judges a model. The gates are always the same, in the same order.
 
     Args:
-        metric: The figures of the evaluation.
-        compared: The accuracy of each baseline by its name.
+        figures: The figures of the evaluation.
+        accuracies: The accuracy of each baseline by its name.
         params: The thresholds.
         other: Why the model is not compared with the served version, if that is another model.
     """
-    linear = [accuracy for name, accuracy in compared.items() if name != baselines.MAJORITY]
-    over_majority = metric["accuracy"] - compared[baselines.MAJORITY]
-    over_linear = metric["accuracy"] - linear[0] if linear else None
-    served, slices = metric.get("served"), metric.get("slices", [])
+    linear = [accuracy for name, accuracy in accuracies.items() if name != baselines.MAJORITY]
+    over_majority = figures["accuracy"] - accuracies[baselines.MAJORITY]
+    over_linear = figures["accuracy"] - linear[0] if linear else None
+    served, slices = figures.get("served"), figures.get("slices", [])
 
     return [
-        _finite(metric.get("num_not_finite", 0)),
+        _finite(figures.get("num_not_finite", 0)),
         Gate.at_least(
-            "accuracy", "accuracy", metric["accuracy"], "min_accuracy", params.min_accuracy, share
+            "accuracy", "accuracy", figures["accuracy"], "min_accuracy", params.min_accuracy, share
         ),
         Gate.at_least(
-            "macro_f1", "macro F1", metric["macro_f1"], "min_macro_f1", params.min_macro_f1, share
+            "macro_f1", "macro F1", figures["macro_f1"], "min_macro_f1", params.min_macro_f1, share
         ),
         Gate.at_most(
             "cross_entropy",
             "cross-entropy",
-            metric["cross_entropy"],
+            figures["cross_entropy"],
             "max_cross_entropy",
             params.max_cross_entropy,
             nats,
@@ -50,7 +50,7 @@ def judge(
         Gate.at_most(
             "calibration",
             "expected calibration error",
-            metric.get("ece"),
+            figures.get("ece"),
             "max_ece",
             params.max_ece,
             share,
@@ -188,8 +188,8 @@ def slices_against_served(
         return Gate.not_judged(name, reason, threshold=allowed)
 
     worst = min(judged, key=lambda of_slice: of_slice["served"]["p_value"])
-    what = f"accuracy of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows)"
-    return _loss(name, worst["served"], allowed, what, served["slice_level"])
+    quantity = f"accuracy of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows)"
+    return _loss(name, worst["served"], allowed, quantity, served["slice_level"])
 
 
 def _why_not_compared(allowed: float | None, other: str) -> str:
@@ -198,7 +198,7 @@ def _why_not_compared(allowed: float | None, other: str) -> str:
     return other or "no other version is served"
 
 
-def _loss(name: str, compared: Figures, allowed: float, what: str, level: float) -> Gate:
+def _loss(name: str, compared: Figures, allowed: float, quantity: str, level: float) -> Gate:
     """Refuses a loss against the served version that is significant at a level."""
     loss = compared["loss_of_accuracy"]
     passed = compared["p_value"] > level
@@ -207,7 +207,7 @@ def _loss(name: str, compared: Figures, allowed: float, what: str, level: float)
     if loss:
         change = f"{share(abs(loss))} {'under' if loss > 0 else 'over'}"
     reason = (
-        f"{what} is {change} the served version's ({compared['num_lost']:,} rows lost,"
+        f"{quantity} is {change} the served version's ({compared['num_lost']:,} rows lost,"
         f" {compared['num_gained']:,} gained): {'not beyond' if passed else 'beyond'}"
         f" max_loss_of_accuracy {allowed} (p = {compared['p_value']:.2g}, level {level:.2g})"
     )

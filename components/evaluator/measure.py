@@ -268,11 +268,11 @@ def checksums(contents: tf.Tensor | tf.RaggedTensor) -> list[int]:
     if isinstance(contents, tf.Tensor):
         return [origins.checksum(text) for text in contents.numpy().tolist()]
 
-    found = []
-    for row in contents:
-        values = row.numpy()
-        found.append(origins.checksum(values.tolist() if values.dtype == object else values))
-    return found
+    rows = [row.numpy() for row in contents]
+    return [
+        origins.checksum(row.tolist() if row.dtype == object else row)  # tokens, or numbers
+        for row in rows
+    ]
 
 
 def _listed(shapes: Mapping[str, tuple[Any, ...]]) -> str:

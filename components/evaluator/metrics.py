@@ -37,6 +37,7 @@ def classification(labels: list[str], confusion: np.ndarray, cross_entropy: floa
     precision = hits / np.maximum(predicted, 1)
     recall = hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(support + predicted, 1)
+
     return {
         "num_rows": num_rows,
         "accuracy": accuracy,

@@ -117,12 +117,12 @@ class Worst:
     """The `num` rows with the greatest badness. Of equals, those of the first place."""
 
     num: int
-    found: list[Example] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
 
     def add(self, examples: Iterable[Example]) -> None:
-        self.found = heapq.nsmallest(
+        self.examples = heapq.nsmallest(
             self.num,
-            [*self.found, *examples],
+            [*self.examples, *examples],
             key=lambda example: (-example[0], example[1], example[2]),
         )
 
@@ -158,10 +158,10 @@ class Measured:
 
     def listed(self) -> dict[str, list[dict[str, Any]]]:
         """The two lists as the evaluation has them. No row is in both."""
-        sure = self.confidently_wrong.found
+        sure = self.confidently_wrong.examples
         places = {(shard, row) for _, shard, row, _ in sure}
         unsure = [
-            example for example in self.hardest.found if (example[1], example[2]) not in places
+            example for example in self.hardest.examples if (example[1], example[2]) not in places
         ]
         return {
             "hardest": [shown for *_, shown in unsure[: self.num_examples]],
@@ -176,8 +176,8 @@ class Measured:
         self.ranks += other.ranks
         self.calibration.merge(other.calibration)
         self.num_not_finite += other.num_not_finite
-        self.hardest.add(other.hardest.found)
-        self.confidently_wrong.add(other.confidently_wrong.found)
+        self.hardest.add(other.hardest.examples)
+        self.confidently_wrong.add(other.confidently_wrong.examples)
         return self
 
 

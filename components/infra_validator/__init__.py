@@ -99,6 +99,7 @@ def check(params: InfraValidatorParams) -> None:
             f"infra_validator.server {params.server!r} is not a program. Give the path of a "
             f"tensorflow_model_server, {EMBEDDED!r}, docker:<image>, {way_out}."
         )
+
     if params.max_rss_mb is not None and (sys.platform != "linux" or params.server == NONE):
         raise UserError(
             f"infra_validator.max_rss_mb {params.max_rss_mb} can only be measured of a server on "

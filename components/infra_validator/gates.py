@@ -47,12 +47,12 @@ def limits(measured: Figures, params: InfraValidatorParams) -> list[Gate]:
 
 
 def _limit(
-    name: str, what: str, value: float | None, setting: str, limit: float | None, unit: str
+    name: str, quantity: str, value: float | None, setting: str, limit: float | None, unit: str
 ) -> Gate:
     """Refuses a value over its limit, and one that could not be measured but has a limit."""
     if value is None and limit is not None:
-        reason = f"{what} could not be measured; set {setting} to null"
+        reason = f"{quantity} could not be measured; set {setting} to null"
         return Gate(name, None, limit, False, reason)
     return Gate.at_most(
-        name, what, value, setting, limit, lambda value: f"{value:.4g} {unit}", "{:g}".format
+        name, quantity, value, setting, limit, lambda value: f"{value:.4g} {unit}", "{:g}".format
     )

@@ -2,8 +2,8 @@
 
 Becomes the command, which dies with the process PARENT, however that one ends.
 
-A program of its own, not a hook between fork and exec: the process that starts it has threads,
-TensorFlow's among them.
+It is a program of its own and not a hook between fork and exec, because the process that starts it
+has threads, TensorFlow's among them.
 """
 
 import ctypes
@@ -18,10 +18,11 @@ WATCH_SECONDS = 0.2
 
 
 def main() -> None:
-    parent, command = int(sys.argv[1]), sys.argv[2:]
+    parent = int(sys.argv[1])
+    command = sys.argv[2:]
     if sys.platform == "linux":
-        # SIGTERM, which `docker run` hands on to its container; the servers end at it, too. The
-        # setting outlives exec.
+        # The servers end at SIGTERM, and `docker run` hands it on to its container. The setting
+        # outlives exec.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() == parent:
             os.execvp(command[0], command)

@@ -1,4 +1,4 @@
-"""A server of TensorFlow Serving's REST API as a process: started on a model, watched, ended."""
+"""Runs a server of TensorFlow Serving's REST API as a process, with one model."""
 
 import http.client
 import json
@@ -24,20 +24,26 @@ MODEL_NAME = "seqline"
 GUARD = Path(__file__).with_name("guard.py")
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.05
-# How long a server may take to end itself after SIGTERM.
+# How long a server may take to end after SIGTERM.
 GRACE_SECONDS = 5.0
 LOG_LINES = 3
 
 
 class ServerError(Exception):
-    """The server did not start, does not answer, or answers an error: one line that says what."""
+    """The server did not start, does not answer, or answers with an error. One line tells which."""
 
 
 @dataclass
 class Server:
-    """A running server that has the model. load_seconds.
+    """A running server.
 
-    From the start of its process until the model was available.
+    Attributes:
+        process: Its process, or that of `docker run`.
+        port: The port of its REST API.
+        log: The file with its output.
+        wait_seconds: How long a request may take.
+        container: The name of its Docker container, if it has one.
+        load_seconds: The time from the start of the process until the model was available.
     """
 
     process: subprocess.Popen
@@ -51,10 +57,9 @@ class Server:
         self.connection = http.client.HTTPConnection(HOST, self.port, timeout=self.wait_seconds)
 
     def ask(self, body: dict[str, Any]) -> dict[str, Any]:
-        """One request of the predict API. Raises ServerError for anything but an answer."""
-        status, content = self._request(
-            "POST", f"/v1/models/{MODEL_NAME}:predict", json.dumps(body).encode()
-        )
+        """Sends a request of the predict API. Raises ServerError for anything but an answer."""
+        path = f"/v1/models/{MODEL_NAME}:predict"
+        status, content = self._request("POST", path, json.dumps(body).encode())
         try:
             answer = json.loads(content)
         except ValueError:
@@ -66,13 +71,12 @@ class Server:
         return answer
 
     def state(self) -> tuple[str, str]:
-        """(the state of the model's version, its error message).
-
-        ("", "") as long as there is none.
-        """
+        """(the state of the model's version, its error message); empty while it has none."""
         status, content = self._request("GET", f"/v1/models/{MODEL_NAME}", None)
+        if status != 200:
+            return "", ""
         try:
-            [version] = json.loads(content)["model_version_status"] if status == 200 else [{}]
+            [version] = json.loads(content)["model_version_status"]
             return version.get("state", ""), version.get("status", {}).get("error_message", "")
         except (ValueError, KeyError, TypeError, AttributeError):
             return "", ""
@@ -95,10 +99,7 @@ class Server:
             ) from None
 
     def peak_rss_mb(self) -> float | None:
-        """The most resident memory that the server's process has had (MB).
-
-        None where the system does not tell.
-        """
+        """The peak resident memory of the server's process (MB), or None if it is unknown."""
         pid = str(self.process.pid)
         if self.container:
             inspected = subprocess.run(
@@ -108,20 +109,24 @@ class Server:
             )
             pid = inspected.stdout.strip() or "none"
         with suppress(OSError):
-            peak = re.search(
-                r"^VmHWM:\s+(\d+) kB", Path("/proc", pid, "status").read_text(), re.MULTILINE
-            )
+            status = Path("/proc", pid, "status").read_text()
+            peak = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
             return int(peak[1]) * 1024 / 1e6 if peak else None
         return None
 
 
 @contextmanager
 def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[Server]:
-    """A server of a kind (infra_validator.server) with a SavedModel as version 1.
+    """Runs a server. It has ended after the block, whatever happens.
 
-    In every outcome it is gone after the block.
+    Args:
+        kind: See `infra_validator.server`.
+        model: The SavedModel, which becomes version 1.
+        log: The file for the server's output.
+        wait_seconds: How long the server may take to start, or to answer a request.
 
-    Raises ServerError for one that does not start, or does not load the model.
+    Raises:
+        ServerError: The server does not start or does not load the model.
     """
     with tempfile.TemporaryDirectory(prefix="seqline-infra-", dir=log.parent) as folder:
         base = Path(folder, "models")
@@ -129,6 +134,7 @@ def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[
         port_file = Path(folder, "port") if kind == EMBEDDED else None
         port = 0 if port_file else _free_port()
         container = f"seqline-infra-{uuid.uuid4().hex[:12]}" if kind.startswith(DOCKER) else None
+
         started = time.monotonic()
         process = _start(_command(kind, base, port, port_file, container), log)
         server: Server | None = None
@@ -148,7 +154,7 @@ def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[
 def _command(
     kind: str, base: Path, port: int, port_file: Path | None, container: str | None
 ) -> list[str]:
-    """The server's command line. A tensorflow_model_server opens no port for gRPC (0)."""
+    """The server's command line."""
     flags = [f"--model_name={MODEL_NAME}", f"--rest_api_port={port}", f"--model_base_path={base}"]
     if kind == EMBEDDED:
         return [
@@ -161,26 +167,28 @@ def _command(
             f"--port_file={port_file}",
         ]
     if not kind.startswith(DOCKER):
-        return [kind, *flags, "--port=0"]
+        return [kind, *flags, "--port=0"]  # no port for gRPC
+
     inside = f"/models/{MODEL_NAME}"
     return [
-        *(
-            "docker",
-            "run",
-            "--rm",
-            "--init",
-            f"--name={container}",
-            f"--publish={HOST}:{port}:8501",
-            f"--env=MODEL_NAME={MODEL_NAME}",
-        ),
-        *(f"--mount=type=bind,source={base},target={inside},readonly", kind.removeprefix(DOCKER)),
-        *(f"--model_name={MODEL_NAME}", "--rest_api_port=8501", f"--model_base_path={inside}"),
+        "docker",
+        "run",
+        "--rm",
+        "--init",
+        f"--name={container}",
+        f"--publish={HOST}:{port}:8501",
+        f"--env=MODEL_NAME={MODEL_NAME}",
+        f"--mount=type=bind,source={base},target={inside},readonly",
+        kind.removeprefix(DOCKER),
+        f"--model_name={MODEL_NAME}",
+        "--rest_api_port=8501",
+        f"--model_base_path={inside}",
     ]
 
 
 def _start(command: list[str], log: Path) -> subprocess.Popen:
-    # The packages that this process runs, wherever it was started; and no GPU: the processes of the
-    # run hold the memory of all.
+    # The server finds the packages of this process wherever that was started. It gets no GPU: the
+    # processes of the run hold the memory of all GPUs.
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
     guarded = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), *command]

@@ -1,5 +1,6 @@
-"""Asks a running server what the evaluator asked the SavedModel, and the warm-up requests, and
-measures it.
+"""Asks a running server what the evaluator asked the SavedModel, and measures it.
+
+The server also gets the warm-up requests that are in the SavedModel.
 """
 
 import base64
@@ -22,33 +23,39 @@ from seqline.host import progress
 from seqline.model import rounding
 
 SERVER_LOG = "server.log"
-# Requests that TensorFlow Serving sends itself before a version is available.
+# The requests that TensorFlow Serving sends to itself before a version is available.
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
 SIGNATURE = "serving_default"
-# What the exporter says of the model.
+# The exporter's card of the model.
 CARD = Path("assets.extra", "model.json")
 
 
 def validate(
     model: Path, evaluation: Path, params: InfraValidatorParams, output: Path
 ) -> tuple[list[Gate], Figures]:
-    """(the gates of the live server.
+    """Starts a server and judges it. Writes server.log.
 
-    What was measured, nothing where the server failed). Writes server.log into output.
+    Args:
+        model: The SavedModel.
+        evaluation: The Evaluation with the evaluator's answers.
+        params: The server and its limits.
+        output: The folder of server.log.
+
+    Returns:
+        (the gates, what was measured). Nothing is measured of a server that failed.
     """
-    answers = [
-        json.loads(line) for line in (evaluation / ANSWERS).read_text(encoding="utf-8").splitlines()
-    ]
+    content = (evaluation / ANSWERS).read_text(encoding="utf-8")
+    answers = [json.loads(line) for line in content.splitlines()]
     warmup = list(warmup_requests(model / WARMUP))
     log = output / SERVER_LOG
-    bound = bound_of(model, params)
+    tolerance = tolerance_of(model, params)
+
     progress.tell("starting the server")
     try:
         with running(params.server, model, log, params.wait_seconds) as server:
-            progress.begin(
-                "asking the server", len(answers) + len(warmup) + params.num_requests, "requests"
-            )
-            refusals, difference = compare(server, answers, bound)
+            num_requests = len(answers) + len(warmup) + params.num_requests
+            progress.begin("asking the server", num_requests, "requests")
+            refusals, difference = compare(server, answers, tolerance)
             for number, request in enumerate(warmup, start=1):
                 _ask_warmup(server, number, request)
                 progress.advance()
@@ -58,84 +65,106 @@ def validate(
                 "num_warmup": len(warmup),
                 "num_requests": params.num_requests,
                 "difference": difference,
-                "tolerance": bound.tolerance,
+                "tolerance": tolerance.value,
                 "load_seconds": server.load_seconds,
                 "p50_seconds": float(np.quantile(latencies, 0.5)),
                 "p99_seconds": float(np.quantile(latencies, 0.99)),
                 "rss_mb": server.peak_rss_mb(),
             }
     except ServerError as error:
-        return [Gate("server", None, bound.tolerance, False, str(error))], {}
-    reason = (
+        return [Gate("server", None, tolerance.value, False, str(error))], {}
+
+    reason = "; ".join(refusals) or (
         f"{len(answers)} rows answered as by the evaluator, to {difference:.1e} of log-odds (at"
-        f" most {bound})"
+        f" most {tolerance})"
     )
-    asked = Gate("server", difference, bound.tolerance, not refusals, "; ".join(refusals) or reason)
+    asked = Gate("server", difference, tolerance.value, not refusals, reason)
     return [asked, *gates.limits(measured, params)], measured
 
 
 @dataclass(frozen=True)
-class Bound:
-    """What a server's answers may differ by from the evaluator's, in log-odds, and where that comes
-    from.
-    """
+class Tolerance:
+    """The greatest allowed difference of log-odds from the evaluator's, and where it comes from."""
 
-    tolerance: float
+    value: float
     origin: str
 
     def __str__(self) -> str:
-        return f"{self.tolerance:g}: {self.origin}"
+        return f"{self.value:g}: {self.origin}"
 
 
-def bound_of(model: Path, params: InfraValidatorParams) -> Bound:
-    """The setting, or what the exporter wrote into the SavedModel."""
+def tolerance_of(model: Path, params: InfraValidatorParams) -> Tolerance:
+    """The setting, or else what the exporter wrote into the SavedModel."""
     if params.max_difference is not None:
-        return Bound(params.max_difference, "infra_validator.max_difference")
+        return Tolerance(params.max_difference, "infra_validator.max_difference")
     path = model / CARD
     card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if "parity" in card:
-        return Bound(card["parity"]["tolerance"], "the tolerance in the model's model.json")
-    return Bound(rounding.UNKNOWN, "the model's model.json names no tolerance")
+        return Tolerance(card["parity"]["tolerance"], "the tolerance in the model's model.json")
+    return Tolerance(rounding.UNKNOWN, "the model's model.json names no tolerance")
 
 
-def compare(server: Server, answers: list[dict[str, Any]], bound: Bound) -> tuple[list[str], float]:
-    """Sends every row by itself.
+def compare(
+    server: Server, answers: list[dict[str, Any]], tolerance: Tolerance
+) -> tuple[list[str], float]:
+    """Sends every row in a request of its own and compares the answers.
 
-    (the first row answered differently, as a refusal; the greatest difference of log-odds).
+    Args:
+        server: The server.
+        answers: The evaluator's answers with their rows, as answers.jsonl has them.
+        tolerance: The greatest allowed difference.
+
+    Returns:
+        (the refusal of the first row that is answered differently, if any; the greatest
+        difference of log-odds).
+
+    Raises:
+        ServerError: The server does not answer with probabilities.
     """
     refusals: list[str] = []
     greatest = 0.0
     for number, answer in enumerate(answers, start=1):
-        [found] = server.ask({"signature_name": SIGNATURE, "instances": [answer["row"]]}).get(
-            "predictions"
-        ) or [None]
+        request = {"signature_name": SIGNATURE, "instances": [answer["row"]]}
+        [prediction] = server.ask(request).get("predictions") or [None]
         progress.advance()
-        got = found.get("probabilities") if isinstance(found, dict) else None
-        if not isinstance(got, list) or len(got) != len(answer["probabilities"]):
+
+        wanted = answer["probabilities"]
+        given = prediction.get("probabilities") if isinstance(prediction, dict) else None
+        if not isinstance(given, list) or len(given) != len(wanted):
             raise ServerError(
-                f"the answer to row {number} of test has no {len(answer['probabilities'])}"
-                f" probabilities: {str(found)[:200]}"
+                f"the answer to row {number} of test has no {len(wanted)} probabilities:"
+                f" {str(prediction)[:200]}"
             )
-        given, wanted = np.array([got], np.float64), np.array([answer["probabilities"]], np.float64)
-        difference = float(rounding.log_odds_differences(given, wanted)[0])
+        difference = float(
+            rounding.log_odds_differences(
+                np.array([given], np.float64), np.array([wanted], np.float64)
+            )[0]
+        )
         greatest = max(greatest, difference)
         if refusals:
             continue
-        if not difference <= bound.tolerance:  # NaN, too
-            moved = np.abs(given - wanted)[0]
-            worst = int(np.argmax(np.where(np.isnan(moved), np.inf, moved)))
-            refusals.append(
-                f"row {number} of test: the server gives class {worst} the probability"
-                f" {got[worst]}, the evaluator got {answer['probabilities'][worst]}: log-odds"
-                f" {difference:.1e} apart, more than {bound}. {way_out(difference)}"
-            )
-        elif other := _other_label(found, answer, bound.tolerance):
+        if not difference <= tolerance.value:  # NaN, too
+            refusals.append(_moved(number, given, wanted, difference, tolerance))
+        elif other := _other_label(prediction, answer, tolerance):
             refusals.append(f"row {number} of test: {other}")
     return refusals, greatest
 
 
+def _moved(
+    number: int, given: list[float], wanted: list[float], difference: float, tolerance: Tolerance
+) -> str:
+    """The refusal of a row, with the class whose probability differs most."""
+    moved = np.abs(np.array(given, np.float64) - np.array(wanted, np.float64))
+    worst = int(np.argmax(np.where(np.isnan(moved), np.inf, moved)))
+    return (
+        f"row {number} of test: the server gives class {worst} the probability {given[worst]}, the"
+        f" evaluator got {wanted[worst]}: log-odds {difference:.1e} apart, more than {tolerance}."
+        f" {way_out(difference)}"
+    )
+
+
 def way_out(difference: float) -> str:
-    """What a person can do about answers that are further apart than rounding explains."""
+    """Tells what to do about answers that are further apart than rounding explains."""
     if np.isnan(difference):
         return (
             "The model's answers are no numbers: train it again with a lower trainer.learning_rate"
@@ -147,18 +176,20 @@ def way_out(difference: float) -> str:
     )
 
 
-def _other_label(found: dict[str, Any], answer: dict[str, Any], tolerance: float) -> str | None:
-    """What is wrong with a label.
+def _other_label(
+    prediction: dict[str, Any], answer: dict[str, Any], tolerance: Tolerance
+) -> str | None:
+    """Tells what is wrong with the label of a row, if anything.
 
-    It may only differ from the evaluator's where the two best classes are as good as equal.
+    It may differ from the evaluator's only if the two best classes are equal within the tolerance.
     """
     for name in ("label", "class_id"):
-        if name not in answer or found.get(name) == answer[name]:
+        if name not in answer or prediction.get(name) == answer[name]:
             continue
         first, second, *_ = [*sorted(answer["probabilities"], reverse=True), 0.0]
-        if not np.log(first / max(second, rounding.SMALLEST)) <= tolerance:
+        if not np.log(first / max(second, rounding.SMALLEST)) <= tolerance.value:
             return (
-                f"the server answers {name} {found.get(name)!r}, the evaluator got"
+                f"the server answers {name} {prediction.get(name)!r}, the evaluator got"
                 f" {answer[name]!r}, with {first:.6g} against {second:.6g} for the next class: no"
                 " rounding turns them around, the model's labels are in another order"
             )
@@ -166,22 +197,23 @@ def _other_label(found: dict[str, Any], answer: dict[str, Any], tolerance: float
 
 
 def measure(server: Server, answers: list[dict[str, Any]], num_requests: int) -> list[float]:
-    """Seconds that each of so many requests of one row took, one after the other over one
-    connection.
+    """The latencies of `num_requests` requests of one row, in seconds.
+
+    They are sent one after the other over one connection.
     """
-    found = []
+    latencies = []
     for answer in islice(cycle(answers), num_requests):
         started = time.perf_counter()
         server.ask({"signature_name": SIGNATURE, "instances": [answer["row"]]})
-        found.append(time.perf_counter() - started)
+        latencies.append(time.perf_counter() - started)
         progress.advance()
-    return found
+    return latencies
 
 
 def warmup_requests(path: Path) -> Iterator[dict[str, Any]]:
-    """The predict requests of a warm-up file as the REST API takes them.
+    """The predict requests of a warm-up file, as the REST API takes them.
 
-    Those of other APIs are the server's own business.
+    Requests of other APIs are left to the server itself.
     """
     if not path.is_file():
         return
@@ -204,8 +236,10 @@ def warmup_requests(path: Path) -> Iterator[dict[str, Any]]:
 
 def _as_json(value: Any) -> Any:
     if isinstance(value, list):
-        return [_as_json(each) for each in value]
-    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+        return [_as_json(item) for item in value]
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
+    return value
 
 
 def _ask_warmup(server: Server, number: int, request: dict[str, Any]) -> None:

@@ -1,15 +1,16 @@
-"""The verdict on new spans.
+"""Judges new spans.
 
 Labels are judged by confident learning (C. Northcutt, L. Jiang and I. Chuang, Journal of Artificial
-Intelligence Research 70, 2021): a class is claimed for a row where the model gives it at least the
-probability that it gives, on average, to rows of that class; a label is contradicted where another
-class has the strongest claim. A model that does not know a text claims nothing for it: news alone
-contradict no label.
+Intelligence Research 70, 2021). A class is claimed for a row to which the model gives at least the
+probability that it gives, on average, to rows of that class. A label is contradicted if another
+class has the strongest claim. A model claims nothing for a text that it does not know, so news
+alone contradict no label.
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,121 +22,165 @@ from seqline.data import features
 from seqline.data.examples import Manifest, read_manifest
 from seqline.gates import Gate
 
-# Standard deviations that chance may do: one span in a thousand is beyond them.
+# Standard deviations of the difference of two shares that are put down to chance. One span in a
+# thousand differs by more.
 CHANCE = 3
-# With fewer rows of a class its own threshold says little, and that of all classes is taken; with
-# fewer known rows nothing is compared.
+# A class with fewer rows has no threshold of its own and gets that of all classes. With fewer known
+# rows nothing is compared.
 FEW_ROWS = 10
+# The least share with which chance is estimated: a share of 0 would leave no room for it.
+LEAST_SHARE = 0.001
 
-Excess = tuple[
-    float, float, int, str
-]  # what is beyond the known spans' share, what is allowed, the span, in words
+
+@dataclass(frozen=True)
+class ShareRule:
+    """A share of a span that may exceed that of the known spans by a threshold, and by chance.
+
+    Attributes:
+        gate: The name of the gate.
+        figure: The name of the figure that holds the share.
+        setting: The parameter that holds the threshold.
+        words: What the share is of, with {number} for the span.
+    """
+
+    gate: str
+    figure: str
+    setting: str
+    words: str
+
+
+SHARE_RULES = (
+    ShareRule(
+        "vocabulary_drift",
+        "oov",
+        "max_oov_excess",
+        "tokens {number} are unknown to the served vocabulary",
+    ),
+    ShareRule(
+        "label_noise",
+        "noise",
+        "max_label_noise",
+        "labels {number} are contradicted by the served model beyond doubt",
+    ),
+)
+
+# span -> the reasons to refuse it.
+Refused = dict[int, list[str]]
 
 
 def judge(examples: Path, params: SpanValidatorParams) -> Figures:
-    """{served, known, spans, gates, refused}. known.
+    """Asks the served model about the new spans and the known ones.
 
-    The figures of the spans before, None for too few rows. refused: span -> reason.
+    Returns:
+        {served: the digest of the served version; known: the figures of the known spans, or None
+        if they have too few rows; spans: span -> its figures; gates; refused: span -> reason}.
     """
     assert params.served_model is not None, "nothing is served"
     manifest = read_manifest(examples)
     model = SpanAsker(params.served_model)
-    before = [span.number for span in manifest.spans if span.number not in params.new]
+
+    earlier = [span.number for span in manifest.spans if span.number not in params.new]
     held_out = model.ask(
-        *rows(examples, manifest, before, (features.EVAL, features.TEST), params.num_rows)
+        *rows(examples, manifest, earlier, (features.EVAL, features.TEST), params.num_rows)
     )
-    thresholds = claims(held_out, model.labels) if len(held_out.labels) >= FEW_ROWS else None
-    known = figures_of(held_out, model.labels, thresholds) if thresholds is not None else None
+    thresholds = known = None
+    if len(held_out.labels) >= FEW_ROWS:
+        thresholds = claims(held_out, model.labels)
+        known = figures_of(held_out, model.labels, thresholds)
+
+    present = {span.number for span in manifest.spans}
     spans = {}
     for number in params.new:
-        if any(span.number == number for span in manifest.spans):
+        if number in present:
             answers = model.ask(
                 *rows(examples, manifest, [number], features.SPLITS, params.num_rows)
             )
             spans[number] = figures_of(answers, model.labels, thresholds)
-    gates, refused = _classes(manifest, model.labels, params)
-    for name, field, threshold, what in (
-        (
-            "vocabulary_drift",
-            "oov",
-            params.max_oov_excess,
-            "tokens {number} are unknown to the served vocabulary",
-        ),
-        (
-            "label_noise",
-            "noise",
-            params.max_label_noise,
-            "labels {number} are contradicted by the served model beyond doubt",
-        ),
-    ):
-        gates.append(_excess(name, field, threshold, what, known, spans, refused))
+
+    refused: Refused = {}
+    gates = [_classes(manifest, model.labels, params, refused)]
+    for rule in SHARE_RULES:
+        gates.append(_excess(rule, getattr(params, rule.setting), known, spans, refused))
     return {
         "served": params.served,
         "known": known,
-        "spans": {str(number): found for number, found in spans.items()},
+        "spans": {str(number): figures for number, figures in spans.items()},
         "gates": [gate.to_json() for gate in gates],
         "refused": {str(number): "; ".join(reasons) for number, reasons in sorted(refused.items())},
     }
 
 
 def claims(answers: Answers, classes: Sequence[str]) -> np.ndarray:
-    """The probability from which on each class is claimed [classes].
+    """The probability from which each class is claimed, [classes].
 
-    Its mean over the rows of the class.
+    It is the mean probability of the class in the rows of the class, or that of all classes
+    together for a class with few rows.
     """
     table, labels = answers.table, np.array(answers.labels, object)
-    own = {label: table[labels == label, place] for place, label in enumerate(classes)}
-    every = np.concatenate(list(own.values()))
-    mean = float(every.mean()) if len(every) else 1.0
+    own = {label: table[labels == label, column] for column, label in enumerate(classes)}
+    of_all = np.concatenate(list(own.values()))
+    mean = float(of_all.mean()) if len(of_all) else 1.0
     return np.array(
         [float(own[label].mean()) if len(own[label]) >= FEW_ROWS else mean for label in classes]
     )
 
 
 def figures_of(answers: Answers, classes: Sequence[str], thresholds: np.ndarray | None) -> Figures:
-    """num_rows.
+    """The figures of some rows.
 
-    Oov: share of tokens, None without any; noise: share of contradicted labels among those the
-    model knows; accuracy.
+    Args:
+        answers: The rows with the answers of the served model.
+        classes: The labels of the served model.
+        thresholds: See `claims`; None if there are too few known rows.
+
+    Returns:
+        {num_rows; oov: share of unknown tokens, None without tokens; accuracy and noise (share of
+        contradicted labels) among the rows whose label the model knows, None without such rows}.
     """
     table = answers.table
-    place = {label: number for number, label in enumerate(classes)}
-    truth = np.array([place.get(label, -1) for label in answers.labels], np.int64)
-    asked = truth >= 0
-    found: Figures = {
+    class_of = {label: number for number, label in enumerate(classes)}
+    truth = np.array([class_of.get(label, -1) for label in answers.labels], np.int64)
+    known = truth >= 0
+    figures: Figures = {
         "num_rows": len(truth),
         "oov": answers.num_unknown / answers.num_tokens if answers.num_tokens else None,
-        "accuracy": (
-            float((table[asked].argmax(axis=1) == truth[asked]).mean()) if asked.any() else None
-        ),
+        "accuracy": None,
         "noise": None,
     }
-    if thresholds is not None and asked.any():
-        claimed = np.where(table[asked] >= thresholds, table[asked], -1.0)
-        contradicted = (claimed.max(axis=1) >= 0) & (claimed.argmax(axis=1) != truth[asked])
-        found["noise"] = float(contradicted.mean())
-    return found
+    if not known.any():
+        return figures
+
+    probabilities, truth = table[known], truth[known]
+    figures["accuracy"] = float((probabilities.argmax(axis=1) == truth).mean())
+    if thresholds is not None:
+        claimed = np.where(probabilities >= thresholds, probabilities, -1.0)
+        contradicted = (claimed.max(axis=1) >= 0) & (claimed.argmax(axis=1) != truth)
+        figures["noise"] = float(contradicted.mean())
+    return figures
 
 
 def _classes(
-    manifest: Manifest, classes: Sequence[str], params: SpanValidatorParams
-) -> tuple[list[Gate], dict[int, list[str]]]:
-    """Classes that the served model does not know, and those that no row of train has any more."""
-    refused: dict[int, list[str]] = {}
-    came: Counter[str] = Counter()
-    where: dict[str, set[int]] = {}
-    train: set[str] = set()
+    manifest: Manifest, classes: Sequence[str], params: SpanValidatorParams, refused: Refused
+) -> Gate:
+    """Refuses classes that the served model does not know, and those that left train.
+
+    Adds every span with an unknown class to `refused`.
+    """
+    num_rows: Counter[str] = Counter()
+    spans_of: dict[str, set[int]] = {}
+    in_train: set[str] = set()
     for span in manifest.spans:
-        train |= {label for label, count in span.num_rows.get(features.TRAIN, {}).items() if count}
+        train = span.num_rows.get(features.TRAIN, {})
+        in_train |= {label for label, count in train.items() if count}
         for counts in span.num_rows.values():
             for label, count in counts.items():
                 if label not in classes and label not in params.classes and count:
-                    came[label] += count
-                    where.setdefault(label, set()).add(span.number)
-    gone = sorted(set(classes) - train - set(params.classes))
+                    num_rows[label] += count
+                    spans_of.setdefault(label, set()).add(span.number)
+
     reasons = []
-    for label, count in came.most_common():
-        spans = sorted(where[label])
+    for label, count in num_rows.most_common():
+        spans = sorted(spans_of[label])
         reason = (
             f"the class {label!r} is new ({count:,} rows of {_named(spans)}) and the served model"
             " never heard of it"
@@ -143,21 +188,17 @@ def _classes(
         reasons.append(reason)
         for number in spans:
             refused.setdefault(number, []).append(reason)
-    reasons += [
-        f"no row of train has the class {label!r} any more, which the served model knows"
-        for label in gone
-    ]
+    gone = sorted(set(classes) - in_train - set(params.classes))
+    for label in gone:
+        reasons.append(
+            f"no row of train has the class {label!r} any more, which the served model knows"
+        )
     if reasons:
-        names = ", ".join(repr(label) for label in [*came, *gone])
+        names = ", ".join(repr(label) for label in [*num_rows, *gone])
         reasons[-1] += f". Correct the labels, or allow it: span_validator.classes = [{names}]"
-    gate = Gate(
-        "classes",
-        len(reasons),
-        0,
-        not reasons,
-        "; ".join(reasons) or "the classes are those of the served model",
-    )
-    return [gate], refused
+
+    reason = "; ".join(reasons) or "the classes are those of the served model"
+    return Gate("classes", len(reasons), 0, not reasons, reason)
 
 
 def _named(spans: Sequence[int]) -> str:
@@ -165,59 +206,52 @@ def _named(spans: Sequence[int]) -> str:
 
 
 def _excess(
-    name: str,
-    field: str,
+    rule: ShareRule,
     threshold: float,
-    what: str,
     known: Figures | None,
     spans: Mapping[int, Figures],
-    refused: dict[int, list[str]],
+    refused: Refused,
 ) -> Gate:
-    """The span that is furthest beyond the share of the known spans.
+    """Judges the span whose share is furthest above that of the known spans.
 
-    Adds to `refused` every span that is too far beyond it.
+    Adds every span whose share is too far above it to `refused`.
     """
-    if known is None or known[field] is None:
-        reason = (
-            "no earlier rows to compare with" if known is None else "the model has no vocabulary"
-        )
-        return Gate.not_judged(name, reason, threshold=threshold)
-    base = known[field]
-    found: list[Excess] = []
+    if known is None:
+        return Gate.not_judged(rule.gate, "no earlier rows to compare with", threshold=threshold)
+    known_share = known[rule.figure]
+    if known_share is None:
+        return Gate.not_judged(rule.gate, "the model has no vocabulary", threshold=threshold)
+
+    judged: list[tuple[float, float, int, str]] = []  # (excess, allowed excess, span, in words)
     for number, figures in spans.items():
-        if figures[field] is None:
+        share = figures[rule.figure]
+        if share is None:
             continue
-        pooled = max(
-            0.001,
-            (base * known["num_rows"] + figures[field] * figures["num_rows"])
-            / (known["num_rows"] + figures["num_rows"]),
-        )
-        chance = CHANCE * math.sqrt(
-            pooled * (1 - pooled) * (1 / known["num_rows"] + 1 / figures["num_rows"])
-        )
+        excess, allowed = share - known_share, threshold + _chance(known, figures, rule.figure)
         words = (
-            f"{figures[field]:.1%} of the {what.format(number=f'of span {number}')}, {base:.1%} in"
-            " the spans before"
+            f"{share:.1%} of the {rule.words.format(number=f'of span {number}')}, {known_share:.1%}"
+            " in the spans before"
         )
-        found.append((figures[field] - base, threshold + chance, number, words))
-        if figures[field] - base > threshold + chance:
+        judged.append((excess, allowed, number, words))
+        if excess > allowed:
             refused.setdefault(number, []).append(words)
-    if not found:
-        return Gate.not_judged(name, "no row to compare", threshold=threshold)
-    excess, allowed, number, words = max(found, key=lambda each: each[0] - each[1])
-    passed = excess <= allowed
-    verdict = (
-        f"within span_validator.{_field(name)} {threshold}"
-        if passed
-        else f"beyond span_validator.{_field(name)} {threshold}"
+    if not judged:
+        return Gate.not_judged(rule.gate, "no row to compare", threshold=threshold)
+
+    excess, allowed, number, words = max(judged, key=lambda span: span[0] - span[1])
+    setting = f"span_validator.{rule.setting} {threshold}"
+    if excess <= allowed:
+        return Gate(rule.gate, excess, threshold, True, f"{words}: within {setting}")
+    reason = (
+        f"{words}: beyond {setting} (and chance). Correct the span, or let it in: retrain.accept ="
+        f" [{number}]"
     )
-    way_out = (
-        ""
-        if passed
-        else f" (and chance). Correct the span, or let it in: retrain.accept = [{number}]"
-    )
-    return Gate(name, excess, threshold, passed, f"{words}: {verdict}{way_out}")
+    return Gate(rule.gate, excess, threshold, False, reason)
 
 
-def _field(name: str) -> str:
-    return {"vocabulary_drift": "max_oov_excess", "label_noise": "max_label_noise"}[name]
+def _chance(known: Figures, span: Figures, figure: str) -> float:
+    """How far two samples with the same share may differ by chance."""
+    num_known, num_rows = known["num_rows"], span["num_rows"]
+    pooled = (known[figure] * num_known + span[figure] * num_rows) / (num_known + num_rows)
+    pooled = max(LEAST_SHARE, pooled)
+    return CHANCE * math.sqrt(pooled * (1 - pooled) * (1 / num_known + 1 / num_rows))

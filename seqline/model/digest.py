@@ -1,6 +1,6 @@
-"""The files of a SavedModel and the digest of all of them.
+"""The digest of a SavedModel, by its files.
 
-What is validated, pushed and rolled back to is one and the same.
+The digest shows that the same model is validated, pushed and rolled back to.
 """
 
 import hashlib
@@ -11,8 +11,7 @@ from pathlib import Path
 
 from seqline.errors import UserError
 
-# Inside a version, beside the model's own files. assets.extra/ is where TensorFlow Serving leaves
-# room for others' files.
+# Files that a push adds to the model's own. TensorFlow Serving leaves assets.extra/ to others.
 MANIFEST = "assets.extra/manifest.json"
 EVALUATION = "assets.extra/evaluation.json"
 BESIDE = (MANIFEST, EVALUATION)
@@ -21,12 +20,13 @@ BESIDE = (MANIFEST, EVALUATION)
 def sha256_of_files(model: Path) -> dict[str, str]:
     """Relative path (with `/`) -> SHA-256 of every file of a model, in order.
 
-    Those that a push puts beside it are left out.
+    Files that a push adds are left out.
 
-    Raises UserError for a symlink or anything else that is neither file nor folder: what it stands
-    for may change, or lie outside.
+    Raises:
+        UserError: The model has a symlink, whose target may change or be elsewhere, or something
+            else that is neither a file nor a folder.
     """
-    found = {}
+    digests = {}
     for folder, folders, files in os.walk(model):
         for name in [*folders, *files]:
             path = Path(folder, name)
@@ -34,24 +34,24 @@ def sha256_of_files(model: Path) -> dict[str, str]:
             relative = path.relative_to(model).as_posix()
             if stat.S_ISLNK(mode):
                 raise UserError(
-                    f"{path} is a symlink to {os.readlink(path)}; a model holds files only. Put the"
-                    " file itself there."
+                    f"{path} is a symlink to {os.readlink(path)}; a model holds files only. "
+                    "Replace it with the file itself."
                 )
             if stat.S_ISREG(mode) and relative not in BESIDE:
-                found[relative] = sha256(path)
+                digests[relative] = sha256(path)
             elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise UserError(
-                    f"{path} is neither a file nor a folder; a model holds files only. Take it"
-                    " away."
+                    f"{path} is neither a file nor a folder; a model holds files only. Remove it."
                 )
-    return dict(sorted(found.items()))
+    return dict(sorted(digests.items()))
 
 
 def digest_of(files: dict[str, str]) -> str:
-    """The digest of a model by those of its files."""
+    """The digest of a model, from the SHA-256 of each file by its path."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:
+    """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

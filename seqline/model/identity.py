@@ -1,10 +1,8 @@
-"""What a model is.
+"""The identity of a model: its name, the content that it reads, and its labels.
 
-Its name, what it reads and what it answers. Whether it may stand in the place of another one.
-
-A new version of a model has its name, reads the same content and shares labels with it; some labels
-may be new or gone. Anything else is another model, which is neither compared with the served one
-nor put in its place. What is not known of one of them is no difference. Imports nothing heavy.
+A new version of a model has the same name, reads the same content and shares labels with it; some
+labels may be new or gone. Anything else is another model: it is neither compared with the served
+one nor pushed over it. What is unknown of either is not a difference. Imports nothing heavy.
 """
 
 import json
@@ -22,15 +20,20 @@ from seqline.storage.staging import path_of
 # The exporter's model card, inside a SavedModel.
 CARD = "assets.extra/model.json"
 LABELS = "assets/labels"
-# Labels that a message names, of each model.
+# The most labels of a model that a message names.
 NUM_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Identity:
-    """None for what is not known.
+    """What is known of a model. None is unknown.
 
-    Versions had no name before, and others' SavedModels have no card.
+    Early versions have no name, and SavedModels of other programs have no card.
+
+    Attributes:
+        name: Its name.
+        content: What a row holds: text, tokens or sequence.
+        labels: Its labels in the order of class ids.
     """
 
     name: str | None = None
@@ -38,55 +41,65 @@ class Identity:
     labels: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
-        labels = self.labels or ()
-        shown = ", ".join(labels[:NUM_SHOWN]) + (
-            f", ... {len(labels)} in all" if len(labels) > NUM_SHOWN else ""
-        )
-        known = [self.content or "", f"labels {shown}" if labels else ""]
-        about = "; ".join(each for each in known if each)
-        return (repr(self.name) if self.name else "a model without a name") + (
-            f" ({about})" if about else ""
-        )
+        known = [self.content] if self.content else []
+        if self.labels:
+            shown = ", ".join(self.labels[:NUM_SHOWN])
+            if len(self.labels) > NUM_SHOWN:
+                shown += f", ... {len(self.labels)} in all"
+            known.append(f"labels {shown}")
+
+        text = repr(self.name) if self.name else "a model without a name"
+        return f"{text} ({'; '.join(known)})" if known else text
 
 
 class OtherModelError(UserError):
-    """A candidate would take the place of another model."""
+    """The push of a model would replace another model."""
 
 
 def differences(candidate: Identity, served: Identity) -> list[str]:
-    """Why these are two models; empty for two versions of one."""
-    found = []
+    """The reasons why these are two models; none for two versions of one model."""
+    reasons = []
     if candidate.name and served.name and candidate.name != served.name:
-        found.append("they have different names")
+        reasons.append("they have different names")
     if candidate.content and served.content and candidate.content != served.content:
-        found.append(f"one reads {served.content}, the other {candidate.content}")
+        reasons.append(f"one reads {served.content}, the other {candidate.content}")
     if candidate.labels and served.labels and not set(candidate.labels) & set(served.labels):
-        found.append("they have no label in common")
-    return found
+        reasons.append("they have no label in common")
+    return reasons
 
 
 def check(
     candidate: Identity, served: Identity, version: int, place: str, replaces: int | None
 ) -> None:
-    """Raises OtherModelError where the candidate is another model than the version that it would
-    follow. replaces: one that it may.
+    """Checks that a candidate is the same model as the version that it would follow.
+
+    Args:
+        candidate: The model to push.
+        served: The newest version.
+        version: Its number.
+        place: The folder with the versions.
+        replaces: The number of a version that the candidate may replace in any case.
+
+    Raises:
+        OtherModelError: They are two models.
     """
     reasons = differences(candidate, served)
     if not reasons or replaces == version:
         return
     own = f"{place.rpartition('/')[0]}/{{name}}" if is_remote(place) else "serving_dir/{name}"
     raise OtherModelError(
-        f"Another model is served: {place}/{version} is {served}, and this one is {candidate}:"
-        f" {' and '.join(reasons)}. Nothing was replaced. Give this one a name and a place of its"
-        f" own, --set name=... --serving-dir='{own}', or let it replace the other: --set"
-        f" pusher.replaces={version}."
+        f"Another model is served: {place}/{version} is {served}, and this one is {candidate}: "
+        f"{' and '.join(reasons)}. Nothing was replaced. "
+        f"Give this one a name and a place of its own, --set name=... --serving-dir='{own}', "
+        f"or let it replace the other: --set pusher.replaces={version}."
     )
 
 
 def of_version(read: Callable[[str], bytes | None]) -> Identity:
-    """The identity that a version, or a SavedModel, gives. read.
+    """The identity of a version or a SavedModel.
 
-    A file's content by its path in there; None where there is none.
+    Args:
+        read: Reads a file by its path in the model; None for a file that does not exist.
     """
     manifest, card = json_object(read(MANIFEST)), json_object(read(CARD))
     labels = card.get("labels")
@@ -100,9 +113,11 @@ def of_version(read: Callable[[str], bytes | None]) -> Identity:
 
 
 def of_folder(folder: str | Path, name: str | None = None) -> Identity:
-    """The identity of a version, or of a SavedModel, by its folder, local or under gs://. name.
+    """The identity of a version or a SavedModel.
 
-    Of one that does not say it itself.
+    Args:
+        folder: Its folder, local or under gs://.
+        name: The name of a model that has no name in its own files.
     """
     place = path_of(folder)
 
@@ -110,25 +125,21 @@ def of_folder(folder: str | Path, name: str | None = None) -> Identity:
         file = place / path
         return file.read_bytes() if file.is_file() else None
 
-    found = of_version(read)
-    return Identity(found.name or name, found.content, found.labels)
+    own = of_version(read)
+    return Identity(own.name or name, own.content, own.labels)
 
 
 def labels_of(num_rows: Sequence[dict[str, dict[str, int]]]) -> tuple[str, ...]:
-    """The labels that a model of these spans would have. num_rows.
+    """The labels of a model that is trained on some spans: those that train has a row of.
 
-    Of each span, split -> label -> rows.
+    Args:
+        num_rows: For each span, split -> label -> rows.
     """
-    return tuple(
-        sorted(
-            {
-                label
-                for each in num_rows
-                for label, num in each.get(features.TRAIN, {}).items()
-                if num
-            }
-        )
-    )
+    labels: set[str] = set()
+    for splits in num_rows:
+        train = splits.get(features.TRAIN, {})
+        labels |= {label for label, count in train.items() if count}
+    return tuple(sorted(labels))
 
 
 def _text(value: Any) -> str | None:
@@ -136,12 +147,9 @@ def _text(value: Any) -> str | None:
 
 
 def json_object(content: bytes | None) -> dict[str, Any]:
-    """The object that a record holds.
-
-    An empty one for a record that is not there, or is no object.
-    """
+    """The JSON object of a file; an empty one if the file does not exist or has no object."""
     try:
-        found = json.loads(content or b"")
+        value = json.loads(content or b"")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

@@ -16,7 +16,7 @@ SERVING_DEFAULT = "serving_default"
 
 
 @dataclass(frozen=True)
-class Signature:
+class RowSignature:
     """The rows that a signature of a SavedModel reads.
 
     Attributes:
@@ -28,7 +28,7 @@ class Signature:
     dim: int | None
 
 
-def signatures_of(saved_model: str | Path) -> dict[str, Signature]:
+def signatures_of(saved_model: str | Path) -> dict[str, RowSignature]:
     """The signatures that read rows, by name in order. Does not load the model."""
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -45,12 +45,13 @@ def signatures_of(saved_model: str | Path) -> dict[str, Signature]:
     return dict(sorted(signatures.items()))
 
 
-def _signature(shapes: Mapping[str, Sequence[int | None]]) -> Signature | None:
+def _signature(shapes: Mapping[str, Sequence[int | None]]) -> RowSignature | None:
     """The rows that are read by arguments of these shapes, if they are rows."""
     contents: tuple[Content, ...] = get_args(Content)
     for content in contents:
         if content in shapes:
-            return Signature(content, shapes[content][2] if content == features.SEQUENCE else None)
+            dim = shapes[content][2] if content == features.SEQUENCE else None
+            return RowSignature(content, dim)
     return None
 
 
@@ -109,7 +110,7 @@ class ServedModel:
         return {name: tuple(spec.shape) for name, spec in self._specs(self.signature).items()}
 
     @cached_property
-    def reads(self) -> Signature:
+    def reads(self) -> RowSignature:
         """The rows that the signature reads."""
         rows = _signature(self.shapes)
         assert rows is not None, f"{self.signature} of {self.folder} does not read rows"

@@ -1,8 +1,4 @@
-"""One model, one name.
-
-What is another model, what a serving_dir stands for, and two tasks in one folder by the real
-commands.
-"""
+"""A model is known by its name: a run does not push over another model."""
 
 import json
 import shutil

@@ -1,43 +1,27 @@
-"""The bulk inferrer.
+"""The bulk inferrer: sources and bad rows, the stage and the command."""
 
-The answers are `seqline predict`'s, in the input's order, whatever a source is and whenever a run
-is killed.
-"""
-
-import csv
 import gzip
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from components.bulk_inferrer import (
     BULK_INFERRER,
     BulkInferrerParams,
     external_digest,
-    folder,
     gate,
     job,
-    predictions,
     run,
 )
-from components.bulk_inferrer.chunks import CHUNK_ROWS, cut
-from components.bulk_inferrer.model import BATCH_CELLS, BATCH_ROWS, batches
 from components.example_gen import ExampleGenParams
 from components.example_gen.sources import read as read_rows
 from components.example_gen.sources import shards as shards_of
@@ -46,195 +30,12 @@ from pipeline.cli.app import app
 from pipeline.config import load
 from pipeline.definition import define
 from pipeline.runner.plan import Pipeline
-from seqline.component import Figures
 from seqline.errors import DataError, NotBlessedError, UserError
-from seqline.rows import shards
-from seqline.rows.row import BadRow, Row
-from serving.predict import predict
+from seqline.rows.row import Row
 from tests.components.evaluator.test_evaluator import fake_model
-from tests.conftest import corpus_rows, write_jsonl
 from tests.support import CHECKOUT
+from tests.support.bulk import answers, contents, infer, write_texts
 from tests.support.evaluations import write_evaluation
-from tests.support.source_files import example, write_tfrecord
-
-RESULTS = ("predictions", "bad_rows")
-
-
-@pytest.fixture
-def served(saved_model: Path) -> Path:
-    return saved_model / "saved_model"
-
-
-def infer(
-    output: Path,
-    model: Path,
-    source: Path | str,
-    force: bool = False,
-    chunk_rows: int = CHUNK_ROWS,
-    **fields: Any,
-) -> Figures:
-    params = BulkInferrerParams(source=str(source), **fields)
-    with folder.opened(output, model, params, force) as task:
-        return job.infer(task, params, chunk_rows=chunk_rows)
-
-
-def answers(output: Path) -> list[dict[str, Any]]:
-    paths = sorted(output.glob("predictions-*.jsonl"))
-    return [
-        json.loads(line)
-        for path in paths
-        for line in path.read_text(encoding="utf-8").split("\n")[:-1]
-    ]
-
-
-def contents(output: Path) -> dict[str, bytes]:
-    return {
-        path.name: path.read_bytes() for path in output.iterdir() if path.name.startswith(RESULTS)
-    }
-
-
-def write_texts(path: Path, texts: list[str]) -> Path:
-    return write_jsonl(
-        path, [{"id": f"row {number}", "text": text} for number, text in enumerate(texts)]
-    )
-
-
-# What is answered
-
-
-def test_the_answers_are_those_of_predict(tmp_path: Path, served: Path) -> None:
-    texts = [row["text"] for row in corpus_rows(40)]
-    texts[3:5] = ["", " \t\u2028"]  # as the server answers them, too
-    texts[7] = "caf\u00e9 \U0001f600 and gold " * 300
-    source = write_texts(tmp_path / "a.jsonl", texts)
-    assert infer(tmp_path / "out", served, source, keep=["id"])["num_rows"] == 40
-    manifest = json.loads((tmp_path / "out" / "predictions.json").read_text())
-    assert manifest["labels"] == ["animals", "fruit", "metals"]
-    found = answers(tmp_path / "out")
-    for number, (mine, asked) in enumerate(zip(found, predict(served, texts), strict=True)):
-        assert list(mine) == ["file", "line", "id", "text", "label", "class_id", "probabilities"]
-        assert (mine["file"], mine["line"], mine["id"], mine["text"]) == (
-            str(source),
-            number + 1,
-            f"row {number}",
-            texts[number],
-        )
-        assert mine["label"] == asked["label"] == manifest["labels"][mine["class_id"]]
-        named = dict(zip(manifest["labels"], mine["probabilities"], strict=True))
-        assert named == pytest.approx(asked["probabilities"], abs=2e-6)
-    assert manifest["num_labels"] == {
-        label: sum(row["label"] == label for row in found) for label in manifest["labels"]
-    }
-
-
-def test_tokens_and_sequences_of_any_length(tmp_path: Path) -> None:
-    sizes = [number * 7 % 11 + 1 for number in range(700)]  # more than a batch
-    for content, item in (("tokens", "a"), ("sequence", [1, -7.5])):
-        model = fake_model(tmp_path / content, content)
-        source = tmp_path / f"{content}.jsonl"
-        source.write_text("".join(json.dumps({"text": [item] * size}) + "\n" for size in sizes))
-        infer(tmp_path / f"{content} out", model, source)
-        found = answers(tmp_path / f"{content} out")
-        assert [row["label"] for row in found] == [["even", "odd"][size % 2] for size in sizes]
-        assert [row[content] for row in found] == [[item] * size for size in sizes]
-        assert all(
-            row["probabilities"] == [[0.75, 0.25], [0.25, 0.75]][row["class_id"]] for row in found
-        )
-
-
-@pytest.mark.parametrize("kind", ["csv", "csv.gz", "jsonl.gz", "tfrecord.gz", "parquet"])
-def test_every_kind_of_file(tmp_path: Path, served: Path, kind: str) -> None:
-    texts = ["a cat, and\na dog", "Iron \u00e9", "plum"]
-    path = tmp_path / f"rows.{kind}"
-    plain = path.with_suffix("") if kind.endswith(".gz") and "tfrecord" not in kind else path
-    if "csv" in kind:
-        with plain.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(
-                [("key", "body"), *((f"{number}", text) for number, text in enumerate(texts))]
-            )
-    elif "jsonl" in kind:
-        plain.write_text(
-            "".join(
-                json.dumps({"body": text, "key": str(number)}) + "\n"
-                for number, text in enumerate(texts)
-            )
-        )
-    elif "tfrecord" in kind:
-        write_tfrecord(
-            path,
-            [
-                example(body=[text.encode()], key=[b"%d" % number])
-                for number, text in enumerate(texts)
-            ],
-        )
-    else:
-        pq.write_table(pa.table({"key": ["0", "1", "2"], "body": texts}), path)
-    if plain != path:
-        path.write_bytes(gzip.compress(plain.read_bytes()))
-    infer(tmp_path / "out", served, path, text="body", keep=["key"])
-    found = answers(tmp_path / "out")
-    assert [(row["key"], row["text"]) for row in found] == [
-        ("0", texts[0]),
-        ("1", texts[1]),
-        ("2", texts[2]),
-    ]
-    assert [row["line"] for row in found] == ([2, 4, 5] if "csv" in kind else [1, 2, 3])
-    assert [row["label"] for row in found] == [asked["label"] for asked in predict(served, texts)]
-
-
-def test_a_folder_of_texts_with_and_without_classes(tmp_path: Path, served: Path) -> None:
-    for name, text in {
-        "b.txt": "gold",
-        "a.txt": "plum and fig",
-        "class/c.txt": "goat",
-        "notes.md": "no",
-    }.items():
-        (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "texts" / name).write_text(text)
-    infer(tmp_path / "out", served, tmp_path / "texts")
-    found = answers(tmp_path / "out")
-    assert [(Path(row["file"]).name, row["text"]) for row in found] == [
-        ("a.txt", "plum and fig"),
-        ("b.txt", "gold"),
-        ("c.txt", "goat"),
-    ]
-
-
-def test_what_is_kept_is_any_json_value_and_clashes_with_nothing(
-    tmp_path: Path, served: Path
-) -> None:
-    rows = [
-        {"text": "gold", "id": 7, "label": "x", "more": [1, {"a": None}]},
-        {"text": "fig", "id": "\u00e9", "more": True},
-    ]
-    source = tmp_path / "a.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    infer(
-        tmp_path / "out", served, source, keep=["id", "label", "more", "text"], with_content=False
-    )
-    found = [
-        {name: row[name] for name in ("id", "source_label", "more", "source_text")}
-        for row in answers(tmp_path / "out")
-    ]
-    assert found == [
-        {"id": 7, "source_label": "x", "more": [1, {"a": None}], "source_text": "gold"},
-        {"id": "\u00e9", "source_label": None, "more": True, "source_text": "fig"},
-    ]
-    infer(tmp_path / "records", served, source, keep=["id", "label", "more"], format="tfrecord")
-    strings = {name: tf.io.VarLenFeature(tf.string) for name in ("id", "source_label", "more")}
-    [path] = (tmp_path / "records").glob("predictions-*")
-    records = list(tf.data.TFRecordDataset(str(path), "GZIP"))
-    parsed = [
-        {
-            name: value.values.numpy().tolist()
-            for name, value in tf.io.parse_single_example(each, strings).items()
-        }
-        for each in records
-    ]
-    assert parsed == [
-        {"id": [b"7"], "source_label": [b"x"], "more": [b'[1, {"a": null}]']},
-        {"id": ["\u00e9".encode()], "source_label": [], "more": [b"true"]},
-    ]
 
 
 @pytest.mark.parametrize("content", ["text", "tokens", "sequence"])
@@ -282,261 +83,6 @@ def test_tfrecords_hold_the_same_and_can_be_trained_on(
         assert [row.label.decode() for row in again if isinstance(row, Row)] == [
             row["label"] for row in lines
         ]
-
-
-# Batches and chunks
-
-
-@given(st.lists(st.integers(0, 3000), max_size=1500), st.integers(1, 100))
-def test_a_batch_holds_rows_of_similar_length_and_each_row_is_in_one(
-    lengths: list[int], width: int
-) -> None:
-    found = batches(lengths, width)
-    assert sorted(row for batch in found for row in batch) == list(range(len(lengths)))
-    assert all(found)
-    for batch in found:
-        assert len(batch) <= BATCH_ROWS
-        assert (
-            len(batch) == 1
-            or len(batch) * max(lengths[row] for row in batch) * width <= BATCH_CELLS
-        )
-    for one, next_one in pairwise(found):
-        assert max(lengths[row] for row in one) <= min(lengths[row] for row in next_one)
-
-
-@given(
-    st.lists(st.one_of(st.integers(0, 100), st.none()), max_size=60), st.sets(st.integers(0, 12))
-)
-def test_chunks_are_the_rows_in_their_order_whichever_are_left_out(
-    sizes: list[int | None], done: set[int]
-) -> None:
-    rows = [
-        BadRow("f", line, "", "type") if size is None else Row(b"x" * size, b"", "f", line)
-        for line, size in enumerate(sizes)
-    ]
-    whole = list(cut(rows, 3, max_rows=7, max_bytes=500))
-    rest = list(cut(rows, 3, done, max_rows=7, max_bytes=500))
-    assert [
-        row.line
-        for chunk in whole
-        for row in sorted([*chunk.rows, *chunk.bad], key=lambda row: row.line)
-    ] == list(range(len(sizes)))
-    assert [(chunk.shard, chunk.number, chunk.last) for chunk in whole] == [
-        (3, n, n == len(whole) - 1) for n in range(len(whole))
-    ]
-    assert all(len(chunk.rows) + len(chunk.bad) <= 7 for chunk in whole)
-    assert rest == [chunk for chunk in whole if chunk.number not in done]
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several shards from a small file."""
-    monkeypatch.setattr(shards, "SHARD_BYTES", 2000)
-
-
-@pytest.mark.usefixtures("small")
-def test_many_shards_and_chunks_keep_the_order(tmp_path: Path, served: Path) -> None:
-    texts = [row["text"] for row in corpus_rows(120)]
-    source = write_texts(tmp_path / "a.jsonl", texts)
-    write_texts(tmp_path / "b.jsonl", texts[:2])
-    figures = infer(tmp_path / "out", served, tmp_path / "*.jsonl", chunk_rows=9, keep=["id"])
-    found = answers(tmp_path / "out")
-    assert [row["text"] for row in found] == [*texts, *texts[:2]]
-    assert [(row["file"], row["line"]) for row in found[:120]] == [
-        (str(source), number + 1) for number in range(120)
-    ]
-    files = json.loads((tmp_path / "out" / "predictions.json").read_text())["files"]
-    assert [file["name"] for file in files] == sorted(
-        path.name for path in (tmp_path / "out").glob("predictions-*")
-    )
-    assert len(files) > 14
-    assert len({file["name"].partition("-of-")[0] for file in files}) > 4
-    assert sum(file["num_rows"] for file in files) == figures["num_rows"] == 122
-    assert sorted(
-        path.name
-        for path in (tmp_path / "out").iterdir()
-        if not path.name.startswith("predictions-")
-    ) == [
-        ".lock",
-        "predictions.json",
-        "task.json",
-    ]
-
-
-# Going on
-
-
-def is_of_a_chunk(path: Path) -> bool:
-    """Whether a file holds a chunk's predictions, or notes that they are there."""
-    return re.match(r"predictions-0|[0-9]{5}-", Path(path).name) is not None
-
-
-@pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("broken", [1, 2, 17])
-def test_what_broke_anywhere_goes_on_with_the_same_bytes(
-    tmp_path: Path, served: Path, monkeypatch: pytest.MonkeyPatch, broken: int
-) -> None:
-    source = write_texts(tmp_path / "a.jsonl", [row["text"] for row in corpus_rows(90)])
-    infer(tmp_path / "whole", served, source, chunk_rows=9)
-    replace, count = os.replace, 0
-
-    def replace_or_break(*paths: Path) -> None:
-        nonlocal count
-        count += is_of_a_chunk(paths[1])
-        if count == broken and is_of_a_chunk(paths[1]):
-            raise KeyError("broken")
-        replace(*paths)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", replace_or_break)
-        with pytest.raises(Exception, match="broken"):
-            infer(tmp_path / "out", served, source, chunk_rows=9)
-    assert not (tmp_path / "out" / "predictions.json").exists()
-    kept = {
-        path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "chunks").glob("*-*.json")
-    }
-    assert len(kept) == (broken - 1) // 2
-    predicted = {
-        path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("predictions-*.jsonl")
-    }
-    asked: list[int] = []
-    write = job.WriteChunk.process
-    monkeypatch.setattr(
-        job.WriteChunk,
-        "process",
-        lambda self, each: asked.append(each.chunk.number) or write(self, each),
-    )
-    infer(tmp_path / "out", served, source, chunk_rows=9)
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-    assert not list((tmp_path / "out").glob("*.part"))
-    total = len(list((tmp_path / "out").glob("predictions-*.jsonl")))
-    assert len(asked) == total - len(kept)
-    untouched = [path for path, changed in predicted.items() if path.stat().st_mtime_ns == changed]
-    assert len(untouched) == len(kept)
-
-
-KILLED = """
-import os, re, signal, sys
-from pathlib import Path
-from components.bulk_inferrer import folder, job, BulkInferrerParams
-from seqline.rows import shards
-shards.SHARD_BYTES = 2000
-replace, count = os.replace, 0
-def replace_or_die(*paths):
-    global count
-    count += bool(re.match(r"predictions-0|[0-9]{5}-", Path(paths[1]).name))
-    if count == 6:
-        os.kill(os.getpid(), signal.SIGKILL)
-    replace(*paths)
-os.replace = replace_or_die
-params = BulkInferrerParams(source=sys.argv[1])
-with folder.opened(Path(sys.argv[2]), Path(sys.argv[3]), params) as task:
-    job.infer(task, params, chunk_rows=9)
-"""
-
-
-@pytest.mark.usefixtures("small")
-def test_kill_9_between_predictions_and_their_note(tmp_path: Path, served: Path) -> None:
-    source = write_texts(tmp_path / "a.jsonl", [row["text"] for row in corpus_rows(60)])
-    command = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "out"), str(served)]
-    killed = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, timeout=400
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert len(list((tmp_path / "out" / "chunks").glob("*-*.json"))) == 2
-    assert len(list((tmp_path / "out").glob("predictions-*.jsonl"))) == 3
-    infer(tmp_path / "out", served, source, chunk_rows=9)
-    infer(tmp_path / "whole", served, source, chunk_rows=9)
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-
-
-def test_what_is_finished_is_not_done_again(
-    tmp_path: Path, served: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = write_texts(tmp_path / "a.jsonl", ["gold", "fig"])
-    first = infer(tmp_path / "out", served, source)
-    monkeypatch.setattr(job, "job", lambda flags: pytest.fail("nothing is to be done"))
-    assert infer(tmp_path / "out", served, source) == first
-    assert not (tmp_path / "out" / "chunks").exists()
-
-
-# Refused
-
-
-def test_predictions_of_another_task_are_never_mixed(tmp_path: Path, served: Path) -> None:
-    source = write_texts(tmp_path / "a.jsonl", ["gold", "fig"])
-    out = tmp_path / "out"
-    infer(out, served, source)
-    before = contents(out)
-    other = fake_model(tmp_path / "other", "tokens")
-    way_out = r"Name another folder, or replace them with --force\.$"
-    with pytest.raises(
-        UserError,
-        match=rf"out holds predictions of another model \(.{{8}}, not .{{8}}\)\. {way_out}",
-    ):
-        infer(out, other, source)
-    with pytest.raises(UserError, match=rf"other settings \(keep \[\], not \['id'\]\)\. {way_out}"):
-        infer(out, served, source, keep=["id"])
-    write_texts(source, ["gold", "plum"])
-    with pytest.raises(UserError, match=rf"another source \(.{{8}}, not .{{8}}\)\. {way_out}"):
-        infer(out, served, source)
-    assert contents(out) == before
-    infer(out, served, source, force=True, format="tfrecord")
-    assert [path.name for path in sorted(out.glob("predictions-*"))] == [
-        "predictions-00000-of-00001-00000.tfrecord.gz"
-    ]
-
-
-def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, served: Path) -> None:
-    source = write_texts(tmp_path / "a.jsonl", ["gold"])
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine.txt").write_text("mine")
-    for force in (False, True):
-        with pytest.raises(
-            UserError,
-            match=(
-                r"out is not empty \(mine\.txt\) and holds no predictions\. Name a new or an empty"
-                r" folder\."
-            ),
-        ):
-            infer(tmp_path / "out", served, source, force)
-    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
-    with pytest.raises(UserError, match=r"a\.jsonl cannot be written: .* Name another folder\."):
-        infer(source, served, source)
-
-
-def test_two_runs_into_one_folder(tmp_path: Path, served: Path) -> None:
-    source = write_texts(tmp_path / "a.jsonl", ["gold"])
-    params = BulkInferrerParams(source=str(source))
-    with (
-        folder.opened(tmp_path / "out", served, params),
-        pytest.raises(
-            UserError,
-            match=r"Another run is writing into .*out\. Wait for it, or name another folder\.",
-        ),
-    ):
-        infer(tmp_path / "out", served, source)
-
-
-def test_a_file_that_changes_meanwhile(
-    tmp_path: Path, served: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = write_texts(tmp_path / "a.jsonl", ["gold"])
-    write = job.WriteChunk.process
-    monkeypatch.setattr(
-        job.WriteChunk,
-        "process",
-        lambda self, each: (write_texts(source, ["gold", "fig"]), write(self, each))[1],
-    )
-    with pytest.raises(
-        DataError,
-        match=(
-            r"a\.jsonl' changed while they were read; the predictions are not complete\. Run again"
-            r" with --force"
-        ),
-    ):
-        infer(tmp_path / "out", served, source)
-    assert not (tmp_path / "out" / "predictions.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -607,9 +153,6 @@ def test_a_signature_that_is_not_there(tmp_path: Path, served: Path) -> None:
         ),
     ):
         infer(tmp_path / "out", served, source, signature="serving_fats")
-
-
-# Bad rows
 
 
 def test_bad_rows_are_counted_and_listed(
@@ -684,9 +227,6 @@ def test_a_damaged_file_is_an_error_of_one_line(tmp_path: Path, served: Path) ->
     source.write_bytes(gzip.compress(b'{"text": "gold and tin"}\n' * 1000)[:-9])
     with pytest.raises(DataError, match=r"^.*a\.jsonl\.gz is damaged after line \d+: "):
         infer(tmp_path / "out", served, source)
-
-
-# As a stage, and as a command
 
 
 def test_the_stage_is_there_only_where_it_has_a_source(tmp_path: Path) -> None:
@@ -802,12 +342,3 @@ def test_the_command(tmp_path: Path, served: Path) -> None:
     assert "holds predictions of other settings (format 'jsonl', not 'tfrecord')" in str(
         other.exception
     )
-
-
-def test_names_that_are_taken() -> None:
-    assert predictions.kept_names(["id", "label", "file", "tokens"]) == [
-        "id",
-        "source_label",
-        "source_file",
-        "source_tokens",
-    ]

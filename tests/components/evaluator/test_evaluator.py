@@ -237,8 +237,9 @@ def test_the_majority_baseline_of_the_corpus(examples: Path, figures: dict[str, 
 
 
 def fake_model(path: Path, content: str, sure: float = 0.75) -> Path:
-    """A SavedModel that calls a row "odd" or "even" by its number of tokens, or by the sum of the
-    first numbers of its time steps.
+    """A SavedModel that calls a row "odd" or "even" by its length.
+
+    The length is the number of tokens, or the sum of the first numbers of the time steps.
     """
 
     def answer(parity: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,19 +1,13 @@
-"""The figures against scikit-learn's, whatever the order in which rows are put together, and
-wherever they are measured.
-"""
+"""The figures are scikit-learn's, in whatever order and wherever the shards are measured."""
 
 import json
 import warnings
-from collections.abc import Sequence
-from math import comb
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
@@ -27,65 +21,23 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from components.evaluator import EvaluatorParams, ranking, run, slices
+from components.evaluator import EvaluatorParams, run
 from components.evaluator.aligned import AlignedModel
 from components.evaluator.evaluation import measure
-from components.evaluator.measure import Measurer, MeasureTask, merge, second_best
+from components.evaluator.measure import Measurer, MeasureTask, merge
 from components.evaluator.metrics import macro_f1_interval
-from components.evaluator.paired import binomial_tail, loss_interval, p_value
 from components.evaluator.rows import rows
-from components.evaluator.tally import Measured
 from seqline.data import features
 from seqline.data.examples import blocks, content_of, read
 from seqline.errors import UserError
 from tests.conftest import write_examples
-
-
-def linear_model(path: Path, labels: Sequence[str], weights: np.ndarray, bias: np.ndarray) -> Path:
-    """A SavedModel.
-
-    Softmax of a linear function of a sequence; weights [time, dim, num_classes].
-    """
-    (path / "assets.in").mkdir(parents=True)
-    (path / "assets.in" / "labels").write_text("".join(f"{label}\n" for label in labels))
-    module = tf.Module()
-    module.labels = tf.lookup.StaticHashTable(
-        tf.lookup.TextFileInitializer(
-            str(path / "assets.in" / "labels"),
-            *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
-            *(tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
-        ),
-        "",
-    )
-    dim = weights.shape[1]
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None, dim], tf.float32, "sequence"),
-            tf.TensorSpec([None], tf.int64, "length"),
-        ]
-    )
-    def serve(sequence: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = tf.einsum("btd,tdc->bc", sequence, tf.constant(weights, tf.float32)) + tf.constant(
-            bias, tf.float32
-        )
-        probabilities = tf.nn.softmax(logits + 0 * tf.cast(length, tf.float32)[:, None])
-        class_id = tf.argmax(probabilities, axis=-1)
-        return {
-            "probabilities": probabilities,
-            "class_id": class_id,
-            "label": module.labels.lookup(class_id),
-        }
-
-    module.serve = serve
-    tf.saved_model.save(module, str(path / "saved_model"), signatures={"serving_default": serve})
-    return path
+from tests.support.linear_models import linear_model, small
 
 
 def sequences(folder: Path, name: str) -> tuple[Path, Path]:
     """(Examples, SavedModel) of one of scikit-learn's own data sets.
 
-    Rows as sequences, a linear model of the first half.
+    The rows are sequences, and the model is a linear model of their first half.
     """
     data = load_digits() if name == "digits" else load_breast_cancer()
     values = (
@@ -114,12 +66,10 @@ def sequences(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def answers(examples: Path, saved_model: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """(labels, true class [rows], probabilities [rows, num_classes]) of the test split, all in
-    memory.
+    """(labels, true class [rows], probabilities [rows, num_classes]) of the test split.
 
-    They are asked for in the evaluator's batches, which are made of rows of about one length, so
-    that ties are the same; in the order of the rows they are the same but for the rounding of
-    float32.
+    The model is asked in the evaluator's batches, which have rows of about one length, so that ties
+    are the same. Batches in the order of the rows give the same up to the rounding of float32.
     """
     folder = saved_model / "saved_model"
     labels = (folder / "assets" / "labels").read_text().splitlines()
@@ -215,45 +165,6 @@ def test_every_figure_is_scikit_learns(
     )
 
 
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_areas_are_exact_whatever_ties_and_blocks(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    num_rows, num_classes = data.draw(st.integers(2, 60)), data.draw(st.integers(2, 4))
-    score = st.sampled_from(
-        [0.0, 1e-30, 0.25, 0.5, float(np.nextafter(np.float32(0.5), np.float32(1))), 1.0]
-    )
-    drawn = data.draw(
-        st.lists(score, min_size=num_rows * num_classes, max_size=num_rows * num_classes)
-    )
-    probabilities = np.array(drawn, np.float32).reshape(num_rows, num_classes)
-    truth = np.array(
-        data.draw(st.lists(st.integers(0, num_classes - 1), min_size=num_rows, max_size=num_rows))
-    )
-    folder = tmp_path_factory.mktemp("scores")
-    cut = data.draw(st.integers(0, num_rows))
-    for name, part in (("a", slice(None, cut)), ("b", slice(cut, None))):
-        (folder / name).write_bytes(ranking.encode(probabilities[part], truth[part]).tobytes())
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ranking, "NUM_CODES", data.draw(st.integers(1, 20)))
-        patched.setattr(ranking, "NUM_SORTED", data.draw(st.integers(1, 200)))
-        roc, precision = ranking.areas(
-            [str(folder / name) for name in "ab"], num_rows, num_classes, folder
-        )
-    for number in range(num_classes):
-        is_true = truth == number
-        if is_true.all() or not is_true.any():
-            assert roc[number] is precision[number] is None
-        else:
-            assert roc[number] == pytest.approx(
-                roc_auc_score(is_true, probabilities[:, number]), abs=1e-12
-            )
-            assert precision[number] == pytest.approx(
-                average_precision_score(is_true, probabilities[:, number]), abs=1e-12
-            )
-
-
 def task_of(
     examples: Path, saved_model: Path, scores: Path, served: Path | None = None
 ) -> MeasureTask:
@@ -286,7 +197,7 @@ def test_shards_can_be_put_together_in_any_order(digits: tuple[Path, Path], tmp_
     assert forwards.overall.served_cells == forwards.overall.cells
     margins = [
         each["probability"] - each["probability_of_runner_up"]
-        for *_, each in forwards.hardest.found
+        for *_, each in forwards.hardest.examples
     ]
     assert margins == sorted(margins)
     assert len(margins) == 6  # twice as many as are listed
@@ -362,14 +273,6 @@ def test_a_served_version_that_reads_something_else_is_named(
         Measurer(task).measure(str(features.shards(digits[0], "test")[0]))
 
 
-def small(tmp_path: Path, test: list[tuple[Any, str]], weight: float = 1.0) -> tuple[Path, Path]:
-    """Sequences of one number x; the model gives class b the probability 1 / (1 + exp(-x))."""
-    examples = write_examples(tmp_path / "examples", {"train": test, "test": test}, "sequence")
-    return examples, linear_model(
-        tmp_path / "model", ["a", "b"], np.array([[[0.0, weight]]]), np.zeros(2)
-    )
-
-
 def test_a_label_that_train_did_not_have_is_wrong_and_shown(tmp_path: Path) -> None:
     examples, saved_model = small(tmp_path, [([[-2.0]], "a"), ([[2.0]], "b"), ([[3.0]], "zebra")])
     found = measure(examples, saved_model / "saved_model")
@@ -396,222 +299,6 @@ def test_probabilities_that_are_no_numbers_are_counted_and_refused(tmp_path: Pat
     assert figures["num_not_finite"] == 6
     assert figures["refusals"][0] == "6 rows have probabilities that are no numbers"
     json.loads((tmp_path / "out" / "evaluation.json").read_text(), parse_constant=pytest.fail)
-
-
-def test_the_hardest_and_the_most_confidently_wrong(tmp_path: Path) -> None:
-    examples, saved_model = small(
-        tmp_path, [([[3.0]], "a"), ([[0.1]], "b"), ([[-1.0]], "b"), ([[3.0]], "a"), ([[5.0]], "b")]
-    )
-    found = measure(examples, saved_model / "saved_model", EvaluatorParams(num_examples=3))
-    told = {
-        name: [(each["row"], each["label"], each["predicted"]) for each in found[name]]
-        for name in ("confidently_wrong", "hardest")
-    }
-    assert told == {
-        "confidently_wrong": [(0, "a", "b"), (3, "a", "b"), (2, "b", "a")],
-        "hardest": [(1, "b", "b"), (4, "b", "b")],
-    }
-    first = found["confidently_wrong"][0]
-    assert (first["runner_up"], first["probability_of_runner_up"]) == (
-        "a",
-        first["probability_of_label"],
-    )
-    assert first["probability"] == pytest.approx(1 / (1 + np.exp(-3.0)), abs=1e-6)
-    assert first["loss"] == pytest.approx(np.log(1 + np.exp(3.0)), abs=1e-5)
-    assert "text" not in first
-    assert (
-        measure(examples, saved_model / "saved_model", EvaluatorParams(num_examples=0))["hardest"]
-        == []
-    )
-
-
-@given(st.data())
-@settings(deadline=None)
-def test_no_row_is_listed_twice(data: st.DataObject) -> None:
-    """However shards are cut.
-
-    The wrong rows with the likeliest answers, and of the others those with the smallest margin.
-    """
-    num = data.draw(st.integers(0, 4))
-    rows = data.draw(
-        st.lists(
-            st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.3, 0.9]), st.floats(0, 1)),
-            max_size=20,
-        )
-    )
-    cut = data.draw(st.integers(0, len(rows)))
-    parts = []
-    for start, end in ((0, cut), (cut, len(rows))):
-        part = Measured(num)
-        chosen = list(enumerate(rows))[start:end]
-        part.hardest.add((-margin, "s", row, {"row": row}) for row, (_, margin, _) in chosen)
-        part.confidently_wrong.add(
-            (sure, "s", row, {"row": row}) for row, (is_right, _, sure) in chosen if not is_right
-        )
-        parts.append(part)
-    found = {
-        name: [each["row"] for each in listed]
-        for name, listed in merge(parts, num).listed().items()
-    }
-    wrong = sorted(
-        (row for row, (is_right, *_) in enumerate(rows) if not is_right),
-        key=lambda row: (-rows[row][2], row),
-    )
-    assert found["confidently_wrong"] == wrong[:num]
-    others = [
-        row
-        for row in sorted(range(len(rows)), key=lambda row: (rows[row][1], row))
-        if row not in wrong[:num]
-    ]
-    assert found["hardest"] == others[:num]
-
-
-def test_the_runner_up_is_the_likeliest_of_the_other_classes() -> None:
-    probabilities = np.array([[0.5, 0.125, 0.375], [0.25, 0.5, 0.25], [0.5, 0.5, 0.0]], np.float32)
-    runner_up, margin = second_best(probabilities, np.array([0, 1, 0]))
-    assert (runner_up.tolist(), margin.tolist()) == ([2, 0, 1], [0.125, 0.25, 0.0])
-
-
-def test_redacted_evaluations_hold_no_text(examples: Path, saved_model: Path) -> None:
-    shown, hidden = (
-        measure(
-            examples,
-            saved_model / "saved_model",
-            EvaluatorParams(redact=redact, slices=("language",)),
-        )
-        for redact in (False, True)
-    )
-    assert all("No. " in each["text"] for each in shown["hardest"])
-    assert "text" not in json.dumps(hidden)
-    assert [each["row"] for each in shown["hardest"]] == [each["row"] for each in hidden["hardest"]]
-    assert [each["value"] for each in shown["slices"]] == ["en"]
-
-
-def with_features(examples: Path) -> Path:
-    """The same Examples, each with `source`, `year` and `score`."""
-    for split in ("train", "test"):
-        for path in features.shards(examples, split):
-            held = [
-                record.numpy()
-                for record in tf.data.TFRecordDataset(str(path), compression_type="GZIP")
-            ]
-            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-                for number, record in enumerate(held):
-                    example = tf.train.Example.FromString(record)
-                    example.features.feature["source"].bytes_list.value.extend(
-                        [b"mail", b"more"][: number % 3]
-                    )
-                    example.features.feature["year"].int64_list.value.append(2000 + number % 2)
-                    example.features.feature["score"].float_list.value.append(number / 2)
-                    writer.write(example.SerializeToString())
-    return examples
-
-
-def test_slices_by_features_of_the_examples(tmp_path: Path) -> None:
-    examples, saved_model = small(tmp_path, [([[2.0]], "b")] * 3 + [([[2.0]], "a")] * 3)
-    with_features(examples)
-    found = measure(
-        examples,
-        saved_model / "saved_model",
-        EvaluatorParams(slices=("source", "year", "score"), min_slice_rows=2),
-    )
-    table = [
-        (each["feature"], each["value"], each["num_rows"], each["accuracy"], each["judged"])
-        for each in found["slices"]
-    ]
-    assert table[:4] == [
-        ("source", "", 2, 0.5, True),
-        ("source", "mail", 4, 0.5, True),
-        ("year", "2000", 3, pytest.approx(2 / 3), True),
-        ("year", "2001", 3, pytest.approx(1 / 3), True),
-    ]
-    assert [each[1] for each in table[4:]] == ["0", "0.5", "1", "1.5", "2", "2.5"]
-    with pytest.raises(
-        UserError,
-        match=(
-            r"evaluator.slices names 'country'; the Examples hold label, score, sequence, source,"
-            r" year, and"
-        ),
-    ):
-        measure(examples, saved_model / "saved_model", EvaluatorParams(slices=("country",)))
-
-
-def test_a_slice_with_too_many_values_is_named(tmp_path: Path) -> None:
-    examples, saved_model = small(tmp_path, [([[2.0]], "b")] * 1001)
-    with_features(examples)
-    with pytest.raises(UserError, match=r"evaluator\.slices: 'score' has over 1,000 values"):
-        measure(examples, saved_model / "saved_model", EvaluatorParams(slices=("score",)))
-
-
-@pytest.mark.parametrize(
-    ("length", "bucket"),
-    [(0, "0"), (1, "1"), (2, "2-3"), (3, "2-3"), (4, "4-7"), (255, "128-255"), (256, "256-511")],
-)
-def test_buckets_of_lengths(length: int, bucket: str) -> None:
-    assert slices.bucket(length) == bucket
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("The cat sat on the mat, and it was good.", "en"),
-        ("Der Hund ist nicht auf dem Sofa.", "de"),
-        ("Le chat est dans le jardin", "fr"),
-        ("El perro y los gatos son muy buenos", "es"),
-        ("Il gatto non è più della nonna", "it"),
-        ("Não há mais pão em casa", "pt"),
-        ("Het is een mooie dag voor ons", "nl"),
-        ("Привет, как дела", "cyrillic"),
-        ("今日は天気がいいですね", "hiragana"),
-        ("中文文本", "cjk"),
-        ("안녕하세요", "hangul"),
-        ("Xyzzy plugh", "latin"),
-        ("1234 !?", "none"),
-        ("", "none"),
-    ],
-)
-def test_guessed_languages(text: str, language: str) -> None:
-    assert slices.language(text) == language
-
-
-def tail(least: int, num: int, probability: float) -> float:
-    return sum(
-        comb(num, k) * probability**k * (1 - probability) ** (num - k)
-        for k in range(max(least, 0), num + 1)
-    )
-
-
-@settings(deadline=None)
-@given(num=st.integers(1, 200), share=st.floats(0, 1), probability=st.floats(0.01, 0.99))
-def test_the_tail_of_the_binomial(num: int, share: float, probability: float) -> None:
-    least = round(share * num)
-    assert binomial_tail(least, num, probability) == pytest.approx(
-        tail(least, num, probability), rel=1e-9, abs=1e-12
-    )
-
-
-def test_p_values_of_losses() -> None:
-    # Without an allowance McNemar's test: of 13 rows 10 lost, P(X > 10) + P(X = 10) / 2 = (78 + 13
-    # + 1 + 286 / 2) / 2^13.
-    assert p_value(10, 3, 500, 0.0) == pytest.approx(235 / 8192, abs=1e-15)
-    assert p_value(3, 10, 500, 0.0) == pytest.approx(1 - 235 / 8192, abs=1e-12)
-    assert p_value(4, 0, 500, 0.0) == pytest.approx(1 / 32, abs=1e-15)
-    assert p_value(7, 7, 500, 0.0) == pytest.approx(0.5, abs=1e-12)
-    assert p_value(0, 0, 500, 0.0) == 1
-    # 1 % of 500 rows may be lost, 5 more than gained: of 13 rows (13 + 5) / 2 are, on average, and
-    # 10 are no surprise.
-    assert p_value(10, 3, 500, 0.01) == pytest.approx(
-        (tail(10, 13, 9 / 13) + tail(11, 13, 9 / 13)) / 2, rel=1e-12
-    )
-    assert p_value(10, 3, 500, 0.5) == 1
-    assert p_value(600_000, 400_000, 10**7, 0.0) < 1e-300
-
-
-def test_interval_of_a_loss() -> None:
-    # Half a row more in each of four cells: 10.5 and 3.5 of 502.
-    low, high = loss_interval(10, 3, 500)
-    half = 1.959963984540054 * np.sqrt(14 - 49 / 502) / 502
-    assert (low, high) == pytest.approx((7 / 502 - half, 7 / 502 + half), abs=1e-12)
 
 
 def test_the_interval_of_macro_f1_is_the_bootstrap_of_rows() -> None:

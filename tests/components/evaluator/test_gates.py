@@ -197,7 +197,10 @@ def test_the_levels_add_up_to_alpha() -> None:
             "evaluator.min_slice_accuracy={language = 0.5}",
             "names 'language'; evaluator.slices are label, length",
         ),
-        ("evaluator.min_slice_accuracy=1.5", "evaluator.min_slice_accuracy lies between 0 and 1"),
+        (
+            "evaluator.min_slice_accuracy=1.5",
+            "evaluator.min_slice_accuracy must be between 0 and 1",
+        ),
         ('evaluator.slices=["label", "label"]', "evaluator.slices names one twice"),
         ("evaluator.alpha=0", "--set evaluator.alpha: input should be greater than 0, not 0"),
     ],

@@ -131,7 +131,7 @@ def evaluated(content: str, folder: Path) -> tuple[Path, Path]:
         )
         for size in range(1, 8)
     ]
-    examples = write_examples(folder / "examples", {"test": rows}, content)  # type: ignore[arg-type]
+    examples = write_examples(folder / "examples", {"test": rows}, content)
     model, evaluation = fake_model(folder / "model", content), folder / "evaluation"
     evaluation.mkdir()
     write_evaluation(evaluation)
@@ -189,7 +189,7 @@ class Answering:
 
 
 def test_labels_differ_only_where_two_classes_are_as_good_as_equal() -> None:
-    bound = validation.Bound(1e-5, "a test")
+    tolerance = validation.Tolerance(1e-5, "a test")
     answer = {
         "row": {"text": "a"},
         "probabilities": [0.25, 0.5, 0.25],
@@ -197,7 +197,7 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal() -> None:
         "class_id": 1,
     }
     server: Any = Answering(probabilities=[0.25, 0.5, 0.25], label="metals", class_id=2)
-    [refusal], difference = validation.compare(server, [answer], bound)
+    [refusal], difference = validation.compare(server, [answer], tolerance)
     assert (
         refusal
         == "row 1 of test: the server answers label 'metals', the evaluator got 'fruit', with 0.5"
@@ -207,24 +207,22 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal() -> None:
     assert difference == 0
     equal = {**answer, "probabilities": [0.1, 0.450001, 0.449999]}
     server = Answering(probabilities=[0.1, 0.449999, 0.450001], label="metals", class_id=2)
-    assert validation.compare(server, [equal], bound)[0] == []
+    assert validation.compare(server, [equal], tolerance)[0] == []
     unnamed: Any = {name: answer[name] for name in ("row", "probabilities")}
-    assert validation.compare(Answering(probabilities=[0.25, 0.5, 0.25]), [unnamed], bound) == (
-        [],
-        0.0,
-    )  # type: ignore[arg-type]
+    server = Answering(probabilities=[0.25, 0.5, 0.25])
+    assert validation.compare(server, [unnamed], tolerance) == ([], 0.0)
 
 
 def test_the_tolerance_is_the_models_own_unless_it_is_set(tmp_path: Path) -> None:
-    assert validation.bound_of(tmp_path, InfraValidatorParams()).tolerance == 1e-4
+    assert validation.tolerance_of(tmp_path, InfraValidatorParams()).value == 1e-4
     (tmp_path / "assets.extra").mkdir()
     (tmp_path / "assets.extra" / "model.json").write_text('{"parity": {"tolerance": 2.5e-05}}')
     assert (
-        str(validation.bound_of(tmp_path, InfraValidatorParams()))
+        str(validation.tolerance_of(tmp_path, InfraValidatorParams()))
         == "2.5e-05: the tolerance in the model's model.json"
     )
     assert (
-        str(validation.bound_of(tmp_path, InfraValidatorParams(max_difference=0.5)))
+        str(validation.tolerance_of(tmp_path, InfraValidatorParams(max_difference=0.5)))
         == "0.5: infra_validator.max_difference"
     )
 

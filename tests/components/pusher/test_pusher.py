@@ -447,7 +447,7 @@ def test_symlinks_in_a_model_are_refused(
     with pytest.raises(
         UserError,
         match=(
-            r"models/a/assets is a symlink to .*; a model holds files only\. Put the file itself"
+            r"models/a/assets is a symlink to .*; a model holds files only\. Replace it with the"
             r" there\."
         ),
     ):

@@ -1,7 +1,4 @@
-"""The served model asked about new spans.
-
-A real model of the corpus, and spans that are good or not.
-"""
+"""A real model of the corpus is asked about new spans, good and bad ones."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

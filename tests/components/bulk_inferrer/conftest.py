@@ -1,0 +1,18 @@
+"""A model to ask, and small shards."""
+
+from pathlib import Path
+
+import pytest
+
+from seqline.rows import shards
+
+
+@pytest.fixture
+def served(saved_model: Path) -> Path:
+    return saved_model / "saved_model"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several shards from a small file."""
+    monkeypatch.setattr(shards, "SHARD_BYTES", 2000)
