@@ -223,13 +223,14 @@ def train(name: str, examples: Path, features: Path, output: Path) -> None:
 
     from components import trainer
     from components.exporter import ExporterParams, export, parity
+    from components.exporter.parity_rows import choose_rows
 
     settings = {"num_epochs": 3, "batch_size": 16, **NETWORKS[name][1]}
     model = output / "model"
     model.mkdir(parents=True)
     trainer.run(features=features, params=trainer.TrainerParams(**settings), output=model)
     params = ExporterParams()
-    rows = parity.choose(examples, features, params)
+    rows = choose_rows(examples, features, params)
     export.write(examples, features, model, params, output / "saved_model", rows)
     transformed, probabilities = parity.expected(rows, model)
     exact = parity.expected(rows, model, dtype="float64")[1]
@@ -244,7 +245,7 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
     """(the defect, probabilities of the served network with it), "none" first."""
     import tensorflow as tf
 
-    from components.exporter.folded import Served
+    from components.exporter.folded import FoldedNetwork
     from seqline.model import network
 
     trained, spec = network.load(model)
@@ -253,16 +254,16 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
         transformed["values" if spec.dim else "ids"][:NUM_DAMAGED],
         transformed["length"][:NUM_DAMAGED],
     )
-    served = Served(spec, weights)
+    served = FoldedNetwork(spec, weights)
 
-    def answer(network: Served) -> np.ndarray:
+    def answer(network: FoldedNetwork) -> np.ndarray:
         function = tf.function(network.probabilities, autograph=False, reduce_retracing=True)
         return function(content, length).numpy()
 
     compiled = tf.function(served.probabilities, autograph=False, reduce_retracing=True)
 
     def with_weights(changed: dict[str, list[np.ndarray]]) -> np.ndarray:
-        other = Served(spec, changed)
+        other = FoldedNetwork(spec, changed)
         for variable, value in zip(served.variables, other.variables, strict=True):
             variable.assign(value)
         return compiled(content, length).numpy()
@@ -312,7 +313,7 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
                 swapped[[one, other]] = swapped[[other, one]]
                 yield f"{what}: tokens {one} and {other} swapped", with_weights(changed(swapped))
     if spec.masking or not spec.dim:
-        turned = Served(spec, weights)
+        turned = FoldedNetwork(spec, weights)
         for direction in turned.layers[-1][:1]:
             direction.backward = not direction.backward
         yield "a direction reversed", answer(turned)
@@ -324,7 +325,8 @@ def answer_elsewhere(folders: list[Path], examples: dict[Path, Path], units: str
     """
     import tensorflow as tf
 
-    from components.exporter import ExporterParams, parity
+    from components.exporter import ExporterParams
+    from components.exporter.parity_rows import choose_rows
 
     jobs = []
     for folder in folders:
@@ -333,7 +335,7 @@ def answer_elsewhere(folders: list[Path], examples: dict[Path, Path], units: str
             continue
         if not (folder / "examples").exists():
             data = examples[folder]
-            rows = parity.choose(data / "examples", data / "features", ExporterParams())
+            rows = choose_rows(data / "examples", data / "features", ExporterParams())
             with tf.io.TFRecordWriter(str(folder / "examples")) as writer:
                 for example in rows.examples:
                     writer.write(example)
@@ -490,19 +492,21 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
     """
     from components import transform
     from components.exporter import ExporterParams, export, parity
+    from components.exporter.comparison import ParityError
+    from components.exporter.parity_rows import choose_rows
     from seqline.model import network
 
     params, found = ExporterParams(), {}
     for name in [name for name in FILES if name in folders]:
         model, sources = folders[name] / "model", data[folders[name]]
         examples, features = sources / "examples", sources / "features"
-        rows = parity.choose(examples, features, params)
+        rows = choose_rows(examples, features, params)
 
         def caught(saved_model: Path, rows: Any = rows, model: Path = model) -> str:
             try:
-                with parity.Prover() as prover:
-                    figures = prover.prove(saved_model, rows, model, params)
-            except parity.ParityError as error:
+                with parity.ParityCheck() as check:
+                    figures = check.run(saved_model, rows, model, params)
+            except ParityError as error:
                 return str(error)
             return f"passes, {figures['difference']:.1e} of {figures['tolerance']:.1e}"
 

@@ -30,7 +30,7 @@ import tensorflow as tf
 from keras import layers
 
 from benchmarks import common
-from components.exporter.folded import Served
+from components.exporter.folded import FoldedNetwork
 from components.trainer import TrainerParams
 from seqline.model import network
 
@@ -74,7 +74,7 @@ def stock(kind: str, spec: network.Spec) -> keras.Model:
     return keras.Model(ids, layers.Dense(CLASSES, activation="softmax", name="output")(state))
 
 
-def export(served: Served, path: Path) -> None:
+def export(served: FoldedNetwork, path: Path) -> None:
     """The network alone as it is in an export: serving_default and serving_fast over ids."""
     ids = [tf.TensorSpec([None, None], tf.int64, name="ids")]
 
@@ -210,7 +210,7 @@ def measure(
         spec = network.Spec(
             **{**spec.__dict__, "skip_dim": 0, "bigram_buckets": 0, "num_bigrams": 0}
         )
-    served = Served(
+    served = FoldedNetwork(
         spec, {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     )
     peer, ours = folder / f"stock-{kind}-{steps}" / "1", folder / f"ours-{kind}-{steps}" / "1"

@@ -40,8 +40,9 @@ from components.trainer import TrainerParams, fit
 from components.trainer.distributed import strategy
 from components.trainer.distributed.strategy import Team
 from components.trainer.input import dataset
-from components.trainer.interruption import Notice
+from components.trainer.interruption import StopSignal
 from components.trainer.loop import Loop
+from components.trainer.training import Training
 from components.transform import TransformParams
 from components.transform import run as run_transform
 from seqline.data import features
@@ -233,14 +234,14 @@ def news(work: Path, num_rounds: int) -> list[dict[str, Any]]:
     return [found]
 
 
-def training_of(source: Path, params: TrainerParams, work: Path) -> fit.Training:
+def training_of(source: Path, params: TrainerParams, work: Path) -> Training:
     keras.utils.set_random_seed(params.seed + 1)
     spec, counts = fit.network_spec(source, params)
     found = strategy.chosen(
         None, [each.name.removeprefix("/device:") for each in tf.config.list_logical_devices()]
     )
     mirrored = tf.distribute.MirroredStrategy([f"/{name}" for name in found])
-    return fit.Training(source, params, spec, counts, Team(mirrored, None, None, Notice()), work)
+    return Training(source, params, spec, counts, Team(mirrored, None, None, StopSignal()), work)
 
 
 def epochs_of(source: Path, work: Path, num_epochs: int) -> tuple[list[float], list[int]]:

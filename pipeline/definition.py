@@ -40,7 +40,7 @@ def define(pipe: Pipeline, config: Config) -> None:
         )  # a gate: new spans, before anything learns from them
     features = pipe.add(TRANSFORM, config.transform, examples=examples)
     tuned = (
-        pipe.add(TUNER, config.tuner.around(config.trainer), features=features)
+        pipe.add(TUNER, config.tuner.with_defaults_from(config.trainer), features=features)
         if config.tuner.is_on
         else None
     )

@@ -1,32 +1,37 @@
-"""The trained network and the transform graph as one SavedModel.
+"""The trained network and the transform graph as one SavedModel: raw rows in, probabilities out.
 
-Raw rows in, probabilities and label out.
-
-Reads Examples and Features (the transform graph, the vocabularies, and rows to prove the export by)
+Reads Examples, Features (the transform graph, the vocabularies, and rows to prove the export by)
 and Model. Writes saved_model/, which a plain TensorFlow process or TensorFlow Serving loads from
-anywhere: no seqline, Keras or TFT there. Signatures, `batch` rows each:
-  serving_default     what a row holds -> probabilities: float32 [batch, num_classes], label: string [batch],
-                      class_id: int64 [batch]. It is called with
-                        text: string [batch], or tokens: string [batch, time], "" behind a row's
-                        last token, or sequence: float32 [batch, time, dim] and length: int64
-                        [batch], the time steps of each row; what is behind them is not read
-  serving_fast        the same with its time loop compiled by XLA: for servers that allow it
-                      (--xla_cpu_compilation_enabled)
-  serving_top_k       the same rows -> top_labels: string [batch, k], top_probabilities: float32
-                      [batch, k], the likeliest first
-  serving_examples    examples: serialized tf.Examples with `text`, `tokens` (any number) or `sequence` (time * dim numbers, step
-                      by step) -> as serving_default
-  classify            inputs: the same tf.Examples -> classes: string [batch, num_classes], scores: float32 [batch, num_classes];
-                      for TensorFlow Serving's Classify API
-  serving_ids         not with sequences; ids: int64 [batch, time], 0 behind the row ->
-                      probabilities, class_id
-  serving_ascii       texts only; text: string [batch] -> probabilities, class_id, by the few string operations that runtimes beside
-                      TensorFlow have (OpenVINO); NaN and -1 for a text that is not all ASCII
-  transform_features  examples: the same tf.Examples, `label` optional -> ids: int64 [batch, time] with PAD behind the row, or
-                      values: float32 [batch, time, dim] with zeros behind it; length: int64 [batch]; label: int64 [batch], the
-                      class id, -1 for none
-Beside it, in saved_model/assets.extra/: model.json, the model card as data with the tolerance that
-answers of this model are to be compared with (`parity.tolerance`), and tf_serving_warmup_requests.
+anywhere, without seqline, Keras or TFT.
+
+Signatures, each for `batch` rows:
+
+    serving_default     what a row holds -> probabilities: float32 [batch, num_classes],
+                        label: string [batch], class_id: int64 [batch]. A row holds
+                          text: string [batch]
+                          or tokens: string [batch, time], "" after the last token of a row
+                          or sequence: float32 [batch, time, dim] and length: int64 [batch], the
+                          time steps of each row; what follows them is not read
+    serving_fast        the same with its time loop compiled by XLA: for servers that allow it
+                        (--xla_cpu_compilation_enabled)
+    serving_top_k       the same rows -> top_labels: string [batch, k],
+                        top_probabilities: float32 [batch, k], the likeliest first
+    serving_examples    examples: serialized tf.Examples with `text`, `tokens` (any number) or
+                        `sequence` (time * dim numbers, step by step) -> as serving_default
+    classify            inputs: the same tf.Examples -> classes: string [batch, num_classes],
+                        scores: float32 [batch, num_classes]; for TensorFlow Serving's Classify API
+    serving_ids         not for sequences; ids: int64 [batch, time], 0 after the row ->
+                        probabilities, class_id
+    serving_ascii       texts only; text: string [batch] -> probabilities, class_id, by the few
+                        string operations that other runtimes have (OpenVINO); NaN and -1 for a
+                        text that is not all ASCII
+    transform_features  examples: the same tf.Examples, `label` optional -> ids: int64
+                        [batch, time] with PAD after the row, or values: float32
+                        [batch, time, dim] with zeros after it; length: int64 [batch];
+                        label: int64 [batch], the class id, -1 for none
+
+saved_model/assets.extra/ holds tf_serving_warmup_requests and model.json: the model card as data,
+with the tolerance that answers of this model are to be compared with (`parity.tolerance`).
 
 No export is finished before another process, which has TensorFlow and nothing else, has read it
 back and answered the same as the network that was trained (`components.exporter.parity`).
@@ -45,32 +50,31 @@ class ExporterParams(Params):
     table_dtype: Literal["float32", "bfloat16", "int8"] = Field(
         "float32",
         description=(
-            "of the token tables; bfloat16 halves the file, int8 quarters it, for what the figures"
-            " say it costs"
+            "type of the token tables; bfloat16 halves the file, int8 quarters it; the figures say"
+            " what that costs"
         ),
     )
     top_k: int = Field(
         5,
         ge=1,
         description=(
-            "labels that the signature serving_top_k answers with; all of them where there are"
-            " fewer"
+            "labels that the signature serving_top_k answers with; all labels if there are fewer"
         ),
     )
     parity_rows: int = Field(
         256,
         ge=1,
         description=(
-            "rows of eval by which an export is compared with what was trained; some of the"
-            " others, too"
+            "rows of eval by which an export is compared with the trained network; some rows of"
+            " the other splits are added"
         ),
     )
     parity_tolerance: float | None = Field(
         None,
         gt=0,
         description=(
-            "how far the log-odds of two classes may be off, with float32 tables; "
-            "null for 50 times the trained network's own float32 rounding"
+            "how far the log-odds of two classes may be off with float32 tables; null for 50 times"
+            " the trained network's own float32 rounding"
         ),
     )
 
@@ -80,8 +84,10 @@ def run(
 ) -> Figures:
     """Builds the serving graph, writes the SavedModel, and has it answer real rows.
 
-    Raises ParityError for a row of which the written SavedModel gives other ids than the Features
-    hold, or other probabilities or another label than the trained network, by more than rounding.
+    Raises:
+        ParityError: for the first row of which the written SavedModel gives other ids than the
+            Features hold, or, by more than rounding, other probabilities or another label than the
+            trained network.
     """
     from components.exporter import export
 

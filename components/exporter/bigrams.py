@@ -1,4 +1,4 @@
-"""`layers.bigram_buckets`, the same integers, as a serving graph wants to have it."""
+"""`layers.bigram_buckets` in two ways that suit a serving graph; both give the same integers."""
 
 import tensorflow as tf
 
@@ -7,24 +7,25 @@ from seqline.model.layers import HASH_FIRST, HASH_SECOND
 
 
 def wide_buckets(ids: tf.Tensor, num_buckets: int, oov: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """By shifts where it divides: nothing is negative, and they take a third of the time."""
+    """By shifts in place of divisions: nothing is negative, and shifts take a third of the time.
+
+    See `seqline.model.layers.bigram_buckets` for arguments and results.
+    """
     first, second = ids[:, :-1], ids[:, 1:]
     known = (first != PAD_ID) & (first != oov) & (second != PAD_ID) & (second != oov)
     return _high(_low(first * HASH_FIRST + second * HASH_SECOND, 32) * num_buckets, 32), known
 
 
 def narrow_buckets(ids: tf.Tensor, num_buckets: int, oov: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """In 32 bits.
+    """In 32 bits, for runtimes that have no other integers (OpenVINO on a CPU).
 
-    Some runtimes have no other integers (OpenVINO on a CPU). For ids and buckets below 2 ** 20.
+    For ids and buckets below 2 ** 20.
     """
     ids = tf.cast(ids, tf.int32)
     first, second = ids[:, :-1], ids[:, 1:]
     known = (first != PAD_ID) & (first != oov) & (second != PAD_ID) & (second != oov)
-    (high, low), (high_second, low_second) = (
-        _product(first, HASH_FIRST),
-        _product(second, HASH_SECOND),
-    )
+    high, low = _product(first, HASH_FIRST)
+    high_second, low_second = _product(second, HASH_SECOND)
     low += low_second
     high = _low(high + high_second + _high(low, 16), 16)
     low = _low(low, 16)

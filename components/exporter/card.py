@@ -1,6 +1,4 @@
-"""What an export says about itself.
-
-Model.json, the model card as data, and the signatures' documentation in saved_model.pb.
+"""The model card as data (model.json), and the signatures' documentation in saved_model.pb.
 
 A SignatureDef has no field for documentation. The function that it calls has: OpDef's `summary`
 and, for each argument, `description`.
@@ -23,7 +21,10 @@ from seqline.model import network
 
 FILE = "model.json"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
+# Libraries whose versions a card names.
+LIBRARIES = ("tensorflow", "keras", "tensorflow-transform")
 
+# Both tables are part of every export.
 SUMMARIES = {
     "serving_default": "Probabilities, likeliest label and its number for raw rows.",
     "serving_fast": (
@@ -69,8 +70,9 @@ DESCRIPTIONS = {
 
 
 def annotate(export_dir: Path) -> None:
-    """Adds the documentation to `saved_model.pb`, and makes `classify` what TensorFlow Serving's
-    Classify API looks for.
+    """Adds the documentation to `saved_model.pb`, and the method name to `classify`.
+
+    TensorFlow Serving's Classify API looks for that name.
     """
     path = export_dir / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
@@ -98,19 +100,20 @@ def annotate(export_dir: Path) -> None:
 
 
 def _called(nodes: dict[str, node_def_pb2.NodeDef], signature: meta_graph_pb2.SignatureDef) -> str:
-    """The function behind a signature."""
+    """The name of the function that a signature calls."""
     tensor = next(iter(signature.outputs.values())).name
     return nodes[tensor.rpartition(":")[0]].attr["f"].func.name
 
 
 def write(examples: Path, source: Path, model: Path, params: ExporterParams, output: Path) -> None:
-    """Writes model.json: the same bytes for the same artifacts and libraries."""
+    """Writes model.json: the same bytes for the same artifacts and libraries.
+
+    Args:
+        source: the Features.
+    """
     summary = json.loads((source / "transform.json").read_text())
-    labels = (
-        (source / "vocabularies" / features.LABELS_VOCABULARY)
-        .read_text(encoding="utf-8")
-        .split("\n")[:-1]
-    )
+    vocabulary = source / "vocabularies" / features.LABELS_VOCABULARY
+    labels = vocabulary.read_text(encoding="utf-8").split("\n")[:-1]
     spec = network.Spec(**json.loads((model / network.SPEC_FILE).read_text()))
     card: dict[str, Any] = {
         "labels": labels,
@@ -121,48 +124,32 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
         "data": summary,
         "training": training(model),
         "keys": {"examples": examples.name, "features": source.name, "model": model.name},
-        "sha256": {
-            **{
-                f"vocabularies/{path.name}": _digest(path)
-                for path in sorted((source / "vocabularies").glob("*"))
-            },
-            **{
-                path.name: _digest(path)
-                for path in (examples / MANIFEST, model / features.MODEL)
-                if path.is_file()
-            },
-        },
-        "libraries": {
-            name: version(name) for name in ("tensorflow", "keras", "tensorflow-transform")
-        },
+        "sha256": _digests(examples, source, model),
+        "libraries": {name: version(name) for name in LIBRARIES},
         "signatures": {"summaries": SUMMARIES, "arguments": DESCRIPTIONS},
     }
     _write(card, output)
 
 
 def add_tolerance(path: Path, tolerance: float) -> None:
-    """Writes into model.json by how much another server's answers may differ, in log-odds
-    (`seqline.model.rounding`).
+    """Adds to model.json how far another server's answers may differ, in log-odds.
+
+    See `seqline.model.rounding`.
     """
     card = json.loads(path.read_text(encoding="utf-8"))
     _write({**card, "parity": {"tolerance": tolerance}}, path)
 
 
 def training(model: Path) -> dict[str, Any]:
-    """The figures of the epoch whose weights the trainer kept.
-
-    Empty for a Model without a history.
-    """
+    """The figures of the epoch whose weights the trainer kept; empty without a history."""
     path = model / "history.json"
     history = json.loads(path.read_text()) if path.is_file() else {}
     if "val_accuracy" not in history:
         return {}
-    epochs = range(len(history["val_accuracy"]))
-    best = max(
-        epochs, key=lambda epoch: (history["val_accuracy"][epoch], -history["val_loss"][epoch])
-    )
+    accuracies, losses = history["val_accuracy"], history["val_loss"]
+    best = max(range(len(accuracies)), key=lambda epoch: (accuracies[epoch], -losses[epoch]))
     return {
-        "num_epochs": len(epochs),
+        "num_epochs": len(accuracies),
         "best_epoch": best + 1,
         **{name: values[best] for name, values in sorted(history.items())},
     }
@@ -172,6 +159,15 @@ def _write(card: dict[str, Any], path: Path) -> None:
     path.write_text(
         json.dumps(card, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
     )
+
+
+def _digests(examples: Path, source: Path, model: Path) -> dict[str, str]:
+    vocabularies = sorted((source / "vocabularies").glob("*"))
+    digests = {f"vocabularies/{path.name}": _digest(path) for path in vocabularies}
+    for path in (examples / MANIFEST, model / features.MODEL):
+        if path.is_file():
+            digests[path.name] = _digest(path)
+    return digests
 
 
 def _digest(path: Path) -> str:

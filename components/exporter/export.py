@@ -1,9 +1,10 @@
-"""An export from end to end: fold, save, annotate, prove."""
+"""An export from end to end: fold, save, annotate, compare."""
 
 from pathlib import Path
 
-from components.exporter import ExporterParams, card, parity, warmup
-from components.exporter.folded import Served, TableDtype
+from components.exporter import ExporterParams, card, comparison, parity, warmup
+from components.exporter.folded import fold
+from components.exporter.parity_rows import ParityRows, choose_rows
 from components.exporter.serving import serving_module
 from seqline.component import Figures
 from seqline.host import progress
@@ -19,21 +20,24 @@ def export(
 ) -> Figures:
     """Writes the SavedModel of a Model with the transform graph of its Features.
 
-    Returns figures once parity is proven.
+    Args:
+        source: the Features.
+
+    Returns:
+        Figures, once parity is proven.
     """
-    with (
-        parity.Prover() as prover
-    ):  # the other process imports TensorFlow while this one builds the graph
+    with parity.ParityCheck() as check:  # It imports TensorFlow while the graph is built here.
         progress.tell("building the serving graph")
-        rows = parity.choose(examples, source, params)
+        rows = choose_rows(examples, source, params)
         write(examples, source, model, params, output, rows)
+
         progress.tell("comparing its answers with the trained network's")
-        proof = prover.prove(output, rows, model, params)
-        card.add_tolerance(output / EXTRA / card.FILE, parity.of_answers(params, proof["noise"]))
-    return {
-        "num_bytes": sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
-        **proof,
-    }
+        proof = check.run(output, rows, model, params)
+        tolerance = comparison.of_answers(params, proof["noise"])
+        card.add_tolerance(output / EXTRA / card.FILE, tolerance)
+
+    num_bytes = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    return {"num_bytes": num_bytes, **proof}
 
 
 def write(
@@ -42,12 +46,17 @@ def write(
     model: Path,
     params: ExporterParams,
     output: Path,
-    rows: parity.Rows,
+    rows: ParityRows,
 ) -> None:
-    """Writes everything, unproven. rows: for the warm-up requests."""
+    """Writes everything, unproven.
+
+    Args:
+        rows: some of these become the warm-up requests.
+    """
     import tensorflow as tf
 
-    module, signatures = serving_module(served(model, params.table_dtype), source, params.top_k)
+    served = fold(*network.load(model), params.table_dtype)
+    module, signatures = serving_module(served, source, params.top_k)
     progress.tell("writing the SavedModel")
     tf.saved_model.save(module, str(output), signatures=signatures)
     card.annotate(output)
@@ -55,13 +64,3 @@ def write(
     (output / EXTRA).mkdir()
     card.write(examples, source, model, params, output / EXTRA / card.FILE)
     warmup.write(rows, output / EXTRA / warmup.FILE)
-
-
-def served(model: Path, table_dtype: TableDtype = "float32") -> Served:
-    """The served network of a Model."""
-    trained, spec = network.load(model)
-    return Served(
-        spec,
-        {layer.name: layer.get_weights() for layer in trained.layers if layer.weights},
-        table_dtype,
-    )

@@ -1,6 +1,4 @@
-"""A process with TensorFlow and nothing else reads a SavedModel and answers rows.
-
-What a server will do.
+"""A process with TensorFlow and nothing else reads a SavedModel and answers rows, as a server does.
 
 Run by path, isolated (`python -I plain_tensorflow.py`): no seqline is on its path. One line of JSON
 on standard input names what to do: {"saved_model": folder, "examples": TFRecord file of serialized
@@ -28,15 +26,15 @@ ABSENT = {
 
 
 class Without:
-    """A finder of modules that does not find these."""
+    """A finder of modules that does not find those in ABSENT."""
 
     def __init__(self, finder) -> None:  # type: ignore[no-untyped-def]
         self.finder = finder
 
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        return (
-            None if name.partition(".")[0] in ABSENT else self.finder.find_spec(name, path, target)
-        )
+        if name.partition(".")[0] in ABSENT:
+            return None
+        return self.finder.find_spec(name, path, target)
 
 
 def main() -> None:
@@ -47,21 +45,23 @@ def main() -> None:
     import tensorflow as tf
 
     job = json.loads(sys.stdin.readline() or "null")
-    if job is None:  # whoever started this has given up
-        return
+    if job is None:
+        return  # The process that started this one has given up.
+
     model = tf.saved_model.load(job["saved_model"])
-    found: dict[str, list] = {}
+    answers: dict[str, list] = {}  # "signature.output" -> batches
     for examples in tf.data.TFRecordDataset(job["examples"]).batch(BATCH_SIZE):
         for name in job["signatures"]:
             signature = model.signatures[name]
             specs = signature.structured_input_signature[1]
             given = {"examples": examples} if "examples" in specs else raw(tf, specs, examples)
             for output, value in signature(**given).items():
-                found.setdefault(f"{name}.{output}", []).append(value.numpy())
+                answers.setdefault(f"{name}.{output}", []).append(value.numpy())
+
     joined = {}
-    for name, batches in found.items():
+    for name, batches in answers.items():
         arrays = [batch.astype("S") if batch.dtype == object else batch for batch in batches]
-        if name.endswith((".ids", ".values")):  # each batch is as wide as its longest row
+        if name.endswith((".ids", ".values")):  # Each batch is as wide as its longest row.
             width = max(array.shape[1] for array in arrays)
             arrays = [
                 np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
@@ -74,22 +74,13 @@ def main() -> None:
 def raw(tf, specs, examples):  # type: ignore[no-untyped-def]
     """The arguments of a signature that takes raw rows."""
     if "text" in specs:
-        return {
-            "text": tf.io.parse_example(examples, {"text": tf.io.FixedLenFeature([], tf.string)})[
-                "text"
-            ]
-        }
+        return tf.io.parse_example(examples, {"text": tf.io.FixedLenFeature([], tf.string)})
     if "tokens" in specs:
-        return {
-            "tokens": (
-                tf.io.parse_example(examples, {"tokens": tf.io.RaggedFeature(tf.string)})[
-                    "tokens"
-                ].to_tensor()
-            )
-        }
+        row = tf.io.parse_example(examples, {"tokens": tf.io.RaggedFeature(tf.string)})
+        return {"tokens": row["tokens"].to_tensor()}
     dim = specs["sequence"].shape[2]
     rows = tf.io.parse_example(examples, {"sequence": tf.io.RaggedFeature(tf.float32)})["sequence"]
-    padded = rows.to_tensor()
+    padded = rows.to_tensor()  # [batch, time * dim]
     sequence = tf.reshape(padded, [tf.shape(padded)[0], tf.shape(padded)[1] // dim, dim])
     return {"sequence": sequence, "length": tf.cast(rows.row_lengths(), tf.int64) // dim}
 

@@ -7,42 +7,43 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.exporter.folded import Served
+from components.exporter.folded import FoldedNetwork
 from seqline.data import features
 from seqline.data.examples import Content, raw_features
 from seqline.model.network import Spec
 from seqline.storage.staging import local_copy
 
 EXAMPLES = tf.TensorSpec([None], tf.string, name="examples")
-# Of the vocabulary and of buckets, for arithmetic in 32 bits.
+# The most tokens and buckets that arithmetic in 32 bits allows.
 MOST_NARROW_TOKENS = 2**20 - 2
-# What `serving_ascii` reads.
+# The characters that `serving_ascii` reads.
 NORMAL = r"[\t\n\r\x20-\x7e]"
 
 
 def serving_module(
-    served: Served, source: Path, top_k: int
+    served: FoldedNetwork, source: Path, top_k: int
 ) -> tuple[tf.Module, dict[str, Callable]]:
-    """A module that holds what the functions use, and nothing else; the signatures, by name.
+    """Makes the module to save and its signatures.
 
-    source: Features, of which the transform graph and the vocabularies become part of the module.
+    Args:
+        source: the Features, whose transform graph and vocabularies become part of the module.
+
+    Returns:
+        (a module that holds what the functions use, and nothing else; name -> function).
     """
     summary = json.loads((source / "transform.json").read_text())
     content: Content = summary.get("content", features.TEXT)
     signatures = _Signatures(served, source, content, top_k)
-    found = [*signatures.of_rows(), *signatures.of_examples()]
+    functions = [*signatures.of_rows(), *signatures.of_examples()]
     if content != features.SEQUENCE and served.spec.num_tokens < MOST_NARROW_TOKENS:
-        found += signatures.of_other_runtimes(source)
-    return signatures.module, {function.__name__: function for function in found}
+        functions += signatures.of_other_runtimes(source)
+    return signatures.module, {function.__name__: function for function in functions}
 
 
 class _Signatures:
-    """The functions that the signatures share are traced once.
+    """Makes the signatures. What they share is traced once: the transform graph, the networks."""
 
-    The transform graph and the networks.
-    """
-
-    def __init__(self, served: Served, source: Path, content: Content, top_k: int) -> None:
+    def __init__(self, served: FoldedNetwork, source: Path, content: Content, top_k: int) -> None:
         self.spec = spec = served.spec
         self.content = content
         self.top_k = min(top_k, spec.num_classes)
@@ -52,45 +53,44 @@ class _Signatures:
         module.labels = tf.lookup.StaticHashTable(
             tf.lookup.TextFileInitializer(
                 str(local_copy(source / "vocabularies") / features.LABELS_VOCABULARY),
-                *(tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER),
-                *(tf.string, tf.lookup.TextFileIndex.WHOLE_LINE),
+                key_dtype=tf.int64,
+                key_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+                value_dtype=tf.string,
+                value_index=tf.lookup.TextFileIndex.WHOLE_LINE,
             ),
             default_value="",
         )
         time = None if spec.masking else spec.max_length
-        kind = (
-            tf.TensorSpec([None, time, spec.dim], tf.float32)
-            if spec.dim
-            else tf.TensorSpec([None, time], tf.int64)
-        )
-        length = tf.TensorSpec([None], tf.int64)
+        content_spec = tf.TensorSpec([None, time], tf.int64)
+        if spec.dim:
+            content_spec = tf.TensorSpec([None, time, spec.dim], tf.float32)
+        inputs = [content_spec, tf.TensorSpec([None], tf.int64)]
 
-        @tf.function(input_signature=[kind, length], autograph=False)
+        @tf.function(input_signature=inputs, autograph=False)
         def probabilities(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
             return served.probabilities(content, length)
 
-        @tf.function(input_signature=[kind, length], autograph=False)
+        @tf.function(input_signature=inputs, autograph=False)
         def compiled(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
             return served.probabilities(content, length, fast=True)
 
-        @tf.function(input_signature=[kind, length], autograph=False)
+        @tf.function(input_signature=inputs, autograph=False)
         def narrow(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
             return served.probabilities(content, length, narrow=True)
 
         self.probabilities, self.compiled, self.narrow = probabilities, compiled, narrow
 
     def transform(self, raw: Any, label: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _pad(
-            self.module.transform.transform_fn({self.content: raw, features.LABEL: label}),
-            self.spec,
-        )
+        """Raw rows as the network reads them: feature -> dense values, padded."""
+        row = self.module.transform.transform_fn({self.content: raw, features.LABEL: label})
+        return _pad(row, self.spec)
 
     def probabilities_of(self, raw: Any, network: Callable[..., tf.Tensor]) -> tf.Tensor:
+        """[batch, num_classes]."""
         row = self.transform(raw, tf.fill(tf.shape(raw)[:1], ""))
-        found = network(
-            row[features.VALUES if self.spec.dim else features.IDS], row[features.LENGTH]
-        )
-        return tf.ensure_shape(found, [None, self.spec.num_classes])
+        content = row[features.VALUES if self.spec.dim else features.IDS]
+        probabilities = network(content, row[features.LENGTH])
+        return tf.ensure_shape(probabilities, [None, self.spec.num_classes])
 
     def answer(self, raw: Any, network: Callable[..., tf.Tensor]) -> dict[str, tf.Tensor]:
         probabilities = self.probabilities_of(raw, network)
@@ -105,18 +105,17 @@ class _Signatures:
         to_raw, arguments = _request(self.content, self.spec.dim)
 
         @tf.function(input_signature=arguments, autograph=False)
-        def serving_default(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.answer(to_raw(*given), self.probabilities)
+        def serving_default(*row: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.answer(to_raw(*row), self.probabilities)
 
         @tf.function(input_signature=arguments, autograph=False)
-        def serving_fast(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.answer(to_raw(*given), self.compiled)
+        def serving_fast(*row: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.answer(to_raw(*row), self.compiled)
 
         @tf.function(input_signature=arguments, autograph=False)
-        def serving_top_k(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-            top = tf.math.top_k(
-                self.probabilities_of(to_raw(*given), self.probabilities), self.top_k
-            )
+        def serving_top_k(*row: tf.Tensor) -> dict[str, tf.Tensor]:
+            probabilities = self.probabilities_of(to_raw(*row), self.probabilities)
+            top = tf.math.top_k(probabilities, self.top_k)
             return {
                 "top_labels": self.module.labels.lookup(tf.cast(top.indices, tf.int64)),
                 "top_probabilities": top.values,
@@ -127,17 +126,15 @@ class _Signatures:
     def of_examples(self) -> list[Callable]:
         @tf.function(input_signature=[EXAMPLES], autograph=False)
         def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.answer(
-                _parse(examples, self.content, self.spec.dim)[self.content], self.probabilities
-            )
+            row = _parse(examples, self.content, self.spec.dim)
+            return self.answer(row[self.content], self.probabilities)
 
         @tf.function(
             input_signature=[tf.TensorSpec([None], tf.string, name="inputs")], autograph=False
         )
         def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            scores = self.probabilities_of(
-                _parse(inputs, self.content, self.spec.dim)[self.content], self.probabilities
-            )
+            row = _parse(inputs, self.content, self.spec.dim)
+            scores = self.probabilities_of(row[self.content], self.probabilities)
             classes = self.module.labels.lookup(tf.range(self.spec.num_classes, dtype=tf.int64))
             return {
                 "classes": tf.repeat(classes[None, :], tf.shape(scores)[0], axis=0),
@@ -163,10 +160,9 @@ class _Signatures:
                 tf.pad(ids[:, :width], [[0, 0], [0, missing]]),
                 [None, None if spec.masking else spec.max_length],
             )
-            found = tf.ensure_shape(
-                self.narrow(ids, tf.math.count_nonzero(ids, axis=1)), [None, spec.num_classes]
-            )
-            return found, tf.argmax(found, axis=-1)
+            probabilities = self.narrow(ids, tf.math.count_nonzero(ids, axis=1))
+            probabilities = tf.ensure_shape(probabilities, [None, spec.num_classes])
+            return probabilities, tf.argmax(probabilities, axis=-1)
 
         @tf.function(
             input_signature=[tf.TensorSpec([None, None], tf.int64, name=features.IDS)],
@@ -176,20 +172,20 @@ class _Signatures:
             probabilities, class_id = answer(ids)
             return {"probabilities": probabilities, "class_id": class_id}
 
-        how = json.loads((source / "transform.json").read_text())
-        if (
-            how.get("tokens") != "word"
-        ):  # characters are split by what others lack; what an older transform did, is not known
+        summary = json.loads((source / "transform.json").read_text())
+        # Other runtimes lack the operations that split characters. A transform of an older version
+        # does not say what it did.
+        if summary.get("tokens") != "word":
             return [serving_ids]
-        vocabulary = (
-            (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes().split(b"\n")[:-1]
-        )
+
+        vocabulary = (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes()
+        lines = vocabulary.split(b"\n")[:-1]
         # Written into the graph: OpenVINO reads no table from a file.
         self.module.tokens = tokens = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
-                tf.constant(vocabulary), tf.range(len(vocabulary), dtype=tf.int64)
+                tf.constant(lines), tf.range(len(lines), dtype=tf.int64)
             ),
-            default_value=len(vocabulary),
+            default_value=len(lines),
         )
 
         @tf.function(
@@ -197,7 +193,7 @@ class _Signatures:
         )
         def serving_ascii(text: tf.Tensor) -> dict[str, tf.Tensor]:
             readable = tf.equal(tf.strings.regex_replace(text, rf"{NORMAL}+", ""), "")
-            folded = tf.strings.lower(text) if how["lowercase"] else text
+            folded = tf.strings.lower(text) if summary["lowercase"] else text
             spaced = tf.strings.regex_replace(folded, r"([^a-zA-Z0-9 \t\n\r])", r" \1 ")
             words = tf.strings.split(spaced)
             ids = words.with_flat_values(tokens.lookup(words.flat_values) + 1).to_tensor()
@@ -211,7 +207,11 @@ class _Signatures:
 
 
 def _request(content: Content, dim: int) -> tuple[Callable[..., Any], list[tf.TensorSpec]]:
-    """(what makes the transform graph's input of `serving_default`'s arguments, their specs)."""
+    """How `serving_default` is called.
+
+    Returns:
+        (a function from its arguments to the input of the transform graph; their specs).
+    """
     if content == features.TEXT:
         return lambda text: text, [tf.TensorSpec([None], tf.string, name=content)]
     if content == features.TOKENS:
@@ -244,8 +244,9 @@ def _request(content: Content, dim: int) -> tuple[Callable[..., Any], list[tf.Te
 
 
 def _pad(row: dict[str, Any], spec: Spec) -> dict[str, tf.Tensor]:
-    """The transform graph's sparse ids or values as dense ones, [batch, time] or [batch, time,
-    dim].
+    """The transform graph's sparse ids or values as dense ones.
+
+    [batch, time], or [batch, time, dim].
     """
     name, width = (features.VALUES, spec.dim) if spec.dim else (features.IDS, 1)
     pad_to = None if spec.masking else spec.max_length
@@ -257,14 +258,12 @@ def _pad(row: dict[str, Any], spec: Spec) -> dict[str, tf.Tensor]:
         padded = tf.reshape(
             padded, [tf.shape(padded)[0], tf.shape(padded)[1] // spec.dim, spec.dim]
         )
-    return {
-        **row,
-        name: tf.ensure_shape(padded, [None, pad_to, spec.dim] if spec.dim else [None, pad_to]),
-    }
+    shape = [None, pad_to, spec.dim] if spec.dim else [None, pad_to]
+    return {**row, name: tf.ensure_shape(padded, shape)}
 
 
 def _parse(examples: tf.Tensor, content: Content, dim: int) -> dict[str, Any]:
-    """The content and label ("" for none) of serialized tf.Examples."""
+    """The content of serialized tf.Examples, sparse unless text, and their label, "" for none."""
     optional = tf.io.FixedLenFeature([], tf.string, default_value="")
     row = tf.io.parse_example(examples, {**raw_features(content), features.LABEL: optional})
     if dim:

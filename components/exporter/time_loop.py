@@ -1,5 +1,6 @@
-"""state = tanh(input + state @ recurrent) through time, with what pooling reads taken up on the
-way; plain, or compiled by XLA.
+"""state = tanh(input + state @ recurrent) through time, plain or compiled by XLA.
+
+What pooling reads of the states is collected on the way.
 """
 
 from collections.abc import Callable
@@ -9,9 +10,8 @@ import tensorflow as tf
 
 # Time steps of one round of the plain loop: the loop itself costs as much as two steps.
 CHUNK = 8
-# What the loop knows: the state, the sum and the maximum of the states, all states; None for what
-# nobody asks for.
-Known = tuple[Any, ...]
+# The state, the sum and the maximum of the states, all states; None for what is not read.
+Known = tuple[Any, Any, Any, Any]
 
 
 def run(
@@ -24,11 +24,17 @@ def run(
     read: str,
     count: tf.Tensor,
 ) -> Known:
-    """What `read` (a pooling, or "states" [time, batch, units]) needs of the steps first..last.
+    """Runs the steps from `first` up to `last` (not included).
 
-    inputs: [time, batch], ids that rows_of looks up, or [time, batch, units], which it leaves
-    alone. count: int32 [batch], the steps of each row. The plain loop takes all steps, CHUNK by
-    CHUNK: those before `first` and behind `last` change nothing.
+    The plain loop takes all steps, CHUNK by CHUNK: those before `first` and from `last` on change
+    nothing.
+
+    Args:
+        rows_of: looks up inputs that are ids; leaves others unchanged.
+        inputs: ids [time, batch], or [time, batch, units].
+        fast: the loop is compiled by XLA.
+        read: a pooling, or "states" for all of them, [time, batch, units].
+        count: int32 [batch], the steps of each row.
     """
 
     def compiled(
@@ -37,12 +43,17 @@ def run(
         known = _rounds(
             recurrent, lambda step: [rows_of(inputs[step])], inputs, first, last, 1, read, count
         )
-        return [each for each in known if each is not None]
+        return [tensor for tensor in known if tensor is not None]
 
     if fast:
         arguments = (inputs, tf.convert_to_tensor(first), tf.convert_to_tensor(last), count)
-        found = iter(tf.function(compiled, jit_compile=True, autograph=False)(*arguments))
-        return tuple(next(found) if wanted else None for wanted in _wanted(read))
+        results = iter(tf.function(compiled, jit_compile=True, autograph=False)(*arguments))
+        state, total, maximum, states = (
+            next(results) if is_read else None for is_read in _wanted(read)
+        )
+        return state, total, maximum, states
+
+    # [time / CHUNK, CHUNK, batch, ...]
     chunks = tf.reshape(inputs, tf.concat([[-1, CHUNK], tf.shape(inputs)[1:]], axis=0))
 
     def steps(number: tf.Tensor) -> list[tf.Tensor]:
@@ -52,6 +63,7 @@ def run(
 
 
 def _wanted(read: str) -> tuple[bool, bool, bool, bool]:
+    """Which part of `Known` is read."""
     return True, read in ("mean", "mean_max"), read in ("max", "mean_max"), read == "states"
 
 
@@ -65,23 +77,21 @@ def _rounds(
     read: str,
     count: tf.Tensor,
 ) -> Known:
-    """Rounds first..last of `width` steps each; steps(round) gives their inputs [batch, units]."""
+    """Runs rounds of `width` steps each; steps(round) gives their inputs, [batch, units] each."""
     recurrent = tf.convert_to_tensor(kernel)
-    zeros = tf.zeros([tf.shape(inputs)[1], recurrent.shape[0]])
+    zeros = tf.zeros([tf.shape(inputs)[1], recurrent.shape[0]])  # [batch, units]
     _, adds, highest, written = _wanted(read)
-    states = (
-        tf.TensorArray(tf.float32, tf.shape(inputs)[0], element_shape=[None, recurrent.shape[0]])
-        if written
-        else None
-    )
+    states = None
+    if written:
+        shape = [None, recurrent.shape[0]]
+        states = tf.TensorArray(tf.float32, tf.shape(inputs)[0], element_shape=shape)
 
     def advance(number: tf.Tensor, state: tf.Tensor, total: Any, maximum: Any, states: Any) -> Any:
         for offset, row in enumerate(steps(number)):
             now = number * width + offset
-            state = tf.tanh(row + tf.matmul(state, recurrent))
-            if (
-                read == "mean_max"
-            ):  # the only one that has to ask, as it stands before rows of LOWEST
+            state = tf.tanh(row + tf.matmul(state, recurrent))  # [batch, units]
+            if read == "mean_max":
+                # The only sum that has to ask: it stands before rows of LOWEST.
                 total += tf.where((now < count)[:, None], state, 0.0)
             elif adds:
                 total += state
@@ -98,10 +108,12 @@ def _rounds(
         zeros - 1.0 if highest else (),
         states if written else (),
     )
-    found = tf.while_loop(lambda number, *_: number < last, advance, initial)
+    _, state, total, maximum, states = tf.while_loop(
+        lambda number, *_: number < last, advance, initial
+    )
     return (
-        found[1],
-        found[2] if adds else None,
-        found[3] if highest else None,
-        found[4].stack() if written else None,
+        state,
+        total if adds else None,
+        maximum if highest else None,
+        states.stack() if written else None,
     )

@@ -1,5 +1,6 @@
-"""Requests that TensorFlow Serving answers before it calls a version available, so that no user
-waits for the first ones.
+"""Requests that TensorFlow Serving answers before it calls a version available.
+
+So no user waits for the first answers, which are slow.
 
 assets.extra/tf_serving_warmup_requests: a TFRecord file of PredictionLogs. Not of serving_fast: a
 server that does not allow XLA would refuse to load the model at all.
@@ -12,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from components.exporter.parity import Rows
+from components.exporter.parity_rows import ParityRows
 from seqline.data import features
 from seqline.data.examples import raw_features
 
@@ -22,19 +23,20 @@ BATCH_SIZES = (4, 16, 64)
 LONGEST = 1 << 16
 
 
-def write(rows: Rows, output: Path) -> None:
-    """The shortest, the median and the longest row alone, then batches, for serving_default and
-    serving_examples.
+def write(rows: ParityRows, output: Path) -> None:
+    """Writes requests for serving_default and serving_examples.
+
+    Of the shortest, the median and the longest row alone, then of batches.
     """
     examples = sorted((example for example in rows.examples if len(example) <= LONGEST), key=len)
     if not examples:
         return
-    alone = [[examples[place]] for place in (0, len(examples) // 2, len(examples) - 1)]
-    batches = alone + [
-        rows.examples[:size]
-        for size in BATCH_SIZES
-        if all(len(row) <= LONGEST for row in rows.examples[:size])
-    ]
+    batches = [[examples[place]] for place in (0, len(examples) // 2, len(examples) - 1)]
+    for size in BATCH_SIZES:
+        batch = rows.examples[:size]
+        if all(len(row) <= LONGEST for row in batch):
+            batches.append(batch)
+
     with tf.io.TFRecordWriter(str(output)) as writer:
         for batch in batches:
             for signature, inputs in (
@@ -50,7 +52,7 @@ def write(rows: Rows, output: Path) -> None:
                 writer.write(log.SerializeToString(deterministic=True))
 
 
-def raw(rows: Rows, batch: list[bytes]) -> dict[str, Any]:
+def raw(rows: ParityRows, batch: list[bytes]) -> dict[str, Any]:
     """The arguments of serving_default."""
     content = tf.io.parse_example(batch, raw_features(rows.content))[rows.content]
     if rows.content == features.TEXT:

@@ -1,11 +1,16 @@
 """Fits the SimpleRNN model to the Features.
 
-Reads Features, ids or the values of sequences: the train split to learn from, the eval split to
-choose the best epoch by. Never the test split. Reads Hyperparameters, where a tuner looked for
-some: values in place of those in the params. Writes Model: network.json and model.weights.h5
-(`seqline.model.network.load` reads them), vocabularies/ (what their rows and columns stand for),
-history.json (every epoch's figures), start.json after a warm start (what was carried over) and
-tensorboard/ (event files).
+Reads Features, ids or the values of sequences: it learns from the train split and chooses the best
+epoch by the eval split. It never reads the test split. Reads Hyperparameters if a tuner made some:
+their values replace those in the params.
+
+Writes Model:
+
+    network.json, model.weights.h5   `seqline.model.network.load` reads them
+    vocabularies/                    the meaning of their rows and columns
+    history.json                     every epoch's figures
+    start.json                       after a warm start: what was carried over
+    tensorboard/                     event files
 """
 
 import json
@@ -26,17 +31,17 @@ from seqline.storage import files, staging
 # In Hyperparameters: trainer parameter -> the value that a tuner found best.
 BEST_FILE = "best.json"
 
-# In a Model: the network's shape (`seqline.model.network` writes it), and what a warm start carried
-# over.
+# In a Model: the network's shape (`seqline.model.network` writes it), and what a warm start
+# carried over.
 SPEC_FILE = "network.json"
 START_FILE = "start.json"
-# What a warm start reads of a Model, and so what its key follows from.
+# The files of a Model that a warm start reads, and that its key therefore depends on.
 STARTS_FROM = (SPEC_FILE, MODEL, START_FILE, "vocabularies/*")
-# What an earlier network must have in common with a new one.
+# The parameters that an earlier network must have in common with a new one.
 SHAPE = ("embedding_dim", "rnn_units", "num_layers", "bidirectional", "pooling", "skip_dim")
 
 # The model of countless tutorials: Embedding -> SimpleRNN -> Dense on the last state, padding read
-# like text. `pooling = "last"` means this one exactly; a setting that is given beside it stays.
+# like text. `pooling = "last"` means exactly this model; a setting that is also given stays.
 BLOG_POST: dict[str, Any] = {
     "bidirectional": False,
     "masking": False,
@@ -56,66 +61,69 @@ class TrainerParams(Params):
     pooling: Literal["last", "mean", "max", "mean_max"] = Field(
         "max",
         description=(
-            "what of the RNN's states the classifier sees; `last` means the plain tutorial model"
+            "how the RNN's states become one vector; `last` means the plain tutorial model"
         ),
     )
     embedding_dim: int = Field(
-        64, ge=1, description="width of the token embeddings; sequences need none"
+        64, ge=1, description="width of the token embeddings; not used for sequences"
     )
     rnn_units: int = Field(64, ge=1, description="width of the SimpleRNN's state")
-    num_layers: int = Field(1, ge=1, description="SimpleRNNs one over the other")
+    num_layers: int = Field(1, ge=1, description="number of stacked SimpleRNN layers")
     bidirectional: bool = Field(True, description="a second SimpleRNN reads the text from its end")
     masking: bool = Field(
-        True, description="padding does not count; false reads it like text, up to max_length"
+        True, description="ignore padding; false reads it like text, up to max_length"
     )
     recurrent_gain: float = Field(
         0.5, gt=0, description="gain of the orthogonal recurrent initialiser"
     )
     embedding_scale: float = Field(
-        0.05, gt=0, description="token embeddings start uniformly in +- this"
+        0.05, gt=0, description="token embeddings start uniformly within +- this value"
     )
     word_dropout: float = Field(
-        0.15, ge=0, lt=1, description="tokens replaced by OOV while training; nothing to sequences"
+        0.15,
+        ge=0,
+        lt=1,
+        description="rate of tokens replaced by OOV while training; not for sequences",
     )
     embedding_dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="dropout on the token embeddings, the same wherever a token is in a batch",
+        description="dropout on the token embeddings; all places of a token in a batch share it",
     )
     recurrent_dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="dropout on the state on its way to the next step, as SimpleRNN's",
+        description="dropout on the state between two time steps, as SimpleRNN's",
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the pooled states")
     skip_dim: int = Field(
         64,
         ge=0,
-        description="width of the skip branch, the mean of embeddings of its own; 0 for none",
+        description="width of the skip branch, the mean of its own embeddings; 0 for none",
     )
     skip_gain: float = Field(
-        3.0, gt=0, description="factor on the skip branch: how much faster it learns than the other"
+        3.0, gt=0, description="factor on the skip branch: how much faster it learns than the RNN"
     )
     skip_dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the skip branch")
     branch_dropout: float = Field(
-        0.5, ge=0, lt=1, description="rows that train on one of the two branches only"
+        0.5, ge=0, lt=1, description="share of rows that train on only one of the two branches"
     )
     bigram_buckets: int = Field(
         65536,
         ge=0,
         lt=2**20,
-        description="buckets of hashed bigrams in the skip branch of texts; 0 for no bigrams",
+        description="buckets of hashed bigrams in the skip branch; 0 for no bigrams",
     )
     bigram_min_count: int = Field(
-        2, ge=1, description="bigrams of a bucket in train, at least, for it to count"
+        2, ge=1, description="minimum number of bigrams in train for a bucket to count"
     )
     warm_start: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
-            "an earlier Model to start from, a folder or gs://; embeddings go by token, so that the"
-            " vocabulary may be another"
+            "an earlier Model to start from, a folder or gs://; embeddings are matched by token, so"
+            " the vocabulary may differ"
         ),
     )
     warm_start_shrink: float = Field(
@@ -123,99 +131,101 @@ class TrainerParams(Params):
         gt=0,
         le=1,
         description=(
-            "part of the earlier weights that a warm start keeps; the rest is random numbers of a"
-            " cold start"
+            "share of the earlier weights that a warm start keeps; the rest is random, as in a cold"
+            " start"
         ),
     )
     warm_start_epochs: int | None = Field(
-        None, ge=1, description="num_epochs of a warm start; null for those of a cold one"
+        None, ge=1, description="num_epochs of a warm start; null for the same as a cold one"
     )
     embeddings: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
-            "token vectors to start from: text as GloVe, word2vec or fastText write it; for text"
-            " and tokens"
+            "file of token vectors to start from, the text format of GloVe, word2vec and fastText;"
+            " not for sequences"
         ),
     )
     label_smoothing: float = Field(
-        0.1, ge=0, lt=1, description="probability spread over the classes in the loss"
+        0.1, ge=0, lt=1, description="probability that the loss spreads evenly over the classes"
     )
-    learning_rate: float = Field(5e-3, gt=0, description="Adam's, for the global batch")
+    learning_rate: float = Field(
+        5e-3, gt=0, description="Adam's learning rate, for the global batch"
+    )
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        "cosine", description="how the learning rate goes over the epochs, to 5 %"
+        "cosine", description="how the learning rate falls over the epochs, to 5 %"
     )
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of all steps in which the learning rate rises from 0"
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="part of a weight that a step takes, per learning rate (AdamW)"
+        0.0,
+        ge=0,
+        description="share of a weight that a step removes, times the learning rate (AdamW)",
     )
     average_decay: float = Field(
         0.0,
         ge=0,
         lt=1,
         description=(
-            "decay of a moving average of the weights, which is then what is kept; 0 for none"
+            "decay of a moving average of the weights, which is then the model; 0 for none"
         ),
     )
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="`balanced`: rows of a rare class count more"
+        "none", description="`balanced`: the rows of a rare class count more"
     )
     clip_norm: float = Field(
-        1.0, ge=0, description="global norm at which gradients are clipped; 0 for never"
+        1.0, ge=0, description="largest global norm of the gradients; 0 for no clipping"
     )
-    batch_size: int = Field(
-        64, ge=1, description="the global batch: rows of one step, over all replicas"
-    )
-    num_epochs: int = Field(12, ge=1, description="epochs, at most")
+    batch_size: int = Field(64, ge=1, description="rows of one step, over all replicas")
+    num_epochs: int = Field(12, ge=1, description="maximum number of epochs")
     min_epoch_steps: int | None = Field(
         None,
         ge=1,
         description=(
-            "steps of an epoch, at least: few rows are gone over several times; null for 1, with"
-            " sequences 32"
+            "minimum number of steps of an epoch: small data sets are read several times; null for"
+            " 1, for sequences 32"
         ),
     )
-    patience: int = Field(4, ge=1, description="epochs without a better one before training stops")
+    patience: int = Field(4, ge=1, description="epochs without improvement before training stops")
     checkpoint_seconds: Annotated[float, NotInKey] = Field(
         30,
         gt=0,
-        description="how often a checkpoint is written within an epoch; each epoch ends with one",
+        description="seconds between checkpoints within an epoch; each epoch ends with one",
     )
     implementation: Literal["fast", "keras"] = Field(
         "fast",
-        description="how the recurrence is computed while training; `keras`: by Keras's own layers",
+        description="how training computes the recurrence; `keras`: by Keras's own layers",
     )
     checkpoint_steps: Annotated[int | None, NotInKey] = Field(
         None,
         ge=1,
-        description="steps after which a checkpoint is written, too; null for by seconds only",
+        description="steps between checkpoints; null for checkpoints by seconds only",
     )
     profile_steps: Annotated[int, NotInKey] = Field(
         0,
         ge=0,
         description=(
-            "steps of which a TensorFlow profile is written into the model's tensorboard/; `run"
-            " --profile` means 50"
+            "steps that a TensorFlow profile in the model's tensorboard/ covers; `run --profile`"
+            " means 50"
         ),
     )
     devices: Annotated[list[str] | int | None, NotInKey] = Field(
         None,
         description=(
-            "devices to train on: a list such as ['GPU:0', 'GPU:1'], or how many GPUs; null for"
-            " every GPU, or the CPU"
+            "devices to train on: a list such as ['GPU:0', 'GPU:1'], or a number of GPUs; null for"
+            " all GPUs, or the CPU"
         ),
     )
     worker_wait_seconds: Annotated[float, NotInKey] = Field(
         3600,
         gt=0,
-        description="with TF_CONFIG: how long a worker waits for the others before training",
+        description="with TF_CONFIG: seconds that a worker waits for the others before training",
     )
     seed: int = Field(
         0,
         ge=0,
         le=2**31 // 1000 - 1,
-        description="fixes initial weights, dropout and the order of the rows",
+        description="decides the initial weights, dropout and the order of the rows",
     )
 
     @field_validator("devices")
@@ -239,25 +249,21 @@ class TrainerParams(Params):
         return given
 
     def with_values(self, values: Mapping[str, Any]) -> "TrainerParams":
-        """These with other values of some.
+        """A copy with other values of some parameters.
 
-        Every other one stays, whatever `pooling` is among the values.
+        All others stay, even where `pooling = "last"` is among the values.
         """
         return TrainerParams(**{**self.model_dump(), **values})
 
-    def for_its_start(self) -> "TrainerParams":
-        """These with the epochs of a warm start, where it is one."""
-        return (
-            self.with_values({"num_epochs": self.warm_start_epochs})
-            if self.warm_start and self.warm_start_epochs
-            else self
-        )
+    def with_start_epochs(self) -> "TrainerParams":
+        """A copy with the epochs of a warm start, if it is one."""
+        if self.warm_start and self.warm_start_epochs:
+            return self.with_values({"num_epochs": self.warm_start_epochs})
+        return self
 
 
 def check(params: TrainerParams) -> None:
-    """Raises UserError for something to start from that is not there, and for an earlier network of
-    another shape.
-    """
+    """Raises UserError for a missing file to start from, and for a Model of another shape."""
     if params.warm_start:
         folder = staging.path_of(params.warm_start)
         if not (folder / MODEL).is_file() or not (folder / SPEC_FILE).is_file():
@@ -275,42 +281,45 @@ def check(params: TrainerParams) -> None:
 
 
 def difference(network: Mapping[str, Any], params: TrainerParams) -> str | None:
-    """How the shape of an earlier network, by its network.json, differs from what `params` ask for,
-    and what to set; None for not.
+    """How the shape of an earlier network differs from what `params` ask for, and what to set.
+
+    Args:
+        network: its network.json.
+
+    Returns:
+        The beginning of a sentence, for an error or a report; None if the shapes are the same.
     """
-    names = [
-        name for name in SHAPE if not (network.get("dim") and name == "embedding_dim")
-    ]  # sequences have no embeddings
-    different = [name for name in names if network[name] != getattr(params, name)]
+    different = []
+    for name in SHAPE:
+        if name == "embedding_dim" and network.get("dim"):
+            continue  # Sequences have no embeddings.
+        if network[name] != getattr(params, name):
+            different.append(name)
     if not different:
         return None
-    what = " and ".join(
-        f"its {name} is {network[name]}, here {getattr(params, name)}" for name in different
-    )
-    return (
-        f"{what}. Set"
-        f" {', '.join(f'trainer.{name} = {json.dumps(network[name])}' for name in different)}"
-    )
+    values = [f"its {name} is {network[name]}, here {getattr(params, name)}" for name in different]
+    settings = [f"trainer.{name} = {json.dumps(network[name])}" for name in different]
+    return f"{' and '.join(values)}. Set {', '.join(settings)}"
 
 
 def external_digest(params: TrainerParams, memory: Path | None = None) -> str:
-    """The digest of what training starts from, wherever it lies; empty for random numbers."""
+    """The digest of what training starts from, without its place; empty for random weights.
+
+    Args:
+        memory: where digests of files are remembered.
+    """
     check(params)
-    found = []
+    contents = []
     with files.remembering(memory) as remembered:
         if params.embeddings:
-            found.append(files.digest(files.stat(params.embeddings), remembered))
+            contents.append(files.digest(files.stat(params.embeddings), remembered))
         if params.warm_start:
             folder = staging.local_copy(staging.path_of(params.warm_start))
-            read = sorted(
-                path for pattern in STARTS_FROM for path in folder.glob(pattern) if path.is_file()
-            )
-            found += [
-                f"{path.relative_to(folder).as_posix()}"
-                f" {files.digest(files.stat(str(path)), remembered)}"
-                for path in read
-            ]
-    return digest(found) if found else ""
+            paths = [path for pattern in STARTS_FROM for path in folder.glob(pattern)]
+            for path in sorted(path for path in paths if path.is_file()):
+                content = files.digest(files.stat(str(path)), remembered)
+                contents.append(f"{path.relative_to(folder).as_posix()} {content}")
+    return digest(contents) if contents else ""
 
 
 def run(
@@ -321,24 +330,27 @@ def run(
     work: Path | None = None,
     hyperparameters: Path | None = None,
 ) -> Figures:
-    """Trains on every GPU or on the CPU, or with the other workers that TF_CONFIG names, and keeps
-    the weights of the best epoch.
+    """Trains the network and keeps the weights of the best epoch.
 
-    work: where checkpoints lie; a run that finds one goes on from it, and ends with the same
-    weights, bit for bit on one device, as if it had never been interrupted. hyperparameters: their
-    values count before those in params.
+    It trains on every GPU or on the CPU, or with the other workers that TF_CONFIG names; then only
+    the chief writes. Best is the highest accuracy on the eval split, then the lowest loss. SIGTERM
+    and SIGINT end the training after the steps under way, with a checkpoint.
 
-    With several workers the chief alone writes. SIGTERM and SIGINT end it after the steps under
-    way, with a checkpoint and StoppedError.
+    Args:
+        work: the folder of checkpoints. A run that finds one continues from it, and ends with the
+            same weights, bit for bit on one device, as if it had never been interrupted.
+        hyperparameters: their values replace those in params.
 
-    Best is the highest accuracy on the eval split, then the lowest loss. Raises UserError where the
-    loss is no longer a number.
+    Raises:
+        UserError: the loss is no longer a number.
+        StoppedError: a signal ended the training.
+        LostWorkerError: another worker was lost.
     """
     from components.trainer import fit
 
     tuned = json.loads((hyperparameters / BEST_FILE).read_text()) if hyperparameters else {}
     own = output / "work"
-    figures = fit.fit(features, params.with_values(tuned).for_its_start(), output, work or own)
+    figures = fit.fit(features, params.with_values(tuned).with_start_epochs(), output, work or own)
     rmtree(own, ignore_errors=True)
     return {**figures, "tuned": tuned} if tuned else figures
 
@@ -349,14 +361,12 @@ def describe(figures: Figures) -> str:
         f"in epoch {figures['best_epoch']} of {figures['num_epochs']}"
     )
     if start := figures.get("warm_start"):
-        things = [
-            (start[f"{name}_carried"], start[f"{name}_new"], name)
-            for name in ("tokens", "labels")
-            if f"{name}_carried" in start
-        ]
-        text += "; warm start with " + ", ".join(
-            f"{carried:,} of {carried + new:,} {name}" for carried, new, name in things
-        )
+        counts = []
+        for name in ("tokens", "labels"):
+            if f"{name}_carried" in start:
+                carried, new = start[f"{name}_carried"], start[f"{name}_new"]
+                counts.append(f"{carried:,} of {carried + new:,} {name}")
+        text += f"; warm start with {', '.join(counts)}"
     return text
 
 

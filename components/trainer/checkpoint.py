@@ -1,9 +1,9 @@
-"""Where training stands, on disk or under gs://.
+"""Checkpoints of a training, on disk or under gs://.
 
-A run that was killed goes on from its last checkpoint as if nothing had happened.
+A run that was killed continues from its last checkpoint as if nothing had happened.
 
-<work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; it appears
-                               whole or not at all
+    <work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; the file
+                                   appears whole or not at all
 """
 
 import json
@@ -18,22 +18,26 @@ import numpy as np
 from seqline.errors import UserError
 from seqline.storage.staging import reading, writing
 
-# Checkpoints that are kept: the newest, and one before it.
+# Checkpoints that are kept: the newest, and the one before it.
 NUM_KEPT = 2
-# What a file that is gone, cut off or of another make raises.
+# What reading raises for a file that is missing, cut off or of another format.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 
 @dataclass
-class Progress:
-    """step.
+class TrainingProgress:
+    """How far a training got, but for its variables.
 
-    Steps done, of all epochs. epoch: the one in work, from 0. sums: losses, right answers and rows
-    of it so far. norm: of the last step's gradient.
-
-    history: figure -> a value for each finished epoch. best: (eval accuracy, - eval loss) of the
-    best epoch, best_epoch its number from 1, 0 without one. seconds: of training so far.
-    started_from: figures of what it began with.
+    Attributes:
+        step: steps done, of all epochs.
+        epoch: the epoch under way, from 0.
+        sums: losses, right answers and rows of this epoch so far.
+        norm: global norm of the last step's gradient.
+        history: figure -> a value for each finished epoch.
+        best: (eval accuracy, - eval loss) of the best epoch.
+        best_epoch: its number, from 1; 0 before any.
+        seconds: of training so far.
+        started_from: figures of what the training began with.
     """
 
     step: int = 0
@@ -48,13 +52,13 @@ class Progress:
 
 
 def save(
-    work: Path, progress: Progress, state: list[np.ndarray], best_weights: list[np.ndarray]
+    work: Path, progress: TrainingProgress, state: list[np.ndarray], best_weights: list[np.ndarray]
 ) -> None:
-    """Writes a checkpoint and drops those that are too old."""
+    """Writes a checkpoint and deletes those that are too old."""
     work.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"state_{number}": value for number, value in enumerate(state)}
     arrays |= {f"best_{number}": value for number, value in enumerate(best_weights)}
-    with writing(work / _name(progress.step)) as name, open(name, "wb") as file:
+    with writing(work / _file_name(progress.step)) as path, open(path, "wb") as file:
         np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)
         file.flush()
         os.fsync(file.fileno())
@@ -63,7 +67,7 @@ def save(
 
 
 def newest(work: Path) -> int | None:
-    """The step of the newest checkpoint that can be read; None where there is none."""
+    """The step of the newest checkpoint that can be read; None if there is none."""
     for path in sorted(work.glob("checkpoint-*.npz"), reverse=True):
         try:
             return _read(path)[0].step
@@ -72,12 +76,16 @@ def newest(work: Path) -> int | None:
     return None
 
 
-def load(work: Path, step: int) -> tuple[Progress, list[np.ndarray], list[np.ndarray]]:
-    """(progress, state, weights of the best epoch) of a step's checkpoint.
+def load(work: Path, step: int) -> tuple[TrainingProgress, list[np.ndarray], list[np.ndarray]]:
+    """Reads the checkpoint of a step.
 
-    Raises UserError where it is not there.
+    Returns:
+        (progress, the state of `Loop.state`, the weights of the best epoch).
+
+    Raises:
+        UserError: it cannot be read.
     """
-    path = work / _name(step)
+    path = work / _file_name(step)
     try:
         return _read(path)
     except UNREADABLE as error:
@@ -87,23 +95,20 @@ def load(work: Path, step: int) -> tuple[Progress, list[np.ndarray], list[np.nda
         ) from None
 
 
-def _read(path: Path) -> tuple[Progress, list[np.ndarray], list[np.ndarray]]:
-    with reading(path) as name, open(name, "rb") as file, np.load(file) as arrays:
-        progress = Progress(**json.loads(str(arrays["progress"])))
-        state, best = (
-            [arrays[name] for name in _names(arrays.files, prefix)]
-            for prefix in ("state_", "best_")
-        )
+def _read(path: Path) -> tuple[TrainingProgress, list[np.ndarray], list[np.ndarray]]:
+    with reading(path) as local, open(local, "rb") as file, np.load(file) as arrays:
+        progress = TrainingProgress(**json.loads(str(arrays["progress"])))
+        state = [arrays[name] for name in _numbered(arrays.files, "state_")]
+        best = [arrays[name] for name in _numbered(arrays.files, "best_")]
     progress.best = (progress.best[0], progress.best[1])
     return progress, state, best
 
 
-def _name(step: int) -> str:
+def _file_name(step: int) -> str:
     return f"checkpoint-{step:09d}.npz"
 
 
-def _names(names: list[str], prefix: str) -> list[str]:
-    return sorted(
-        (name for name in names if name.startswith(prefix)),
-        key=lambda name: int(name.removeprefix(prefix)),
-    )
+def _numbered(names: list[str], prefix: str) -> list[str]:
+    """The names with this prefix, in the order of the numbers that follow it."""
+    chosen = [name for name in names if name.startswith(prefix)]
+    return sorted(chosen, key=lambda name: int(name.removeprefix(prefix)))

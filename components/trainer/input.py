@@ -1,9 +1,12 @@
-"""Features to batches.
+"""Makes batches of Features.
 
-Rows are read a block at a time, parsed by one call, and from there on handled as a whole: a step
-costs the input a slice of a block, not 64 elements of a tf.data pipeline. A split of one block is
-read once and kept; a larger one is read anew in every pass, and no more of it is in memory than the
-block in use and the next.
+Rows are read a block at a time, parsed by one call, and then handled as a whole: a step costs the
+input a slice of a block, not 64 elements of a tf.data pipeline. A split of one block is read once
+and kept. A larger one is read again in every pass, and only the block in use and the next one are
+in memory.
+
+    files -> blocks, whole batches each -> rows permuted -> sorted by length within pools
+          -> batches permuted -> padded
 """
 
 import math
@@ -18,14 +21,14 @@ from seqline.data import features
 from seqline.storage.files import is_remote, match
 from seqline.storage.staging import fetch
 
-# Rows of a block, at most. Within a block the order of a pass is uniformly random.
+# The most rows of a block. Within a block the order of a pass is uniformly random.
 BLOCK_ROWS = 100_000
-# Batches' worth of rows, one behind the other in the shuffled order, that are sorted by length
-# before they are cut into batches.
+# A pool is as many batches' worth of rows, consecutive in the shuffled order, that are sorted by
+# length before they are cut into batches.
 POOL_BATCHES = 32
-# Shards under gs:// that are fetched at once, and how many may be there before they are read.
+# How many shards under gs:// are fetched at once, and how many are fetched before they are read.
 NUM_FETCHED = 4
-# Longer than any row: what a pool and a length are put together by.
+# Longer than any row: pool * LENGTHS + length sorts by pool, then by length.
 LENGTHS = 2**32
 
 
@@ -41,10 +44,11 @@ def dataset(
 ) -> tf.data.Dataset:
     """The rows of a split, once. See `shuffled` for the arguments and the elements."""
     cut = partial(_cut, None, batch_size=batch_size, sort=pad_to is None)
-    found = blocks(root, split, batch_size, dim).enumerate().flat_map(cut)
-    return found.map(
+    batches = blocks(root, split, batch_size, dim).enumerate().flat_map(cut)
+    num_batches = math.ceil(num_rows / batch_size)
+    return batches.map(
         _pad(num_classes, pad_to, dim), num_parallel_calls=2, deterministic=True
-    ).apply(tf.data.experimental.assert_cardinality(math.ceil(num_rows / batch_size)))
+    ).apply(tf.data.experimental.assert_cardinality(num_batches))
 
 
 def shuffled(
@@ -59,37 +63,49 @@ def shuffled(
     batch_size: int,
     pad_to: int | None,
     dim: int = 0,
+    block_rows: int = BLOCK_ROWS,
 ) -> tf.data.Dataset:
-    """The rows of the train split again and again, from a batch of a pass to the end of the last
-    one.
+    """Passes over the train split, from some batch of some pass to the end of the last one.
 
-    Batches (inputs, one-hot label [batch, num_classes] float32) of rows of about the same length;
-    one of a pass may be smaller. Their order follows from (seed, number of the pass) only, so that
-    training can go on anywhere.
+    The order follows from the seed and the number of the pass only, so that training can continue
+    anywhere.
 
-    inputs: ids [batch, time] int64; with dim, numeric sequences: (values [batch, time, dim]
-    float32, length [batch] int64). pad_to: the time of every batch, whose rows are then of any
-    length; None for the longest row of each.
+    Args:
+        root: the Features.
+        num_rows: of the split.
+        first_pass, first_batch: where to begin, from 0.
+        num_passes: of the whole training.
+        pad_to: the time of every batch, whose rows are then of any length; None for the longest
+            row of each batch, whose rows are of about the same length.
+        dim: numbers of a time step; 0 for ids.
+        block_rows: the most rows of a block.
+
+    Returns:
+        Batches (inputs, one-hot label float32 [batch, num_classes]); one of a pass may be smaller.
+        The inputs are ids int64 [batch, time], or with dim (values float32 [batch, time, dim],
+        length int64 [batch]).
     """
-    kept = blocks(root, features.TRAIN, batch_size, dim)
-    if num_rows <= BLOCK_ROWS:
+    kept = blocks(root, features.TRAIN, batch_size, dim, block_rows)
+    if num_rows <= block_rows:
         kept = kept.cache()
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-        return kept.enumerate().flat_map(
-            partial(_cut, (seed, number), batch_size=batch_size, sort=pad_to is None)
-        )
+        cut = partial(_cut, (seed, number), batch_size=batch_size, sort=pad_to is None)
+        return kept.enumerate().flat_map(cut)
 
-    rows = tf.data.Dataset.range(first_pass, num_passes).flat_map(one_pass).skip(first_batch)
-    return rows.map(
+    batches = tf.data.Dataset.range(first_pass, num_passes).flat_map(one_pass).skip(first_batch)
+    return batches.map(
         _pad(num_classes, pad_to, dim), num_parallel_calls=2, deterministic=True
     ).prefetch(4)
 
 
-def blocks(root: Path, split: str, batch_size: int, dim: int) -> tf.data.Dataset:
-    """(ragged ids or flat values [rows, ...], class ids [rows]).
+def blocks(
+    root: Path, split: str, batch_size: int, dim: int, block_rows: int = BLOCK_ROWS
+) -> tf.data.Dataset:
+    """The rows of a split in the order of its files, in blocks of whole batches.
 
-    The rows of a split in the order of its files, whole batches of them.
+    Returns:
+        (ragged ids [rows, time] or values [rows, time * dim], class ids [rows]).
     """
     rows = shards(root, split).interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
@@ -97,15 +113,15 @@ def blocks(root: Path, split: str, batch_size: int, dim: int) -> tf.data.Dataset
         num_parallel_calls=2,
         deterministic=True,
     )
-    size = max(BLOCK_ROWS // batch_size, 1) * batch_size
+    size = max(block_rows // batch_size, 1) * batch_size
     return rows.batch(size).map(partial(_parse, dim=dim)).prefetch(1)
 
 
 def shards(root: Path, split: str) -> tf.data.Dataset:
-    """The names of the files of a split, in order.
+    """The paths of the files of a split, in order.
 
-    Those under gs:// are fetched one by one, ahead of who reads them, and kept for the next epochs
-    as far as the cache goes: no epoch needs the whole split on this disk.
+    Files under gs:// are fetched one by one before they are read, and kept for the next epochs as
+    far as the cache allows: no epoch needs the whole split on this disk.
     """
     paths = [str(path) for path in features.shards(root, split)]
     if not is_remote(paths[0]):
@@ -115,22 +131,21 @@ def shards(root: Path, split: str) -> tf.data.Dataset:
     def fetched(path: bytes) -> bytes:
         return fetch(path.decode(), str(content[path.decode()])).encode()
 
-    names = tf.data.Dataset.from_tensor_slices(paths).map(
-        # Not stateful: a name always stands for the same content.
-        lambda path: tf.ensure_shape(
-            tf.numpy_function(fetched, [path], tf.string, stateful=False), []
-        ),
-        num_parallel_calls=NUM_FETCHED,
-        deterministic=True,
+    def local(path: tf.Tensor) -> tf.Tensor:
+        # Not stateful: a path always has the same content.
+        return tf.ensure_shape(tf.numpy_function(fetched, [path], tf.string, stateful=False), [])
+
+    local_paths = tf.data.Dataset.from_tensor_slices(paths).map(
+        local, num_parallel_calls=NUM_FETCHED, deterministic=True
     )
-    return names.prefetch(NUM_FETCHED)
+    return local_paths.prefetch(NUM_FETCHED)
 
 
 def _parse(serialized: tf.Tensor, dim: int) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    name, kind = (features.VALUES, tf.float32) if dim else (features.IDS, tf.int64)
+    name, dtype = (features.VALUES, tf.float32) if dim else (features.IDS, tf.int64)
     row = tf.io.parse_example(
         serialized,
-        {name: tf.io.RaggedFeature(kind), features.LABEL: tf.io.FixedLenFeature([], tf.int64)},
+        {name: tf.io.RaggedFeature(dtype), features.LABEL: tf.io.FixedLenFeature([], tf.int64)},
     )
     return row[name], row[features.LABEL]
 
@@ -143,7 +158,13 @@ def _cut(
     batch_size: int,
     sort: bool,
 ) -> tf.data.Dataset:
-    """A block's batches of (ragged content, label). seeds: of the order; None to keep it."""
+    """Cuts a block into batches of (ragged content, label).
+
+    Args:
+        seeds: (seed, number of the pass), which decide the order; None to keep it.
+        number: of the block.
+        sort: whether rows of about the same length become a batch.
+    """
     content, label = block
     num_rows = content.nrows()
     num_batches = (num_rows + batch_size - 1) // batch_size
@@ -153,14 +174,12 @@ def _cut(
         # of the batches.
         stream = tf.stack([tf.constant(seeds[0], tf.int64), seeds[1] * 2**32 + number * 2])
         order = _permutation(num_rows, stream)
-        batches = (
-            _permutation(num_batches, stream + tf.constant([0, 1], tf.int64)) if sort else batches
-        )
+        if sort:
+            batches = _permutation(num_batches, stream + tf.constant([0, 1], tf.int64))
     if sort:
-        pool = tf.range(num_rows) // (batch_size * POOL_BATCHES)
-        order = tf.gather(
-            order, tf.argsort(pool * LENGTHS + tf.gather(content.row_lengths(), order), stable=True)
-        )
+        pool = tf.range(num_rows) // (batch_size * POOL_BATCHES)  # [rows]
+        length = tf.gather(content.row_lengths(), order)  # [rows]
+        order = tf.gather(order, tf.argsort(pool * LENGTHS + length, stable=True))
 
     def batch(number: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         rows = order[number * batch_size : (number + 1) * batch_size]
@@ -177,21 +196,21 @@ def _permutation(size: tf.Tensor, stream: tf.Tensor) -> tf.Tensor:
 def _pad(
     num_classes: int, pad_to: int | None, dim: int
 ) -> Callable[[tf.RaggedTensor, tf.Tensor], tuple[Any, tf.Tensor]]:
-    """(ragged content, label) of a batch -> what `shuffled` says."""
-    width = dim or 1  # a time step's values lie one behind the other in their row
+    """A function from a batch (ragged content, label) to what `shuffled` returns."""
+    width = dim or 1  # numbers of a time step, which are consecutive in their row
 
     def pad(content: tf.RaggedTensor, label: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        # [batch, time * width]
         dense = content.to_tensor(features.PAD_ID, shape=[None, pad_to and pad_to * width])
         # One time step at least: a batch of texts without a token is still a batch.
         missing = tf.maximum(width - tf.shape(dense)[1], 0)
         dense = tf.pad(dense, [[0, 0], [0, missing]], constant_values=features.PAD_ID)
-        if dim:
-            values = tf.ensure_shape(
-                tf.reshape(dense, [tf.shape(dense)[0], -1, dim]), [None, pad_to, dim]
-            )
-            return (values, tf.cast(content.row_lengths() // dim, tf.int64)), tf.one_hot(
-                label, num_classes
-            )
-        return dense, tf.one_hot(label, num_classes)
+        if not dim:
+            return dense, tf.one_hot(label, num_classes)
+
+        values = tf.reshape(dense, [tf.shape(dense)[0], -1, dim])  # [batch, time, dim]
+        values = tf.ensure_shape(values, [None, pad_to, dim])
+        length = tf.cast(content.row_lengths() // dim, tf.int64)  # [batch]
+        return (values, length), tf.one_hot(label, num_classes)
 
     return pad

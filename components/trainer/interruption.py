@@ -1,12 +1,11 @@
-"""SIGTERM and SIGINT while training: noted, and obeyed after the steps that are under way."""
+"""SIGTERM and SIGINT while training: noted at once, obeyed after the steps under way."""
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # A second signal ends the process at once. One that follows within this time is the same one: a
@@ -14,44 +13,44 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SAME_SECONDS = 1.0
 
 
-class Notice:
-    """signal: the name of the one that asked to stop, such as "SIGTERM"; "" as long as none did."""
+class StopSignal:
+    """Notes the signals within a `with` block, instead of ending the process.
+
+    In a thread other than the main one, signals are not seen at all: Python allows no handlers.
+
+    Attributes:
+        name: the signal that asked to stop, such as "SIGTERM"; "" as long as none did.
+    """
 
     def __init__(self) -> None:
-        self.signal = ""
-        self._at = 0.0
+        self.name = ""
+        self._noted_at = 0.0
+        self._handlers_before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignal":
+        self._handlers_before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._handlers_before.items():
+                signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Handles the signals.
+        """Installs the handlers; call it again after TensorFlow replaced them by its own.
 
-        Again after TensorFlow put a handler of its own in this one's place. Ignored ones stay
-        ignored.
+        A signal that is ignored stays ignored.
         """
-        if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
-            for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    signal.signal(number, self._note)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal and time.monotonic() - self._at > SAME_SECONDS:
+        if not self.name:
+            self.name, self._noted_at = signal.Signals(number).name, time.monotonic()
+        elif time.monotonic() - self._noted_at > SAME_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        elif not self.signal:
-            self.signal, self._at = signal.Signals(number).name, time.monotonic()
-
-
-@contextmanager
-def noted() -> Iterator[Notice]:
-    """Within, the signals are only noted.
-
-    In a thread other than the main one they are not seen at all.
-    """
-    notice = Notice()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    notice.listen()
-    try:
-        yield notice
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)

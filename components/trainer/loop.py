@@ -1,11 +1,10 @@
-"""The training loop.
+"""The training loop: the same code for one device and for many.
 
-The same code for one device and for many, and every state of it in variables that a checkpoint can
-hold.
+Everything that changes is in variables, which a checkpoint can hold.
 
 One step takes one global batch, split over the replicas. Each replica's loss is the sum over its
 rows, divided by the rows of the whole batch, and gradients are summed over the replicas before they
-are clipped: the step is that of one device with the whole batch, also where the batch does not
+are clipped: so a step equals that of one device with the whole batch, also where the batch does not
 divide evenly. (Keras's own loop averages the replicas' means and clips before it sums.)
 """
 
@@ -31,8 +30,10 @@ from components.trainer.optimizer import (
 class Loop:
     """A model in training under a strategy. Make it inside the strategy's scope.
 
-    class_weights: float32 [num_classes], factors on the losses of a class's rows in training; None
-    for 1.
+    Args:
+        num_steps: of the whole training, for the learning rate.
+        class_weights: float32 [num_classes], factors on the training losses of a class's rows;
+            None for 1.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Loop:
         self.params = params
         self.num_steps = num_steps
         self.strategy = strategy
-        self.trained = [each.value for each in model.trainable_variables]
+        self.trained = [variable.value for variable in model.trainable_variables]
         self.adam = Adam(self.trained, params.weight_decay)
         self.average = Average(self.trained, params.average_decay)
         self.class_weights = class_weights
@@ -58,12 +59,12 @@ class Loop:
         self.evaluate = tf.function(self._evaluate, autograph=False, reduce_retracing=True)
 
     def variables(self) -> list[tf.Variable]:
-        """All that changes while training.
+        """Everything that changes while training.
 
         Weights, the layers' random states, the optimizer's moments, the average.
         """
         return [
-            *(each.value for each in self.model.variables),
+            *(variable.value for variable in self.model.variables),
             *self.adam.means,
             *self.adam.squares,
             *self.average.averages,
@@ -71,7 +72,7 @@ class Loop:
 
     def state(self) -> list[np.ndarray]:
         """The values of `variables`."""
-        return [each.numpy() for each in self.variables()]
+        return [variable.numpy() for variable in self.variables()]
 
     def restore(self, state: Sequence[np.ndarray]) -> None:
         """Puts a `state` back."""
@@ -80,7 +81,7 @@ class Loop:
 
     def weights(self) -> list[np.ndarray]:
         """The model's weights, in Keras's order."""
-        return [np.array(each) for each in self.model.get_weights()]
+        return [np.array(weight) for weight in self.model.get_weights()]
 
     def restore_weights(self, weights: Sequence[np.ndarray]) -> None:
         """Puts `weights` back."""
@@ -88,8 +89,10 @@ class Loop:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside, the model has the averaged weights, if there is an average."""
-        kept = [each.numpy() for each in self.trained] if self.average.averages else []
+        """Within the block, the model has the averaged weights, if an average is kept."""
+        kept = []
+        if self.average.averages:
+            kept = [variable.numpy() for variable in self.trained]
         for variable, average in zip(self.trained, self.average.averages, strict=bool(kept)):
             variable.assign(average.numpy())
         yield
@@ -99,20 +102,25 @@ class Loop:
     def _train(
         self, iterator: Any, first: tf.Tensor, count: tf.Tensor, sums: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Steps first .. first + count - 1 -> (sums and theirs, norm, bad).
+        """Makes the steps first .. first + count - 1.
 
-        sums: float64 [3] of the epoch so far: losses, right answers, rows. norm: global norm of the
-        last gradient. bad: the number of the first step with a loss that is not finite, -1 without
-        one.
+        Args:
+            iterator: of global batches, distributed.
+            first: the number of the first step, from 0.
+            sums: float64 [3], losses, right answers and rows of the epoch so far.
+
+        Returns:
+            (the sums with these steps, the global norm of the last gradient, the number of the
+            first step with a loss that is not finite, -1 if there is none).
         """
 
         def body(
             step: tf.Tensor, sums: tf.Tensor, norm: tf.Tensor, bad: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            found, norm = self.strategy.run(self._train_replica, (iterator.get_next(), step))
-            found, norm = self._sum(found), self._any(norm)
-            bad = tf.where((bad < 0) & ~tf.math.is_finite(found[0]), step, bad)
-            return step + 1, sums + found, norm, bad
+            counted, norm = self.strategy.run(self._train_replica, (iterator.get_next(), step))
+            counted, norm = self._sum(counted), self._any(norm)
+            bad = tf.where((bad < 0) & ~tf.math.is_finite(counted[0]), step, bad)
+            return step + 1, sums + counted, norm, bad
 
         start = (first, sums, tf.constant(0.0), tf.constant(-1, tf.int64))
         _, sums, norm, bad = tf.while_loop(lambda step, *_: step < first + count, body, start)
@@ -126,8 +134,8 @@ class Loop:
 
     def _over_replicas(self, values: Any) -> Any:
         """The sum over the replicas, in each of them."""
-        # Not asked of one: all_reduce leaves its graph in a registry of gradients that nothing
-        # empties, 15 MB for each training.
+        # Not for a single replica: all_reduce leaves its graph in a registry of gradients that
+        # nothing empties, 15 MB for each training.
         if self.strategy.num_replicas_in_sync == 1:
             return values
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
@@ -135,17 +143,19 @@ class Loop:
     def _train_replica(
         self, batch: tuple[Any, tf.Tensor], step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        """One step of one replica: (its counts float64 [3], the global norm of the gradient)."""
         inputs, labels = batch
         num_rows = self._over_replicas(tf.cast(tf.shape(labels)[0], tf.float32))
         with tf.GradientTape() as tape:
-            probabilities = self.model(inputs, training=True)
+            probabilities = self.model(inputs, training=True)  # [rows, num_classes]
             losses = self.losses(labels, probabilities)  # [rows]
             if self.class_weights is not None:
                 losses *= tf.linalg.matvec(labels, self.class_weights)
             loss = tf.reduce_sum(losses) / num_rows
+
         gradients = tape.gradient(loss, self.trained)
         if self.params.implementation == "keras":
-            gradients = [distinct(each) for each in gradients]
+            gradients = [distinct(gradient) for gradient in gradients]
         gradients = summed_over_replicas(gradients)
         gradients, norm = clipped(gradients, self.params.clip_norm)
         self.adam.apply(gradients, learning_rate(self.params, step, self.num_steps), step)
@@ -153,16 +163,15 @@ class Loop:
         return self._counted(losses, probabilities, labels), norm
 
     def _evaluate(self, iterator: Any, count: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
-        """count batches -> sums and theirs, float64 [3]."""
+        """The sums, float64 [3], with those of `count` more batches."""
 
         def body(step: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return step + 1, sums + self._sum(
-                self.strategy.run(self._evaluate_replica, (iterator.get_next(),))
-            )
+            counted = self.strategy.run(self._evaluate_replica, (iterator.get_next(),))
+            return step + 1, sums + self._sum(counted)
 
-        return tf.while_loop(lambda step, _: step < count, body, (tf.constant(0, tf.int64), sums))[
-            1
-        ]
+        start = (tf.constant(0, tf.int64), sums)
+        _, sums = tf.while_loop(lambda step, _: step < count, body, start)
+        return sums
 
     def _evaluate_replica(self, batch: tuple[Any, tf.Tensor]) -> tf.Tensor:
         inputs, labels = batch
@@ -171,10 +180,11 @@ class Loop:
 
     @staticmethod
     def _counted(losses: tf.Tensor, probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        right = tf.argmax(probabilities, axis=-1) == tf.argmax(labels, axis=-1)
-        found = [
+        """The sum of the losses, right answers and rows, float64 [3]."""
+        right = tf.argmax(probabilities, axis=-1) == tf.argmax(labels, axis=-1)  # [rows]
+        counts = [
             tf.reduce_sum(tf.cast(losses, tf.float64)),
             tf.reduce_sum(tf.cast(right, tf.float64)),
             tf.cast(tf.size(losses), tf.float64),
         ]
-        return tf.stack(found)
+        return tf.stack(counts)

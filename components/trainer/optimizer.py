@@ -1,4 +1,4 @@
-"""The optimizer: Adam, lazy about the rows of embeddings, and what goes with it."""
+"""The optimizer: Adam that is lazy about rows of embeddings, clipping, schedule and average."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,11 @@ LAST_RATE = 0.05
 
 
 def learning_rate(params: TrainerParams, step: tf.Tensor, num_steps: int) -> tf.Tensor:
-    """Of the step with this number (from 0).
+    """The learning rate of a step: a linear rise over the warm-up, then the schedule.
 
-    A linear rise over the warm-up's share of all steps, then the schedule.
+    Args:
+        step: its number, from 0.
+        num_steps: of the whole training.
     """
     step = tf.cast(step, tf.float32)
     num_warmup = params.warmup * num_steps
@@ -34,9 +36,9 @@ Gradient = Any
 
 
 def distinct(gradient: Gradient) -> Gradient:
-    """The same with every row of an embedding once.
+    """Adds up the rows of an embedding's gradient, so that each occurs once.
 
-    Keras's own Embedding gives one for each place in the batch where its token is.
+    Keras's own Embedding gives a row for each place of its token in the batch.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
@@ -48,29 +50,33 @@ def distinct(gradient: Gradient) -> Gradient:
 
 
 def summed_over_replicas(gradients: Sequence[Gradient]) -> list[Gradient]:
-    """Sums gradients over the replicas.
+    """Sums gradients over the replicas; rows of an embedding stay rows.
 
-    Rows of an embedding (IndexedSlices, none twice) stay rows.
+    Args:
+        gradients: in an IndexedSlices, no row occurs twice.
     """
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return list(gradients)
-    # Each replica has other rows: the exchange is of whole tables, and of which rows had a
-    # gradient.
-    sparse = [each for each in gradients if isinstance(each, tf.IndexedSlices)]
+
+    # Each replica has other rows: so they exchange whole tables, and which rows had a gradient.
     touched = [
-        tf.scatter_nd(
-            each.indices[:, None], tf.ones_like(each.indices, tf.float32), each.dense_shape[:1]
-        )
-        for each in sparse
+        _touched(gradient) for gradient in gradients if isinstance(gradient, tf.IndexedSlices)
     ]
-    dense = [tf.convert_to_tensor(each) for each in gradients]
+    dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
     dense, touched = context.all_reduce(tf.distribute.ReduceOp.SUM, [dense, touched])
+
     masks = iter(touched)
     return [
-        _rows(table, next(masks)) if isinstance(each, tf.IndexedSlices) else table
-        for each, table in zip(gradients, dense, strict=True)
+        _rows(table, next(masks)) if isinstance(gradient, tf.IndexedSlices) else table
+        for gradient, table in zip(gradients, dense, strict=True)
     ]
+
+
+def _touched(gradient: tf.IndexedSlices) -> tf.Tensor:
+    """float32 [rows of the table], 1 where a row has a gradient, 0 elsewhere."""
+    ones = tf.ones_like(gradient.indices, tf.float32)
+    return tf.scatter_nd(gradient.indices[:, None], ones, gradient.dense_shape[:1])
 
 
 def _rows(table: tf.Tensor, touched: tf.Tensor) -> tf.IndexedSlices:
@@ -79,36 +85,35 @@ def _rows(table: tf.Tensor, touched: tf.Tensor) -> tf.IndexedSlices:
 
 
 def clipped(gradients: Sequence[Gradient], clip_norm: float) -> tuple[list[Gradient], tf.Tensor]:
-    """(gradients of a global norm of clip_norm at most, or as they are for 0.
+    """Scales gradients down to a global norm of clip_norm at most; 0 leaves them unchanged.
 
-    Their norm before).
+    Returns:
+        (the gradients, their norm before).
     """
     norm = tf.linalg.global_norm(gradients)
     if not clip_norm:
         return list(gradients), norm
     scale = clip_norm / tf.maximum(norm, clip_norm)
-    return [
-        (
-            tf.IndexedSlices(each.values * scale, each.indices, each.dense_shape)
-            if isinstance(each, tf.IndexedSlices)
-            else each * scale
-        )
-        for each in gradients
-    ], norm
+    return [_scaled(gradient, scale) for gradient in gradients], norm
+
+
+def _scaled(gradient: Gradient, scale: tf.Tensor) -> Gradient:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * scale, gradient.indices, gradient.dense_shape)
+    return gradient * scale
 
 
 class Adam:
-    """Adam.
+    """Adam (Kingma and Ba, arXiv:1412.6980), lazy about the rows of embeddings.
 
-    Kingma and Ba, arXiv:1412.6980, algorithm 1 with the order of the last paragraph of section 2.
+    Algorithm 1 with the order of the last paragraph of section 2. A row and its moments change only
+    in steps whose batch has its token, as in TensorFlow Addons' LazyAdam; Keras's Adam moves every
+    row in every step, by what is left of its moments. Where every row has a gradient, both are the
+    same. Every replica makes the same update of its copy.
 
-    Lazy about rows: an embedding's row and its moments change only in steps in which a token of the
-    batch is in it (as TensorFlow Addons' LazyAdam; Keras's Adam moves every row in every step, from
-    what is left of its moments). Where every row has a gradient, both are the same. weight_decay is
-    decoupled (Loshchilov and Hutter, arXiv:1711.05101): every weight but biases loses rate *
-    weight_decay of itself in a step that changes it.
-
-    Every replica makes the same update of its copy.
+    Args:
+        weight_decay: decoupled (Loshchilov and Hutter, arXiv:1711.05101): every weight but biases
+            loses rate * weight_decay of itself in a step that changes it.
     """
 
     BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
@@ -116,13 +121,11 @@ class Adam:
     def __init__(self, variables: Sequence[tf.Variable], weight_decay: float = 0.0) -> None:
         self.variables = list(variables)
         self.weight_decay = weight_decay
-        self.means = [tf.Variable(tf.zeros_like(each), trainable=False) for each in self.variables]
-        self.squares = [
-            tf.Variable(tf.zeros_like(each), trainable=False) for each in self.variables
-        ]
+        self.means = [_zeros_like(variable) for variable in self.variables]
+        self.squares = [_zeros_like(variable) for variable in self.variables]
 
     def apply(self, gradients: Sequence[Gradient], rate: tf.Tensor, step: tf.Tensor) -> None:
-        """One update; step counts from 0."""
+        """Makes one update; steps count from 0."""
         count = tf.cast(step + 1, tf.float32)
         powers = self.BETA_1**count, self.BETA_2**count
         for variable, mean, square, gradient in zip(
@@ -134,10 +137,19 @@ class Adam:
             else:
                 self._apply_all(variable, mean, square, gradient, rate, powers, decay)
 
-    def _apply_all(self, variable, mean, square, gradient, rate, powers, decay) -> None:  # type: ignore[no-untyped-def]
+    def _apply_all(
+        self,
+        variable: tf.Variable,
+        mean: tf.Variable,
+        square: tf.Variable,
+        gradient: tf.Tensor,
+        rate: tf.Tensor,
+        powers: tuple[tf.Tensor, tf.Tensor],
+        decay: float,
+    ) -> None:
         if decay:
             variable.assign_sub(rate * decay * variable)
-        tf.raw_ops.ResourceApplyAdam(  # one pass over all of it
+        tf.raw_ops.ResourceApplyAdam(  # a single pass over the variable
             var=variable.handle,
             m=mean.handle,
             v=square.handle,
@@ -150,8 +162,17 @@ class Adam:
             grad=gradient,
         )
 
-    def _apply_rows(self, variable, mean, square, gradient, rate, powers, decay) -> None:  # type: ignore[no-untyped-def]
-        indices, values = gradient.indices, gradient.values
+    def _apply_rows(
+        self,
+        variable: tf.Variable,
+        mean: tf.Variable,
+        square: tf.Variable,
+        gradient: tf.IndexedSlices,
+        rate: tf.Tensor,
+        powers: tuple[tf.Tensor, tf.Tensor],
+        decay: float,
+    ) -> None:
+        indices, values = gradient.indices, gradient.values  # [rows], [rows, width]
 
         def rows(table: tf.Variable) -> tf.Tensor:
             return tf.raw_ops.ResourceGather(
@@ -167,6 +188,7 @@ class Adam:
         )
         if decay:
             change += rate * decay * rows(variable)
+
         tf.raw_ops.ResourceScatterUpdate(resource=mean.handle, indices=indices, updates=new_mean)
         tf.raw_ops.ResourceScatterUpdate(
             resource=square.handle, indices=indices, updates=new_square
@@ -174,20 +196,25 @@ class Adam:
         tf.raw_ops.ResourceScatterSub(resource=variable.handle, indices=indices, updates=change)
 
 
+def _zeros_like(variable: tf.Variable) -> tf.Variable:
+    return tf.Variable(tf.zeros_like(variable), trainable=False)
+
+
 class Average:
-    """An exponential moving average of variables, as tf.train.ExponentialMovingAverage with
-    num_updates: decay is less at first.
+    """An exponential moving average of variables, with a smaller decay at first.
+
+    As tf.train.ExponentialMovingAverage with num_updates. Without decay, no average is kept.
     """
 
     def __init__(self, variables: Sequence[tf.Variable], decay: float) -> None:
         self.variables = list(variables)
         self.decay = decay
-        self.averages = (
-            [tf.Variable(each, trainable=False) for each in self.variables] if decay else []
-        )
+        self.averages = []
+        if decay:
+            self.averages = [tf.Variable(variable, trainable=False) for variable in self.variables]
 
     def update(self, step: tf.Tensor) -> None:
-        """After the step with this number (from 0)."""
+        """Comes after the step with this number, from 0."""
         count = tf.cast(step, tf.float32)
         rate = 1 - tf.minimum(self.decay, (1 + count) / (10 + count))
         for variable, average in zip(self.variables, self.averages, strict=bool(self.decay)):

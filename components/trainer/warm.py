@@ -1,13 +1,15 @@
-"""A warm start: a new network begins with what an earlier Model has learned.
+"""Starting weights that are not random: token vectors, or those of an earlier Model.
 
-Rows of embeddings are carried over by token, those of bigrams by their two tokens, and columns of
-the output by label, so that neither vocabulary has to be the same; all else by the name of its
-layer. What is new begins as ever, with its initialiser's numbers.
+A warm start gives a new network what an earlier Model has learned. Rows of embeddings are carried
+over by token, those of bigrams by their two tokens, and columns of the output by label, so that
+neither vocabulary has to be the same; everything else by the name of its layer. What is new keeps
+the random numbers of its initialiser.
 
-A network that goes on from trained weights fits new data, and yet generalises worse than one that
-starts anew on all of them. Ash and Adams, "On Warm-Starting Neural Network Training" (NeurIPS 2020,
-arXiv:1910.08475), shrink the weights and perturb them, by those of a network with random numbers:
-here `warm_start_shrink` of what was learned plus the rest of what a cold start would have.
+A network that continues from trained weights fits new data, and yet generalises worse than one that
+is trained on all of them from the beginning. Ash and Adams, "On Warm-Starting Neural Network
+Training" (NeurIPS 2020, arXiv:1910.08475), shrink the weights and perturb them by the weights of a
+random network: here `warm_start_shrink` of what was learned, plus the rest of what a cold start
+would have.
 """
 
 import json
@@ -25,6 +27,7 @@ from seqline.data import features
 from seqline.data.features import NUM_RESERVED_IDS, PAD_ID
 from seqline.errors import UserError
 from seqline.model import network
+from seqline.storage.files import open_file
 from seqline.storage.staging import local_copy, path_of
 
 log = logging.getLogger("seqline.trainer")
@@ -35,11 +38,82 @@ TABLES = ("embedding", "skip_embedding")
 SLICE = 1 << 17
 
 
+def initialize(
+    model: keras.Model, spec: network.Spec, source: Path, params: TrainerParams
+) -> Figures:
+    """Puts the starting weights that `params` name into a new network.
+
+    Vectors come first: what an earlier Model has learned of a token counts more.
+
+    Args:
+        source: the Features.
+
+    Returns:
+        `num_tokens_with_vectors` and `warm_start`, each only where `params` ask for it.
+    """
+    figures: Figures = {}
+    if params.embeddings:
+        tokens = vocabulary(source, features.TOKENS_VOCABULARY)
+        figures["num_tokens_with_vectors"] = _read_vectors(model, tokens, params.embeddings)
+    if params.warm_start:
+        figures["warm_start"] = carry_over(model, spec, source, params)
+    return figures
+
+
+def _read_vectors(model: keras.Model, tokens: Sequence[bytes], path: str) -> int:
+    """Sets the embeddings of the tokens that a file of vectors has; returns how many these are.
+
+    A line of the file is a token and its numbers, separated by spaces, as GloVe, word2vec and
+    fastText write it.
+    """
+    layer = model.get_layer("embedding")
+    (table,) = (np.array(weight) for weight in layer.get_weights())  # [V + 2, embedding_dim]
+    ids = {token: rank + 1 for rank, token in enumerate(tokens)}
+    tokens_with_vectors = set()
+
+    with open_file(path) as file:
+        for number, line in enumerate(file, start=1):
+            token, *numbers = line.rstrip().split(b" ")
+            if number == 1 and len(numbers) == 1:
+                continue  # The first line of word2vec and fastText: how many vectors, how long.
+
+            if len(numbers) != table.shape[1]:
+                raise UserError(
+                    f"trainer.embeddings {path}:{number} has {len(numbers)} numbers;"
+                    f" trainer.embedding_dim is {table.shape[1]}. Set one of them to the other."
+                )
+            if token not in ids:
+                continue
+            try:
+                table[ids[token]] = np.array(numbers, np.float32)
+            except ValueError:
+                raise UserError(
+                    f"trainer.embeddings {path}:{number} holds something that is not a number:"
+                    f" {line[:60]!r}."
+                ) from None
+            tokens_with_vectors.add(token)
+
+    if not tokens_with_vectors:
+        raise UserError(
+            f"trainer.embeddings {path} has no vector for any of the {len(tokens)} tokens of the"
+            " vocabulary."
+        )
+    layer.set_weights([table])
+    log.info(
+        "%d of %d tokens start from vectors of %s", len(tokens_with_vectors), len(tokens), path
+    )
+    return len(tokens_with_vectors)
+
+
 @dataclass(frozen=True)
 class Matches:
-    """Two vocabularies, line by line. before, now.
+    """The lines that two vocabularies have in common.
 
-    Ranks of the lines that are in both, int64. num_before, num_now: lines of each.
+    Attributes:
+        before: their ranks in the earlier vocabulary, int64 [common].
+        now: their ranks in the new one, int64 [common], ascending.
+        num_before: lines of the earlier vocabulary.
+        num_now: lines of the new one.
     """
 
     before: np.ndarray
@@ -48,27 +122,24 @@ class Matches:
     num_now: int
 
     def figures(self, name: str) -> Figures:
-        carried = len(self.now)
+        num_carried = len(self.now)
         return {
-            f"{name}_carried": carried,
-            f"{name}_new": self.num_now - carried,
-            f"{name}_lost": self.num_before - carried,
+            f"{name}_carried": num_carried,
+            f"{name}_new": self.num_now - num_carried,
+            f"{name}_lost": self.num_before - num_carried,
         }
 
 
 def matches(before: Sequence[bytes], now: Sequence[bytes]) -> Matches:
-    """What is in both of two vocabularies."""
+    """Matches two vocabularies line by line."""
     ranks = {line: rank for rank, line in enumerate(before)}
-    found = [(ranks[line], rank) for rank, line in enumerate(now) if line in ranks]
-    pairs = np.array(found, np.int64).reshape(-1, 2)
+    common = [(ranks[line], rank) for rank, line in enumerate(now) if line in ranks]
+    pairs = np.array(common, np.int64).reshape(-1, 2)
     return Matches(pairs[:, 0], pairs[:, 1], len(before), len(now))
 
 
 def vocabulary(source: Path, name: str) -> list[bytes]:
-    """The lines of a vocabulary of Features or of a Model, in rank order.
-
-    None where there is none.
-    """
+    """The lines of a vocabulary of Features or of a Model, in rank order; [] if it has none."""
     path = source / "vocabularies" / name
     return path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
 
@@ -78,73 +149,61 @@ def carry_over(
 ) -> Figures:
     """Puts what `params.warm_start` has learned into a new network.
 
-    Returns how much that was. source: the Features.
+    Args:
+        source: the Features.
 
-    Raises UserError for a Model of another shape, one that cannot be read, and one whose training
-    diverged.
+    Returns:
+        How many tokens, labels and bigrams were carried over, are new or were lost, and
+        `in_a_row`: warm starts since the last cold one, this one included.
+
+    Raises:
+        UserError: the Model has another shape, cannot be read, or its training diverged.
     """
     place, shrink = str(params.warm_start), params.warm_start_shrink
     folder = local_copy(path_of(place))
     earlier, old = _load(place, folder)
-    if old.dim != spec.dim:
-        raise UserError(
-            f"trainer.warm_start {place!r} is a network for {_content(old)}, and these Features"
-            f" hold {_content(spec)}. Name a Model of the same content, or leave trainer.warm_start"
-            " out."
-        )
-    if different := difference(vars(old), params):
-        raise UserError(
-            f"trainer.warm_start {place!r}: {different}, or leave trainer.warm_start out."
-        )
+    _check_shape(place, old, spec, params)
+
     tokens, labels = (
         matches(vocabulary(folder, name), vocabulary(source, name))
         for name in (features.TOKENS_VOCABULARY, features.LABELS_VOCABULARY)
     )
-    figures = (
-        {**tokens.figures("tokens"), **labels.figures("labels")}
-        if not spec.dim
-        else labels.figures("labels")
-    )
+    figures = labels.figures("labels")
+    if not spec.dim:
+        figures = {**tokens.figures("tokens"), **figures}
+
     for layer in model.layers:
         if not layer.trainable_weights:
             continue
-        fresh, learned = (
-            [np.array(weight) for weight in each.get_weights()]
-            for each in (layer, earlier.get_layer(layer.name))
-        )
+        fresh = [np.array(weight) for weight in layer.get_weights()]
+        learned = [np.array(weight) for weight in earlier.get_layer(layer.name).get_weights()]
+
         if layer.name in TABLES and not spec.dim:
-            rows, rows_before = _rows(tokens)
+            rows, rows_before = _token_rows(tokens)
             fresh[0][rows] = _mixed(learned[0][rows_before], fresh[0][rows], shrink)
             if layer.name == "skip_embedding" and spec.bigram_buckets:
-                found, values = _bigrams(model, spec, source, earlier, old, tokens, learned[0])
-                fresh[0][found] = _mixed(values, fresh[0][found], shrink)
-                figures |= {
-                    "bigrams_carried": len(found),
-                    "bigrams_new": spec.num_bigrams - len(found),
-                }
+                rows, values = _bigram_rows(model, spec, source, earlier, old, tokens, learned[0])
+                fresh[0][rows] = _mixed(values, fresh[0][rows], shrink)
+                figures["bigrams_carried"] = len(rows)
+                figures["bigrams_new"] = spec.num_bigrams - len(rows)
         elif layer.name == "output":
-            for new, before in zip(fresh, learned, strict=True):
-                new[..., labels.now] = _mixed(
-                    before[..., labels.before], new[..., labels.now], shrink
+            for now, before in zip(fresh, learned, strict=True):  # [..., num_classes]
+                now[..., labels.now] = _mixed(
+                    before[..., labels.before], now[..., labels.now], shrink
                 )
         else:
             fresh = [
-                _mixed(before, new, shrink) for new, before in zip(fresh, learned, strict=True)
+                _mixed(before, now, shrink) for now, before in zip(fresh, learned, strict=True)
             ]
         layer.set_weights(fresh)
-    log.info(
-        "warm start from %s: %s",
-        place,
-        ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in figures.items()),
-    )
+
+    counts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in figures.items())
+    log.info("warm start from %s: %s", place, counts)
     return {**figures, "in_a_row": started(folder).get("in_a_row", 0) + 1}
 
 
 def started(folder: Path) -> Figures:
-    """What a Model's training began with.
-
-    Empty for a cold start. `in_a_row`: warm starts since a cold one.
-    """
+    """The start.json of a Model; empty for one that started cold."""
     path = folder / START_FILE
     return dict(json.loads(path.read_text())) if path.is_file() else {}
 
@@ -153,11 +212,8 @@ def _mixed(learned: np.ndarray, fresh: np.ndarray, shrink: float) -> np.ndarray:
     return learned if shrink == 1 else shrink * learned + (1 - shrink) * fresh
 
 
-def _content(spec: network.Spec) -> str:
-    return f"sequences of {spec.dim} numbers a time step" if spec.dim else "token ids"
-
-
 def _load(place: str, folder: Path) -> tuple[keras.Model, network.Spec]:
+    """The earlier network, refused where it cannot be read or a weight is not finite."""
     try:
         earlier, old = network.load(folder, training=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -168,23 +224,40 @@ def _load(place: str, folder: Path) -> tuple[keras.Model, network.Spec]:
     for layer in earlier.layers:
         if not all(np.isfinite(weight).all() for weight in layer.get_weights()):
             raise UserError(
-                f"trainer.warm_start {place!r} has weights that are no numbers (layer"
+                f"trainer.warm_start {place!r} has weights that are not finite numbers (layer"
                 f" {layer.name}): its training diverged. Name another Model, or leave"
                 " trainer.warm_start out."
             )
     return earlier, old
 
 
-def _rows(tokens: Matches) -> tuple[np.ndarray, np.ndarray]:
-    """(rows of a table now, the same before) of PAD, OOV and the tokens in both vocabularies."""
+def _check_shape(place: str, old: network.Spec, spec: network.Spec, params: TrainerParams) -> None:
+    if old.dim != spec.dim:
+        raise UserError(
+            f"trainer.warm_start {place!r} is a network for {_content(old)}, and these Features"
+            f" hold {_content(spec)}. Name a Model of the same content, or leave trainer.warm_start"
+            " out."
+        )
+    if different := difference(vars(old), params):
+        raise UserError(
+            f"trainer.warm_start {place!r}: {different}, or leave trainer.warm_start out."
+        )
+
+
+def _content(spec: network.Spec) -> str:
+    return f"sequences of {spec.dim} numbers a time step" if spec.dim else "token ids"
+
+
+def _token_rows(tokens: Matches) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of PAD, OOV and the common tokens: (in the new table, in the earlier one)."""
     now, before = (
-        np.concatenate([[PAD_ID, features.oov_id(number)], ranks + 1])  # + 1: id 0 is PAD
-        for ranks, number in ((tokens.now, tokens.num_now), (tokens.before, tokens.num_before))
+        np.concatenate([[PAD_ID, features.oov_id(num_tokens)], ranks + 1])  # + 1: id 0 is PAD
+        for ranks, num_tokens in ((tokens.now, tokens.num_now), (tokens.before, tokens.num_before))
     )
     return now, before
 
 
-def _bigrams(
+def _bigram_rows(
     model: keras.Model,
     spec: network.Spec,
     source: Path,
@@ -193,37 +266,47 @@ def _bigrams(
     tokens: Matches,
     table: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(rows of bigrams in the new table, what they begin with [rows, skip_dim]).
+    """The rows of bigrams in the new table, and what they start with.
 
-    A bucket follows from the ids of two tokens, which another vocabulary numbers otherwise: train
-    is read, and hashed by both. A row that several bigrams share begins with the mean of theirs, as
-    often as each occurs; one that is new counts as zeros, as it would start.
+    A bucket follows from the ids of two tokens, and another vocabulary numbers these differently:
+    so the train split is read, and hashed by both vocabularies. A row that several bigrams share
+    starts with the mean of theirs, weighted by how often each occurs. A new bigram counts as zeros,
+    as it would start.
+
+    Args:
+        table: the earlier skip embedding, [V + 2 + bigrams, skip_dim].
+
+    Returns:
+        (rows int64 [num], values float32 [num, skip_dim]).
     """
     if not old.bigram_buckets or not old.num_bigrams or not spec.num_bigrams:
         return np.zeros(0, np.int64), np.zeros((0, spec.skip_dim), np.float32)
-    ids = np.zeros(spec.num_tokens + NUM_RESERVED_IDS, np.int64)
-    now, before = _rows(tokens)
-    ids[now] = before
-    new, learned = (
+
+    ids_before = np.zeros(spec.num_tokens + NUM_RESERVED_IDS, np.int64)  # [V + 2]: id now -> before
+    now, before = _token_rows(tokens)
+    ids_before[now] = before
+    hashed_now, hashed_before = (
         counting.Hashed(
-            np.array(each.get_layer("bigrams").get_weights()[0]), features.oov_id(shape.num_tokens)
+            np.array(network_of.get_layer("bigrams").get_weights()[0]),
+            features.oov_id(shape.num_tokens),
         )
-        for each, shape in ((model, spec), (earlier, old))
+        for network_of, shape in ((model, spec), (earlier, old))
     )
-    rows, rows_before, counts = counting.bigrams_by_row(source, new, learned, ids)
-    sums, weights = (
-        np.zeros((spec.num_bigrams + 1, table.shape[1])),
-        np.bincount(rows, counts, spec.num_bigrams + 1),
+    rows, rows_before, counts = counting.bigrams_by_row(
+        source, hashed_now, hashed_before, ids_before
     )
-    behind = np.concatenate(
-        [np.zeros_like(table[:1]), table[old.num_tokens + NUM_RESERVED_IDS :]]
-    )  # row 0: a bigram without one
+
+    sums = np.zeros((spec.num_bigrams + 1, table.shape[1]))
+    weights = np.bincount(rows, counts, spec.num_bigrams + 1)
+    # [old.num_bigrams + 1, skip_dim]; row 0 is of a bigram that had none.
+    learned = np.concatenate([np.zeros_like(table[:1]), table[old.num_tokens + NUM_RESERVED_IDS :]])
     for first in range(0, len(rows), SLICE):
         part = slice(first, first + SLICE)
-        chosen, starts = np.unique(rows[part], return_index=True)
-        sums[chosen] += np.add.reduceat(
-            behind[rows_before[part]] * counts[part, None].astype(np.float64), starts
+        distinct, starts = np.unique(rows[part], return_index=True)
+        sums[distinct] += np.add.reduceat(
+            learned[rows_before[part]] * counts[part, None].astype(np.float64), starts
         )
-    found = np.unique(rows[rows_before > 0])
-    values = (sums[found] / weights[found, None]).astype(np.float32)
-    return spec.num_tokens + NUM_RESERVED_IDS - 1 + found, values
+
+    carried = np.unique(rows[rows_before > 0])
+    values = (sums[carried] / weights[carried, None]).astype(np.float32)
+    return spec.num_tokens + NUM_RESERVED_IDS - 1 + carried, values

@@ -1,13 +1,13 @@
-"""Looks for better trainer parameters.
+"""Searches for better trainer parameters. A trial is a training, scored by the eval split.
 
-Trial after trial is a training of its own, judged by the eval split.
+Reads Features: the train split to fit, the eval split to score, never the test split. Writes
+Hyperparameters:
 
-Reads Features: the train split to fit, the eval split to score. Never the test split. Writes
-Hyperparameters: best.json (trainer parameter -> value, of the best trial; only what was tuned) and
-trials.json (every trial, see `components.tuner.trials.Trial`).
+    best.json      trainer parameter -> value of the best trial, for the tuned parameters only
+    trials.json    every trial, see `components.tuner.trials.Trial`
 
-Trial 0 has the trainer's own parameters, so that the best is never below them. A tuner is made of
-trainings: it is the one component that imports another one, the trainer.
+Trial 0 has the trainer's own parameters, so the best trial is never worse. A tuner consists of
+trainings: it is the only component that imports another one, the trainer.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from components.trainer import TrainerParams
-from components.trainer import external_digest as trainer_outside
+from components.trainer import external_digest as trainer_digest
 from components.tuner.ranges import DEFAULT_RANGES, Range, complaints
 from seqline.component import Component, Figures, Params
 from seqline.host import packages
@@ -28,7 +28,7 @@ class TunerParams(Params):
         0,
         ge=0,
         description=(
-            "trainings to search with, the first one with the trainer's own parameters; 0 and no"
+            "trainings of the search, the first one with the trainer's own parameters; 0 without"
             " max_minutes: no tuning"
         ),
     )
@@ -36,30 +36,29 @@ class TunerParams(Params):
         None,
         gt=0,
         description=(
-            "minutes after which no other trial starts; null for no limit; with num_trials 0 the"
-            " only one"
+            "minutes after which no new trial starts; null for no limit; with num_trials 0 it is"
+            " the only limit"
         ),
     )
     algorithm: Literal["bayesian", "random"] = Field(
-        "bayesian", description="TPE, which learns from the trials so far, or random search"
+        "bayesian", description="TPE, which learns from earlier trials, or random search"
     )
     halving: bool = Field(
         True,
         description=(
-            "end a trial early that is not in the upper half of those before it (successive halving"
-            " on eval accuracy)"
+            "end a trial early if it is not in the upper half of earlier ones (successive halving"
+            " by eval accuracy)"
         ),
     )
     ranges: dict[str, Range] = Field(
         DEFAULT_RANGES,
         validate_default=True,
         description=(
-            "trainer parameter -> {low, high} with log or step, or {choices}: what is tuned, and"
-            " only that"
+            "trainer parameter -> {low, high} with log or step, or {choices}; nothing else is tuned"
         ),
     )
     seed: int = Field(
-        0, ge=0, description="fixes the parameters that trials try; the trainings have trainer.seed"
+        0, ge=0, description="decides the parameters of the trials; trainings use trainer.seed"
     )
 
     @field_validator("ranges")
@@ -70,8 +69,9 @@ class TunerParams(Params):
                 "there is nothing to tune; name a trainer parameter, or leave ranges out for the"
                 " default ones"
             )
-        if found := [complaint for name in ranges for complaint in complaints(name, ranges[name])]:
-            raise ValueError("; ".join(found))
+        wrong = [complaint for name in ranges for complaint in complaints(name, ranges[name])]
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return ranges
 
     @property
@@ -79,14 +79,16 @@ class TunerParams(Params):
         """Whether a pipeline has a tuner."""
         return self.num_trials > 0 or self.max_minutes is not None
 
-    def around(self, trainer: TrainerParams) -> "TuningParams":
+    def with_defaults_from(self, trainer: TrainerParams) -> "TuningParams":
+        """These parameters with the trainer's own."""
         return TuningParams(**dict(self), trainer=trainer)
 
 
 class TuningParams(TunerParams):
-    """With the trainer's own parameters.
+    """Tuner parameters with the trainer's own.
 
-    Trial 0, and in every other trial all that is not tuned.
+    Attributes:
+        trainer: the parameters of trial 0; in every other trial, those that are not tuned.
     """
 
     trainer: TrainerParams
@@ -98,12 +100,16 @@ class TuningParams(TunerParams):
 def run(*, features: Path, params: TuningParams, output: Path, work: Path | None = None) -> Figures:
     """Runs the trials that are not done yet, and keeps the parameters of the best one.
 
-    work: where the finished trials lie, and the checkpoints of the one in the making; a run that
-    finds some goes on from there, and ends with the trials of a run that was never interrupted
-    (`max_minutes` aside: a clock decides there).
-
     Best is the highest accuracy on the eval split, then the lowest loss, then the first trial. A
-    trial that fails (training diverged) is recorded; raises UserError where all of them did.
+    trial whose training diverges is recorded as failed.
+
+    Args:
+        work: the folder of the finished trials, and of the checkpoints of the one under way. A run
+            that finds some continues from there, and ends with the trials of a run that was never
+            interrupted. With `max_minutes`, the clock may decide otherwise.
+
+    Raises:
+        UserError: all trials failed.
     """
     check(params)
     from components.tuner import search
@@ -115,33 +121,31 @@ def run(*, features: Path, params: TuningParams, output: Path, work: Path | None
 
 
 def check(params: TunerParams) -> None:
-    """Raises UserError where the library is missing."""
+    """Raises UserError if the library is missing."""
     packages.need("The tuner", packages.TUNE, ", or no tuning: tuner.num_trials = 0.")
 
 
 def external_digest(params: TuningParams, memory: Path | None = None) -> str:
-    """The digest of what every trial starts from; empty for random numbers."""
-    return trainer_outside(params.trainer, memory)
+    """The digest of what every trial starts from; empty for random weights."""
+    return trainer_digest(params.trainer, memory)
 
 
 def describe(figures: Figures) -> str:
-    counts = ", ".join(
+    ended_early = [
         f"{figures[f'num_{state}']} {state}"
         for state in ("pruned", "failed")
         if figures[f"num_{state}"]
-    )
-    text = (
-        f"{figures['num_trials']} trials{f' ({counts})' if counts else ''}; eval accuracy"
-        f" {figures['eval_accuracy']:.3f} "
-    )
+    ]
+    text = f"{figures['num_trials']} trials"
+    if ended_early:
+        text += f" ({', '.join(ended_early)})"
+    text += f"; eval accuracy {figures['eval_accuracy']:.3f} "
     if figures["best_trial"] == 0:
-        return text + "with the trainer's own parameters, which nothing was better than"
+        return text + "with the trainer's own parameters; no trial was better"
+
+    text += f"in trial {figures['best_trial']}"
     own = figures["own_eval_accuracy"]
-    return (
-        text
-        + f"in trial {figures['best_trial']}"
-        + ("" if own is None else f", {own:.3f} with the trainer's own parameters")
-    )
+    return text if own is None else f"{text}, {own:.3f} with the trainer's own parameters"
 
 
 TUNER = Component(

@@ -1,4 +1,4 @@
-"""What may be tried for a trainer parameter. Imports nothing heavy."""
+"""The values that trials may try for a trainer parameter. Imports nothing heavy."""
 
 import difflib
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from pydantic import Field, ValidationError, model_validator
 from components.trainer import TrainerParams
 from seqline.component import Params
 
-# Plain values, as a configuration would give them: this is what the reference shows. Without
-# label_smoothing: it is part of the loss on the eval split, so that losses, which decide between
-# equal accuracies, would not compare.
+# Plain values, as a configuration would give them: the reference shows these. Without
+# label_smoothing: it is part of the loss on the eval split, so losses, which decide between equal
+# accuracies, could not be compared.
 DEFAULT_RANGES: Any = {
     "learning_rate": {"low": 1e-3, "high": 2e-2, "log": True},
     "rnn_units": {"choices": [32, 64, 128]},
@@ -22,23 +22,21 @@ DEFAULT_RANGES: Any = {
     "branch_dropout": {"low": 0.0, "high": 0.7},
     "word_dropout": {"low": 0.0, "high": 0.3},
 }
-# The luckiest seed on the eval split is no better model; how it is computed, and how often
-# checkpoints are written, changes none.
+# The luckiest seed on the eval split gives no better model; the implementation, and how often
+# checkpoints are written, change no model.
 NOT_TUNED = ("seed", "checkpoint_seconds", "implementation")
 
 
 class Range(Params):
-    """From low to high, both included, evenly or evenly in the logarithm, in steps where one is
-    given; or one of the choices.
-    """
+    """Values from low to high, both included, evenly or evenly in the logarithm; or choices."""
 
     low: float | None = Field(None, description="the lowest value")
     high: float | None = Field(None, description="the highest value")
     log: bool = Field(False, description="evenly in the logarithm")
     step: float | None = Field(
-        None, gt=0, description="from one value to the next; whole numbers have 1"
+        None, gt=0, description="distance between two values; 1 for whole numbers"
     )
-    choices: list[Any] | None = Field(None, description="the values, in place of low and high")
+    choices: list[Any] | None = Field(None, description="the values, instead of low and high")
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> "Range":
@@ -55,8 +53,9 @@ class Range(Params):
             raise ValueError("choices stand alone; remove them, or low, high, log and step")
         if not choices:
             raise ValueError("choices are empty")
-        if twice := [each for number, each in enumerate(choices) if each in choices[:number]]:
-            raise ValueError(f"{twice[0]!r} is twice among the choices")
+        for number, choice in enumerate(choices):
+            if choice in choices[:number]:
+                raise ValueError(f"{choice!r} is twice among the choices")
 
     def _check_bounds(self, low: float, high: float) -> None:
         if low >= high:
@@ -67,44 +66,48 @@ class Range(Params):
             return
         if self.log:
             raise ValueError("log and step exclude each other; remove one of them")
-        # Decimal: 0.6 is two steps of 0.3, which the remainder of floats does not say.
+
+        # Decimal: 0.6 is two steps of 0.3, but floats have a remainder.
         width, step = Decimal(str(high)) - Decimal(str(low)), Decimal(str(self.step))
         if rest := width % step:
             raise ValueError(
-                f"high {high:g} is no whole number of steps of {self.step:g} above low {low:g};"
+                f"high {high:g} is not a whole number of steps of {self.step:g} above low {low:g};"
                 f" {float(width - rest) + low:g} is"
             )
 
     def values(self) -> list[Any]:
-        """Those that are named: the ends, or the choices."""
+        """The values that are named: both ends, or the choices."""
         return [self.low, self.high] if self.choices is None else self.choices
 
     def holds(self, value: Any) -> bool:
-        """Whether it may be tried."""
+        """Whether a value is within the range."""
         if self.choices is not None:
             return value in self.choices
         assert self.low is not None
         assert self.high is not None
         if value is None or not self.low <= value <= self.high:
             return False
-        return self.step is None or not (Decimal(str(value)) - Decimal(str(self.low))) % Decimal(
-            str(self.step)
-        )
+        if self.step is None:
+            return True
+        distance = Decimal(str(value)) - Decimal(str(self.low))
+        return not distance % Decimal(str(self.step))
 
 
-def kind(name: str) -> type:
-    """int, float, or object for a trainer parameter that is no number."""
+def number_type(name: str) -> type:
+    """int or float for a trainer parameter; object for one that is not a number."""
     annotation = TrainerParams.model_fields[name].annotation
     types = get_args(annotation) or (annotation,)
-    return next((each for each in (int, float) if each in types), object)
+    if int in types:
+        return int
+    return float if float in types else object
 
 
 def typed(name: str, value: Any) -> Any:
-    """The value as the trainer has it.
+    """A value as the trainer takes it: 32 for 32.0 where it takes whole numbers.
 
-    32 for 32.0 where it takes whole numbers. Raises ValueError where it takes no such value.
+    Raises ValueError for a value that it does not take.
     """
-    if kind(name) is int and isinstance(value, float) and value.is_integer():
+    if number_type(name) is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     try:
         return getattr(TrainerParams(**{name: value}), name)
@@ -114,18 +117,18 @@ def typed(name: str, value: Any) -> Any:
 
 
 def complaints(name: str, tried: Range) -> Iterator[str]:
-    """What is wrong with a range for the trainer parameter of that name."""
-    known = [each for each in TrainerParams.model_fields if each not in NOT_TUNED]
+    """Says what is wrong with a range for the trainer parameter of that name."""
+    known = [parameter for parameter in TrainerParams.model_fields if parameter not in NOT_TUNED]
     if name in NOT_TUNED:
-        yield f"{name} is nothing to tune: another value makes no better model; remove it"
+        yield f"{name} cannot be tuned: another value makes no better model; remove it"
     elif name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-        yield f"{name} is no parameter of the trainer ({hint})"
-    elif tried.choices is None and kind(name) is object:
-        yield f"{name} is no number, and needs choices"
-    elif tried.step is not None and kind(name) is int and not tried.step.is_integer():
-        yield f"{name}: step {tried.step:g} is no whole number"
+        yield f"{name} is not a parameter of the trainer ({hint})"
+    elif tried.choices is None and number_type(name) is object:
+        yield f"{name} is not a number, and needs choices"
+    elif tried.step is not None and number_type(name) is int and not tried.step.is_integer():
+        yield f"{name}: step {tried.step:g} is not a whole number"
     else:
         for value in tried.values():
             try:

@@ -1,7 +1,7 @@
 """The search: from the trials so far to the next one, until the budget is spent.
 
-Every trial asks a sampler that is made anew, seeded by its number, and told of all trials before it
-as they lie on disk. So it does not matter whether these were run by this process or by one that was
+Every trial asks a new sampler, which is seeded by the trial's number and told of all trials before
+it, as they are on disk. So it does not matter whether this process ran these or one that was
 killed.
 """
 
@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from components.trainer import BEST_FILE, fit
 from components.trainer.distributed.strategy import alone
 from components.tuner import TuningParams
-from components.tuner.ranges import Range, kind, typed
+from components.tuner.ranges import Range, number_type, typed
 from components.tuner.trials import State, Trial, best_of, load, save
 from seqline.component import Figures
 from seqline.errors import UserError
@@ -40,12 +40,12 @@ from seqline.storage.staging import remove
 
 log = logging.getLogger("seqline.tuner")
 
-# Trials with random parameters (the first one, with the trainer's own, counts) before TPE has
-# something to learn from.
+# Trials with random parameters before TPE begins to learn; the first one, with the trainer's own
+# parameters, is one of these.
 NUM_RANDOM = 6
-# Successive halving looks after a quarter and after a half of the epochs: a trial ends that is not
-# in the upper half of those that came so far. The first three are spared: an upper half of fewer
-# than four would be the best one alone, whatever luck it had.
+# Successive halving looks after a quarter and after a half of the epochs: a trial ends if it is not
+# in the upper half of the trials that got there. The first three are spared: an upper half of fewer
+# than four would be the best one alone, however lucky it was.
 FIRST_RUNG = 1 / 4
 REDUCTION = 2
 NUM_SPARED = 2 * REDUCTION - 1
@@ -59,14 +59,13 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
     if trials:
         log.info("going on at trial %d", len(trials))
     while _has_budget(params, trials):
-        with (
-            _told_of(trials, params),
-            alone(),
-        ):  # the chief searches by itself; the other workers wait for the trainer
+        # The chief searches alone; the other workers wait for the trainer.
+        with _progress_of(trials, params), alone():
             trials.append(_next_trial(features, params, trials, work))
         save(trials, work)
         remove(_folder(work, trials[-1].number))
         log.info("%s", line(trials, params))
+
     best = best_of(trials)
     if best is None:
         raise UserError(
@@ -91,31 +90,32 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
 def _has_budget(params: TuningParams, trials: Sequence[Trial]) -> bool:
     if not trials:
         return True
-    if (
-        params.max_minutes is not None
-        and sum(trial.seconds for trial in trials) >= 60 * params.max_minutes
-    ):
+    spent = sum(trial.seconds for trial in trials)
+    if params.max_minutes is not None and spent >= 60 * params.max_minutes:
         return False
     return params.num_trials == 0 or len(trials) < params.num_trials
 
 
-def _told_of(trials: Sequence[Trial], params: TuningParams) -> AbstractContextManager[None]:
-    """Tells which trial runs, how many there will be, the best so far, and how long the rest takes
-    by those that were.
-    """
-    number, best, spent = len(trials), best_of(trials), sum(trial.seconds for trial in trials)
-    left = spent / number * (params.num_trials - number) if number and params.num_trials else None
+def _progress_of(trials: Sequence[Trial], params: TuningParams) -> AbstractContextManager[None]:
+    """Shows which trial runs, of how many, the best so far, and an estimate of the time left."""
+    number, best = len(trials), best_of(trials)
+    spent = sum(trial.seconds for trial in trials)
+    left = None
+    if number and params.num_trials:
+        left = spent / number * (params.num_trials - number)
     if params.max_minutes is not None:
         left = min(60 * params.max_minutes - spent, left or math.inf)
-    what = (
-        f"trial {number + 1} of {params.num_trials}" if params.num_trials else f"trial {number + 1}"
-    )
-    what += f", best {best.eval_accuracy:.3f}" if best else ""
-    return part_of(what, number, params.num_trials or None, left=left)
+
+    label = f"trial {number + 1}"
+    if params.num_trials:
+        label += f" of {params.num_trials}"
+    if best:
+        label += f", best {best.eval_accuracy:.3f}"
+    return part_of(label, number, params.num_trials or None, left=left)
 
 
 def _folder(work: Path, number: int) -> Path:
-    """Of a trial in the making."""
+    """The folder of a trial under way."""
     return work / f"trial-{number:05d}"
 
 
@@ -126,8 +126,8 @@ def _next_trial(features: Path, params: TuningParams, trials: Sequence[Trial], w
     try:
         return _train(features, params, asked, chosen, _folder(work, number), started)
     finally:
-        # Graphs and variables of a trial hold each other; nothing of it may add up over a hundred
-        # of them.
+        # The graphs and variables of a trial refer to each other: without this they would add up
+        # over a hundred trials.
         keras.utils.clear_session(free_memory=False)
         gc.collect()
 
@@ -146,21 +146,21 @@ def _train(
     def on_epoch(epoch: int, figures: dict[str, float]) -> None:
         scores.append((figures["val_accuracy"], -figures["val_loss"]))
         asked.report(max(scores)[0], epoch)
-        is_below = (
-            asked.should_prune()
-        )  # asked of a spared one, too: the others are compared with it
+        # A spared trial asks, too: the others are compared with it.
+        is_below = asked.should_prune()
         if is_below and asked.number >= NUM_SPARED and epoch < trainer.num_epochs:
             raise optuna.TrialPruned
 
     state: State = "finished"
     error = None
     try:
-        with tempfile.TemporaryDirectory(prefix="seqline-") as model:  # nobody wants it
+        with tempfile.TemporaryDirectory(prefix="seqline-") as model:  # Not kept.
             fit.fit(features, trainer, Path(model), folder / "checkpoints", on_epoch)
     except optuna.TrialPruned:
         state = "pruned"
     except UserError as raised:
         state, error = "failed", str(raised)
+
     accuracy, loss = max(scores) if scores and state != "failed" else (None, None)
     rungs = {
         name: value
@@ -187,15 +187,14 @@ def ask(params: TuningParams, trials: Sequence[Trial]) -> tuple[optuna.Trial, di
     They follow from the params and the trials so far, and from nothing else.
     """
     if not trials:
-        return _study(params, trials).ask(), {
-            name: getattr(params.trainer, name) for name in sorted(params.ranges)
-        }
+        own = {name: getattr(params.trainer, name) for name in sorted(params.ranges)}
+        return _study(params, trials).ask(), own
     asked = _study(params, trials).ask(distributions(params))
     return asked, asked.params
 
 
 def _study(params: TuningParams, trials: Sequence[Trial]) -> optuna.Study:
-    """With all trials so far, and what it takes for the next one."""
+    """A study of all trials so far, with a sampler and a pruner for the next one."""
     seed = int(np.random.SeedSequence([params.seed, len(trials)]).generate_state(1)[0])
     sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
     if params.algorithm == "bayesian":
@@ -208,24 +207,25 @@ def _study(params: TuningParams, trials: Sequence[Trial]) -> optuna.Study:
         )
     study = optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
     for trial in trials:
-        study.add_trial(_told(trial, params))
+        study.add_trial(_for_study(trial, params))
     return study
 
 
-def _told(trial: Trial, params: TuningParams) -> FrozenTrial:
-    """A trial as the study learns of it."""
+def _for_study(trial: Trial, params: TuningParams) -> FrozenTrial:
+    """A trial as optuna has it."""
     if not all(params.ranges[name].holds(value) for name, value in trial.params.items()):
-        # The trainer's own parameters may lie outside of the ranges: others are compared with them,
-        # but nothing is learned from them.
+        # The trainer's own parameters may be outside the ranges: others are compared with them, but
+        # nothing is learned from them.
         return create_trial(state=TrialState.FAIL, system_attrs=trial.rungs)
+
     known: dict[str, Any] = {
         "params": trial.params,
         "distributions": distributions(params),
         "system_attrs": trial.rungs,
     }
     if trial.state == "failed":
-        # Pruned before its first epoch, the worst there is: the sampler is to stay away from there.
-        # Of a FAIL it would learn nothing.
+        # Pruned before its first epoch, which is the worst state, so that the sampler avoids such
+        # parameters. From a FAIL it would learn nothing.
         return create_trial(state=TrialState.PRUNED, **known)
     reports = {epoch: max(trial.accuracies[:epoch]) for epoch in range(1, trial.epochs + 1)}
     state = TrialState.COMPLETE if trial.state == "finished" else TrialState.PRUNED
@@ -235,10 +235,7 @@ def _told(trial: Trial, params: TuningParams) -> FrozenTrial:
 
 
 def distributions(params: TuningParams) -> dict[str, BaseDistribution]:
-    """The ranges as optuna has them, by name.
-
-    The order in which a configuration has them must not show.
-    """
+    """The ranges as optuna has them, by name: their order in a configuration must not matter."""
     return {name: _distribution(name, params.ranges[name]) for name in sorted(params.ranges)}
 
 
@@ -247,31 +244,30 @@ def _distribution(name: str, tried: Range) -> BaseDistribution:
     if tried.choices is not None:
         return CategoricalDistribution(values)
     low, high = values
-    if kind(name) is int:
+    if number_type(name) is int:
         return IntDistribution(low, high, log=tried.log, step=int(tried.step or 1))
     return FloatDistribution(low, high, log=tried.log, step=tried.step)
 
 
 def line(trials: Sequence[Trial], params: TuningParams) -> str:
-    """What a person reads of the last trial."""
+    """The line of the last trial."""
     trial, best = trials[-1], best_of(trials)
-    text = (
-        "trial"
-        f" {trial.number}{f' ({len(trials)} of {params.num_trials})' if params.num_trials else ''}"
-        f" {trial.state}: "
-    )
-    text += (
-        str(trial.error)
-        if trial.eval_accuracy is None
-        else f"eval accuracy {trial.eval_accuracy:.4f}"
-    )
+    text = f"trial {trial.number}"
+    if params.num_trials:
+        text += f" ({len(trials)} of {params.num_trials})"
+    text += f" {trial.state}: "
+    if trial.eval_accuracy is None:
+        text += str(trial.error)
+    else:
+        text += f"eval accuracy {trial.eval_accuracy:.4f}"
     text += f" ({trial.epochs} epochs, {trial.seconds:.1f} s); "
-    text += (
-        "none is the best so far; "
-        if best is None
-        else f"best so far {best.eval_accuracy:.4f} in trial {best.number}; "
-    )
-    return text + ", ".join(
+    if best is None:
+        text += "no best trial so far; "
+    else:
+        text += f"best so far {best.eval_accuracy:.4f} in trial {best.number}; "
+
+    values = [
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in trial.params.items()
-    )
+    ]
+    return text + ", ".join(values)

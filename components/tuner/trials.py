@@ -18,10 +18,15 @@ State = Literal["finished", "pruned", "failed"]
 class Trial:
     """One training that ended.
 
-    params: the tuned trainer parameters. eval_accuracy, eval_loss: of its best epoch; None where it
-    failed. epochs: how many it ran. seconds: of the process that ended it. accuracies: on the eval
-    split, after each epoch. rungs: what later trials are compared with by successive halving, as
-    optuna names it. error: why it failed.
+    Attributes:
+        number: from 0.
+        params: the tuned trainer parameters.
+        eval_accuracy, eval_loss: of its best epoch; None if it failed.
+        epochs: how many it ran.
+        seconds: of the process that ended it.
+        accuracies: on the eval split, after each epoch.
+        rungs: what successive halving compares later trials with, by optuna's names.
+        error: why it failed.
     """
 
     number: int
@@ -37,33 +42,29 @@ class Trial:
 
     @property
     def score(self) -> tuple[float, ...]:
-        """Higher is better.
-
-        No failed trial has one. A pruned trial comes behind every finished one.
-        """
+        """Higher is better; a pruned trial is below every finished one. A failed trial has none."""
         assert self.eval_accuracy is not None
         assert self.eval_loss is not None
         return self.state == "finished", self.eval_accuracy, -self.eval_loss, -self.number
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The best trial; None where all failed."""
-    return max(
-        (trial for trial in trials if trial.state != "failed"),
-        key=lambda trial: trial.score,
-        default=None,
-    )
+    """The best trial; None if all failed."""
+    scored = [trial for trial in trials if trial.state != "failed"]
+    return max(scored, key=lambda trial: trial.score, default=None)
 
 
 def load(folder: Path) -> list[Trial]:
-    """The trials that `save` wrote there; none without the file."""
+    """Reads the trials that `save` wrote; [] without the file."""
     path = folder / TRIALS_FILE
-    return [Trial(**each) for each in json.loads(path.read_text())] if path.exists() else []
+    if not path.exists():
+        return []
+    return [Trial(**record) for record in json.loads(path.read_text())]
 
 
 def save(trials: Sequence[Trial], folder: Path) -> None:
     """Writes the trials; the file changes as a whole or not at all."""
-    with writing(folder / TRIALS_FILE) as name, open(name, "w", encoding="utf-8") as file:
+    with writing(folder / TRIALS_FILE) as path, open(path, "w", encoding="utf-8") as file:
         json.dump([asdict(trial) for trial in trials], file, indent=2)
         file.write("\n")
         file.flush()

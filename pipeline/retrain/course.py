@@ -24,12 +24,11 @@ from pipeline.retrain import (
     REFUSED,
     REJECTED,
     decide,
-    start,
     thresholds,
+    warm,
 )
 from pipeline.retrain.decide import Situation
 from pipeline.retrain.state import Record, State, save
-from pipeline.retrain.warm import train_both
 from pipeline.runner.execute import Done, Options
 from pipeline.runner.plan import Pipeline
 from pipeline.store.folder import Store
@@ -75,7 +74,7 @@ class Course:
         if before and before["served"] and not _is_there(situation.config, before["served"]):
             before = None
         if before is None:
-            kind, model, why = start.choose(
+            kind, model, why = warm.choose_start(
                 situation.config, store, situation.served.version if situation.served else None
             )
             served = (
@@ -120,11 +119,13 @@ class Course:
         Data that are refused on the way are left to the run itself, which meets them again and
         tells of them. Raises StoppedError.
         """
-        if self.attempt["start"] != start.BOTH:
+        if self.attempt["start"] != warm.BOTH:
             return
         self.write_down()
         try:
-            best = train_both(start.lay_over(self.config, None), self.config, self.store, options)
+            best = warm.train_both(
+                warm.with_warm_start(self.config, None), self.config, self.store, options
+            )
         except StoppedError:
             raise
         except UserError:
@@ -164,7 +165,7 @@ class Course:
         updates["example_validator"] = config.example_validator.model_copy(
             update={"severities": severities, "strict": strict}
         )
-        return start.lay_over(config.model_copy(update=updates), self.attempt["warm_start"])
+        return warm.with_warm_start(config.model_copy(update=updates), self.attempt["warm_start"])
 
     def watch(self, on_done: Callable[[Done], None]) -> Callable[[Done], None]:
         """An on_done that also looks whether what was read is what was judged to be new."""
@@ -191,7 +192,7 @@ class Course:
             "exit_code": exit_code,
             "reason": reason,
             "bootstrap": self.attempt["bootstrap"],
-            "start": start.WARM if self.attempt["start"] == start.BOTH else self.attempt["start"],
+            "start": warm.WARM if self.attempt["start"] == warm.BOTH else self.attempt["start"],
             "why_start": self.attempt["why_start"],
             **({"starts": self.attempt["starts"]} if "starts" in self.attempt else {}),
             "changed": self.situation.changed,

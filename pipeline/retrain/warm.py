@@ -1,16 +1,13 @@
-"""Whether a retraining starts from the served model, and whether a cold start would have been
-better.
+"""Chooses whether a retraining starts from the served model, from random weights, or from both.
 
-    choice = choose(config, store)
-    if cold_is_due(choice, cold_every):
-        best = train_both(config, choice.config, store, options)   # best.config: of the one that
-                                                                   won; the other stays in the store
-    else:
-        config = choice.config                                     # with trainer.warm_start, or as
-                                                                   it was; choice.reason says why
+    start, warm_start, reason = choose_start(config, store, version)
+    config = with_warm_start(config, warm_start)
+    if start == BOTH:
+        best = train_both(with_warm_start(config, None), config, store, options)
+        config = best.config            # of the better one; the other one stays in the store
 
-Where warm starts follow one another, each model has seen its eval split only as long as rows keep
-their split: so a served model that was made of rows split in another way is not started from.
+Where warm starts follow one another, a model has not seen its eval split only as long as rows keep
+their split. So a served model that was made of rows split in another way is not started from.
 """
 
 import json
@@ -33,15 +30,20 @@ from seqline.model.identity import CARD, json_object
 
 Start = Literal["warm", "cold"]
 
+COLD, WARM, BOTH = "cold", "warm", "both"
+
 
 @dataclass(frozen=True)
 class Choice:
-    """How to train.
+    """The Model to start from, if any, and why.
 
-    config: with trainer.warm_start where the start is warm, else as it was. reason: one line, for
-    the report. version: the served one that was looked at, None without any. model: the key of its
-    Model, where the start is warm. in_a_row: warm starts since the last cold one, this one
-    included; 0 for a cold one.
+    Attributes:
+        config: with trainer.warm_start where the start is warm, otherwise unchanged.
+        start: warm or cold.
+        reason: one line, for the report.
+        version: the served version that was examined; None if nothing is served.
+        model: the key of its Model, where the start is warm.
+        in_a_row: warm starts since the last cold one, this one included; 0 for a cold one.
     """
 
     config: Config
@@ -52,15 +54,48 @@ class Choice:
     in_a_row: int = 0
 
 
-def choose(config: Config, store: Store, version: int | None = None) -> Choice:
-    """A warm start from the Model that the served version was made of, where one is possible.
+def choose_start(config: Config, store: Store, version: int | None) -> tuple[str, str | None, str]:
+    """Chooses the start of one retraining.
 
-    A cold start and the reason where not.
+    With `retrain.cold_every` = 1 every training is cold. Otherwise it is warm where that is
+    possible, and after so many warm starts in a row both are trained and compared.
 
-    version: the served one; the newest under pusher.serving_dir, if none is given. A configuration
-    that names a Model itself stays as it is. Reads some small files, changes nothing, and imports
-    no TensorFlow. The same version and configuration give the same choice: a retraining that was
-    killed goes on with it.
+    Args:
+        version: the served version; None for the newest.
+
+    Returns:
+        (COLD, WARM or BOTH; the folder of the Model to start from, None for a cold start; why).
+    """
+    cold_every = config.retrain.cold_every
+    if cold_every == 1 and not config.trainer.warm_start:
+        return COLD, None, "retrain.cold_every is 1"
+
+    choice = choose_model(config, store, version)
+    is_due = cold_is_due(choice, cold_every if cold_every > 1 else None)
+    return BOTH if is_due else choice.start, choice.config.trainer.warm_start, choice.reason
+
+
+def with_warm_start(config: Config, warm_start: str | None) -> Config:
+    """The configuration with another `trainer.warm_start`; None for a cold start."""
+    if warm_start == config.trainer.warm_start:
+        return config
+    return config.model_copy(
+        update={"trainer": config.trainer.with_values({"warm_start": warm_start})}
+    )
+
+
+def choose_model(config: Config, store: Store, version: int | None = None) -> Choice:
+    """Chooses the Model that the served version was made of, where training can start from it.
+
+    A configuration that names a Model itself stays unchanged. Reads some small files, changes
+    nothing, and imports no TensorFlow. The same version and configuration give the same choice: a
+    retraining that was killed makes it again.
+
+    Args:
+        version: the served version; None for the newest under pusher.serving_dir.
+
+    Returns:
+        A warm start from that Model, or a cold start and the reason.
     """
     if config.trainer.warm_start:
         return Choice(
@@ -70,37 +105,35 @@ def choose(config: Config, store: Store, version: int | None = None) -> Choice:
     version = version or max(place.versions(), default=None)
     if version is None:
         return Choice(config, "cold", f"nothing is served under {place.place} yet")
+
+    def cold(reason: str) -> Choice:
+        return Choice(config, "cold", reason, version)
+
     if differences := identity.what_differs(config):
-        return Choice(
-            config,
-            "cold",
-            f"version {version}: another model, {' and '.join(differences)}",
-            version,
-        )
+        return cold(f"version {version}: another model, {' and '.join(differences)}")
     card = json_object(place.read(f"{version}/{CARD}"))
     key = card.get("keys", {}).get("model")
     if not key:
-        return Choice(
-            config, "cold", f"version {version} does not say which Model it was made of", version
-        )
-    if why := _obstacle(config, store, card, key):
-        return Choice(config, "cold", f"version {version}: {why}", version)
+        return cold(f"version {version} does not say which Model it was made of")
+    if obstacle := _obstacle(config, store, card, key):
+        return cold(f"version {version}: {obstacle}")
+
     folder = store.path(TRAINER.name, key)
-    before = (
-        json.loads((folder / START_FILE).read_text())["in_a_row"]
-        if (folder / START_FILE).is_file()
-        else 0
-    )
-    warm = config.model_copy(
-        update={"trainer": config.trainer.with_values({"warm_start": str(folder)})}
-    )
+    num_before = 0
+    if (folder / START_FILE).is_file():
+        num_before = json.loads((folder / START_FILE).read_text())["in_a_row"]
     return Choice(
-        warm, "warm", f"from the Model of version {version}, {key}", version, key, before + 1
+        with_warm_start(config, str(folder)),
+        "warm",
+        f"from the Model of version {version}, {key}",
+        version,
+        key,
+        num_before + 1,
     )
 
 
 def _obstacle(config: Config, store: Store, card: Mapping[str, Any], key: str) -> str | None:
-    """Why the Model that a served version was made of cannot be started from; None where it can."""
+    """Why training cannot start from the Model of a served version; None if it can."""
     record = store.execution(TRAINER.name, key)
     if record is None or not (store.path(TRAINER.name, key) / MODEL).is_file():
         return f"its Model, {key}, is not under {store.root}"
@@ -108,37 +141,35 @@ def _obstacle(config: Config, store: Store, card: Mapping[str, Any], key: str) -
         return f"it reads {card['content']}, the data hold {config.example_gen.content}"
     if different := trainer.difference(card["network"], config.trainer):
         return f"it has another shape: {different} to go on from it"
-    tuned = sorted(set(config.tuner.ranges) & set(trainer.SHAPE)) if config.tuner.is_on else []
-    if tuned:
+    if config.tuner.is_on and (tuned := sorted(set(config.tuner.ranges) & set(trainer.SHAPE))):
         return f"the tuner is to choose {', '.join(tuned)}"
-    ways = {
-        "example_gen": ("eval_fraction", "test_fraction"),
-        "transform": _meaning(card["content"]),
-    }
-    for component, names in ways.items():
-        made = store.execution(
-            component, card["keys"]["examples" if component == "example_gen" else "features"]
-        )
-        if made is None:
+    return _changed_meaning(config, store, card)
+
+
+def _changed_meaning(config: Config, store: Store, card: Mapping[str, Any]) -> str | None:
+    """Why rows now have other splits, or their content another meaning; None if they do not."""
+    checked = (
+        ("example_gen", card["keys"]["examples"], ("eval_fraction", "test_fraction")),
+        ("transform", card["keys"]["features"], _transform_meaning(card["content"])),
+    )
+    for component, key, names in checked:
+        record = store.execution(component, key)
+        if record is None:
             return f"the record of its {component} is not under {store.root}"
+        before = record["params"]
         now = getattr(config, component).model_dump(mode="json")
+
         for name in names:
-            if made["params"].get(name) != now[name]:
-                return (
-                    f"{component}.{name} was {json.dumps(made['params'].get(name))}, is"
-                    f" {json.dumps(now[name])}"
-                )
-        if component == "example_gen" and _splits(made["params"]["source"]) != _splits(
-            now["source"]
-        ):
+            if before.get(name) != now[name]:
+                was, is_now = json.dumps(before.get(name)), json.dumps(now[name])
+                return f"{component}.{name} was {was}, is {is_now}"
+        if component == "example_gen" and _splits(before["source"]) != _splits(now["source"]):
             return "example_gen.source gives other splits now"
     return None
 
 
-def _meaning(content: str) -> Sequence[str]:
-    """The parameters of the transform that decide what an id or a number of this content stands
-    for.
-    """
+def _transform_meaning(content: str) -> Sequence[str]:
+    """The transform's parameters that decide what an id or a number of this content means."""
     return {"text": ("tokens", "lowercase"), "sequence": ("standardize",)}.get(content, ())
 
 
@@ -147,20 +178,23 @@ def _splits(source: Any) -> list[str]:
 
 
 def cold_is_due(choice: Choice, cold_every: int | None) -> bool:
-    """Whether a cold start is to be compared this time.
+    """Whether a cold start is compared this time: at every cold_every-th warm start in a row.
 
-    In every cold_every-th warm start in a row. None or 0: never.
+    Args:
+        cold_every: None or 0 for never.
     """
     return choice.start == "warm" and bool(cold_every) and choice.in_a_row % (cold_every or 1) == 0
 
 
 @dataclass(frozen=True)
 class Best:
-    """The better one of two trainings. config.
+    """The better one of two trainings.
 
-    Its configuration, whose stages up to the trainer are finished. reason: one line.
-
-    figures: start -> the trainer's figures with `seconds`, of both.
+    Attributes:
+        config: its configuration, whose stages up to the trainer are finished.
+        start: warm or cold.
+        reason: one line, for the report.
+        figures: the trainer's figures and `seconds`, by start, of both trainings.
     """
 
     config: Config
@@ -170,34 +204,36 @@ class Best:
 
 
 def train_both(cold: Config, warm: Config, store: Store, options: Options | None = None) -> Best:
-    """Runs the stages up to the trainer for both configurations, each as a run of its own.
+    """Runs the stages up to the trainer for two configurations, and compares the two Models.
 
-    The better one on the eval split wins.
-
-    Better is the higher accuracy, then the lower loss; of equals the cold one. What is finished is
-    not done again, and what one of them made the other one uses. Raises what
-    `pipeline.runner.execute` raises.
+    Each is a run of its own. What is finished is not done again, and what one of them made the
+    other one uses. The higher accuracy on the eval split wins, then the lower loss; of equals the
+    cold start. Raises what `pipeline.runner.execute` raises.
     """
     options = options or Options()
     configs: dict[Start, Config] = {"cold": cold, "warm": warm}
-    found: dict[Start, Figures] = {}
+    figures: dict[Start, Figures] = {}
     for start, config in configs.items():
         pipe = Pipeline()
         define(pipe, config)
         names = [stage.name for stage in pipe.stages]
         pipe.stages = pipe.stages[: names.index(TRAINER.name) + 1]
-        # What was made again for the first one is not made once more for the second.
-        force = [name for name in options.force if not found or name == TRAINER.name]
+        # The second run does not repeat what the first one was forced to make again.
+        force = [name for name in options.force if not figures or name == TRAINER.name]
         done = execute(pipe, store, store.start_run(), replace(options, force=force, selected=None))
-        found[start] = _figures(done[-1])
-    scores = {start: (each["eval_accuracy"], -each["eval_loss"]) for start, each in found.items()}
+        figures[start] = _with_seconds(done[-1])
+
+    scores = {
+        start: (trained["eval_accuracy"], -trained["eval_loss"])
+        for start, trained in figures.items()
+    }
     winner: Start = "warm" if scores["warm"] > scores["cold"] else "cold"
-    told = ", ".join(
-        f"{start} {each['eval_accuracy']:.4f} (loss {each['eval_loss']:.4f})"
-        for start, each in found.items()
+    compared = ", ".join(
+        f"{start} {trained['eval_accuracy']:.4f} (loss {trained['eval_loss']:.4f})"
+        for start, trained in figures.items()
     )
-    return Best(configs[winner], winner, f"eval accuracy: {told}", found)
+    return Best(configs[winner], winner, f"eval accuracy: {compared}", figures)
 
 
-def _figures(done: Done) -> Figures:
+def _with_seconds(done: Done) -> Figures:
     return {**done.figures, "seconds": round(done.seconds, 3)}

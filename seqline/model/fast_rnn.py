@@ -1,12 +1,11 @@
-"""SimpleRNN with the same weights, outputs and gradients as Keras's, several times as fast to train
-on a CPU.
+"""A SimpleRNN that has the weights, outputs and gradients of Keras's and trains faster on a CPU.
 
 `FastSimpleRNN` is a `layers.SimpleRNN` and takes its arguments; `implementation="keras"` is the
-stock one, to the bit. The other projects the inputs in one product instead of one per time step,
-and runs through time by `seqline.model.time_loops`.
+stock layer, bit for bit. The fast one projects the inputs in one product instead of one for each
+time step, and runs through time by `seqline.model.time_loops`.
 
-`DistinctEmbedding` before it lets it project each distinct token of the batch once, not every
-position:
+With a `DistinctEmbedding` before it, it projects each distinct token of the batch once instead of
+every position:
 
     rows, positions = DistinctEmbedding(vocab, dim, name="embedding")(ids)
     states = FastSimpleRNN(units, return_sequences=True, name="rnn")(rows, positions=positions)
@@ -16,13 +15,12 @@ stands for
     embedded = layers.Embedding(vocab, dim, name="embedding")(ids)
     states = layers.SimpleRNN(units, return_sequences=True, name="rnn")(embedded)
 
-Either network has the same weights in the same order: `get_weights` of one goes into `set_weights`
-of the other. (A weights file names layers by their class; it does not.) To turn the rows of a text
-around, turn around `positions`; `layers.Embedding` and FastSimpleRNN without `positions` go
-together, too.
+Both networks have the same weights in the same order: `get_weights` of one fits `set_weights` of
+the other. (A weights file does not: it names layers by their class.) To reverse the rows of a text,
+reverse `positions`. `layers.Embedding` and FastSimpleRNN without `positions` work together, too.
 
-Without `pooling`, nothing is compiled without `training=True`: an exported signature holds a plain
-loop, as TensorFlow Serving wants it on a CPU.
+Without `pooling`, nothing is compiled unless `training=True`: an exported signature holds a plain
+loop, as TensorFlow Serving needs it on a CPU.
 """
 
 from typing import Any, Literal
@@ -36,12 +34,13 @@ from seqline.model.time_loops import ACTIVATIONS, recurrence
 
 @keras.saving.register_keras_serializable("seqline")
 class DistinctEmbedding(layers.Embedding):
-    """layers.Embedding, each distinct id once. ids [batch, time] -> (rows [distinct, dim],
-    positions [batch, time] int32).
+    """layers.Embedding that looks up each distinct id once.
 
-    The embedded sequence is `tf.gather(rows, positions)`. `positions` index `rows`, in order of
-    first occurrence in the batch. The gradient of the embeddings is an IndexedSlices in which no
-    row comes twice.
+    ids [batch, time] -> (rows [distinct, dim], positions int32 [batch, time]).
+
+    The embedded sequence is `tf.gather(rows, positions)`. The rows are in the order of their first
+    occurrence in the batch. The gradient of the embeddings is an IndexedSlices in which no row
+    occurs twice.
     """
 
     def call(self, inputs: Any) -> Any:
@@ -62,18 +61,21 @@ class DistinctEmbedding(layers.Embedding):
 
 @keras.saving.register_keras_serializable("seqline")
 class FastSimpleRNN(layers.SimpleRNN):
-    """layers.SimpleRNN.
+    """layers.SimpleRNN over sequences [batch, time, dim], or over rows that positions index.
 
-    Sequences [batch, time, dim], or rows [distinct, dim] with positions [batch, time] int32 of
-    them.
+    Rows are [distinct, dim], their positions int32 [batch, time].
 
-    pooling: "last", "mean", "max" or "mean_max" gives that of the first `length` (int [batch])
-        states instead of the states: [batch, units], or [batch, 2 * units] of both. It always goes
-        the fast path, and raises ValueError where there is none.
+    The stock layer computes what the fast path does not support: dropout of the inputs, an initial
+    state, activations other than tanh, relu and none, states that are kept or returned, unrolling,
+    types other than float32, and everything that is not training.
 
-    What the fast path does not know goes the stock way: dropout of the inputs, an initial state,
-    other activations than tanh, relu and none, states that are kept or returned, unrolling, other
-    types than float32, and everything that is not training.
+    Args:
+        pooling: "last", "mean", "max" or "mean_max" of the first `length` (int [batch]) states, in
+            place of all states: [batch, units], or [batch, 2 * units] for "mean_max". It always
+            takes the fast path. None for the states.
+
+    Raises:
+        ValueError: `pooling` with an argument that the fast path does not support.
     """
 
     def __init__(
@@ -132,16 +134,18 @@ class FastSimpleRNN(layers.SimpleRNN):
         ):
             embedded = sequences if positions is None else tf.gather(sequences, positions)
             return super().call(embedded, initial_state=initial_state, mask=mask, training=training)
-        projected = self._project(tf.convert_to_tensor(sequences))
+
+        projected = self._project(tf.convert_to_tensor(sequences))  # [..., units]
         source = projected if positions is None else positions
         kept = None
         if training and self.recurrent_dropout:
-            shape = [tf.shape(source)[0], self.units]
+            shape = [tf.shape(source)[0], self.units]  # [batch, units]
             kept = keras.random.dropout(
                 tf.ones(shape, projected.dtype),
                 self.recurrent_dropout,
                 seed=self.cell.seed_generator,
             )
+
         outputs = recurrence(
             self._time_major(projected) if positions is None else projected,
             tf.convert_to_tensor(self.cell.recurrent_kernel),
@@ -152,7 +156,9 @@ class FastSimpleRNN(layers.SimpleRNN):
             mask=None if mask is None else self._time_major(tf.cast(mask, tf.bool)),
             kept=kept,
         )
-        return tf.transpose(outputs, [1, 0, 2]) if len(outputs.shape) == 3 else outputs
+        if len(outputs.shape) == 3:
+            return tf.transpose(outputs, [1, 0, 2])  # [batch, time, units]
+        return outputs
 
     def _project(self, sequences: tf.Tensor) -> tf.Tensor:
         """[..., dim] -> [..., units]."""

@@ -1,4 +1,4 @@
-"""The layers of the network that Keras does not bring."""
+"""The layers of the network that Keras does not have."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ HASH_FIRST, HASH_SECOND = 2_654_435_761, 2_246_822_519
 
 @keras.saving.register_keras_serializable("seqline")
 class WordDropout(layers.Layer):
-    """While training, replaces each token by OOV with probability `rate`.
+    """While training, replaces each token by OOV with probability `rate`; padding stays.
 
-    Padding stays. ids [batch, time] -> the same.
+    ids [batch, time] -> ids [batch, time].
     """
 
     def __init__(self, rate: float, oov: int, seed: int, **kwargs: Any) -> None:
@@ -32,14 +32,13 @@ class WordDropout(layers.Layer):
         if not training:
             return ids
         dropped = keras.random.uniform(ops.shape(ids), seed=self.generator) < self.rate
-        return ops.where(
-            ops.logical_and(dropped, ids != PAD_ID), ops.cast(self.oov, ids.dtype), ids
-        )
+        replaced = ops.logical_and(dropped, ids != PAD_ID)  # [batch, time]
+        return ops.where(replaced, ops.cast(self.oov, ids.dtype), ids)
 
 
 @keras.saving.register_keras_serializable("seqline")
 class WithinLength(layers.Layer):
-    """Which time steps are no padding.
+    """Tells time steps from padding.
 
     (values [batch, time, dim], length [batch]) -> bool [batch, time].
     """
@@ -50,31 +49,32 @@ class WithinLength(layers.Layer):
 
 @keras.saving.register_keras_serializable("seqline")
 class ReverseText(layers.Layer):
-    """Turns each row around and leaves its padding behind it.
+    """Reverses each row; its padding stays at the end.
 
-    (sequence [batch, time] or [batch, time, dim], present) -> the same.
-
-    present: bool [batch, time], False for padding; here and in the layers below.
+    (sequence [batch, time] or [batch, time, dim], present bool [batch, time]) -> a sequence of the
+    same shape. `present` is False for padding, here and in the layers below.
     """
 
     def call(self, sequence: Any, present: Any) -> Any:
         time = ops.arange(ops.shape(present)[1], dtype="int32")[None, :]
         length = ops.sum(ops.cast(present, "int32"), axis=1, keepdims=True)  # [batch, 1]
         source = ops.where(time < length, length - 1 - time, time)  # [batch, time]
-        return ops.take_along_axis(
-            sequence, source if len(sequence.shape) == 2 else source[:, :, None], axis=1
-        )
+        if len(sequence.shape) == 3:
+            source = source[:, :, None]
+        return ops.take_along_axis(sequence, source, axis=1)
 
 
 @keras.saving.register_keras_serializable("seqline")
 class Pooling(layers.Layer):
-    """One vector of the states of a row.
+    """Pools the states of a row into one vector.
 
-    (states [batch, time, units], present [batch, time]) -> [batch, units or 2 * units].
+    (states [batch, time, units], present [batch, time]) -> [batch, units], or [batch, 2 * units]
+    for "mean_max". (Keras's own GlobalMaxPooling1D ignores masks.)
 
-    kind: "last" state, "mean" or "max" over time, or "mean_max", both side by side. With masking,
-    padding does not count, and a row of padding only gives zeros; without, every position counts.
-    (Keras's own GlobalMaxPooling1D ignores masks.)
+    Args:
+        kind: "last" state, "mean" or "max" over time, or "mean_max", both concatenated.
+        masking: padding does not count, and a row of padding only gives zeros; without masking,
+            every position counts.
     """
 
     def __init__(self, kind: str, masking: bool, **kwargs: Any) -> None:
@@ -88,24 +88,23 @@ class Pooling(layers.Layer):
         length = ops.sum(weights, axis=1)  # [batch, 1]
         pooled = []
         if self.kind == "last":
-            last = ops.cast(ops.maximum(length - 1, 0), "int32")[:, :, None]
+            last = ops.cast(ops.maximum(length - 1, 0), "int32")[:, :, None]  # [batch, 1, 1]
             pooled.append(ops.squeeze(ops.take_along_axis(states * weights, last, axis=1), axis=1))
         if self.kind in ("mean", "mean_max"):
             pooled.append(ops.sum(states * weights, axis=1) / ops.maximum(length, 1))
         if self.kind in ("max", "mean_max"):
-            pooled.append(
-                ops.where(length > 0, ops.max(states + MASKED * (1 - weights), axis=1), 0.0)
-            )
+            highest = ops.max(states + MASKED * (1 - weights), axis=1)  # [batch, units]
+            pooled.append(ops.where(length > 0, highest, 0.0))
         return ops.concatenate(pooled, axis=-1)
 
 
 @keras.saving.register_keras_serializable("seqline")
 class MeanEmbedding(layers.Layer):
-    """gain * the mean of a row's embeddings.
+    """`gain` times the mean of a row's embeddings; zeros for a row of padding only.
 
     (embedded [batch, time, dim], present [batch, time]) -> [batch, dim].
 
-    A row of padding only gives zeros. Adam moves every weight by about the learning rate, so the
+    Adam moves every weight by about the learning rate, so the
     gain is how much faster this branch learns than the other.
     """
 
@@ -114,18 +113,18 @@ class MeanEmbedding(layers.Layer):
         self.gain = gain
 
     def call(self, embedded: Any, present: Any) -> Any:
-        weights = ops.cast(present, embedded.dtype)
+        weights = ops.cast(present, embedded.dtype)  # [batch, time]
         weights *= self.gain / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1)
         return ops.squeeze(ops.matmul(weights[:, None, :], embedded), axis=1)
 
 
 @keras.saving.register_keras_serializable("seqline")
 class BranchDropout(layers.Layer):
-    """While training, a row loses one of its two branches with probability `rate`.
+    """Concatenates two branches; while training, a row loses one of them with probability `rate`.
 
-    Then they are concatenated.
+    (recurrent [batch, a], skip [batch, b]) -> [batch, a + b].
 
-    Either branch has to classify on its own, so that the quickly learned one does not starve the
+    Each branch has to classify alone, so that the one that learns quickly does not starve the
     other.
     """
 
@@ -144,12 +143,13 @@ class BranchDropout(layers.Layer):
 
 @keras.saving.register_keras_serializable("seqline")
 class Bigrams(layers.Layer):
-    """Puts the ids of bigrams behind those of the tokens. ids [batch, time] -> [batch, 2 * time -
-    1], PAD where there is none.
+    """Appends the ids of bigrams to those of the tokens.
 
-    Bigrams are hashed into buckets; `rows`, int32 [num_buckets], holds the number of a bucket that
-    training has seen often enough, from 1, or 0. Its id is `first_id` - 1 more. Neither padding nor
-    OOV is part of a bigram.
+    ids [batch, time] -> ids [batch, 2 * time - 1], PAD for a pair that has no id.
+
+    Bigrams are hashed into buckets. The weight `rows`, int32 [num_buckets], numbers the buckets
+    that training has seen often enough, from 1; the others have 0. An id is a number plus
+    `first_id` - 1. Neither padding nor OOV is part of a bigram.
     """
 
     def __init__(self, num_buckets: int, oov: int, first_id: int, **kwargs: Any) -> None:
@@ -169,19 +169,23 @@ class Bigrams(layers.Layer):
 
     def call(self, ids: Any) -> Any:
         buckets, known = bigram_buckets(ids, self.num_buckets, self.oov)
-        numbers = ops.cast(ops.take(self.rows, buckets), ids.dtype)
-        found = ops.logical_and(known, numbers > 0)
-        return ops.concatenate(
-            [ids, ops.where(found, numbers + (self.first_id - 1), PAD_ID)], axis=1
-        )
+        numbers = ops.cast(ops.take(self.rows, buckets), ids.dtype)  # [batch, time - 1]
+        has_id = ops.logical_and(known, numbers > 0)
+        bigrams = ops.where(has_id, numbers + (self.first_id - 1), PAD_ID)
+        return ops.concatenate([ids, bigrams], axis=1)
 
 
 def bigram_buckets(ids: Any, num_buckets: int, oov: int) -> tuple[Any, Any]:
-    """(bucket of every pair of neighbours, whether both are tokens), [batch, time - 1] each, of
-    int64 ids [batch, time].
+    """Hashes every pair of neighbouring ids.
 
-    The same integers for tensors and numpy arrays; with ids below 2 ** 30 no product leaves 64
+    Tensors and numpy arrays give the same integers. With ids below 2 ** 30 no product exceeds 64
     bits.
+
+    Args:
+        ids: int64 [batch, time].
+
+    Returns:
+        (the bucket of each pair, whether both ids are tokens), [batch, time - 1] each.
     """
     first, second = ids[:, :-1], ids[:, 1:]
     mixed = (first * HASH_FIRST + second * HASH_SECOND) % 2**32
@@ -191,10 +195,10 @@ def bigram_buckets(ids: Any, num_buckets: int, oov: int) -> tuple[Any, Any]:
 
 @keras.saving.register_keras_serializable("seqline")
 class MeanOfDistinct(layers.Layer):
-    """What MeanEmbedding gives, from each distinct embedding once.
+    """MeanEmbedding over the output of `DistinctEmbedding`.
 
-    (rows [distinct, dim], positions [batch, time] of them, present bool [batch, time]) -> [batch,
-    dim].
+    (rows [distinct, dim], positions [batch, time] of these, present bool [batch, time]) ->
+    [batch, dim].
     """
 
     def __init__(self, gain: float, **kwargs: Any) -> None:
@@ -203,11 +207,11 @@ class MeanOfDistinct(layers.Layer):
 
     def call(self, rows: Any, positions: Any, present: Any) -> Any:
         batch = tf.shape(present)[0]
-        found = tf.cast(tf.where(present), tf.int32)  # [num, 2]
+        places = tf.cast(tf.where(present), tf.int32)  # [num_present, 2]: row, time
         total = tf.raw_ops.SparseSegmentSumWithNumSegments(
             data=rows,
             indices=tf.boolean_mask(positions, present),
-            segment_ids=found[:, 0],
+            segment_ids=places[:, 0],
             num_segments=batch,
         )
         count = tf.reduce_sum(tf.cast(present, rows.dtype), axis=1, keepdims=True)

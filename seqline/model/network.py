@@ -1,12 +1,11 @@
-"""The network.
-
-Embedding -> SimpleRNN -> pooling over the states -> Dense(softmax), and a skip branch beside it.
+"""The network: Embedding, SimpleRNN, pooling over the states, Dense(softmax), and a skip branch.
 
     ids [batch, time]
-     ├─ Embedding ── SimpleRNN (one or both directions) ── pooling ── dropout ────────┬─ Dense(softmax)
-     └─ skip: tokens and bigrams ── Embedding of its own ── mean ── dropout ──────────┘
+     +-- Embedding -- SimpleRNN, one or both directions -- pooling -- dropout --+-- Dense(softmax)
+     |                                                                          |
+     +-- skip branch: Embedding of tokens and bigrams -- mean -- dropout -------+
 
-Numeric sequences, values [batch, time, dim] and length [batch], go into the SimpleRNN as they are;
+Numeric sequences, values [batch, time, dim] and length [batch], go into the SimpleRNN unchanged;
 their skip branch is the mean of a Dense(relu) over the time steps. The trainer fits the network and
 the exporter serves it; both build it here, from the same Spec.
 """
@@ -41,16 +40,20 @@ Implementation = Literal["fast", "keras"]
 
 @dataclass(frozen=True)
 class Spec:
-    """All that decides the network's shape and its behaviour while training.
+    """Everything that decides the network's shape and its behaviour while training.
 
-    num_tokens: V of the vocabulary; the embedding has V + 2 rows (PAD, V tokens, OOV). 0 for
-    numeric sequences. masking: False reads padding like text (inputs are then padded to
-    max_length), as a plain Keras model without a mask does. skip_dim: 0 for no skip branch.
-    bigram_buckets: buckets of hashed bigrams, 0 for none; num_bigrams of them have a row, behind
-    the tokens' V + 2, in the skip branch's
-        embedding.
-    dim: numbers of a time step; 0 for ids. What is about embeddings, words and bigrams is about ids
-    only.
+    The fields about embeddings, words and bigrams matter for ids only. The trainer's parameters of
+    the same names say what the others mean.
+
+    Attributes:
+        num_tokens: V of the vocabulary; the embedding has V + 2 rows (PAD, V tokens, OOV). 0 for
+            numeric sequences.
+        masking: False reads padding like text (inputs are then padded to max_length), as a plain
+            Keras model without a mask does.
+        skip_dim: 0 for no skip branch.
+        bigram_buckets: buckets of hashed bigrams; 0 for none.
+        num_bigrams: buckets with a row in the skip branch's embedding, after the V + 2 of tokens.
+        dim: numbers of a time step; 0 for ids.
     """
 
     num_tokens: int
@@ -81,20 +84,23 @@ class Spec:
 def build(
     spec: Spec, training: bool = True, implementation: Implementation = "keras"
 ) -> keras.Model:
-    """ids [batch, time] int64 -> probabilities [batch, num_classes].
+    """Builds the network of a Spec.
 
-    With spec.dim, (values [batch, time, dim], length [batch]) -> these.
+    Args:
+        training: False leaves out what only acts while training (dropout and its random state);
+            the other layers keep their names and weights.
+        implementation: "fast" is for training steps only (`seqline.model.fast_rnn`): the same
+            weights under the same names, the same probabilities and gradients.
 
-    training=False leaves out what only acts while training (dropout and its random state); the
-    other layers keep their names and weights. implementation="fast" is for training steps only
-    (`seqline.model.fast_rnn`): the same weights under the same names, the same probabilities and
-    gradients.
+    Returns:
+        A model from ids [batch, time] int64, or with spec.dim from (values [batch, time, dim],
+        length [batch]), to probabilities [batch, num_classes].
     """
     return _Builder(spec, training, implementation).model()
 
 
 class _Builder:
-    """One network in the making: every layer takes the next seed."""
+    """Builds one network. Every random layer takes the next seed, so the order of calls matters."""
 
     def __init__(self, spec: Spec, training: bool, implementation: Implementation) -> None:
         self.spec = spec
@@ -119,15 +125,18 @@ class _Builder:
             self.content = WordDropout(
                 spec.word_dropout, oov_id(spec.num_tokens), next(self.seeds), name="word_dropout"
             )(self.content)
-        branch = self._dropout(spec.dropout, "dropout")(self._recurrent_branch())
+
+        dropout = self._dropout(spec.dropout, "dropout")  # Takes its seed before the branch does.
+        branch = dropout(self._recurrent_branch())
         if spec.skip_dim:
-            skip = self._dropout(spec.skip_dropout, "skip_dropout")(self._skip_branch())
+            skip_dropout = self._dropout(spec.skip_dropout, "skip_dropout")
+            skip = skip_dropout(self._skip_branch())
             if self.training:
-                branch = BranchDropout(spec.branch_dropout, next(self.seeds), name="branches")(
-                    branch, skip
-                )
+                join = BranchDropout(spec.branch_dropout, next(self.seeds), name="branches")
+                branch = join(branch, skip)
             else:
                 branch = layers.Concatenate(name="branches")([branch, skip])
+
         kernel = keras.initializers.GlorotUniform(next(self.seeds))
         output = layers.Dense(
             spec.num_classes, activation="softmax", kernel_initializer=kernel, name="output"
@@ -135,62 +144,56 @@ class _Builder:
         return keras.Model(self.inputs, output, name="seqline")
 
     def _dropout(self, rate: float, name: str) -> Callable[[Any], Any]:
-        return (
-            layers.Dropout(rate, seed=next(self.seeds), name=name)
-            if self.training and rate
-            else lambda value: value
-        )
+        """A dropout layer, or a function that changes nothing."""
+        if self.training and rate:
+            return layers.Dropout(rate, seed=next(self.seeds), name=name)
+        return lambda value: value
 
     def _recurrent_branch(self) -> Any:
         """[batch, rnn_units], twice that for both directions, twice again for both poolings."""
         spec = self.spec
         states, positions = self.content, None
         if not spec.dim:
-            scale = keras.initializers.RandomUniform(
-                -spec.embedding_scale, spec.embedding_scale, seed=next(self.seeds)
-            )
-            kind = DistinctEmbedding if self.fast else layers.Embedding
-            embedding = kind(
-                spec.num_tokens + NUM_RESERVED_IDS,
-                spec.embedding_dim,
-                embeddings_initializer=scale,
-                name="embedding",
-            )
-            states, positions = (
-                embedding(self.content) if self.fast else (embedding(self.content), None)
-            )
+            arguments = {"embeddings_initializer": self._uniform(), "name": "embedding"}
+            num_ids = spec.num_tokens + NUM_RESERVED_IDS
+            if self.fast:  # rows [distinct, embedding_dim], positions [batch, time]
+                embedding = DistinctEmbedding(num_ids, spec.embedding_dim, **arguments)
+                states, positions = embedding(self.content)
+            else:  # [batch, time, embedding_dim]
+                states = layers.Embedding(num_ids, spec.embedding_dim, **arguments)(self.content)
             states = self._dropout(spec.embedding_dropout, "embedding_dropout")(states)
+
         for number in range(1, spec.num_layers):
-            states, positions = (
-                self._rnn_layer(states, positions, f"rnn_{number}", pooled=False),
-                None,
-            )
+            states = self._rnn_layer(states, positions, f"rnn_{number}", pooled=False)
+            positions = None  # [batch, time, units] from here on
         return self._rnn_layer(states, positions, "rnn", pooled=True)
 
-    def _rnn_layer(self, sequence: Any, positions: Any, name: str, pooled: bool) -> Any:
-        """The states [batch, time, units], or with `pooled` one vector of them.
+    def _uniform(self) -> keras.initializers.Initializer:
+        scale = self.spec.embedding_scale
+        return keras.initializers.RandomUniform(-scale, scale, seed=next(self.seeds))
 
-        Both directions side by side.
+    def _rnn_layer(self, sequence: Any, positions: Any, name: str, pooled: bool) -> Any:
+        """The states [batch, time, units], or with `pooled` one vector of them [batch, units].
+
+        Both directions are concatenated along the last axis.
         """
         outputs = [self._simple_rnn(name, sequence, positions, pooled)]
-        if self.spec.bidirectional:
-            turn = ReverseText(name=f"{name}_reverse")
-            if positions is None:
-                sequence = turn(sequence, self.present)
-            else:
-                positions = turn(positions, self.present)
-            backward = self._simple_rnn(f"{name}_backward", sequence, positions, pooled)
-            outputs.append(
-                backward if pooled else ReverseText(name=f"{name}_restore")(backward, self.present)
-            )
-        return (
-            layers.Concatenate(name=f"{name}_directions")(outputs)
-            if self.spec.bidirectional
-            else outputs[0]
-        )
+        if not self.spec.bidirectional:
+            return outputs[0]
+
+        turn = ReverseText(name=f"{name}_reverse")
+        if positions is None:
+            sequence = turn(sequence, self.present)
+        else:
+            positions = turn(positions, self.present)
+        backward = self._simple_rnn(f"{name}_backward", sequence, positions, pooled)
+        if not pooled:
+            backward = ReverseText(name=f"{name}_restore")(backward, self.present)
+        outputs.append(backward)
+        return layers.Concatenate(name=f"{name}_directions")(outputs)
 
     def _simple_rnn(self, name: str, sequence: Any, positions: Any, pooled: bool) -> Any:
-        # No mask: padding is behind the row, so it cannot reach a state that pooling reads.
+        # No mask: padding follows the row, so it cannot reach a state that pooling reads.
         spec = self.spec
         arguments: dict[str, Any] = {
             "return_sequences": True,
@@ -202,54 +205,54 @@ class _Builder:
         }
         if self.training and spec.recurrent_dropout:
             arguments |= {"recurrent_dropout": spec.recurrent_dropout, "seed": next(self.seeds)}
+
         if not self.fast:
-            states = layers.SimpleRNN(spec.rnn_units, **arguments)(sequence)
-            return (
-                Pooling(spec.pooling, spec.masking, name=f"{name}_pooling")(states, self.present)
-                if pooled
-                else states
-            )
+            states = layers.SimpleRNN(spec.rnn_units, **arguments)(sequence)  # [batch, time, units]
+            if not pooled:
+                return states
+            pooling = Pooling(spec.pooling, spec.masking, name=f"{name}_pooling")
+            return pooling(states, self.present)
         rnn = FastSimpleRNN(spec.rnn_units, pooling=spec.pooling if pooled else None, **arguments)
         if not pooled:
             return rnn(sequence, positions=positions)
         counted = self.present if spec.masking else ops.ones_like(self.present)
-        return rnn(
-            sequence, positions=positions, length=ops.sum(ops.cast(counted, "int32"), axis=1)
-        )
+        length = ops.sum(ops.cast(counted, "int32"), axis=1)  # [batch]
+        return rnn(sequence, positions=positions, length=length)
 
     def _skip_branch(self) -> Any:
         """[batch, skip_dim]."""
         spec = self.spec
         if spec.dim:
             kernel = keras.initializers.GlorotUniform(next(self.seeds))
-            projected = layers.Dense(
+            dense = layers.Dense(
                 spec.skip_dim, activation="relu", kernel_initializer=kernel, name="skip_embedding"
-            )(self.content)
+            )
+            projected = dense(self.content)  # [batch, time, skip_dim]
             return MeanEmbedding(spec.skip_gain, name="skip_mean")(projected, self.present)
-        num_rows, ids, present = spec.num_tokens + NUM_RESERVED_IDS, self.content, self.present
-        initializer: Any = keras.initializers.RandomUniform(
-            -spec.embedding_scale, spec.embedding_scale, seed=next(self.seeds)
-        )
+
+        ids, present = self.content, self.present
+        num_ids = spec.num_tokens + NUM_RESERVED_IDS
+        initializer = self._uniform()
         if spec.bigram_buckets:
-            ids = Bigrams(
-                spec.bigram_buckets, oov_id(spec.num_tokens), first_id=num_rows, name="bigrams"
-            )(ids)
+            oov = oov_id(spec.num_tokens)
+            bigrams = Bigrams(spec.bigram_buckets, oov, first_id=num_ids, name="bigrams")
+            ids = bigrams(ids)  # [batch, 2 * time - 1]
             present = ops.not_equal(ids, PAD_ID)
-            initializer = _ZeroBehind(num_rows, initializer)
+            initializer = _ZerosAfter(num_ids, initializer)
+
+        num_rows = num_ids + spec.num_bigrams
         arguments = {"embeddings_initializer": initializer, "name": "skip_embedding"}
         if self.fast:
-            rows, positions = DistinctEmbedding(
-                num_rows + spec.num_bigrams, spec.skip_dim, **arguments
-            )(ids)
+            rows, positions = DistinctEmbedding(num_rows, spec.skip_dim, **arguments)(ids)
             return MeanOfDistinct(spec.skip_gain, name="skip_mean")(rows, positions, present)
-        embedded = layers.Embedding(num_rows + spec.num_bigrams, spec.skip_dim, **arguments)(ids)
+        embedded = layers.Embedding(num_rows, spec.skip_dim, **arguments)(ids)
         return MeanEmbedding(spec.skip_gain, name="skip_mean")(embedded, present)
 
 
-class _ZeroBehind(keras.initializers.Initializer):
-    """The first rows as another initializer makes them, zeros behind them.
+class _ZerosAfter(keras.initializers.Initializer):
+    """The first rows as another initializer makes them, then zeros.
 
-    A bigram says nothing until it has learned something.
+    So a bigram changes nothing until it has learned something.
     """
 
     def __init__(self, num_rows: int, initializer: keras.initializers.Initializer) -> None:
@@ -258,14 +261,14 @@ class _ZeroBehind(keras.initializers.Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         first = self.initializer((self.num_rows, *shape[1:]), dtype=dtype)
-        return ops.concatenate(
-            [first, ops.zeros((shape[0] - self.num_rows, *shape[1:]), dtype=first.dtype)], axis=0
-        )
+        zeros = ops.zeros((shape[0] - self.num_rows, *shape[1:]), dtype=first.dtype)
+        return ops.concatenate([first, zeros], axis=0)
 
 
 def save(model: keras.Model, spec: Spec, output: Path) -> None:
-    """Writes network.json and model.weights.h5, the same bytes for the same weights (a .keras
-    archive holds the time).
+    """Writes network.json and model.weights.h5.
+
+    The same weights give the same bytes. (A .keras archive would hold the time.)
     """
     (output / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2) + "\n")
     # By a network of stock layers: a weights file names layers by their class.
@@ -275,9 +278,11 @@ def save(model: keras.Model, spec: Spec, output: Path) -> None:
 
 
 def load(path: Path, training: bool = False, dtype: str = "float32") -> tuple[keras.Model, Spec]:
-    """The network that `save` wrote.
+    """Reads the network that `save` wrote.
 
-    For inference only, unless `training`. dtype: what an inference network computes in.
+    Args:
+        training: whether it can be trained; otherwise it is for inference only.
+        dtype: what an inference network computes in.
     """
     spec = Spec(**json.loads((path / SPEC_FILE).read_text()))
     trained = build(spec)
@@ -304,9 +309,9 @@ def _computing_in(dtype: str) -> Iterator[None]:
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """From one implementation of a Spec into another.
+    """Copies the weights of one implementation of a Spec into another.
 
-    The order of all weights may differ, the names of the layers do not.
+    By layer: their names are the same, the order of all weights may differ.
     """
     for layer in target.layers:
         if layer.weights:

@@ -1,9 +1,9 @@
 """The workers that train together, as TF_CONFIG names them.
 
-Imports nothing heavy: the command line reads it, too.
+    TF_CONFIG='{"cluster": {"worker": ["host-a:2222", "host-b:2222"]},
+                "task": {"type": "worker", "index": 0}}'
 
-TF_CONFIG='{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker",
-"index": 0}}'
+Imports nothing heavy: the command line reads it, too.
 """
 
 import json
@@ -19,17 +19,18 @@ EXAMPLE = (
     '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker",'
     ' "index": 0}}'
 )
-# In this order they are counted: the chief, if there is one, is number 0, and without one the first
-# worker is the chief.
+# Members are numbered in this order: number 0 is the chief, or the first worker if no chief is
+# named, which then is the chief.
 JOBS = ("chief", "worker")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """members.
+    """The processes that train together.
 
-    (job, index, host:port) of every process, the chief first. number: this process's place among
-    them.
+    Attributes:
+        members: (job, index, host:port) of every process, the chief first.
+        number: the place of this process among them.
     """
 
     members: tuple[tuple[str, int, str], ...]
@@ -44,7 +45,7 @@ class Cluster:
         return tuple(number for number in range(len(self.members)) if number != self.number)
 
     def name(self, number: int) -> str:
-        """As TF_CONFIG calls it: "worker 1 (host-b:2222)"."""
+        """The name of a member, such as "worker 1 (host-b:2222)"."""
         job, index, address = self.members[number]
         return f"{job} {index} ({address})"
 
@@ -54,9 +55,13 @@ class Cluster:
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Cluster | None:
-    """The cluster of TF_CONFIG; None where it is not set, empty, or names one process only.
+    """Reads TF_CONFIG.
 
-    Raises UserError for one that is malformed: it must not end in training alone by mistake.
+    Returns:
+        The cluster; None if TF_CONFIG is not set, is empty, or names one process only.
+
+    Raises:
+        UserError: TF_CONFIG is malformed. Training alone by mistake would be worse.
     """
     text = environment.get(VARIABLE, "").strip()
     if not text:
@@ -67,6 +72,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Cluster | None:
         raise _malformed(f"is not JSON ({error})", text) from None
     if content == {}:
         return None
+
     jobs = content.get("cluster") if isinstance(content, dict) else None
     if not isinstance(jobs, dict) or not jobs:
         raise _malformed('has no table "cluster"', text)
@@ -75,6 +81,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Cluster | None:
             f"names the job {unknown[0]!r}; seqline trains with workers, and a chief if you like",
             text,
         )
+
     members = tuple(
         (job, index, address)
         for job in JOBS
@@ -110,14 +117,14 @@ def _own_number(task: Any, members: tuple[tuple[str, int, str], ...], text: str)
     if not isinstance(job, str) or type(index) is not int or (job, index) not in numbers:
         known = ", ".join(f"{job} {index}" for job, index in numbers)
         raise _malformed(
-            f"says that this is {job} {index}, and the cluster has {known or 'nobody'}", text
+            f"says that this is {job} {index}, and the cluster has {known or 'no member'}", text
         )
     return numbers[job, index]
 
 
-def _malformed(what: str, text: str) -> UserError:
+def _malformed(complaint: str, text: str) -> UserError:
     shown = text if len(text) <= 200 else text[:200] + "..."
     return UserError(
-        f"{VARIABLE} {what}: {shown!r}. Unset it to train on this machine alone, or write it like"
-        f" {EXAMPLE}"
+        f"{VARIABLE} {complaint}: {shown!r}. Unset it to train on this machine alone, or write it"
+        f" like {EXAMPLE}"
     )

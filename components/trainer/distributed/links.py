@@ -1,8 +1,7 @@
-"""The connections between the workers, by which one learns that another is gone.
+"""The connections between the workers, by which each notices that another is gone.
 
-TensorFlow's collectives wait for minutes on a machine that vanished without a word. So a connection
-of our own stays open from every worker to the chief, and each side says every few seconds that it
-is there.
+TensorFlow's collectives wait for minutes on a machine that vanished. So every worker keeps a
+connection to the chief open, and each side sends a beat every few seconds.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ from components.trainer.distributed.cluster import Cluster
 
 log = logging.getLogger("seqline.trainer")
 
-# How often a side says that it is there, and how long it may be silent.
+# How often a side sends a beat, and how long it may be silent.
 BEAT_SECONDS = 5.0
 SILENCE_SECONDS = 40.0
 # How long TensorFlow may take to give up after a loss, before the process is ended from outside.
@@ -41,7 +40,7 @@ class Link:
             self.connection.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self, timeout: float) -> Message:
-        """Raises OSError where the other side is gone or silent for so long."""
+        """Waits for a message. Raises OSError if the other side is gone or silent for too long."""
         self.connection.settimeout(timeout)
         line = self.file.readline(1 << 16)
         if not line.endswith(b"\n"):
@@ -65,8 +64,9 @@ class Link:
 class Links:
     """The open connections: of the chief to every worker, of a worker to the chief.
 
-    gone: number -> "was lost" or "ended", of every other worker that is no longer there, as far as
-    this one knows. on_lost: called once, in a thread of its own, when a worker is lost.
+    Attributes:
+        gone: number -> "was lost" or "ended", of every other worker that is known to be gone.
+        on_lost: called once, in another thread, when a worker is lost.
     """
 
     def __init__(self, cluster: Cluster, links: Mapping[int, Link]) -> None:
@@ -82,9 +82,8 @@ class Links:
 
     def _tell(self, message: Message) -> None:
         for link in self.links.values():
-            with contextlib.suppress(
-                OSError
-            ):  # whoever is gone is noticed by the thread that listens to it
+            # The thread that listens to a worker notices that it is gone.
+            with contextlib.suppress(OSError):
                 link.send(message)
 
     def _beat(self) -> None:
@@ -96,7 +95,7 @@ class Links:
         while True:
             try:
                 message = self.links[number].receive(SILENCE_SECONDS)
-            except (OSError, ValueError):  # ValueError: closed by this side
+            except (OSError, ValueError):  # ValueError: this side closed the file.
                 self._note(number, "was lost")
                 return
             if "lost" in message:
@@ -118,24 +117,28 @@ class Links:
             self.on_lost()
 
     def _end(self, number: int) -> None:
-        """The last resort: a process that hangs in TensorFlow cannot be ended in another way."""
+        """Ends a process that hangs in TensorFlow; nothing else can."""
         time.sleep(GIVE_UP_SECONDS)
         if not self.closing:
             log.error(
                 "%s was lost, and TensorFlow does not give up: ending the process",
                 self.cluster.name(number),
             )
-            time.sleep(1)  # for the line to get out
+            time.sleep(1)  # The line has to be written first.
             os._exit(1)
 
     def who_is_gone(self, timeout: float) -> dict[int, str]:
-        """`gone`, as soon as anybody is, or after so many seconds."""
+        """Waits until a worker is gone, for `timeout` seconds at most; returns `gone`."""
         with self.changed:
             self.changed.wait_for(lambda: self.gone, timeout)
             return dict(self.gone)
 
     def close(self, is_orderly: bool) -> None:
-        """is_orderly: the others need not miss this one."""
+        """Closes the connections.
+
+        Args:
+            is_orderly: tells the others that this worker ended, so that it is not lost to them.
+        """
         self.closing = True
         if is_orderly:
             self._tell({"bye": True})

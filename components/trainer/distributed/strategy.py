@@ -1,7 +1,10 @@
 """Where training runs: on devices of this machine, or on several workers that TF_CONFIG names.
 
-Several workers make the steps that one device would make: each of them reads the same batches in
-the same order and takes its own rows of every one.
+Several workers make the steps that one device would make: each reads the same batches in the same
+order and takes its own rows of every batch.
+
+    a batch of 8 rows        worker 0, two replicas    [0 1] [2 3]
+                             worker 1, two replicas    [4 5] [6 7]
 """
 
 import logging
@@ -17,12 +20,12 @@ from components.trainer.distributed import cluster as clusters
 from components.trainer.distributed.cluster import Cluster
 from components.trainer.distributed.links import Links, Message
 from components.trainer.distributed.rendezvous import meet
-from components.trainer.interruption import Notice
+from components.trainer.interruption import StopSignal
 from seqline.errors import LostWorkerError, StoppedError, UserError
 
 log = logging.getLogger("seqline.trainer")
 
-# What a collective raises when another worker is gone, by whom it noticed.
+# What a collective may raise when another worker is gone.
 COLLECTIVE_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -32,15 +35,16 @@ COLLECTIVE_ERRORS = (
     tf.errors.UnknownError,
     tf.errors.FailedPreconditionError,
 )
-# How long it may take until one knows who that was.
+# How long it may take to learn which worker that was.
 NAME_SECONDS = 15.0
 
 
 class Team:
     """The replicas that make a step together.
 
-    step: of the checkpoint to go on from, which the chief chose; None to begin. is_chief: this
-    process writes what is written.
+    Attributes:
+        step: of the checkpoint to continue from, which the chief chose; None to begin.
+        is_chief: whether this process writes the files.
     """
 
     def __init__(
@@ -48,150 +52,160 @@ class Team:
         strategy: tf.distribute.Strategy,
         step: int | None,
         cluster: Cluster | None,
-        notice: Notice,
+        stop_signal: StopSignal,
     ) -> None:
         self.strategy = strategy
         self.step = step
         self.cluster = cluster
-        self.notice = notice
+        self.stop_signal = stop_signal
         self.is_chief = cluster is None or cluster.is_chief
         self._sum = tf.function(self._sum_over_workers, autograph=False)
 
     def distributed(self, dataset: tf.data.Dataset) -> Any:
-        """Global batches -> an iterable of what each replica gets of them.
-
-        Not beyond the last batch.
-        """
+        """Splits global batches over the replicas. Do not ask for more than there are batches."""
         options = tf.data.Options()
-        # Nothing in the input is left to be tuned, and an iterator that goes can wait for its
-        # tuner, which sleeps for up to a minute.
+        # Nothing in the input needs tuning, and an iterator that ends can wait for its tuner, which
+        # sleeps for up to a minute.
         options.autotune.enabled = False
         dataset = dataset.with_options(options)
-        # Nor in what fetches batches to a device, which takes no such option; a CPU has them
-        # already.
+        # What fetches batches to a device has a tuner, too, and takes no such option; a CPU needs
+        # no fetching.
         is_fetched = any("GPU" in name for name in self.strategy.extended.worker_devices)
         fetching = tf.distribute.InputOptions(experimental_fetch_to_device=is_fetched)
         if self.cluster is None:
             return self.strategy.experimental_distribute_dataset(dataset, fetching)
+
         num_replicas = self.strategy.num_replicas_in_sync
         num_local = num_replicas // len(self.cluster.members)
         first = self.cluster.number * num_local
         replicas = range(first, first + num_local)
-        # Nobody asks beyond the last batch: told that there is no end, TensorFlow does not ask all
-        # workers before each batch.
+        # No one asks beyond the last batch: told that batches never end, TensorFlow does not ask
+        # all workers before each one.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
-        # By our own slices: TensorFlow's sharding would leave an uneven last batch to one worker
-        # and nothing to others.
+        # Our own slices: TensorFlow's sharding would leave an uneven last batch to one worker and
+        # nothing to the others.
         return self.strategy.distribute_datasets_from_function(
             lambda _: sliced(dataset, replicas, num_replicas).apply(endless), fetching
         )
 
-    def consult(self, seconds: float) -> tuple[str, float]:
-        """(who asked to stop, "" for nobody.
+    def sync_stop(self, seconds: float) -> tuple[str, float]:
+        """Exchanges between the workers whether to stop.
 
-        The mean of `seconds` over the workers), the same on all of them.
+        Returns:
+            (who asked to stop, "" if none did; the mean of `seconds` over the workers), the same on
+            all of them.
         """
         if self.cluster is None:
-            return self.notice.signal, seconds
-        flags = np.zeros(len(self.cluster.members) + 1)
-        flags[self.cluster.number], flags[-1] = bool(self.notice.signal), seconds
+            return self.stop_signal.name, seconds
+        flags = np.zeros(len(self.cluster.members) + 1)  # one for each worker, then the seconds
+        flags[self.cluster.number] = bool(self.stop_signal.name)
+        flags[-1] = seconds
         *asked, total = self._sum(tf.constant(flags)).numpy().tolist()
+        mean_seconds = total / len(asked)
+
         names = [self.cluster.name(number) for number, flag in enumerate(asked) if flag]
-        own = f"{self.notice.signal} to " if self.notice.signal else "a signal to "
-        return own + " and ".join(names) if names else "", total / len(asked)
+        if not names:
+            return "", mean_seconds
+        return f"{self.stop_signal.name or 'a signal'} to {' and '.join(names)}", mean_seconds
 
     def _sum_over_workers(self, flags: tf.Tensor) -> tf.Tensor:
         def replica() -> tf.Tensor:
-            # An operation of the replica: a collective asks its input where to work.
+            # An operation of the replica: a collective runs where its input is.
             own = tf.identity(flags) / num_local
             return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
 
-        assert self.cluster is not None, "one process has nobody to consult"
+        assert self.cluster is not None, "one process has no other workers"
         num_local = self.strategy.num_replicas_in_sync / len(self.cluster.members)
         return self.strategy.experimental_local_results(self.strategy.run(replica))[0]
 
 
 def sliced(dataset: tf.data.Dataset, replicas: range, num_replicas: int) -> tf.data.Dataset:
-    """Global batches -> the slices of these replicas, one after the other.
+    """Cuts global batches into the slices of these replicas, one after the other.
 
-    As even as can be, and empty where rows are few.
+    Slices are as even as possible, and empty where rows are few.
     """
 
-    def part(*batch: Any, number: tf.Tensor) -> Any:
+    def slice_of(*batch: Any, number: tf.Tensor) -> Any:
         num_rows = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
-        start, end = num_rows * number // num_replicas, num_rows * (number + 1) // num_replicas
-        return tf.nest.map_structure(lambda each: each[start:end], batch)
+        start = num_rows * number // num_replicas
+        end = num_rows * (number + 1) // num_replicas
+        return tf.nest.map_structure(lambda tensor: tensor[start:end], batch)
 
-    def parts(*batch: Any) -> tf.data.Dataset:
+    def slices(*batch: Any) -> tf.data.Dataset:
         return tf.data.Dataset.range(replicas.start, replicas.stop).map(
-            lambda number: part(*batch, number=number)
+            lambda number: slice_of(*batch, number=number)
         )
 
-    return dataset.flat_map(parts).prefetch(2)
+    return dataset.flat_map(slices).prefetch(2)
 
 
 @contextmanager
 def team(
     devices: Sequence[str] | int | None,
     limit: float,
-    card: Message,
+    must_match: Message,
     choose: Callable[[], int | None],
-    notice: Notice,
+    stop_signal: StopSignal,
 ) -> Iterator[Team]:
-    """The team of this process, until the end of the block.
+    """Makes the team of this process, until the end of the block.
 
-    devices, limit: `TrainerParams.devices` and `worker_wait_seconds`. card: what has to be the same
-    on all workers. choose: gives the step of the checkpoint to go on from; asked on the chief only.
-    Has to come before TensorFlow's first operation in this process where TF_CONFIG names several
-    workers.
+    Where TF_CONFIG names several workers, this has to come before TensorFlow's first operation in
+    the process.
 
-    Raises UserError for devices that are not there and workers that do not come; LostWorkerError,
-    from the block, for one that is lost.
+    Args:
+        devices, limit: `TrainerParams.devices` and `worker_wait_seconds`.
+        must_match: what has to be the same on all workers.
+        choose: gives the step of the checkpoint to continue from; called on the chief only.
+
+    Raises:
+        UserError: a device does not exist, or a worker does not come.
+        LostWorkerError: from the block, when another worker is lost.
     """
     cluster = clusters.read()
     if cluster is None:
-        found = [each.name.removeprefix("/device:") for each in tf.config.list_logical_devices()]
+        logical = tf.config.list_logical_devices()
+        existing = [device.name.removeprefix("/device:") for device in logical]
         with alone():
-            strategy = tf.distribute.MirroredStrategy(
-                [f"/{name}" for name in chosen(devices, found)]
-            )
+            names = [f"/{name}" for name in chosen(devices, existing)]
+            strategy = tf.distribute.MirroredStrategy(names)
         log.info(
             "training on %d replica(s): %s",
             strategy.num_replicas_in_sync,
             ", ".join(strategy.extended.worker_devices),
         )
-        yield Team(strategy, choose(), None, notice)
+        yield Team(strategy, choose(), None, stop_signal)
         return
+
     names = _make_visible(devices)
 
-    def look() -> None:
-        if notice.signal:
-            raise StoppedError("while waiting for the other workers", notice.signal)
+    def check_stop() -> None:
+        if stop_signal.name:
+            raise StoppedError("while waiting for the other workers", stop_signal.name)
 
     links, decision = meet(
         cluster,
-        {**card, "devices": len(names)},
+        {**must_match, "devices": len(names)},
         {"step": choose() if cluster.is_chief else None},
         limit,
-        look,
+        check_stop,
     )
     is_orderly = False
     try:
         with _losses_named(cluster, links):
             links.on_lost = _abort
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
-            notice.listen()  # TensorFlow takes SIGTERM for itself
+            stop_signal.listen()  # TensorFlow takes SIGTERM for itself
             log.info(
                 "%s: training on %d replica(s) of %d workers",
                 cluster.name(cluster.number),
                 strategy.num_replicas_in_sync,
                 len(cluster.members),
             )
-            yield Team(strategy, decision["step"], cluster, notice)
+            yield Team(strategy, decision["step"], cluster, stop_signal)
         is_orderly = True
     except LostWorkerError:
         raise
-    except UserError:  # all of them came to the same
+    except UserError:  # All workers raise the same.
         is_orderly = True
         raise
     finally:
@@ -200,7 +214,7 @@ def team(
 
 @contextmanager
 def _losses_named(cluster: Cluster, links: Links) -> Iterator[None]:
-    """Says which worker it was instead of what TensorFlow saw of it."""
+    """Raises an error that names the lost worker in place of TensorFlow's."""
     try:
         yield
     except COLLECTIVE_ERRORS as error:
@@ -217,10 +231,10 @@ def _losses_named(cluster: Cluster, links: Links) -> Iterator[None]:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Without TF_CONFIG: a training within is this process's own.
+    """Hides TF_CONFIG, so that a training within the block is this process's own.
 
-    (MirroredStrategy reads it, too: an empty one is an error to it, and one with a single worker
-    changes its devices' names.)
+    MirroredStrategy reads it, too: it refuses an empty one, and one with a single worker changes
+    the names of its devices.
     """
     text = os.environ.pop(clusters.VARIABLE, None)
     try:
@@ -231,24 +245,26 @@ def alone() -> Iterator[None]:
 
 
 def _abort() -> None:
-    """Ends the collective that waits for a lost worker.
-
-    Without this only TensorFlow's own time limits would.
-    """
+    """Ends the collective that waits for a lost worker, before TensorFlow's own time limits do."""
     from tensorflow.python.eager import context
 
     context.context().abort_collective_ops(tf.errors.UNAVAILABLE, "another worker was lost")
 
 
-def chosen(devices: Sequence[str] | int | None, found: Sequence[str]) -> list[str]:
-    """Names such as "GPU:0" of those to train on, out of those that TensorFlow found.
+def chosen(devices: Sequence[str] | int | None, existing: Sequence[str]) -> list[str]:
+    """Chooses the devices to train on.
 
-    Raises UserError for one that is not there.
+    Args:
+        devices: see `TrainerParams.devices`.
+        existing: the names of all devices, such as "GPU:0".
+
+    Raises:
+        UserError: a device does not exist.
     """
-    gpus = [name for name in found if name.startswith("GPU:")]
+    gpus = [name for name in existing if name.startswith("GPU:")]
     if devices is None:
         return gpus or ["CPU:0"]
-    here = f"here are {', '.join(found)}"
+    here = f"here are {', '.join(existing)}"
     if isinstance(devices, int):
         if devices > len(gpus):
             raise UserError(
@@ -257,7 +273,7 @@ def chosen(devices: Sequence[str] | int | None, found: Sequence[str]) -> list[st
             )
         return gpus[:devices]
     names = [name.upper() for name in devices]
-    if missing := [name for name in names if name not in found]:
+    if missing := [name for name in names if name not in existing]:
         raise UserError(
             f"trainer.devices names {', '.join(missing)}; {here}. Name some of these, or leave it"
             " out for every GPU or the CPU."
@@ -266,13 +282,13 @@ def chosen(devices: Sequence[str] | int | None, found: Sequence[str]) -> list[st
 
 
 def _make_visible(devices: Sequence[str] | int | None) -> list[str]:
-    """Hides the GPUs that are not chosen.
+    """Hides the GPUs that are not chosen; returns the names of the chosen devices.
 
-    MultiWorkerMirroredStrategy takes all that it sees. Starts nothing in TensorFlow.
+    MultiWorkerMirroredStrategy uses all that it sees. Starts nothing in TensorFlow.
     """
     physical = {
-        each.name.removeprefix("/physical_device:"): each
-        for each in tf.config.list_physical_devices()
+        device.name.removeprefix("/physical_device:"): device
+        for device in tf.config.list_physical_devices()
     }
     names = chosen(devices, list(physical))
     gpus = [physical[name] for name in names if name.startswith("GPU:")]

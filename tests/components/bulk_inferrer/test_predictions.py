@@ -16,8 +16,8 @@ from components.bulk_inferrer import (
 from serving.predict import predict
 from tests.components.evaluator.test_evaluator import fake_model
 from tests.conftest import corpus_rows
-from tests.support.source_files import example, write_tfrecord
 from tests.support.bulk import answers, infer, write_texts
+from tests.support.source_files import example, write_tfrecord
 
 
 def test_the_answers_are_those_of_predict(tmp_path: Path, served: Path) -> None:

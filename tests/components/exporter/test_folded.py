@@ -1,6 +1,4 @@
-"""The served network gives the probabilities of the network of Keras layers, for every kind of
-Spec.
-"""
+"""The served network has the probabilities of the network of Keras layers, for every Spec."""
 
 from dataclasses import replace
 
@@ -12,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.exporter.bigrams import narrow_buckets, wide_buckets
-from components.exporter.folded import BATCH_SIZES, Served, Table
+from components.exporter.folded import BATCH_SIZES, FoldedNetwork, Table, fold
 from seqline.model.layers import bigram_buckets
 from seqline.model.network import Spec, build
-from tests.seqline.model.test_network import SPEC
+from tests.support.networks import SPEC
 
 MAX_LENGTH = 20
 SPECS = st.fixed_dictionaries(
@@ -48,15 +46,9 @@ def random_network(spec: Spec, random: np.random.Generator) -> keras.Model:
     return model
 
 
-def served_of(model: keras.Model, spec: Spec, **arguments: str) -> Served:
-    return Served(
-        spec,
-        {layer.name: layer.get_weights() for layer in model.layers if layer.weights},
-        **arguments,
-    )
-
-
-def answer(served: Served, content: np.ndarray, length: np.ndarray, **how: bool) -> np.ndarray:
+def answer(
+    served: FoldedNetwork, content: np.ndarray, length: np.ndarray, **how: bool
+) -> np.ndarray:
     kind = (
         tf.TensorSpec([None, None, 2], tf.float32)
         if served.spec.dim
@@ -96,7 +88,7 @@ def test_it_is_the_network_for_every_spec(kind: dict, batch: int, time: int, fas
     content, length = random_rows(spec, random, batch, time)
     expected = np.asarray(model((content, length) if spec.dim else content))
     np.testing.assert_allclose(
-        answer(served_of(model, spec), content, length, fast=fast), expected, atol=1e-6
+        answer(fold(model, spec), content, length, fast=fast), expected, atol=1e-6
     )
 
 
@@ -106,7 +98,7 @@ DEFAULT = replace(SPEC, max_length=MAX_LENGTH, bigram_buckets=16, num_bigrams=3)
 @pytest.mark.parametrize("fast", [False, True])
 def test_no_row_gives_no_row(fast: bool) -> None:
     random = np.random.default_rng(0)
-    served = served_of(random_network(DEFAULT, random), DEFAULT)
+    served = fold(random_network(DEFAULT, random), DEFAULT)
     assert answer(served, np.zeros((0, 1), np.int64), np.zeros(0, np.int64), fast=fast).shape == (
         0,
         3,
@@ -118,7 +110,7 @@ def test_more_rows_than_the_largest_compiled_batch() -> None:
     model = random_network(DEFAULT, random)
     content, length = random_rows(DEFAULT, random, BATCH_SIZES[-1] + 3, 7)
     np.testing.assert_allclose(
-        answer(served_of(model, DEFAULT), content, length, fast=True),
+        answer(fold(model, DEFAULT), content, length, fast=True),
         np.asarray(model(content)),
         atol=1e-6,
     )
@@ -128,10 +120,10 @@ def test_more_rows_than_the_largest_compiled_batch() -> None:
 def test_narrow_tables_are_off_by_less_than_half_a_step(dtype: str, error: float) -> None:
     rows = np.random.default_rng(0).normal(size=(50, 16))
     rows[3] = 0
-    found = Table(rows, dtype, "table")(tf.range(50)).numpy()  # type: ignore[arg-type]
+    narrow = Table(rows, dtype, "table")(tf.range(50)).numpy()  # type: ignore[arg-type]
     limit = error * np.abs(rows).max(axis=1, keepdims=True)
-    assert (np.abs(found - rows) <= limit * 1.01).all()
-    assert not found[3].any()
+    assert (np.abs(narrow - rows) <= limit * 1.01).all()
+    assert not narrow[3].any()
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
@@ -142,8 +134,7 @@ def test_narrow_tables_answer_about_the_same(dtype: str, pooling: str) -> None:
     model = random_network(spec, random)
     content, length = random_rows(spec, random, 8, 9)
     difference = np.abs(
-        answer(served_of(model, spec, table_dtype=dtype), content, length)
-        - np.asarray(model(content))
+        answer(fold(model, spec, table_dtype=dtype), content, length) - np.asarray(model(content))
     )
     assert 0 < difference.max() < 0.05
 
@@ -154,5 +145,5 @@ def test_bigrams_are_hashed_to_the_same_integers(ids: list[int], num_buckets: in
     row = np.array([ids], np.int64)
     expected = bigram_buckets(row, num_buckets, 7)
     for hashed in (wide_buckets, narrow_buckets):
-        for found, wanted in zip(hashed(tf.constant(row), num_buckets, 7), expected, strict=True):
-            np.testing.assert_array_equal(found.numpy(), wanted)
+        for got, wanted in zip(hashed(tf.constant(row), num_buckets, 7), expected, strict=True):
+            np.testing.assert_array_equal(got.numpy(), wanted)

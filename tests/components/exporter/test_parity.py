@@ -11,7 +11,10 @@ import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 from components.exporter import ExporterParams, export, parity, run
-from components.exporter.folded import Served
+from components.exporter.comparison import SIGNATURES, ParityError
+from components.exporter.comparison import compare as compare_answers
+from components.exporter.folded import FoldedNetwork, fold
+from components.exporter.parity_rows import ParityRows, choose_rows
 from seqline.component import Figures
 from seqline.errors import UserError
 from seqline.model import network
@@ -26,8 +29,8 @@ def exported(saved_model: Path, tmp_path: Path) -> Path:
 
 
 def prove(exported: Path, examples: Path, features: Path, model: Path) -> None:
-    with parity.Prover() as prover:
-        prover.prove(exported, parity.choose(examples, features, PARAMS), model, PARAMS)
+    with parity.ParityCheck() as check:
+        check.run(exported, choose_rows(examples, features, PARAMS), model, PARAMS)
 
 
 def test_a_changed_line_of_the_vocabulary(
@@ -39,7 +42,7 @@ def test_a_changed_line_of_the_vocabulary(
     lines[place] = "appel"
     path.write_text("\n".join(lines))
     with pytest.raises(
-        parity.ParityError,
+        ParityError,
         match=(
             r"Parity fails at Split-\w+/data_tfrecord-[\d-]+\.gz, row \d+ \('The .*apple.*the"
             r" export reads ids"
@@ -52,9 +55,9 @@ def test_a_changed_normalisation(
     exported: Path, examples: Path, features: Path, model: Path
 ) -> None:
     path = exported / "saved_model.pb"
-    found = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     changed = 0
-    for function in found.meta_graphs[0].graph_def.library.function:
+    for function in saved.meta_graphs[0].graph_def.library.function:
         for node in function.node_def:
             # What makes punctuation tokens of their own leaves the comma where it is.
             if (
@@ -64,9 +67,9 @@ def test_a_changed_normalisation(
                 node.attr["pattern"].s = rb"([^\p{L}\p{M}\p{N} ,])"
                 changed += 1
     assert changed
-    path.write_bytes(found.SerializeToString(deterministic=True))
+    path.write_bytes(saved.SerializeToString(deterministic=True))
     with pytest.raises(
-        parity.ParityError,
+        ParityError,
         match=r"row 1 \('The .*: the export reads ids \[.*; the Features hold \[",
     ):
         prove(exported, examples, features, model)
@@ -81,7 +84,7 @@ def export_of(
         trained.get_layer(layer).set_weights(values)
     (folder / "other").mkdir(parents=True)
     network.save(trained, spec, folder / "other")
-    rows = parity.choose(examples, features, PARAMS)
+    rows = choose_rows(examples, features, PARAMS)
     export.write(examples, features, folder / "other", PARAMS, folder / "saved_model", rows)
     keras.backend.clear_session()
     return folder / "saved_model"
@@ -103,7 +106,7 @@ def test_weights_that_are_off_by_a_thousandth(
         tmp_path,
     )
     with pytest.raises(
-        parity.ParityError,
+        ParityError,
         match=r"^Parity fails at bias\[0\] of the export: it holds .* 1\.0e-03 apart, more than",
     ) as error:
         prove(exported, examples, features, model)
@@ -118,7 +121,7 @@ def test_weights_that_are_off_by_a_thousandth(
         tmp_path / "recurrent",
     )
     with pytest.raises(
-        parity.ParityError, match=r"^Parity fails at layers/0/0/recurrent\[\d, \d\] of the export"
+        ParityError, match=r"^Parity fails at layers/0/0/recurrent\[\d, \d\] of the export"
     ):
         parity.compare_weights(exported, model, PARAMS)
     [rows] = weights_of(model, "embedding")
@@ -126,7 +129,7 @@ def test_weights_that_are_off_by_a_thousandth(
         {"embedding": [np.roll(rows, 1, axis=0)]}, examples, features, model, tmp_path / "shifted"
     )
     with pytest.raises(
-        parity.ParityError, match=r"^Parity fails at layers/0/0/table/rows\[\d+, \d\] of the export"
+        ParityError, match=r"^Parity fails at layers/0/0/table/rows\[\d+, \d\] of the export"
     ):
         parity.compare_weights(exported, model, PARAMS)
 
@@ -139,7 +142,7 @@ def test_labels_in_another_order(
     path.write_text("fruit\nanimals\nmetals\n")
     # What reads a label's number and what writes its name share the file.
     with pytest.raises(
-        parity.ParityError,
+        ParityError,
         match=(
             r"row 1 \('The dog and horse, No\. 0!'\): the export reads label 1; the Features"
             r" hold 0\."
@@ -151,31 +154,32 @@ def test_labels_in_another_order(
 @pytest.fixture(scope="module")
 def compared(
     examples: Path, features: Path, model: Path
-) -> tuple[parity.Rows, dict[str, np.ndarray], np.ndarray, float]:
+) -> tuple[ParityRows, dict[str, np.ndarray], np.ndarray, float]:
     """(the rows, what the Features hold, the trained network's probabilities, its noise)."""
-    rows = parity.choose(examples, features, PARAMS)
+    rows = choose_rows(examples, features, PARAMS)
     transformed, probabilities = parity.expected(rows, model)
     return rows, transformed, probabilities, parity.noise_of(rows, model, probabilities)
 
 
 def compare(
-    compared: tuple[parity.Rows, dict[str, np.ndarray], np.ndarray, float],
+    compared: tuple[ParityRows, dict[str, np.ndarray], np.ndarray, float],
     answer: np.ndarray,
     params: ExporterParams = PARAMS,
     **outputs: np.ndarray,
 ) -> Figures:
-    """What is said of an export that answers these probabilities. outputs.
+    """The figures of an export that answers these probabilities.
 
-    In place of what follows from them.
+    Args:
+        outputs: of serving_fast, in place of what follows from the probabilities.
     """
     rows, transformed, probabilities, noise = compared
     class_ids = answer.argmax(axis=1)
     found = {f"transform_features.{name}": value for name, value in transformed.items()}
-    for signature in parity.SIGNATURES[1:]:
+    for signature in SIGNATURES[1:]:
         found |= {f"{signature}.probabilities": answer, f"{signature}.class_id": class_ids}
         found[f"{signature}.label"] = np.array(rows.labels)[class_ids]
     found |= {f"serving_fast.{name}": value for name, value in outputs.items()}
-    return parity.compare(rows, transformed, probabilities, found, params, noise)
+    return compare_answers(rows, transformed, probabilities, found, params, noise)
 
 
 def served_probabilities(
@@ -185,19 +189,17 @@ def served_probabilities(
     trained, spec = network.load(model)
     every = {layer.name: layer.get_weights() for layer in trained.layers if layer.weights}
     answer: np.ndarray = (
-        Served(spec, every | weights)
+        FoldedNetwork(spec, every | weights)
         .probabilities(transformed["ids"], transformed["length"])
         .numpy()
     )
     return answer
 
 
-def test_rounding_passes(compared: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounding_passes(compared: Any, model: Path) -> None:
     rows, transformed, _, noise = compared
     assert 0 < noise < 1e-6
-    # Other batches.
-    monkeypatch.setattr(parity, "BATCH_SIZE", 7)
-    others = parity.expected(rows, model)[1]
+    others = parity.expected(rows, model, batch_size=7)[1]
     figures = compare(compared, others)
     assert figures["difference"] <= figures["tolerance"] / 10
     assert figures["tolerance"] == 5e-5
@@ -235,9 +237,9 @@ def test_defects_of_the_computation_are_no_rounding(compared: Any, model: Path) 
     off = served_probabilities(
         {"output": [kernel, bias + np.array([1e-3, 0, 0], np.float32)]}, model, transformed
     )
-    with pytest.raises(parity.ParityError) as error:
+    with pytest.raises(ParityError) as error:
         compare(compared, off)
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"Parity fails at Split-eval/\S+\.gz, row 1 \('The dog and horse, No\. 0!'\):"
         r" serving_default of the export gives probabilities "
         r"\[0\.\d+, 0\.\d+ \.\.\.\]; the trained network gives \[0\.\d+, 0\.\d+ \.\.\.\]; their"
@@ -248,8 +250,8 @@ def test_defects_of_the_computation_are_no_rounding(compared: Any, model: Path) 
         r" was exported\.",
         str(error.value),
     )
-    assert found is not None
-    assert float(found[1]) == pytest.approx(noise, rel=0.1)
+    assert match is not None
+    assert float(match[1]) == pytest.approx(noise, rel=0.1)
     # The way out works.
     accepted = compare(compared, off, ExporterParams(parity_tolerance=2e-3))
     assert accepted["difference"] == pytest.approx(1e-3, rel=1e-3)
@@ -259,21 +261,18 @@ def test_defects_of_the_computation_are_no_rounding(compared: Any, model: Path) 
     without = served_probabilities(
         {"rnn": [recurrent_kernel, recurrent, 0 * recurrent_bias]}, model, transformed
     )
-    trained, spec = network.load(model)
-    turned = Served(
-        spec, {layer.name: layer.get_weights() for layer in trained.layers if layer.weights}
-    )
+    turned = fold(*network.load(model))
     turned.layers[0][0].backward = True
     for answer in (
         without,
         turned.probabilities(transformed["ids"], transformed["length"]).numpy(),
     ):
-        with pytest.raises(parity.ParityError, match="Rounding does not explain it"):
+        with pytest.raises(ParityError, match="Rounding does not explain it"):
             compare(compared, answer)
     nothing = np.full_like(probabilities, np.nan)
     with pytest.raises(
-        parity.ParityError,
-        match=r"apart, more than 5e-05 .* A weight of the Model is no finite number",
+        ParityError,
+        match=r"apart, more than 5e-05 .* A weight of the Model is not a finite number",
     ):
         compare(compared, nothing)
 
@@ -284,7 +283,7 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal(compared: Any
     second = int(np.argsort(probabilities[0])[-2])
     other[0] = second
     with pytest.raises(
-        parity.ParityError,
+        ParityError,
         match=(
             r"row 1 \(.*: serving_fast of the export answers '\w+'; the trained network answers"
             r" '\w+', 0\."
@@ -293,7 +292,7 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal(compared: Any
         compare(compared, probabilities, class_id=other, label=np.array(rows.labels)[other])
     names = np.array(rows.labels)[[1, 0, 2]][probabilities.argmax(axis=1)]
     with pytest.raises(
-        parity.ParityError,
+        ParityError,
         match=(
             r"row 1 \(.*: serving_fast of the export gives class_id 0 the label 'fruit'; the"
             r" Features call it"
@@ -313,7 +312,7 @@ def test_a_network_that_amplifies_rounding_is_named_as_such(compared: Any) -> No
     answer = probabilities.copy()
     answer[0] = answer[0] * np.array([1, 1.1, 1], np.float32)
     with pytest.raises(
-        parity.ParityError,
+        ParityError,
         match=(
             r"This network amplifies rounding: .* 5\.0e-02 apart .* Train with a smaller"
             r" trainer.recurrent_gain"
@@ -326,16 +325,14 @@ def test_a_file_that_tensorflow_cannot_read(
     exported: Path, examples: Path, features: Path, model: Path
 ) -> None:
     (exported / "saved_model.pb").write_bytes(b"no model")
-    with pytest.raises(
-        parity.ParityError, match="A plain TensorFlow process cannot serve the export"
-    ):
+    with pytest.raises(ParityError, match="A plain TensorFlow process cannot serve the export"):
         prove(exported, examples, features, model)
 
 
 def test_the_longest_row_is_among_those_compared(examples: Path, features: Path) -> None:
     few = ExporterParams(parity_rows=3)
-    rows = parity.choose(examples, features, few)
-    everything = parity.choose(examples, features, PARAMS)
+    rows = choose_rows(examples, features, few)
+    everything = choose_rows(examples, features, PARAMS)
     splits = [split for split, _, _ in rows.places]
     assert splits == ["eval"] * 4 + ["train"] * 16 + ["test"] * 16
     assert [place for _, _, place in rows.places[:3]] == [1, 2, 3]

@@ -17,7 +17,7 @@ from components.pusher import publish
 from components.span_validator import SpanValidatorParams
 from components.trainer import START_FILE
 from pipeline import config as configuration
-from pipeline.retrain import RetrainParams, decide, lock, start, state, thresholds
+from pipeline.retrain import RetrainParams, decide, lock, state, thresholds, warm
 from pipeline.retrain.state import State
 from pipeline.store import open_store
 from pipeline.store.folder import Store
@@ -547,7 +547,7 @@ def test_what_a_served_model_was_trained_on_is_known_after_a_rollback() -> None:
     assert State().trained_on("old") == {}
 
 
-@pytest.mark.slow  # and of two trainings the better one is taken: test_warm_start.py
+@pytest.mark.slow  # and of two trainings the better one is taken: test_warm.py
 def test_every_so_many_warm_starts_a_cold_one_is_compared(copy: Path) -> None:
     model = next((copy / "artifacts" / "trainer").iterdir())
     (model / START_FILE).write_text(json.dumps({"in_a_row": 1}))
@@ -571,8 +571,8 @@ def test_a_start_is_cold_where_nothing_else_was_asked_for(pushed: Path) -> None:
         configuration.load(str(pushed / "c.toml"), [f"retrain.cold_every={number}"], place)
         for number in (1, 3)
     ]
-    assert start.choose(every[0], store, 1) == ("cold", None, "retrain.cold_every is 1")
-    kind, model, why = start.choose(every[1], store, 1)
+    assert warm.choose_start(every[0], store, 1) == ("cold", None, "retrain.cold_every is 1")
+    kind, model, why = warm.choose_start(every[1], store, 1)
     assert (kind, Path(str(model)).parent, why) == (
         "warm",
         pushed / "artifacts" / "trainer",

@@ -17,9 +17,7 @@ from keras import layers
 from seqline.model.fast_rnn import DistinctEmbedding, FastSimpleRNN
 from seqline.model.time_loops import CHUNK
 from tests.support import CHECKOUT
-
-TOKENS = 11
-IDS = np.random.default_rng(0).integers(0, TOKENS, (5, 2 * CHUNK + 3))
+from tests.support.networks import IDS, TOKENS, recurrent_model
 
 
 class Layers:
@@ -60,8 +58,9 @@ def like(fast: Any, stock: Any) -> Any:
 
 
 def outputs_and_gradients(function: Any, inputs: Any, variables: Any) -> list[np.ndarray]:
-    """What function(inputs) gives, and the gradients of a weighted sum of it by the inputs, where
-    they are floats, and the variables.
+    """The outputs, and the gradients of a weighted sum of these.
+
+    By the inputs, where they are floats, and by the variables.
     """
     watched = [tf.constant(inputs)] if np.issubdtype(inputs.dtype, np.floating) else []
     with tf.GradientTape() as tape:
@@ -73,9 +72,9 @@ def outputs_and_gradients(function: Any, inputs: Any, variables: Any) -> list[np
     return [np.asarray(tf.convert_to_tensor(each)) for each in (outputs, *gradients)]
 
 
-def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
+def assert_same(got: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    assert len(got) == len(expected)
+    for one, other in zip(got, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
@@ -141,21 +140,6 @@ def test_distinct_embedding_with_positions_is_embedding_and_rnn(
         )
 
 
-def model(fast: bool) -> keras.Model:
-    ids = keras.Input((None,), dtype="int64")
-    if fast:
-        rows, positions = DistinctEmbedding(TOKENS, 3, name="embedding")(ids)
-        states = FastSimpleRNN(4, return_sequences=True, name="rnn")(rows, positions=positions)
-    else:
-        states = layers.SimpleRNN(4, return_sequences=True, name="rnn")(
-            layers.Embedding(TOKENS, 3, name="embedding")(ids)
-        )
-    return keras.Model(
-        ids,
-        layers.Dense(2, activation="softmax", name="output")(layers.GlobalMaxPooling1D()(states)),
-    )
-
-
 def fitted(
     network: keras.Model, weights: list[np.ndarray], steps_per_execution: int = 1
 ) -> list[np.ndarray]:
@@ -180,7 +164,7 @@ def fitted(
 
 @pytest.mark.parametrize("steps_per_execution", [1, 4])
 def test_fit_learns_what_keras_does(steps_per_execution: int) -> None:
-    stock, fast = model(False), model(True)
+    stock, fast = recurrent_model(False), recurrent_model(True)
     assert [weight.shape for weight in fast.weights] == [weight.shape for weight in stock.weights]
     assert [weight.path for weight in fast.weights] == [weight.path for weight in stock.weights]
     random = np.random.default_rng(2)
@@ -219,7 +203,7 @@ def test_a_training_loop_of_its_own_learns_what_keras_does() -> None:
             step(IDS[:, :time])
         return network.get_weights()
 
-    stock, fast = model(False), model(True)
+    stock, fast = recurrent_model(False), recurrent_model(True)
     weights = stock.get_weights()
     assert_same(train(fast, weights), train(stock, weights))
 
@@ -351,14 +335,14 @@ def test_config_round_trip() -> None:
     assert FastSimpleRNN.from_config(layer.get_config()).get_config() == layer.get_config()
     stock = layers.SimpleRNN(4, activation="relu", go_backwards=True, name="rnn").get_config()
     assert layer.get_config() == {**stock, "implementation": "keras", "pooling": None}
-    fast = model(True)
+    fast = recurrent_model(True)
     copy = keras.Model.from_config(fast.get_config())
     copy.set_weights(fast.get_weights())
     np.testing.assert_array_equal(copy.predict(IDS, verbose=0), fast.predict(IDS, verbose=0))
 
 
 def test_an_exported_network_holds_nothing_compiled(tmp_path: Path) -> None:
-    network = model(True)
+    network = recurrent_model(True)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int64)])
     def serve(ids: tf.Tensor) -> tf.Tensor:
@@ -378,15 +362,18 @@ import keras, numpy as np, tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 tf.config.experimental.enable_op_determinism()
-from tests.seqline.model.test_fast_rnn import IDS, model
+from tests.support.networks import IDS, recurrent_model
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for number, is_fast in enumerate((False, True, True)):
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        network = model(is_fast)
-        network.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", jit_compile=False)
-    network.set_weights([np.random.default_rng(3).normal(size=weight.shape) for weight in network.weights])
-    network.fit(np.tile(IDS, (4, 1))[:18], np.arange(18) % 2, batch_size=6, epochs=2, shuffle=False, verbose=0)
+        network = recurrent_model(is_fast)
+        loss = "sparse_categorical_crossentropy"
+        network.compile(keras.optimizers.SGD(0.5), loss, jit_compile=False)
+    random = np.random.default_rng
+    network.set_weights([random(3).normal(size=weight.shape) for weight in network.weights])
+    rows, labels = np.tile(IDS, (4, 1))[:18], np.arange(18) % 2
+    network.fit(rows, labels, batch_size=6, epochs=2, shuffle=False, verbose=0)
     np.savez(f"{sys.argv[1]}/{number}.npz", *network.get_weights())
 """
 

@@ -18,26 +18,8 @@ from seqline.model.layers import (
     bigram_buckets,
 )
 from seqline.model.network import Spec, build, copy_weights, load, save
+from tests.support.networks import SPEC
 
-SPEC = Spec(
-    num_tokens=9,
-    num_classes=3,
-    max_length=6,
-    embedding_dim=4,
-    rnn_units=5,
-    bidirectional=False,
-    pooling="max",
-    masking=True,
-    recurrent_gain=0.5,
-    embedding_scale=0.5,
-    word_dropout=0.1,
-    dropout=0.3,
-    skip_dim=3,
-    skip_gain=8.0,
-    skip_dropout=0.3,
-    branch_dropout=0.5,
-    seed=0,
-)
 # The same for sequences of two numbers a time step.
 SEQUENCE_SPEC = replace(SPEC, num_tokens=0, dim=2)
 IDS = np.array([[3, 9, 10, 1], [7, 2, 0, 0], [5, 0, 0, 0], [0, 0, 0, 0]])
@@ -94,9 +76,9 @@ def test_mean_of_distinct_is_mean_embedding() -> None:
     rows = np.array([[0, 0], [1, -2], [3, -4]], np.float32)
     positions = np.array([[1, 2, 0], [0, 0, 0], [2, 2, 1]])
     present = np.array([[True, True, False], [False, False, False], [True, True, True]])
-    found = np.asarray(MeanOfDistinct(8.0)(rows, positions, present))
+    mean = np.asarray(MeanOfDistinct(8.0)(rows, positions, present))
     np.testing.assert_allclose(
-        found, np.asarray(MeanEmbedding(8.0)(rows[positions], present)), rtol=1e-6
+        mean, np.asarray(MeanEmbedding(8.0)(rows[positions], present)), rtol=1e-6
     )
 
 
@@ -151,7 +133,7 @@ def test_the_fast_implementation_has_the_probabilities_and_gradients_of_keras(ki
         stock.get_layer("bigrams").set_weights([rows])
     copy_weights(stock, fast)
     inputs = (VALUES, LENGTHS) if spec.dim else IDS
-    found = []
+    results = []
     for model in (stock, fast):
         weights = {weight.path: weight.value for weight in model.trainable_weights}
         with tf.GradientTape() as tape:
@@ -164,10 +146,10 @@ def test_the_fast_implementation_has_the_probabilities_and_gradients_of_keras(ki
                 strict=True,
             )
         )
-        found.append(
+        results.append(
             (probabilities, dict(sorted(gradients.items())), model(inputs, training=False))
         )
-    (expected, gradients, served), (probabilities, fast_gradients, evaluated) = found
+    (expected, gradients, served), (probabilities, fast_gradients, evaluated) = results
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     np.testing.assert_allclose(evaluated, served, atol=1e-6)
     assert list(fast_gradients) == list(gradients)

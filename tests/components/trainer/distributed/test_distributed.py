@@ -1,45 +1,28 @@
 """Several workers, lost ones, and signals.
 
-Real processes on this machine. (Several devices of one process: test_trainer.py.)
+Real processes on this machine. (Several devices of one process: test_replicas.py.)
 """
 
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from pydantic import ValidationError
 
 from components.trainer import TrainerParams, run
-from components.trainer.distributed import cluster
-from components.trainer.distributed.cluster import Cluster
-from components.trainer.distributed.rendezvous import meet
-from components.trainer.distributed.strategy import chosen, sliced
-from components.trainer.interruption import noted
 from pipeline.store.layout import artifact_digest
-from seqline.errors import StoppedError, UserError
+from seqline.errors import StoppedError
 from seqline.model.network import load
 from tests.support import CHECKOUT
+from tests.support.training import free_ports
 
 STILL = {"word_dropout": 0, "dropout": 0, "skip_dropout": 0, "branch_dropout": 0}
-TWO = {"worker": ["localhost:1", "localhost:2"]}
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def tf_config(ports: list[int], index: int) -> str:
@@ -75,13 +58,16 @@ pytestmark = pytest.mark.slow
 WORKER = """
 import hashlib, json, sys
 from pathlib import Path
-from components.trainer import TrainerParams, fit, run
+from components.trainer import TrainerParams, run
+from components.trainer.training import Training
 
-def train(self, *given, train=fit.Training.run):
+def train(self, *given, train=Training.run):
     train(self, *given)
     print(hashlib.sha256(b"".join(each.tobytes() for each in self.loop.weights())).hexdigest())
-fit.Training.run = train
-print(json.dumps(run(features=Path(sys.argv[1]), params=TrainerParams(**json.loads(sys.argv[2])), output=Path(sys.argv[3]))))
+Training.run = train
+features, output = Path(sys.argv[1]), Path(sys.argv[3])
+params = TrainerParams(**json.loads(sys.argv[2]))
+print(json.dumps(run(features=features, params=params, output=output)))
 """
 
 
@@ -108,11 +94,10 @@ def test_two_workers_train_what_one_device_trains_also_where_a_batch_has_no_row_
         for index in (0, 1)
     ]
     run(features=features, params=TrainerParams(**settings), output=tmp_path / "alone")
-    ended = [end(each) for each in workers]
+    ended = [end(worker) for worker in workers]
     assert [code for code, _, _ in ended] == [0, 0], [err[-2000:] for _, _, err in ended]
-    assert (
-        ended[0][1].splitlines() == ended[1][1].splitlines()
-    )  # weights and figures, to the last bit
+    # Weights and figures, to the last bit.
+    assert ended[0][1].splitlines() == ended[1][1].splitlines()
     assert list((tmp_path / "1").iterdir()) == []
     together, alone = (
         json.loads((tmp_path / name / "history.json").read_text()) for name in ("0", "alone")
@@ -140,7 +125,7 @@ def seqline(root: Path, *arguments: str, config: str = "") -> subprocess.Popen[s
     places = [
         f"--config={root.parent / 'config.toml'}",
         f"--root={root}",
-        *(f"--set=trainer.{each}" for each in settings),
+        *(f"--set=trainer.{setting}" for setting in settings),
     ]
     return start(["-m", "pipeline", "run", *places, *arguments], config)
 
@@ -271,176 +256,8 @@ def test_a_signal_ends_another_stage_and_nothing_is_half_made(place: Path) -> No
     assert list((root / "partial").iterdir()) == []
 
 
-def test_a_signal_is_noted_and_a_second_one_is_obeyed() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with noted() as notice:
-        assert notice.signal == ""
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(
-            os.getpid(), signal.SIGTERM
-        )  # of the service manager, and of the process that started this one
-        assert notice.signal == "SIGTERM"
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "TF_CONFIG is not JSON"),
-        ("[]", 'has no table "cluster"'),
-        ('{"task": {"type": "worker", "index": 0}}', 'has no table "cluster"'),
-        (json.dumps({"cluster": TWO}), 'has no "task" with a type and an index'),
-        (json.dumps({"cluster": TWO, "task": {"type": "worker", "index": 2}}), "says that this is worker 2, and the cluster has worker 0, worker 1"),
-        (json.dumps({"cluster": {"worker": ["a:1", "b"]}, "task": {"type": "worker", "index": 0}}), "has 'b' in cluster.worker, which is not host:port"),
-        (json.dumps({"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}), "has no list of addresses in cluster.worker"),
-        (json.dumps({"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}), "names a:1 twice"),
-        (json.dumps({"cluster": {**TWO, "ps": ["c:1"]}, "task": {"type": "worker", "index": 0}}), "names the job 'ps'"),
-        (json.dumps({"cluster": {**TWO, "chief": ["c:1", "d:1"]}, "task": {"type": "worker", "index": 0}}), "names more than one chief"),
-    ],
-)  # fmt: skip
-def test_a_malformed_tf_config_is_one_clear_error(text: str, message: str) -> None:
-    with pytest.raises(UserError, match=r"^TF_CONFIG ") as raised:
-        cluster.read({"TF_CONFIG": text})
-    assert message in str(raised.value)
-
-
-def test_tf_config() -> None:
-    for text in (
-        "",
-        "{}",
-        json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}),
-    ):
-        assert cluster.read({"TF_CONFIG": text}) is None
-    second = cluster.read(
-        {"TF_CONFIG": json.dumps({"cluster": TWO, "task": {"type": "worker", "index": "1"}})}
-    )
-    assert second == Cluster((("worker", 0, "localhost:1"), ("worker", 1, "localhost:2")), 1)
-    assert (second.is_chief, second.name(1), second.address(0)) == (
-        False,
-        "worker 1 (localhost:2)",
-        ("localhost", 1),
-    )
-    led = cluster.read(
-        {
-            "TF_CONFIG": json.dumps(
-                {"cluster": {**TWO, "chief": ["c:3"]}, "task": {"type": "chief", "index": 0}}
-            )
-        }
-    )
-    assert led is not None
-    assert (led.is_chief, led.others, led.name(2)) == (True, (1, 2), "worker 1 (localhost:2)")
-
-
 def test_a_malformed_tf_config_ends_a_run_before_it_begins(place: Path) -> None:
     code, _, err = end(seqline(place / "none", config="{"))
     assert code == 2
     assert err.startswith("error: TF_CONFIG is not JSON")
     assert not (place / "none").exists()
-
-
-def members(count: int) -> list[Cluster]:
-    ports = free_ports(count)
-    return [
-        Cluster(
-            tuple(("worker", index, f"localhost:{port}") for index, port in enumerate(ports)),
-            number,
-        )
-        for number in range(count)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("number", "message"),
-    [(0, r"worker 1 \(.*did not come within 1 s"), (1, r"worker 0 \(.*did not answer within 1 s")],
-)
-def test_a_worker_that_waits_for_nobody_says_so(number: int, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        meet(members(2)[number], {}, {}, 1.0)
-
-
-def test_workers_meet_and_notice_who_is_gone() -> None:
-    found, three = {}, members(3)
-
-    def come(number: int) -> None:
-        found[number] = meet(three[number], {"seed": 1}, {"step": 7}, 60.0)
-
-    threads = [threading.Thread(target=come, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [found[number][1] for number in range(3)] == [{"step": 7}] * 3
-    links = [found[number][0] for number in range(3)]
-    assert links[0].gone == {}
-    links[1].close(is_orderly=True)
-    assert links[0].who_is_gone(30.0) == {1: "ended"}
-    links[2].close(is_orderly=False)
-    with links[0].changed:
-        assert links[0].changed.wait_for(lambda: len(links[0].gone) == 2, 30.0)
-    assert links[0].gone == {1: "ended", 2: "was lost"}
-    links[0].close(is_orderly=True)
-
-
-def test_workers_with_other_settings_are_refused_on_both_sides() -> None:
-    errors, two = {}, members(2)
-
-    def come(number: int) -> None:
-        try:
-            meet(two[number], {"trainer.seed": number}, {}, 60.0)
-        except UserError as error:
-            errors[number] = str(error)
-
-    threads = [threading.Thread(target=come, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert "does not train the same" in errors[0]
-    assert "trainer.seed 1 there, 0 here" in errors[0]
-    assert errors[0] == errors[1]
-
-
-def test_slices_are_as_even_as_can_be() -> None:
-    batches = tf.data.Dataset.range(11).batch(8).map(lambda rows: ((rows, rows + 100), rows))
-    slices = [
-        list(sliced(batches, range(first, first + 2), 4).as_numpy_iterator()) for first in (0, 2)
-    ]
-    assert [[rows.tolist() for _, rows in each] for each in slices] == [
-        [[0, 1], [2, 3], [], [8]],
-        [[4, 5], [6, 7], [9], [10]],
-    ]
-    assert slices[0][1][0][1].tolist() == [102, 103]
-
-
-def test_devices() -> None:
-    found = ["CPU:0", "GPU:0", "GPU:1"]
-    assert chosen(None, found) == ["GPU:0", "GPU:1"]
-    assert chosen(None, ["CPU:0"]) == ["CPU:0"]
-    assert chosen(1, found) == ["GPU:0"]
-    assert chosen(["gpu:1"], found) == ["GPU:1"]
-    with pytest.raises(
-        UserError, match=r"trainer\.devices names GPU:2; here are CPU:0, GPU:0, GPU:1\. "
-    ):
-        chosen(["GPU:0", "GPU:2"], found)
-    with pytest.raises(
-        UserError, match=r"trainer\.devices = 3 means as many GPUs; here are CPU:0, GPU:0, GPU:1\. "
-    ):
-        chosen(3, found)
-    assert (
-        TrainerParams(devices=2).key_fields()
-        == TrainerParams(checkpoint_steps=7).key_fields()
-        == TrainerParams().key_fields()
-    )
-
-
-@pytest.mark.parametrize(
-    "devices", [0, [], ["TPU:0"], ["CPU:0", "cpu:0"], ["CPU:0", "GPU:0"], "GPU:0"]
-)
-def test_devices_that_can_be_none_are_refused_at_once(devices: object) -> None:
-    with pytest.raises(ValidationError, match="devices"):
-        TrainerParams(devices=devices)  # type: ignore[arg-type]
-
-
-def test_a_device_that_is_not_there_ends_the_trainer(features: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"trainer\.devices names CPU:7; here are CPU:0"):
-        run(features=features, params=TrainerParams(devices=["CPU:7"]), output=tmp_path)

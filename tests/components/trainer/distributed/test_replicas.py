@@ -5,9 +5,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,46 +13,12 @@ from components.trainer import TrainerParams
 from seqline.component import Figures
 from seqline.model.network import load
 from tests.conftest import TRAINER_PARAMS
-from tests.support import CHECKOUT
+from tests.support.training import train_on_replicas
 
 # No dropout: replicas draw for their own rows.
 STILL = {"word_dropout": 0, "dropout": 0, "skip_dropout": 0, "branch_dropout": 0}
+
 SMALL = {"embedding_dim": 8, "rnn_units": 8, "skip_dim": 8, **STILL}
-
-REPLICAS = """
-import json, sys
-from pathlib import Path
-import tensorflow as tf
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4)
-from components.trainer import TrainerParams, run
-features, root, found = Path(sys.argv[1]), Path(sys.argv[2]), {}
-for name, params in json.loads(sys.argv[3]).items():
-    (root / name).mkdir()
-    found[name] = run(features=features, params=TrainerParams(**params), output=root / name)
-print(json.dumps(found))
-"""
-
-
-def train_on_replicas(
-    trainings: dict[str, tuple[int, TrainerParams]], features: Path, root: Path
-) -> dict[str, Figures]:
-    """Trainings by name, each on so many replicas, one after the other in a process of their own.
-
-    Their Models lie at root/<name>.
-    """
-    settings = {
-        name: {**params.model_dump(), "devices": [f"CPU:{number}" for number in range(count)]}
-        for name, (count, params) in trainings.items()
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", REPLICAS, str(features), str(root), json.dumps(settings)],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def histories(root: Path, *names: str) -> list[dict[str, list[float]]]:
@@ -74,18 +37,18 @@ def test_two_replicas_have_the_losses_of_one_also_in_a_batch_that_does_not_divid
 ) -> None:
     # 163 rows in batches of 50, the last one of 13; the eval split is one batch of 23.
     params = TrainerParams(**SMALL, bidirectional=False, batch_size=50, num_epochs=2)
-    found = train_on_replicas({"one": (1, params), "two": (2, params)}, features, tmp_path)
-    assert [figures["num_epochs"] for figures in found.values()] == [2, 2]
+    trained = train_on_replicas({"one": (1, params), "two": (2, params)}, features, tmp_path)
+    assert [figures["num_epochs"] for figures in trained.values()] == [2, 2]
     assert_same(tmp_path, "one", "two")
 
 
 @pytest.mark.slow
 def test_any_number_of_replicas_has_the_same_losses(features: Path, tmp_path: Path) -> None:
     params = TrainerParams(**SMALL, batch_size=50, num_epochs=3)
-    found = train_on_replicas({"1": (1, params), "2": (2, params)}, features, tmp_path)
+    trained = train_on_replicas({"1": (1, params), "2": (2, params)}, features, tmp_path)
     # TensorFlow lets the devices of a process join in groups of one size.
-    found |= train_on_replicas({"4": (4, params)}, features, tmp_path)
-    assert [figures["num_epochs"] for figures in found.values()] == [3] * 3
+    trained |= train_on_replicas({"4": (4, params)}, features, tmp_path)
+    assert [figures["num_epochs"] for figures in trained.values()] == [3] * 3
     assert_same(tmp_path, "1", "2", "4")
 
 
@@ -106,8 +69,8 @@ def test_the_implementation_keras_learns_the_same_also_on_two_replicas(
 def test_two_replicas_learn_the_corpus_too(
     model: Path, features: Path, tmp_path: Path, figures: dict[str, Figures]
 ) -> None:
-    found = train_on_replicas({"two": (2, TRAINER_PARAMS)}, features, tmp_path)["two"]
-    assert found["eval_accuracy"] > 0.9
-    assert found["num_parameters"] == figures["trainer"]["num_parameters"]
+    trained = train_on_replicas({"two": (2, TRAINER_PARAMS)}, features, tmp_path)["two"]
+    assert trained["eval_accuracy"] > 0.9
+    assert trained["num_parameters"] == figures["trainer"]["num_parameters"]
     assert all(math.isfinite(loss) for loss in histories(tmp_path, "two")[0]["loss"])
     assert load(tmp_path / "two")[1] == load(model)[1]

@@ -1,0 +1,159 @@
+"""The log of a training while it runs: lines, TensorBoard scalars, a profile."""
+
+import logging
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+from components.trainer.checkpoint import TrainingProgress
+from seqline.host.progress import tell
+
+log = logging.getLogger("seqline.trainer")
+
+# How often a line tells how far a long epoch is.
+LINE_SECONDS = 15.0
+
+
+class TrainingLog:
+    """The log of one training. Only the chief's is written.
+
+    Args:
+        output: the Model; event files and the profile are written into its tensorboard/.
+        profile_steps: how many steps, about, a profile covers; 0 for no profile.
+        batch_size, epoch_steps, num_epochs: of the training.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        is_chief: bool,
+        profile_steps: int,
+        batch_size: int,
+        epoch_steps: int,
+        num_epochs: int,
+    ) -> None:
+        self.folder = str(output / "tensorboard")
+        if is_chief:
+            self.writer = tf.summary.create_file_writer(self.folder)
+        else:
+            self.writer = tf.summary.create_noop_writer()
+        self.profile_steps = profile_steps if is_chief else 0
+        self.batch_size = batch_size
+        self.epoch_steps = epoch_steps
+        self.num_epochs = num_epochs
+        self.all_steps = epoch_steps * num_epochs
+        self.num_calls = 0
+        self.num_profiled = 0
+        self.is_profiling = False
+        # Seconds and steps of all calls but the first one, which compiles.
+        self.step_seconds = 0.0
+        self.num_timed = 0
+        self.evaluation_seconds = 0.0  # of the last evaluation
+        self.evaluation_started = time.monotonic()
+        self.line_written = time.monotonic()
+
+    def before_steps(self, progress: TrainingProgress) -> None:
+        """Comes before a call of the training function."""
+        if self.num_calls == 0:
+            tell("compiling the network", progress.step, self.all_steps)
+        # Not the first call: it compiles.
+        if self.profile_steps and self.num_calls > 0 and not self.is_profiling:
+            tf.profiler.experimental.start(self.folder)
+            self.is_profiling = True
+        self.num_calls += 1
+
+    def after_steps(
+        self, progress: TrainingProgress, count: int, norm: float, seconds: float
+    ) -> None:
+        """Comes after a call of the training function.
+
+        Args:
+            count: the steps of the call.
+            norm: the global norm of its last gradient.
+            seconds: how long it took.
+        """
+        if self.is_profiling:
+            self.num_profiled += count
+            if self.num_profiled >= self.profile_steps:
+                self.stop_profile()
+        if self.num_calls > 1:
+            self.step_seconds += seconds
+            self.num_timed += count
+
+        loss, right, rows = progress.sums
+        rate = count * self.batch_size / seconds
+        self._tell_epoch(progress, progress.epoch + 1, f"loss {loss / rows:.3f}")
+        with self.writer.as_default():
+            tf.summary.scalar("gradient_norm", norm, step=progress.step)
+            tf.summary.scalar("examples_per_second", rate, step=progress.step)
+        if time.monotonic() - self.line_written >= LINE_SECONDS:
+            log.info(
+                "epoch %d/%d, step %d of %d: loss %.3f, accuracy %.3f, %.0f examples a second, %s"
+                " left at most",
+                progress.epoch + 1,
+                self.num_epochs,
+                progress.step - progress.epoch * self.epoch_steps,
+                self.epoch_steps,
+                loss / rows,
+                right / rows,
+                rate,
+                duration((self.all_steps - progress.step) * seconds / count),
+            )
+            self.line_written = time.monotonic()
+
+    def _tell_epoch(self, progress: TrainingProgress, epoch: int, note: str = "") -> None:
+        left = None
+        if self.num_timed:
+            left = (self.all_steps - progress.step) * self.step_seconds / self.num_timed
+            left += (self.num_epochs - progress.epoch) * self.evaluation_seconds
+        message = f"epoch {epoch} of {self.num_epochs}"
+        tell(message, progress.step, self.all_steps, note=note, left=left)
+
+    def before_evaluation(self, progress: TrainingProgress) -> None:
+        """Comes after the last step of an epoch."""
+        self.evaluation_started = time.monotonic()
+        self._tell_epoch(progress, progress.epoch + 1, "evaluating")
+
+    def stop_profile(self) -> None:
+        """Writes the profile, if one is under way; no other will follow."""
+        if self.is_profiling:
+            tf.profiler.experimental.stop()
+            log.info(
+                "a profile of %d steps is in the model's tensorboard/plugins/profile",
+                self.num_profiled,
+            )
+        self.is_profiling, self.profile_steps = False, 0
+
+    def after_epoch(self, epoch: int, figures: dict[str, float]) -> None:
+        """Writes the scalars of a finished epoch (from 1), also of one before a checkpoint."""
+        with self.writer.as_default():
+            for name, value in figures.items():
+                tf.summary.scalar(name, value, step=epoch)
+
+    def epoch_line(
+        self, progress: TrainingProgress, figures: dict[str, float], is_last: bool
+    ) -> None:
+        """Writes the line of an epoch that has just ended."""
+        self.evaluation_seconds = time.monotonic() - self.evaluation_started
+        note = f"eval accuracy {figures['val_accuracy']:.3f}"
+        self._tell_epoch(progress, min(progress.epoch + 1, self.num_epochs), note)
+
+        left = progress.seconds / progress.epoch * (self.num_epochs - progress.epoch)
+        log.info(
+            "epoch %d/%d: loss %.3f, accuracy %.3f, eval accuracy %.3f%s",
+            progress.epoch,
+            self.num_epochs,
+            figures["loss"],
+            figures["accuracy"],
+            figures["val_accuracy"],
+            "" if is_last or not left else f", {duration(left)} left at most",
+        )
+        self.line_written = time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min, 2.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from components.trainer.distributed import cluster
+from components.trainer.distributed.cluster import Cluster
+from seqline.errors import UserError
+
+TWO = {"worker": ["localhost:1", "localhost:2"]}
+
+
+def written(cluster: object, job: str = "worker", index: int | str = 0) -> str:
+    """A TF_CONFIG."""
+    return json.dumps({"cluster": cluster, "task": {"type": job, "index": index}})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "TF_CONFIG is not JSON"),
+        ("[]", 'has no table "cluster"'),
+        ('{"task": {"type": "worker", "index": 0}}', 'has no table "cluster"'),
+        (json.dumps({"cluster": TWO}), 'has no "task" with a type and an index'),
+        (
+            written(TWO, index=2),
+            "says that this is worker 2, and the cluster has worker 0, worker 1",
+        ),
+        (
+            written({"worker": ["a:1", "b"]}),
+            "has 'b' in cluster.worker, which is not host:port",
+        ),
+        (written({"worker": "a:1"}), "has no list of addresses in cluster.worker"),
+        (written({"worker": ["a:1", "a:1"]}), "names a:1 twice"),
+        (written({**TWO, "ps": ["c:1"]}), "names the job 'ps'"),
+        (written({**TWO, "chief": ["c:1", "d:1"]}), "names more than one chief"),
+    ],
+)
+def test_a_malformed_tf_config_is_one_clear_error(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=r"^TF_CONFIG ") as raised:
+        cluster.read({"TF_CONFIG": text})
+    assert message in str(raised.value)
+
+
+def test_tf_config() -> None:
+    for text in ("", "{}", written({"worker": ["a:1"]})):
+        assert cluster.read({"TF_CONFIG": text}) is None
+    second = cluster.read({"TF_CONFIG": written(TWO, index="1")})
+    assert second == Cluster((("worker", 0, "localhost:1"), ("worker", 1, "localhost:2")), 1)
+    assert not second.is_chief
+    assert second.name(1) == "worker 1 (localhost:2)"
+    assert second.address(0) == ("localhost", 1)
+    led = cluster.read({"TF_CONFIG": written({**TWO, "chief": ["c:3"]}, job="chief")})
+    assert led is not None
+    assert led.is_chief
+    assert led.others == (1, 2)
+    assert led.name(2) == "worker 1 (localhost:2)"
