@@ -9,7 +9,7 @@ from typing import Any
 
 from components.infra_validator import NONE
 from pipeline.config import Config
-from pipeline.runner.execute import Done
+from pipeline.runner.run import StageResult
 from seqline.errors import UserError
 
 # {name, value, threshold, passed, reason, stage}. passed: None where nothing was judged.
@@ -92,7 +92,7 @@ def _has_threshold(rule: Rule, config: Config) -> bool:
     return rule.open is None or value != rule.open or rule.field in section.model_fields_set
 
 
-def collect(config: Config, done: Sequence[Done], refused: str = "") -> list[Gate]:
+def collect(config: Config, done: Sequence[StageResult], refused: str = "") -> list[Gate]:
     """The gates of a run in their order, with those that it did not reach, were not judged or
     waived. refused: why, if it was.
     """

@@ -24,8 +24,9 @@ from components.trainer import START_FILE, TRAINER
 from pipeline import identity
 from pipeline.config import Config
 from pipeline.definition import define
-from pipeline.runner.execute import Done, Options, execute
+from pipeline.runner.execute import execute
 from pipeline.runner.plan import Pipeline
+from pipeline.runner.run import Options, StageResult
 from pipeline.store.folder import Store
 from seqline.component import Figures
 from seqline.data.features import MODEL
@@ -123,14 +124,12 @@ def _obstacle(config: Config, store: Store, card: Mapping[str, Any], key: str) -
             return f"the record of its {component} is not under {store.root}"
         now = getattr(config, component).model_dump(mode="json")
         for name in names:
-            if made["params"].get(name) != now[name]:
+            if made.params.get(name) != now[name]:
                 return (
-                    f"{component}.{name} was {json.dumps(made['params'].get(name))}, is"
+                    f"{component}.{name} was {json.dumps(made.params.get(name))}, is"
                     f" {json.dumps(now[name])}"
                 )
-        if component == "example_gen" and _splits(made["params"]["source"]) != _splits(
-            now["source"]
-        ):
+        if component == "example_gen" and _splits(made.params["source"]) != _splits(now["source"]):
             return "example_gen.source gives other splits now"
     return None
 
@@ -199,5 +198,5 @@ def train_both(cold: Config, warm: Config, store: Store, options: Options | None
     return Best(configs[winner], winner, f"eval accuracy: {told}", found)
 
 
-def _figures(done: Done) -> Figures:
+def _figures(done: StageResult) -> Figures:
     return {**done.figures, "seconds": round(done.seconds, 3)}

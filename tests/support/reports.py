@@ -14,6 +14,7 @@ from components.evaluator.metrics import classification, of_slice, wilson_interv
 from components.evaluator.paired import against
 from components.evaluator.tally import Tally, confusion
 from pipeline.store.folder import Store
+from tests.support.records import execution
 
 STAGES = (
     *(
@@ -57,7 +58,7 @@ def write_run(
     Component -> (the name of its file, what it holds).
     """
     stages = []
-    for component, execution in executions.items():
+    for component, told in executions.items():
         key = f"{name}-{component}"
         folder = store.path(component, key)
         folder.mkdir(parents=True)
@@ -66,18 +67,8 @@ def write_run(
             "libraries": {},
             "data": "digest of the data" if component == "example_gen" else None,
         }
-        record = {
-            "component": component,
-            "key": key,
-            "key_parts": parts,
-            "params": {},
-            "figures": {},
-            "seconds": 1.25,
-            **execution,
-        }
-        (folder / "execution.json").write_text(
-            json.dumps({"finished": name, "inputs": {}, **record})
-        )
+        fields = {"key_parts": parts, "seconds": 1.25, "finished": name, **told}
+        execution(component, key, **fields).write(folder / "execution.json")
         if component in files:
             (folder / files[component][0]).write_text(json.dumps(files[component][1]))
         stages.append(

@@ -39,6 +39,7 @@ from tests.components.trainer.distributed.test_replicas import train_on_replicas
 from tests.components.trainer.test_trainer import KilledError, write_features
 from tests.conftest import TRAINER_PARAMS, TRANSFORM_PARAMS
 from tests.support.fake_cloud.gcs import serve
+from tests.support.records import execution
 
 # Every token stands beside every other one now and then: twelve tokens, and classes by which half
 # the first one is from.
@@ -544,13 +545,7 @@ def commit(store: Store, component: str, kind: str, folder: Path, params: Params
     """Puts an artifact into the store under the name of its folder, as a run does."""
     aside = store.begin(component, folder.name)
     shutil.copytree(folder, aside, dirs_exist_ok=True)
-    record = {
-        "component": component,
-        "key": folder.name,
-        "params": params.model_dump(mode="json"),
-        "figures": {},
-        "finished": "now",
-    }
+    record = execution(component, folder.name, params=params.model_dump(mode="json"))
     with store.lock(component, folder.name):
         store.commit(
             aside,

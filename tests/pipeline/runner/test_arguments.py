@@ -1,0 +1,128 @@
+"""What a component's `run` is given, as its signature asks for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.runner.plan import Pipeline
+from pipeline.runner.run import StageResult
+from pipeline.store.folder import Store
+from seqline.component import Component, Figures
+from seqline.data.span_cache import SpanCache
+from tests.support.small_stages import (
+    NumberParams,
+    SourceParams,
+    adder,
+    describe,
+    run,
+    source,
+)
+
+
+def add_both(
+    *, value: Path, params: NumberParams, output: Path, more: Path | None = None
+) -> Figures:
+    numbers = [int((path / "value").read_text()) for path in (value, more) if path]
+    (output / "value").write_text(str(sum(numbers)))
+    return {"numbers": numbers}
+
+
+def test_an_optional_input_may_be_left_out(data: Path, store: Store) -> None:
+    both = Component(
+        "both",
+        {"value": "Value", "more": "Value"},
+        "Value",
+        NumberParams,
+        add_both,
+        describe,
+    )
+    found = []
+    for there in (True, False):
+        pipe = Pipeline()
+        value = pipe.add(source(), SourceParams(path=str(data)))
+        more = pipe.add(adder(), NumberParams(), value=value)
+        pipe.add(both, NumberParams(), value=value, more=more if there else None)
+        found.append(run(pipe, store)[-1])
+    assert [done.figures for done in found] == [{"numbers": [40, 41]}, {"numbers": [40]}]
+    assert found[0].artifact.key != found[1].artifact.key
+    assert [found[1].cached, found[1].reason] == [False, "its inputs changed"]
+    with pytest.raises(ValueError, match="both takes the inputs"):
+        pipe.add(both, NumberParams(), value=None, more=value)
+    with pytest.raises(ValueError, match="adder takes the inputs"):
+        Pipeline().add(adder(), NumberParams(), value=None)
+
+
+def remember(
+    *,
+    value: Path,
+    params: NumberParams,
+    output: Path,
+    span_cache: SpanCache,
+    previous: Path | None,
+    beam_args: tuple[str, ...],
+) -> Figures:
+    path = span_cache.path(value=(value / "value").read_text())
+    found = path.exists()
+    with span_cache.making({0: path}) as folders:
+        for folder in folders.values():
+            (folder / "x").write_text("1")
+    return {"found": found, "previous": previous and previous.name, "beam_args": list(beam_args)}
+
+
+def test_pieces_outlive_an_artifact_and_the_one_before_is_known(data: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "root")
+    component = Component(
+        "keeper",
+        {"value": "Value"},
+        "Kept",
+        NumberParams,
+        remember,
+        describe,
+    )
+
+    def figures(number: int, **options: Any) -> StageResult:
+        pipe = Pipeline()
+        pipe.add(
+            component,
+            NumberParams(number=number),
+            value=pipe.add(source(), SourceParams(path=str(data))),
+        )
+        return run(pipe, store, **options)[-1]
+
+    first = figures(1, beam_args=["--x"])
+    assert first.figures == {"found": False, "previous": None, "beam_args": ["--x"]}
+    second = figures(2)
+    assert second.figures == {"found": True, "previous": first.artifact.key, "beam_args": []}
+    assert figures(2).cached
+    assert figures(2, force=["keeper"]).figures["previous"] is None  # the last one made is this one
+
+
+def analyze(
+    *,
+    spans: dict[int, str],
+    content: str,
+    dim: int | None,
+    params: NumberParams,
+    span_cache: SpanCache,
+) -> str:
+    return f"{span_cache.root.name} {params.number} {content} {spans}"
+
+
+def share(
+    *, params: SourceParams, output: Path, analyses: dict[str, Callable[..., str]]
+) -> Figures:
+    (output / "value").write_text("1")
+    return {name: each(spans={0: "k"}, content="text", dim=None) for name, each in analyses.items()}
+
+
+def test_a_source_gets_what_its_readers_want_to_count(tmp_path: Path) -> None:
+    pipe = Pipeline()
+    shared = pipe.add(
+        Component("source", {}, "Value", SourceParams, share, describe), SourceParams()
+    )
+    pipe.add(adder("reader", analyze=analyze), NumberParams(number=7), value=shared)
+    pipe.add(adder("other"), NumberParams(), value=shared)
+    done = run(pipe, Store(tmp_path))
+    assert done[0].figures == {"reader": "reader 7 text {0: 'k'}"}
