@@ -234,7 +234,11 @@ def difference(parts: Mapping[str, Any], before: Mapping[str, Any], data_name: s
                 if value != old.get(field)
             ]
         elif name == "libraries":
-            texts += [f"{library} is {new[library]}, was {old.get(library)}" for library in new]
+            texts += [
+                f"{library} is {version}, was {old.get(library)}"
+                for library, version in new.items()
+                if version != old.get(library)
+            ]
         else:
             texts.append(sentences.get(name, f"{name} changed"))
     return "; ".join(texts) or "its artifact is gone"

@@ -67,6 +67,10 @@ class Run:
     """A run and its record.
 
     Attributes:
+        pipeline: All stages.
+        store: Where the artifacts are.
+        folder: Where the run's record and log are written.
+        options: Where and how it runs.
         selected: The stages that may run.
         guards: Those of the selected stages.
         results: The stages that have ended well, by name, in that order.
@@ -121,7 +125,7 @@ class Run:
             self.store.announce(self.folder, self.record)
 
     def add(self, result: StageResult) -> None:
-        """Records a stage that has ended well, and that its gate and the guards may still refuse.
+        """Records a stage that has ended well, and asks its gate and the guards.
 
         Raises what they raise. The artifact stays, so that a person can look at it.
         """

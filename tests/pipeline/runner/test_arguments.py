@@ -30,24 +30,18 @@ def add_both(
 
 
 def test_an_optional_input_may_be_left_out(data: Path, store: Store) -> None:
-    both = Component(
-        "both",
-        {"value": "Value", "more": "Value"},
-        "Value",
-        NumberParams,
-        add_both,
-        describe,
-    )
-    found = []
-    for there in (True, False):
+    inputs = {"value": "Value", "more": "Value"}
+    both = Component("both", inputs, "Value", NumberParams, add_both, describe)
+    results = []
+    for is_given in (True, False):
         pipe = Pipeline()
         value = pipe.add(source(), SourceParams(path=str(data)))
         more = pipe.add(adder(), NumberParams(), value=value)
-        pipe.add(both, NumberParams(), value=value, more=more if there else None)
-        found.append(run(pipe, store)[-1])
-    assert [done.figures for done in found] == [{"numbers": [40, 41]}, {"numbers": [40]}]
-    assert found[0].artifact.key != found[1].artifact.key
-    assert [found[1].cached, found[1].reason] == [False, "its inputs changed"]
+        pipe.add(both, NumberParams(), value=value, more=more if is_given else None)
+        results.append(run(pipe, store)[-1])
+    assert [result.figures for result in results] == [{"numbers": [40, 41]}, {"numbers": [40]}]
+    assert results[0].artifact.key != results[1].artifact.key
+    assert [results[1].cached, results[1].reason] == [False, "its inputs changed"]
     with pytest.raises(ValueError, match="both takes the inputs"):
         pipe.add(both, NumberParams(), value=None, more=value)
     with pytest.raises(ValueError, match="adder takes the inputs"):
@@ -64,39 +58,32 @@ def remember(
     beam_args: tuple[str, ...],
 ) -> Figures:
     path = span_cache.path(value=(value / "value").read_text())
-    found = path.exists()
+    exists = path.exists()
     with span_cache.making({0: path}) as folders:
         for folder in folders.values():
             (folder / "x").write_text("1")
-    return {"found": found, "previous": previous and previous.name, "beam_args": list(beam_args)}
+    return {"exists": exists, "previous": previous and previous.name, "beam_args": list(beam_args)}
 
 
-def test_pieces_outlive_an_artifact_and_the_one_before_is_known(data: Path, tmp_path: Path) -> None:
+def test_span_parts_outlive_an_artifact_and_the_previous_one_is_known(
+    data: Path, tmp_path: Path
+) -> None:
     store = Store(tmp_path / "root")
-    component = Component(
-        "keeper",
-        {"value": "Value"},
-        "Kept",
-        NumberParams,
-        remember,
-        describe,
-    )
+    component = Component("keeper", {"value": "Value"}, "Kept", NumberParams, remember, describe)
 
-    def figures(number: int, **options: Any) -> StageResult:
+    def keep(number: int, **options: Any) -> StageResult:
         pipe = Pipeline()
-        pipe.add(
-            component,
-            NumberParams(number=number),
-            value=pipe.add(source(), SourceParams(path=str(data))),
-        )
+        value = pipe.add(source(), SourceParams(path=str(data)))
+        pipe.add(component, NumberParams(number=number), value=value)
         return run(pipe, store, **options)[-1]
 
-    first = figures(1, beam_args=["--x"])
-    assert first.figures == {"found": False, "previous": None, "beam_args": ["--x"]}
-    second = figures(2)
-    assert second.figures == {"found": True, "previous": first.artifact.key, "beam_args": []}
-    assert figures(2).cached
-    assert figures(2, force=["keeper"]).figures["previous"] is None  # the last one made is this one
+    first = keep(1, beam_args=["--x"])
+    assert first.figures == {"exists": False, "previous": None, "beam_args": ["--x"]}
+    second = keep(2)
+    assert second.figures == {"exists": True, "previous": first.artifact.key, "beam_args": []}
+    assert keep(2).cached
+    # The artifact that was made last is the one that is made again.
+    assert keep(2, force=["keeper"]).figures["previous"] is None
 
 
 def analyze(

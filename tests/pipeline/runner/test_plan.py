@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runner.plan import Pipeline, plan
+from pipeline.runner.plan import Pipeline, difference, plan
 from pipeline.store.folder import Store
 from tests.support.small_stages import (
     NumberParams,
@@ -22,7 +22,7 @@ def gone(output: Path, params: NumberParams) -> str | None:
     return "its effect is gone" if params.behaviour == "stale" else None
 
 
-def test_a_changed_param_reruns_its_stage_and_those_behind_it(data: Path, store: Store) -> None:
+def test_a_changed_param_reruns_its_stage_and_those_after_it(data: Path, store: Store) -> None:
     run(chain(data), store)
     assert ran(run(chain(data, second=NumberParams(number=5)), store)) == ["second"]
     assert ran(run(chain(data, first=NumberParams(number=5)), store)) == ["first", "second"]
@@ -103,3 +103,22 @@ def test_a_stage_that_compares_an_input_gets_its_folder_and_has_no_key_before(
     assert ran(run(pipe, store)) == ["second"]
     before = plan(pipe, store, force=["first"])[-1]
     assert (before.key, before.reason) == (None, "first runs first")
+
+
+def test_only_what_differs_is_named() -> None:
+    before = {
+        "params": {"rnn_units": 64, "seed": 0},
+        "data": "d",
+        "code": "c",
+        "libraries": {"tensorflow": "2.19.0", "keras": "3.13.2"},
+    }
+    after = {
+        "params": {"rnn_units": 64, "seed": 1},
+        "data": "e",
+        "code": "f",
+        "libraries": {"tensorflow": "2.19.1", "keras": "3.13.2"},
+    }
+    assert difference(after, before, "the data") == (
+        "seed is 1, was 0; the data changed; its code changed; tensorflow is 2.19.1, was 2.19.0"
+    )
+    assert difference(before, before, "the data") == "its artifact is gone"
