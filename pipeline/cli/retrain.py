@@ -58,9 +58,7 @@ def retrain(
     data_dir: DataDir = None,
     bootstrap: Annotated[
         bool,
-        typer.Option(
-            "--bootstrap", help="make the first model: there is none yet to be no worse than"
-        ),
+        typer.Option("--bootstrap", help="make the first model, which is compared with no other"),
     ] = False,
     jobs: Jobs = 1,
     verbose: Verbose = False,

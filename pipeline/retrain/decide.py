@@ -238,7 +238,7 @@ def check_bootstrap(situation: Situation, state: State, bootstrap: bool, serving
             or "if there should be one, name its place with --serving-dir."
         )
         raise UserError(
-            f"{serving_dir} holds no version: there is nothing to be no worse than. "
+            f"{serving_dir} holds no version, so there is no model to compare with. "
             f"The first model needs --bootstrap; {way_out}"
         )
     if situation.served is not None and bootstrap:

@@ -151,8 +151,8 @@ class Scheduler:
             return
         if stage not in self.run.selected:
             raise UserError(
-                f"{stage.name} is not among the selected stages and its artifact is not there"
-                f" ({reason}). Widen --from."
+                f"{stage.name} is not among the selected stages and its artifact does not exist "
+                f"({reason}). Widen --from."
             )
         self._submit(derivation, reason, lock)
 

@@ -20,6 +20,7 @@ from seqline.errors import DataError
 
 class SourceParams(Params):
     path: str = "data"
+    changes: bool = False  # while it is read
 
 
 class NumberParams(Params):
@@ -28,8 +29,11 @@ class NumberParams(Params):
 
 
 def read(*, params: SourceParams, output: Path) -> Figures:
-    (output / "value").write_text(Path(params.path).read_text())
-    return {"value": int(Path(params.path).read_text())}
+    value = Path(params.path).read_text()
+    (output / "value").write_text(value)
+    if params.changes:
+        Path(params.path).write_text(value + "0")
+    return {"value": int(value)}
 
 
 def content(params: SourceParams, memory: Path | None = None) -> str | None:

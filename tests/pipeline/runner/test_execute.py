@@ -3,15 +3,16 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.runner.execute import execute
 from pipeline.runner.plan import Pipeline
-from pipeline.runner.run import Options
+from pipeline.runner.run import Options, StageResult
 from pipeline.runner.worker import StageError
 from pipeline.store.folder import Store
-from pipeline.store.records import Source
+from pipeline.store.records import RunRecord, Source
 from seqline.errors import DataError, UserError
 from tests.support.small_stages import (
     NumberParams,
@@ -25,37 +26,33 @@ from tests.support.small_stages import (
 
 
 def test_a_run_makes_every_artifact_and_the_second_one_none(data: Path, store: Store) -> None:
-    done = run(chain(data), store)
-    assert ran(done) == ["source", "first", "second"]
-    assert (done[-1].artifact.uri / "value").read_text() == "42"
-    assert (
-        len({each.figures["pid"] for each in done[1:]}) == 1
-    )  # one worker, so that TensorFlow would be imported once
+    results = run(chain(data), store)
+    assert ran(results) == ["source", "first", "second"]
+    assert (results[-1].artifact.uri / "value").read_text() == "42"
+    # One worker process, so that TensorFlow would be imported once.
+    assert len({result.figures["pid"] for result in results[1:]}) == 1
     again = run(chain(data), store)
     assert ran(again) == []
-    assert [each.artifact for each in again] == [each.artifact for each in done]
+    assert [result.artifact for result in again] == [result.artifact for result in results]
 
 
 def test_force_runs_what_is_finished(data: Path, store: Store) -> None:
     before = run(chain(data), store)
-    done = run(chain(data), store, force=["first"])
-    assert ran(done) == ["first"]
-    assert done[1].artifact == before[1].artifact
+    results = run(chain(data), store, force=["first"])
+    assert ran(results) == ["first"]
+    assert results[1].artifact == before[1].artifact
     assert list((store.root / "partial").iterdir()) == []
 
 
 def test_stages_that_are_not_selected_must_be_finished(data: Path, store: Store) -> None:
-    with pytest.raises(
-        UserError,
-        match=(
-            r"source is not among the selected stages and its artifact is not there \(never ran\)"
-        ),
-    ):
+    message = (
+        r"source is not among the selected stages and its artifact does not exist \(never ran\)"
+    )
+    with pytest.raises(UserError, match=message):
         run(chain(data), store, selected=["second"])
     run(chain(data), store)
-    assert ran(run(chain(data, second=NumberParams(number=9)), store, selected=["second"])) == [
-        "second"
-    ]
+    pipe = chain(data, second=NumberParams(number=9))
+    assert ran(run(pipe, store, selected=["second"])) == ["second"]
 
 
 @pytest.mark.parametrize(
@@ -93,11 +90,8 @@ def test_independent_stages_run_at_once(data: Path, store: Store) -> None:
     value = pipe.add(source(), SourceParams(path=str(data)))
     for name in ("left", "right"):
         pipe.add(adder(name), NumberParams(behaviour="meet"), value=value)
-    done = run(pipe, store, jobs=2)
-    left, right = (
-        store.execution(each.stage.name, each.artifact.key)
-        for each in sorted(done[1:], key=lambda each: each.stage.name)
-    )
+    keys = {result.stage.name: result.artifact.key for result in run(pipe, store, jobs=2)}
+    left, right = (store.execution(name, keys[name]) for name in ("left", "right"))
     assert left is not None
     assert right is not None
     assert left.started < right.finished
@@ -106,10 +100,10 @@ def test_independent_stages_run_at_once(data: Path, store: Store) -> None:
 
 
 def test_lineage_is_in_the_record(data: Path, store: Store) -> None:
-    done = run(chain(data), store)
-    execution = store.execution("second", done[2].artifact.key)
+    _, first, second = run(chain(data), store)
+    execution = store.execution("second", second.artifact.key)
     assert execution is not None
-    assert execution.inputs == {"value": Source("first", done[1].artifact.key)}
+    assert execution.inputs == {"value": Source("first", first.artifact.key)}
 
 
 def refuse_odd(output: Path, params: NumberParams) -> None:
@@ -123,17 +117,42 @@ def test_a_gate_stops_the_run_each_time_and_leaves_its_artifact(data: Path, tmp_
         pipe = Pipeline()
         value = pipe.add(source(), SourceParams(path=str(data)))
         pipe.add(adder("gate", gate=refuse_odd), NumberParams(), value=value)
-        pipe.add(adder("behind"), NumberParams(), value=value)
-        finished: list[str] = []
+        pipe.add(adder("after"), NumberParams(), value=value)
+        finished: list[StageResult] = []
         with pytest.raises(DataError, match="odd"):
-            run(
-                pipe,
-                store,
-                jobs=2,
-                on_done=lambda done, finished=finished: finished.append(done.stage.name),
-            )
-        assert finished == ["source", "gate"]
+            run(pipe, store, jobs=2, on_done=finished.append)
+        assert [result.stage.name for result in finished] == ["source", "gate"]
     assert store.latest("gate") is not None
-    assert store.latest("behind") is None
+    assert store.latest("after") is None
     pipe.stages[1] = replace(pipe.stages[1], params=NumberParams(number=2))
-    assert [done.stage.name for done in run(pipe, store)] == ["source", "gate", "behind"]
+    assert [result.stage.name for result in run(pipe, store)] == ["source", "gate", "after"]
+
+
+def test_data_that_changes_while_it_is_read_is_not_kept(data: Path, store: Store) -> None:
+    pipe = Pipeline()
+    pipe.add(source(), SourceParams(path=str(data), changes=True))
+    with pytest.raises(UserError, match="The data of source changed while it was read; nothing wa"):
+        run(pipe, store)
+    assert store.latest("source") is None
+    assert list((store.root / "partial").iterdir()) == []
+
+
+def refuse(params: NumberParams) -> None:
+    raise UserError("number is too odd")
+
+
+@pytest.mark.parametrize(("about", "num_runs"), [({}, 0), ({"retrain": {}}, 1)])
+def test_a_failed_check_leaves_a_record_only_if_there_is_something_to_say(
+    data: Path, store: Store, about: dict[str, Any], num_runs: int
+) -> None:
+    pipe = chain(data, check=refuse)
+    with pytest.raises(UserError, match="number is too odd"):
+        run(pipe, store, about=lambda results, error: about)
+    records = [RunRecord.read(folder / "run.json") for folder in store.runs()]
+    assert len(records) == num_runs
+    for record in records:
+        assert (record.verdict, record.error, record.about) == (
+            "failed",
+            "UserError: number is too odd",
+            about,
+        )
