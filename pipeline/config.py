@@ -1,4 +1,4 @@
-"""Config: one field per component, read from a TOML file and `--set trainer.rnn_units=128`."""
+"""Config: one section per component, read from a TOML file and `--set trainer.rnn_units=128`."""
 
 import difflib
 import json
@@ -25,38 +25,59 @@ from components.statistics_gen import StatisticsGenParams
 from components.trainer import TrainerParams
 from components.transform import TransformParams
 from components.tuner import TunerParams
-from pipeline.retrain import RetrainParams
+from seqline.component import Params
 from seqline.errors import UserError
 from seqline.storage.files import is_remote
 from seqline.storage.staging import path_of
 from seqline.suggest import suggestion
 
-# Configurations that ship: `seqline run bbc_news` is enough.
+# Configurations that ship: `seqline run bbc_news` needs no file.
 CONFIGS = Path(__file__).parent / "configs"
-# Given for a field that may be null, it is null.
+# TOML has no null. This string stands for it in every field that may be null.
 NULL = "null"
-# Paths and names, which are strings as they stand.
+# Settings that are paths and names: their value is a string, also if it could be TOML.
 PLACES = ("name", "root", "pusher.serving_dir", "example_gen.data_dir")
-# Of a model whose configuration has none to give.
+# The model's name where neither the configuration nor its file gives one.
 DEFAULT_NAME = "model"
 
 
-class Config(BaseModel):
-    """Everything that a run needs to know.
+class RetrainParams(Params):
+    """How `seqline retrain` decides, trains and locks."""
 
-    Strict: an unknown name is an error, with the nearest known one.
-    """
+    without: tuple[str, ...] = Field(
+        (), strict=False, description="gates that have no threshold on purpose, by name"
+    )
+    accept: tuple[int, ...] = Field(
+        (),
+        strict=False,
+        description=("spans that a person has accepted: the served model is not asked about them"),
+    )
+    cold_every: int = Field(
+        1,
+        ge=1,
+        description=(
+            "1: every training starts from random weights; N: from the served model, and every "
+            "N-th time from both, of which the better model is kept"
+        ),
+    )
+    lease_seconds: float = Field(
+        60.0, gt=0, description="a lock that its owner has not renewed for this long is taken over"
+    )
+
+
+class Config(BaseModel):
+    """Everything that a run needs to know. An unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
-        description="the model's name; the configuration file's where none is given",
+        description="the model's name; by default the configuration file's",
     )
     root: str = Field(
         "artifacts",
-        description="where artifacts, records and logs lie: a folder, or gs://bucket/path",
+        description="where artifacts, records and logs are: a folder, or gs://bucket/path",
     )
     example_gen: ExampleGenParams
     statistics_gen: StatisticsGenParams = StatisticsGenParams()
@@ -75,29 +96,23 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _with_name(self) -> Self:
-        """The model's name in the places that say {name}.
-
-        All that reads a configuration sees the places themselves.
-        """
+        """Puts the model's name into the paths that say {name}."""
         name = self.name or DEFAULT_NAME
-        for section, params in (
-            ("pusher", self.pusher.with_name(name)),
-            ("evaluator", self.evaluator.with_name(name)),
-        ):
-            object.__setattr__(self, section, params)  # frozen for everyone else
+        # The model is frozen for everything that reads it. Only here its sections are replaced.
+        object.__setattr__(self, "pusher", self.pusher.with_name(name))
+        object.__setattr__(self, "evaluator", self.evaluator.with_name(name))
         return self
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
         if is_remote(self.pusher.serving_dir):
             return self
-        root, served = (
-            Path(os.path.realpath(path)) for path in (self.root, self.pusher.serving_dir)
-        )
+        root = Path(os.path.realpath(self.root))
+        served = Path(os.path.realpath(self.pusher.serving_dir))
         if root.is_relative_to(served) or served.is_relative_to(root):
             raise ValueError(
-                f"root {self.root!r} and pusher.serving_dir {self.pusher.serving_dir!r} lie in one"
-                " another; name two folders apart"
+                f"root {self.root!r} and pusher.serving_dir {self.pusher.serving_dir!r} "
+                "lie in one another; name two folders apart"
             )
         return self
 
@@ -108,15 +123,20 @@ def load(
     places: Mapping[str, str] | None = None,
     environment: Mapping[str, tuple[str, str]] | None = None,
 ) -> Config:
-    """A TOML file, or the name of one that ships, with `name.field=value` settings laid over it,
-    and `places` (name -> path) over those.
+    """Reads a configuration.
 
-    environment: name -> (variable, value), laid over the file and under the settings, as
-    `pipeline.environment.settings` gives it. Values are TOML; what is not TOML is a string, so that
-    `--set trainer.pooling=mean` needs no quotes. "null" is no value.
+    Values in settings and in the environment are TOML. What is not TOML is a string, so that
+    `--set trainer.pooling=mean` needs no quotes. "null" is null.
 
-    Raises UserError for a file that is missing or not TOML, an unknown name, and a value that is
-    not allowed.
+    Args:
+        path: A TOML file, or the name of a configuration that ships.
+        settings: `name.field=value`. They replace values of the file and of the environment.
+        places: Name -> path. They replace settings.
+        environment: Name -> (variable, value), see `pipeline.environment.settings`. They replace
+            values of the file.
+
+    Raises:
+        UserError: The file is missing or not TOML, a name is unknown, or a value is not allowed.
     """
     file = find(path)
     try:
@@ -142,26 +162,28 @@ def build(
     places: Mapping[str, str] | None = None,
     environment: Mapping[str, tuple[str, str]] | None = None,
 ) -> Config:
-    """A configuration of what a TOML file would hold, with the rest laid over it as `load` does.
-    where: what errors call it.
+    """Makes a configuration of the content of a TOML file.
 
-    Raises UserError for an unknown name and a value that is not allowed.
+    Args:
+        content: The content. It is changed.
+        where: What errors call the file.
+        settings, places, environment: As in `load`.
+
+    Raises:
+        UserError: A name is unknown, or a value is not allowed.
     """
-    given: dict[str, str] = {}
-    for name, (variable, value) in (environment or {}).items():
-        _set(
-            content,
-            name.split("."),
-            value if name in PLACES else toml_value(value),
-            f"{variable}={value}",
-        )
+    given: dict[str, str] = {}  # name -> what an error calls the place that set it
+    for name, (variable, text) in (environment or {}).items():
+        value = text if name in PLACES else toml_value(text)
+        _set(content, name.split("."), value, f"{variable}={text}")
         given[name] = variable
     for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or not name.strip():
+        name, equals, text = setting.partition("=")
+        name = name.strip()
+        if not equals or not name:
             raise UserError(f"--set {setting!r} is not name=value, such as trainer.rnn_units=128.")
-        _set(content, name.strip().split("."), toml_value(value), f"--set {setting!r}")
-        given[name.strip()] = f"--set {name.strip()}"
+        _set(content, name.split("."), toml_value(text), f"--set {setting!r}")
+        given[name] = f"--set {name}"
     for name, place in (places or {}).items():
         _set(content, name.split("."), place, f"--set {f'{name}={place}'!r}")
         given[name] = f"--set {name}"
@@ -169,48 +191,44 @@ def build(
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise UserError(
-            "; ".join(_sentence(each, where, given) for each in error.errors())
-        ) from None
+        sentences = [_sentence(problem, where, given) for problem in error.errors()]
+        raise UserError("; ".join(sentences)) from None
 
 
 def _replace_null(content: dict[str, Any], model: type[BaseModel]) -> None:
-    """TOML has no null: the string "null" is one, in every field that may be null."""
+    """Replaces the string "null" by null, in every field that may be null."""
     for name, value in content.items():
-        if (field := model.model_fields.get(name)) is None:
+        field = model.model_fields.get(name)
+        if field is None:
             continue
         if value == NULL and type(None) in get_args(field.annotation):
             content[name] = None
-        elif (
-            isinstance(value, dict)
-            and isinstance(field.annotation, type)
-            and issubclass(field.annotation, BaseModel)
-        ):
-            _replace_null(value, field.annotation)
+        elif isinstance(value, dict) and (section := _section(field.annotation)):
+            _replace_null(value, section)
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field's type is; None for the type of a value."""
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation if is_model else None
 
 
 def default_name(file: Path) -> str:
-    """The model's name that a file gives where its content names none.
-
-    Its stem, as a part of a URL and of a path may be.
-    """
+    """The name of a model whose configuration names none: its file's, made fit for a URL."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(file.name).stem).strip(".-") or DEFAULT_NAME
 
 
 def reference() -> str:
     """Every name, default and meaning, as the table of docs/reference/configuration.md."""
     lines = ["| name | default | meaning |", "|---|---|---|"]
-    for section, info in Config.model_fields.items():
-        fields = (
-            info.annotation.model_fields
-            if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
-            else None
-        )
-        for name, field in ({"": info} if fields is None else fields).items():
+    for name, info in Config.model_fields.items():
+        section = _section(info.annotation)
+        fields = {name: info}
+        if section:
+            fields = {f"{name}.{field}": each for field, each in section.model_fields.items()}
+        for full_name, field in fields.items():
             default = "needed" if field.is_required() else f"`{json.dumps(field.default)}`"
-            lines.append(
-                f"| `{section}{'.' if name else ''}{name}` | {default} | {field.description} |"
-            )
+            lines.append(f"| `{full_name}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 
@@ -220,13 +238,17 @@ def shipped() -> list[str]:
 
 
 def find(path: str) -> Path:
-    """The file of a path, also under gs://, or of the name of a configuration that ships."""
+    """The file of a path, which may be under gs://, or of a configuration that ships.
+
+    Raises:
+        UserError: There is no such file.
+    """
     if is_remote(path):
         if not path_of(path).is_file():
             raise UserError(f"There is no configuration {path}.")
         return path_of(path)
     for candidate in (Path(path), CONFIGS / f"{path}.toml"):
-        with suppress(OSError):  # a name too long for a file is no file
+        with suppress(OSError):  # the name may be too long for a file
             if candidate.is_file():
                 return candidate
     raise UserError(
@@ -236,10 +258,7 @@ def find(path: str) -> Path:
 
 
 def neighbours(path: str) -> list[str]:
-    """The files and folders of a path's folder, as paths that begin like it.
-
-    What may have been meant.
-    """
+    """The files and folders next to a path, one of which may be meant by it."""
     folder = os.path.dirname(path)
     try:
         return [os.path.join(folder, name) for name in sorted(os.listdir(folder or "."))]
@@ -248,6 +267,7 @@ def neighbours(path: str) -> list[str]:
 
 
 def toml_value(text: str) -> Any:
+    """The value that a text is in TOML, or else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -255,6 +275,7 @@ def toml_value(text: str) -> Any:
 
 
 def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) -> None:
+    """Sets a value in nested tables. Raises UserError where a table is expected, but a value is."""
     for name in names[:-1]:
         content = content.setdefault(name, {})
         if not isinstance(content, dict):
@@ -263,40 +284,48 @@ def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) ->
 
 
 def _sentence(error: Any, file: str, given: Mapping[str, str]) -> str:
-    place = ".".join(str(part) for part in error["loc"])
-    below = (
-        next(
-            (f"{label}: {place}" for name, label in given.items() if name.startswith(f"{place}.")),
-            "",
-        )
-        if place not in given
-        else ""
-    )
-    where = given.get(place) or (f"{file}: {place}" if place else file)
+    """What is wrong, and where it was set.
+
+    Args:
+        error: One of pydantic's.
+        file: What to call the configuration file.
+        given: Name -> what to call the place that set it, if that is not the file.
+    """
+    name = ".".join(str(part) for part in error["loc"])
+    where = given.get(name) or (f"{file}: {name}" if name else file)
     if error["type"] == "extra_forbidden":
-        *above, name = error["loc"]
-        known = list(_model(above).model_fields)
-        close = difflib.get_close_matches(str(name), known, n=1)
-        return f"{below or where} is not a known name. " + (
-            f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
-        )
+        known = list(_model(error["loc"][:-1]).model_fields)
+        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        way_out = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
+        return f"{_setter_within(name, given) or where} is not a known name. {way_out}"
     if error["type"] == "missing":
         return f"{where} is missing."
     message = error["msg"].removeprefix("Value error, ")
+    sentence = f"{where}: {message[0].lower()}{message[1:]}"
+    # A whole table would be too long to show.
     return (
-        f"{where}: {message[0].lower()}{message[1:]}"
-        + ("" if isinstance(error["input"], dict) else f", not {error['input']!r}")
-        + "."
+        f"{sentence}."
+        if isinstance(error["input"], dict)
+        else f"{sentence}, not {error['input']!r}."
     )
 
 
+def _setter_within(name: str, given: Mapping[str, str]) -> str | None:
+    """What set a name within a table that itself is not set as a whole."""
+    if name in given:
+        return None
+    for other, label in given.items():
+        if other.startswith(f"{name}."):
+            return f"{label}: {name}"
+    return None
+
+
 def _model(names: Sequence[Any]) -> type[BaseModel]:
+    """The model of the section at a place; the one around it, where that is no section."""
     model: type[BaseModel] = Config
     for name in names:
         field = model.model_fields.get(str(name))
         candidates = [field.annotation, *get_args(field.annotation)] if field else []
-        model = next(
-            (each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)),
-            model,
-        )
+        sections = [section for section in map(_section, candidates) if section]
+        model = sections[0] if sections else model
     return model

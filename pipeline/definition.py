@@ -19,11 +19,13 @@ from pipeline.runner.plan import Pipeline
 
 
 def define(pipe: Pipeline, config: Config) -> None:
-    """Adds the stages.
+    """Adds the stages to a pipeline.
 
-    To add a component: its file or package, one line here, one field in Config.
+    To add a component: its package, one line here, one field in Config, its test.
     """
     pipe.name = config.name
+
+    # Data. The two validators are gates: nothing learns from data that they refuse.
     examples = pipe.add(EXAMPLE_GEN, config.example_gen)
     statistics = pipe.add(STATISTICS_GEN, config.statistics_gen, examples=examples)
     schema = pipe.add(SCHEMA_GEN, config.schema_gen, statistics=statistics)
@@ -33,31 +35,31 @@ def define(pipe: Pipeline, config: Config) -> None:
         examples=examples,
         statistics=statistics,
         schema=schema,
-    )  # a gate
-    if config.span_validator.is_on:
-        pipe.add(
-            SPAN_VALIDATOR, config.span_validator, examples=examples
-        )  # a gate: new spans, before anything learns from them
-    features = pipe.add(TRANSFORM, config.transform, examples=examples)
-    tuned = (
-        pipe.add(TUNER, config.tuner.with_defaults_from(config.trainer), features=features)
-        if config.tuner.is_on
-        else None
     )
+    if config.span_validator.is_on:
+        pipe.add(SPAN_VALIDATOR, config.span_validator, examples=examples)
+
+    # Model.
+    features = pipe.add(TRANSFORM, config.transform, examples=examples)
+    tuned = None
+    if config.tuner.is_on:
+        tuned = pipe.add(TUNER, config.tuner.with_defaults_from(config.trainer), features=features)
     model = pipe.add(TRAINER, config.trainer, features=features, hyperparameters=tuned)
     saved_model = pipe.add(
         EXPORTER, config.exporter, examples=examples, features=features, model=model
     )
+
+    # Verdicts. The candidate is compared with the version that is served, on the same rows.
     judged = config.evaluator.with_defaults_from(
         config.pusher.serving_dir, config.pusher.model_name
-    )  # the served version, on the same rows
+    )
     evaluation = pipe.add(EVALUATOR, judged, examples=examples, saved_model=saved_model)
     blessing = pipe.add(
         INFRA_VALIDATOR, config.infra_validator, saved_model=saved_model, evaluation=evaluation
     )
-    pipe.guards.append(
-        identity.guard(config)
-    )  # another model's place is not taken: said before anything is trained
+
+    # Serving. The guard says before any training that another model is served at that place.
+    pipe.guards.append(identity.guard(config))
     pipe.add(
         PUSHER,
         config.pusher,

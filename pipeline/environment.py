@@ -11,7 +11,7 @@ import sys
 from seqline.suggest import suggestion
 
 PREFIX = "SEQLINE_"
-# Variable -> the setting that it is; the flag of the same name means the same.
+# Variable -> the setting that it is. The flag with the same name means the same.
 PLACES = {
     "SEQLINE_NAME": "name",
     "SEQLINE_ROOT": "root",
@@ -19,66 +19,60 @@ PLACES = {
     "SEQLINE_DATA_DIR": "example_gen.data_dir",
 }
 CONFIG, MODEL = "SEQLINE_CONFIG", "SEQLINE_MODEL"
-# Read where their option is, by typer.
+# Options of commands, which typer reads.
 OPTIONS = (
-    *(
-        "SEQLINE_JOBS",
-        "SEQLINE_VERBOSE",
-        "SEQLINE_RUNNER",
-        "SEQLINE_PROJECT",
-        "SEQLINE_REGION",
-        "SEQLINE_TEMP_LOCATION",
-    ),
+    "SEQLINE_JOBS",
+    "SEQLINE_VERBOSE",
+    "SEQLINE_RUNNER",
+    "SEQLINE_PROJECT",
+    "SEQLINE_REGION",
+    "SEQLINE_TEMP_LOCATION",
     "SEQLINE_SDK_CONTAINER_IMAGE",
 )
-# Not options of a command: the cache, Docker Compose, the tests of the worker image, the variables
-# of CI.
+# No options of commands: for the cache, Docker Compose, the tests of the worker image, and CI.
 OTHERS = (
-    *(
-        "SEQLINE_CACHE",
-        "SEQLINE_CACHE_GB",
-        "SEQLINE_TAG",
-        "SEQLINE_OPTIONS",
-        "SEQLINE_MEMORY",
-        "SEQLINE_WORKER_IMAGE",
-    ),
+    "SEQLINE_CACHE",
+    "SEQLINE_CACHE_GB",
+    "SEQLINE_TAG",
+    "SEQLINE_OPTIONS",
+    "SEQLINE_MEMORY",
+    "SEQLINE_WORKER_IMAGE",
     "SEQLINE_COMPLETE",
 )
 KNOWN = (CONFIG, MODEL, *PLACES, *OPTIONS, *OTHERS)
-# What Kubernetes puts into every container beside a service that is called seqline.
+# Kubernetes sets these in every container if a service is called seqline.
 OF_KUBERNETES = re.compile(r"SEQLINE_(SERVICE_|PORT(_|$)).*|SEQLINE_PORT")
 
 
 def warn_of_unknown() -> None:
-    """Prints a line for each variable that begins with SEQLINE_ and means nothing.
+    """Prints a line for each variable that begins with SEQLINE_ and has no meaning.
 
-    A setting's name is checked with the configuration.
+    The names of settings are checked with the configuration.
     """
-    for name in sorted(os.environ):
-        if (
-            name.startswith(PREFIX)
-            and name not in KNOWN
-            and "__" not in name
-            and not OF_KUBERNETES.fullmatch(name)
-        ):
-            print(
-                f"warning: {name} in the environment means nothing to"
-                f" seqline.{suggestion(name, KNOWN)}",
-                file=sys.stderr,
-            )
+    for variable in sorted(os.environ):
+        if not variable.startswith(PREFIX) or "__" in variable or variable in KNOWN:
+            continue
+        if OF_KUBERNETES.fullmatch(variable):
+            continue
+        print(
+            f"warning: {variable} in the environment means nothing to"
+            f" seqline.{suggestion(variable, KNOWN)}",
+            file=sys.stderr,
+        )
 
 
 def settings() -> dict[str, tuple[str, str]]:
-    """Setting -> (variable, value) of the environment.
+    """The settings in the environment: name -> (variable, value).
 
-    Trainer.rnn_units -> (SEQLINE_TRAINER__RNN_UNITS, 128).
+    trainer.rnn_units -> (SEQLINE_TRAINER__RNN_UNITS, 128).
     """
-    found = {
-        setting: (name, os.environ[name])
-        for name, setting in PLACES.items()
-        if os.environ.get(name)
+    values = {
+        name: (variable, os.environ[variable])
+        for variable, name in PLACES.items()
+        if os.environ.get(variable)
     }
-    for name, value in sorted(os.environ.items()):
-        if name.startswith(PREFIX) and "__" in name:
-            found[name.removeprefix(PREFIX).lower().replace("__", ".")] = (name, value)
-    return found
+    for variable, value in sorted(os.environ.items()):
+        if variable.startswith(PREFIX) and "__" in variable:
+            name = variable.removeprefix(PREFIX).lower().replace("__", ".")
+            values[name] = (variable, value)
+    return values

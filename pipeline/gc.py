@@ -24,7 +24,8 @@ from pydantic import ValidationError
 from components.pusher import publish
 from pipeline import definition
 from pipeline.store.folder import Store
-from pipeline.store.layout import CLEANING, DISCARDED, RUN_LOCK
+from pipeline.store.layout import CLEANING, DISCARDED, RUN, RUN_LOCK
+from pipeline.store.records import FINISHED, RUNNING, Execution, RunRecord
 from seqline.component import Component
 from seqline.data.examples import read_manifest
 from seqline.errors import DataError, UserError
@@ -32,7 +33,6 @@ from seqline.storage.files import is_remote
 
 # (component, key).
 Key = tuple[str, str]
-Record = Mapping[str, Any]
 
 KEY = re.compile(r"[0-9a-f]{20}")
 KEYED = re.compile(r"(.+?)-([0-9a-f]{20})(?:-old)?(?:-[0-9a-f]{8})?")
@@ -80,7 +80,7 @@ def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | No
     """
     # Runs before locks: a run has its lock when it writes its record, so one with a record and no
     # lock has ended.
-    records = {path.name: json.loads((path / "run.json").read_text()) for path in store.runs()}
+    records = {path.name: RunRecord.read(path / RUN) for path in store.runs()}
     entries = store.entries()
     found = Plan()
     pushes = {
@@ -106,11 +106,9 @@ def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | No
     }
     for run in found.runs:
         roots |= _stages(records[run])
-        if records[run]["verdict"] != "finished":
+        if records[run].verdict != FINISHED:
             roots |= {
-                (component, key)
-                for component, keys in records[run].get("uses", {}).items()
-                for key in keys
+                (component, key) for component, keys in records[run].uses.items() for key in keys
             }
     found.artifacts = _lineage(store, roots)
     judged = [_judged(entry, size, store, found, records, alive) for entry, size in entries.items()]
@@ -126,7 +124,7 @@ def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | No
             store,
             found.artifacts,
             entries,
-            any(records[run]["verdict"] != "finished" for run in found.runs),
+            any(records[run].verdict != FINISHED for run in found.runs),
         )
     return found
 
@@ -137,7 +135,7 @@ def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | No
 def _served(
     found: Plan,
     serving_dir: str,
-    pushes: Mapping[Key, Record],
+    pushes: Mapping[Key, Execution],
     store: Store,
     entries: Iterable[str],
     keep: int | None,
@@ -148,8 +146,8 @@ def _served(
     """
     kept: set[Key] = set()
     recorded = {
-        str(record["figures"].get("serving_dir", "")): name
-        for name, record in sorted(pushes.items(), key=lambda each: each[1]["finished"])
+        str(record.figures.get("serving_dir", "")): name
+        for name, record in sorted(pushes.items(), key=lambda each: each[1].finished)
     }
     given = publish.place_of(serving_dir).place
     for name in {given, *recorded} - {""}:
@@ -180,11 +178,11 @@ def _served(
 
 
 def _made_of(
-    place: Any, version: int, pushes: Mapping[Key, Record], store: Store, entries: Iterable[str]
+    place: Any, version: int, pushes: Mapping[Key, Execution], store: Store, entries: Iterable[str]
 ) -> Iterator[Key]:
     """The pushes of a version's files; where their records are gone, what its card names."""
     digest = (publish.read_manifest(place, version) or {}).get("digest")
-    of_it = [name for name, record in pushes.items() if record["figures"].get("digest") == digest]
+    of_it = [name for name, record in pushes.items() if record.figures.get("digest") == digest]
     yield from of_it
     if of_it:
         return
@@ -196,8 +194,8 @@ def _made_of(
                 name[1] in keys
                 or (
                     record
-                    and record["type"] == "SavedModel"
-                    and keys >= {each["key"] for each in record["inputs"].values()} != set()
+                    and record.type == "SavedModel"
+                    and keys >= {each.key for each in record.inputs.values()} != set()
                 )
             ):
                 yield name
@@ -210,19 +208,19 @@ def _lineage(store: Store, roots: Iterable[Key]) -> set[Key]:
         name = todo.pop()
         if name not in kept:
             kept.add(name)
-            todo += [
-                (each["component"], each["key"])
-                for each in (store.execution(*name) or {"inputs": {}})["inputs"].values()
-            ]
+            record = store.execution(*name)
+            todo += (
+                [(each.component, each.key) for each in record.inputs.values()] if record else []
+            )
     return kept
 
 
-def _stages(record: Record) -> set[Key]:
-    return {(each["component"], each["key"]) for each in record["stages"]}
+def _stages(record: RunRecord) -> set[Key]:
+    return {(each.component, each.key) for each in record.stages}
 
 
-def _cached(record: Record) -> set[Key]:
-    return {(each["component"], each["key"]) for each in record["stages"] if each["cached"]}
+def _cached(record: RunRecord) -> set[Key]:
+    return {(each.component, each.key) for each in record.stages if each.cached}
 
 
 # What goes
@@ -234,7 +232,12 @@ def _artifact(name: str) -> Key | None:
 
 
 def _judged(
-    name: str, size: int, store: Store, found: Plan, records: Mapping[str, Record], alive: set[str]
+    name: str,
+    size: int,
+    store: Store,
+    found: Plan,
+    records: Mapping[str, RunRecord],
+    alive: set[str],
 ) -> Item | None:
     """The item that an entry is.
 
@@ -272,7 +275,7 @@ def _judged(
         "artifact",
         name,
         size,
-        f"made {record['finished'][:16].replace('T', ' ')}" if record else "never finished",
+        f"made {record.finished[:16].replace('T', ' ')}" if record else "never finished",
     )
 
 
@@ -304,10 +307,10 @@ def _is_young(run: str) -> bool:
     return True  # nothing that the store named so
 
 
-def _verdict(record: Record | None) -> str:
+def _verdict(record: RunRecord | None) -> str:
     if record is None:
         return "without a record"
-    return "killed" if record["verdict"] == "running" else str(record["verdict"])
+    return "killed" if record.verdict == RUNNING else record.verdict
 
 
 def _pieces(
@@ -342,11 +345,9 @@ def _windows_pieces(name: Key, store: Store) -> Iterator[Any]:
     with suppress(
         DataError, KeyError, ValidationError
     ):  # of an earlier seqline: no piece of it is found any more
-        examples = (
-            name[1] if component.output == "Examples" else record["inputs"]["examples"]["key"]
-        )
+        examples = name[1] if component.output == "Examples" else record.inputs["examples"].key
         manifest = read_manifest(store.path("example_gen", examples))
-        params = component.params.model_validate_json(json.dumps(record["params"]))
+        params = component.params.model_validate_json(json.dumps(record.params))
         # A span with rare classes is read twice: the next window needs what was counted the first
         # time.
         for key in {key for span in manifest.spans for key in (span.key, span.key_as_read) if key}:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from components.bulk_inferrer import BULK_INFERRER, BulkInferrerParams, check, folder
 from pipeline.runner import worker
-from pipeline.runner.execute import result
 from pipeline.runner.pool import workers
 from pipeline.runner.stopping import stopping
 from seqline.component import Figures
@@ -66,15 +65,14 @@ def infer(
 
         on_start()
         flags = dataflow.job_flags(beam_args, NAME, digest(task.identity), output)
-        with workers(log, 1) as pool:
-            stop.end_workers = pool.end
+        with workers(log, 1, stop) as pool:
             future = pool.submit(
                 worker.call,
                 _infer,
                 {"task": task, "params": params, "beam_args": flags},
                 BULK_INFERRER.name,
             )
-            return dict(result(future, NAME, pool, stop))
+            return dict(pool.result(future, NAME))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     def key_fields(self) -> dict[str, Any]:
-        """The fields that belong into the key: all but those marked `NotInKey`, as JSON values."""
+        """The fields that belong in the key, as JSON values: all but those marked `NotInKey`."""
         not_in_key = {
             name
             for name, info in type(self).model_fields.items()

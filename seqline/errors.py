@@ -4,20 +4,19 @@ from collections.abc import Sequence
 
 
 class UserError(ValueError):
-    """Something the user can put right: shown as one line, never as a traceback.
-
-    advice: (what it is, text) of the lines that a command may print under it.
-    """
+    """Something that the user can put right. It is shown as one line, never as a traceback."""
 
     exit_code = 2
+    # (label, text) of each line that a command may print under the error.
     advice: Sequence[tuple[str, str]] = ()
 
 
 class StoppedError(UserError):
-    """A signal ended the work early; the same command goes on from there.
+    """A signal ended the work early. The same command goes on from there.
 
-    where: what it was about, such as "at step 120 of 800". by: the signal's name, or whoever got
-    it.
+    Args:
+        where: How far the work was, such as "at step 120 of 800".
+        by: The name of the signal, or of the worker that received it.
     """
 
     exit_code = 50
@@ -32,7 +31,7 @@ class StoppedError(UserError):
 
 
 class LostWorkerError(UserError):
-    """Another worker is gone; the same command on all of them goes on from the last checkpoint."""
+    """Another worker is gone. The same command on all workers goes on from the last checkpoint."""
 
     exit_code = StoppedError.exit_code
 
@@ -44,6 +43,6 @@ class DataError(UserError):
 
 
 class NotBlessedError(UserError):
-    """A gate refused the model; what was served before is still served."""
+    """A gate refused the model. The version that was served before is still served."""
 
     exit_code = 30

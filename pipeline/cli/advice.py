@@ -12,7 +12,7 @@ from typing import Any
 from components.example_validator import ANOMALIES
 from pipeline.cli.display import better_than
 from pipeline.retrain.thresholds import RULES
-from pipeline.runner.execute import Done
+from pipeline.runner.run import StageResult
 from seqline.component import Figures
 from seqline.data.features import SAVED_MODEL
 from seqline.errors import DataError, NotBlessedError, UserError
@@ -43,7 +43,7 @@ MANY_UNKNOWN = 0.5
 Line = tuple[str, str]
 
 
-def advise(error: UserError, done: Sequence[Done]) -> list[Line]:
+def advise(error: UserError, done: Sequence[StageResult]) -> list[Line]:
     """What a person can do about a run that a gate ended.
 
     Nothing for other errors. done: the stages that had ended.
@@ -65,7 +65,7 @@ def refusals(figures: Mapping[str, Figures]) -> list[tuple[str, dict[str, Any]]]
     ]
 
 
-def _of_model(ended: Mapping[str, Done]) -> Iterator[Line]:
+def _of_model(ended: Mapping[str, StageResult]) -> Iterator[Line]:
     figures = {name: each.figures for name, each in ended.items()}
     refused = refusals(figures)
     for number, (stage, gate) in enumerate(refused[:MOST_REFUSALS]):
@@ -100,7 +100,7 @@ def _baselines(measured: Figures) -> Iterator[str]:
 
 
 def _helps_model(
-    refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[str, Done]
+    refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[str, StageResult]
 ) -> Iterator[str]:
     names = [gate["name"] for _, gate in refused]
     if not names:
@@ -143,7 +143,7 @@ def _helps_model(
 
 
 def _helps_accuracy(
-    refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[str, Done]
+    refused: Sequence[tuple[str, dict[str, Any]]], ended: Mapping[str, StageResult]
 ) -> Iterator[str]:
     measured = ended["evaluator"].figures
     linear = [name for name in better_than(measured) if name != "majority class"]
@@ -181,7 +181,7 @@ def _helps_accuracy(
         yield "more labelled rows, above all of the classes that the report shows as weak"
 
 
-def _unknown_words(ended: Mapping[str, Done]) -> float | None:
+def _unknown_words(ended: Mapping[str, StageResult]) -> float | None:
     """The part of eval's words that train lacks, where words are the tokens and they say too
     little.
     """
@@ -196,7 +196,7 @@ def _unknown_words(ended: Mapping[str, Done]) -> float | None:
     return rate if rate is not None and rate > MANY_UNKNOWN else None
 
 
-def _more_epochs(ended: Mapping[str, Done]) -> str | None:
+def _more_epochs(ended: Mapping[str, StageResult]) -> str | None:
     trainer = ended.get("trainer")
     if trainer is None:
         return None
@@ -215,7 +215,7 @@ def _more_epochs(ended: Mapping[str, Done]) -> str | None:
     )
 
 
-def _of_data(ended: Mapping[str, Done]) -> Iterator[Line]:
+def _of_data(ended: Mapping[str, StageResult]) -> Iterator[Line]:
     validated = ended.get("example_validator")
     if validated is None or not validated.figures.get("num_errors"):
         return

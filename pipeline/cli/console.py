@@ -16,8 +16,8 @@ from pipeline.cli.advice import EXAMPLE
 from pipeline.cli.advice import short_path as _short_path
 from pipeline.cli.display import Progress as Progress  # `console.Progress`
 from pipeline.cli.display import better_than, duration, print_hanging, print_line
-from pipeline.runner.execute import Done
 from pipeline.runner.plan import Planned
+from pipeline.runner.run import StageResult
 from seqline.errors import UserError
 from serving import predict
 
@@ -28,7 +28,11 @@ LABEL = 15
 
 
 def print_summary(
-    console: Console, done: Sequence[Done], started: float, config: str, serving_dir: str | None
+    console: Console,
+    done: Sequence[StageResult],
+    started: float,
+    config: str,
+    serving_dir: str | None,
 ) -> None:
     """The table of a finished run, and what to do next."""
     table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
@@ -81,7 +85,7 @@ def print_summary(
     )
 
 
-def print_warnings(console: Console, done: Sequence[Done]) -> None:
+def print_warnings(console: Console, done: Sequence[StageResult]) -> None:
     """What was found wrong with the data and did not stop the run, so that it is seen.
 
     Rows that were skipped, anomalies.
@@ -99,7 +103,7 @@ def print_warnings(console: Console, done: Sequence[Done]) -> None:
         )
 
 
-def warnings_of(done: Done) -> list[str]:
+def warnings_of(done: StageResult) -> list[str]:
     """The warnings of a stage of data: sentences."""
     figures = done.figures
     if "warnings" in figures:

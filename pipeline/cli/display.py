@@ -21,8 +21,8 @@ from rich.text import Text
 from seqline.host.progress import LEVEL, Report
 
 if TYPE_CHECKING:
-    from pipeline.runner.execute import Done
     from pipeline.runner.plan import Stage
+    from pipeline.runner.run import StageResult
 
 # How often a line tells how far a stage is, where nothing can be written in place.
 LINE_SECONDS = 15.0
@@ -153,7 +153,7 @@ class Progress(logging.Handler):
             self.ticker = threading.Thread(target=self._tick, daemon=True)
             self.ticker.start()
 
-    def done(self, done: "Done") -> None:
+    def done(self, done: "StageResult") -> None:
         """A stage has ended: its line."""
         self.running.pop(done.stage.name, None)
         if self.live:
@@ -251,7 +251,7 @@ def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None
         )
 
 
-def described(done: "Done") -> Text:
+def described(done: "StageResult") -> Text:
     """The line of a finished stage; the verdict in it has a colour."""
     figures, text = done.figures, Text(done.stage.component.describe(done.figures))
     if figures.get("blessed") is False or figures.get("num_errors"):

@@ -15,9 +15,9 @@ import typer
 from rich.console import Console
 
 from pipeline.cli import advice, console
-from pipeline.runner.execute import Done, Options
 from pipeline.runner.execute import execute as execute_pipeline
 from pipeline.runner.plan import Pipeline
+from pipeline.runner.run import Options, StageResult
 from pipeline.store.folder import Store
 from pipeline.store.layout import LOG
 from seqline.errors import StoppedError, UserError
@@ -38,8 +38,10 @@ def execute(
     options: Options,
     out: Console,
     verbose: bool,
-    watch: Callable[[Callable[[Done], None]], Callable[[Done], None]] = lambda on_done: on_done,
-) -> list[Done]:
+    watch: Callable[
+        [Callable[[StageResult], None]], Callable[[StageResult], None]
+    ] = lambda on_done: on_done,
+) -> list[StageResult]:
     """Runs the pipeline with a line for each stage. folder.
 
     The run's, see `Store.start_run`. watch: wraps what hears of each stage. Raises what a run
@@ -51,9 +53,9 @@ def execute(
         if options.selected is None or stage.name in options.selected
     ]
     progress = listen(out, verbose, names)
-    ended: list[Done] = []
+    ended: list[StageResult] = []
 
-    def on_done(done: Done) -> None:
+    def on_done(done: StageResult) -> None:
         ended.append(done)
         progress.done(done)
 

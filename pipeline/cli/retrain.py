@@ -1,13 +1,11 @@
-"""`seqline retrain`.
+"""`seqline retrain`: what is new, the stages, the gates and the verdict.
 
-What is new, the stages, the gates, the verdict; the exit code says it again.
+The exit code says the verdict again.
 """
 
-import importlib
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -32,9 +30,22 @@ from pipeline.cli.options import (
 )
 from pipeline.retrain import BUSY, EXIT_CODES, FAILED, NOTHING_NEW, PUSHED, REFUSED, REJECTED
 
+if TYPE_CHECKING:
+    from pipeline.retrain.attempt import RetrainAttempt
+    from pipeline.retrain.decide import Situation
+    from pipeline.retrain.state import State
+    from pipeline.store.folder import Store
+
 MARKS = {True: "passed", False: "REFUSED", None: "-"}
 STYLES = {True: "green", False: "bold red", None: "dim"}
-GATE_INDENT = 32
+VERDICT_STYLES = {
+    PUSHED: "bold green",
+    NOTHING_NEW: "green",
+    REFUSED: "bold red",
+    REJECTED: "bold red",
+    FAILED: "bold red",
+}
+GATE_INDENT = 32  # where the reasons begin
 
 
 def retrain(
@@ -47,9 +58,7 @@ def retrain(
     data_dir: DataDir = None,
     bootstrap: Annotated[
         bool,
-        typer.Option(
-            "--bootstrap", help="make the first model: there is none yet to be no worse than"
-        ),
+        typer.Option("--bootstrap", help="make the first model, which is compared with no other"),
     ] = False,
     jobs: Jobs = 1,
     verbose: Verbose = False,
@@ -96,26 +105,33 @@ def retrain(
     thresholds.check(loaded)
     if cluster.read():
         raise UserError(
-            "TF_CONFIG is set: seqline retrain trains on one machine, with all its GPUs. Use"
-            " seqline run for several."
+            "TF_CONFIG is set: seqline retrain trains on one machine, with all its GPUs. "
+            "Use seqline run for several."
         )
     store = open_store(loaded.root)
-    place = loaded.pusher.serving_dir
 
-    def look() -> tuple[decide.Situation, state.State]:
+    def inspect() -> "tuple[Situation, State]":
+        """Ends the command if there is nothing to do."""
         identity.check(loaded)
         remembered = state.load(store, loaded.name)
-        situation = decide.look(loaded, store, remembered)
+        situation = decide.inspect(loaded, store, remembered)
         if situation.nothing_new:
-            _end(out, situation, NOTHING_NEW, situation.nothing_new)
-        decide.check_bootstrap(situation, remembered, bootstrap, place)
+            _print_left_out(out, situation)
+            print_end(out, NOTHING_NEW, situation.nothing_new)
+            raise typer.Exit(EXIT_CODES[NOTHING_NEW])
+        decide.check_bootstrap(situation, remembered, bootstrap, loaded.pusher.serving_dir)
         return situation, remembered
 
-    look()
+    inspect()
     try:
         with lock.held(store, loaded.name, loaded.retrain.lease_seconds):
-            situation, remembered = look()  # another one may have finished meanwhile
-            code = _run(out, situation, store, remembered, bootstrap, jobs, verbose, beam_args)
+            from pipeline.retrain.attempt import RetrainAttempt
+
+            # Once more: another retraining may have finished meanwhile.
+            situation, remembered = inspect()
+            print_situation(out, situation)
+            attempt = RetrainAttempt(situation, store, remembered, bootstrap)
+            code = _run(out, attempt, jobs, verbose, beam_args)
     except lock.BusyError as error:
         say(out, f"{BUSY} ({EXIT_CODES[BUSY]}): {error}")
         raise typer.Exit(EXIT_CODES[BUSY]) from None
@@ -123,105 +139,90 @@ def retrain(
 
 
 def _run(
-    out: Console,
-    situation: Any,
-    store: Any,
-    remembered: Any,
-    bootstrap: bool,
-    jobs: int,
-    verbose: bool,
-    beam_args: list[str],
+    out: Console, attempt: "RetrainAttempt", jobs: int, verbose: bool, beam_args: list[str]
 ) -> int:
-    """Runs the stages, prints gates and verdict; the exit code. Raises what is a bug."""
+    """Runs the stages and prints gates and verdict. Returns the exit code. Raises what is a bug."""
     from pipeline.cli import console, launch
     from pipeline.dataflow import preflight
-    from pipeline.retrain import course as courses
+    from pipeline.retrain.attempt import options as options_of
     from seqline.errors import UserError
     from seqline.jobs import dataflow
 
-    print_situation(out, situation)
-    course = courses.Course(situation, store, remembered, bootstrap)
+    store = attempt.store
     if dataflow.is_used(beam_args):
-        preflight.check(course.pipe, situation.config.root, beam_args)
-    _compare_starts(out, course, verbose, jobs, beam_args)
-    say(out, f"start          {course.attempt['start']}: {course.attempt['why_start']}")
+        preflight.check(attempt.pipe, attempt.config.root, beam_args)
+    _compare_starts(out, attempt, verbose, jobs, beam_args)
+    say(out, f"start          {attempt.attempt.start}: {attempt.attempt.why_start}")
+
     run = store.start_run()
-    course.begin(run)
-    told: Sequence[tuple[str, str]] = ()
+    attempt.begin(run)
+    advice: Sequence[tuple[str, str]] = ()
     try:
-        done = launch.execute(
-            course.pipe,
-            store,
-            run,
-            courses.options(course, jobs, beam_args),
-            out,
-            verbose,
-            course.watch,
-        )
-        console.print_warnings(out, done)
+        how = options_of(attempt, jobs, beam_args)
+        results = launch.execute(attempt.pipe, store, run, how, out, verbose, attempt.watch)
+        console.print_warnings(out, results)
     except UserError as error:
-        if not course.record:
+        if not attempt.record:
             raise
-        told = error.advice
+        advice = error.advice
     finally:
-        if course.record:
-            print_verdict(out, course.record)
-            for label, text in told:
-                console.print_advice(out, label, text)
-            if path := write_report(store, run):
-                say(out, f"report         {path}")
-            print_end(out, course.record["verdict"], course.record["reason"])
-    return int(course.record["exit_code"])
+        if attempt.record:
+            _print_outcome(out, attempt.record, advice, store, run)
+    return int(attempt.record["exit_code"])
 
 
 def _compare_starts(
-    out: Console, course: Any, verbose: bool, jobs: int, beam_args: list[str]
+    out: Console, attempt: "RetrainAttempt", verbose: bool, jobs: int, beam_args: list[str]
 ) -> None:
-    """Warm and cold beside each other, where that is due, each with its lines."""
+    """Trains warm and cold where that is due, and prints the lines of both."""
     from pipeline.cli import launch
-    from pipeline.runner.execute import Options
+    from pipeline.runner.run import Options
 
     progress = launch.listen(out, verbose)
     try:
-        course.compare_starts(
+        attempt.compare_starts(
             Options(jobs=jobs, beam_args=beam_args, on_start=progress.start, on_done=progress.done)
         )
     finally:
         progress.stop()
 
 
-def write_report(store: Any, run: Path) -> str | None:
-    """The report of a run, where this version of seqline writes reports."""
-    if find_spec("pipeline.report") is None:
-        return None
-    found = importlib.import_module("pipeline.report").report_run(store, run, print)
-    return str(found) if found else None
-
-
-def print_situation(out: Console, situation: Any) -> None:
-    """What is new, what is served, and what is left out."""
+def print_situation(out: Console, situation: "Situation") -> None:
+    """Prints what is new, what is served, and which spans are left out."""
     say(out, f"new            {'; '.join(situation.changed)}")
     served = situation.served
-    say(
-        out,
-        (
-            f"served         version {served.version} ({served.digest[:12]})"
-            if served
-            else "served         nothing yet"
-        ),
-    )
+    version = f"version {served.version} ({served.digest[:12]})" if served else "nothing yet"
+    say(out, f"served         {version}")
     _print_left_out(out, situation)
 
 
-def _print_left_out(out: Console, situation: Any) -> None:
-    for number, entry in situation.left_out.items():
-        say(out, f"left out       span {number}, since run {entry['run']}: {entry['reason']}")
+def _print_left_out(out: Console, situation: "Situation") -> None:
+    for number, span in situation.left_out.items():
+        say(out, f"left out       span {number}, since run {span.run}: {span.reason}")
 
 
-def print_verdict(out: Console, record: dict[str, Any]) -> None:
-    """The gates, in their order."""
+def _print_outcome(
+    out: Console,
+    record: dict[str, Any],
+    advice: Sequence[tuple[str, str]],
+    store: "Store",
+    run: Path,
+) -> None:
+    from pipeline import report
+    from pipeline.cli import console
+
+    print_gates(out, record["gates"])
+    for label, text in advice:
+        console.print_advice(out, label, text)
+    if path := report.report_run(store, run, print):
+        say(out, f"report         {path}")
+    print_end(out, record["verdict"], record["reason"])
+
+
+def print_gates(out: Console, gates: Sequence[dict[str, Any]]) -> None:
+    """Prints the gates in their order, between two empty lines."""
     say(out, "")
-    for gate in record["gates"]:
+    for gate in gates:
         head = Text(f"{MARKS[gate['passed']]:<8} ", STYLES[gate["passed"]]).append(
             f"{gate['name']:<22} ", "default not dim not bold"
         )
@@ -230,30 +231,14 @@ def print_verdict(out: Console, record: dict[str, Any]) -> None:
 
 
 def print_end(out: Console, verdict: str, reason: str) -> None:
-    """The last line: the verdict, its exit code and why."""
-    style = {
-        PUSHED: "bold green",
-        NOTHING_NEW: "green",
-        REFUSED: "bold red",
-        REJECTED: "bold red",
-        FAILED: "bold red",
-    }
-    print_hanging(
-        out,
-        Text(f"{verdict} ({EXIT_CODES[verdict]}): ", style.get(verdict, "yellow")),
-        Text(reason),
-        2,
-    )
-
-
-def _end(out: Console, situation: Any, verdict: str, reason: str) -> None:
-    _print_left_out(out, situation)
-    print_end(out, verdict, reason)
-    raise typer.Exit(EXIT_CODES[verdict])
+    """Prints the last line: the verdict, its exit code, and the reason."""
+    style = VERDICT_STYLES.get(verdict, "yellow")
+    head = Text(f"{verdict} ({EXIT_CODES[verdict]}): ", style)
+    print_hanging(out, head, Text(reason), 2)
 
 
 def say(out: Console, line: str) -> None:
-    """A line as it is."""
+    """Prints a line as it is."""
     out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -105,9 +105,9 @@ def run(
     from pipeline.cli import console, launch
     from pipeline.dataflow import preflight
     from pipeline.report.reproduce import about
-    from pipeline.runner import execute as running
     from pipeline.runner import participant
     from pipeline.runner import plan as planning
+    from pipeline.runner.run import Options
     from seqline.errors import UserError
     from seqline.jobs import dataflow
 
@@ -158,7 +158,7 @@ def run(
             pipe, store, selected, selected if force else (), lambda line: _say(out, team, line)
         )
         return
-    how = running.Options(
+    how = Options(
         jobs=jobs,
         fresh=team is not None,
         beam_args=beam_args,

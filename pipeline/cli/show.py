@@ -1,15 +1,13 @@
 """`seqline show`."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from pipeline.cli import options, usage
-from pipeline.cli.options import (
-    AsJson,
-    RootPlace,
-)
+from pipeline.cli.options import AsJson, RootPlace
 
 
 def show(
@@ -20,20 +18,22 @@ def show(
     """Show a run: its stages, figures and lineage."""
     from rich.console import Console
 
-    from pipeline.cli import print_run as showing
-    from pipeline.report import reference
+    from pipeline.cli.print_run import print_run
+    from pipeline.report import records, reference
 
     store = reference.store_of(root)
-    runs = {path.name: path for path in store.runs()}
-    record = json.loads((runs[reference.find(store, run_id)] / "run.json").read_text())
-    executions = {
-        each["component"]: store.execution(each["component"], each["key"])
-        for each in record["stages"]
-    }
+    run = records.read(store, reference.find(store, run_id), files=False)
     if as_json:
-        print(json.dumps({**record, "executions": executions}, indent=2))
+        # A stage whose artifact was deleted has no execution.
+        executions = {
+            stage.component: asdict(run.executions[stage.component])
+            if stage.component in run.executions
+            else None
+            for stage in run.record.stages
+        }
+        print(json.dumps({**run.record.as_json(), "executions": executions}, indent=2))
         return
-    showing.print_run(Console(), record, executions, runs[record["run"]])
+    print_run(Console(), run, records.folder_of(store, run.name))
 
 
 app = usage.single(show)

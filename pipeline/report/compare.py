@@ -46,14 +46,17 @@ def compare(first: Records, second: Records) -> dict[str, Any]:
     of their figures means anything.
     """
     both = (first, second)
-    keys = [run.executions.get("example_gen", {}).get("key") for run in both]
+    keys = [
+        run.executions["example_gen"].key if "example_gen" in run.executions else None
+        for run in both
+    ]
     return {
         "runs": [
             {
                 "run": run.name,
                 "model": reproduce.name_of(run),
                 "verdict": verdict.name_of(run),
-                "started": run.record.get("started"),
+                "started": run.record.started,
             }
             for run in both
         ],

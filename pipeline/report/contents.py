@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.report import data, model, next_steps, reproduce, verdict
 from pipeline.report.records import Records
+from pipeline.store.records import RunRecord
 from seqline import __version__
 from seqline.component import Component
 
@@ -26,11 +27,11 @@ def contents(records: Records, root: str) -> dict[str, Any]:
         "run": records.name,
         "model": reproduce.name_of(records),
         "root": root,
-        "started": record.get("started"),
-        "finished": record.get("finished"),
+        "started": record.started,
+        "finished": record.finished,
         "seconds": duration(record),
-        "seqline": record.get("seqline"),
-        "python": record.get("python"),
+        "seqline": record.about.get("seqline"),
+        "python": record.about.get("python"),
         "reported_by": __version__,
         "verdict": verdict.verdict(records),
         "next_steps": next_steps.next_steps(records, root),
@@ -50,12 +51,12 @@ def contents(records: Records, root: str) -> dict[str, Any]:
     return _finite(found)
 
 
-def duration(record: dict[str, Any]) -> float | None:
-    if not record.get("started") or not record.get("finished"):
+def duration(record: RunRecord) -> float | None:
+    if not record.started or not record.finished:
         return None
     return round(
         (
-            datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["started"])
+            datetime.fromisoformat(record.finished) - datetime.fromisoformat(record.started)
         ).total_seconds(),
         3,
     )
@@ -70,20 +71,20 @@ def stages(records: Records) -> list[dict[str, Any]]:
     """
     components = _components()
     found = {}
-    for each in records.record.get("stages", []):
-        name = each["component"]
-        state = "gone" if name not in records.executions else "cached" if each["cached"] else "made"
+    for stage in records.record.stages:
+        name = stage.component
+        state = "gone" if name not in records.executions else "cached" if stage.cached else "made"
         line = _line(components.get(name), records.figures(name))
-        seconds = None if each["cached"] else each["seconds"]
+        seconds = None if stage.cached else stage.seconds
         found[name] = {
             "component": name,
             "state": state,
             "seconds": seconds,
-            "key": each["key"],
-            "reason": each["reason"],
+            "key": stage.key,
+            "reason": stage.reason,
             "line": line,
         }
-    planned = records.record.get("pipeline") or [
+    planned = records.record.about.get("pipeline") or [
         name for name in components if name not in ON_DEMAND
     ]
     not_reached: dict[str, Any] = {
@@ -124,7 +125,7 @@ def digests(records: Records) -> dict[str, Any]:
     """Of the data's content, of each stage's code, of the libraries, of the artifacts, of the model
     that is served.
     """
-    parts = {name: execution.get("key_parts", {}) for name, execution in records.executions.items()}
+    parts = {name: execution.key_parts for name, execution in records.executions.items()}
     libraries = {
         library: version
         for each in parts.values()
@@ -137,7 +138,7 @@ def digests(records: Records) -> dict[str, Any]:
             or records.figures("pusher").get("digest")
         ),
         "code": {name: each.get("code") for name, each in parts.items()},
-        "artifacts": {each["component"]: each["key"] for each in records.record.get("stages", [])},
+        "artifacts": {stage.component: stage.key for stage in records.record.stages},
         "libraries": dict(sorted(libraries.items())),
     }
 

@@ -58,7 +58,7 @@ def events(store: Store) -> list[dict[str, Any]]:
         except Exception:  # listed as damaged among the runs
             continue
         if place := found.figures("pusher").get("serving_dir"):
-            pushed[place] = str(found.record.get("name") or "")
+            pushed[place] = found.record.name
     return [event for place, model in pushed.items() for event in _events(place, model)]
 
 
@@ -139,9 +139,9 @@ def _run(store: Store, name: str) -> dict[str, Any]:
     ended, measured = verdict.name_of(found), found.figures("evaluator")
     served = measured.get("served")
     return {
-        "when": found.record.get("started"),
+        "when": found.record.started,
         "kind": "run",
-        "model": str(found.record.get("name") or ""),
+        "model": found.record.name,
         "run": name,
         "verdict": ended,
         "tone": verdict.TONES.get(ended, verdict.NEUTRAL),
@@ -155,13 +155,13 @@ def _run(store: Store, name: str) -> dict[str, Any]:
 
 def why(found: records.Records) -> str:
     """What made it run, or what ended it, in a line."""
-    if reason := (found.record.get("retrain") or {}).get("reason"):
+    if reason := (found.record.about.get("retrain") or {}).get("reason"):
         return str(reason)
     ended = verdict.verdict(found)
     if ended["tone"] == verdict.BAD and ended["error"]:
         return str(ended["error"])
-    first = next((each for each in found.record.get("stages", []) if not each["cached"]), None)
-    return f"{first['component']}: {first['reason']}" if first else "nothing had to run"
+    first = next((stage for stage in found.record.stages if not stage.cached), None)
+    return f"{first.component}: {first.reason}" if first else "nothing had to run"
 
 
 def show(out: Console, found: Sequence[dict[str, Any]]) -> None:

@@ -55,7 +55,7 @@ def _errors(records: Records) -> list[str]:
 
 def exported(records: Records, root: str) -> str | None:
     """Where the SavedModel lies that the run exported; None where it did not get so far."""
-    keys = {stage["component"]: stage["key"] for stage in records.record.get("stages", [])}
+    keys = {stage.component: stage.key for stage in records.record.stages}
     return (
         f"{root}/exporter/{keys['exporter']}/{SAVED_MODEL}"
         if "exporter" in records.executions

@@ -1,7 +1,4 @@
-"""What a run left, as it lies in the store.
-
-Its record, the executions of its stages and the small files of their artifacts.
-"""
+"""What a run left in the store: its record, its stages' records, and small files of artifacts."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,10 +7,11 @@ from typing import Any
 
 from pipeline.store.folder import Store
 from pipeline.store.layout import RUN
+from pipeline.store.records import Execution, RunRecord
 from seqline.errors import UserError
 
-# component -> the JSON file of its artifact that a report reads. Each is bounded by the number of
-# classes, slices and spans, not of rows.
+# Component -> the JSON file of its artifact that a report reads. The size of each follows from the
+# number of classes, slices and spans, not of rows.
 FILES = {
     "evaluator": "evaluation.json",
     "trainer": "history.json",
@@ -25,30 +23,30 @@ FILES = {
 
 @dataclass(frozen=True)
 class Records:
-    """A run. executions.
+    """A run, as far as it is still in the store.
 
-    Component -> its record; files: component -> what its JSON file holds. What is gone, or never
-    was, is not there.
+    Attributes:
+        record: The run's own record.
+        executions: Component -> the record of its artifact, if that still exists.
+        files: Component -> the content of its JSON file, if that exists.
     """
 
-    record: dict[str, Any]
-    executions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    record: RunRecord
+    executions: dict[str, Execution] = field(default_factory=dict)
     files: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        return str(self.record["run"])
+        return self.record.run
 
     def figures(self, component: str) -> dict[str, Any]:
-        return self.executions.get(component, {}).get("figures") or {}
+        return self.executions[component].figures if component in self.executions else {}
 
     def params(self, component: str) -> dict[str, Any]:
-        return self.executions.get(component, {}).get("params") or {}
+        return self.executions[component].params if component in self.executions else {}
 
     def is_cached(self, component: str) -> bool:
-        return any(
-            each["component"] == component and each["cached"] for each in self.record["stages"]
-        )
+        return any(stage.component == component and stage.cached for stage in self.record.stages)
 
 
 def folder_of(store: Store, run: str) -> Path:
@@ -56,32 +54,35 @@ def folder_of(store: Store, run: str) -> Path:
 
 
 def read(store: Store, run: str, files: bool = True) -> Records:
-    """Raises UserError for a run without a record. files: read the artifacts' files, too."""
-    place = folder_of(store, run) / RUN
+    """Reads a run's record and those of its artifacts.
+
+    Args:
+        store: Where the run is.
+        run: Its name.
+        files: Also read the artifacts' files that a report shows.
+
+    Raises:
+        UserError: The run has no record, or a record is damaged.
+    """
+    path = folder_of(store, run) / RUN
     try:
-        record = json.loads(place.read_text())
+        record = RunRecord.read(path)
     except FileNotFoundError:
         raise UserError(
-            f"There is no run {run!r} under {str(store.root)!r}: {place} is not there."
+            f"There is no run {run!r} under {str(store.root)!r}: {path} does not exist."
         ) from None
-    except ValueError as error:
-        raise UserError(
-            f"{place} is damaged ({error}); nothing can be told of the run {run!r}."
-        ) from None
-    found, held = {}, {}
-    for stage in record.get("stages", []):
-        name, key = stage["component"], stage["key"]
-        execution = store.execution(name, key)
+
+    executions, contents = {}, {}
+    for stage in record.stages:
+        execution = store.execution(stage.component, stage.key)
         if execution is None:
             continue
-        found[name] = execution
-        if (
-            files
-            and name in FILES
-            and (content := _json(store.path(name, key) / FILES[name])) is not None
-        ):
-            held[name] = content
-    return Records(record, found, held)
+        executions[stage.component] = execution
+        if files and stage.component in FILES:
+            content = _json(store.path(stage.component, stage.key) / FILES[stage.component])
+            if content is not None:
+                contents[stage.component] = content
+    return Records(record, executions, contents)
 
 
 def _json(path: Path) -> Any:
@@ -92,5 +93,5 @@ def _json(path: Path) -> Any:
 
 
 def names(store: Store) -> list[str]:
-    """The runs that left a record, oldest first."""
+    """The names of the runs that left a record, oldest first."""
     return [path.name for path in store.runs()]

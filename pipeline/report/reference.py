@@ -82,7 +82,7 @@ def _previous(store: Store, names: list[str]) -> str:
 def _model(store: Store, run: str) -> str:
     """The model of a run; "" where its record does not say, or is damaged."""
     try:
-        return str(records.read(store, run, files=False).record.get("name") or "")
+        return records.read(store, run, files=False).record.name
     except UserError:
         return ""
 

@@ -56,11 +56,11 @@ def configuration(records: Records) -> dict[str, Any]:
 
     Otherwise put together from the stages' params, with what `Config` has a name for.
     """
-    recorded = records.record.get("config")
+    recorded = records.record.about.get("config")
     sections = (
         recorded
         if isinstance(recorded, dict)
-        else {name: each.get("params", {}) for name, each in records.executions.items()}
+        else {name: each.params for name, each in records.executions.items()}
     )
     found: dict[str, Any] = {}
     for section, values in sections.items():
@@ -78,11 +78,9 @@ def _fields(section: str) -> dict[str, Any]:
 
 def name_of(records: Records) -> str:
     """The model's name; "" in a record from before models had one."""
-    recorded = records.record.get("config")
+    recorded = records.record.about.get("config")
     return str(
-        records.record.get("name")
-        or (recorded.get("name") if isinstance(recorded, dict) else None)
-        or ""
+        records.record.name or (recorded.get("name") if isinstance(recorded, dict) else None) or ""
     )
 
 
@@ -161,7 +159,7 @@ def commands(records: Records, root: str) -> dict[str, str | None]:
 
     {called: as it was, folder: where, reproduce, rollback, ask}; None for what does not apply.
     """
-    called = records.record.get("command")
+    called = records.record.about.get("command")
     pushed = records.figures("pusher")
     serving_dir = pushed.get("serving_dir")
     served = (records.figures("evaluator").get("served") or {}).get("version")
@@ -171,7 +169,7 @@ def commands(records: Records, root: str) -> dict[str, str | None]:
     has_config = config_toml(records, root) is not None
     return {
         "called": shlex.join(called) if called else None,
-        "folder": records.record.get("folder"),
+        "folder": records.record.about.get("folder"),
         "reproduce": (
             f"{fetch}seqline run {CONFIG if fetch else shlex.quote(place)}" if has_config else None
         ),

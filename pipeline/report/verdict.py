@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.report import advice, model, units
 from pipeline.report.records import Records
+from pipeline.store.records import FINISHED, RUNNING, STOPPED
 from seqline.gates import Gate
 
 # caution: it went well, but for something that a person should know before relying on it.
@@ -49,17 +50,17 @@ def name_of(records: Records) -> str:
     Otherwise what follows from the record, in the same words.
     """
     record = records.record
-    if "retrain" in record:
-        return str(record["retrain"]["verdict"])
-    if record["verdict"] != "finished":
-        kind = str(record.get("error", "")).partition(":")[0]
+    if "retrain" in record.about:
+        return str(record.about["retrain"]["verdict"])
+    if record.verdict != FINISHED:
+        kind = (record.error or "").partition(":")[0]
         refused = {
             "NotBlessedError": "refused",
             "OtherModelError": "refused",
             "DataError": "data rejected",
         }
-        return {"stopped": "interrupted", "running": "running"}.get(
-            record["verdict"], refused.get(kind, "failed")
+        return {STOPPED: "interrupted", RUNNING: "running"}.get(
+            record.verdict, refused.get(kind, "failed")
         )
     pushed = records.figures("pusher")
     if not pushed:
@@ -77,14 +78,14 @@ def verdict(records: Records) -> dict[str, Any]:
 
     cautions: what makes a good verdict a cautious one, a sentence each.
     """
-    name, retrain = name_of(records), records.record.get("retrain") or {}
+    name, retrain = name_of(records), records.record.about.get("retrain") or {}
     pushed = retrain.get("pushed") or records.figures("pusher")
     headline = (
         f"Pushed as version {pushed['version']}"
         if name == "pushed" and pushed
         else HEADLINES.get(name, name)
     )
-    whole = records.record.get("error")
+    whole = records.record.error
     lines = [line for line in str(whole or "").splitlines() if line.strip()]
     is_trace = len(lines) > 1
     error = (
@@ -139,10 +140,10 @@ def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[
         yield f"Version {pushed['version']} is a rollback from this very model, and stays."
     if name in ("refused", "data rejected", "failed") and served_version is not None:
         yield f"What was served before, version {served_version}, is still served."
-    stages = records.record.get("stages", [])
+    stages = records.record.stages
     if name in ("failed", "interrupted", "running"):
         yield (
-            f"The last stage that was finished is {stages[-1]['component']}."
+            f"The last stage that was finished is {stages[-1].component}."
             if stages
             else "No stage was finished."
         )
@@ -170,7 +171,7 @@ def gates(records: Records) -> list[dict[str, Any]]:
     {stage, name, value, threshold, passed: true, false, or null where there is nothing to judge,
     reason}.
     """
-    if found := (records.record.get("retrain") or {}).get("gates"):
+    if found := (records.record.about.get("retrain") or {}).get("gates"):
         return [{"stage": "", **gate} for gate in found]
     judged: list[dict[str, Any]] = []
     for stage in records.executions:  # as they ended

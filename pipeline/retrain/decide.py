@@ -1,10 +1,8 @@
-"""Whether there is anything new.
+"""Whether there is anything new to train on, compared with the last verdict.
 
-Data, spans, code, configuration, libraries, against what the last verdict was about.
-
-What a verdict is about has a fingerprint: all that shapes a candidate and its gates, and nothing of
-what it is compared with. So a push or a rollback by itself is no reason to train, and the same
-content is never trained on twice.
+New can be data, spans, code, configuration or libraries. A verdict has a fingerprint: the digest of
+all that shapes a candidate and its gates, but not of the model that it is compared with. So a push
+or a rollback alone is no reason to train, and the same content is never trained on twice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +14,8 @@ from components.pusher import publish
 from pipeline import identity
 from pipeline.config import Config
 from pipeline.definition import define
-from pipeline.retrain import NOTHING_NEW, PUSHED
-from pipeline.retrain.state import State
+from pipeline.retrain import NOTHING_NEW, PUSHED, REFUSED
+from pipeline.retrain.state import LastVerdict, LeftOutSpan, Spans, State
 from pipeline.runner.plan import Pipeline, difference
 from pipeline.store.folder import Store
 from pipeline.store.layout import key_parts
@@ -27,96 +25,109 @@ from seqline.errors import UserError
 
 @dataclass(frozen=True)
 class Served:
-    """The version that is served.
-
-    The newest one. rollback_of: the version that it brought back, if it did.
-    """
+    """The newest version in serving_dir, which is the one that is served."""
 
     version: int
     digest: str
-    rollback_of: int | None = None
+    rollback_of: int | None = None  # the version that it brought back, if it is a rollback
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What there is. config.
+    """What a retraining finds, and what follows from it.
 
-    Without the spans that are left out; spans: those that are used, number -> digest, None as long
-    as the data are not prepared. nothing_new: why there is nothing to do. changed: what is new
-    otherwise. known: whether earlier spans are in the served model; new: those that are not.
-    left_out: a line for each span that was rejected earlier, and is still the same.
+    Attributes:
+        config: The configuration, without the spans that are left out.
+        served: The version that is served, if any.
+        spans: The spans that are used. None if the data are not prepared yet.
+        parts: What shapes a candidate and its verdict, by stage.
+        fingerprint: The digest of `parts`.
+        nothing_new: Why there is nothing to do; empty if there is.
+        changed: What is new since the last verdict, in words.
+        known: Whether it is known which spans the served model has seen.
+        new: The numbers of the spans that it has not seen.
+        left_out: Number -> the span, of those that were rejected earlier and have not changed.
     """
 
     config: Config
     served: Served | None
-    spans: dict[str, str] | None
+    spans: Spans | None
     parts: dict[str, Any]
     fingerprint: str
     nothing_new: str
     changed: list[str]
     known: bool
     new: list[int]
-    left_out: dict[str, dict[str, Any]]
+    left_out: dict[str, LeftOutSpan]
 
 
-def look(config: Config, store: Store, state: State) -> Situation:
-    """Reads digests and records.
+def inspect(config: Config, store: Store, state: State) -> Situation:
+    """Reads digests and records, and compares them with the last verdict. Changes nothing.
 
-    Changes nothing. Raises UserError or DataError for a source that cannot be read.
+    Raises:
+        UserError, DataError: A source cannot be read.
     """
-    everything = spans_of(config.example_gen, store)
-    left_out = {
-        number: entry
-        for number, entry in state.left_out.items()
-        if (everything or {}).get(number) == entry["digest"]
-        and entry["judged_by"] == judged_by(config)
-        and int(number) not in config.retrain.accept
-    }
+    spans = spans_of(config.example_gen, store)
+    left_out = _left_out(config, spans or {}, state)
     if left_out:
-        skipped = tuple(sorted({*config.example_gen.skip, *map(int, left_out)}))
-        config = config.model_copy(
-            update={"example_gen": config.example_gen.model_copy(update={"skip": skipped})}
-        )
-    spans = spans_of(config.example_gen, store) if left_out else everything
+        config = _without_spans(config, left_out)
+        spans = spans_of(config.example_gen, store)
+
     served = served_in(config.pusher.serving_dir)
+    # A served model that is to be replaced by another kind of model has seen none of these spans,
+    # and is asked about none.
+    is_same_model = served is not None and not identity.what_differs(config)
+    seen = state.trained_on(served.digest) if served and is_same_model else {}
+    new = [int(number) for number, content in (spans or {}).items() if seen.get(number) != content]
+
     parts = parts_of(config, store)
     fingerprint = digest(parts)
-    # Another model, which this one is to replace, has seen none of these spans and is asked about
-    # none.
-    seen = state.trained_on(served.digest) if served and not identity.what_differs(config) else {}
-    arrived = (
-        [number for number, content in (spans or {}).items() if seen.get(number) != content]
-        if seen
-        else []
-    )
-    is_judged = (
-        state.last is not None and state.last["ends"] and state.last["fingerprint"] == fingerprint
-    )
-    # A first model that never got as far as being served is tried again.
-    is_done = is_judged and (
-        served is not None
-        or (state.last is not None and state.last["verdict"] not in (PUSHED, NOTHING_NEW))
-    )
+    holds = _holds(state.last, fingerprint, served)
     return Situation(
         config=config,
         served=served,
         spans=spans,
         parts=parts,
         fingerprint=fingerprint,
-        nothing_new=_told(state.last, served) if is_done and state.last else "",
-        changed=[] if is_done else list(_changes(parts, spans, state)),
+        nothing_new=_sentence(state.last, served) if holds and state.last else "",
+        changed=[] if holds else list(_changes(parts, spans or {}, state.last)),
         known=bool(seen),
-        new=[int(number) for number in arrived if int(number) not in config.retrain.accept],
+        new=[number for number in new if number not in config.retrain.accept] if seen else [],
         left_out=left_out,
     )
 
 
-def spans_of(params: ExampleGenParams, store: Store) -> dict[str, str] | None:
-    """Number -> digest of the content; None for a data set that is not prepared yet."""
+def _left_out(config: Config, spans: Spans, state: State) -> dict[str, LeftOutSpan]:
+    """The rejected spans that have not changed, are judged as before, and are not accepted."""
+    return {
+        number: span
+        for number, span in state.left_out.items()
+        if spans.get(number) == span.digest
+        and span.judged_by == judged_by(config)
+        and int(number) not in config.retrain.accept
+    }
+
+
+def _without_spans(config: Config, left_out: Mapping[str, LeftOutSpan]) -> Config:
+    skip = tuple(sorted({*config.example_gen.skip, *map(int, left_out)}))
+    example_gen = config.example_gen.model_copy(update={"skip": skip})
+    return config.model_copy(update={"example_gen": example_gen})
+
+
+def _holds(last: LastVerdict | None, fingerprint: str, served: Served | None) -> bool:
+    """Whether the last verdict is about the same content and configuration, and final."""
+    if last is None or not last.ends or last.fingerprint != fingerprint:
+        return False
+    # A first model that was pushed, but is not served, is tried again.
+    return served is not None or last.verdict not in (PUSHED, NOTHING_NEW)
+
+
+def spans_of(params: ExampleGenParams, store: Store) -> Spans | None:
+    """The spans of a source. None for a data set that is not prepared yet."""
     memory = store.memory("example_gen")
     if sources.tfds_name(params):
-        found = sources.digest(params, memory)
-        return None if found is None else {"0": found}
+        content = sources.digest(params, memory)
+        return None if content is None else {"0": content}
     return {str(span.number): span.digest for span in sources.window(params, memory)}
 
 
@@ -124,103 +135,85 @@ def parts_of(config: Config, store: Store) -> dict[str, Any]:
     """All that shapes a candidate and its verdict, by stage."""
     pipe = Pipeline()
     define(pipe, config)
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     for stage in pipe.stages:
         component = stage.component
-        external_digest = (
-            component.external_digest(stage.params, store.memory(stage.name))
-            if component.external_digest and not component.compares_input
-            else None
-        )
-        found[stage.name] = key_parts(component, stage.params, {}, external_digest)
-    found["span_validator"] = {"params": config.span_validator.key_fields()}
-    found["retrain"] = {
+        external_digest = None
+        if component.external_digest and not component.compares_input:
+            external_digest = component.external_digest(stage.params, store.memory(stage.name))
+        parts[stage.name] = key_parts(component, stage.params, {}, external_digest)
+    # Of the span validator only the bounds count: what it asks is what is compared with.
+    parts["span_validator"] = {"params": config.span_validator.key_fields()}
+    parts["retrain"] = {
         "params": {"without": list(config.retrain.without), "accept": list(config.retrain.accept)}
     }
-    return found
+    return parts
 
 
 def judged_by(config: Config) -> str:
-    """A digest of what the data are judged by.
+    """A digest of the parameters that judge the data.
 
-    With other bounds a span that was rejected is judged again.
+    A span that was rejected under other parameters is judged again.
     """
-    return digest(
-        [
-            section.key_fields()
-            for section in (config.example_gen, config.example_validator, config.span_validator)
-        ]
-    )
+    sections = (config.example_gen, config.example_validator, config.span_validator)
+    return digest([section.key_fields() for section in sections])
 
 
 def served_in(serving_dir: str) -> Served | None:
-    """The newest version.
+    """The newest version in a folder. None if it holds no version.
 
-    None where there is none. One that somebody else put there has no digest.
+    A version that was not pushed by seqline is named in place of its digest.
     """
     place = publish.place_of(serving_dir)
     version = max(place.versions(), default=None)
     if version is None:
         return None
     manifest = publish.read_manifest(place, version) or {}
-    return Served(
-        version, manifest.get("digest") or f"version {version}", manifest.get("rollback_of")
-    )
+    content = manifest.get("digest") or f"version {version}"
+    return Served(version, content, manifest.get("rollback_of"))
 
 
-def _told(last: Mapping[str, Any], served: Served | None) -> str:
-    """The earlier verdict."""
-    if last["verdict"] in (PUSHED, NOTHING_NEW):
+def _sentence(last: LastVerdict, served: Served | None) -> str:
+    """The last verdict, in words."""
+    if last.verdict in (PUSHED, NOTHING_NEW):
         assert served is not None, "what was pushed is not served"
         back = f", a rollback to version {served.rollback_of}," if served.rollback_of else ""
         return f"version {served.version}{back} is served"
-    return (
-        f"the last candidate was {'refused' if last['verdict'] == 'refused' else 'rejected'} (run"
-        f" {last['run']}): {last['reason']}"
-    )
+    verdict = "refused" if last.verdict == REFUSED else "rejected"
+    return f"the last candidate was {verdict} (run {last.run}): {last.reason}"
 
 
-def _changes(
-    parts: Mapping[str, Any], spans: Mapping[str, str] | None, state: State
-) -> Iterator[str]:
-    """What is new against the last verdict, for people."""
-    if state.last is None:
+def _changes(parts: Mapping[str, Any], spans: Spans, last: LastVerdict | None) -> Iterator[str]:
+    """What is new since the last verdict, in words."""
+    if last is None:
         yield "nothing was judged before"
         return
-    before = state.last["parts"]
-    yield from _span_changes(spans or {}, state.last.get("spans") or {})
+    yield from _span_changes(spans, last.spans)
     for name, part in parts.items():
-        if name not in before:
+        before = last.parts.get(name)
+        if before is None:
             yield f"{name} is new"
-        elif part != before[name] and name != "example_gen":
-            yield f"{name}: {difference(part, before[name], 'the data')}"
-        elif part != before[name] and {**part, "data": None} != {**before[name], "data": None}:
-            yield (
-                f"{name}:"
-                f" {difference({**part, 'data': before[name].get('data')}, before[name], 'the data')}"
-            )
-    if state.last["fingerprint"] == digest(parts):
-        yield (
-            f"the last candidate came to no verdict that holds ({state.last['verdict']}:"
-            f" {state.last['reason']})"
-        )
+            continue
+        if name == "example_gen":
+            # The spans tell what is new about the data.
+            part = {**part, "data": before.get("data")}
+        if part != before:
+            yield f"{name}: {difference(part, before, 'the data')}"
+    if last.fingerprint == digest(parts):
+        yield f"the last candidate came to no verdict that holds ({last.verdict}: {last.reason})"
 
 
-def _span_changes(spans: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
+def _span_changes(spans: Spans, before: Spans) -> Iterator[str]:
     if list(spans) == list(before) == ["0"]:
         if spans != before:
             yield "the data changed"
         return
-    for names, text in (
-        ([number for number in spans if number not in before], "new"),
-        (
-            [number for number in spans if number in before and before[number] != spans[number]],
-            "changed",
-        ),
-        ([number for number in before if number not in spans], "gone"),
-    ):
-        if names:
-            yield f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {text}"
+    new = [number for number in spans if number not in before]
+    changed = [number for number in spans if number in before and before[number] != spans[number]]
+    gone = [number for number in before if number not in spans]
+    for numbers, text in ((new, "new"), (changed, "changed"), (gone, "gone")):
+        if numbers:
+            yield f"{_listed(numbers)} {'is' if len(numbers) == 1 else 'are'} {text}"
 
 
 def _listed(numbers: Sequence[str]) -> str:
@@ -229,27 +222,27 @@ def _listed(numbers: Sequence[str]) -> str:
 
 
 def check_bootstrap(situation: Situation, state: State, bootstrap: bool, serving_dir: str) -> None:
-    """Raises UserError for a first model that nobody asked for, and for a request of one where one
-    is served.
+    """Checks that --bootstrap is given for the first model, and only for that.
 
-    A first retraining that was killed goes on, with these words or without.
+    A first retraining that was killed goes on with or without the flag.
+
+    Raises:
+        UserError: The flag is missing, or a model is served already.
     """
-    goes_on = (
-        state.attempt is not None
-        and state.attempt["fingerprint"] == situation.fingerprint
-        and state.attempt["bootstrap"]
-    )
-    if situation.served is None and not bootstrap and not goes_on:
-        raise UserError(
-            f"{serving_dir} holds no version: there is nothing to be no worse than. The first model"
-            " needs --bootstrap; "
-            + (
-                identity.from_before_names(serving_dir)
-                or "if there should be one, name its place with --serving-dir."
-            )
+    attempt = state.attempt
+    if attempt and attempt.bootstrap and attempt.fingerprint == situation.fingerprint:
+        return
+    if situation.served is None and not bootstrap:
+        way_out = (
+            identity.from_before_names(serving_dir)
+            or "if there should be one, name its place with --serving-dir."
         )
-    if situation.served is not None and bootstrap and not goes_on:
         raise UserError(
-            f"--bootstrap is for the first model; {serving_dir}/{situation.served.version} is"
-            " served, and a candidate has to be compared with it. Leave it out."
+            f"{serving_dir} holds no version, so there is no model to compare with. "
+            f"The first model needs --bootstrap; {way_out}"
+        )
+    if situation.served is not None and bootstrap:
+        raise UserError(
+            f"--bootstrap is for the first model; {serving_dir}/{situation.served.version} is "
+            "served, and a candidate has to be compared with it. Leave it out."
         )

@@ -1,50 +1,139 @@
-"""What the retraining of a model remembers for the next one.
+"""What the retraining of a model remembers for the next one: <root>/retrain/<name>/state.json.
 
-<root>/retrain/<name>/state.json, written only by who holds its lock.
-
-Before models had names it was <root>/retrain/state.json, for the one model of a root: the first one
-that is retrained goes on with it.
+Only the owner of the model's retraining lock writes it. Before models had names, a root had one
+model, and the file was <root>/retrain/state.json. The first model that is retrained goes on with
+that file.
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.store import records
 from pipeline.store.folder import Store
-from seqline.errors import UserError
-from seqline.storage.staging import writing
 
 # Pushes whose spans are remembered: after a rollback, one of them is served again.
-NUM_PUSHES = 100
+MAX_PUSHES = 100
 
-Record = dict[str, Any]
+# Span number -> digest of its content.
+Spans = dict[str, str]
+
+
+@dataclass(kw_only=True)
+class LastVerdict:
+    """The last retraining that came to a verdict, fields in the order of the file.
+
+    Attributes:
+        fingerprint: The digest of `parts`.
+        parts: What shaped the candidate and its gates, by stage (`decide.parts_of`).
+        spans: What it was trained on.
+        verdict, reason: How it ended, and why.
+        run: The name of the run.
+        ends: Whether the verdict still holds if nothing has changed.
+    """
+
+    fingerprint: str
+    parts: dict[str, Any]
+    spans: Spans = field(default_factory=dict)
+    verdict: str
+    reason: str
+    run: str
+    ends: bool
+
+
+@dataclass(kw_only=True)
+class Baseline:
+    """The served version that an attempt compares its candidate with."""
+
+    version: int
+    digest: str
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """A retraining that has no verdict yet, fields in the order of the file.
+
+    Attributes:
+        run: The name of its run, empty before that begins.
+        served: The version to compare with; None if nothing was served.
+        new: The numbers of the spans that the served model has not seen.
+        bootstrap: It makes the first model.
+        start: cold, warm or both, see `pipeline.retrain.start`.
+        warm_start: The folder of the Model to start from; None for a cold start.
+        why_start: Why it starts so.
+        fingerprint: The digest of what shapes the candidate and its gates.
+        started: When, in ISO 8601.
+        starts: The figures of the warm and the cold training, once both are finished.
+    """
+
+    run: str
+    served: Baseline | None
+    new: list[int]
+    bootstrap: bool
+    start: str = "cold"
+    warm_start: str | None = None
+    why_start: str = ""
+    fingerprint: str
+    started: str
+    starts: dict[str, dict[str, Any]] | None = None
+
+
+@dataclass(kw_only=True)
+class Push:
+    """A model that a retraining pushed, or found served already."""
+
+    digest: str  # of the pushed files
+    version: int
+    run: str
+    spans: Spans  # what it was trained on
+    model: str  # the key of the Model that it was made of
+    start: str = "cold"
+
+
+@dataclass(kw_only=True)
+class LeftOutSpan:
+    """A span that was rejected.
+
+    It is left out as long as its content and what judges it stay the same.
+    """
+
+    digest: str  # of its content
+    judged_by: str  # the digest of the parameters that judged it
+    reason: str
+    run: str
+    since: str  # ISO 8601
 
 
 @dataclass
 class State:
-    """last.
+    """What is remembered.
 
-    The last verdict {fingerprint, parts, verdict, reason, run, ends}. attempt: a retraining that
-    has none yet, None after it has.
-
-    pushes: {digest, version, run, spans, model, start}, the newest last; spans: number -> digest.
-    left_out: number of a span that was rejected -> {digest, judged_by, reason, run, since}; as long
-    as its content and what it is judged by are the same, it is not there.
+    Attributes:
+        last: The last verdict.
+        attempt: The retraining that has no verdict yet.
+        pushes: The pushed models, the newest last.
+        left_out: Number of a span -> why it is left out.
     """
 
-    last: Record | None = None
-    attempt: Record | None = None
-    pushes: list[Record] = field(default_factory=list)
-    left_out: dict[str, Record] = field(default_factory=dict)
+    last: LastVerdict | None = None
+    attempt: Attempt | None = None
+    pushes: list[Push] = field(default_factory=list)
+    left_out: dict[str, LeftOutSpan] = field(default_factory=dict)
 
-    def trained_on(self, digest: str | None) -> dict[str, str]:
-        """The spans (number -> digest) that a served model has seen.
+    def trained_on(self, digest: str) -> Spans:
+        """The spans that a served model has seen.
 
-        Those of the last push for one that nobody knows.
+        A model that no retraining pushed is taken for the last one that was pushed.
         """
-        known = [push for push in self.pushes if push["digest"] == digest] or self.pushes
-        return known[-1]["spans"] if known else {}
+        known = [push for push in self.pushes if push.digest == digest] or self.pushes
+        return known[-1].spans if known else {}
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of state.json."""
+        content = asdict(self)
+        if self.attempt and self.attempt.starts is None:
+            del content["attempt"]["starts"]
+        return content
 
 
 def _path(store: Store, name: str) -> Path:
@@ -56,31 +145,23 @@ def _path_without_name(store: Store) -> Path:
 
 
 def load(store: Store, name: str) -> State:
-    """The state of a model, by its name.
-
-    Raises UserError for a file that is not what was written.
-    """
+    """The state of a model, by its name. Raises UserError for a damaged file."""
     for path in (_path(store, name), _path_without_name(store)):
+        way_out = "Remove it: the next retraining then judges everything again."
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return State(**content)
+            content = records.read_object(path, way_out)
         except FileNotFoundError:
             continue
-        except (ValueError, TypeError) as error:
-            raise UserError(
-                f"{path} is damaged ({error}). Take it away: the next retraining then judges"
-                " everything anew."
-            ) from None
+        return records.parse(State, content, path, way_out)
     return State()
 
 
 def save(store: Store, name: str, state: State) -> None:
-    """A reader sees the old one or the new one."""
-    state.pushes = state.pushes[-NUM_PUSHES:]
+    """Writes the state of a model. A reader sees the old one or the new one."""
+    state.pushes = state.pushes[-MAX_PUSHES:]
     path = _path(store, name)
     if isinstance(path, Path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path) as part:
-        Path(part).write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+    records.write_object(state.as_json(), path)
     if _path_without_name(store).is_file():
         _path_without_name(store).unlink(missing_ok=True)

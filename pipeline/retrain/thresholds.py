@@ -9,7 +9,7 @@ from typing import Any
 
 from components.infra_validator import NONE
 from pipeline.config import Config
-from pipeline.runner.execute import Done
+from pipeline.runner.run import StageResult
 from seqline.errors import UserError
 from seqline.gates import Gate
 
@@ -102,7 +102,7 @@ def _has_threshold(rule: Rule, config: Config) -> bool:
     return rule.open is None or value != rule.open or rule.field in section.model_fields_set
 
 
-def collect(config: Config, done: Sequence[Done], refused: str = "") -> list[GateRecord]:
+def collect(config: Config, done: Sequence[StageResult], refused: str = "") -> list[GateRecord]:
     """The gates of a run in their order.
 
     Every rule has its record, also if the run did not reach it, did not judge it or waived it.

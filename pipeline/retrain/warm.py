@@ -21,8 +21,9 @@ from components.trainer import START_FILE, TRAINER
 from pipeline import identity
 from pipeline.config import Config
 from pipeline.definition import define
-from pipeline.runner.execute import Done, Options, execute
+from pipeline.runner.execute import execute
 from pipeline.runner.plan import Pipeline
+from pipeline.runner.run import Options, StageResult
 from pipeline.store.folder import Store
 from seqline.component import Figures
 from seqline.data.features import MODEL
@@ -156,7 +157,7 @@ def _changed_meaning(config: Config, store: Store, card: Mapping[str, Any]) -> s
         record = store.execution(component, key)
         if record is None:
             return f"the record of its {component} is not under {store.root}"
-        before = record["params"]
+        before = record.params
         now = getattr(config, component).model_dump(mode="json")
 
         for name in names:
@@ -235,5 +236,5 @@ def train_both(cold: Config, warm: Config, store: Store, options: Options | None
     return Best(configs[winner], winner, f"eval accuracy: {compared}", figures)
 
 
-def _with_seconds(done: Done) -> Figures:
+def _with_seconds(done: StageResult) -> Figures:
     return {**done.figures, "seconds": round(done.seconds, 3)}

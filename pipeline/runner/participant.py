@@ -1,21 +1,22 @@
-"""What a worker does that is not the chief.
+"""The part of a worker that is not the chief in a training on several machines.
 
 It waits for the trainer's inputs, takes part in the training, and writes nothing.
 """
 
-import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.runner import worker
-from pipeline.runner.execute import result
 from pipeline.runner.plan import Pipeline, Planned, Stage, plan
 from pipeline.runner.pool import workers
-from pipeline.runner.stopping import stopping
+from pipeline.runner.stopping import Stop, stopping
 from pipeline.store.folder import Store
+from pipeline.store.layout import LOG, RUN
+from pipeline.store.records import FAILED, RUNNING, STOPPED, RunRecord
 from seqline.component import Artifact
 from seqline.errors import UserError
 
@@ -31,12 +32,20 @@ def take_part(
     force: Sequence[str],
     say: Callable[[str], None],
 ) -> None:
-    """Runs the stages that all workers run together, at the chief's side.
+    """Runs the stages that all workers run together, at the same time as the chief.
 
-    Raises UserError where their inputs do not come, or the chief's run fails before; else what the
-    stage raises.
+    Args:
+        pipeline: As the chief has it.
+        store: The chief's.
+        selected: The names of the stages that may run.
+        force: The names of the stages that run even if they are finished.
+        say: Is called with a line whenever something begins or ends.
+
+    Raises:
+        UserError: The inputs do not appear in the store, or the chief's run has failed before.
+        Exception: What the stage raised.
     """
-    with stopping() as stop, tempfile.TemporaryDirectory(prefix="seqline-") as folder:
+    with stopping() as stop, tempfile.TemporaryDirectory(prefix="seqline-") as name:
         for stage in pipeline.stages:
             if not stage.component.on_all_workers or stage.name not in selected:
                 continue
@@ -45,66 +54,58 @@ def take_part(
                 say(f"{stage.name}: finished, nothing to take part in")
                 continue
             say(f"{stage.name}: taking part")
-            output = Path(folder) / stage.name
-            output.mkdir()
-            arguments = {
-                name: store.local_folder(
-                    Artifact(source.component.output, store.path(source.name, key), key)
-                )
-                for name, source in stage.inputs.items()
-                if (key := str(planned[source.name].key))
-            }
-            if stage.component.takes("work"):
-                arguments["work"] = store.work(stage.name, str(planned[stage.name].key))
-            # The log goes with the folder: what the chief's holds is the same.
-            with workers(Path(folder) / "log.txt", 1, fresh=True) as pool:
-                stop.end_workers = pool.end
-                future = pool.submit(
-                    worker.call,
-                    stage.component.run,
-                    {**arguments, "params": stage.params, "output": output},
-                    stage.name,
-                )
-                result(future, stage.name, pool, stop)
+            _run(stage, planned, store, Path(name), stop)
             say(f"{stage.name}: ended; its artifact is the chief's")
+
+
+def _run(
+    stage: Stage, planned: Mapping[str, Planned], store: Store, folder: Path, stop: Stop
+) -> None:
+    """Runs a stage whose output, in `folder`, is not kept."""
+    output = folder / stage.name
+    output.mkdir()
+    arguments: dict[str, Any] = {"params": stage.params, "output": output}
+    for name, source in stage.inputs.items():
+        key = planned[source.name].key
+        assert key, "the inputs of a stage that takes part are finished"
+        artifact = Artifact(source.component.output, store.path(source.name, key), key)
+        arguments[name] = store.local_folder(artifact)
+    if stage.component.takes("work"):
+        arguments["work"] = store.work(stage.name, str(planned[stage.name].key))
+
+    # The log is deleted with the folder: the chief's log says the same.
+    with workers(folder / LOG, 1, stop, fresh=True) as pool:
+        future = pool.submit(worker.call, stage.component.run, arguments, stage.name)
+        pool.result(future, stage.name)
 
 
 def _wait_for_inputs(
     stage: Stage, pipeline: Pipeline, store: Store, force: Sequence[str], say: Callable[[str], None]
 ) -> dict[str, Planned] | None:
-    """The plan, as soon as the stage's inputs are in the store.
+    """Waits until a stage's inputs are in the store.
 
-    None where its own artifact is there already.
+    Returns:
+        The plan, by stage; None if the stage's own artifact is finished.
     """
     limit = float(getattr(stage.params, "worker_wait_seconds", 3600.0))
     started = said = time.monotonic()
-    ended_before = {path.name for path in store.runs() if _record(path).get("verdict") != "running"}
+    ended_before = {path.name for path in store.runs() if _has_ended(path)}
     while True:
         planned = {each.stage.name: each for each in plan(pipeline, store, force)}
         if not planned[stage.name].runs:
             return None
-        missing = [
-            name
-            for name in (source.name for source in stage.inputs.values())
-            if not _is_there(planned[name], store)
-        ]
+        names = [source.name for source in stage.inputs.values()]
+        missing = [name for name in names if not _is_finished(planned[name], store)]
         if not missing:
             return planned
-        for path in store.runs():
-            if path.name not in ended_before and _record(path).get("verdict") in (
-                "failed",
-                "stopped",
-            ):
-                raise UserError(
-                    f"The chief's run {path.name} did not get to {stage.name}:"
-                    f" {_record(path).get('error')}"
-                )
+        _check_chief(stage, [run for run in store.runs() if run.name not in ended_before])
+
         waited = time.monotonic() - started
         if waited > limit:
             raise UserError(
-                f"{missing[0]} of the chief was not in {str(store.root)!r} after {limit:.0f} s."
-                " Does the chief run, with the same configuration, version, data and root?"
-                " trainer.worker_wait_seconds is the limit."
+                f"{missing[0]} of the chief was not in {str(store.root)!r} after {limit:.0f} s. "
+                "Does the chief run, with the same configuration, version, data and root? "
+                "trainer.worker_wait_seconds is the limit."
             )
         if said == started or time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()
@@ -112,12 +113,27 @@ def _wait_for_inputs(
         time.sleep(LOOK_SECONDS)
 
 
-def _is_there(planned: Planned, store: Store) -> bool:
+def _is_finished(planned: Planned, store: Store) -> bool:
     return planned.key is not None and store.execution(planned.stage.name, planned.key) is not None
 
 
-def _record(run: Path) -> dict[str, Any]:
-    try:
-        return json.loads((run / "run.json").read_text())
-    except FileNotFoundError:  # `seqline gc` took an old run away
-        return {}
+def _check_chief(stage: Stage, runs: Sequence[Path]) -> None:
+    """Raises UserError if one of the runs, which began meanwhile, has failed."""
+    for run in runs:
+        record = _record(run)
+        if record and record.verdict in (FAILED, STOPPED):
+            raise UserError(
+                f"The chief's run {run.name} did not get to {stage.name}: {record.error}"
+            )
+
+
+def _has_ended(run: Path) -> bool:
+    record = _record(run)
+    return record is None or record.verdict != RUNNING
+
+
+def _record(run: Path) -> RunRecord | None:
+    """None if `seqline gc` has deleted an old run meanwhile."""
+    with suppress(FileNotFoundError):
+        return RunRecord.read(run / RUN)
+    return None

@@ -17,7 +17,7 @@ class Stage:
 
     component: Component
     params: Params
-    inputs: Mapping[str, "Stage"] = field(default_factory=dict)
+    inputs: Mapping[str, "Stage"] = field(default_factory=dict)  # by their names in `run`
 
     @property
     def name(self) -> str:
@@ -26,10 +26,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Guard:
-    """What would forbid a stage at the end of a run is found out at its beginning.
+    """Finds out early in a run what would forbid a stage at its end.
 
-    Of a run that selects the stage `of`, before() is called before any stage runs, and
-    judge(output) when the stage `after` is finished; what they raise ends the run.
+    What the functions raise ends the run.
+
+    Attributes:
+        of: The stage. The guard is asked only in runs that select it.
+        before: Is called before any stage runs.
+        after: The stage whose artifact `judge` needs.
+        judge: `judge(output)` is called when that artifact is finished.
     """
 
     of: str
@@ -41,7 +46,10 @@ class Guard:
 class Pipeline:
     """The stages in the order in which they were added: each input comes before what reads it.
 
-    name: of the model that they make; runs and artifacts are recorded under it.
+    Attributes:
+        name: The name of the model that they make. Runs and artifacts are recorded under it.
+        stages: The stages.
+        guards: What is asked of a run besides.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -50,41 +58,56 @@ class Pipeline:
         self.guards: list[Guard] = []
 
     def add(self, component: Component, params: Params, **inputs: Stage | None) -> Stage:
-        """Adds a stage. None is an optional input that this pipeline has not.
+        """Adds a stage.
 
-        Raises ValueError if its inputs are not those the component declares, by name and type.
+        Args:
+            component: What it runs.
+            params: Its parameters.
+            **inputs: The stages that make its inputs. Pass None for an optional input that this
+                pipeline does not have.
+
+        Returns:
+            The stage, to be an input of later ones.
+
+        Raises:
+            ValueError: The inputs are not those that the component declares, by name and type.
         """
-        there = {name: stage for name, stage in inputs.items() if stage is not None}
-        given = {name: stage.component.output for name, stage in there.items()}
-        left_out = {
-            name for name in component.inputs if name not in given and component.is_optional(name)
+        sources = {name: stage for name, stage in inputs.items() if stage is not None}
+        given = {name: stage.component.output for name, stage in sources.items()}
+        expected = {
+            name: kind
+            for name, kind in component.inputs.items()
+            if name in given or not component.is_optional(name)
         }
-        if given != {name: kind for name, kind in component.inputs.items() if name not in left_out}:
+        if given != expected:
             raise ValueError(
                 f"{component.name} takes the inputs {dict(component.inputs)}, not {given}."
             )
         if component.name in [stage.name for stage in self.stages]:
             raise ValueError(f"{component.name} is already in the pipeline.")
-        stage = Stage(component, params, there)
+        stage = Stage(component, params, sources)
         self.stages.append(stage)
         return stage
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What will become of a stage.
-
-    `runs`, and the reason. The key is None while an input's is not known yet.
-    """
+    """What a run would do with a stage."""
 
     stage: Stage
-    key: str | None
+    key: str | None  # None as long as the key of an input is not known
     runs: bool
-    reason: str
+    reason: str  # why it runs, or "finished"
 
 
 def plan(pipeline: Pipeline, store: Store, force: Sequence[str] = ()) -> list[Planned]:
-    """Reads the outside data's digest and the records; changes nothing."""
+    """What a run would do, stage by stage. Reads digests and records, changes nothing.
+
+    Args:
+        pipeline: The stages.
+        store: Where their artifacts are.
+        force: The names of stages that run even if they are finished.
+    """
     planned: dict[str, Planned] = {}
     for stage in pipeline.stages:
         planned[stage.name] = _plan_stage(stage, planned, store, force, pipeline.name)
@@ -92,76 +115,130 @@ def plan(pipeline: Pipeline, store: Store, force: Sequence[str] = ()) -> list[Pl
 
 
 def _plan_stage(
-    stage: Stage, planned: Mapping[str, Planned], store: Store, force: Sequence[str], name: str
+    stage: Stage, planned: Mapping[str, Planned], store: Store, force: Sequence[str], model: str
 ) -> Planned:
+    component = stage.component
     inputs = {name: planned[source.name] for name, source in stage.inputs.items()}
-    unknown = [each.stage.name for each in inputs.values() if each.key is None]
+    unknown = [source.stage.name for source in inputs.values() if source.key is None]
     if unknown:
         return Planned(stage, None, True, f"{unknown[0]} runs first")
-    unfinished = [each.stage.name for each in inputs.values() if each.runs]
-    if stage.component.compares_input and unfinished:  # its key follows from what they make
+    unfinished = [source.stage.name for source in inputs.values() if source.runs]
+    # What an input is compared with is known only when the input is finished.
+    if component.compares_input and unfinished:
         return Planned(stage, None, True, f"{unfinished[0]} runs first")
-    keys = {name: str(each.key) for name, each in inputs.items()}
+
+    keys = {name: str(source.key) for name, source in inputs.items()}
     external_digest = read_external_digest(stage, store, keys)
-    if stage.component.external_digest and external_digest is None:
+    if component.external_digest and external_digest is None:
         return Planned(stage, None, True, "its data is not prepared yet")
-    parts = key_parts(stage.component, stage.params, keys, external_digest)
-    reason = reason_to_run(stage, parts, store, force, name)
+    parts = key_parts(component, stage.params, keys, external_digest)
+    reason = reason_to_run(stage, parts, store, force, model)
     return Planned(stage, digest(parts), reason is not None, reason or "finished")
+
+
+def known_keys(pipeline: Pipeline, store: Store, known: Mapping[str, str]) -> dict[str, str]:
+    """The keys that can be told before anything runs, by component. Reads no record.
+
+    Args:
+        pipeline: The stages.
+        store: Where they keep the digests of external data.
+        known: Component -> key, of stages whose key is known already.
+    """
+    keys: dict[str, str] = {}
+    for stage in pipeline.stages:
+        component = stage.component
+        if stage.name in known:
+            keys[stage.name] = known[stage.name]
+            continue
+        # Its key also follows from what an input will hold, not only from the input's key.
+        if component.compares_input:
+            continue
+        if not all(source.name in keys for source in stage.inputs.values()):
+            continue
+        inputs = {name: keys[source.name] for name, source in stage.inputs.items()}
+        external_digest = read_external_digest(stage, store, inputs)
+        if component.external_digest and external_digest is None:
+            continue
+        keys[stage.name] = digest(key_parts(component, stage.params, inputs, external_digest))
+    return keys
 
 
 def read_external_digest(stage: Stage, store: Store, inputs: Mapping[str, str]) -> str | None:
     """The digest of a stage's data outside the store.
 
-    Content that it read once is remembered beside the stage's span_cache.
+    Args:
+        stage: The stage.
+        store: Where it keeps the digests of files that did not change.
+        inputs: The keys of its inputs, by name. If it compares one, all must be finished.
 
-    inputs: the keys of its inputs; for a stage that compares one, all are finished.
+    Returns:
+        The digest. None if there is no such data, or if it must be prepared first.
     """
     component = stage.component
     if not component.external_digest:
         return None
-    found = {name: store.path(stage.inputs[name].name, key) for name, key in inputs.items()}
-    return component.external_digest(
-        stage.params, store.memory(stage.name), *([found] if component.compares_input else [])
-    )
+    memory = store.memory(stage.name)
+    if not component.compares_input:
+        return component.external_digest(stage.params, memory)
+    folders = {name: store.path(stage.inputs[name].name, key) for name, key in inputs.items()}
+    return component.external_digest(stage.params, memory, folders)
 
 
 def reason_to_run(
-    stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str], name: str
+    stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str], model: str
 ) -> str | None:
+    """Why a stage must run. None if its artifact is finished and still holds.
+
+    Args:
+        stage: The stage.
+        parts: What its key is the digest of.
+        store: Where its artifacts are.
+        force: The names of stages that run even if they are finished.
+        model: The model's name. What has changed is told from its last artifact.
+    """
     key = digest(parts)
     if stage.name in force:
         return "forced"
     if store.execution(stage.name, key) is None:
-        latest = store.latest(stage.name, name)
-        what = "what it compares with" if stage.component.compares_input else "the data"
-        return difference(parts, latest["key_parts"], what) if latest else "never ran"
+        latest = store.latest(stage.name, model)
+        if latest is None:
+            return "never ran"
+        data_name = "what it compares with" if stage.component.compares_input else "the data"
+        return difference(parts, latest.key_parts, data_name)
     stale = stage.component.stale
     return stale(store.path(stage.name, key), stage.params) if stale else None
 
 
 def difference(parts: Mapping[str, Any], before: Mapping[str, Any], data_name: str) -> str:
-    """What is new about a key's parts, against earlier ones.
+    """What is new in the parts of a key compared with earlier ones, in words.
 
-    data_name: what to call the data outside the store.
+    Args:
+        parts: See `pipeline.store.layout.key_parts`.
+        before: The earlier ones.
+        data_name: What to call the data outside the store.
     """
-    changes = [name for name in parts if parts[name] != before.get(name)]
+    sentences = {
+        "data": f"{data_name} changed",
+        "code": "its code changed",
+        "inputs": "its inputs changed",
+    }
     texts = []
-    for name in changes:
+    for name, new in parts.items():
+        old: Any = before.get(name)
+        if new == old:
+            continue
         if name == "params":
-            old, new = before["params"], parts["params"]
-            fields = [field for field in new if new[field] != old.get(field)]
-            texts += [f"{field} is {new[field]!r}, was {old.get(field)!r}" for field in fields]
+            texts += [
+                f"{field} is {value!r}, was {old.get(field)!r}"
+                for field, value in new.items()
+                if value != old.get(field)
+            ]
         elif name == "libraries":
             texts += [
-                f"{lib} is {parts[name][lib]}, was {before[name].get(lib)}" for lib in parts[name]
+                f"{library} is {version}, was {old.get(library)}"
+                for library, version in new.items()
+                if version != old.get(library)
             ]
         else:
-            texts.append(
-                {
-                    "data": f"{data_name} changed",
-                    "code": "its code changed",
-                    "inputs": "its inputs changed",
-                }.get(name, f"{name} changed")
-            )
+            texts.append(sentences.get(name, f"{name} changed"))
     return "; ".join(texts) or "its artifact is gone"

@@ -7,38 +7,45 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from pipeline.runner import worker
+from pipeline.runner.stopping import Stop
+from seqline.errors import StoppedError, UserError
 from seqline.host import progress
 
 
 class Workers:
     """Processes that outlive a stage, so that TensorFlow is imported once.
 
-    What they print goes into `log_file`.
+    They are processes, not threads, because seeds, graphs and Keras's state belong to a process.
+    None is started where nothing has to run.
 
-    Processes, not threads: seeds, graphs and Keras's state belong to a process. None is started
-    where nothing has to run.
-
-    fresh: each call in a process of its own: workers that train together have to begin with an
-    untouched TensorFlow, on GPUs that no other process holds.
+    Args:
+        log_file: Gets everything that they print.
+        jobs: The largest number of processes.
+        stop: Says which signal arrived, and sends it on to the processes.
+        fresh: Each call gets a process of its own. Workers that train together have to begin with
+            an untouched TensorFlow, on GPUs that no other process holds.
     """
 
-    def __init__(self, log_file: Path, jobs: int, fresh: bool) -> None:
+    def __init__(self, log_file: Path, jobs: int, stop: Stop, fresh: bool) -> None:
         self.jobs = jobs
         self.fresh = fresh
+        self.stop = stop
+        stop.end_workers = self.end
         self.context = multiprocessing.get_context("spawn")
         self.messages: Any = self.context.Queue()
         handlers = logging.getLogger("seqline").handlers
         self.listener = logging.handlers.QueueListener(
             self.messages, *handlers, respect_handler_level=True
         )
-        # Not to handlers that take everything, such as a notebook's: only to one that asks for it
-        # by its level.
+        # Progress goes only to a handler that asks for it by its level, not to one that takes
+        # everything, such as a notebook's.
         tells_progress = any(handler.level == progress.LEVEL for handler in handlers)
         self.arguments = (str(log_file), self.messages, os.getpid(), tells_progress)
         self.pools: list[ProcessPoolExecutor] = []
@@ -46,11 +53,11 @@ class Workers:
         self.futures: list[Future] = []
 
     def submit(self, *call: Any) -> Future:
+        """Has a process call a function: submit(function, *arguments)."""
         if self.fresh or not self.pools:
-            jobs = 1 if self.fresh else self.jobs
             self.pools.append(
                 ProcessPoolExecutor(
-                    jobs,
+                    1 if self.fresh else self.jobs,
                     mp_context=self.context,
                     initializer=worker.initialize,
                     initargs=self.arguments,
@@ -64,8 +71,30 @@ class Workers:
         self.futures.append(future)
         return future
 
+    def result(self, future: Future, stage: str) -> Any:
+        """Waits for what the process of a stage returns.
+
+        Raises:
+            StoppedError: A signal ended it.
+            UserError: The process died.
+            Exception: What the stage raised.
+        """
+        try:
+            return future.result()
+        except StoppedError as error:
+            raise StoppedError(error.where, self.stop.by or error.by) from None
+        except BrokenProcessPool:
+            if self.stop.by or self._ended_by_sigterm():
+                raise StoppedError(
+                    f"in {stage}, of which nothing half-made was kept,", self.stop.by or "SIGTERM"
+                ) from None
+            raise UserError(
+                f"The process of {stage} died (killed, or out of memory); nothing half-made was "
+                "kept. Run the same command again."
+            ) from None
+
     def end(self, number: int) -> bool:
-        """Sends a signal to every process; False where none has anything to do."""
+        """Sends a signal to every process. Returns False if none has anything to do."""
         if all(future.done() for future in self.futures):
             return False
         for process in self.processes.values():
@@ -73,32 +102,36 @@ class Workers:
                 os.kill(process.pid, number)
         return True
 
-    def ended_by_sigterm(self) -> bool:
-        """Whether SIGTERM ended a process, and nothing worse another one (a broken pool ends the
-        rest by SIGTERM, too).
+    def kill(self) -> None:
+        """Ends the processes that are still at work."""
+        # With fresh processes a future can be done while its process is not.
+        if self.fresh or not all(future.done() for future in self.futures):
+            for process in self.processes.values():
+                process.kill()
+
+    def _ended_by_sigterm(self) -> bool:
+        """Whether SIGTERM ended a process, and no other signal ended another one.
+
+        SIGTERM alone would not tell: a broken pool ends its other processes with it.
         """
         codes = {process.exitcode for process in self.processes.values()} - {None, 0}
         return codes == {-signal.SIGTERM}
 
 
 @contextmanager
-def workers(log_file: Path, jobs: int, fresh: bool = False) -> Iterator[Workers]:
-    """Worker processes until the end of the block.
+def workers(log_file: Path, jobs: int, stop: Stop, fresh: bool = False) -> Iterator[Workers]:
+    """Worker processes until the end of the block, see `Workers`.
 
-    An error in it ends those that are still at work.
+    An error in the block ends those that are still at work: their results would not be used.
     """
-    made = Workers(log_file, jobs, fresh)
-    made.listener.start()
+    pool = Workers(log_file, jobs, stop, fresh)
+    pool.listener.start()
     try:
-        yield made
+        yield pool
     except BaseException:
-        if fresh or not all(
-            future.done() for future in made.futures
-        ):  # what still runs would only waste time
-            for process in made.processes.values():
-                process.kill()
+        pool.kill()
         raise
     finally:
-        for pool in made.pools:
-            pool.shutdown(wait=True, cancel_futures=True)
-        made.listener.stop()
+        for executor in pool.pools:
+            executor.shutdown(wait=True, cancel_futures=True)
+        pool.listener.stop()

@@ -1,6 +1,6 @@
-"""SIGTERM and Ctrl-C to a run.
+"""What SIGTERM and Ctrl-C do to a run.
 
-Its stages end soon, keep nothing half-made, and the command ends with a code of its own.
+Its stages end soon and keep nothing half-made, and the command ends with an exit code of its own.
 """
 
 import os
@@ -15,19 +15,26 @@ from seqline.errors import StoppedError
 
 
 class Stop:
-    """by: the name of the signal that asked to stop, "" as long as none did."""
+    """Whether a signal has asked the run to stop.
+
+    Attributes:
+        by: The name of that signal, empty as long as none has arrived.
+        end_workers: Sends a signal to the worker processes. Returns False if none is at work.
+    """
 
     def __init__(self) -> None:
         self.by = ""
         self.end_workers: Callable[[int], bool] = lambda number: False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """The first signal goes on to the workers, as SIGTERM.
+        """Handles a signal.
 
-        The trainer writes a checkpoint, other stages end at once.
+        The first one is sent on to the workers as SIGTERM: the trainer writes a checkpoint, other
+        stages end at once. If no worker is at work, it ends what this process does itself. A
+        second one ends everything at once.
 
-        Where nothing runs in a worker, it ends this process's own work. A second one ends
-        everything at once.
+        Raises:
+            StoppedError: No worker was at work.
         """
         name = signal.Signals(number).name
         if self.by:
@@ -46,9 +53,9 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Handles the signals within the block.
+    """Handles SIGTERM and SIGINT within the block.
 
-    In a thread other than the main one they stay as they are.
+    Python allows that in the main thread only. In another thread nothing changes.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

@@ -16,45 +16,49 @@ from seqline.component import Figures
 from seqline.errors import UserError
 from seqline.host import progress
 
-# How often a worker looks whether the process that started it is still there.
+# How often a worker checks that the process that started it still exists.
 WATCH_SECONDS = 0.5
 
 
 class StageError(Exception):
-    """A bug.
+    """A bug in a stage, with the worker's traceback as text.
 
-    Carries the traceback of the worker as text (the exception itself may not survive the way
-    between processes).
+    The exception itself may not survive the way from one process to the other.
     """
 
 
 def initialize(log_file: str, messages: Any, parent: int, tells_progress: bool = False) -> None:
-    """Sends everything that libraries print to the log file, and seqline's own messages to the
-    queue `messages`.
+    """Prepares a worker process: its output, its log and its end.
 
-    parent: the process that started this one. Asked for here, it could already be another: the one
-    that adopts orphans. tells_progress: also send how far stages are (`seqline.host.progress`).
-
-    File descriptors, not sys.stdout: TensorFlow's C++ writes past Python, before any log level
-    counts.
+    Args:
+        log_file: Gets everything that libraries print.
+        messages: The queue that gets seqline's own messages.
+        parent: The id of the process that started this one. Asked for here, it could already be
+            the id of the process that adopts orphans.
+        tells_progress: Also send how far stages are (`seqline.host.progress`).
     """
-    # Ctrl-C goes to every process of a terminal; the run hears it, too, and sends SIGTERM to those
-    # that shall stop.
+    # A terminal sends Ctrl-C to every process. The run hears it, too, and sends SIGTERM to the
+    # workers that must stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    # File descriptors, not sys.stdout: TensorFlow's C++ writes past Python, and before any log
+    # level counts.
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     warnings.simplefilter("default")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
     log = logging.getLogger("seqline")
     log.setLevel(logging.INFO)
     log.propagate = False
     to_run, to_log = logging.handlers.QueueHandler(messages), logging.StreamHandler(sys.stderr)
     to_run.addFilter(_name_the_stage)
-    to_log.setLevel(logging.INFO)  # how far a stage is, is nothing to keep
+    to_log.setLevel(logging.INFO)  # without progress, which is of no use later
     log.handlers = [to_run, to_log]
     if tells_progress:
         progress.log.setLevel(progress.LEVEL)
+
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
@@ -68,16 +72,23 @@ def _name_the_stage(record: logging.LogRecord) -> bool:
 
 
 def _end_with(parent: int) -> None:
-    """A run that was killed leaves no worker behind, writing to nobody."""
+    """Ends this process when its parent has ended, so that a killed run leaves no worker."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)
 
 
 def call(run: Callable[..., Figures], arguments: Mapping[str, Any], stage: str = "") -> Figures:
-    """Runs a component. Raises UserError as it is, anything else as StageError with its traceback.
+    """Runs a component in this process.
 
-    stage: its name, by which the run tells apart what the processes say.
+    Args:
+        run: The component's `run`.
+        arguments: Those of `run`.
+        stage: The stage's name, by which the run tells apart what its processes say.
+
+    Raises:
+        UserError: What `run` raised.
+        StageError: `run` raised something else.
     """
     global _stage
     _stage = stage

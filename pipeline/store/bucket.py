@@ -6,17 +6,17 @@ which is uploaded when it ended well. A lock is an object with a lease (seqline.
 run's log is written here, and uploaded whenever the run's record is.
 """
 
-import json
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pipeline.store.folder import Store
 from pipeline.store.layout import CLEANING, EXECUTION, LOG, RUN, RUN_LOCK, run_name
+from pipeline.store.records import RUNNING, Execution, RunRecord
 from seqline.component import Artifact
 from seqline.data.features import IN_SHARDS
 from seqline.data.span_cache import MARK
@@ -42,10 +42,10 @@ class GsStore(Store):
             raise UserError(f"root {root!r} names no place in a bucket: gs://<bucket>/<path>.")
         self.root = staging.path_of(str(place))
         self.leases: dict[str, Lease] = {}
-        self.executions: dict[Path, dict[str, Any]] = {}
+        self.executions: dict[Path, Execution] = {}
         self.used = {}
 
-    def execution(self, component: str, key: str) -> dict[str, Any] | None:
+    def execution(self, component: str, key: str) -> Execution | None:
         """As in a folder.
 
         What was read once is remembered: a record never changes, unless this very run replaces it.
@@ -55,7 +55,7 @@ class GsStore(Store):
             self.executions[path] = found
         return self.executions.get(path)
 
-    def _records(self, component: str) -> Iterator[dict[str, Any]]:
+    def _records(self, component: str) -> Iterator[Execution]:
         """The newest one alone: each costs a request."""
         with translate_errors(str(self.root)):
             newest = gcs.newest(f"{self.root / component}/", f"/{EXECUTION}")
@@ -81,7 +81,7 @@ class GsStore(Store):
         with lease.held(str(self.root / "locks" / f"{RUN_LOCK}{run}"), f"run {run}"):
             yield
 
-    def announce(self, run: Path, record: dict[str, Any]) -> None:
+    def announce(self, run: Path, record: RunRecord) -> None:
         """First the record, then a look for a clean-up.
 
         That one takes its lock first, then reads records: one of the two sees the other.
@@ -176,9 +176,7 @@ class GsStore(Store):
             # it
             super().drop(partial)
 
-    def commit(
-        self, partial: Path, artifact: Artifact, component: str, record: dict[str, Any]
-    ) -> None:
+    def commit(self, partial: Path, artifact: Artifact, component: str, record: Execution) -> None:
         """Uploads what lies here, and the record at last.
 
         Needs the lock. Raises UserError where it was lost meanwhile.
@@ -190,7 +188,7 @@ class GsStore(Store):
             staging.upload(partial, artifact.uri)
             held.renew()
             super().drop(partial)
-        (artifact.uri / EXECUTION).write_text(json.dumps(record, indent=2) + "\n")
+        record.write(artifact.uri / EXECUTION)
         staging.remove(self.work(component, artifact.key))
 
     def local_folder(self, artifact: Artifact, by_workers: bool = False) -> Path:
@@ -213,10 +211,10 @@ class GsStore(Store):
         folder.mkdir()
         return folder
 
-    def save_run(self, run: Path, record: dict[str, Any]) -> None:
+    def save_run(self, run: Path, record: RunRecord) -> None:
         super().save_run(run, record)
         staging.upload(run, self.root / "runs" / run.name)
-        if record["verdict"] != "running":
+        if record.verdict != RUNNING:
             shutil.rmtree(run.parent, ignore_errors=True)
 
     def log(self, run: Path) -> str:

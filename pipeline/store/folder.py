@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import os
 import shutil
 import stat
@@ -11,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from pipeline.store.layout import (
     CLEANING,
@@ -23,6 +21,7 @@ from pipeline.store.layout import (
     cache_salt,
     run_name,
 )
+from pipeline.store.records import Execution, RunRecord
 from seqline.component import Artifact, Component
 from seqline.data.span_cache import SpanCache
 from seqline.errors import UserError
@@ -62,14 +61,14 @@ class Store:
         """
         return self.root / "work" / f"{component}-{key}"
 
-    def execution(self, component: str, key: str) -> dict[str, Any] | None:
+    def execution(self, component: str, key: str) -> Execution | None:
         """The record of a finished artifact, None if there is none."""
         try:
-            return json.loads((self.path(component, key) / EXECUTION).read_text())
+            return Execution.read(self.path(component, key) / EXECUTION)
         except FileNotFoundError:
             return None
 
-    def latest(self, component: str, name: str = "") -> dict[str, Any] | None:
+    def latest(self, component: str, name: str = "") -> Execution | None:
         """The record of a component's artifact that was made last.
 
         name: of a model: then of what its last run made or used, wherever else that was made.
@@ -85,13 +84,13 @@ class Store:
             (
                 record
                 for record in self._records(component)
-                if not name or record.get("name", "") in ("", name)
+                if not name or record.name in ("", name)
             ),
-            key=lambda record: str(record.get("finished", "")),
+            key=lambda record: record.finished,
             default=None,
         )
 
-    def _records(self, component: str) -> Iterator[dict[str, Any]]:
+    def _records(self, component: str) -> Iterator[Execution]:
         """The records among which the last one is looked for."""
         for path in (self.root / component).glob(f"*/{EXECUTION}"):
             if record := self.execution(component, path.parent.name):
@@ -105,10 +104,10 @@ class Store:
         if name not in self.used:
             found: dict[str, str] = {}
             for run in self.runs():
-                with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-                    record = json.loads((run / RUN).read_text())
-                    if record.get("name") == name:
-                        found |= {stage["component"]: stage["key"] for stage in record["stages"]}
+                with suppress(FileNotFoundError, UserError):
+                    record = RunRecord.read(run / RUN)
+                    if record.name == name:
+                        found |= {stage.component: stage.key for stage in record.stages}
             self.used[name] = found
         return self.used[name]
 
@@ -134,7 +133,7 @@ class Store:
             finally:
                 path.unlink(missing_ok=True)
 
-    def announce(self, run: Path, record: dict[str, Any]) -> None:
+    def announce(self, run: Path, record: RunRecord) -> None:
         """Saves the record of a living run, whose `uses` name what it relies on from now on.
 
         Waits for a clean-up that may not have read it.
@@ -237,11 +236,9 @@ class Store:
         """
         return artifact.uri
 
-    def commit(
-        self, partial: Path, artifact: Artifact, component: str, record: dict[str, Any]
-    ) -> None:
+    def commit(self, partial: Path, artifact: Artifact, component: str, record: Execution) -> None:
         """Writes the record and makes the artifact visible by one rename. Needs the lock."""
-        (partial / EXECUTION).write_text(json.dumps(record, indent=2) + "\n")
+        record.write(partial / EXECUTION)
         artifact.uri.parent.mkdir(parents=True, exist_ok=True)
         if (
             artifact.uri.exists()
@@ -268,11 +265,9 @@ class Store:
             ) from None
         return path
 
-    def save_run(self, run: Path, record: dict[str, Any]) -> None:
+    def save_run(self, run: Path, record: RunRecord) -> None:
         """Writes the record of a run, run.json; a reader sees the old one or the new one."""
-        part = run / f"{RUN}.part"
-        part.write_text(json.dumps(record, indent=2) + "\n")
-        part.replace(run / RUN)
+        record.write(run / RUN)
 
     def log(self, run: Path) -> str:
         """Where the log of a run is found when it has ended."""

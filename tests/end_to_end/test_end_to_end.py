@@ -1,8 +1,6 @@
 """As a user: the command line on a small corpus, killed in every stage, asked, shown, run again."""
 
-import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +13,7 @@ import pytest
 from pipeline.store.folder import Store
 from pipeline.store.layout import artifact_digest
 from serving import predict
-from tests.support import CHECKOUT
+from tests.support.command_line import assert_no_process_in, environment
 
 STAGES = [
     "example_gen",
@@ -65,35 +63,12 @@ def seqline(folder: Path, *arguments: str, check: bool = True) -> str:
     return done.stdout + done.stderr
 
 
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPATH": str(CHECKOUT)}
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     """The folder of one finished run, with what it printed in out.txt."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "out.txt").write_text(seqline(folder, *command(folder, corpus, "run")))
     return folder
-
-
-def assert_nobody_works_in(folder: Path) -> None:
-    """Workers that nobody waits for end by themselves, soon."""
-    deadline = time.monotonic() + 120
-    while (orphans := processes_in(folder)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert orphans == []
-
-
-def processes_in(folder: Path) -> list[str]:
-    """The processes that work in a folder, as far as the system tells (Linux)."""
-    found = []
-    for link in Path("/proc").glob("[0-9]*/cwd"):
-        with contextlib.suppress(OSError):
-            if link.resolve() == folder.resolve():
-                found.append((link.parent / "cmdline").read_text())
-    return found
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -266,7 +241,7 @@ def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(
                 assert (path / "execution.json").is_file()
         assert not list((tmp_path / "serving_dir").glob("*/[0-9]*"))
     assert killed == LONG_STAGES
-    assert_nobody_works_in(tmp_path)
+    assert_no_process_in(tmp_path)
     out = seqline(tmp_path, *arguments)
     assert "served model" in out
     assert list((tmp_path / "artifacts" / "partial").iterdir()) == []

@@ -1,3 +1,5 @@
+"""Configurations: files, settings, the environment, and what errors say about them."""
+
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,8 +68,8 @@ def test_a_file_comes_before_a_configuration_that_ships(
 def test_set_takes_toml_and_strings_without_quotes(
     toml: str, setting: str, section: str, field: str, value: object
 ) -> None:
-    found = getattr(getattr(load(toml, [setting]), section), field)
-    assert (found, type(found)) == (value, type(value))
+    loaded = getattr(getattr(load(toml, [setting]), section), field)
+    assert (loaded, type(loaded)) == (value, type(value))
 
 
 def test_set_of_a_nested_table(tmp_path: Path) -> None:

@@ -22,15 +22,18 @@ from hypothesis import strategies as st
 
 from components.transform import TRANSFORM, TransformParams, piece
 from pipeline import gc
-from pipeline.runner.execute import Options, execute
+from pipeline.runner.execute import execute
 from pipeline.runner.plan import Pipeline, plan
+from pipeline.runner.run import Options
 from pipeline.store import layout, open_store
 from pipeline.store.folder import Store
 from pipeline.store.layout import DISCARDED
+from pipeline.store.records import Source, StageRecord
 from seqline.component import Component, Figures, Params
 from seqline.model.digest import MANIFEST
 from tests.support import CHECKOUT
 from tests.support.fake_cloud import gcs
+from tests.support.records import execution, run_record
 
 # One of the future is young, whatever the day.
 RUN = "20200101T00000{:07d}-abcd"
@@ -54,19 +57,18 @@ class Root:
     ) -> tuple[str, str]:
         folder = self.store.path(component, key(number))
         self._write(folder / "Split-train" / "data", b"data")
-        record = {
-            "component": component,
-            "type": "Push" if component == "pusher" else "Value",
-            "key": key(number),
-            "inputs": {
-                f"input{place}": {"component": name, "key": key(other)}
+        record = execution(
+            component,
+            key(number),
+            type="Push" if component == "pusher" else "Value",
+            inputs={
+                f"input{place}": Source(name, key(other))
                 for place, (name, other) in enumerate(inputs)
             },
-            "figures": figures,
-            "params": {},
-            "finished": f"2026-01-01T00:00:{number:02d}",
-        }
-        self._write(folder / "execution.json", json.dumps(record).encode())
+            figures=figures,
+            finished=f"2026-01-01T00:00:{number:02d}",
+        )
+        record.write(folder / "execution.json")
         return component, key(number)
 
     def run(
@@ -78,15 +80,15 @@ class Root:
     ) -> str:
         name = RUN.format(number)
         self._write(self.store.root / "runs" / name / "log.txt", b"said")
-        record = {
-            "run": name,
-            "verdict": verdict,
-            "uses": {component: [used] for component, used in uses},
-            "stages": [
-                {"component": component, "key": made, "cached": False} for component, made in stages
+        record = run_record(
+            name,
+            verdict=verdict,
+            uses={component: [used] for component, used in uses},
+            stages=[
+                StageRecord(component, made, False, "never ran", 1.0) for component, made in stages
             ],
-        }
-        self._write(self.store.root / "runs" / name / "run.json", json.dumps(record).encode())
+        )
+        record.write(self.store.root / "runs" / name / "run.json")
         return name
 
     def serve(self, version: int, digest: str, **labels: int) -> None:
@@ -287,9 +289,7 @@ def test_a_clean_up_that_died_keeps_no_run_from_beginning(
     environment = {**os.environ, "STORAGE_EMULATOR_HOST": cloud.url, "PYTHONPATH": str(CHECKOUT)}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 9
     folder = root.store.start_run()
-    root.store.announce(
-        folder, {"run": folder.name, "verdict": "running", "uses": {}, "stages": []}
-    )
+    root.store.announce(folder, run_record(folder.name))
     assert [path.name for path in root.store.runs()] == [folder.name]
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from pipeline.config import Config
 from pipeline.report.history import history
 from pipeline.retrain import state
 from pipeline.retrain.state import State
-from pipeline.runner.execute import Options, execute
+from pipeline.runner.execute import execute
 from pipeline.runner.plan import Guard, Pipeline
+from pipeline.runner.run import Options
 from pipeline.store.folder import Store
+from pipeline.store.records import StageRecord
 from seqline.errors import UserError
 from seqline.model import identity as model_identity
 from seqline.model.identity import Identity, OtherModelError
@@ -29,7 +32,8 @@ from serving import main as serving
 from serving.config import ConfigError, ModelConfig
 from serving.predict import InputError, find_model, find_models, find_versions
 from tests.conftest import write_jsonl
-from tests.pipeline.retrain.test_retrain import environment
+from tests.support.command_line import environment
+from tests.support.records import execution, run_record
 
 QUESTIONS = ("abbreviation", "description", "entity", "human", "location", "number")
 SENTIMENTS = ("negative", "positive")
@@ -284,19 +288,19 @@ def test_the_latest_artifact_is_that_of_the_name(tmp_path: Path) -> None:
     for number, name in enumerate(("a", "a", "b", "")):
         folder = store.path("trainer", f"k{number}")
         folder.mkdir(parents=True)
-        (folder / "execution.json").write_text(
-            json.dumps({"key": f"k{number}", "name": name, "finished": f"2026-01-0{number + 1}"})
-        )
+        record = execution("trainer", f"k{number}", name=name, finished=f"2026-01-0{number + 1}")
+        record.write(folder / "execution.json")
 
     def latest(name: str) -> Any:
-        return (store.latest("trainer", name) or {}).get("key")
+        record = store.latest("trainer", name)
+        return record.key if record else None
 
     assert [latest(name) for name in ("", "a", "b", "c")] == ["k3", "k3", "k3", "k3"]
     shutil.rmtree(store.path("trainer", "k3"))  # a record without a name may be anyone's
     assert [latest(name) for name in ("", "a", "b", "c")] == ["k2", "k1", "k2", None]
     run = store.start_run()
-    stages = [{"component": "trainer", "key": "k0"}]
-    store.save_run(run, {"run": run.name, "name": "b", "verdict": "finished", "stages": stages})
+    stages = [StageRecord("trainer", "k0", False, "never ran", 1.0)]
+    store.save_run(run, run_record(run.name, name="b", verdict="finished", stages=stages))
     assert [latest(name) for name in ("a", "b")] == ["k1", "k0"]  # b used what a had made
 
 
@@ -315,12 +319,11 @@ def test_a_guard_speaks_before_the_first_stage_of_a_run_that_it_is_about(tmp_pat
 
 def test_the_state_of_a_retraining_goes_by_the_name(tmp_path: Path) -> None:
     store = Store(tmp_path)
+    push = state.Push(digest="d", version=1, run="r", spans={"1": "x"}, model="k")
     (tmp_path / "retrain").mkdir()
-    (tmp_path / "retrain" / "state.json").write_text(
-        json.dumps({"pushes": [{"digest": "d", "spans": {"1": "x"}}]})
-    )
+    (tmp_path / "retrain" / "state.json").write_text(json.dumps({"pushes": [asdict(push)]}))
     before = state.load(store, "a")
-    assert before.pushes == [{"digest": "d", "spans": {"1": "x"}}]
+    assert before.pushes == [push]
     state.save(store, "a", before)
     assert (state.load(store, "a"), state.load(store, "b")) == (before, State())
 

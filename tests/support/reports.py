@@ -16,6 +16,7 @@ from components.evaluator.tally import Tally, confusion
 from pipeline.store.folder import Store
 from seqline.gates import refusals
 from seqline.intervals import wilson_interval
+from tests.support.records import execution
 
 STAGES = (
     *(
@@ -59,7 +60,7 @@ def write_run(
     Component -> (the name of its file, what it holds).
     """
     stages = []
-    for component, execution in executions.items():
+    for component, told in executions.items():
         key = f"{name}-{component}"
         folder = store.path(component, key)
         folder.mkdir(parents=True)
@@ -68,18 +69,8 @@ def write_run(
             "libraries": {},
             "data": "digest of the data" if component == "example_gen" else None,
         }
-        record = {
-            "component": component,
-            "key": key,
-            "key_parts": parts,
-            "params": {},
-            "figures": {},
-            "seconds": 1.25,
-            **execution,
-        }
-        (folder / "execution.json").write_text(
-            json.dumps({"finished": name, "inputs": {}, **record})
-        )
+        fields = {"key_parts": parts, "seconds": 1.25, "finished": name, **told}
+        execution(component, key, **fields).write(folder / "execution.json")
         if component in files:
             (folder / files[component][0]).write_text(json.dumps(files[component][1]))
         stages.append(

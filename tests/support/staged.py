@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.cli import console, display, launch
-from pipeline.runner.execute import Options
 from pipeline.runner.plan import Pipeline
+from pipeline.runner.run import Options
 from pipeline.store import layout
 from pipeline.store.folder import Store
 from seqline.component import Component, Figures, Params

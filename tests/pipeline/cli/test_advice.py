@@ -16,8 +16,8 @@ from components.trainer import TRAINER, TrainerParams
 from components.transform import TRANSFORM, TransformParams
 from pipeline.cli.advice import MACHINE, SERVED, SETTINGS, advise
 from pipeline.config import Config
-from pipeline.runner.execute import Done
 from pipeline.runner.plan import Stage
+from pipeline.runner.run import StageResult
 from seqline.component import Artifact, Component, Figures, Params
 from seqline.errors import DataError, NotBlessedError, UserError
 from seqline.gates import refusals
@@ -27,12 +27,12 @@ REFUSED = NotBlessedError("The model is not blessed and was not pushed: ...")
 MAJORITY, LINEAR = "majority class", "tf-idf + logistic regression"
 
 
-def done(folder: Path, component: Component, params: Params, figures: Figures) -> Done:
+def done(folder: Path, component: Component, params: Params, figures: Figures) -> StageResult:
     artifact = Artifact(component.output, folder / "artifacts" / component.name / "key", "key")
-    return Done(Stage(component, params), artifact, figures, 1.0, False, "never ran")
+    return StageResult(Stage(component, params), artifact, figures, 1.0, False, "never ran")
 
 
-def measured(folder: Path, accuracy: float, linear: float, **thresholds: float) -> Done:
+def measured(folder: Path, accuracy: float, linear: float, **thresholds: float) -> StageResult:
     """A real verdict about a model of this accuracy."""
     params = EvaluatorParams(**thresholds)  # type: ignore[arg-type]
     metric = {"accuracy": accuracy, "macro_f1": accuracy, "cross_entropy": 1.0, "ece": 0.3}
@@ -48,7 +48,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def made(here: Path, best_epoch: int = 2) -> list[Done]:
+def made(here: Path, best_epoch: int = 2) -> list[StageResult]:
     trained = done(
         here, TRAINER, TrainerParams(num_epochs=2), {"num_epochs": 2, "best_epoch": best_epoch}
     )

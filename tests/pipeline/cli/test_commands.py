@@ -19,6 +19,7 @@ from pipeline.report import records, reproduce
 from seqline.errors import UserError
 from tests.conftest import commands_of, corpus_rows, write_jsonl
 from tests.support import CHECKOUT
+from tests.support.records import run_record
 
 ROWS = "review,stars\n" + "".join(
     f"{'good' if number % 2 else 'bad'} film number {number},{number % 2}\n" for number in range(40)
@@ -304,7 +305,7 @@ def test_data_make_a_configuration_that_their_record_gives_again(tmp_path: Path)
         "stars",
         "\t",
     )
-    record = records.Records({"run": "one", "config": loaded.model_dump(mode="json")})
+    record = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
     text = reproduce.config_toml(record, "artifacts")
     assert text is not None
     assert 'max_loss_of_accuracy = "null"' in text

@@ -339,7 +339,8 @@ def test_who_listens_to_everything_does_not_get_how_far_stages_are(tmp_path: Pat
     """As in a notebook with a handler of its own."""
     code = (
         "import logging, sys\nfrom tests.support import staged\nfrom pipeline.store import Store,"
-        " layout\nfrom pipeline.runner.execute import Options, execute\nif __name__ =="
+        " layout\nfrom pipeline.runner.execute import execute\nfrom"
+        " pipeline.runner.run import Options\nif __name__ =="
         " '__main__':\n    layout.code_digest = lambda module: 'code'\n   "
         " logging.getLogger('seqline').addHandler(logging.StreamHandler(sys.stdout))\n    store ="
         " Store('root')\n    execute(staged.pipeline(staged.NumberParams(seconds=0.1)), store,"

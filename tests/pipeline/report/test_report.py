@@ -42,6 +42,7 @@ from seqline.component import Figures
 from seqline.errors import UserError
 from seqline.intervals import wilson_interval
 from seqline.model.digest import MANIFEST
+from tests.support.records import run_record
 from tests.support.reports import BETTER, MODEL, NASTY, STAGES, stages_of, write_run
 
 LABELS = ["animals", "fruit", "metals"]
@@ -773,7 +774,7 @@ def test_the_configuration_of_a_run_is_read_back(tmp_path: Path) -> None:
         "evaluator.min_slice_accuracy={label = 0.5, 'label=a b' = 0.25}",
     ]
     loaded = config.load(str(tmp_path / "base.toml"), settings)
-    found = records.Records({"run": "one", "config": loaded.model_dump(mode="json")})
+    found = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
     path = tmp_path / "config.toml"
     path.write_text(str(reproduce.config_toml(found, "some/root")))
     assert config.load(str(path)) == loaded.model_copy(update={"root": "some/root"})

@@ -1,13 +1,11 @@
 """`seqline retrain` as CI calls it: the real command on a small corpus that comes in spans."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,13 @@ from components.pusher import publish
 from components.span_validator import SpanValidatorParams
 from components.trainer import START_FILE
 from pipeline import config as configuration
-from pipeline.retrain import RetrainParams, decide, lock, state, thresholds, warm
-from pipeline.retrain.state import State
-from pipeline.store import open_store
+from pipeline.config import RetrainParams
+from pipeline.retrain import decide, state, thresholds, warm
 from pipeline.store.folder import Store
 from pipeline.store.layout import artifact_digest
-from seqline.errors import UserError
 from seqline.host import owner
 from tests.conftest import TOPICS, corpus_rows, write_jsonl
-from tests.end_to_end.test_end_to_end import assert_nobody_works_in
-from tests.support import CHECKOUT
-from tests.support.fake_cloud.gcs import serve
+from tests.support.command_line import assert_no_process_in, environment
 
 CONFIG = """
 root = "artifacts"
@@ -54,7 +48,9 @@ server = "none"
 [pusher]
 verify = false
 [retrain]
-without = ["cross_entropy", "gain_over_linear", "slice_accuracy", "calibration", "latency", "server"]
+without = [
+    "cross_entropy", "gain_over_linear", "slice_accuracy", "calibration", "latency", "server",
+]
 """
 SWAPPED = dict(zip(sorted(TOPICS), [*sorted(TOPICS)[1:], sorted(TOPICS)[0]], strict=True))
 
@@ -69,15 +65,6 @@ def make(folder: Path) -> Path:
     (folder / "c.toml").write_text(CONFIG)
     write_span(folder, 1, corpus_rows(240))
     return folder
-
-
-def environment() -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("PYTHONDONTWRITEBYTECODE", "GITHUB_RUN_ID")
-    }
-    return {**kept, "PYTHONPATH": str(CHECKOUT)}
 
 
 def command(*more: str, name: str = "retrain") -> list[str]:
@@ -148,8 +135,8 @@ def test_the_first_model_needs_bootstrap(tmp_path: Path) -> None:
     code, [line] = retrain(make(tmp_path / "new"))
     assert code == 2
     assert line.startswith(
-        "error: serving_dir/c holds no version: there is nothing to be no worse than. The first"
-        " model needs --bootstrap;"
+        "error: serving_dir/c holds no version, so there is no model to compare with. "
+        "The first model needs --bootstrap; "
     )
     assert not (tmp_path / "new" / "artifacts" / "runs").exists()
 
@@ -162,10 +149,7 @@ def test_a_first_model_is_pushed_and_recorded(pushed: Path) -> None:
     ] == list(thresholds.NAMES)
     assert lines[-1] == f"pushed (0): {pushed}/serving_dir/c/1 is served, the first model"
     record = last_run(pushed)["retrain"]
-    assert {
-        name: record[name]
-        for name in ("verdict", "exit_code", "bootstrap", "start", "served_before", "pushed")
-    } == {
+    expected = {
         "verdict": "pushed",
         "exit_code": 0,
         "bootstrap": True,
@@ -173,6 +157,7 @@ def test_a_first_model_is_pushed_and_recorded(pushed: Path) -> None:
         "served_before": None,
         "pushed": {"version": 1, "uri": f"{pushed}/serving_dir/c/1"},
     }
+    assert {name: record[name] for name in expected} == expected
     gates = {gate["name"]: gate for gate in record["gates"]}
     assert [name for name in gates if gates[name]["passed"]] == [
         "anomalies",
@@ -188,11 +173,16 @@ def test_a_first_model_is_pushed_and_recorded(pushed: Path) -> None:
 
 
 def test_nothing_new_ends_without_tensorflow_and_leaves_no_record(pushed: Path) -> None:
-    script = (
-        "import sys; from pipeline.cli import main; sys.argv = sys.argv[1:]\ntry: main()\nfinally:"
-        " print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} &"
-        " set(sys.modules)))"
-    )
+    script = """
+import sys
+from pipeline.cli.app import main
+sys.argv = sys.argv[1:]
+try:
+    main()
+finally:
+    heavy = {"tensorflow", "apache_beam", "keras", "tensorflow_datasets"}
+    print("loaded", sorted(heavy & set(sys.modules)))
+"""
     arguments = [sys.executable, "-c", script, "seqline", *command()[3:]]
     num_runs = len(Store(pushed / "artifacts").runs())
     done = subprocess.run(
@@ -208,10 +198,8 @@ def test_nothing_new_ends_without_tensorflow_and_leaves_no_record(pushed: Path) 
 def test_bootstrap_is_refused_where_a_model_is_served(copy: Path) -> None:
     write_span(copy, 2, corpus_rows(300)[240:])
     code, [line] = retrain(copy, "--bootstrap")
-    assert (code, line[:64]) == (
-        2,
-        "error: --bootstrap is for the first model; serving_dir/c/1 is se",
-    )
+    assert code == 2
+    assert line.startswith("error: --bootstrap is for the first model; serving_dir/c/1 is served")
 
 
 def test_a_serving_dir_that_was_lost_is_not_filled_in_silence(copy: Path) -> None:
@@ -225,7 +213,7 @@ def test_a_rollback_by_hand_is_not_undone_and_is_recorded(copy: Path) -> None:
     shutil.rmtree(other / "assets.extra")
     publish.push(other, copy / "serving_dir" / "c")
     rolled = subprocess.run(
-        [*command(name="rollback")[:4]],
+        command(name="rollback")[:4],
         cwd=copy,
         capture_output=True,
         text=True,
@@ -236,17 +224,11 @@ def test_a_rollback_by_hand_is_not_undone_and_is_recorded(copy: Path) -> None:
         0,
         "serving_dir/c/3 has the files of version 1 and is stable\n",
     )
-    assert retrain(copy) == (
-        10,
-        ["nothing new (10): version 3, a rollback to version 1, is served"],
-    )
+    line = "nothing new (10): version 3, a rollback to version 1, is served"
+    assert retrain(copy) == (10, [line])
     [event] = publish.history(copy / "serving_dir" / "c")
-    assert {name: event[name] for name in ("what", "version", "rollback_of", "instead_of")} == {
-        "what": "rollback",
-        "version": 3,
-        "rollback_of": 1,
-        "instead_of": 2,
-    }
+    expected = {"what": "rollback", "version": 3, "rollback_of": 1, "instead_of": 2}
+    assert {name: event[name] for name in expected} == expected
     assert event["by"]["user"] == owner.who()["user"]
 
 
@@ -276,13 +258,15 @@ def test_a_span_with_exchanged_labels_is_rejected_and_left_out(copy: Path) -> No
     store = Store(copy / "artifacts")
     accepted = loaded.model_copy(update={"retrain": RetrainParams(accept=(2,))})
     remembered = state.load(store, "c")
-    assert decide.look(loaded, store, remembered).config.example_gen.skip == (2,)
-    found = decide.look(accepted, store, remembered)
-    assert (found.left_out, found.new, list(found.spans or {})) == ({}, [], ["1", "2"])
+    assert decide.inspect(loaded, store, remembered).config.example_gen.skip == (2,)
+    situation = decide.inspect(accepted, store, remembered)
+    assert (situation.left_out, situation.new) == ({}, [])
+    assert list(situation.spans or {}) == ["1", "2"]
     # With another bound it is judged again.
     allowed = loaded.model_copy(update={"span_validator": SpanValidatorParams(classes=("trees",))})
-    found = decide.look(allowed, store, remembered)
-    assert (found.left_out, found.new, list(found.spans or {})) == ({}, [2], ["1", "2"])
+    situation = decide.inspect(allowed, store, remembered)
+    assert (situation.left_out, situation.new) == ({}, [2])
+    assert list(situation.spans or {}) == ["1", "2"]
 
 
 @pytest.mark.parametrize("kind", ["empty", "delivered twice"])
@@ -335,64 +319,6 @@ def test_a_refused_candidate_is_told_again_and_ten_triggers_at_once_are_one(copy
     assert sorted(path.name for path in (copy / "serving_dir" / "c").glob("[0-9]*")) == ["1"]
 
 
-def load(*settings: str) -> configuration.Config:
-    return configuration.load("bbc_news", settings)
-
-
-def test_gates_without_a_threshold_are_named_all_at_once(tmp_path: Path) -> None:
-    (tmp_path / "c.toml").write_text(
-        "[example_gen]\nsource = 'rows.csv'\n[infra_validator]\nserver = 'none'\n"
-    )
-    done = subprocess.run(
-        command("--bootstrap"),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env=environment(),
-    )
-    assert done.returncode == 2
-    assert (
-        done.stderr
-        == "error: A gate without a threshold would let everything pass; these have none: accuracy"
-        " (evaluator.min_accuracy), macro_f1 (evaluator.min_macro_f1), cross_entropy"
-        " (evaluator.max_cross_entropy), gain_over_linear (evaluator.min_gain_over_linear),"
-        " slice_accuracy (evaluator.min_slice_accuracy), calibration (evaluator.max_ece), size"
-        " (infra_validator.max_model_mb), latency (infra_validator.max_p99_seconds), server"
-        " (infra_validator.server). Set them, or say that they are to be left out:"
-        ' retrain.without = ["accuracy", "macro_f1", "cross_entropy", "gain_over_linear",'
-        ' "slice_accuracy", "calibration", "size", "latency", "server"].\n'
-    )
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (
-            ["retrain.without=['parities']"],
-            (
-                "retrain.without names 'parities', which is not a gate; the gates are anomalies,"
-                " classes, "
-            ),
-        ),
-        (
-            ["retrain.without=['calibration']"],
-            "'calibration', which has a threshold by evaluator.max_ece: remove one of them",
-        ),
-        (["retrain.without=['anomalies']"], "has a threshold by example_validator's own checks"),
-        (["infra_validator.server=none"], r"these have none: server \(infra_validator.server\)"),
-    ],
-)
-def test_a_waiver_has_to_be_of_something(settings: list[str], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        thresholds.check(load(*settings))
-
-
-def test_what_ships_has_every_threshold_and_a_zero_that_is_meant_counts() -> None:
-    thresholds.check(load())
-    thresholds.check(load("evaluator.min_accuracy=0.0"))
-
-
 # The lock
 
 
@@ -407,7 +333,7 @@ def test_a_killed_owner_is_taken_over_with_the_same_result(pushed: Path, tmp_pat
     )
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    assert_nobody_works_in(folder)
+    assert_no_process_in(folder)
     code, lines = retrain(folder)  # no --bootstrap: it was asked for
     assert code == 0, lines
     assert digests(folder) == digests(pushed)
@@ -427,124 +353,7 @@ def test_a_stopped_retraining_says_run_again(tmp_path: Path) -> None:
     assert last_run(folder)["retrain"]["verdict"] == "interrupted"
 
 
-@pytest.fixture
-def held_elsewhere(tmp_path: Path) -> Path:
-    """The lock file of an owner on another machine, which this system was not told of."""
-    path = tmp_path / "locks" / "retrain-c"
-    path.parent.mkdir()
-    path.write_text(
-        json.dumps(
-            {
-                "host": "far",
-                "pid": 7,
-                "processes": "another-boot pid:[1]",
-                "lease_seconds": 1.0,
-                "beat": "1",
-            }
-        )
-    )
-    return path
-
-
-def test_an_owner_on_another_machine_that_is_silent_for_a_lease_is_taken_over(
-    held_elsewhere: Path, tmp_path: Path
-) -> None:
-    with lock.held(Store(tmp_path), "c", 60.0):
-        assert json.loads(held_elsewhere.read_text())["pid"] == os.getpid()
-    assert held_elsewhere.read_text() == ""
-
-
-def test_an_owner_on_another_machine_that_writes_is_alive(
-    held_elsewhere: Path, tmp_path: Path
-) -> None:
-    slow = json.loads(held_elsewhere.read_text()) | {"lease_seconds": 600}
-    held_elsewhere.write_text(json.dumps(slow))
-    code = (
-        "import time, pathlib; time.sleep(1);"
-        f" pathlib.Path({str(held_elsewhere)!r}).write_text({json.dumps({**slow, 'beat': '2'})!r})"
-    )
-    writer = subprocess.Popen([sys.executable, "-c", code])
-    with (
-        pytest.raises(lock.BusyError, match=r"process 7 on far is retraining c under"),
-        lock.held(Store(tmp_path), "c", 60.0),
-    ):
-        pass
-    writer.wait()
-
-
-def test_one_process_holds_the_lock_of_a_folder(tmp_path: Path) -> None:
-    with lock.held(Store(tmp_path), "c", 0.3):
-        before = (tmp_path / "locks" / "retrain-c").read_text()
-        with (
-            pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised,
-            lock.held(Store(tmp_path), "c", 60.0),
-        ):
-            pass
-        assert raised.value.exit_code == 40
-        wait_until(
-            lambda: (tmp_path / "locks" / "retrain-c").read_text() not in (before, "")
-        )  # it renews it
-
-
-def wait_until(holds: Any) -> None:
-    for _ in range(600):
-        if holds():
-            return
-        time.sleep(0.05)
-    raise AssertionError("did not come true")
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    with serve() as cloud:
-        cloud.buckets["bucket"] = {}
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.url)
-        monkeypatch.setenv("SEQLINE_CACHE", str(tmp_path / "cache"))
-        yield cloud
-
-
-def test_the_lock_and_the_state_under_gs(bucket: Any) -> None:
-    store = open_store("gs://bucket/root")
-    assert state.load(store, "c") == State()
-    kept = State(last={"verdict": "pushed"}, pushes=[{"digest": "d", "spans": {"1": "x"}}])
-    state.save(store, "c", kept)
-    assert state.load(store, "c") == kept
-    with lock.held(store, "c", 60.0):
-        with (
-            pytest.raises(lock.BusyError, match=f"process {os.getpid()} on ") as raised,
-            lock.held(store, "c", 60.0),
-        ):
-            pass
-        assert "gs://bucket/root" in str(raised.value)
-    assert not [name for name in bucket.buckets["bucket"] if "/locks/" in name]
-    elsewhere = json.dumps({"host": "far", "pid": 7, "lease_seconds": 1.0}).encode()
-    bucket.put("bucket", "root/locks/retrain-c", elsewhere)
-    with lock.held(store, "c", 60.0):  # it did not renew it for a lease
-        pass
-
-
-# What is remembered
-
-
-def test_a_damaged_state_is_named(tmp_path: Path) -> None:
-    (tmp_path / "retrain").mkdir()
-    (tmp_path / "retrain" / "state.json").write_text("{")
-    with pytest.raises(UserError, match=r"retrain/state.json is damaged .* Take it away"):
-        state.load(Store(tmp_path), "c")
-
-
-def test_what_a_served_model_was_trained_on_is_known_after_a_rollback() -> None:
-    pushes = [
-        {"digest": "old", "spans": {"1": "a"}},
-        {"digest": "new", "spans": {"1": "a", "2": "b"}},
-    ]
-    remembered = State(pushes=pushes)
-    assert [list(remembered.trained_on(digest)) for digest in ("old", "new", "somebody's")] == [
-        ["1"],
-        ["1", "2"],
-        ["1", "2"],
-    ]
-    assert State().trained_on("old") == {}
+# Warm and cold
 
 
 @pytest.mark.slow  # and of two trainings the better one is taken: test_warm.py
@@ -578,21 +387,3 @@ def test_a_start_is_cold_where_nothing_else_was_asked_for(pushed: Path) -> None:
         pushed / "artifacts" / "trainer",
         f"from the Model of version 1, {Path(str(model)).name}",
     )
-
-
-@pytest.mark.parametrize(
-    ("environment", "url"),
-    [
-        ({}, None),
-        (
-            {"GITHUB_RUN_ID": "7", "GITHUB_REPOSITORY": "me/mine"},
-            "https://github.com/me/mine/actions/runs/7",
-        ),
-        ({"CI_JOB_URL": "https://gitlab.com/j/1"}, "https://gitlab.com/j/1"),
-        ({"BUILD_URL": "https://jenkins/1"}, "https://jenkins/1"),
-    ],
-)
-def test_an_owner_in_ci_is_named_by_its_job(environment: dict[str, str], url: str | None) -> None:
-    assert owner.job_url(environment) == url
-    found = {"host": "h", "pid": 1, "user": "ann", "since": "now", "url": url}
-    assert owner.name(found) == f"process 1 on h (ann{f', {url}' if url else ''}), since now"

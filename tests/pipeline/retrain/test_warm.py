@@ -22,6 +22,7 @@ from seqline.component import Artifact, Params
 from seqline.storage import gcs, staging
 from tests.conftest import TRAINER_PARAMS, TRANSFORM_PARAMS
 from tests.support.fake_cloud.gcs import serve
+from tests.support.records import execution
 from tests.support.warm import (
     LABELS,
     SMALL,
@@ -48,13 +49,7 @@ def commit(store: Store, component: str, kind: str, folder: Path, params: Params
     """Puts an artifact into the store under the name of its folder, as a run does."""
     aside = store.begin(component, folder.name)
     shutil.copytree(folder, aside, dirs_exist_ok=True)
-    record = {
-        "component": component,
-        "key": folder.name,
-        "params": params.model_dump(mode="json"),
-        "figures": {},
-        "finished": "now",
-    }
+    record = execution(component, folder.name, params=params.model_dump(mode="json"))
     with store.lock(component, folder.name):
         store.commit(
             aside,

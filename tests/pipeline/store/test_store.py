@@ -13,6 +13,7 @@ from pipeline.store.layout import artifact_digest, key_parts
 from seqline.component import Artifact
 from seqline.digests import digest
 from seqline.errors import UserError
+from tests.support.records import execution
 
 INPUTS = {"features": "k1"}
 
@@ -128,10 +129,12 @@ def test_an_artifact_appears_whole_and_replaces_an_old_one(tmp_path: Path) -> No
                 partial,
                 Artifact("Model", store.path("trainer", "k"), "k"),
                 "trainer",
-                {"key": "k", "finished": content},
+                execution("trainer", "k", figures={"content": content}),
             )
         assert (store.path("trainer", "k") / "model").read_text() == content
-        assert store.execution("trainer", "k") == {"key": "k", "finished": content}
+        assert store.execution("trainer", "k") == execution(
+            "trainer", "k", figures={"content": content}
+        )
     assert list((tmp_path / "root" / "partial").iterdir()) == []
 
 

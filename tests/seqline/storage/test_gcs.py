@@ -19,6 +19,7 @@ import pytest
 
 from pipeline.store import open_store
 from pipeline.store.folder import Store
+from pipeline.store.records import Execution, RunRecord
 from seqline.component import Artifact
 from seqline.data.span_cache import SpanCache, is_whole, link
 from seqline.errors import DataError, UserError
@@ -27,6 +28,7 @@ from seqline.storage.path import GsPath
 from seqline.storage.staging import path_of
 from tests.support import CHECKOUT
 from tests.support.fake_cloud.gcs import FakeGcs, serve
+from tests.support.records import execution, run_record
 
 
 @pytest.fixture
@@ -322,8 +324,8 @@ def test_a_link_is_a_copy_inside_the_service(place: Path, cloud: FakeGcs, tmp_pa
 # The store
 
 
-def record(key: str, made: int = 0) -> dict[str, Any]:
-    return {"key": key, "made": made}
+def record(key: str, made: int = 0) -> Execution:
+    return execution("trainer", key, figures={"made": made})
 
 
 @pytest.mark.parametrize("by_workers", [False, True])
@@ -395,9 +397,9 @@ def test_a_runs_record_and_log_lie_in_the_bucket(place: Path, cloud: FakeGcs) ->
     run = store.start_run()
     (run / "log.txt").write_text("what the libraries print")
     for verdict in ("running", "finished"):
-        store.save_run(run, {"verdict": verdict})
+        store.save_run(run, run_record(run.name, verdict=verdict))
     assert [path.name for path in store.runs()] == [run.name]
-    assert json.loads((store.runs()[0] / "run.json").read_text()) == {"verdict": "finished"}
+    assert RunRecord.read(store.runs()[0] / "run.json").verdict == "finished"
     assert path_of(store.log(run)).read_text() == "what the libraries print"
     assert not run.parent.exists()
 

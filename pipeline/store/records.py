@@ -1,0 +1,164 @@
+"""The records of runs and of artifacts: run.json and execution.json."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from seqline.errors import UserError
+from seqline.storage.staging import writing
+
+R = TypeVar("R")
+
+# How a run ended, or that it did not end yet.
+RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The artifact that an execution read as one of its inputs."""
+
+    component: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How an artifact came to be: its execution.json, fields in the order of the file."""
+
+    component: str
+    name: str = ""  # of the model that the run was for; records from before models had one lack it
+    type: str
+    key: str
+    key_parts: dict[str, Any]
+    params: dict[str, Any]
+    inputs: dict[str, Source]
+    figures: dict[str, Any]
+    started: str
+    finished: str
+    seconds: float
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads an execution.json.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            UserError: The file is damaged.
+        """
+        way_out = f"Remove {path.parent}; the next run makes the artifact again."
+        return parse(cls, read_object(path, way_out), path, way_out)
+
+    def write(self, path: Path) -> None:
+        """Writes an execution.json. A reader sees all of it or nothing."""
+        write_object(asdict(self), path)
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A stage of a run that has ended."""
+
+    component: str
+    key: str
+    cached: bool
+    reason: str
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class RunRecord:
+    """What a run did: its run.json, fields in the order of the file.
+
+    Attributes:
+        run: The run's name.
+        name: The model's name, empty in a record from before models had one.
+        started, finished: ISO 8601 times. A run that is not over has no end.
+        verdict: running, finished, failed or stopped.
+        uses: Component -> keys of artifacts that must not be deleted while the run is alive.
+        stages: Those that have ended, in that order.
+        error: What ended a run that failed or was stopped.
+        about: The further fields of the file, such as the configuration, which the command adds.
+    """
+
+    run: str
+    name: str = ""
+    started: str
+    verdict: str
+    uses: dict[str, list[str]] = field(default_factory=dict)
+    stages: list[StageRecord]
+    error: str | None = None
+    finished: str | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a run.json.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            UserError: The file is damaged.
+        """
+        way_out = f"Remove {path.parent}; artifacts do not need it."
+        content = read_object(path, way_out)
+        known = {info.name for info in fields(cls)} - {"about"}
+        own = {name: value for name, value in content.items() if name in known}
+        about = {name: value for name, value in content.items() if name not in known}
+        return parse(cls, {**own, "about": about}, path, way_out)
+
+    def write(self, path: Path) -> None:
+        """Writes a run.json. A reader sees the old one or the new one."""
+        write_object(self.as_json(), path)
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of run.json."""
+        own = asdict(self)
+        about = own.pop("about")
+        return {name: value for name, value in own.items() if value is not None} | about
+
+
+def now() -> str:
+    """The time, as records have it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def read_object(path: Path, way_out: str) -> dict[str, Any]:
+    """Reads a JSON object. Raises FileNotFoundError, or UserError for anything else."""
+    data = path.read_bytes()
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, str(error), way_out) from None
+    if not isinstance(content, dict):
+        raise _damaged(path, "it holds no JSON object", way_out)
+    return content
+
+
+def parse(cls: Callable[..., R], content: Mapping[str, Any], path: Path, way_out: str) -> R:
+    """Makes a record of what `read_object` read. Raises UserError if a field does not fit."""
+    try:
+        record: R = _adapter(cls).validate_python(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _damaged(path, f"{place}: {first['msg'].lower()}", way_out) from None
+    return record
+
+
+@cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
+def _damaged(path: Path, problem: str, way_out: str) -> UserError:
+    return UserError(f"{path} is damaged ({problem}). {way_out}")
+
+
+def write_object(content: Mapping[str, Any], path: Path) -> None:
+    """Writes a JSON object. A reader sees the old file or the new one."""
+    with writing(path) as part:
+        Path(part).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,125 @@
+"""Records are written as they always were, and a damaged one is refused in one line."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.store.folder import Store
+from pipeline.store.records import Execution, RunRecord, StageRecord
+from seqline.errors import UserError
+from tests.support.records import execution, run_record
+
+RUN = {
+    "run": "20260101T000000000000-abcd",
+    "name": "topics",
+    "started": "2026-01-01T00:00:00.000+00:00",
+    "verdict": "failed",
+    "uses": {"trainer": ["k1", "k2"]},
+    "stages": [
+        {"component": "trainer", "key": "k1", "cached": False, "reason": "forced", "seconds": 1.5}
+    ],
+    "error": "DataError: row 3 of 'caf\udce9.csv' is bad",
+    "finished": "2026-01-01T00:00:09.000+00:00",
+    "command": ["seqline", "run"],
+    "config": {"name": "topics"},
+}
+EXECUTION = {
+    "component": "trainer",
+    "name": "topics",
+    "type": "Model",
+    "key": "k1",
+    "key_parts": {"component": "trainer", "params": {}},
+    "params": {"seed": 0},
+    "inputs": {"features": {"component": "transform", "key": "k0"}},
+    "figures": {"loss": float("nan"), "by_label": {"\ud800": [1, None, 0.5]}},
+    "started": "2026-01-01T00:00:00.000+00:00",
+    "finished": "2026-01-01T00:00:02.000+00:00",
+    "seconds": 2.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (RunRecord, RUN),
+        (RunRecord, {name: RUN[name] for name in list(RUN)[:6]}),  # a run that goes on
+        (Execution, EXECUTION),
+    ],
+)
+def test_a_record_is_written_as_it_was_read(kind: Any, content: Any, tmp_path: Path) -> None:
+    text = json.dumps(content, indent=2) + "\n"
+    path = tmp_path / "record.json"
+    path.write_text(text)
+    kind.read(path).write(path)
+    assert path.read_text() == text
+
+
+def test_records_from_before_models_had_names_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({name: value for name, value in RUN.items() if name != "name"}))
+    assert RunRecord.read(path).name == ""
+    path.write_text(
+        json.dumps({name: RUN[name] for name in ("run", "started", "verdict", "stages")})
+    )
+    assert (RunRecord.read(path).uses, RunRecord.read(path).about) == ({}, {})
+    path.write_text(json.dumps({name: EXECUTION[name] for name in EXECUTION if name != "name"}))
+    assert Execution.read(path).name == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "Expecting value: line 1 column 1 (char 0)"),
+        ('{"run": "x', "Unterminated string starting at: line 1 column 9 (char 8)"),
+        ("null", "it holds no JSON object"),
+        ("\N{BROKEN BAR}" * 3, "Expecting value: line 1 column 1 (char 0)"),
+        (json.dumps({**RUN, "stages": [{"component": "a"}]}), "stages.0.key: field required"),
+        (json.dumps({**RUN, "uses": []}), "uses: input should be a valid dictionary"),
+        (json.dumps({"run": "x"}), "started: field required"),
+    ],
+)
+def test_a_damaged_run_is_refused(content: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "one" / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(
+        UserError,
+        match=re.escape(
+            f"{path} is damaged ({problem}). Remove {path.parent}; artifacts do not need it."
+        )
+        + "$",
+    ):
+        RunRecord.read(path)
+
+
+@pytest.mark.parametrize(
+    "read", [Store.latest, lambda store, component: store.execution(component, "k1")]
+)
+def test_a_damaged_artifact_is_refused(read: Callable[..., Any], tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.path("trainer", "k1") / "execution.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(EXECUTION)[:100])
+    with pytest.raises(UserError, match=rf"^{path} is damaged .* the next run makes the artifact"):
+        read(store, "trainer")
+
+
+def test_a_damaged_run_hides_no_other_from_the_store(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key, name in (("k1", "a"), ("k2", "b")):
+        folder = store.path("trainer", key)
+        folder.mkdir(parents=True)
+        execution("trainer", key, name=name).write(folder / "execution.json")
+    stages = [StageRecord("trainer", "k2", True, "finished", 1.0)]
+    for content in (None, "{"):
+        run = store.start_run()
+        store.save_run(run, run_record(run.name, name="a", stages=stages))
+        if content is not None:
+            (run / "run.json").write_text(content)
+    latest = store.latest("trainer", "a")  # "a" has used what "b" had made
+    assert latest is not None
+    assert latest.key == "k2"
