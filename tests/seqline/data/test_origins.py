@@ -60,7 +60,7 @@ def as_folder(folder: Path) -> str:
 
 
 def text_at(place: dict[str, Any]) -> str:
-    """What a person finds there."""
+    """The place, as a person finds it in the file."""
     file = Path(place["file"])
     if file.suffix == ".parquet":
         assert set(place) == {"file", "row"}
