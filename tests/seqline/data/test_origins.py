@@ -60,7 +60,7 @@ def as_folder(folder: Path) -> str:
 
 
 def text_at(place: dict[str, Any]) -> str:
-    """The place, as a person finds it in the file."""
+    """The text at a place, as a person finds it."""
     file = Path(place["file"])
     if file.suffix == ".parquet":
         assert set(place) == {"file", "row"}
