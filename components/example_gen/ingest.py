@@ -202,7 +202,7 @@ class WindowReader:
         keys: Mapping[int, str],
         params: ExampleGenParams,
     ) -> dict[str, beam.PTransform]:
-        """What later stages want to be applied to the Examples of the missing spans.
+        """The transforms that later stages apply to the Examples of the missing spans.
 
         Their own parts are finished when the stack ends.
         """
@@ -283,13 +283,13 @@ def read_spans(
     beam_args: Sequence[str],
     decisions: Mapping[int, Decision],
 ) -> None:
-    """Writes the parts of spans, and applies what later stages ask for.
+    """Writes the parts of spans, and applies the transforms of later stages.
 
     Args:
         spans: Those to read.
         params: How they are read.
         folders: Number of a span -> the folder of its part.
-        transforms: Name of a stage -> what it wants to be applied to the ExampleShards.
+        transforms: Name of a later stage -> its transform of the ExampleShards.
         beam_args: Where the job runs.
         decisions: Number of a span -> what becomes of its rare classes.
 

@@ -26,7 +26,7 @@ NUM_NAMED = 50
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of rare classes, as reading a span has to know it. Empty where all is well.
+    """The treatment of rare classes, as reading a span has to know it. Empty where there are none.
 
     Attributes:
         moved: Digests of contents that go to train.
@@ -51,7 +51,7 @@ class Decision:
         return replace(self, left_out=self.left_out & labels, gathered=self.gathered & labels)
 
     def key(self, params: ExampleGenParams) -> dict[str, object]:
-        """What the key of a span holds of it, as JSON."""
+        """The decision as the key of a span holds it, as JSON."""
         other = {"other_class": params.other_class} if self.gathered else {}
         return {
             "moved": sorted(self.moved),

@@ -158,5 +158,5 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
 
 
 def unit_of(shard: Shard) -> str:
-    """What rows are counted by in their file: `line`, `row`, or "" where a file is one row."""
+    """The unit that counts rows in their file: `line`, `row`, or "" where a file is one row."""
     return "row" if shard.kind == TFDS_KIND else format_of(shard.kind).UNIT

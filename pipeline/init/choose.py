@@ -133,7 +133,7 @@ def _label_candidates(columns: list[Column]) -> list[tuple[str, Counter[str]]]:
 
 
 def content_of(column: Column) -> Contents:
-    """What most of the first values are: text, tokens, or a sequence of numbers."""
+    """The kind of most of the first values: text, tokens, or a sequence of numbers."""
     kinds = Counter(_kind(value) for value in column.filled[:200])
     if not kinds:
         return Contents("text")

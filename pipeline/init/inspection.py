@@ -42,7 +42,7 @@ class Column:
 
 @dataclass
 class Inspection:
-    """What the first rows of a source show.
+    """The beginning of a source, and what it shows.
 
     Attributes:
         source: As `example_gen.source`.

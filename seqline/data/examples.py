@@ -256,7 +256,7 @@ def _rows(held: Any, content: Content, dim: int | None) -> list[Any]:
 
 
 def content_of(root: Path) -> tuple[Content, int | None]:
-    """What a row of Examples holds, and the numbers of a time step where it is a sequence.
+    """The content of Examples, and the numbers of a time step where it is a sequence.
 
     Examples without a manifest, which another tool wrote, hold text.
     """

@@ -64,7 +64,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """What is written now is old by so many seconds."""
+    """Moves the clock forward by so many seconds."""
     now = files.time.time_ns
     monkeypatch.setattr(files.time, "time_ns", lambda: now() + int(seconds * 1e9))
 

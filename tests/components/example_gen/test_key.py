@@ -1,4 +1,4 @@
-"""What the key of Examples follows."""
+"""The key of Examples follows the code that reads rows."""
 
 import os
 import shutil

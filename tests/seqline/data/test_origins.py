@@ -60,7 +60,7 @@ def as_folder(folder: Path) -> str:
 
 
 def text_at(place: dict[str, Any]) -> str:
-    """What a person finds there."""
+    """The text at a place, as a person finds it."""
     file = Path(place["file"])
     if file.suffix == ".parquet":
         assert set(place) == {"file", "row"}

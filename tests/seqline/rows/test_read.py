@@ -1,4 +1,4 @@
-"""What all formats have in common."""
+"""All formats: the same rows, shards, and errors for damaged files."""
 
 import csv
 import gzip
@@ -115,7 +115,7 @@ def test_sequences_are_the_same_from_all_formats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "last"), [("a.csv.gz", 2), ("a.jsonl.gz", 1)])
 def test_gzip_that_is_damaged(tmp_path: Path, name: str, last: int) -> None:
-    # Two members: what is whole is read, and the damage in the second is placed behind it.
+    # Two members: what is whole is read, and the damage in the second is placed after it.
     first = b"text,label\na,x\n" if "csv" in name else b'{"text": "a", "label": "x"}\n'
     second = gzip.compress(b"b" * 10)
     path = tmp_path / name
