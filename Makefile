@@ -31,7 +31,7 @@ test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several m
 	$(BIN)/pytest -n 2 --dist loadfile -m slow --durations 15
 
 test-cloud: $(FULL) ## the tests on a fake of Google Cloud, on loopback
-	$(BIN)/pytest -n 2 --dist loadfile tests/seqline/jobs/test_dataflow.py tests/end_to_end/test_dataflow_run.py tests/support/fake_cloud/test_fake_cloud.py tests/seqline/storage/test_gcs.py tests/pipeline/store/test_bucket.py tests/pipeline/dataflow/test_preflight.py \
+	$(BIN)/pytest -n 2 --dist loadfile tests/seqline/jobs/test_dataflow.py tests/end_to_end/test_dataflow_run.py tests/support/fake_cloud/test_fake_cloud.py tests/seqline/storage tests/seqline/data/test_span_cache_gs.py tests/pipeline/store tests/components/trainer/test_input_gs.py tests/pipeline/dataflow/test_preflight.py \
 		tests/components/pusher/test_bucket.py
 
 lint: $(FULL) ## lint, format and types, checked only

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from components.example_gen import EXAMPLE_GEN
-from components.pusher import PUSHER, publish
+from components.pusher import PUSHER, versions
 from pipeline.config import Config
 from pipeline.runner.plan import Guard
 from seqline.data.examples import read_manifest
@@ -40,7 +40,7 @@ def check(config: Config, labels: tuple[str, ...] | None = None) -> None:
     labels: of train, once they are known.
     """
     params = config.pusher
-    place = publish.place_of(params.serving_dir)
+    place = versions.place_of(params.serving_dir)
     version = max(place.versions(), default=None)
     if version is None and labels is None and (earlier := from_before_names(params.serving_dir)):
         log.warning("%s", earlier)
@@ -57,7 +57,7 @@ def from_before_names(serving_dir: str) -> str:
     if (
         is_remote(serving_dir)
         or Path(serving_dir).parent != folder
-        or not publish.place_of(folder).versions()
+        or not versions.place_of(folder).versions()
     ):
         return ""
     return (
@@ -73,7 +73,7 @@ def what_differs(config: Config) -> list[str]:
 
     Nothing where it is not.
     """
-    place = publish.place_of(config.pusher.serving_dir)
+    place = versions.place_of(config.pusher.serving_dir)
     version = max(place.versions(), default=None)
     candidate = Identity(config.pusher.model_name, config.example_gen.content)
     return [] if version is None else identity.differences(candidate, _served(place, version))
@@ -91,5 +91,5 @@ def find_versions(serving_dir: str) -> str:
     return serving_dir if found == path_of(serving_dir) else str(found)
 
 
-def _served(place: publish.Place, version: int) -> Identity:
+def _served(place: versions.Place, version: int) -> Identity:
     return identity.of_version(lambda path: place.read(f"{version}/{path}"))

@@ -11,14 +11,13 @@ Whose they are, which chunks are there, and what is written last.
 While the job runs; at its end chunks/ goes, and predictions.json says what there is. Imports nothing heavy.
 """
 
-import fcntl
 import json
 import math
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from seqline.component import Figures
 from seqline.errors import DataError, UserError
 from seqline.model import digest
 from seqline.rows.shards import Kind
-from seqline.storage import gcs, lease
+from seqline.storage import gcs, locks
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
 
@@ -108,23 +107,14 @@ def opened(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    if is_remote(str(folder)):
-        with lease.held(str(folder / LOCK), str(folder), patience=0):
-            yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("w")
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written: {error.strerror}. Name another folder."
-        ) from None
-    with lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(
+                locks.held(folder / LOCK, f"writing predictions into {folder}", waits=False)
+            )
+        except OSError as error:
             raise UserError(
-                f"Another run is writing into {folder}. Wait for it, or name another folder."
+                f"{folder} cannot be written: {error.strerror}. Name another folder."
             ) from None
         yield
 

@@ -92,8 +92,8 @@ def digest(found: Sequence[File], memory: Path | None, paths: bool = True) -> st
 
     Raises DataError for one that is gone.
     """
-    with files.remembering(memory) as remembered:
-        whole = [[file.path if paths else "", files.digest(file, remembered)] for file in found]
+    with files.digest_cache(memory) as cache:
+        whole = [[file.path if paths else "", files.digest(file, cache)] for file in found]
     return blake2b(json.dumps(whole).encode(), digest_size=16).hexdigest()
 
 

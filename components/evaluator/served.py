@@ -64,8 +64,6 @@ def _digest_of_version(uri: str, memory: Path | None) -> str:
                 return str(json.loads(file.read())["digest"])
         except (ValueError, KeyError, TypeError):
             pass
-    with files.remembering(memory) as remembered:
+    with files.digest_cache(memory) as cache:
         found = files.match(f"{glob.escape(uri)}/**")
-        return digest(
-            [(file.path.removeprefix(uri), files.digest(file, remembered)) for file in found]
-        )
+        return digest([(file.path.removeprefix(uri), files.digest(file, cache)) for file in found])

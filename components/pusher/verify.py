@@ -1,4 +1,4 @@
-"""Whether a copy of a SavedModel loads and answers, in plain TensorFlow."""
+"""Checks in plain TensorFlow that a copy of a SavedModel loads and answers."""
 
 from pathlib import Path
 from typing import Any
@@ -8,30 +8,30 @@ import tensorflow as tf
 
 from seqline.errors import DataError
 
-# This finds files that do not load, or belong to another model. How near a server's answers are,
-# the infra_validator looks at.
+# This finds files that do not load, or belong to another model. The infra_validator measures how
+# near a server's answers are.
 TOLERANCE = 1e-3
 
 
 def load_and_ask(folder: Path, answer: dict[str, Any]) -> None:
-    """answer.
+    """Loads a SavedModel and compares its answer to one row with the evaluator's.
 
-    {"row": the arguments of `serving_default` without their batch, "probabilities": what the
-    evaluator got}.
+    Args:
+        folder: the SavedModel.
+        answer: {"row": the arguments of `serving_default` without their batch, "probabilities":
+            what the evaluator got, [num_classes]}.
 
-    Raises DataError for a SavedModel that does not load, does not answer, or answers differently.
+    Raises:
+        DataError: the model does not load, does not answer, or answers differently.
     """
     try:
         model = tf.saved_model.load(str(folder))
         serve = model.signatures["serving_default"]
         specs = serve.structured_input_signature[1]
-        found = serve(
-            **{
-                name: tf.constant([value], specs[name].dtype)
-                for name, value in answer["row"].items()
-            }
-        )
-        probabilities = found["probabilities"].numpy()[0]
+        row = {
+            name: tf.constant([value], specs[name].dtype) for name, value in answer["row"].items()
+        }
+        probabilities = serve(**row)["probabilities"].numpy()[0]  # [num_classes]
     except Exception as error:  # damaged files make TensorFlow raise all kinds of errors
         line = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
         raise DataError(

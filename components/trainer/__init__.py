@@ -297,9 +297,9 @@ def external_digest(params: TrainerParams, memory: Path | None = None) -> str:
     """The digest of what training starts from, wherever it lies; empty for random numbers."""
     check(params)
     found = []
-    with files.remembering(memory) as remembered:
+    with files.digest_cache(memory) as cache:
         if params.embeddings:
-            found.append(files.digest(files.stat(params.embeddings), remembered))
+            found.append(files.digest(files.stat(params.embeddings), cache))
         if params.warm_start:
             folder = staging.local_copy(staging.path_of(params.warm_start))
             read = sorted(
@@ -307,7 +307,7 @@ def external_digest(params: TrainerParams, memory: Path | None = None) -> str:
             )
             found += [
                 f"{path.relative_to(folder).as_posix()}"
-                f" {files.digest(files.stat(str(path)), remembered)}"
+                f" {files.digest(files.stat(str(path)), cache)}"
                 for path in read
             ]
     return digest(found) if found else ""

@@ -6,7 +6,6 @@ What is compared with is fixed, the pipeline runs, and its end becomes a verdict
 import json
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from pipeline.store.layout import RUN
 from seqline.data.features import SAVED_MODEL
 from seqline.digests import digest
 from seqline.errors import DataError, NotBlessedError, StoppedError, UserError
+from seqline.host.clock import now
 from seqline.storage import staging
 from seqline.storage.files import is_remote
 
@@ -93,7 +93,7 @@ class Course:
             "run": "",
             **before,
             "fingerprint": situation.fingerprint,
-            "started": _now(),
+            "started": now(),
         }
         self.config = self._prepared(situation.config)
         self.pipe = Pipeline()
@@ -281,7 +281,7 @@ class Course:
                 **about,
                 "reason": reason,
                 "run": self.run.name,
-                "since": _now(),
+                "since": now(),
             }
         state.left_out = {
             **self.situation.left_out,
@@ -358,7 +358,7 @@ def _end_killed(store: Store, run: str, by: str) -> None:
         record |= {
             "verdict": "stopped",
             "error": f"its process died; run {by} went on from there",
-            "finished": _now(),
+            "finished": now(),
         }
         if is_remote(str(path)):
             path.write_text(json.dumps(record, indent=2) + "\n")
@@ -376,7 +376,3 @@ def options(course: Course, jobs: int, beam_args: Sequence[str]) -> Options:
         }
 
     return Options(jobs=jobs, beam_args=beam_args, about=about)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -6,7 +6,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from pipeline.store.layout import LOG, key_parts
 from seqline.component import Artifact, Figures
 from seqline.digests import digest
 from seqline.errors import StoppedError, UserError
+from seqline.host.clock import now
 from seqline.jobs import dataflow
 
 
@@ -73,7 +73,7 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
     record: dict[str, Any] = {
         "run": run.name,
         "name": pipeline.name,
-        "started": _now(),
+        "started": now(),
         "verdict": "running",
         "uses": {},
         "stages": [],
@@ -81,7 +81,7 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
 
     def fail(error: BaseException) -> None:
         record["verdict"] = "stopped" if isinstance(error, StoppedError) else "failed"
-        record.update(error=f"{type(error).__name__}: {error}", finished=_now())
+        record.update(error=f"{type(error).__name__}: {error}", finished=now())
         record.update(options.about(list(done.values()), error))
 
     def finish(result: Done) -> None:
@@ -142,7 +142,7 @@ def execute(pipeline: Pipeline, store: Store, run: Path, options: Options) -> li
             fail(error)
             store.save_run(run, record)
             raise
-        record |= {"verdict": "finished", "finished": _now()}
+        record |= {"verdict": "finished", "finished": now()}
         record |= options.about(list(done.values()), None)
         store.save_run(run, record)
     return list(done.values())
@@ -315,7 +315,7 @@ def _start(
         name: store.local_folder(each, component.beam) for name, each in inputs.items()
     }
     arguments |= _extras(stage, pipeline, store, flags, digest(parts), use)
-    started, clock = _now(), time.monotonic()
+    started, clock = now(), time.monotonic()
     future = pool.submit(
         worker.call,
         component.run,
@@ -342,7 +342,7 @@ def _start(
             },
             "figures": figures,
             "started": started,
-            "finished": _now(),
+            "finished": now(),
             "seconds": round(seconds, 3),
         }
         store.commit(aside, artifact, stage.name, record)
@@ -414,7 +414,3 @@ def result(future: Future, name: str, pool: Workers, stop: Stop) -> Any:
             f"The process of {name} died (killed, or out of memory); nothing half-made was kept."
             " Run the same command again."
         ) from None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

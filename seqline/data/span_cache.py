@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seqline.digests import digest
+from seqline.host import owner
 from seqline.storage import gcs, staging
 from seqline.storage.files import is_remote, translate_errors
 
@@ -89,7 +90,9 @@ class SpanCache:
         ):  # a container's processes have the same numbers as another one's: their age has to tell
             return
         for path in self.root.glob(f"partial-{HOST}-*"):
-            if not _is_alive(int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])):
+            if not owner.is_running(
+                int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])
+            ):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -105,16 +108,6 @@ def _rename(folder: Path, path: Path) -> None:
     # Two runs that do this at once write the same bytes under the same names.
     link_all([(each, path / str(each.relative_to(folder))) for each in folder.rglob("*")])
     (path / MARK).write_bytes(b"")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def link_all(pairs: Iterable[tuple[Path, Path]]) -> None:
@@ -139,12 +132,8 @@ def link(source: Path, target: Path) -> None:
             else:
                 gcs.write_object(str(target), source)
         return
-    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
-    try:
-        os.link(source, part)
-    except OSError:
-        shutil.copyfile(source, part)
-    os.replace(part, target)
-    part.unlink(
-        missing_ok=True
-    )  # renaming one link of a file onto another of the same file does nothing
+    with staging.writing(target) as part:
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from components.pusher import publish
+from components.pusher import publish, versions
 from components.span_validator import SpanValidatorParams
 from components.trainer import START_FILE
 from pipeline import config as configuration
@@ -240,7 +240,7 @@ def test_a_rollback_by_hand_is_not_undone_and_is_recorded(copy: Path) -> None:
         10,
         ["nothing new (10): version 3, a rollback to version 1, is served"],
     )
-    [event] = publish.history(copy / "serving_dir" / "c")
+    [event] = versions.history(copy / "serving_dir" / "c")
     assert {name: event[name] for name in ("what", "version", "rollback_of", "instead_of")} == {
         "what": "rollback",
         "version": 3,
