@@ -1,13 +1,15 @@
-"""What no run needs any more, and `seqline gc`, which takes it away.
+"""Finds what no run needs, and removes it for `seqline gc`.
 
-Kept are: what is served, and all that it was made of; the last runs, and those that are alive, with
-their artifacts and what those were made of; checkpoints that one of these goes on from; span_cache
-that windows over the kept Examples use again. The rest goes, and only what looks like the store's
-own: anything else under root is left alone.
+It keeps:
+  what is served, and all that it was made of;
+  the last runs and those that are alive, with their artifacts and what those were made of;
+  the checkpoints from which one of these goes on;
+  the parts of spans that windows over the kept Examples use again.
+The rest is removed, but only what looks like the store's own: anything else under root stays.
 
 A run may begin, or go on, at any time. It says in its record what it relies on before it does
-(`Store.announce`); while a clean-up has the store to itself (`Store.cleaning`) nobody says anything
-new, so the records of the living runs are all that there is to know.
+(`Store.announce`). While a clean-up holds its lock (`Store.cleaning`), no run says anything new, so
+the records of the living runs are all that a clean-up has to know.
 """
 
 import json
@@ -17,17 +19,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from components.pusher import publish
+from components.pusher.publish import remove_versions
+from components.pusher.versions import Place, old_versions, place_of, read_manifest
 from pipeline import definition
 from pipeline.store.folder import Store
-from pipeline.store.layout import CLEANING, DISCARDED, RUN, RUN_LOCK
+from pipeline.store.layout import CLEANING, DISCARDED, RUN, RUN_LOCK, SPAN_CACHE
 from pipeline.store.records import FINISHED, RUNNING, Execution, RunRecord
 from seqline.component import Component
-from seqline.data.examples import read_manifest
+from seqline.data import examples
 from seqline.errors import DataError, UserError
 from seqline.storage.files import is_remote
 
@@ -37,20 +39,23 @@ Key = tuple[str, str]
 KEY = re.compile(r"[0-9a-f]{20}")
 KEYED = re.compile(r"(.+?)-([0-9a-f]{20})(?:-old)?(?:-[0-9a-f]{8})?")
 PUSHER, CARD = "pusher", "assets.extra/model.json"
-# A run's folder is there for a moment before its record is.
+# The name of SPAN_CACHE in earlier releases; nothing reads such a folder any more.
+OLD_SPAN_CACHE = "pieces"
+PART_OF_SPAN = "part of a span"
+# A run's folder exists for a moment before its record does.
 GRACE = timedelta(days=1)
-COMPONENTS = {each.name: each for each in vars(definition).values() if isinstance(each, Component)}
+COMPONENTS = {
+    value.name: value for value in vars(definition).values() if isinstance(value, Component)
+}
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that may go. name.
+    """Something that may be removed."""
 
-    Under root; of a version its path. kind: artifact, run, checkpoints, piece, left-over, lock,
-    version.
-    """
-
+    # artifact, run, checkpoints, part of a span, left-over, lock or version.
     kind: str
+    # Its path under root; for a version its whole path.
     name: str
     bytes: int
     about: str = ""
@@ -58,253 +63,262 @@ class Item:
 
 @dataclass
 class Plan:
-    """items.
+    """What a clean-up removes, and what it keeps."""
 
-    What goes. notes: what a person should know. versions: by serving_dir. runs, artifacts: how many
-    are kept.
+    items: list[Item] = field(default_factory=list)  # what is removed
+    notes: list[str] = field(default_factory=list)  # what a person should know
+    versions: dict[str, list[int]] = field(default_factory=dict)  # removed, by serving_dir
+    served: dict[str, list[int]] = field(default_factory=dict)  # kept, by serving_dir
+    runs: set[str] = field(default_factory=set)  # kept
+    artifacts: set[Key] = field(default_factory=set)  # kept
+
+
+@dataclass(frozen=True)
+class _Root:
+    """What a clean-up reads from the store once.
+
+    Attributes:
+        store: the store.
+        records: run -> its record.
+        entries: entry (`Store.entries`) -> bytes.
+        pushes: the key of each of the pusher's artifacts -> its record.
+        alive: the runs that are alive.
     """
 
-    items: list[Item] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    versions: dict[str, list[int]] = field(default_factory=dict)
-    served: dict[str, list[int]] = field(default_factory=dict)
-    runs: set[str] = field(default_factory=set)
-    artifacts: set[Key] = field(default_factory=set)
+    store: Store
+    records: Mapping[str, RunRecord]
+    entries: Mapping[str, int]
+    pushes: Mapping[Key, Execution]
+    alive: set[str]
 
 
 def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | None = None) -> Plan:
-    """What would go.
+    """What a clean-up would remove; changes nothing. Needs `Store.cleaning`.
 
-    Changes nothing. Needs `Store.cleaning`. Raises UserError where it cannot be told what is
-    served.
+    Args:
+        store: the store.
+        serving_dir: whose versions are kept, with those of every place that runs pushed to.
+        keep_runs: how many of the last runs stay.
+        keep_versions: how many of serving_dir's newest versions stay, None for all.
+
+    Raises:
+        UserError: it cannot be known what is served.
     """
-    # Runs before locks: a run has its lock when it writes its record, so one with a record and no
-    # lock has ended.
-    records = {path.name: RunRecord.read(path / RUN) for path in store.runs()}
-    entries = store.entries()
-    found = Plan()
-    pushes = {
-        name: record
-        for each in entries
-        if (name := _artifact(each)) and name[0] == PUSHER and (record := store.execution(*name))
-    }
-    roots = _served(found, serving_dir, pushes, store, entries, keep_versions)
-    alive = {
-        name.removeprefix(f"locks/{RUN_LOCK}")
-        for name in entries
-        if name.startswith(f"locks/{RUN_LOCK}") and store.is_held(name[6:])
-    }
-    pushed_by = {
-        name
-        for name, record in records.items()
-        if any(each not in _cached(record) for each in _stages(record) & roots & set(pushes))
-    }
-    found.runs = {
-        *sorted(records)[len(records) - min(keep_runs, len(records)) :],
-        *(alive & set(records)),
-        *pushed_by,
-    }
-    for run in found.runs:
-        roots |= _stages(records[run])
-        if records[run].verdict != FINISHED:
-            roots |= {
-                (component, key) for component, keys in records[run].uses.items() for key in keys
-            }
-    found.artifacts = _lineage(store, roots)
-    judged = [_judged(entry, size, store, found, records, alive) for entry, size in entries.items()]
-    found.items += sorted(
-        (item for item in judged if item), key=lambda item: (item.kind, item.name)
-    )
-    if alive:
-        found.notes.append(
-            f"span_cache are left alone as long as a run is alive: {', '.join(sorted(alive))}"
-        )
+    root = _read(store)
+    made = Plan()
+    roots = _keep_served(made, serving_dir, root, keep_versions)
+    made.runs = _kept_runs(root, roots, keep_runs)
+    for run in made.runs:
+        roots |= _relied_on(root.records[run])
+    made.artifacts = _lineage(store, roots)
+
+    items = [_judge(entry, root, made) for entry in root.entries]
+    items_of_entries = [item for item in items if item]
+    made.items += sorted(items_of_entries, key=lambda item: (item.kind, item.name))
+
+    if root.alive:
+        runs = ", ".join(sorted(root.alive))
+        made.notes.append(f"parts of spans are left alone as long as a run is alive: {runs}")
     else:
-        found.items += _pieces(
-            store,
-            found.artifacts,
-            entries,
-            any(records[run].verdict != FINISHED for run in found.runs),
-        )
-    return found
+        made.items += _unused_parts(root, made)
+    return made
+
+
+def _read(store: Store) -> _Root:
+    # Runs before locks: a run holds its lock when it writes its record, so a run with a record and
+    # without a lock has ended.
+    records = {run.name: RunRecord.read(run / RUN) for run in store.runs()}
+    entries = store.entries()
+
+    pushes: dict[Key, Execution] = {}
+    alive = set()
+    for entry in entries:
+        name = _artifact(entry)
+        if name and name[0] == PUSHER and (record := store.execution(*name)):
+            pushes[name] = record
+        folder, _, leaf = entry.partition("/")
+        if folder == "locks" and leaf.startswith(RUN_LOCK) and store.is_held(leaf):
+            alive.add(leaf.removeprefix(RUN_LOCK))
+    return _Root(store, records, entries, pushes, alive)
 
 
 # What is kept
 
 
-def _served(
-    found: Plan,
-    serving_dir: str,
-    pushes: Mapping[Key, Execution],
-    store: Store,
-    entries: Iterable[str],
-    keep: int | None,
-) -> set[Key]:
-    """What the versions were made of that stay, wherever runs of this root pushed to.
+def _keep_served(made: Plan, serving_dir: str, root: _Root, keep_versions: int | None) -> set[Key]:
+    """The artifacts behind the versions that stay, wherever runs of this root pushed to.
 
-    And the versions that go.
+    Adds to the plan the versions that stay, and those of serving_dir that are removed.
     """
-    kept: set[Key] = set()
-    recorded = {
+    last_push = {
         str(record.figures.get("serving_dir", "")): name
-        for name, record in sorted(pushes.items(), key=lambda each: each[1].finished)
+        for name, record in sorted(root.pushes.items(), key=lambda push: push[1].finished)
     }
-    given = publish.place_of(serving_dir).place
-    for name in {given, *recorded} - {""}:
-        place = publish.place_of(name)
+    given = place_of(serving_dir).place
+    kept: set[Key] = set()
+    for name in {given, *last_push} - {""}:
+        place = place_of(name)
         versions = place.versions()
-        if not versions and name in recorded:
-            found.notes.append(
+        if not versions and name in last_push:
+            made.notes.append(
                 f"{name} holds no version any more; of what was pushed there, the last is kept"
             )
-            kept.add(recorded[name])
-        if keep is not None and name == given:
-            found.versions[name] = publish.old_versions(place, keep)
-            found.items += [
-                Item("version", f"{name}/{version}", 0) for version in found.versions[name]
-            ]
-        found.served[name] = [
-            version for version in versions if version not in found.versions.get(name, ())
-        ]
-        for version in found.served[name]:
-            of_it = set(_made_of(place, version, pushes, store, entries))
-            if not of_it:
-                found.notes.append(
+            kept.add(last_push[name])
+
+        removed = []
+        if keep_versions is not None and name == given:
+            removed = old_versions(place, keep_versions)
+            made.versions[name] = removed
+            made.items += [Item("version", f"{name}/{version}", 0) for version in removed]
+        made.served[name] = [version for version in versions if version not in removed]
+
+        for version in made.served[name]:
+            artifacts = _made_of(place, version, root)
+            if not artifacts:
+                made.notes.append(
                     f"version {version} in {name} was not made under this root: nothing is kept"
                     " for it"
                 )
-            kept |= of_it
+            kept |= artifacts
     return kept
 
 
-def _made_of(
-    place: Any, version: int, pushes: Mapping[Key, Execution], store: Store, entries: Iterable[str]
-) -> Iterator[Key]:
-    """The pushes of a version's files; where their records are gone, what its card names."""
-    digest = (publish.read_manifest(place, version) or {}).get("digest")
-    of_it = [name for name, record in pushes.items() if record.figures.get("digest") == digest]
-    yield from of_it
-    if of_it:
-        return
+def _made_of(place: Place, version: int, root: _Root) -> set[Key]:
+    """The pushes of a version's files; if their records are gone, the artifacts on its card."""
+    digest = (read_manifest(place, version) or {}).get("digest")
+    pushes = {
+        name for name, record in root.pushes.items() if record.figures.get("digest") == digest
+    }
+    if pushes:
+        return pushes
+
+    keys: set[str] = set()
     with suppress(ValueError):
         keys = set(json.loads(place.read(f"{version}/{CARD}") or b"{}").get("keys", {}).values())
-        for name in map(_artifact, entries):
-            record = store.execution(*name) if name else None
-            if name and (
-                name[1] in keys
-                or (
-                    record
-                    and record.type == "SavedModel"
-                    and keys >= {each.key for each in record.inputs.values()} != set()
-                )
-            ):
-                yield name
+    artifacts = set()
+    for name in map(_artifact, root.entries):
+        if name and (name[1] in keys or _is_exported_from(root.store.execution(*name), keys)):
+            artifacts.add(name)
+    return artifacts
+
+
+def _is_exported_from(record: Execution | None, keys: set[str]) -> bool:
+    """Whether an artifact is the SavedModel that was made of artifacts with these keys."""
+    if record is None or record.type != "SavedModel":
+        return False
+    inputs = {source.key for source in record.inputs.values()}
+    return bool(inputs) and inputs <= keys
+
+
+def _kept_runs(root: _Root, served: set[Key], keep_runs: int) -> set[str]:
+    """The last runs, those that are alive, and those that pushed what is served."""
+    names = sorted(root.records)
+    last = names[len(names) - min(keep_runs, len(names)) :]
+    pushed = {
+        run
+        for run, record in root.records.items()
+        if (_stages(record) & served & set(root.pushes)) - _cached(record)
+    }
+    return {*last, *(root.alive & set(names)), *pushed}
+
+
+def _relied_on(record: RunRecord) -> set[Key]:
+    """The artifacts that a run made or used, or may still use."""
+    artifacts = _stages(record)
+    if record.verdict != FINISHED:
+        for component, keys in record.uses.items():
+            artifacts |= {(component, key) for key in keys}
+    return artifacts
 
 
 def _lineage(store: Store, roots: Iterable[Key]) -> set[Key]:
+    """The artifacts, and all that they were made of."""
     kept: set[Key] = set()
     todo = list(roots)
     while todo:
         name = todo.pop()
         if name not in kept:
             kept.add(name)
-            record = store.execution(*name)
-            todo += (
-                [(each.component, each.key) for each in record.inputs.values()] if record else []
-            )
+            if record := store.execution(*name):
+                todo += [(source.component, source.key) for source in record.inputs.values()]
     return kept
 
 
 def _stages(record: RunRecord) -> set[Key]:
-    return {(each.component, each.key) for each in record.stages}
+    return {(stage.component, stage.key) for stage in record.stages}
 
 
 def _cached(record: RunRecord) -> set[Key]:
-    return {(each.component, each.key) for each in record.stages if each.cached}
+    return {(stage.component, stage.key) for stage in record.stages if stage.cached}
 
 
-# What goes
+# What is removed
 
 
-def _artifact(name: str) -> Key | None:
-    component, _, key = name.partition("/")
+def _artifact(entry: str) -> Key | None:
+    component, _, key = entry.partition("/")
     return (component, key) if KEY.fullmatch(key) else None
 
 
-def _judged(
-    name: str,
-    size: int,
-    store: Store,
-    found: Plan,
-    records: Mapping[str, RunRecord],
-    alive: set[str],
-) -> Item | None:
-    """The item that an entry is.
-
-    None for what stays, and for span_cache, which have a judge of their own.
-    """
-    top, _, leaf = name.partition("/")
+def _judge(entry: str, root: _Root, made: Plan) -> Item | None:
+    """The item that an entry is; None for one that stays, and for parts of spans."""
+    store, size = root.store, root.entries[entry]
+    folder, _, leaf = entry.partition("/")
     keyed = KEYED.fullmatch(leaf)
     about = (keyed[1], keyed[2]) if keyed else None
-    if top == "runs":
-        return (
-            None
-            if leaf in found.runs | alive or (leaf not in records and _is_young(leaf))
-            else Item("run", name, size, _verdict(records.get(leaf)))
-        )
-    if top == "locks":
-        return _lock(leaf, name, about, store, found.artifacts)
-    if top == "partial" and leaf.startswith(DISCARDED):
-        return Item("left-over", name, size, "of a clean-up that was killed")
-    if top in ("partial", "work"):
-        if about is None or _is_made(about, store):
+
+    if folder == "runs":
+        is_new = leaf not in root.records and _is_young(leaf)
+        if leaf in made.runs | root.alive or is_new:
             return None
-        goes_on = top == "work" and about in found.artifacts and store.execution(*about) is None
-        return (
-            None
-            if goes_on
-            else Item(
-                "checkpoints" if top == "work" else "left-over", name, size, "of a run that is dead"
-            )
-        )
-    artifact = _artifact(name)
-    if artifact is None or artifact in found.artifacts or _is_made(artifact, store):
+        return Item("run", entry, size, _verdict(root.records.get(leaf)))
+
+    if folder == "locks":
+        return _judge_lock(leaf, entry, about, root, made)
+
+    if folder == "partial" and leaf.startswith(DISCARDED):
+        return Item("left-over", entry, size, "of a clean-up that was killed")
+
+    if folder in ("partial", "work"):
+        if about is None or _is_being_made(about, store):
+            return None
+        is_work = folder == "work"
+        if is_work and about in made.artifacts and store.execution(*about) is None:
+            return None  # its run goes on from there
+        return Item("checkpoints" if is_work else "left-over", entry, size, "of a run that is dead")
+
+    artifact = _artifact(entry)
+    if artifact is None or artifact in made.artifacts or _is_being_made(artifact, store):
         return None
     record = store.execution(*artifact)
-    return Item(
-        "artifact",
-        name,
-        size,
-        f"made {record.finished[:16].replace('T', ' ')}" if record else "never finished",
-    )
+    finished = f"made {record.finished[:16].replace('T', ' ')}" if record else "never finished"
+    return Item("artifact", entry, size, finished)
 
 
-def _lock(leaf: str, name: str, about: Key | None, store: Store, kept: set[Key]) -> Item | None:
-    """Under gs:// a lock is gone when its owner ends.
+def _judge_lock(leaf: str, entry: str, about: Key | None, root: _Root, made: Plan) -> Item | None:
+    """A lock that no living process holds.
 
-    One of a dead owner is left to whoever takes it over, but for a run's.
+    Under gs:// an artifact's lock disappears with its owner. One that a killed owner left is taken
+    over by the next owner.
     """
-    is_a_run = leaf.startswith(RUN_LOCK)
-    if (
-        leaf == CLEANING
-        or not (is_a_run or (about and about not in kept and not is_remote(str(store.root))))
-        or store.is_held(leaf)
-    ):
+    if leaf == CLEANING:
         return None
-    return Item("lock", name, 0)
+    is_of_a_run = leaf.startswith(RUN_LOCK)
+    is_of_a_removed_artifact = about is not None and about not in made.artifacts
+    if not is_of_a_run and (not is_of_a_removed_artifact or is_remote(str(root.store.root))):
+        return None
+    return None if root.store.is_held(leaf) else Item("lock", entry, 0)
 
 
-def _is_made(name: Key, store: Store) -> bool:
+def _is_being_made(name: Key, store: Store) -> bool:
     return store.is_held("-".join(name))
 
 
 def _is_young(run: str) -> bool:
     with suppress(ValueError):
-        return (
-            datetime.now(UTC) - datetime.strptime(run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-            < GRACE
-        )
-    return True  # nothing that the store named so
+        begun = datetime.strptime(run[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        return datetime.now(UTC) - begun < GRACE
+    return True  # the store gives no such name
 
 
 def _verdict(record: RunRecord | None) -> str:
@@ -313,48 +327,60 @@ def _verdict(record: RunRecord | None) -> str:
     return "killed" if record.verdict == RUNNING else record.verdict
 
 
-def _pieces(
-    store: Store, kept: set[Key], entries: Mapping[str, int], goes_on: bool
-) -> Iterator[Item]:
-    """goes_on.
-
-    A kept run has not finished; what a Dataflow job of it is still writing, under gs://, is not
-    touched.
-    """
-    of_windows = {
-        str(path.relative_to(store.root)) for name in kept for path in _windows_pieces(name, store)
+def _unused_parts(root: _Root, made: Plan) -> Iterator[Item]:
+    """The parts of spans that no window over kept Examples uses again."""
+    store = root.store
+    used = {
+        str(path.relative_to(store.root))
+        for name in made.artifacts
+        for path in _parts_of_window(name, store)
     }
-    names = {
-        name
-        for name in entries
-        if name.startswith("span_cache/")
-        and name.split("/")[1] in COMPONENTS
-        and COMPONENTS[name.split("/")[1]].span_part
-    }
-    unused = {name for name in names - of_windows if not name.endswith("/digests.json")}
-    shared = store.shared(unused, [f"{component}/{key}" for component, key in kept])
-    for name in sorted(unused - shared):
-        if not ("/partial-" in name and goes_on and is_remote(str(store.root))):
-            yield Item("piece", name, entries[name], "of no kept window")
+    unused = set()
+    for entry in root.entries:
+        folder, _, rest = entry.partition("/")
+        component = COMPONENTS.get(rest.partition("/")[0])
+        if component and folder == OLD_SPAN_CACHE:
+            yield Item(PART_OF_SPAN, entry, root.entries[entry], "of an earlier release")
+        is_part = folder == SPAN_CACHE and not entry.endswith("/digests.json")
+        if component and component.span_part and is_part and entry not in used:
+            unused.add(entry)
+
+    # A Dataflow job of a kept run that has not finished may still write its parts, under gs://.
+    goes_on = any(root.records[run].verdict != FINISHED for run in made.runs)
+    leave_partial = goes_on and is_remote(str(store.root))
+    shared = store.shared(unused, [f"{component}/{key}" for component, key in made.artifacts])
+    for entry in sorted(unused - shared):
+        if not ("/partial-" in entry and leave_partial):
+            yield Item(PART_OF_SPAN, entry, root.entries[entry], "of no kept window")
 
 
-def _windows_pieces(name: Key, store: Store) -> Iterator[Any]:
+def _parts_of_window(name: Key, store: Store) -> Iterator[Path]:
+    """The parts of spans that an artifact was put together from."""
     component, record = COMPONENTS.get(name[0]), store.execution(*name)
     if component is None or component.span_part is None or record is None:
         return
-    with suppress(
-        DataError, KeyError, ValidationError
-    ):  # of an earlier seqline: no piece of it is found any more
-        examples = name[1] if component.output == "Examples" else record.inputs["examples"].key
-        manifest = read_manifest(store.path("example_gen", examples))
+    # An artifact of an earlier seqline raises one of these: its parts are not found any more.
+    with suppress(DataError, KeyError, ValidationError):
+        if component.output == "Examples":
+            key_of_examples = name[1]
+        else:
+            key_of_examples = record.inputs["examples"].key
+        manifest = examples.read_manifest(store.path("example_gen", key_of_examples))
         params = component.params.model_validate_json(json.dumps(record.params))
+
         # A span with rare classes is read twice: the next window needs what was counted the first
         # time.
-        for key in {key for span in manifest.spans for key in (span.key, span.key_as_read) if key}:
-            yield component.span_part(store.span_cache(component), key, manifest.content, params)
+        keys = {key for span in manifest.spans for key in (span.key, span.key_as_read) if key}
+        for key in keys:
+            yield component.span_part(
+                span=key,
+                content=manifest.content,
+                params=params,
+                span_cache=store.span_cache(component),
+            )
 
 
-# Taking it away
+# Removing it
 
 
 def collect(
@@ -362,40 +388,55 @@ def collect(
     serving_dir: str,
     keep_runs: int,
     keep_versions: int | None = None,
-    chosen: Plan | None = None,
+    agreed: Plan | None = None,
 ) -> Plan:
-    """Takes away what may go, of an earlier plan only what is in it, too; returns what went.
+    """Removes what may be removed.
 
-    One that is killed leaves no half artifact, and the next one goes on. Raises UserError where it
-    cannot be told what is served.
+    If it is killed it leaves no half artifact, and the next clean-up goes on.
+
+    Args:
+        store: see `plan`.
+        serving_dir: see `plan`.
+        keep_runs: see `plan`.
+        keep_versions: see `plan`.
+        agreed: an earlier plan. Nothing that is not in it is removed.
+
+    Returns:
+        The plan with what was removed.
+
+    Raises:
+        UserError: it cannot be known what is served.
     """
     if keep_versions is not None:
-        for name, versions in (
-            chosen.versions if chosen else {serving_dir: publish.place_of(serving_dir).versions()}
-        ).items():
-            publish.remove_versions(name, keep_versions, versions)
+        removable = {serving_dir: place_of(serving_dir).versions()}
+        for name, versions in (agreed.versions if agreed else removable).items():
+            remove_versions(name, keep_versions, versions)
+
     with store.cleaning():
-        found = plan(store, serving_dir, keep_runs)
-        wanted = (
-            {item.name for item in chosen.items} if chosen else {item.name for item in found.items}
-        )
-        found.items = [item for item in found.items if item.name in wanted]
-        free = store.discard([item.name for item in found.items])
+        made = plan(store, serving_dir, keep_runs)
+        if agreed:
+            names = {item.name for item in agreed.items}
+            made.items = [item for item in made.items if item.name in names]
+        free = store.discard([item.name for item in made.items])
     free()
-    return found
+    return made
 
 
 def preview(
     store: Store, serving_dir: str, keep_runs: int, keep_versions: int | None = None
 ) -> tuple[Plan, int]:
-    """What would go, and how many bytes come free."""
+    """(what `collect` would remove, how many bytes would become free)."""
     with store.cleaning():
-        found = plan(store, serving_dir, keep_runs, keep_versions)
-    return found, store.freed([item.name for item in found.items if item.kind != "version"])
+        made = plan(store, serving_dir, keep_runs, keep_versions)
+    return made, store.freed([item.name for item in made.items if item.kind != "version"])
 
 
 def check_root(root: str) -> None:
-    """Raises UserError for a root that is none."""
+    """Checks that a root holds something to clean up.
+
+    Raises:
+        UserError: no run has been recorded under it.
+    """
     if not is_remote(root) and not Path(root, "runs").is_dir():
         raise UserError(
             f"No run has been recorded under {root!r}: nothing to clean up. Name the root with"

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from components.example_gen import EXAMPLE_GEN
-from components.pusher import PUSHER, publish
+from components.pusher import PUSHER, versions
 from pipeline.config import Config
 from pipeline.runner.plan import Guard
 from seqline.data.examples import read_manifest
@@ -48,7 +48,7 @@ def check(config: Config, labels: tuple[str, ...] | None = None) -> None:
         OtherModelError: They are two models.
     """
     params = config.pusher
-    place = publish.place_of(params.serving_dir)
+    place = versions.place_of(params.serving_dir)
     version = max(place.versions(), default=None)
     if version is None:
         advice = from_before_names(params.serving_dir) if labels is None else ""
@@ -68,7 +68,7 @@ def from_before_names(serving_dir: str) -> str:
     if (
         is_remote(serving_dir)
         or Path(serving_dir).parent != folder
-        or not publish.place_of(folder).versions()
+        or not versions.place_of(folder).versions()
     ):
         return ""
     return (
@@ -81,7 +81,7 @@ def from_before_names(serving_dir: str) -> str:
 
 def what_differs(config: Config) -> list[str]:
     """The reasons why the served version is another model, as far as the configuration tells."""
-    place = publish.place_of(config.pusher.serving_dir)
+    place = versions.place_of(config.pusher.serving_dir)
     version = max(place.versions(), default=None)
     if version is None:
         return []
@@ -98,5 +98,5 @@ def find_versions(serving_dir: str) -> str:
     return serving_dir if folder == path_of(serving_dir) else str(folder)
 
 
-def _served(place: publish.Place, version: int) -> Identity:
+def _served(place: versions.Place, version: int) -> Identity:
     return identity.of_version(lambda path: place.read(f"{version}/{path}"))

@@ -1,4 +1,4 @@
-"""Short digests of JSON values: what keys, spans and samples are named by."""
+"""Short digests of JSON values, which name keys, spans and samples."""
 
 import json
 from hashlib import blake2b
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def digest(value: Any) -> str:
-    """A short digest of a JSON value."""
+    """20 hexadecimal digits; the order of an object's names does not matter."""
     return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=10).hexdigest()

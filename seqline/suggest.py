@@ -1,4 +1,4 @@
-"""The known word that an unknown one was probably meant to be.
+"""Guesses which known word an unknown one was meant to be.
 
 Standard library only: `seqline doctor` uses it, too.
 """

@@ -10,13 +10,12 @@ gs://, holds the predictions of one task:
     predictions.json                written last: what the folder holds. Then chunks/ is deleted.
 """
 
-import fcntl
 import json
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +26,7 @@ from seqline.errors import UserError
 from seqline.model import digest
 from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
-from seqline.storage import gcs, lease
+from seqline.storage import gcs, locks
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
 
@@ -130,23 +129,14 @@ def opened(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    if is_remote(str(folder)):
-        with lease.held(str(folder / LOCK), str(folder), patience=0):
-            yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("w")
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written: {error.strerror}. Name another folder."
-        ) from None
-    with lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(
+                locks.held(folder / LOCK, f"writing predictions into {folder}", waits=False)
+            )
+        except OSError as error:
             raise UserError(
-                f"Another run is writing into {folder}. Wait for it, or name another folder."
+                f"{folder} cannot be written: {error.strerror}. Name another folder."
             ) from None
         yield
 

@@ -101,9 +101,9 @@ def digest(source_files: Sequence[File], memory: Path | None, paths: bool = True
     Raises:
         DataError: A file is gone.
     """
-    with files.remembering(memory) as remembered:
+    with files.digest_cache(memory) as cache:
         contents = [
-            [file.path if paths else "", files.digest(file, remembered)] for file in source_files
+            [file.path if paths else "", files.digest(file, cache)] for file in source_files
         ]
     return blake2b(json.dumps(contents).encode(), digest_size=16).hexdigest()
 

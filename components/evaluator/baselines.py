@@ -18,7 +18,7 @@ Answer = Callable[[Sequence[Any]], np.ndarray]
 
 def is_there() -> bool:
     """Whether scikit-learn is installed."""
-    return packages.is_there("sklearn")
+    return packages.is_installed("sklearn")
 
 
 def majority(train: Counter[str], test: Counter[str]) -> float:

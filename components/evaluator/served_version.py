@@ -80,9 +80,9 @@ def _digest_of_version(uri: str, memory: Path | None) -> str:
         except (ValueError, KeyError, TypeError):
             pass  # a manifest of another kind
 
-    with files.remembering(memory) as remembered:
+    with files.digest_cache(memory) as cache:
         contents = [
-            (file.path.removeprefix(uri), files.digest(file, remembered))
+            (file.path.removeprefix(uri), files.digest(file, cache))
             for file in files.match(f"{glob.escape(uri)}/**")
         ]
         return digest(contents)

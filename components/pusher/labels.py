@@ -1,13 +1,11 @@
-"""serving_dir/models.config.
+"""serving_dir/models.config: TensorFlow Serving's ModelServerConfig, in which labels name versions.
 
-TensorFlow Serving's ModelServerConfig as text, in which labels name versions.
-
-    tensorflow_model_server --model_config_file=.../models.config
+    tensorflow_model_server --model_config_file=.../models.config \\
         --model_config_file_poll_wait_seconds=5 \\
         --allow_version_labels_for_unavailable_models=true
 
-A label can only move to a version that the server has loaded; until then it keeps the old
-configuration and tries again. So the policy must load a new version before its label comes: it is
+A label can only move to a version that the server has loaded. Until then the server keeps the old
+configuration and tries again. So the policy must load a new version before its label moves: it is
 `latest`, and has room for one version more than the labels need.
 """
 
@@ -22,20 +20,23 @@ STABLE, CANARY = "stable", "canary"
 
 @dataclass(frozen=True)
 class Served:
-    """One model of the configuration. base_path.
-
-    Serving_dir, as the server sees it. labels: label -> version.
-    """
+    """One model of the configuration."""
 
     name: str
-    base_path: str
-    labels: Mapping[str, int]
+    base_path: str  # serving_dir, as the server sees it
+    labels: Mapping[str, int]  # label -> version
 
 
 def read(config: bytes | None, name: str, place: str) -> Served | None:
-    """The entry of a model, None where there is none.
+    """The entry of a model; None where it has none.
 
-    Raises UserError for a file that is no ModelServerConfig.
+    Args:
+        config: the file's content, None where it does not exist.
+        name: the model's.
+        place: the file, for an error.
+
+    Raises:
+        UserError: the file is not a ModelServerConfig.
     """
     for entry in _parse(config, place).model_config_list.config:
         if entry.name == name:
@@ -44,10 +45,7 @@ def read(config: bytes | None, name: str, place: str) -> Served | None:
 
 
 def labelled(config: bytes | None, place: str) -> set[int]:
-    """The versions that a label names, of any model.
-
-    Raises UserError for a file that is no ModelServerConfig.
-    """
+    """The versions that a label of any model names; see `read`."""
     return {
         number
         for entry in _parse(config, place).model_config_list.config
@@ -64,9 +62,17 @@ def write(
 ) -> bytes:
     """The configuration with a model's entry added or replaced.
 
-    Entries of other models and this one's other fields stay.
+    The entries of other models stay, and so do other fields of this one's entry.
 
-    without: the name of another model, whose entry goes.
+    Args:
+        config: the file's content, None where it does not exist.
+        served: the entry.
+        versions: those that serving_dir holds.
+        place: the file, for an error.
+        without: the name of another model, whose entry is removed.
+
+    Raises:
+        UserError: the file is not a ModelServerConfig.
     """
     from google.protobuf import text_format
 
@@ -88,16 +94,14 @@ def write(
 
 
 def moved(labels: Mapping[str, int], label: str, version: int) -> dict[str, int]:
-    """The labels with one set anew.
+    """The labels after one was set to a version.
 
-    A canary is newer than stable: one that is not, any more, goes.
+    A canary that is no longer newer than stable loses its label.
     """
-    found = {**labels, label: version}
-    return {
-        name: number
-        for name, number in sorted(found.items())
-        if name != CANARY or number > found.get(STABLE, 0)
-    }
+    after = {**labels, label: version}
+    if after.get(CANARY, 0) <= after.get(STABLE, 0):
+        after.pop(CANARY, None)
+    return dict(sorted(after.items()))
 
 
 def _parse(config: bytes | None, place: str):  # type: ignore[no-untyped-def]
@@ -108,6 +112,6 @@ def _parse(config: bytes | None, place: str):  # type: ignore[no-untyped-def]
         return text_format.Parse(config or b"", model_server_config_pb2.ModelServerConfig())
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{place}: no ModelServerConfig of TensorFlow Serving ({error}). Put it right, or take"
-            " it away."
+            f"{place} is not a ModelServerConfig of TensorFlow Serving ({error}). "
+            "Correct it, or remove it."
         ) from None

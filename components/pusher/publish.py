@@ -1,13 +1,6 @@
-"""Versions under serving_dir.
+"""Changes the versions under serving_dir: push, roll back, promote, remove.
 
-Push, roll back, promote, list. The same for a local folder and for gs://.
-
-Inside a version, beside the model's own files:
-  assets.extra/manifest.json    digest: of the model. files: SHA-256 of each of its files. beside: the same of what the push added.
-                                pushed: when. model_name; name, where the model has one. rollback_of and instead_of where it is one: the version whose files
-                                these are, and the digest of the model that was the newest before.
-  assets.extra/evaluation.json  the evaluation, as the evaluator wrote it; not part of the model's
-                                digest
+It works the same way in a local folder and under gs://.
 """
 
 import json
@@ -15,31 +8,30 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from components.pusher import labels
-from components.pusher.bucket import Bucket
-from components.pusher.folder import Folder, fsync
+from components.pusher.folder import HISTORY, Folder
 from components.pusher.labels import CANARY, MODELS_CONFIG, STABLE, Served
+from components.pusher.versions import (
+    MODEL_NAME,
+    Place,
+    need_manifest,
+    need_versions,
+    old_versions,
+    place_of,
+    read_manifest,
+    read_served,
+)
 from seqline.component import Figures
 from seqline.errors import DataError, UserError
+from seqline.host.clock import now
 from seqline.model import identity
 from seqline.model.digest import EVALUATION, MANIFEST, digest_of, sha256, sha256_of_files
-from seqline.storage.files import is_remote
+from seqline.storage.atomic import fsync
 
 log = logging.getLogger("seqline.pusher")
-
-Place = Folder | Bucket
-MODEL_NAME = "seqline"
-# What people did by hand, a JSON object a line; servers do not look at it.
-HISTORY = "history.jsonl"
-
-
-def place_of(serving_dir: str | Path) -> Place:
-    """Raises UserError for a place that cannot hold versions."""
-    return Bucket(str(serving_dir)) if is_remote(str(serving_dir)) else Folder(serving_dir)
 
 
 def push(
@@ -55,45 +47,60 @@ def push(
     name: str | None = None,
     replaces: int | None = None,
 ) -> Figures:
-    """Publishes the files of `model` as the next version, with a label.
+    """Publishes the files of a model as the next version, with a label.
 
-    Returns {version, digest, pushed, rolled_back}.
+    Args:
+        model: a SavedModel's folder.
+        serving_dir: a folder, or a gs:// name.
+        evaluation: the content of assets.extra/evaluation.json.
+        verify: is called with the copy before it becomes a version, and raises what is wrong with
+            it.
+        label: the label that moves to the version.
+        keep_versions: how many of the newest versions stay, None for all.
+        model_name: the model's name in models.config.
+        served_from: serving_dir as the server sees it, None for the same path.
+        name: the model's name.
+        replaces: the newest version, if it may be another model.
 
-    name: the model's. Raises OtherModelError where the newest version is another model, unless
-    `replaces` is that version.
+    Returns:
+        {version, digest, pushed, rolled_back}. `pushed` is False where the newest version has this
+        content already, or is the rollback from it (`rolled_back`): then it stays as it is.
 
-    pushed is False where the newest version has this content already, or is the rollback from it:
-    then it stays as it is. verify(folder) is called with the copy before it becomes a version, and
-    raises what is wrong with it.
+    Raises:
+        OtherModelError: the newest version is another model, and not `replaces`.
     """
     place = place_of(serving_dir)
     served_from = served_from or place.place
     _refuse_overlap(model, place)
     files = sha256_of_files(model)
     digest = digest_of(files)
+
     with place.lock():
         newest = max(place.versions(), default=None)
         before = read_manifest(place, newest) or {}
-        if before.get("digest") == digest or before.get("instead_of") == digest:
-            rolled_back = before.get("digest") != digest
-            if not rolled_back:
+        if digest in (before.get("digest"), before.get("instead_of")):
+            is_rolled_back = before.get("digest") != digest
+            if not is_rolled_back:
                 _set_label(place, label, newest, model_name, served_from)
             return {
                 "version": newest,
                 "digest": digest,
                 "pushed": False,
-                "rolled_back": rolled_back,
+                "rolled_back": is_rolled_back,
             }
-        replaced = None
+
+        replaced_name = None
         if newest is not None:
             served = identity.of_version(lambda path: place.read(f"{newest}/{path}"))
             candidate = identity.of_folder(model, name)
             identity.check(candidate, served, newest, place.place, replaces)
             if name and served.name and served.name != name and label == STABLE:
-                replaced = before.get("model_name")
-        about = {"pushed": _now(), "model_name": model_name, **({"name": name} if name else {})}
+                replaced_name = before.get("model_name")
+
+        about = {"pushed": now("seconds"), "model_name": model_name}
+        about |= {"name": name} if name else {}
         version = _publish(place, model, files, evaluation, about, verify)
-        _set_label(place, label, version, model_name, served_from, replaced)
+        _set_label(place, label, version, model_name, served_from, replaced_name)
         _remove_old(place, keep_versions)
     return {"version": version, "digest": digest, "pushed": True, "rolled_back": False}
 
@@ -101,36 +108,42 @@ def push(
 def rollback(
     serving_dir: str | Path, to: int | None = None, by: Mapping[str, Any] | None = None
 ) -> Figures:
-    """Publishes the files of an earlier version again, as the next one and as stable.
+    """Publishes the files of an earlier version again, as the next version and as stable.
 
-    Returns {version, rollback_of}.
+    Args:
+        serving_dir: a folder, or a gs:// name.
+        to: that version; None for the last one before the newest that has other content.
+        by: who asked for it, for the history.
 
-    to: that version; the one before the newest that has other content, if none is given. by: who
-    wants it, for `history`. Raises UserError where there is none, DataError where its files are not
-    those that were pushed.
+    Returns:
+        {version, rollback_of}.
+
+    Raises:
+        UserError: no such version exists.
+        DataError: its files are not those that were pushed.
     """
     place = place_of(serving_dir)
-    _need_versions(place)
+    need_versions(place)
     with place.lock():
-        found = place.versions()
-        newest = read_manifest(place, found[-1]) or {}
+        versions = place.versions()
+        newest = read_manifest(place, versions[-1]) or {}
         if to is None:
-            to = _earlier(place, found, newest)
-        if to not in found:
+            to = _earlier(place, versions, newest)
+        if to not in versions:
             raise UserError(
-                f"{place.place} holds no version {to}; those there are"
-                f" {', '.join(map(str, found))}."
+                f"{place.place} holds no version {to}. It holds {', '.join(map(str, versions))}."
             )
-        manifest = _need_manifest(place, to)
+        manifest = need_manifest(place, to)
         if manifest["digest"] == newest.get("digest"):
             raise UserError(
-                f"The newest version in {place.place}, {found[-1]}, has the content of version"
+                f"The newest version in {place.place}, {versions[-1]}, has the content of version"
                 f" {to}: nothing to do."
             )
-        name = manifest.get("model_name", MODEL_NAME)
+
+        model_name = manifest.get("model_name", MODEL_NAME)
         about = {
-            "pushed": _now(),
-            "model_name": name,
+            "pushed": now("seconds"),
+            "model_name": model_name,
             "rollback_of": to,
             "instead_of": newest.get("digest"),
         }
@@ -139,33 +152,36 @@ def rollback(
             files = sha256_of_files(folder)
             if files != manifest["files"]:
                 raise DataError(
-                    f"Version {to} in {place.place} is not what was pushed:"
-                    f" {_difference(files, manifest['files'])}. Name another."
+                    f"Version {to} in {place.place} is not what was pushed: "
+                    f"{_difference(files, manifest['files'])}. Name another."
                 )
             version = _publish(place, folder, files, place.read(f"{to}/{EVALUATION}"), about, None)
-        _set_label(place, STABLE, version, name, None, newest.get("model_name"))
-        _note(
-            place,
-            {"what": "rollback", "version": version, "rollback_of": to, "instead_of": found[-1]},
-            by,
-        )
+
+        _set_label(place, STABLE, version, model_name, None, newest.get("model_name"))
+        event = {
+            "what": "rollback",
+            "version": version,
+            "rollback_of": to,
+            "instead_of": versions[-1],
+        }
+        _record(place, event, by)
     return {"version": version, "rollback_of": to}
 
 
-def _earlier(place: Place, found: list[int], newest: dict[str, Any]) -> int:
-    """The version to roll back to.
+def _earlier(place: Place, versions: list[int], newest: dict[str, Any]) -> int:
+    """The version to roll back to: the last one before the newest with other content.
 
-    The last one before the newest with other content. Once rolled back, it goes on from there: it
-    does not come back to what was rolled back from.
+    After a rollback it goes on from the version that was rolled back to, so that it does not return
+    to the one that was rolled back from.
     """
-    before = newest.get("rollback_of") or found[-1]
-    for version in reversed([version for version in found if version < before]):
+    before = newest.get("rollback_of") or versions[-1]
+    for version in reversed([version for version in versions if version < before]):
         manifest = read_manifest(place, version)
         if manifest and manifest["digest"] != newest.get("digest"):
             return version
     raise UserError(
-        f"{place.place} holds no earlier version with other content than the newest, {found[-1]}:"
-        " nothing to roll back to."
+        f"{place.place} holds no earlier version with other content than the newest, "
+        f"{versions[-1]}: nothing to roll back to."
     )
 
 
@@ -174,14 +190,23 @@ def promote(
 ) -> int:
     """Makes the canary stable.
 
-    Returns its version. by: who wants it, for `history`. Raises UserError where there is none.
+    Args:
+        serving_dir: a folder, or a gs:// name.
+        model_name: the model's name in models.config, None for that of the newest version.
+        by: who asked for it, for the history.
+
+    Returns:
+        The canary's version.
+
+    Raises:
+        UserError: the model has no canary.
     """
     place = place_of(serving_dir)
-    _need_versions(place)
+    need_versions(place)
     with place.lock():
         newest = read_manifest(place, max(place.versions(), default=None)) or {}
         name = model_name or newest.get("model_name", MODEL_NAME)
-        served = _served(place, name)
+        served = read_served(place, name)
         version = served.labels.get(CANARY) if served else None
         if version is None:
             raise UserError(
@@ -189,60 +214,14 @@ def promote(
             )
         instead_of = served.labels.get(STABLE) if served else None
         _set_label(place, STABLE, version, name, None)
-        _note(place, {"what": "promote", "version": version, "instead_of": instead_of}, by)
+        _record(place, {"what": "promote", "version": version, "instead_of": instead_of}, by)
     return version
 
 
-def history(serving_dir: str | Path) -> list[dict[str, Any]]:
-    """What was done by hand, oldest first.
-
-    {time, what ("rollback" or "promote"), version, instead_of, by, and rollback_of}.
-    """
-    found = []
-    for line in (place_of(serving_dir).read(HISTORY) or b"").splitlines():
-        if entry := _json(line):
-            found.append(entry)
-    return found
-
-
-def _note(place: Place, event: Mapping[str, Any], by: Mapping[str, Any] | None) -> None:
+def _record(place: Place, event: Mapping[str, Any], by: Mapping[str, Any] | None) -> None:
     """Adds a line to the history. Needs the lock."""
-    line = json.dumps({"time": _now(), **event, "by": by}, ensure_ascii=False) + "\n"
+    line = json.dumps({"time": now("seconds"), **event, "by": by}, ensure_ascii=False) + "\n"
     place.replace(HISTORY, (place.read(HISTORY) or b"") + line.encode())
-
-
-def listing(serving_dir: str | Path) -> list[dict[str, Any]]:
-    """Every version, oldest first.
-
-    {version, digest, labels, pushed, rollback_of, accuracy}, None for what is not known.
-    """
-    place = place_of(serving_dir)
-    _need_versions(place)
-    found = []
-    for version in place.versions():
-        manifest = read_manifest(place, version) or {}
-        served = _served(place, manifest.get("model_name", MODEL_NAME))
-        found.append(
-            {
-                "version": version,
-                "digest": manifest.get("digest"),
-                "labels": [
-                    label
-                    for label, number in (served.labels if served else {}).items()
-                    if number == version
-                ],
-                "pushed": manifest.get("pushed"),
-                "rollback_of": manifest.get("rollback_of"),
-                "accuracy": (_json(place.read(f"{version}/{EVALUATION}")) or {}).get("accuracy"),
-            }
-        )
-    return found
-
-
-def read_manifest(place: Place, version: int | None) -> dict[str, Any] | None:
-    """A version's manifest; None for one that somebody else put there."""
-    found = _json(place.read(f"{version}/{MANIFEST}")) if version is not None else None
-    return found if found and "digest" in found and "files" in found else None
 
 
 def _publish(
@@ -253,30 +232,32 @@ def _publish(
     about: dict[str, Any],
     verify: Callable[[Path], None] | None,
 ) -> int:
-    """Copies aside, verifies the copy, makes it the next version. Needs the lock."""
-    version = place.taken() + 1
+    """Copies the model, verifies the copy and makes it the next version. Needs the lock."""
+    version = place.highest_number() + 1
     with place.aside() as aside:
         for name in files:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(model / name, aside / name, follow_symlinks=False)
-        beside = {} if evaluation is None else {EVALUATION: evaluation}
-        for name, content in beside.items():
+
+        added = {} if evaluation is None else {EVALUATION: evaluation}
+        for name, content in added.items():
             _write(aside / name, content)
         manifest = {
             "digest": digest_of(files),
             "files": files,
-            "beside": {name: sha256(aside / name) for name in beside},
+            "beside": {name: sha256(aside / name) for name in added},
             **about,
         }
         _write(aside / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
         for path in [*aside.rglob("*"), aside]:
             fsync(path)
-            _forget(path)
+            _drop_from_page_cache(path)
         copied = sha256_of_files(aside)
         if copied != files:
             raise DataError(
-                f"The copy of {model} in {place.place} is not the same:"
-                f" {_difference(copied, files)}. Is the disk sound? Nothing was pushed."
+                f"The copy of {model} in {place.place} is not the same: "
+                f"{_difference(copied, files)}. Is the disk sound? Nothing was pushed."
             )
         if verify:
             verify(aside)
@@ -289,10 +270,8 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _forget(path: Path) -> None:
-    """Drops a file from the system's cache, so that it is read from the disk when its digest is
-    compared.
-    """
+def _drop_from_page_cache(path: Path) -> None:
+    """Makes the next reader of a file read the disk, so that its digest is that of the disk."""
     if path.is_file() and hasattr(os, "posix_fadvise"):
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -304,17 +283,23 @@ def _set_label(
     version: int | None,
     model_name: str,
     served_from: str | None,
-    replaced: str | None = None,
+    replaced_name: str | None = None,
 ) -> None:
-    """Writes models.config where that changes it. Needs the lock.
+    """Moves a label in models.config. Needs the lock.
 
-    served_from: None leaves the entry's own base_path. replaced: the name of a model that is no
-    longer served from here; its entry goes, or its clients would get the answers of another model.
+    Args:
+        place: the serving_dir.
+        label: the label.
+        version: the version that it moves to.
+        model_name: the model's name in models.config.
+        served_from: the entry's base_path, None to leave it as it is.
+        replaced_name: the name of a model that is no longer served from here. Its entry is removed:
+            otherwise its clients would get the answers of another model.
     """
-    assert version is not None, "only a version that is there gets a label"
+    assert version is not None, "a label needs a version"
     config = place.read(MODELS_CONFIG)
-    before = _served(place, model_name)
-    entry = before or (_served(place, replaced) if replaced else None)
+    before = read_served(place, model_name)
+    entry = before or (read_served(place, replaced_name) if replaced_name else None)
     base_path = served_from or (entry.base_path if entry else place.place)
     moved = labels.moved(before.labels if before else {}, label, version)
     after = labels.write(
@@ -322,49 +307,29 @@ def _set_label(
         Served(model_name, base_path, moved),
         place.versions(),
         f"{place.place}/{MODELS_CONFIG}",
-        replaced,
+        replaced_name,
     )
     if after != config:
         place.replace(MODELS_CONFIG, after)
 
 
-def _served(place: Place, model_name: str) -> Served | None:
-    return labels.read(place.read(MODELS_CONFIG), model_name, f"{place.place}/{MODELS_CONFIG}")
-
-
-def old_versions(place: Place, keep_versions: int) -> list[int]:
-    """The oldest versions over the number.
-
-    Never the newest, one that a label names, one that is not ours.
-    """
-    found = place.versions()
-    named = (
-        labels.labelled(place.read(MODELS_CONFIG), f"{place.place}/{MODELS_CONFIG}")
-        if found
-        else set()
-    )
-    return [
-        version
-        for version in found[:-keep_versions]
-        if version not in named and read_manifest(place, version)
-    ]
-
-
 def remove_versions(
     serving_dir: str | Path, keep_versions: int, chosen: Collection[int]
 ) -> list[int]:
-    """Takes those of the chosen versions away that are still old ones; returns them."""
+    """Removes those of the chosen versions that are still old ones, and returns them."""
     place = place_of(serving_dir)
     with place.lock():
-        gone = [version for version in old_versions(place, keep_versions) if version in chosen]
-        for version in gone:
+        removed = [version for version in old_versions(place, keep_versions) if version in chosen]
+        for version in removed:
             place.remove(version)
-    return gone
+    return removed
 
 
 def _remove_old(place: Place, keep_versions: int | None) -> None:
-    """Needs the lock."""
-    for version in old_versions(place, keep_versions) if keep_versions is not None else ():
+    """Removes versions beyond the limit. Needs the lock."""
+    if keep_versions is None:
+        return
+    for version in old_versions(place, keep_versions):
         place.remove(version)
         log.info("removed version %d: the last %d are kept", version, keep_versions)
 
@@ -374,47 +339,15 @@ def _refuse_overlap(model: Path, place: Place) -> None:
         source, target = model.resolve(), place.path.resolve()
         if source.is_relative_to(target) or target.is_relative_to(source):
             raise UserError(
-                f"pusher.serving_dir {place.place!r} and the model {str(model)!r} lie in one"
-                " another; name another folder."
+                f"pusher.serving_dir {place.place!r} and the model {str(model)!r} lie in one "
+                "another. Name another folder."
             )
 
 
-def _need_versions(place: Place) -> None:
-    if not place.versions():
-        raise UserError(
-            f"{place.place} holds no version. Name another with --serving-dir, or push one:"
-            " seqline run"
-        )
-
-
-def _need_manifest(place: Place, version: int) -> dict[str, Any]:
-    manifest = read_manifest(place, version)
-    if manifest is None:
-        raise UserError(
-            f"Version {version} in {place.place} was not pushed by seqline: it has no {MANIFEST}."
-            " Name another with --to."
-        )
-    return manifest
-
-
-def _difference(found: dict[str, str], expected: dict[str, str]) -> str:
-    name = min(name for name in {*found, *expected} if found.get(name) != expected.get(name))
-    return f"{name} is " + (
-        "missing"
-        if name not in found
-        else "not one of its files"
-        if name not in expected
-        else "another"
-    )
-
-
-def _json(content: bytes | None) -> dict[str, Any] | None:
-    try:
-        found = json.loads(content) if content is not None else None
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _difference(files: dict[str, str], expected: dict[str, str]) -> str:
+    name = min(name for name in {*files, *expected} if files.get(name) != expected.get(name))
+    if name not in files:
+        return f"{name} is missing"
+    if name not in expected:
+        return f"{name} is not one of its files"
+    return f"{name} is another"

@@ -310,14 +310,14 @@ def external_digest(params: TrainerParams, memory: Path | None = None) -> str:
     """
     check(params)
     contents = []
-    with files.remembering(memory) as remembered:
+    with files.digest_cache(memory) as cache:
         if params.embeddings:
-            contents.append(files.digest(files.stat(params.embeddings), remembered))
+            contents.append(files.digest(files.stat(params.embeddings), cache))
         if params.warm_start:
             folder = staging.local_copy(staging.path_of(params.warm_start))
             paths = [path for pattern in STARTS_FROM for path in folder.glob(pattern)]
             for path in sorted(path for path in paths if path.is_file()):
-                content = files.digest(files.stat(str(path)), remembered)
+                content = files.digest(files.stat(str(path)), cache)
                 contents.append(f"{path.relative_to(folder).as_posix()} {content}")
     return digest(contents) if contents else ""
 

@@ -1,4 +1,4 @@
-"""`seqline gc`: says what would go, asks, takes it away."""
+"""`seqline gc`: says what it would delete, asks, and deletes it."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ NOUNS = {
     "artifact": "artifacts",
     "checkpoints": "checkpoints",
     "run": "runs",
-    "piece": "span_cache",
+    "part of a span": "parts of spans",
     "version": "versions",
     "lock": "locks",
     "left-over": "left-overs",
@@ -33,14 +33,16 @@ def gc(
     serving_dir: ServingDir = None,
     keep_runs: Annotated[
         int,
-        typer.Option("--keep-runs", min=0, help="the last runs, which stay with their artifacts"),
+        typer.Option(
+            "--keep-runs", min=0, help="how many of the last runs stay, with their artifacts"
+        ),
     ] = 10,
     keep_versions: Annotated[
         int | None,
         typer.Option(
             "--keep-versions",
             min=1,
-            help="of serving_dir, too, keep so many; none with a label goes, nor the newest",
+            help="how many of serving_dir's newest versions stay; one with a label always does",
         ),
     ] = None,
     yes: Annotated[
@@ -53,7 +55,7 @@ def gc(
 ) -> None:
     """Delete what no run needs.
 
-    Keeps what is served, the last runs, those that are alive, and all that they were made of.
+    Keeps what is served, the last runs, the runs that are alive, and all that they were made of.
     """
     from pipeline import gc as cleaning
     from pipeline.store import open_store
@@ -63,34 +65,29 @@ def gc(
     )
     cleaning.check_root(loaded.root)
     store, served = open_store(loaded.root), loaded.pusher.serving_dir
-    found, freed = cleaning.preview(store, served, keep_runs, keep_versions)
+    plan, num_bytes = cleaning.preview(store, served, keep_runs, keep_versions)
     if not as_json:
-        _print(found, freed, str(store.root))
-    deletes = bool(found.items) and (yes or (not as_json and _is_agreed()))
-    gone = [item.name for item in found.items if item.kind == "version"]
-    if deletes:
-        done = cleaning.collect(store, served, keep_runs, keep_versions, found)
-        gone += [item.name for item in done.items]
+        _print(plan, num_bytes, str(store.root))
+
+    is_agreed = bool(plan.items) and (yes or (not as_json and _is_agreed()))
+    deleted = [item.name for item in plan.items if item.kind == "version"]
+    if is_agreed:
+        done = cleaning.collect(store, served, keep_runs, keep_versions, plan)
+        deleted += [item.name for item in done.items]
+
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "deleted": deletes,
-                    "bytes": freed,
-                    "items": [asdict(item) for item in found.items],
-                    "notes": found.notes,
-                },
-                indent=2,
-            )
-        )
-    elif deletes:
-        kept = (
-            ""
-            if len(gone) == len(found.items)
-            else f"; {len(found.items) - len(gone)} were needed meanwhile, and stay"
-        )
-        print(f"deleted {len(gone)}{kept}")
-    elif found.items:
+        result = {
+            "deleted": is_agreed,
+            "bytes": num_bytes,
+            "items": [asdict(item) for item in plan.items],
+            "notes": plan.notes,
+        }
+        print(json.dumps(result, indent=2))
+    elif is_agreed:
+        num_kept = len(plan.items) - len(deleted)
+        kept = f"; {num_kept} were needed meanwhile, and stay" if num_kept else ""
+        print(f"deleted {len(deleted)}{kept}")
+    elif plan.items:
         print("nothing was deleted; --yes deletes")
 
 
@@ -100,32 +97,29 @@ def _is_agreed() -> bool:
     )
 
 
-def _print(found: "Plan", freed: int, root: str) -> None:
-    for item in found.items:
+def _print(plan: "Plan", num_bytes: int, root: str) -> None:
+    for item in plan.items:
         if item.kind != "lock":
             size = "" if item.kind == "version" else _size(item.bytes)
-            print(
-                f"{item.kind:<12} {size:>9}  {item.name}{f'  ({item.about})' if item.about else ''}"
-            )
-    for note in found.notes:
+            about = f"  ({item.about})" if item.about else ""
+            print(f"{item.kind:<14} {size:>9}  {item.name}{about}")
+    for note in plan.notes:
         print(f"note: {note}")
+
+    kept = f"kept: {len(plan.artifacts)} artifacts of {_number(len(plan.runs), 'run')}"
     served = "; ".join(
         f"versions {', '.join(map(str, versions))} in {place}"
-        for place, versions in sorted(found.served.items())
+        for place, versions in sorted(plan.served.items())
         if versions
     )
-    print(
-        f"kept: {len(found.artifacts)} artifacts of {_number(len(found.runs), 'run')}"
-        + (f" and of {served}" if served else "")
-    )
-    if found.items:
-        kinds = Counter(item.kind for item in found.items)
-        print(
-            f"{root}: {', '.join(_number(number, kind) for kind, number in sorted(kinds.items()))}"
-            f" may go; {_size(freed)} come free"
-        )
-    else:
+    print(f"{kept} and of {served}" if served else kept)
+
+    if not plan.items:
         print(f"{root}: nothing may go")
+        return
+    kinds = sorted(Counter(item.kind for item in plan.items).items())
+    numbers = ", ".join(_number(number, kind) for kind, number in kinds)
+    print(f"{root}: {numbers} may go; {_size(num_bytes)} come free")
 
 
 def _number(number: int, kind: str) -> str:

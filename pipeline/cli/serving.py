@@ -30,11 +30,11 @@ def versions(
     """List the pushed versions: labels, digest, when they were pushed, test accuracy."""
     from rich.console import Console
 
-    from components.pusher import publish
+    from components.pusher import versions
     from pipeline import identity
     from pipeline.cli import console
 
-    found = publish.listing(identity.find_versions(serving_dir))
+    found = versions.listing(identity.find_versions(serving_dir))
     if as_json:
         print(json.dumps(found, indent=2))
     else:

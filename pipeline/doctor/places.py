@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.doctor import FAIL, OK, WARN, Finding, ask
+from seqline.host.cache import cache_folder
 
 HERE = Path(__file__).parent
 CONFIG_SECONDS = 120.0
@@ -202,9 +203,7 @@ def temporary() -> Iterator[Finding]:
 
 def cache() -> str:
     """Where seqline.storage.staging keeps copies of what lies under gs://."""
-    return os.environ.get("SEQLINE_CACHE") or str(
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline"
-    )
+    return str(cache_folder())
 
 
 def runs_to_come(root: str) -> Iterator[Finding]:

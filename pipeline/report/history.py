@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from components.pusher import publish
+from components.pusher import versions
 from pipeline.cli.display import print_hanging
 from pipeline.report import records, text, units, verdict
 from pipeline.report.contents import duration
@@ -64,7 +64,7 @@ def events(store: Store) -> list[dict[str, Any]]:
 
 def _events(serving_dir: str, model: str) -> list[dict[str, Any]]:
     try:
-        noted = [_event(each, model) for each in publish.history(serving_dir) if each.get("what")]
+        noted = [_event(each, model) for each in versions.history(serving_dir) if each.get("what")]
         known = {(each["kind"], each["version"]) for each in noted}
         return noted + [
             each
@@ -79,7 +79,7 @@ def _events(serving_dir: str, model: str) -> list[dict[str, Any]]:
 
 
 def _event(noted: dict[str, Any], model: str) -> dict[str, Any]:
-    """noted: as in `components.pusher.publish.history`."""
+    """noted: as in `components.pusher.versions.history`."""
     to = f" to version {noted['rollback_of']}" if noted.get("rollback_of") else ""
     instead = f" instead of {noted['instead_of']}" if noted.get("instead_of") else ""
     by = f" by {owner.name(noted['by'])}" if isinstance(noted.get("by"), dict) else ""
@@ -103,9 +103,9 @@ def _event(noted: dict[str, Any], model: str) -> dict[str, Any]:
 
 def _rollbacks(serving_dir: str, model: str) -> list[dict[str, Any]]:
     """Those that were made before they were noted: a version that is still there says so itself."""
-    place = publish.place_of(serving_dir)
+    place = versions.place_of(serving_dir)
     manifests = {
-        version: publish.read_manifest(place, version) or {} for version in place.versions()
+        version: versions.read_manifest(place, version) or {} for version in place.versions()
     }
     return [
         _event(

@@ -9,7 +9,7 @@ versions are those of the place that was pushed to last.
 
 from pathlib import Path
 
-from components.pusher import publish
+from components.pusher import versions
 from pipeline.report import records
 from pipeline.store import open_store
 from pipeline.store.folder import Store
@@ -119,8 +119,8 @@ def _served(store: Store, names: list[str]) -> tuple[str, int]:
     place = _pushed_to(store, names)
     if place is None:
         raise UserError(f"No run under {str(store.root)!r} pushed a model.")
-    target = publish.place_of(place)
+    target = versions.place_of(place)
     newest = max(target.versions(), default=None)
     if newest is None:
         raise UserError(f"{place} holds no version: nothing is served.")
-    return place, int((publish.read_manifest(target, newest) or {}).get("rollback_of") or newest)
+    return place, int((versions.read_manifest(target, newest) or {}).get("rollback_of") or newest)

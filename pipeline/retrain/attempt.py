@@ -30,10 +30,11 @@ from pipeline.runner.plan import Pipeline
 from pipeline.runner.run import Options, StageResult
 from pipeline.store.folder import Store
 from pipeline.store.layout import RUN
-from pipeline.store.records import RUNNING, STOPPED, RunRecord, now
+from pipeline.store.records import RUNNING, STOPPED, RunRecord
 from seqline.data.features import SAVED_MODEL
 from seqline.digests import digest
 from seqline.errors import DataError, NotBlessedError, StoppedError, UserError
+from seqline.host.clock import now
 from seqline.storage import staging
 
 # The stages in which an error can only be about the data.

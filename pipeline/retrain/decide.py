@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.example_gen import ExampleGenParams, sources
-from components.pusher import publish
+from components.pusher import versions
 from pipeline import identity
 from pipeline.config import Config
 from pipeline.definition import define
@@ -164,11 +164,11 @@ def served_in(serving_dir: str) -> Served | None:
 
     A version that was not pushed by seqline is named in place of its digest.
     """
-    place = publish.place_of(serving_dir)
+    place = versions.place_of(serving_dir)
     version = max(place.versions(), default=None)
     if version is None:
         return None
-    manifest = publish.read_manifest(place, version) or {}
+    manifest = versions.read_manifest(place, version) or {}
     content = manifest.get("digest") or f"version {version}"
     return Served(version, content, manifest.get("rollback_of"))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from components import trainer
-from components.pusher.publish import place_of
+from components.pusher.versions import place_of
 from components.trainer import START_FILE, TRAINER
 from pipeline import identity
 from pipeline.config import Config

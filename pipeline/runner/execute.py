@@ -17,8 +17,8 @@ from pipeline.runner.run import Options, Run, StageResult
 from pipeline.runner.stopping import Stop, stopping
 from pipeline.store.folder import Store
 from pipeline.store.layout import LOG
-from pipeline.store.records import now
 from seqline.errors import StoppedError, UserError
+from seqline.host.clock import now
 from seqline.jobs import dataflow
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from pipeline.runner.plan import Pipeline, Stage
 from pipeline.store.folder import Store
-from pipeline.store.records import FAILED, FINISHED, RUNNING, STOPPED, RunRecord, StageRecord, now
+from pipeline.store.records import FAILED, FINISHED, RUNNING, STOPPED, RunRecord, StageRecord
 from seqline.component import Artifact, Figures
 from seqline.errors import StoppedError, UserError
+from seqline.host.clock import now
 
 
 @dataclass(frozen=True)

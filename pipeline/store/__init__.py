@@ -7,8 +7,12 @@ __all__ = ["Store", "open_store"]
 
 
 def open_store(root: str) -> Store:
-    """The store of a local folder or of a place under gs://, for which Google's library is imported
-    when something is asked of it.
+    """The store of a local folder, or of a place under gs://.
+
+    Google's library is imported with the first question to a store under gs://.
+
+    Raises:
+        UserError: the root is neither.
     """
     if not is_remote(root):
         return Store(root)

@@ -1,17 +1,13 @@
 """The digest of a component's own code, which is part of its keys.
 
-Parsed once for each content of a file.
-
-What a file's content comes to is remembered in the user's cache (SEQLINE_CACHE, or
-~/.cache/seqline) under the digest of that content: no clock and no place decides what is new. The
-file's name holds the Python version and the digest of this module.
+Each content of a source file is parsed once. The result is kept in the user's cache (SEQLINE_CACHE,
+or ~/.cache/seqline) under the digest of that content, so that no clock and no place decides what is
+new. The cache's name holds the Python version and the digest of this module.
 """
 
 import ast
 import json
-import os
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -20,49 +16,54 @@ from pathlib import Path
 from typing import Any
 
 from seqline.digests import digest
+from seqline.host.cache import cache_folder
+from seqline.storage.files import parse_object
+from seqline.storage.staging import writing
 
 CHECKOUT = Path(__file__).parent.parent.parent
 # The rooms whose code shapes what a component makes.
 ROOMS = ("components", "seqline")
-# Where bytes lie, where work is done, and what the machine has shape nothing: no key follows the
-# code in these folders.
+# No key follows the code in these folders: where bytes are, where work is done and what the machine
+# has do not shape an artifact.
 NOT_IN_KEYS = ("seqline.storage", "seqline.jobs", "seqline.host")
-# Contents that are remembered, at most; each change of a file adds one.
-MOST_REMEMBERED = 5000
+# The cache keeps this many contents at most; each change of a file adds one.
+MAX_CONTENTS = 5000
 
-# The digest of a file's code, and the names that it imports from components.
+# (The digest of a file's code, the names that it imports from ROOMS).
 Source = tuple[str, list[str]]
 
 
 @cache
-def code_digest(module: str) -> str:
-    """A digest of a component's source and of the modules that it imports, of its own package and
-    of seqline/.
+def code_digest(module: str, checkout: Path = CHECKOUT) -> str:
+    """A digest of a component's source and of all that it imports from components/ and seqline/.
 
     Comments, docstrings and layout do not count: nothing runs again for them.
+
+    Args:
+        module: where the component's `run` is defined, such as "components.trainer".
+        checkout: the folder with ROOMS.
     """
     sources: dict[str, str] = {}
-    todo = {_module_file(module)}
+    todo = {_module_file(module, checkout)}
     while todo:
         path = todo.pop()
-        name = path.relative_to(CHECKOUT).as_posix()
+        name = path.relative_to(checkout).as_posix()
         if name not in sources:
-            sources[name], imported = _source(path)
+            sources[name], imported = _source(path, checkout)
             todo |= imported
     _memory().save()
     return digest(sources)
 
 
 @cache
-def _source(path: Path) -> tuple[str, frozenset[Path]]:
+def _source(path: Path, checkout: Path) -> tuple[str, frozenset[Path]]:
     """(the digest of a file's code, the files that it imports, as far as a key follows them)."""
-    content = path.read_bytes()
-    found, names = _memory().get(content)
-    return found, frozenset(_files(names))
+    code, names = _memory().get(path.read_bytes())
+    return code, frozenset(_files(names, checkout))
 
 
 def parse(content: bytes) -> Source:
-    """What the content of a source file comes to."""
+    """The digest and the imports of a source file's content."""
     tree = ast.parse(content)
     names = []
     for node in ast.walk(tree):
@@ -78,10 +79,10 @@ def _plain(node: Any) -> Any:
 
     `ast.dump` is not: from 3.13 on it leaves empty fields out, and later versions add fields, such
     as `type_params`. Here a field that is empty or None is always left out, and so is an empty
-    piece of an f-string, which 3.12 adds.
+    text within an f-string, which 3.12 adds.
     """
     if isinstance(node, ast.JoinedStr):
-        return ["JoinedStr", *(_plain(piece) for piece in node.values if not _is_empty(piece))]
+        return ["JoinedStr", *(_plain(value) for value in node.values if not _is_empty(value))]
     if isinstance(node, ast.AST):
         fields = [
             [name, _plain(value)]
@@ -90,16 +91,16 @@ def _plain(node: Any) -> Any:
         ]
         return [type(node).__name__, *fields]
     if isinstance(node, list):
-        return [_plain(each) for each in node]
+        return [_plain(item) for item in node]
     return repr(node)
 
 
-def _is_empty(piece: ast.expr) -> bool:
-    return isinstance(piece, ast.Constant) and piece.value == ""
+def _is_empty(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value == ""
 
 
-def _module_file(module: str) -> Path:
-    path = CHECKOUT.joinpath(*module.split("."))
+def _module_file(module: str, checkout: Path) -> Path:
+    path = checkout.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
@@ -109,11 +110,11 @@ def _imported(node: ast.ImportFrom) -> list[str]:
     return []
 
 
-def _files(names: list[str]) -> Iterator[Path]:
+def _files(names: list[str], checkout: Path) -> Iterator[Path]:
     for name in names:
         if f"{name}.".startswith(tuple(f"{folder}." for folder in NOT_IN_KEYS)):
             continue
-        file = _module_file(name)
+        file = _module_file(name, checkout)
         if file.is_file():
             yield file
 
@@ -131,58 +132,48 @@ def _drop_docstring(
 
 
 class Memory:
-    """The digest of a content -> what it comes to, in a file.
+    """The digest of a content -> its `Source`, kept in a file.
 
-    One that is broken or cannot be written is none.
+    A file that is damaged or cannot be written counts as empty.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.is_new = False
-        self.found: dict[str, list] = {}
-        with suppress(OSError, ValueError, RecursionError):
-            content = json.loads(file.read_text(encoding="utf-8"))
-            self.found = content if isinstance(content, dict) else {}
+        self.sources: dict[str, list] = {}
+        with suppress(OSError):
+            self.sources = parse_object(file.read_bytes()) or {}
 
     def get(self, content: bytes) -> Source:
+        """The source of a file's content, parsed if it is not known yet."""
         key = blake2b(content, digest_size=16).hexdigest()
-        entry = self.found.get(key)
-        if (
-            isinstance(entry, list)
-            and len(entry) == 3
-            and entry[2] == digest([key, entry[0], entry[1]])
-        ):
-            return entry[0], entry[1]
-        found = parse(content)
-        self.found[key] = [*found, digest([key, *found])]
+        entry = self.sources.get(key)
+        if isinstance(entry, list) and len(entry) == 3:
+            code, names, check = entry
+            if check == digest([key, code, names]):
+                return code, names
+
+        source = parse(content)
+        self.sources[key] = [*source, digest([key, *source])]
         self.is_new = True
-        return found
+        return source
 
     def save(self) -> None:
-        """By a rename, so that many processes may share the file.
+        """Writes the file, which many processes may share.
 
-        What another one added meanwhile is found out again.
+        What another process added meanwhile is lost, and will be parsed again.
         """
         if not self.is_new:
             return
         self.is_new = False
-        part = self.file.with_name(f"{self.file.name}.{uuid.uuid4().hex}")
+        newest = dict(list(self.sources.items())[-MAX_CONTENTS:])
         with suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                part.write_text(
-                    json.dumps(dict(list(self.found.items())[-MOST_REMEMBERED:])), encoding="utf-8"
-                )
-                part.replace(self.file)
-            finally:
-                part.unlink(missing_ok=True)
+            with writing(self.file) as part:
+                Path(part).write_text(json.dumps(newest), encoding="utf-8")
 
 
 @cache
 def _memory() -> Memory:
-    base = (
-        os.environ.get("SEQLINE_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline"
-    )
-    how = digest([sys.version, Path(__file__).read_text(encoding="utf-8")])
-    return Memory(Path(base) / "code" / f"{how}.json")
+    version = digest([sys.version, Path(__file__).read_text(encoding="utf-8")])
+    return Memory(cache_folder() / "code" / f"{version}.json")

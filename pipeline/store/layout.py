@@ -1,14 +1,13 @@
-"""Where artifacts and executions lie, and what makes a key.
+"""Where artifacts and executions are, and what makes a key.
 
-<root>/<component>/<key>/     a finished artifact; execution.json, written last, says how it came to
-                              be
-<root>/span_cache/<component>/    parts of its work that later artifacts use again
+<root>/<component>/<key>/         a finished artifact; execution.json, written last, is its record
+<root>/span_cache/<component>/    parts of spans that later windows use again
                                   (seqline.data.span_cache)
-<root>/work/<component>-<key>/  checkpoints of an artifact in the making
-<root>/partial/               artifacts being written, each in a folder of its own
-<root>/runs/<run>/            run.json: the stages of a run; log.txt: what the libraries had to say
-<root>/locks/                 one lock file for each key: two runs never make the same artifact at
-                              once; one for each run that is alive
+<root>/work/<component>-<key>/    checkpoints of an unfinished artifact
+<root>/partial/                   artifacts being written, each in a folder of its own
+<root>/runs/<run>/                run.json: the stages of a run; log.txt: what the libraries print
+<root>/locks/                     a lock for each key, so that two runs never make one artifact at
+                                  once; one for each run that is alive
 """
 
 import uuid
@@ -26,11 +25,13 @@ from seqline.digests import digest
 EXECUTION = "execution.json"
 RUN = "run.json"
 LOG = "log.txt"
-# Names under locks/ that are no artifact's, and one under partial/.
+SPAN_CACHE = "span_cache"
+# Locks that are no artifact's: of a run (the beginning of its name), of the clean-up.
 RUN_LOCK, CLEANING = "run-", "cleaning"
+# The beginning of a name under partial/: what the clean-up removed.
 DISCARDED = "discarded-"
-# Written with every artifact, with a clock inside, or with the place from which rows were read: not
-# part of what is compared.
+# Parts of an artifact that hold times, or the place from which rows were read: `artifact_digest`
+# leaves them out.
 RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log", "origins"}
 
 
@@ -39,9 +40,13 @@ def key_parts(
 ) -> dict[str, Any]:
     """All that shapes a component's output, by name, so that `plan` can say what changed.
 
-    The key is its digest.
+    The artifact's key is its digest.
 
-    inputs: the keys of the input artifacts. outside: the digest of data outside the store.
+    Args:
+        component: the component.
+        params: its settings.
+        inputs: the input's name -> the key of the input artifact.
+        external_digest: the digest of the data that the component reads from outside the store.
     """
     return {
         "component": component.name,
@@ -54,7 +59,7 @@ def key_parts(
 
 
 def cache_salt(component: Component) -> str:
-    """What parts of a component's work are kept under.
+    """The digest that the parts in a component's span cache depend on.
 
     Other code and other library versions have parts of their own.
     """
@@ -73,17 +78,15 @@ def _installed_version(name: str) -> str | None:
 
 
 def run_name() -> str:
-    """The name of a run that begins now; names are in the order of time."""
+    """The name of a run that begins now; names sort in the order of time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:4]}"
 
 
 def artifact_digest(path: Path) -> str:
-    """A digest of an artifact's files, records and event files aside: equal for equal content."""
-    files = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and file.relative_to(path).parts[0] not in RECORDS
-    ]
-    return digest(
-        [(str(file.relative_to(path)), blake2b(file.read_bytes()).hexdigest()) for file in files]
-    )
+    """A digest of an artifact's files without RECORDS: equal for equal content."""
+    contents = []
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path)
+        if file.is_file() and name.parts[0] not in RECORDS:
+            contents.append((str(name), blake2b(file.read_bytes()).hexdigest()))
+    return digest(contents)

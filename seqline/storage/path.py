@@ -1,8 +1,8 @@
 """A place under gs:// with as much of pathlib's interface as components ask of a Path.
 
-There are no folders in an object store: `mkdir` does nothing, a glob finds objects only, and what
-is written appears whole or not at all. Nothing is cached. `os.fspath` refuses a GsPath, so that no
-library takes it for a local file: `seqline.storage.staging` makes one of it.
+An object store has no folders: `mkdir` does nothing, a glob finds objects only, and what is written
+appears whole or not at all. Nothing is cached. `os.fspath` refuses a GsPath, so that no library
+takes it for a local file; `seqline.storage.staging` makes a local copy.
 """
 
 import re
@@ -19,7 +19,7 @@ from seqline.storage.files import translate, translate_errors
 class GsPath:
     """gs://<bucket>/<name>.
 
-    What asks the service raises UserError or DataError (no bucket, no access, no answer).
+    Methods that ask the service raise UserError or DataError: no bucket, no access, no answer.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,7 +38,7 @@ class GsPath:
         return isinstance(other, GsPath) and str(self) == str(other)
 
     def __lt__(self, other: "GsPath") -> bool:
-        """By the names between the slashes, as Path does: assets before assets.extra."""
+        """Compares the names between the slashes, as Path does: assets before assets.extra."""
         return (self.bucket, self.pure) < (other.bucket, other.pure)
 
     def __hash__(self) -> int:
@@ -82,59 +82,60 @@ class GsPath:
     # Objects
 
     def is_file(self) -> bool:
-        """Whether there is an object of this name."""
+        """Whether an object of this name exists."""
         with translate_errors(str(self)):
             return gcs.is_object(str(self))
 
     def is_dir(self) -> bool:
-        """Whether there are objects beneath."""
+        """Whether objects lie beneath."""
         return next(self.beneath(), None) is not None
 
     def exists(self) -> bool:
         return self.is_file() or self.is_dir()
 
     def beneath(self) -> Iterator[tuple["GsPath", int, str]]:
-        """(object, size in bytes, digest of the content) of all that lies beneath, in the order of
-        their names.
-        """
+        """Yields (object, size in bytes, digest of the content), in the order of their names."""
         with translate_errors(str(self)):
-            yield from (
-                (GsPath(path), size, content)
-                for path, size, content in gcs.find(f"{str(self).rstrip('/')}/")
-            )
+            for path, size, content in gcs.find(f"{str(self).rstrip('/')}/"):
+                yield GsPath(path), size, content
 
     def glob(self, pattern: str) -> Iterator["GsPath"]:
-        """The objects beneath whose names match, folders never.
+        """The objects beneath whose names match, sorted.
 
-        `*` and `?` stand for no `/`, `**/` for any folders.
+        `*` and `?` match no `/`; `**/` matches any number of folders.
         """
         whole = re.compile(translate(pattern), re.DOTALL)
         prefix = f"{str(self).rstrip('/')}/"
         name = prefix.removeprefix(f"{gcs.PREFIX}{self.bucket}/")
-        # Of a simple pattern the service itself leaves out what does not match.
-        wanted = f"{name}{pattern}" if not re.search(r"\*\*|[\[\]{}\\]", pattern) else None
+        # The service itself can leave out what does not match a simple pattern.
+        is_simple = not re.search(r"\*\*|[\[\]{}\\]", pattern)
+        start = prefix + re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+
         with translate_errors(str(self)):
-            start = prefix + re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-            found = [
+            matches = [
                 GsPath(path)
-                for path, *_ in gcs.find(start, wanted)
+                for path, *_ in gcs.find(start, f"{name}{pattern}" if is_simple else None)
                 if whole.fullmatch(path.removeprefix(prefix))
             ]
-        return iter(sorted(found))
+        return iter(sorted(matches))
 
     def rglob(self, pattern: str) -> Iterator["GsPath"]:
         return self.glob(f"**/{pattern}")
 
     def mkdir(self, **_: bool) -> None:
-        """Nothing: an object needs no folder."""
+        """Does nothing: an object needs no folder."""
 
     def read_bytes(self) -> bytes:
-        """Raises FileNotFoundError where there is no such object."""
+        """The object's content.
+
+        Raises:
+            FileNotFoundError: the object does not exist.
+        """
         with translate_errors(str(self)):
-            found = gcs.read(str(self))
-        if found is None:
+            content = gcs.read(str(self))
+        if content is None:
             raise FileNotFoundError(str(self))
-        return found
+        return content
 
     def read_text(self, encoding: str = "utf-8") -> str:
         return self.read_bytes().decode(encoding)
@@ -147,12 +148,12 @@ class GsPath:
         self.write_bytes(text.encode(encoding))
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """An object that is not there is no error: the first try may have deleted it."""
+        """Deletes the object, if it exists: a first try may already have deleted it."""
         with translate_errors(str(self)):
             gcs.delete_object(str(self))
 
     def replace(self, target: "GsPath") -> "GsPath":
-        """Copies inside the service, and deletes here: not one step, unlike a rename."""
+        """Copies inside the service, then deletes: two steps, unlike a rename."""
         with translate_errors(str(self)):
             gcs.copy_object(str(self), str(target))
         self.unlink()

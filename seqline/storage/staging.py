@@ -1,40 +1,39 @@
-"""Files where libraries and workers need them.
+"""Gives libraries and workers the files they need, local or under gs://, shard by shard.
 
-The same code for a local folder and for gs://, shard by shard.
-
-A local path is used as it is. Under gs:// a file is read by way of a local copy and written by way
-of a local file whose upload is one request: the object appears whole or not at all, and a bundle
-that is tried again rewrites it. Copies of finished things are kept in a cache (SEQLINE_CACHE, or
-~/.cache/seqline): by the content's digest, so that no clock decides what is new.
+A local path is used as it is. A file under gs:// is read from a local copy. It is written into a
+local file first, and uploaded by one request: the object appears whole or not at all, and a bundle
+that is tried again rewrites it. Copies of finished artifacts are kept in a cache (SEQLINE_CACHE, or
+~/.cache/seqline) under the digest of their content, so that no clock decides what is new.
 """
 
 import os
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
+from seqline.host.cache import cache_folder
 from seqline.storage import gcs
+from seqline.storage.atomic import writing_local
 from seqline.storage.files import is_remote, translate_errors
 from seqline.storage.path import GsPath
 
-# Single files in the cache: the least recently used go when they are more, but never the newest
-# ones, which somebody is about to open.
+# Single files in the cache may take this much; then the least recently used ones are deleted. The
+# newest NUM_KEPT stay: a process may be about to open them.
 CACHE_BYTES = int(float(os.environ.get("SEQLINE_CACHE_GB", "10")) * (1 << 30))
 NUM_KEPT = 64
-# Folders are small; one that nobody used for so long goes.
+# Folders are small. One that was not used for this long is deleted.
 UNUSED_SECONDS = 7 * 24 * 3600
 
 
 def path_of(place: str | Path) -> Path:
     """A Path for a local place, a GsPath for one under gs://.
 
-    Components ask no more of a Path than a GsPath can do.
+    The return type says Path for both: components use only the methods that GsPath has, too.
     """
     if is_remote(str(place)):
         return cast(Path, GsPath(str(place)))
@@ -43,9 +42,10 @@ def path_of(place: str | Path) -> Path:
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[str]:
-    """The name of a local file with the content of `path`, as long as the block lasts.
+    """The name of a local file with the content of `path`, within the block.
 
-    Raises DataError where there is none.
+    Raises:
+        DataError: the object does not exist.
     """
     with reading_all([path]) as names:
         yield names[0]
@@ -53,7 +53,7 @@ def reading(path: str | Path) -> Iterator[str]:
 
 @contextmanager
 def reading_all(paths: Sequence[str | Path]) -> Iterator[list[str]]:
-    """`reading` for many files, which are all on disk at once."""
+    """Like `reading`, for many files, which are all on disk at once."""
     names = [str(path) for path in paths]
     if not any(map(is_remote, names)):
         yield names
@@ -66,9 +66,9 @@ def reading_all(paths: Sequence[str | Path]) -> Iterator[list[str]]:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[str]:
-    """The name of a local file to write.
+    """The name of a local file to write; `path` gets its content when the block ends well.
 
-    `path` gets its content when the block ends well, whole or not at all.
+    A reader of `path` sees the old content or the new one, never a part.
     """
     name = str(path)
     if is_remote(name):
@@ -76,19 +76,15 @@ def writing(path: str | Path) -> Iterator[str]:
             yield str(Path(folder, "file"))
             _upload(Path(folder, "file"), name)
         return
-    part = f"{name}.{uuid.uuid4().hex}.part"
-    try:
+    with writing_local(name) as part:
         yield part
-        os.replace(part, name)
-    finally:
-        Path(part).unlink(missing_ok=True)
 
 
 @contextmanager
 def local_folder(place: str | Path) -> Iterator[Path]:
-    """A local folder with what lies at a place.
+    """A local folder with the files of a place, within the block.
 
-    What is new in it goes there when the block ends well. A local folder is itself.
+    Files that the block adds are uploaded when it ends well. A local folder is used as it is.
     """
     source = path_of(place)
     if isinstance(source, Path):
@@ -96,47 +92,48 @@ def local_folder(place: str | Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="seqline-") as name:
         folder = Path(name, "folder")
-        _download_folder(
-            [(path, str(path.relative_to(source))) for path, *_ in source.beneath()], folder
-        )
+        names = [(path, str(path.relative_to(source))) for path, *_ in source.beneath()]
+        _download_folder(names, folder)
         before = set(folder.rglob("*"))
         yield folder
-        upload(folder, source, [path for path in folder.rglob("*") if path not in before])
+        new_files = [path for path in folder.rglob("*") if path not in before]
+        upload(folder, source, new_files)
 
 
 def upload(folder: Path, target: Path, files: Sequence[Path] | None = None) -> None:
-    """Puts the files of a local folder, or some of them, under a GsPath."""
+    """Uploads the files of a local folder, or some of them, to a GsPath."""
     chosen = folder.rglob("*") if files is None else files
-    gcs.at_once(
-        _upload,
-        [
-            (path, str(target / path.relative_to(folder).as_posix()))
-            for path in sorted(chosen)
-            if path.is_file()
-        ],
-    )
+    uploads = [
+        (path, str(target / path.relative_to(folder).as_posix()))
+        for path in sorted(chosen)
+        if path.is_file()
+    ]
+    gcs.at_once(_upload, uploads)
 
 
 def remove(place: str | Path) -> None:
-    """Removes a folder with all that lies in it; one that is not there is no error."""
+    """Removes a folder with all that is in it, if it exists."""
     path = path_of(place)
     if isinstance(path, Path):
         shutil.rmtree(path, ignore_errors=True)
         return
-    gcs.at_once(lambda each: each.unlink(), [(each,) for each, *_ in path.beneath()])
+    gcs.at_once(GsPath.unlink, [(blob,) for blob, *_ in path.beneath()])
 
 
 def local_copy(place: Path) -> Path:
-    """A local folder of the same name with the files of a finished one, from the cache if it was
-    needed before; not to be changed.
+    """A local folder with the files, and the name, of a finished one; do not change it.
+
+    The cache keeps it. A local folder is used as it is.
     """
     if isinstance(place, Path):
         return place
-    found = list(place.beneath())
-    names = [(path, str(path.relative_to(place))) for path, *_ in found]
-    contents = [
-        f"{name} {content}" for (_, name), (_, _, content) in zip(names, found, strict=True)
-    ]
+    names = []
+    contents = []
+    for path, _, content in place.beneath():
+        name = str(path.relative_to(place))
+        names.append((path, name))
+        contents.append(f"{name} {content}")
+
     target = _cache("folders") / _digest(place.name, *contents)
     if not target.exists():
         with tempfile.TemporaryDirectory(prefix="part-", dir=target.parent) as part:
@@ -148,11 +145,16 @@ def local_copy(place: Path) -> Path:
     return target / place.name
 
 
-def fetch(path: str, content: str) -> str:
-    """The name of a local copy of an object whose content has this digest (as
-    `seqline.storage.files.match` tells it), from the cache.
+def fetch(path: str, content: str, cache_bytes: int = CACHE_BYTES, num_kept: int = NUM_KEPT) -> str:
+    """The name of a local copy of an object, from the cache.
 
-    Open it soon: the cache keeps to CACHE_BYTES, and makes room for others.
+    Open it soon: the cache makes room for other files.
+
+    Args:
+        path: the object.
+        content: the digest of its content, as `seqline.storage.files.match` gives it.
+        cache_bytes: the cache's limit.
+        num_kept: how many of the newest files stay even beyond the limit.
     """
     target = _cache("files") / _digest(content)
     try:
@@ -160,16 +162,12 @@ def fetch(path: str, content: str) -> str:
     except FileNotFoundError:
         with writing(target) as part:
             _download(path, part)
-        _make_room(target.parent)
+        _make_room(target.parent, cache_bytes, num_kept)
     return str(target)
 
 
 def _cache(kind: str) -> Path:
-    base = (
-        os.environ.get("SEQLINE_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqline"
-    )
-    folder = Path(base) / kind
+    folder = cache_folder() / kind
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -178,15 +176,16 @@ def _digest(*parts: str) -> str:
     return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def _make_room(folder: Path) -> None:
-    found = []
+def _make_room(folder: Path, cache_bytes: int, num_kept: int) -> None:
+    files = []
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):  # another process made room, too
-            found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
+            files.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
+
     total = 0
-    for number, (_, size, path) in enumerate(sorted(found, reverse=True)):
+    for number, (_, size, path) in enumerate(sorted(files, reverse=True)):
         total += size
-        if total > CACHE_BYTES and number >= NUM_KEPT:
+        if total > cache_bytes and number >= num_kept:
             Path(path).unlink(missing_ok=True)
 
 
@@ -198,10 +197,15 @@ def _forget_folders(folder: Path) -> None:
 
 
 def _download_folder(names: Sequence[tuple[Path, str]], folder: Path) -> None:
-    """names: (GsPath, where in the folder)."""
-    for name in {"", *(str(Path(name).parent) for _, name in names)}:
-        assert ".." not in Path(name).parts, name
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    """Downloads objects.
+
+    Args:
+        names: (the object, the file's path within the folder).
+        folder: a local folder, which is made.
+    """
+    for subfolder in {Path(), *(Path(name).parent for _, name in names)}:
+        assert ".." not in subfolder.parts, subfolder
+        (folder / subfolder).mkdir(parents=True, exist_ok=True)
     gcs.at_once(_download, [(str(path), str(folder / name)) for path, name in names])
 
 

@@ -1,16 +1,16 @@
-"""`seqline gc`.
+"""`seqline gc` never deletes what is served or referenced, and deletes everything else.
 
-What is served or referenced never goes, everything else does, whoever runs beside it and wherever
-it is killed.
+That holds whatever runs at the same time, and wherever it is killed.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -37,6 +37,7 @@ from tests.support.records import execution, run_record
 
 # One of the future is young, whatever the day.
 RUN = "20200101T00000{:07d}-abcd"
+ARTIFACT = re.compile(r"(\w+)/([0-9a-f]{20})")
 
 
 def key(number: int) -> str:
@@ -53,7 +54,7 @@ class Root:
         self.serving_dir = serving_dir
 
     def artifact(
-        self, component: str, number: int, inputs: list[tuple[str, int]] = [], **figures: Any
+        self, component: str, number: int, inputs: Sequence[tuple[str, int]] = (), **figures: Any
     ) -> tuple[str, str]:
         folder = self.store.path(component, key(number))
         self._write(folder / "Split-train" / "data", b"data")
@@ -76,7 +77,7 @@ class Root:
         number: int,
         stages: list[tuple[str, str]],
         verdict: str = "finished",
-        uses: list[tuple[str, str]] = [],
+        uses: Sequence[tuple[str, str]] = (),
     ) -> str:
         name = RUN.format(number)
         self._write(self.store.root / "runs" / name / "log.txt", b"said")
@@ -102,7 +103,8 @@ class Root:
         path.write_bytes(content)
 
     def artifacts(self) -> set[tuple[str, str]]:
-        return {name for entry in self.store.entries() if (name := gc._artifact(entry))}
+        entries = map(ARTIFACT.fullmatch, self.store.entries())
+        return {(entry[1], entry[2]) for entry in entries if entry}
 
     def collect(self, keep_runs: int, **more: Any) -> gc.Plan:
         return gc.collect(self.store, str(self.serving_dir), keep_runs, **more)
@@ -267,6 +269,21 @@ def test_left_overs_of_the_dead_go_and_what_goes_on_stays(root: Root) -> None:
     assert root.artifacts() == {done}
 
 
+def test_the_parts_of_spans_of_an_earlier_release_go_when_no_run_is_alive(root: Root) -> None:
+    for name in ("pieces/transform/abc/file", "pieces/example_gen/digests.json", "pieces/mine/a"):
+        root._write(root.store.root / name, b"x")
+    run = root.run(1, [])
+    with root.store.running(run):
+        assert root.collect(keep_runs=1).items == []
+    removed = root.collect(keep_runs=1).items
+    assert sorted((item.kind, item.name, item.about) for item in removed) == [
+        ("part of a span", "pieces/example_gen", "of an earlier release"),
+        ("part of a span", "pieces/transform", "of an earlier release"),
+    ]
+    assert not (root.store.root / "pieces/transform/abc/file").exists()
+    assert (root.store.root / "pieces/mine/a").is_file()
+
+
 def test_an_artifact_in_the_making_is_left_alone(root: Root) -> None:
     store = root.store
     root._write(store.root / "trainer" / key(1) / "half", b"half")
@@ -375,10 +392,9 @@ def test_old_versions_go_but_never_one_with_a_label(tmp_path: Path) -> None:
         "4",
     ]
     assert sorted(path.name for path in root.serving_dir.glob("[0-9]")) == ["1", "2", "3", "4", "5"]
-    root.serve(
-        6, "d6"
-    )  # somebody pushes before it is agreed to: then one more is old, which was not shown
-    root.collect(keep_runs=0, keep_versions=1, chosen=found)
+    # A push before the user agrees makes one more version old, which was not shown.
+    root.serve(6, "d6")
+    root.collect(keep_runs=0, keep_versions=1, agreed=found)
     assert sorted(path.name for path in root.serving_dir.glob("[0-9]")) == ["2", "5", "6"]
     assert root.artifacts() == {
         (name, key(number + plus))
@@ -400,7 +416,7 @@ def test_what_its_record_no_longer_names_its_card_does(tmp_path: Path) -> None:
     assert root.artifacts() == {("example_gen", key(1)), model}
 
 
-# Beside real runs
+# With real runs
 
 
 class SourceParams(Params):
@@ -563,7 +579,7 @@ def test_pieces_of_kept_windows_are_used_again_and_the_others_go(tmp_path: Path)
     assert span_cache() == [3, 3]
     shown = seqline(tmp_path, "gc", "--config", "my.toml", "--keep-runs", "1")
     assert shown.splitlines()[-1] == "nothing was deleted; --yes deletes"
-    assert "2 artifacts, 2 locks, 2 span_cache, 1 run may go" in shown
+    assert "2 artifacts, 2 locks, 2 parts of spans, 1 run may go" in shown
     assert span_cache() == [3, 3]
     assert "deleted 7\n" in seqline(
         tmp_path, "gc", "--config", "my.toml", "--keep-runs", "1", "--yes"

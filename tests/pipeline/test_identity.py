@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components.evaluator import EvaluatorParams, gates
-from components.pusher import PusherParams, publish
+from components.pusher import PusherParams, publish, versions
 from components.pusher import labels as models_config
 from components.pusher.labels import MODELS_CONFIG
 from pipeline import config as configuration
@@ -97,12 +97,12 @@ def test_a_push_of_another_model_changes_nothing(tmp_path: Path) -> None:
     )
     served = tmp_path / "served"
     publish.push(questions, served, name="questions")
-    assert json.loads((served / "1" / publish.MANIFEST).read_text())["name"] == "questions"
+    assert json.loads((served / "1" / versions.MANIFEST).read_text())["name"] == "questions"
     assert model_identity.of_folder(served / "1") == Identity("questions", "text", QUESTIONS)
     for name in ("sentiment", "questions", None):
         with pytest.raises(OtherModelError, match="Another model is served"):
             publish.push(sentiment, served, name=name)
-    assert publish.place_of(served).versions() == [1]
+    assert versions.place_of(served).versions() == [1]
     assert publish.push(sentiment, served, name="sentiment", replaces=1)["version"] == 2
     # The permission was for version 1.
     with pytest.raises(OtherModelError, match=r"served/2 is 'sentiment'"):

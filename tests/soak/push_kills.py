@@ -27,7 +27,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from components.pusher.publish import listing, push
+from components.pusher.publish import push
+from components.pusher.versions import listing
 
 KEEP = 3
 NUM_FILES = 16

@@ -271,7 +271,7 @@ def test_an_object_that_changes_while_it_is_read_is_seen(
     rows = read(sources.shards(span, params)[0][0], params)
     next(rows)
     cloud.put("bucket", "a.csv", content.upper())
-    with pytest.raises(DataError, match=r"gs://bucket/a\.csv: it is not there, or not any more"):
+    with pytest.raises(DataError, match=r"gs://bucket/a\.csv: it does not exist, or not any more"):
         list(rows)
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from components.pusher import PusherParams, bucket, check, publish
+from components.pusher import PusherParams, check, versions
 from components.pusher.bucket import Bucket
-from components.pusher.publish import history, listing, promote, push, rollback
+from components.pusher.publish import promote, push, rollback
+from components.pusher.versions import history, listing
 from seqline.errors import DataError, UserError
 from seqline.model.digest import MANIFEST
 from seqline.storage import gcs
@@ -26,22 +27,9 @@ SERVED = "gs://models/topics"
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGcs]:
     with serve() as fake:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
-        monkeypatch.setattr(bucket, "POLL_SECONDS", 0.01)
         fake.buckets["models"] = {}
         yield fake
         gcs._client_of.cache_clear()
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Callable[[str], Path]:
-    def make(content: str) -> Path:
-        folder = tmp_path / "models" / content
-        (folder / "variables").mkdir(parents=True, exist_ok=True)
-        (folder / "saved_model.pb").write_text(content)
-        (folder / "variables" / "variables.index").write_text(content * 2)
-        return folder
-
-    return make
 
 
 def names(fake: FakeGcs) -> list[str]:
@@ -146,13 +134,11 @@ def test_a_push_waits_as_long_as_another_one_renews_its_lock(
     caplog.set_level(logging.WARNING, "seqline")
     holder = Bucket(SERVED, lease_seconds=2)
     with holder.lock():
-        first = holder.held
         waiting = threading.Thread(target=push, args=(models("a"), SERVED))
         waiting.start()
-        while holder.held == first:  # renewed once, and again
-            time.sleep(0.01)
-        second = holder.held
-        while holder.held == second:
+        generations: set[int] = set()
+        while len(generations) < 3:  # the holder renewed its lock twice
+            generations.add(fake.buckets["models"]["topics/.lock"][0]["generation"])
             time.sleep(0.01)
         while not caplog.records:
             time.sleep(0.01)
@@ -167,13 +153,14 @@ def test_a_push_waits_as_long_as_another_one_renews_its_lock(
 def test_the_lock_of_a_push_that_was_killed_is_taken_over(
     fake: FakeGcs, models: Callable[[str], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    dead = {"owner": "process 7 on there", "id": "x", "lease_seconds": 0.2}
+    caplog.set_level(logging.INFO, "seqline")
+    dead = {"host": "elsewhere", "pid": 7, "id": "x", "lease_seconds": 0.2}
     fake.put("models", "topics/.lock", json.dumps(dead).encode())
     assert push(models("a"), SERVED)["version"] == 1
-    assert (
-        "process 7 on there did not renew its lock on gs://models/topics: it is taken over"
-        in caplog.messages
+    taken_over = (
+        "process 7 on elsewhere did not renew its lock gs://models/topics/.lock: it is taken over"
     )
+    assert taken_over in caplog.messages
     assert names(fake) == [*version(1), "models.config"]
 
 
@@ -181,15 +168,18 @@ def test_a_push_that_lost_its_lock_publishes_nothing(
     fake: FakeGcs, models: Callable[[str], Path]
 ) -> None:
     def stand_still(_: Path) -> None:
-        fake.put("models", "topics/.lock", b'{"owner": "another one", "lease_seconds": 60}')
+        fake.put("models", "topics/.lock", b'{"pid": "another one", "lease_seconds": 60}')
 
     with pytest.raises(
         UserError,
-        match="Another push took over gs://models/topics while this one stood still; run again",
+        match=(
+            "This process stood still for too long while pushing to gs://models/topics, and another"
+            r" one took over its lock gs://models/topics/\.lock\. Nothing was kept\. Run again\."
+        ),
     ):
         push(models("a"), SERVED, verify=stand_still)
     assert Bucket(SERVED).versions() == []
-    assert fake.buckets["models"]["topics/.lock"][1].startswith(b'{"owner": "another one"')
+    assert fake.buckets["models"]["topics/.lock"][1].startswith(b'{"pid": "another one"')
 
 
 def test_answers_that_are_lost_are_asked_for_again(
@@ -241,7 +231,7 @@ def test_a_place_that_is_none(path: str) -> None:
     with pytest.raises(
         UserError, match=r"pusher\.serving_dir 'gs://.*' names no place: gs://<bucket>/<path>\."
     ):
-        publish.place_of(path)
+        versions.place_of(path)
 
 
 def test_a_bucket_that_is_not_there(fake: FakeGcs) -> None:

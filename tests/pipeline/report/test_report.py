@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
-from components.pusher import publish
+from components.pusher import versions
 from pipeline import config, report
 from pipeline.cli.app import app
 from pipeline.report import (
@@ -859,7 +859,7 @@ def test_history(two: Store) -> None:
         "instead_of": 3,
         "by": by,
     }
-    (two.root.parent / "served" / publish.HISTORY).write_text(f"{json.dumps(noted)}\nbroken\n")
+    (two.root.parent / "served" / versions.HISTORY).write_text(f"{json.dumps(noted)}\nbroken\n")
     found = history(two)
     assert [(each["verdict"], each["version"]) for each in found] == [
         *(("pushed", 1), ("promote", 1), ("pushed", 2), ("rollback", 4), ("refused", None))

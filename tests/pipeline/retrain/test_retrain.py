@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from components.pusher import publish
+from components.pusher import publish, versions
 from components.span_validator import SpanValidatorParams
 from components.trainer import START_FILE
 from pipeline import config as configuration
@@ -226,7 +226,7 @@ def test_a_rollback_by_hand_is_not_undone_and_is_recorded(copy: Path) -> None:
     )
     line = "nothing new (10): version 3, a rollback to version 1, is served"
     assert retrain(copy) == (10, [line])
-    [event] = publish.history(copy / "serving_dir" / "c")
+    [event] = versions.history(copy / "serving_dir" / "c")
     expected = {"what": "rollback", "version": 3, "rollback_of": 1, "instead_of": 2}
     assert {name: event[name] for name in expected} == expected
     assert event["by"]["user"] == owner.who()["user"]

@@ -1,7 +1,4 @@
-"""`--root gs://...`.
-
-The whole pipeline against a Google Cloud Storage on loopback, beside the same run in a folder.
-"""
+"""The whole pipeline with `--root gs://...`, on loopback, compared with the same run in a folder."""
 
 import json
 import os

@@ -7,7 +7,7 @@ import pytest
 
 from components.trainer import TRAINER, TrainerParams
 from pipeline.store import code, open_store
-from pipeline.store.code import Memory, code_digest
+from pipeline.store.code import Memory
 from pipeline.store.folder import Store
 from pipeline.store.layout import artifact_digest, key_parts
 from seqline.component import Artifact
@@ -65,57 +65,54 @@ def test_a_source_has_the_same_digest_on_every_python() -> None:
     assert code.parse(source) == ("eff0f3a0c6145c18854f", [])
 
 
-def test_code_digest_covers_what_a_component_imports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(code, "CHECKOUT", tmp_path)
-    (tmp_path / "components" / "trainer").mkdir(parents=True)
-    (tmp_path / "components" / "trainer" / "__init__.py").write_text(
-        "def run():\n    from components.trainer import fit\n"
-    )
-    (tmp_path / "components" / "trainer" / "fit.py").write_text(
-        "from seqline.model import network\nfrom seqline.storage import files\n"
-    )
-    (tmp_path / "components" / "pusher.py").write_text("A = 1\n")
-    (tmp_path / "seqline" / "model").mkdir(parents=True)
-    (tmp_path / "seqline" / "model" / "network.py").write_text("UNITS = 1\n")
-    (tmp_path / "seqline" / "storage").mkdir()
-    (tmp_path / "seqline" / "storage" / "files.py").write_text("A = 1\n")
+def test_code_digest_covers_what_a_component_imports(tmp_path: Path) -> None:
+    sources = {
+        "components/trainer/__init__.py": "def run():\n    from components.trainer import fit\n",
+        "components/trainer/fit.py": (
+            "from seqline.model import network\nfrom seqline.storage import files\n"
+        ),
+        "components/pusher.py": "A = 1\n",
+        "seqline/model/network.py": "UNITS = 1\n",
+        "seqline/storage/files.py": "A = 1\n",
+    }
 
-    def now() -> str:
-        code_digest.cache_clear()
-        code._source.cache_clear()
-        return code_digest("components.trainer")
+    def digest_with(number: int, **changes: str) -> str:
+        checkout = tmp_path / str(number)
+        for name, source in (sources | changes).items():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            (checkout / name).write_text(source)
+        return code.code_digest("components.trainer", checkout)
 
-    before = now()
-    (tmp_path / "components" / "pusher.py").write_text("A = 2\n")
-    (tmp_path / "seqline" / "storage" / "files.py").write_text("A = 2\n")
-    (tmp_path / "seqline" / "model" / "network.py").write_text("# a comment\nUNITS = 1\n")
-    assert now() == before
-    (tmp_path / "seqline" / "model" / "network.py").write_text("UNITS = 2\n")
-    assert now() != before
-    code_digest.cache_clear()
+    before = digest_with(1)
+    not_code = {
+        "components/pusher.py": "A = 2\n",
+        "seqline/storage/files.py": "A = 2\n",
+        "seqline/model/network.py": "# a comment\nUNITS = 1\n",
+    }
+    assert digest_with(2, **not_code) == before
+    assert digest_with(3, **{"seqline/model/network.py": "UNITS = 2\n"}) != before
 
 
-def test_a_source_is_parsed_once_and_a_broken_memory_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content, file = (
-        b"from seqline.component import digest\nA = 1\n",
-        tmp_path / "deep" / "memory.json",
-    )
+def test_a_source_is_parsed_once_and_a_damaged_memory_counts_as_empty(tmp_path: Path) -> None:
+    content = b"from seqline.component import digest\nA = 1\n"
+    file = tmp_path / "deep" / "memory.json"
     expected = code.parse(content)
     assert expected[1] == ["seqline.component", "seqline.component.digest"]
     first = Memory(file)
     assert first.get(content) == expected
+    assert first.is_new
     first.save()
-    with monkeypatch.context() as patch:
-        patch.setattr(code, "parse", lambda content: ("parsed", []))
-        assert Memory(file).get(content) == expected
-        assert Memory(file).get(content + b"#") == ("parsed", [])
-    for broken in ("", "[", "[]", file.read_text().replace(expected[0], digest("another"))):
-        file.write_text(broken)
-        assert Memory(file).get(content) == expected
+
+    second = Memory(file)
+    assert second.get(content) == expected
+    assert not second.is_new
+    second.get(content + b"#")
+    assert second.is_new
+    for damaged in ("", "[", "[]", file.read_text().replace(expected[0], digest("another"))):
+        file.write_text(damaged)
+        third = Memory(file)
+        assert third.get(content) == expected
+        assert third.is_new
 
 
 def test_an_artifact_appears_whole_and_replaces_an_old_one(tmp_path: Path) -> None:

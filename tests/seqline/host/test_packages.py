@@ -154,7 +154,7 @@ def test_the_doctor_says_what_a_configurations_run_lacks(tmp_path: Path) -> None
 
 
 def test_an_environment_without_pip_is_told_of_uv(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "is_there", lambda module: module not in ("pip", "optuna"))
+    monkeypatch.setattr(packages, "is_installed", lambda module: module not in ("pip", "optuna"))
     with pytest.raises(
         UserError, match=r"^The tuner needs optuna, .*: uv pip install --python \S+ 'optuna>=5,<6'$"
     ):

@@ -1,4 +1,4 @@
-"""How far a stage is, as it tells it: little, and nothing where nobody listens."""
+"""Progress reports are few, and cost nothing where no handler listens."""
 
 import gzip
 import logging

@@ -1,0 +1,66 @@
+"""Parts of spans under gs://."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seqline.data.span_cache import SpanCache, is_whole, link
+from seqline.storage.staging import path_of
+from tests.support.fake_cloud.gcs import FakeGcs, serve
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeGcs]:
+    with serve() as store:
+        store.buckets["bucket"] = {}
+        store.page_size = 2
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", store.url)
+        monkeypatch.setenv("SEQLINE_CACHE", str(tmp_path / "cache"))
+        yield store
+
+
+@pytest.fixture
+def place(cloud: FakeGcs) -> Path:
+    return path_of("gs://bucket/some/place")
+
+
+def names(cloud: FakeGcs) -> list[str]:
+    return sorted(cloud.buckets["bucket"])
+
+
+def test_parts_appear_when_the_block_ends_well_and_only_then(place: Path, cloud: FakeGcs) -> None:
+    span_cache = SpanCache(place)
+    path = span_cache.path(span=1)
+
+    def fail() -> None:
+        with span_cache.making({1: path}) as folders:
+            (folders[1] / "x").write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert names(cloud) == []
+    with span_cache.making({1: path}) as slow:
+        (slow[1] / "Split-train" / "x").write_text("slow")
+        (path / "Split-train" / "y").write_text("left by a killed run")
+        with span_cache.making({1: path}) as fast:
+            (fast[1] / "Split-train" / "x").write_text("fast")
+            assert not is_whole(path)
+        assert is_whole(path)
+    assert (path / "Split-train" / "x").read_text() == "fast"
+    with span_cache.making({1: path}) as folders:
+        assert folders == {}
+    assert not any("partial" in name for name in names(cloud))
+
+
+def test_a_link_is_a_copy_inside_the_service(place: Path, cloud: FakeGcs, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    link(tmp_path / "file", place / "one")
+    asked = len(cloud.requests)
+    link(place / "one", place / "two")
+    # The client asks for the bucket now and then, too, in a thread of its own.
+    assert not any(
+        "/upload/" in request or "/download/" in request for request in cloud.requests[asked:]
+    )
+    assert (place / "two").read_text() == "x"

@@ -1,0 +1,96 @@
+"""The lock under gs://; in a folder see test_locks.py."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqline.errors import UserError
+from seqline.storage import locks
+from tests.support import CHECKOUT
+from tests.support.fake_cloud.gcs import FakeGcs
+
+
+def names(cloud: FakeGcs) -> list[str]:
+    return sorted(cloud.buckets["bucket"])
+
+
+def test_a_lock_is_one_owners(place: Path, cloud: FakeGcs) -> None:
+    path = place / "lock"
+    with locks.held(path, "making trainer 1") as renew:
+        message = rf"process {os.getpid()} on .* is making trainer 1 \(its lock is {path}\)"
+        with (
+            pytest.raises(locks.HeldError, match=message),
+            locks.held(path, "making trainer 2", waits=False),
+        ):
+            pass
+        before = cloud.generation
+        renew()
+        assert cloud.generation > before
+    assert names(cloud) == []
+    with locks.held(path, "making trainer 2", waits=False):
+        assert names(cloud) == ["some/place/lock"]
+
+
+def test_a_killed_process_of_this_machine_has_no_lock(place: Path, cloud: FakeGcs) -> None:
+    code = (
+        "import os, sys; from seqline.storage import locks, staging\n"
+        "with locks.held(staging.path_of(sys.argv[1]), 'x', seconds=3600): os._exit(9)"
+    )
+    dead = subprocess.run(
+        [sys.executable, "-c", code, str(place / "lock")], cwd=CHECKOUT, check=False
+    )
+    assert (dead.returncode, names(cloud)) == (9, ["some/place/lock"])
+    with locks.held(place / "lock", "x", seconds=3600) as renew:
+        assert json.loads(cloud.buckets["bucket"]["some/place/lock"][1])["pid"] == os.getpid()
+        renew()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"host": "elsewhere", "pid": 1, "processes": "others", "lease_seconds": 0.2},
+        "no owner that we know",
+    ],
+)
+def test_an_owner_elsewhere_that_does_not_renew_is_dead(
+    place: Path, cloud: FakeGcs, content: object, waits: bool
+) -> None:
+    (place / "lock").write_text(json.dumps(content))
+    with locks.held(place / "lock", "x", waits=waits, seconds=0.2):
+        assert json.loads((place / "lock").read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_that_was_taken_over_is_lost_and_left_to_its_new_owner(
+    place: Path, cloud: FakeGcs
+) -> None:
+    with locks.held(place / "lock", "making trainer 1") as renew:
+        (place / "lock").write_text("another's")
+        lost = "while making trainer 1, and another one took over its lock .*lock. Nothing was kept"
+        with pytest.raises(UserError, match=lost):
+            renew()
+    assert (place / "lock").read_text() == "another's"
+
+
+def test_an_answer_that_gets_lost_is_no_other_owner(place: Path, cloud: FakeGcs) -> None:
+    finish, lost = cloud._finish, []
+
+    def lose(bucket: str, name: str, *more: Any) -> Any:
+        found = finish(bucket, name, *more)
+        if lost:
+            return found
+        lost.append(name)
+        return (
+            503,
+            {"error": {"code": 503, "message": "it was written, but nobody learns of it"}},
+            {},
+        )
+
+    cloud._finish = lose  # type: ignore[method-assign]
+    with locks.held(place / "lock", "x", waits=False):
+        assert lost
