@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import options, usage
-from pipeline.cli.options import Alias, AsJson, Config, Root, ServingDir, Settings
+from pipeline.cli import chosen, usage
+from pipeline.cli.options import AsJson, ConfigOptions
 
 if TYPE_CHECKING:
     from pipeline.gc import Plan
@@ -26,11 +26,7 @@ NOUNS = {
 
 
 def gc(
-    config: Config = None,
-    alias: Alias = None,
-    settings: Settings = None,
-    root: Root = None,
-    serving_dir: ServingDir = None,
+    common: ConfigOptions,
     keep_runs: Annotated[
         int,
         typer.Option("--keep-runs", min=0, help="the last runs, which stay with their artifacts"),
@@ -58,9 +54,7 @@ def gc(
     from pipeline import gc as cleaning
     from pipeline.store import open_store
 
-    loaded = options.read_if_named(
-        config, alias, settings, {"root": root, "pusher.serving_dir": serving_dir}, "gc"
-    )
+    loaded = chosen.read_if_named(common, "gc")
     cleaning.check_root(loaded.root)
     store, served = open_store(loaded.root), loaded.pusher.serving_dir
     found, freed = cleaning.preview(store, served, keep_runs, keep_versions)

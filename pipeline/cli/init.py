@@ -47,7 +47,7 @@ def init(
     label, script and lengths.
     """
     from pipeline import config as configuration
-    from pipeline.cli import options
+    from pipeline.cli import chosen
     from pipeline.init import choose, look, write
     from seqline.errors import UserError
     from seqline.suggest import suggestion
@@ -69,7 +69,7 @@ def init(
                 f"{path} cannot be looked at before it is downloaded; seqline run {path} does"
                 " without a configuration."
             )
-        options.check_that_it_is_there(path)
+        chosen.check_that_it_exists(path)
     source = paths[0] if len(paths) == 1 else {"train": paths[0], "test": paths[1]}
     file_name = look.stem(paths[0])
     target = Path(output) if output else Path(file_name.name)

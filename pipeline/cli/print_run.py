@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.advice import short_path
-from pipeline.cli.display import clock, print_hanging, print_line
+from pipeline.cli.terminal import print_hanging, print_line
+from pipeline.report.units import clock
 
 # Items of a list or of a table that are shown, and characters of a text.
 MOST_ITEMS, MOST_CHARACTERS = 8, 300
