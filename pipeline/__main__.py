@@ -1,16 +1,13 @@
 """The console script.
 
-What may be broken is imported here, so that `seqline doctor` can still say what it is.
+Imports are inside `main`, so that `seqline doctor` runs in a broken installation.
 """
 
 import sys
 
 
 def main() -> None:
-    """`seqline`.
-
-    An installation whose command line cannot be imported ends with its traceback and the way out.
-    """
+    """Runs `seqline`; if its libraries cannot be imported, points to `seqline doctor`."""
     if sys.argv[1:2] == ["doctor"]:
         from pipeline.doctor import __main__ as doctor
 
@@ -19,8 +16,8 @@ def main() -> None:
         from pipeline.cli import app
     except Exception:
         print(
-            "seqline's libraries cannot be imported; `seqline doctor` (or python -m"
-            " pipeline.doctor) says what is wrong:",
+            "seqline's libraries cannot be imported. `seqline doctor` (or python -m"
+            " pipeline.doctor) says what is wrong.",
             file=sys.stderr,
         )
         raise

@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and how each one ends."""
+"""The command line: its commands, and how each of them ends."""
 
 import os
 import sys
@@ -11,24 +11,21 @@ from pipeline.cli import usage
 from pipeline.cli.usage import Lazy
 from seqline import __version__
 
-# In the order in which `seqline --help` lists them. The module of a command is imported when the
-# command is called.
+# In the order of `seqline --help`. The module of a command is imported when the command is called.
 COMMANDS = {
-    "init": Lazy(
-        "pipeline.cli.init", "Look at data and write a configuration for it, with comments."
-    ),
-    "run": Lazy("pipeline.cli.run", "Run the pipeline: what is finished is not done again."),
+    "init": Lazy("pipeline.cli.init", "Look at data and write a commented configuration for it."),
+    "run": Lazy("pipeline.cli.run", "Run the pipeline. Finished stages are not run again."),
     "plan": Lazy(
         "pipeline.cli.run", "Print what a run would do, stage by stage, and why.", "plan_app"
     ),
     "retrain": Lazy(
         "pipeline.cli.retrain",
-        "Train on everything not yet trained on, and push it if every gate lets it pass.",
+        "Train on data not yet trained on, and push the model if every gate passes it.",
     ),
     "show": Lazy("pipeline.cli.show", "Show a run: its stages, figures and lineage."),
-    "report": Lazy("pipeline.cli.report", "Write a run's report anew."),
+    "report": Lazy("pipeline.cli.report", "Write the report of a run again."),
     "history": Lazy(
-        "pipeline.cli.report", "List the runs, the newest last, with their verdicts.", "history_app"
+        "pipeline.cli.report", "List the runs and their verdicts, newest last.", "history_app"
     ),
     "compare": Lazy(
         "pipeline.cli.report", "Compare two runs: figures, parameters, data, code.", "compare_app"
@@ -43,25 +40,25 @@ COMMANDS = {
     ),
     "serve": Lazy(
         "pipeline.cli.serving",
-        "Serve the pushed model by TensorFlow Serving's REST API, and a page to try it.",
+        "Serve the pushed model over TensorFlow Serving's REST API, with a page to try it.",
     ),
     "versions": Lazy(
         "pipeline.cli.serving",
-        "List the pushed versions: labels, digest, when they were pushed, test accuracy.",
+        "List the pushed versions: labels, digest, time of the push, test accuracy.",
         "versions_app",
     ),
     "rollback": Lazy(
         "pipeline.cli.serving",
-        "Publish an earlier version again, as the next one and as stable.",
+        "Publish an earlier version again, as the next version, and make it stable.",
         "rollback_app",
     ),
     "promote": Lazy(
         "pipeline.cli.serving", "Make the version labelled canary the stable one.", "promote_app"
     ),
-    "gc": Lazy("pipeline.cli.gc", "Delete what no run needs; asks first."),
+    "gc": Lazy("pipeline.cli.gc", "Delete what no run needs. Asks first."),
     "doctor": Lazy(
         "pipeline.cli.doctor",
-        "Say what of this machine stands in the way of a run, and the way out.",
+        "Check this machine for what would stop a run, and say how to fix it.",
     ),
     "template": Lazy(
         "pipeline.cli.template", "Flex Templates of Dataflow: a run started in the cloud."
@@ -90,9 +87,9 @@ def seqline(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Raw text to a served SimpleRNN text classifier.
+    """Train and serve a SimpleRNN text classifier from raw text.
 
-    First steps: seqline init reviews.csv -o reviews.toml, then seqline run reviews.toml.
+    To begin: seqline init reviews.csv -o reviews.toml, then seqline run reviews.toml.
     """
 
 
@@ -103,9 +100,9 @@ def version() -> None:
 
 
 def main() -> None:
-    """The console script.
+    """Runs the command line.
 
-    A user's error is one line and its exit code, anything else a traceback.
+    A user's error ends it with one line and the error's exit code, a bug with a traceback.
     """
     environment.warn_of_unknown()
     try:
@@ -133,11 +130,11 @@ def _end_of_usage(error: Any) -> NoReturn:
 
 
 def _end(error: Exception) -> NoReturn:
-    """Ends the program as the error says. Raises it again where it is a bug."""
+    """Ends the program as the error says. Raises the error again if it is a bug."""
     from pipeline.runner.worker import StageError
     from seqline.errors import StoppedError, UserError
 
-    if isinstance(error, StoppedError):  # no error: somebody wanted it
+    if isinstance(error, StoppedError):  # not an error: the user wanted it
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
     if isinstance(error, UserError):
@@ -145,9 +142,8 @@ def _end(error: Exception) -> NoReturn:
 
         print_error(error)
         sys.exit(error.exit_code)
-    if isinstance(
-        error, StageError
-    ):  # a bug: where it happened in the worker, not how the word of it came here
+    if isinstance(error, StageError):
+        # A bug in a worker: the worker's traceback says where, this process's would not.
         print(error, file=sys.stderr)
         sys.exit(1)
     raise error

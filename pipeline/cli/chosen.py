@@ -1,15 +1,16 @@
-"""Which configuration a command uses, and what is laid over it.
+"""Which configuration a command uses, and the values that flags put in place of its own.
 
-The environment, `--set`, flags. Imports nothing heavy, and not typer.
+The configuration is named by the word on the command line (or --config), by SEQLINE_CONFIG, or is
+seqline.toml in the working directory. There is no other default: the sample has to be named.
 
-The word on the command line (or --config) names it, SEQLINE_CONFIG, or seqline.toml in this folder.
-There is no other: the sample has to be named.
+Imports nothing heavy, and not typer.
 """
 
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,46 +20,71 @@ from seqline.suggest import suggestion
 if TYPE_CHECKING:
     from pipeline import config as configuration
 
-# The configuration of this folder.
+# The configuration of the working directory.
 DEFAULT = "seqline.toml"
 # Names that stand for data whatever formats there are: a glob, a span, a data set of
 # tensorflow-datasets. Nor is a .txt or a .json file a configuration.
 DATA = re.compile(r".*[*?\[{].*|tfds:.*|.*\.(txt|json)(\.gz)?", re.DOTALL)
 
 
-def choose(config: str | None, alias: str | None = None, command: str = "run") -> str:
-    """The configuration's name, or the data's, which a command is to use.
+@dataclass(frozen=True)
+class Common:
+    """What commands that read a configuration have in common: their flags, None if not given.
 
-    Raises UserError where none is named, or two are.
+    `pipeline.cli.options` says which command has which flags.
     """
-    if name := optional(config, alias):
+
+    config: str | None = None
+    alias: str | None = None  # --config, in place of the word
+    settings: list[str] | None = None  # NAME=VALUE, of --set
+    root: str | None = None
+    serving_dir: str | None = None
+    data_dir: str | None = None
+    text: str | None = None
+    label: str | None = None
+
+    def places(self) -> dict[str, str]:
+        """setting -> value, of the flags that were given."""
+        flags = {
+            "root": self.root,
+            "pusher.serving_dir": self.serving_dir,
+            "example_gen.data_dir": self.data_dir,
+            "example_gen.text": self.text,
+            "example_gen.label": self.label,
+        }
+        return {setting: value for setting, value in flags.items() if value is not None}
+
+
+def choose(common: Common, command: str = "run") -> str:
+    """The name of the configuration, or of the data, that a command uses.
+
+    Raises:
+        UserError: none is named, or two are.
+    """
+    if name := optional(common):
         return name
     from seqline.errors import UserError
 
     raise UserError(
-        f"seqline {command} needs a configuration and there is no {DEFAULT} here: seqline {command}"
-        " my.toml. `seqline init DATA -o my.toml` writes one; `seqline run bbc_news` trains on the"
-        " sample."
+        f"seqline {command} needs a configuration, and there is no {DEFAULT} here: seqline"
+        f" {command} my.toml. `seqline init DATA -o my.toml` writes one; `seqline run bbc_news`"
+        " trains on the sample."
     )
 
 
-def optional(config: str | None, alias: str | None = None) -> str | None:
-    """As `choose`, for commands that need none."""
+def optional(common: Common) -> str | None:
+    """The name, as `choose` finds it; None if there is none."""
+    config, alias = common.config, common.alias
     if config is not None and alias is not None and config != alias:
         from seqline.errors import UserError
 
         raise UserError(
             f"Two configurations are named, {config!r} and --config {alias!r}: name one."
         )
-    named = next(
-        (
-            name
-            for name in (config, alias, os.environ.get(environment.CONFIG) or None)
-            if name is not None
-        ),
-        None,
-    )
-    return named if named is not None else DEFAULT if Path(DEFAULT).is_file() else None
+    for name in (config, alias, os.environ.get(environment.CONFIG) or None):
+        if name is not None:
+            return name
+    return DEFAULT if Path(DEFAULT).is_file() else None
 
 
 def is_data(name: str) -> bool:
@@ -73,91 +99,78 @@ def is_data(name: str) -> bool:
 
 
 def read(
-    config: str | None,
-    settings: Sequence[str] | None = None,
-    root: str | None = None,
-    serving_dir: str | None = None,
-    data_dir: str | None = None,
-    *,
-    alias: str | None = None,
-    text: str | None = None,
-    label: str | None = None,
+    common: Common,
     command: str = "run",
     takes_data: bool = True,
-    laid: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> "configuration.Config":
-    """The configuration, the environment and the flags laid over it.
+    """The configuration, with the values of the environment and of the flags.
 
-    Data that are named instead of a file get one in memory.
+    Data that are named in place of a configuration get one in memory.
 
-    laid: setting -> value, of the command's own flags.
+    Args:
+        common: the flags that commands share.
+        command: the command's name, for errors.
+        takes_data: whether the command takes data in place of a configuration.
+        more: setting -> value or None, of flags that only this command has.
+
+    Raises:
+        UserError: no configuration is named, it does not exist, or a value is wrong.
     """
     from pipeline import config as configuration
     from seqline.errors import UserError
 
-    name = choose(config, alias, command)
-    given = {
-        "root": root,
-        "pusher.serving_dir": serving_dir,
-        "example_gen.data_dir": data_dir,
-        "example_gen.text": text,
-        "example_gen.label": label,
-    }
-    places = {
-        setting: value for setting, value in {**given, **(laid or {})}.items() if value is not None
-    }
+    name = choose(common, command)
+    settings, given = common.settings or [], _given(common, more)
     if not is_data(name):
-        return configuration.load(name, settings or [], places, environment.settings())
+        return configuration.load(name, settings, given, environment.settings())
     if not takes_data:
         stem = configuration.default_name(Path(name.removesuffix(".gz")))
         raise UserError(
             f"seqline {command} needs a configuration, and {name} is data: seqline init"
             f" {shlex.quote(name)} -o {stem}.toml, then seqline {command} {stem}.toml."
         )
-    check_that_it_is_there(name)
+    check_that_it_exists(name)
     from pipeline.init import in_memory
 
-    content = in_memory(name, settings or [], text, label, f"seqline {command}")
-    return configuration.build(content, name, settings or [], places, environment.settings())
+    content = in_memory(name, settings, common.text, common.label, f"seqline {command}")
+    return configuration.build(content, name, settings, given, environment.settings())
 
 
 def read_if_named(
-    config: str | None,
-    alias: str | None,
-    settings: Sequence[str] | None,
-    laid: Mapping[str, Any],
-    command: str,
+    common: Common, command: str, more: Mapping[str, Any] | None = None
 ) -> "configuration.Config":
-    """The configuration that is named, and without one the defaults, for commands that need no
-    data. laid: setting -> value or None, of flags.
-    """
+    """As `read`, but without a configuration the defaults, for commands that need no data."""
     from pipeline import config as configuration
 
-    if (name := optional(config, alias)) is not None:
-        return read(name, settings, command=command, takes_data=False, laid=laid)
-    places = {setting: value for setting, value in laid.items() if value is not None}
+    if optional(common) is not None:
+        return read(common, command, takes_data=False, more=more)
     content = {"name": "model", "example_gen": {"source": ""}}
     return configuration.build(
-        content, "the command line", settings or [], places, environment.settings()
+        content,
+        "the command line",
+        common.settings or [],
+        _given(common, more),
+        environment.settings(),
     )
 
 
-def check_that_it_is_there(name: str) -> None:
-    """Raises UserError for a file that is not there, with the one beside it that may be meant.
+def _given(common: Common, more: Mapping[str, Any] | None) -> dict[str, Any]:
+    others = {setting: value for setting, value in (more or {}).items() if value is not None}
+    return {**common.places(), **others}
 
-    Globs and remote names are left to reading.
+
+def check_that_it_exists(name: str) -> None:
+    """Raises UserError for a file that does not exist, and suggests one with a similar name.
+
+    Globs and remote names are left to what reads them.
     """
     from pipeline import config as configuration
     from seqline.errors import UserError
 
-    if (
-        "://" in name
-        or name.startswith("tfds:")
-        or re.search(r"[*?\[{]", name)
-        or os.path.lexists(name)
-    ):
+    is_local_file = not ("://" in name or name.startswith("tfds:") or re.search(r"[*?\[{]", name))
+    if not is_local_file or os.path.lexists(name):
         return
     near = suggestion(name, [*configuration.neighbours(name), *configuration.shipped()])
-    raise UserError(
-        f"There is no file {name!r} in {os.path.abspath(os.path.dirname(name) or '.')}.{near}"
-    )
+    folder = os.path.abspath(os.path.dirname(name) or ".")
+    raise UserError(f"There is no file {name!r} in {folder}.{near}")

@@ -1,6 +1,7 @@
-"""What a person sees of a run."""
+"""What is printed at the end of a run, for an error, and for plans and versions."""
 
 import os
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,111 +9,110 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from components.example_validator import ANOMALIES
-from pipeline.cli.advice import EXAMPLE
-from pipeline.cli.advice import short_path as _short_path
-from pipeline.cli.display import Progress as Progress  # `console.Progress`
-from pipeline.cli.display import better_than, duration, print_hanging, print_line
+from pipeline.cli.advice import short_path
+from pipeline.cli.terminal import plain_table, print_hanging, print_line
+from pipeline.report.advice import better_baselines
+from pipeline.report.reproduce import EXAMPLES
+from pipeline.report.units import duration
 from pipeline.runner.plan import Planned
 from pipeline.runner.run import StageResult
 from seqline.errors import UserError
 from serving import predict
 
-# Warnings that are printed at the end of a run; files have all of them.
+# Warnings that are printed at the end of a run. Files hold all of them.
 MOST_WARNINGS = 5
-# Where the texts of a summary begin.
+# Columns of the labels of a summary.
 LABEL = 15
+# Labels of advice whose text is to be copied.
+COPIED = ("the model", "ask it", "server log", "all anomalies", "to let it pass")
 
 
 def print_summary(
-    console: Console,
-    done: Sequence[StageResult],
-    started: float,
-    config: str,
-    serving_dir: str | None,
+    console: Console, done: Sequence[StageResult], started: float, serving_dir: str | None
 ) -> None:
-    """The table of a finished run, and what to do next."""
-    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
-    for name in ("made", "artifact"):  # its path begins with the stage
-        table.add_column(name, overflow="fold")
-    for each in done:
-        table.add_row(each.artifact.type, escape(_short_path(each.artifact.uri)))
+    """Prints what a finished run has made, and how to ask the model.
+
+    Args:
+        console: where to print.
+        done: the stages of the run.
+        started: when the run started, by the monotonic clock.
+        serving_dir: where it published the model.
+    """
+    table = plain_table("made", "artifact")  # an artifact's path begins with its stage
+    for stage in done:
+        table.add_row(stage.artifact.type, escape(short_path(stage.artifact.uri)))
     console.print()
     console.print(table)
-    figures = {each.stage.name: each.figures for each in done}
     console.print()
+
+    figures = {stage.stage.name: stage.figures for stage in done}
     if "evaluator" in figures:
-        low, high = figures["evaluator"]["accuracy_interval"]
-        console.print(
-            f"test accuracy  {figures['evaluator']['accuracy']:.3f}  (95 %: {low:.3f} to"
-            f" {high:.3f})",
-            highlight=False,
-        )
-        better = better_than(figures["evaluator"])
-        for name, value in figures["evaluator"]["baselines"].items():
-            text = (
-                f"  beside it    {value:.3f} "
-                f" {name}{', better than the model' if name in better else ''}"
-            )
-            console.print(
-                text, style="yellow" if name in better else "", highlight=False, markup=False
-            )
+        _print_accuracy(console, figures["evaluator"])
     if "pusher" in figures:
-        pushed = figures["pusher"]
-        console.print(
-            f"served model   {pushed['serving_dir']}/{pushed['version']}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-        option = "" if serving_dir is None or _is_found(serving_dir) else f"--model {serving_dir} "
-        content = figures["transform"]["content"] if "transform" in figures else "text"
-        if "://" not in pushed["serving_dir"]:  # predict asks local models
-            console.print(
-                f"ask it         seqline predict {option}{EXAMPLE[content]}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
-    made = sum(not each.cached for each in done)
+        content = figures.get("transform", {}).get("content", "text")
+        _print_pushed(console, figures["pusher"], serving_dir, content)
     print_warnings(console, done)
-    console.print(
-        f"{made} of {len(done)} stages ran, {duration(time.monotonic() - started)} in all",
-        highlight=False,
-    )
+    num_ran = sum(not stage.cached for stage in done)
+    took = duration(time.monotonic() - started, 0)
+    print_line(console, f"{num_ran} of {len(done)} stages ran, {took} in all")
+
+
+def _print_accuracy(console: Console, evaluation: Mapping[str, Any]) -> None:
+    low, high = evaluation["accuracy_interval"]
+    accuracy = f"{evaluation['accuracy']:.3f}  (95 %: {low:.3f} to {high:.3f})"
+    print_line(console, f"{'test accuracy':<{LABEL}}{accuracy}")
+    better = better_baselines(evaluation)
+    for name, value in evaluation["baselines"].items():
+        is_better = name in better
+        line = f"{'  baseline':<{LABEL}}{value:.3f}  {name}"
+        if is_better:
+            line += ", better than the model"
+        print_line(console, Text(line, "yellow" if is_better else ""))
+
+
+def _print_pushed(
+    console: Console, pushed: Mapping[str, Any], serving_dir: str | None, content: str
+) -> None:
+    print_line(console, f"{'served model':<{LABEL}}{pushed['serving_dir']}/{pushed['version']}")
+    if "://" not in pushed["serving_dir"]:
+        is_default = serving_dir is None or _is_default(serving_dir)
+        option = "" if is_default else f"--model {shlex.quote(str(serving_dir))} "
+        print_line(console, f"{'ask it':<{LABEL}}seqline predict {option}{EXAMPLES[content]}")
+
+
+def _is_default(serving_dir: str) -> bool:
+    """Whether `seqline predict` asks this model if none is named."""
+    try:
+        return os.path.samefile(predict.find_versions(Path(predict.SERVING_DIR), ""), serving_dir)
+    except (predict.InputError, OSError):
+        return False
 
 
 def print_warnings(console: Console, done: Sequence[StageResult]) -> None:
-    """What was found wrong with the data and did not stop the run, so that it is seen.
-
-    Rows that were skipped, anomalies.
-    """
-    found = [(warning, each) for each in done for warning in warnings_of(each)]
-    for warning, _ in found[:MOST_WARNINGS]:
-        print_hanging(
-            console, Text(f"{'warning':<{LABEL}}", "yellow"), Text(warning, "yellow"), LABEL
-        )
-    if len(found) > MOST_WARNINGS:
-        place = _short_path(found[-1][1].artifact.uri / ANOMALIES)
-        print_line(
-            console,
-            Text(f"{'':<{LABEL}}and {len(found) - MOST_WARNINGS} more in {place}", "yellow"),
-        )
+    """Prints warnings about the data, such as rows that were skipped, and anomalies."""
+    warnings = [(warning, stage) for stage in done for warning in warnings_of(stage)]
+    head = Text(f"{'warning':<{LABEL}}", "yellow")
+    for warning, _ in warnings[:MOST_WARNINGS]:
+        print_hanging(console, head, Text(warning, "yellow"), LABEL)
+    num_more = len(warnings) - MOST_WARNINGS
+    if num_more > 0:
+        place = short_path(warnings[-1][1].artifact.uri / ANOMALIES)
+        print_line(console, Text(f"{'':<{LABEL}}and {num_more} more in {place}", "yellow"))
 
 
 def warnings_of(done: StageResult) -> list[str]:
-    """The warnings of a stage of data: sentences."""
+    """The warnings of a stage about the data: sentences."""
     figures = done.figures
     if "warnings" in figures:
-        return [str(each) for each in figures["warnings"]]
+        return [str(warning) for warning in figures["warnings"]]
     if done.stage.name == "example_gen" and figures.get("num_bad_rows"):
-        place = _short_path(done.artifact.uri / "bad_rows")
+        place = short_path(done.artifact.uri / "bad_rows")
         return [
             f"{figures['num_bad_rows']:,} of {figures['num_read']:,} rows cannot be used and were"
-            f" skipped: they are listed in {place}."
+            f" skipped. They are listed in {place}."
         ]
     if done.stage.name == "example_validator":
         return [f"{line.rstrip('.')}." for line in figures["lines"][figures["num_errors"] :]]
@@ -120,10 +120,7 @@ def warnings_of(done: StageResult) -> list[str]:
 
 
 def print_error(error: UserError) -> None:
-    """A user's error on standard error.
-
-    What is wrong in one line, and under it what `pipeline.cli.advice` says, if it was asked.
-    """
+    """Prints an error on standard error, and the advice that came with it."""
     console = Console(stderr=True)
     print_hanging(console, Text("error: ", "bold red"), Text(str(error)), 7)
     for label, text in getattr(error, "advice", ()):
@@ -131,53 +128,38 @@ def print_error(error: UserError) -> None:
 
 
 def print_advice(console: Console, label: str, text: str) -> None:
-    """A line of advice. What one copies, a path or a command, stays in one line."""
+    """Prints a line of advice. A path or a command that is to be copied stays in one line."""
     head = Text(f"{label:<{LABEL}}", "bold")
-    if label in ("the model", "ask it", "all anomalies", "to let it pass"):
+    if label in COPIED:
         print_line(console, Text.assemble(head, (text, "cyan")))
     else:
         print_hanging(console, head, Text(text), LABEL + 2 * text.startswith("- "))
 
 
-def _is_found(serving_dir: str) -> bool:
-    """Whether `seqline predict` asks this model where none is named."""
-    try:
-        return os.path.samefile(predict.find_versions(Path(predict.SERVING_DIR), ""), serving_dir)
-    except (predict.InputError, OSError):
-        return False
-
-
 def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:
-    """A line a version under serving_dir, oldest first."""
-    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
-    for name in ("version", "labels", "digest", "pushed", "accuracy", ""):
-        table.add_column(
-            name, justify="right" if name in ("version", "accuracy") else "left", overflow="fold"
+    """Prints a line for each version under serving_dir, oldest first."""
+    table = plain_table(
+        *("version", "labels", "digest", "pushed", "accuracy", ""), right=("version", "accuracy")
+    )
+    for version in versions:
+        accuracy, rollback_of = version["accuracy"], version["rollback_of"]
+        cells = (
+            str(version["version"]),
+            ", ".join(version["labels"]),
+            (version["digest"] or "not ours")[:12],
+            version["pushed"] or "",
+            "" if accuracy is None else f"{accuracy:.3f}",
+            f"rollback to {rollback_of}" if rollback_of else "",
         )
-    for each in versions:
-        accuracy = "" if each["accuracy"] is None else f"{each['accuracy']:.3f}"
-        rollback = f"rollback to {each['rollback_of']}" if each["rollback_of"] else ""
-        shown = (
-            ", ".join(each["labels"]),
-            (each["digest"] or "not ours")[:12],
-            each["pushed"] or "",
-            accuracy,
-            rollback,
-        )
-        table.add_row(str(each["version"]), *map(escape, shown))
+        table.add_row(*map(escape, cells))
     console.print(table)
 
 
 def print_plan(console: Console, planned: Sequence[Planned]) -> None:
-    """A line a stage: does it run, its key, and why."""
-    table = Table(show_edge=False, pad_edge=False, box=None, header_style="bold")
-    for name in ("stage", "", "key", "why"):
-        table.add_column(name, overflow="fold")
-    for each in planned:
-        table.add_row(
-            each.stage.name,
-            "runs" if each.runs else "cached",
-            each.key or "not known yet",
-            escape(each.reason),
-        )
+    """Prints a line for each stage: whether it runs, its key, and why."""
+    table = plain_table("stage", "", "key", "why")
+    for stage in planned:
+        does = "runs" if stage.runs else "cached"
+        key = stage.key or "not known yet"
+        table.add_row(stage.stage.name, does, key, escape(stage.reason))
     console.print(table)

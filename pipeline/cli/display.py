@@ -1,12 +1,11 @@
-"""How far a run is, as it runs: lines in place on a terminal, a line now and then anywhere else.
+"""How far a run is, as it runs: lines in place on a terminal, a line now and then elsewhere.
 
-On a terminal the lines of finished stages scroll, and under them stand the running ones (bar,
-percent, time left where it can be known) and "stage n of m". Elsewhere, in a pipe, in CI, on a dumb
-terminal, there is a line where a stage starts, and one every LINE_SECONDS while it runs.
+On a terminal the lines of finished stages scroll. Under them are the running stages (bar, percent,
+and time left if it can be known) and "stage n of m". Elsewhere, in a pipe, in CI or on a dumb
+terminal, a line is printed when a stage starts, and one every LINE_SECONDS while it runs.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -18,38 +17,44 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from pipeline.cli.terminal import NARROW, print_hanging, print_line, writes_in_place
+from pipeline.report.advice import better_baselines
+from pipeline.report.units import about, clock, duration
 from seqline.host.progress import LEVEL, Report
 
 if TYPE_CHECKING:
     from pipeline.runner.plan import Stage
     from pipeline.runner.run import StageResult
 
-# How often a line tells how far a stage is, where nothing can be written in place.
+# Seconds between two lines of a running stage where lines cannot be written in place.
 LINE_SECONDS = 15.0
-# How often a terminal is drawn anew, a second.
+# How often a terminal is redrawn, per second.
 REFRESH = 4
-# A stage's name and its time, and where its text begins.
+# Columns of a stage's name and of its time, and where its text begins.
 NAME, TOOK = 17, 7
 INDENT = NAME + 1 + TOOK + 2
-# Under so many columns the text of a stage has lines of its own.
-NARROW = 60
 BAR, LEAST_BAR = 24, 8
-# A character that no text has, in place of a space at which no line is to end.
-GLUE = "\ue000"
-# What is estimated from a shorter time, or a smaller part, is not worth telling.
+# An estimate from a shorter time, or from a smaller part, is not worth showing.
 LEAST_SECONDS, LEAST_PART = 3.0, 0.05
-# The end of a run tells what they say: see `pipeline.cli.console.print_warnings`.
+# Their warnings are printed at the end of a run: see `pipeline.cli.console.print_warnings`.
 TOLD_AT_THE_END = ("seqline.example_gen", "seqline.example_validator")
 
-# Until a stage tells more.
+# Until a stage reports anything.
 LOADING = Report("loading libraries")
 
 
 @dataclass
 class Running:
-    """A stage in the making. since.
+    """A stage that is running.
 
-    When its `report` came. first: when this `what` was first told of, and how far it was then.
+    Attributes:
+        name: the stage's.
+        started: when it started, by the monotonic clock.
+        report: the last one.
+        since: when the last report came.
+        first: when the first report with this `what` came, and its fraction.
+        has_reported: whether any report has come.
+        last_line: when its last line was printed.
     """
 
     name: str
@@ -61,46 +66,52 @@ class Running:
     last_line: float = field(default_factory=time.monotonic)
 
     def tell(self, report: Report) -> None:
+        """Takes a new report."""
         now = time.monotonic()
         if not self.has_reported or report.what != self.report.what:
             self.first = (now, report.fraction or 0.0)
         self.report, self.since, self.has_reported = report, now, True
 
     def say(self, message: str) -> None:
-        """A message, for a stage that never said how far it is."""
+        """Takes a message in place of a report, from a stage that has never reported."""
         if not self.has_reported:
             self.report = Report(message)
 
     def left(self) -> float | None:
-        """Seconds until its end.
-
-        As the stage measured them, or at the speed so far; None where nobody can know.
-        """
+        """Seconds until its end, as it reports them or at the speed so far; None if unknown."""
         now, fraction = time.monotonic(), self.report.fraction
         if self.report.left is not None:
             return max(0.0, self.report.left - (now - self.since))
         if fraction is None or fraction == 1:
             return None
         seconds, part = now - self.first[0], fraction - self.first[1]
-        return (
-            seconds * (1 - fraction) / part
-            if seconds >= LEAST_SECONDS and part >= LEAST_PART
-            else None
-        )
+        if seconds < LEAST_SECONDS or part < LEAST_PART:
+            return None
+        return seconds * (1 - fraction) / part
 
 
 class Progress(logging.Handler):
-    """Prints what the stages of a run say, and how far they are. A handler of the logger `seqline`.
+    """Prints what the stages of a run say, and how far they are: a handler of logger `seqline`.
 
-    verbose: print every message. names: of all stages of the run, in their order, as far as they
-    are known.
+    Args:
+        console: where to print.
+        verbose: whether to print every message.
+        names: all stages of the run in their order, if they are known.
+        line_seconds: between two lines of a stage, where lines cannot be written in place.
     """
 
-    def __init__(self, console: Console, verbose: bool, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        console: Console,
+        verbose: bool,
+        names: Sequence[str] = (),
+        line_seconds: float = LINE_SECONDS,
+    ) -> None:
         super().__init__(LEVEL)
         self.console = console
         self.verbose = verbose
         self.names = list(names)
+        self.line_seconds = line_seconds
         self.running: dict[str, Running] = {}
         self.started = time.monotonic()
         self.live: Live | None = None
@@ -115,6 +126,7 @@ class Progress(logging.Handler):
             return
         if record.levelno < logging.INFO:
             return
+
         message = record.getMessage()
         if self.verbose or (record.levelno > logging.INFO and record.name not in TOLD_AT_THE_END):
             style = "yellow" if record.levelno >= logging.WARNING else "dim"
@@ -123,51 +135,55 @@ class Progress(logging.Handler):
             stage.say(message)
 
     def _stage_of(self, record: logging.LogRecord) -> Running | None:
-        """The running stage that a record comes from: the only one, if it does not say."""
+        """The running stage that a record names; the only one if the record names none."""
         running = dict(self.running)
-        stage = running.get(getattr(record, "stage", ""))
-        return stage or (next(iter(running.values())) if len(running) == 1 else None)
+        if stage := running.get(getattr(record, "stage", "")):
+            return stage
+        return next(iter(running.values())) if len(running) == 1 else None
 
     def start(self, stage: "Stage") -> None:
+        """Shows that a stage starts."""
         self.begin(stage.name)
 
     def begin(self, name: str) -> None:
-        """A stage starts; one whose data were prepared goes on."""
+        """Shows that a stage starts; does nothing if it is running (its data were prepared)."""
         if name in self.running:
             return
         self.running[name] = Running(name)
         if writes_in_place(self.console):
-            if not self.live:
-                self.live = Live(
-                    console=self.console,
-                    get_renderable=self.rendered,
-                    refresh_per_second=REFRESH,
-                    transient=True,
-                )
-                self.live.start()
-                self.console.show_cursor(True)  # a run that is killed leaves a terminal as it was
+            self._draw()
             return
-        print_line(self.console, Text(f"{name:<{NAME}} started{self._place([name])}"))
+
+        print_line(self.console, f"{name:<{NAME}} started{self._place([name])}")
         if not self.ticker:
             self.ended.clear()
             self.ticker = threading.Thread(target=self._tick, daemon=True)
             self.ticker.start()
 
+    def _draw(self) -> None:
+        """Starts to redraw the running stages."""
+        if self.live:
+            return
+        self.live = Live(
+            console=self.console,
+            get_renderable=self.rendered,
+            refresh_per_second=REFRESH,
+            transient=True,
+        )
+        self.live.start()
+        self.console.show_cursor(True)  # so that a killed run leaves the terminal as it was
+
     def done(self, done: "StageResult") -> None:
-        """A stage has ended: its line."""
+        """Prints the line of a stage that has ended."""
         self.running.pop(done.stage.name, None)
         if self.live:
-            self.live.refresh()  # without its line, before the last one is printed
+            self.live.refresh()  # without the stage's line, before its last line is printed
         took = "cached" if done.cached else clock(done.seconds, 1)
-        print_hanging(
-            self.console,
-            Text(f"{done.stage.name:<{NAME}} {took:>{TOOK}}  "),
-            described(done),
-            INDENT,
-        )
+        head = Text(f"{done.stage.name:<{NAME}} {took:>{TOOK}}  ")
+        print_hanging(self.console, head, described(done), INDENT)
 
     def stop(self) -> None:
-        """Nothing runs any more, or something else is to be printed."""
+        """Stops drawing, at the end or before something else is printed."""
         self.running.clear()
         self.ended.set()
         if self.ticker:
@@ -178,81 +194,36 @@ class Progress(logging.Handler):
             self.live = None
 
     def _place(self, running: Sequence[str]) -> str:
+        """`, stages 2 and 3 of 10`."""
         numbers = [str(self.names.index(name) + 1) for name in running if name in self.names]
-        return (
-            f", stage{'s' * (len(numbers) > 1)} {' and '.join(numbers)} of {len(self.names)}"
-            if numbers
-            else ""
-        )
+        if not numbers:
+            return ""
+        noun = "stages" if len(numbers) > 1 else "stage"
+        return f", {noun} {' and '.join(numbers)} of {len(self.names)}"
 
     def rendered(self) -> Group:
-        """What stands under the finished stages."""
+        """What is drawn under the finished stages."""
         running = list(self.running.values())
         width, is_utf8 = self.console.width, self.console.encoding.startswith("utf")
-        lines = [running_line(each, width, is_utf8) for each in running]
-        footer = self._place([each.name for each in running]).removeprefix(", ")
+        lines = [running_line(stage, width, is_utf8) for stage in running]
+        footer = self._place([stage.name for stage in running]).removeprefix(", ")
         if footer:
-            text = Text(
-                f"{footer:<{NAME}} {clock(time.monotonic() - self.started):>{TOOK}}",
-                "dim",
-                no_wrap=True,
-                overflow="crop",
-            )
-            lines.append(text)
+            took = clock(time.monotonic() - self.started)
+            text = f"{footer:<{NAME}} {took:>{TOOK}}"
+            lines.append(Text(text, "dim", no_wrap=True, overflow="crop"))
         return Group(*lines)
 
     def _tick(self) -> None:
-        """A line of every stage that runs for long, until the end."""
+        """Prints a line of each stage that runs for long, until the end."""
         while not self.ended.wait(1.0):
             for stage in list(self.running.values()):
-                if time.monotonic() - stage.last_line >= LINE_SECONDS:
+                if time.monotonic() - stage.last_line >= self.line_seconds:
                     stage.last_line = time.monotonic()
-                    print_line(self.console, Text(f"{stage.name:<{NAME}} {said(stage)}"))
-
-
-def writes_in_place(console: Console) -> bool:
-    """Whether somebody looks at a terminal that can go back to a line.
-
-    Not where a log pretends to be one, to have colours.
-    """
-    return is_screen(console) and not console.is_dumb_terminal and not os.environ.get("CI")
-
-
-def is_screen(console: Console) -> bool:
-    """Whether lines end where a terminal's do."""
-    return console.is_terminal and console.file.isatty()
-
-
-def print_line(console: Console, text: Text) -> None:
-    """A line as long as it is: for pipes, and for what one copies."""
-    console.print(text, soft_wrap=True)
-
-
-def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None:
-    """A text behind its head.
-
-    On a terminal broken between words, with an indent under its beginning.
-    """
-    if not is_screen(console):
-        print_line(console, Text.assemble(head, body))
-        return
-    body.plain = body.plain.replace("--set ", f"--set{GLUE}")  # to be copied from one line
-    width = console.width
-    if width < NARROW and indent > 4:
-        print_line(console, Text(" ".join(head.plain.split()), head.style))
-        head, indent = Text("  "), 2
-    for number, line in enumerate(body.wrap(console, max(10, width - indent))):
-        line.plain = line.plain.replace(GLUE, " ").rstrip()
-        console.print(
-            Text.assemble(head if number == 0 else " " * indent, line),
-            no_wrap=True,
-            overflow="ignore",
-            crop=False,
-        )
+                    print_line(self.console, f"{stage.name:<{NAME}} {said(stage)}")
 
 
 def described(done: "StageResult") -> Text:
-    """The line of a finished stage; the verdict in it has a colour."""
+    """The text of a finished stage, with its verdict in colour."""
     figures, text = done.figures, Text(done.stage.component.describe(done.figures))
     if figures.get("blessed") is False or figures.get("num_errors"):
         text.highlight_regex(r"NOT blessed.*|^\d+ errors?", "bold red")
@@ -260,39 +231,28 @@ def described(done: "StageResult") -> Text:
         text.highlight_regex(r"\bblessed$", "green")
     if figures.get("num_warnings"):
         text.highlight_regex(r"\d+ warnings?.*", "yellow")
-    for name in better_than(figures):
-        text.highlight_words(
-            [f"{name} {figures['baselines'][name]:.3f}", f"{name} is better"], "yellow"
-        )
+    for name in better_baselines(figures):
+        accuracy = f"{name} {figures['baselines'][name]:.3f}"
+        text.highlight_words([accuracy, f"{name} is better"], "yellow")
     return text
 
 
-def better_than(figures: dict) -> list[str]:
-    """The baselines of an evaluation that are better than the model."""
-    return [
-        name for name, value in figures.get("baselines", {}).items() if value > figures["accuracy"]
-    ]
-
-
-# How a stage is shown
-
-
 def running_line(stage: Running, width: int, is_utf8: bool = True) -> Text:
-    """A running stage in `width` columns.
+    """The line of a running stage.
 
-    What does not fit is left out, from the least to the most telling.
+    What does not fit is left out, the least telling part first.
+
+    Args:
+        stage: the stage.
+        width: columns of the terminal.
+        is_utf8: whether the terminal can show the characters of the bar.
     """
     took = clock(time.monotonic() - stage.started)
     head = f"{stage.name:<{NAME}} {took:>{TOOK}}  " if width >= NARROW else f"{stage.name} {took}  "
     report, room = stage.report, width - len(head)
     percent = "" if report.fraction is None else f"{int(100 * report.fraction):>3} %"
-    seconds = stage.left()
-    left = (
-        ""
-        if seconds is None or seconds < 1 or report.fraction == 1
-        else f"{about(seconds).removeprefix('about ')} left"
-    )
-    what = with_counts(report)
+    left, what = _time_left(stage), with_counts(report)
+
     for parts, bar in (
         ((what, percent, left, report.note), LEAST_BAR),
         ((what, percent, left), LEAST_BAR),
@@ -302,24 +262,32 @@ def running_line(stage: Running, width: int, is_utf8: bool = True) -> Text:
         ((report.what, percent), 0),
         ((report.what,), 0),
     ):
-        told = [part for part in parts if part]
-        free = room - sum(cell_len(part) + 2 for part in told)
+        shown = [part for part in parts if part]
+        free = room - sum(cell_len(part) + 2 for part in shown)
         bar = bar if percent else 0
         if free + 2 >= (bar + 2 if bar else 0):
             break
-    line = Text(head, no_wrap=True, overflow="crop").append(
-        shortened(told[0], room) if told else ""
-    )
+
+    line = Text(head, no_wrap=True, overflow="crop")
+    line.append(shortened(shown[0], room) if shown else "")
     if bar and report.fraction is not None:
         line.append("  ").append_text(drawn(report.fraction, min(BAR, free), is_utf8))
-    for part in told[1:]:
+    for part in shown[1:]:
         line.append(f"  {part}", "dim" if part is report.note else "")
     line.stylize("bold", 0, len(stage.name))
     return line
 
 
+def _time_left(stage: Running) -> str:
+    """`3 min left`; "" if it is not known, or nearly over."""
+    seconds = stage.left()
+    if seconds is None or seconds < 1 or stage.report.fraction == 1:
+        return ""
+    return f"{about(seconds).removeprefix('about ')} left"
+
+
 def drawn(fraction: float, width: int, is_utf8: bool = True) -> Text:
-    """A bar, that one can tell apart without colours, too."""
+    """A bar that can be read without colours, too."""
     full, empty = ("━", "─") if is_utf8 else ("=", "-")
     num = int(width * fraction)
     return Text(full * num, "cyan").append(empty * (width - num), "dim")
@@ -338,46 +306,17 @@ def with_counts(report: Report) -> str:
 def said(stage: Running) -> str:
     """`epoch 3 of 12, 41 s, about 2 min left`."""
     left = stage.left()
-    parts = [
-        with_counts(stage.report),
-        stage.report.note,
-        duration(time.monotonic() - stage.started),
-    ]
-    return ", ".join(
-        part for part in (*parts, f"{about(left)} left" if left and left >= 1 else "") if part
-    )
+    took = duration(time.monotonic() - stage.started, 0)
+    parts = [with_counts(stage.report), stage.report.note, took]
+    if left is not None and left >= 1:
+        parts.append(f"{about(left)} left")
+    return ", ".join(part for part in parts if part)
 
 
 def shortened(text: str, width: int) -> str:
-    """Cut to a number of columns."""
+    """Cuts a text to a number of columns."""
     if cell_len(text) <= width:
         return text
     while text and cell_len(text) > max(0, width - 3):
         text = text[:-1]
     return f"{text}..."[: max(0, width)]
-
-
-def clock(seconds: float, digits: int = 0) -> str:
-    """`12.3 s`, `3:05`, `1:02:45`: in few columns."""
-    if seconds < 99.5:
-        return f"{seconds:.{digits}f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
-    )
-
-
-def duration(seconds: float) -> str:
-    """`41 s`, `3 min 5 s`, `2 h 4 min`."""
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def about(seconds: float) -> str:
-    """`about 40 s`, `about 3 min`, `about 2 h`: no more than an estimate can know."""
-    if seconds < 55:
-        return f"about {seconds:.0f} s" if seconds < 10 else f"about {5 * round(seconds / 5)} s"
-    minutes = round(seconds / 60)
-    return f"about {minutes} min" if minutes < 90 else f"about {round(seconds / 3600)} h"

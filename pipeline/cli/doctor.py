@@ -1,7 +1,4 @@
-"""The command as `seqline --help` lists it.
-
-Its options are those of `python -m pipeline.doctor`, which needs no typer.
-"""
+"""`seqline doctor`. Its options are those of `python -m pipeline.doctor`, which needs no typer."""
 
 import sys
 
@@ -11,10 +8,7 @@ from pipeline.cli import usage
 
 
 def doctor(context: typer.Context) -> None:
-    """Say what of this machine, its libraries, folders and accounts stands in the way.
-
-    `seqline doctor --help` lists the flags.
-    """
+    """Check this machine for what would stop a run: libraries, folders, accounts."""
     from pipeline.doctor.__main__ import main
 
     sys.exit(main(context.args))

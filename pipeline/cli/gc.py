@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import options, usage
-from pipeline.cli.options import Alias, AsJson, Config, Root, ServingDir, Settings
+from pipeline.cli import chosen, usage
+from pipeline.cli.options import AsJson, ConfigOptions
 
 if TYPE_CHECKING:
     from pipeline.gc import Plan
@@ -26,11 +26,7 @@ NOUNS = {
 
 
 def gc(
-    config: Config = None,
-    alias: Alias = None,
-    settings: Settings = None,
-    root: Root = None,
-    serving_dir: ServingDir = None,
+    common: ConfigOptions,
     keep_runs: Annotated[
         int,
         typer.Option(
@@ -60,9 +56,7 @@ def gc(
     from pipeline import gc as cleaning
     from pipeline.store import open_store
 
-    loaded = options.read_if_named(
-        config, alias, settings, {"root": root, "pusher.serving_dir": serving_dir}, "gc"
-    )
+    loaded = chosen.read_if_named(common, "gc")
     cleaning.check_root(loaded.root)
     store, served = open_store(loaded.root), loaded.pusher.serving_dir
     plan, num_bytes = cleaning.preview(store, served, keep_runs, keep_versions)

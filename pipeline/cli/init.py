@@ -85,7 +85,7 @@ def init(
 
 def _check_paths(paths: list[str]) -> None:
     """Checks that one or two names are given, and that they are files or folders of data."""
-    from pipeline.cli import options
+    from pipeline.cli import chosen
     from seqline.errors import UserError
 
     if len(paths) > 2:
@@ -104,7 +104,7 @@ def _check_paths(paths: list[str]) -> None:
                 f"{path} cannot be looked at before it is downloaded; seqline run {path} does"
                 " without a configuration."
             )
-        options.check_that_it_is_there(path)
+        chosen.check_that_it_exists(path)
 
 
 def _check_columns(inspected: "Inspection", text: str | None, label: str | None) -> None:

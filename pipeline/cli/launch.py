@@ -1,6 +1,6 @@
-"""A run with somebody who looks on.
+"""Runs a pipeline for a person: its lines as they come, advice after a refusal.
 
-Its lines as they come, its log where it fails, a question where it is stopped.
+A run on Dataflow that is stopped asks what becomes of its job.
 """
 
 import logging
@@ -14,7 +14,8 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from pipeline.cli import advice, console
+from pipeline.cli import advice, console, display
+from pipeline.cli.terminal import print_line
 from pipeline.runner.execute import execute as execute_pipeline
 from pipeline.runner.plan import Pipeline
 from pipeline.runner.run import Options, StageResult
@@ -24,9 +25,14 @@ from seqline.errors import StoppedError, UserError
 from seqline.jobs import dataflow
 
 
-def listen(out: Console, verbose: bool, names: Sequence[str] = ()) -> console.Progress:
-    """Prints what stages say from now on. names: of the stages of the run, in their order."""
-    progress = console.Progress(out, verbose, names)
+def listen(
+    out: Console,
+    verbose: bool,
+    names: Sequence[str] = (),
+    line_seconds: float = display.LINE_SECONDS,
+) -> display.Progress:
+    """Prints what stages say from now on: see `Progress`."""
+    progress = display.Progress(out, verbose, names, line_seconds)
     logging.getLogger("seqline").handlers = [progress]
     return progress
 
@@ -41,18 +47,32 @@ def execute(
     watch: Callable[
         [Callable[[StageResult], None]], Callable[[StageResult], None]
     ] = lambda on_done: on_done,
+    line_seconds: float = display.LINE_SECONDS,
 ) -> list[StageResult]:
-    """Runs the pipeline with a line for each stage. folder.
+    """Runs the pipeline and prints a line for each stage.
 
-    The run's, see `Store.start_run`. watch: wraps what hears of each stage. Raises what a run
-    raises; where that is a bug, the log's place is printed.
+    Args:
+        pipe: the stages.
+        store: where their artifacts are kept.
+        folder: the run's, see `Store.start_run`.
+        options: how to run; its callbacks are set here.
+        out: where to print.
+        verbose: whether to print the stages' messages, too.
+        watch: wraps the callback that is called with each stage that has ended.
+        line_seconds: between two lines of a running stage, in a pipe.
+
+    Returns:
+        The stages in the order in which they ended.
+
+    Raises:
+        What a run raises. A UserError has advice; for a bug the log's path is printed.
     """
     names = [
         stage.name
         for stage in pipe.stages
         if options.selected is None or stage.name in options.selected
     ]
-    progress = listen(out, verbose, names)
+    progress = listen(out, verbose, names, line_seconds)
     ended: list[StageResult] = []
 
     def on_done(done: StageResult) -> None:
@@ -65,8 +85,8 @@ def execute(
             return execute_pipeline(pipe, store, folder, options)
     except StoppedError as stopped:
         progress.stop()
-        for name in options.submitted:
-            _ask_what_becomes_of(name, options.beam_args, stopped)
+        for job in options.submitted:
+            _ask_what_becomes_of(job, options.beam_args, stopped)
         raise
     except UserError as error:
         progress.stop()
@@ -74,7 +94,7 @@ def execute(
         error.advice = advice.advise(error, ended)
         raise
     except Exception:
-        out.print(f"The log is in {store.log(folder)}", markup=False, soft_wrap=True)
+        print_line(out, f"The log is in {store.log(folder)}")
         raise
     finally:
         progress.stop()
@@ -82,10 +102,7 @@ def execute(
 
 @contextmanager
 def _warnings_go_to(log: Path) -> Iterator[None]:
-    """What libraries warn of in this process is nobody's to look at while a run is shown.
-
-    The log keeps it, as that of the workers.
-    """
+    """Writes libraries' warnings in this process to the log, as those of the workers are."""
 
     def write(
         message: Warning | str,
@@ -105,23 +122,24 @@ def _warnings_go_to(log: Path) -> Iterator[None]:
         warnings.showwarning = before
 
 
-def _ask_what_becomes_of(name: str, beam_args: Sequence[str], stopped: StoppedError) -> None:
-    """The Dataflow job of a run that was stopped.
+def _ask_what_becomes_of(job: str, beam_args: Sequence[str], stopped: StoppedError) -> None:
+    """Cancels the Dataflow job of a run that was stopped, or leaves it to the next run.
 
-    Ctrl-C at a terminal asks, anything else leaves it running for the next run.
+    It asks after Ctrl-C at a terminal. After anything else the job is left running.
     """
     service = dataflow.client(beam_args)
     try:
-        if service.active(name) is None:
+        if service.active(job) is None:
             return
-    except UserError as error:  # the stop is what the command ends with
-        print(f"whether the Dataflow job {name} is running is not known: {error}", file=sys.stderr)
+    except UserError as error:  # not raised: the command ends with the stop
+        print(
+            f"it is not known whether the Dataflow job {job} is running: {error}", file=sys.stderr
+        )
         return
+
     asks = stopped.by == "SIGINT" and sys.stdin.isatty() and sys.stdout.isatty()
     cancels = asks and typer.confirm(
-        f"The Dataflow job {name} is running. Cancel it?", default=False
+        f"The Dataflow job {job} is running. Cancel it?", default=False
     )
-    print(
-        dataflow.leave(service, name, cancels) or f"the Dataflow job {name} has ended",
-        file=sys.stderr,
-    )
+    left = dataflow.leave(service, job, cancels)
+    print(left or f"the Dataflow job {job} has ended", file=sys.stderr)

@@ -1,23 +1,17 @@
-"""The options that commands share, and what becomes of them. Imports nothing heavy.
+"""The options that commands share. An option means the same in every command that has it.
 
-An option means the same in every command that has it.
+A command takes one of the records below as a parameter: `usage.single` replaces the parameter by
+the record's options. Imports nothing heavy.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli import beam_flags as beam
-from pipeline.cli import usage
-from pipeline.cli.chosen import (
-    check_that_it_is_there,
-    choose,
-    is_data,
-    optional,
-    read,
-    read_if_named,
-)
+from pipeline.cli import chosen, usage
+from pipeline.cli.chosen import Common
 
 if TYPE_CHECKING:
     from pipeline import config as configuration
@@ -25,24 +19,13 @@ if TYPE_CHECKING:
     from pipeline.store.folder import Store
 
 
-__all__ = [
-    "beam_flags",
-    "check_that_it_is_there",
-    "choose",
-    "is_data",
-    "load",
-    "optional",
-    "read",
-    "read_if_named",
-]
-
-ROOT_HELP = "where artifacts, records and logs lie: a folder, or gs://bucket/path"
+ROOT_HELP = "where artifacts, records and logs are kept: a folder, or gs://bucket/path"
 SERVING_HELP = "where versions are published: a folder, or gs://bucket/path"
 RUN_HELP = (
-    "a run, by its name or the beginning or end of it; latest, previous, served, or the version"
+    "a run: its name, or the beginning or end of it; latest, previous or served; or the version"
     " that it pushed"
 )
-CONFIG_HELP = "a TOML file, or the name of a configuration that ships (bbc_news)"
+CONFIG_HELP = "a TOML file, or the name of a configuration that comes with seqline (bbc_news)"
 
 Config = Annotated[
     str | None,
@@ -52,15 +35,15 @@ ConfigOrData = Annotated[
     str | None,
     typer.Argument(
         metavar="CONFIG",
-        help=f"{CONFIG_HELP}, or the data itself: a file, a glob, a folder of classes",
+        help=f"{CONFIG_HELP}; or the data itself: a file, a glob, or a folder of classes",
     ),
 ]
 Alias = Annotated[str | None, typer.Option("--config", "-c", help="the same as CONFIG")]
 Text = Annotated[
-    str | None, typer.Option("--text", help="the column with the content (example_gen.text)")
+    str | None, typer.Option("--text", help="column of the content (example_gen.text)")
 ]
 Label = Annotated[
-    str | None, typer.Option("--label", help="the column with the label (example_gen.label)")
+    str | None, typer.Option("--label", help="column of the label (example_gen.label)")
 ]
 Settings = Annotated[
     list[str] | None,
@@ -68,13 +51,14 @@ Settings = Annotated[
         "--set",
         "-s",
         metavar="NAME=VALUE",
-        help="lay one value over the configuration: trainer.rnn_units=128",
+        help="override one value of the configuration: trainer.rnn_units=128",
     ),
 ]
 Root = Annotated[str | None, typer.Option("--root", help=ROOT_HELP)]
 ServingDir = Annotated[str | None, typer.Option("--serving-dir", help=SERVING_HELP)]
 DataDir = Annotated[
-    str | None, typer.Option("--data-dir", help="where tensorflow-datasets keeps what it prepared")
+    str | None,
+    typer.Option("--data-dir", help="where tensorflow-datasets keeps the data it has prepared"),
 ]
 Jobs = Annotated[
     int,
@@ -83,7 +67,7 @@ Jobs = Annotated[
         "-j",
         min=1,
         envvar="SEQLINE_JOBS",
-        help="stages that may run at once, each in a process of its own",
+        help="number of stages that may run at once, each in its own process",
     ),
 ]
 Verbose = Annotated[
@@ -92,10 +76,10 @@ Verbose = Annotated[
         "--verbose",
         "-v",
         envvar="SEQLINE_VERBOSE",
-        help="also print what the stages say while they run",
+        help="also print the stages' messages while they run",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON, for machines")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 # Of commands without a configuration.
 RootPlace = Annotated[str, typer.Option("--root", envvar="SEQLINE_ROOT", help=ROOT_HELP)]
 ServingPlace = Annotated[
@@ -107,7 +91,7 @@ Model = Annotated[
         "--model",
         "-m",
         envvar=["SEQLINE_MODEL", "SEQLINE_SERVING_DIR"],
-        help="a SavedModel, or a folder with versions of one; local or under gs://",
+        help="a SavedModel, or a folder with versions of one; local or in gs://",
     ),
 ]
 BeamRunner = Annotated[
@@ -115,7 +99,7 @@ BeamRunner = Annotated[
     typer.Option(
         "--runner",
         envvar="SEQLINE_RUNNER",
-        help="where Beam runs: FnApiRunner (here), DataflowRunner, ...",
+        help="where Beam runs: FnApiRunner (on this machine), DataflowRunner, ...",
     ),
 ]
 Project = Annotated[
@@ -131,7 +115,7 @@ TempLocation = Annotated[
     typer.Option(
         "--temp_location",
         envvar="SEQLINE_TEMP_LOCATION",
-        help="Dataflow: gs://bucket/path for what is staged",
+        help="Dataflow: gs://bucket/path for staged files",
     ),
 ]
 Image = Annotated[
@@ -139,35 +123,54 @@ Image = Annotated[
     typer.Option(
         "--sdk_container_image",
         envvar="SEQLINE_SDK_CONTAINER_IMAGE",
-        help="Dataflow: the workers' image, with code and dependencies in it",
+        help="Dataflow: the workers' image, which holds code and dependencies",
     ),
 ]
 
 
+@dataclass(frozen=True)
+class ConfigOptions(Common):
+    """Which configuration, and where things are."""
+
+    config: Config = None
+    alias: Alias = None
+    settings: Settings = None
+    root: Root = None
+    serving_dir: ServingDir = None
+
+
+@dataclass(frozen=True)
+class RetrainOptions(ConfigOptions):
+    """The same, and where data sets are kept."""
+
+    data_dir: DataDir = None
+
+
+@dataclass(frozen=True)
+class RunOptions(RetrainOptions):
+    """The same; the configuration may be data, whose columns are named."""
+
+    config: ConfigOrData = None
+    text: Text = None
+    label: Label = None
+
+
+@dataclass(frozen=True)
+class BeamOptions:
+    """The flags for Beam that have an option of their own. Their names are Beam's."""
+
+    runner: BeamRunner = None
+    project: Project = None
+    region: Region = None
+    temp_location: TempLocation = None
+    sdk_container_image: Image = None
+
+
 def load(
-    config: str | None,
-    settings: Sequence[str] | None,
-    root: str | None,
-    serving_dir: str | None,
-    data_dir: str | None,
-    *,
-    alias: str | None = None,
-    text: str | None = None,
-    label: str | None = None,
-    command: str = "run",
+    common: Common, command: str = "run"
 ) -> tuple["configuration.Config", "Pipeline", "Store"]:
     """The configuration, its pipeline and its store."""
-    loaded = read(
-        config,
-        settings,
-        root,
-        serving_dir,
-        data_dir,
-        alias=alias,
-        text=text,
-        label=label,
-        command=command,
-    )
+    loaded = chosen.read(common, command)
     from pipeline.definition import define
     from pipeline.runner.plan import Pipeline
     from pipeline.store import open_store
@@ -179,21 +182,21 @@ def load(
     return loaded, pipe, open_store(loaded.root)
 
 
-def beam_flags(context: typer.Context, **flags: str | None) -> list[str]:
-    """The flags for Beam.
+def beam_flags(context: typer.Context, options: BeamOptions | None = None) -> list[str]:
+    """The flags for Beam: those with an option of their own, and those after `--`.
 
-    Those that have an option of their own, and what followed `--`. Raises UserError for one that
-    Beam lacks.
+    Raises:
+        UserError: a flag is not one of Beam's, or Dataflow's packages are not installed.
     """
-    more = usage.beam_args(context)
-    beam.check(more, flags.get("runner"))
-    beam_args = [
-        *(f"--{name}={value}" for name, value in flags.items() if value is not None),
-        *more,
-    ]
+    own = vars(options or BeamOptions())
+    others = usage.beam_args(context)
+    beam.check(others, own["runner"])
+    flags = [f"--{name}={value}" for name, value in own.items() if value is not None]
+    flags += others
+
     from seqline.host import packages
     from seqline.jobs import dataflow
 
-    if dataflow.is_used(beam_args):
+    if dataflow.is_used(flags):
         packages.need("Dataflow", packages.DATAFLOW)
-    return beam_args
+    return flags

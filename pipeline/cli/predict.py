@@ -8,13 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import options, usage
-from pipeline.cli.options import (
-    Model,
-    Settings,
-    Text,
-    Verbose,
-)
+from pipeline.cli import chosen, options, usage
+from pipeline.cli.options import Model, Settings, Text, Verbose
 
 
 def predict(
@@ -22,30 +17,33 @@ def predict(
         list[str] | None,
         typer.Argument(
             help=(
-                "texts, or what the model reads: JSON lists of tokens or of time steps; from"
-                " standard input, one a line, if none is given"
+                "texts, or JSON lists of tokens or time steps if the model reads those; if none is"
+                " given, one per line from standard input"
             )
         ),
     ] = None,
     model: Model = "serving_dir",
 ) -> None:
-    """Classify rows with the served model, texts, tokens or sequences: one JSON line each."""
+    """Classify rows with the served model: texts, tokens or sequences. One JSON line each."""
     from seqline.errors import UserError
     from seqline.storage.staging import local_copy, path_of
     from serving import predict as asking
 
     try:
-        for answer in asking.predict(
-            local_copy(asking.find_model(path_of(model))), texts or _lines()
-        ):
-            print(
-                json.dumps(answer, ensure_ascii=False)
-                .encode("utf-8", "surrogateescape")
-                .decode("utf-8", "replace"),
-                flush=True,
-            )
+        place = local_copy(asking.find_model(path_of(model)))
+        for answer in asking.predict(place, texts or _lines()):
+            line = json.dumps(answer, ensure_ascii=False)
+            # A row may hold bytes that are not UTF-8, and the output must be.
+            line = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            print(line, flush=True)
     except asking.InputError as error:
         raise UserError(str(error)) from None
+
+
+def _lines() -> Iterator[str]:
+    # Bytes, because a row ends in \n only, and may be anything but UTF-8.
+    for line in sys.stdin.buffer:
+        yield line.rstrip(b"\n").decode("utf-8", "surrogateescape")
 
 
 def infer(
@@ -53,7 +51,7 @@ def infer(
     source: Annotated[
         str,
         typer.Argument(
-            help="files of rows, as in example_gen.source: a name or a glob, or a folder of .txt"
+            help="files of rows, as in example_gen.source: a name, a glob, or a folder of .txt"
         ),
     ],
     output: Annotated[
@@ -62,8 +60,8 @@ def infer(
             "--output",
             "-o",
             help=(
-                "the folder for the predictions, local or under gs://; the same again goes on with"
-                " them"
+                "folder for the predictions, local or in gs://; the same command continues an"
+                " interrupted one"
             ),
         ),
     ],
@@ -71,16 +69,18 @@ def infer(
     text: Text = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option("--keep", help="a column whose values come along, such as an id; any number"),
+        typer.Option(
+            "--keep", help="column to copy to the predictions, such as an id; can be repeated"
+        ),
     ] = None,
     format_: Annotated[str | None, typer.Option("--format", help="jsonl or tfrecord")] = None,
     signature: Annotated[
-        str | None, typer.Option("--signature", help="the signature that is asked")
+        str | None, typer.Option("--signature", help="signature of the model to call")
     ] = None,
     config: Annotated[
         str | None,
         typer.Option(
-            "--config", "-c", help=f"how rows are read: {options.CONFIG_HELP}; not needed"
+            "--config", "-c", help=f"how to read the rows: {options.CONFIG_HELP}; optional"
         ),
     ] = None,
     settings: Settings = None,
@@ -90,36 +90,37 @@ def infer(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Classify the rows of files with the served model.
+    """Classify the rows of files with the served model: JSON lines or TFRecord.
 
-    JSON lines or TFRecord. What follows `--` goes to Beam.
+    Flags for Beam follow `--`.
     """
-    import logging
-
     from rich.console import Console
 
     from components.bulk_inferrer import BULK_INFERRER
     from pipeline import infer as inferring
-    from pipeline.cli import console
+    from pipeline.cli import launch
+    from pipeline.cli.terminal import print_line
     from pipeline.dataflow import preflight
+    from pipeline.report.units import duration
     from seqline.jobs import dataflow
 
     beam_args = options.beam_flags(context)
-    given = {
+    flags = {
         "source": source,
         "text": text,
         "keep": keep or None,
         "format": format_,
         "signature": signature,
     }
-    laid = {f"bulk_inferrer.{name}": value for name, value in given.items()}
-    loaded = options.read_if_named(None, config, settings, laid, "infer")
+    common = chosen.Common(alias=config, settings=settings)
+    more = {f"bulk_inferrer.{name}": value for name, value in flags.items()}
+    loaded = chosen.read_if_named(common, "infer", more)
     params = loaded.bulk_inferrer.with_defaults_from(loaded.example_gen.row_format)
     if dataflow.is_used(beam_args):
         preflight.check_infer(params, model, output, beam_args)
+
     out = Console()
-    progress = console.Progress(out, verbose)
-    logging.getLogger("seqline").handlers = [progress]
+    progress = launch.listen(out, verbose)
     started = time.monotonic()
     try:
         figures = inferring.infer(
@@ -127,21 +128,9 @@ def infer(
         )
     finally:
         progress.stop()
-    seconds = time.monotonic() - started
-    out.print(
-        f"{BULK_INFERRER.describe(figures)}  ({seconds:.1f} s)",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    out.print(
-        f"predictions    {output}/predictions.json", markup=False, highlight=False, soft_wrap=True
-    )
-
-
-def _lines() -> Iterator[str]:
-    for line in sys.stdin.buffer:  # bytes: a row ends in \n only, and may be anything but UTF-8
-        yield line.rstrip(b"\n").decode("utf-8", "surrogateescape")
+    took = duration(time.monotonic() - started)
+    print_line(out, f"{BULK_INFERRER.describe(figures)}  ({took})")
+    print_line(out, f"predictions    {output}/predictions.json")
 
 
 app, infer_app = usage.single(predict), usage.single(infer, cls=usage.BeamCommand)

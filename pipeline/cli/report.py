@@ -1,4 +1,4 @@
-"""`seqline report`, `seqline history`, `seqline compare`."""
+"""`seqline report`, `seqline history` and `seqline compare`."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def report(
         typer.Option(
             "--comment",
             help=(
-                "OWNER/REPO#NUMBER: make the summary a comment there, or update it; needs"
+                "OWNER/REPO#NUMBER: post the summary as a comment there, or update it; needs"
                 " GITHUB_TOKEN"
             ),
         ),
@@ -32,9 +32,9 @@ def report(
         ),
     ] = False,
 ) -> None:
-    """Write a run's report anew.
+    """Write the report of a run again: report.html, report.md and report.json in its folder.
 
-    Report.html, report.md and report.json in its folder. Every run ends with it.
+    Every run ends with a report.
     """
     from pipeline.report import JSON, MARKDOWN, STEP_SUMMARY, reference, write_report
     from seqline.errors import UserError
@@ -44,63 +44,65 @@ def report(
         raise UserError(
             f"--summary needs {STEP_SUMMARY} in the environment: the file to append to."
         )
-    written = write_report(store, reference.find(store, run), summary)
+    page = write_report(store, reference.find(store, run), summary)
     if as_json:
-        print((written.parent / JSON).read_text(), end="")
+        print((page.parent / JSON).read_text(), end="")
     else:
-        print(written)
+        print(page)
     if comment:
         from pipeline.report.comment import comment as publish
 
-        url, is_new = publish(comment, (written.parent / MARKDOWN).read_text(encoding="utf-8"))
+        url, is_new = publish(comment, (page.parent / MARKDOWN).read_text(encoding="utf-8"))
         typer.echo(f"{'new comment' if is_new else 'updated'}: {url}", err=as_json)
 
 
 def history(
     root: RootPlace = "artifacts",
     num: Annotated[
-        int | None, typer.Option("-n", min=1, help="the last so many; all if none is given")
+        int | None,
+        typer.Option("-n", min=1, help="number of most recent runs to list; all if none is given"),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="only the runs of the model with this name")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs, the newest last.
+    """List the runs, newest last.
 
-    Verdict, accuracy, against the served version, the version pushed, why.
+    Verdict, accuracy, gain over the served version, the version pushed, and why.
     """
+    from pipeline.cli.print_history import print_history
     from pipeline.report import history as listing
     from pipeline.report import reference
 
-    found = listing.history(reference.store_of(root), num, name)
+    entries = listing.history(reference.store_of(root), num, name)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(entries, indent=2))
     else:
-        listing.show(Console(), found)
+        print_history(Console(), entries)
 
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help=RUN_HELP)],
-    second: Annotated[str, typer.Argument(metavar="B", help="another one")],
+    second: Annotated[str, typer.Argument(metavar="B", help="another run")],
     root: RootPlace = "artifacts",
     as_json: AsJson = False,
 ) -> None:
     """Compare two runs.
 
-    Figures, classes, what differs in parameters, data, code and libraries, learning curves.
+    Figures, classes, learning curves, and what differs in parameters, data, code and libraries.
     """
+    from pipeline.cli.print_comparison import print_comparison
     from pipeline.report import compare as comparing
     from pipeline.report import records, reference
 
     store = reference.store_of(root)
-    found = comparing.compare(
-        *(records.read(store, reference.find(store, each)) for each in (first, second))
-    )
+    one, other = (records.read(store, reference.find(store, run)) for run in (first, second))
+    comparison = comparing.compare(one, other)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(comparison, indent=2))
     else:
-        comparing.show(Console(), found)
+        print_comparison(Console(), comparison)
 
 
 app, history_app, compare_app = usage.single(report), usage.single(history), usage.single(compare)

@@ -11,23 +11,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.cli import options, usage
-from pipeline.cli.display import print_hanging
-from pipeline.cli.options import (
-    Alias,
-    BeamRunner,
-    Config,
-    DataDir,
-    Image,
-    Jobs,
-    Project,
-    Region,
-    Root,
-    ServingDir,
-    Settings,
-    TempLocation,
-    Verbose,
-)
+from pipeline.cli import chosen, options, usage
+from pipeline.cli.options import BeamOptions, Jobs, RetrainOptions, Verbose
+from pipeline.cli.terminal import print_hanging
 from pipeline.retrain import BUSY, EXIT_CODES, FAILED, NOTHING_NEW, PUSHED, REFUSED, REJECTED
 
 if TYPE_CHECKING:
@@ -50,23 +36,14 @@ GATE_INDENT = 32  # where the reasons begin
 
 def retrain(
     context: typer.Context,
-    config: Config = None,
-    alias: Alias = None,
-    settings: Settings = None,
-    root: Root = None,
-    serving_dir: ServingDir = None,
-    data_dir: DataDir = None,
+    common: RetrainOptions,
+    beam: BeamOptions,
     bootstrap: Annotated[
         bool,
         typer.Option("--bootstrap", help="make the first model, which is compared with no other"),
     ] = False,
     jobs: Jobs = 1,
     verbose: Verbose = False,
-    runner: BeamRunner = None,
-    project: Project = None,
-    region: Region = None,
-    temp_location: TempLocation = None,
-    image: Image = None,
 ) -> None:
     """Train on everything not yet trained on, and push it if every gate lets it pass.
 
@@ -83,24 +60,8 @@ def retrain(
     from seqline.host import packages
 
     out = Console()
-    beam_args = options.beam_flags(
-        context,
-        runner=runner,
-        project=project,
-        region=region,
-        temp_location=temp_location,
-        sdk_container_image=image,
-    )
-    loaded = options.read(
-        config,
-        settings,
-        root,
-        serving_dir,
-        data_dir,
-        alias=alias,
-        command="retrain",
-        takes_data=False,
-    )
+    beam_args = options.beam_flags(context, beam)
+    loaded = chosen.read(common, "retrain", takes_data=False)
     packages.need_storage(loaded.model_dump())
     thresholds.check(loaded)
     if cluster.read():

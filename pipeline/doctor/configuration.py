@@ -28,16 +28,15 @@ def main() -> None:
 def _places(question: dict[str, Any]) -> dict[str, Any]:
     from pipeline.cli import chosen
 
-    loaded = chosen.read_if_named(
-        question["config"], question["alias"], question["settings"], question["places"], "doctor"
-    )
+    common = chosen.Common(question["config"], question["alias"], question["settings"])
+    loaded = chosen.read_if_named(common, "doctor", question["places"])
     source = loaded.example_gen.source
     return {
         "root": loaded.root,
         "serving_dir": loaded.pusher.serving_dir,
         "data_dir": loaded.example_gen.data_dir,
         "source": source if isinstance(source, str) else "",
-        "config": chosen.optional(question["config"], question["alias"]) or "the defaults",
+        "config": chosen.optional(common) or "the defaults",
         "lacking": list(_lacking(loaded)),
     }
 

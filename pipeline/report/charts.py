@@ -14,7 +14,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.text import number, shorten
+from pipeline.report.text import shorten
+from pipeline.report.units import number
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 34

@@ -1,7 +1,6 @@
-"""A report as data.
+"""A report as data: what report.html and report.md show, and report.json holds as it is.
 
-Everything that report.html and report.md show, and report.json as it is. docs/reports.md describes
-it.
+docs/reports.md describes it.
 """
 
 import math
@@ -15,21 +14,29 @@ from seqline import __version__
 from seqline.component import Component
 
 FORMAT = "seqline-report/2"
-# Stages that not every pipeline has: a run that does not say what it planned is not asked for them.
+# Stages that not every pipeline has. A run that does not say what it planned need not have them.
 ON_DEMAND = ("tuner", "span_validator", "bulk_inferrer")
 
 
 def contents(records: Records, root: str) -> dict[str, Any]:
-    """JSON values only: what is no number (NaN, infinite) is null."""
+    """The report of a run.
+
+    Args:
+        records: the run's.
+        root: where the run's store is, as it is shown.
+
+    Returns:
+        JSON values only: a number that is not finite is None.
+    """
     record = records.record
-    found = {
+    report = {
         "format": FORMAT,
         "run": records.name,
         "model": reproduce.name_of(records),
         "root": root,
         "started": record.started,
         "finished": record.finished,
-        "seconds": duration(record),
+        "seconds": seconds_of(record),
         "seqline": record.about.get("seqline"),
         "python": record.about.get("python"),
         "reported_by": __version__,
@@ -48,70 +55,66 @@ def contents(records: Records, root: str) -> dict[str, Any]:
         "parameters": reproduce.parameters(records),
         "commands": reproduce.commands(records, root),
     }
-    return _finite(found)
+    return _finite(report)
 
 
-def duration(record: RunRecord) -> float | None:
+def seconds_of(record: RunRecord) -> float | None:
+    """How long a run took; None if its record does not say."""
     if not record.started or not record.finished:
         return None
-    return round(
-        (
-            datetime.fromisoformat(record.finished) - datetime.fromisoformat(record.started)
-        ).total_seconds(),
-        3,
-    )
+    started = datetime.fromisoformat(record.started)
+    finished = datetime.fromisoformat(record.finished)
+    return round((finished - started).total_seconds(), 3)
 
 
 def stages(records: Records) -> list[dict[str, Any]]:
-    """[{component, state.
+    """The stages in the order of the pipeline.
 
-    Made | cached | gone | not reached, seconds, key, reason, line}] in the order of the pipeline.
-
-    seconds of a cached one are None: it took none. line: what the run's table said of it.
+    Returns:
+        [{component, state, seconds, key, reason, line}]. state: made, cached, gone or not reached.
+        seconds: None for a cached stage, which took no time. line: what the run printed of it.
     """
     components = _components()
-    found = {}
+    reached = {}
     for stage in records.record.stages:
         name = stage.component
-        state = "gone" if name not in records.executions else "cached" if stage.cached else "made"
-        line = _line(components.get(name), records.figures(name))
-        seconds = None if stage.cached else stage.seconds
-        found[name] = {
+        state = "cached" if stage.cached else "made"
+        reached[name] = {
             "component": name,
-            "state": state,
-            "seconds": seconds,
+            "state": state if name in records.executions else "gone",
+            "seconds": None if stage.cached else stage.seconds,
             "key": stage.key,
             "reason": stage.reason,
-            "line": line,
+            "line": _line(components.get(name), records.figures(name)),
         }
-    planned = records.record.about.get("pipeline") or [
-        name for name in components if name not in ON_DEMAND
-    ]
-    not_reached: dict[str, Any] = {
+
+    planned = records.record.about.get("pipeline")
+    if not planned:
+        planned = [name for name in components if name not in ON_DEMAND]
+    names = [name for name in components if name in planned or name in reached]
+    names += [name for name in reached if name not in names]
+    not_reached = {
         "state": "not reached",
         "seconds": None,
         "key": None,
         "reason": None,
         "line": "",
     }
-    names = [name for name in components if name in planned or name in found]
-    return [
-        found.get(name) or {"component": name, **not_reached}
-        for name in [*names, *(name for name in found if name not in names)]
-    ]
+    return [reached.get(name) or {"component": name, **not_reached} for name in names]
 
 
 def _components() -> dict[str, Component]:
-    """In the order of the pipeline's definition, which is that of its imports but for the alphabet."""
+    """name -> component, in the order of the configuration's sections."""
     from pipeline import definition
 
-    there = {each.name: each for each in vars(definition).values() if isinstance(each, Component)}
     order = list(definition.Config.model_fields)
-    return dict(
-        sorted(
-            there.items(), key=lambda each: order.index(each[0]) if each[0] in order else len(order)
-        )
-    )
+    components = {
+        component.name: component
+        for component in vars(definition).values()
+        if isinstance(component, Component)
+    }
+    names = sorted(components, key=lambda name: order.index(name) if name in order else len(order))
+    return {name: components[name] for name in names}
 
 
 def _line(component: Component | None, figures: dict[str, Any]) -> str:
@@ -122,30 +125,27 @@ def _line(component: Component | None, figures: dict[str, Any]) -> str:
 
 
 def digests(records: Records) -> dict[str, Any]:
-    """Of the data's content, of each stage's code, of the libraries, of the artifacts, of the model
-    that is served.
-    """
+    """The digests of data, model, code and artifacts, and the versions of libraries."""
     parts = {name: execution.key_parts for name, execution in records.executions.items()}
-    libraries = {
-        library: version
-        for each in parts.values()
-        for library, version in (each.get("libraries") or {}).items()
-    }
+    libraries: dict[str, Any] = {}
+    for key_parts in parts.values():
+        libraries |= key_parts.get("libraries") or {}
+    model_digest = records.figures("infra_validator").get("digest") or records.figures(
+        "pusher"
+    ).get("digest")
     return {
         "data": parts.get("example_gen", {}).get("data"),
-        "model": (
-            records.figures("infra_validator").get("digest")
-            or records.figures("pusher").get("digest")
-        ),
-        "code": {name: each.get("code") for name, each in parts.items()},
+        "model": model_digest,
+        "code": {name: key_parts.get("code") for name, key_parts in parts.items()},
         "artifacts": {stage.component: stage.key for stage in records.record.stages},
         "libraries": dict(sorted(libraries.items())),
     }
 
 
 def _finite(value: Any) -> Any:
+    """Replaces numbers that are not finite by None, at any depth."""
     if isinstance(value, dict):
-        return {str(name): _finite(each) for name, each in value.items()}
+        return {str(name): _finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -150,11 +150,11 @@ def _typeset(number: str) -> str:
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return _typeset(text.number(value, digits))
+    return _typeset(units.number(value, digits))
 
 
 def _seconds(value: float | None) -> str:
-    return _typeset(text.seconds(value))
+    return _typeset(units.duration(value))
 
 
 def _share(value: float | None, digits: int = 1) -> str:

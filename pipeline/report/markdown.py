@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.report import model, units
-from pipeline.report.text import code, markdown, seconds
+from pipeline.report.text import code, markdown
 
 # A comment that begins with it is ours, to be updated in place.
 WATERMARK = "<!-- seqline-report -->"
@@ -40,9 +40,10 @@ def render(report: dict[str, Any]) -> str:
     ):
         lines += part(report)
     started = str(report["started"] or "")[:19].replace("T", " ")
+    took = units.duration(report["seconds"])
     lines.append(
-        f"Run {code(report['run'])}, {markdown(started)} UTC, took {seconds(report['seconds'])}."
-        " Everything else is in report.html."
+        f"Run {code(report['run'])}, {markdown(started)} UTC, took {took}. Everything else is in"
+        " report.html."
     )
     return "\n".join(lines)[:NUM_CHARS] + "\n"
 
@@ -186,7 +187,7 @@ def _stages(report: dict[str, Any]) -> list[str]:
         each["component"] for each in report["stages"] if each["state"] in ("not reached", "gone")
     ]
     made = [
-        f"{markdown(each['component'])} {seconds(each['seconds'])}"
+        f"{markdown(each['component'])} {units.duration(each['seconds'])}"
         for each in report["stages"]
         if each["state"] == "made"
     ]

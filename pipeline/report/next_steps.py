@@ -1,63 +1,70 @@
-"""After a refusal.
-
-Which gate, how the baselines did, where the exported model lies, how to ask it, and what usually
-helps.
-"""
+"""What to do after a refusal, as the page shows it."""
 
 from typing import Any
 
 from pipeline.report import advice, reproduce, verdict
+from pipeline.report.advice import Evidence
 from pipeline.report.records import Records
+from seqline.data.features import SAVED_MODEL
 
-# The folder of an exporter's artifact that holds the SavedModel.
-SAVED_MODEL = "saved_model"
 NUM_ERRORS = 5
 NAMES = ("refused", "data rejected")
 
 
 def next_steps(records: Records, root: str) -> dict[str, Any] | None:
-    """{refused, beside, saved_model, ask, helps}.
+    """Which gate refused, how the baselines did, where the exported model is, and what helps.
 
-    Sentences, a place and a command; None for a run that was not refused.
+    Returns:
+        {refused, beside, saved_model, ask, helps}: sentences, a sentence, a path, a command and
+        sentences; None for a run that was not refused.
     """
     if verdict.name_of(records) not in NAMES:
         return None
-    measured, gates = records.files.get("evaluator") or {}, verdict.gates(records)
-    baselines, accuracy = measured.get("baselines", {}), measured.get("accuracy")
-    place = exported(records, root)
+    evidence = evidence_of(records)
+    refused = [gate for gate in evidence.refusals() if gate["name"] != "anomalies"]
+    accuracies = advice.accuracies(evidence.evaluation)
+    saved_model = exported(records, root)
+    flag = advice.let_pass(evidence.anomalies)
+    let_pass = [f"If the rows are right as they are, let them pass: {flag}"] if flag else []
     return {
-        "refused": [
-            *_errors(records),
-            *advice.refused([gate for gate in gates if gate["name"] != "anomalies"]),
-        ],
-        "beside": advice.beside(accuracy, baselines),
-        "saved_model": place,
-        "ask": reproduce.ask(records, place) if place else None,
-        "helps": advice.what_helps(gates, baselines, accuracy, measured.get("num_rows")),
+        "refused": [*_errors(records), *map(advice.refusal, refused)],
+        "beside": f"On the same test rows: {', '.join(accuracies)}." if accuracies else None,
+        "saved_model": saved_model,
+        "ask": reproduce.ask(records, saved_model) if saved_model else None,
+        "helps": advice.what_helps(evidence) + let_pass,
     }
 
 
-def _errors(records: Records) -> list[str]:
-    """What the data gate refused, a sentence each."""
-    lines = [
-        each["line"]
-        for each in records.files.get("example_validator") or []
-        if each["severity"] == "error"
-    ]
-    more = len(lines) - NUM_ERRORS
-    rest = (
-        [f"{more} more {'error is' if more == 1 else 'errors are'} under Anomalies."]
-        if more > 0
-        else []
+def evidence_of(records: Records) -> Evidence:
+    """What advice is drawn from."""
+    stages = list(records.executions)
+    figures = {stage: records.figures(stage) for stage in stages}
+    if evaluation := records.files.get("evaluator"):
+        figures["evaluator"] = evaluation
+    return Evidence(
+        gates=verdict.gates(records),
+        figures=figures,
+        params={stage: records.params(stage) for stage in stages},
+        anomalies=records.files.get("example_validator") or [],
     )
-    return [f"{line.rstrip('.')}." for line in lines[:NUM_ERRORS]] + rest
+
+
+def _errors(records: Records) -> list[str]:
+    """What the data gate refused, one sentence each."""
+    anomalies = records.files.get("example_validator") or []
+    lines = [each["line"] for each in anomalies if each["severity"] == "error"]
+    sentences = [f"{line.rstrip('.')}." for line in lines[:NUM_ERRORS]]
+    num_more = len(lines) - NUM_ERRORS
+    if num_more > 0:
+        sentences.append(
+            f"{num_more} more {'error is' if num_more == 1 else 'errors are'} under Anomalies."
+        )
+    return sentences
 
 
 def exported(records: Records, root: str) -> str | None:
-    """Where the SavedModel lies that the run exported; None where it did not get so far."""
+    """The path of the SavedModel that the run exported; None if it did not get so far."""
     keys = {stage.component: stage.key for stage in records.record.stages}
-    return (
-        f"{root}/exporter/{keys['exporter']}/{SAVED_MODEL}"
-        if "exporter" in records.executions
-        else None
-    )
+    if "exporter" not in records.executions:
+        return None
+    return f"{root}/exporter/{keys['exporter']}/{SAVED_MODEL}"

@@ -1,4 +1,4 @@
-"""A run's configuration, as TOML that gives it again, and the commands that go with a run."""
+"""A run's configuration as TOML that reproduces it, and the commands that go with a run."""
 
 import json
 import math
@@ -16,10 +16,16 @@ from pipeline.runner.plan import Pipeline
 from seqline import __version__
 
 CONFIG = "config.toml"
+# A row to ask a model about, by the content of its rows, as a shell takes it.
+EXAMPLES = {
+    "text": '"Your text"',
+    "tokens": '"your tokens"',
+    "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'",
+}
 
 
 def about(config: Config, pipe: Pipeline, called: Sequence[str]) -> dict[str, Any]:
-    """What a run's record says of how it came to be: for `pipeline.runner.Options.about`."""
+    """How a run was started, for its record (`pipeline.runner.Options.about`)."""
     return {
         "command": list(called),
         "folder": os.getcwd(),
@@ -31,44 +37,34 @@ def about(config: Config, pipe: Pipeline, called: Sequence[str]) -> dict[str, An
 
 
 def parameters(records: Records) -> list[dict[str, Any]]:
-    """[{name, value, default.
+    """The whole configuration, or the parameters of the stages that left a record.
 
-    Whether it is the default}] of the whole configuration, or of the stages that left a record.
+    Returns:
+        [{name, value, default}]; default says whether the value is the default.
     """
-    found = []
+    rows = []
     for section, values in configuration(records).items():
-        if not isinstance(values, Mapping):
-            continue
         defaults = _defaults(section, name_of(records))
-        found += [
-            {
-                "name": f"{section}.{name}",
-                "value": value,
-                "default": defaults.get(name, ...) == value,
-            }
-            for name, value in values.items()
-        ]
-    return found
+        for name, value in values.items():
+            is_default = defaults.get(name, ...) == value
+            rows.append({"name": f"{section}.{name}", "value": value, "default": is_default})
+    return rows
 
 
-def configuration(records: Records) -> dict[str, Any]:
-    """The configuration that the record has.
+def configuration(records: Records) -> dict[str, dict[str, Any]]:
+    """section -> field -> value, as recorded, or put together from the stages' parameters.
 
-    Otherwise put together from the stages' params, with what `Config` has a name for.
+    Names that `Config` does not have (any more) are left out.
     """
-    recorded = records.record.about.get("config")
-    sections = (
-        recorded
-        if isinstance(recorded, dict)
-        else {name: each.params for name, each in records.executions.items()}
-    )
-    found: dict[str, Any] = {}
+    sections = records.record.about.get("config")
+    if not isinstance(sections, dict):
+        sections = {name: execution.params for name, execution in records.executions.items()}
+    known: dict[str, dict[str, Any]] = {}
     for section, values in sections.items():
         if isinstance(values, dict):
-            found[section] = {
-                name: value for name, value in values.items() if name in _fields(section)
-            }
-    return {section: values for section, values in found.items() if values}
+            fields = _fields(section)
+            known[section] = {name: value for name, value in values.items() if name in fields}
+    return {section: values for section, values in known.items() if values}
 
 
 def _fields(section: str) -> dict[str, Any]:
@@ -77,17 +73,17 @@ def _fields(section: str) -> dict[str, Any]:
 
 
 def name_of(records: Records) -> str:
-    """The model's name; "" in a record from before models had one."""
+    """The model's name; "" in a record from before models had names."""
+    if records.record.name:
+        return records.record.name
     recorded = records.record.about.get("config")
-    return str(
-        records.record.name or (recorded.get("name") if isinstance(recorded, dict) else None) or ""
-    )
+    return str(recorded.get("name") or "") if isinstance(recorded, dict) else ""
 
 
-def _defaults(section: str, name: str) -> dict[str, Any]:
-    """As JSON values. example_gen, of which a part is needed, has no default as a whole.
+def _defaults(section: str, model: str) -> dict[str, Any]:
+    """field -> its default as a JSON value.
 
-    Its fields have.
+    example_gen has no default as a whole, because a part of it is needed; its fields have.
     """
     info = Config.model_fields[section]
     if info.is_required():
@@ -96,22 +92,20 @@ def _defaults(section: str, name: str) -> dict[str, Any]:
             for name, field in _fields(section).items()
             if not field.is_required()
         }
-    default = (
-        info.default.with_name(name)
-        if name and hasattr(info.default, "with_name")
-        else info.default
-    )
-    found: dict[str, Any] = default.model_dump(mode="json")
-    return found
+    default = info.default
+    if model and hasattr(default, "with_name"):
+        default = default.with_name(model)
+    values: dict[str, Any] = default.model_dump(mode="json")
+    return values
 
 
 def config_toml(records: Records, root: str) -> str | None:
     """A file for `seqline run` with every value written out, so that no later default changes it.
 
-    None where no stage left a record.
+    TOML has no null: null is written as the string "null", which a configuration reads as None.
 
-    TOML has no null: what is null is written as the string "null", which a configuration reads as
-    none.
+    Returns:
+        The file's content; None if no stage left a record.
     """
     sections = configuration(records)
     if "example_gen" not in sections:
@@ -130,68 +124,63 @@ def config_toml(records: Records, root: str) -> str | None:
 
 
 def _key(name: str) -> str:
-    return (
-        name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _toml(name)
-    )
+    is_bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
+    return name if is_bare else _toml(name)
 
 
 def _toml(value: Any) -> str:
     if value is None:
         return _toml(NULL)
     if isinstance(value, Mapping):
-        return (
-            "{"
-            + ", ".join(
-                f"{_key(name)} = {_toml(each)}" for name, each in value.items() if each is not None
-            )
-            + "}"
-        )
+        pairs = [f"{_key(key)} = {_toml(item)}" for key, item in value.items() if item is not None]
+        return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    # JSON's strings are TOML's, but for the one control character that JSON lets stand.
+    # A JSON string is a TOML string, but for the one control character that JSON does not escape.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def commands(records: Records, root: str) -> dict[str, str | None]:
     """What to type.
 
-    {called: as it was, folder: where, reproduce, rollback, ask}; None for what does not apply.
+    Returns:
+        {called, folder, reproduce, rollback, ask, show}: the command that was called and the folder
+        that it was called in, and four commands; None for one that does not apply.
     """
     called = records.record.about.get("command")
     pushed = records.figures("pusher")
     serving_dir = pushed.get("serving_dir")
     served = (records.figures("evaluator").get("served") or {}).get("version")
-    place = f"{root}/runs/{records.name}/{CONFIG}"
-    # `seqline run` reads a local file.
-    fetch = f"gcloud storage cp {shlex.quote(place)} {CONFIG} && " if "://" in root else ""
-    has_config = config_toml(records, root) is not None
     return {
         "called": shlex.join(called) if called else None,
         "folder": records.record.about.get("folder"),
-        "reproduce": (
-            f"{fetch}seqline run {CONFIG if fetch else shlex.quote(place)}" if has_config else None
-        ),
+        "reproduce": _reproduce(records, root),
         "rollback": rollback(serving_dir, served) if serving_dir and pushed.get("pushed") else None,
         "ask": ask(records, serving_dir) if serving_dir else None,
         "show": f"seqline show --root {shlex.quote(root)} {records.name}",
     }
 
 
+def _reproduce(records: Records, root: str) -> str | None:
+    if config_toml(records, root) is None:
+        return None
+    place = shlex.quote(f"{root}/runs/{records.name}/{CONFIG}")
+    if "://" in root:  # `seqline run` reads a local file
+        return f"gcloud storage cp {place} {CONFIG} && seqline run {CONFIG}"
+    return f"seqline run {place}"
+
+
 def ask(records: Records, place: str) -> str | None:
-    """The command that asks a model; None for one in a bucket, which `predict` does not read."""
+    """The command that asks a model; None for a model in a bucket."""
     content = records.params("example_gen").get("content", "text")
-    example = {"tokens": "'your tokens'", "sequence": "'[[0.1, 0.2], [0.3, 0.4]]'"}.get(
-        content, "'Your text'"
-    )
+    example = EXAMPLES.get(content, EXAMPLES["text"])
     return None if "://" in place else f"seqline predict --model {shlex.quote(place)} {example}"
 
 
 def rollback(serving_dir: str, version: int | None) -> str | None:
-    """None where nothing was served before."""
-    return (
-        None
-        if version is None
-        else f"seqline rollback --serving-dir {shlex.quote(serving_dir)} --to {version}"
-    )
+    """The command that publishes a version again; None if nothing was served before."""
+    if version is None:
+        return None
+    return f"seqline rollback --serving-dir {shlex.quote(serving_dir)} --to {version}"

@@ -1,14 +1,11 @@
-"""Figures with their units, each kind written in one way.
+"""Figures as text, each kind written in one way.
 
-An accuracy as `96.3%`, a difference of two as `+0.7 points`.
-
-Accuracy, F1, precision, recall, the areas and probabilities are parts of 1 in the records, and per
-cent for people.
+Accuracy, F1, precision, recall, areas under curves and probabilities are fractions of 1 in the
+records and per cent for people: an accuracy is `96.3%`, a difference of two `+0.7 points`.
 """
 
+import math
 from collections.abc import Sequence
-
-from pipeline.report.text import number, seconds, signed
 
 # A share is shown with more decimals where it would be rounded to nothing, or to all.
 MAX_DIGITS = 4
@@ -38,16 +35,11 @@ GATES = {
     "label_noise": POINTS,
     "size": MEGABYTES,
     "memory": MEGABYTES,
-    "rss_mb": MEGABYTES,
     "median_latency": SECONDS,
     "latency": SECONDS,
     "load_time": SECONDS,
-    "p50_seconds": SECONDS,
-    "p99_seconds": SECONDS,
-    "load_seconds": SECONDS,
     "parity": LOG_ODDS,
     "server": LOG_ODDS,
-    "difference": LOG_ODDS,
 }
 # Gates that count something else: one of it, and several.
 COUNTS = {"anomalies": ("error", "errors"), "classes": ("class", "classes")}
@@ -61,6 +53,61 @@ FIGURES = {
     "rss_mb": MEGABYTES,
     **dict.fromkeys(("p50_seconds", "p99_seconds", "load_seconds", "seconds"), SECONDS),
 }
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`0.881`, `1,234`, `2.4e-07`; a dash for None and for what is not finite."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value and abs(value) < 10**-digits:
+        return f"{value:.1e}"
+    return f"{value:,.{digits}f}" if abs(value) < 1e9 else f"{value:.3g}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """`+0.064`, `-0.012`, `0.000`."""
+    if isinstance(value, float) and value == 0:
+        value = 0.0  # a negative zero is zero
+    return f"+{number(value, digits)}" if value and value > 0 else number(value, digits)
+
+
+def duration(seconds: float | None, digits: int = 1) -> str:
+    """`11 ms`, `12.3 s`, `3 min 5 s`, `2 h 4 min`; a dash for None.
+
+    Args:
+        seconds: the duration.
+        digits: decimals of a duration under a minute; with 0 there are no milliseconds either.
+    """
+    if seconds is None:
+        return "-"
+    if digits and 0 < seconds < 0.1:
+        return f"{1000 * seconds:.3g} ms"
+    if round(seconds, digits) < 60:
+        return f"{seconds:.{digits}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def clock(seconds: float, digits: int = 0) -> str:
+    """`12.3 s`, `3:05`, `1:02:45`: a duration in few columns."""
+    if seconds < 99.5:
+        return f"{seconds:.{digits}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02}"
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def about(seconds: float) -> str:
+    """`about 40 s`, `about 3 min`, `about 2 h`: no more precise than an estimate is."""
+    if seconds < 10:
+        return f"about {seconds:.0f} s"
+    if seconds < 55:
+        return f"about {5 * round(seconds / 5)} s"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 90 else f"about {round(seconds / 3600)} h"
 
 
 def share(value: float | None, digits: int = 1) -> str:
@@ -123,7 +170,7 @@ def shown(value: float | None, unit: str | None) -> str:
     if unit == MEGABYTES:
         return f"{number(float(value), 1)} MB"
     if unit == SECONDS:
-        return seconds(value)
+        return duration(value)
     return number(value)
 
 

@@ -1,11 +1,11 @@
 """How a run ended, in a word and in sentences, and the gates that decided it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.report import advice, model, units
 from pipeline.report.records import Records
-from pipeline.store.records import FINISHED, RUNNING, STOPPED
+from pipeline.store.records import FINISHED, RUNNING, STOPPED, RunRecord
 from seqline.gates import Gate
 
 # caution: it went well, but for something that a person should know before relying on it.
@@ -33,35 +33,16 @@ HEADLINES = {
     "interrupted": "Interrupted: the same command goes on",
     "running": "Running, or killed: no end was recorded",
 }
-# What an evaluation's gates cannot say is asked of the server's figures: figure -> (its limit, what
-# it is called, unit).
-LIMITS = {
-    "difference": ("max_difference", "the server's log-odds differ from the evaluator's by", ""),
-    "p50_seconds": ("max_p50_seconds", "median latency", " s"),
-    "p99_seconds": ("max_p99_seconds", "99th percentile of the latency", " s"),
-    "rss_mb": ("max_rss_mb", "peak memory", " MB"),
-    "load_seconds": ("max_load_seconds", "time to load", " s"),
-}
 
 
 def name_of(records: Records) -> str:
-    """The verdict of `seqline retrain` where there is one.
-
-    Otherwise what follows from the record, in the same words.
-    """
+    """The verdict of `seqline retrain`, or the one that a run's record amounts to."""
     record = records.record
     if "retrain" in record.about:
         return str(record.about["retrain"]["verdict"])
     if record.verdict != FINISHED:
-        kind = (record.error or "").partition(":")[0]
-        refused = {
-            "NotBlessedError": "refused",
-            "OtherModelError": "refused",
-            "DataError": "data rejected",
-        }
-        return {STOPPED: "interrupted", RUNNING: "running"}.get(
-            record.verdict, refused.get(kind, "failed")
-        )
+        return _of_unfinished(record)
+
     pushed = records.figures("pusher")
     if not pushed:
         return "finished"
@@ -70,45 +51,45 @@ def name_of(records: Records) -> str:
     return "not pushed" if pushed.get("rolled_back") else "nothing new"
 
 
+def _of_unfinished(record: RunRecord) -> str:
+    verdicts = {STOPPED: "interrupted", RUNNING: "running"}
+    errors = {
+        "NotBlessedError": "refused",
+        "OtherModelError": "refused",
+        "DataError": "data rejected",
+    }
+    kind = (record.error or "").partition(":")[0]
+    return verdicts.get(record.verdict) or errors.get(kind, "failed")
+
+
 def verdict(records: Records) -> dict[str, Any]:
-    """{name, tone.
+    """How the run ended, as the head of a report shows it.
 
-    Good | caution | bad | neutral, headline, cautions, sentences, error: one line or None, trace:
-    all of it or None, ...}.
-
-    cautions: what makes a good verdict a cautious one, a sentence each.
+    Returns:
+        {name, tone, headline, cautions, sentences, error, trace, exit_code, bootstrap, start,
+        changed}. cautions: sentences, each of which makes a good verdict a cautious one. error: one
+        line, or None. trace: the whole error if it has more lines, or None.
     """
     name, retrain = name_of(records), records.record.about.get("retrain") or {}
-    pushed = retrain.get("pushed") or records.figures("pusher")
-    headline = (
-        f"Pushed as version {pushed['version']}"
-        if name == "pushed" and pushed
-        else HEADLINES.get(name, name)
-    )
-    whole = records.record.error
-    lines = [line for line in str(whole or "").splitlines() if line.strip()]
-    is_trace = len(lines) > 1
-    error = (
-        lines[-1].strip()
-        if is_trace
-        else lines[0].partition(": ")[2] or lines[0]
-        if lines
-        else None
-    )
-    reason = retrain.get("reason")
-    sentences = [
-        *([reason] if reason and reason != error else []),
-        *_sentences(records, name, pushed or {}),
-    ]
-    tone, told = TONES.get(name, NEUTRAL), cautions(records)
+    pushed = retrain.get("pushed") or records.figures("pusher") or {}
+    headline = HEADLINES.get(name, name)
+    if name == "pushed" and pushed:
+        headline = f"Pushed as version {pushed['version']}"
+
+    error, trace = _error(records)
+    sentences = list(_sentences(records, name, pushed))
+    if (reason := retrain.get("reason")) and reason != error:
+        sentences.insert(0, reason)
+
+    tone, warned = TONES.get(name, NEUTRAL), cautions(records)
     return {
         "name": name,
-        "tone": CAUTION if told and tone != BAD else tone,
+        "tone": CAUTION if warned and tone != BAD else tone,
         "headline": headline,
-        "cautions": told,
+        "cautions": warned,
         "sentences": sentences,
         "error": error,
-        "trace": whole if is_trace else None,
+        "trace": trace,
         "exit_code": retrain.get("exit_code"),
         "bootstrap": retrain.get("bootstrap"),
         "start": retrain.get("start"),
@@ -116,146 +97,104 @@ def verdict(records: Records) -> dict[str, Any]:
     }
 
 
+def _error(records: Records) -> tuple[str | None, str | None]:
+    """(the error in one line, all of it if it has more lines)."""
+    error = records.record.error
+    lines = [line for line in str(error or "").splitlines() if line.strip()]
+    if not lines:
+        return None, None
+    if len(lines) > 1:  # a traceback: its last line says what is wrong
+        return lines[-1].strip(), error
+    return lines[0].partition(": ")[2] or lines[0], None
+
+
 def cautions(records: Records) -> list[str]:
-    """Whether something simpler than the model is better than it."""
-    measured = records.files.get("evaluator") or {}
-    if "accuracy" not in measured:
-        return []
-    better = advice.linear_is_better(
-        measured["accuracy"], measured.get("baselines", {}), measured.get("accuracy_interval")
-    )
-    return [better] if better else []
+    """A sentence if something simpler is better than the model."""
+    sentence = advice.linear_is_better(records.files.get("evaluator") or {})
+    return [sentence] if sentence else []
 
 
 def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[str]:
-    measured = records.files.get("evaluator") or {}
-    served = measured.get("served")
+    evaluation = records.files.get("evaluator") or {}
+    served = evaluation.get("served")
     served_version = (records.figures("evaluator").get("served") or {}).get("version")
+
     if name == "nothing new" and pushed:
-        yield (
-            f"Version {pushed['version']} in {pushed.get('serving_dir') or pushed.get('uri')} has"
-            " this model already."
-        )
+        place = pushed.get("serving_dir") or pushed.get("uri")
+        yield f"Version {pushed['version']} in {place} already has this model."
     if name == "not pushed" and pushed:
         yield f"Version {pushed['version']} is a rollback from this very model, and stays."
     if name in ("refused", "data rejected", "failed") and served_version is not None:
-        yield f"What was served before, version {served_version}, is still served."
-    stages = records.record.stages
+        yield f"Version {served_version}, which was served before, is still served."
     if name in ("failed", "interrupted", "running"):
+        stages = records.record.stages
         yield (
-            f"The last stage that was finished is {stages[-1].component}."
+            f"The last stage that finished is {stages[-1].component}."
             if stages
-            else "No stage was finished."
+            else "No stage finished."
         )
-    if "accuracy" in measured:
-        accuracy, interval = (
-            units.share(measured["accuracy"]),
-            units.share_interval(measured["accuracy_interval"]),
-        )
-        yield f"Test accuracy {accuracy} ({interval}) on {units.rows(measured['num_rows'])}."
-    if other := measured.get("not_compared"):
+
+    if "accuracy" in evaluation:
+        accuracy = units.share(evaluation["accuracy"])
+        interval = units.share_interval(evaluation["accuracy_interval"])
+        yield f"Test accuracy {accuracy} ({interval}) on {units.rows(evaluation['num_rows'])}."
+    if other := evaluation.get("not_compared"):
         yield f"Another model is served: {other['why']}."
     if served:
-        gain, of_gain = model.gain(served)
+        gain, gain_interval = model.gain(served)
         version = "version" if served_version is None else f"version {served_version}"
         yield (
             f"Against the served {version} on the same rows: {units.points(gain)}"
-            f" ({units.points_interval(of_gain)}), {served['num_gained']:,} rows gained,"
+            f" ({units.points_interval(gain_interval)}), {served['num_gained']:,} rows gained,"
             f" {served['num_lost']:,} lost."
         )
 
 
 def gates(records: Records) -> list[dict[str, Any]]:
-    """In order.
+    """The gates in their order, as the retraining's record or else the stages' figures tell them.
 
-    {stage, name, value, threshold, passed: true, false, or null where there is nothing to judge,
-    reason}.
+    Returns:
+        [{stage, name, value, threshold, passed, reason}]; passed is None where there was nothing to
+        judge.
     """
-    if found := (records.record.about.get("retrain") or {}).get("gates"):
-        return [{"stage": "", **gate} for gate in found]
+    if recorded := (records.record.about.get("retrain") or {}).get("gates"):
+        return [{"stage": "", **gate} for gate in recorded]
+
     judged: list[dict[str, Any]] = []
-    for stage in records.executions:  # as they ended
-        told = records.figures(stage).get("gates")
-        judged += (
-            [{"stage": stage, **gate} for gate in told]
-            if told is not None
-            else _UNTOLD.get(stage, lambda records: [])(records)
-        )
+    for stage in records.executions:  # in the order in which they ended
+        figures = records.figures(stage)
+        if "gates" in figures:
+            judged += [{"stage": stage, **gate} for gate in figures["gates"]]
+        elif stage == "example_validator" and figures:
+            judged.append(_of_data(figures))
+        elif stage == "exporter" and "tolerance" in figures:
+            judged += _of_export(figures)
     return judged
 
 
-def _record(stage: str, gate: Gate) -> dict[str, Any]:
-    return {"stage": stage, **gate.to_json()}
+def _of_data(figures: dict[str, Any]) -> dict[str, Any]:
+    errors, warnings = figures["num_errors"], figures["num_warnings"]
+    reason = "no anomaly"
+    if figures["kinds"]:
+        counts = f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
+        reason = f"{counts}: {', '.join(figures['kinds'])}"
+    gate = Gate("anomalies", errors, 0, not errors, reason)
+    return {"stage": "example_validator", **gate.to_json()}
 
 
-def _of_data(records: Records) -> Iterator[dict[str, Any]]:
-    found = records.figures("example_validator")
-    if found:
-        errors, warnings = found["num_errors"], found["num_warnings"]
-        counts = ", ".join(
-            f"{count} {what}{'' if count == 1 else 's'}"
-            for count, what in ((errors, "error"), (warnings, "warning"))
-        )
-        reason = f"{counts}: {', '.join(found['kinds'])}" if found["kinds"] else "no anomaly"
-        yield _record("example_validator", Gate("anomalies", errors, 0, not errors, reason))
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _of_export(records: Records) -> Iterator[dict[str, Any]]:
-    found, tolerance = (
-        records.figures("exporter").get("difference"),
-        records.figures("exporter").get("tolerance"),
+def _of_export(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """Empty for quantized tables: their difference is not judged by the tolerance."""
+    difference, tolerance = figures.get("difference"), figures["tolerance"]
+    is_exact = figures.get("table_dtype", "float32") == "float32"
+    if difference is None or tolerance is None or not is_exact:
+        return []
+    reason = (
+        f"the export's log-odds differ from the trained network's by {difference:.2g}, tolerance"
+        f" {tolerance:g}"
     )
-    if (
-        found is not None
-        and records.figures("exporter").get("table_dtype", "float32") == "float32"
-        and tolerance is not None
-    ):
-        reason = (
-            f"the export's log-odds differ from the trained network's by {found:.2g}, tolerance"
-            f" {tolerance:g}"
-        )
-        yield _record("exporter", Gate("parity", found, tolerance, found <= tolerance, reason))
-
-
-def _of_server(records: Records) -> Iterator[dict[str, Any]]:
-    stage, found, params = (
-        "infra_validator",
-        records.figures("infra_validator"),
-        records.params("infra_validator"),
-    )
-    if not found:
-        return
-    if not found.get("asked"):
-        refused = bool(found["refusals"])
-        reason = "; ".join(found["refusals"]) if refused else "no server was asked"
-        yield _record(stage, Gate.not_judged("server", reason))
-        return
-    for figure, (field, what, unit) in LIMITS.items():
-        value, limit = found.get(figure), params.get(field)
-        if figure == "difference" and limit is None:
-            limit = found.get("tolerance")
-        if value is None:
-            continue
-        shown = f"{what} {value:.3g}{unit}"
-        reason = (
-            f"{shown}, {field} is not set" if limit is None else f"{shown}, {field} {limit:g}{unit}"
-        )
-        passed = None if limit is None else value <= limit
-        yield _record(stage, Gate(figure, value, limit, passed, reason))
-    if found["refusals"]:
-        reason = "; ".join(found["refusals"])
-        yield _record(stage, Gate("server", None, None, False, reason))
-    else:
-        asked = (
-            f"{found.get('num_rows', 0)} rows and {found.get('num_warmup', 0)} warm-up requests"
-            " answered"
-        )
-        yield _record(stage, Gate("server", None, None, True, asked))
-
-
-# Of stages whose figures tell no gates of their own.
-_UNTOLD: dict[str, Callable[[Records], Iterable[dict[str, Any]]]] = {
-    "example_validator": _of_data,
-    "exporter": _of_export,
-    "infra_validator": _of_server,
-}
+    gate = Gate("parity", difference, tolerance, difference <= tolerance, reason)
+    return [{"stage": "exporter", **gate.to_json()}]

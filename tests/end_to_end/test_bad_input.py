@@ -175,8 +175,8 @@ def test_unknown_stage(tmp_path: Path, good: Path, flag: str) -> None:
     assert refused(tmp_path, good, flag, "trainr") == (
         BAD_CONFIGURATION,
         (
-            f"{flag} 'trainr' is no stage; the stages are example_gen, statistics_gen, schema_gen,"
-            " example_validator, transform, trainer, exporter, evaluator, infra_validator, pusher."
+            f"{flag} 'trainr' is not a stage; the stages are example_gen, statistics_gen,"
+            " schema_gen, example_validator, transform, trainer, exporter, evaluator, infra_validator, pusher."
             " Did you mean 'trainer'?"
         ),
     )

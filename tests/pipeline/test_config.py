@@ -12,6 +12,7 @@ from components.example_gen import ExampleGenParams
 from components.pusher import PusherParams
 from components.trainer import BLOG_POST, TrainerParams
 from pipeline.cli import options
+from pipeline.cli.chosen import Common
 from pipeline.config import CONFIGS, Config, default_name, find, load
 from seqline.errors import UserError
 from seqline.storage.path import GsPath
@@ -287,7 +288,10 @@ def test_flags_of_places_take_any_path(tmp_path: Path) -> None:
         str(tmp_path / f'{name} back\\slash "quoted" \U0001f600 \u00fc')
         for name in ("root", "served", "data")
     ]
-    loaded, _, store = options.load("bbc_news", None, *places)
+    root, serving_dir, data_dir = places
+    loaded, _, store = options.load(
+        Common("bbc_news", root=root, serving_dir=serving_dir, data_dir=data_dir)
+    )
     assert [loaded.root, loaded.pusher.serving_dir, loaded.example_gen.data_dir] == places
     assert store.root == Path(places[0])
 

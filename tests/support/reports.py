@@ -1,36 +1,37 @@
-"""Runs for the tests of reports.
-
-Their records in a store, with the artifacts' small files, as the components write them.
-"""
+"""Runs for the tests of reports: records in a store, and the small files of their artifacts."""
 
 import copy
 import json
 import random
+from html.parser import HTMLParser
 from typing import Any
+
+from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from components.evaluator import EvaluatorParams
 from components.evaluator.gates import judge
 from components.evaluator.metrics import classification, of_slice
 from components.evaluator.paired import compare_with_served
 from components.evaluator.tally import Tally, confusion
+from components.infra_validator import InfraValidatorParams
+from components.infra_validator import gates as server_gates
+from pipeline import report
+from pipeline.cli.app import app
 from pipeline.store.folder import Store
-from seqline.gates import refusals
+from seqline.errors import UserError
+from seqline.gates import Gate, refusals
 from seqline.intervals import wilson_interval
+from seqline.model.digest import MANIFEST
 from tests.support.records import execution
 
 STAGES = (
-    *(
-        "example_gen",
-        "statistics_gen",
-        "schema_gen",
-        "example_validator",
-        "transform",
-        "trainer",
-        "exporter",
-        "evaluator",
-    ),
-    *("infra_validator", "pusher"),
+    *("example_gen", "statistics_gen", "schema_gen", "example_validator", "transform"),
+    *("trainer", "exporter", "evaluator", "infra_validator", "pusher"),
 )
+LABELS = ["animals", "fruit", "metals"]
+# Elements of HTML that have no end tag.
+VOID = {"meta", "link", "br"}
 # What a page, a terminal or Markdown must show and not do.
 NASTY = [
     "<script>alert(1)</script>",
@@ -46,6 +47,97 @@ NASTY = [
 ]
 
 
+TEXTS = st.one_of(
+    st.sampled_from(NASTY),
+    st.text(max_size=60),
+    st.text("\\`*_{}[]()#+-!|~>:.<&;@/wW \x1b\u202e\n", max_size=30),
+)
+
+
+class Page(HTMLParser):
+    """Collects the texts and tags of a page, and checks it.
+
+    What is opened is closed, every id is unique, and what refers to an id finds it.
+    """
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+        ids = [attributes["id"] for _, attributes in self.tags if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        for _, attributes in self.tags:
+            for name in (attributes.get("aria-labelledby") or "").split():
+                assert name in ids
+            if (target := attributes.get("href") or "").startswith("#"):
+                assert target[1:] in ids
+        assert all("scope" in attributes for tag, attributes in self.tags if tag == "th")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    @property
+    def shown(self) -> str:
+        """The texts, with one space in place of any white space."""
+        return " ".join("".join(self.text).split())
+
+
+def written(store: Store, run: str) -> tuple[str, str, Any]:
+    """(report.html, report.md, report.json) of a run."""
+    folder = report.write_report(store, run, summary=False).parent
+    page, short = (
+        (folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md")
+    )
+    return page, short, json.loads((folder / "report.json").read_text(encoding="ascii"))
+
+
+def invoke(*arguments: str) -> tuple[str, Exception | None]:
+    """(output, the user's error or None) of a command."""
+    done = CliRunner().invoke(app, list(arguments))
+    return done.output, done.exception if isinstance(done.exception, UserError) else None
+
+
+def write_three_runs(store: Store) -> None:
+    """The first two runs pushed versions 1 and 2, the last was refused; version 4 is a rollback."""
+    served = store.root.parent / "served"
+    for number in (1, 2, 3):
+        executions, files = stages_of(LABELS, [])
+        executions["trainer"]["params"]["rnn_units"] = number
+        executions["pusher"]["figures"] |= {"version": number, "serving_dir": str(served)}
+        more: dict[str, Any] = {
+            "started": f"2026-01-0{number}T00:00:00.000+00:00",
+            "finished": f"2026-01-0{number}T00:01:00.000+00:00",
+        }
+        if number == 3:
+            del executions["pusher"]
+            more |= {"verdict": "failed", "error": "NotBlessedError: \x1b[31maccuracy[/] fell."}
+        write_run(store, f"2026010{number}-000{number}", executions, files, **more)
+
+    manifest = served / "4" / MANIFEST
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(
+        json.dumps(
+            {"digest": "x", "files": {}, "rollback_of": 1, "pushed": "2026-01-02T12:00:00+00:00"}
+        )
+    )
+
+
 def write_run(
     store: Store,
     name: str,
@@ -55,9 +147,19 @@ def write_run(
     cached: tuple[str, ...] = (),
     **more: Any,
 ) -> str:
-    """A run of the stages in `executions` ({figures, params, ...}). files.
+    """Writes a run and its artifacts.
 
-    Component -> (the name of its file, what it holds).
+    Args:
+        store: where to write.
+        name: the run's.
+        executions: component -> parts of its record, {figures, params, ...}.
+        files: component -> (the name of its file, what it holds).
+        verdict: of the run's record.
+        cached: components that did not have to run.
+        **more: further parts of the run's record.
+
+    Returns:
+        The run's name.
     """
     stages = []
     for component, told in executions.items():
@@ -94,8 +196,7 @@ def write_run(
     return name
 
 
-# Of a linear model that is better than the SimpleRNN, whose accuracy is .9 and chance's part of the
-# rest.
+# Accuracy of a linear model that is better than the SimpleRNN, whose accuracy is a little over 0.9.
 BETTER = 0.985
 MODEL = "my_reviews"
 
@@ -108,10 +209,15 @@ def evaluation_of(
     linear: float = 0.85,
     **thresholds: Any,
 ) -> dict[str, Any]:
-    """An evaluation as the evaluator makes it, of rows that chance gave, with these labels, and
-    these texts as examples.
+    """An evaluation as the evaluator makes it, of random rows.
 
-    linear: the linear model's accuracy. thresholds: of the evaluator's params.
+    Args:
+        labels: of the rows.
+        texts: of the rows that are listed as examples.
+        num_rows: how many rows.
+        with_served: whether a served version is compared with.
+        linear: the linear model's accuracy.
+        **thresholds: of the evaluator's params.
     """
     chance = random.Random(0)
     tally, slices = Tally(), {label: Tally() for label in labels}
@@ -191,10 +297,7 @@ def evaluation_of(
 
 
 def _example(labels: list[str], number: int, text: str, is_sure: bool) -> dict[str, Any]:
-    """A listed row.
-
-    It came from a line of a file, a row of one, a whole file, or nobody knows: by turns.
-    """
+    """A listed row, from a line of a file, a row of one, a whole file, or unknown: by turns."""
     places: list[dict[str, Any]] = [
         {"source": {"file": "data/reviews.csv", "line": 12 + number}},
         {"source": {"file": "data/reviews.parquet", "row": 1012 + number}},
@@ -229,7 +332,10 @@ def stages_of(
     with_served: bool = True,
     **given: Any,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(executions, files) of a whole run over rows with these labels. given: to `evaluation_of`."""
+    """(executions, files) of a whole run over rows with these labels.
+
+    **given goes to `evaluation_of`.
+    """
     rows = {split: dict.fromkeys(labels, 20) for split in ("train", "eval", "test")}
     evaluation = evaluation_of(labels, texts, with_served=with_served, **given)
     oov = {
@@ -304,6 +410,9 @@ def stages_of(
         "eval_accuracy": 0.7,
         "eval_loss": 0.5,
     }
+    measured = {"p50_seconds": 0.003, "p99_seconds": 0.011, "rss_mb": 800.5, "load_seconds": 7.1}
+    asked = Gate("server", 1e-8, 1e-6, True, "64 rows answered as the evaluator had")
+    limits = server_gates.limits(measured, InfraValidatorParams(max_p99_seconds=0.5))
     infra = {
         "blessed": True,
         "refusals": [],
@@ -312,13 +421,9 @@ def stages_of(
         "digest": "m" * 64,
         "num_rows": 64,
         "num_warmup": 2,
-    }
-    infra |= {
         "difference": 1e-8,
-        "p50_seconds": 0.003,
-        "p99_seconds": 0.011,
-        "rss_mb": 800.5,
-        "load_seconds": 7.1,
+        **measured,
+        "gates": [gate.to_json() for gate in (asked, *limits)],
     }
     served = {"served": {**evaluation["served"], "version": 1}} if with_served else {}
     figures: dict[str, dict[str, Any]] = {

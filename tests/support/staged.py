@@ -1,6 +1,6 @@
-"""A run of three stages of no weight, as `seqline run` shows it.
+"""A run of three small stages, as `seqline run` shows it.
 
-Python -m tests.support.staged FOLDER [--jobs 2] [--line-seconds 1] [--refuse].
+python -m tests.support.staged FOLDER [--jobs 2] [--line-seconds 1] [--refuse]
 """
 
 import argparse
@@ -12,7 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.cli import console, display, launch
+from pipeline.cli import console, launch
+from pipeline.cli.display import LINE_SECONDS
 from pipeline.runner.plan import Pipeline
 from pipeline.runner.run import Options
 from pipeline.store import layout
@@ -81,17 +82,22 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.6)
-    parser.add_argument("--line-seconds", type=float, default=display.LINE_SECONDS)
+    parser.add_argument("--line-seconds", type=float, default=LINE_SECONDS)
     parser.add_argument("--refuse", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
     layout.code_digest = lambda module: "code"
-    display.LINE_SECONDS = given.line_seconds
     store, out = Store(given.folder), Console()
     pipe = pipeline(NumberParams(seconds=given.seconds, refuse=given.refuse))
     try:
         done = launch.execute(
-            pipe, store, store.start_run(), Options(jobs=given.jobs), out, given.verbose
+            pipe,
+            store,
+            store.start_run(),
+            Options(jobs=given.jobs),
+            out,
+            given.verbose,
+            line_seconds=given.line_seconds,
         )
         console.print_warnings(out, done)
     except UserError as error:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from pipeline import config as configuration
-from pipeline.cli import app, beam_flags, options
+from pipeline.cli import app, beam_flags, chosen
+from pipeline.cli.chosen import Common
 from pipeline.report import records, reproduce
 from seqline.errors import UserError
 from tests.conftest import commands_of, corpus_rows, write_jsonl
@@ -154,7 +155,7 @@ def test_a_wrong_file_is_one_line(command: str, refused: Any) -> None:
             ["show", "--root", "nowhere"],
             "There is no folder 'nowhere'. Name the root of the run with --root.",
         ),
-        (["run", "my.toml", "--to", "trainr"], "--to 'trainr' is no stage; the stages are "),
+        (["run", "my.toml", "--to", "trainr"], "--to 'trainr' is not a stage; the stages are "),
     ],
 )
 def test_what_was_meant_is_said(arguments: list[str], line: str, refused: Any) -> None:
@@ -168,7 +169,7 @@ def test_what_was_meant_is_said(arguments: list[str], line: str, refused: Any) -
 def test_no_sample_that_nobody_named(command: str, refused: Any) -> None:
     assert (
         refused(command)
-        == f"seqline {command} needs a configuration and there is no seqline.toml here: seqline"
+        == f"seqline {command} needs a configuration, and there is no seqline.toml here: seqline"
         f" {command} my.toml. `seqline init DATA -o my.toml` writes one; `seqline run bbc_news`"
         " trains on the sample."
     )
@@ -178,9 +179,9 @@ def test_the_word_the_option_and_seqline_toml(
     tmp_path: Path, refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (
-        options.choose("my.toml")
-        == options.choose(None, "my.toml")
-        == options.choose("my.toml", "my.toml")
+        chosen.choose(Common("my.toml"))
+        == chosen.choose(Common(alias="my.toml"))
+        == chosen.choose(Common("my.toml", "my.toml"))
         == "my.toml"
     )
     assert (
@@ -188,10 +189,10 @@ def test_the_word_the_option_and_seqline_toml(
         == "Two configurations are named, 'my.toml' and --config 'bbc_news': name one."
     )
     (tmp_path / "seqline.toml").write_text((tmp_path / "my.toml").read_text())
-    assert options.choose(None) == "seqline.toml"
+    assert chosen.choose(Common()) == "seqline.toml"
     monkeypatch.setenv("SEQLINE_CONFIG", "bbc_news")
-    assert options.choose(None) == "bbc_news"
-    assert options.choose("my.toml") == options.choose(None, "my.toml") == "my.toml"
+    assert chosen.choose(Common()) == "bbc_news"
+    assert chosen.choose(Common("my.toml")) == chosen.choose(Common(alias="my.toml")) == "my.toml"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_the_word_the_option_and_seqline_toml(
 )
 def test_configurations_and_data(name: str, is_data: bool, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    assert options.is_data(name) == is_data
+    assert chosen.is_data(name) == is_data
 
 
 @pytest.mark.parametrize(
@@ -287,12 +288,8 @@ def test_a_file_that_is_not_there_and_the_one_beside_it(tmp_path: Path, refused:
 
 def test_data_make_a_configuration_that_their_record_gives_again(tmp_path: Path) -> None:
     (tmp_path / "new.tsv").write_text(ROWS.replace(",", "\t"))
-    loaded = options.read(
-        "new.tsv",
-        ["trainer.rnn_units=4", "evaluator.max_loss_of_accuracy=null"],
-        text="review",
-        label="stars",
-    )
+    settings = ["trainer.rnn_units=4", "evaluator.max_loss_of_accuracy=null"]
+    loaded = chosen.read(Common("new.tsv", settings=settings, text="review", label="stars"))
     assert (loaded.name, loaded.trainer.rnn_units, loaded.evaluator.max_loss_of_accuracy) == (
         "new",
         4,
@@ -318,16 +315,22 @@ def test_data_of_single_words_are_read_by_characters(tmp_path: Path) -> None:
         "text,label\n"
         + "".join(f"{name},{name[-1]}\n" for name in ("Schmidt", "Rossi", "O'Neil", "Sato"))
     )
-    assert options.read("names.csv").transform.tokens == "char"
-    assert options.read("names.csv", ["transform.tokens=word"]).transform.tokens == "word"
-    assert options.read("reviews.csv", text="review", label="stars").transform.tokens == "word"
+    assert chosen.read(Common("names.csv")).transform.tokens == "char"
+    assert (
+        chosen.read(Common("names.csv", settings=["transform.tokens=word"])).transform.tokens
+        == "word"
+    )
+    assert (
+        chosen.read(Common("reviews.csv", text="review", label="stars")).transform.tokens == "word"
+    )
 
 
 def test_columns_of_data_by_set_and_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = options.read("reviews.csv", ["example_gen.text=review", 'example_gen.label="stars"'])
+    settings = ["example_gen.text=review", 'example_gen.label="stars"']
+    loaded = chosen.read(Common("reviews.csv", settings=settings))
     assert (loaded.example_gen.text, loaded.example_gen.label) == ("review", "stars")
     monkeypatch.setenv("SEQLINE_EXAMPLE_GEN__LABEL", "stars")
-    assert options.read("reviews.csv", text="review").example_gen.label == "stars"
+    assert chosen.read(Common("reviews.csv", text="review")).example_gen.label == "stars"
 
 
 def test_a_run_of_data_without_a_file(tmp_path: Path, seqline: Any) -> None:
@@ -380,7 +383,10 @@ def test_command_line_environment_file_default(
     (tmp_path / "my.toml").write_text(
         'root = "of file"\n' + (tmp_path / "my.toml").read_text() + "[trainer]\nrnn_units = 5\n"
     )
-    assert (options.read("my.toml").root, options.read("my.toml").trainer.rnn_units) == (
+    assert (
+        chosen.read(Common("my.toml")).root,
+        chosen.read(Common("my.toml")).trainer.rnn_units,
+    ) == (
         "of file",
         5,
     )
@@ -388,16 +394,18 @@ def test_command_line_environment_file_default(
     monkeypatch.setenv("SEQLINE_SERVING_DIR", "served")
     monkeypatch.setenv("SEQLINE_NAME", "named")
     monkeypatch.setenv("SEQLINE_TRAINER__RNN_UNITS", "6")
-    loaded = options.read("my.toml")
+    loaded = chosen.read(Common("my.toml"))
     assert (loaded.root, loaded.trainer.rnn_units, loaded.pusher.serving_dir, loaded.name) == (
         "of environment",
         6,
         "served",
         "named",
     )
-    loaded = options.read("my.toml", ["root=of set", "trainer.rnn_units=7"])
+    loaded = chosen.read(Common("my.toml", settings=["root=of set", "trainer.rnn_units=7"]))
     assert (loaded.root, loaded.trainer.rnn_units) == ("of set", 7)
-    assert options.read("my.toml", ["root=of set"], "of flag").root == "of flag"
+    assert (
+        chosen.read(Common("my.toml", settings=["root=of set"], root="of flag")).root == "of flag"
+    )
 
 
 def test_commands_without_a_configuration_read_it_too(
@@ -656,11 +664,11 @@ def test_show_finds_a_run_as_compare_does(reference: str, tmp_path: Path, seqlin
 
 
 def test_infer_needs_no_configuration_and_uses_no_sample(tmp_path: Path) -> None:
-    loaded = options.read_if_named(None, None, [], {}, "infer")
+    loaded = chosen.read_if_named(Common(), "infer")
     assert (loaded.example_gen.text, loaded.bulk_inferrer.text, loaded.evaluator.min_accuracy) == (
         "text",
         None,
         0.0,
     )
     write_jsonl(tmp_path / "rows.jsonl", corpus_rows(3))
-    assert options.read_if_named("my.toml", None, [], {}, "infer").example_gen.text == "review"
+    assert chosen.read_if_named(Common("my.toml"), "infer").example_gen.text == "review"

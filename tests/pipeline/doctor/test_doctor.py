@@ -168,8 +168,8 @@ def test_a_command_line_that_cannot_start(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "seqline's libraries cannot be imported; `seqline doctor` (or python -m pipeline.doctor)"
-        " says what is wrong:\n"
+        "seqline's libraries cannot be imported. `seqline doctor` (or python -m pipeline.doctor)"
+        " says what is wrong.\n"
     )
     code, out = doctor(tmp_path, "--quick", PYTHONPATH=str(tmp_path / "path"))
     assert (code, lines(out, "root")[0][:3]) == (0, "ok:")

@@ -1,6 +1,6 @@
-"""report.html in a real browser.
+"""report.html in a real browser, on a desktop and a phone, light and dark.
 
-On a desk, on a phone, in the dark; nothing runs, nothing is asked for, nothing is cut off.
+Nothing runs, nothing is requested, nothing is cut off.
 """
 
 import json
@@ -24,35 +24,46 @@ SCREENS = {
     "dark phone": (390, "dark"),
     "dark desktop": (1280, "dark"),
 }
-# Texts whose contrast with what is behind them is too low, by WCAG 2.2 (4.5, for large letters 3).
+# Texts whose contrast with their background is too low, by WCAG 2.2 (4.5, for large letters 3).
 CONTRAST = """
-const rgb = text => { const found = text.match(/[\\d.]+/g).map(Number); return found.length > 3 ? found : [...found, 1]; };
-const over = (top, below) => top.slice(0, 3).map((value, index) => value * top[3] + below[index] * (1 - top[3]));
+const rgb = text => {
+  const found = text.match(/[\\d.]+/g).map(Number);
+  return found.length > 3 ? found : [...found, 1];
+};
+const over = (top, below) =>
+  top.slice(0, 3).map((value, index) => value * top[3] + below[index] * (1 - top[3]));
+const linear = value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
 const luminance = color => {
-  const [r, g, b] = color.map(value => value / 255).map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+  const [r, g, b] = color.map(value => linear(value / 255));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
 const behind = element => {
   const layers = [];
-  for (let each = element; each; each = each.parentElement) layers.unshift(rgb(getComputedStyle(each).backgroundColor));
+  for (let each = element; each; each = each.parentElement)
+    layers.unshift(rgb(getComputedStyle(each).backgroundColor));
   return layers.reduce((below, top) => over(top, below), [255, 255, 255]);
 };
 const found = [];
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
-  const element = walker.currentNode.parentElement;
-  if (!walker.currentNode.data.trim() || !element.checkVisibility() || ["TITLE", "DESC"].includes(element.tagName.toUpperCase())) continue;
+  const text = walker.currentNode.data.trim(), element = walker.currentNode.parentElement;
+  const isHidden = ["TITLE", "DESC"].includes(element.tagName.toUpperCase());
+  if (!text || isHidden || !element.checkVisibility()) continue;
   const style = getComputedStyle(element), background = behind(element);
-  const ink = luminance(over(rgb(element instanceof SVGElement ? style.fill : style.color), background)), paper = luminance(background);
+  const colour = element instanceof SVGElement ? style.fill : style.color;
+  const ink = luminance(over(rgb(colour), background)), paper = luminance(background);
   const ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
-  const isLarge = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.6 && style.fontWeight >= 700);
-  if (ratio < (isLarge ? 3 : 4.5)) found.push([walker.currentNode.data.trim().slice(0, 40), ratio]);
+  const size = parseFloat(style.fontSize);
+  const isLarge = size >= 24 || (size >= 18.6 && style.fontWeight >= 700);
+  if (ratio < (isLarge ? 3 : 4.5)) found.push([text.slice(0, 40), ratio]);
 }
 return found;
 """
-# What is wider than the page, or lies beyond it, but for what scrolls by itself on purpose.
+# Elements that reach beyond the page, but for those that scroll by themselves on purpose.
 TOO_WIDE = """
-return [...document.querySelectorAll("body *")].filter(each => !each.closest(".scroll") && each.getBoundingClientRect().right > innerWidth + 1)
+const isTooWide = each =>
+  !each.closest(".scroll") && each.getBoundingClientRect().right > innerWidth + 1;
+return [...document.querySelectorAll("body *")].filter(isTooWide)
   .map(each => each.tagName + " " + each.textContent.trim().slice(0, 60));
 """
 
@@ -77,11 +88,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Reports.
-
-    Of an ordinary run, of texts that mean harm, of many classes, of runs that failed early and
-    late.
-    """
+    """Reports of an ordinary run, of hostile texts, of many classes, and of runs that failed."""
     store = Store(tmp_path_factory.mktemp("root"))
     labels = ["animals", "fruit", "metals"]
     plain, files = stages_of(labels, ["The cat sat on the mat.", "An apple a day"])

@@ -1,0 +1,30 @@
+"""What a report says about the data."""
+
+from pipeline.store.folder import Store
+from tests.support.reports import LABELS, Page, stages_of, write_run, written
+
+
+def test_warnings_about_the_data_are_told_near_the_top(store: Store) -> None:
+    executions, files = stages_of(LABELS, ["the lengths differ"])
+    page, short, told = written(store, write_run(store, "one", executions, files))
+    skipped = (
+        "2 of 123 rows could not be used and were skipped: text (2). bad_rows in the Examples has"
+        " the file and line of each."
+    )
+    assert told["warnings"] == [skipped, "test: the lengths differ."]
+    assert page.index('id="warnings"') < page.index('id="compared"')
+    shown = Page(page).shown
+    assert f"2 warnings about the data {skipped} test: the lengths differ." in shown
+    assert "- ⚠️ test: the lengths differ." in short
+
+
+def test_warnings_of_other_versions_of_the_stages(store: Store) -> None:
+    """What a stage has to say itself goes before what follows from its file."""
+    executions, files = stages_of(LABELS, ["a text"])
+    executions["example_gen"]["figures"] |= {
+        "num_bad_rows": 0,
+        "warnings": ["The class 'x' has one row."],
+    }
+    executions["example_validator"]["figures"]["warnings"] = ["The splits differ"]
+    _, _, told = written(store, write_run(store, "one", executions, files))
+    assert told["warnings"] == ["The class 'x' has one row.", "The splits differ."]

@@ -1,0 +1,85 @@
+"""report.html as markup. test_page.py looks at it in a browser."""
+
+import json
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.report import (
+    html,
+    text,
+)
+from pipeline.store.folder import Store
+from tests.support.reports import (
+    LABELS,
+    NASTY,
+    TEXTS,
+    Page,
+    stages_of,
+    write_run,
+    written,
+)
+
+
+@given(TEXTS)
+@settings(deadline=None)
+def test_html_shows_a_text_as_it_is(value: str) -> None:
+    template = html._environment().from_string('<p title="{{ value }}">{{ value }}</p>')
+    page = Page(template.render(value=value))
+    assert "".join(page.text) == text.clean(value)
+    assert page.tags == [("p", {"title": text.clean(value)})]
+
+
+def test_nothing_nasty_gets_out(store: Store) -> None:
+    executions, files = stages_of(NASTY, NASTY)
+    name = write_run(
+        store, "one", executions, files, "failed", error=f"NotBlessedError: {NASTY[0]} {NASTY[5]}"
+    )
+    page, short, told = written(store, name)
+    tags = {tag for tag, _ in Page(page).tags}
+    assert tags.isdisjoint({"script", "img", "iframe", "object", "form", "base"})
+    for content in (page, short, json.dumps(told)):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", content)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in short.replace("&lt;", "")
+    assert [
+        each["label"] for each in told["classes"]
+    ] == NASTY  # for machines they are what they are
+    assert re.findall(r'(?:src|href)="(?!#|data:,)', page) == []
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in page
+
+
+def test_many_classes_and_content_of_every_kind(store: Store) -> None:
+    labels = [f"class {number:03}" for number in range(100)]
+    page, _, told = written(store, write_run(store, "many", *stages_of(labels, ["a text"])))
+    shown = Page(page).shown
+    assert "Of 100 classes the 24 with the most errors; the other 76 are put together." in shown
+    assert "The other 80 classes" in shown
+    assert len(told["confusion"]["matrix"]) == 100
+    assert len(page) < 400_000
+    for number, content in enumerate(("tokens", "sequence")):
+        page, _, told = written(
+            store, write_run(store, str(number), *stages_of(LABELS, [], content))
+        )
+        Page(page)
+        assert (told["data"]["content"], bool(told["data"]["tokens"])) == (
+            content,
+            content == "tokens",
+        )
+
+
+@given(
+    st.integers(2, 12).flatmap(
+        lambda num: st.lists(
+            st.lists(st.integers(0, 9), min_size=num, max_size=num), min_size=num, max_size=num
+        )
+    )
+)
+def test_putting_classes_together_loses_no_row(matrix: list[list[int]]) -> None:
+    labels, small = html.worst([str(number) for number in range(len(matrix))], matrix, 1)
+    assert labels[1] == html.OTHERS
+    assert sum(map(sum, small)) == sum(map(sum, matrix))
+    chosen = int(labels[0])
+    assert sum(small[0]) == sum(matrix[chosen])
+    assert small[0][0] == matrix[chosen][chosen]
