@@ -1,6 +1,6 @@
-"""The command as `seqline --help` lists it.
+"""`seqline doctor`, as `seqline --help` lists it.
 
-Its options are those of `python -m pipeline.doctor`, which needs no typer.
+Its options are those of `python -m pipeline.doctor`, which does not need typer.
 """
 
 import sys
@@ -11,7 +11,7 @@ from pipeline.cli import usage
 
 
 def doctor(context: typer.Context) -> None:
-    """Say what of this machine, its libraries, folders and accounts stands in the way.
+    """Say what of this machine, its libraries and folders prevents a run.
 
     `seqline doctor --help` lists the flags.
     """
