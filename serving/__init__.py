@@ -1,18 +1,23 @@
 """The embedded server: TensorFlow Serving's REST API on SavedModels, with batching and live reload.
 
 `seqline serve` or `python -m serving`. It needs TensorFlow, starlette, uvicorn and
-prometheus-client, and none of the pipeline's other dependencies; tensorflow-serving-api where a
-model config file is given or a model brings warm-up requests.
+prometheus-client, and nothing else that seqline depends on. Model config files and warm-up requests
+also need tensorflow-serving-api.
 
   tensors.py    JSON <-> tensors
   model.py      one loaded SavedModel
-  versions.py   which versions are loaded, and what takes requests
-  batching.py   requests that wait for each other
+  versions.py   which versions are loaded, and which one takes a request
+  batching.py   requests joined into batches
   app.py        the endpoints
-  metrics.py    what Prometheus reads
+  metrics.py    metrics for Prometheus
   page.html     the page at /
-  main.py       flags, start and stop
+  main.py       start and stop
+  flags.py      the flags
+  config.py     the models to serve, by flags or a model config file
+  arguments.py  command lines whose errors are one line
+  errors.py     refusals
+  predict.py    asks a SavedModel without a server; needs TensorFlow alone
 
-One thread, the event loop's, owns all state; model calls and loads run in threads and hand their
+The event loop's thread owns all state. Model calls and loads run in other threads and hand their
 results back to it.
 """

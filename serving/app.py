@@ -36,7 +36,7 @@ VERSION_HEADER = "x-model-version"
 JSON = "application/json"
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 EXAMPLES_SIGNATURE = "serving_examples"
-# Bodies beyond this are read and written by a thread, so that the others' requests go on.
+# Longer bodies are read and written in a thread, so that other requests go on.
 LONG_BODY = 1 << 16
 # TensorFlow's errors that are about what was sent.
 ABOUT_INPUT = (
@@ -51,8 +51,13 @@ ABOUT_INPUT = (
 class App:
     """An ASGI application.
 
-    max_body_bytes, max_rows: of one request. max_total_bytes: of the bodies of all requests in
-    flight.
+    Args:
+        versions: The models.
+        batcher: Runs their calls.
+        metrics: Where requests are counted.
+        max_body_bytes: Bytes of one request's body.
+        max_rows: Rows of one request.
+        max_total_bytes: Bytes of the bodies of all requests in flight.
     """
 
     def __init__(
@@ -64,12 +69,12 @@ class App:
         max_rows: int,
         max_total_bytes: int,
     ) -> None:
-        self.versions, self.batcher, self.metrics = versions, batcher, metrics
-        self.max_body_bytes, self.max_rows, self.max_total_bytes = (
-            max_body_bytes,
-            max_rows,
-            max_total_bytes,
-        )
+        self.versions = versions
+        self.batcher = batcher
+        self.metrics = metrics
+        self.max_body_bytes = max_body_bytes
+        self.max_rows = max_rows
+        self.max_total_bytes = max_total_bytes
         self.total_bytes = 0
         self.page, self.page_headers = _page()
 
@@ -83,10 +88,8 @@ class App:
             path = scope["path"]
             match = MODELS.fullmatch(path)
             if match and match["name"] in self.versions.models:
-                model, method = (
-                    match["name"],
-                    (match["verb"] or ("metadata" if match["metadata"] else "status")).lower(),
-                )
+                model = match["name"]
+                method = (match["verb"] or match["metadata"] or "status").lower()
             response = await (
                 self._models(request, match) if match else self._others(request, path)
             )
@@ -116,29 +119,27 @@ class App:
         raise RefusedError(f"Malformed request: {request.method} {path[:200]}", status=status)
 
     async def _models(self, request: Request, match: re.Match[str]) -> Response:
-        name, number, label = (
-            match["name"],
-            int(match["number"]) if match["number"] else None,
-            match["label"],
-        )
+        """Answers a path under /v1/models."""
+        name, label = match["name"], match["label"]
+        number = int(match["number"]) if match["number"] else None
         if match["verb"]:
             _allow(request, "POST")
             return await self._call(request, match["verb"].lower(), name, number, label)
+
         _allow(request, "GET", "HEAD")
         if name is None:
             return _answer(tensors.dump({"models": sorted(self.versions.models)}))
         if not match["metadata"]:
             return _answer(tensors.dump(self.versions.status(name, number, label)))
+
         version = self.versions.choose(name, number, label)
         definitions = self.versions.acquire(version).metadata
         self.versions.release(version)
-        spec = {"name": name, "signature_name": "", "version": str(version.number)}
-        return _answer(
-            tensors.dump(
-                {"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}}
-            ),
-            version=version,
-        )
+        document = {
+            "model_spec": {"name": name, "signature_name": "", "version": str(version.number)},
+            "metadata": {"signature_def": {"signature_def": definitions}},
+        }
+        return _answer(tensors.dump(document), version=version)
 
     async def _call(
         self, request: Request, verb: str, name: str, number: int | None, label: str | None
@@ -146,9 +147,8 @@ class App:
         self.versions.find(name)
         try:
             async with self._body(request) as body:
-                version = self.versions.choose(
-                    name, number, label
-                )  # now, not before a body that takes its time
+                # Chosen only now: the versions may have changed while the body arrived.
+                version = self.versions.choose(name, number, label)
                 model = self.versions.acquire(version)
                 try:
                     call = self._predict if verb == "predict" else self._classify_or_regress
@@ -160,7 +160,7 @@ class App:
 
     @contextlib.asynccontextmanager
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
-        """The request's body, which counts for max_total_bytes as long as it is worked on."""
+        """The request's body. It counts towards max_total_bytes until the request is answered."""
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise RefusedError("Content-Encoding must be identity.", status=415)
         too_long = RefusedError(
@@ -168,9 +168,11 @@ class App:
             " several.",
             status=413,
         )
+
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self.max_body_bytes:
             raise too_long
+
         chunks, size = [], 0
         try:
             async for chunk in request.stream():
@@ -239,21 +241,19 @@ def _signature(model: LoadedModel, name: str) -> Signature:
 
 
 def _examples_signature(model: LoadedModel, verb: str, name: str) -> Signature:
-    """A signature of the right method, or one of serialized tf.Examples with probabilities.
+    """The signature that a classify or regress request asks.
 
-    The exporter's.
+    It has that method, or, as the exporter's, takes serialized tf.Examples and gives probabilities.
     """
-    names = [name] if name else [DEFAULT_SIGNATURE, EXAMPLES_SIGNATURE]
-    for each in names:
-        if each in model.signatures and _fits(model.signatures[each], verb):
-            return model.signatures[each]
+    for candidate in [name] if name else [DEFAULT_SIGNATURE, EXAMPLES_SIGNATURE]:
+        if candidate in model.signatures and _fits(model.signatures[candidate], verb):
+            return model.signatures[candidate]
+
     if name:
         _signature(model, name)
-    tried = (
-        f"{name!r} is none"
-        if name
-        else f"neither {DEFAULT_SIGNATURE} nor {EXAMPLES_SIGNATURE} is one"
-    )
+        tried = f"{name!r} is none"
+    else:
+        tried = f"neither {DEFAULT_SIGNATURE} nor {EXAMPLES_SIGNATURE} is one"
     raise RefusedError(f"Expected a {verb} signature, for tf.Examples; {tried}.")
 
 
@@ -269,26 +269,24 @@ def _fits(signature: Signature, verb: str) -> bool:
 
 
 def _classes(outputs: tensors.Tensors, labels: list[str]) -> list[list[list[Any]]]:
-    """For each example [[label, score], ...], the classes in the order that the model gives them."""
+    """For each example [[label, score], ...], with the classes in the model's order."""
     scores = outputs.get("scores", outputs.get("probabilities"))
     classes = outputs.get("classes")
     given = classes if classes is not None else scores
     assert given is not None
     if given.ndim != 2 or (scores is not None and scores.shape != given.shape):
         raise RefusedError("The signature's outputs are not [batch, classes].")
-    rows = len(given)
-    named = tensors.to_plain(classes, "classes") if classes is not None else [labels] * rows
-    if classes is None and len(labels) != given.shape[1]:
-        named = [[""] * given.shape[1]] * rows
-    scored = (
-        tensors.to_plain(scores, "scores")
-        if scores is not None
-        else [[0.0] * given.shape[1]] * rows
-    )
-    return [
-        [[label, score] for label, score in zip(*row, strict=True)]
-        for row in zip(named, scored, strict=True)
-    ]
+
+    num_rows, num_classes = given.shape
+    if classes is not None:
+        named = tensors.to_plain(classes, "classes")
+    else:
+        named = [labels if len(labels) == num_classes else [""] * num_classes] * num_rows
+    scored = [[0.0] * num_classes] * num_rows
+    if scores is not None:
+        scored = tensors.to_plain(scores, "scores")
+    pairs = zip(named, scored, strict=True)
+    return [[list(pair) for pair in zip(*row, strict=True)] for row in pairs]
 
 
 def _regressions(outputs: tensors.Tensors) -> list[float]:
@@ -297,7 +295,7 @@ def _regressions(outputs: tensors.Tensors) -> list[float]:
 
 
 async def _apart(num_bytes: int, work: Callable[[], Any]) -> Any:
-    """The work's result; done in a thread where it is long."""
+    """The result of work on so many bytes, which is done in a thread if they are many."""
     if num_bytes < LONG_BODY:
         return work()
     awaited: Awaitable[Any] = asyncio.get_running_loop().run_in_executor(None, work)
@@ -327,7 +325,7 @@ def _refusal(error: RefusedError) -> Response:
 
 
 def _page() -> tuple[bytes, dict[str, str]]:
-    """The page, and headers that let nothing but its own script and style into it."""
+    """The page, and headers that allow its own script and style and nothing else."""
     page = (resources.files("serving") / "page.html").read_bytes()
     hashes = {}
     for tag in ("script", "style"):

@@ -10,7 +10,13 @@ EXIT_CODE = 2
 
 
 def suggested_flag(flag: str, known: Iterable[str], help_: str) -> str:
-    """What to do about an unknown flag: the nearest one, or where the flags are listed."""
+    """A sentence about an unknown flag: the nearest known one, or the command that lists them.
+
+    Args:
+        flag: The unknown flag.
+        known: The known flags.
+        help_: The command that lists them.
+    """
     flags = [name for name in known if name.startswith("--")]
     spelled = {name.replace("_", "-"): name for name in flags}
     if exact := spelled.get(flag.replace("_", "-")):
@@ -20,9 +26,9 @@ def suggested_flag(flag: str, known: Iterable[str], help_: str) -> str:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, with the nearest known flag.
+    """An ArgumentParser whose errors are one line with the nearest known flag.
 
-    It takes no abbreviated flags.
+    Flags cannot be abbreviated.
     """
 
     def __init__(self, prog: str, description: str) -> None:

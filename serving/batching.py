@@ -1,9 +1,9 @@
-"""Requests that wait for each other.
+"""Joins requests into batches.
 
-At most `num_threads` batches run at once. A request that finds its queue idle runs at once: one
-connection never waits. While a batch of its queue runs, others gather; they go when that batch
-ends, when max_batch_size rows are there, or when the first of them has waited for `timeout` and a
-thread is free. Rows are joined only where the answer is the same as alone.
+At most `num_threads` batches run at once. A request that finds its queue idle runs immediately: a
+single connection never waits. While a batch of its queue runs, other requests gather. They run when
+that batch ends, when they have `max_batch_size` rows, or when the first of them has waited for
+`timeout` and a thread is free. Rows are joined only where the answer is the same as alone.
 """
 
 import asyncio
@@ -23,10 +23,14 @@ from serving.tensors import Tensors
 
 @dataclass(frozen=True)
 class Limits:
-    """max_batch_size.
+    """How requests are joined.
 
-    Rows. timeout: seconds. max_queued: requests that wait for a thread. enabled=False: each request
-    alone.
+    Attributes:
+        enabled: False to run each request alone.
+        max_batch_size: Rows of a batch, at most.
+        timeout: Seconds that a request waits for others, at most.
+        num_threads: Batches that run at once.
+        max_queued: Requests that wait for a thread, at most.
     """
 
     enabled: bool = True
@@ -37,7 +41,9 @@ class Limits:
 
 
 @dataclass(eq=False)
-class Task:
+class PendingRequest:
+    """A request that waits for a thread. arrived: when it came, as time.monotonic() has it."""
+
     inputs: Tensors
     rows: int
     answer: asyncio.Future
@@ -46,15 +52,22 @@ class Task:
 
 @dataclass(eq=False)
 class Queue:
+    """Requests that may be joined. rows: of those that wait; running: batches that run."""
+
     model: LoadedModel
     signature: Signature
-    waiting: deque[Task] = field(default_factory=deque)
+    waiting: deque[PendingRequest] = field(default_factory=deque)
     rows: int = 0
     running: int = 0
 
 
 class Batcher:
-    """Belongs to one event loop. on_batch(rows, seconds) is called for each batch, in the loop."""
+    """The queues of all models. It belongs to one event loop.
+
+    Args:
+        limits: How requests are joined.
+        on_batch: Called in the loop for each batch, with its rows and seconds.
+    """
 
     def __init__(
         self, limits: Limits, on_batch: Callable[[int, float], None] = lambda rows, seconds: None
@@ -70,88 +83,84 @@ class Batcher:
     async def run(self, model: LoadedModel, signature: Signature, inputs: Tensors) -> Tensors:
         """The outputs for one request.
 
-        Raises what the model raises for it, or RefusedError (503) if too many requests wait.
+        Raises:
+            RefusedError: Too many requests wait (503).
+            Exception: What the model raises for this request.
         """
         if self.num_waiting >= self.limits.max_queued:
             raise RefusedError(
                 "Too many requests wait already. Try again.", status=503, retry_after=1
             )
+
         sizes = {value.shape[0] for value in inputs.values()} if signature.batchable else set()
-        if (
-            len(sizes) != 1 or not self.limits.enabled
-        ):  # column format: inputs need not have one batch size
+        # In column format the inputs need not have one batch size.
+        if len(sizes) != 1 or not self.limits.enabled:
             return await self._submit(object(), model, signature, inputs, 1)
+
         rows, most = sizes.pop(), self.limits.max_batch_size
         if rows <= most:
-            return await self._submit(
-                _key(model, signature, inputs), model, signature, inputs, rows
-            )
-        parts = [
-            {name: value[start : start + most] for name, value in inputs.items()}
-            for start in range(0, rows, most)
-        ]
-        answers = await asyncio.gather(
-            *(
-                self._submit(
-                    _key(model, signature, part), model, signature, part, min(most, rows - most * i)
-                )
-                for i, part in enumerate(parts)
-            )
-        )
+            key = _key(model, signature, inputs)
+            return await self._submit(key, model, signature, inputs, rows)
+        calls = []
+        for start in range(0, rows, most):
+            part = {name: value[start : start + most] for name, value in inputs.items()}
+            key = _key(model, signature, part)
+            calls.append(self._submit(key, model, signature, part, min(most, rows - start)))
+        answers = await asyncio.gather(*calls)
         return {name: _join([answer[name] for answer in answers]) for name in signature.outputs}
 
     async def _submit(
         self, key: Hashable, model: LoadedModel, signature: Signature, inputs: Tensors, rows: int
     ) -> Tensors:
-        task = Task(inputs, rows, asyncio.get_running_loop().create_future(), time.monotonic())
+        answer = asyncio.get_running_loop().create_future()
         queue = self.queues.setdefault(key, Queue(model, signature))
-        queue.waiting.append(task)
+        queue.waiting.append(PendingRequest(inputs, rows, answer, time.monotonic()))
         queue.rows += rows
         self.num_waiting += 1
         self._start()
-        return await task.answer
+        return await answer
 
     def _start(self) -> None:
-        """Gives free threads what is due, the longest waiting first."""
+        """Starts the batches that are due on free threads, the longest waiting first."""
         if self.timer:
             self.timer.cancel()
             self.timer = None
         while self.free:
-            due = min(
-                ((self._due(queue), key) for key, queue in self.queues.items() if queue.waiting),
-                default=None,
-                key=lambda pair: pair[0],
-            )
-            if due is None:
+            waiting = [key for key, queue in self.queues.items() if queue.waiting]
+            if not waiting:
                 return
-            if due[0] > time.monotonic():
-                self.timer = asyncio.get_running_loop().call_later(
-                    due[0] - time.monotonic(), self._start
-                )
+            key = min(waiting, key=lambda key: self._due(self.queues[key]))
+            delay = self._due(self.queues[key]) - time.monotonic()
+            if delay > 0:
+                self.timer = asyncio.get_running_loop().call_later(delay, self._start)
                 return
-            self._dispatch(due[1], self.queues[due[1]])
+            self._dispatch(key, self.queues[key])
 
     def _due(self, queue: Queue) -> float:
-        """When its next batch may start."""
+        """The time at which its next batch may start."""
         arrived = queue.waiting[0].arrived
         if not queue.running or queue.rows >= self.limits.max_batch_size:
             return arrived
         return arrived + self.limits.timeout
 
     def _dispatch(self, key: Hashable, queue: Queue) -> None:
-        tasks = [queue.waiting.popleft()]
-        rows = tasks[0].rows
+        """Takes the next batch out of a queue and runs it on a free thread."""
+        batch = [queue.waiting.popleft()]
+        rows = batch[0].rows
         while queue.waiting and rows + queue.waiting[0].rows <= self.limits.max_batch_size:
             rows += queue.waiting[0].rows
-            tasks.append(queue.waiting.popleft())
+            batch.append(queue.waiting.popleft())
+
         queue.rows -= rows
-        self.num_waiting -= len(tasks)
+        self.num_waiting -= len(batch)
         self.free -= 1
         queue.running += 1
-        loop, started = asyncio.get_running_loop(), time.monotonic()
+        loop = asyncio.get_running_loop()
+        started = time.monotonic()
 
         def work() -> None:
-            answers = _execute(queue.model, queue.signature, [task.inputs for task in tasks])
+            inputs = [request.inputs for request in batch]
+            answers = _execute(queue.model, queue.signature, inputs)
             loop.call_soon_threadsafe(done, answers)
 
         def done(answers: list[Any]) -> None:
@@ -159,13 +168,13 @@ class Batcher:
             queue.running -= 1
             if not queue.running and not queue.waiting:
                 del self.queues[key]
-            for task, answer in zip(tasks, answers, strict=True):
-                if task.answer.done():  # its client went away
+            for request, answer in zip(batch, answers, strict=True):
+                if request.answer.done():  # Its client went away.
                     continue
                 if isinstance(answer, BaseException):
-                    task.answer.set_exception(answer)
+                    request.answer.set_exception(answer)
                 else:
-                    task.answer.set_result(answer)
+                    request.answer.set_result(answer)
             self.on_batch(rows, time.monotonic() - started)
             self._start()
 
@@ -173,9 +182,9 @@ class Batcher:
 
 
 def _key(model: LoadedModel, signature: Signature, inputs: Tensors) -> Hashable:
-    """Requests of one key may be joined.
+    """The queue of a request. Requests in one queue may be joined.
 
-    Rows of one shape, or, where the signature says how to pad, of up to twice the time.
+    Their rows have one shape or, where the signature says how to pad, up to twice the time steps.
     """
     shapes = []
     for name, value in inputs.items():
@@ -187,21 +196,20 @@ def _key(model: LoadedModel, signature: Signature, inputs: Tensors) -> Hashable:
 
 
 def _execute(model: LoadedModel, signature: Signature, requests: list[Tensors]) -> list[Any]:
-    """An answer, or the exception, for each request.
+    """The answer to each request, or the exception that it raised.
 
-    A batch that fails is halved, so that one bad request fails alone.
+    A batch that fails is halved, so that a bad request fails alone.
     """
     try:
         if len(requests) == 1:
             return [model.run(signature.name, requests[0])]
+
         joined = {
-            name: _join(
-                [request[name] for request in requests],
-                *((signature.padding[name],) if name in signature.padding else ()),
-            )
+            name: _join([request[name] for request in requests], signature.padding.get(name))
             for name in signature.inputs
         }
         outputs = model.run(signature.name, joined)
+
         sizes = [next(iter(request.values())).shape[0] for request in requests]
         if any(value.shape[:1] != (sum(sizes),) for value in outputs.values()):
             raise ValueError(f"signature {signature.name} does not answer row by row")
@@ -221,14 +229,14 @@ def _execute(model: LoadedModel, signature: Signature, requests: list[Tensors]) 
 
 
 def _join(values: list[np.ndarray], pad: Any = None) -> np.ndarray:
-    if pad is not None and len({value.shape[1] for value in values}) > 1:
-        time_steps = max(value.shape[1] for value in values)
-        padded = np.full(
-            (sum(map(len, values)), time_steps, *values[0].shape[2:]), pad, values[0].dtype
-        )
-        start = 0
-        for value in values:
-            padded[start : start + len(value), : value.shape[1]] = value
-            start += len(value)
-        return padded
-    return np.concatenate(values)
+    """Joins values, each [rows, time, ...], into one; shorter ones are padded if `pad` is given."""
+    if pad is None or len({value.shape[1] for value in values}) == 1:
+        return np.concatenate(values)
+    num_rows = sum(len(value) for value in values)
+    time_steps = max(value.shape[1] for value in values)
+    padded = np.full((num_rows, time_steps, *values[0].shape[2:]), pad, values[0].dtype)
+    start = 0
+    for value in values:
+        padded[start : start + len(value), : value.shape[1]] = value
+        start += len(value)
+    return padded  # [num_rows, time_steps, ...]

@@ -1,16 +1,20 @@
-"""What a client gets that asked for something that cannot be."""
+"""Refusals of requests, and TensorFlow's messages made fit for a client."""
 
 import re
 
 MAX_LENGTH = 500
-# Where TensorFlow's messages stop being about the request: the node, and the Python line that made
-# it.
+# Where a message of TensorFlow stops being about the request: at the node, or at the end of a line.
 NODE = re.compile(r"\s*\[\[|\n")
 PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"\]]+/)+[^\s'\"\]]*")
 
 
 class RefusedError(Exception):
-    """The answer is `status` (4xx, or 503 when there is too much to do) and {"error": message}."""
+    """Answered with {"error": message}.
+
+    Attributes:
+        status: The HTTP status: 4xx, or 503 when the server has too much to do.
+        retry_after: Seconds after which the client may try again. None if that would not help.
+    """
 
     def __init__(self, message: str, status: int = 400, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -19,10 +23,9 @@ class RefusedError(Exception):
 
 
 def short(message: str) -> str:
-    """A message of TensorFlow's without nodes, places in a graph and absolute paths, in one line."""
-    first = re.search(
-        r"\(0\) [A-Z_]+: (.*)", message
-    )  # of several: "2 root error(s) found.\n  (0) INVALID_ARGUMENT: ..."
+    """A message of TensorFlow in one line, without nodes of the graph and absolute paths."""
+    # Several errors begin with "2 root error(s) found.\n  (0) INVALID_ARGUMENT: ...".
+    first = re.search(r"\(0\) [A-Z_]+: (.*)", message)
     message = message.removeprefix("Graph execution error:")
     line = NODE.split((first[1] if first else message).strip(), maxsplit=1)[0]
     line = PATH.sub("...", line)

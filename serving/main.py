@@ -1,4 +1,4 @@
-"""Flags, start and stop. The flags that tensorflow_model_server has, too, mean the same here."""
+"""Starts the server, watches the models, and stops in an orderly way."""
 
 import argparse
 import asyncio
@@ -15,154 +15,28 @@ from pathlib import Path
 from typing import Any
 
 from serving import config
-from serving.arguments import OneLineParser
 from serving.config import ConfigError, ModelConfig
-from serving.predict import SERVING_DIR, find_models, standard_error_kept
+from serving.flags import parse
+from serving.predict import standard_error_kept
 
 log = logging.getLogger("seqline.serve")
 
 NEEDED = {"uvicorn": "uvicorn", "starlette": "starlette", "prometheus_client": "prometheus-client"}
-# Of a model whose folder gives it no name.
-MODEL_NAME = "seqline"
-# How long a thread may hold Python's lock while others wait (seconds). 5 ms, the default, is longer
-# than a request takes.
+# Seconds that a thread may hold Python's lock while others wait. The default, 5 ms, is longer than
+# a request takes.
 SWITCH_INTERVAL = 0.0005
-
-
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = OneLineParser(
-        "seqline serve", "TensorFlow Serving's REST API on SavedModels, for this machine."
-    )
-    add = parser.add_argument
-    add(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on (default: %(default)s, this machine only)",
-    )
-    add(
-        "--rest_api_port",
-        type=int,
-        default=8501,
-        help="port (default: %(default)s); 0 for any free one",
-    )
-    add("--port_file", type=Path, help="where to write the port once requests are accepted")
-    add(
-        "--model_name",
-        help=(
-            "name of the model in paths (default: its folder's under --model_base_path, else"
-            f" {MODEL_NAME})"
-        ),
-    )
-    base_path = (
-        "folder with the versions of a model, or with a folder for each of several models (default:"
-        " %(default)s)"
-    )
-    add("--model_base_path", type=Path, default=Path(SERVING_DIR), help=base_path)
-    add(
-        "--model_config_file",
-        type=Path,
-        help="a ModelServerConfig as text: several models, version policies, labels",
-    )
-    poll = "seconds between looks at %s (default: %%(default)s); 0 for one look only"
-    add(
-        "--model_config_file_poll_wait_seconds",
-        type=_seconds,
-        default=1.0,
-        help=poll % "the config file",
-    )
-    add("--file_system_poll_wait_seconds", type=_seconds, default=1.0, help=poll % "the base paths")
-    add(
-        "--enable_batching",
-        type=_boolean,
-        default=True,
-        help="join waiting requests (default: true)",
-    )
-    add(
-        "--max_batch_size",
-        type=_positive,
-        default=64,
-        help="rows of a batch (default: %(default)s)",
-    )
-    add(
-        "--batch_timeout_micros",
-        type=_seconds,
-        default=1000,
-        help="how long a request may wait for others (default: %(default)s)",
-    )
-    add(
-        "--num_batch_threads",
-        type=_positive,
-        default=os.cpu_count() or 1,
-        help="batches that run at once (default: the cores)",
-    )
-    add(
-        "--max_queued_requests",
-        type=_positive,
-        default=1000,
-        help="requests that may wait; beyond, 503 (default: %(default)s)",
-    )
-    add(
-        "--max_body_bytes",
-        type=_positive,
-        default=16 << 20,
-        help="of one request; beyond, 413 (default: %(default)s)",
-    )
-    add(
-        "--max_total_bytes",
-        type=_positive,
-        default=256 << 20,
-        help="of all requests in flight; beyond, 503 (default: %(default)s)",
-    )
-    add(
-        "--max_rows",
-        type=_positive,
-        default=10_000,
-        help="of one request; beyond, 413 (default: %(default)s)",
-    )
-    add(
-        "--tensorflow_intra_op_parallelism",
-        type=int,
-        default=0,
-        help="threads of one operation; 0 lets TensorFlow choose",
-    )
-    add(
-        "--tensorflow_inter_op_parallelism",
-        type=int,
-        default=0,
-        help="operations of one call at once; 0 lets TensorFlow choose",
-    )
-    return parser.parse_args(arguments)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text} is no duration")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false", "1", "0"):
-        raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
-    return text.lower() in ("true", "1")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serves until SIGTERM or Ctrl-C.
 
-    Returns the exit code: 0, or 2 for a wrong flag or a port that is taken.
+    Returns:
+        The exit code: 0, or 2 for a wrong flag or a port that is taken.
     """
     flags = parse(arguments)
     try:
         _check_packages()
-        configs = _configs(flags)
+        configs = config.models_of(flags)
         listening = _listen(flags.host, flags.rest_api_port)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -189,53 +63,10 @@ def _check_packages() -> None:
         )
 
 
-def _configs(flags: argparse.Namespace) -> list[ModelConfig]:
-    """The models to serve, as they are now.
-
-    Of the config file; of the base path, or of each folder with versions under it.
-    """
-    if flags.model_config_file:
-        return config.read(flags.model_config_file)
-    name, base_path = flags.model_name, flags.model_base_path
-    if name is not None:
-        config.check_name(name, "--model_name")
-    models = find_models(base_path)
-    holds_versions = any(base_path.glob("[0-9]*/saved_model.pb"))
-    if not models or (holds_versions and base_path != Path(SERVING_DIR)):
-        return [ModelConfig(name or MODEL_NAME, base_path)]
-    if holds_versions:  # from before models had names
-        models = {MODEL_NAME: base_path, **models}
-    if name is None:
-        return [
-            ModelConfig(config.check_name(each, "--model_base_path"), folder)
-            for each, folder in models.items()
-        ]
-    if name not in models and len(models) > 1:
-        raise ConfigError(
-            f"--model_name {name}: {base_path} holds {', '.join(models)}. Name one of them, or its"
-            " folder by --model_base_path."
-        )
-    return [ModelConfig(name, models.get(name, next(iter(models.values()))))]
-
-
-def _seen_again(flags: argparse.Namespace, configs: list[ModelConfig]) -> list[ModelConfig]:
-    """The models under the base path now.
-
-    One whose folder went stays: its last version is served on.
-    """
-    found = _configs(flags)
-    names = {each.name for each in found}
-    return found + [
-        each
-        for each in configs
-        if each.name not in names and each.base_path != flags.model_base_path
-    ]
-
-
 def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port < 1 << 16:
         raise ConfigError(
-            f"--rest_api_port {port} is no port. Give one up to 65535, or 0 for any free one."
+            f"--rest_api_port {port} is not a port. Give one up to 65535, or 0 for any free one."
         )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -259,13 +90,11 @@ def _listen(host: str, port: int) -> socket.socket:
 async def _serve(
     flags: argparse.Namespace, configs: list[ModelConfig], listening: socket.socket
 ) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow would log each wrong request
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow would log each wrong request.
 
-    with (
-        standard_error_kept()
-    ):  # no log level counts while TensorFlow is loaded, nor where it finds no GPU
+    # TensorFlow ignores its log level while it is loaded, and when it finds no GPU.
+    with standard_error_kept():
         import tensorflow as tf
-        import uvicorn
 
         from serving.app import App
         from serving.batching import Batcher, Limits
@@ -276,6 +105,7 @@ async def _serve(
         tf.config.list_physical_devices("GPU")
 
     def load(folder: Path) -> LoadedModel:
+        """Loads a version and warms it up. Called in the loader's thread."""
         model = LoadedModel(
             folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
         )
@@ -288,48 +118,55 @@ async def _serve(
         return model
 
     metrics = Metrics()
-    timeout = flags.batch_timeout_micros / 1e6
     limits = Limits(
-        flags.enable_batching,
-        flags.max_batch_size,
-        timeout,
-        flags.num_batch_threads,
-        flags.max_queued_requests,
+        enabled=flags.enable_batching,
+        max_batch_size=flags.max_batch_size,
+        timeout=flags.batch_timeout_micros / 1e6,
+        num_threads=flags.num_batch_threads,
+        max_queued=flags.max_queued_requests,
     )
     batcher = Batcher(limits, metrics.on_batch)
     versions = Versions(load)
     app = App(
         versions, batcher, metrics, flags.max_body_bytes, flags.max_rows, flags.max_total_bytes
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_keep_alive=75,
-            ws="none",
-        )
-    )
-    # Not uvicorn's own handlers: they raise the signal once more behind a stop that went well.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.handle_exit, number, None)
+    server = _stoppable_server(app)
     sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.freeze()  # TensorFlow's modules: a million objects that no collection needs to look at again
+    gc.freeze()  # A million objects of TensorFlow's modules, which need no further collection.
     watching = asyncio.create_task(_watch(flags, configs, versions.update))
     announcing = asyncio.create_task(_announce(server, listening, flags.port_file))
     await server.serve(sockets=[listening])
     for task in (watching, announcing):
         task.cancel()
     log.info("stopped")
-    # Not the interpreter's own way out: it would wait for a version that is being loaded.
+    # The interpreter's own exit would wait for a version that is being loaded.
     os._exit(0)
 
 
+def _stoppable_server(app: Any) -> Any:
+    """A uvicorn server that SIGTERM and Ctrl-C end when it has answered what it is answering."""
+    import uvicorn
+
+    settings = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_keep_alive=75,
+        ws="none",
+    )
+    server = uvicorn.Server(settings)
+    # uvicorn's own handlers would raise the signal again after an orderly stop.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    return server
+
+
 async def _announce(server: Any, listening: socket.socket, port_file: Path | None) -> None:
+    """Logs the address and writes the port file when the server accepts requests."""
     while not server.started:
         await asyncio.sleep(0.01)
     host, port = listening.getsockname()[:2]
@@ -345,35 +182,31 @@ async def _watch(
     configs: list[ModelConfig],
     update: Callable[[list[ModelConfig]], Awaitable[None]],
 ) -> None:
-    """Looks at the config file and the base paths again and again.
-
-    What is wrong with them is said once.
-    """
+    """Reads the config file and the base paths regularly. An error that stays is logged once."""
     loop = asyncio.get_running_loop()
-    said = ""
+    logged = ""
     config_read = loop.time()
     while True:
         try:
             await update(configs)
         except Exception:
-            log.exception("the look at the base paths failed")
-        waits = [
-            flags.file_system_poll_wait_seconds,
-            flags.model_config_file_poll_wait_seconds if flags.model_config_file else 0,
-        ]
-        if not any(waits):
+            log.exception("the base paths cannot be read")
+        file_wait = flags.file_system_poll_wait_seconds
+        config_wait = flags.model_config_file_poll_wait_seconds if flags.model_config_file else 0
+        if not file_wait and not config_wait:
             return
-        await asyncio.sleep(min(wait for wait in waits if wait))
-        if not flags.model_config_file or (waits[1] and loop.time() >= config_read + waits[1]):
+        await asyncio.sleep(min(wait for wait in (file_wait, config_wait) if wait))
+        is_due = config_wait and loop.time() >= config_read + config_wait
+        if is_due or not flags.model_config_file:
             config_read = loop.time()
             try:
                 configs = (
                     config.read(flags.model_config_file)
                     if flags.model_config_file
-                    else _seen_again(flags, configs)
+                    else config.models_still_served(flags, configs)
                 )
-                said = ""
+                logged = ""
             except ConfigError as error:
-                if str(error) != said:
+                if str(error) != logged:
                     log.error("%s The models stay as they were.", error)
-                said = str(error)
+                logged = str(error)

@@ -1,7 +1,7 @@
-"""What Prometheus reads, under TensorFlow Serving's names (times in microseconds), so that its
-dashboards work here, too.
+"""Metrics for Prometheus under TensorFlow Serving's names, so that its dashboards work here, too.
 
-Labels beyond TensorFlow Serving's: version, and code, the HTTP status.
+Times are in microseconds. TensorFlow Serving does not have the labels `version` and `code`, the
+HTTP status.
 """
 
 import prometheus_client
@@ -10,6 +10,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 PREFIX = ":tensorflow:serving:"
 MICROSECONDS = [100 * 2**power for power in range(18)]  # 0.1 ms to 13 s
 ROWS = [2**power for power in range(13)]
+# HTTP status -> the name that TensorFlow Serving counts it under.
+STATUS = {
+    200: "OK",
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    405: "INVALID_ARGUMENT",
+    413: "INVALID_ARGUMENT",
+    415: "INVALID_ARGUMENT",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+}
 
 
 class Metrics:
@@ -49,7 +60,7 @@ class Metrics:
             registry=registry,
         )
         self.running = Gauge(
-            f"{PREFIX}running_batches", "Batches that TensorFlow is at.", registry=registry
+            f"{PREFIX}running_batches", "Batches that TensorFlow runs.", registry=registry
         )
         self.waiting = Gauge(
             f"{PREFIX}queued_requests", "Requests that wait for a thread.", registry=registry
@@ -64,19 +75,8 @@ class Metrics:
         self.latency.labels(model, method.capitalize(), "REST").observe(1e6 * seconds)
 
     def text(self) -> bytes:
-        # prometheus_client insists on _total; TensorFlow Serving has none.
+        """All metrics in Prometheus's text format."""
+        # prometheus_client insists on the suffix _total; TensorFlow Serving does without.
         return prometheus_client.generate_latest(self.registry).replace(
             b":request_count_total", b":request_count"
         )
-
-
-STATUS = {
-    200: "OK",
-    400: "INVALID_ARGUMENT",
-    404: "NOT_FOUND",
-    405: "INVALID_ARGUMENT",
-    413: "INVALID_ARGUMENT",
-    415: "INVALID_ARGUMENT",
-    500: "INTERNAL",
-    503: "UNAVAILABLE",
-}

@@ -1,6 +1,6 @@
 """One SavedModel, loaded as TensorFlow Serving does it: a graph in a session of its own.
 
-A session, not tf.saved_model.load: it calls faster, and closing it frees what the version held.
+A session is called faster than what tf.saved_model.load gives, and closing it frees its memory.
 """
 
 import gc
@@ -21,7 +21,7 @@ log = logging.getLogger("seqline.serve")
 
 DEFAULT_SIGNATURE = "serving_default"
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
-# What the exporter's signatures take as padding behind a row, input -> value (components/exporter).
+# Input -> the value that the exporter's signatures take as padding after a row.
 PADDED = ({"tokens": b""}, {"sequence": 0.0})
 LENGTH = "length"
 
@@ -30,9 +30,14 @@ LENGTH = "length"
 class Signature:
     """A function of the SavedModel.
 
-    method: what it is for, such as tensorflow/serving/predict. batchable: rows of several requests
-    may be joined along the first dimension of every input. padding: the inputs that may be padded
-    along their second one, and with what.
+    Attributes:
+        name: Its name.
+        method: Its purpose, such as tensorflow/serving/predict.
+        inputs: Name -> tensor.
+        outputs: Name -> tensor.
+        batchable: Whether rows of several requests may be joined along the first dimension of every
+            input.
+        padding: Inputs that may be padded along their second dimension -> the value.
     """
 
     name: str
@@ -44,8 +49,10 @@ class Signature:
 
 
 class LoadedModel:
-    """Raises ValueError (its message names no absolute path) for a folder that holds nothing to
-    serve.
+    """A SavedModel that can be called.
+
+    Raises:
+        ValueError: The folder holds nothing to serve. The message has no absolute path.
     """
 
     def __init__(self, folder: Path, intra_op: int = 0, inter_op: int = 0) -> None:
@@ -53,7 +60,7 @@ class LoadedModel:
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op
         )
-        config.gpu_options.allow_growth = True  # the next version loads beside this one
+        config.gpu_options.allow_growth = True  # The next version is loaded while this one serves.
         self.folder = folder
         self.session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
@@ -65,13 +72,15 @@ class LoadedModel:
             # signature_def as TensorFlow Serving prints it.
             self.metadata: dict[str, Any] = {
                 name: json_format.MessageToDict(
-                    each,
+                    definition,
                     preserving_proto_field_name=True,
                     always_print_fields_with_no_presence=True,
                 )
-                for name, each in sorted(meta_graph.signature_def.items())
+                for name, definition in sorted(meta_graph.signature_def.items())
             }
-            self.calls = {name: self._callable(each) for name, each in self.signatures.items()}
+            self.calls = {
+                name: self._callable(signature) for name, signature in self.signatures.items()
+            }
             self.labels = _labels(folder)
         except Exception as error:
             self.session.close()
@@ -79,22 +88,28 @@ class LoadedModel:
 
     def _callable(self, signature: Signature) -> Any:
         return self.session.make_callable(
-            [each.node for each in signature.outputs.values()],
-            [each.node for each in signature.inputs.values()],
+            [tensor.node for tensor in signature.outputs.values()],
+            [tensor.node for tensor in signature.inputs.values()],
         )
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
-        """Calls a signature; from any thread. Raises tf.errors.OpError."""
+        """Calls a signature, from any thread.
+
+        Raises:
+            tf.errors.OpError: TensorFlow refuses the inputs.
+        """
         wanted = self.signatures[signature]
         values = self.calls[signature](*(inputs[name] for name in wanted.inputs))
         return {name: np.asarray(value) for name, value in zip(wanted.outputs, values, strict=True)}
 
     def warm_up(self) -> int:
-        """Sends the requests that the model brings along and returns how many.
+        """Sends the model's warm-up requests and returns how many there are.
 
-        Without any, a row of "" or zeros to each signature.
+        If there are none, each signature gets a row of "" or zeros.
 
-        Raises tf.errors.OpError or ValueError if one that it brings fails.
+        Raises:
+            tf.errors.OpError: A warm-up request fails.
+            ValueError: A warm-up request does not fit its signature.
         """
         path = self.folder / WARMUP
         if path.is_file():
@@ -103,8 +118,8 @@ class LoadedModel:
             if signature.batchable:
                 try:
                     self.run(name, {key: _blank(spec) for key, spec in signature.inputs.items()})
-                except tf.errors.OpError:  # a row of nothing may well be no row to this signature
-                    continue
+                except tf.errors.OpError:
+                    continue  # This signature may not take an empty row.
         return 0
 
     def close(self) -> None:
@@ -112,45 +127,41 @@ class LoadedModel:
         self.calls.clear()
         self.session.close()
         del self.session
-        gc.collect()  # a graph is full of cycles
+        gc.collect()  # A graph is full of cycles.
 
 
 def _signatures(meta_graph: Any, folder: Path) -> dict[str, Signature]:
-    found = {}
+    """The signatures that can be served. A warning names the others."""
+    signatures = {}
     for name, definition in sorted(meta_graph.signature_def.items()):
         if name.startswith("__"):
             continue
         try:
-            found[name] = _signature(name, definition)
+            signatures[name] = _signature(name, definition)
         except (ValueError, TypeError) as error:
-            log.warning(
-                "%s/%s: signature %s is not served: %s",
-                folder.parent.name,
-                folder.name,
-                name,
-                error,
-            )
-    if not found:
+            version = f"{folder.parent.name}/{folder.name}"
+            log.warning("%s: signature %s is not served: %s", version, name, error)
+    if not signatures:
         raise ValueError("the SavedModel has no signature that can be served")
-    return found
+    return signatures
 
 
 def _signature(name: str, definition: Any) -> Signature:
     inputs = {key: _tensor(info) for key, info in sorted(definition.inputs.items())}
     outputs = {key: _tensor(info) for key, info in sorted(definition.outputs.items())}
     batchable = bool(inputs) and all(
-        each.shape is not None and each.shape[:1] == (-1,)
-        for each in [*inputs.values(), *outputs.values()]
+        tensor.shape is not None and tensor.shape[:1] == (-1,)
+        for tensor in [*inputs.values(), *outputs.values()]
     )
-    # What one row's answer looks like must not depend on the others of its batch.
-    batchable = batchable and not any(-1 in (each.shape or ())[1:] for each in outputs.values())
+    # The shape of a row's answer must not depend on the other rows of its batch.
+    batchable = batchable and not any(-1 in (tensor.shape or ())[1:] for tensor in outputs.values())
+
     padding: dict[str, Any] = {}
-    for each in PADDED:
-        if inputs.keys() - {LENGTH} == each.keys() and (LENGTH in inputs) == ("sequence" in inputs):
-            padding = each
-    return Signature(
-        name, definition.method_name, inputs, outputs, batchable, padding if batchable else {}
-    )
+    has_length = (LENGTH in inputs) == ("sequence" in inputs)
+    for values in PADDED:
+        if batchable and has_length and inputs.keys() - {LENGTH} == values.keys():
+            padding = values
+    return Signature(name, definition.method_name, inputs, outputs, batchable, padding)
 
 
 def _tensor(info: Any) -> Tensor:
@@ -163,31 +174,28 @@ def _tensor(info: Any) -> Tensor:
 
 
 def _labels(folder: Path) -> list[str]:
-    """The classes in order of their ids, as the exporter leaves them.
-
-    None where another made the model.
-    """
+    """The classes in order of their ids. Empty for a model that the exporter did not make."""
     path = folder / "assets" / "labels"
     if path.is_file():
         return path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]
+    card = folder / "assets.extra" / "model.json"
     try:
-        found = json.loads((folder / "assets.extra" / "model.json").read_text(encoding="utf-8"))[
-            "labels"
-        ]
+        labels = json.loads(card.read_text(encoding="utf-8"))["labels"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    return (
-        found if isinstance(found, list) and all(isinstance(label, str) for label in found) else []
-    )
+    is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+    return labels if is_list else []
 
 
 def _blank(spec: Tensor) -> np.ndarray:
+    """One row of "" or zeros."""
     assert spec.shape is not None
     shape = [1 if size == -1 else size for size in spec.shape]
     return np.full(shape, b"", object) if spec.dtype.kind == "O" else np.zeros(shape, spec.dtype)
 
 
 def _replay(model: LoadedModel, path: Path) -> int:
+    """Sends the recorded predict and classify requests of a file, and returns how many."""
     try:
         from tensorflow_serving.apis import prediction_log_pb2
     except ModuleNotFoundError:
@@ -196,6 +204,7 @@ def _replay(model: LoadedModel, path: Path) -> int:
             model.folder.name,
         )
         return 0
+
     count = 0
     for record in tf.compat.v1.io.tf_record_iterator(str(path)):
         entry = prediction_log_pb2.PredictionLog.FromString(record)
@@ -206,12 +215,9 @@ def _replay(model: LoadedModel, path: Path) -> int:
         elif entry.WhichOneof("log_type") == "classify_log":
             request = entry.classify_log.request
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-            examples = [each.SerializeToString() for each in request.input.example_list.examples]
-            given = (
-                dict.fromkeys(model.signatures[name].inputs, np.array(examples, object))
-                if name in model.signatures
-                else {}
-            )
+            examples = [row.SerializeToString() for row in request.input.example_list.examples]
+            inputs = model.signatures[name].inputs if name in model.signatures else ()
+            given = dict.fromkeys(inputs, np.array(examples, object))
         else:
             continue
         if name not in model.signatures or given.keys() != model.signatures[name].inputs.keys():

@@ -1,7 +1,6 @@
-"""Asks a SavedModel.
+"""Asks a SavedModel, with TensorFlow alone.
 
-Needs TensorFlow and nothing else: `python -m serving.predict MODEL "a text"` works without
-seqline's other dependencies.
+`python -m serving.predict MODEL "a text"` works without anything else that seqline depends on.
 """
 
 import contextlib
@@ -14,26 +13,22 @@ from pathlib import Path
 from typing import Any
 
 BATCH_SIZE = 256
-# Where models are published unless a configuration says otherwise, each in a folder by its name.
+# Where models are published by default, each in a folder of its name.
 SERVING_DIR = "serving_dir"
 FLOAT32_MAX = 3.4028234663852886e38
-# Where a run exports models: <its folder>/<key>/<its name>.
+# A run exports a model as artifacts/exporter/<key>/saved_model.
 EXPORTED = Path("artifacts", "exporter", "saved_model")
 
 
 class InputError(ValueError):
-    """What was given cannot be used.
-
-    There is no model, or a row is nothing that the model reads.
-    """
+    """There is no model, or a row is not what the model reads."""
 
 
 def find_model(path: Path) -> Path:
-    """The SavedModel at a path.
+    """The SavedModel at a path: the folder itself, or the newest version of the model under it.
 
-    The folder itself, or the newest version of the model whose versions lie there.
-
-    Raises InputError if there is none, or there are several models: see `find_versions`.
+    Raises:
+        InputError: There is none, or there are several models; see `find_versions`.
     """
     if (path / "saved_model.pb").is_file():
         return path
@@ -47,16 +42,23 @@ def find_model(path: Path) -> Path:
 def find_versions(path: Path, flag: str) -> Path:
     """The folder that holds a model's versions.
 
-    The path itself, or the only folder under it that does; the path where there is none.
+    Under SERVING_DIR every model has a folder of its name.
 
-    Under SERVING_DIR every model has a folder of its own, by its name. flag: by which another
-    folder is named. Raises InputError where several models lie there: it lists them.
+    Args:
+        path: A folder with versions, or one with such folders.
+        flag: The flag by which another folder is named.
+
+    Returns:
+        The path itself or the only folder with versions under it. The path if there is none.
+
+    Raises:
+        InputError: There are several models. The message lists them.
     """
     models = find_models(path)
     if _versions(path):
         if not models or str(path) != SERVING_DIR:
             return path
-        # Before models had names, the default place held versions itself: which of the two is meant
+        # Before models had names, the default place held versions itself. Which of the two is meant
         # cannot be known.
         raise InputError(
             f"{path} holds versions itself, from before models had names, and those of"
@@ -72,7 +74,7 @@ def find_versions(path: Path, flag: str) -> Path:
 
 
 def find_models(path: Path) -> dict[str, Path]:
-    """name -> folder of the models whose versions lie under a path, each in a folder of its own."""
+    """Name -> folder of the models under a path that have a folder of their own."""
     folders = {
         file.parent.parent for file in path.glob("*/*/saved_model.pb") if _is_version(file.parent)
     }
@@ -92,10 +94,7 @@ def _is_version(folder: Path) -> bool:
 
 
 def _way_out() -> str:
-    """What to ask in place of a served model.
-
-    The one that was exported last under artifacts/, if a run got so far.
-    """
+    """A sentence on what to ask instead: the last exported model, if a run got so far."""
     exported = [
         file
         for file in EXPORTED.parent.glob(f"*/{EXPORTED.name}/saved_model.pb")
@@ -111,19 +110,21 @@ def _way_out() -> str:
 
 
 def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """For each text, in order.
+    """Answers texts in order.
 
-    {what the model read, "label", "probabilities": {label: probability}}, the likeliest label
-    first.
+    How a text is read depends on the content of the model:
 
-    What a text stands for depends on the model's content, and so does the name under which it comes
-    back:
-      text      itself
-      tokens    a JSON list of strings; what is no JSON list is split at white space
-      sequence  a JSON list of time steps, each a list of as many numbers as the model reads
+      text      as it is
+      tokens    as a JSON list of strings; anything else is split at white space
+      sequence  as a JSON list of time steps, each a list of as many numbers as the model reads
 
-    Raises InputError for a text that is nothing of the kind; the batch of up to BATCH_SIZE texts
-    before it is then not answered.
+    Yields:
+        {content: what was read, "label": ..., "probabilities": {label: probability}}, with the
+        likeliest label first.
+
+    Raises:
+        InputError: A text cannot be read so. The batch of up to BATCH_SIZE texts that it is in is
+            not answered.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with standard_error_kept():
@@ -134,23 +135,22 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     content = next(name for name in ("text", "tokens", "sequence") if name in arguments)
     dim = arguments[content].shape[2] if content == "sequence" else 0
     labels = (model_dir / "assets" / "labels").read_text(encoding="utf-8").split("\n")[:-1]
-    for rows in _batches(
+    read = (
         _read(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)
-    ):
-        request = _request(rows, content, dim)
+    )
+    for rows in _batches(read):
+        request = {
+            name: tf.constant(value, arguments[name].dtype)
+            for name, value in _request(rows, content, dim).items()
+        }
         with standard_error_kept():
-            answer = serve(
-                **{
-                    name: tf.constant(value, arguments[name].dtype)
-                    for name, value in request.items()
-                }
-            )
-        for row, label, probabilities in zip(
-            rows, answer["label"].numpy(), answer["probabilities"].numpy(), strict=True
-        ):
-            ranked = sorted(
-                zip(labels, probabilities.tolist(), strict=True), key=lambda pair: -pair[1]
-            )
+            answer = serve(**request)
+
+        # label [batch], probabilities [batch, num_classes]
+        answers = zip(answer["label"].numpy(), answer["probabilities"].numpy(), strict=True)
+        for row, (label, probabilities) in zip(rows, answers, strict=True):
+            pairs = zip(labels, probabilities.tolist(), strict=True)
+            ranked = sorted(pairs, key=lambda pair: -pair[1])
             yield {
                 content: row,
                 "label": label.decode(),
@@ -159,9 +159,13 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _read(text: str, place: str, content: str, dim: int) -> Any:
-    """The row that a text stands for.
+    """The row that a text stands for: a text, a list of tokens or a list of time steps.
 
-    A text, a list of tokens or a list of time steps. place: names the text in an error.
+    Args:
+        text: The text.
+        place: Its name in an error.
+        content: The content of the model.
+        dim: Numbers of a time step.
     """
     if content == "text":
         return text
@@ -172,7 +176,7 @@ def _read_tokens(text: str, place: str) -> list[str]:
     how = 'Give a JSON list of strings, ["one", "two"], or tokens with white space between.'
     tokens = text.split()
     if text.lstrip().startswith("["):
-        with contextlib.suppress(ValueError, RecursionError):  # [CLS] is a token, too
+        with contextlib.suppress(ValueError, RecursionError):  # [CLS] is a token.
             tokens = json.loads(text)
     if not tokens:
         raise InputError(f"{place} has no token: {_short(text)}. {how}")
@@ -190,7 +194,7 @@ def _read_sequence(text: str, place: str, dim: int) -> list[list[float]]:
     try:
         steps = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{place} is no JSON, {error}: {_short(text)}. {how}") from None
+        raise InputError(f"{place} is not JSON, {error}: {_short(text)}. {how}") from None
     if not isinstance(steps, list) or not steps:
         raise InputError(f"{place} is {_short(text)}, not a list of one time step or more. {how}")
     for position, step in enumerate(steps, start=1):
@@ -219,10 +223,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_unicode(token: str) -> bool:
-    """Whether a string from JSON holds no half of a surrogate pair.
-
-    Those that stand for undecodable bytes are fine.
-    """
+    """Whether a string has no lone surrogate, but for those that stand for undecodable bytes."""
     return not any(
         "\ud800" <= character <= "\udfff" and not "\udc80" <= character <= "\udcff"
         for character in token
@@ -234,7 +235,7 @@ def _short(text: str) -> str:
 
 
 def _request(rows: list[Any], content: str, dim: int) -> dict[str, list[Any]]:
-    """The arguments of `serving_default`, rows padded to the longest one."""
+    """The arguments of `serving_default`, with rows padded to the longest one."""
     if content == "text":
         return {content: [_encode(text) for text in rows]}
     time = max(len(row) for row in rows)
@@ -267,9 +268,9 @@ def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
 
 @contextlib.contextmanager
 def standard_error_kept() -> Iterator[None]:
-    """TensorFlow's C++ writes lines to descriptor 2 before any log level counts.
+    """Holds back what is written to descriptor 2, and shows it only after an error.
 
-    They are shown after an error only, which they may explain.
+    TensorFlow's C++ code writes there before any log level counts. The lines may explain an error.
     """
     sys.stderr.flush()
     before = os.dup(2)
@@ -291,13 +292,14 @@ def standard_error_kept() -> Iterator[None]:
 def main() -> None:
     """`python -m serving.predict MODEL [TEXT ...]`.
 
-    Texts from standard input, one a line, where none is given.
+    Without a TEXT it reads texts from standard input, one a line.
     """
+    if not sys.argv[1:]:
+        sys.exit("usage: python -m serving.predict MODEL [TEXT ...]")
     model, *texts = sys.argv[1:]
+    lines = (line.rstrip("\n") for line in sys.stdin)
     try:
-        for answer in predict(
-            find_model(Path(model)), texts or (line.rstrip("\n") for line in sys.stdin)
-        ):
+        for answer in predict(find_model(Path(model)), texts or lines):
             print(json.dumps(answer, ensure_ascii=False))
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -1,7 +1,7 @@
 """JSON <-> tensors, as TensorFlow Serving's REST API defines it.
 
-Its documentation says what is allowed; where that is silent, TensorFlow Serving's json_tensor.cc
-decides. Raises RefusedError.
+TensorFlow Serving's documentation says what is allowed. Where it is silent, json_tensor.cc decides.
+What is not allowed raises RefusedError, in TensorFlow Serving's words.
 """
 
 import base64
@@ -18,16 +18,19 @@ from tensorflow.core.example import example_pb2
 from serving.errors import RefusedError
 
 MAX_RANK = 32
-# A type of tensor, by numpy's letter -> what its numbers are in JSON.
+# Kind of a dtype, as numpy has it -> the types of its values in JSON.
 LEAVES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
 Tensors = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of a signature. node.
+    """An input or output of a signature.
 
-    Its name in the graph; shape: None for any rank, -1 for any size.
+    Attributes:
+        node: Its name in the graph.
+        dtype: Its type; object for strings.
+        shape: Its sizes, -1 for any size. None for any rank.
     """
 
     node: str
@@ -36,7 +39,7 @@ class Tensor:
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body holds; NaN, Infinity and -Infinity are numbers."""
+    """The JSON object in a body. NaN, Infinity and -Infinity are numbers."""
     if not body.strip():
         raise RefusedError("JSON Parse error: The document is empty")
     try:
@@ -57,7 +60,7 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
-    """The name that the document gives, "" if none."""
+    """The signature that the document names, "" for none."""
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise RefusedError("'signature_name' key must be a string value.")
@@ -67,7 +70,11 @@ def signature_name(document: Mapping[str, Any]) -> str:
 def read_inputs(
     document: Mapping[str, Any], specs: Mapping[str, Tensor], max_rows: int
 ) -> tuple[bool, Tensors]:
-    """(is it in row format?, the inputs) of a predict request."""
+    """Reads a predict request.
+
+    Returns:
+        Whether it is in row format, and the inputs.
+    """
     if ("instances" in document) == ("inputs" in document):
         how = (
             "expecting only one of 'inputs' or 'instances' keys"
@@ -77,6 +84,7 @@ def read_inputs(
         raise RefusedError(f"Not formatted correctly: {how}")
     if "instances" in document:
         return True, _from_rows(document["instances"], specs, max_rows)
+
     given = document["inputs"]
     if not isinstance(given, dict) or _is_b64(given):
         if len(specs) > 1:
@@ -88,10 +96,8 @@ def read_inputs(
     missing = sorted(set(specs) - set(given))
     if missing:
         raise RefusedError(f"Missing named input: {', '.join(missing)} in 'inputs' object.")
-    _limit(
-        max((len(given[name]) for name in specs if isinstance(given[name], list)), default=1),
-        max_rows,
-    )
+    sizes = [len(given[name]) for name in specs if isinstance(given[name], list)]
+    _limit(max(sizes, default=1), max_rows)
     return False, {name: from_json(given[name], spec, name) for name, spec in specs.items()}
 
 
@@ -101,6 +107,7 @@ def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors
     if not rows:
         raise RefusedError("No values in 'instances' array")
     _limit(len(rows), max_rows)
+
     named = isinstance(rows[0], dict) and not _is_b64(rows[0])
     if not named and len(specs) > 1:
         raise RefusedError(
@@ -131,10 +138,7 @@ def _limit(rows: int, max_rows: int) -> None:
 
 
 def from_json(value: Any, spec: Tensor, name: str) -> np.ndarray:
-    """One dense tensor of nested lists.
-
-    Its shape is that of the first element at each level, and every other must have it, too.
-    """
+    """A dense tensor from nested lists. All lists of a level must have the same size."""
     rank = MAX_RANK if spec.shape is None else len(spec.shape)
     nodes, shape = [value], list[int]()
     while nodes and isinstance(nodes[0], list):
@@ -181,9 +185,8 @@ def _convert(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
                 f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}"
             )
     if dtype.kind == "f":
-        most = (
-            2 ** (np.finfo(dtype).nmant + 1) - 1
-        )  # as TensorFlow Serving: an integer is a float where the float's digits hold it
+        # As in TensorFlow Serving, an integer is a float if the float's digits hold it.
+        most = 2 ** (np.finfo(dtype).nmant + 1) - 1
         for leaf in (leaf for leaf in leaves if type(leaf) is int and abs(leaf) > most):
             raise _lossy(leaf, dtype, name)
         array = np.array(leaves, np.float64)
@@ -235,9 +238,9 @@ def _is_b64(value: Any) -> bool:
 
 
 def read_examples(document: Mapping[str, Any], max_rows: int) -> np.ndarray:
-    """[batch] serialized tf.Examples of a classify or regress request.
+    """The serialized tf.Examples [batch] of a classify or regress request.
 
-    The features of `context` are in each of them.
+    Each holds the features of `context`, too.
     """
     examples = document.get("examples")
     if not isinstance(examples, list):
@@ -265,11 +268,8 @@ def _example(given: Any) -> example_pb2.Example:
         values = value if isinstance(value, list) else [value]
         try:
             _fill(example.features.feature[name], values, name)
-        except (
-            ValueError,
-            TypeError,
-            UnicodeEncodeError,
-        ) as error:  # out of int64 or of float32; a lone surrogate in a name
+        except (ValueError, TypeError) as error:
+            # An integer beyond int64, a number beyond float32, a lone surrogate in a name.
             raise RefusedError(
                 f"Feature: {_show(name)} cannot be stored: {_show(str(error))}"
             ) from None
@@ -279,23 +279,18 @@ def _example(given: Any) -> example_pb2.Example:
 def _fill(feature: Any, values: list[Any], name: str) -> None:
     kinds = set(map(type, values))
     if kinds <= {str, dict}:
-        feature.bytes_list.value.extend(_bytes(each, name) for each in values)
+        feature.bytes_list.value.extend(_bytes(value, name) for value in values)
     elif kinds <= {int, bool}:
         feature.int64_list.value.extend(map(int, values))
-    elif kinds <= {
-        int,
-        float,
-    }:  # TensorFlow Serving refuses a list of both; JavaScript writes 1.0 as 1
+    elif kinds <= {int, float}:
+        # TensorFlow Serving refuses a list of both, but JavaScript writes 1.0 as 1.
         feature.float_list.value.extend(_convert(values, np.dtype(np.float32), name).tolist())
     else:
-        strange = kinds - {str, dict, int, bool, float}
-        what = (
-            "has element with unexpected JSON type" if strange else "has elements of several types"
-        )
-        raise RefusedError(
-            f"Feature: {name} {what}:"
-            f" {', '.join(sorted(kind.__name__ for kind in strange or kinds))}"
-        )
+        problem = "has elements of several types"
+        if unexpected := kinds - {str, dict, int, bool, float}:
+            problem = "has element with unexpected JSON type"
+        names = sorted(kind.__name__ for kind in unexpected or kinds)
+        raise RefusedError(f"Feature: {name} {problem}: {', '.join(names)}")
 
 
 def predict_answer(by_row: bool, outputs: Tensors) -> bytes:
@@ -310,13 +305,8 @@ def predict_answer(by_row: bool, outputs: Tensors) -> bytes:
         )
     if len(plain) == 1:
         return dump({"predictions": next(iter(plain.values()))})
-    return dump(
-        {
-            "predictions": [
-                dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)
-            ]
-        }
-    )
+    rows = zip(*plain.values(), strict=True)
+    return dump({"predictions": [dict(zip(plain, row, strict=True)) for row in rows]})
 
 
 def dump(answer: Any) -> bytes:
@@ -326,19 +316,23 @@ def dump(answer: Any) -> bytes:
 def to_plain(array: np.ndarray, name: str) -> Any:
     """Nested lists for JSON.
 
-    Floats get the shortest digits that mean them in their own type: 0.2, not 0.20000000298023224.
+    A float gets the shortest digits that mean it in its own type: 0.2, not 0.20000000298023224.
+
+    Args:
+        array: The tensor.
+        name: Its name. Strings are sent as base64 if it ends in `_bytes`.
     """
     if array.dtype.kind == "O":
         plain = np.empty(array.shape, object)
         for index, value in np.ndenumerate(array):
-            plain[index] = (
-                {"b64": base64.b64encode(value).decode()}
-                if name.endswith("_bytes")
-                else value.decode("utf-8", "replace")
-            )
+            if name.endswith("_bytes"):
+                plain[index] = {"b64": base64.b64encode(value).decode()}
+            else:
+                plain[index] = value.decode("utf-8", "replace")
         return plain.tolist()
+
     if array.dtype.kind not in "biu" and array.dtype != np.float64:
-        if array.dtype.kind != "f":  # bfloat16 and its like
+        if array.dtype.kind != "f":  # bfloat16 and the like
             array = array.astype(np.float32)
         return array.astype("U").astype(np.float64).tolist()
     return array.tolist()
@@ -349,9 +343,9 @@ def _shape(shape: tuple[int, ...] | list[int]) -> str:
 
 
 def _show(value: Any) -> str:
-    """A JSON value in an error: short, and fit for any terminal."""
+    """A JSON value for an error: short, and printable on any terminal."""
     try:
         text = json.dumps(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits; nested too deeply
+    except (ValueError, RecursionError):  # An integer of thousands of digits, or nested too deeply.
         text = type(value).__name__
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,9 +1,9 @@
 """Which versions of which models are loaded, and which one takes a request.
 
-A model is a folder with versions, folders with an integer for a name. They are looked for every few
-seconds. A new one is loaded and warmed up in a thread, takes requests from one moment to the next,
-and only then the one that it replaces gets no more; that is unloaded when its last request has been
-answered. One that does not load is reported and passed over: an older one serves.
+A model is a folder whose versions are folders with an integer for a name. The folder is read every
+few seconds. A new version is loaded and warmed up in a thread, and then takes all requests at once.
+The version that it replaces is unloaded when it has answered its last request. A version that does
+not load is reported and passed over: an older one serves.
 """
 
 import asyncio
@@ -22,20 +22,33 @@ from serving.model import LoadedModel
 log = logging.getLogger("seqline.serve")
 
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
-# Names of what is wrong, as TensorFlow Serving prints them.
+# Error codes, as TensorFlow Serving prints them.
 OK, UNKNOWN = "OK", "UNKNOWN"
+# Ended versions that are remembered, at most.
 MAX_ENDED = 100
-# A folder that does not load may still be being written: tried again after 2, 4, 8 ... seconds.
+# A folder that does not load may not be complete yet. It is tried again after 2, 4, 8 ... seconds.
 MAX_RETRIES = 6
 
+# Tells a folder from another one of the same name.
 Stamp = tuple[int, ...]
+# Number of a version -> its folder, and which folder of that name it is.
+Folders = dict[int, tuple[Path, Stamp]]
 
 
 @dataclass(eq=False)
 class Version:
-    """One version of a model. stamp.
+    """One version of a model.
 
-    Which folder of that name it was; users: requests that it is answering.
+    Attributes:
+        number: Its folder's name.
+        folder: The folder.
+        stamp: Which folder of that name it is.
+        state: START, LOADING, AVAILABLE, UNLOADING or END.
+        error: Why it did not load, "" if it did.
+        loaded: The model, while it is loaded.
+        num_users: Requests that it is answering.
+        num_tries: How often it was loaded.
+        tried: When it was last tried, as time.monotonic() has it.
     """
 
     number: int
@@ -44,8 +57,8 @@ class Version:
     state: str = START
     error: str = ""
     loaded: LoadedModel | None = None
-    users: int = 0
-    tries: int = 0
+    num_users: int = 0
+    num_tries: int = 0
     tried: float = 0.0
 
     def status(self) -> dict[str, Any]:
@@ -56,48 +69,58 @@ class Version:
     def passed_over(self) -> bool:
         """Whether it did not load, and another try is not due."""
         return bool(self.error) and (
-            self.tries > MAX_RETRIES or time.monotonic() < self.tried + 2**self.tries
+            self.num_tries > MAX_RETRIES or time.monotonic() < self.tried + 2**self.num_tries
         )
 
 
 @dataclass(eq=False)
-class Model:
+class ServedModel:
+    """A model and its versions.
+
+    Attributes:
+        config: What is served of it.
+        versions: Number -> the newest version of that number; older ones are retired.
+        labels: Label -> number.
+        complaint: What was last logged about its folder.
+    """
+
     config: ModelConfig
-    versions: dict[int, Version] = field(
-        default_factory=dict
-    )  # the newest of each number; the older ones are retired
+    versions: dict[int, Version] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
-    complained: str = ""
+    complaint: str = ""
 
     def available(self) -> list[int]:
+        """The numbers of the versions that take requests, in order."""
         return sorted(
             number for number, version in self.versions.items() if version.state == AVAILABLE
         )
 
 
 class Versions:
-    """Belongs to one event loop.
+    """The versions of all models. It belongs to one event loop, whose thread alone calls it.
 
-    Only the loop's thread calls it. load(folder) gives a model that is ready for requests.
+    Args:
+        load: Loads the model in a folder, ready for requests. Called in a thread of its own.
     """
 
     def __init__(self, load: Callable[[Path], LoadedModel]) -> None:
         self.load = load
-        self.models: dict[str, Model] = {}
+        self.models: dict[str, ServedModel] = {}
         self.thread = ThreadPoolExecutor(1, "loader")
         self.unloading: set[asyncio.Task] = set()
 
     # Requests.
 
-    def find(self, name: str) -> Model:
+    def find(self, name: str) -> ServedModel:
         if name not in self.models:
             raise RefusedError(f"Servable not found for request: Latest({name[:100]})", status=404)
         return self.models[name]
 
     def choose(self, name: str, number: int | None = None, label: str | None = None) -> Version:
-        """The version that answers a request.
+        """The version that answers a request: the newest one without a number or a label.
 
-        The newest one where neither a number nor a label is given. Raises RefusedError.
+        Raises:
+            RefusedError: There is no such version, or it is not loaded yet.
         """
         model = self.find(name)
         if label is not None:
@@ -109,9 +132,9 @@ class Versions:
             number = available[-1]
         if number not in available:
             coming = [
-                each
-                for each in model.versions.values()
-                if each.state in (START, LOADING) and number in (None, each.number)
+                version
+                for version in model.versions.values()
+                if version.state in (START, LOADING) and number in (None, version.number)
             ]
             if coming:
                 raise RefusedError(
@@ -126,16 +149,22 @@ class Versions:
     def acquire(self, version: Version) -> LoadedModel:
         """The model, which stays loaded until `release`."""
         assert version.loaded is not None
-        version.users += 1
+        version.num_users += 1
         return version.loaded
 
     def release(self, version: Version) -> None:
-        version.users -= 1
+        """Ends a use of the model. The last one unloads a version that was retired."""
+        version.num_users -= 1
         self._unload_if_idle(version)
 
     def status(
         self, name: str, number: int | None = None, label: str | None = None
     ) -> dict[str, Any]:
+        """TensorFlow Serving's answer to a status request.
+
+        Raises:
+            RefusedError: There is no such model, version or label.
+        """
         if name not in self.models:
             raise RefusedError(f"Could not find any versions of model {name[:100]}", status=404)
         model = self.models[name]
@@ -143,8 +172,8 @@ class Versions:
             number = self.choose(name, label=label).number
         chosen = [
             version
-            for each, version in sorted(model.versions.items(), reverse=True)
-            if number in (None, each)
+            for _, version in sorted(model.versions.items(), reverse=True)
+            if number in (None, version.number)
         ]
         if not chosen:
             what = f"version {number}" if number is not None else "any versions"
@@ -154,95 +183,81 @@ class Versions:
     # Changes.
 
     async def update(self, configs: list[ModelConfig]) -> None:
-        """One look at the folders.
-
-        Loads what is new and wanted, then retires what is not wanted any more.
-        """
+        """Reads the folders once, loads new versions, and retires those no longer wanted."""
         loop = asyncio.get_running_loop()
         for config in configs:
-            self.models.setdefault(config.name, Model(config)).config = config
+            self.models.setdefault(config.name, ServedModel(config)).config = config
         for name in set(self.models) - {config.name for config in configs}:
             for version in self.models.pop(name).versions.values():
                 self._retire(name, version)
+
         for model in list(self.models.values()):
-            found = await loop.run_in_executor(self.thread, _scan, model.config.base_path)
-            self._complain(model, found)
-            while (number := self._next(model, found)) is not None:
-                await self._load(model, number, *found[number])
-            wanted = self._wanted(model, found)
-            if set(wanted) & set(
-                model.available()
-            ):  # the last good one stays, whatever happens to its folder
-                for number in set(model.available()) - set(wanted):
+            folders = await loop.run_in_executor(self.thread, _scan, model.config.base_path)
+            self._complain(model, folders)
+            while (number := self._next(model, folders)) is not None:
+                await self._load(model, number, *folders[number])
+
+            wanted = set(self._wanted(model, folders))
+            available = set(model.available())
+            if wanted & available:  # The last good one stays, whatever happens to its folder.
+                for number in available - wanted:
                     self._retire(model.config.name, model.versions[number])
-            self._name(model)
-            self._forget(model, found)
+            self._move_labels(model)
+            self._forget(model, folders)
 
-    def _wanted(self, model: Model, found: dict[int, tuple[Path, Stamp]]) -> list[int]:
-        """The versions that the policy asks for, those passed over that do not load.
-
-        And those with a label.
-        """
+    def _wanted(self, model: ServedModel, folders: Folders) -> list[int]:
+        """The usable versions that the policy asks for, and those that have a label."""
         config = model.config
         usable = [
             number
-            for number in sorted(found, reverse=True)
-            if not self._is_bad(model, number, found[number][1])
+            for number in sorted(folders, reverse=True)
+            if not self._is_bad(model, number, folders[number][1])
         ]
-        chosen = (
-            [number for number in usable if number in config.specific]
-            if config.specific
-            else usable[: config.num_versions]
-        )
+        chosen = usable[: config.num_versions]
+        if config.specific:
+            chosen = [number for number in usable if number in config.specific]
         labelled = set(config.labels.values())
         return chosen + [number for number in usable if number in labelled and number not in chosen]
 
-    def _is_bad(self, model: Model, number: int, stamp: Stamp) -> bool:
+    def _is_bad(self, model: ServedModel, number: int, stamp: Stamp) -> bool:
         version = model.versions.get(number)
         return version is not None and version.stamp == stamp and version.passed_over()
 
-    def _next(self, model: Model, found: dict[int, tuple[Path, Stamp]]) -> int | None:
-        """What to load next.
-
-        The newest of the wanted ones that is not loaded, or whose folder is another one by now.
-        """
-        for number in self._wanted(model, found):
+    def _next(self, model: ServedModel, folders: Folders) -> int | None:
+        """The newest wanted version that is not loaded, or whose folder has been replaced."""
+        for number in self._wanted(model, folders):
             version = model.versions.get(number)
-            if version is None or version.state != AVAILABLE or version.stamp != found[number][1]:
+            if version is None or version.state != AVAILABLE or version.stamp != folders[number][1]:
                 return number
         return None
 
-    async def _load(self, model: Model, number: int, folder: Path, stamp: Stamp) -> None:
+    async def _load(self, model: ServedModel, number: int, folder: Path, stamp: Stamp) -> None:
         name, earlier = model.config.name, model.versions.get(number)
-        tries = earlier.tries if earlier and earlier.stamp == stamp and earlier.error else 0
-        version = Version(number, folder, stamp, LOADING, tries=tries + 1)
+        num_tries = 0
+        if earlier and earlier.stamp == stamp and earlier.error:
+            num_tries = earlier.num_tries
+        version = Version(number, folder, stamp, LOADING, num_tries=num_tries + 1)
         if earlier is None or earlier.state != AVAILABLE:
             model.versions[number] = version
+
+        loop = asyncio.get_running_loop()
         started = time.monotonic()
         try:
-            loaded = await asyncio.get_running_loop().run_in_executor(
-                self.thread, self.load, folder
-            )
+            loaded = await loop.run_in_executor(self.thread, self.load, folder)
         except Exception as error:
-            version.state, version.error, version.tried = (
-                END,
-                short(str(error)) or type(error).__name__,
-                time.monotonic(),
-            )
+            version.state = END
+            version.error = short(str(error)) or type(error).__name__
+            version.tried = time.monotonic()
             log.error("%s: version %d does not load: %s", name, number, version.error)
-            if (
-                earlier is not None and earlier.state == AVAILABLE
-            ):  # the folder was replaced, and by nothing better
-                earlier.stamp = stamp
+            if earlier is not None and earlier.state == AVAILABLE:
+                earlier.stamp = stamp  # It serves on, although its folder was replaced.
             return
-        version.loaded, version.state = loaded, AVAILABLE
+
+        version.loaded = loaded
+        version.state = AVAILABLE
         model.versions[number] = version
-        log.info(
-            "%s: version %d takes requests (loaded in %.1f s)",
-            name,
-            number,
-            time.monotonic() - started,
-        )
+        seconds = time.monotonic() - started
+        log.info("%s: version %d takes requests (loaded in %.1f s)", name, number, seconds)
         if earlier is not None and earlier.state == AVAILABLE:
             self._retire(name, earlier)
 
@@ -253,7 +268,7 @@ class Versions:
             self._unload_if_idle(version)
 
     def _unload_if_idle(self, version: Version) -> None:
-        if version.state == UNLOADING and not version.users and version.loaded is not None:
+        if version.state == UNLOADING and not version.num_users and version.loaded is not None:
             loaded, version.loaded = version.loaded, None
             task = asyncio.ensure_future(self._unload(version, loaded))
             self.unloading.add(task)
@@ -263,58 +278,49 @@ class Versions:
         await asyncio.get_running_loop().run_in_executor(self.thread, loaded.close)
         version.state = END
 
-    def _name(self, model: Model) -> None:
-        """Gives labels to their versions; one whose version is not available stays where it was."""
+    def _move_labels(self, model: ServedModel) -> None:
+        """Moves labels to their versions. One whose version is not available stays where it was."""
         available = model.available()
         for label, number in model.config.labels.items():
             if number in available:
                 model.labels[label] = number
-        for label in [
-            label
+        model.labels = {
+            label: number
             for label, number in model.labels.items()
-            if label not in model.config.labels or number not in available
-        ]:
-            del model.labels[label]
+            if label in model.config.labels and number in available
+        }
 
-    def _forget(self, model: Model, found: dict[int, tuple[Path, Stamp]]) -> None:
-        """Drops the oldest entries of what ended, and those of versions that failed and whose
-        folder is gone.
-        """
+    def _forget(self, model: ServedModel, folders: Folders) -> None:
+        """Drops the oldest ended versions, and failed ones whose folder has gone."""
         ended = [
             number for number, version in sorted(model.versions.items()) if version.state == END
         ]
         for number in ended:
-            if (model.versions[number].error and number not in found) or number in ended[
-                :-MAX_ENDED
-            ]:
+            has_gone = model.versions[number].error and number not in folders
+            if has_gone or number in ended[:-MAX_ENDED]:
                 del model.versions[number]
 
-    def _complain(self, model: Model, found: dict[int, tuple[Path, Stamp]]) -> None:
-        complaint = "" if found else f"there is no version under {model.config.base_path} yet"
-        if complaint and complaint != model.complained:
+    def _complain(self, model: ServedModel, folders: Folders) -> None:
+        complaint = "" if folders else f"there is no version under {model.config.base_path} yet"
+        if complaint and complaint != model.complaint:
             log.warning("%s: %s", model.config.name, complaint)
-        model.complained = complaint
+        model.complaint = complaint
 
 
-def _scan(base_path: Path) -> dict[int, tuple[Path, Stamp]]:
-    """The versions under a folder.
-
-    Number -> (its folder, what tells it from another of the same name).
-    """
-    found: dict[int, tuple[Path, Stamp]] = {}
+def _scan(base_path: Path) -> Folders:
+    """The versions under a folder."""
     try:
-        folders = [
+        numbered = [
             path for path in base_path.iterdir() if path.name.isascii() and path.name.isdigit()
         ]
     except OSError:
         return {}
-    for folder in folders:
+    folders: Folders = {}
+    for folder in numbered:
         try:
             saved = (folder / "saved_model.pb").stat()
-        except OSError:  # gone in between, or not there yet
-            continue
-        found[int(folder.name)] = (
-            folder,
-            (saved.st_dev, saved.st_ino, saved.st_mtime_ns, saved.st_size),
-        )
-    return found
+        except OSError:
+            continue  # It has just gone, or is not complete yet.
+        stamp = (saved.st_dev, saved.st_ino, saved.st_mtime_ns, saved.st_size)
+        folders[int(folder.name)] = (folder, stamp)
+    return folders

@@ -10,7 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from components.example_gen import ExampleGenParams, sources
+from components.example_gen import ExampleGenParams, sources, splits
 from components.example_gen.rare import Decision
 from components.example_gen.row_counts import RowCounts, add
 from components.example_gen.split_by_digest import digest_of, identity, split_at
@@ -121,7 +121,7 @@ class ReadShard(beam.DoFn):
                     "Run again when it can be read."
                 )
                 counts.errors.append([message, DataError.exit_code])
-            if shard.kind == sources.TFDS_KIND:
+            if shard.kind == splits.TFDS_KIND:
                 progress.advance()
 
             for folder, listed in lists.items():

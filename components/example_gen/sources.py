@@ -22,8 +22,6 @@ from seqline.rows.shards import Shard
 from seqline.storage import files
 
 TFDS = "tfds:"
-# The kind of TFDS shards. It is not a format of files: only this component reads it.
-TFDS_KIND = "tfds"
 # The data set that is made from a package (components.example_gen.bbc_news).
 SAMPLE = "seqline_bbc_news"
 
@@ -150,7 +148,7 @@ def shards(span: SourceSpan, params: ExampleGenParams) -> tuple[list[Shard], lis
 
 def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
     """The rows of a shard, in order. See `seqline.rows.read.read`."""
-    if shard.kind == TFDS_KIND:
+    if shard.kind == splits.TFDS_KIND:
         from components.example_gen import tfds_source
 
         return tfds_source.read(shard, params)
@@ -159,4 +157,4 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
 
 def unit_of(shard: Shard) -> str:
     """The unit that counts rows in their file: `line`, `row`, or "" where a file is one row."""
-    return "row" if shard.kind == TFDS_KIND else format_of(shard.kind).UNIT
+    return "row" if shard.kind == splits.TFDS_KIND else format_of(shard.kind).UNIT

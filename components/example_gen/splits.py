@@ -14,6 +14,8 @@ from seqline.rows.read import kind_of
 from seqline.storage import files
 from seqline.storage.files import File
 
+# The kind of shards of a TFDS data set. It is not a format of files: only this component reads it.
+TFDS_KIND = "tfds"
 # What data sets call their splits.
 SPLIT_NAMES = {
     "train": "train",

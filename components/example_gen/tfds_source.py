@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from components.example_gen import ExampleGenParams
-from components.example_gen.sources import TFDS_KIND
-from components.example_gen.splits import SPLIT_NAMES
+from components.example_gen.splits import SPLIT_NAMES, TFDS_KIND
 from seqline.data import features
 from seqline.errors import DataError, UserError
 from seqline.rows.row import BadRow, Row

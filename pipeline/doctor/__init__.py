@@ -1,11 +1,12 @@
-"""`seqline doctor`.
+"""`seqline doctor`: what of this machine, its libraries and folders prevents a run, and what to do.
 
-What of this machine, its libraries, folders and accounts stands in the way of a run, and the way
-out of it.
+It must work where what it examines is broken: it imports the standard library alone, and tries
+whatever may be broken in a process of its own, with a time limit. `python -m pipeline.doctor` works
+where not even the command line starts.
 
-It must outlive what it looks for: it imports the standard library alone, and whatever may be broken
-is tried in a process of its own, with a time limit. `python -m pipeline.doctor` works where not
-even the command line starts.
+  machine.py         Python, byte code
+  libraries.py       versions and imports; versions.py and probe.py are its scripts
+  places.py          the folders and buckets of a configuration; configuration.py is its script
 """
 
 import json
@@ -21,9 +22,13 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. status.
+    """The result of one check.
 
-    Ok; warn (runs work, but slower or not for long); fail (a run cannot work).
+    Attributes:
+        status: OK; WARN if runs work, but slowly or not for long; FAIL if a run cannot work.
+        what: What was checked, in a word or two.
+        text: The result.
+        way_out: What to do about it.
     """
 
     status: str
@@ -32,39 +37,55 @@ class Finding:
     way_out: str = ""
 
 
-def last_line(text: str) -> str:
-    """The line in which a traceback or a log says what it was, "" for none."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:400] if lines else ""
-
-
 def ask(
     script: Path, question: Mapping[str, Any], seconds: float
 ) -> tuple[list[dict[str, Any]], str]:
     """Runs a script of this package with this process's `sys.path`.
 
-    (the JSON lines that it printed, how it ended: "" for well).
+    Args:
+        script: It reads the question as JSON and prints each answer as a line of JSON.
+        question: What it needs to know.
+        seconds: How long it may take.
 
-    -P: otherwise the script's own folder would come first, and its neighbours would hide others'
-    modules.
+    Returns:
+        The answers, and how the script failed: "" if it did not.
     """
+    # -P: otherwise the script's folder would be the first on the path, and its modules would hide
+    # others.
     command = [sys.executable, "-P", str(script)]
-    asked = json.dumps({"path": sys.path, **question})
+    code: int | None
     try:
         done = subprocess.run(
-            command, input=asked, capture_output=True, text=True, errors="replace", timeout=seconds
+            command,
+            input=json.dumps({"path": sys.path, **question}),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
         )
         out, error, code = done.stdout, done.stderr, done.returncode
     except subprocess.TimeoutExpired as late:
         out, error, code = _text(late.stdout), "", None
-    found = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+    answers = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    return answers, _failure(code, _last_line(error), seconds)
+
+
+def _failure(code: int | None, said: str, seconds: float) -> str:
+    """How a process failed, "" if it did not; its code is None if it was ended for its time."""
+    if code == 0:
+        return ""
     if code is None:
-        return found, f"it had not ended after {seconds:.0f} s"
+        return f"it had not ended after {seconds:.0f} s"
     if code < 0:
-        return found, f"its process was ended by signal {-code}" + (
-            f": {last_line(error)}" if last_line(error) else ""
-        )
-    return found, "" if code == 0 else last_line(error) or f"its process ended with code {code}"
+        return f"its process was ended by signal {-code}{f': {said}' if said else ''}"
+    return said or f"its process ended with code {code}"
+
+
+def _last_line(text: str) -> str:
+    """The line in which a traceback names the error."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:400] if lines else ""
 
 
 def _text(output: str | bytes | None) -> str:

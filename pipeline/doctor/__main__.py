@@ -1,7 +1,4 @@
-"""The command.
-
-Looks at everything, prints a line for each, and ends with 0, or with 2 where something failed.
-"""
+"""The command: prints a line for each check, and ends with 0, or with 2 if one failed."""
 
 import argparse
 import json
@@ -16,32 +13,32 @@ from pipeline.doctor import FAIL, WARN, Finding, libraries, machine, places
 from serving.arguments import OneLineParser
 
 EXIT_CODE = 2
-# Where the text of a finding begins.
+# The column in which the text of a finding begins.
 INDENT = 27
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
-    asked = _parser().parse_args(arguments)
-    found = []
-    for each in _findings(asked):
-        found.append(each)
-        if not asked.json:
-            print(_shown(each), flush=True)
-    failed, warned = (sum(each.status == status for each in found) for status in (FAIL, WARN))
-    if asked.json:
-        print(
-            json.dumps({"ok": not failed, "findings": [asdict(each) for each in found]}, indent=2)
-        )
+    """Runs the checks and returns the exit code."""
+    flags = _parser().parse_args(arguments)
+    findings = []
+    for finding in _findings(flags):
+        findings.append(finding)
+        if not flags.json:
+            print(_shown(finding), flush=True)
+
+    num_failed = sum(finding.status == FAIL for finding in findings)
+    num_warned = sum(finding.status == WARN for finding in findings)
+    if flags.json:
+        shown = [asdict(finding) for finding in findings]
+        print(json.dumps({"ok": not num_failed, "findings": shown}, indent=2))
     else:
-        print(f"{failed} failed, {warned} to look at, {len(found) - failed - warned} well")
-    return EXIT_CODE if failed else 0
+        num_well = len(findings) - num_failed - num_warned
+        print(f"{num_failed} failed, {num_warned} to look at, {num_well} well")
+    return EXIT_CODE if num_failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = OneLineParser(
-        "seqline doctor", "Say what stands in the way of a run, and the way out of it."
-    )
+    parser = OneLineParser("seqline doctor", "Say what prevents a run, and what to do about it.")
     parser.add_argument(
         "word",
         nargs="?",
@@ -57,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="lay one value over the configuration",
     )
-    parser.add_argument("--root", help="where artifacts lie: a folder, or gs://bucket/path")
+    parser.add_argument("--root", help="where artifacts are: a folder, or gs://bucket/path")
     parser.add_argument("--serving-dir", help="where versions are published")
     parser.add_argument("--data-dir", help="where tensorflow-datasets keeps what it prepared")
     parser.add_argument("--json", action="store_true", help="one object, for machines")
@@ -69,73 +66,65 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _findings(asked: argparse.Namespace) -> Iterator[Finding]:
-    yield from machine.all_of_it()
-    versions = list(_whole("versions", libraries.installed()))
+def _findings(flags: argparse.Namespace) -> Iterator[Finding]:
+    yield machine.python()
+    yield machine.byte_code()
+    versions = list(_guarded("versions", libraries.installed()))
     yield from versions
+
     given = {
-        "root": asked.root,
-        "pusher.serving_dir": asked.serving_dir,
-        "example_gen.data_dir": asked.data_dir,
+        "root": flags.root,
+        "pusher.serving_dir": flags.serving_dir,
+        "example_gen.data_dir": flags.data_dir,
     }
-    configured, about = places.configured(
-        asked.word,
-        asked.config,
-        asked.set,
-        {name: place for name, place in given.items() if place is not None},
+    configured, findings = places.configured(
+        flags.word,
+        flags.config,
+        flags.set,
+        {setting: place for setting, place in given.items() if place is not None},
     )
-    yield from about
-    yield from _whole("places", _of_places(configured))
-    if not asked.quick:
-        yield from _whole(
-            "imports", libraries.imported(all(each.status != FAIL for each in versions))
-        )
+    yield from findings
+    yield from _guarded("places", _of_places(configured))
+    if not flags.quick:
+        are_sound = all(finding.status != FAIL for finding in versions)
+        yield from _guarded("imports", libraries.imported(are_sound))
 
 
-def _whole(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """What is so broken that looking at it fails is a finding, too, and the rest is looked at all
-    the same.
-    """
+def _guarded(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The findings; a check that raises is one, too, so that the other checks go on."""
     try:
         yield from findings
     except Exception as error:
-        yield Finding(
-            FAIL,
-            what,
-            f"cannot be looked at: {type(error).__name__}: {error}",
-            "python -X dev -m pipeline.doctor, and tell us",
-        )
+        text = f"cannot be checked: {type(error).__name__}: {error}"
+        yield Finding(FAIL, what, text, "python -X dev -m pipeline.doctor, and tell us")
 
 
-def _of_places(configured: dict[str, str]) -> Iterator[Finding]:
-    wanted = {name: configured[name] for name in ("root", "serving_dir")}
-    if configured["source"].startswith("tfds:"):
-        wanted["data_dir"] = configured["data_dir"]
-    in_buckets = {name: place for name, place in wanted.items() if place.startswith("gs://")}
-    yield from places.temporary()
-    yield places.credentials(bool(in_buckets))
+def _of_places(configured: places.Places) -> Iterator[Finding]:
+    wanted = {"root": configured.root, "serving_dir": configured.serving_dir}
+    if configured.source.startswith("tfds:"):
+        wanted["data_dir"] = configured.data_dir
+
+    yield places.temporary()
     for name, place in wanted.items():
-        if name in in_buckets:
+        if place.startswith("gs://"):
             yield places.bucket(name, place)
         else:
-            yield from places.writable(name, place)
-    if in_buckets:
-        yield from places.writable("cache", places.cache())
-    if "root" not in in_buckets:
-        yield from places.runs_to_come(wanted["root"])
+            yield places.writable(name, place)
+    if any(place.startswith("gs://") for place in wanted.values()):
+        yield places.writable("cache", places.cache())
+    if not configured.root.startswith("gs://"):
+        yield from places.runs_to_come(configured.root)
 
 
 def _shown(finding: Finding) -> str:
     line = _wrapped(f"{finding.status:<5} {finding.what:<20} {finding.text}", INDENT)
-    return (
-        f"{line}\n" + _wrapped(f"{'':{INDENT}}-> {finding.way_out}", INDENT + 3)
-        if finding.way_out
-        else line
-    )
+    if not finding.way_out:
+        return line
+    return f"{line}\n" + _wrapped(f"{'':{INDENT}}-> {finding.way_out}", INDENT + 3)
 
 
 def _wrapped(line: str, indent: int) -> str:
-    """On a terminal broken between words; as it is elsewhere."""
+    """A line broken between words on a terminal, and unchanged elsewhere."""
     width = shutil.get_terminal_size().columns
     if not sys.stdout.isatty() or width < 2 * INDENT:
         return line

@@ -1,9 +1,8 @@
-"""What needs seqline's own code.
+"""Reads a configuration, or tries a bucket: what needs seqline's own code.
 
-Reads a configuration, or tries a bucket. Run by its path; prints one JSON line.
-
-{root, serving_dir, data_dir, source, config: its name, lacking: what its run needs and is not
-installed}, or {error}: "" for a bucket that works.
+Run by its path. Prints one line of JSON. For a configuration: its places (`root`, `serving_dir`,
+`data_dir`), its `source`, its name (`config`), and `lacking`, a sentence for each package that its
+run needs and that is not installed; or `error`. For a bucket: `error`, "" if it works.
 """
 
 import json
@@ -42,10 +41,7 @@ def _places(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lacking(loaded: Any) -> Iterator[str]:
-    """What a run of this configuration would stop for before its first stage.
-
-    Packages that only some runs need.
-    """
+    """The errors that would stop a run of this configuration before its first stage."""
     from components import evaluator, infra_validator, tuner
     from components.example_gen import sources
     from seqline.errors import UserError
@@ -66,6 +62,7 @@ def _lacking(loaded: Any) -> Iterator[str]:
 
 
 def _try(place: str) -> str:
+    """What is wrong with a bucket, "" if an object can be written, read and deleted."""
     from pipeline.dataflow.preflight import PERMISSIONS
     from seqline.storage import gcs
     from seqline.storage.files import translate_errors
@@ -77,9 +74,11 @@ def _try(place: str) -> str:
             return f"this account lacks {', '.join(missing)}"
         path = f"{place.rstrip('/')}/.doctor-{uuid.uuid4().hex}"
         generation = gcs.write_object(path, b"whole", generation=0)
-        found = gcs.read_object(path)
+        content = gcs.read_object(path)
         gcs.delete_object(path, generation)
-    return "" if found == (b"whole", generation) else f"{path} was written and read as {found}"
+    if content != (b"whole", generation):
+        return f"{path} was written and read as {content}"
+    return ""
 
 
 if __name__ == "__main__":

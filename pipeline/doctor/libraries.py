@@ -3,7 +3,7 @@
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from pipeline.doctor import FAIL, OK, WARN, Finding, ask
 
 HERE = Path(__file__).parent
 TREE = HERE.parent.parent
+LOCK = TREE / "requirements-runtime.lock"
+# Libraries that one finding names, at most.
+NUM_SHOWN = 5
 # Without byte code, on a busy machine, all imports together take four minutes.
 IMPORT_SECONDS = 600.0
 READ_SECONDS = 60.0
-# What is imported -> the distribution it comes with; each before those that are made of it, so that
+# Module -> the distribution that it comes with. Each stands before those that import it, so that
 # the first to fail is the cause.
 MODULES = {
     "numpy": "numpy",
@@ -38,7 +41,7 @@ MODULES = {
     "tensorflow_transform": "tensorflow-transform",
     "tensorflow_datasets": "tensorflow-datasets",
 }
-# What not every run needs -> (seqline's extra, the distribution).
+# Module that not every run needs -> (seqline's extra, the distribution).
 EXTRAS = {
     "optuna": ("tune", "optuna"),
     "sklearn": ("sample", "scikit-learn"),
@@ -48,15 +51,21 @@ OWN = ("seqline.component", "pipeline.cli.app")
 PIP = f"{sys.executable} -m pip install"
 INSTALL = (
     "make clean install (or: pip install --no-deps --require-hashes -r requirements-runtime.lock)"
-    if (TREE / "requirements-runtime.lock").is_file()
+    if LOCK.is_file()
     else "install seqline's wheel in a new environment"
 )
+# Signal that ended a process -> its usual cause.
+SIGNALS = {
+    4: "this CPU lacks instructions that the wheel needs: another machine, or a build for this one",
+    9: "the system ended it, most often because memory ran out: TensorFlow and Beam need 1 GB, a"
+    " run 3 GB",
+}
 
 
 def installed() -> Iterator[Finding]:
-    """Versions against pyproject.toml, the lock and each other."""
-    asked, lock = _requirements(), TREE / "requirements.lock"
-    if not asked:
+    """Compares versions with pyproject.toml and with the lock."""
+    requirements = _requirements()
+    if not requirements:
         yield Finding(
             WARN,
             "versions",
@@ -64,34 +73,39 @@ def installed() -> Iterator[Finding]:
             "make install in the checkout",
         )
         return
-    question = {"requirements": asked, "lock": str(lock) if lock.is_file() else None}
-    answers, ended = ask(HERE / "conflicts.py", question, READ_SECONDS)
-    if ended or not answers:
-        yield Finding(FAIL, "versions", f"cannot be compared: {ended or 'no answer'}", f"{INSTALL}")
+
+    lock = str(LOCK) if LOCK.is_file() else None
+    question = {"requirements": requirements, "lock": lock}
+    answers, failure = ask(HERE / "versions.py", question, READ_SECONDS)
+    if failure or not answers:
+        text = f"cannot be compared: {failure or 'no answer'}"
+        yield Finding(FAIL, "versions", text, INSTALL)
         return
-    found = answers[-1]
-    for name, what, status in (
+
+    versions = answers[-1]
+    for kind, text, status in (
         ("missing", "not installed", FAIL),
         ("outside", "outside the range that pyproject.toml allows", FAIL),
-        ("conflicts", "do not go together", FAIL),
-        ("twice", "recorded twice: an installation was broken off", WARN),
         ("unlocked", "not the locked versions, with which seqline is tested", WARN),
     ):
-        if found[name]:
-            more = f"; and {len(found[name]) - 5} more" if len(found[name]) > 5 else ""
-            yield Finding(
-                status, "versions", f"{what}: {'; '.join(sorted(found[name])[:5])}{more}", INSTALL
-            )
-    if not any(found[name] for name in ("missing", "outside", "conflicts")):
-        yield Finding(
-            OK,
-            "versions",
-            f"{found['num_reached']} libraries go together"
-            + (", as locked" if question["lock"] and not found["unlocked"] else ""),
-        )
+        if sentences := versions[kind]:
+            yield Finding(status, "versions", f"{text}: {_shortened(sentences)}", INSTALL)
+
+    if not versions["missing"] and not versions["outside"]:
+        text = "all libraries are in the ranges of pyproject.toml"
+        if lock and not versions["unlocked"]:
+            text = f"{versions['num_compared']} libraries are as locked"
+        yield Finding(OK, "versions", text)
+
+
+def _shortened(sentences: list[str]) -> str:
+    """The first sentences, and how many more there are."""
+    rest = len(sentences) - NUM_SHOWN
+    return "; ".join(sorted(sentences)[:NUM_SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
 
 
 def _requirements() -> list[str]:
+    """The requirements of pyproject.toml, or those of an installed seqline."""
     project = TREE / "pyproject.toml"
     if project.is_file():
         return list(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"])
@@ -102,126 +116,128 @@ def _requirements() -> list[str]:
 
 
 def imported(
-    fit: bool = True, modules: dict[str, str] | None = None, seconds: float = IMPORT_SECONDS
+    are_sound: bool = True,
+    modules: Mapping[str, str] = MODULES,
+    extras: Mapping[str, tuple[str, str]] = EXTRAS,
+    own: Sequence[str] = OWN,
+    seconds: float = IMPORT_SECONDS,
 ) -> Iterator[Finding]:
-    """Imports everything in other processes.
+    """Imports everything in other processes. One that fails or hangs does not hide the others.
 
-    One that fails or hangs does not keep the others from being tried.
-
-    fit: whether the versions go together; where they do not, no single library is to blame.
+    Args:
+        are_sound: Whether `installed` found no failure. Where it did, no single library is to
+            blame.
+        modules: Module -> the distribution that it comes with.
+        extras: Module that not every run needs -> (seqline's extra, the distribution).
+        own: Modules of seqline.
+        seconds: How long all imports together may take.
     """
-    modules = MODULES if modules is None else modules
-    extras = [name for name in EXTRAS if modules is MODULES]
-    done, failed = _import_all([*modules, *extras, *OWN], seconds)
-    slow = {name: each["seconds"] for name, each in done.items() if each["seconds"] > 30}
-    seen: dict[str, str] = {}
+    done, failed = _import_all([*modules, *extras, *own], seconds)
+    lacking = {name for name in extras if name in failed and _is_not_installed(name, failed[name])}
+    causes: dict[str, str] = {}  # error -> the first module that raised it
     for name, error in failed.items():
-        if name in extras and any(
-            error == f"ModuleNotFoundError: No module named {part!r}"
-            for part in (name, name.rpartition(".")[0])
-        ):
+        if name in lacking:
             continue
-        if error in seen:
-            yield Finding(
-                WARN if name in extras else FAIL, name, f"fails because {seen[error]} does"
-            )
+        if error in causes:
+            status = WARN if name in extras else FAIL
+            yield Finding(status, name, f"fails because {causes[error]} does")
         elif name in extras:
-            yield Finding(WARN, name, error, f"{PIP} --force-reinstall {EXTRAS[name][1]}")
+            yield Finding(WARN, name, error, f"{PIP} --force-reinstall {extras[name][1]}")
         else:
-            seen[error] = name
-            yield Finding(FAIL, name, error, _way_out(name, modules.get(name), error, fit))
-    if slow:
-        shown = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in slow.items())
-        yield Finding(
-            WARN,
-            "imports",
-            f"slow: {shown}",
-            "is byte code written (see above), is the disk or the machine busy?",
-        )
+            causes[error] = name
+            way_out = _way_out(name, modules.get(name), error, are_sound)
+            yield Finding(FAIL, name, error, way_out)
+
     if not failed.keys() - set(extras):
-        text = f"{len(done)} modules, {sum(each['seconds'] for each in done.values()):.0f} s"
-        lacking = sorted({EXTRAS[name][0] for name in failed if name in extras})
-        yield Finding(
-            OK,
-            "imports",
-            text + (f"; extras not installed: {', '.join(lacking)}" if lacking else ""),
-        )
+        text = f"{len(done)} modules, {sum(answer['seconds'] for answer in done.values()):.0f} s"
+        if lacking:
+            names = sorted({extras[name][0] for name in lacking})
+            text += f"; extras not installed: {', '.join(names)}"
+        yield Finding(OK, "imports", text)
     if "tensorflow" in done:
         yield _devices(done["tensorflow"])
+
+
+def _is_not_installed(name: str, error: str) -> bool:
+    """Whether an import failed because the module, or the package above it, does not exist."""
+    packages = (name, name.rpartition(".")[0])
+    return error in [f"ModuleNotFoundError: No module named {package!r}" for package in packages]
 
 
 def _import_all(
     names: list[str], seconds: float
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Imports the modules in one process, and in a new one after each that fails.
+
+    Returns:
+        Module -> what probe.py says of it, and module -> its error.
+    """
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     while todo := [name for name in names if name not in done and name not in failed]:
-        answers, ended = ask(HERE / "probe.py", {"modules": todo}, seconds)
-        for each in answers:
-            if "error" in each:
-                failed[each["name"]] = each["error"]
-            elif "name" in each:
-                done[each["name"]] = each
+        answers, failure = ask(HERE / "probe.py", {"modules": todo}, seconds)
+        for answer in answers:
+            if "error" in answer:
+                failed[answer["name"]] = answer["error"]
+            elif "name" in answer:
+                done[answer["name"]] = answer
+
         begun = answers[-1].get("begun") if answers else None
-        if begun:  # the process ended in the middle of it
-            failed[begun] = ended or "its process ended without a word"
-        elif ended:
-            failed |= dict.fromkeys(
-                [name for name in todo if name not in done and name not in failed], ended
-            )
+        if begun:  # The process ended while it imported this one.
+            failed[begun] = failure or "its process ended without a word"
+        elif failure:
+            left = [name for name in todo if name not in done and name not in failed]
+            failed |= dict.fromkeys(left, failure)
     return done, failed
 
 
-def _way_out(name: str, package: str | None, error: str, fit: bool) -> str:
-    """name.
+def _way_out(name: str, package: str | None, error: str, are_sound: bool) -> str:
+    """What to do about a module that cannot be imported.
 
-    What was imported. package: the distribution that it should come with, None for seqline's own
-    modules.
+    Args:
+        name: The module.
+        package: The distribution that it comes with. None for a module of seqline.
+        error: The error of the import.
+        are_sound: See `imported`.
     """
     if package is None:
         return (
             "start it from the checkout or reinstall it (pip install --no-deps -e .); is there"
             " another folder `components`, `pipeline` or `seqline` on the path?"
         )
-    origin = re.search(r"raised in (.+):\d+\)$", error)
     try:
-        there = Path(str(distribution(package).locate_file(""))).resolve()
+        home = Path(str(distribution(package).locate_file(""))).resolve()
     except PackageNotFoundError:
         return f"{package} is not installed: {INSTALL}"
-    if (
-        origin
-        and name.split(".")[0] in Path(origin[1]).parts
-        and not Path(origin[1]).resolve().is_relative_to(there)
-    ):
-        return (
-            f"this is not the {package} that is installed in {there}: PYTHONPATH or the folder you"
-            f" are in hides it; take {origin[1]} away"
-        )
-    if "ended by signal 4" in error:
-        return (
-            "this CPU lacks instructions that the wheel needs (see cpu): another machine, or a"
-            " build for this one"
-        )
-    if not fit:
-        return f"the versions do not go together (see versions): {INSTALL}"
-    return (
-        f"{PIP} --force-reinstall --no-deps {package}=={distribution(package).version}; then:"
-        f" {INSTALL}"
-    )
+
+    raised_in = re.search(r"raised in (.+):\d+\)$", error)
+    if raised_in:
+        file = Path(raised_in[1])
+        if name.split(".")[0] in file.parts and not file.resolve().is_relative_to(home):
+            return (
+                f"this is not the {package} that is installed in {home}: PYTHONPATH or the folder"
+                f" you are in hides it; remove {file}"
+            )
+    for number, cause in SIGNALS.items():
+        if f"ended by signal {number}" in error:
+            return cause
+    if not are_sound:
+        return f"the versions are wrong (see versions): {INSTALL}"
+    version = distribution(package).version
+    return f"{PIP} --force-reinstall --no-deps {package}=={version}; then: {INSTALL}"
 
 
-def _devices(found: dict[str, Any]) -> Finding:
-    if found.get("gpus"):
-        return Finding(OK, "devices", f"TensorFlow {found['version']} sees {found['gpus']} GPU(s)")
+def _devices(answer: dict[str, Any]) -> Finding:
+    """The GPUs that TensorFlow sees, from what probe.py says of it."""
+    version = answer["version"]
+    if answer.get("gpus"):
+        return Finding(OK, "devices", f"TensorFlow {version} sees {answer['gpus']} GPU(s)")
     if Path("/proc/driver/nvidia/version").exists():
-        way_out = (
-            "pip install 'tensorflow[and-cuda]' of the same version; the driver must be new enough"
-            " (nvidia-smi)"
-        )
         return Finding(
             WARN,
             "devices",
-            f"there is an NVIDIA driver, but TensorFlow {found['version']} sees no GPU",
-            way_out,
+            f"there is an NVIDIA driver, but TensorFlow {version} sees no GPU",
+            "pip install 'tensorflow[and-cuda]' of the same version; the driver must be new enough"
+            " (nvidia-smi)",
         )
-    return Finding(OK, "devices", f"TensorFlow {found['version']} on the CPU; no GPU here")
+    return Finding(OK, "devices", f"TensorFlow {version} on the CPU; no GPU here")

@@ -28,8 +28,8 @@ from pipeline.store.records import StageRecord
 from seqline.errors import UserError
 from seqline.model import identity as model_identity
 from seqline.model.identity import Identity, OtherModelError
-from serving import main as serving
-from serving.config import ConfigError, ModelConfig
+from serving.config import ConfigError, ModelConfig, models_of, models_still_served
+from serving.flags import parse
 from serving.predict import InputError, find_model, find_models, find_versions
 from tests.conftest import write_jsonl
 from tests.support.command_line import environment
@@ -247,7 +247,7 @@ def test_versions_from_before_names_are_found_until_a_model_has_a_folder(
 
 
 def served(*flags: str) -> list[ModelConfig]:
-    return serving._configs(serving.parse(flags))
+    return models_of(parse(flags))
 
 
 def test_the_server_serves_every_model_by_its_name(
@@ -268,7 +268,7 @@ def test_the_server_serves_every_model_by_its_name(
     with pytest.raises(ConfigError, match="--model_name mine: serving_dir holds reviews, topics"):
         served("--model_name=mine")
     kept = [ModelConfig("gone", place / "gone")]
-    assert [each.name for each in serving._seen_again(serving.parse([]), kept)] == [
+    assert [each.name for each in models_still_served(parse([]), kept)] == [
         "reviews",
         "topics",
         "gone",

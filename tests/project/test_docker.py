@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from serving.main import parse
+from serving.flags import parse
 from tests.support import CHECKOUT
 
 DOCKERFILE = (CHECKOUT / "Dockerfile").read_text()

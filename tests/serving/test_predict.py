@@ -72,15 +72,15 @@ HOW = "Give a JSON list of time steps with 2 finite number(s) each, [[number, ..
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "Row 2 is no JSON, Expecting value: line 1 column 1 (char 0): ''. "),
+        ("", "Row 2 is not JSON, Expecting value: line 1 column 1 (char 0): ''. "),
         (
             "[[1, 2",
-            "Row 2 is no JSON, Expecting ',' delimiter: line 1 column 7 (char 6): '[[1, 2'. ",
+            "Row 2 is not JSON, Expecting ',' delimiter: line 1 column 7 (char 6): '[[1, 2'. ",
         ),
         (
             "[" * 100_000,
             (
-                "Row 2 is no JSON, maximum recursion depth exceeded while decoding a JSON array"
+                "Row 2 is not JSON, maximum recursion depth exceeded while decoding a JSON array"
                 f" from a unicode string: '{'[' * 40}...'. "
             ),
         ),
@@ -99,7 +99,7 @@ HOW = "Give a JSON list of time steps with 2 finite number(s) each, [[number, ..
         ("[[1, [2]]]", "Row 2, time step 1 holds '[2]'. "),
     ],
 )
-def test_what_is_no_sequence_is_one_line_that_says_why(
+def test_a_text_that_is_not_a_sequence_is_one_line_that_says_why(
     models: dict[str, Path], text: str, message: str
 ) -> None:
     with pytest.raises(InputError) as raised:
@@ -120,7 +120,7 @@ def test_what_is_no_sequence_is_one_line_that_says_why(
         ),
     ],
 )
-def test_what_is_no_list_of_tokens_is_one_line_that_says_why(
+def test_a_text_without_tokens_is_one_line_that_says_why(
     models: dict[str, Path], text: str, message: str
 ) -> None:
     with pytest.raises(InputError) as raised:

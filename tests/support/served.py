@@ -32,17 +32,30 @@ class Server:
     def post(self, path: str, body: Any) -> requests.Response:
         return requests.post(self.url + path, json.dumps(body), timeout=TIMEOUT)  # NaN, too
 
+    def answer(self, path: str, body: Any) -> Any:
+        """What a request that is right gets."""
+        response = self.post(path, body)
+        assert response.status_code == 200, response.text
+        assert response.headers["content-type"] == "application/json"
+        return response.json()
+
+    def refusal(self, path: str, body: Any) -> str:
+        """The error that a request gets that is wrong."""
+        response = self.post(path, body)
+        assert response.status_code == 400, response.text
+        assert list(response.json()) == ["error"]
+        return response.json()["error"]
+
     def wait(self, path: str, *states: str) -> None:
-        """Until the versions of a model, the newest first, have these states."""
+        """Waits until the versions of a model, the newest first, have these states."""
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
-            answer = self.get(path)
-            if [each["state"] for each in answer.json().get("model_version_status", [])] == list(
-                states
-            ):
+            response = self.get(path)
+            versions = response.json().get("model_version_status", [])
+            if tuple(version["state"] for version in versions) == states:
                 return
             time.sleep(0.02)
-        raise AssertionError(f"{path} is {answer.text}, not {states}\n{self.log.read_text()}")
+        raise AssertionError(f"{path} is {response.text}, not {states}\n{self.log.read_text()}")
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -50,9 +63,8 @@ class Server:
 
     def rss(self) -> int:
         """Bytes of memory that the process holds (Linux)."""
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf(
-            "SC_PAGE_SIZE"
-        )
+        num_pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return num_pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def environment() -> dict[str, str]:
@@ -62,9 +74,9 @@ def environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def serving(folder: Path, *flags: str) -> Iterator[Server]:
-    """A server on a free port.
+    """A server on a free port, with its files in `folder`.
 
-    Its files lie in `folder`. It is there when it listens, its models may still be loading.
+    It listens from the beginning; its models may still be loading.
     """
     port_file, log = folder / "port", folder / "log.txt"
     command = [
@@ -90,10 +102,7 @@ def serving(folder: Path, *flags: str) -> Iterator[Server]:
 
 
 def save(path: Path, **functions: Any) -> Path:
-    """A SavedModel with a signature for each function.
-
-    A function's specs are those of its tf.function.
-    """
+    """A SavedModel with a signature for each tf.function."""
     module = tf.Module()
     for name, function in functions.items():
         setattr(module, name, function)
@@ -102,14 +111,12 @@ def save(path: Path, **functions: Any) -> Path:
 
 
 def half_plus(path: Path, number: float) -> Path:
-    """The documentation's half_plus_three, and its sisters.
+    """The documentation's half_plus_three, for any number.
 
-    Predict, regress and classify signatures of x / 2 + number.
+    It has predict, regress and classify signatures of x / 2 + number.
     """
-    info, define = (
-        tf.compat.v1.saved_model.build_tensor_info,
-        tf.compat.v1.saved_model.build_signature_def,
-    )
+    info = tf.compat.v1.saved_model.build_tensor_info
+    define = tf.compat.v1.saved_model.build_signature_def
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         x = tf.compat.v1.placeholder(tf.float32, [None], "x")
         examples = tf.compat.v1.placeholder(tf.string, [None], "tf_example")
@@ -172,7 +179,7 @@ def documented(path: Path) -> Path:
 
 
 def typed(path: Path, names: list[str]) -> Path:
-    """A signature for each type of tensor, which gives back what it gets."""
+    """A model with a signature for each type of tensor, which returns its input."""
 
     def same(name: str) -> Any:
         @tf.function(input_signature=[tf.TensorSpec([None], getattr(tf, name), "x")])

@@ -3,18 +3,16 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import venv
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.doctor import FAIL, OK, WARN, Finding, libraries, machine, places
+from pipeline.doctor import FAIL, libraries, places
 from tests.support import CHECKOUT
 from tests.support.fake_cloud import gcs
 
@@ -26,9 +24,7 @@ def doctor(
     tree: Path = CHECKOUT,
     **variables: str,
 ) -> tuple[int, str]:
-    """The exit code and what was printed, of `python -m pipeline doctor` as a user in a folder
-    would start it.
-    """
+    """The exit code and the output of `python -m pipeline doctor`, started in a folder."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -49,7 +45,7 @@ def doctor(
 
 
 def lines(out: str, what: str) -> list[str]:
-    """The lines of one thing, with the ways out behind an arrow."""
+    """The lines about one thing, each with its way out after an arrow."""
     whole = out.replace("\n" + " " * 27, " ").splitlines()
     return [f"{line.split()[0]}: {line[27:]}" for line in whole if line[6:].startswith(f"{what} ")]
 
@@ -71,13 +67,9 @@ def package(folder: Path, name: str, code: str, version: str | None = None) -> P
 def test_a_sound_environment_passes_whole(tmp_path: Path) -> None:
     code, out = doctor(tmp_path)
     assert code == 0, out
-    assert [
-        len(lines(out, what))
-        for what in ("python", "byte code", "cpu", "memory", "clock", "versions", "root")
-    ] == [1] * 7
-    assert lines(out, "imports")[-1].startswith(
-        "ok: 24 modules"
-    )  # before it comes a warning where this machine is busy
+    for what in ("python", "byte code", "versions", "root"):
+        assert len(lines(out, what)) == 1
+    assert lines(out, "imports")[0].startswith("ok: 24 modules")
     assert f"TensorFlow {version('tensorflow')}" in lines(out, "devices")[0]
     assert out.splitlines()[-1].startswith("0 failed")
     assert list(tmp_path.iterdir()) == []
@@ -88,12 +80,12 @@ def test_a_numpy_that_another_path_hides(tmp_path: Path) -> None:
         tmp_path / "path", "numpy", 'raise ImportError("numpy was built for another Python")'
     )
     code, out = doctor(tmp_path, PYTHONPATH=str(tmp_path / "path"))
-    there = libraries.distribution("numpy").locate_file("")
+    home = libraries.distribution("numpy").locate_file("")
     assert code == 2
     assert lines(out, "numpy") == [
         f"fail: ImportError: numpy was built for another Python (raised in {fake}:1) -> this is not"
-        f" the numpy that is installed in {Path(str(there)).resolve()}: PYTHONPATH or the folder"
-        f" you are in hides it; take {fake} away"
+        f" the numpy that is installed in {Path(str(home)).resolve()}: PYTHONPATH or the folder"
+        f" you are in hides it; remove {fake}"
     ]
     assert (
         lines(out, "tensorflow") == lines(out, "apache_beam") == ["fail: fails because numpy does"]
@@ -106,14 +98,13 @@ def test_a_protobuf_that_fits_nothing(tmp_path: Path) -> None:
     package(tmp_path / "path", "google.protobuf", "", version="3.20.3")
     code, out = doctor(tmp_path, "--quick", PYTHONPATH=str(tmp_path / "path"))
     assert code == 2
-    outside, conflicts, *_ = lines(out, "versions")
+    outside, unlocked = lines(out, "versions")
     assert outside.startswith(
         "fail: outside the range that pyproject.toml allows: protobuf is 3.20.3, not >=5 -> make"
         " clean install"
     )
-    assert conflicts.startswith("fail: do not go together: ")
-    assert "needs protobuf" in conflicts
-    assert "here it is 3.20.3" in conflicts
+    assert unlocked.startswith("warn: not the locked versions, with which seqline is tested: ")
+    assert "protobuf is 3.20.3, not " in unlocked
 
 
 def test_an_environment_with_nothing_in_it(tmp_path: Path) -> None:
@@ -137,11 +128,11 @@ def test_a_version_that_is_not_the_locked_one(tmp_path: Path) -> None:
     for name in ("pipeline", "components", "seqline", "serving"):
         shutil.copytree(CHECKOUT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     lock = (
-        (CHECKOUT / "requirements.lock")
+        (CHECKOUT / "requirements-runtime.lock")
         .read_text()
         .replace(f"\npydantic=={version('pydantic')} ", "\npydantic==2.7.0 ")
     )
-    (tree / "requirements.lock").write_text(lock)
+    (tree / "requirements-runtime.lock").write_text(lock)
     shutil.copy(CHECKOUT / "pyproject.toml", tree)
     code, out = doctor(tmp_path, "--quick", tree=tree)
     assert code == 0
@@ -176,13 +167,13 @@ def test_a_command_line_that_cannot_start(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_hides_seqlines_own(tmp_path: Path) -> None:
-    package(tmp_path, "components", "")
-    base = package(tmp_path, "seqline.component", "")
+    package(tmp_path, "seqline", "")
+    errors = package(tmp_path, "seqline.errors", "")
     code, out = doctor(tmp_path, "--quick")
     assert code == 2
     assert lines(out, "configuration")[0].startswith(
-        "fail: the defaults: ImportError: cannot import name 'UserError' from 'seqline.component'"
-        f" ({base})"
+        "fail: the defaults: ImportError: cannot import name 'UserError' from 'seqline.errors'"
+        f" ({errors})"
     )
 
 
@@ -200,15 +191,15 @@ def test_folders_that_are_files(tmp_path: Path) -> None:
     code, out = doctor(
         tmp_path, "--quick", "--root", "file/root", "--serving-dir", "file", "--json"
     )
-    found = {each["what"]: each for each in json.loads(out)["findings"]}
+    findings = {finding["what"]: finding for finding in json.loads(out)["findings"]}
     assert (code, json.loads(out)["ok"]) == (2, False)
-    assert found["root"] == {
+    assert findings["root"] == {
         "status": "fail",
         "what": "root",
-        "text": f"{tmp_path}/file/root: {tmp_path}/file is no folder",
+        "text": f"{tmp_path}/file/root: {tmp_path}/file is not a folder",
         "way_out": "move it away, or name another: --root",
     }
-    assert found["serving_dir"]["text"] == f"{tmp_path}/file: {tmp_path}/file is no folder"
+    assert findings["serving_dir"]["text"] == f"{tmp_path}/file: {tmp_path}/file is not a folder"
 
 
 @pytest.fixture
@@ -247,50 +238,13 @@ def test_a_disk_that_can_only_be_read(mounted: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
+def test_a_folder_of_another_user(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o555)
-    found = list(places.writable("serving_dir", str(tmp_path / "serving_dir")))
-    assert [each.status for each in found] == [FAIL]
-    assert "Permission denied" in found[0].text
-
-
-def test_credentials_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "key.json"
-    name = f"GOOGLE_APPLICATION_CREDENTIALS={path}"
-    way_out = (
-        "gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS to a file"
-        " that is whole"
-    )
-    path.write_text('{"type": "service_acc')
-    _, out = doctor(tmp_path, "--quick", GOOGLE_APPLICATION_CREDENTIALS=str(path))
-    broken = "Unterminated string starting at: line 1 column 10 (char 9)"
-    assert lines(out, "credentials") == [f"warn: {name} are no credentials: {broken} -> {way_out}"]
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
-    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
-
-    def found(content: str, mode: int = 0o600) -> tuple[str, str]:
-        path.write_text(content)
-        path.chmod(mode)
-        finding = places.credentials(needed=True)
-        return finding.status, finding.text.removeprefix(name)
-
-    assert found("{}")[0] == FAIL
-    assert found('{"type": "service_account"}') == (
-        FAIL,
-        " are no credentials: it lacks client_email, private_key, token_uri",
-    )
-    assert found('{"type": "authorized_user"}') == (OK, ": authorized_user")
-    whole = (
-        '{"type": "service_account", "client_email": "a@b", "private_key": "k", "token_uri": "u"}'
-    )
-    assert found(whole) == (OK, ": service_account")
-    assert found(whole, 0o644) == (WARN, ": a key that others on this machine can read")
-    path.unlink()
-    assert places.credentials(needed=True) == Finding(
-        FAIL, "credentials", f"{name}: there is no such file", f"{way_out}; or unset it"
-    )
+    finding = places.writable("serving_dir", str(tmp_path / "serving_dir"))
+    assert finding.status == FAIL
+    assert "Permission denied" in finding.text
 
 
 def test_a_bucket(tmp_path: Path) -> None:
@@ -318,34 +272,17 @@ def test_a_bucket(tmp_path: Path) -> None:
         assert (
             lines(out, "root")[0]
             == "fail: gs://bucket/root: this account lacks storage.objects.create,"
-            " storage.objects.delete -> the account needs the role storage.objectUser in the"
-            " bucket; credentials: see above"
+            " storage.objects.delete -> the account needs the role storage.objectUser in the bucket"
         )
 
 
-def test_a_clock_that_is_wrong(tmp_path: Path) -> None:
-    assert machine.clock(0).text.startswith(
-        "1970-01-01 00:00:00 UTC, which is before seqline's own files were written (20"
-    )
-    assert machine.clock(0).status == FAIL
+def test_a_run_of_the_future(tmp_path: Path) -> None:
     (tmp_path / "artifacts" / "runs" / "29990101T000000000000-abcd").mkdir(parents=True)
     _, out = doctor(tmp_path, "--quick")
-    assert lines(out, "clock")[1].startswith(
+    assert lines(out, "clock")[0].startswith(
         "warn: run 29990101T000000000000-abcd in 'artifacts' is of the future: `seqline show` takes"
         " it for the last one"
     )
-
-
-def test_a_port_that_is_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        number = listener.getsockname()[1]
-        assert machine.port(number) == Finding(
-            WARN,
-            "port",
-            f"{number} cannot be had (Address already in use)",
-            "seqline serve --rest_api_port=0 takes any free one",
-        )
-    assert machine.port(0).status == OK
 
 
 def test_imports_that_hang_or_kill_do_not_hide_the_others(
@@ -355,35 +292,28 @@ def test_imports_that_hang_or_kill_do_not_hide_the_others(
     package(tmp_path, "crashes", "import os; os.kill(os.getpid(), 4)")
     package(tmp_path, "leaves", "import sys; sys.exit('not with this one')")
     package(tmp_path, "prints", "print('{noise}', flush=True)")
-    monkeypatch.setattr(libraries, "OWN", ())
+    package(tmp_path, "outgrows", "import os; os.kill(os.getpid(), 9)")
     monkeypatch.syspath_prepend(tmp_path)
-    asked = dict.fromkeys(("hangs", "crashes", "leaves", "prints", "json"), "numpy")
-    found: dict[str, Any] = {
-        each.what: each for each in libraries.imported(modules=asked, seconds=4.6)
+    names = ("hangs", "crashes", "outgrows", "leaves", "prints", "json")
+    modules = dict.fromkeys(names, "numpy")
+    findings = {
+        finding.what: finding
+        for finding in libraries.imported(modules=modules, extras={}, own=(), seconds=4.6)
     }
-    assert found["hangs"].text == "it had not ended after 5 s"
-    assert (found["crashes"].text, found["crashes"].way_out[:9]) == (
-        "its process was ended by signal 4",
-        "this CPU ",
-    )
-    assert found["leaves"].text.startswith("SystemExit: not with this one")
-    assert found.keys() == {"hangs", "crashes", "leaves"}
+    assert findings.keys() == {"hangs", "crashes", "outgrows", "leaves"}
+    assert findings["hangs"].text == "it had not ended after 5 s"
+    assert findings["crashes"].text == "its process was ended by signal 4"
+    assert findings["crashes"].way_out.startswith("this CPU lacks instructions")
+    assert findings["outgrows"].way_out.startswith("the system ended it, most often because memory")
+    assert findings["leaves"].text.startswith("SystemExit: not with this one")
 
 
 def test_it_needs_the_standard_library_alone() -> None:
     code = (
-        "import sys; import pipeline.doctor.__main__; print(sorted(name for name in sys.modules if"
-        " 'site-packages' in str(getattr(sys.modules[name], '__file__', ''))))"
+        f"import sys; sys.path.append({str(CHECKOUT)!r}); import pipeline.doctor.__main__;"
+        " print(sorted(name for name in sys.modules if 'site-packages' in"
+        " str(getattr(sys.modules[name], '__file__', ''))))"
     )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            f"import sys; sys.path.append({str(CHECKOUT)!r}); {code}",
-        ],
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -1,0 +1,138 @@
+"""The flags. A flag of tensorflow_model_server means the same here."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.arguments import OneLineParser
+from serving.predict import SERVING_DIR
+
+# The name of a model whose folder does not give it one.
+MODEL_NAME = "seqline"
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The flags. Ends the program with exit code 2 for a wrong one."""
+    parser = OneLineParser(
+        "seqline serve", "TensorFlow Serving's REST API on SavedModels, for this machine."
+    )
+    add = parser.add_argument
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s, this machine only)",
+    )
+    add(
+        "--rest_api_port",
+        type=int,
+        default=8501,
+        help="port (default: %(default)s); 0 for any free one",
+    )
+    add("--port_file", type=Path, help="where to write the port once requests are accepted")
+    add(
+        "--model_name",
+        help=(
+            "name of the model in paths (default: its folder's under --model_base_path, else"
+            f" {MODEL_NAME})"
+        ),
+    )
+    base_path = (
+        "folder with the versions of a model, or with a folder for each of several models (default:"
+        " %(default)s)"
+    )
+    add("--model_base_path", type=Path, default=Path(SERVING_DIR), help=base_path)
+    add(
+        "--model_config_file",
+        type=Path,
+        help="a ModelServerConfig as text: several models, version policies, labels",
+    )
+    poll = "seconds between looks at %s (default: %%(default)s); 0 for one look only"
+    add(
+        "--model_config_file_poll_wait_seconds",
+        type=_seconds,
+        default=1.0,
+        help=poll % "the config file",
+    )
+    add("--file_system_poll_wait_seconds", type=_seconds, default=1.0, help=poll % "the base paths")
+    add(
+        "--enable_batching",
+        type=_boolean,
+        default=True,
+        help="join waiting requests (default: true)",
+    )
+    add(
+        "--max_batch_size",
+        type=_positive,
+        default=64,
+        help="rows of a batch (default: %(default)s)",
+    )
+    add(
+        "--batch_timeout_micros",
+        type=_seconds,
+        default=1000,
+        help="how long a request may wait for others (default: %(default)s)",
+    )
+    add(
+        "--num_batch_threads",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        help="batches that run at once (default: the cores)",
+    )
+    add(
+        "--max_queued_requests",
+        type=_positive,
+        default=1000,
+        help="requests that may wait; beyond, 503 (default: %(default)s)",
+    )
+    add(
+        "--max_body_bytes",
+        type=_positive,
+        default=16 << 20,
+        help="of one request; beyond, 413 (default: %(default)s)",
+    )
+    add(
+        "--max_total_bytes",
+        type=_positive,
+        default=256 << 20,
+        help="of all requests in flight; beyond, 503 (default: %(default)s)",
+    )
+    add(
+        "--max_rows",
+        type=_positive,
+        default=10_000,
+        help="of one request; beyond, 413 (default: %(default)s)",
+    )
+    add(
+        "--tensorflow_intra_op_parallelism",
+        type=int,
+        default=0,
+        help="threads of one operation; 0 lets TensorFlow choose",
+    )
+    add(
+        "--tensorflow_inter_op_parallelism",
+        type=int,
+        default=0,
+        help="operations of one call at once; 0 lets TensorFlow choose",
+    )
+    return parser.parse_args(arguments)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text} is not a duration")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+    return text.lower() in ("true", "1")

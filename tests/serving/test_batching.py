@@ -1,0 +1,152 @@
+"""Which requests share a batch.
+
+In this process and on one thread, so that it does not depend on luck who waits for whom.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.batching import Batcher, Limits
+from serving.errors import RefusedError, short
+from serving.model import LoadedModel
+from tests.components.evaluator.test_evaluator import fake_model
+from tests.support.served import save
+
+NEVER = 1e6  # seconds
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+def roots(x: Any) -> Any:
+    with tf.control_dependencies(
+        [tf.debugging.assert_non_negative(x, "there is no root of less than nothing")]
+    ):
+        return {"y": tf.sqrt(x)}
+
+
+@tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "x")])
+def wide(x: Any) -> Any:
+    return {"y": x + 1.0}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, LoadedModel]]:
+    folder = tmp_path_factory.mktemp("models")
+    paths = {content: fake_model(folder / content, content) for content in ("tokens", "sequence")}
+    paths["roots"] = save(folder / "roots", serving_default=roots, wide=wide)
+    loaded = {name: LoadedModel(path) for name, path in paths.items()}
+    yield loaded
+    for each in loaded.values():
+        each.close()
+
+
+def ask(
+    model: LoadedModel,
+    requests: list[dict[str, np.ndarray]],
+    signature: str = "serving_default",
+    **limits: Any,
+) -> tuple[list, list[int]]:
+    """(what each of requests that come at once gets, the sizes of the batches)."""
+    sizes = []
+
+    async def all_at_once() -> list:
+        batcher = Batcher(
+            Limits(**{"num_threads": 1, "timeout": NEVER, "max_batch_size": 8, **limits}),
+            lambda rows, _: sizes.append(rows),
+        )
+        calls = (batcher.run(model, model.signatures[signature], each) for each in requests)
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert not batcher.queues
+        batcher.threads.shutdown()
+        return answers
+
+    return asyncio.run(all_at_once()), sizes
+
+
+def floats(*values: float) -> dict[str, np.ndarray]:
+    return {"x": np.array(values, np.float32)}
+
+
+def test_the_first_runs_at_once_and_the_others_meanwhile_gather(
+    models: dict[str, LoadedModel],
+) -> None:
+    answers, sizes = ask(models["roots"], [floats(number**2) for number in range(12)])
+    assert [each["y"].tolist() for each in answers] == [[number] for number in range(12)]
+    assert sizes == [1, 8, 3]
+
+
+def test_without_batching_each_is_alone(models: dict[str, LoadedModel]) -> None:
+    _, sizes = ask(models["roots"], [floats(1)] * 3, enabled=False)
+    assert sizes == [1, 1, 1]
+
+
+def test_a_bad_row_fails_alone(models: dict[str, LoadedModel]) -> None:
+    answers, sizes = ask(
+        models["roots"],
+        [floats(-1 if number == 5 else number**2, 1) for number in range(9)],
+        max_batch_size=16,
+    )
+    for number, each in enumerate(answers):
+        if number == 5:
+            assert isinstance(each, tf.errors.InvalidArgumentError)
+            assert short(each.message).startswith(
+                "assertion failed: [there is no root of less than nothing"
+            )
+        else:
+            assert each["y"].tolist() == [number, 1]
+    assert sizes == [2, 16]
+
+
+def test_a_huge_request_is_split_and_put_together(models: dict[str, LoadedModel]) -> None:
+    [answer], sizes = ask(models["roots"], [floats(*(number**2 for number in range(21)))])
+    assert answer["y"].tolist() == list(range(21))
+    assert sizes == [8, 8, 5]
+    [error], _ = ask(models["roots"], [floats(*range(20), -1)])
+    assert isinstance(error, tf.errors.InvalidArgumentError)
+
+
+def test_where_the_answer_has_the_shape_of_the_batch_nothing_is_joined(
+    models: dict[str, LoadedModel],
+) -> None:
+    answers, sizes = ask(
+        models["roots"], [{"x": np.zeros((1, number), np.float32)} for number in (1, 2, 3)], "wide"
+    )
+    assert [each["y"].tolist() for each in answers] == [[[1.0]], [[1.0, 1.0]], [[1.0, 1.0, 1.0]]]
+    assert len(sizes) == 3
+
+
+def rows_of(content: str, time_steps: int) -> dict[str, np.ndarray]:
+    if content == "tokens":
+        return {"tokens": np.full((1, time_steps), b"a", object)}
+    # Its length says that the last step does not count.
+    return {
+        "sequence": np.ones((1, time_steps, 2), np.float32),
+        "length": np.array([time_steps - 1]),
+    }
+
+
+@pytest.mark.parametrize("content", ["tokens", "sequence"])
+def test_rows_of_up_to_twice_the_time_are_padded_and_joined(
+    models: dict[str, LoadedModel], content: str
+) -> None:
+    times = [4, 4, 5, 6, 7, 4, 8, 15, 3]
+    answers, sizes = ask(models[content], [rows_of(content, size) for size in times])
+    expected = [(size - (content == "sequence")) % 2 for size in times]
+    assert [each["class_id"].tolist() for each in answers] == [[parity] for parity in expected]
+    # 4 alone, at once; then the other rows of 4 to 7, those of 8 to 15, and the one of 3, of which
+    # each found its own queue idle.
+    assert sorted(sizes) == [1, 1, 2, 5]
+
+
+def test_too_many_that_wait_are_refused(models: dict[str, LoadedModel]) -> None:
+    answers, _ = ask(models["roots"], [floats(4)] * 6, max_queued=2)
+    refused = [each for each in answers if isinstance(each, RefusedError)]
+    assert len(refused) == 3  # one runs, two wait
+    assert {(each.status, each.retry_after) for each in refused} == {(503, 1)}
+    assert [each["y"].tolist() for each in answers if not isinstance(each, RefusedError)] == [
+        [2.0]
+    ] * 3
