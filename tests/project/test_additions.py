@@ -153,19 +153,22 @@ def test_adding_a_source_format(tree: Path) -> None:
 
 def test_adding_a_metric(tree: Path) -> None:
     code = steps("metric.md")
-    function, value, shown, test = code
+    function, value, field, shown, test = code
     insert(tree, function, f"\n\n{code[function]}", "")
-    insert(tree, value, code[value], '        "accuracy":')
+    insert(tree, value, code[value], '        "ece":')
+    insert(tree, field, code[field], "    ece: float")
     path = tree / shown
     text = path.read_text(encoding="utf-8")
     [before] = re.findall(r"^    names = \(.*\)\n", text, re.MULTILINE)
     path.write_text(text.replace(before, code[shown]), encoding="utf-8")
-    insert(tree, test, f"\n\n{code[test]}", "")
+    imports, _, body = code[test].partition("\n\n\n")
+    insert(tree, test, f"\n\n{body}", "")
+    insert(tree, test, f"{imports}\n", "from components.")
 
-    name = re.findall(r"^def (test_\w+)", code[test], re.MULTILINE)[0]
+    name = re.findall(r"^def (test_\w+)", body, re.MULTILINE)[0]
     command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", test, "-k", name)
     assert "1 passed" in run(tree, *command)
 
     lines = changed(tree)
-    assert set(lines) == {function, value, shown, test}
-    assert (lines[value], lines[shown]) == (1, 2)
+    assert set(lines) == {function, value, field, shown, test}
+    assert (lines[value], lines[field], lines[shown]) == (1, 1, 2)
