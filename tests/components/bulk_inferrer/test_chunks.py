@@ -19,16 +19,16 @@ from tests.support.bulk import answers, infer, write_texts
 def test_a_batch_holds_rows_of_similar_length_and_each_row_is_in_one(
     lengths: list[int], width: int
 ) -> None:
-    found = batches(lengths, width)
-    assert sorted(row for batch in found for row in batch) == list(range(len(lengths)))
-    assert all(found)
-    for batch in found:
+    cut_batches = batches(lengths, width)
+    assert sorted(row for batch in cut_batches for row in batch) == list(range(len(lengths)))
+    assert all(cut_batches)
+    for batch in cut_batches:
         assert len(batch) <= BATCH_ROWS
         assert (
             len(batch) == 1
             or len(batch) * max(lengths[row] for row in batch) * width <= BATCH_CELLS
         )
-    for one, next_one in pairwise(found):
+    for one, next_one in pairwise(cut_batches):
         assert max(lengths[row] for row in one) <= min(lengths[row] for row in next_one)
 
 

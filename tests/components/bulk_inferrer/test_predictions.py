@@ -52,11 +52,14 @@ def test_tokens_and_sequences_of_any_length(tmp_path: Path) -> None:
         source = tmp_path / f"{content}.jsonl"
         source.write_text("".join(json.dumps({"text": [item] * size}) + "\n" for size in sizes))
         infer(tmp_path / f"{content} out", model, source)
-        found = answers(tmp_path / f"{content} out")
-        assert [row["label"] for row in found] == [["even", "odd"][size % 2] for size in sizes]
-        assert [row[content] for row in found] == [[item] * size for size in sizes]
+        predictions = answers(tmp_path / f"{content} out")
+        assert [row["label"] for row in predictions] == [
+            ["even", "odd"][size % 2] for size in sizes
+        ]
+        assert [row[content] for row in predictions] == [[item] * size for size in sizes]
         assert all(
-            row["probabilities"] == [[0.75, 0.25], [0.25, 0.75]][row["class_id"]] for row in found
+            row["probabilities"] == [[0.75, 0.25], [0.25, 0.75]][row["class_id"]]
+            for row in predictions
         )
 
 
@@ -90,14 +93,16 @@ def test_every_kind_of_file(tmp_path: Path, served: Path, kind: str) -> None:
     if plain != path:
         path.write_bytes(gzip.compress(plain.read_bytes()))
     infer(tmp_path / "out", served, path, text="body", keep=["key"])
-    found = answers(tmp_path / "out")
-    assert [(row["key"], row["text"]) for row in found] == [
+    predictions = answers(tmp_path / "out")
+    assert [(row["key"], row["text"]) for row in predictions] == [
         ("0", texts[0]),
         ("1", texts[1]),
         ("2", texts[2]),
     ]
-    assert [row["line"] for row in found] == ([2, 4, 5] if "csv" in kind else [1, 2, 3])
-    assert [row["label"] for row in found] == [asked["label"] for asked in predict(served, texts)]
+    assert [row["line"] for row in predictions] == ([2, 4, 5] if "csv" in kind else [1, 2, 3])
+    assert [row["label"] for row in predictions] == [
+        asked["label"] for asked in predict(served, texts)
+    ]
 
 
 def test_a_folder_of_texts_with_and_without_classes(tmp_path: Path, served: Path) -> None:
@@ -110,8 +115,8 @@ def test_a_folder_of_texts_with_and_without_classes(tmp_path: Path, served: Path
         (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "texts" / name).write_text(text)
     infer(tmp_path / "out", served, tmp_path / "texts")
-    found = answers(tmp_path / "out")
-    assert [(Path(row["file"]).name, row["text"]) for row in found] == [
+    predictions = answers(tmp_path / "out")
+    assert [(Path(row["file"]).name, row["text"]) for row in predictions] == [
         ("a.txt", "plum and fig"),
         ("b.txt", "gold"),
         ("c.txt", "goat"),

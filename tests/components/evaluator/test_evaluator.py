@@ -48,22 +48,22 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
     truth = random.integers(num_classes, size=200)
     predicted = probabilities.argmax(axis=1)
     loss = log_losses(probabilities, truth).mean()
-    found = classification(labels, confusion_of(truth, predicted, num_classes), loss)
+    figures = classification(labels, confusion_of(truth, predicted, num_classes), loss)
 
-    assert found["num_rows"] == 200
-    assert found["accuracy"] == pytest.approx(accuracy_score(truth, predicted), abs=1e-12)
-    assert found["macro_f1"] == pytest.approx(
+    assert figures["num_rows"] == 200
+    assert figures["accuracy"] == pytest.approx(accuracy_score(truth, predicted), abs=1e-12)
+    assert figures["macro_f1"] == pytest.approx(
         f1_score(truth, predicted, average="macro"), abs=1e-12
     )
-    assert found["cross_entropy"] == pytest.approx(
+    assert figures["cross_entropy"] == pytest.approx(
         log_loss(truth, probabilities, labels=range(num_classes)), abs=1e-12
     )
-    assert found["confusion_matrix"] == confusion_matrix(truth, predicted).tolist()
+    assert figures["confusion_matrix"] == confusion_matrix(truth, predicted).tolist()
     expected = precision_recall_fscore_support(
         truth, predicted, labels=range(num_classes), zero_division=0
     )
     for name, values in zip(("precision", "recall", "f1", "num_rows"), expected, strict=True):
-        assert [found["classes"][label][name] for label in labels] == pytest.approx(
+        assert [figures["classes"][label][name] for label in labels] == pytest.approx(
             list(values), abs=1e-12
         )
 
@@ -71,14 +71,14 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
 def test_a_class_never_predicted_and_one_that_never_occurs() -> None:
     # Of 4 rows of a, 3 are called a and 1 b; both rows of b are called a; c neither occurs nor is
     # predicted.
-    found = classification(["a", "b", "c"], np.array([[3, 1, 0], [2, 0, 0], [0, 0, 0]]), 0.5)
-    assert found["accuracy"] == 0.5
-    assert found["classes"] == {
+    figures = classification(["a", "b", "c"], np.array([[3, 1, 0], [2, 0, 0], [0, 0, 0]]), 0.5)
+    assert figures["accuracy"] == 0.5
+    assert figures["classes"] == {
         "a": {"precision": 0.6, "recall": 0.75, "f1": pytest.approx(2 / 3), "num_rows": 4},
         "b": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 2},
         "c": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 0},
     }
-    assert found["macro_f1"] == pytest.approx(1 / 3)
+    assert figures["macro_f1"] == pytest.approx(1 / 3)
     never = classification(["a", "b"], np.array([[4, 0], [2, 0]]), 0.5)
     assert never["classes"]["b"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 2}
     assert never["macro_f1"] == pytest.approx(
@@ -293,13 +293,13 @@ def test_rows_of_any_content_are_measured_as_they_are(content: str, tmp_path: Pa
     examples = write_examples(
         tmp_path / "examples", {"train": rows[:100], "test": rows}, content, num_shards=2
     )
-    found = measure(examples, fake_model(tmp_path / "model", content))
-    assert found["num_rows"] == 300
-    assert found["accuracy"] == 0.9
-    assert found["cross_entropy"] == pytest.approx(
+    figures = measure(examples, fake_model(tmp_path / "model", content))
+    assert figures["num_rows"] == 300
+    assert figures["accuracy"] == 0.9
+    assert figures["cross_entropy"] == pytest.approx(
         -0.9 * np.log(0.75) - 0.1 * np.log(0.25), abs=1e-6
     )
-    assert {label: each["num_rows"] for label, each in found["classes"].items()} == dict(
+    assert {label: each["num_rows"] for label, each in figures["classes"].items()} == dict(
         Counter(label for _, label in rows)
     )
     compared = compare(examples, EvaluatorParams())

@@ -110,7 +110,7 @@ def test_every_figure_is_scikit_learns(
             request.getfixturevalue("digits") if name == "digits" else sequences(tmp_path, name)
         )
     labels, truth, probabilities = answers(examples, saved_model)
-    found = measure(examples, saved_model / "saved_model", EvaluatorParams(min_slice_rows=20))
+    figures = measure(examples, saved_model / "saved_model", EvaluatorParams(min_slice_rows=20))
     predicted, classes = probabilities.argmax(axis=1), range(len(labels))
 
     def same(value: Any, expected: Any, tolerance: float = 1e-9) -> None:
@@ -120,38 +120,40 @@ def test_every_figure_is_scikit_learns(
     # answers of one model in float32.
     rounding = 1e-6
 
-    assert found["num_rows"] == len(truth)
-    same(found["accuracy"], accuracy_score(truth, predicted))
-    same(found["macro_f1"], f1_score(truth, predicted, average="macro"))
+    assert figures["num_rows"] == len(truth)
+    same(figures["accuracy"], accuracy_score(truth, predicted))
+    same(figures["macro_f1"], f1_score(truth, predicted, average="macro"))
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1)
     losses = -np.log(clipped[np.arange(len(truth)), truth])
-    same(found["cross_entropy"], losses.mean(), rounding)
+    same(figures["cross_entropy"], losses.mean(), rounding)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that float32 sums to one only nearly
-        same(found["cross_entropy"], log_loss(truth, clipped, labels=classes), rounding)
-    assert found["confusion_matrix"] == confusion_matrix(truth, predicted, labels=classes).tolist()
+        same(figures["cross_entropy"], log_loss(truth, clipped, labels=classes), rounding)
+    assert (
+        figures["confusion_matrix"] == confusion_matrix(truth, predicted, labels=classes).tolist()
+    )
     for number, label in enumerate(labels):
         same(
-            found["classes"][label]["roc_auc"],
+            figures["classes"][label]["roc_auc"],
             roc_auc_score(truth == number, probabilities[:, number]),
         )
         same(
-            found["classes"][label]["pr_auc"],
+            figures["classes"][label]["pr_auc"],
             average_precision_score(truth == number, probabilities[:, number]),
         )
     one_hot = np.eye(len(labels))[truth]
-    same(found["roc_auc"], roc_auc_score(one_hot, probabilities, average="macro"))
-    same(found["pr_auc"], average_precision_score(one_hot, probabilities, average="macro"))
-    for k, value in found["top_k_accuracy"].items():
+    same(figures["roc_auc"], roc_auc_score(one_hot, probabilities, average="macro"))
+    same(figures["pr_auc"], average_precision_score(one_hot, probabilities, average="macro"))
+    for k, value in figures["top_k_accuracy"].items():
         same(value, top_k_accuracy_score(truth, probabilities, k=int(k), labels=classes))
-    assert list(found["top_k_accuracy"]) == [str(k) for k in (2, 3, 5) if k < len(labels)]
+    assert list(figures["top_k_accuracy"]) == [str(k) for k in (2, 3, 5) if k < len(labels)]
     confidence = probabilities.max(axis=1).astype(np.float64)
     right, mean = calibration_curve(predicted == truth, confidence, n_bins=15, strategy="uniform")
-    same([each["accuracy"] for each in found["calibration"]], right.tolist())
-    same([each["confidence"] for each in found["calibration"]], mean.tolist(), rounding)
-    weights = [each["num_rows"] / len(truth) for each in found["calibration"]]
-    same(found["ece"], float(np.dot(weights, np.abs(right - mean))), rounding)
-    by_label = {each["value"]: each for each in found["slices"] if each["feature"] == "label"}
+    same([each["accuracy"] for each in figures["calibration"]], right.tolist())
+    same([each["confidence"] for each in figures["calibration"]], mean.tolist(), rounding)
+    weights = [each["num_rows"] / len(truth) for each in figures["calibration"]]
+    same(figures["ece"], float(np.dot(weights, np.abs(right - mean))), rounding)
+    by_label = {each["value"]: each for each in figures["slices"] if each["feature"] == "label"}
     for number, label in enumerate(labels):
         chosen = truth == number
         same(by_label[label]["accuracy"], accuracy_score(truth[chosen], predicted[chosen]))
@@ -160,9 +162,9 @@ def test_every_figure_is_scikit_learns(
             f1_score(truth[chosen], predicted[chosen], average="macro", zero_division=0),
         )
         same(by_label[label]["cross_entropy"], losses[chosen].mean(), rounding)
-    assert sum(each["num_rows"] for each in found["slices"] if each["feature"] == "length") == len(
-        truth
-    )
+    assert sum(
+        each["num_rows"] for each in figures["slices"] if each["feature"] == "length"
+    ) == len(truth)
 
 
 def task_of(
@@ -275,13 +277,13 @@ def test_a_served_version_that_reads_something_else_is_named(
 
 def test_a_label_that_train_did_not_have_is_wrong_and_shown(tmp_path: Path) -> None:
     examples, saved_model = small(tmp_path, [([[-2.0]], "a"), ([[2.0]], "b"), ([[3.0]], "zebra")])
-    found = measure(examples, saved_model / "saved_model")
-    assert found["accuracy"] == pytest.approx(2 / 3)
-    assert list(found["classes"]) == ["a", "b", "zebra"]
-    assert found["confusion_matrix"] == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
-    assert found["classes"]["zebra"]["recall"] == 0
+    figures = measure(examples, saved_model / "saved_model")
+    assert figures["accuracy"] == pytest.approx(2 / 3)
+    assert list(figures["classes"]) == ["a", "b", "zebra"]
+    assert figures["confusion_matrix"] == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
+    assert figures["classes"]["zebra"]["recall"] == 0
     sigmoid = 1 / (1 + np.exp(-2.0))
-    assert found["cross_entropy"] == pytest.approx(
+    assert figures["cross_entropy"] == pytest.approx(
         (-2 * np.log(sigmoid) - np.log(1e-7)) / 3, abs=1e-6
     )
 

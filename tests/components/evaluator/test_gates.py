@@ -88,8 +88,8 @@ def gates(metric: Figures, **params: Any) -> dict[str, Gate]:
 
 
 def test_what_has_no_threshold_is_not_judged() -> None:
-    found = gates(figures(), max_loss_of_accuracy=None)
-    assert {name: gate.passed for name, gate in found.items()} == {
+    judged = gates(figures(), max_loss_of_accuracy=None)
+    assert {name: gate.passed for name, gate in judged.items()} == {
         **dict.fromkeys(("finite", "accuracy", "macro_f1", "gain_over_majority"), True),
         **dict.fromkeys(
             (
@@ -103,8 +103,8 @@ def test_what_has_no_threshold_is_not_judged() -> None:
             None,
         ),
     }
-    assert found["calibration"] == Gate("calibration", 0.1, None, None, "max_ece is not set")
-    assert found["served_accuracy"].value == 0.02
+    assert judged["calibration"] == Gate("calibration", 0.1, None, None, "max_ece is not set")
+    assert judged["served_accuracy"].value == 0.02
 
 
 @pytest.mark.parametrize(
@@ -143,16 +143,16 @@ def test_what_has_no_threshold_is_not_judged() -> None:
 def test_a_threshold_that_is_not_met_refuses(
     params: dict[str, Any], name: str, reason: str
 ) -> None:
-    found = gates(figures(served=None), **params)
-    assert (found[name].passed, found[name].reason) == (False, reason)
-    assert refusals(list(found.values())) == [reason]
+    judged = gates(figures(served=None), **params)
+    assert (judged[name].passed, judged[name].reason) == (False, reason)
+    assert refusals(list(judged.values())) == [reason]
 
 
 def test_a_slice_is_judged_by_its_own_threshold_and_only_with_rows_enough() -> None:
-    found = gates(figures(), min_slice_accuracy={"label": 0.6, "length": 0.5})["slice_accuracy"]
-    assert found.passed is True
-    found = gates(figures(), min_slice_accuracy={"length": 0.5})["slice_accuracy"]
-    assert (found.passed, found.reason) == (None, "no slice with a threshold has 50 rows")
+    judged = gates(figures(), min_slice_accuracy={"label": 0.6, "length": 0.5})["slice_accuracy"]
+    assert judged.passed is True
+    judged = gates(figures(), min_slice_accuracy={"length": 0.5})["slice_accuracy"]
+    assert (judged.passed, judged.reason) == (None, "no slice with a threshold has 50 rows")
 
 
 def test_a_linear_model_that_is_asked_for_and_not_there_refuses() -> None:
@@ -166,14 +166,14 @@ def test_a_linear_model_that_is_asked_for_and_not_there_refuses() -> None:
 
 
 def test_a_loss_against_the_served_version_refuses_beyond_its_level_only() -> None:
-    found = gates(figures())
-    assert found["served_accuracy"].passed is True
+    judged = gates(figures())
+    assert judged["served_accuracy"].passed is True
     assert (
-        found["served_accuracy"].reason
+        judged["served_accuracy"].reason
         == "accuracy is 0.0200 under the served version's (20 rows lost, 10 gained): "
         "not beyond max_loss_of_accuracy 0.0 (p = 0.049, level 0.025)"
     )
-    worst = found["served_slice_accuracy"]
+    worst = judged["served_slice_accuracy"]
     assert (worst.value, worst.threshold, worst.passed) == (0.1, 0.0, False)
     assert (
         worst.reason

@@ -19,16 +19,16 @@ def test_the_hardest_and_the_most_confidently_wrong(tmp_path: Path) -> None:
     examples, saved_model = small(
         tmp_path, [([[3.0]], "a"), ([[0.1]], "b"), ([[-1.0]], "b"), ([[3.0]], "a"), ([[5.0]], "b")]
     )
-    found = measure(examples, saved_model / "saved_model", EvaluatorParams(num_examples=3))
+    figures = measure(examples, saved_model / "saved_model", EvaluatorParams(num_examples=3))
     told = {
-        name: [(each["row"], each["label"], each["predicted"]) for each in found[name]]
+        name: [(each["row"], each["label"], each["predicted"]) for each in figures[name]]
         for name in ("confidently_wrong", "hardest")
     }
     assert told == {
         "confidently_wrong": [(0, "a", "b"), (3, "a", "b"), (2, "b", "a")],
         "hardest": [(1, "b", "b"), (4, "b", "b")],
     }
-    first = found["confidently_wrong"][0]
+    first = figures["confidently_wrong"][0]
     assert (first["runner_up"], first["probability_of_runner_up"]) == (
         "a",
         first["probability_of_label"],

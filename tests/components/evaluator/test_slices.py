@@ -35,14 +35,14 @@ def with_features(examples: Path) -> Path:
 def test_slices_by_features_of_the_examples(tmp_path: Path) -> None:
     examples, saved_model = small(tmp_path, [([[2.0]], "b")] * 3 + [([[2.0]], "a")] * 3)
     with_features(examples)
-    found = measure(
+    figures = measure(
         examples,
         saved_model / "saved_model",
         EvaluatorParams(slices=("source", "year", "score"), min_slice_rows=2),
     )
     table = [
         (each["feature"], each["value"], each["num_rows"], each["accuracy"], each["judged"])
-        for each in found["slices"]
+        for each in figures["slices"]
     ]
     assert table[:4] == [
         ("source", "", 2, 0.5, True),

@@ -61,25 +61,25 @@ def passed(found: dict[str, Any]) -> dict[str, bool | None]:
 def test_a_span_like_the_others_passes_every_gate(
     judge: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    found = judge(rows(120, 180), rows(180, 240))
-    assert passed(found) == {"classes": True, "vocabulary_drift": True, "label_noise": True}
-    assert (found["refused"], list(found["spans"]), found["known"]["num_rows"]) == (
+    verdict = judge(rows(120, 180), rows(180, 240))
+    assert passed(verdict) == {"classes": True, "vocabulary_drift": True, "label_noise": True}
+    assert (verdict["refused"], list(verdict["spans"]), verdict["known"]["num_rows"]) == (
         {},
         ["1", "2"],
         60,
     )
-    assert found["spans"]["1"]["accuracy"] > 0.9
-    assert describe(found).startswith("span 1: 60 rows, ")
+    assert verdict["spans"]["1"]["accuracy"] > 0.9
+    assert describe(verdict).startswith("span 1: 60 rows, ")
     gate(tmp_path / "output", SpanValidatorParams())
 
 
 def test_exchanged_labels_are_seen_before_anything_learns_from_them(
     judge: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    found = judge(rows(120, 180), [(text, SWAPPED[label]) for text, label in rows(180, 240)])
-    assert passed(found) == {"classes": True, "vocabulary_drift": True, "label_noise": False}
-    assert list(found["refused"]) == ["2"]
-    assert found["spans"]["2"]["noise"] > 0.4 > 0.1 > found["spans"]["1"]["noise"]
+    verdict = judge(rows(120, 180), [(text, SWAPPED[label]) for text, label in rows(180, 240)])
+    assert passed(verdict) == {"classes": True, "vocabulary_drift": True, "label_noise": False}
+    assert list(verdict["refused"]) == ["2"]
+    assert verdict["spans"]["2"]["noise"] > 0.4 > 0.1 > verdict["spans"]["1"]["noise"]
     with pytest.raises(
         DataError,
         match=r"of the labels of span 2 are contradicted .* let it in: retrain\.accept = \[2\]\.$",
@@ -89,19 +89,19 @@ def test_exchanged_labels_are_seen_before_anything_learns_from_them(
 
 def test_a_span_in_other_words_is_drift_and_no_noise(judge: Callable[..., dict[str, Any]]) -> None:
     other = [(f"Das {text[::-1].replace(' ', 'x ')} und", label) for text, label in rows(120, 180)]
-    found = judge(other)
-    assert passed(found) == {"classes": True, "vocabulary_drift": False, "label_noise": True}
-    assert "1" in found["refused"]
+    verdict = judge(other)
+    assert passed(verdict) == {"classes": True, "vocabulary_drift": False, "label_noise": True}
+    assert "1" in verdict["refused"]
 
 
 def test_a_class_that_came_and_one_that_is_gone(
     judge: Callable[..., dict[str, Any]], saved_model: Path, tmp_path: Path
 ) -> None:
     span = [*rows(120, 160), *(("The oak and elm", "trees") for _ in range(4))]
-    found = judge(span)
-    assert passed(found)["classes"] is False
-    assert list(found["refused"]) == ["1"]
-    [reason] = [each["reason"] for each in found["gates"] if each["name"] == "classes"]
+    verdict = judge(span)
+    assert passed(verdict)["classes"] is False
+    assert list(verdict["refused"]) == ["1"]
+    [reason] = [each["reason"] for each in verdict["gates"] if each["name"] == "classes"]
     assert (
         reason
         == "the class 'trees' is new (4 rows of span 1) and the served model never heard of it."
@@ -128,8 +128,8 @@ def test_a_class_that_came_and_one_that_is_gone(
 
 
 def test_only_some_rows_are_asked_evenly_spread(judge: Callable[..., dict[str, Any]]) -> None:
-    found = judge(rows(120, 220), num_rows=20)
-    assert (found["known"]["num_rows"], found["spans"]["1"]["num_rows"]) == (20, 20)
+    verdict = judge(rows(120, 220), num_rows=20)
+    assert (verdict["known"]["num_rows"], verdict["spans"]["1"]["num_rows"]) == (20, 20)
 
 
 def test_a_model_that_reads_something_else_is_named(

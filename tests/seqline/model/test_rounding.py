@@ -11,17 +11,17 @@ from seqline.model import rounding
 def test_the_difference_is_the_largest_change_of_log_odds() -> None:
     one = np.array([[0.5, 0.5], [0.2, 0.8], [0.25, 0.75]], np.float32)
     other = np.array([[0.25, 0.75], [0.2, 0.8], [math.nan, 0.75]], np.float32)
-    found = rounding.log_odds_differences(one, other)
-    assert found[:2] == pytest.approx([math.log(3), 0])
-    assert math.isnan(found[2])
+    differences = rounding.log_odds_differences(one, other)
+    assert differences[:2] == pytest.approx([math.log(3), 0])
+    assert math.isnan(differences[2])
 
 
 def test_a_bias_shows_however_sure_a_network_is() -> None:
     logits = np.array([[0.0, 1.0, -1.0], [30.0, 0.0, -5.0], [-2.0, 60.0, 0.0]])
     for off in (1e-3, 1e-2):
         changed = logits + np.array([0, off, 0])
-        found = rounding.log_odds_differences(softmax(logits), softmax(changed))
-        assert found == pytest.approx([off, off, off], rel=1e-3)
+        differences = rounding.log_odds_differences(softmax(logits), softmax(changed))
+        assert differences == pytest.approx([off, off, off], rel=1e-3)
     assert np.abs(softmax(logits)[1] - softmax(logits + np.array([0, 1e-3, 0]))[1]).max() < 1e-12
 
 
@@ -32,10 +32,10 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def test_what_is_below_the_smallest_probability_is_as_good_as_nothing() -> None:
-    found = rounding.log_odds_differences(
+    differences = rounding.log_odds_differences(
         np.array([[1.0, 0.0], [1.0, 1e-29]]), np.array([[1.0, 1e-35], [1.0, 0.0]])
     )
-    assert found == pytest.approx([0, math.log(10)])
+    assert differences == pytest.approx([0, math.log(10)])
 
 
 @pytest.mark.parametrize(
@@ -69,5 +69,7 @@ def test_where_a_tolerance_comes_from() -> None:
 
 
 def test_margins() -> None:
-    found = rounding.margins(np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]), np.array([0, 2]))
-    assert found == pytest.approx([0, math.log(2)])
+    differences = rounding.margins(
+        np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]), np.array([0, 2])
+    )
+    assert differences == pytest.approx([0, math.log(2)])
