@@ -285,13 +285,13 @@ def a_run(root: Path) -> None:
 
 def test_the_report_is_gathered(runner: Runner) -> None:
     a_run(runner.folder / "artifacts")
-    assert runner.run(step("retrain", "retrain", "Gather the report"), CHECKOUT="artifacts")[0] == 0
+    assert runner.run(step("retrain", "retrain", "Gather the report"), ROOT="artifacts")[0] == 0
     assert json.loads((runner.folder / "report" / "run.json").read_text())["verdict"] == "finished"
     assert (runner.folder / "report" / "report.html").read_text() == "<html>"
 
 
 def test_where_nothing_was_recorded_there_is_nothing_to_gather(runner: Runner) -> None:
-    code, out = runner.run(step("retrain", "retrain", "Gather the report"), CHECKOUT="artifacts")
+    code, out = runner.run(step("retrain", "retrain", "Gather the report"), ROOT="artifacts")
     assert code == 0
     assert "::notice::no run was recorded under artifacts" in out
 
