@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.transform import TRANSFORM, TransformParams, piece
+from components.transform import TRANSFORM, TransformParams, part_path
 from pipeline import gc
 from pipeline.runner.execute import Options, execute
 from pipeline.runner.plan import Pipeline, plan
@@ -582,4 +582,4 @@ def test_the_transforms_pieces_are_found_by_what_analysed_them(tmp_path: Path) -
     given = TRANSFORM.piece(
         span="k", content="text", params=TransformParams(), span_cache=span_cache
     )
-    assert given == piece(span_cache, "k", "text", TransformParams())
+    assert given == part_path(span_cache, "k", "text", TransformParams())
