@@ -1,24 +1,21 @@
-"""A gate.
+"""A gate on the data: does it fit the schema, do the splits fit, and does the newest span?
 
-Does the data look like the schema, do the splits fit each other, and does the newest span fit those
-before it?
-
-Reads Examples (its manifest), Statistics and Schema. Writes
+Reads Examples (the manifest), Statistics and Schema. Writes:
   Split-<split>/SchemaDiff.pb   tensorflow-metadata's Anomalies, which TFDV displays
   anomalies.json                a list of {split, feature, kind, severity, line, examples}
 
-Of a Schema these are checked: type, presence, domain (or string_domain) with min_domain_mass,
-int_domain, float_domain, value_count, min_examples_count; and its own comparators' thresholds go
-before those here. Features that it calls planned, alpha, debug-only, disabled or deprecated are
-passed over.
+Of a Schema it checks type, presence, domain (or string_domain) with min_domain_mass, int_domain,
+float_domain, value_count and min_examples_count. The thresholds of the Schema's own comparators
+take precedence over those of the params. Features that the Schema marks as planned, alpha,
+debug-only, disabled or deprecated are not checked.
 
-A difference counts only where it is larger than chance makes it in splits so small: four standard
-deviations of it.
+A difference counts only if it is larger than chance explains in splits of that size: four standard
+deviations.
 
-What a comparison of splits means depends on where the schema is from. A schema inferred from train
-says what train is like: that public test sets hold longer texts or lack a class is worth a warning,
-not a refusal. Where somebody wrote the schema down, or a model is to be replaced without anybody
-looking (`seqline retrain`), the same difference is an error.
+The severity of a comparison of splits depends on the origin of the schema. A schema inferred from
+train says what train is like: a public test set with longer texts or without a class deserves a
+warning, not a refusal. With a schema written by hand, or when a model is to be replaced without
+supervision (`seqline retrain`), the same difference is an error.
 """
 
 import json
@@ -32,12 +29,12 @@ from seqline.component import Component, Figures, Params
 from seqline.errors import DataError
 
 ANOMALIES = "anomalies.json"
-# Errors that the gate quotes.
+# The gate quotes so many errors.
 NUM_QUOTED = 20
 
 Severity = Literal["error", "warning", "ignore"]
 
-# With a curated schema, and where `strict`: what is broken is an error; what may be news (a drift)
+# With a curated schema or `strict`: broken data are an error. What may be legitimate news (a drift)
 # or a matter of taste is a warning.
 SEVERITIES: dict[str, Severity] = {
     "missing_feature": "error",
@@ -70,8 +67,8 @@ SEVERITIES: dict[str, Severity] = {
     "char_drift": "warning",
     "repeated_span": "warning",
 }
-# With an inferred schema these warn: they compare the splits with each other, or with what train
-# was taken for.
+# With an inferred schema these are warnings: they compare the splits with each other, or with
+# bounds that were inferred from train.
 COMPARISONS: tuple[str, ...] = (
     "unseen_class",
     "missing_class",
@@ -102,7 +99,7 @@ class ExampleValidatorParams(Params):
         0.1,
         ge=0,
         le=1,
-        description="rows of a split whose content is in another split, too, at most (duplicates)",
+        description="rows of a split whose content is also in another split, at most (duplicates)",
     )
     max_repeated_fraction: float = Field(
         0.5,
@@ -118,7 +115,7 @@ class ExampleValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "rows of a split whose content is there under other labels, too, at most (ambiguous)"
+            "rows of a split whose content also occurs under other labels, at most (ambiguous)"
         ),
     )
     max_label_skew: float = Field(
@@ -131,7 +128,7 @@ class ExampleValidatorParams(Params):
         0.2,
         ge=0,
         le=1,
-        description="the same of the newest span from those before it (label_drift)",
+        description="the same of the newest span from the earlier ones (label_drift)",
     )
     max_length_divergence: float = Field(
         0.25,
@@ -146,8 +143,8 @@ class ExampleValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "tokens unknown to train beyond the rate that train lets expect, by Good and Turing"
-            " (token_oov, token_drift)"
+            "share of tokens unknown to train above the rate expected from train (Good-Turing"
+            " estimate), at most (token_oov, token_drift)"
         ),
     )
     min_token_overlap: float = Field(
@@ -155,7 +152,7 @@ class ExampleValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "frequent tokens (5 times or more) of a split that train has, too, at least"
+            "share of a split's frequent tokens (5 times or more) that train also has, at least"
             " (token_overlap, token_drift)"
         ),
     )
@@ -164,8 +161,8 @@ class ExampleValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "characters unknown to train beyond the rate that train lets expect (char_oov,"
-            " char_drift)"
+            "share of characters unknown to train above the rate expected from train, at most"
+            " (char_oov, char_drift)"
         ),
     )
     strict: bool | None = Field(
@@ -179,14 +176,15 @@ class ExampleValidatorParams(Params):
     severities: dict[str, Severity] = Field(
         {},
         description=(
-            "kind of anomaly -> error (the run fails), warning or ignore, where it is not to be the"
-            " default"
+            "kind of anomaly -> error (the run fails), warning or ignore, instead of its default"
         ),
     )
 
     def severities_by(self, is_curated: bool) -> dict[str, Severity]:
-        """Kind of anomaly -> its severity, with a schema that somebody wrote or one that was
-        inferred.
+        """Kind of anomaly -> its severity.
+
+        Args:
+            is_curated: whether the schema was written by hand, not inferred.
         """
         is_strict = is_curated if self.strict is None else self.strict
         softened: dict[str, Severity] = {} if is_strict else dict.fromkeys(COMPARISONS, "warning")
@@ -206,35 +204,33 @@ class ExampleValidatorParams(Params):
 def run(
     *, examples: Path, statistics: Path, schema: Path, params: ExampleValidatorParams, output: Path
 ) -> Figures:
-    """Writes what is wrong.
+    """Writes the anomalies, and logs the warnings as `seqline.example_validator`.
 
-    Never raises for it: `gate` does. Warnings are logged as `seqline.example_validator`.
+    It does not raise for anomalies; `gate` does.
     """
     from components.example_validator import validate
 
     anomalies = validate.validate(examples, statistics, schema, params, output)
-    (output / ANOMALIES).write_text(
-        json.dumps(anomalies, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-    )
-    lines: dict[str, list[str]] = {
-        severity: [each["line"] for each in anomalies if each["severity"] == severity]
-        for severity in ("error", "warning")
-    }
-    for line in lines["warning"]:
+    text = json.dumps(anomalies, ensure_ascii=False, indent=2) + "\n"
+    (output / ANOMALIES).write_text(text, encoding="utf-8")
+
+    errors = [anomaly["line"] for anomaly in anomalies if anomaly["severity"] == "error"]
+    warnings = [anomaly["line"] for anomaly in anomalies if anomaly["severity"] == "warning"]
+    for line in warnings:
         logging.getLogger("seqline.example_validator").warning("%s.", line)
     return {
-        "num_errors": len(lines["error"]),
-        "num_warnings": len(lines["warning"]),
-        "kinds": sorted({each["kind"] for each in anomalies}),
-        "lines": lines["error"] + lines["warning"],
-        "warnings": [f"{line}." for line in lines["warning"]],
+        "num_errors": len(errors),
+        "num_warnings": len(warnings),
+        "kinds": sorted({anomaly["kind"] for anomaly in anomalies}),
+        "lines": errors + warnings,
+        "warnings": [f"{line}." for line in warnings],
     }
 
 
 def gate(output: Path, params: ExampleValidatorParams) -> None:
-    """Raises DataError with the line of each error."""
+    """Raises DataError with the lines of the errors."""
     anomalies = json.loads((output / ANOMALIES).read_text(encoding="utf-8"))
-    lines = [each["line"] for each in anomalies if each["severity"] == "error"]
+    lines = [anomaly["line"] for anomaly in anomalies if anomaly["severity"] == "error"]
     if len(lines) > NUM_QUOTED:
         lines[NUM_QUOTED:] = [f"and {len(lines) - NUM_QUOTED} more in {output / ANOMALIES}"]
     if lines:

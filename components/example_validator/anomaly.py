@@ -1,58 +1,57 @@
-"""One thing that is wrong, and how it is said."""
+"""One anomaly, and how a line of text reports it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Characters of a row that a line quotes.
+# A line quotes so many characters of a row.
 QUOTED_CHARS = 40
 
 
 @dataclass(frozen=True)
 class Anomaly:
-    """line.
+    """One thing that is wrong with a split.
 
-    `<split> split, <feature>: what is wrong. The way out`, with no stop at its end. reason: a name
-    of AnomalyInfo.Type.
-
-    feature: "" for the split as a whole. examples: rows that show it.
+    Attributes:
+        split: the split.
+        feature: the feature; "" for the split as a whole.
+        kind: a key of SEVERITIES.
+        message: what is wrong and how to correct it, without a full stop at the end.
+        reason: a name of AnomalyInfo.Type.
+        examples: rows that show it.
     """
 
     split: str
     feature: str
     kind: str
-    what: str
+    message: str
     reason: str = "CUSTOM_VALIDATION"
     examples: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
-        return f"{self.split} split{', ' if self.feature else ''}{self.feature}: {self.what}"
+        """`<split> split, <feature>: <message>`."""
+        return f"{self.split} split{', ' if self.feature else ''}{self.feature}: {self.message}"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """How far a split (skew) or the newest span (drift) is from what it is compared with.
-
-    Too far where value > threshold.
-
-    kind: "skew" or "drift". measure: a name of DriftSkewInfo.Measurement.Type.
-    """
+    """How far a split is from train (skew), or the newest span from the earlier ones (drift)."""
 
     split: str
     feature: str
-    kind: str
-    measure: str
+    kind: str  # "skew" or "drift"
+    measure: str  # a name of DriftSkewInfo.Measurement.Type
     value: float
-    threshold: float
+    threshold: float  # a larger value is an anomaly
 
 
 def quote(text: str) -> str:
-    """A row or a label in a line: short, with nothing unprintable."""
+    """A row or a label as a line quotes it: short, with unprintable characters escaped."""
     return repr(text if len(text) <= QUOTED_CHARS else f"{text[: QUOTED_CHARS - 3]}...")
 
 
 def example(texts: Sequence[str]) -> str:
-    """`, e.g. '...'`, or nothing where there is none."""
+    """`, e.g. '...'` with the first text; "" without any."""
     return f", e.g. {quote(texts[0])}" if texts else ""
 
 

@@ -1,7 +1,7 @@
-"""Skew and drift: a split against train, the newest span against those before it.
+"""Skew and drift: a split against train, the newest span against the earlier ones.
 
-Every bound gives way to chance: between two samples from one source a difference of CHANCE standard
-deviations is not news.
+Every bound is widened to what chance explains: between two samples from one source, a difference of
+CHANCE standard deviations is not news.
 """
 
 import math
@@ -12,22 +12,22 @@ from components.example_validator import ExampleValidatorParams
 from components.example_validator.anomaly import Anomaly, Measurement, quote
 from seqline.data import features
 
-# Standard deviations, or times the mean of a divergence, that chance may do.
+# Chance explains so many standard deviations, or so many times the mean of a divergence.
 CHANCE = 4
-# Where more of the reference's own tokens than this occur once, they are names or codes, no words:
-# the next ones are new, too.
+# If a larger share of the reference's own tokens occurs once, they are names or codes, not words,
+# and the tokens of new rows are new, too.
 MAX_EXPECTED_OOV = 0.5
 # With fewer frequent tokens their overlap says nothing.
 MIN_FREQUENT = 20
 
 Counts = Mapping[Any, int]
-Found = Anomaly | Measurement
+Finding = Anomaly | Measurement
 
 
 def skew(
     split: str, statistics: Mapping[str, Any], schema: Any, params: ExampleValidatorParams
-) -> Iterator[Found]:
-    """A split against train; both have rows."""
+) -> Iterator[Finding]:
+    """Compares a split with train. Both have rows."""
     train, figures = statistics["splits"][features.TRAIN], statistics["splits"][split]
     sides = (f"in {split}", "in train")
     comparators = {feature.name: feature.skew_comparator for feature in schema.feature}
@@ -35,7 +35,8 @@ def skew(
         split, "skew", sides, figures["labels"], train["labels"], comparators, params.max_label_skew
     )
     for name in sorted(figures["lengths"].keys() & train["lengths"].keys()):
-        counts, others = (dict(each["lengths"][name]["histogram"]) for each in (figures, train))
+        counts = dict(figures["lengths"][name]["histogram"])
+        others = dict(train["lengths"][name]["histogram"])
         yield from _lengths(
             split, name, "skew", sides, counts, others, comparators, params.max_length_divergence
         )
@@ -59,20 +60,19 @@ def skew(
 
 def drift(
     statistics: Mapping[str, Any], schema: Any, params: ExampleValidatorParams
-) -> Iterator[Found]:
-    """The train rows of the newest span against those of the spans before it, where both have some."""
+) -> Iterator[Finding]:
+    """Compares the train rows of the newest span with those of the earlier spans, if any."""
     newest = statistics["newest"]
     span = statistics["spans"][str(newest["span"])]["splits"][features.TRAIN]
     earlier = [
         statistics["spans"][str(number)]["splits"][features.TRAIN] for number in newest["earlier"]
     ]
-    if not span["num_rows"] or not any(each["num_rows"] for each in earlier):
+    if not span["num_rows"] or not any(figures["num_rows"] for figures in earlier):
         return
-    before = (
-        f"span {newest['earlier'][0]}"
-        if len(earlier) == 1
-        else f"the spans {newest['earlier'][0]} to {newest['earlier'][-1]}"
-    )
+
+    before = f"span {newest['earlier'][0]}"
+    if len(earlier) > 1:
+        before = f"the spans {newest['earlier'][0]} to {newest['earlier'][-1]}"
     sides = (f"in span {newest['span']}", f"in {before}")
     comparators = {feature.name: feature.drift_comparator for feature in schema.feature}
     yield from _labels(
@@ -80,25 +80,27 @@ def drift(
         "drift",
         sides,
         span["labels"],
-        _sum(each["labels"] for each in earlier),
+        _sum(figures["labels"] for figures in earlier),
         comparators,
         params.max_label_drift,
     )
     for name, length in span["lengths"].items():
         others = _sum(
-            dict(each["lengths"][name]["histogram"]) for each in earlier if name in each["lengths"]
+            dict(figures["lengths"][name]["histogram"])
+            for figures in earlier
+            if name in figures["lengths"]
         )
-        histogram = dict(length["histogram"])
         yield from _lengths(
             features.TRAIN,
             name,
             "drift",
             sides,
-            histogram,
+            dict(length["histogram"]),
             others,
             comparators,
             params.max_length_divergence,
         )
+
     content = statistics["content"]
     for noun, kind in (("tokens", "token_drift"), ("chars", "char_drift")):
         if noun in newest:
@@ -113,15 +115,16 @@ def drift(
                 span["num_rows"],
                 params,
             )
+
     repeated = newest["repeated"]
     if repeated["num_rows"] > params.max_repeated_fraction * span["num_rows"]:
-        what = (
+        message = (
             f"{repeated['num_rows']:,} of {span['num_rows']:,} rows {sides[0]} are {sides[1]}, too,"
             f" e.g. {quote(repeated['examples'][0])}. Was a span delivered twice? Take one out, or"
             " raise example_validator.max_repeated_fraction"
         )
         yield Anomaly(
-            features.TRAIN, content, "repeated_span", what, examples=tuple(repeated["examples"])
+            features.TRAIN, content, "repeated_span", message, examples=tuple(repeated["examples"])
         )
 
 
@@ -141,15 +144,20 @@ def _labels(
     others: Counts,
     comparators: Mapping[str, Any],
     bound: float,
-) -> Iterator[Found]:
-    num, num_others = sum(counts.values()), sum(others.values())
+) -> Iterator[Finding]:
+    """Compares label shares. sides: how a line names both, such as ("in eval", "in train")."""
+    num = sum(counts.values())
+    num_others = sum(others.values())
     if not num or not num_others:
         return
+
     label = max(
         sorted(counts.keys() | others.keys()),
         key=lambda name: abs(counts.get(name, 0) / num - others.get(name, 0) / num_others),
     )
-    part, other = counts.get(label, 0) / num, others.get(label, 0) / num_others
+    part = counts.get(label, 0) / num
+    other = others.get(label, 0) / num_others
+
     comparator = comparators.get(features.LABEL)
     if comparator is not None and comparator.HasField("infinity_norm"):
         bound = comparator.infinity_norm.threshold
@@ -157,12 +165,12 @@ def _labels(
     threshold = max(bound, CHANCE * math.sqrt(pooled * (1 - pooled) * (1 / num + 1 / num_others)))
     yield Measurement(split, features.LABEL, kind, "L_INFTY", abs(part - other), threshold)
     if abs(part - other) > threshold:
-        what = (
+        message = (
             f"{quote(label)} is {part:.1%} of the rows {sides[0]} and {other:.1%} {sides[1]}:"
             f" L-infinity distance {abs(part - other):.3f}, allowed {threshold:.3f}. Look at how"
             f" the rows were collected, or raise example_validator.max_label_{kind}"
         )
-        yield Anomaly(split, features.LABEL, f"label_{kind}", what, "COMPARATOR_L_INFTY_HIGH")
+        yield Anomaly(split, features.LABEL, f"label_{kind}", message, "COMPARATOR_L_INFTY_HIGH")
 
 
 def _lengths(
@@ -174,39 +182,42 @@ def _lengths(
     others: Counts,
     comparators: Mapping[str, Any],
     bound: float,
-) -> Iterator[Found]:
-    num, num_others = sum(counts.values()), sum(others.values())
+) -> Iterator[Finding]:
+    """Compares histograms of lengths. sides: as in `_labels`."""
+    num = sum(counts.values())
+    num_others = sum(others.values())
     if not num or not num_others:
         return
+
     divergence = jensen_shannon(counts, others)
     comparator = comparators.get(name)
     if comparator is not None and comparator.HasField("jensen_shannon_divergence"):
         bound = comparator.jensen_shannon_divergence.threshold
-    # Between samples of n and m from one source: its mean is (bins - 1) (1/n + 1/m) / (8 ln 2), as
+    # The mean between samples of n and m from one source is (bins - 1) (1/n + 1/m) / (8 ln 2), that
     # of a chi-squared variable.
-    by_chance = (
-        (len(counts.keys() | others.keys()) - 1) * (1 / num + 1 / num_others) / (8 * math.log(2))
-    )
+    num_bins = len(counts.keys() | others.keys())
+    by_chance = (num_bins - 1) * (1 / num + 1 / num_others) / (8 * math.log(2))
     threshold = max(bound, CHANCE * by_chance)
     yield Measurement(split, name, kind, "JENSEN_SHANNON_DIVERGENCE", divergence, threshold)
     if divergence > threshold:
-        what = (
+        message = (
             f"the lengths {sides[0]} (about {_median(counts):,} at the median) are not those"
             f" {sides[1]} (about {_median(others):,}): Jensen-Shannon divergence {divergence:.3f},"
             f" allowed {threshold:.3f}. Are the rows cut or joined in another way? Make them alike,"
             " or raise example_validator.max_length_divergence"
         )
         yield Anomaly(
-            split, name, f"length_{kind}", what, "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH"
+            split, name, f"length_{kind}", message, "COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH"
         )
 
 
 def jensen_shannon(counts: Counts, others: Counts) -> float:
     """The Jensen-Shannon divergence of two histograms over the same bins, base 2.
 
-    From 0 (alike) to 1 (nothing in common).
+    It is 0 for equal shares and 1 for histograms with no bin in common.
     """
-    num, num_others = sum(counts.values()), sum(others.values())
+    num = sum(counts.values())
+    num_others = sum(others.values())
     divergence = 0.0
     for key in sorted(counts.keys() | others.keys()):
         parts = counts.get(key, 0) / num, others.get(key, 0) / num_others
@@ -235,43 +246,48 @@ def _outside(
     num_rows: int,
     params: ExampleValidatorParams,
 ) -> Iterator[Anomaly]:
-    """Tokens or characters that the reference does not have.
+    """Finds too many tokens or characters that the reference does not have.
 
-    How many, and how many of the frequent ones it does have.
+    Args:
+        split: the split of the rows.
+        feature: their content.
+        noun: "tokens" or "chars".
+        kinds: the kind of anomaly for too many unknown ones, and for too few known frequent ones.
+        side: how a line names the rows, such as "in eval".
+        reference: how a line names the reference.
+        oov: the figures of what the reference does not have, from statistics.json.
+        num_rows: of the rows.
+        params: with the bounds.
     """
-    if (
-        oov["rate"] is None
-        or oov["expected"] is None
-        or (noun == "tokens" and oov["expected"] > MAX_EXPECTED_OOV)
-    ):
+    if oov["rate"] is None or oov["expected"] is None:
         return
+    if noun == "tokens" and oov["expected"] > MAX_EXPECTED_OOV:
+        return
+
     field = "max_token_oov_excess" if noun == "tokens" else "max_char_oov_rate"
-    # Tokens of one row go together: as many draws as rows.
+    # Tokens of one row are not independent, so there are as many draws as rows.
     spread = math.sqrt(max(oov["expected"], 0.001) * (1 - oov["expected"]) / num_rows)
     bound = oov["expected"] + getattr(params, field) + CHANCE * spread
-    entries = ", ".join(quote(entry["value"]) for entry in oov["top"][:3])
+    examples = tuple(entry["value"] for entry in oov["top"])
+    entries = ", ".join(quote(entry) for entry in examples[:3])
     named = "characters" if noun == "chars" else noun
     advice = "Is it another language or encoding?"
     if oov["rate"] > bound:
-        what = (
+        message = (
             f"{oov['rate']:.1%} of the {named} {side} are unknown to {reference}, at most"
             f" {bound:.1%} are allowed: {entries}. {advice} Correct the rows, or raise"
             f" example_validator.{field}"
         )
-        yield Anomaly(
-            split, feature, kinds[0], what, examples=tuple(entry["value"] for entry in oov["top"])
-        )
+        yield Anomaly(split, feature, kinds[0], message, examples=examples)
     elif (
         noun == "tokens"
         and oov["num_frequent"] >= MIN_FREQUENT
         and oov["overlap"] < params.min_token_overlap
     ):
-        what = (
+        message = (
             f"{reference} knows {oov['overlap']:.1%} of the {oov['num_frequent']:,} frequent tokens"
             f" {side}, less than example_validator.min_token_overlap"
             f" {params.min_token_overlap:.1%}; unknown are {entries}. {advice} Correct the rows, or"
             " lower it"
         )
-        yield Anomaly(
-            split, feature, kinds[1], what, examples=tuple(entry["value"] for entry in oov["top"])
-        )
+        yield Anomaly(split, feature, kinds[1], message, examples=examples)

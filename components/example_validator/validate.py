@@ -23,78 +23,81 @@ MEASUREMENT = anomalies_pb2.DriftSkewInfo.Measurement
 def validate(
     examples: Path, statistics: Path, schema: Path, params: ExampleValidatorParams, output: Path
 ) -> list[dict[str, Any]]:
-    """Writes Split-*/SchemaDiff.pb and returns the anomalies that are not ignored.
+    """Writes Split-*/SchemaDiff.pb.
 
-    Errors first, then in the order of the checks.
+    Returns:
+        The anomalies that are not ignored, as anomalies.json holds them: errors first, then in the
+        order of the checks.
 
-    Raises DataError for Statistics that are not of these Examples.
+    Raises:
+        DataError: the Statistics are not of these Examples.
     """
     figures = json.loads((statistics / features.STATISTICS).read_text(encoding="utf-8"))
     manifest = read_manifest(examples)
-    if figures["content"] != manifest.content or set(figures["spans"]) != {
-        str(span.number) for span in manifest.spans
-    }:
+    spans = {str(span.number) for span in manifest.spans}
+    if figures["content"] != manifest.content or set(figures["spans"]) != spans:
         raise DataError(
-            f"The Statistics {statistics} are not of the Examples {examples}: run statistics_gen on"
-            " them."
+            f"The Statistics {statistics} are not of the Examples {examples}: "
+            "run statistics_gen on them."
         )
-    wanted = text_format.Parse(
+
+    parsed_schema = text_format.Parse(
         (schema / features.SCHEMA).read_text(encoding="utf-8"), schema_pb2.Schema()
     )
     origin = json.loads((schema / features.SCHEMA_ORIGIN).read_text(encoding="utf-8"))
     severities = params.severities_by(origin["curated"])
-    found = [
-        *_check(figures, statistics, wanted, params),
+
+    anomalies: list[Anomaly] = []
+    measurements: list[Measurement] = []
+    for result in (
+        *_check(figures, statistics, parsed_schema, params),
         *row_checks.check_rare(manifest, figures),
-    ]
-    anomalies = [
-        each for each in found if isinstance(each, Anomaly) and severities[each.kind] != "ignore"
-    ]
-    measurements = [each for each in found if isinstance(each, Measurement)]
-    anomalies.sort(
-        key=lambda each: severities[each.kind]
-    )  # stable, and "error" comes before "warning"
+    ):
+        if isinstance(result, Measurement):
+            measurements.append(result)
+        elif severities[result.kind] != "ignore":
+            anomalies.append(result)
+    # The sort is stable, and "error" comes before "warning".
+    anomalies.sort(key=lambda anomaly: severities[anomaly.kind])
+
     for split in features.SPLITS:
-        diff = _diff(
-            split,
-            wanted,
-            anomalies,
-            measurements,
-            severities,
-            not figures["splits"][split]["num_rows"],
-        )
+        is_empty = not figures["splits"][split]["num_rows"]
+        diff = _diff(split, parsed_schema, anomalies, measurements, severities, is_empty)
         path = output / f"Split-{split}" / SCHEMA_DIFF
         path.parent.mkdir()
         path.write_bytes(diff.SerializeToString(deterministic=True))
+
     return [
         {
-            "split": each.split,
-            "feature": each.feature,
-            "kind": each.kind,
-            "severity": severities[each.kind],
-            "line": each.line,
-            "examples": list(each.examples),
+            "split": anomaly.split,
+            "feature": anomaly.feature,
+            "kind": anomaly.kind,
+            "severity": severities[anomaly.kind],
+            "line": anomaly.line,
+            "examples": list(anomaly.examples),
         }
-        for each in anomalies
+        for anomaly in anomalies
     ]
 
 
 def _check(
     figures: Mapping[str, Any], statistics: Path, schema: Any, params: ExampleValidatorParams
 ) -> Iterator[Anomaly | Measurement]:
+    """All checks but those of rare classes, split by split."""
     yield from row_checks.check_sizes(figures, schema, params)
+
     splits = [split for split in features.SPLITS if figures["splits"][split]["num_rows"]]
     for split in splits:
         path = statistics / f"Split-{split}" / features.FEATURE_STATS
-        dataset = statistics_pb2.DatasetFeatureStatisticsList.FromString(
-            path.read_bytes()
-        ).datasets[0]
+        stats = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
+        dataset = stats.datasets[0]
         yield from against_schema.check(split, dataset, figures["splits"][split], schema)
         yield from row_checks.check_classes(split, figures, schema, params)
         yield from row_checks.check_repeats(split, figures, params)
         yield from row_checks.check_dimensions(split, figures)
         if split != features.TRAIN and features.TRAIN in splits:
             yield from skew.skew(split, figures, schema, params)
+
     if figures["newest"]:
         yield from skew.drift(figures, schema, params)
 
@@ -107,9 +110,9 @@ def _diff(
     severities: Mapping[str, str],
     is_empty: bool,
 ) -> anomalies_pb2.Anomalies:
-    """The Anomalies of a split, filled as TFDV does.
+    """The Anomalies of a split as TFDV fills them in.
 
-    One AnomalyInfo for each feature, with a reason for each anomaly.
+    Each feature has one AnomalyInfo, with a reason for each anomaly.
     """
     diff = anomalies_pb2.Anomalies(
         baseline=schema,
@@ -117,27 +120,29 @@ def _diff(
         data_missing=is_empty,
     )
     by_feature: dict[str, list[Anomaly]] = {}
-    for each in anomalies:
-        if each.split == split:
-            by_feature.setdefault(each.feature, []).append(each)
-    for feature, found in by_feature.items():
+    for anomaly in anomalies:
+        if anomaly.split == split:
+            by_feature.setdefault(anomaly.feature, []).append(anomaly)
+
+    for feature, of_feature in by_feature.items():
         info = diff.anomaly_info[feature] if feature else diff.dataset_anomaly_info
         if feature:
             info.path.step.append(feature)
-        info.severity = (
-            INFO.ERROR if any(severities[each.kind] == "error" for each in found) else INFO.WARNING
-        )
-        info.description = " ".join(f"{each.what}." for each in found)
-        info.short_description = _title(found[0].kind) if len(found) == 1 else "Multiple errors"
-        for each in found:
+        is_error = any(severities[anomaly.kind] == "error" for anomaly in of_feature)
+        info.severity = INFO.ERROR if is_error else INFO.WARNING
+        info.description = " ".join(f"{anomaly.message}." for anomaly in of_feature)
+        is_single = len(of_feature) == 1
+        info.short_description = _title(of_feature[0].kind) if is_single else "Multiple errors"
+        for anomaly in of_feature:
             info.reason.add(
-                type=INFO.Type.Value(each.reason),
-                short_description=_title(each.kind),
-                description=f"{each.what}.",
+                type=INFO.Type.Value(anomaly.reason),
+                short_description=_title(anomaly.kind),
+                description=f"{anomaly.message}.",
             )
-    for measured in measurements:
-        if measured.split == split:
-            _add_measurement(diff, measured)
+
+    for measurement in measurements:
+        if measurement.split == split:
+            _add_measurement(diff, measurement)
     return diff
 
 
@@ -145,16 +150,17 @@ def _title(kind: str) -> str:
     return kind.replace("_", " ").capitalize()
 
 
-def _add_measurement(diff: anomalies_pb2.Anomalies, measured: Measurement) -> None:
+def _add_measurement(diff: anomalies_pb2.Anomalies, measurement: Measurement) -> None:
     info = next(
-        (info for info in diff.drift_skew_info if list(info.path.step) == [measured.feature]), None
+        (info for info in diff.drift_skew_info if list(info.path.step) == [measurement.feature]),
+        None,
     )
     if info is None:
         info = diff.drift_skew_info.add()
-        info.path.step.append(measured.feature)
-    written = info.skew_measurements if measured.kind == "skew" else info.drift_measurements
+        info.path.step.append(measurement.feature)
+    written = info.skew_measurements if measurement.kind == "skew" else info.drift_measurements
     written.add(
-        type=MEASUREMENT.Type.Value(measured.measure),
-        value=measured.value,
-        threshold=measured.threshold,
+        type=MEASUREMENT.Type.Value(measurement.measure),
+        value=measurement.value,
+        threshold=measurement.threshold,
     )

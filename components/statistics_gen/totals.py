@@ -46,7 +46,7 @@ class Totals:
         lengths: num_chars (code points), num_tokens or num_steps, those that the content has.
         chars: counts of code points; None for sequences.
         numbers: None for texts and tokens, and without any time step.
-        examples: "label <label>", "shortest <length>" and "longest <length>" -> a row that shows it.
+        examples: "label <label>", "shortest <length>" or "longest <length>" -> a row to show it.
     """
 
     num_rows: int = 0

@@ -1,19 +1,20 @@
-"""Examples to what a network reads.
-
-Vocabularies, the transform graph and the Features that the trainer reads.
+"""From Examples to what a network reads: vocabularies, the transform graph and Features.
 
 Reads Examples: text, tokens or number sequences with a label. Writes, in formats that
 tensorflow-transform opens (`tft.TFTransformOutput(<output>)`):
   transform_fn/          a SavedModel from raw rows to Features, with the vocabularies as assets
   transformed_metadata/  the schema of the Features
   vocabularies/          tokens (not for sequences) and labels, one a line, in rank order
-  transform.json         content, dim, max_length and what was counted
-  Split-*/               Features: `ids` (1..V, OOV V + 1, at most max_length), or for sequences `values` (standardised, flat
-                         [time, dim]); `length` (ids or time steps), `label` (class id)
+  transform.json         content, dim, max_length and the figures
+  Split-*/               the Features:
+                           ids      1..V, OOV is V + 1; at most max_length
+                           values   for sequences, instead of ids: standardised, flat [time, dim]
+                           length   ids or time steps
+                           label    class id
 
 The first pass (`analyze`) reads each span once: it tokenises and counts, and keeps both. The
-vocabulary of any window is the sum of its spans' counts; the second pass only maps tokens to ids,
-and only where the vocabulary changed an id of a shard.
+vocabulary of any window is the sum of its spans' counts. The second pass only maps tokens to ids,
+and only for shards in which the vocabulary changed an id.
 """
 
 import json
@@ -54,7 +55,7 @@ class TransformParams(Params):
     vocabulary_mode: Literal["frozen", "extend"] = Field(
         "frozen",
         description=(
-            "with `vocabulary`: exactly its tokens, or new ones behind them up to vocab_size"
+            "with `vocabulary`: exactly its tokens, or new ones after them, up to vocab_size"
         ),
     )
     max_length: int = Field(
@@ -74,55 +75,60 @@ class TransformParams(Params):
 
 def check(params: TransformParams) -> None:
     """Raises UserError for a vocabulary file or reserved tokens that cannot work."""
-    for name in params.reserved_tokens:
-        if not name or "\n" in name:
+    for token in params.reserved_tokens:
+        if not token or "\n" in token:
             raise UserError(
-                f"transform.reserved_tokens holds {name!r}: a token is not empty and holds no line"
-                " end."
+                f"transform.reserved_tokens holds {token!r}: "
+                "a token must not be empty or contain a line end."
             )
     if len(set(params.reserved_tokens)) < len(params.reserved_tokens):
         raise UserError(f"transform.reserved_tokens {params.reserved_tokens} names a token twice.")
+
     if params.vocabulary is None:
         return
-    try:
-        lines = Path(params.vocabulary).read_bytes().split(b"\n")
-    except OSError as error:
-        raise UserError(
-            f"transform.vocabulary {params.vocabulary!r} cannot be read: {error.strerror}."
-        ) from None
-    tokens = lines[:-1] if not lines[-1] else lines
-    seen: dict[bytes, int] = {}
-    for number, token in enumerate(tokens, start=1):
-        try:
-            token.decode()
-        except UnicodeDecodeError:
-            raise UserError(
-                f"transform.vocabulary {params.vocabulary}:{number} is not UTF-8: {token!r}."
-            ) from None
-        if token.endswith(b"\r"):  # TensorFlow would drop it, and find another token
-            raise UserError(
-                f"transform.vocabulary {params.vocabulary}:{number} ends in a carriage return; line"
-                " ends are \\n only."
-            )
-        if not token or token in seen:
-            what = f"repeats line {seen[token]}" if token else "is empty"
-            raise UserError(
-                f"transform.vocabulary {params.vocabulary}:{number} {what}; every line is one"
-                " token, once."
-            )
-        seen[token] = number
-    if not tokens:
-        raise UserError(f"transform.vocabulary {params.vocabulary!r} holds no token.")
-    missing = [name for name in params.reserved_tokens if name.encode() not in seen]
+    known = _read_vocabulary(params.vocabulary)
+    missing = [token for token in params.reserved_tokens if token.encode() not in known]
     if missing and params.vocabulary_mode == "frozen":
         raise UserError(
-            f"transform.reserved_tokens {missing} are not in the frozen vocabulary"
-            f" {params.vocabulary!r}."
+            f"transform.reserved_tokens {missing} are not in the frozen vocabulary "
+            f"{params.vocabulary!r}."
         )
 
 
+def _read_vocabulary(path: str) -> set[bytes]:
+    """The tokens of a vocabulary file. Raises UserError, naming the line, for a damaged one."""
+    try:
+        lines = Path(path).read_bytes().split(b"\n")
+    except OSError as error:
+        raise UserError(
+            f"transform.vocabulary {path!r} cannot be read: {error.strerror}."
+        ) from None
+
+    tokens = lines[:-1] if not lines[-1] else lines
+    line_of: dict[bytes, int] = {}
+    for number, token in enumerate(tokens, start=1):
+        place = f"transform.vocabulary {path}:{number}"
+        try:
+            token.decode()
+        except UnicodeDecodeError:
+            raise UserError(f"{place} is not UTF-8: {token!r}.") from None
+        if token.endswith(b"\r"):  # TensorFlow would drop it, and find another token
+            raise UserError(f"{place} ends in a carriage return; line ends are \\n only.")
+        if not token:
+            raise UserError(f"{place} is empty; every line is one token, once.")
+        if token in line_of:
+            raise UserError(
+                f"{place} repeats line {line_of[token]}; every line is one token, once."
+            )
+        line_of[token] = number
+
+    if not tokens:
+        raise UserError(f"transform.vocabulary {path!r} holds no token.")
+    return set(line_of)
+
+
 def external_digest(params: TransformParams, memory: Path | None = None) -> str:
-    """The digest of the imported vocabulary's content; empty without one."""
+    """The digest of the imported vocabulary's content; "" without one."""
     return digest(Path(params.vocabulary).read_bytes().hex()) if params.vocabulary else ""
 
 
@@ -135,23 +141,33 @@ def analyze(
     params: TransformParams,
     span_cache: SpanCache,
 ) -> Iterator[Any]:
-    """The first pass over the spans (number -> key) that were not analyzed yet, as a Beam
-    PTransform over ExampleShards.
+    """The first pass over the spans that were not analyzed yet, a PTransform over ExampleShards.
 
-    None where there is no such span. The parts are kept when the block ends without an error.
+    It is None if every span was analyzed. The parts are kept if the block ends without an error.
+
+    Args:
+        spans: span -> the key of its Examples.
+        content: what the Examples hold.
+        dim: numbers of a time step; None for texts and tokens.
+        params: of the transform.
+        span_cache: where the parts are kept.
     """
-    paths = {number: piece(span_cache, key, content, params) for number, key in spans.items()}
+    paths = {number: part_path(span_cache, key, content, params) for number, key in spans.items()}
     with span_cache.making(paths) as folders:
         if not folders:
             yield None
             return
+
         from components.transform import analysis
 
         yield analysis.AnalyzeShards(folders, content, params)
 
 
-def piece(span_cache: SpanCache, span_key: str, content: str, params: TransformParams) -> Path:
-    """Where the first pass over a span lies. Only what shapes its tokens is in its name."""
+def part_path(span_cache: SpanCache, span_key: str, content: str, params: TransformParams) -> Path:
+    """The path of a span's part in the span cache, whether it exists or not.
+
+    It follows only those params that shape the span's tokens.
+    """
     how = [params.tokens, params.lowercase] if content == "text" else []
     return span_cache.path(analysis=span_key, content=content, how=how)
 
@@ -167,7 +183,8 @@ def run(
 ) -> Figures:
     """Builds the vocabularies from the train split, then transforms every split.
 
-    Raises DataError if no token reaches min_frequency.
+    Raises:
+        DataError: no token reaches min_frequency, or train has no token of the given vocabulary.
     """
     from components.transform import passes
 
@@ -184,7 +201,6 @@ def run(
 
 
 def describe(figures: Figures) -> str:
-    full = figures["num_at_max_length"] / max(1, sum(figures["num_rows"].values()))
     if figures["content"] == "sequence":
         text = (
             f"sequences of {figures['dim']} numbers a time step, {figures['num_classes']} classes"
@@ -194,11 +210,14 @@ def describe(figures: Figures) -> str:
             f"vocabulary of {figures['num_tokens']:,} tokens, {figures['num_classes']} classes; "
             f"{figures['oov_rate']:.1%} of train tokens outside it"
         )
+
+    full = figures["num_at_max_length"] / max(1, sum(figures["num_rows"].values()))
     text += f"; {full:.0%} of rows reach max_length"
+
     if drift := figures.get("vocabulary_drift"):
         text += (
-            f"; {drift['num_new']:,} new tokens ({drift['new_token_rate']:.1%} of the text) and"
-            f" {drift['num_gone']:,} gone since the last one"
+            f"; {drift['num_new']:,} new tokens ({drift['new_token_rate']:.1%} of the text) and "
+            f"{drift['num_gone']:,} gone since the last one"
         )
     return text
 
@@ -212,7 +231,7 @@ TRANSFORM = Component(
     describe=describe,
     libraries=("tensorflow", "tensorflow-transform"),
     analyze=analyze,
-    span_part=piece,
+    span_part=part_path,
     check=check,
     external_digest=external_digest,
 )

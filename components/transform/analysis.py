@@ -1,12 +1,10 @@
-"""The first pass.
+"""The first pass: the tokens of every row and their counts in train; for sequences, their moments.
 
-The tokens of every row, and how often each occurs in the train split; for sequences, their moments.
-
-A part (one span) holds
+The part of a span in the span cache holds
   Split-<split>/<shard>.arrow   tokenised rows: the shard's distinct tokens, and every row as
                                 indices into them
-  counts/<group>.arrow          the train split's token counts (seqline.data.counts), a group of
-                                buckets each
+  counts/<group>.arrow          the train split's token counts (seqline.data.counts), one file for
+                                each group of buckets
 or, for sequences, moments/<shard>.json.
 """
 
@@ -29,42 +27,32 @@ from seqline.storage.staging import local_copy, reading, reading_all, writing
 
 # Rows that TensorFlow tokenises at once.
 BATCH_SIZE = 8192
-# Groups of buckets whose sum is made at once, by as many workers.
+# Groups of buckets, which as many workers can sum at the same time.
 NUM_GROUPS = 8
 
 
 @dataclass(frozen=True)
 class TokenShard:
-    """A tokenised shard.
+    """A tokenised shard of n rows."""
 
-    tokens: its distinct tokens [num_distinct], in the order in which they first occur. indices:
-    into them, one row behind the other [sum(lengths)]. lengths: of the rows [n]. labels: [n].
-    """
-
-    tokens: list[bytes]
-    indices: np.ndarray
-    lengths: np.ndarray
-    labels: list[bytes]
+    tokens: list[bytes]  # [num_distinct], in the order in which they first occur
+    indices: np.ndarray  # into tokens, row after row [sum(lengths)]
+    lengths: np.ndarray  # tokens of each row [n]
+    labels: list[bytes]  # [n]
 
     def write(self, path: str) -> None:
-        """Writes an Arrow file of one record whose fields are lists.
-
-        It appears whole or not at all.
-        """
+        """Writes an Arrow file of one record whose fields are lists. It appears whole."""
         labels = pa.array(self.labels, pa.binary()).dictionary_encode()
+        index_type = np.uint16 if len(self.tokens) <= 1 << 16 else np.uint32
         columns = {
             "tokens": pa.array(self.tokens, pa.binary()),
-            "indices": pa.array(
-                self.indices.astype(np.uint16 if len(self.tokens) <= 1 << 16 else np.uint32)
-            ),
+            "indices": pa.array(self.indices.astype(index_type)),
             "lengths": pa.array(self.lengths, pa.int32()),
             "labels": labels.dictionary,
             "label": labels.indices,
         }
-        batch = pa.record_batch(
-            [pa.ListArray.from_arrays([0, len(column)], column) for column in columns.values()],
-            list(columns),
-        )
+        lists = [pa.ListArray.from_arrays([0, len(column)], column) for column in columns.values()]
+        batch = pa.record_batch(lists, list(columns))
         with (
             writing(path) as name,
             pa.OSFile(name, "wb") as file,
@@ -74,22 +62,26 @@ class TokenShard:
 
     @classmethod
     def read(cls, path: str | Path) -> "TokenShard":
+        """Reads what `write` wrote."""
         with reading(path) as name, pa.OSFile(name, "rb") as file:
             batch = pa.ipc.open_file(file).get_batch(0)
-            columns = {name: batch[name].values for name in batch.schema.names}
+            columns = {column: batch[column].values for column in batch.schema.names}
         labels = columns["labels"].take(columns["label"])
         return cls(
-            columns["tokens"].to_pylist(),
-            columns["indices"].to_numpy(),
-            columns["lengths"].to_numpy(),
-            labels.to_pylist(),
+            tokens=columns["tokens"].to_pylist(),
+            indices=columns["indices"].to_numpy(),
+            lengths=columns["lengths"].to_numpy(),
+            labels=labels.to_pylist(),
         )
 
 
 class AnalyzeShards(beam.PTransform):
-    """PCollection[ExampleShard] -> files in the folders of the spans (number -> folder).
+    """PCollection[ExampleShard] -> the parts of some spans. Shards of other spans are ignored.
 
-    Shards of other spans pass unread.
+    Args:
+        folders: span -> the empty folder of its part.
+        content: what the Examples hold.
+        params: of the transform.
     """
 
     def __init__(self, folders: Mapping[int, Path], content: str, params: TransformParams) -> None:
@@ -97,13 +89,11 @@ class AnalyzeShards(beam.PTransform):
         self.folders = {number: str(folder) for number, folder in folders.items()}
         self.content = content
         self.params = params
+
+        subfolders = [f"Split-{split}" for split in features.SPLITS]
+        subfolders += ["tables", "counts", "moments"]
         for folder in folders.values():
-            for name in (
-                *(f"Split-{split}" for split in features.SPLITS),
-                "tables",
-                "counts",
-                "moments",
-            ):
+            for name in subfolders:
                 (folder / name).mkdir()
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
@@ -113,20 +103,22 @@ class AnalyzeShards(beam.PTransform):
             shards
             | "Tokenize" >> beam.ParDo(TokenizeShard(self.folders, self.content, self.params))
             | "TablesOfSpan" >> beam.GroupByKey()
-            | "Groups"
-            >> beam.FlatMapTuple(
-                lambda folder, tables: [
-                    (folder, sorted(tables), group) for group in range(NUM_GROUPS)
-                ]
-            )
+            | "Groups" >> beam.FlatMapTuple(_with_groups)
             | "SpreadGroups" >> beam.Reshuffle()
             | "SumTables" >> beam.MapTuple(sum_tables)
         )
 
 
+def _with_groups(folder: str, tables: Iterable[str]) -> list[tuple[str, list[str], int]]:
+    """The arguments of `sum_tables` for every group of buckets."""
+    return [(folder, sorted(tables), group) for group in range(NUM_GROUPS)]
+
+
 class TokenizeShard(beam.DoFn):
-    """ExampleShard -> (the folder of its span, the path of its count table), for shards of the
-    train split.
+    """Writes the tokens of a shard.
+
+    For a shard of train it also writes its count table, and yields (the folder of its span, the
+    path of that table).
     """
 
     def __init__(self, folders: Mapping[int, str], content: str, params: TransformParams) -> None:
@@ -153,88 +145,89 @@ class TokenizeShard(beam.DoFn):
         folder = self.folders[shard.span]
         tokenized = self.tokenize(shard)
         tokenized.write(f"{folder}/Split-{shard.split}/{shard.name}.arrow")
-        if shard.split == features.TRAIN:
-            number = np.bincount(tokenized.indices, minlength=len(tokenized.tokens)).tolist()
-            table = f"{folder}/tables/{shard.name}.arrow"
-            with writing(table) as name:
-                counts.write(name, counts.split(dict(zip(tokenized.tokens, number, strict=True))))
-            yield folder, table
+        if shard.split != features.TRAIN:
+            return
+
+        num = np.bincount(tokenized.indices, minlength=len(tokenized.tokens)).tolist()
+        table = f"{folder}/tables/{shard.name}.arrow"
+        with writing(table) as name:
+            counts.write(name, counts.split(dict(zip(tokenized.tokens, num, strict=True))))
+        yield folder, table
 
     def tokenize(self, shard: ExampleShard) -> TokenShard:
         """The tokens of a shard's rows."""
+        labels = list(shard.labels)
         if self.content == features.TOKENS:
-            tokens = pa.array(
-                [token for row in shard.contents for token in row], pa.binary()
-            ).dictionary_encode()
+            tokens = pa.array([token for row in shard.contents for token in row], pa.binary())
             lengths = np.array([len(row) for row in shard.contents], np.int32)
-            return TokenShard(
-                tokens.dictionary.to_pylist(),
-                tokens.indices.to_numpy(),
-                lengths,
-                list(shard.labels),
-            )
-        starts = range(0, len(shard.contents), BATCH_SIZE)
-        normalized = [
-            pa.array(
-                self.normalize(shard.contents[start : start + BATCH_SIZE]).numpy(), pa.binary()
-            )
-            for start in starts
-        ]
+            return _token_shard(tokens.dictionary_encode(), lengths, labels)
+
+        normalized = []
+        for start in range(0, len(shard.contents), BATCH_SIZE):
+            texts = self.normalize(shard.contents[start : start + BATCH_SIZE]).numpy()
+            normalized.append(pa.array(texts, pa.binary()))
         if self.tokens == "char":
-            found = [self.tokens_of(batch.to_numpy(zero_copy_only=False)) for batch in normalized]
-            tokens = (
-                pa.chunked_array([pa.array(token.numpy(), pa.binary()) for token, _ in found])
-                .combine_chunks()
-                .dictionary_encode()
-            )
-            lengths = np.concatenate([length.numpy() for _, length in found]).astype(np.int32)
-            return TokenShard(
-                tokens.dictionary.to_pylist(),
-                tokens.indices.to_numpy(),
-                lengths,
-                list(shard.labels),
-            )
-        return self._by_chunks(normalized, list(shard.labels))
+            return self._by_characters(normalized, labels)
+        return self._by_chunks(normalized, labels)
+
+    def _by_characters(self, normalized: Sequence[pa.Array], labels: list[bytes]) -> TokenShard:
+        chars = []
+        lengths = []
+        for batch in normalized:
+            char, length = self.tokens_of(batch.to_numpy(zero_copy_only=False))
+            chars.append(pa.array(char.numpy(), pa.binary()))
+            lengths.append(length.numpy())
+        tokens = pa.chunked_array(chars).combine_chunks().dictionary_encode()
+        return _token_shard(tokens, np.concatenate(lengths).astype(np.int32), labels)
 
     def _by_chunks(self, normalized: Sequence[pa.Array], labels: list[bytes]) -> TokenShard:
-        """Words and punctuation never reach over a space.
+        """Tokenises the chunks between spaces, each distinct one once in a shard.
 
-        What stands between two spaces is tokenised once a shard, however often it occurs. Arrow
-        finds the distinct chunks at half the cost of TensorFlow's ops on all tokens.
+        No word or punctuation mark reaches over a space, so the tokens are the same. Arrow finds
+        the distinct chunks at half the cost of TensorFlow's ops on all tokens.
         """
         lists = [pc.split_pattern(batch.view(pa.string()), pattern=" ") for batch in normalized]
-        num_chunks = np.concatenate([pc.list_value_length(each).to_numpy() for each in lists])
-        chunks = (
-            pa.chunked_array([each.flatten() for each in lists])
-            .combine_chunks()
-            .dictionary_encode()
-        )
-        token, num_tokens = (
-            each.numpy()
-            for each in self.tokens_of(
-                chunks.dictionary.view(pa.binary()).to_numpy(zero_copy_only=False)
-            )
-        )
+        num_chunks = np.concatenate([pc.list_value_length(rows).to_numpy() for rows in lists])
+        chunks = pa.chunked_array([rows.flatten() for rows in lists])
+        chunks = chunks.combine_chunks().dictionary_encode()
+
+        distinct = chunks.dictionary.view(pa.binary()).to_numpy(zero_copy_only=False)
+        token, num_tokens = (tensor.numpy() for tensor in self.tokens_of(distinct))
         tokens = pa.array(token, pa.binary()).dictionary_encode()
-        chunk = chunks.indices.to_numpy()
-        positions, counted = _ranges(np.cumsum(num_tokens) - num_tokens, num_tokens, chunk)
-        lengths = np.add.reduceat(counted, np.cumsum(num_chunks) - num_chunks).astype(np.int32)
-        return TokenShard(
-            tokens.dictionary.to_pylist(), tokens.indices.to_numpy()[positions], lengths, labels
-        )
+
+        starts = np.cumsum(num_tokens) - num_tokens  # [num_distinct_chunks]
+        positions, sizes = _ranges(starts, num_tokens, chunks.indices.to_numpy())
+        lengths = np.add.reduceat(sizes, np.cumsum(num_chunks) - num_chunks).astype(np.int32)
+        indices = tokens.indices.to_numpy()[positions]
+        return TokenShard(tokens.dictionary.to_pylist(), indices, lengths, labels)
+
+
+def _token_shard(
+    tokens: pa.DictionaryArray, lengths: np.ndarray, labels: list[bytes]
+) -> TokenShard:
+    return TokenShard(tokens.dictionary.to_pylist(), tokens.indices.to_numpy(), lengths, labels)
 
 
 def _ranges(
     starts: np.ndarray, sizes: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """([start, start + 1, ..., start + size - 1 for each chosen range], the chosen sizes)."""
+    """The numbers of some ranges, one range after the other.
+
+    Args:
+        starts: first numbers of the ranges [n].
+        sizes: how many numbers each range has [n].
+        chosen: places of ranges, in any order and any number of times [num_chosen].
+
+    Returns:
+        start, start + 1, ..., start + size - 1 of each chosen range, and the chosen ranges' sizes.
+    """
     size = sizes[chosen]
     ends = np.cumsum(size)
     return np.arange(int(ends[-1])) + np.repeat(starts[chosen] - (ends - size), size), size
 
 
 def sum_tables(folder: str, tables: Sequence[str], group: int) -> None:
-    """Sums one group of the buckets of a span's count tables; one bucket is in memory at a time."""
+    """Sums one group of the buckets of a span's count tables. One bucket is in memory at a time."""
     path = f"{folder}/counts/{group}.arrow"
     per_group = counts.NUM_BUCKETS // NUM_GROUPS
     buckets = range(group * per_group, (group + 1) * per_group)
@@ -243,7 +236,11 @@ def sum_tables(folder: str, tables: Sequence[str], group: int) -> None:
 
 
 def buckets_of(parts: Iterable[Path]) -> Iterator[counts.Counts]:
-    """The token counts of a window, bucket by bucket: the sum of its spans' tables."""
+    """The token counts of a window, bucket by bucket: the sum of its spans' tables.
+
+    Args:
+        parts: the parts of the spans.
+    """
     folders = [local_copy(part / "counts") for part in parts]
     per_group = counts.NUM_BUCKETS // NUM_GROUPS
     for bucket in range(counts.NUM_BUCKETS):
@@ -254,17 +251,16 @@ def buckets_of(parts: Iterable[Path]) -> Iterator[counts.Counts]:
 
 @dataclass(frozen=True)
 class Moments:
-    """Number of time steps.
+    """The first moments of the numbers of time steps."""
 
-    Mean and sum of squared deviations of each of their numbers, float64 [dim].
-    """
-
-    count: int
-    mean: np.ndarray
-    squares: np.ndarray
+    count: int  # time steps
+    mean: np.ndarray  # float64 [dim]
+    squares: np.ndarray  # sums of squared deviations from the mean, float64 [dim]
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+        """The moments of both sets of time steps together.
+
+        By Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
         Variances", 1979.
         """
         count = self.count + other.count
@@ -278,7 +274,7 @@ class Moments:
 
 
 class MomentsOfShard(beam.DoFn):
-    """ExampleShard of sequences -> moments/<shard>.json, for shards of the train split."""
+    """Writes moments/<shard>.json for a shard of sequences, if it is of the train split."""
 
     def __init__(self, folders: Mapping[int, str]) -> None:
         self.folders = folders
@@ -287,28 +283,32 @@ class MomentsOfShard(beam.DoFn):
         if shard.span in self.folders and shard.split == features.TRAIN:
             steps = np.concatenate(shard.contents).astype(np.float64)  # [time of all rows, dim]
             mean = steps.mean(axis=0)
-            found = {
+            moments = {
                 "count": len(steps),
                 "mean": mean.tolist(),
                 "squares": ((steps - mean) ** 2).sum(axis=0).tolist(),
             }
             path = f"{self.folders[shard.span]}/moments/{shard.name}.json"
             with writing(path) as name:
-                Path(name).write_text(json.dumps(found))
+                Path(name).write_text(json.dumps(moments))
         yield from ()
 
 
 def moments_of(parts: Iterable[Path]) -> Moments:
-    """The moments of a window's train split, its shards added in their order.
+    """The moments of a window's train split.
 
-    The same sum each time.
+    The shards are added in a fixed order, so that the sum is the same each time.
+
+    Args:
+        parts: the parts of the spans.
     """
-    found = []
+    shards = []
     for part in parts:
         for path in sorted(local_copy(part / "moments").glob("*.json")):
             read = json.loads(path.read_text())
-            found.append(Moments(read["count"], np.array(read["mean"]), np.array(read["squares"])))
-    total = found[0]
-    for moments in found[1:]:
+            shards.append(Moments(read["count"], np.array(read["mean"]), np.array(read["squares"])))
+
+    total = shards[0]
+    for moments in shards[1:]:
         total = total + moments
     return total

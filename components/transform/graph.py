@@ -1,7 +1,4 @@
-"""The transform graph.
-
-Written by tensorflow-transform, with the finished vocabularies as assets.
-"""
+"""The transform graph, which tensorflow-transform writes with the vocabularies as assets."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,75 +20,65 @@ from seqline.jobs.beam import LOCAL_RUNNER, pipeline_options
 from seqline.model.canonical import canonicalize
 from seqline.storage.staging import local_copy, reading_all
 
-# Rows of each split that `verify` sends through the graph.
+# `verify` sends so many rows of each split through the graph.
 NUM_VERIFIED = 64
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What was learned from the train split.
-
-    tokens, labels: in rank order, also the files `tokens` and `labels` in `folder`. mean, scale:
-    float32 [dim], for sequences.
-    """
+    """The values that the graph holds, learned from the train split."""
 
     content: Content
-    labels: list[bytes]
-    folder: Path
-    tokens: list[bytes] | None = None
-    dim: int | None = None
-    mean: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    scale: np.ndarray = field(default_factory=lambda: np.ones(0, np.float32))
+    labels: list[bytes]  # in rank order
+    folder: Path  # of the files `tokens` and `labels`, which hold the same as the fields
+    tokens: list[bytes] | None = None  # in rank order; None for sequences
+    dim: int | None = None  # numbers of a time step, for sequences
+    mean: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))  # [dim]
+    scale: np.ndarray = field(default_factory=lambda: np.ones(0, np.float32))  # [dim]
 
 
 def standardization(moments: Moments, params: TransformParams) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, 1 / standard deviation), float32 [dim], as in tft.scale_to_z_score.
+    """The mean and 1 / standard deviation of sequences, as in tft.scale_to_z_score.
 
-    1 for a number that never changes.
+    The scale is 1 for a number that never changes. It is a factor, not a divisor: TensorFlow may
+    replace a division by a constant in a graph, which rounds differently.
 
-    A factor, not a divisor: TensorFlow may replace the division by a constant in a graph, which
-    rounds differently.
+    Returns:
+        (mean, scale), both float32 [dim].
     """
     if not params.standardize:
         return np.zeros(len(moments.mean), np.float32), np.ones(len(moments.mean), np.float32)
     deviation = np.sqrt(moments.squares / moments.count)
-    return moments.mean.astype(np.float32), (1 / np.where(deviation > 0, deviation, 1)).astype(
-        np.float32
-    )
+    scale = 1 / np.where(deviation > 0, deviation, 1)
+    return moments.mean.astype(np.float32), scale.astype(np.float32)
 
 
 def write(parameters: Parameters, params: TransformParams, output: Path) -> None:
     """Writes `transform_fn/` and `transformed_metadata/` under `output`.
 
-    The vocabularies are final, so no analyzer is left and no data is read: a second on the local
-    runner, wherever the passes over the data run.
+    The vocabularies are final, so there are no analyzers and no data to read. It takes a second on
+    the local runner, wherever the passes over the data run.
     """
+    is_sequence = parameters.content == features.SEQUENCE
 
     def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
-        to_features = (
-            _sequence_features if parameters.content == features.SEQUENCE else _token_features
-        )
+        to_features = _sequence_features if is_sequence else _token_features
         row = to_features(inputs[parameters.content], parameters, params)
-        return {
-            **row,
-            features.LABEL: (
-                _label_table(parameters.folder / features.LABELS_VOCABULARY).lookup(
-                    inputs[features.LABEL]
-                )
-            ),
-        }
+        labels = _label_table(parameters.folder / features.LABELS_VOCABULARY)
+        return {**row, features.LABEL: labels.lookup(inputs[features.LABEL])}
 
     spec = raw_features(parameters.content)
     schema = schema_utils.schema_from_feature_spec(spec)
-    nothing: dict[str, Any] = {
+    empty_row: dict[str, Any] = {
         name: [] if isinstance(kind, tf.io.VarLenFeature) else b"" for name, kind in spec.items()
     }
     with (
         beam.Pipeline(options=pipeline_options([LOCAL_RUNNER])) as pipeline,
         tft_beam.Context(temp_dir=str(output / "tft_temp")),
     ):
-        raw = (pipeline | beam.Create([nothing]), dataset_metadata.DatasetMetadata(schema))
+        raw = (pipeline | beam.Create([empty_row]), dataset_metadata.DatasetMetadata(schema))
         _ = raw | tft_beam.AnalyzeDataset(preprocessing_fn) | tft_beam.WriteTransformFn(str(output))
+
     tf.io.gfile.rmtree(str(output / "tft_temp"))
     canonicalize(output / "transform_fn")
 
@@ -104,11 +91,10 @@ def _token_features(
     else:
         tokens = tf.RaggedTensor.from_sparse(content)
     tokens = tokens[:, : params.max_length]
-    # StaticVocabularyTable gives tokens 0..V-1 and every other token V: one more, and 0 is PAD and
-    # V + 1 is OOV.
-    ids = tokens.with_flat_values(
-        _token_table(parameters.folder / features.TOKENS_VOCABULARY).lookup(tokens.flat_values) + 1
-    )
+    # StaticVocabularyTable gives 0..V-1 to its tokens and V to every other token. With one added,
+    # 0 is PAD and V + 1 is OOV.
+    table = _token_table(parameters.folder / features.TOKENS_VOCABULARY)
+    ids = tokens.with_flat_values(table.lookup(tokens.flat_values) + 1)  # [batch, (num_tokens)]
     return {features.IDS: ids.to_sparse(), features.LENGTH: ids.row_lengths()}
 
 
@@ -116,12 +102,10 @@ def _sequence_features(
     content: tf.SparseTensor, parameters: Parameters, params: TransformParams
 ) -> dict[str, Any]:
     assert parameters.dim, "a sequence has a dimension"
-    values = tf.RaggedTensor.from_sparse(content)[
-        :, : params.max_length * parameters.dim
-    ]  # [batch, (time * dim)]
-    steps = (
-        tf.reshape(values.flat_values, [-1, parameters.dim]) - parameters.mean
-    ) * parameters.scale  # [time of all rows, dim]
+    max_numbers = params.max_length * parameters.dim
+    values = tf.RaggedTensor.from_sparse(content)[:, :max_numbers]  # [batch, (time * dim)]
+    steps = tf.reshape(values.flat_values, [-1, parameters.dim])  # [time of all rows, dim]
+    steps = (steps - parameters.mean) * parameters.scale
     standardized = values.with_flat_values(tf.reshape(steps, [-1]))
     return {
         features.VALUES: standardized.to_sparse(),
@@ -142,6 +126,7 @@ def _initializer(
 
 
 def _token_table(path: Path) -> tf.lookup.StaticVocabularyTable:
+    """string -> rank from 0, or the number of tokens for a string that the file does not have."""
     return tft.make_and_track_object(
         lambda: tf.lookup.StaticVocabularyTable(
             _initializer(path, tf.string, tf.int64), num_oov_buckets=1
@@ -151,6 +136,7 @@ def _token_table(path: Path) -> tf.lookup.StaticVocabularyTable:
 
 
 def _label_table(path: Path) -> tf.lookup.StaticHashTable:
+    """string -> rank from 0, or -1 for a string that the file does not have."""
     return tft.make_and_track_object(
         lambda: tf.lookup.StaticHashTable(
             _initializer(path, tf.string, tf.int64), default_value=-1
@@ -160,39 +146,52 @@ def _label_table(path: Path) -> tf.lookup.StaticHashTable:
 
 
 def verify(examples: Path, manifest: Manifest, output: Path) -> None:
-    """Sends the first rows of each split through the written graph.
+    """Checks that the graph, which serving will use, computes what the Features hold.
 
-    What serving will compute is what the Features hold.
+    It sends the first rows of each split through the written graph.
 
-    Raises AssertionError for a row that differs.
+    Raises:
+        AssertionError: a row differs.
     """
     graph = tf.saved_model.load(str(local_copy(output / "transform_fn")))
-    name = features.VALUES if manifest.content == features.SEQUENCE else features.IDS
-    kind = tf.float32 if name == features.VALUES else tf.int64
-    integer = tf.io.FixedLenFeature([], tf.int64)
-    spec = {name: tf.io.VarLenFeature(kind), features.LENGTH: integer, features.LABEL: integer}
+    is_sequence = manifest.content == features.SEQUENCE
+    content = features.VALUES if is_sequence else features.IDS
+    spec = {
+        content: tf.io.VarLenFeature(tf.float32 if is_sequence else tf.int64),
+        features.LENGTH: tf.io.FixedLenFeature([], tf.int64),
+        features.LABEL: tf.io.FixedLenFeature([], tf.int64),
+    }
     for split in manifest.splits:
         source = features.shards(examples, split)[0]
-        with reading_all([source, output / f"Split-{split}" / source.name]) as names:
-            raw, transformed = (
-                next(
-                    iter(tf.data.TFRecordDataset(name, compression_type="GZIP").batch(NUM_VERIFIED))
-                )
-                for name in names
+        with reading_all([source, output / f"Split-{split}" / source.name]) as (raw, transformed):
+            raw_rows = _first_rows(raw)
+            transformed_rows = _first_rows(transformed)
+
+        computed = graph.transform_fn(tf.io.parse_example(raw_rows, raw_features(manifest.content)))
+        held = tf.io.parse_example(transformed_rows, spec)
+        for name in spec:
+            row = _first_difference(computed[name], held[name])
+            assert row is None, (
+                f"{source}, row {row}: the graph gives other {name} than the Features hold"
             )
-        expected = graph.transform_fn(tf.io.parse_example(raw, raw_features(manifest.content)))
-        found = tf.io.parse_example(transformed, spec)
-        for feature in spec:
-            rows = [
-                (tf.sparse.to_dense(each[feature]) if feature == name else each[feature]).numpy()
-                for each in (expected, found)
-            ]
-            same = (
-                [np.array_equal(*pair) for pair in zip(*rows, strict=True)]
-                if rows[0].shape == rows[1].shape
-                else [False]
-            )
-            assert all(same), (
-                f"{source}, row {same.index(False) + 1}: the graph gives other {feature} than the"
-                " Features hold"
-            )
+
+
+def _first_rows(path: str) -> tf.Tensor:
+    records = tf.data.TFRecordDataset(path, compression_type="GZIP")
+    return next(iter(records.batch(NUM_VERIFIED)))
+
+
+def _first_difference(computed: Any, held: Any) -> int | None:
+    """The number, from 1, of the first row that differs; 1 for other shapes; None if all are equal.
+
+    Both are a tensor or a SparseTensor of [batch, ...].
+    """
+    if isinstance(computed, tf.SparseTensor):
+        computed = tf.sparse.to_dense(computed)
+        held = tf.sparse.to_dense(held)
+    if computed.shape != held.shape:
+        return 1
+    for number, (row, held_row) in enumerate(zip(computed.numpy(), held.numpy(), strict=True), 1):
+        if not np.array_equal(row, held_row):
+            return number
+    return None

@@ -1,7 +1,7 @@
 """The second pass: tokens to ids, shard by shard, and sequences to standardised ones.
 
-What a shard of Features holds follows from its tokens (or numbers) and from the ids that they get;
-a shard for which neither changed is taken from the part that an earlier run kept.
+A shard of Features follows from its tokens (or numbers) and from the ids that they get. A shard for
+which neither changed is linked from the span cache, where an earlier run kept it.
 """
 
 import time
@@ -27,9 +27,9 @@ from seqline.host import progress
 from seqline.jobs.beam import job
 from seqline.storage.staging import path_of
 
-# A shard is written in seconds; what is that old is written by nobody.
+# A shard is written in seconds, so no process is still writing a file of this age.
 LEFT_OVER_SECONDS = 3600
-# Counts beside those by split.
+# Names of counts; the others are names of splits.
 AT_MAX_LENGTH = "at_max_length"
 MADE = "made"
 
@@ -46,36 +46,48 @@ def materialize(
 ) -> Figures:
     """Writes `Split-*/` under `output`, each shard under the name of the shard that it comes from.
 
-    parts: of the first pass, by span. Returns num_rows by split; num_at_max_length, the rows that
-    fill max_length and may have been cut; num_made, the shards that no earlier run had made.
+    Args:
+        examples: the Examples.
+        manifest: of the Examples.
+        parameters: what the graph holds.
+        params: of the transform.
+        parts: span -> its part, which the first pass made.
+        output: the artifact.
+        span_cache: where shards of Features are kept.
+        beam_args: the flags that say where Beam runs.
+
+    Returns:
+        num_rows by split; num_at_max_length, the rows that fill max_length and may have been cut;
+        num_made, the shards that no earlier run had made.
     """
     span_cache.root.mkdir(parents=True, exist_ok=True)
     for left_over in span_cache.root.glob("*.part"):  # of a run that was killed
         if time.time() - left_over.stat().st_mtime > LEFT_OVER_SECONDS:
             left_over.unlink(missing_ok=True)
-    jobs = []
+
+    shards = []
     for split in manifest.splits:
         (output / f"Split-{split}").mkdir()
         for path in features.shards(examples, split):
             tokens = parts[span_of(path)] / f"Split-{split}" / f"{path.name}.arrow"
             source = path if manifest.content == features.SEQUENCE else tokens
-            jobs.append((split, str(source), str(output / f"Split-{split}" / path.name)))
-    progress.begin("transforming", len(jobs), "shards")
+            shards.append((split, str(source), str(output / f"Split-{split}" / path.name)))
+
+    progress.begin("transforming", len(shards), "shards")
     with job(beam_args) as pipeline:
         _ = (
             pipeline
-            | "Shards" >> beam.Create(jobs)
+            | "Shards" >> beam.Create(shards)
             | "Spread" >> beam.Reshuffle()
             | "Transform" >> beam.ParDo(TransformShard(parameters, params.max_length, span_cache))
             | "Total" >> beam.CombineGlobally(total)
             | "WriteCounts" >> beam.Map(partial(write_counts, path=str(output / "counts")))
         )
-    counts = Counter(
-        {
-            key: int(count)
-            for key, count in map(str.split, (output / "counts").read_text().splitlines())
-        }
-    )
+
+    counts: Counter[str] = Counter()
+    for line in (output / "counts").read_text().splitlines():
+        key, count = line.split()
+        counts[key] = int(count)
     (output / "counts").unlink()
     return {
         "num_rows": {split: counts[split] for split in manifest.splits},
@@ -85,8 +97,10 @@ def materialize(
 
 
 class TransformShard(beam.DoFn):
-    """(split, path of a tokenised shard or of Examples, path of Features) -> rows by split, rows at
-    max_length, shards made.
+    """Makes a shard of Features, or links one that an earlier run made.
+
+    (split, path of a tokenised shard or of Examples, path of Features) -> counts: rows by split,
+    rows at max_length, shards made.
     """
 
     def __init__(self, parameters: Parameters, max_length: int, span_cache: SpanCache) -> None:
@@ -98,29 +112,29 @@ class TransformShard(beam.DoFn):
 
     @cached_property
     def vocabularies(self) -> dict[str, dict[bytes, int]]:
-        """name -> entry -> rank, read once by every worker."""
-        found = {}
+        """name -> entry -> rank from 0. Every worker reads them once."""
+        vocabularies = {}
         for name in (features.TOKENS_VOCABULARY, features.LABELS_VOCABULARY):
             path = path_of(self.folder) / name
             if path.exists():
-                found[name] = {
-                    entry: rank for rank, entry in enumerate(path.read_bytes().split(b"\n")[:-1])
-                }
-        return found
+                entries = path.read_bytes().split(b"\n")[:-1]
+                vocabularies[name] = {entry: rank for rank, entry in enumerate(entries)}
+        return vocabularies
 
     def process(self, shard: tuple[str, str, str]) -> Iterator[Counter[str]]:
         split, source, target = shard
-        name, columns, length = (
-            self._sequences if self.content == features.SEQUENCE else self._tokens
-        )(source)
-        piece = self.span_cache.path(features=name)
+        read = self._sequences if self.content == features.SEQUENCE else self._tokens
+        digest, columns, length = read(source)
+
         counts = Counter(
             {split: len(length), AT_MAX_LENGTH: int((length == self.max_length).sum()), MADE: 0}
         )
-        if not piece.exists():
-            example_files.write_records(piece, tf_example_writer.examples(columns()))
+        part = self.span_cache.path(features=digest)
+        if not part.exists():
+            example_files.write_records(part, tf_example_writer.examples(columns()))
             counts[MADE] = 1
-        link(piece, path_of(target))
+        link(part, path_of(target))
+
         progress.advance()
         yield counts
 
@@ -129,7 +143,12 @@ class TransformShard(beam.DoFn):
         return np.array([known[label] for label in labels], np.int64)
 
     def _tokens(self, source: str) -> tuple[str, Any, np.ndarray]:
-        """(digest of the result, what makes its columns, the rows' lengths)."""
+        """Reads a tokenised shard.
+
+        Returns:
+            The digest of its Features, a function that makes their columns, and the rows' lengths
+            (int64 [n]).
+        """
         shard = TokenShard.read(source)
         known = self.vocabularies[features.TOKENS_VOCABULARY]
         oov = features.oov_id(len(known))
@@ -139,10 +158,9 @@ class TransformShard(beam.DoFn):
         length = np.minimum(shard.lengths, self.max_length).astype(np.int64)
 
         def columns() -> list[list[bytes]]:
-            ends = np.cumsum(shard.lengths, dtype=np.int64)
-            position = np.arange(len(shard.indices)) - np.repeat(
-                ends - shard.lengths, shard.lengths
-            )
+            starts = np.cumsum(shard.lengths, dtype=np.int64) - shard.lengths  # [n]
+            # Each token's place in its row: [tokens of all rows].
+            position = np.arange(len(shard.indices)) - np.repeat(starts, shard.lengths)
             ids = id_of[shard.indices[position < self.max_length]]
             return [
                 tf_example_writer.int_lists(features.IDS, ids, length),
@@ -153,32 +171,31 @@ class TransformShard(beam.DoFn):
         return self._digest([id_of, shard.indices, shard.lengths, label]), columns, length
 
     def _sequences(self, source: str) -> tuple[str, Any, np.ndarray]:
+        """Reads a shard of Examples; otherwise as `_tokens`."""
         dim, mean, scale = self.standardization
         assert dim, "a sequence has a dimension"
         shard = example_files.read(source, "sequence", dim)
         label = self._labels(shard.labels)
         length = np.array([min(len(row), self.max_length) for row in shard.contents], np.int64)
-        steps = np.concatenate(
-            [row[: self.max_length] for row in shard.contents]
-        )  # [time of all rows, dim]
+        # [time of all rows, dim]
+        steps = np.concatenate([row[: self.max_length] for row in shard.contents])
 
         def columns() -> list[list[bytes]]:
+            values = ((steps - mean) * scale).ravel()
             return [
                 tf_example_writer.few_int_features(features.LABEL, label),
                 tf_example_writer.few_int_features(features.LENGTH, length),
-                tf_example_writer.float_lists(
-                    features.VALUES, ((steps - mean) * scale).ravel(), length * dim
-                ),
+                tf_example_writer.float_lists(features.VALUES, values, length * dim),
             ]
 
         return self._digest([steps, mean, scale, length, label]), columns, length
 
     def _digest(self, arrays: Iterable[np.ndarray]) -> str:
-        whole = blake2b(f"{self.content} {self.max_length}".encode(), digest_size=16)
+        digest = blake2b(f"{self.content} {self.max_length}".encode(), digest_size=16)
         for array in arrays:
-            whole.update(str(array.shape).encode())
-            whole.update(np.ascontiguousarray(array).data)
-        return whole.hexdigest()
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
 
 def total(counts: Iterable[Counter[str]]) -> Counter[str]:
@@ -187,5 +204,5 @@ def total(counts: Iterable[Counter[str]]) -> Counter[str]:
 
 
 def write_counts(counts: Counter[str], path: str) -> None:
-    """One `name count` a line."""
+    """Writes counts, one `name count` a line."""
     path_of(path).write_text("".join(f"{name} {count}\n" for name, count in sorted(counts.items())))

@@ -1,14 +1,11 @@
-"""From Examples to Features.
-
-The first pass where it is missing, the vocabularies, the graph, the second pass.
-"""
+"""From Examples to Features: missing first passes, vocabularies, the graph, the second pass."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.transform import TransformParams, analyze, graph, materialize, piece, vocabulary
+from components.transform import TransformParams, analyze, graph, materialize, part_path, vocabulary
 from components.transform.analysis import buckets_of, moments_of
 from components.transform.graph import Parameters
 from seqline.component import Figures
@@ -29,41 +26,44 @@ def transform(
     previous: Path | None,
     beam_args: Sequence[str],
 ) -> tuple[Figures, dict[str, Any]]:
-    """Writes the artifact, transform.json aside.
+    """Writes the artifact, except transform.json.
 
-    Returns (the figures, the content of transform.json).
+    Returns:
+        The figures, and the content of transform.json.
     """
     manifest = read_manifest(examples)
     num_analyzed = first_pass(examples, manifest, params, span_cache, beam_args)
     parts = {
-        span.number: piece(span_cache, span.key, manifest.content, params)
+        span.number: part_path(span_cache, span.key, manifest.content, params)
         for span in manifest.spans
     }
+
     progress.tell("building the vocabulary and the graph")
     with local_folder(output) as folder:
         parameters, figures, drift = learn(
             manifest, params, list(parts.values()), folder / "vocabularies", previous
         )
         graph.write(parameters, params, folder)
-    parameters = replace(
-        parameters, folder=output / "vocabularies"
-    )  # where every worker can read them
+
+    # Every worker can read the vocabularies in the output.
+    parameters = replace(parameters, folder=output / "vocabularies")
     rows = materialize.materialize(
         examples, manifest, parameters, params, parts, output, span_cache, beam_args
     )
+
     progress.tell("verifying the graph")
     graph.verify(examples, manifest, output)
     if span_cache.root.is_relative_to(output):
         remove(span_cache.root)
+
     num_made = rows.pop("num_made")
     figures = {"content": manifest.content, "dim": manifest.dim, **figures, **rows}
-    how = (
-        {"tokens": params.tokens, "lowercase": params.lowercase}
-        if manifest.content == features.TEXT
-        else {}
-    )
-    summary = {"max_length": params.max_length, **how, **figures}
-    # What was reused depends on what was there before; the artifact does not.
+    summary: dict[str, Any] = {"max_length": params.max_length}
+    if manifest.content == features.TEXT:
+        summary |= {"tokens": params.tokens, "lowercase": params.lowercase}
+    summary |= figures
+
+    # How much was reused depends on the span cache; the artifact does not, so these stay out of it.
     reuse = {
         "num_spans": len(manifest.spans),
         "num_spans_analyzed": num_analyzed,
@@ -79,15 +79,12 @@ def first_pass(
     span_cache: SpanCache,
     beam_args: Sequence[str],
 ) -> int:
-    """Analyzes the spans that nobody analyzed when they were ingested.
-
-    Returns how many there were.
-    """
+    """Analyzes the spans that were not analyzed yet, and returns how many they were."""
     spans = {span.number: span.key for span in manifest.spans}
     missing = {
         number
         for number, key in spans.items()
-        if not is_whole(piece(span_cache, key, manifest.content, params))
+        if not is_whole(part_path(span_cache, key, manifest.content, params))
     }
     paths = [
         path
@@ -104,11 +101,8 @@ def first_pass(
     ) as transform:
         if transform is not None:
             with job(beam_args) as pipeline:
-                _ = (
-                    pipeline
-                    | ReadExamples(paths, manifest.content, manifest.dim)
-                    | "Analyze" >> transform
-                )
+                shards = pipeline | ReadExamples(paths, manifest.content, manifest.dim)
+                _ = shards | "Analyze" >> transform
     return len(missing)
 
 
@@ -119,31 +113,34 @@ def learn(
     output: Path,
     previous: Path | None,
 ) -> tuple[Parameters, Figures, Figures | None]:
-    """What the graph needs to know of the train split.
+    """Learns from the train split what the graph needs.
 
-    Vocabularies (written to `output`), or mean and standard deviation.
+    Args:
+        manifest: of the Examples.
+        params: of the transform.
+        parts: the parts of the spans.
+        output: the folder to which the vocabularies are written.
+        previous: the last Features, to compare the vocabulary with.
+
+    Returns:
+        The graph's parameters, figures, and the drift of the vocabulary (None without a previous
+        one).
     """
     output.mkdir()
-    labels = sorted(
-        {
-            label.encode()
-            for span in manifest.spans
-            for label in span.num_rows.get(features.TRAIN, {})
-        }
-    )
+    labels_of_spans = [span.num_rows.get(features.TRAIN, {}) for span in manifest.spans]
+    labels = sorted({label.encode() for of_span in labels_of_spans for label in of_span})
     vocabulary.write(output / features.LABELS_VOCABULARY, labels)
-    classes = {"num_classes": len(labels)}
+    figures: Figures = {"num_classes": len(labels)}
+
     if manifest.content == features.SEQUENCE:
         mean, scale = graph.standardization(moments_of(parts), params)
-        return (
-            Parameters(manifest.content, labels, output, dim=manifest.dim, mean=mean, scale=scale),
-            classes,
-            None,
+        parameters = Parameters(
+            manifest.content, labels, output, dim=manifest.dim, mean=mean, scale=scale
         )
-    tokens, figures, counts = vocabulary.rank(buckets_of(parts), params)
+        return parameters, figures, None
+
+    tokens, token_figures, counts = vocabulary.rank(buckets_of(parts), params)
     vocabulary.write(output / features.TOKENS_VOCABULARY, tokens)
-    return (
-        Parameters(manifest.content, labels, output, tokens=tokens),
-        {**figures, **classes},
-        vocabulary.drift(tokens, counts, previous),
-    )
+    parameters = Parameters(manifest.content, labels, output, tokens=tokens)
+    drift = vocabulary.drift(tokens, counts, previous)
+    return parameters, {**token_figures, **figures}, drift

@@ -1,6 +1,6 @@
-"""From a text to its tokens, as TensorFlow ops.
+"""From a text to its tokens, as TensorFlow ops: the only code that reads texts.
 
-The one place where a text is read, in training and in serving alike.
+Training and serving both use it.
 """
 
 from typing import Literal
@@ -12,15 +12,15 @@ from components.transform.nfc import nfc
 Tokens = Literal["word", "char"]
 
 
-# Control characters and separators (Unicode categories Cc, Zs, Zl, Zp), the plain space aside.
+# Control characters and separators (Unicode categories Cc, Zs, Zl, Zp), except the plain space.
 SEPARATORS = r"\x00-\x1f\x7f-\xa0\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
-# Not simply [\p{Cc}\p{Z}]+: replacing each single space by a space would be a third of the cost of
-# a text.
+# Not simply [\p{Cc}\p{Z}]+: to replace every single space by a space would take a third of a text's
+# time.
 SPACES = f"[{SEPARATORS}][ {SEPARATORS}]*| [ {SEPARATORS}]+"
 
-# tf.strings.lower asks the process's locale, and a server's is not the trainer's: in Turkish I and
-# \u0130 differ, in Lithuanian I, J and these with an accent. Lowered before it sees them, they are
-# the same everywhere (Unicode's SpecialCasing.txt).
+# tf.strings.lower follows the process's locale, and a server's need not be the trainer's: I and
+# \u0130 differ in Turkish; I, J and these letters with an accent differ in Lithuanian. They are
+# lowered before it sees them, so that they are the same everywhere (Unicode's SpecialCasing.txt).
 LOCALE_DEPENDENT = {
     "\u0130": "i\u0307",
     "\u00cc": "\u00ec",
@@ -31,23 +31,27 @@ LOCALE_DEPENDENT = {
 
 
 def normalize(text: tf.Tensor, lowercase: bool = True) -> tf.Tensor:
-    """Valid UTF-8 in normalization form C, lower case, with single spaces.
+    """Normalises texts: valid UTF-8 in normalization form C, lower case, with single spaces.
 
-    Text and result are [batch].
+    Bytes that are not UTF-8 become U+FFFD. Format characters (soft hyphen, zero-width joiners, byte
+    order mark) are removed. Every run of control and separator characters, including U+0085 and
+    no-break spaces, becomes one space.
 
-    Bytes that are not UTF-8 become U+FFFD; format characters (soft hyphen, zero-width joiners, byte
-    order mark) go; every run of control and separator characters, U+0085 and no-break spaces
-    included, becomes one space.
+    Args:
+        text: [batch], any bytes.
+        lowercase: whether to fold upper case to lower case.
+
+    Returns:
+        Normalised texts [batch].
     """
-    # Most rows of most sets are plain ASCII, and need a third of the work.
-    other = tf.where(
-        tf.logical_not(tf.strings.regex_full_match(text, r"[\x20-\x7e]*"))
-    )  # [num_other, 1]
+    # Most rows of most data sets are plain ASCII, which takes a third of the work.
+    is_ascii = tf.strings.regex_full_match(text, r"[\x20-\x7e]*")  # [batch]
+    other = tf.where(tf.logical_not(is_ascii))  # [num_other, 1]
+
     plain = tf.strings.lower(text) if lowercase else text
     plain = tf.strings.strip(tf.strings.regex_replace(plain, "  +", " "))
-    return tf.tensor_scatter_nd_update(
-        plain, other, _normalize(tf.gather_nd(text, other), lowercase)
-    )
+    normalized = _normalize(tf.gather_nd(text, other), lowercase)  # [num_other]
+    return tf.tensor_scatter_nd_update(plain, other, normalized)
 
 
 def _normalize(text: tf.Tensor, lowercase: bool) -> tf.Tensor:
@@ -66,10 +70,16 @@ def _normalize(text: tf.Tensor, lowercase: bool) -> tf.Tensor:
 
 
 def tokenize(text: tf.Tensor, tokens: Tokens) -> tf.RaggedTensor:
-    """The tokens of normalised texts, [batch, (num_tokens)].
+    """The tokens of normalised texts.
 
-    "word": runs of letters, marks and digits of any script; every other character is a token of its
-    own. "char": every character, a space included.
+    Args:
+        text: [batch].
+        tokens: "word" for runs of letters, marks and digits of any script, with every other
+            character but the space as a token of its own; "char" for all characters, spaces
+            included.
+
+    Returns:
+        Tokens [batch, (num_tokens)].
     """
     if tokens == "char":
         return tf.strings.unicode_split(text, "UTF-8")

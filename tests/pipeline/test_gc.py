@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.transform import TRANSFORM, TransformParams, piece
+from components.transform import TRANSFORM, TransformParams, part_path
 from pipeline import gc
 from pipeline.runner.execute import execute
 from pipeline.runner.plan import Pipeline, plan
@@ -596,4 +596,4 @@ def test_the_transforms_pieces_are_found_by_what_analysed_them(tmp_path: Path) -
     span_cache = Store(tmp_path).span_cache(TRANSFORM)
     assert TRANSFORM.span_part is not None
     given = TRANSFORM.span_part(span_cache, "k", "text", TransformParams())
-    assert given == piece(span_cache, "k", "text", TransformParams())
+    assert given == part_path(span_cache, "k", "text", TransformParams())

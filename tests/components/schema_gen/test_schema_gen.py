@@ -1,4 +1,4 @@
-"""What is inferred from rows counted by hand, and what a schema written by hand may be."""
+"""Schemas inferred from rows that were counted by hand, and schemas written by hand."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.schema_gen import SchemaGenParams, check, describe, external_digest, run
 from seqline.errors import UserError
-from tests.components.statistics_gen.test_statistics_gen import (
-    TWENTY,
-    statistics_of,
-    write_examples,
-)
+from tests.support.examples import TWENTY, statistics_of, write_examples
 
 CURATED = 'feature { name: "text" type: BYTES presence { min_fraction: 0.9 } }  # by hand\n'
 

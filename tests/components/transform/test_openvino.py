@@ -1,7 +1,4 @@
-"""An independent reader of the SavedModel.
-
-OpenVINO answers what TensorFlow answers, raw text included.
-"""
+"""OpenVINO, an independent reader of the SavedModel, answers as TensorFlow does."""
 
 import shutil
 from collections.abc import Callable
@@ -19,18 +16,18 @@ pytest.importorskip("openvino_tokenizers", reason="openvino-tokenizers is not in
 
 
 def read_by_openvino(saved_model: Path, signature: str, folder: Path) -> Callable:
-    """OpenVINO reads `serving_default` and no other.
+    """Compiles a signature of a SavedModel with OpenVINO, which reads only `serving_default`.
 
-    Here another signature has its name. The rest of the file is as it was exported.
+    In the copy the signature has that name. The rest of the file is as it was exported.
     """
     shutil.copytree(saved_model, folder)
     path = folder / "saved_model.pb"
-    found = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    signatures = found.meta_graphs[0].signature_def
+    copied = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    signatures = copied.meta_graphs[0].signature_def
     chosen = signatures[signature].SerializeToString()
     signatures.clear()
     signatures["serving_default"].ParseFromString(chosen)
-    path.write_bytes(found.SerializeToString())
+    path.write_bytes(copied.SerializeToString())
     return ov.compile_model(ov.convert_model(folder), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 

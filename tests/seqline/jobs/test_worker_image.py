@@ -1,8 +1,7 @@
-"""The worker image itself.
+"""Jobs and launches in containers of the worker image.
 
-Jobs and launches in containers of it. Needs docker, and in SEQLINE_WORKER_IMAGE the name of an
-image built from the Dockerfile's target `worker`: docs/docker.md says how, also where Beam's own
-image cannot be had.
+The tests need docker, and in SEQLINE_WORKER_IMAGE the name of an image built from the Dockerfile's
+target `worker`. docs/docker.md says how to build it, also where Beam's own image cannot be had.
 """
 
 import json
@@ -71,17 +70,16 @@ def contents(folder: Path, pattern: str) -> dict[str, bytes]:
 
 
 def said(job: Job) -> list[str]:
-    return [each["messageText"] for each in job.messages if "operation" not in each["messageText"]]
+    texts = [message["messageText"] for message in job.messages]
+    return [text for text in texts if "operation" not in text]
 
 
 @in_image
 def test_jobs_in_the_image_make_what_a_local_run_makes(
     cloud: FakeCloud, examples: Path, features: Path
 ) -> None:
-    made, transformed = (
-        path_of("gs://bucket/root/example_gen/k1"),
-        path_of("gs://bucket/root/transform/k2"),
-    )
+    made = path_of("gs://bucket/root/example_gen/k1")
+    transformed = path_of("gs://bucket/root/transform/k2")
     span_cache = SpanCache(path_of("gs://bucket/root/span_cache/transform"), owner="k1")
     counting = {"transform": partial(analyze, params=TRANSFORM_PARAMS, span_cache=span_cache)}
     # A container that dies is a worker that is lost.
@@ -106,13 +104,11 @@ def test_jobs_in_the_image_make_what_a_local_run_makes(
 
     first, second = cloud.dataflow.jobs
     assert (killed.met, first.attempts, second.attempts) == (1, 2, 1)
-    # Beam stages a list of what the submitter has installed, for its own notice of differences; no
-    # code, and nothing to install.
+    # Beam stages a list of the submitter's packages, to warn of differences. It stages no code, and
+    # nothing to install.
     environment = ["Staged: submission_environment_dependencies.txt", f"Image: {IMAGE}, in docker"]
-    ready, lost = (
-        "Worker environment is ready; the staged pipeline starts.",
-        "A worker was lost; its work is done again.",
-    )
+    ready = "Worker environment is ready; the staged pipeline starts."
+    lost = "A worker was lost; its work is done again."
     assert said(first) == [*environment, ready, lost, "Worker pool stopped."]
     assert said(second) == [*environment, ready, "Worker pool stopped."]
     for job in (first, second):
@@ -160,7 +156,7 @@ def test_what_the_image_has() -> None:
     assert labels.split() == [
         f"--label={name}={value}" for name, value in shipping.labels().items()
     ]
-    # What it says of itself is what this machine has: the preflight has nothing against it.
+    # Its labels name the versions of this machine, so the preflight accepts it.
     assert preflight.image_facts(IMAGE) == {
         name.partition(".")[2]: value for name, value in shipping.labels().items()
     }
@@ -175,14 +171,15 @@ def test_an_image_of_other_versions_is_refused(other: dict[str, str]) -> None:
     here = {name.partition(".")[2]: value for name, value in shipping.labels().items()}
     image = f"seqline-other-{uuid.uuid4().hex}:1"
     changes = [f"--change=LABEL seqline.{name}={value}" for name, value in (here | other).items()]
+    empty_archive = bytes(10240)
     subprocess.run(
         ["docker", "import", *changes, "-", image],
-        input=bytes(10240),
+        input=empty_archive,
         check=True,
         capture_output=True,
-    )  # an empty archive
+    )
     try:
-        found = list(preflight.of_versions([f"--sdk_container_image={image}"]))
+        problems = list(preflight.of_versions([f"--sdk_container_image={image}"]))
     finally:
         subprocess.run(["docker", "image", "rm", image], check=True, capture_output=True)
     names = {
@@ -190,7 +187,7 @@ def test_an_image_of_other_versions_is_refused(other: dict[str, str]) -> None:
         "beam": "apache-beam",
         "pins": "a set of dependencies with the digest",
     }
-    assert found == [
+    assert problems == [
         f"the image {image} has {names[fact]} {value}, this machine {here[fact]}: build it from"
         " this version, or run from that one"
         for fact, value in other.items()

@@ -1,13 +1,12 @@
-"""Google Cloud on loopback.
+"""Google Cloud on loopback: Cloud Storage, Dataflow, tokens and metadata, for unmodified clients.
 
-Cloud Storage, Dataflow, tokens and metadata, spoken to by unmodified clients.
+    with fake_cloud.serve(folder) as cloud:
+        os.environ.update(cloud.environment)
+        ... --runner=DataflowRunner --dataflow_endpoint=<cloud.endpoint>
+            --temp_location=gs://bucket/temp ...
 
-    with fake_cloud.serve(folder) as cloud: os.environ.update(cloud.environment) ...
-        --runner=DataflowRunner --dataflow_endpoint=<cloud.endpoint>
-        --temp_location=gs://bucket/temp ...
-
-Jobs are really executed: see `tests.support.fake_cloud.executor`. `python -m
-tests.support.fake_cloud` serves it to a shell.
+Jobs are really executed: see `tests.support.fake_cloud.executor`.
+`python -m tests.support.fake_cloud` serves a cloud to a shell.
 """
 
 from collections.abc import Iterator
@@ -29,17 +28,14 @@ REGION = "europe-west1"
 
 @dataclass
 class FakeCloud:
-    """A running cloud. environment.
-
-    The variables that a submitter needs. endpoint: of Dataflow's API.
-    """
+    """A running cloud."""
 
     gcs: gcs.FakeGcs
     dataflow: FakeDataflow
     executor: Executor
     faults: Faults
-    environment: dict[str, str]
-    endpoint: str
+    environment: dict[str, str]  # the variables that a submitter needs
+    endpoint: str  # of Dataflow's API
 
     @property
     def flags(self) -> list[str]:
@@ -55,9 +51,9 @@ class FakeCloud:
 
 @contextmanager
 def serve(folder: Path) -> Iterator[FakeCloud]:
-    """The cloud until the block ends.
+    """A cloud that runs until the block ends.
 
-    `folder` gets its key file, certificates and the jobs' files.
+    Its key file, its certificates and the files of its jobs are written into `folder`.
     """
     faults = Faults()
     with gcs.serve() as store, proxy.serve(store, folder) as through_proxy:
@@ -82,7 +78,7 @@ def serve(folder: Path) -> Iterator[FakeCloud]:
                 )
 
         with listening(ApiHandler) as port:
-            # "localhost" in the endpoint is what makes Beam speak REST with it.
+            # Beam speaks REST with an endpoint that has "localhost" in it.
             endpoint = f"http://localhost:{port}"
             workers |= {
                 "GCE_METADATA_HOST": f"localhost:{port}",

@@ -1,9 +1,9 @@
 """Serves a cloud to a shell.
 
-Prints the variables and flags with which a submission comes here, then says what happens until
+It prints the variables and flags with which a submission reaches it, then what happens, until
 Ctrl-C.
 
-python -m tests.support.fake_cloud [FILE ...]      each FILE becomes gs://bucket/<its name>
+    python -m tests.support.fake_cloud [FILE ...]      each FILE becomes gs://bucket/<its name>
 """
 
 import argparse

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A stand-in for the program that Beam's images begin with, /opt/apache/beam/boot, where those
-images cannot be had (docs/docker.md).
+"""A stand-in for /opt/apache/beam/boot, with which Beam's images begin (docs/docker.md).
 
-It keeps the same contract with a runner: asks the provision service what the worker needs, fetches
-the staged files from the artifact service, installs them, and becomes the harness. Unlike the
-original it makes no environment of its own: it wants the default one.
+It serves where those images cannot be had, and keeps the same contract with a runner: it asks the
+provision service what the worker needs, fetches the staged files from the artifact service,
+installs them, and becomes the harness. Unlike the original it makes no environment of its own: it
+needs the default one.
 """
 
 import argparse
@@ -44,11 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="boot")
     for name in ("id", "provision_endpoint"):
         parser.add_argument(f"--{name}", required=True)
-    for name in (
-        "logging_endpoint",
-        "artifact_endpoint",
-        "control_endpoint",
-    ):  # the provision service tells those that are missing
+    # The provision service tells those that are missing.
+    for name in ("logging_endpoint", "artifact_endpoint", "control_endpoint"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--semi_persist_dir", default="/tmp")
     given = parser.parse_args()
@@ -95,7 +92,7 @@ def main() -> None:
 
 
 def fetch(service: Any, artifacts: Any, folder: Path, worker: Any) -> list[str]:
-    """Writes the staged files into the folder; their names."""
+    """Writes the staged files into the folder, and returns their names."""
     resolved = service.ResolveArtifacts(
         beam_artifact_api_pb2.ResolveArtifactsRequest(artifacts=artifacts), metadata=worker
     ).replacements
@@ -117,19 +114,19 @@ def fetch(service: Any, artifacts: Any, folder: Path, worker: Any) -> list[str]:
 
 
 def install(names: list[str], folder: Path) -> None:
-    """What was staged, without asking an index: what is missing in the image stays missing."""
+    """Installs staged files without an index: what the image lacks stays missing."""
     wanted = [["-r", "requirements.txt"]] if "requirements.txt" in names else []
     if "extra_packages.txt" in names:
         wanted += [
             [name] for name in (folder / "extra_packages.txt").read_text(encoding="utf-8").split()
         ]
     wanted += [["workflow.tar.gz"]] if "workflow.tar.gz" in names else []
-    for what in wanted:
-        subprocess.run(["python", *PIP, *what], cwd=folder, check=True)
+    for arguments in wanted:
+        subprocess.run(["python", *PIP, *arguments], cwd=folder, check=True)
 
 
 def whole(options: Any) -> Any:
-    """A Struct knows doubles only; the original writes those that are whole as integers."""
+    """Options with whole numbers as integers, as the original writes them: a Struct has doubles."""
     if isinstance(options, float) and options.is_integer():
         return int(options)
     if isinstance(options, dict):

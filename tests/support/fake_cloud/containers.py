@@ -1,7 +1,4 @@
-"""Containers of images that this machine's docker has, for jobs that are executed in them.
-
-Nothing is pulled.
-"""
+"""Containers for jobs, of images that this machine's docker has. Nothing is pulled."""
 
 import json
 import shutil
@@ -15,7 +12,7 @@ ANSWER_SECONDS = 20
 
 
 def missing() -> str | None:
-    """Why no container can be run here; None where one can."""
+    """Why no container can run here; None if one can."""
     if shutil.which("docker") is None:
         return "no docker on this machine"
     done = subprocess.run(
@@ -28,10 +25,7 @@ def missing() -> str | None:
 
 
 def config(image: str) -> dict[str, Any] | None:
-    """The configuration of an image (Env, Entrypoint, Labels ...).
-
-    None where the local docker does not have it.
-    """
+    """The configuration of an image (Env, Entrypoint, Labels ...); None if docker lacks it."""
     if shutil.which("docker") is None:
         return None
     done = subprocess.run(
@@ -44,7 +38,7 @@ def config(image: str) -> dict[str, Any] | None:
 
 def variable(image: str, name: str) -> str | None:
     """The value of an environment variable that an image sets."""
-    env = dict(each.split("=", 1) for each in (config(image) or {}).get("Env") or [])
+    env = dict(entry.split("=", 1) for entry in (config(image) or {}).get("Env") or [])
     return env.get(name)
 
 
@@ -53,13 +47,17 @@ def command(
 ) -> list[str]:
     """`docker run` of an image on the machine's own network, to which arguments may be added.
 
-    Files that variables name are there, too.
+    Files that variables name are mounted.
     """
     mounts = {
         value for value in environment.values() if value.startswith("/") and Path(value).exists()
     }
     return [
-        *("docker", "run", "--rm", "--network=host", f"--label={LABEL}={job}"),
+        "docker",
+        "run",
+        "--rm",
+        "--network=host",
+        f"--label={LABEL}={job}",
         *(f"--env={name}={value}" for name, value in environment.items()),
         *(f"--volume={path}:{path}:ro" for path in sorted(mounts)),
         *((f"--entrypoint={entrypoint}",) if entrypoint else ()),
@@ -68,10 +66,10 @@ def command(
 
 
 def kill(job: str) -> None:
-    """Ends the containers of a job: the client that started one may be dead already."""
-    found = _output(["docker", "ps", "--quiet", f"--filter=label={LABEL}={job}"]).split()
-    if found:
-        _output(["docker", "rm", "--force", *found])
+    """Ends the containers of a job. The client that started one may already be dead."""
+    ids = _output(["docker", "ps", "--quiet", f"--filter=label={LABEL}={job}"]).split()
+    if ids:
+        _output(["docker", "rm", "--force", *ids])
 
 
 def _output(arguments: Sequence[str]) -> str:

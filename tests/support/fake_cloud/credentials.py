@@ -1,8 +1,4 @@
-"""Who may use the fake cloud.
-
-A service account made for it, and the endpoints that give out tokens, as a machine of the cloud has
-them.
-"""
+"""The fake cloud's service account, and the endpoints for tokens that its machines have."""
 
 import json
 from pathlib import Path
@@ -20,9 +16,9 @@ METADATA = "/computeMetadata/v1"
 
 
 def write_service_account(path: Path, token_uri: str) -> None:
-    """The key file of a service account.
+    """Writes the key file of a service account.
 
-    Clients sign with its key as ever, but ask for their token at `token_uri`.
+    Clients sign with its key as usual, but ask for their token at `token_uri`.
     """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
@@ -54,19 +50,15 @@ def answer(path: str) -> Reply | None:
     if not path.startswith(f"{METADATA}/"):
         return None
     if "/service-accounts" in path:
-        return (
-            200,
-            {"default": account} if path.rstrip("/").endswith("service-accounts") else account,
-            flavor,
-        )
+        is_list = path.rstrip("/").endswith("service-accounts")
+        return 200, {"default": account} if is_list else account, flavor
+
     text = {
         "project/project-id": PROJECT,
         "universe/universe-domain": "googleapis.com",
         "instance/zone": "projects/1/zones/fake-a",
     }
-    found = text.get(path.removeprefix(f"{METADATA}/"))
-    return (
-        (404, b"", flavor)
-        if found is None
-        else (200, found.encode(), flavor | {"Content-Type": "application/text"})
-    )
+    value = text.get(path.removeprefix(f"{METADATA}/"))
+    if value is None:
+        return 404, b"", flavor
+    return 200, value.encode(), flavor | {"Content-Type": "application/text"}

@@ -1,6 +1,6 @@
-"""The part of Dataflow's REST API (v1b3) that submitting, watching and cancelling a job needs.
+"""The part of Dataflow's REST API (v1b3) for submitting, watching and cancelling jobs.
 
-Each job is handed to `execute`.
+Each job is given to `execute`.
 """
 
 import json
@@ -16,42 +16,32 @@ from typing import Any
 from tests.support.fake_cloud.faults import Faults
 from tests.support.fake_cloud.server import Reply, error
 
-PENDING, RUNNING, DONE, FAILED, CANCELLED = (
-    f"JOB_STATE_{name}" for name in ("PENDING", "RUNNING", "DONE", "FAILED", "CANCELLED")
-)
+PENDING = "JOB_STATE_PENDING"
+RUNNING = "JOB_STATE_RUNNING"
+DONE = "JOB_STATE_DONE"
+FAILED = "JOB_STATE_FAILED"
+CANCELLED = "JOB_STATE_CANCELLED"
 ACTIVE = (PENDING, RUNNING)
-# States as the API numbers them, for clients that ask so.
-NUMBERS = {
-    name: f"JOB_STATE_{name_of}"
-    for name, name_of in {
-        2: "RUNNING",
-        3: "DONE",
-        4: "FAILED",
-        5: "CANCELLED",
-        7: "DRAINING",
-    }.items()
-}
+# The API's numbers of states, which some clients use.
+NUMBERS = {2: RUNNING, 3: DONE, 4: FAILED, 5: CANCELLED, 7: "JOB_STATE_DRAINING"}
 IMPORTANCES = [f"JOB_MESSAGE_{name}" for name in ("DEBUG", "DETAILED", "BASIC", "WARNING", "ERROR")]
 LAUNCH = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/flexTemplates:launch")
 PATH = re.compile(
-    r"/v1b3/projects/([^/]+)(?:/locations/([^/]+))?/jobs(?::aggregated)?(?:/([^/]+?))?(/messages|/metrics)?"
+    r"/v1b3/projects/([^/]+)(?:/locations/([^/]+))?"
+    r"/jobs(?::aggregated)?(?:/([^/]+?))?(/messages|/metrics)?"
 )
 
 
 @dataclass
 class Job:
-    """A job as it was submitted (`description`), and what became of it. attempts.
+    """A job and its progress."""
 
-    How often its work was begun.
-    """
-
-    description: dict[str, Any]
+    description: dict[str, Any]  # as it was submitted
     state: str = PENDING
     messages: list[dict[str, str]] = field(default_factory=list)
-    counters: dict[tuple[str, str, str], int] = field(
-        default_factory=dict
-    )  # (step, namespace, name) -> value
-    attempts: int = 0
+    # (step, namespace, name) -> value
+    counters: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    attempts: int = 0  # how often its work was begun
     changed: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -80,10 +70,11 @@ class Job:
         )
 
     def turn(self, state: str) -> bool:
-        """Goes to a state; a job that has ended stays as it is, and then the answer is False."""
+        """Changes the state. Returns False, and changes nothing, for a job that has ended."""
         if self.state not in ACTIVE:
             return False
-        self.state, self.changed = state, now()
+        self.state = state
+        self.changed = now()
         if state not in ACTIVE:
             self.ended.set()
         return True
@@ -95,11 +86,16 @@ def now() -> str:
 
 @dataclass
 class FakeDataflow:
-    """The jobs of the cloud, in the order in which they came. execute(job) works on one, in a
-    thread of its own.
+    """The jobs of the cloud.
 
-    launch(project, region, body) -> the description of a template's job; it raises ValueError for a
-    launch that fails.
+    Attributes:
+        execute: works on a job, in a thread of its own.
+        launch: (project, region, body) -> the description of a template's job. It raises ValueError
+            for a launch that fails.
+        faults: what is to go wrong.
+        jobs: in the order in which they came.
+        requests: "METHOD path" of all requests.
+        creating: held while a job is added.
     """
 
     execute: Callable[[Job], None]
@@ -112,7 +108,7 @@ class FakeDataflow:
     def answer(
         self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes
     ) -> Reply:
-        """One request."""
+        """The answer to a request."""
         self.requests.append(f"{method} {path}")
         if status := self.faults.of(method, path):
             return error(status, "told to fail")
@@ -125,38 +121,27 @@ class FakeDataflow:
             return error(404, f"the fake has no {method} {path}")
         project, region, number, part = match.groups()
         if number is None:
-            return (
-                self._create(project, region, json.loads(body))
-                if method == "POST"
-                else self._list(project, region, query)
-            )
-        job = next(
-            (
-                each
-                for each in self.jobs
-                if each.id == number and each.description["location"] == region
-            ),
-            None,
-        )
-        if job is None:
+            if method == "POST":
+                return self._create(project, region, json.loads(body))
+            return self._list(project, region, query)
+
+        of_number = [
+            job for job in self.jobs if job.id == number and job.description["location"] == region
+        ]
+        if not of_number:
             return error(404, f"Could not find job {number} in {region}.")
+        job = of_number[0]
         if method == "PUT":
             return self._update(job, json.loads(body))
         if part == "/messages":
-            since, least = (
-                query.get("startTime", ""),
-                query.get("minimumImportance", IMPORTANCES[0]),
-            )
-            said = [each for each in job.messages if each["time"] >= since[:26]]
-            return (
-                200,
-                {
-                    "jobMessages": [
-                        each for each in said if _rank(each["messageImportance"]) >= _rank(least)
-                    ]
-                },
-                {},
-            )
+            since = query.get("startTime", "")
+            least = _rank(query.get("minimumImportance", IMPORTANCES[0]))
+            messages = [
+                message
+                for message in job.messages
+                if message["time"] >= since[:26] and _rank(message["messageImportance"]) >= least
+            ]
+            return 200, {"jobMessages": messages}, {}
         if part == "/metrics":
             return 200, {"metricTime": now(), "metrics": list(_metrics(job))}, {}
         return 200, _view(job), {}
@@ -170,9 +155,8 @@ class FakeDataflow:
             time.sleep(0.05)
         job = self.jobs[number]
         if not job.ended.wait(max(0.0, deadline - time.monotonic())):
-            raise TimeoutError(
-                f"{job.name} is still {job.state}: {[each['messageText'] for each in job.messages]}"
-            )
+            texts = [message["messageText"] for message in job.messages]
+            raise TimeoutError(f"{job.name} is still {job.state}: {texts}")
         return job
 
     def _create(self, project: str, region: str, description: dict[str, Any]) -> Reply:
@@ -188,13 +172,8 @@ class FakeDataflow:
         with self.creating:
             for other in self.jobs:
                 if other.name == description["name"] and other.state in ACTIVE:
-                    return (
-                        200,
-                        _view(other),
-                        {},
-                        # With the other one's clientRequestId: so the client sees that it is not its
-                        # own
-                    )
+                    # By the other job's clientRequestId the client sees that it is not its own.
+                    return 200, _view(other), {}
             number = f"{datetime.now(UTC):%Y-%m-%d_%H_%M_%S}-{uuid.uuid4().int % 10**18}"
             job = Job(
                 description
@@ -219,17 +198,13 @@ class FakeDataflow:
         return status, {"job": answer}, headers
 
     def _list(self, project: str, region: str, query: dict[str, str]) -> Reply:
-        of_place = [
-            each
-            for each in self.jobs
-            if (each.description["projectId"], each.description["location"]) == (project, region)
-        ]
-        active = query.get("filter", "") in ("ACTIVE", "3")
-        return (
-            200,
-            {"jobs": [_view(each) for each in of_place if not active or each.state in ACTIVE]},
-            {},
-        )
+        states = ACTIVE if query.get("filter", "") in ("ACTIVE", "3") else None
+        views = []
+        for job in self.jobs:
+            place = (job.description["projectId"], job.description["location"])
+            if place == (project, region) and (states is None or job.state in states):
+                views.append(_view(job))
+        return 200, {"jobs": views}, {}
 
     def _update(self, job: Job, wanted: dict[str, Any]) -> Reply:
         state = wanted.get("requestedState")
@@ -238,7 +213,7 @@ class FakeDataflow:
         return 200, _view(job), {}
 
     def cancel(self, job: Job) -> None:
-        """What a person does in the console."""
+        """Cancels a job, as a person does in the console."""
         if job.turn(CANCELLED):
             job.say("Cancel request is committed for workflow job.")
 
@@ -264,10 +239,11 @@ def _view(job: Job) -> dict[str, Any]:
 
 
 def _metrics(job: Job) -> list[dict[str, Any]]:
-    found = []
+    """Every counter twice, once as tentative, as the service tells them."""
+    metrics = []
     for (step, namespace, name), value in job.counters.items():
         for more in ({}, {"tentative": "true"}):
-            found.append(
+            metrics.append(
                 {
                     "name": {
                         "origin": "user",
@@ -278,4 +254,4 @@ def _metrics(job: Job) -> list[dict[str, Any]]:
                     "updateTime": now(),
                 }
             )
-    return found
+    return metrics

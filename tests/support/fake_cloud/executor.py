@@ -1,8 +1,8 @@
 """Executes a submitted job as Dataflow does.
 
-Fetches what was staged, installs it into a fresh environment over the image's packages, and runs
-the staged pipeline with workers in that environment. Nothing of the submitter's process, folder or
-checkout is in reach.
+It fetches what was staged, installs it into a fresh environment over the image's packages, and runs
+the staged pipeline with workers in that environment. They cannot reach the submitter's process,
+folder or checkout.
 """
 
 import json
@@ -52,12 +52,17 @@ SUBMITTERS = (
 
 
 def make_image(folder: Path, without: Collection[str] = (), with_project: bool = False) -> Path:
-    """A virtual environment that plays the SDK container's image.
+    """Makes a virtual environment that plays the SDK container's image.
 
-    The installed distributions but the project and those in `without`.
+    It has links, not copies, so making it takes a quarter of a second.
 
-    with_project: the project is in it, too, as in a custom image. Links, not copies: it takes a
-    quarter of a second. Returns its site-packages.
+    Args:
+        folder: where to make it.
+        without: distributions that it lacks, of those that are installed here.
+        with_project: whether the project is in it, as in a custom image.
+
+    Returns:
+        Its site-packages.
     """
     left_out = {
         path.parts[0]
@@ -71,15 +76,16 @@ def make_image(folder: Path, without: Collection[str] = (), with_project: bool =
             f"__editable__.{PROJECT}-"
         ):
             (site / entry.name).symlink_to(entry)
-    for package in PACKAGES if with_project else ():
-        (site / package).symlink_to(CHECKOUT / package)
+    if with_project:
+        for package in PACKAGES:
+            (site / package).symlink_to(CHECKOUT / package)
     return site
 
 
 def make_environment(folder: Path, over: Path | None = None) -> Path:
-    """An empty virtual environment, which sees the packages of the site-packages `over`, too.
+    """Makes an empty virtual environment, and returns its site-packages.
 
-    Returns its own site-packages.
+    It also sees the packages of the site-packages `over`.
     """
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
@@ -90,12 +96,18 @@ def make_environment(folder: Path, over: Path | None = None) -> Path:
 
 @dataclass
 class Executor:
-    """Works on jobs under `folder`. fetch(gs:// path) -> content. environment.
+    """Works on jobs.
 
-    Variables that workers get.
-
-    without: distributions that the image lacks. in_docker: a job whose image this machine's docker
-    has is executed in a container of it.
+    Attributes:
+        folder: of the jobs' files.
+        fetch: gs:// path -> content.
+        faults: what is to go wrong.
+        environment: the variables that workers get.
+        without: distributions that the image lacks.
+        in_docker: whether a job whose image docker has here is executed in a container of it.
+        services: job id -> the process that works on it.
+        images: (without, with the project) -> the site-packages of an image.
+        making: held while an image is made.
     """
 
     folder: Path
@@ -109,10 +121,7 @@ class Executor:
     making: threading.Lock = field(default_factory=threading.Lock)
 
     def image(self, name: str = "beam_python3.11_sdk:any") -> Path:
-        """The site-packages of an image.
-
-        Beam's own with the dependencies in it, or a custom one, which has the project, too.
-        """
+        """The site-packages of an image: Beam's own, or a custom one, which has the project."""
         with self.making:
             wanted = frozenset(self.without), BEAMS_IMAGE.match(name) is None
             if wanted not in self.images:
@@ -120,10 +129,7 @@ class Executor:
             return self.images[wanted]
 
     def execute(self, job: Job) -> None:
-        """The whole life of a job.
-
-        It ends DONE, FAILED or CANCELLED, with messages that say why.
-        """
+        """Executes a job until it is DONE, FAILED or CANCELLED, with messages that say why."""
         folder = self.folder / job.id
         try:
             self._stage(job, folder)
@@ -142,9 +148,7 @@ class Executor:
                 job.say("Worker pool stopped.")
         except Exception as error:
             if job.state in ACTIVE:
-                job.say(
-                    str(error), "ERROR"
-                )  # before the state: who sees FAILED looks for the reason
+                job.say(str(error), "ERROR")  # first, so that a client that sees FAILED finds it
                 job.turn(FAILED)
 
     def _stage(self, job: Job, folder: Path) -> None:
@@ -157,16 +161,11 @@ class Executor:
                 "storage.googleapis.com/"
             )
             (folder / "staged" / package["name"]).write_bytes(self.fetch(path))
-        job.say(
-            "Staged:"
-            f" {', '.join(sorted(path.name for path in (folder / 'staged').iterdir())) or 'nothing'}"
-        )
+        names = sorted(path.name for path in (folder / "staged").iterdir())
+        job.say(f"Staged: {', '.join(names) or 'nothing'}")
 
     def _boot(self, job: Job, folder: Path) -> dict[str, Any]:
-        """How a worker is started, as service.py wants to know it.
-
-        In a container of the job's image, or by a Python (see `_install`).
-        """
+        """How service.py starts a worker: in a container of the job's image, or by a Python."""
         pool = job.description["environment"]["workerPools"][0]
         image = pool["sdkHarnessContainerImages"][0]["containerImage"]
         if self.in_docker and containers.config(image):
@@ -177,20 +176,23 @@ class Executor:
         return {"python": str(self._install(job, folder, image))}
 
     def _install(self, job: Job, folder: Path, image: str) -> Path:
-        """What the container's boot program does.
+        """Does what the container's boot program does, and returns a worker's Python.
 
-        An environment over the image's, and the staged packages into it. Returns its Python.
+        It makes an environment over the image's, and installs the staged packages into it.
         """
         make_environment(folder / "venv", self.image(image))
         python = folder / "venv" / "bin" / "python"
         staged = folder / "staged"
         extra = staged / "extra_packages.txt"
-        whats = (
-            [[name] for name in extra.read_text(encoding="utf-8").split()] if extra.exists() else []
-        )
-        whats += [["workflow.tar.gz"]] if (staged / "workflow.tar.gz").exists() else []
-        whats[:0] = [["-r", "requirements.txt"]] if (staged / "requirements.txt").exists() else []
-        # No registry is asked: what is missing in the image stays missing.
+        wanted = []
+        if (staged / "requirements.txt").exists():
+            wanted.append(["-r", "requirements.txt"])
+        if extra.exists():
+            wanted += [[name] for name in extra.read_text(encoding="utf-8").split()]
+        if (staged / "workflow.tar.gz").exists():
+            wanted.append(["workflow.tar.gz"])
+
+        # No registry is asked: what the image lacks stays missing.
         install = [
             "-m",
             "pip",
@@ -201,16 +203,18 @@ class Executor:
             "--no-build-isolation",
             "--disable-pip-version-check",
         ]
-        for what in whats:
+        for arguments in wanted:
             done = subprocess.run(
-                [python, *install, *what],
+                [python, *install, *arguments],
                 cwd=staged,
                 env=self._environment(job),
                 capture_output=True,
                 text=True,
             )
             if done.returncode:
-                raise RuntimeError(f"Failed to install packages: {what[-1]}: {done.stderr[-1500:]}")
+                raise RuntimeError(
+                    f"Failed to install packages: {arguments[-1]}: {done.stderr[-1500:]}"
+                )
         return python
 
     def _environment(self, job: Job) -> dict[str, str]:
@@ -227,9 +231,10 @@ class Executor:
         )
 
     def _attempt(self, job: Job, folder: Path, worker: Mapping[str, Any]) -> bool:
-        """Runs the pipeline once.
+        """Runs the pipeline once. Returns False if its worker was killed.
 
-        False where its worker was killed. Raises RuntimeError for a job that failed by itself.
+        Raises:
+            RuntimeError: the job failed by itself.
         """
         job.attempts += 1
         self.faults.of("WORK", job.name)
@@ -265,17 +270,12 @@ class Executor:
         if error is not None:
             raise RuntimeError(error)
         if service.returncode > 0:
-            raise RuntimeError(
-                "The service broke down:"
-                f" {(folder / 'service.log').read_text(errors='replace')[-2000:]}"
-            )
+            log_text = (folder / "service.log").read_text(errors="replace")
+            raise RuntimeError(f"The service broke down: {log_text[-2000:]}")
         return service.returncode == 0 or job.state == CANCELLED
 
     def kill_workers(self) -> None:
-        """Every worker dies, as when a preemptible machine is taken away.
-
-        Nobody gets a signal that could be caught.
-        """
+        """Kills every worker by a signal that it cannot catch, as a preempted machine loses it."""
         for job, service in list(self.services.items()):
             _kill(service)
             if self.in_docker:
@@ -288,30 +288,27 @@ class Executor:
 
 
 def _follow(job: Job, service: subprocess.Popen[bytes], lines: Any) -> str | None:
-    """Passes on what the service reports until it ends, or the job is cancelled.
+    """Passes on what the service reports, until it ends or the job is cancelled.
 
-    Returns the error that it reported.
+    Returns:
+        The error that it reported, if any.
     """
     while True:
         running = service.poll() is None
         for line in lines:
-            found = json.loads(line)
-            if "error" in found:
-                return str(found["error"])
-            job.say(f"Finished operation {found['stage']}", "DETAILED")
-            job.counters.update(
-                {
-                    (step, namespace, name): value
-                    for step, namespace, name, value in found["counters"]
-                }
-            )
+            progress = json.loads(line)
+            if "error" in progress:
+                return str(progress["error"])
+            job.say(f"Finished operation {progress['stage']}", "DETAILED")
+            for step, namespace, name, value in progress["counters"]:
+                job.counters[step, namespace, name] = value
         if not running or job.state == CANCELLED:
             return None
         time.sleep(POLL_SECONDS)
 
 
 def _kill(service: subprocess.Popen[bytes]) -> None:
-    """The service with its workers, which are in its process group."""
+    """Kills the service with its workers, which are in its process group."""
     with suppress(ProcessLookupError):
         os.killpg(service.pid, signal.SIGKILL)
     service.wait()

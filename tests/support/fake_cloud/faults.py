@@ -1,4 +1,4 @@
-"""What goes wrong in the fake cloud, on request."""
+"""Faults of the fake cloud, on request."""
 
 import re
 import threading
@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Fault:
-    """What happens to requests whose "METHOD path" matches a regular expression.
+    """A fault that some of the matching requests meet.
 
-    "WORK <job's name>" is the moment before workers start.
-
-    The first `after` of them pass, the next `times` meet the fault: they take `seconds` longer,
-    `action` is called, and they get `status` instead of an answer (0: they are answered, after
-    all). met: how many did.
+    Attributes:
+        request: a regular expression for "METHOD path"; "WORK <job's name>" is the moment before
+            workers start.
+        status: what a request gets instead of an answer; 0 for its answer.
+        seconds: how much longer a request takes.
+        action: called for each request that meets the fault.
+        after: how many matching requests pass first.
+        times: how many requests then meet the fault.
+        met: how many have met it.
     """
 
     request: str
@@ -29,13 +33,10 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The faults of one cloud. retry_bundles.
-
-    Workers do every bundle twice; what the first time gave is lost.
-    """
+    """The faults of one cloud."""
 
     requests: list[Fault] = field(default_factory=list)
-    retry_bundles: bool = False
+    retry_bundles: bool = False  # workers do every bundle twice, and the first result is lost
     counting: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, request: str, **fault: object) -> Fault:

@@ -1,9 +1,9 @@
 """A Google Cloud Storage in memory.
 
-The part of its JSON API (cloud.google.com/storage/docs/json_api) that google-cloud-storage needs to
-list, read, write, copy and delete objects, with preconditions on their generation; what Apache Beam
-asks it for (batches, rewrites), and what TensorFlow's C++ client does. Point STORAGE_EMULATOR_HOST
-at `FakeGcs.url`; TensorFlow comes by `tests.support.fake_cloud.proxy`.
+It has the part of the JSON API (cloud.google.com/storage/docs/json_api) that google-cloud-storage
+needs to list, read, write, copy and delete objects, with preconditions on their generation; what
+Apache Beam requests (batches, rewrites); and what TensorFlow's C++ client requests. Clients find it
+by STORAGE_EMULATOR_HOST, set to `FakeGcs.url`, and TensorFlow by `tests.support.fake_cloud.proxy`.
 """
 
 import base64
@@ -28,11 +28,19 @@ PRECONDITION = "At least one of the pre-conditions you specified did not hold."
 
 @dataclass
 class FakeGcs:
-    """Buckets and objects. page_size: objects in one answer to a listing.
+    """Buckets and objects.
 
-    failures: HTTP statuses that the next requests get instead of an answer, as services do now and
-    then. fault(method, path): the status that this request gets, 0 for a true answer; it may take
-    its time. permissions: those that everybody has. requests: what was asked.
+    Attributes:
+        url: of the server.
+        page_size: objects in one answer to a listing.
+        buckets: bucket -> name -> (metadata, content).
+        uploads: id of a resumable upload -> (bucket, name, content so far, query of its start).
+        failures: HTTP statuses that the next requests get instead of an answer.
+        fault: (method, path) -> the status that this request gets, 0 for its answer. It may wait.
+        permissions: those that every account has.
+        requests: "METHOD path" of all requests.
+        generation: of the last object that was written.
+        answering: held while a request is answered.
     """
 
     url: str = ""
@@ -51,10 +59,7 @@ class FakeGcs:
     answering: Any = field(default_factory=threading.RLock)
 
     def put(self, bucket: str, name: str, content: bytes, composed: bool = False) -> dict[str, Any]:
-        """Stores an object, and makes its bucket where that is missing.
-
-        A composed object has no MD5.
-        """
+        """Stores an object, and makes its bucket if it is missing. A composed object has no MD5."""
         self.generation += 1
         metadata = {
             "kind": "storage#object",
@@ -77,16 +82,17 @@ class FakeGcs:
         return metadata
 
     def read(self, path: str) -> bytes:
-        """The content of gs://<bucket>/<name>. Raises KeyError where there is none."""
+        """The content of gs://<bucket>/<name>. Raises KeyError for a missing object."""
         bucket, _, name = path.removeprefix("gs://").partition("/")
         return self.buckets[bucket][name][1]
 
     def answer(
         self, method: str, path: str, query: dict[str, str], headers: Any, body: bytes
     ) -> Reply:
-        """One request.
+        """The answer to a request.
 
-        One after the other: a precondition and what follows from it are one step.
+        Requests are answered one after the other, so that a precondition and the write that it
+        guards are one step.
         """
         if status := self.fault(method, path):
             return error(status, "told to fail")
@@ -162,32 +168,26 @@ class FakeGcs:
         return self._object(method, bucket, name, query, headers)
 
     def _list(self, bucket: str, query: dict[str, str]) -> Reply:
-        first, prefix, delimiter = (
-            query.get("pageToken", ""),
-            query.get("prefix", ""),
-            query.get("delimiter"),
-        )
-        found: dict[
-            str, bool
-        ] = {}  # an object's name, or the common prefix of some -> is it an object?
+        first = query.get("pageToken", "")
+        prefix = query.get("prefix", "")
+        delimiter = query.get("delimiter")
+        is_object: dict[str, bool] = {}  # an object's name, or the common prefix of some
         for name in sorted(name for name in self.buckets[bucket] if name.startswith(prefix)):
             head, cut, _ = name[len(prefix) :].partition(delimiter) if delimiter else (name, "", "")
-            found[prefix + head + cut if cut else name] = not cut
-        names = sorted(name for name in found if name >= first)
+            is_object[prefix + head + cut if cut else name] = not cut
+
+        names = sorted(name for name in is_object if name >= first)
         size = min(self.page_size, int(query.get("maxResults", self.page_size)))
         page, rest = names[:size], names[size:]
         answer: dict[str, Any] = {
             "kind": "storage#objects",
-            "items": [self.buckets[bucket][name][0] for name in page if found[name]],
+            "items": [self.buckets[bucket][name][0] for name in page if is_object[name]],
         }
-        prefixes = [name for name in page if not found[name]]
-        return (
-            200,
-            answer
-            | ({"prefixes": prefixes} if prefixes else {})
-            | ({"nextPageToken": rest[0]} if rest else {}),
-            {},
-        )
+        if prefixes := [name for name in page if not is_object[name]]:
+            answer["prefixes"] = prefixes
+        if rest:
+            answer["nextPageToken"] = rest[0]
+        return 200, answer, {}
 
     def _object(
         self, method: str, bucket: str, name: str, query: dict[str, str], headers: Any
@@ -237,10 +237,10 @@ class FakeGcs:
         query: dict[str, str],
         body: bytes,
     ) -> Reply:
-        """compose (the named object is the target), copyTo and rewriteTo (it is the source)."""
+        """Answers compose (the named object is the target), copyTo and rewriteTo (the source)."""
         if action == "compose":
             to_bucket, to_name = bucket, name
-            sources = [(bucket, each["name"]) for each in json.loads(body)["sourceObjects"]]
+            sources = [(bucket, source["name"]) for source in json.loads(body)["sourceObjects"]]
         else:
             sources = [(bucket, name)]
         for source in sources:
@@ -250,7 +250,7 @@ class FakeGcs:
             return error(404, "The specified bucket does not exist.")
         if not self._holds(to_bucket, to_name, query):
             return error(412, PRECONDITION)
-        content = b"".join(self.buckets[source][each][1] for source, each in sources)
+        content = b"".join(self.buckets[place][source_name][1] for place, source_name in sources)
         made = self.put(to_bucket, to_name, content, composed=action == "compose")
         if action != "rewriteTo":
             return 200, made, {}
@@ -258,10 +258,7 @@ class FakeGcs:
         return 200, {"kind": "storage#rewriteResponse", "done": True, **size, "resource": made}, {}
 
     def _batch(self, headers: Any, body: bytes) -> Reply:
-        """Several requests in one, each answered on its own.
-
-        Multipart/mixed of application/http.
-        """
+        """Answers several requests in one, a multipart/mixed of application/http."""
         message = email.message_from_bytes(
             b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body
         )
@@ -278,7 +275,8 @@ class FakeGcs:
             status, content, _ = self._answer(method, *split(target), {}, inner.encode())
             text = json.dumps(content) if content else ""
             parts.append(
-                f"--part\r\nContent-Type: application/http\r\nContent-ID: <response-{part['Content-ID']}>\r\n\r\n"  # type: ignore[index]
+                "--part\r\nContent-Type: application/http\r\n"
+                f"Content-ID: <response-{part['Content-ID']}>\r\n\r\n"  # type: ignore[index]
                 f"HTTP/1.1 {status} .\r\nContent-Type: application/json\r\nContent-Length:"
                 f" {len(text)}\r\n\r\n{text}\r\n"
             )
@@ -300,13 +298,14 @@ class FakeGcs:
             )
             metadata, content = message.get_payload()  # type: ignore[misc]
             boundary = message.get_boundary() or ""
-            # The bytes themselves: a mail's line ends may be changed, an object's may not.
+            # The raw bytes: email may change line ends.
             raw = (
                 body.split(f"--{boundary}".encode())[2]
                 .split(b"\r\n\r\n", 1)[1]
                 .removesuffix(b"\r\n")
             )
-            return self._finish(bucket, json.loads(metadata.get_payload())["name"], raw, query)  # type: ignore[union-attr, arg-type]
+            name = json.loads(metadata.get_payload())["name"]  # type: ignore[union-attr, arg-type]
+            return self._finish(bucket, name, raw, query)
         if method == "POST":
             number = str(len(self.uploads))
             self.uploads[number] = (
@@ -320,15 +319,9 @@ class FakeGcs:
             # TensorFlow comes through the proxy, by the service's own name.
             host = headers.get("Host") or ""
             place = f"https://{host}" if host.endswith("googleapis.com") else self.url
-            return (
-                200,
-                b"",
-                {
-                    "Location": (
-                        f"{place}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={number}"
-                    )
-                },
-            )
+            query_string = f"uploadType=resumable&upload_id={number}"
+            location = f"{place}/upload/storage/v1/b/{bucket}/o?{query_string}"
+            return 200, b"", {"Location": location}
         _, name, content, begun = self.uploads[query["upload_id"]]
         sent = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
         if sent is None or sent[1] is not None:
@@ -339,24 +332,19 @@ class FakeGcs:
         return 308, b"", {"Range": f"bytes=0-{len(content) - 1}"} if content else {}
 
     def _finish(self, bucket: str, name: str, content: bytes, query: dict[str, str]) -> Reply:
-        return (
-            (200, self.put(bucket, name, content), {})
-            if self._holds(bucket, name, query)
-            else error(412, PRECONDITION)
-        )
+        if not self._holds(bucket, name, query):
+            return error(412, PRECONDITION)
+        return 200, self.put(bucket, name, content), {}
 
     def _holds(self, bucket: str, name: str, query: dict[str, str]) -> bool:
-        """Whether an object has the generation that a request asks for.
-
-        0 means that there is none.
-        """
+        """Whether an object has the generation that a request asks for; 0 means no object."""
         metadata = self.buckets[bucket].get(name, ({"generation": "0"}, b""))[0]
         return query.get("ifGenerationMatch", metadata["generation"]) == metadata["generation"]
 
 
 @contextmanager
 def serve(port: int = 0) -> Iterator[FakeGcs]:
-    """A running server on a port of loopback, a free one for 0."""
+    """Runs a server on a port of loopback (0: any free one)."""
     store = FakeGcs()
 
     class GcsHandler(Handler):

@@ -1,7 +1,7 @@
 """Launches Flex Templates as Dataflow does.
 
-Holds the parameters against the template's metadata, runs the image's file with them and the
-launch's flags, and takes the graph that it wrote to --template_location.
+It matches the parameters against the template's metadata, runs the image's file with them and the
+launch's flags, and takes the graph that the file wrote to --template_location.
 """
 
 import os
@@ -18,9 +18,9 @@ from google.cloud.dataflow_v1beta3 import ContainerSpec, LaunchFlexTemplateReque
 from tests.support.fake_cloud import containers
 from tests.support.fake_cloud.executor import CHECKOUT, SUBMITTERS, Executor
 
-# What the Dockerfile copies to where FLEX_TEMPLATE_PYTHON_PY_FILE says.
+# The Dockerfile copies it to the path in FLEX_TEMPLATE_PYTHON_PY_FILE.
 FILE = CHECKOUT / "pipeline" / "dataflow" / "flex_template.py"
-# Dataflow gives up on a launcher, too.
+# As Dataflow, which gives up on a launcher after some time.
 SECONDS = 600
 
 
@@ -30,17 +30,14 @@ class LaunchError(ValueError):
 
 @dataclass
 class Launcher:
-    """Launches templates in the images that jobs are executed in. folder.
+    """Launches templates in the images that jobs are executed in."""
 
-    Gets a folder for each launch, with its console's log.
-    """
-
-    folder: Path
+    folder: Path  # gets a folder for each launch, with its console's log
     executor: Executor
     fetch: Callable[[str], bytes]
 
     def launch(self, endpoint: str, project: str, region: str, body: bytes) -> bytes:
-        """The job's description that a launch makes. Raises LaunchError."""
+        """The description of the job that a launch makes. Raises LaunchError."""
         request = LaunchFlexTemplateRequest.from_json(
             body, ignore_unknown_fields=False
         ).launch_parameter
@@ -115,20 +112,20 @@ class Launcher:
 
 
 def _validate(spec: ContainerSpec, parameters: dict[str, str]) -> None:
-    known = {each.name: each for each in spec.metadata.parameters}
+    known = {parameter.name: parameter for parameter in spec.metadata.parameters}
     for name in parameters:
         if name not in known:
             raise LaunchError(
                 f"The template parameters are invalid. Unrecognized parameter: {name}"
             )
-    for name, each in known.items():
+    for name, parameter in known.items():
         if name not in parameters:
-            if not each.is_optional:
+            if not parameter.is_optional:
                 raise LaunchError(
                     f"The template parameters are invalid. Missing required parameter: {name}"
                 )
-        elif not all(re.search(regex, parameters[name]) for regex in each.regexes):
+        elif not all(re.search(regex, parameters[name]) for regex in parameter.regexes):
             raise LaunchError(
                 f"The template parameters are invalid. Parameter {name} does not match"
-                f" {list(each.regexes)}"
+                f" {list(parameter.regexes)}"
             )

@@ -1,7 +1,7 @@
-"""The way of TensorFlow's C++ client to the fake bucket.
+"""The way by which TensorFlow's C++ client reaches the fake bucket.
 
-It knows no other address than https://storage.googleapis.com, but libcurl in it heeds `https_proxy`
-and `CURL_CA_BUNDLE`. So the proxy speaks TLS for Google's hosts itself, with certificates of a
+The client knows only https://storage.googleapis.com, but its libcurl follows `https_proxy` and
+`CURL_CA_BUNDLE`. So the proxy speaks TLS in place of Google's hosts, with certificates of a
 throw-away authority.
 """
 
@@ -19,7 +19,7 @@ from tests.support.fake_cloud import credentials
 from tests.support.fake_cloud.gcs import FakeGcs
 from tests.support.fake_cloud.server import Handler, Reply, listening
 
-# The last is asked by google-auth, in the background, where an account may be used.
+# google-auth asks the last one in the background whether an account may be used.
 HOSTS = (
     "www.googleapis.com",
     "storage.googleapis.com",
@@ -30,8 +30,13 @@ DAYS = 2
 
 
 def write_certificates(folder: Path) -> tuple[Path, Path]:
-    """(authority.pem, server.pem with its key): valid for HOSTS, for two days."""
-    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    """Writes certificates that are valid for HOSTS, for two days.
+
+    Returns:
+        authority.pem, and server.pem with its key.
+    """
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    server_key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fake cloud")])
     now = datetime.now(UTC)
 
@@ -71,7 +76,7 @@ def write_certificates(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def serve(store: FakeGcs, folder: Path) -> Iterator[dict[str, str]]:
-    """A running proxy before the store; the environment variables that send libcurl through it."""
+    """Runs a proxy for the store. Yields the environment variables that send libcurl through it."""
     authority, server = write_certificates(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server)
@@ -84,7 +89,7 @@ def serve(store: FakeGcs, folder: Path) -> Iterator[dict[str, str]]:
             return credentials.answer(path) or store.answer(method, path, query, headers, body)
 
         def do_CONNECT(self) -> None:  # noqa: N802
-            """From here on the client talks TLS to the host that it named: to this handler."""
+            """From here on the client speaks TLS with this handler, in place of the named host."""
             self.send_response(200)
             self.end_headers()
             self.connection = context.wrap_socket(self.connection, server_side=True)
@@ -99,7 +104,7 @@ def serve(store: FakeGcs, folder: Path) -> Iterator[dict[str, str]]:
 
         def finish(self) -> None:
             super().finish()
-            self.connection.close()  # the server closes the socket beneath TLS only
+            self.connection.close()  # the server closes only the socket under TLS
 
     with listening(ProxyHandler) as port:
         bundles = {"CURL_CA_BUNDLE": str(authority), "REQUESTS_CA_BUNDLE": str(authority)}

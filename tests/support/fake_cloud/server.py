@@ -16,7 +16,7 @@ Answer = Callable[[str, str, dict[str, str], Any, bytes], Reply]
 
 
 def error(status: int, message: str) -> Reply:
-    """An error as Google's services tell it."""
+    """An error as Google's services answer it."""
     return status, {"error": {"code": status, "message": message}}, {}
 
 
@@ -27,7 +27,7 @@ def split(target: str) -> tuple[str, dict[str, str]]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection. A subclass says what the answers are."""
+    """One connection. A subclass gives the answers."""
 
     protocol_version = "HTTP/1.1"
     answer: Answer
@@ -63,11 +63,11 @@ class Handler(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """A thread a connection; a client that goes away is nothing to talk about."""
+    """Has a thread for each connection, and ignores clients that disconnect."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -79,7 +79,7 @@ class Server(ThreadingHTTPServer):
 
 @contextmanager
 def listening(handler: type[Handler], port: int = 0) -> Iterator[int]:
-    """A server on a port of loopback, a free one for 0, until the block ends."""
+    """Runs a server on a port of loopback (0: any free one), and yields the port."""
     server = Server(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

@@ -1,11 +1,11 @@
-"""What Dataflow's service does with a job.
+"""Does the part of Dataflow's service: runs a staged pipeline stage by stage.
 
-Runs the staged pipeline stage by stage, its workers in an environment of their own.
+Usage: python service.py FOLDER PARENT (the process with which it ends)
 
-usage: python service.py FOLDER PARENT (the process with which it ends). Needs apache-beam and
-nothing of the job: the pipeline comes as a proto, and only workers open it. FOLDER holds work.json
-and pipeline.pb; progress.jsonl gets a line for every stage (its name, the counters so far), and one
-more, with `error`, if the job failed.
+Workers have an environment of their own. This process needs apache-beam and nothing of the job: the
+pipeline comes as a proto, and only workers open it. FOLDER holds work.json and pipeline.pb.
+progress.jsonl gets a line for every stage (its name, the counters so far), and one more, with
+`error`, if the job failed.
 """
 
 import json
@@ -37,24 +37,24 @@ def report(**line: Any) -> None:
 
 
 class ReportingRunner(fn_runner.FnApiRunner):
-    """Tells of every bundle when it is done: its stage, and the counters of all stages so far."""
+    """Reports every bundle when it is done: its stage, and the counters of all stages so far."""
 
-    found: dict[str, list[Any]] = {}  # noqa: RUF012
+    infos_of_stages: dict[str, list[Any]] = {}  # noqa: RUF012
 
     def _execute_bundle(self, context: Any, manager: Any, bundle: Any) -> Any:
         result = super()._execute_bundle(context, manager, bundle)
-        infos = self.found.setdefault(manager.stage.name, [])
-        infos.extend(result.process_bundle.monitoring_infos)
+        infos_of_stage = self.infos_of_stages.setdefault(manager.stage.name, [])
+        infos_of_stage.extend(result.process_bundle.monitoring_infos)
         metrics = fn_runner.FnApiMetrics(
             {
-                name: fn_runner.consolidate_monitoring_infos(each)
-                for name, each in self.found.items()
+                name: fn_runner.consolidate_monitoring_infos(infos)
+                for name, infos in self.infos_of_stages.items()
             }
         )
-        counters = [
-            [each.key.step, each.key.metric.namespace, each.key.metric.name, each.committed]
-            for each in metrics.query()["counters"]
-        ]
+        counters = []
+        for counter in metrics.query()["counters"]:
+            metric = counter.key.metric
+            counters.append([counter.key.step, metric.namespace, metric.name, counter.committed])
         names = sorted({transform.unique_name for transform in manager.stage.transforms})
         report(stage="+".join(names)[:STAGE_NAME_CHARS], counters=counters)
         return result
@@ -62,9 +62,9 @@ class ReportingRunner(fn_runner.FnApiRunner):
 
 @worker_handlers.WorkerHandler.register_environment(CONTAINER, bytes)
 class ContainerHandler(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
-    """A worker that the entrypoint of an image makes.
+    """A worker that the entrypoint of an image starts.
 
-    It is told where its services are, and gets all else from them.
+    It is told where its services are, and gets everything else from them.
     """
 
     def __init__(self, payload: bytes, *services: Any) -> None:
@@ -90,7 +90,7 @@ class ContainerHandler(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
 
 
 def staged_files(folder: str) -> list[Any]:
-    """What was staged, as the artifacts that a worker's entrypoint fetches."""
+    """The staged files, as the artifacts that a worker's entrypoint fetches."""
     artifacts = []
     for path in sorted(Path(folder).iterdir()):
         artifact = beam_runner_api_pb2.ArtifactInformation(
@@ -108,7 +108,10 @@ def staged_files(folder: str) -> list[Any]:
 
 
 def workers_options(options: Any) -> Any:
-    """A Struct knows doubles only: "argument --parallelism: invalid int value: '-1.0'"."""
+    """Options with whole numbers as integers. A Struct has only doubles.
+
+    Otherwise workers fail: "argument --parallelism: invalid int value: '-1.0'".
+    """
     if isinstance(options, float) and options.is_integer():
         return int(options)
     if isinstance(options, dict):
@@ -117,7 +120,7 @@ def workers_options(options: Any) -> Any:
 
 
 def end_with(parent: int) -> None:
-    """A cloud that was killed leaves no service and no worker behind."""
+    """Ends this process and its workers after the parent, so that a killed cloud leaves none."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os.killpg(0, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""The fake cloud by itself.
+"""The fake cloud with clients that others wrote.
 
-Beam's own example, submitted by the unmodified DataflowRunner; TensorFlow's gs:// client.
+Beam's own example is submitted by the unmodified DataflowRunner; TensorFlow reads and writes gs://.
 """
 
 import json
@@ -30,7 +30,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCloud]:
 
 
 def run(cloud: FakeCloud, *command: str, cwd: Path) -> str:
-    """A command of another process, in a folder from which nothing can be imported; its output."""
+    """Runs a command in a folder from which nothing can be imported. Returns its output."""
     done = subprocess.run(
         [sys.executable, *command],
         env=os.environ | cloud.environment,
@@ -65,7 +65,7 @@ def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> 
         1,
         {"made": "by-test"},
     )
-    # What the bundle wrote that was done twice stays behind in Beam's own temporary folder.
+    # The first result of a repeated bundle stays in Beam's own temporary folder.
     names = [
         name
         for name in cloud.gcs.buckets[BUCKET]
@@ -74,14 +74,11 @@ def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> 
     assert names == ["counts/part-00000-of-00001"]
     assert set(cloud.gcs.read(f"gs://{BUCKET}/{names[0]}").decode().splitlines()) == COUNTS
     assert upload.met == 1
-    assert [
-        each["messageText"] for each in job.messages if "operation" not in each["messageText"]
-    ] == [
+    texts = [message["messageText"] for message in job.messages]
+    image = f"beam_python{shipping.python()}_sdk:{version('apache-beam')}"
+    assert [text for text in texts if "operation" not in text] == [
         "Staged: pickled_main_session, submission_environment_dependencies.txt",
-        (
-            "Image:"
-            f" gcr.io/cloud-dataflow/v1beta3/beam_python{shipping.python()}_sdk:{version('apache-beam')}"
-        ),
+        f"Image: gcr.io/cloud-dataflow/v1beta3/{image}",
         "Worker environment is ready; the staged pipeline starts.",
         "Worker pool stopped.",
     ]
@@ -100,8 +97,13 @@ with gfile.GFile("gs://bucket/folder/new", "rb") as file:
     file.seek(5)
     tail = file.read()
 print(json.dumps([
-    gfile.GFile("gs://bucket/folder/there.txt").read(), sorted(gfile.listdir("gs://bucket/folder")), gfile.glob("gs://bucket/*/n*"),
-    gfile.exists("gs://bucket/folder/new.part"), gfile.isdir("gs://bucket/folder"), len(tail), tail[:5].decode(),
+    gfile.GFile("gs://bucket/folder/there.txt").read(),
+    sorted(gfile.listdir("gs://bucket/folder")),
+    gfile.glob("gs://bucket/*/n*"),
+    gfile.exists("gs://bucket/folder/new.part"),
+    gfile.isdir("gs://bucket/folder"),
+    len(tail),
+    tail[:5].decode(),
 ]))
 """
     found = json.loads(run(cloud, "-c", code, cwd=tmp_path))

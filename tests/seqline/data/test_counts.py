@@ -1,0 +1,32 @@
+"""Count tables sum bucket by bucket."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqline.data import counts
+
+TABLES = st.lists(
+    st.dictionaries(st.binary(max_size=3), st.integers(1, 2**40), max_size=30),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(TABLES)
+def test_count_tables_sum_bucket_by_bucket(tables: list[dict[bytes, int]]) -> None:
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder, str(number)) for number in range(len(tables))]
+        for path, table in zip(paths, tables, strict=True):
+            counts.write(path, counts.split(table))
+        found: dict[bytes, int] = {}
+        for bucket in range(counts.NUM_BUCKETS):
+            summed = counts.sum_bucket(paths, bucket)
+            assert all(counts.bucket_of(entry) == bucket for entry in summed)
+            found |= summed
+    assert found == {
+        entry: sum(table.get(entry, 0) for table in tables) for table in tables for entry in table
+    }
