@@ -1,10 +1,8 @@
-"""One run as a report.
+"""The report of a run: report.html for people, report.md for a pull request, report.json.
 
-Report.html for people, report.md for a pull request or a job's summary, report.json for machines.
-
-Everything comes from the run's records and the small files of its artifacts; nothing is measured
-anew, and neither TensorFlow nor Beam is imported. A run that failed half-way has a report, too,
-which says what is missing. docs/reports.md describes all of it.
+Everything comes from the run's records and the small files of its artifacts. Nothing is measured
+again, and neither TensorFlow nor Beam is imported. The report of a run that failed half-way says
+what is missing. docs/reports.md describes reports.
 """
 
 import json
@@ -23,12 +21,19 @@ STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def write_report(store: Store, run: str | Path, summary: bool = True) -> Path:
-    """Writes report.html, report.md, report.json and config.toml into the folder of a run, and
-    returns the path of the first.
+    """Writes report.html, report.md, report.json and config.toml into the folder of a run.
 
-    run: its name, or its folder. summary: append the Markdown to the file that $GITHUB_STEP_SUMMARY
-    names, if it is set. Raises UserError for a run without a record, or one that is damaged;
-    OSError where the root cannot be written.
+    Args:
+        store: where the run is.
+        run: its name, or its folder.
+        summary: whether to append the Markdown to the file that $GITHUB_STEP_SUMMARY names.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        UserError: the run has no record, or a damaged one.
+        OSError: the folder cannot be written.
     """
     from pipeline.report import html, markdown, reproduce
 
@@ -38,7 +43,7 @@ def write_report(store: Store, run: str | Path, summary: bool = True) -> Path:
     short = markdown.render(report)
     if toml := reproduce.config_toml(records, str(store.root)):
         (folder / reproduce.CONFIG).write_text(toml, encoding="utf-8")
-    # ASCII: whatever a label holds, nothing happens in a terminal that shows the file.
+    # ASCII, so that no label can steer a terminal that shows the file.
     (folder / JSON).write_text(
         json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
@@ -51,11 +56,15 @@ def write_report(store: Store, run: str | Path, summary: bool = True) -> Path:
 
 
 def report_run(store: Store, run: Path, say: Callable[[str], None]) -> Path | None:
-    """`write_report` at the end of a run, whatever became of it.
+    """Writes the report at the end of a run, whether it succeeded or failed. Never raises.
 
-    What goes wrong is said, and raised never.
+    Args:
+        store: where the run is.
+        run: its folder.
+        say: gets a sentence if the report cannot be written.
 
-    None where the run did not get so far as to have a record.
+    Returns:
+        The path of report.html; None if it was not written, or the run has no record.
     """
     try:
         if not (folder_of(store, run.name) / RUN).is_file():

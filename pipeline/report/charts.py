@@ -1,10 +1,9 @@
-"""Pictures as inline SVG.
+"""Pictures as inline SVG: plain functions from numbers to markup.
 
-Plain functions from numbers to markup. Colours are CSS classes, so that they follow light and dark.
-
-Sizes are those of a phone's column (360 units wide), so that letters stay readable there. Every
-picture has a title and a description; small marks beside their numbers in a table say nothing that
-the table does not, and are hidden from readers of the screen.
+Colours are CSS classes, so they follow light and dark mode. Sizes are those of a phone's column
+(360 units wide), so letters stay readable there. Every picture has a title and a description. Small
+marks next to their numbers in a table say nothing that the table does not, and are hidden from
+screen readers.
 """
 
 import math
@@ -29,7 +28,7 @@ Interval = Sequence[float] | None
 
 @dataclass(frozen=True)
 class Line:
-    """A series of a line chart. style: a CSS class, s1 or s2."""
+    """A series of a line chart; its style is a CSS class, s1 or s2."""
 
     name: str
     style: str
@@ -38,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """From numbers to places."""
+    """Maps numbers in [low, high] to coordinates from start to end."""
 
     low: float
     high: float
@@ -46,17 +45,15 @@ class Axis:
     end: float
 
     def __call__(self, value: float) -> str:
-        """Clipped to the axis."""
+        """The coordinate of a value, clipped to the axis."""
         part = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return f"{self.start + min(max(part, 0.0), 1.0) * (self.end - self.start):.1f}"
 
 
 def ticks(low: float, high: float, num: int = 5) -> list[float]:
-    """Round numbers within [low, high], about so many."""
+    """About `num` round numbers within [low, high]."""
     span = high - low
-    if span <= 1e-9 * max(
-        abs(low), abs(high), 1e-9
-    ):  # floats have no round numbers so close to each other
+    if span <= 1e-9 * max(abs(low), abs(high), 1e-9):  # floats this close have none between them
         return [low]
     raw = span / num
     magnitude = 10.0 ** math.floor(math.log10(raw))
@@ -68,9 +65,16 @@ def ticks(low: float, high: float, num: int = 5) -> list[float]:
 
 
 def line_chart(name: str, title: str, lines: Sequence[Line], best: int | None = None) -> Markup:
-    """Figures by epoch, from 1. name.
+    """Draws figures by epoch.
 
-    Of the picture, once in a page. best: an epoch to mark. Empty where there is nothing to show.
+    Args:
+        name: the picture's id, unique in the page.
+        title: of the picture.
+        lines: the series, from epoch 1.
+        best: an epoch to mark, or None.
+
+    Returns:
+        The markup; empty if no series has a value.
     """
     known = [value for line in lines for value in line.values if value is not None]
     if not known:
@@ -78,10 +82,8 @@ def line_chart(name: str, title: str, lines: Sequence[Line], best: int | None = 
     num = max(len(line.values) for line in lines)
     low, high = min(known), max(known)
     margin = (high - low) * 0.06 or abs(high) * 0.05 or 0.5
-    x, y = (
-        Axis(1, num, LEFT, WIDTH - RIGHT),
-        Axis(low - margin, high + margin, HEIGHT - BOTTOM, TOP),
-    )
+    x = Axis(1, num, LEFT, WIDTH - RIGHT)
+    y = Axis(low - margin, high + margin, HEIGHT - BOTTOM, TOP)
     parts = [_grid(y, ticks(low - margin, high + margin)), _epochs(x, num)]
     if best:
         parts.append(
@@ -113,7 +115,7 @@ def line_chart(name: str, title: str, lines: Sequence[Line], best: int | None = 
 
 
 def _grid(y: Axis, at: Sequence[float], names: Sequence[str] = ()) -> Markup:
-    """names: of the lines; their values where none are given."""
+    """Horizontal lines, with names, or else their values."""
     digits = max((len(f"{value:.6f}".rstrip("0").partition(".")[2]) for value in at), default=0)
     names = names or [f"{value:.{digits}f}" for value in at]
     lines = Markup(
@@ -141,7 +143,7 @@ def _epochs(x: Axis, num: int) -> Markup:
 
 
 def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Markup:
-    """How often the model is right, by how sure it is; below, how many rows there are."""
+    """Draws how often the model is right by its confidence, and below, the number of rows."""
     size, foot = 300, 64
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, 1, TOP + size, TOP)
     below = TOP + size + 10
@@ -152,31 +154,31 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
             x(0), y(0), x(1), y(1)
         )
     )
-    most = max(each["num_rows"] for each in curve)
-    for each in curve:
-        (low, high), at = each["accuracy_interval"], x(each["confidence"])
+    most = max(bin_["num_rows"] for bin_ in curve)
+    for bin_ in curve:
+        (low, high), at = bin_["accuracy_interval"], x(bin_["confidence"])
         parts.append(
             Markup('<line class="whisker s1" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(
                 at, y(low), y(high)
             )
         )
-        tall = max(1.0, (foot - 22) * each["num_rows"] / most)
+        tall = max(1.0, (foot - 22) * bin_["num_rows"] / most)
         bar = (
-            x(each["low"]),
-            f"{float(x(each['high'])) - float(x(each['low'])) - 1:.1f}",
+            x(bin_["low"]),
+            f"{float(x(bin_['high'])) - float(x(bin_['low'])) - 1:.1f}",
             f"{below + foot - 22 - tall:.1f}",
             f"{tall:.1f}",
         )
         parts.append(
             Markup('<rect class="bar" x="{0}" width="{1}" y="{2}" height="{3}"/>').format(*bar)
         )
-    path = " ".join(f"{x(each['confidence'])},{y(each['accuracy'])}" for each in curve)
+    path = " ".join(f"{x(bin_['confidence'])},{y(bin_['accuracy'])}" for bin_ in curve)
     parts.append(Markup('<polyline class="line s1" points="{}"/>').format(path))
     parts += [
         Markup('<circle class="dot s1" cx="{}" cy="{}" r="3.5"/>').format(
-            x(each["confidence"]), y(each["accuracy"])
+            x(bin_["confidence"]), y(bin_["accuracy"])
         )
-        for each in curve
+        for bin_ in curve
     ]
     text = Markup('<text x="{}" y="{}" class="middle">{}</text>')
     parts += [text.format(x(value), below + foot - 6, f"{value:.0%}") for value in quarters]
@@ -194,10 +196,7 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
 def heatmap(
     name: str, title: str, labels: Sequence[str], matrix: Sequence[Sequence[int]]
 ) -> Markup:
-    """A confusion matrix without numbers, rows true, columns predicted.
-
-    Shades by the share of a row.
-    """
+    """Draws a confusion matrix [true][predicted]; a shade is the share of the row."""
     cell, side = 18, 118
     num = len(labels)
     whole = side + num * cell + 4
@@ -245,13 +244,13 @@ def heatmap(
 
 
 def _middle_out(label: str) -> str:
-    """Names of classes often differ at their end only."""
+    """Shortens a name in its middle: names of classes often differ only at their ends."""
     shown, half = shorten(label, 200), NUM_LABEL_CHARS // 2
     return shown if len(shown) <= NUM_LABEL_CHARS else f"{shown[:half]}…{shown[-half + 1 :]}"
 
 
 def shade(count: int, total: int) -> str:
-    """A CSS class, h0 to h10: the share, by its root, so that rare confusions are seen, too."""
+    """A CSS class, h0 to h10, by the root of the share, so that rare confusions can be seen."""
     return f"h{math.ceil(10 * math.sqrt(count / total)) if total else 0}"
 
 
@@ -263,9 +262,9 @@ def mark(
     style: str = "s1",
     other: float | None = None,
 ) -> Markup:
-    """A point with its interval between low and high, and a second point as a stroke.
+    """Draws a point with its interval for a table's cell, and a second point as a stroke.
 
-    For a table's cell. What lies outside is an arrow.
+    A value outside [low, high] is an arrow.
     """
     if value is None:
         return Markup("")
@@ -289,7 +288,7 @@ def mark(
 
 
 def bar(value: float | None, most: float, start: float = 0.0, style: str = "s1") -> Markup:
-    """A bar of a length between 0 and most that begins at `start`: for a table's cell."""
+    """Draws a bar from `start` on an axis from 0 to `most`, for a table's cell."""
     if value is None or not most:
         return Markup("")
     x = Axis(0, most, 0, MARK)

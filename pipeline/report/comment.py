@@ -1,6 +1,6 @@
-"""The report as one comment of a pull request, updated in place.
+"""The report as one comment on a pull request, updated in place.
 
-GitHub's REST API, or any server that speaks its four endpoints.
+It uses GitHub's REST API, or any server that has its four endpoints.
 """
 
 import os
@@ -12,7 +12,7 @@ from seqline.errors import UserError
 
 API = "https://api.github.com"
 TIMEOUT_SECONDS = 30
-# Comments that are looked through, at most: 100 on a page.
+# The most pages of comments that are searched, of 100 comments each.
 NUM_PAGES = 50
 ADVICE = {
     401: "is GITHUB_TOKEN a token, and not expired?",
@@ -24,15 +24,21 @@ ADVICE = {
 
 
 def comment(target: str, body: str) -> tuple[str, bool]:
-    """Makes `body`, which begins with the watermark, the comment of OWNER/REPO#NUMBER.
+    """Posts a comment on a pull request, or replaces the first one that has the watermark.
 
-    Returns (its URL, whether it is new).
+    Reads GITHUB_TOKEN, and GITHUB_API_URL if it is set.
 
-    The first comment that begins with the watermark is replaced. Reads GITHUB_TOKEN, and
-    GITHUB_API_URL if that is set. Raises UserError for a target that is none, a token that is
-    missing, and for every answer that is not what was asked for.
+    Args:
+        target: OWNER/REPO#NUMBER.
+        body: the comment, which begins with the watermark.
+
+    Returns:
+        (the URL of the comment, whether it is new).
+
+    Raises:
+        UserError: the target is malformed, the token is missing, or the server refused.
     """
-    assert body.startswith(WATERMARK), "or the next one would not find it"
+    assert body.startswith(WATERMARK), "or the next call would not find it"
     match = re.fullmatch(r"([\w.-]+)/([\w.-]+)#(\d+)", target)
     if not match or {".", ".."} & {match[1], match[2]}:
         raise UserError(f"--comment {target!r} is not OWNER/REPO#NUMBER, such as octocat/hello#12.")
@@ -44,13 +50,15 @@ def comment(target: str, body: str) -> tuple[str, bool]:
         )
     client = _Client(os.environ.get("GITHUB_API_URL") or API, token, target)
     issues = f"/repos/{match[1]}/{match[2]}/issues"
-    found = client.find(f"{issues}/{match[3]}/comments")
-    if found is None:
+    comment_id = client.find(f"{issues}/{match[3]}/comments")
+    if comment_id is None:
         return (
             str(client.ask("POST", f"{issues}/{match[3]}/comments", {"body": body})["html_url"]),
             True,
         )
-    return str(client.ask("PATCH", f"{issues}/comments/{found}", {"body": body})["html_url"]), False
+    return str(
+        client.ask("PATCH", f"{issues}/comments/{comment_id}", {"body": body})["html_url"]
+    ), False
 
 
 class _Client:
@@ -74,20 +82,20 @@ class _Client:
     def find(self, path: str) -> int | None:
         """The id of the first comment that begins with the watermark."""
         for page in range(1, NUM_PAGES + 1):
-            found = self.ask("GET", f"{path}?per_page=100&page={page}")
-            if not isinstance(found, list):
-                raise UserError(f"{self.api} is no GitHub: {path} gave no list.")
-            for each in found:
-                if str(each.get("body") or "").startswith(WATERMARK):
-                    return int(each["id"])
-            if len(found) < 100:
+            comments = self.ask("GET", f"{path}?per_page=100&page={page}")
+            if not isinstance(comments, list):
+                raise UserError(f"{self.api} is not GitHub: {path} did not return a list.")
+            for comment in comments:
+                if str(comment.get("body") or "").startswith(WATERMARK):
+                    return int(comment["id"])
+            if len(comments) < 100:
                 return None
         return None
 
     def ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
         import requests
 
-        what = f"{method} {self.api}{path.partition('?')[0]}"
+        request = f"{method} {self.api}{path.partition('?')[0]}"
         try:
             # A redirect is not followed: the token is for this server.
             answer = self.session.request(
@@ -102,7 +110,7 @@ class _Client:
             told = None
         except requests.RequestException as error:
             raise UserError(
-                f"{self.target} has no comment: {what} got no answer ({type(error).__name__}:"
+                f"{self.target} has no comment: {request} got no answer ({type(error).__name__}:"
                 f" {error})."
             ) from None
         if answer.status_code not in (200, 201) or told is None:
@@ -112,7 +120,7 @@ class _Client:
                 "try again later" if answer.status_code >= 500 else "is GITHUB_API_URL right?",
             )
             raise UserError(
-                f"{self.target} has no comment: {what} answered {answer.status_code}"
+                f"{self.target} has no comment: {request} answered {answer.status_code}"
                 f" {str(message)[:200]!r}; {advice}."
             )
         return told

@@ -1,18 +1,12 @@
-"""What the statistics and the data gate found, as a report shows it.
-
-Sizes, vocabulary, drift, anomalies.
-"""
+"""The data of a run as a report shows them: sizes, vocabulary, drift, anomalies."""
 
 from typing import Any
 
 from pipeline.report.records import Records
 
-# Labels whose rows are listed one by one.
-NUM_LABELS = 30
-
 
 def data(records: Records) -> dict[str, Any] | None:
-    """None where the run did not get to its data."""
+    """The section on the data; None if the run has no Examples."""
     read, counted = records.figures("example_gen"), records.files.get("statistics_gen") or {}
     if not read:
         return None
@@ -30,11 +24,13 @@ def data(records: Records) -> dict[str, Any] | None:
         "labels": _labels(read.get("num_rows", {})),
         "spans": _spans(records),
         "tokens": {
-            split: _tokens(each["tokens"]) for split, each in splits.items() if each.get("tokens")
+            split: _tokens(statistics["tokens"])
+            for split, statistics in splits.items()
+            if statistics.get("tokens")
         },
         "lengths": {
-            split: {name: _length(found) for name, found in each["lengths"].items()}
-            for split, each in splits.items()
+            split: {name: _length(lengths) for name, lengths in statistics["lengths"].items()}
+            for split, statistics in splits.items()
         },
         "duplicates": records.figures("statistics_gen").get("num_duplicates", {}),
         "num_ambiguous": records.figures("statistics_gen").get("num_ambiguous_texts"),
@@ -45,17 +41,14 @@ def data(records: Records) -> dict[str, Any] | None:
 
 
 def warnings(records: Records) -> list[str]:
-    """What a person should know of the data although the run went on.
-
-    Rows that were skipped, rare classes, the data gate's warnings.
-    """
+    """Sentences about data that did not stop the run: skipped rows, rare classes, anomalies."""
     read, judged = records.figures("example_gen"), records.figures("example_validator")
     told = []
     if num_bad := read.get("num_bad_rows", 0):
         told.append(_skipped(num_bad, read.get("num_read"), records))
     told += _sentences(read.get("warnings"))
-    found = records.files.get("example_validator") or []
-    lines = [each["line"] for each in found if each.get("severity") == "warning"]
+    anomalies = records.files.get("example_validator") or []
+    lines = [anomaly["line"] for anomaly in anomalies if anomaly.get("severity") == "warning"]
     told += (
         _sentences(judged.get("warnings"))
         or lines
@@ -66,8 +59,8 @@ def warnings(records: Records) -> list[str]:
 
 def _sentences(value: Any) -> list[str]:
     """A list of texts, or one; empty for what is neither."""
-    found = value if isinstance(value, list) else [value]
-    return [each for each in found if isinstance(each, str) and each]
+    values = value if isinstance(value, list) else [value]
+    return [text for text in values if isinstance(text, str) and text]
 
 
 def _skipped(num_bad: int, num_read: int | None, records: Records) -> str:
@@ -75,11 +68,8 @@ def _skipped(num_bad: int, num_read: int | None, records: Records) -> str:
     for span in (records.files.get("example_gen") or {}).get("spans", []):
         for problem, count in span.get("num_bad", {}).items():
             by_problem[problem] = by_problem.get(problem, 0) + count
-    why = (
-        ": " + ", ".join(f"{problem} ({count:,})" for problem, count in sorted(by_problem.items()))
-        if by_problem
-        else ""
-    )
+    problems = [f"{problem} ({count:,})" for problem, count in sorted(by_problem.items())]
+    why = f": {', '.join(problems)}" if problems else ""
     of = f" of {num_read:,}" if num_read else ""
     return (
         f"{num_bad:,}{of} rows could not be used and were skipped{why}. bad_rows in the Examples"
@@ -89,71 +79,60 @@ def _skipped(num_bad: int, num_read: int | None, records: Records) -> str:
 
 def _labels(num_rows: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
     """[{label, <split>: rows}], the most frequent first."""
-    found: dict[str, dict[str, int]] = {}
+    rows: dict[str, dict[str, int]] = {}
     for split, counts in num_rows.items():
         for label, count in counts.items():
-            found.setdefault(label, {})[split] = count
-    return [
-        {"label": label, **counts}
-        for label, counts in sorted(
-            found.items(), key=lambda each: (-sum(each[1].values()), each[0])
-        )
-    ]
+            rows.setdefault(label, {})[split] = count
+    labels = sorted(rows, key=lambda label: (-sum(rows[label].values()), label))
+    return [{"label": label, **rows[label]} for label in labels]
 
 
 def _spans(records: Records) -> list[dict[str, Any]]:
-    found = []
+    spans = []
     for span in (records.files.get("example_gen") or {}).get("spans", []):
-        num_rows = {split: sum(counts.values()) for split, counts in span["num_rows"].items()}
-        found.append(
+        counts = span["num_rows"]
+        spans.append(
             {
                 "span": span["number"],
                 "digest": span["key"],
                 "num_read": span["num_read"],
-                "num_rows": num_rows,
+                "num_rows": {split: sum(labels.values()) for split, labels in counts.items()},
+                "num_bad": sum(span.get("num_bad", {}).values()),
             }
-            | _bad(span)
         )
-    return found
+    return spans
 
 
-def _bad(span: dict[str, Any]) -> dict[str, int]:
-    return {"num_bad": sum(span.get("num_bad", {}).values())}
+def _tokens(tokens: dict[str, Any]) -> dict[str, Any]:
+    """The tokens of a split; in `oov` those that train lacks, and the rate expected from train."""
+    shown = {name: tokens[name] for name in ("num", "num_distinct", "num_once")}
+    return shown | {"oov": _oov(tokens["oov"]) if tokens.get("oov") else None}
 
 
-def _tokens(found: dict[str, Any]) -> dict[str, Any]:
-    """Of a split. oov.
-
-    Tokens that train has not: their rate, and the rate that train lets expect.
-    """
-    shown = {name: found[name] for name in ("num", "num_distinct", "num_once")}
-    return shown | {"oov": _oov(found["oov"]) if found.get("oov") else None}
+def _oov(oov: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: oov.get(name) for name in ("rate", "expected", "num", "num_distinct", "overlap")}
+    return shown | {"top": [token["value"] for token in oov.get("top", [])]}
 
 
-def _oov(found: dict[str, Any]) -> dict[str, Any]:
-    shown = {
-        name: found.get(name) for name in ("rate", "expected", "num", "num_distinct", "overlap")
-    }
-    return shown | {"top": [each["value"] for each in found.get("top", [])]}
-
-
-def _length(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: found[name] for name in ("min", "max", "mean")} | {
-        "quantiles": found["quantiles"]
+def _length(length: dict[str, Any]) -> dict[str, Any]:
+    return {name: length[name] for name in ("min", "max", "mean")} | {
+        "quantiles": length["quantiles"]
     }
 
 
-def _newest(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The newest span against those before it."""
-    if not found:
+def _newest(newest: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The newest span compared with the spans before it."""
+    if not newest:
         return None
-    shown = {"span": found["span"], "earlier": found["earlier"], "repeated": found["repeated"]}
-    return shown | {name: _oov(found[name]) for name in ("tokens", "chars") if found.get(name)}
+    shown = {"span": newest["span"], "earlier": newest["earlier"], "repeated": newest["repeated"]}
+    return shown | {name: _oov(newest[name]) for name in ("tokens", "chars") if newest.get(name)}
 
 
 def _vocabulary(records: Records) -> dict[str, Any] | None:
-    """Of the transform; None with sequences, which have none."""
-    found = records.figures("transform")
+    """The transform's vocabulary; None for sequences, which have none."""
+    figures = records.figures("transform")
+    if figures.get("num_tokens") is None:
+        return None
     names = (
         "num_tokens",
         "num_distinct_tokens",
@@ -162,6 +141,4 @@ def _vocabulary(records: Records) -> dict[str, Any] | None:
         "num_rows",
         "vocabulary_drift",
     )
-    return (
-        {name: found.get(name) for name in names} if found.get("num_tokens") is not None else None
-    )
+    return {name: figures.get(name) for name in names}

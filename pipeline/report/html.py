@@ -1,6 +1,6 @@
-"""report.html.
+"""report.html: one file with everything in it.
 
-One file with everything in it. No script, no request: a policy in its head forbids both.
+It has no script and makes no request: a policy in its head forbids both.
 """
 
 import json
@@ -15,16 +15,16 @@ from markupsafe import Markup
 
 from pipeline.report import charts, model, text, units
 
-# Classes up to which the confusion matrix is a table of numbers, up to which it is a picture; of
-# more, those with the most errors.
+# Up to this many classes the confusion matrix is a table of numbers, and up to this many a picture;
+# of more classes, those with the most errors are drawn.
 NUM_TABLE_CLASSES, NUM_PICTURE_CLASSES, NUM_WORST_CLASSES = 10, 40, 24
-# Rows of a table that are seen at once; the others are folded.
+# Rows of a table that are shown at once; the others are folded.
 NUM_ROWS = 20
 NUM_PAIRS, NUM_WARNINGS = 10, 8
 OTHERS = "(all others)"
 DASH, MINUS = "\u2013", "\u2212"
 
-# Section -> the part of a report without which there is none, and the stage that it comes from.
+# Section -> the part of the report that it needs, and the stage which that comes from.
 NEEDS = {
     "compared": ("compared", "evaluator"),
     "training": ("training", "trainer"),
@@ -54,44 +54,41 @@ SECTIONS = {
 
 
 def render(report: dict[str, Any]) -> str:
-    """report.
+    """Renders a report, see `pipeline.report.contents`.
 
-    See `pipeline.report.contents`. Every text in it is escaped, and made visible by
-    `pipeline.report.text.clean`.
+    Every text in it is escaped, and made visible by `pipeline.report.text.clean`.
     """
     template = _environment().get_template("report.html.jinja")
-    confusion, missing = report["confusion"], _missing(report)
-    gone = {name for each in missing for name in each["sections"]}
-    gone |= {
-        name
-        for name, part in (("next", "next_steps"), ("warnings", "warnings"))
-        if not report[part]
-    }
-    return (
-        template.render(
-            report=report,
-            sections=SECTIONS,
-            shown={name: title for name, title in SECTIONS.items() if name not in gone},
-            missing_sections=missing,
-            style=Markup(_read("style.css")),  # ours
-            better=model.better_baseline(report["compared"]),
-            axis=_axis(report["compared"]),
-            gates=_by_stage(report["gates"]),
-            slices=_slices(report["slices"]),
-            curves=_curves(report["training"]),
-            matrix=_matrix(confusion) if confusion and confusion["matrix"] else None,
-            reliability=(
-                charts.reliability(
-                    "picture-calibration", "Calibration curve", report["calibration"]["curve"]
-                )
-                if report["calibration"]
-                else None
-            ),
-            slowest=max((each["seconds"] or 0.0 for each in report["stages"]), default=0.0),
+    missing = _missing(report)
+    absent = {name for group in missing for name in group["sections"]}
+    if not report["next_steps"]:
+        absent.add("next")
+    if not report["warnings"]:
+        absent.add("warnings")
+
+    confusion, calibration = report["confusion"], report["calibration"]
+    reliability = None
+    if calibration:
+        reliability = charts.reliability(
+            "picture-calibration", "Calibration curve", calibration["curve"]
         )
-        .encode("utf-8", "replace")
-        .decode()
+    page = template.render(
+        report=report,
+        sections=SECTIONS,
+        shown={name: title for name, title in SECTIONS.items() if name not in absent},
+        missing_sections=missing,
+        style=Markup(_read("style.css")),  # ours
+        better=model.better_baseline(report["compared"]),
+        axis=_axis(report["compared"]),
+        gates=_by_stage(report["gates"]),
+        slices=_slices(report["slices"]),
+        curves=_curves(report["training"]),
+        matrix=_matrix(confusion) if confusion and confusion["matrix"] else None,
+        reliability=reliability,
+        slowest=max((stage["seconds"] or 0.0 for stage in report["stages"]), default=0.0),
     )
+    # A text may hold half of a surrogate pair.
+    return page.encode("utf-8", "replace").decode()
 
 
 def _read(name: str) -> str:
@@ -108,7 +105,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # What is not markup of ours is made visible before it is escaped.
+        # What is not our own markup is made visible before it is escaped.
         finalize=lambda value: (
             value if isinstance(value, Markup) else "" if value is None else text.clean(value)
         ),
@@ -145,8 +142,10 @@ def _environment() -> Environment:
 
 
 def _typeset(number: str) -> str:
-    """With a minus sign as wide as the plus, and a dash that is seen."""
-    return DASH if number == "-" else f"{MINUS}{number[1:]}" if number.startswith("-") else number
+    """Puts a minus sign as wide as the plus, and a dash that can be seen, in place of a hyphen."""
+    if number == "-":
+        return DASH
+    return f"{MINUS}{number[1:]}" if number.startswith("-") else number
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -199,23 +198,20 @@ def _lines(value: str) -> Markup:
 
 
 def _axis(compared: list[dict[str, Any]]) -> tuple[float, float]:
-    """Ends of the axis of accuracies, around all that come near.
-
-    Guessing the most frequent class is far from what is to be told apart.
-    """
-    near = [each for each in compared if each["name"] != "majority class"]
+    """The ends of the axis of accuracies, around all but the majority class, which is far off."""
+    near = [row for row in compared if row["name"] != "majority class"]
     return around(
         [
             end
-            for each in near
-            for end in each["accuracy_interval"] or [each["accuracy"]]
+            for row in near
+            for end in row["accuracy_interval"] or [row["accuracy"]]
             if end is not None
         ]
     )
 
 
 def around(values: list[float]) -> tuple[float, float]:
-    """Round numbers below and above shares."""
+    """Round numbers below and above all the shares."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
@@ -223,16 +219,16 @@ def around(values: list[float]) -> tuple[float, float]:
     return max(0.0, int(low / step) * step), min(1.0, (int(high / step - 1e-9) + 1) * step)
 
 
-def _slices(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """[{feature, rows: those that are seen, folded: the better ones of many, low, high}]"""
+def _slices(slices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """[{feature, rows, folded, low, high}]; `folded` has the better ones of many slices."""
     shown = []
-    for feature in dict.fromkeys(each["feature"] for each in found):
-        rows = [each for each in found if each["feature"] == feature]
-        ends = [end for each in rows if each["judged"] for end in each["accuracy_interval"]]
-        ends += [each["served"]["accuracy"] for each in rows if each["judged"] and each["served"]]
-        low, high = around(ends or [each["accuracy"] for each in rows])
+    for feature in dict.fromkeys(row["feature"] for row in slices):
+        rows = [row for row in slices if row["feature"] == feature]
+        ends = [end for row in rows if row["judged"] for end in row["accuracy_interval"]]
+        ends += [row["served"]["accuracy"] for row in rows if row["judged"] and row["served"]]
+        low, high = around(ends or [row["accuracy"] for row in rows])
         if len(rows) > NUM_ROWS:
-            rows.sort(key=lambda each: (not each["judged"], each["accuracy"]))
+            rows.sort(key=lambda row: (not row["judged"], row["accuracy"]))
         shown.append(
             {
                 "feature": feature,
@@ -246,21 +242,21 @@ def _slices(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _missing(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """[{stage, why, sections: those that cannot be shown without its result}]"""
-    states = {each["component"]: each["state"] for each in report["stages"]}
+    """[{stage, why, sections}]: the sections that need a result which the stage has not left."""
+    states = {stage["component"]: stage["state"] for stage in report["stages"]}
     why = {"not reached": "which the run did not reach", "gone": "whose artifact is gone"}
-    found: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     for name, (part, stage) in NEEDS.items():
         if not report[part]:
-            found.setdefault(stage, []).append(name)
+            sections.setdefault(stage, []).append(name)
     return [
         {"stage": stage, "why": why.get(states.get(stage, ""), "which has none"), "sections": names}
-        for stage, names in found.items()
+        for stage, names in sections.items()
     ]
 
 
 def _by_stage(gates: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    return [(stage, list(found)) for stage, found in groupby(gates, key=lambda gate: gate["stage"])]
+    return [(stage, list(group)) for stage, group in groupby(gates, key=lambda gate: gate["stage"])]
 
 
 def _curves(training: dict[str, Any] | None) -> list[Markup]:
@@ -273,7 +269,7 @@ def _curves(training: dict[str, Any] | None) -> list[Markup]:
             ("eval", "s1", history.get(f"val_{figure}", [])),
         )
         lines = [
-            charts.Line(name, style, [each and each * factor for each in values])
+            charts.Line(name, style, [value and value * factor for value in values])
             for name, style, values in named
         ]
         picture = charts.line_chart(
@@ -285,7 +281,7 @@ def _curves(training: dict[str, Any] | None) -> list[Markup]:
 
 
 def _matrix(confusion: dict[str, Any]) -> dict[str, Any]:
-    """{labels, rows as a table, or picture; left_out: how many classes are put together}."""
+    """{labels, rows, picture, left_out}: a table or a picture; how many classes are combined."""
     labels, matrix = confusion["labels"], confusion["matrix"]
     if len(labels) <= NUM_TABLE_CLASSES:
         return {"labels": labels, "rows": matrix, "picture": None, "left_out": 0}
@@ -300,8 +296,15 @@ def _matrix(confusion: dict[str, Any]) -> dict[str, Any]:
 def worst(
     labels: list[str], matrix: list[list[int]], num: int
 ) -> tuple[list[str], list[list[int]]]:
-    """The classes with the most errors, their own and others taken for them, and one for all
-    others.
+    """Keeps the classes with the most errors, and combines all others into one.
+
+    Args:
+        labels: of the classes.
+        matrix: [true][predicted], numbers of rows.
+        num: how many classes to keep.
+
+    Returns:
+        (the labels, the matrix), each with one class more than `num`, for the others.
     """
     errors = [
         sum(row) + sum(other[index] for other in matrix) - 2 * row[index]

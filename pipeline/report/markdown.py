@@ -1,20 +1,23 @@
-"""report.md: the verdict and what it rests on, in GitHub's Markdown."""
+"""report.md: the verdict and the reasons for it, in GitHub's Markdown."""
 
 from typing import Any
 
 from pipeline.report import model, units
 from pipeline.report.text import code, markdown
 
-# A comment that begins with it is ours, to be updated in place.
+# A comment that begins with this is ours, and is updated in place.
 WATERMARK = "<!-- seqline-report -->"
 SIGNS = {"good": "✅", "caution": "⚠️", "bad": "❌", "neutral": "⚪"}
 NUM_PAIRS, NUM_WARNINGS, NUM_WRONG = 3, 5, 3
-# GitHub takes 65,536 characters in a comment.
+# GitHub allows 65,536 characters in a comment.
 NUM_CHARS = 60_000
 
 
 def render(report: dict[str, Any]) -> str:
-    """report: see `pipeline.report.contents`. Nothing in it becomes markup, a link or a mention."""
+    """Renders a report, see `pipeline.report.contents`.
+
+    No text in it becomes markup, a link or a mention.
+    """
     verdict = report["verdict"]
     name = f"{markdown(report['model'])}: " if report["model"] else ""
     lines = [WATERMARK, f"## {SIGNS[verdict['tone']]} {name}{markdown(verdict['headline'])}", ""]
@@ -55,34 +58,30 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def _compared(report: dict[str, Any]) -> list[str]:
     rows, better = [], model.better_baseline(report["compared"])
-    for each in report["compared"]:
-        accuracy = f"{units.share(each['accuracy'])}{' ⚠️' if each is better else ''}"
+    for row in report["compared"]:
+        accuracy = f"{units.share(row['accuracy'])}{' ⚠️' if row is better else ''}"
         name = (
-            f"**{markdown(each['name'])}**"
-            if each["role"] == "candidate"
-            else markdown(each["name"])
+            f"**{markdown(row['name'])}**" if row["role"] == "candidate" else markdown(row["name"])
         )
         rows.append(
             [
                 name,
                 accuracy,
-                units.share_interval(each["accuracy_interval"]),
-                units.share(each["macro_f1"]),
-                units.nats(each["cross_entropy"]),
+                units.share_interval(row["accuracy_interval"]),
+                units.share(row["macro_f1"]),
+                units.nats(row["cross_entropy"]),
             ]
         )
     return _table(["", "test accuracy", "95%", "macro F1", "cross-entropy"], rows) if rows else []
 
 
 def _refused(report: dict[str, Any]) -> list[str]:
-    """The gates: a line, and those that refused."""
+    """How many gates passed, and those that refused."""
     gates = report["gates"]
     if not gates:
         return []
-    passed, judged = (
-        sum(gate["passed"] is True for gate in gates),
-        sum(gate["passed"] is not None for gate in gates),
-    )
+    passed = sum(gate["passed"] is True for gate in gates)
+    judged = sum(gate["passed"] is not None for gate in gates)
     refused = [
         f"- ❌ {markdown(gate['name'])}: {markdown(gate['reason'], 400)}"
         for gate in gates
@@ -97,10 +96,10 @@ def _refused(report: dict[str, Any]) -> list[str]:
 
 
 def _slices(report: dict[str, Any]) -> list[str]:
-    judged = [each for each in report["slices"] if each["judged"]]
+    judged = [row for row in report["slices"] if row["judged"]]
     if not judged:
         return []
-    worst = min(judged, key=lambda each: each["accuracy"])
+    worst = min(judged, key=lambda row: row["accuracy"])
     against = (
         f", {units.points(-worst['served']['loss_of_accuracy'])} against the served version"
         if worst["served"]
@@ -119,15 +118,15 @@ def _slices(report: dict[str, Any]) -> list[str]:
 def _confused(report: dict[str, Any]) -> list[str]:
     pairs = (report["confusion"] or {}).get("pairs", [])[:NUM_PAIRS]
     told = [
-        f"{markdown(each['label'], 60)} for {markdown(each['predicted'], 60)}"
-        f" ({units.rows(each['num_rows'])})"
-        for each in pairs
+        f"{markdown(pair['label'], 60)} for {markdown(pair['predicted'], 60)}"
+        f" ({units.rows(pair['num_rows'])})"
+        for pair in pairs
     ]
-    return [f"Most often taken: {', '.join(told)}.", ""] if told else []
+    return [f"Most often confused: {', '.join(told)}.", ""] if told else []
 
 
 def _next_steps(report: dict[str, Any]) -> list[str]:
-    """What to do after a refusal. The gates themselves are listed further down."""
+    """What to do after a refusal. The gates are listed further down."""
     steps = report["next_steps"]
     if not steps:
         return []
@@ -137,75 +136,76 @@ def _next_steps(report: dict[str, Any]) -> list[str]:
             "What usually helps:",
             "",
             *(
-                f"{number}. {markdown(each, 500)}"
-                for number, each in enumerate(steps["helps"], start=1)
+                f"{number}. {markdown(sentence, 500)}"
+                for number, sentence in enumerate(steps["helps"], start=1)
             ),
             "",
         ]
     if steps["saved_model"]:
-        lines += [f"The model was exported all the same: {code(steps['saved_model'], 1000)}", ""]
-    return lines + ([f"Ask it: {code(steps['ask'], 1000)}", ""] if steps["ask"] else [])
+        lines += [f"The model was exported, but not pushed: {code(steps['saved_model'], 1000)}", ""]
+    return lines + ([f"Try it: {code(steps['ask'], 1000)}", ""] if steps["ask"] else [])
 
 
 def _warnings(report: dict[str, Any]) -> list[str]:
-    """About the data."""
-    told = [f"- ⚠️ {markdown(each, 300)}" for each in report["warnings"][:NUM_WARNINGS]]
-    more = len(report["warnings"]) - len(told)
-    return (
-        ["Warnings about the data:", "", *told, *([f"- and {more} more"] if more else []), ""]
-        if told
-        else []
-    )
+    """Warnings about the data."""
+    warnings = report["warnings"]
+    if not warnings:
+        return []
+    items = [f"- ⚠️ {markdown(warning, 300)}" for warning in warnings[:NUM_WARNINGS]]
+    if len(warnings) > NUM_WARNINGS:
+        items.append(f"- and {len(warnings) - NUM_WARNINGS} more")
+    return ["Warnings about the data:", "", *items, ""]
 
 
 def _wrong(report: dict[str, Any]) -> list[str]:
-    """Wrong rows by their places.
-
-    Their texts are left out, as a comment may be seen by more people than the data.
-    """
+    """Wrong rows without their texts: more people may see a comment than may see the data."""
     wrong = report["examples"]["confidently_wrong"][:NUM_WRONG]
     told = [
-        f"- {markdown(model.place(each), 300)}: {markdown(each['label'], 60)}, answered"
-        f" {markdown(each['predicted'], 60)} ({units.share(each['probability'])})"
-        for each in wrong
+        f"- {markdown(model.place(row), 300)}: {markdown(row['label'], 60)}, predicted"
+        f" {markdown(row['predicted'], 60)} ({units.share(row['probability'])})"
+        for row in wrong
     ]
     return ["Most confidently wrong:", "", *told, ""] if told else []
 
 
 def _errors(report: dict[str, Any]) -> list[str]:
-    """The data gate's errors; its warnings are told above."""
-    found = [
-        each for each in (report["data"] or {}).get("anomalies", []) if each["severity"] == "error"
+    """The errors that the data gate errors; its warnings are listed further up."""
+    errors = [
+        anomaly
+        for anomaly in (report["data"] or {}).get("anomalies", [])
+        if anomaly["severity"] == "error"
     ]
-    told = [f"- ❌ {markdown(each['line'], 300)}" for each in found[:5]]
-    more = [f"- and {len(found) - len(told)} more"] if len(found) > len(told) else []
-    return ["Errors of the data:", "", *told, *more, ""] if told else []
+    told = [f"- ❌ {markdown(anomaly['line'], 300)}" for anomaly in errors[:5]]
+    more = [f"- and {len(errors) - len(told)} more"] if len(errors) > len(told) else []
+    return ["Errors in the data:", "", *told, *more, ""] if told else []
 
 
 def _stages(report: dict[str, Any]) -> list[str]:
     missing = [
-        each["component"] for each in report["stages"] if each["state"] in ("not reached", "gone")
+        stage["component"]
+        for stage in report["stages"]
+        if stage["state"] in ("not reached", "gone")
     ]
     made = [
-        f"{markdown(each['component'])} {units.duration(each['seconds'])}"
-        for each in report["stages"]
-        if each["state"] == "made"
+        f"{markdown(stage['component'])} {units.duration(stage['seconds'])}"
+        for stage in report["stages"]
+        if stage["state"] == "made"
     ]
-    lines = (
-        [f"Ran: {', '.join(made)}.", ""]
-        if made
-        else ["No stage had to run.", ""]
-        if not missing
-        else []
-    )
-    return lines + ([f"Not reached: {', '.join(map(markdown, missing))}.", ""] if missing else [])
+    lines = []
+    if made:
+        lines += [f"Ran: {', '.join(made)}.", ""]
+    elif not missing:
+        lines += ["No stage had to run.", ""]
+    if missing:
+        lines += [f"Not reached: {', '.join(map(markdown, missing))}.", ""]
+    return lines
 
 
 def _commands(report: dict[str, Any]) -> list[str]:
     commands = report["commands"]
     told = [
-        (what, commands[name])
-        for what, name in (("Run it again", "reproduce"), ("Roll back", "rollback"))
+        (title, commands[name])
+        for title, name in (("Run it again", "reproduce"), ("Roll back", "rollback"))
         if commands[name]
     ]
-    return [line for what, command in told for line in (f"{what}: {code(command, 1000)}", "")]
+    return [line for title, command in told for line in (f"{title}: {code(command, 1000)}", "")]

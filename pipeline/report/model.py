@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.report.records import Records
 from seqline.intervals import wilson_interval
 
-# Classes up to which the whole confusion matrix is in report.json.
+# Up to this many classes the whole confusion matrix is in report.json.
 NUM_CLASSES = 200
 NUM_PAIRS = 20
 FIGURES = ("accuracy", "macro_f1", "cross_entropy")
@@ -15,86 +15,88 @@ FIGURES = ("accuracy", "macro_f1", "cross_entropy")
 def compared(records: Records) -> list[dict[str, Any]]:
     """The candidate, the served version and the baselines on the same test rows.
 
-    {role, name, figures and their intervals}.
+    Returns:
+        [{role, name, figures and their intervals}], the candidate first; empty if there is no
+        evaluation.
     """
-    found = records.files.get("evaluator")
-    if not found:
+    evaluation = records.files.get("evaluator")
+    if not evaluation:
         return []
-    rows = [{"role": "candidate", "name": "this model", **_figures(found)}]
-    if served := found.get("served"):
+    num_rows = evaluation["num_rows"]
+    rows = [{"role": "candidate", "name": "this model", **_figures(evaluation)}]
+    if served := evaluation.get("served"):
         version = (records.figures("evaluator").get("served") or {}).get("version")
         name = "served version" if version is None else f"served, version {version}"
-        rows.append({"role": "served", "name": name, **_figures(served, found["num_rows"])})
-    for name, accuracy in found.get("baselines", {}).items():
-        rows.append(
-            {
-                "role": "baseline",
-                "name": name,
-                **_figures({"accuracy": accuracy}, found["num_rows"]),
-            }
-        )
+        rows.append({"role": "served", "name": name, **_figures(served, num_rows)})
+    for name, accuracy in evaluation.get("baselines", {}).items():
+        figures = _figures({"accuracy": accuracy}, num_rows)
+        rows.append({"role": "baseline", "name": name, **figures})
     return rows
 
 
 def better_baseline(compared: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The baseline with the highest accuracy, if that is above the candidate's. compared.
-
-    See `compared`.
-    """
-    baselines = [
-        each
-        for each in compared
-        if each["role"] == "baseline" and each["accuracy"] > compared[0]["accuracy"]
+    """The row of the best baseline in `compared`, if it is better than the candidate."""
+    better = [
+        row
+        for row in compared
+        if row["role"] == "baseline" and row["accuracy"] > compared[0]["accuracy"]
     ]
-    return max(baselines, key=lambda each: each["accuracy"], default=None)
+    return max(better, key=lambda row: row["accuracy"], default=None)
 
 
-def _figures(found: dict[str, Any], num_rows: int | None = None) -> dict[str, Any]:
-    figures = {name: found.get(name) for each in FIGURES for name in (each, f"{each}_interval")}
+def _figures(evaluation: dict[str, Any], num_rows: int | None = None) -> dict[str, Any]:
+    figures = {}
+    for name in FIGURES:
+        figures[name] = evaluation.get(name)
+        figures[f"{name}_interval"] = evaluation.get(f"{name}_interval")
     if figures["accuracy_interval"] is None and num_rows:
-        figures["accuracy_interval"] = wilson_interval(found["accuracy"], num_rows)
+        figures["accuracy_interval"] = wilson_interval(evaluation["accuracy"], num_rows)
     return figures
 
 
 def gain(served: dict[str, Any]) -> tuple[float, tuple[float, float]]:
-    """The difference of accuracy to the served version, and its 95 % interval. served.
+    """The gain of accuracy over the served version, and its 95 % interval.
 
-    As in evaluation.json, which tells of losses.
+    Args:
+        served: as in evaluation.json, which has the loss.
     """
     low, high = served["loss_interval"]
     return -served["loss_of_accuracy"] + 0.0, (-high + 0.0, -low + 0.0)
 
 
 def more_figures(records: Records) -> dict[str, float | None]:
-    """Of the candidate alone."""
-    found = records.files.get("evaluator") or {}
+    """The figures that only the candidate has."""
+    evaluation = records.files.get("evaluator") or {}
     names = ("roc_auc", "pr_auc", "ece")
-    figures = {name: found[name] for name in names if name in found}
+    figures = {name: evaluation[name] for name in names if name in evaluation}
     return figures | {
-        f"top_{k}_accuracy": value for k, value in found.get("top_k_accuracy", {}).items()
+        f"top_{k}_accuracy": value for k, value in evaluation.get("top_k_accuracy", {}).items()
     }
 
 
 def training(records: Records) -> dict[str, Any] | None:
-    """{history: figure -> its value in each epoch, and the trainer's figures}."""
+    """The trainer's figures, and in `history` the value of each figure in each epoch."""
     history, figures = records.files.get("trainer"), records.figures("trainer")
     return {"history": history or {}, **figures} if history or figures else None
 
 
 def classes(records: Records) -> list[dict[str, Any]]:
-    found = (records.files.get("evaluator") or {}).get("classes", {})
-    return [{"label": label, **figures} for label, figures in found.items()]
+    by_label = (records.files.get("evaluator") or {}).get("classes", {})
+    return [{"label": label, **figures} for label, figures in by_label.items()]
 
 
 def confusion(records: Records) -> dict[str, Any] | None:
-    """{labels, matrix [true][predicted] or None where it is too large, pairs.
+    """Which classes are taken for which.
 
-    The most frequent confusions, num_pairs and num_wrong: of all}.
+    Returns:
+        {labels, matrix, pairs, num_pairs, num_wrong}. matrix: [true][predicted], or None if it is
+        too large. pairs: the most frequent confusions. num_pairs, num_wrong: of all confusions.
+        None if there is no evaluation.
     """
-    found = records.files.get("evaluator") or {}
-    if "confusion_matrix" not in found:
+    evaluation = records.files.get("evaluator") or {}
+    if "confusion_matrix" not in evaluation:
         return None
-    labels, matrix = list(found["classes"]), found["confusion_matrix"]
+    labels, matrix = list(evaluation["classes"]), evaluation["confusion_matrix"]
     wrong = [
         count
         for row, counts in enumerate(matrix)
@@ -108,9 +110,10 @@ def confusion(records: Records) -> dict[str, Any] | None:
 def pairs(
     labels: Sequence[str], matrix: Sequence[Sequence[int]], num: int = NUM_PAIRS
 ) -> list[dict[str, Any]]:
-    """The classes that are most often taken for another.
+    """The most frequent confusions.
 
-    {label, predicted, num_rows, share: of the label's rows}.
+    Returns:
+        [{label, predicted, num_rows, share}]; share is that of the label's rows.
     """
     cells = [
         (-count, row, column)
@@ -130,26 +133,23 @@ def pairs(
 
 
 def evaluated(records: Records) -> dict[str, Any]:
-    """The parts of an evaluation that are shown as they are; empty where it has none."""
-    found = records.files.get("evaluator") or {}
+    """The parts of an evaluation that are shown as they are; empty if it has none."""
+    evaluation = records.files.get("evaluator") or {}
     return {
         "metrics": more_figures(records),
-        "against_served": found.get("served"),
-        "slices": found.get("slices", []),
+        "against_served": evaluation.get("served"),
+        "slices": evaluation.get("slices", []),
         "calibration": (
-            {"ece": found.get("ece"), "curve": found["calibration"]}
-            if found.get("calibration")
+            {"ece": evaluation.get("ece"), "curve": evaluation["calibration"]}
+            if evaluation.get("calibration")
             else None
         ),
-        "examples": {name: found.get(name, []) for name in ("hardest", "confidently_wrong")},
+        "examples": {name: evaluation.get(name, []) for name in ("hardest", "confidently_wrong")},
     }
 
 
 def place(example: dict[str, Any]) -> str:
-    """Where a listed row is.
-
-    In the user's own file where that is known, otherwise in the Examples.
-    """
+    """Where a listed row is: in the user's own file if that is known, or else in the Examples."""
     source = example.get("source")
     if not source:
         return f"row {example['row'] + 1:,} of {example['shard']} in the Examples"

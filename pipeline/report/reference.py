@@ -1,10 +1,8 @@
-"""Which run is meant.
+"""Finds the run that a reference names.
 
-By its name, a beginning or an end of it, `latest`, `previous`, `served`, or the version that it
-pushed.
-
-Where several models share a root, `previous` is the run before the last one of the same model, and
-versions are those of the place that was pushed to last.
+A reference is a run's name, the beginning or end of it, `latest`, `previous`, `served`, or the
+version that the run pushed. If several models share a root, `previous` is the run before the last
+run of the same model, and versions are those of the place that was pushed to last.
 """
 
 from pathlib import Path
@@ -20,7 +18,7 @@ LATEST, PREVIOUS, SERVED = "latest", "previous", "served"
 
 
 def store_of(root: str) -> Store:
-    """Raises UserError for a root that is not there, or without a run."""
+    """The store at a root. Raises UserError if the root does not exist or has no run."""
     if not is_remote(root) and not Path(root).is_dir():
         raise UserError(f"There is no folder {root!r}. Name the root of the run with --root.")
     store = open_store(root)
@@ -33,7 +31,7 @@ def store_of(root: str) -> Store:
 
 
 def find(store: Store, reference: str) -> str:
-    """The run's name. Raises UserError where there is none, or several."""
+    """The name of the run. Raises UserError if no run or several runs match."""
     names = records.names(store)
     if reference in names:
         return reference
@@ -52,20 +50,16 @@ def find(store: Store, reference: str) -> str:
         for pushed_to in (_pushed_to(store, names), None):
             if pusher := _pusher_of(store, names, int(reference), pushed_to):
                 return pusher
-    found = (
-        [name for name in names if name.startswith(reference) or name.endswith(reference)]
-        if reference
-        else []
-    )
-    if len(found) == 1:
-        return found[0]
-    told = (
-        f"{len(found)} runs are called so: {', '.join(found[:5])}"
-        if found
-        else f"the last ones are {', '.join(names[-5:])}"
-    )
+    matches: list[str] = []
+    if reference:
+        matches = [name for name in names if name.startswith(reference) or name.endswith(reference)]
+    if len(matches) == 1:
+        return matches[0]
+    candidates = f"the last runs are {', '.join(names[-5:])}"
+    if matches:
+        candidates = f"{len(matches)} runs match: {', '.join(matches[:5])}"
     raise UserError(
-        f"There is no run {reference!r} under {str(store.root)!r}; {told}. Or say {LATEST},"
+        f"There is no run {reference!r} under {str(store.root)!r}; {candidates}. Or name {LATEST},"
         f" {PREVIOUS}, {SERVED}, or a version."
     )
 
@@ -80,7 +74,7 @@ def _previous(store: Store, names: list[str]) -> str:
 
 
 def _model(store: Store, run: str) -> str:
-    """The model of a run; "" where its record does not say, or is damaged."""
+    """The model of a run; "" if its record does not name one, or is damaged."""
     try:
         return records.read(store, run, files=False).record.name
     except UserError:
@@ -88,23 +82,23 @@ def _model(store: Store, run: str) -> str:
 
 
 def _pusher_of(store: Store, names: list[str], version: int, place: str | None) -> str | None:
-    """The run that pushed a version, to a place where one is given.
+    """The run that pushed a version, to `place` if that is given.
 
-    The last one that came to have it, where none made it itself; None where none has it.
+    If every run that has the version took it from the cache, the last of them; None if none has it.
     """
-    found = None
+    last = None
     for name in reversed(names):
         run = records.read(store, name, files=False)
         pushed = run.figures("pusher")
         if pushed.get("version") == version and place in (None, pushed.get("serving_dir")):
-            found = found or name
+            last = last or name
             if not run.is_cached("pusher"):
                 return name
-    return found
+    return last
 
 
 def _pushed_to(store: Store, names: list[str]) -> str | None:
-    """Where a run pushed to last; None where none did."""
+    """The place that was pushed to last; None if no run pushed."""
     for name in reversed(names):
         if place := records.read(store, name, files=False).figures("pusher").get("serving_dir"):
             return str(place)
@@ -112,10 +106,7 @@ def _pushed_to(store: Store, names: list[str]) -> str | None:
 
 
 def _served(store: Store, names: list[str]) -> tuple[str, int]:
-    """(where a run pushed to last, the newest version there.
-
-    Of a rollback the one that it brought back).
-    """
+    """(the place that was pushed to last, its newest version or the one that this brought back)."""
     place = _pushed_to(store, names)
     if place is None:
         raise UserError(f"No run under {str(store.root)!r} pushed a model.")

@@ -52,7 +52,7 @@ def markdown(value: Any, num: int = 200) -> str:
     """
     shown = MARKUP.sub(r"\\\g<0>", shorten(value, num).strip())
     shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    shown = BEGINNING.sub(lambda found: f"{found[1]}\\" if found[1] else f"\\{found[0]}", shown)
+    shown = BEGINNING.sub(lambda match: f"{match[1]}\\" if match[1] else f"\\{match[0]}", shown)
     # A backslash does not stop @name and #12 from becoming links; a zero-width space does.
     return LINKED.sub(r"\g<0>&#8203;", shown)
 

@@ -7,18 +7,11 @@ records and per cent for people: an accuracy is `96.3%`, a difference of two `+0
 import math
 from collections.abc import Sequence
 
-# A share is shown with more decimals where it would be rounded to nothing, or to all.
+# A share has up to this many decimals if fewer would round it to nothing or to all.
 MAX_DIGITS = 4
 
-SHARE, POINTS, NATS, ROWS, MEGABYTES, SECONDS, LOG_ODDS = (
-    "share",
-    "points",
-    "nats",
-    "rows",
-    "megabytes",
-    "seconds",
-    "log-odds",
-)
+SHARE, POINTS, NATS, ROWS = "share", "points", "nats", "rows"
+MEGABYTES, SECONDS, LOG_ODDS = "megabytes", "seconds", "log-odds"
 # What a gate's value and threshold are measured in.
 GATES = {
     "finite": ROWS,
@@ -41,7 +34,7 @@ GATES = {
     "parity": LOG_ODDS,
     "server": LOG_ODDS,
 }
-# Gates that count something else: one of it, and several.
+# Gates that count something else: its singular and plural.
 COUNTS = {"anomalies": ("error", "errors"), "classes": ("class", "classes")}
 # Figures that `seqline compare` lists.
 FIGURES = {
@@ -111,7 +104,7 @@ def about(seconds: float) -> str:
 
 
 def share(value: float | None, digits: int = 1) -> str:
-    """`96.3%`; `99.98%` rather than 100.0% of what is not all; a dash where there is none."""
+    """`96.3%`; `99.98%`, not `100.0%`, of what is not all; a dash for None."""
     if value is None:
         return "-"
     for more in range(digits, MAX_DIGITS + 1):
@@ -119,11 +112,8 @@ def share(value: float | None, digits: int = 1) -> str:
         if 0 < value < 1 and float(shown[:-1]) in (0, 100):
             continue
         return shown
-    return (
-        f"<{10**-MAX_DIGITS:.{MAX_DIGITS}f}%"
-        if value < 0.5
-        else f">{100 - 10**-MAX_DIGITS:.{MAX_DIGITS}f}%"
-    )
+    least = 10**-MAX_DIGITS
+    return f"<{least:.{MAX_DIGITS}f}%" if value < 0.5 else f">{100 - least:.{MAX_DIGITS}f}%"
 
 
 def share_interval(pair: Sequence[float] | None, digits: int = 1) -> str:
@@ -138,11 +128,9 @@ def points(value: float | None, digits: int = 1) -> str:
 
 def points_interval(pair: Sequence[float] | None, digits: int = 1) -> str:
     """`-1.2 to +2.5 points`"""
-    return (
-        " to ".join(points(end, digits).removesuffix(" points") for end in pair) + " points"
-        if pair
-        else "-"
-    )
+    if not pair:
+        return "-"
+    return f"{' to '.join(points(end, digits).removesuffix(' points') for end in pair)} points"
 
 
 def nats(value: float | None, digits: int = 3) -> str:
@@ -156,7 +144,7 @@ def rows(count: float | None) -> str:
 
 
 def shown(value: float | None, unit: str | None) -> str:
-    """A value with its unit; a plain number where it has none."""
+    """A value with its unit, or a plain number if it has none."""
     if value is None:
         return "-"
     if unit == SHARE:
@@ -175,23 +163,17 @@ def shown(value: float | None, unit: str | None) -> str:
 
 
 def of_gate(name: str, value: float | None) -> str:
-    """A gate's value, or its threshold.
+    """A gate's value or threshold with its unit.
 
-    What is lost against the served version is a loss in the record, and a difference here.
+    A loss against the served version in the record is a difference here: its sign is turned.
     """
     unit = GATES.get(name)
-    if value is not None and name in ("served_accuracy", "served_slice_accuracy"):
+    if value is None:
+        return shown(value, unit)
+    if name in ("served_accuracy", "served_slice_accuracy"):
         value = -value
-    if (
-        unit == POINTS
-        and value is not None
-        and name in ("calibration", "vocabulary_drift", "label_noise")
-    ):
+    if name in ("calibration", "vocabulary_drift", "label_noise"):  # not a gain or a loss
         return points(value).removeprefix("+")
-    if value is not None and (unit == LOG_ODDS or name in COUNTS):
-        return (
-            f"{value:.1e} log-odds"
-            if unit == LOG_ODDS
-            else f"{value:,.0f} {COUNTS[name][value != 1]}"
-        )
-    return shown(value, unit)
+    if name in COUNTS:
+        return f"{value:,.0f} {COUNTS[name][value != 1]}"
+    return f"{value:.1e} log-odds" if unit == LOG_ODDS else shown(value, unit)

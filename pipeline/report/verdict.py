@@ -8,7 +8,7 @@ from pipeline.report.records import Records
 from pipeline.store.records import FINISHED, RUNNING, STOPPED, RunRecord
 from seqline.gates import Gate
 
-# caution: it went well, but for something that a person should know before relying on it.
+# caution: the run went well, but a person should know something before relying on the model.
 GOOD, CAUTION, BAD, NEUTRAL = "good", "caution", "bad", "neutral"
 TONES = {
     "pushed": GOOD,
@@ -29,8 +29,8 @@ HEADLINES = {
     "data rejected": "Data rejected",
     "refused": "Refused, not pushed",
     "failed": "Failed",
-    "busy": "Busy: another run was at it",
-    "interrupted": "Interrupted: the same command goes on",
+    "busy": "Busy: another run was in progress",
+    "interrupted": "Interrupted: run the same command to continue",
     "running": "Running, or killed: no end was recorded",
 }
 

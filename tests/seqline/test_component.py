@@ -62,7 +62,7 @@ def test_an_argument_that_no_runner_gives_is_refused() -> None:
         return {}
 
     with pytest.raises(
-        ValueError, match="stage: run takes 'beam_flags', which is not an input. A runner gives pa"
+        ValueError, match=r"stage: run takes 'beam_flags', which is not an input. A runner gives pa"
     ):
         component(run)
 

@@ -173,7 +173,7 @@ def test_a_wrong_token_is_not_told(github: GitHub, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("answer", [b"<html>", b'{"not": "a list"}', b""])
 def test_a_server_that_is_no_github(github: GitHub, answer: bytes) -> None:
     github.answers = answer
-    with pytest.raises(UserError, match=r"is no GitHub|answered 200"):
+    with pytest.raises(UserError, match=r"is not GitHub|answered 200"):
         comment(TARGET, WATERMARK)
 
 

@@ -54,7 +54,9 @@ def test_many_classes_and_content_of_every_kind(store: Store) -> None:
     labels = [f"class {number:03}" for number in range(100)]
     page, _, told = written(store, write_run(store, "many", *stages_of(labels, ["a text"])))
     shown = Page(page).shown
-    assert "Of 100 classes the 24 with the most errors; the other 76 are put together." in shown
+    assert (
+        "The 24 of 100 classes with the most errors are shown; the other 76 are combined." in shown
+    )
     assert "The other 80 classes" in shown
     assert len(told["confusion"]["matrix"]) == 100
     assert len(page) < 400_000

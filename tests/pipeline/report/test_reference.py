@@ -26,8 +26,8 @@ def test_references(three_runs: Store, name: str, run: int) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("2026", "There is no run '2026' under .*; 3 runs are called so: "),
-        ("gone", "There is no run 'gone' under .*; the last ones are 20260101-0001, "),
+        ("2026", "There is no run '2026' under .*; 3 runs match: "),
+        ("gone", "There is no run 'gone' under .*; the last runs are 20260101-0001, "),
         ("", "There is no run ''"),
         ("9", "There is no run '9' under "),
     ],

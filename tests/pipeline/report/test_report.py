@@ -128,7 +128,7 @@ def test_listed_rows_are_said_to_be_where_the_user_has_them(store: Store) -> Non
     for place, each in zip(places, told["examples"]["confidently_wrong"], strict=True):
         assert model.place(each).startswith(place)
         assert place in shown
-    assert "- data/reviews.csv:12: animals, answered metals (99.0%)" in short
+    assert "- data/reviews.csv:12: animals, predicted metals (99.0%)" in short
     rows = [(each["shard"], each["row"]) for listed in told["examples"].values() for each in listed]
     assert len(set(rows)) == len(rows) == 8
 
@@ -146,11 +146,11 @@ def test_a_run_that_ended_half_way_says_what_is_missing(store: Store, num: int) 
     ] == missing
     shown = Page(page).shown
     assert (
-        "Learning curves: from the result of trainer, which the run did not reach." in shown
+        "Learning curves: need the result of trainer, which the run did not reach." in shown
     ) == ("trainer" in missing)
     of_evaluator = (
         "Comparison, classes, confusion matrix, slices, calibration, wrong and uncertain answers:"
-        " from the result of evaluator, which the run"
+        " need the result of evaluator, which the run"
     )
     assert (of_evaluator in shown) == ("evaluator" in missing)
     assert ('id="confusion"' in page) != ("evaluator" in missing)
@@ -168,8 +168,8 @@ def test_artifacts_that_are_gone_or_damaged(store: Store) -> None:
         each["state"] for each in told["stages"] if each["component"] in ("trainer", "evaluator")
     ] == ["gone", "made"]
     shown = Page(page).shown
-    assert "Learning curves: from the result of trainer, whose artifact is gone." in shown
-    assert "wrong and uncertain answers: from the result of evaluator, which has none." in shown
+    assert "Learning curves: need the result of trainer, whose artifact is gone." in shown
+    assert "wrong and uncertain answers: need the result of evaluator, which has none." in shown
 
 
 def test_a_report_that_fails_says_so_and_fails_no_run(store: Store) -> None:

@@ -26,7 +26,7 @@ from tests.support.reports import BETTER, LABELS, MODEL, STAGES, Page, stages_of
         (
             {"verdict": "stopped", "error": "StoppedError: at step 3"},
             "interrupted",
-            "Interrupted: the same command goes on",
+            "Interrupted: run the same command to continue",
             "at step 3",
         ),
         (
@@ -40,7 +40,7 @@ from tests.support.reports import BETTER, LABELS, MODEL, STAGES, Page, stages_of
         (
             {"retrain": {"verdict": "busy", "exit_code": 40, "reason": "host:1 has the lock"}},
             "busy",
-            "Busy: another run was at it",
+            "Busy: another run was in progress",
             None,
         ),
         (
@@ -142,7 +142,7 @@ def test_the_record_of_a_retraining(store: Store) -> None:
         ["span 2 is new"],
     )
     shown = Page(page).shown
-    assert "Changed: span 2 is new. Began warm." in shown
+    assert "Changed: span 2 is new. Training started warm." in shown
     assert "label noise ✗ refused 50.0 points 10.0 points why label_noise" in shown
     assert "0 of 1 gates passed, 2 were not judged." in short
 
