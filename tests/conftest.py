@@ -3,19 +3,14 @@ tests and processes.
 """
 
 import fcntl
-import json
 import os
 import pickle
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import typer.main
 
 from components.evaluator import EvaluatorParams
 from components.evaluator import run as run_evaluator
@@ -23,108 +18,10 @@ from components.example_gen import ExampleGenParams
 from components.example_gen import run as run_example_gen
 from components.exporter import ExporterParams
 from components.exporter import run as run_exporter
-from components.trainer import TrainerParams
 from components.trainer import run as run_trainer
-from components.transform import TransformParams
 from components.transform import run as run_transform
 from seqline.component import Figures
-from seqline.data.examples import (
-    MANIFEST,
-    Content,
-    ExampleShard,
-    Manifest,
-    Span,
-    read_manifest,
-    shard_name,
-    write,
-    write_manifest,
-)
-
-TOPICS = {
-    "animals": ["cat", "dog", "horse", "bird", "fish", "whale", "mouse", "goat", "sheep", "lion"],
-    "fruit": ["apple", "pear", "plum", "cherry", "grape", "melon", "peach", "fig", "lemon", "lime"],
-    "metals": [
-        "iron",
-        "gold",
-        "copper",
-        "zinc",
-        "tin",
-        "lead",
-        "silver",
-        "nickel",
-        "cobalt",
-        "chrome",
-    ],
-}
-# Small enough for a second a test, large enough to be learned.
-TRAINER_PARAMS = TrainerParams(
-    bidirectional=False, embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=16, num_epochs=6
-)
-TRANSFORM_PARAMS = TransformParams(min_frequency=1, max_length=8)
-
-
-def corpus_rows(num_rows: int = 240) -> list[dict[str, str]]:
-    """Texts of four to seven words of a topic with common words between, the same each time and no
-    two the same.
-    """
-    rows = []
-    for number in range(num_rows):
-        label = sorted(TOPICS)[number % 3]
-        words = TOPICS[label]
-        chosen = [words[(number * step + step) % 10] for step in range(1, 3 + number % 4)]
-        rows.append({"text": f"The {' and '.join(chosen)}, No. {number}!", "label": label})
-    return rows
-
-
-def write_jsonl(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_text(
-        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
-    )
-    return path
-
-
-def write_examples(
-    root: Path,
-    rows: Mapping[str, Sequence[tuple[Any, str]]],
-    content: Content = "text",
-    num_shards: int = 1,
-    span: int = 0,
-    key: str = "key",
-) -> Path:
-    """Examples on disk.
-
-    Split -> (content, label) rows. Called again with another span, it adds that span.
-    """
-    spans = read_manifest(root).spans if (root / MANIFEST).exists() else ()
-    counts = {split: dict(Counter(label for _, label in rows[split])) for split in rows}
-    dim = None
-    for split, chosen in rows.items():
-        (root / f"Split-{split}").mkdir(parents=True, exist_ok=True)
-        for source in range(num_shards):
-            contents: list[Any] = [each for each, _ in chosen[source::num_shards]]
-            if content == "text":
-                contents = [each.encode() for each in contents]
-            elif content == "tokens":
-                contents = [[token.encode() for token in each] for each in contents]
-            else:
-                contents = [np.array(each, np.float32) for each in contents]
-                dim = contents[0].shape[1] if contents else dim
-            if contents:
-                shard = ExampleShard(
-                    span,
-                    split,
-                    shard_name(span, source, 0),
-                    contents,
-                    [label.encode() for _, label in chosen[source::num_shards]],
-                )
-                write(shard, root / f"Split-{split}" / shard.name, content)
-    write_manifest(
-        Manifest(
-            content, dim, (*spans, Span(span, key, None, sum(map(len, rows.values())), counts))
-        ),
-        root,
-    )
-    return root
+from tests.support.corpus import TRAINER_PARAMS, TRANSFORM_PARAMS, corpus_rows, write_jsonl
 
 
 @pytest.fixture(scope="session")
@@ -211,10 +108,3 @@ def evaluation(make: Callable[..., Path], examples: Path, saved_model: Path) -> 
         saved_model=saved_model,
         params=EvaluatorParams(baseline="word"),
     )
-
-
-def commands_of(app: typer.Typer) -> dict[str, Any]:
-    """Every command by its name, those that load late, too."""
-    group: Any = typer.main.get_command(app)
-    context = group.make_context("seqline", [], resilient_parsing=True)
-    return {name: group.get_command(context, name) for name in group.list_commands(context)}

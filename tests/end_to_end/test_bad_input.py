@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from seqline.errors import DataError, UserError
-from tests.conftest import corpus_rows, write_jsonl
 from tests.support import CHECKOUT
+from tests.support.corpus import corpus_rows, write_jsonl
 
 BAD_CONFIGURATION = UserError.exit_code
 BAD_DATA = DataError.exit_code

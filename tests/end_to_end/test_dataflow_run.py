@@ -18,8 +18,8 @@ from pipeline.store.layout import artifact_digest
 from seqline.model.digest import MANIFEST
 from seqline.storage.files import is_remote
 from seqline.storage.staging import path_of
-from tests.conftest import corpus_rows, write_jsonl
 from tests.support import CHECKOUT, fake_cloud
+from tests.support.corpus import corpus_rows, write_jsonl
 from tests.support.fake_cloud import FakeCloud
 from tests.support.fake_cloud.dataflow import DONE
 

@@ -31,8 +31,8 @@ from seqline.model.identity import Identity, OtherModelError
 from serving.config import ConfigError, ModelConfig, models_of, models_still_served
 from serving.flags import parse
 from serving.predict import InputError, find_model, find_models, find_versions
-from tests.conftest import write_jsonl
 from tests.support.command_line import environment
+from tests.support.corpus import write_jsonl
 from tests.support.records import execution, run_record
 
 QUESTIONS = ("abbreviation", "description", "entity", "human", "location", "number")

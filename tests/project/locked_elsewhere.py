@@ -11,7 +11,7 @@ import tempfile
 from importlib.metadata import distributions
 from pathlib import Path
 
-from tests.project.test_lock import environments, holds, pins
+from tests.project.locks import environments, holds, pins
 from tests.support import CHECKOUT
 
 PLATFORMS = {"linux": "x86_64-unknown-linux-gnu", "darwin": "aarch64-apple-darwin"}

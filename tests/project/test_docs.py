@@ -5,9 +5,9 @@ import pytest
 
 from components.example_validator import SEVERITIES
 from pipeline.cli.app import app
-from tests.conftest import commands_of
 from tests.project import generated
 from tests.support import CHECKOUT
+from tests.support.commands import commands_of
 
 DOCS = CHECKOUT / "docs"
 PAGES = sorted([CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])

@@ -19,8 +19,8 @@ import yaml
 
 from components.pusher import publish
 from pipeline.cli.app import app
-from tests.conftest import commands_of
 from tests.support import CHECKOUT
+from tests.support.commands import commands_of
 
 WORKFLOWS = {path.stem: path for path in sorted((CHECKOUT / ".github" / "workflows").glob("*.yml"))}
 LOADED: dict[str, Any] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.components.evaluator.test_evaluator import fake_model
+from tests.support.models import fake_model
 from tests.support.served import Server, documented, half_plus, serving, typed
 
 TYPES = [

@@ -14,7 +14,7 @@ import tensorflow as tf
 from serving.batching import Batcher, Limits
 from serving.errors import RefusedError, short
 from serving.model import LoadedModel
-from tests.components.evaluator.test_evaluator import fake_model
+from tests.support.models import fake_model
 from tests.support.served import save
 
 NEVER = 1e6  # seconds

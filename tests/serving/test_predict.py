@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serving.predict import BATCH_SIZE, InputError, find_model, predict
-from tests.components.evaluator.test_evaluator import fake_model
+from tests.support.models import fake_model
 
 
 @pytest.fixture(scope="module")

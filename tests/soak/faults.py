@@ -18,8 +18,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.conftest import corpus_rows, write_jsonl
 from tests.support import fake_cloud
+from tests.support.corpus import corpus_rows, write_jsonl
 from tests.support.fake_cloud import FakeCloud
 
 ROOT = "gs://bucket/root"

@@ -11,7 +11,7 @@ from components.bulk_inferrer import (
 )
 from components.bulk_inferrer.chunks import CHUNK_ROWS
 from seqline.component import Figures
-from tests.conftest import write_jsonl
+from tests.support.corpus import write_jsonl
 
 RESULTS = ("predictions", "bad_rows")
 

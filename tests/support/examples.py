@@ -36,7 +36,7 @@ TWENTY: dict[str, list[tuple[str, str]]] = {
 }
 
 
-def write_examples(
+def write_spans(
     root: Path,
     spans: Mapping[int, Splits],
     content: Content = "text",

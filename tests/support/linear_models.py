@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tests.conftest import write_examples
+from tests.support.corpus import write_examples
 
 
 def linear_model(path: Path, labels: Sequence[str], weights: np.ndarray, bias: np.ndarray) -> Path:

@@ -9,7 +9,7 @@ from components.tuner import TunerParams, TuningParams, run
 from components.tuner.search import NUM_RANDOM
 from components.tuner.trials import Trial, load
 from seqline.component import Figures
-from tests.conftest import TRAINER_PARAMS
+from tests.support.corpus import TRAINER_PARAMS
 
 BASE = TRAINER_PARAMS.model_copy(update={"num_epochs": 2})
 

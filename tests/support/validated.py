@@ -14,7 +14,7 @@ from components.statistics_gen import StatisticsGenParams
 from components.statistics_gen import run as run_statistics_gen
 from seqline.component import Figures
 from seqline.data.examples import MANIFEST, Content
-from tests.support.examples import write_examples
+from tests.support.examples import write_spans
 
 WORDS = {
     "animals": ["cat", "dog", "horse", "bird", "fish", "whale", "mouse", "goat", "sheep", "lion"],
@@ -72,7 +72,7 @@ def chain(
 ) -> Figures:
     """From rows to anomalies under `root`; what the gate raises is not caught."""
     validator = ExampleValidatorParams(**params)
-    examples = write_examples(root / "examples", spans, content, dim, **(span or {}))
+    examples = write_spans(root / "examples", spans, content, dim, **(span or {}))
     if rare_classes:
         manifest = json.loads((examples / MANIFEST).read_text())
         (examples / MANIFEST).write_text(json.dumps({**manifest, "rare_classes": rare_classes}))

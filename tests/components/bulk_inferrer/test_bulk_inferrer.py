@@ -32,10 +32,10 @@ from pipeline.definition import define
 from pipeline.runner.plan import Pipeline
 from seqline.errors import DataError, NotBlessedError, UserError
 from seqline.rows.row import Row
-from tests.components.evaluator.test_evaluator import fake_model
 from tests.support import CHECKOUT
 from tests.support.bulk import answers, contents, infer, write_texts
 from tests.support.evaluations import write_evaluation
+from tests.support.models import fake_model
 
 
 @pytest.mark.parametrize("content", ["text", "tokens", "sequence"])

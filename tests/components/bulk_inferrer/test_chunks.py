@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from components.bulk_inferrer.chunks import cut
 from components.bulk_inferrer.model import BATCH_CELLS, BATCH_ROWS, batches
 from seqline.rows.row import BadRow, Row
-from tests.conftest import corpus_rows
 from tests.support.bulk import answers, infer, write_texts
+from tests.support.corpus import corpus_rows
 
 
 @given(st.lists(st.integers(0, 3000), max_size=1500), st.integers(1, 100))

@@ -17,10 +17,10 @@ from components.bulk_inferrer import (
 )
 from components.bulk_inferrer.model import AnsweredChunk
 from seqline.errors import DataError, UserError
-from tests.components.evaluator.test_evaluator import fake_model
-from tests.conftest import corpus_rows
 from tests.support import CHECKOUT
 from tests.support.bulk import contents, infer, write_texts
+from tests.support.corpus import corpus_rows
+from tests.support.models import fake_model
 
 
 def is_of_a_chunk(path: Path) -> bool:

@@ -14,9 +14,9 @@ from components.bulk_inferrer import (
     predictions,
 )
 from serving.predict import predict
-from tests.components.evaluator.test_evaluator import fake_model
-from tests.conftest import corpus_rows
 from tests.support.bulk import answers, infer, write_texts
+from tests.support.corpus import corpus_rows
+from tests.support.models import fake_model
 from tests.support.source_files import example, write_tfrecord
 
 

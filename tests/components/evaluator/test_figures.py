@@ -30,7 +30,7 @@ from components.evaluator.rows import rows
 from seqline.data import features
 from seqline.data.examples import blocks, content_of, read
 from seqline.errors import UserError
-from tests.conftest import write_examples
+from tests.support.corpus import write_examples
 from tests.support.linear_models import linear_model, small
 
 

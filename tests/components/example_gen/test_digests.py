@@ -9,7 +9,7 @@ import pytest
 from components.example_gen import ExampleGenParams, external_digest, sources
 from seqline.storage import files
 from tests.components.example_gen.support import write
-from tests.conftest import corpus_rows, write_jsonl
+from tests.support.corpus import corpus_rows, write_jsonl
 
 
 def test_digest_follows_content_and_not_place_or_time(tmp_path: Path) -> None:

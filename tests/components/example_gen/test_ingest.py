@@ -9,7 +9,7 @@ from components.example_gen import ExampleGenParams, describe
 from seqline.data.examples import read_manifest
 from seqline.errors import DataError
 from tests.components.example_gen.support import FRACTIONS, make, read_examples, split_of
-from tests.conftest import corpus_rows, write_jsonl
+from tests.support.corpus import corpus_rows, write_jsonl
 
 
 def test_every_row_is_in_one_split(corpus: Path, examples: Path, figures: dict[str, dict]) -> None:

@@ -15,7 +15,7 @@ from components.example_validator import ExampleValidatorParams
 from components.schema_gen import SchemaGenParams
 from components.statistics_gen import StatisticsGenParams
 from seqline.errors import DataError
-from tests.conftest import corpus_rows, write_jsonl
+from tests.support.corpus import corpus_rows, write_jsonl
 
 Rows = list[dict[str, str]]
 

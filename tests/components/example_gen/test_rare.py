@@ -9,7 +9,7 @@ from components.example_gen.split_by_digest import digest_of, split_at
 from seqline.data.examples import read_manifest
 from seqline.errors import DataError
 from tests.components.example_gen.support import FRACTIONS, make, read_examples, split_of
-from tests.conftest import corpus_rows, write_jsonl
+from tests.support.corpus import corpus_rows, write_jsonl
 
 
 def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from seqline.errors import DataError, UserError
 from seqline.rows.row import BadRow, Row
 from seqline.storage import files, gcs
 from tests.components.example_gen.support import read_all, write
-from tests.conftest import corpus_rows, write_jsonl
 from tests.support import source_files
+from tests.support.corpus import corpus_rows, write_jsonl
 from tests.support.fake_cloud.gcs import FakeGcs, serve
 
 

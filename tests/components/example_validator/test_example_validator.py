@@ -15,7 +15,7 @@ from components.example_validator import ExampleValidatorParams, gate
 from seqline.data.examples import Content
 from seqline.errors import DataError
 from tests.support import CHECKOUT
-from tests.support.examples import write_examples
+from tests.support.examples import write_spans
 from tests.support.validated import Splits, chain, diff_of, good_rows
 
 DATA = CHECKOUT.parent / "shared" / "data"
@@ -64,7 +64,7 @@ def test_the_gate_quotes_the_first_errors_only(tmp_path: Path) -> None:
 
 def test_statistics_of_other_examples_are_refused(tmp_path: Path) -> None:
     chain(tmp_path, {1: good_rows()})
-    other = write_examples(tmp_path / "other", {2: good_rows()})
+    other = write_spans(tmp_path / "other", {2: good_rows()})
     with pytest.raises(
         DataError, match=r"are not of the Examples .*other: run statistics_gen on them"
     ):

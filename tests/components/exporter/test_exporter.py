@@ -18,8 +18,8 @@ from components.transform import run as run_transform
 from seqline.component import Figures
 from seqline.data.features import TEST
 from seqline.model import network
-from tests.conftest import write_examples
 from tests.support import CHECKOUT
+from tests.support.corpus import write_examples
 from tests.support.exports import example, padded, read_ids, read_rows
 
 

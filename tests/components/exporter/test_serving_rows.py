@@ -15,7 +15,7 @@ from components.transform import run as run_transform
 from seqline.data.features import SPLITS
 from seqline.model import network
 from serving.predict import predict
-from tests.conftest import write_examples
+from tests.support.corpus import write_examples
 from tests.support.exports import read_serialized
 
 WORDS = ["cat", "dog", "Dog", "a cat", "\u00e9"]

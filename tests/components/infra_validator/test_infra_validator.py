@@ -35,10 +35,10 @@ from components.pusher import run as run_pusher
 from pipeline.store.layout import artifact_digest
 from seqline.errors import NotBlessedError, UserError
 from seqline.gates import refusals
-from tests.components.evaluator.test_evaluator import fake_model
-from tests.conftest import write_examples
 from tests.support import CHECKOUT
+from tests.support.corpus import write_examples
 from tests.support.evaluations import write_evaluation
+from tests.support.models import fake_model
 
 
 def validate(

@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.schema_gen import SchemaGenParams, check, describe, external_digest, run
 from seqline.errors import UserError
-from tests.support.examples import TWENTY, statistics_of, write_examples
+from tests.support.examples import TWENTY, statistics_of, write_spans
 
 CURATED = 'feature { name: "text" type: BYTES presence { min_fraction: 0.9 } }  # by hand\n'
 
@@ -26,7 +26,7 @@ def schema_of(statistics: Path, output: Path, **params: Any) -> Any:
 @pytest.fixture(scope="module")
 def statistics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("schema")
-    statistics_of(write_examples(root / "examples", {1: TWENTY}), root / "statistics")
+    statistics_of(write_spans(root / "examples", {1: TWENTY}), root / "statistics")
     return root / "statistics"
 
 
@@ -63,7 +63,7 @@ def test_slack_widens_the_bounds(statistics: Path, tmp_path: Path) -> None:
 def test_sequences_have_a_dimension_and_ranges(tmp_path: Path) -> None:
     rows = {"train": [([[1.0, 5.0], [3.0, 5.0]], "x"), ([[2.0, 5.0]], "y")], "eval": [], "test": []}
     statistics_of(
-        write_examples(tmp_path / "examples", {1: rows}, "sequence", 2), tmp_path / "statistics"
+        write_spans(tmp_path / "examples", {1: rows}, "sequence", 2), tmp_path / "statistics"
     )
     features = {
         feature.name: feature
@@ -82,7 +82,7 @@ def test_sequences_have_a_dimension_and_ranges(tmp_path: Path) -> None:
 
 def test_an_empty_train_split_has_a_schema_without_bounds(tmp_path: Path) -> None:
     statistics_of(
-        write_examples(tmp_path / "examples", {1: {"train": [], "eval": TWENTY["eval"]}}),
+        write_spans(tmp_path / "examples", {1: {"train": [], "eval": TWENTY["eval"]}}),
         tmp_path / "statistics",
     )
     schema = schema_of(tmp_path / "statistics", tmp_path / "schema")

@@ -12,7 +12,7 @@ from components.span_validator.asking import Answers
 from components.span_validator.judge import claims, figures_of
 from seqline.data.features import SAVED_MODEL
 from seqline.errors import DataError, UserError
-from tests.conftest import TOPICS, corpus_rows, write_examples
+from tests.support.corpus import TOPICS, corpus_rows, write_examples
 
 SWAPPED = dict(zip(sorted(TOPICS), [*sorted(TOPICS)[1:], sorted(TOPICS)[0]], strict=True))
 Rows = Sequence[tuple[str, str]]

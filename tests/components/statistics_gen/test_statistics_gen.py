@@ -9,7 +9,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.statistics_gen import StatisticsGenParams, describe, run
-from tests.support.examples import TWENTY, statistics_of, write_examples
+from tests.support.examples import TWENTY, statistics_of, write_spans
 
 PARAMS = StatisticsGenParams()
 
@@ -27,7 +27,7 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Statistics of the twenty rows."""
     output = tmp_path_factory.mktemp("twenty")
     statistics_of(
-        write_examples(output / "examples", {1: TWENTY}, num_bad={"no field 'text'": 2}),
+        write_spans(output / "examples", {1: TWENTY}, num_bad={"no field 'text'": 2}),
         output / "statistics",
     )
     return output / "statistics"
@@ -179,7 +179,7 @@ def test_feature_stats_say_the_same_to_tfdv(twenty: Path) -> None:
 
 def test_an_empty_split_has_its_features_with_no_rows(tmp_path: Path) -> None:
     statistics = statistics_of(
-        write_examples(tmp_path / "examples", {1: {"train": TWENTY["train"]}}),
+        write_spans(tmp_path / "examples", {1: {"train": TWENTY["train"]}}),
         tmp_path / "statistics",
     )
     assert statistics["splits"]["eval"]["num_rows"] == 0
@@ -195,7 +195,7 @@ def test_given_tokens_are_taken_as_they_are(tmp_path: Path) -> None:
         "test": [([], "x")],
     }
     statistics = statistics_of(
-        write_examples(tmp_path / "examples", {1: rows}, "tokens"), tmp_path / "statistics"
+        write_spans(tmp_path / "examples", {1: rows}, "tokens"), tmp_path / "statistics"
     )
     train = statistics["splits"]["train"]
     assert train["num_repeated"] == 0  # ["A", "b c"] is not ["A", "b", "c"]
@@ -220,7 +220,7 @@ def test_sequences_have_their_numbers_by_dimension(tmp_path: Path) -> None:
         "test": [],
     }
     statistics = statistics_of(
-        write_examples(tmp_path / "examples", {1: rows}, "sequence", 2), tmp_path / "statistics"
+        write_spans(tmp_path / "examples", {1: rows}, "sequence", 2), tmp_path / "statistics"
     )
     train = statistics["splits"]["train"]
     assert train["dimensions"][0] == {
@@ -260,7 +260,7 @@ def test_sequences_have_their_numbers_by_dimension(tmp_path: Path) -> None:
 
 
 def test_the_line_in_the_table(tmp_path: Path) -> None:
-    examples = write_examples(tmp_path / "examples", {1: TWENTY})
+    examples = write_spans(tmp_path / "examples", {1: TWENTY})
     (tmp_path / "statistics").mkdir()
     figures = run(examples=examples, params=StatisticsGenParams(), output=tmp_path / "statistics")
     assert describe(figures) == (

@@ -12,7 +12,7 @@ from seqline.data.examples import Content
 from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError
 from seqline.jobs.beam import job
-from tests.support.examples import TWENTY, Splits, make_shard, statistics_of, write_examples
+from tests.support.examples import TWENTY, Splits, make_shard, statistics_of, write_spans
 
 PARAMS = StatisticsGenParams()
 
@@ -37,7 +37,7 @@ def test_the_same_rows_give_the_same_bytes_in_whatever_shards(
     splits = {name: [(made(text), label) for text, label in rows] for name, rows in TWENTY.items()}
     outputs = []
     for number, shard_rows in enumerate((1000, 3)):
-        examples = write_examples(
+        examples = write_spans(
             tmp_path / f"examples-{number}",
             {1: splits},
             content,
@@ -59,9 +59,9 @@ def test_a_window_is_the_sum_of_its_spans(tmp_path: Path) -> None:
         number: {name: rows[number - 1 :: 2] for name, rows in TWENTY.items()} for number in (1, 2)
     }
     whole = statistics_of(
-        write_examples(tmp_path / "whole", {7: TWENTY}), tmp_path / "whole-statistics"
+        write_spans(tmp_path / "whole", {7: TWENTY}), tmp_path / "whole-statistics"
     )
-    window = statistics_of(write_examples(tmp_path / "parts", parts), tmp_path / "parts-statistics")
+    window = statistics_of(write_spans(tmp_path / "parts", parts), tmp_path / "parts-statistics")
     for name in ("splits", "ambiguous", "num_read"):
         assert window[name] == whole[name]
     assert files(tmp_path / "whole-statistics" / "Split-train") == files(
@@ -80,11 +80,11 @@ def test_only_a_span_without_a_part_is_read(tmp_path: Path) -> None:
     spans: dict[int, Splits] = {1: TWENTY, 2: {name: rows[:2] for name, rows in TWENTY.items()}}
     span_cache = SpanCache(tmp_path / "span_cache", "salt")
     statistics_of(
-        write_examples(tmp_path / "first", {1: TWENTY}),
+        write_spans(tmp_path / "first", {1: TWENTY}),
         tmp_path / "first-statistics",
         span_cache=span_cache,
     )
-    both = write_examples(tmp_path / "both", spans)
+    both = write_spans(tmp_path / "both", spans)
     for path in both.glob("Split-*/data_tfrecord-00001-*"):
         path.write_bytes(b"not read again")
     window = statistics_of(both, tmp_path / "both-statistics", span_cache=span_cache)
@@ -117,7 +117,7 @@ def test_another_job_can_count_the_rows_that_it_reads(tmp_path: Path) -> None:
     Shards of other spans are ignored, and the parts exist when the block has ended.
     """
     span_cache = SpanCache(tmp_path / "span_cache")
-    examples = write_examples(tmp_path / "examples", {1: TWENTY})
+    examples = write_spans(tmp_path / "examples", {1: TWENTY})
     key = examples_format.read_manifest(examples).spans[0].key
     arguments: dict[str, Any] = {
         "content": "text",
@@ -142,13 +142,11 @@ def test_another_job_can_count_the_rows_that_it_reads(tmp_path: Path) -> None:
     for path in examples.glob("Split-*/*"):
         path.unlink()
     shared = statistics_of(examples, tmp_path / "shared", span_cache=span_cache)
-    assert shared == statistics_of(
-        write_examples(tmp_path / "again", {1: TWENTY}), tmp_path / "alone"
-    )
+    assert shared == statistics_of(write_spans(tmp_path / "again", {1: TWENTY}), tmp_path / "alone")
 
 
 def test_a_job_that_fails_leaves_no_part(tmp_path: Path) -> None:
-    examples = write_examples(tmp_path / "examples", {1: TWENTY})
+    examples = write_spans(tmp_path / "examples", {1: TWENTY})
     next(examples.glob("Split-train/*")).write_bytes(b"damaged")
     with pytest.raises(DataError, match="is not whole"):
         statistics_of(

@@ -10,7 +10,7 @@ from components.trainer.input import dataset
 from seqline.component import Figures
 from seqline.data.features import EVAL, TRAIN
 from seqline.model.network import load
-from tests.conftest import TRAINER_PARAMS
+from tests.support.corpus import TRAINER_PARAMS
 from tests.support.training import SMALL, batches
 
 

@@ -7,7 +7,7 @@ from components.trainer import TrainerParams, checkpoint, run
 from components.trainer.training import passes_per_epoch
 from seqline.component import Figures
 from seqline.errors import UserError
-from tests.conftest import TRAINER_PARAMS
+from tests.support.corpus import TRAINER_PARAMS
 from tests.support.training import SMALL, KilledError
 
 

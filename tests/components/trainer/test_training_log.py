@@ -3,7 +3,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.trainer import run
-from tests.conftest import TRAINER_PARAMS
+from tests.support.corpus import TRAINER_PARAMS
 
 
 def test_a_profile_and_the_scalars_are_written(features: Path, tmp_path: Path) -> None:

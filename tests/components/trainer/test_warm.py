@@ -20,7 +20,7 @@ from seqline.data.features import MODEL
 from seqline.errors import UserError
 from seqline.model import network
 from seqline.model.network import load
-from tests.conftest import TRAINER_PARAMS
+from tests.support.corpus import TRAINER_PARAMS
 from tests.support.warm import (
     LABELS,
     STILL,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.transform import TransformParams, run
-from tests.conftest import write_examples
+from tests.support.corpus import write_examples
 from tests.support.transformed import ROWS
 
 

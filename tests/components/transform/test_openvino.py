@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tests.conftest import corpus_rows
+from tests.support.corpus import corpus_rows
 
 ov = pytest.importorskip("openvino", reason="openvino is not installed")
 pytest.importorskip("openvino_tokenizers", reason="openvino-tokenizers is not installed")

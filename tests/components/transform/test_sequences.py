@@ -14,7 +14,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from components.transform import TRANSFORM
 from seqline.data.features import EVAL, SPLITS, TEST, TRAIN, shards
 from seqline.jobs.beam import LOCAL_RUNNER, pipeline_options
-from tests.conftest import write_examples
+from tests.support.corpus import write_examples
 from tests.support.transformed import (
     lines,
     transform,

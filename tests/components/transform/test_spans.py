@@ -7,7 +7,7 @@ import pytest
 from pipeline.store.layout import artifact_digest
 from seqline.data.features import EVAL, TEST, TRAIN
 from seqline.data.span_cache import SpanCache
-from tests.conftest import write_examples
+from tests.support.corpus import write_examples
 from tests.support.transformed import Rows, lines, transform
 
 WEEKS: list[Rows] = [

@@ -15,7 +15,7 @@ from seqline.data.examples import read_manifest, write_records
 from seqline.data.features import EVAL, SPLITS, TEST, TRAIN, shards
 from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError
-from tests.conftest import write_examples
+from tests.support.corpus import write_examples
 from tests.support.transformed import (
     LABELS,
     OOV,

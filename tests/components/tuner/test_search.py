@@ -15,8 +15,8 @@ from components.tuner.search import NUM_RANDOM, ask
 from components.tuner.trials import TRIALS_FILE, Trial, load, save
 from seqline.component import Figures
 from seqline.errors import UserError
-from tests.conftest import TRAINER_PARAMS
 from tests.support import CHECKOUT
+from tests.support.corpus import TRAINER_PARAMS
 from tests.support.tuning import BASE, RANGES, make_trial, params_of, trials_by_hand, tune
 
 

@@ -10,8 +10,8 @@ from pipeline.cli import chosen
 from pipeline.cli.chosen import Common
 from pipeline.report import records, reproduce
 from seqline.errors import UserError
-from tests.conftest import corpus_rows, write_jsonl
 from tests.pipeline.cli.conftest import ROWS
+from tests.support.corpus import corpus_rows, write_jsonl
 from tests.support.records import run_record
 
 pytestmark = pytest.mark.usefixtures("folder")

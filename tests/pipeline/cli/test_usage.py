@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.cli import app
-from tests.conftest import commands_of
+from tests.support.commands import commands_of
 
 pytestmark = pytest.mark.usefixtures("folder")
 

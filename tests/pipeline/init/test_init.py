@@ -25,8 +25,8 @@ from pipeline.cli.app import app
 from pipeline.init import choose, inspection
 from pipeline.retrain import thresholds
 from seqline.errors import UserError
-from tests.conftest import corpus_rows, write_jsonl
 from tests.support import CHECKOUT
+from tests.support.corpus import corpus_rows, write_jsonl
 from tests.support.source_files import example, write_tfrecord
 
 TEXTS = [

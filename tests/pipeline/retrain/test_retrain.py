@@ -20,8 +20,8 @@ from pipeline.retrain import decide, state, thresholds, warm
 from pipeline.store.folder import Store
 from pipeline.store.layout import artifact_digest
 from seqline.host import owner
-from tests.conftest import TOPICS, corpus_rows, write_jsonl
 from tests.support.command_line import assert_no_process_in, environment
+from tests.support.corpus import TOPICS, corpus_rows, write_jsonl
 
 CONFIG = """
 root = "artifacts"

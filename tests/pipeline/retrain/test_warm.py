@@ -20,7 +20,7 @@ from pipeline.store import open_store
 from pipeline.store.folder import Store
 from seqline.component import Artifact, Params
 from seqline.storage import gcs, staging
-from tests.conftest import TRAINER_PARAMS, TRANSFORM_PARAMS
+from tests.support.corpus import TRAINER_PARAMS, TRANSFORM_PARAMS
 from tests.support.fake_cloud.gcs import serve
 from tests.support.records import execution
 from tests.support.warm import (

@@ -32,7 +32,7 @@ from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError, UserError
 from seqline.jobs import beam
 from seqline.storage import files
-from tests.conftest import corpus_rows
+from tests.support.corpus import corpus_rows
 from tests.support.fake_cloud.gcs import serve
 
 Row = dict[str, str]

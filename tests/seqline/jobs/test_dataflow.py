@@ -26,8 +26,8 @@ from seqline.errors import StoppedError, UserError
 from seqline.jobs import dataflow, shipping
 from seqline.jobs.dataflow import JobFailedError, job_flags, option
 from seqline.storage.staging import path_of
-from tests.conftest import TRANSFORM_PARAMS
 from tests.support import fake_cloud
+from tests.support.corpus import TRANSFORM_PARAMS
 from tests.support.fake_cloud import FakeCloud
 from tests.support.fake_cloud.dataflow import CANCELLED, DONE, FAILED, RUNNING
 

@@ -24,8 +24,8 @@ from seqline.data.span_cache import SpanCache
 from seqline.jobs import shipping
 from seqline.jobs.dataflow import job_flags
 from seqline.storage.staging import path_of
-from tests.conftest import TRANSFORM_PARAMS
 from tests.support import fake_cloud
+from tests.support.corpus import TRANSFORM_PARAMS
 from tests.support.fake_cloud import FakeCloud, containers
 from tests.support.fake_cloud.dataflow import DONE, Job
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from seqline.model.served import RowSignature, ServedModel, arguments, labels_of, signatures_of
-from tests.components.evaluator.test_evaluator import fake_model
+from tests.support.models import fake_model
 
 TOKENS = tf.ragged.constant([[b"a", b"b", b"c"], [b"a", b"b"]])
 # Two rows of three and two time steps with two numbers each; the first ones sum up to 3 and 2.

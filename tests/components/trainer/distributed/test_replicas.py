@@ -12,7 +12,7 @@ import pytest
 from components.trainer import TrainerParams
 from seqline.component import Figures
 from seqline.model.network import load
-from tests.conftest import TRAINER_PARAMS
+from tests.support.corpus import TRAINER_PARAMS
 from tests.support.training import train_on_replicas
 
 # No dropout: replicas draw for their own rows.
