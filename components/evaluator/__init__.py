@@ -74,7 +74,7 @@ class EvaluatorParams(Params):
         ("label", "length"),
         strict=False,
         description=(
-            "features that divide the rows: `label`, `length`, `language` (a guess), `span`, or a "
+            "features that divide the rows: `label`, `length`, `script` (of most letters), `span`, or a "
             "feature of the Examples"
         ),
     )

@@ -9,27 +9,12 @@ import numpy as np
 
 from seqline.data import features
 
-LANGUAGE = "language"
+SCRIPT = "script"
 SPAN = "span"
 # Features that follow from any row. Any other name is a feature that the Examples hold.
-DERIVED = (features.LABEL, features.LENGTH, LANGUAGE, SPAN)
-# Characters of a text from which its language is guessed.
-NUM_GUESSED_FROM = 400
-
-# Words that are so frequent that most sentences have one, and that few other languages have.
-WORDS = {
-    "en": "the and of to is that it was for with this not are you have",
-    "de": "der die und das ist nicht ein zu den von mit sich auf auch",
-    "fr": "le les et des est une dans pour que qui pas sur au nous vous",
-    "es": "el los y del es una por con las como pero muy su más",
-    "it": "il di che è non per una sono della gli anche più questo",
-    "pt": "o os e do da em não uma para com são mas você na no",
-    "nl": "het een van en is dat niet op te zijn voor met maar ook",
-}
-LANGUAGES_OF: dict[str, list[str]] = {}
-for _language, _words in WORDS.items():
-    for _word in _words.split():
-        LANGUAGES_OF.setdefault(_word, []).append(_language)
+DERIVED = (features.LABEL, features.LENGTH, SCRIPT, SPAN)
+# Characters of a text whose script is looked at.
+NUM_CHARACTERS = 400
 
 
 def values(
@@ -51,7 +36,7 @@ def values(
         return [str(span)] * len(labels)
     if feature == features.LENGTH:
         return [bucket(length) for length in lengths(content, block.content, dim)]
-    return [language(text) for text in texts(content, block.content)]
+    return [script(text) for text in texts(content, block.content)]
 
 
 def lengths(content: str, rows: Any, dim: int | None) -> list[int]:
@@ -78,36 +63,17 @@ def bucket(length: int) -> str:
     return f"{low}-{2 * low - 1}"
 
 
-def language(text: str) -> str:
-    """Guesses the language of a text.
-
-    The guess is the script of most letters, such as `cyrillic`. For Latin letters it is the
-    language whose frequent words the text has most of, or `latin` if it has none. A text without
-    letters is `none`.
-    """
-    start = text[:NUM_GUESSED_FROM]
-    letters = [letter for letter in start if letter.isalpha()]
-    if not letters:
-        return "none"
-    if start.isascii():
-        scripts = ["LATIN"] * len(letters)
-    else:
-        scripts = [_script(letter) for letter in letters]
-    script = max(sorted(set(scripts)), key=scripts.count)
-    if script != "LATIN":
-        return script.lower()
-    votes = [
-        language
-        for word in start.lower().split()
-        for language in LANGUAGES_OF.get(word.strip(".,;:!?\"'()"), ())
-    ]
-    return max(sorted(set(votes)), key=votes.count) if votes else "latin"
+def script(text: str) -> str:
+    """The script of most letters of a text, such as `latin` or `cyrillic`; `none` without any."""
+    letters = [letter for letter in text[:NUM_CHARACTERS] if letter.isalpha()]
+    scripts = [_script(letter) for letter in letters]
+    return max(sorted(set(scripts)), key=scripts.count) if scripts else "none"
 
 
 @lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
-    """The first word of a letter's name in Unicode: LATIN, CYRILLIC, CJK, HANGUL, ..."""
-    return name(letter, "OTHER").split()[0].split("-")[0]
+    """The first word of a letter's name in Unicode: latin, cyrillic, cjk, hangul, ..."""
+    return name(letter, "OTHER").split()[0].split("-")[0].lower()
 
 
 def in_order(feature: str, values: Sequence[str]) -> list[str]:

@@ -379,5 +379,5 @@ def kinds_of(names: Sequence[str], shards: Sequence[Path]) -> dict[str, str]:
     missing = [name for name in names if name not in kinds]
     raise UserError(
         f"evaluator.slices names {missing[0]!r}; the Examples hold {', '.join(sorted(held))}, "
-        "and what can be derived is label, length, language, span."
+        "and what can be derived is label, length, script, span."
     )

@@ -218,7 +218,7 @@ def test_on_beam_the_evaluation_is_the_same_byte_for_byte(
 ) -> None:
     examples, saved_model = digits
     params = EvaluatorParams(
-        slices=("label", "length", "language", "span"),
+        slices=("label", "length", "script", "span"),
         baseline="none",
         serving_dir=str(tmp_path / "served"),
     )

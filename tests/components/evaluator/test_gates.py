@@ -194,8 +194,8 @@ def test_the_levels_add_up_to_alpha() -> None:
     ("setting", "message"),
     [
         (
-            "evaluator.min_slice_accuracy={language = 0.5}",
-            "names 'language'; evaluator.slices are label, length",
+            "evaluator.min_slice_accuracy={script = 0.5}",
+            "names 'script'; evaluator.slices are label, length",
         ),
         (
             "evaluator.min_slice_accuracy=1.5",

@@ -94,7 +94,7 @@ def test_redacted_evaluations_hold_no_text(examples: Path, saved_model: Path) ->
         measure(
             examples,
             saved_model / "saved_model",
-            EvaluatorParams(redact=redact, slices=("language",)),
+            EvaluatorParams(redact=redact, slices=("script",)),
         )
         for redact in (False, True)
     )
