@@ -74,8 +74,8 @@ class EvaluatorParams(Params):
         ("label", "length"),
         strict=False,
         description=(
-            "features that divide the rows: `label`, `length`, `script` (of most letters), `span`, or a "
-            "feature of the Examples"
+            "features that divide the rows: `label`, `length`, `script` (of most letters), `span`, "
+            "or a feature of the Examples"
         ),
     )
     min_slice_rows: int = Field(50, ge=1, description="the fewest rows of a slice that gates judge")

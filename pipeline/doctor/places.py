@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.doctor import FAIL, OK, WARN, Finding, ask
-from seqline.host.cache import cache_folder
 
 HERE = Path(__file__).parent
 CONFIG_SECONDS = 120.0
@@ -153,6 +152,9 @@ def temporary() -> Finding:
 
 def cache() -> str:
     """Where seqline.storage.staging keeps copies of what lies under gs://."""
+    # Not at the top: doctor must start where another folder hides seqline's.
+    from seqline.host.cache import cache_folder
+
     return str(cache_folder())
 
 

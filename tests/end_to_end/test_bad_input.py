@@ -176,8 +176,8 @@ def test_unknown_stage(tmp_path: Path, good: Path, flag: str) -> None:
         BAD_CONFIGURATION,
         (
             f"{flag} 'trainr' is not a stage; the stages are example_gen, statistics_gen,"
-            " schema_gen, example_validator, transform, trainer, exporter, evaluator, infra_validator, pusher."
-            " Did you mean 'trainer'?"
+            " schema_gen, example_validator, transform, trainer, exporter, evaluator,"
+            " infra_validator, pusher. Did you mean 'trainer'?"
         ),
     )
 

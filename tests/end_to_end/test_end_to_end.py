@@ -96,7 +96,8 @@ def test_a_second_run_does_nothing_and_loads_no_tensorflow(finished: Path, corpu
     before = digests(finished)
     arguments = command(finished, corpus, "run")
     code = (
-        "import sys; from pipeline.cli.app import main; sys.argv = sys.argv[1:]\ntry: main()\nfinally:"
+        "import sys; from pipeline.cli.app import main\nsys.argv = sys.argv[1:]\n"
+        "try: main()\nfinally:"
         " print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} &"
         " set(sys.modules)))"
     )

@@ -3,9 +3,9 @@
     python -m tests.soak.faults [--rows 2000]
 
 A Dataflow job of example_gen with the counts of the vocabulary is submitted to the fake cloud by
-the unmodified DataflowRunner, once for each fault. Its Examples and counts are compared byte by byte
-with those of the local runner. Where the job fails, the same job is submitted again, as the next
-run would.
+the unmodified DataflowRunner, once for each fault. Its Examples and counts are compared byte by
+byte with those of the local runner. Where the job fails, the same job is submitted again, as the
+next run would.
 """
 
 import argparse

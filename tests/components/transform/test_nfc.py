@@ -17,9 +17,11 @@ compiled_nfc = tf.function(nfc, input_signature=BATCH)
 DIFFICULT = (
     "aeioAEIOcsdqkΩω\u03b1\u03b9עשकড"
     "\u0300\u0301\u0302\u0304\u0307\u0308\u030a\u031b\u0323\u0327\u0328\u0338\u0345\u034f"
-    "\u05b0\u05bc\u05c1éåÅẹ́ṩǖợ\u212b\u2126\u1e9b\u0344\u0958\u0f73\u0f43\u2adc\ufb2a\u1fc1"
+    "\u05b0\u05bc\u05c1éåÅẹ́ṩǖợ\u212b\u2126\u1e9b"
+    "\u0344\u0958\u0f73\u0f43\u2adc\ufb2a\u1fc1"
     "\u1f82\u09c7\u09be\u09d7\u0dd9\u0dcf\u0dca\u1025\u102e\u3099か\u309a\u1100\u1112\u1161"
-    "\u1175\u1176\u11a7\u11a8\u11c2\u11c3가각힣\U0001d15e\U0001d157\U0001d165\U00011131\U00011127"
+    "\u1175\u1176\u11a7\u11a8\u11c2\u11c3가각힣"
+    "\U0001d15e\U0001d157\U0001d165\U00011131\U00011127"
     "\U0002f800 .\x00"
 )
 

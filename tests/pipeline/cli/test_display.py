@@ -218,7 +218,10 @@ def running(report: Report, name: str = "trainer", seconds: float = 41) -> Runni
 @pytest.mark.parametrize(
     ("width", "expected"),
     [
-        (80, "trainer              41 s  epoch 3 of 12  ━━━━───────────────   25 %  2 min left"),
+        (
+            80,
+            "trainer              41 s  epoch 3 of 12  ━━━━───────────────   25 %  2 min left",
+        ),
         (60, "trainer              41 s  epoch 3 of 12  ━━─────────   25 %"),
         (40, "trainer 41 s  epoch 3 of 12   25 %"),
         (20, "trainer 41 s  epo..."),
@@ -240,8 +243,9 @@ def test_a_wide_terminal_has_room_for_the_note() -> None:
         120,
     ).plain
     assert (
-        line
-        == "trainer              41 s  trial 3 of 20  ━━━─────────────────────   12 %  5 min left "
+        line == "trainer              41 s  trial 3 of 20"
+        "  ━━━─────────────────────"
+        "   12 %  5 min left "
         " best so far 0.912, epoch 6 of 12"
     )
 

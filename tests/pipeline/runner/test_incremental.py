@@ -206,7 +206,8 @@ class Runs:
         chosen = TransformParams(min_frequency=1)
         parts = SpanCache(self.root / "transform")
         analyses = {"transform": partial(transform.analyze, params=chosen, span_cache=parts)}
-        source = ExampleGenParams(source=str(self.root / "data" / "{SPAN}" / "*.jsonl"), **params)  # type: ignore[arg-type]
+        pattern = str(self.root / "data" / "{SPAN}" / "*.jsonl")
+        source = ExampleGenParams(source=pattern, **params)  # type: ignore[arg-type]
         with noting_opened_files() as noted:
             gen = run_example_gen(
                 params=source,

@@ -1,4 +1,4 @@
-"""The whole pipeline with `--root gs://...`, on loopback, compared with the same run in a folder."""
+"""The whole pipeline with `--root gs://...`, on loopback, compared with a run in a folder."""
 
 import json
 import os
