@@ -220,7 +220,7 @@ def running(report: Report, name: str = "trainer", seconds: float = 41) -> Runni
     [
         (
             80,
-            "trainer              41 s  epoch 3 of 12  ━━━━───────────────   25 %  2 min left",
+            f"trainer              41 s  epoch 3 of 12  {'━' * 4}{'─' * 15}   25 %  2 min left",
         ),
         (60, "trainer              41 s  epoch 3 of 12  ━━─────────   25 %"),
         (40, "trainer 41 s  epoch 3 of 12   25 %"),
