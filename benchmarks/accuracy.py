@@ -31,7 +31,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 
 
 def settings_of(name: str, data: Path) -> dict[str, object]:
-    """What a set needs besides the defaults."""
+    """The settings that a set needs besides the defaults."""
     if name == "bbc_news":
         return {"evaluator.min_accuracy": 0.0}
     files = {
@@ -53,6 +53,7 @@ def evaluate(name: str, values: dict[str, object], work: Path) -> dict[str, floa
     executions = json.loads(seqline("show", "--json", *root).stdout)["executions"]
     figures, training = executions["evaluator"]["figures"], executions["trainer"]
     [linear] = [value for name, value in figures["baselines"].items() if "logistic" in name]
+
     return {
         "accuracy": figures["accuracy"],
         "eval_accuracy": training["figures"]["eval_accuracy"],
@@ -75,6 +76,7 @@ def main() -> None:
         ("majority", "8.3f"),
         ("train s", "8.1f"),
     )
+
     results: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in given.datasets:
@@ -100,6 +102,7 @@ def main() -> None:
                 "eval": [run["eval_accuracy"] for run in first],
                 "linear": first[0]["linear"],
             }
+
     print_result(results)
 
 

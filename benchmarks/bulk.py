@@ -49,16 +49,17 @@ def texts(data: Path) -> list[tuple[str, str]]:
         rows = [row for file in files for row in read_jsonl(file)]
         return [(row["text"], row["label"]) for row in rows]
     draw = random.Random(0)
-    found = []
+    rows_made = []
     for number in range(10_000):
         favoured = WORDS[number % 4 :: 4]
-        found.append(
+        rows_made.append(
             (
                 " ".join(draw.choice(favoured + WORDS) for _ in range(draw.randint(5, 80))),
                 f"class {number % 4}",
             )
         )
-    return found
+
+    return rows_made
 
 
 def write_rows(path: Path, labelled: list[tuple[str, str]], count: int) -> None:
@@ -122,7 +123,7 @@ def kill(command: list[str], output: Path, num_notes: int) -> None:
 
 
 def digests(output: Path) -> dict[str, str]:
-    """What a run ends with, without its log."""
+    """The digests of the files that a run leaves, without its log and its lock."""
     files = [path for path in output.iterdir() if path.name not in ("log.txt", ".lock")]
     return {path.name: sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -142,7 +143,7 @@ def peer(rows: Path, output: Path, model: Path) -> None:
             for line, (row, label, class_id, probabilities) in enumerate(
                 zip(batch, *columns, strict=True), start=number
             ):
-                rounded = [round(each, 6) for each in probabilities]
+                rounded = [round(probability, 6) for probability in probabilities]
                 own = {"label": label.decode(), "class_id": class_id, "probabilities": rounded}
                 answers.write(
                     json.dumps({"file": str(rows), "line": line, **row, **own}, ensure_ascii=False)
@@ -184,6 +185,7 @@ def compare(output: Path, peers: Path) -> tuple[int, float]:
                     ),
                 )
         assert not file.readline(), "the peer has more rows"
+
     return others, greatest
 
 
@@ -244,6 +246,7 @@ def benchmark(
         f"CPU; labels that differ: {others}"
     )
     print(f"after the kill the bytes are {'the same' if same else 'OTHERS'}")
+
     return figures
 
 
@@ -257,12 +260,14 @@ def main() -> None:
         "--model", type=Path, help="a SavedModel of texts, or a folder with versions of one"
     )
     arguments.add_argument("--seed", type=int, default=0)
+
     given = arguments.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
         model = given.model.absolute() if given.model else None
         data = given.data / given.dataset
         figures = benchmark(given.rows, data, model, given.seed, Path(folder))
+
     print_result(figures)
     sys.exit(0 if figures["same_bytes_after_kill"] else 1)
 

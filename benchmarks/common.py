@@ -1,4 +1,4 @@
-"""What the benchmarks share: arguments, data, processes, measurements, and how results are printed.
+"""Arguments, data, processes, measurements, tables: the parts that benchmarks share.
 
 Run a benchmark as a module from the checkout, `python -m benchmarks.ingest`. Each one takes
 `--data`, the folder of the data sets (`<data>/<set>/train.jsonl` and `test.jsonl`), and `--dataset`
@@ -46,6 +46,7 @@ def parser(
         made.add_argument(
             "--datasets", nargs="+", default=list(datasets), help="names of sets under --data"
         )
+
     return made
 
 

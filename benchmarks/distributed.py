@@ -67,9 +67,9 @@ def tf_configs(count: int) -> list[str]:
     if count == 1:
         return [""]
     sockets = [socket.create_server(("", 0)) for _ in range(count)]
-    workers = [f"localhost:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
+    workers = [f"localhost:{listener.getsockname()[1]}" for listener in sockets]
+    for listener in sockets:
+        listener.close()
     return [
         json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
         for index in range(count)
@@ -97,10 +97,12 @@ def train(
         processes.append(
             subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
         )
+
     for process in processes:
         _, err = process.communicate()
         if process.returncode:
             raise SystemExit(err)
+
     history = json.loads((folder / f"{num_workers}-{num_devices}-0" / "history.json").read_text())
     return history, time.monotonic() - started
 
@@ -110,17 +112,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1500)
     arguments = parser.parse_args()
     layouts = {"1 device": (1, 1), "2 devices": (2, 1), "4 devices": (4, 1), "2 workers": (1, 2)}
+
     with tempfile.TemporaryDirectory() as folder:
         features = make_features(arguments.data / arguments.dataset, arguments.rows, Path(folder))
-        found = {name: train(features, Path(folder), *layout) for name, layout in layouts.items()}
-    alone = found["1 device"][0]
+        trainings = {
+            name: train(features, Path(folder), *layout) for name, layout in layouts.items()
+        }
+    alone = trainings["1 device"][0]
     print(
         f"{'':<10} "
         + " ".join(f"{f'epoch {number + 1}':>12}" for number in range(len(alone["loss"])))
         + "   largest difference  seconds"
     )
+
     results = {}
-    for name, (history, seconds) in found.items():
+    for name, (history, seconds) in trainings.items():
         differences = [
             abs(a - b)
             for figure in ("loss", "val_loss")
@@ -133,6 +139,7 @@ def main() -> None:
         }
         losses = " ".join(f"{loss:>12.8f}" for loss in history["loss"])
         print(f"{name:<10} {losses}   {max(differences):>18.1e} {seconds:>8.1f}")
+
     common.print_result(results)
 
 

@@ -40,6 +40,7 @@ def write_split(root: Path, split: str, rows: Pairs, num_rows: int) -> dict[str,
 
     per_shard = examples.SHARD_BYTES * len(rows) // sum(len(text) + 64 for text, _ in rows)
     (root / f"Split-{split}").mkdir(parents=True)
+
     counts: dict[str, int] = {}
     for part, start in enumerate(range(0, num_rows, per_shard)):
         numbers = range(start, min(start + per_shard, num_rows))
@@ -56,6 +57,7 @@ def write_split(root: Path, split: str, rows: Pairs, num_rows: int) -> dict[str,
         )
         for label in labels:
             counts[label.decode()] = counts.get(label.decode(), 0) + 1
+
     return counts
 
 
@@ -99,10 +101,11 @@ def train(examples: Path, work: Path) -> None:
             "saved_model",
         ),
     ]
+
     for name, run, params, needed, made in stages:
         output = work / name
         output.mkdir(parents=True)
-        run(**{each: inputs[each] for each in needed}, params=params, output=output)
+        run(**{argument: inputs[argument] for argument in needed}, params=params, output=output)
         inputs[made] = output
 
 
@@ -110,15 +113,15 @@ def ours(examples: Path, saved_model: Path) -> dict[str, Any]:
     from components.evaluator import EvaluatorParams
     from components.evaluator.evaluation import measure
 
-    found = measure(examples, saved_model / "saved_model", EvaluatorParams(baseline="none"))
+    evaluation = measure(examples, saved_model / "saved_model", EvaluatorParams(baseline="none"))
     named = {
-        name: found[name]
+        name: evaluation[name]
         for name in ("accuracy", "macro_f1", "cross_entropy", "roc_auc", "pr_auc", "ece")
     }
-    named["top_2"] = found["top_k_accuracy"]["2"]
-    for each in found["slices"]:
+    named["top_2"] = evaluation["top_k_accuracy"]["2"]
+    for of_slice in evaluation["slices"]:
         for name in ("accuracy", "macro_f1", "cross_entropy"):
-            named[f"{each['feature']}={each['value']} {name}"] = each[name]
+            named[f"{of_slice['feature']}={of_slice['value']} {name}"] = of_slice[name]
     return named
 
 
@@ -133,10 +136,12 @@ def scikit_learn(examples: Path, saved_model: Path) -> dict[str, Any]:
     loaded = tf.saved_model.load(str(saved_model / "saved_model"))
     classes = (saved_model / "saved_model" / "assets" / "labels").read_text().splitlines()
     texts, labels, answers = [], [], []
+
     for row, label in rows(examples, "test"):
         texts += row["text"].numpy().tolist()
         labels += label.numpy().tolist()
         answers.append(loaded.signatures["serving_default"](**row)["probabilities"].numpy())
+
     probabilities = np.concatenate(answers)
     truth = np.array([classes.index(label.decode()) for label in labels])
     predicted = probabilities.argmax(axis=1)
@@ -156,24 +161,26 @@ def scikit_learn(examples: Path, saved_model: Path) -> dict[str, Any]:
         f1 = float(metrics.f1_score(truth[rows], predicted[rows], average="macro", zero_division=0))
         return {"accuracy": accuracy, "macro_f1": f1, "cross_entropy": loss}
 
-    found: dict[str, Any] = {
+    named: dict[str, Any] = {
         **basic(slice(None)),
         "roc_auc": float(metrics.roc_auc_score(one_hot, probabilities, average="macro")),
         "pr_auc": float(metrics.average_precision_score(one_hot, probabilities, average="macro")),
         "top_2": float(metrics.top_k_accuracy_score(truth, probabilities, k=2, labels=numbers)),
         "ece": float(np.dot(counts[counts > 0] / len(truth), np.abs(right - mean))),
     }
+
     for feature, column in (
-        ("label", [classes[each] for each in truth]),
+        ("label", [classes[class_id] for class_id in truth]),
         ("length", [bucket(len(text.split())) for text in texts]),
     ):
         values = np.array(column)
         for value in np.unique(values):
-            found |= {
+            named |= {
                 f"{feature}={value} {name}": figure
                 for name, figure in basic(values == value).items()
             }
-    return found
+
+    return named
 
 
 WAYS = {"scikit-learn": scikit_learn, "ours": ours}
@@ -209,6 +216,7 @@ def compare(examples: Path, saved_model: Path, num_rows: int, table: Table) -> d
     assert peer.keys() == own.keys(), sorted(peer.keys() ^ own.keys())
     result["num_figures"] = len(own)
     result["largest_difference"] = max(abs(own[name] - peer[name]) for name in own)
+
     return result
 
 
@@ -226,6 +234,7 @@ def main() -> None:
         ("peak MB", "8"),
         ("after imports", "14"),
     )
+
     results = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder, "model")
@@ -242,6 +251,7 @@ def main() -> None:
             f"{result['rows']:,} rows: {ratio:.2f}x less CPU; {result['num_figures']} figures "
             f"differ by {result['largest_difference']:.1g} at most"
         )
+
     growth = {
         way: round(results[-1][way]["peak_mb"] / results[0][way]["peak_mb"], 2) for way in WAYS
     }

@@ -45,10 +45,10 @@ def retraining(
     predicted, served = (np.where((kind == 0) | (kind == alone), truth, wrong) for alone in (2, 1))
 
     def tally(rows: Any) -> Tally:
-        found = Tally()
+        total = Tally()
         zeros = np.zeros(len(truth[rows]))
-        found.add(truth[rows], predicted[rows], zeros, (served[rows], zeros))
-        return found
+        total.add(truth[rows], predicted[rows], zeros, (served[rows], zeros))
+        return total
 
     allowed = params.max_loss_of_accuracy or 0.0
     slices = []
@@ -68,6 +68,7 @@ def retraining(
                     "served": compare_with_served(of_slice, allowed),
                 }
             )
+
     level, slice_level = gates.levels(sum(bool(each["judged"]) for each in slices), params.alpha)
     overall = {
         **compare_with_served(tally(slice(None)), allowed),
@@ -78,6 +79,7 @@ def retraining(
         gates.against_served(overall, params).passed,
         gates.slices_against_served(overall, slices, params).passed,
     ]
+
     return False in verdicts, verdicts[0] is False, overall["loss_of_accuracy"] > allowed
 
 
@@ -93,6 +95,7 @@ def main() -> None:
         f"{'rows':>6} {'worse':>6} {'allowed':>8}   refused (fewest-most of"
         f" {arguments.retrainings})   overall alone   refuse when lower"
     )
+
     results = []
     for num_rows in arguments.rows:
         for worse, allowed in CASES:
@@ -130,6 +133,7 @@ def main() -> None:
                 f" {alone.mean():>14.1%} {lower.mean():>19.1%}",
                 flush=True,
             )
+
     settings = {
         "retrainings": arguments.retrainings,
         "repeats": arguments.repeats,

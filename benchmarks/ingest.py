@@ -118,6 +118,7 @@ def main() -> None:
     table = Table(
         ("way", "<11"), ("CPU s", "8.1f"), ("wall s", "8.1f"), ("peak MB", "8"), ("rows", "")
     )
+
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "rows.csv")

@@ -131,6 +131,7 @@ def many_classes(data: Path, num_classes: int, number: int, length: int) -> list
     ]
     random = np.random.default_rng(1)
     rare = [word for word, count in Counter(words).most_common() if count < 40][: 5 * num_classes]
+
     rows = []
     for place in range(number):
         label = place % num_classes
@@ -140,6 +141,7 @@ def many_classes(data: Path, num_classes: int, number: int, length: int) -> list
         for word in random.choice(rare[5 * label : 5 * label + 5], 3):
             chosen.insert(int(random.integers(len(chosen))), str(word))
         rows.append((" ".join(chosen), f"class {label:03}"))
+
     return rows
 
 
@@ -184,6 +186,7 @@ def write_examples(rows: list[Row], output: Path) -> None:
 
     content: Any = "text" if isinstance(rows[0][0], str) else "sequence"
     counts, half = {}, len(rows) // 2
+
     for split, chosen in (("train", rows), ("eval", rows[:half]), ("test", rows[half:])):
         (output / f"Split-{split}").mkdir(parents=True)
         contents = [
@@ -194,6 +197,7 @@ def write_examples(rows: list[Row], output: Path) -> None:
         )
         write(shard, output / f"Split-{split}" / shard.name, content)
         counts[split] = dict(Counter(label for _, label in chosen))
+
     dim = None if content == "text" else len(rows[0][0][0])
     write_manifest(Manifest(content, dim, (Span(0, "benchmark", num_rows=counts),)), output)
 
@@ -297,12 +301,14 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
                 one[len(one) // 2] = 1e-3
                 yield f"{what}: one entry + 1e-3", with_weights(changed(value + one))
                 continue
+
             yield f"{what} * 1.001", with_weights(changed(value * np.float32(1.001)))
             noise = random.normal(size=value.shape)
             yield (
                 f"{what} * (1 + noise of 1e-3)",
                 with_weights(changed((value * (1 + 1e-3 * noise)).astype(np.float32))),
             )
+
             if "embedding" in layer and not spec.dim:
                 yield (
                     f"{what}: rows shifted by one",
@@ -312,6 +318,7 @@ def defects(model: Path, transformed: dict[str, np.ndarray]) -> Iterator[tuple[s
                 one, other = (20, 40) if len(value) > 40 else (3, 6)  # characters are few
                 swapped[[one, other]] = swapped[[other, one]]
                 yield f"{what}: tokens {one} and {other} swapped", with_weights(changed(swapped))
+
     if spec.masking or not spec.dim:
         turned = FoldedNetwork(spec, weights)
         for direction in turned.layers[-1][:1]:
@@ -339,6 +346,7 @@ def answer_elsewhere(folders: list[Path], examples: dict[Path, Path], units: str
             with tf.io.TFRecordWriter(str(folder / "examples")) as writer:
                 for example in rows.examples:
                     writer.write(example)
+
         jobs.append(
             {
                 "saved_model": str(folder / "saved_model"),
@@ -388,9 +396,10 @@ def ask(jobs: Path) -> None:
     assert spec.loader is not None
     prover = module_from_spec(spec)
     spec.loader.exec_module(prover)
+
     for job in json.loads(jobs.read_text()):
         model = tf.saved_model.load(job["saved_model"])
-        found: dict[str, list[np.ndarray]] = {}
+        outputs: dict[str, list[np.ndarray]] = {}
         records = tf.data.TFRecordDataset(job["examples"])
         for size in job["batch_sizes"]:
             for examples in (records if size > 1 else records.take(NUM_ALONE)).batch(size):
@@ -404,11 +413,12 @@ def ask(jobs: Path) -> None:
                     )
                     answer = signature(**given)
                     for output in {"probabilities", "ids", "label"} & set(answer):
-                        found.setdefault(f"{name}.{output}.{size}", []).append(
+                        outputs.setdefault(f"{name}.{output}.{size}", []).append(
                             answer[output].numpy()
                         )
+
         arrays = {}
-        for name, batches in found.items():
+        for name, batches in outputs.items():
             if ".ids." in name:
                 width = max(batch.shape[1] for batch in batches)
                 batches = [
@@ -417,6 +427,7 @@ def ask(jobs: Path) -> None:
             elif batches[0].dtype == object:
                 batches = [batch.astype("S") for batch in batches]
             arrays[name] = np.concatenate(batches)
+
         np.savez(job["answers"], **arrays)
         print(job["answers"], flush=True)
 
@@ -429,31 +440,33 @@ def differences(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 
 def summary(name: str, folder: Path) -> dict[str, Any]:
-    """What was measured of a network: {column: value}, with `defects`, the size of each."""
+    """The measurements of a network: {column: value}, and `defects`, the size of each."""
     from seqline.model import rounding
 
     trained, changed = np.load(folder / "network.npz"), np.load(folder / "defects.npz")
     moved: dict[str, tuple[float, float]] = {
         "in this process": differences(changed["none"], trained["float32"][: len(changed["none"])])
     }
+
     for units in VECTOR_UNITS:
         answers = np.load(folder / f"answers-{units or 'all'}.npz")
         for key in answers.files:
             signature, output, size = key.split(".")
             if output == "probabilities":
-                found = answers[key]
+                probabilities = answers[key]
                 moved[f"{signature}, batch {size}, {units or 'all units'}"] = differences(
-                    found, trained["float32"][: len(found)]
+                    probabilities, trained["float32"][: len(probabilities)]
                 )
     if (folder / "server.npz").exists():
-        found = np.load(folder / "server.npz")["probabilities"]
-        moved["the server"] = differences(found, trained["float32"][: len(found)])
+        probabilities = np.load(folder / "server.npz")["probabilities"]
+        moved["the server"] = differences(probabilities, trained["float32"][: len(probabilities)])
     few = trained["float32"][: len(changed["none"])]
     sizes = {key: differences(changed[key], few)[0] for key in changed.files if key != "none"}
     noise = differences(trained["float32"], trained["float64"])[0]
     weights = {key: size for key, size in sizes.items() if "reversed" not in key}
     smallest = min(weights, key=lambda key: weights[key])
     worst = max(moved, key=lambda key: moved[key][0])
+
     return {
         "network": name,
         "probability": max(largest for _, largest in moved.values()),
@@ -496,7 +509,8 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
     from components.exporter.parity_rows import choose_rows
     from seqline.model import network
 
-    params, found = ExporterParams(), {}
+    params, reactions = ExporterParams(), {}
+
     for name in [name for name in FILES if name in folders]:
         model, sources = folders[name] / "model", data[folders[name]]
         examples, features = sources / "examples", sources / "features"
@@ -511,7 +525,7 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
             return f"passes, {figures['difference']:.1e} of {figures['tolerance']:.1e}"
 
         with tempfile.TemporaryDirectory() as folder:
-            said = found[name] = {"none": caught(folders[name] / "saved_model")}
+            said = reactions[name] = {"none": caught(folders[name] / "saved_model")}
             for defect, damage in DAMAGES.items():
                 copy = Path(
                     shutil.copytree(
@@ -520,6 +534,7 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
                 )
                 damage(copy)
                 said[defect] = caught(copy)
+
             trained, spec = network.load(model, training=True)
             layer = trained.get_layer("rnn")
             kernel, recurrent, bias = layer.get_weights()
@@ -535,6 +550,7 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
                     examples, features, other / "model", params, other / "saved_model", rows
                 )
                 said[defect] = caught(other / "saved_model")
+
             settings = {**TRANSFORMS.get(NETWORKS[name][0], {}), "lowercase": False}
             (Path(folder) / "features").mkdir()
             transform.run(
@@ -549,7 +565,8 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
                 examples, Path(folder) / "features", model, params, Path(folder) / "cased", rows
             )
             said["lower-casing off"] = caught(Path(folder) / "cased")
-    return found
+
+    return reactions
 
 
 def swap_lines(path: Path, one: int, other: int) -> None:
@@ -578,15 +595,15 @@ def change_pattern(saved_model: Path) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     path = saved_model / "saved_model.pb"
-    found = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    for function in found.meta_graphs[0].graph_def.library.function:
+    content = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for function in content.meta_graphs[0].graph_def.library.function:
         for node in function.node_def:
             if (
                 node.op == "StaticRegexReplace"
                 and node.attr["pattern"].s == rb"([^\p{L}\p{M}\p{N} ])"
             ):
                 node.attr["pattern"].s = rb"([^\p{L}\p{M}\p{N} ,])"
-    path.write_bytes(found.SerializeToString(deterministic=True))
+    path.write_bytes(content.SerializeToString(deterministic=True))
 
 
 # What is done to a SavedModel's files.
@@ -619,6 +636,7 @@ def main() -> None:
         metavar="NAME",
         help="damaged as files, too",
     )
+
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = (arguments.output or Path(temporary)).absolute()
@@ -630,6 +648,7 @@ def main() -> None:
                     NETWORKS[name][0], arguments.data, arguments.rows, root
                 )
                 train(name, examples, features, folder)
+
         data = {folder: root / "data" / NETWORKS[name][0] for name, folder in folders.items()}
         for units in VECTOR_UNITS:
             answer_elsewhere(list(data), data, units)
@@ -640,23 +659,26 @@ def main() -> None:
         report([summary(name, folder) for name, folder in folders.items()], planted)
 
 
-def report(found: list[dict[str, Any]], planted: dict[str, dict[str, str]]) -> None:
+def report(networks: list[dict[str, Any]], planted: dict[str, dict[str, str]]) -> None:
     print(
         f"{'network':<27} {'prob.':>8} {'rounding':>9} {'noise':>8} {'tolerance':>9}"
         f" {'reversed':>9} {'defect':>8}"
     )
-    for row in found:
+
+    for row in networks:
         turned = f"{row['reversed']:.1e}" if row["reversed"] is not None else "-"
         print(
             f"{row['network']:<27} {row['probability']:>8.1e} {row['rounding']:>9.1e}"
             f" {row['noise']:>8.1e} {row['tolerance']:>9.1e} {turned:>9} {row['defect']:>8.1e} "
             f" {row['which']}"
         )
+
     for name, caught in planted.items():
         print(f"\n{name}, in its file:")
         for defect, by in caught.items():
             print(f"  {defect:<42} {by}")
-    common.print_result({"networks": found, "files": planted})
+
+    common.print_result({"networks": networks, "files": planted})
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def batches(num_steps: int, length: int, batch_size: int, mixed: bool) -> tf.dat
         rows = batch_size * 5 // 8 if mixed and step == num_steps - 1 else batch_size
         ids = random.choice(np.arange(1, VOCABULARY), (rows, time_steps), p=weights / weights.sum())
         made.append((ids, random.integers(0, NUM_CLASSES, rows)))
+
     spec = (tf.TensorSpec((None, None), tf.int64), tf.TensorSpec((None,), tf.int64))
     return (
         tf.data.Dataset.from_generator(lambda: iter(made), output_signature=spec)
@@ -75,6 +76,7 @@ def measure(
     weights: list[Any] = []
     first: dict[str, float] = {}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
+
     for way in ways:
         model = models[way] = network(way, embedding_dim, units)
         weights = weights or model.get_weights()
@@ -130,12 +132,13 @@ def main() -> None:
     if arguments.deterministic:
         tf.config.experimental.enable_op_determinism()
     ways = [way for way in WAYS if way == "keras" or way in arguments.ways]
-    found = []
+    rows = []
     print(
         f"{'T,batch,E,U':22} "
         + " ".join(f"{way:>24}" for way in ways)
         + "   (ms a step, ratio, s to start)"
     )
+
     for shape in arguments.shapes:
         row = measure(shape, ways, arguments.steps, arguments.rounds, arguments.steps_per_execution)
         cells = (
@@ -143,8 +146,9 @@ def main() -> None:
             for way in ways
         )
         print(f"{shape:22} " + " ".join(cells), flush=True)
-        found.append(row)
-    common.print_result({"steps_per_execution": arguments.steps_per_execution, "results": found})
+        rows.append(row)
+
+    common.print_result({"steps_per_execution": arguments.steps_per_execution, "results": rows})
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def make_variants(model: Path, folder: Path, count: int) -> list[Path]:
     reader = tf.train.load_checkpoint(str(model / "variables" / "variables"))
     names = sorted(reader.get_variable_to_dtype_map())
     values = [reader.get_tensor(name) for name in names]
+
     paths = []
     for number in range(count):
         random = np.random.default_rng(number)
@@ -88,6 +89,7 @@ def make_variants(model: Path, folder: Path, count: int) -> list[Path]:
             tensors=changed,
         )
         paths.append(path)
+
     return paths
 
 
@@ -103,12 +105,16 @@ def expected_answers(variants: list[Path]) -> np.ndarray:
             [loaded.run("serving_default", {"text": text})["probabilities"][0] for text in texts]
         )
         loaded.close()
-    found = np.array(answers)
+
+    probabilities = np.array(answers)
     distances = [
-        np.abs(found[a] - found[b]).max(axis=1).min() for a in range(len(found)) for b in range(a)
+        np.abs(probabilities[a] - probabilities[b]).max(axis=1).min()
+        for a in range(len(probabilities))
+        for b in range(a)
     ]
     assert not distances or min(distances) > 100 * TOLERANCE, "the variants cannot be told apart"
-    return found
+
+    return probabilities
 
 
 async def ask_all(
@@ -120,10 +126,19 @@ async def ask_all(
     answers: np.ndarray,
     variant_of: list[int],
 ) -> dict:
-    """What one process of clients saw. started[v].
+    """Sends the requests of one process of clients.
 
-    When the push of version v began; known[v]: when it was seen AVAILABLE; known[0]: answers so
-    far.
+    Args:
+        port: The server's.
+        connections: Connections at the same time.
+        per_connection: Requests of each.
+        started: By version, when its push began.
+        known: By version, when it was first seen AVAILABLE; at 0, the answers so far.
+        answers: The probabilities, [variant, text, class].
+        variant_of: By version, its variant.
+
+    Returns:
+        {latencies: (when sent, seconds), wrong: sentences, seen: version -> answers}.
     """
     latencies: list[tuple[float, float]] = []
     wrong: list[str] = []
@@ -169,9 +184,11 @@ async def ask_all(
                 wrong.append(f"version {version}, text {text}: {probabilities}")
             elif not started[version] or received < started[version] or version < oldest:
                 wrong.append(f"version {version} was not alive; {oldest} was there")
+
         writer.close()
 
     await asyncio.gather(*(ask(number) for number in range(connections)))
+
     return {"latencies": latencies, "wrong": wrong, "seen": seen}
 
 
@@ -191,7 +208,7 @@ def available(port: int) -> list[int]:
             states = json.load(got)["model_version_status"]
     except urllib.error.HTTPError:  # no version yet
         return []
-    return [int(each["version"]) for each in states if each["state"] == "AVAILABLE"]
+    return [int(state["version"]) for state in states if state["state"] == "AVAILABLE"]
 
 
 def publish(
@@ -230,12 +247,14 @@ def main() -> None:
 
     changes = plan(arguments.pushes, arguments.rollbacks)
     variant_of = [-1, *(variant for _, variant in changes)]
+
     with tempfile.TemporaryDirectory(prefix="reload-") as temporary:
         folder = Path(temporary)
         (folder / "variants").mkdir()
         variants = make_variants(find_model(arguments.model), folder / "variants", arguments.pushes)
         answers = expected_answers(variants)
         result = measure(arguments, folder, changes, variants, answers, variant_of)
+
     common.print_result(result)
 
 
@@ -259,6 +278,7 @@ def measure(
         f"--model_base_path={serving_dir}",
     ]
     server = subprocess.Popen([*command, "--file_system_poll_wait_seconds=0.2", *arguments.flags])
+
     try:
         while not port_file.exists():
             assert server.poll() is None
@@ -295,6 +315,7 @@ def measure(
     finally:
         server.kill()
         server.wait()
+
     return report(
         changes, results, started, seconds, (before, after), exit_code, arguments.connections
     )

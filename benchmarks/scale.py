@@ -1,4 +1,4 @@
-"""What a row costs in every stage, and what follows for 10 GB, 1 TB and 100 TB of text on Dataflow.
+"""The cost of a row in every stage, and from it that of 10 GB, 1 TB and 100 TB on Dataflow.
 
     python -m benchmarks.scale [--dataset agnews_small] [--rows 50000 450000] [--vcpu-hour 0.056]
 
@@ -64,6 +64,7 @@ def measure(source: Path, root: Path) -> dict[str, dict[str, float]]:
             "transform.vocab_size": 20_000,
         }
     )
+
     figures = {}
     for stage in STAGES:
         before = children_cpu_seconds()
@@ -73,6 +74,7 @@ def measure(source: Path, root: Path) -> dict[str, dict[str, float]]:
             "bytes": size(root / stage),
             "span_cache": size(root / "span_cache" / stage),
         }
+
     return figures
 
 
@@ -88,14 +90,14 @@ def per_row(small: dict, large: dict, more: int) -> dict[str, dict[str, float]]:
 
 
 def project(costs: dict, row_bytes: float, prices: argparse.Namespace) -> list[dict[str, float]]:
-    found = []
+    projected = []
     for name, num_bytes in SIZES.items():
         num_rows = num_bytes / row_bytes
         core_hours = sum(costs[stage]["cpu"] for stage in ON_DATAFLOW) * num_rows / 3600
         hours = core_hours * VCPU_PER_CORE / UTILIZATION
         # What was counted is written once, and summed through files: nothing but shard names goes
         # through the shuffle.
-        found.append(
+        projected.append(
             {
                 "size": name,
                 "rows": num_rows,
@@ -113,7 +115,8 @@ def project(costs: dict, row_bytes: float, prices: argparse.Namespace) -> list[d
                 "epoch_hours_of_a_core": costs["trainer"]["cpu"] * num_rows / 3600,
             }
         )
-    return found
+
+    return projected
 
 
 def main() -> None:
@@ -125,6 +128,7 @@ def main() -> None:
 
     data = (given.data / given.dataset / "train.jsonl").resolve()
     runs, num_bytes = [], []
+
     with tempfile.TemporaryDirectory() as folder:
         for num_rows in given.rows:
             source = Path(folder, f"{num_rows}.jsonl")
@@ -154,6 +158,7 @@ def main() -> None:
         ("epoch core h", "13,.0f"),
     )
     projected = project(costs, row_bytes, given)
+
     for size_ in projected:
         table.row(
             size_["size"],
@@ -166,6 +171,7 @@ def main() -> None:
             size_["counts_gb"],
             size_["epoch_hours_of_a_core"],
         )
+
     print_result({"row_bytes": row_bytes, "per_row": costs, "projected": projected})
 
 

@@ -68,6 +68,7 @@ def write_examples(train: list[Row], test: list[Row], output: Path) -> None:
         "eval": [train[i] for i in order[:held_out]],
         "test": test,
     }
+
     for split, rows in splits.items():
         (output / f"Split-{split}").mkdir()
         contents, labels = zip(*rows, strict=True)
@@ -75,6 +76,7 @@ def write_examples(train: list[Row], test: list[Row], output: Path) -> None:
             0, split, shard_name(0, 0, 0), contents, [label.encode() for label in labels]
         )
         write(shard, output / f"Split-{split}" / shard.name, "sequence")
+
     counts = {split: dict(Counter(label for _, label in rows)) for split, rows in splits.items()}
     write_manifest(
         Manifest("sequence", train[0][0].shape[1], (Span(0, "benchmark", num_rows=counts),)), output
@@ -84,10 +86,10 @@ def write_examples(train: list[Row], test: list[Row], output: Path) -> None:
 def evaluate(
     train: list[Row], test: list[Row], seeds: range, settings: dict[str, object]
 ) -> list[dict[str, float]]:
-    """What the stages from the transform to the evaluator say, by seed."""
+    """Runs the stages from the transform to the evaluator for each seed; returns their figures."""
     from components import evaluator, exporter, trainer, transform
 
-    found = []
+    results = []
     with tempfile.TemporaryDirectory() as folder:
         examples, features = Path(folder) / "examples", Path(folder) / "features"
         for path in (examples, features):
@@ -119,14 +121,15 @@ def evaluate(
                 output=evaluation,
             )
             baseline = figures["baselines"]["summary statistics + logistic regression"]
-            found.append(
+            results.append(
                 {
                     "accuracy": figures["accuracy"],
                     "statistics": baseline,
                     "epoch": fitted["best_epoch"],
                 }
             )
-    return found
+
+    return results
 
 
 def main() -> None:
@@ -142,18 +145,21 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     settings = {
-        name: json.loads(value) for name, value in (each.split("=", 1) for each in arguments.set)
+        name: json.loads(value)
+        for name, value in (setting.split("=", 1) for setting in arguments.set)
     }
     results = {}
     table = common.Table(
         ("set", "<16"), ("rows", "6"), ("seqline", "<16"), ("statistics + LR", "16.3f")
     )
+
     for name in arguments.datasets:
         train = (
             japanese_vowels(arguments.data, "train")
             if name == "japanese_vowels"
             else waves(2000, seed=0)
         )
+
         if arguments.folds:
             pairs = folds(train, arguments.folds)
         else:
@@ -167,14 +173,14 @@ def main() -> None:
                     ),
                 )
             ]
-        found = [
-            each for pair in pairs for each in evaluate(*pair, range(arguments.seeds), settings)
-        ]
-        results[name] = found
-        accuracy = [each["accuracy"] for each in found]
+
+        runs = [run for pair in pairs for run in evaluate(*pair, range(arguments.seeds), settings)]
+        results[name] = runs
+        accuracy = [run["accuracy"] for run in runs]
         cell = f"{statistics.mean(accuracy):.3f} +- {statistics.pstdev(accuracy):.3f}"
-        baseline = statistics.mean(each["statistics"] for each in found)
+        baseline = statistics.mean(run["statistics"] for run in runs)
         table.row(name, len(train), cell, baseline)
+
     common.print_result(results)
 
 

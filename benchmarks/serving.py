@@ -43,9 +43,11 @@ NUM_REQUESTS = 16
 def spec_of(kind: str, max_length: int) -> network.Spec:
     plain = {"pooling": "last", "masking": True} if kind == "simple" else {}
     params = TrainerParams(**plain)
-    found = params.model_dump(include=set(network.Spec.__dataclass_fields__))
+    fields = params.model_dump(include=set(network.Spec.__dataclass_fields__))
     sizes = {"num_tokens": VOCABULARY, "num_classes": CLASSES, "max_length": max_length}
-    return network.Spec(**{**found, **sizes, "num_bigrams": 20_000 if params.bigram_buckets else 0})
+    return network.Spec(
+        **{**fields, **sizes, "num_bigrams": 20_000 if params.bigram_buckets else 0}
+    )
 
 
 def stock(kind: str, spec: network.Spec) -> keras.Model:
@@ -64,6 +66,7 @@ def stock(kind: str, spec: network.Spec) -> keras.Model:
         )
         model.get_layer("bigrams").set_weights([buckets])
         return model
+
     ids = keras.Input((None,), dtype="int64", name="ids")
     embedded = layers.Embedding(
         VOCABULARY + 2, spec.embedding_dim, mask_zero=True, name="embedding"
@@ -71,6 +74,7 @@ def stock(kind: str, spec: network.Spec) -> keras.Model:
     state = layers.SimpleRNN(
         spec.rnn_units, recurrent_initializer=keras.initializers.Orthogonal(0.5), name="rnn"
     )(embedded)
+
     return keras.Model(ids, layers.Dense(CLASSES, activation="softmax", name="output")(state))
 
 
@@ -101,7 +105,7 @@ def in_turns(
     ways: dict[str, Callable[[int], Any]], num_rounds: int, seconds: float
 ) -> dict[str, float]:
     """Seconds of one request, by way: the median of all of its requests."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(num_rounds):
         for name, way in ways.items():
             until = time.perf_counter() + seconds / num_rounds
@@ -109,9 +113,9 @@ def in_turns(
             while not number or time.perf_counter() < until:
                 started = time.perf_counter()
                 way(number % NUM_REQUESTS)
-                found[name].append(time.perf_counter() - started)
+                times[name].append(time.perf_counter() - started)
                 number += 1
-    return {name: statistics.median(each) for name, each in found.items()}
+    return {name: statistics.median(durations) for name, durations in times.items()}
 
 
 @contextmanager
@@ -128,6 +132,7 @@ def server(models: dict[str, Path], folder: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "serving", *flags], stderr=subprocess.PIPE, text=True
     )
+
     try:
         deadline = time.monotonic() + 300
         while not port_file.exists():
@@ -162,7 +167,7 @@ def over_http(
 
     [NUM_REQUESTS, batch, time] ids.
     """
-    found = {}
+    latencies = {}
     with server(models, folder) as address, requests.Session() as session:
         for batch, rows in batches.items():
 
@@ -179,8 +184,9 @@ def over_http(
             }
             for way in ways.values():
                 way(0)
-            found[batch] = in_turns(ways, num_rounds, seconds)
-    return found
+            latencies[batch] = in_turns(ways, num_rounds, seconds)
+
+    return latencies
 
 
 def load(path: Path) -> tuple[Any, float]:
@@ -210,6 +216,7 @@ def measure(
         spec = network.Spec(
             **{**spec.__dict__, "skip_dim": 0, "bigram_buckets": 0, "num_bigrams": 0}
         )
+
     served = FoldedNetwork(
         spec, {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     )
@@ -225,7 +232,8 @@ def measure(
         if http
         else {}
     )
-    found = []
+
+    measured = []
     for batch, rows in batches.items():
         asked = [tf.constant(each, tf.int64) for each in rows]
         ask = theirs.signatures["serving_default"]
@@ -263,25 +271,29 @@ def measure(
             "load_seconds": {"stock": round(their_seconds, 3), "ours": round(our_seconds, 3)},
             "first_requests_seconds": round(compiled, 2),
         }
+
         if batch in web:
             row["http_ms"] = {way: round(1000 * each, 3) for way, each in web[batch].items()}
             row["http_ratio"] = {
                 way: round(web[batch]["stock"] / web[batch][way], 2) for way in ("default", "fast")
             }
+
         print(line(row), flush=True)
-        found.append(row)
-    return found
+        measured.append(row)
+
+    return measured
 
 
 def line(row: dict[str, Any]) -> str:
-    times = ", ".join(f"{way} {each:8.3f} ms" for way, each in row["ms"].items())
-    web = ", ".join(f"{way} {each:.2f} ms" for way, each in row.get("http_ms", {}).items())
+    times = ", ".join(f"{way} {figure:8.3f} ms" for way, figure in row["ms"].items())
+    web = ", ".join(f"{way} {figure:.2f} ms" for way, figure in row.get("http_ms", {}).items())
     web += (
-        "; " + ", ".join(f"{way} {each:.2f}x" for way, each in row["http_ratio"].items())
+        "; " + ", ".join(f"{way} {figure:.2f}x" for way, figure in row["http_ratio"].items())
         if web
         else ""
     )
-    ratios = ", ".join(f"{way} {each:5.2f}x" for way, each in row["ratio"].items())
+    ratios = ", ".join(f"{way} {figure:5.2f}x" for way, figure in row["ratio"].items())
+
     return (
         f"{row['network']:8} T={row['steps']:<4} batch {row['batch']:<4} {times}   {ratios}   off"
         f" by {row['max_difference']:.0e}   {row['bytes']['ours'] / 1e6:.1f} MB of"
@@ -295,6 +307,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each way at each shape")
     parser.add_argument("--no-http", action="store_true", help="in process only")
+
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = [
@@ -305,6 +318,7 @@ def main() -> None:
                 kind, steps, Path(folder), options.rounds, options.seconds, not options.no_http
             )
         ]
+
     met = all(
         row["ratio"][key[0]] >= least
         for row in rows

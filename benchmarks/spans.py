@@ -86,10 +86,13 @@ def measure(root: Path, work: Path, name: str) -> dict[str, Any]:
         _, by_stage[stage] = measured(run)
 
     return {
-        "cpu_seconds": sum(each["cpu_seconds"] for each in by_stage.values()),
-        "wall_seconds": sum(each["wall_seconds"] for each in by_stage.values()),
+        "cpu_seconds": sum(stage_figures["cpu_seconds"] for stage_figures in by_stage.values()),
+        "wall_seconds": sum(stage_figures["wall_seconds"] for stage_figures in by_stage.values()),
         "spans_read": summary["num_spans_read"],
-        "cpu_by_stage": {stage: round(each["cpu_seconds"], 1) for stage, each in by_stage.items()},
+        "cpu_by_stage": {
+            stage: round(stage_figures["cpu_seconds"], 1)
+            for stage, stage_figures in by_stage.items()
+        },
         "digests": {stage: artifact_digest(output) for stage, output in outputs.items()},
     }
 
@@ -108,6 +111,7 @@ def main() -> None:
         *((stage, "14.1f") for stage in STAGES),
     )
     data = given.data / given.dataset / "train.jsonl"
+
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "data")

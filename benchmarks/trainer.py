@@ -77,10 +77,10 @@ def peak() -> float:
 def spec_of(
     params: TrainerParams, num_tokens: int, num_classes: int, max_length: int
 ) -> network.Spec:
-    found = params.model_dump(include=set(network.Spec.__dataclass_fields__))
+    fields = params.model_dump(include=set(network.Spec.__dataclass_fields__))
     return network.Spec(
         **{
-            **found,
+            **fields,
             "num_tokens": num_tokens,
             "num_classes": num_classes,
             "max_length": max_length,
@@ -134,6 +134,7 @@ def stock(
         if not tf.config.list_physical_devices("GPU")
         else tf.distribute.MirroredStrategy()
     )
+
     with mirrored.scope():
         model = network.build(spec)
         if prepare:
@@ -143,6 +144,7 @@ def stock(
             params.learning_rate, global_clipnorm=params.clip_norm or None
         )
         model.compile(optimizer, loss, metrics=["accuracy"])
+
     return lambda: model.fit(data, epochs=1, verbose=0, shuffle=False) and None
 
 
@@ -180,6 +182,7 @@ def shapes(num_steps: int, num_rounds: int, gigaflops: float) -> list[dict[str, 
             | {"of_peak": round(operations / seconds["seqline"] / 1e9 / gigaflops, 3)}
         )
         print(f"{line(rows[-1])}   {rows[-1]['of_peak']:.0%} of {gigaflops:.0f} GF/s", flush=True)
+
     return rows
 
 
@@ -192,10 +195,10 @@ def row(name: str, seconds: dict[str, float], num_rows: int) -> dict[str, Any]:
     }
 
 
-def line(found: dict[str, Any]) -> str:
-    cells = [f"{way} {rate:,}/s" for way, rate in found["examples_per_second"].items()]
-    return f"{found['name']:28} {', '.join(cells)}; " + ", ".join(
-        f"{ratio:.2f}x {way}" for way, ratio in found["ratio"].items()
+def line(row: dict[str, Any]) -> str:
+    cells = [f"{way} {rate:,}/s" for way, rate in row["examples_per_second"].items()]
+    return f"{row['name']:28} {', '.join(cells)}; " + ", ".join(
+        f"{ratio:.2f}x {way}" for way, ratio in row["ratio"].items()
     )
 
 
@@ -229,18 +232,19 @@ def news(work: Path, num_rounds: int) -> list[dict[str, Any]]:
         "keras on bucketed": stock(spec, params, bucketed),
         "seqline": ours(spec, params, bucketed, num_steps),
     }
-    found = row("news, bucketed", medians(ways, num_rounds), num_rows)
-    print(line(found), flush=True)
-    return [found]
+    figures = row("news, bucketed", medians(ways, num_rounds), num_rows)
+    print(line(figures), flush=True)
+
+    return [figures]
 
 
 def training_of(source: Path, params: TrainerParams, work: Path) -> Training:
     keras.utils.set_random_seed(params.seed + 1)
     spec, counts = fit.network_spec(source, params)
-    found = strategy.chosen(
-        None, [each.name.removeprefix("/device:") for each in tf.config.list_logical_devices()]
+    names = strategy.chosen(
+        None, [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
     )
-    mirrored = tf.distribute.MirroredStrategy([f"/{name}" for name in found])
+    mirrored = tf.distribute.MirroredStrategy([f"/{name}" for name in names])
     return Training(source, params, spec, counts, Team(mirrored, None, None, StopSignal()), work)
 
 
@@ -280,16 +284,17 @@ def epoch(source: Path, work: Path) -> list[dict[str, Any]]:
         model.get_layer("bigrams").set_weights([counts.bigram_rows(params.bigram_min_count)])
 
     by_fit = medians({"keras": stock(spec, params, data, with_bigrams)}, 3)["keras"]
-    found = {
+    figures = {
         "name": "trec6, an epoch",
         "seconds": {"keras": round(by_fit, 2), "seqline": round(statistics.median(seconds), 2)},
     }
     print(
-        f"{found['name']:28} default configuration: {found['seconds']['seqline']} s with"
-        f" evaluation; by fit {found['seconds']['keras']} s",
+        f"{figures['name']:28} default configuration: {figures['seconds']['seqline']} s with"
+        f" evaluation; by fit {figures['seconds']['keras']} s",
         flush=True,
     )
-    return [found]
+
+    return [figures]
 
 
 def long(source: Path, work: Path, factor: int) -> list[dict[str, Any]]:
@@ -304,6 +309,7 @@ def long(source: Path, work: Path, factor: int) -> list[dict[str, Any]]:
         + ", ".join(f"{s:.2f} {m}" for s, m in parts),
         flush=True,
     )
+
     return [
         {"name": "long", "seconds": [round(s, 3) for s, _ in parts], "mib": [m for _, m in parts]}
     ]
@@ -325,24 +331,25 @@ def main() -> None:
     if arguments.deterministic:
         tf.config.experimental.enable_op_determinism()
     gigaflops = peak()
-    found: dict[str, Any] = {"peak_gigaflops": round(gigaflops)}
+    results: dict[str, Any] = {"peak_gigaflops": round(gigaflops)}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         if "shapes" in arguments.only:
-            found["shapes"] = shapes(arguments.steps, arguments.rounds, gigaflops)
+            results["shapes"] = shapes(arguments.steps, arguments.rounds, gigaflops)
         if "news" in arguments.only:
-            found["news"] = news(work, arguments.rounds)
+            results["news"] = news(work, arguments.rounds)
         if {"epoch", "long"} & set(arguments.only):
             files = {
                 split: str((arguments.data / arguments.dataset / f"{split}.jsonl").resolve())
                 for split in ("train", "test")
             }
             source = make_features(files, work / "trec6")
-            found |= {"epoch": epoch(source, work)} if "epoch" in arguments.only else {}
-            found |= (
+            results |= {"epoch": epoch(source, work)} if "epoch" in arguments.only else {}
+            results |= (
                 {"long": long(source, work, arguments.long)} if "long" in arguments.only else {}
             )
-    common.print_result(found)
+
+    common.print_result(results)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def write_examples(data: Path, num_rows: int, unique: int, output: Path) -> None
 
     rows = read_jsonl(data)
     labels = [row["label"].encode() for row in rows]
+
     texts = []
     for number in range(num_rows):
         tokens = "".join(f" u{number * unique + token:x}" for token in range(unique))
@@ -98,6 +99,7 @@ def tfx_way(examples: Path, output: Path) -> None:
         preprocessing_fn, output_record_batches=True
     )
     prefix = str(output / "Split-train" / "data_tfrecord")
+
     with (
         beam.Pipeline(options=pipeline_options([])) as pipeline,
         tft_beam.Context(temp_dir=str(output / "temp")),
@@ -185,6 +187,7 @@ def main() -> None:
             f"{result['rows']:,} rows, {result['unique_tokens']} unique tokens each: "
             f"{result['cpu_ratio']}x less CPU; {same}"
         )
+
     times, growth = given.rows[-1] / given.rows[0], {}
     for unique in given.unique:
         peaks = [row["ours"]["peak_mb"] for row in results if row["unique_tokens"] == unique]
@@ -193,6 +196,7 @@ def main() -> None:
             f"peak memory at {times:.0f} times the rows, {unique} unique tokens each: "
             f"{growth[unique]}x"
         )
+
     print_result({"results": results, "peak_growth": growth})
 
 

@@ -104,7 +104,7 @@ def compare(
     """Start -> its result, for every step but the first, which all have in common."""
     given = prepare(source, 0, steps[0], work / str(steps[0]))
     warm = new = measure(given, work / "start", seed=seed)
-    found = []
+    steps_made = []
     for before, percent in pairwise(steps):
         given = prepare(source, 0, percent, work / str(percent))
         rows = prepare(source, before, percent, work / f"new-{percent}")
@@ -129,7 +129,8 @@ def compare(
             "new cold": measure(rows, work / f"alone-{percent}", seed=seed),
         }
         warm, new = made["warm"], made["new"]
-        found.append(made)
+        steps_made.append(made)
+
         for start, result in made.items():
             table.row(
                 source.name,
@@ -141,7 +142,8 @@ def compare(
                 result["num_epochs"],
                 result["cpu_seconds"],
             )
-    return found
+
+    return steps_made
 
 
 def main() -> None:
@@ -167,12 +169,13 @@ def main() -> None:
         ("epochs", "6"),
         ("CPU s", "7.1f"),
     )
+
     results: dict[str, dict[str, dict[str, float]]] = {}
     for name in arguments.datasets:
-        found: list[dict[str, Result]] = []
+        comparisons: list[dict[str, Result]] = []
         for seed in range(arguments.seeds):
             with tempfile.TemporaryDirectory() as folder:
-                found += compare(
+                comparisons += compare(
                     arguments.data / name,
                     arguments.steps,
                     seed,
@@ -181,16 +184,23 @@ def main() -> None:
                     Path(folder),
                     table,
                 )
-        cold = sum(each["cold"]["cpu_seconds"] for each in found)
+
+        cold = sum(comparison["cold"]["cpu_seconds"] for comparison in comparisons)
         results[name] = {
             start: {
                 "test_accuracy": round(
-                    statistics.mean(each[start]["test_accuracy"] for each in found), 4
+                    statistics.mean(
+                        comparison[start]["test_accuracy"] for comparison in comparisons
+                    ),
+                    4,
                 ),
-                "cpu_ratio": round(sum(each[start]["cpu_seconds"] for each in found) / cold, 2),
+                "cpu_ratio": round(
+                    sum(comparison[start]["cpu_seconds"] for comparison in comparisons) / cold, 2
+                ),
             }
-            for start in found[0]
+            for start in comparisons[0]
         }
+
     common.print_result({"shrink": arguments.shrink, "epochs": arguments.epochs, **results})
 
 

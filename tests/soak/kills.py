@@ -52,6 +52,7 @@ def seqline(data: Path, root: Path, last: str) -> subprocess.Popen[str]:
         f"--to={last}",
         *settings,
     ]
+
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -110,6 +111,7 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
     print(f"{'run':>4}  {'killed by, after':<40} {'checkpoint at step':<20} weights")
     signals = [(signal.SIGKILL, signal.SIGTERM)[number % 2] for number in range(num_kills)]
     same, graces, number_of_runs, late = 0, [], 0, 0
+
     while signals:
         number_of_runs += 1
         count = min(len(signals), draw.choice((1, 1, 2)))
@@ -130,6 +132,7 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
             flush=True,
         )
         shutil.rmtree(root)
+
     return {
         "kills": num_kills,
         "too_late": late,

@@ -99,6 +99,7 @@ def call(
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
     return done.returncode, (done.stdout + done.stderr).splitlines(), seconds
 
 
@@ -146,6 +147,7 @@ def main() -> None:
         ("repeats span 2", 6, spans[1], allowed, rejected),
         ("nothing arrived", 6, spans[1], allowed, nothing),
     ]
+
     found = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -171,11 +173,13 @@ def main() -> None:
                     "verdict": lines[-1],
                 }
             )
+
         result = {
             "rows": given.rows,
             "steps": found,
             "cpu_seconds": sum(step["cpu_seconds"] for step in found),
         }
+
         if given.peers:
             result["full_runs_cpu_seconds"] = full_runs(folder, spans, given.settings)
             result["share_of_full_runs"] = result["cpu_seconds"] / result["full_runs_cpu_seconds"]
@@ -183,6 +187,7 @@ def main() -> None:
                 f"nine calls {result['cpu_seconds']:.0f} s of CPU, six full runs"
                 f" {result['full_runs_cpu_seconds']:.0f} s"
             )
+
     print(json.dumps(result))
     sys.exit(0 if all(step["right"] for step in found) else 1)
 
