@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, distribution
@@ -84,19 +84,28 @@ def setup_file(folder: Path) -> Path:
 
 
 def packages(root: Path = CODE_ROOT, project: str = PROJECT) -> list[str]:
-    """The packages that are shipped: those that pyproject.toml lists, or all installed ones.
+    """The packages that are shipped: those that pyproject.toml names, or all installed ones.
 
     Raises:
-        KeyError: the checkout's pyproject.toml lists no packages.
+        KeyError: the checkout's pyproject.toml names no packages.
         PackageNotFoundError: `root` is not a checkout, and the project is not installed.
     """
     source = checkout(root)
     if source:
         content = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))
-        return sorted(content["tool"]["setuptools"]["packages"])
+        named = content["tool"]["setuptools"]["packages"]
+        return sorted(_find(source, named["find"]) if isinstance(named, dict) else named)
 
     files = distribution(project).files or ()
     return sorted({".".join(path.parent.parts) for path in files if path.name == "__init__.py"})
+
+
+def _find(source: Path, patterns: Mapping[str, Sequence[str]]) -> list[str]:
+    """The packages that setuptools finds by the patterns of `[tool.setuptools.packages.find]`."""
+    from setuptools import find_packages
+
+    exclude = patterns.get("exclude", ())
+    return find_packages(str(source), include=patterns.get("include", ("*",)), exclude=exclude)
 
 
 def pins() -> list[str]:

@@ -117,6 +117,11 @@ def test_adding_a_component(tree: Path) -> None:
     lines = changed(tree)
     assert set(lines) == {package, definition, config, test, f"{Path(test).parent}/__init__.py"}
     assert (lines[definition], lines[config]) == (2, 2)
+    script = (
+        "from seqline.jobs import shipping; print('components.row_counter' in shipping.packages())"
+    )
+    (tree / "setup.py").touch()
+    assert run(tree, "-c", script) == "True\n"
 
 
 def test_adding_a_source_format(tree: Path) -> None:

@@ -161,7 +161,8 @@ def test_a_package_that_setup_does_not_list(cloud: FakeCloud, tmp_path: Path) ->
         shutil.copy(root / name, tmp_path)
     listed = (root / "pyproject.toml").read_text(encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(
-        listed.replace('    "components.example_gen",\n', ""), encoding="utf-8"
+        listed.replace("include = [", 'exclude = ["components.example_gen"]\ninclude = ['),
+        encoding="utf-8",
     )
     (tmp_path / "none.txt").touch()
     with pytest.raises(JobFailedError, match=r"a worker has no module 'components\.example_gen'"):
