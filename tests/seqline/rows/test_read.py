@@ -148,7 +148,8 @@ def test_file_that_disappears(tmp_path: Path, name: str) -> None:
     with pytest.raises(
         DataError,
         match=(
-            rf"{path} is not there; was it moved while it was needed\? Put it back and run again\."
+            rf"{path} does not exist\. "
+            r"Was it moved while it was needed\? Put it back and run again\."
         ),
     ):
         [row for shard in shards for row in read(shard, row_format())]
