@@ -105,6 +105,7 @@ def main() -> None:
     A user's error ends it with one line and the error's exit code, a bug with a traceback.
     """
     environment.warn_of_unknown()
+
     try:
         code = app(standalone_mode=False, prog_name="seqline")
     except typer.Abort:
@@ -137,11 +138,13 @@ def _end(error: Exception) -> NoReturn:
     if isinstance(error, StoppedError):  # not an error: the user wanted it
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+
     if isinstance(error, UserError):
         from pipeline.cli.console import print_error
 
         print_error(error)
         sys.exit(error.exit_code)
+
     if isinstance(error, StageError):
         # A bug in a worker: the worker's traceback says where, this process's would not.
         print(error, file=sys.stderr)

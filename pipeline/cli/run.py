@@ -70,10 +70,12 @@ def run(
 
     started = time.monotonic()
     beam_args = options.beam_flags(context, beam)
+
     settings = list(common.settings or [])
     if profile:
         settings.append(f"trainer.profile_steps={PROFILE_STEPS}")
     loaded, pipe, store = options.load(replace(common, settings=settings))
+
     selected = _select(pipe, first, last)
     forced = selected if force else []
     # A stage after the last selected one is not part of this run; one before the first must be
@@ -85,6 +87,7 @@ def run(
         raise UserError(
             "--dry-run is for --runner=DataflowRunner; `seqline plan` says what a run would do."
         )
+
     if dataflow.is_used(beam_args):
         preflight.check(pipe, loaded.root, beam_args)
     if dry_run:
@@ -107,6 +110,7 @@ def run(
         selected=selected,
         about=lambda done, error: about(loaded, pipe, ["seqline", *sys.argv[1:]]),
     )
+
     folder = store.start_run()
     try:
         done = launch.execute(pipe, store, folder, how, out, verbose)
