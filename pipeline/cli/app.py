@@ -105,7 +105,6 @@ def main() -> None:
     A user's error ends it with one line and the error's exit code, a bug with a traceback.
     """
     environment.warn_of_unknown()
-
     try:
         code = app(standalone_mode=False, prog_name="seqline")
     except typer.Abort:

@@ -76,7 +76,6 @@ def _parser(error_type: type[Exception]) -> Any:
             raise error_type(f"Beam's flags after `--`: {message}.")
 
     parser = Parser(allow_abbrev=False, add_help=False)
-
     # A module that is imported twice has its classes twice.
     for options in {str(group): group for group in PipelineOptions.__subclasses__()}.values():
         options._add_argparse_args(parser)

@@ -171,7 +171,6 @@ def load(
 ) -> tuple["configuration.Config", "Pipeline", "Store"]:
     """The configuration, its pipeline and its store."""
     loaded = chosen.read(common, command)
-
     from pipeline.definition import define
     from pipeline.runner.plan import Pipeline
     from pipeline.store import open_store

@@ -39,7 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser("seqline doctor", "Say what prevents a run, and what to do about it.")
-
     parser.add_argument(
         "word",
         nargs="?",

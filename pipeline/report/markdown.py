@@ -62,7 +62,6 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def _compared(report: dict[str, Any]) -> list[str]:
     rows, better = [], model.better_baseline(report["compared"])
-
     for row in report["compared"]:
         accuracy = f"{units.share(row['accuracy'])}{' ⚠️' if row is better else ''}"
         name = (
