@@ -371,7 +371,6 @@ def _parts_of_window(name: Key, store: Store) -> Iterator[Path]:
         else:
             key_of_examples = record.inputs["examples"].key
         manifest = examples.read_manifest(store.path("example_gen", key_of_examples))
-
         params = component.params.model_validate_json(json.dumps(record.params))
 
         # A span with rare classes is read twice: the next window needs what was counted the first

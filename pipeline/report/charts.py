@@ -20,6 +20,8 @@ WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 34
 # Width of a mark in a table's cell; its height is 20.
 MARK = 120
+# The width of a cell of a confusion matrix, and of the names of the classes beside it.
+CELL, SIDE = 18, 118
 # Characters of a class name on an axis.
 NUM_LABEL_CHARS = 14
 
@@ -169,23 +171,14 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
 
     most = max(bin_["num_rows"] for bin_ in curve)
     for bin_ in curve:
-        (low, high), at = bin_["accuracy_interval"], x(bin_["confidence"])
+        low, high = bin_["accuracy_interval"]
         parts.append(
             Markup('<line class="whisker s1" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(
-                at, y(low), y(high)
+                x(bin_["confidence"]), y(low), y(high)
             )
         )
-
         tall = max(1.0, (foot - 22) * bin_["num_rows"] / most)
-        bar = (
-            x(bin_["low"]),
-            f"{float(x(bin_['high'])) - float(x(bin_['low'])) - 1:.1f}",
-            f"{below + foot - 22 - tall:.1f}",
-            f"{tall:.1f}",
-        )
-        parts.append(
-            Markup('<rect class="bar" x="{0}" width="{1}" y="{2}" height="{3}"/>').format(*bar)
-        )
+        parts.append(_rows_bar(x, bin_, below + foot - 22, tall))
 
     path = " ".join(f"{x(bin_['confidence'])},{y(bin_['accuracy'])}" for bin_ in curve)
     parts.append(Markup('<polyline class="line s1" points="{}"/>').format(path))
@@ -212,49 +205,36 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
     return svg(name, title, description, WIDTH, below + foot + 14, parts)
 
 
+def _rows_bar(x: Axis, bin_: dict[str, Any], bottom: float, tall: float) -> Markup:
+    """A bar as wide as a bin, which stands on `bottom`."""
+    bar = (
+        x(bin_["low"]),
+        f"{float(x(bin_['high'])) - float(x(bin_['low'])) - 1:.1f}",
+        f"{bottom - tall:.1f}",
+        f"{tall:.1f}",
+    )
+    return Markup('<rect class="bar" x="{0}" width="{1}" y="{2}" height="{3}"/>').format(*bar)
+
+
 def heatmap(
     name: str, title: str, labels: Sequence[str], matrix: Sequence[Sequence[int]]
 ) -> Markup:
     """Draws a confusion matrix [true][predicted]; a shade is the share of the row."""
-    cell, side = 18, 118
     num = len(labels)
-    whole = side + num * cell + 4
-    parts = []
-
-    for index, label in enumerate(labels):
-        at = side + index * cell + cell / 2
-        shown = _middle_out(label)
-        parts.append(
-            Markup('<text x="{}" y="{}" dy="4" class="end">{}</text>').format(side - 6, at, shown)
-        )
-        parts.append(
-            Markup('<text transform="translate({} {}) rotate(-90)" dy="4">{}</text>').format(
-                at, side - 6, shown
-            )
-        )
+    whole = SIDE + num * CELL + 4
+    parts = _class_names(labels)
 
     for row, counts in enumerate(matrix):
         total = sum(counts)
         for column, count in enumerate(counts):
             if count:
-                place = (side + column * cell, side + row * cell, cell - 1)
-                style = f"{'right' if row == column else 'wrong'} {shade(count, total)}"
-                tooltip = (
-                    f"{shorten(labels[row], 60)} taken for {shorten(labels[column], 60)}: {count:,}"
-                    f" rows, {count / total:.0%}"
-                )
-                rect = Markup(
-                    '<rect class="{4}" x="{0}" y="{1}" width="{2}"'
-                    ' height="{2}"><title>{3}</title></rect>'
-                )
-                parts.append(rect.format(*place, tooltip, style))
+                parts.append(_cell(labels, row, column, count, total))
 
     parts.append(
         Markup('<rect class="frame" x="{0}" y="{0}" width="{1}" height="{1}"/>').format(
-            side - 0.5, num * cell
+            SIDE - 0.5, num * CELL
         )
     )
-
     return svg(
         name,
         title,
@@ -264,6 +244,37 @@ def heatmap(
         whole,
         parts,
     )
+
+
+def _class_names(labels: Sequence[str]) -> list[Markup]:
+    """The names of the classes, to the left of the rows and above the columns."""
+    parts = []
+    for index, label in enumerate(labels):
+        at = SIDE + index * CELL + CELL / 2
+        shown = _middle_out(label)
+        parts.append(
+            Markup('<text x="{}" y="{}" dy="4" class="end">{}</text>').format(SIDE - 6, at, shown)
+        )
+        parts.append(
+            Markup('<text transform="translate({} {}) rotate(-90)" dy="4">{}</text>').format(
+                at, SIDE - 6, shown
+            )
+        )
+    return parts
+
+
+def _cell(labels: Sequence[str], row: int, column: int, count: int, total: int) -> Markup:
+    """A cell of a confusion matrix, shaded by its share of the `total` rows of the true class."""
+    place = (SIDE + column * CELL, SIDE + row * CELL, CELL - 1)
+    style = f"{'right' if row == column else 'wrong'} {shade(count, total)}"
+    tooltip = (
+        f"{shorten(labels[row], 60)} taken for {shorten(labels[column], 60)}: {count:,}"
+        f" rows, {count / total:.0%}"
+    )
+    rect = Markup(
+        '<rect class="{4}" x="{0}" y="{1}" width="{2}" height="{2}"><title>{3}</title></rect>'
+    )
+    return rect.format(*place, tooltip, style)
 
 
 def _middle_out(label: str) -> str:
