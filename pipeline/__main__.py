@@ -12,6 +12,7 @@ def main() -> None:
         from pipeline.doctor import __main__ as doctor
 
         sys.exit(doctor.main(sys.argv[2:]))
+
     try:
         from pipeline.cli import app
     except Exception:
@@ -21,6 +22,7 @@ def main() -> None:
             file=sys.stderr,
         )
         raise
+
     app.main()
 
 

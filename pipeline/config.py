@@ -107,6 +107,7 @@ class Config(BaseModel):
     def _apart(self) -> Self:
         if is_remote(self.pusher.serving_dir):
             return self
+
         root = Path(os.path.realpath(self.root))
         served = Path(os.path.realpath(self.pusher.serving_dir))
         if root.is_relative_to(served) or served.is_relative_to(root):
@@ -143,6 +144,7 @@ def load(
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file} is not TOML: {error}") from None
+
     sections = list(Config.model_fields)
     if content and not any(
         difflib.get_close_matches(name, sections, n=1, cutoff=0.8) for name in content
@@ -151,6 +153,7 @@ def load(
             f"{file} is no configuration of seqline: it has no [example_gen]. `seqline init DATA -o"
             " my.toml` writes one."
         )
+
     content.setdefault("name", default_name(file))
     return build(content, str(file), settings, places, environment)
 
@@ -166,17 +169,18 @@ def build(
 
     Args:
         content: The content. It is changed.
-        where: What errors call the file.
+        where: The name of the file in errors.
         settings, places, environment: As in `load`.
 
     Raises:
         UserError: A name is unknown, or a value is not allowed.
     """
-    given: dict[str, str] = {}  # name -> what an error calls the place that set it
+    given: dict[str, str] = {}  # name -> the name of the place that set it, for errors
     for name, (variable, text) in (environment or {}).items():
         value = text if name in PLACES else toml_value(text)
         _set(content, name.split("."), value, f"{variable}={text}")
         given[name] = variable
+
     for setting in settings:
         name, equals, text = setting.partition("=")
         name = name.strip()
@@ -184,9 +188,11 @@ def build(
             raise UserError(f"--set {setting!r} is not name=value, such as trainer.rnn_units=128.")
         _set(content, name.split("."), toml_value(text), f"--set {setting!r}")
         given[name] = f"--set {name}"
+
     for name, place in (places or {}).items():
         _set(content, name.split("."), place, f"--set {f'{name}={place}'!r}")
         given[name] = f"--set {name}"
+
     _replace_null(content, Config)
     try:
         return Config.model_validate(content)
@@ -208,7 +214,7 @@ def _replace_null(content: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field's type is; None for the type of a value."""
+    """The type of a field that is a section; None for a field that holds a value."""
     is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
     return annotation if is_model else None
 
@@ -225,7 +231,7 @@ def reference() -> str:
         section = _section(info.annotation)
         fields = {name: info}
         if section:
-            fields = {f"{name}.{field}": each for field, each in section.model_fields.items()}
+            fields = {f"{name}.{key}": field for key, field in section.model_fields.items()}
         for full_name, field in fields.items():
             default = "needed" if field.is_required() else f"`{json.dumps(field.default)}`"
             lines.append(f"| `{full_name}` | {default} | {field.description} |")
@@ -247,10 +253,12 @@ def find(path: str) -> Path:
         if not path_of(path).is_file():
             raise UserError(f"There is no configuration {path}.")
         return path_of(path)
+
     for candidate in (Path(path), CONFIGS / f"{path}.toml"):
         with suppress(OSError):  # the name may be too long for a file
             if candidate.is_file():
                 return candidate
+
     raise UserError(
         f"There is no configuration {path!r}: no such file, and those that ship are"
         f" {', '.join(shipped())}.{suggestion(path, [*neighbours(path), *shipped()])}"
@@ -267,7 +275,7 @@ def neighbours(path: str) -> list[str]:
 
 
 def toml_value(text: str) -> Any:
-    """The value that a text is in TOML, or else the text itself."""
+    """The value of a text in TOML, or the text itself if it is not TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -284,24 +292,28 @@ def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) ->
 
 
 def _sentence(error: Any, file: str, given: Mapping[str, str]) -> str:
-    """What is wrong, and where it was set.
+    """A sentence for an error: the place that set the value, and the fault.
 
     Args:
-        error: One of pydantic's.
-        file: What to call the configuration file.
-        given: Name -> what to call the place that set it, if that is not the file.
+        error: One of pydantic's errors.
+        file: The name of the configuration file.
+        given: Name -> the name of the place that set it, if that is not the file.
     """
     name = ".".join(str(part) for part in error["loc"])
     where = given.get(name) or (f"{file}: {name}" if name else file)
+
     if error["type"] == "extra_forbidden":
         known = list(_model(error["loc"][:-1]).model_fields)
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         way_out = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
         return f"{_setter_within(name, given) or where} is not a known name. {way_out}"
+
     if error["type"] == "missing":
         return f"{where} is missing."
+
     message = error["msg"].removeprefix("Value error, ")
     sentence = f"{where}: {message[0].lower()}{message[1:]}"
+
     # A whole table would be too long to show.
     return (
         f"{sentence}."
@@ -311,7 +323,7 @@ def _sentence(error: Any, file: str, given: Mapping[str, str]) -> str:
 
 
 def _setter_within(name: str, given: Mapping[str, str]) -> str | None:
-    """What set a name within a table that itself is not set as a whole."""
+    """The place that set a name within a table, if the table is not set as a whole."""
     if name in given:
         return None
     for other, label in given.items():
@@ -321,7 +333,7 @@ def _setter_within(name: str, given: Mapping[str, str]) -> str | None:
 
 
 def _model(names: Sequence[Any]) -> type[BaseModel]:
-    """The model of the section at a place; the one around it, where that is no section."""
+    """The model of the section at a place, or of the section around a place that is a value."""
     model: type[BaseModel] = Config
     for name in names:
         field = model.model_fields.get(str(name))

@@ -11,7 +11,7 @@ import sys
 from seqline.suggest import suggestion
 
 PREFIX = "SEQLINE_"
-# Variable -> the setting that it is. The flag with the same name means the same.
+# Variable -> the setting that it sets. The flag of the same name sets the same.
 PLACES = {
     "SEQLINE_NAME": "name",
     "SEQLINE_ROOT": "root",
@@ -29,7 +29,7 @@ OPTIONS = (
     "SEQLINE_TEMP_LOCATION",
     "SEQLINE_SDK_CONTAINER_IMAGE",
 )
-# No options of commands: for the cache, Docker Compose, the tests of the worker image, and CI.
+# Variables that are not options: for the cache, Docker Compose, the tests of the worker image, CI.
 OTHERS = (
     "SEQLINE_CACHE",
     "SEQLINE_CACHE_GB",
@@ -71,6 +71,7 @@ def settings() -> dict[str, tuple[str, str]]:
         for variable, name in PLACES.items()
         if os.environ.get(variable)
     }
+
     for variable, value in sorted(os.environ.items()):
         if variable.startswith(PREFIX) and "__" in variable:
             name = variable.removeprefix(PREFIX).lower().replace("__", ".")

@@ -1,14 +1,14 @@
-"""Finds what no run needs, and removes it for `seqline gc`.
+"""Finds the entries of a store that no run needs, and removes them for `seqline gc`.
 
 It keeps:
-  what is served, and all that it was made of;
-  the last runs and those that are alive, with their artifacts and what those were made of;
+  the served versions, and all that they were made of;
+  the last runs and those that are alive, with their artifacts and all that those were made of;
   the checkpoints from which one of these goes on;
   the parts of spans that windows over the kept Examples use again.
-The rest is removed, but only what looks like the store's own: anything else under root stays.
+The rest is removed if it has a name that the store gives; anything else under root stays.
 
-A run may begin, or go on, at any time. It says in its record what it relies on before it does
-(`Store.announce`). While a clean-up holds its lock (`Store.cleaning`), no run says anything new, so
+A run may begin, or go on, at any time. Before it relies on an artifact, it names the artifact in
+its record (`Store.announce`). While a clean-up holds its lock (`Store.cleaning`), no run can do so:
 the records of the living runs are all that a clean-up has to know.
 """
 
@@ -51,7 +51,7 @@ COMPONENTS = {
 
 @dataclass(frozen=True)
 class Item:
-    """Something that may be removed."""
+    """An entry or a version that may be removed."""
 
     # artifact, run, checkpoints, part of a span, left-over, lock or version.
     kind: str
@@ -63,10 +63,10 @@ class Item:
 
 @dataclass
 class Plan:
-    """What a clean-up removes, and what it keeps."""
+    """The items that a clean-up removes, and the artifacts that it keeps."""
 
-    items: list[Item] = field(default_factory=list)  # what is removed
-    notes: list[str] = field(default_factory=list)  # what a person should know
+    items: list[Item] = field(default_factory=list)  # removed
+    notes: list[str] = field(default_factory=list)  # sentences that a person should read
     versions: dict[str, list[int]] = field(default_factory=dict)  # removed, by serving_dir
     served: dict[str, list[int]] = field(default_factory=dict)  # kept, by serving_dir
     runs: set[str] = field(default_factory=set)  # kept
@@ -75,7 +75,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Root:
-    """What a clean-up reads from the store once.
+    """The content of a store, as a clean-up reads it once.
 
     Attributes:
         store: the store.
@@ -93,7 +93,7 @@ class _Root:
 
 
 def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | None = None) -> Plan:
-    """What a clean-up would remove; changes nothing. Needs `Store.cleaning`.
+    """Plans a clean-up; changes nothing. Needs `Store.cleaning`.
 
     Args:
         store: the store.
@@ -102,7 +102,7 @@ def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | No
         keep_versions: how many of serving_dir's newest versions stay, None for all.
 
     Raises:
-        UserError: it cannot be known what is served.
+        UserError: it cannot be known which versions are served.
     """
     root = _read(store)
     made = Plan()
@@ -136,17 +136,18 @@ def _read(store: Store) -> _Root:
         name = _artifact(entry)
         if name and name[0] == PUSHER and (record := store.execution(*name)):
             pushes[name] = record
+
         folder, _, leaf = entry.partition("/")
         if folder == "locks" and leaf.startswith(RUN_LOCK) and store.is_held(leaf):
             alive.add(leaf.removeprefix(RUN_LOCK))
     return _Root(store, records, entries, pushes, alive)
 
 
-# What is kept
+# Keeping
 
 
 def _keep_served(made: Plan, serving_dir: str, root: _Root, keep_versions: int | None) -> set[Key]:
-    """The artifacts behind the versions that stay, wherever runs of this root pushed to.
+    """The artifacts of the versions that stay, wherever runs of this root pushed to.
 
     Adds to the plan the versions that stay, and those of serving_dir that are removed.
     """
@@ -155,6 +156,7 @@ def _keep_served(made: Plan, serving_dir: str, root: _Root, keep_versions: int |
         for name, record in sorted(root.pushes.items(), key=lambda push: push[1].finished)
     }
     given = place_of(serving_dir).place
+
     kept: set[Key] = set()
     for name in {given, *last_push} - {""}:
         place = place_of(name)
@@ -211,7 +213,7 @@ def _is_exported_from(record: Execution | None, keys: set[str]) -> bool:
 
 
 def _kept_runs(root: _Root, served: set[Key], keep_runs: int) -> set[str]:
-    """The last runs, those that are alive, and those that pushed what is served."""
+    """The last runs, those that are alive, and those that pushed a served version."""
     names = sorted(root.records)
     last = names[len(names) - min(keep_runs, len(names)) :]
     pushed = {
@@ -252,7 +254,7 @@ def _cached(record: RunRecord) -> set[Key]:
     return {(stage.component, stage.key) for stage in record.stages if stage.cached}
 
 
-# What is removed
+# Judging
 
 
 def _artifact(entry: str) -> Key | None:
@@ -303,6 +305,7 @@ def _judge_lock(leaf: str, entry: str, about: Key | None, root: _Root, made: Pla
     """
     if leaf == CLEANING:
         return None
+
     is_of_a_run = leaf.startswith(RUN_LOCK)
     is_of_a_removed_artifact = about is not None and about not in made.artifacts
     if not is_of_a_run and (not is_of_a_removed_artifact or is_remote(str(root.store.root))):
@@ -335,6 +338,7 @@ def _unused_parts(root: _Root, made: Plan) -> Iterator[Item]:
         for name in made.artifacts
         for path in _parts_of_window(name, store)
     }
+
     unused = set()
     for entry in root.entries:
         folder, _, rest = entry.partition("/")
@@ -359,6 +363,7 @@ def _parts_of_window(name: Key, store: Store) -> Iterator[Path]:
     component, record = COMPONENTS.get(name[0]), store.execution(*name)
     if component is None or component.span_part is None or record is None:
         return
+
     # An artifact of an earlier seqline raises one of these: its parts are not found any more.
     with suppress(DataError, KeyError, ValidationError):
         if component.output == "Examples":
@@ -380,7 +385,7 @@ def _parts_of_window(name: Key, store: Store) -> Iterator[Path]:
             )
 
 
-# Removing it
+# Removing
 
 
 def collect(
@@ -390,9 +395,9 @@ def collect(
     keep_versions: int | None = None,
     agreed: Plan | None = None,
 ) -> Plan:
-    """Removes what may be removed.
+    """Removes the items of a plan.
 
-    If it is killed it leaves no half artifact, and the next clean-up goes on.
+    If it is killed, it leaves no half artifact, and the next clean-up goes on.
 
     Args:
         store: see `plan`.
@@ -402,10 +407,10 @@ def collect(
         agreed: an earlier plan. Nothing that is not in it is removed.
 
     Returns:
-        The plan with what was removed.
+        The plan with the items that were removed.
 
     Raises:
-        UserError: it cannot be known what is served.
+        UserError: it cannot be known which versions are served.
     """
     if keep_versions is not None:
         removable = {serving_dir: place_of(serving_dir).versions()}
@@ -425,7 +430,7 @@ def collect(
 def preview(
     store: Store, serving_dir: str, keep_runs: int, keep_versions: int | None = None
 ) -> tuple[Plan, int]:
-    """(what `collect` would remove, how many bytes would become free)."""
+    """(the plan that `collect` would carry out, the bytes that it would free)."""
     with store.cleaning():
         made = plan(store, serving_dir, keep_runs, keep_versions)
     return made, store.freed([item.name for item in made.items if item.kind != "version"])

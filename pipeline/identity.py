@@ -60,9 +60,9 @@ def check(config: Config, labels: tuple[str, ...] | None = None) -> None:
 
 
 def from_before_names(serving_dir: str) -> str:
-    """Tells what to do about versions in the default place from before models had names.
+    """Advice on versions in the default place that are older than the names of models.
 
-    Empty if serving_dir is elsewhere, or has no such versions above it.
+    It is empty if serving_dir is elsewhere, or has no such versions above it.
     """
     folder = Path(predict.SERVING_DIR)
     if (

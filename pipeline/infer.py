@@ -37,9 +37,9 @@ def infer(
         model: A SavedModel or a folder with versions of one, local or under gs://.
         output: The folder for the predictions, local or under gs://.
         params: The source and the settings.
-        force: Replaces the predictions of another task.
-        beam_args: Where Beam runs.
-        on_start: Is called before the work starts; not for a task that is complete.
+        force: Whether to replace the predictions of another task.
+        beam_args: The flags that say where Beam runs.
+        on_start: Called before the work starts; not for a task that is complete.
 
     Raises:
         UserError: The model, the source or the folder cannot be used.
@@ -49,6 +49,7 @@ def infer(
         saved_model = find_model(path_of(model))
     except InputError as error:
         raise UserError(str(error)) from None
+
     check(params)
     place = path_of(output) if is_remote(output) else Path(output).absolute()
     if not is_remote(str(saved_model)):
@@ -81,6 +82,7 @@ def _log(place: Path) -> Iterator[Path]:
     if not is_remote(str(place)):
         yield place / LOG
         return
+
     with tempfile.TemporaryDirectory(prefix="seqline-infer-") as name:
         try:
             yield Path(name, LOG)

@@ -1,6 +1,6 @@
-"""What a person can do after a refusal, as the terminal shows it.
+"""Advice after a refusal, as the terminal shows it.
 
-Which gate refused, how the baselines did, where the model is and how to ask it, and what helps.
+It says which gate refused, how the baselines did, where the model is, how to ask it and what helps.
 """
 
 import json
@@ -24,10 +24,10 @@ Line = tuple[str, str]
 
 
 def advise(error: UserError, done: Sequence[StageResult]) -> list[Line]:
-    """What a person can do about a run that a gate has ended.
+    """Advice for a run that a gate has ended.
 
     Args:
-        error: what the run ended with.
+        error: the error that ended the run.
         done: the stages that had ended.
 
     Returns:
@@ -44,6 +44,7 @@ def advise(error: UserError, done: Sequence[StageResult]) -> list[Line]:
 def _of_model(ended: Mapping[str, StageResult]) -> Iterator[Line]:
     evidence = evidence_of(ended)
     refused = evidence.refusals()
+
     for number, gate in enumerate(refused[:MOST_REFUSALS]):
         label = "refused by" if number == 0 else ""
         setting = advice.setting_of(gate) or gate["name"]
@@ -53,33 +54,38 @@ def _of_model(ended: Mapping[str, StageResult]) -> Iterator[Line]:
 
     if accuracies := advice.accuracies(evidence.evaluation):
         yield "accuracy", ", ".join(accuracies)
+
     if exporter := ended.get("exporter"):
         model = short_path(exporter.artifact.uri / SAVED_MODEL)
         content = evidence.figures.get("transform", {}).get("content", "text")
         yield "the model", model
         yield "ask it", f"seqline predict --model {shlex.quote(model)} {EXAMPLES[content]}"
+
     if any(gate["name"] == "server" for gate in refused):
         yield "server log", short_path(ended["infra_validator"].artifact.uri / "server.log")
+
     yield from _listed("what helps", advice.what_helps(evidence))
 
 
 def _of_data(ended: Mapping[str, StageResult]) -> Iterator[Line]:
-    """Nothing for data that no gate refused: the error itself says what to do."""
+    """Advice on data that a gate refused. Other errors in the data say themselves what to do."""
     helps = advice.what_helps(evidence_of(ended))
     flag = None
+
     validator = ended.get("example_validator")
     if validator is not None and validator.figures.get("num_errors"):
         path = validator.artifact.uri / ANOMALIES
         yield "all anomalies", short_path(path)
         helps = [*advice.HELP["anomalies"].steps, *helps]
         flag = advice.let_pass(_read(path))
+
     yield from _listed("what helps", helps)
     if flag:
         yield "to let it pass", flag
 
 
 def evidence_of(ended: Mapping[str, StageResult]) -> Evidence:
-    """What advice is drawn from. Each gate has its stage."""
+    """The figures that advice is drawn from. Each gate has its stage."""
     return Evidence(
         gates=[
             {"stage": name, **gate}
@@ -93,10 +99,10 @@ def evidence_of(ended: Mapping[str, StageResult]) -> Evidence:
 
 def _read(anomalies: Path) -> list[dict[str, Any]]:
     try:
-        found: list[dict[str, Any]] = json.loads(anomalies.read_text(encoding="utf-8"))
+        records: list[dict[str, Any]] = json.loads(anomalies.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return found
+    return records
 
 
 def _listed(label: str, sentences: Sequence[str]) -> Iterator[Line]:

@@ -137,11 +137,13 @@ def _end(error: Exception) -> NoReturn:
     if isinstance(error, StoppedError):  # not an error: the user wanted it
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+
     if isinstance(error, UserError):
         from pipeline.cli.console import print_error
 
         print_error(error)
         sys.exit(error.exit_code)
+
     if isinstance(error, StageError):
         # A bug in a worker: the worker's traceback says where, this process's would not.
         print(error, file=sys.stderr)

@@ -26,8 +26,7 @@ def check(flags: Sequence[str], runner: str | None = None) -> None:
         runner: the runner's name, if an option names it.
 
     Raises:
-        UserError: a flag or word is not an option of Beam's, a value is wrong, or there is no such
-            runner.
+        UserError: Beam has no such flag or runner, or a value is wrong.
     """
     if not flags and runner in (None, *COMMON_RUNNERS):
         return
@@ -39,6 +38,7 @@ def check(flags: Sequence[str], runner: str | None = None) -> None:
         names = [name for action in parser._actions for name in action.option_strings]
         word = next((word for word in unknown if word.startswith("-")), unknown[0])
         flag = word.partition("=")[0]
+
         if not flag.startswith("-"):
             raise UserError(
                 f"{word!r} follows `--` and is not a flag of Beam's. The configuration is named"
@@ -46,6 +46,7 @@ def check(flags: Sequence[str], runner: str | None = None) -> None:
             )
         hint = suggested_flag(flag, names, OPTIONS_URL)
         raise UserError(f"{flag} follows `--` and is not a flag of Beam's.{hint}")
+
     _check_runner(runner or getattr(known, "runner", None))
 
 
@@ -57,10 +58,12 @@ def _check_runner(runner: str | None) -> None:
 
     if runner is None or "." in runner:
         return
+
     names = [path.rsplit(".", 1)[-1] for path in StandardOptions.ALL_KNOWN_RUNNERS]
     lower = {name.lower() for name in names}
     if runner.lower() in lower or f"{runner.lower()}runner" in lower:
         return
+
     hint = suggestion(runner, names) or f" It has {', '.join(sorted(set(names)))}."
     raise UserError(f"Beam has no runner {runner!r}.{hint}")
 
@@ -76,5 +79,6 @@ def _parser(error_type: type[Exception]) -> Any:
     # A module that is imported twice has its classes twice.
     for options in {str(group): group for group in PipelineOptions.__subclasses__()}.values():
         options._add_argparse_args(parser)
+
     assert isinstance(parser, argparse.ArgumentParser)
     return parser

@@ -1,4 +1,4 @@
-"""Which configuration a command uses, and the values that flags put in place of its own.
+"""Finds the configuration that a command uses, and lays the values of flags over it.
 
 The configuration is named by the word on the command line (or --config), by SEQLINE_CONFIG, or is
 seqline.toml in the working directory. There is no other default: the sample has to be named.
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 # The configuration of the working directory.
 DEFAULT = "seqline.toml"
-# Names that stand for data whatever formats there are: a glob, a span, a data set of
-# tensorflow-datasets. Nor is a .txt or a .json file a configuration.
+# Names that stand for data of any format: a glob, a span, a data set of tensorflow-datasets, and
+# .txt and .json files, which are no configurations.
 DATA = re.compile(r".*[*?\[{].*|tfds:.*|.*\.(txt|json)(\.gz)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Common:
-    """What commands that read a configuration have in common: their flags, None if not given.
+    """The flags that all commands that read a configuration share; None for one not given.
 
     `pipeline.cli.options` says which command has which flags.
     """
@@ -63,6 +63,7 @@ def choose(common: Common, command: str = "run") -> str:
     """
     if name := optional(common):
         return name
+
     from seqline.errors import UserError
 
     raise UserError(
@@ -73,7 +74,7 @@ def choose(common: Common, command: str = "run") -> str:
 
 
 def optional(common: Common) -> str | None:
-    """The name, as `choose` finds it; None if there is none."""
+    """The name, as `choose` finds it; None if no configuration is named."""
     config, alias = common.config, common.alias
     if config is not None and alias is not None and config != alias:
         from seqline.errors import UserError
@@ -93,6 +94,7 @@ def is_data(name: str) -> bool:
         return False
     if DATA.fullmatch(name) or os.path.isdir(name):
         return True
+
     from seqline.rows.formats import kind_of_name
 
     return kind_of_name(name.removesuffix(".gz")) is not None
@@ -122,14 +124,17 @@ def read(
 
     name = choose(common, command)
     settings, given = common.settings or [], _given(common, more)
+
     if not is_data(name):
         return configuration.load(name, settings, given, environment.settings())
+
     if not takes_data:
         stem = configuration.default_name(Path(name.removesuffix(".gz")))
         raise UserError(
             f"seqline {command} needs a configuration, and {name} is data: seqline init"
             f" {shlex.quote(name)} -o {stem}.toml, then seqline {command} {stem}.toml."
         )
+
     check_that_it_exists(name)
     from pipeline.init import in_memory
 
@@ -145,6 +150,7 @@ def read_if_named(
 
     if optional(common) is not None:
         return read(common, command, takes_data=False, more=more)
+
     content = {"name": "model", "example_gen": {"source": ""}}
     return configuration.build(
         content,
@@ -171,6 +177,7 @@ def check_that_it_exists(name: str) -> None:
     is_local_file = not ("://" in name or name.startswith("tfds:") or re.search(r"[*?\[{]", name))
     if not is_local_file or os.path.lexists(name):
         return
+
     near = suggestion(name, [*configuration.neighbours(name), *configuration.shipped()])
     folder = os.path.abspath(os.path.dirname(name) or ".")
     raise UserError(f"There is no file {name!r} in {folder}.{near}")

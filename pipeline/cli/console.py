@@ -1,4 +1,4 @@
-"""What is printed at the end of a run, for an error, and for plans and versions."""
+"""Prints the end of a run, errors with their advice, plans and versions."""
 
 import os
 import shlex
@@ -54,6 +54,7 @@ def print_summary(
     if "pusher" in figures:
         content = figures.get("transform", {}).get("content", "text")
         _print_pushed(console, figures["pusher"], serving_dir, content)
+
     print_warnings(console, done)
     num_ran = sum(not stage.cached for stage in done)
     took = duration(time.monotonic() - started, 0)
@@ -64,6 +65,7 @@ def _print_accuracy(console: Console, evaluation: Mapping[str, Any]) -> None:
     low, high = evaluation["accuracy_interval"]
     accuracy = f"{evaluation['accuracy']:.3f}  (95 %: {low:.3f} to {high:.3f})"
     print_line(console, f"{'test accuracy':<{LABEL}}{accuracy}")
+
     better = better_baselines(evaluation)
     for name, value in evaluation["baselines"].items():
         is_better = name in better
@@ -95,8 +97,10 @@ def print_warnings(console: Console, done: Sequence[StageResult]) -> None:
     """Prints warnings about the data, such as rows that were skipped, and anomalies."""
     warnings = [(warning, stage) for stage in done for warning in warnings_of(stage)]
     head = Text(f"{'warning':<{LABEL}}", "yellow")
+
     for warning, _ in warnings[:MOST_WARNINGS]:
         print_hanging(console, head, Text(warning, "yellow"), LABEL)
+
     num_more = len(warnings) - MOST_WARNINGS
     if num_more > 0:
         place = short_path(warnings[-1][1].artifact.uri / ANOMALIES)
@@ -108,12 +112,14 @@ def warnings_of(done: StageResult) -> list[str]:
     figures = done.figures
     if "warnings" in figures:
         return [str(warning) for warning in figures["warnings"]]
+
     if done.stage.name == "example_gen" and figures.get("num_bad_rows"):
         place = short_path(done.artifact.uri / "bad_rows")
         return [
             f"{figures['num_bad_rows']:,} of {figures['num_read']:,} rows cannot be used and were"
             f" skipped. They are listed in {place}."
         ]
+
     if done.stage.name == "example_validator":
         return [f"{line.rstrip('.')}." for line in figures["lines"][figures["num_errors"] :]]
     return []
@@ -141,6 +147,7 @@ def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> N
     table = plain_table(
         *("version", "labels", "digest", "pushed", "accuracy", ""), right=("version", "accuracy")
     )
+
     for version in versions:
         accuracy, rollback_of = version["accuracy"], version["rollback_of"]
         cells = (

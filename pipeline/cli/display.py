@@ -1,4 +1,4 @@
-"""How far a run is, as it runs: lines in place on a terminal, a line now and then elsewhere.
+"""The progress of a run: lines redrawn in place on a terminal, a line now and then elsewhere.
 
 On a terminal the lines of finished stages scroll. Under them are the running stages (bar, percent,
 and time left if it can be known) and "stage n of m". Elsewhere, in a pipe, in CI or on a dumb
@@ -48,9 +48,9 @@ class Running:
     """A stage that is running.
 
     Attributes:
-        name: the stage's.
+        name: the stage's name.
         started: when it started, by the monotonic clock.
-        report: the last one.
+        report: its last report.
         since: when the last report came.
         first: when the first report with this `what` came, and its fraction.
         has_reported: whether any report has come.
@@ -82,8 +82,10 @@ class Running:
         now, fraction = time.monotonic(), self.report.fraction
         if self.report.left is not None:
             return max(0.0, self.report.left - (now - self.since))
+
         if fraction is None or fraction == 1:
             return None
+
         seconds, part = now - self.first[0], fraction - self.first[1]
         if seconds < LEAST_SECONDS or part < LEAST_PART:
             return None
@@ -178,6 +180,7 @@ class Progress(logging.Handler):
         self.running.pop(done.stage.name, None)
         if self.live:
             self.live.refresh()  # without the stage's line, before its last line is printed
+
         took = "cached" if done.cached else clock(done.seconds, 1)
         head = Text(f"{done.stage.name:<{NAME}} {took:>{TOOK}}  ")
         print_hanging(self.console, head, described(done), INDENT)
@@ -202,10 +205,11 @@ class Progress(logging.Handler):
         return f", {noun} {' and '.join(numbers)} of {len(self.names)}"
 
     def rendered(self) -> Group:
-        """What is drawn under the finished stages."""
+        """The lines that are drawn under the finished stages."""
         running = list(self.running.values())
         width, is_utf8 = self.console.width, self.console.encoding.startswith("utf")
         lines = [running_line(stage, width, is_utf8) for stage in running]
+
         footer = self._place([stage.name for stage in running]).removeprefix(", ")
         if footer:
             took = clock(time.monotonic() - self.started)
@@ -240,7 +244,7 @@ def described(done: "StageResult") -> Text:
 def running_line(stage: Running, width: int, is_utf8: bool = True) -> Text:
     """The line of a running stage.
 
-    What does not fit is left out, the least telling part first.
+    Parts that do not fit are left out, the least important first.
 
     Args:
         stage: the stage.
@@ -251,11 +255,11 @@ def running_line(stage: Running, width: int, is_utf8: bool = True) -> Text:
     head = f"{stage.name:<{NAME}} {took:>{TOOK}}  " if width >= NARROW else f"{stage.name} {took}  "
     report, room = stage.report, width - len(head)
     percent = "" if report.fraction is None else f"{int(100 * report.fraction):>3} %"
-    left, what = _time_left(stage), with_counts(report)
+    left, activity = _time_left(stage), with_counts(report)
 
     for parts, bar in (
-        ((what, percent, left, report.note), LEAST_BAR),
-        ((what, percent, left), LEAST_BAR),
+        ((activity, percent, left, report.note), LEAST_BAR),
+        ((activity, percent, left), LEAST_BAR),
         ((report.what, percent, left), LEAST_BAR),
         ((report.what, percent), LEAST_BAR),
         ((report.what, percent, left), 0),
@@ -294,9 +298,10 @@ def drawn(fraction: float, width: int, is_utf8: bool = True) -> Text:
 
 
 def with_counts(report: Report) -> str:
-    """What a stage does, and how much of it is done: `reading 12.3 of 40.1 MB`."""
+    """The activity of a stage, and how much of it is done: `reading 12.3 of 40.1 MB`."""
     if not report.unit:
         return report.what
+
     done, total, unit = report.done, report.total, report.unit
     if unit == "bytes":
         return f"{report.what} {done / 1e6:,.1f}{f' of {total / 1e6:,.1f}' if total else ''} MB"

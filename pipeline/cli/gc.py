@@ -60,6 +60,7 @@ def gc(
     cleaning.check_root(loaded.root)
     store, served = open_store(loaded.root), loaded.pusher.serving_dir
     plan, num_bytes = cleaning.preview(store, served, keep_runs, keep_versions)
+
     if not as_json:
         _print(plan, num_bytes, str(store.root))
 
@@ -111,6 +112,7 @@ def _print(plan: "Plan", num_bytes: int, root: str) -> None:
     if not plan.items:
         print(f"{root}: nothing may go")
         return
+
     kinds = sorted(Counter(item.kind for item in plan.items).items())
     numbers = ", ".join(_number(number, kind) for kind, number in kinds)
     print(f"{root}: {numbers} may go; {_size(num_bytes)} come free")

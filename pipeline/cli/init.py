@@ -54,6 +54,7 @@ def init(
     _check_paths(paths)
     source = paths[0] if len(paths) == 1 else {"train": paths[0], "test": paths[1]}
     target = Path(output) if output else Path(inspection.stem(paths[0]).name)
+
     if os.path.lexists(target) and not force:
         raise UserError(
             f"{target} exists already: name another file with -o, or replace it with --force."
@@ -62,6 +63,7 @@ def init(
     inspected = inspection.inspect(source)
     _check_columns(inspected, text, label)
     choice = choose.choose(inspected, text, label)
+
     for column, flag in ((choice.text, "--text"), (choice.label, "--label")):
         if column is None:
             raise UserError(
@@ -76,8 +78,10 @@ def init(
         raise UserError(
             f"{target} cannot be written: {error.strerror}. Name another file with -o."
         ) from None
+
     configuration.load(str(target))
     _print(inspected, choice)
+
     print(f"\nwritten to {target}: read it, and correct what is wrong. Then")
     print(f"  seqline plan {shlex.quote(str(target))}   # what a run would do")
     print(f"  seqline run {shlex.quote(str(target))}    # train, test and publish")
@@ -93,6 +97,7 @@ def _check_paths(paths: list[str]) -> None:
             f"seqline init takes the train data and the test data, not {len(paths)} names; quote a"
             " glob: 'reviews/*.csv'."
         )
+
     for path in paths:
         if path.endswith(".toml"):
             raise UserError(
@@ -127,11 +132,13 @@ def _print(inspected: "Inspection", choice: "Choice") -> None:
         form = f"CSV, columns separated by {inspected.delimiter!r}"
     if inspected.kind == "folder":
         form = "a folder of classes"
+
     files = f"{inspected.num_files:,} files" if inspected.num_files > 1 else inspected.file
     size = f"{inspected.num_bytes / 1e6:.1f} MB"
     rows = f"{inspected.num_rows:,} rows"
     if not inspected.whole:
         rows = f"looked at the first {rows}"
+
     print(f"data      {files}: {form}, {inspected.encoding}; {size}, {rows}")
     if not inspected.has_classes:
         print(f"columns   {', '.join(inspected.names)}")
@@ -142,6 +149,7 @@ def _print(inspected: "Inspection", choice: "Choice") -> None:
         shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(5))
         more = f", and {len(counts) - 5} more" if len(counts) > 5 else ""
         print(f"{head:<9} {column}: {len(counts)} classes: {shown}{more}")
+
     single = [label for label, count in choice.counts.items() if count < 2]
     if single:
         print(f"note      {len(single)} classes have one row: {', '.join(single[:5])}")
@@ -157,6 +165,7 @@ def _content(choice: "Choice") -> str:
     if choice.contents.content == "sequence":
         unit = "steps"
     script = f", {choice.script.capitalize()} script" if choice.script else ""
+
     median = quantile(choice.lengths, 0.5)
     long = quantile(choice.lengths, 0.95)
     return (

@@ -65,13 +65,15 @@ def execute(
         The stages in the order in which they ended.
 
     Raises:
-        What a run raises. A UserError has advice; for a bug the log's path is printed.
+        UserError: an error that the user can repair, with advice.
+        Exception: a bug, after the path of the log has been printed.
     """
     names = [
         stage.name
         for stage in pipe.stages
         if options.selected is None or stage.name in options.selected
     ]
+
     progress = listen(out, verbose, names, line_seconds)
     ended: list[StageResult] = []
 

@@ -130,7 +130,7 @@ Image = Annotated[
 
 @dataclass(frozen=True)
 class ConfigOptions(Common):
-    """Which configuration, and where things are."""
+    """The options that name a configuration and its places."""
 
     config: Config = None
     alias: Alias = None
@@ -141,14 +141,14 @@ class ConfigOptions(Common):
 
 @dataclass(frozen=True)
 class RetrainOptions(ConfigOptions):
-    """The same, and where data sets are kept."""
+    """The same, and the folder of data sets."""
 
     data_dir: DataDir = None
 
 
 @dataclass(frozen=True)
 class RunOptions(RetrainOptions):
-    """The same; the configuration may be data, whose columns are named."""
+    """The same. The configuration may also be data, whose columns are then options."""
 
     config: ConfigOrData = None
     text: Text = None
@@ -191,6 +191,7 @@ def beam_flags(context: typer.Context, options: BeamOptions | None = None) -> li
     own = vars(options or BeamOptions())
     others = usage.beam_args(context)
     beam.check(others, own["runner"])
+
     flags = [f"--{name}={value}" for name, value in own.items() if value is not None]
     flags += others
 

@@ -112,10 +112,12 @@ def infer(
         "format": format_,
         "signature": signature,
     }
+
     common = chosen.Common(alias=config, settings=settings)
     more = {f"bulk_inferrer.{name}": value for name, value in flags.items()}
     loaded = chosen.read_if_named(common, "infer", more)
     params = loaded.bulk_inferrer.with_defaults_from(loaded.example_gen.row_format)
+
     if dataflow.is_used(beam_args):
         preflight.check_infer(params, model, output, beam_args)
 
@@ -128,6 +130,7 @@ def infer(
         )
     finally:
         progress.stop()
+
     took = duration(time.monotonic() - started)
     print_line(out, f"{BULK_INFERRER.describe(figures)}  ({took})")
     print_line(out, f"predictions    {output}/predictions.json")

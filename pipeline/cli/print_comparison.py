@@ -21,6 +21,7 @@ def print_comparison(out: Console, comparison: dict[str, Any]) -> None:
         started = str(run["started"])[:16].replace("T", " ")
         parts = [name, run["run"], started, run["verdict"], run["model"]]
         out.print(Text("  ".join(text.clean(part) for part in parts if part)))
+
     if not comparison["comparable"]:
         warning = "Measured on different data: the figures of the models cannot be compared."
         out.print(Text(warning, "yellow"))
@@ -29,6 +30,7 @@ def print_comparison(out: Console, comparison: dict[str, Any]) -> None:
     _print_table(out, "figure", figures)
     classes = [row for row in comparison["classes"] if row["difference"]][:NUM_CLASSES]
     _print_table(out, "F1 of", [_row(text.shorten(row["label"], 40), row) for row in classes])
+
     for title in ("parameters", "digests"):
         rows: list[Row] = []
         for row in comparison[title]:
@@ -37,6 +39,7 @@ def print_comparison(out: Console, comparison: dict[str, Any]) -> None:
         _print_table(out, title.removesuffix("s"), rows)
         if not rows:
             out.print(Text(f"\nNo difference in {title}.", "dim"))
+
     _print_curves(out, comparison["history"])
 
 
@@ -51,7 +54,7 @@ def _row(name: str, figure: dict[str, Any]) -> Row:
 
 
 def _with_unit(value: float | None, unit: str | None) -> str:
-    """With one decimal more than elsewhere, because two runs may differ by little."""
+    """A value with its unit, and one decimal more than elsewhere: two runs may differ by little."""
     if unit == units.SHARE:
         return units.share(value, 2)
     if unit == units.POINTS:
@@ -75,6 +78,7 @@ def _value(value: Any) -> str:
 def _print_table(out: Console, title: str, rows: list[Row]) -> None:
     if not rows:
         return
+
     if any(difference for _, _, _, difference, _ in rows):
         table = plain_table(title, "A", "B", "B - A", right=("A", "B", "B - A"))
         for name, one, other, difference, style in rows:
@@ -83,6 +87,7 @@ def _print_table(out: Console, title: str, rows: list[Row]) -> None:
         table = plain_table(title, "A", "B")
         for name, one, other, *_ in rows:
             table.add_row(Text(name), Text(one), Text(other))
+
     out.print()
     out.print(table)
 
@@ -91,8 +96,10 @@ def _print_curves(out: Console, history: dict[str, list[list[float]]]) -> None:
     num_epochs = max(len(values) for both in history.values() for values in both)
     if not num_epochs:
         return
+
     names = ["epoch", *(f"{name} {run}" for name in history for run in "AB")]
     table = plain_table(*names, right=tuple(names))
+
     for epoch in range(num_epochs):
         cells = [str(epoch + 1)]
         for name, both in history.items():
@@ -100,5 +107,6 @@ def _print_curves(out: Console, history: dict[str, list[list[float]]]) -> None:
                 value = values[epoch] if epoch < len(values) else None
                 cells.append("" if value is None else _with_unit(value, units.FIGURES.get(name)))
         table.add_row(*cells)
+
     out.print()
     out.print(table)

@@ -28,20 +28,23 @@ def print_run(out: Console, run: Records, folder: Path) -> None:
     """Prints a run: its verdict, its stages, and the figures of each.
 
     Args:
-        out: Where to.
+        out: Where to print.
         run: The run. Its artifacts' files are not needed.
-        folder: The run's.
+        folder: The folder of the run.
     """
     record = run.record
     of_model = f" of {record.name}" if record.name else ""
     verdict = Text(record.verdict, STYLES.get(record.verdict, ""))
     print_hanging(out, Text(f"run {record.run}{of_model}: "), verdict, 4)
+
     if record.error is not None:
         print_hanging(out, Text("    "), Text(record.error.strip()), 4)
+
     out.print(_table(record))
     for stage in record.stages:
         out.print()
         _print_stage(out, stage.component, run)
+
     print_line(out, Text(f"\nlog: {short_path(folder / LOG)}"))
 
 
@@ -54,6 +57,7 @@ def _table(record: RunRecord) -> Table:
             overflow="fold",
             no_wrap=name != "why it ran",
         )
+
     for stage in record.stages:
         took = "cached" if stage.cached else clock(stage.seconds, 1)
         table.add_row(stage.component, stage.key, took, Text(stage.reason))
@@ -66,9 +70,11 @@ def _print_stage(out: Console, component: str, run: Records) -> None:
     if execution is None:
         print_line(out, head.append("  its artifact is gone", "default not bold"))
         return
+
     sources = [f"{source.component} {source.key[:6]}" for source in execution.inputs.values()]
     origin = Text(f"  from {', '.join(sources)}" if sources else "", "dim")
     print_hanging(out, head, origin, len(component) + 2)
+
     for name, text in lines(execution.figures):
         print_hanging(out, Text(f"  {name:<{NAME_WIDTH}} "), text, NAME_WIDTH + 3)
 
@@ -92,14 +98,14 @@ def _lines_of(name: str, value: Any) -> list[Text]:
 
 
 def _has_sentences(value: Any) -> bool:
-    """Whether it is a list of texts of which one needs a line of its own."""
+    """Whether a value is a list of texts, one of which needs a line of its own."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         return False
     return any(len(item) > 40 for item in value)
 
 
 def _is_nested(value: Any) -> bool:
-    """Whether it is a mapping of which a value is a mapping."""
+    """Whether a value is a mapping that holds a mapping."""
     if not isinstance(value, Mapping):
         return False
     return any(isinstance(item, Mapping) and item for item in value.values())
@@ -127,6 +133,7 @@ def plain(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, str):
         return _short(value)
+
     if isinstance(value, Mapping):
         first = list(value.items())[:MAX_ITEMS]
         return _joined((f"{key} {plain(item)}" for key, item in first), len(value))

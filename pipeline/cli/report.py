@@ -44,11 +44,13 @@ def report(
         raise UserError(
             f"--summary needs {STEP_SUMMARY} in the environment: the file to append to."
         )
+
     page = write_report(store, reference.find(store, run), summary)
     if as_json:
         print((page.parent / JSON).read_text(), end="")
     else:
         print(page)
+
     if comment:
         from pipeline.report.comment import comment as publish
 

@@ -1,6 +1,6 @@
-"""`seqline retrain`: what is new, the stages, the gates and the verdict.
+"""`seqline retrain`: prints what is new, the stages, the gates and the verdict.
 
-The exit code says the verdict again.
+The exit code tells the verdict, too.
 """
 
 from collections.abc import Sequence
@@ -64,11 +64,13 @@ def retrain(
     loaded = chosen.read(common, "retrain", takes_data=False)
     packages.need_storage(loaded.model_dump())
     thresholds.check(loaded)
+
     if cluster.read():
         raise UserError(
             "TF_CONFIG is set: seqline retrain trains on one machine, with all its GPUs. "
             "Use seqline run for several."
         )
+
     store = open_store(loaded.root)
 
     def inspect() -> "tuple[Situation, State]":
@@ -76,10 +78,12 @@ def retrain(
         identity.check(loaded)
         remembered = state.load(store, loaded.name)
         situation = decide.inspect(loaded, store, remembered)
+
         if situation.nothing_new:
             _print_left_out(out, situation)
             print_end(out, NOTHING_NEW, situation.nothing_new)
             raise typer.Exit(EXIT_CODES[NOTHING_NEW])
+
         decide.check_bootstrap(situation, remembered, bootstrap, loaded.pusher.serving_dir)
         return situation, remembered
 
@@ -102,7 +106,7 @@ def retrain(
 def _run(
     out: Console, attempt: "RetrainAttempt", jobs: int, verbose: bool, beam_args: list[str]
 ) -> int:
-    """Runs the stages and prints gates and verdict. Returns the exit code. Raises what is a bug."""
+    """Runs the stages, prints gates and verdict, and returns the exit code. Raises bugs."""
     from pipeline.cli import console, launch
     from pipeline.dataflow import preflight
     from pipeline.retrain.attempt import options as options_of
@@ -112,6 +116,7 @@ def _run(
     store = attempt.store
     if dataflow.is_used(beam_args):
         preflight.check(attempt.pipe, attempt.config.root, beam_args)
+
     _compare_starts(out, attempt, verbose, jobs, beam_args)
     say(out, f"start          {attempt.attempt.start}: {attempt.attempt.why_start}")
 
@@ -135,7 +140,7 @@ def _run(
 def _compare_starts(
     out: Console, attempt: "RetrainAttempt", verbose: bool, jobs: int, beam_args: list[str]
 ) -> None:
-    """Trains warm and cold where that is due, and prints the lines of both."""
+    """Trains both warm and cold if that is due, and prints the lines of both."""
     from pipeline.cli import launch
     from pipeline.runner.run import Options
 
@@ -175,6 +180,7 @@ def _print_outcome(
     print_gates(out, record["gates"])
     for label, text in advice:
         console.print_advice(out, label, text)
+
     if path := report.report_run(store, run, print):
         say(out, f"report         {path}")
     print_end(out, record["verdict"], record["reason"])

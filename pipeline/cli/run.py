@@ -61,19 +61,18 @@ def run(
     from pipeline import report
     from pipeline.cli import console, launch
     from pipeline.cli.terminal import print_line
-    from pipeline.dataflow import preflight
     from pipeline.report.reproduce import about
     from pipeline.runner.participant import take_part
     from pipeline.runner.run import Options
-    from seqline.errors import UserError
-    from seqline.jobs import dataflow
 
     started = time.monotonic()
     beam_args = options.beam_flags(context, beam)
+
     settings = list(common.settings or [])
     if profile:
         settings.append(f"trainer.profile_steps={PROFILE_STEPS}")
     loaded, pipe, store = options.load(replace(common, settings=settings))
+
     selected = _select(pipe, first, last)
     forced = selected if force else []
     # A stage after the last selected one is not part of this run; one before the first must be
@@ -81,12 +80,7 @@ def run(
     last_place = [stage.name for stage in pipe.stages].index(selected[-1])
     pipe.stages = pipe.stages[: last_place + 1]
 
-    if dry_run and not dataflow.is_used(beam_args):
-        raise UserError(
-            "--dry-run is for --runner=DataflowRunner; `seqline plan` says what a run would do."
-        )
-    if dataflow.is_used(beam_args):
-        preflight.check(pipe, loaded.root, beam_args)
+    _check_dataflow(pipe, loaded.root, beam_args, dry_run)
     if dry_run:
         _print_jobs(pipe, store, selected, forced, beam_args)
         return
@@ -107,6 +101,7 @@ def run(
         selected=selected,
         about=lambda done, error: about(loaded, pipe, ["seqline", *sys.argv[1:]]),
     )
+
     folder = store.start_run()
     try:
         done = launch.execute(pipe, store, folder, how, out, verbose)
@@ -115,6 +110,20 @@ def run(
         page = report.report_run(store, folder, lambda line: print(line, file=sys.stderr))
         if page:
             print_line(out, f"report         {page}")
+
+
+def _check_dataflow(pipe: "Pipeline", root: str, beam_args: list[str], dry_run: bool) -> None:
+    """Checks a run on Dataflow before it begins, and that --dry-run is not given for another."""
+    from pipeline.dataflow import preflight
+    from seqline.errors import UserError
+    from seqline.jobs import dataflow
+
+    if dataflow.is_used(beam_args):
+        preflight.check(pipe, root, beam_args)
+    elif dry_run:
+        raise UserError(
+            "--dry-run is for --runner=DataflowRunner; `seqline plan` says what a run would do."
+        )
 
 
 def plan(

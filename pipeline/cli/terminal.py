@@ -51,6 +51,7 @@ def print_hanging(console: Console, head: Text, body: Text, indent: int) -> None
     if width < NARROW and indent > 4:
         print_line(console, Text(" ".join(head.plain.split()), head.style))
         head, indent = Text("  "), 2
+
     for number, line in enumerate(body.wrap(console, max(10, width - indent))):
         line.plain = line.plain.replace(GLUE, " ").rstrip()
         console.print(

@@ -83,6 +83,7 @@ class Group(TyperGroup):
             lazy = self.lazy.get(name)
             summary = lazy.summary if lazy else self.commands[name].get_short_help_str(200)
             rows.append((name, summary))
+
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -125,6 +126,7 @@ def _with_options_of_records(function: Callable[..., Any]) -> Callable[..., Any]
     signature = inspect.signature(function)
     parameters: list[inspect.Parameter] = []
     records: dict[str, tuple[Any, list[str]]] = {}  # parameter -> (its type, names of options)
+
     for parameter in signature.parameters.values():
         record: Any = parameter.annotation
         if not is_dataclass(record):
@@ -151,7 +153,7 @@ def _with_options_of_records(function: Callable[..., Any]) -> Callable[..., Any]
 
     # typer reads both.
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    command.__annotations__ = {option.name: option.annotation for option in parameters}
     return command
 
 
@@ -174,11 +176,14 @@ def sentence(error: Any) -> str:
     parameter = getattr(error, "param", None)
     if parameter is None:
         return _flat(error.format_message())
+
     name = parameter.metavar or parameter.name.upper()
     if parameter.opts[0].startswith("-"):
         name = parameter.opts[-1]
+
     if not error.message:
         return _flat(f"{path} needs {name}: {parameter.help or 'a value'}")
+
     value = _given(parameter)
     given = "" if value is None else f" {value!r}"
     return _flat(f"{path} {name}{given}: {error.message[:1].lower()}{error.message[1:]}")
@@ -189,6 +194,7 @@ def _about_flag(error: Any, ctx: Any, path: str, flag: str) -> str:
     known: list[str] = []
     if ctx:
         known = [name for parameter in ctx.command.get_params(ctx) for name in parameter.opts]
+
     if flag in known or not hasattr(error, "possibilities"):
         return f"{path}: {_flat(error.format_message())} {path} --help tells more."
     hint = suggested_flag(flag, known, f"{path} --help")

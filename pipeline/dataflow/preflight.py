@@ -1,4 +1,4 @@
-"""Finds what is wrong before a job is sent to Dataflow.
+"""Finds the problems of a job before it is sent to Dataflow.
 
 It takes seconds, reports all problems at once, and imports neither Beam nor TensorFlow.
 """
@@ -66,6 +66,7 @@ def check(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> None:
         *of_versions(beam_args),
         *of_services(root, beam_args),
     ]
+
     if problems:
         raise PreflightError(problems)
 
@@ -86,12 +87,14 @@ def check_infer(
             f"model {model!r} is a folder of this machine, which workers cannot read: "
             "name it under gs://"
         )
+
     problems += [
         *_of_rows(params),
         *of_code(Pipeline(), beam_args),
         *of_versions(beam_args),
         *of_services(output, beam_args),
     ]
+
     if problems:
         raise PreflightError(problems)
 
@@ -101,11 +104,13 @@ def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
     for name, meaning in NEEDED.items():
         if not option(beam_args, name):
             yield f"--{name} is missing: {meaning}"
+
     if "--save_main_session" in beam_args:
         yield (
             "--save_main_session sends the state of the command line to the workers, which need "
             "none of it: leave it out"
         )
+
     job = option(beam_args, "job_name")
     if job and not re.fullmatch("[a-z]([-a-z0-9]{0,60}[a-z0-9])?", job):
         yield (
@@ -190,6 +195,7 @@ def of_code(
         yield f"--setup_file={given} does not exist"
     elif given and Path(given).name not in ("setup.py", "pyproject.toml"):
         yield f"--setup_file={given} must be named setup.py or pyproject.toml"
+
     for flag in ("extra_package", "requirements_file"):
         file = option(beam_args, flag)
         if file and not is_remote(file) and not Path(file).is_file():
@@ -259,6 +265,7 @@ def of_versions(beam_args: Sequence[str]) -> Iterator[str]:
     image = option(beam_args, "sdk_container_image")
     if not image:
         return
+
     facts = image_facts(image)
     facts_here = {
         "python": shipping.python(),
@@ -270,6 +277,7 @@ def of_versions(beam_args: Sequence[str]) -> Iterator[str]:
         "beam": "apache-beam",
         "pins": "a set of dependencies with the digest",
     }
+
     for fact, value in facts.items():
         if value != facts_here[fact]:
             yield (
@@ -305,6 +313,7 @@ def image_facts(
 def _labels(image: str) -> dict[str, str]:
     if shutil.which("docker") is None:
         return {}
+
     command = ["docker", "image", "inspect", "--format", "{{json .Config.Labels}}", image]
     try:
         done = subprocess.run(

@@ -1,6 +1,6 @@
 """The file that makes an image a Flex Template of Dataflow's.
 
-`pipeline.dataflow.template_launch` is what a launch of it starts.
+A launch of it starts `pipeline.dataflow.template_launch`.
 """
 
 import json
@@ -33,7 +33,7 @@ def write(target: str, template: dict[str, Any]) -> None:
 
 
 def spec(image: str, name: str = "seqline", machine_type: str = MACHINE_TYPE) -> dict[str, Any]:
-    """The template as JSON: what `gcloud dataflow flex-template build` writes.
+    """The template as JSON, as `gcloud dataflow flex-template build` writes it.
 
     It is a ContainerSpec of Dataflow's API v1b3.
 
@@ -67,6 +67,7 @@ def _metadata(parameter: Parameter) -> dict[str, Any]:
         "paramType": parameter.type,
         "isOptional": not parameter.needed,
     }
+
     if parameter.default:
         metadata["defaultValue"] = parameter.default
     if parameter.choices:

@@ -146,7 +146,7 @@ def launch(arguments: Sequence[str]) -> None:
     It does not wait for the job.
 
     Raises:
-        UserError: parameters, configuration or places are wrong. Data are not looked at.
+        UserError: parameters, configuration or places are wrong. Data are not checked.
     """
     given, flags = parse(arguments)
     check(given, flags)
@@ -164,6 +164,7 @@ def parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     parser = ArgumentParser(prog="flex_template.py", allow_abbrev=False)
     for parameter in PARAMETERS:
         parser.add_argument(f"--{parameter.name}", default=parameter.default)
+
     given, flags = parser.parse_known_args(arguments)
     if given.sdk_container_image:  # also a flag of Beam's
         flags.append(f"--sdk_container_image={given.sdk_container_image}")
@@ -182,6 +183,7 @@ def check(given: Namespace, flags: Sequence[str]) -> None:
 
     for parameter in PARAMETERS:
         _check_value(parameter, getattr(given, parameter.name))
+
     if not option(flags, "sdk_container_image"):
         raise UserError(
             "the parameter sdk_container_image is missing: "
@@ -196,6 +198,7 @@ def check(given: Namespace, flags: Sequence[str]) -> None:
     loaded = configuration.load(
         given.config, _settings(given), {name: place for name, place in places.items() if place}
     )
+
     pipe = Pipeline()
     define(pipe, loaded)
     names = [stage.name for stage in pipe.stages]
@@ -251,6 +254,7 @@ def command(given: Namespace, flags: Sequence[str]) -> list[str]:
         *(f"--{name}={value}" for name, value in places.items() if value),
     ]
     arguments += [f"--set={setting}" for setting in _settings(given)]
+
     if given.beam_stages == HERE:
         return arguments
 
@@ -260,7 +264,7 @@ def command(given: Namespace, flags: Sequence[str]) -> list[str]:
 
 
 def work(arguments: Sequence[str]) -> None:
-    """Runs `seqline` and logs what it prints.
+    """Runs `seqline` and logs its output.
 
     Dataflow may call it again on another machine, even while the first call still runs. That does
     no harm: a run continues where a killed run of the same root stopped, and the locks of the root
@@ -284,6 +288,7 @@ def work(arguments: Sequence[str]) -> None:
             for line in process.stdout:
                 log.info("%s", line.rstrip())
                 last_lines.append(line)
+
     if process.returncode:
         raise RuntimeError(
             f"seqline run ended with exit code {process.returncode}:\n{''.join(last_lines)}"

@@ -1,4 +1,4 @@
-"""`seqline doctor`: what of this machine, its libraries and folders prevents a run, and what to do.
+"""`seqline doctor`: finds what prevents a run on this machine, and says how to repair it.
 
 It must work where what it examines is broken: it imports the standard library alone, and tries
 whatever may be broken in a process of its own, with a time limit. `python -m pipeline.doctor` works
@@ -26,9 +26,9 @@ class Finding:
 
     Attributes:
         status: OK; WARN if runs work, but slowly or not for long; FAIL if a run cannot work.
-        what: What was checked, in a word or two.
+        what: The subject of the check, in a word or two.
         text: The result.
-        way_out: What to do about it.
+        way_out: How to repair it; "" if nothing has to be done.
     """
 
     status: str
@@ -63,16 +63,16 @@ def ask(
             errors="replace",
             timeout=seconds,
         )
-        out, error, code = done.stdout, done.stderr, done.returncode
+        out, error_output, code = done.stdout, done.stderr, done.returncode
     except subprocess.TimeoutExpired as late:
-        out, error, code = _text(late.stdout), "", None
+        out, error_output, code = _text(late.stdout), "", None
 
     answers = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    return answers, _failure(code, _last_line(error), seconds)
+    return answers, _failure(code, _last_line(error_output), seconds)
 
 
 def _failure(code: int | None, said: str, seconds: float) -> str:
-    """How a process failed, "" if it did not; its code is None if it was ended for its time."""
+    """How a process failed, "" if it did not; its code is None if it ran out of time."""
     if code == 0:
         return ""
     if code is None:

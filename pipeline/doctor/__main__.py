@@ -54,9 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="lay one value over the configuration",
     )
+
     parser.add_argument("--root", help="where artifacts are: a folder, or gs://bucket/path")
     parser.add_argument("--serving-dir", help="where versions are published")
     parser.add_argument("--data-dir", help="where tensorflow-datasets keeps what it prepared")
+
     parser.add_argument("--json", action="store_true", help="one object, for machines")
     parser.add_argument(
         "--quick",
@@ -85,6 +87,7 @@ def _findings(flags: argparse.Namespace) -> Iterator[Finding]:
     )
     yield from findings
     yield from _guarded("places", _of_places(configured))
+
     if not flags.quick:
         are_sound = all(finding.status != FAIL for finding in versions)
         yield from _guarded("imports", libraries.imported(are_sound))

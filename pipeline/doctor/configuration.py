@@ -1,4 +1,4 @@
-"""Reads a configuration, or tries a bucket: what needs seqline's own code.
+"""Reads a configuration, or tries a bucket, by means of seqline's own code.
 
 Run by its path. Prints one line of JSON. For a configuration: its places (`root`, `serving_dir`,
 `data_dir`), its `source`, its name (`config`), and `lacking`, a sentence for each package that its
@@ -21,6 +21,7 @@ def main() -> None:
         answer = {"error": _try(question["bucket"])} if "bucket" in question else _places(question)
     except UserError as error:
         answer = {"error": str(error)}
+
     print(json.dumps(answer))
 
 
@@ -62,7 +63,7 @@ def _lacking(loaded: Any) -> Iterator[str]:
 
 
 def _try(place: str) -> str:
-    """What is wrong with a bucket, "" if an object can be written, read and deleted."""
+    """The fault of a bucket; "" if an object can be written, read and deleted."""
     from pipeline.dataflow.preflight import PERMISSIONS
     from seqline.storage import gcs
     from seqline.storage.files import translate_errors
@@ -72,10 +73,12 @@ def _try(place: str) -> str:
         missing = sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
         if missing:
             return f"this account lacks {', '.join(missing)}"
+
         path = f"{place.rstrip('/')}/.doctor-{uuid.uuid4().hex}"
         generation = gcs.write_object(path, b"whole", generation=0)
         content = gcs.read_object(path)
         gcs.delete_object(path, generation)
+
     if content != (b"whole", generation):
         return f"{path} was written and read as {content}"
     return ""

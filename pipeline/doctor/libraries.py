@@ -135,6 +135,7 @@ def imported(
     done, failed = _import_all([*modules, *extras, *own], seconds)
     lacking = {name for name in extras if name in failed and _is_not_installed(name, failed[name])}
     causes: dict[str, str] = {}  # error -> the first module that raised it
+
     for name, error in failed.items():
         if name in lacking:
             continue
@@ -154,6 +155,7 @@ def imported(
             names = sorted({extras[name][0] for name in lacking})
             text += f"; extras not installed: {', '.join(names)}"
         yield Finding(OK, "imports", text)
+
     if "tensorflow" in done:
         yield _devices(done["tensorflow"])
 
@@ -170,7 +172,7 @@ def _import_all(
     """Imports the modules in one process, and in a new one after each that fails.
 
     Returns:
-        Module -> what probe.py says of it, and module -> its error.
+        Module -> the answer of probe.py, and module -> its error.
     """
     done: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
@@ -192,7 +194,7 @@ def _import_all(
 
 
 def _way_out(name: str, package: str | None, error: str, are_sound: bool) -> str:
-    """What to do about a module that cannot be imported.
+    """The remedy for a module that cannot be imported.
 
     Args:
         name: The module.
@@ -205,6 +207,7 @@ def _way_out(name: str, package: str | None, error: str, are_sound: bool) -> str
             "start it from the checkout or reinstall it (pip install --no-deps -e .); is there"
             " another folder `components`, `pipeline` or `seqline` on the path?"
         )
+
     try:
         home = Path(str(distribution(package).locate_file(""))).resolve()
     except PackageNotFoundError:
@@ -218,9 +221,11 @@ def _way_out(name: str, package: str | None, error: str, are_sound: bool) -> str
                 f"this is not the {package} that is installed in {home}: PYTHONPATH or the folder"
                 f" you are in hides it; remove {file}"
             )
+
     for number, cause in SIGNALS.items():
         if f"ended by signal {number}" in error:
             return cause
+
     if not are_sound:
         return f"the versions are wrong (see versions): {INSTALL}"
     version = distribution(package).version
@@ -228,7 +233,7 @@ def _way_out(name: str, package: str | None, error: str, are_sound: bool) -> str
 
 
 def _devices(answer: dict[str, Any]) -> Finding:
-    """The GPUs that TensorFlow sees, from what probe.py says of it."""
+    """The GPUs that TensorFlow sees, from the answer of probe.py."""
     version = answer["version"]
     if answer.get("gpus"):
         return Finding(OK, "devices", f"TensorFlow {version} sees {answer['gpus']} GPU(s)")

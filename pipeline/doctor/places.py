@@ -42,7 +42,7 @@ class Places:
 def configured(
     config: str | None, alias: str | None, settings: Sequence[str], given: dict[str, str]
 ) -> tuple[Places, list[Finding]]:
-    """Reads the places of a configuration, and finds what its run needs and is not installed.
+    """Reads the places of a configuration, and finds the packages that its run needs and lacks.
 
     Args:
         config: The word CONFIG of the command line.
@@ -101,7 +101,7 @@ def _try(probe: Path) -> str:
     """Writes, renames and locks in a new folder.
 
     Returns:
-        What is wrong with renames or locks, "" for nothing.
+        The fault of renames or locks; "" if both work.
 
     Raises:
         OSError: It cannot be written.
@@ -112,6 +112,7 @@ def _try(probe: Path) -> str:
         file.write(b"\0" * PROBE_BYTES)
         file.flush()
         os.fsync(file.fileno())  # A quota or a network disk may refuse only now.
+
     try:
         os.rename(probe / "part", probe / "whole")
     except OSError as error:
@@ -130,11 +131,13 @@ def _try(probe: Path) -> str:
 
 
 def _room(name: str, path: Path, existing: Path) -> Finding:
+    """Whether the disk of a folder has enough room."""
     free = shutil.disk_usage(existing).free / (1 << 30)
     if free < LEAST_ROOM:
         text = f"{path}: {free * 1024:.0f} MB free"
         way_out = f"seqline gc frees what no run needs; or name another: {FLAGS[name]}"
         return Finding(FAIL, name, text, way_out)
+
     text = f"{path}: can be written, renamed and locked; {free:.1f} GB free"
     if free < ENOUGH_ROOM:
         return Finding(WARN, name, text, "seqline gc frees what no run needs")
@@ -142,6 +145,7 @@ def _room(name: str, path: Path, existing: Path) -> Finding:
 
 
 def temporary() -> Finding:
+    """Whether the folder of temporary files can be written."""
     try:
         folder = tempfile.gettempdir()
     except OSError as error:

@@ -1,9 +1,9 @@
-"""Imports modules, one after the other, in a process that may die of it.
+"""Imports modules, one after the other, in a process that may die from an import.
 
 Run by its path. It needs the standard library only.
 
-Prints a line of JSON before each import and one after it. It ends at the first that fails: what
-comes after that in the same process would say little.
+Prints a line of JSON before each import and one after it. It ends at the first import that fails,
+because a later one in the same process would say little.
 """
 
 import importlib
@@ -21,6 +21,7 @@ def main() -> None:
     os.dup2(2, 1)  # What libraries print must not be taken for an answer.
     sys.path[:] = question["path"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
     for name in question["modules"]:
         print(json.dumps({"begun": name}), file=out)
         started = time.monotonic()
@@ -32,6 +33,7 @@ def main() -> None:
         except BaseException as error:
             print(json.dumps({"name": name, "error": _sentence(error)}), file=out)
             return
+
         answer["seconds"] = round(time.monotonic() - started, 1)
         print(json.dumps(answer), file=out)
 

@@ -1,10 +1,10 @@
-"""Compares what is installed with what is asked for.
+"""Compares the installed libraries with those that are required.
 
 Run by its path. It needs the standard library, and `packaging` or pip's copy of it.
 
 Prints one line of JSON with lists of sentences: `missing`, `outside` (of pyproject.toml's ranges)
-and `unlocked` (other versions than the lock's); and `num_compared`, the libraries of the lock that
-are installed.
+and `unlocked` (other versions than the lock's); and `num_compared`, the number of the lock's
+libraries that are installed.
 """
 
 import json
@@ -37,6 +37,7 @@ def main() -> None:
             "unlocked": unlocked,
             "num_compared": num_compared,
         }
+
     print(json.dumps(answer))
 
 

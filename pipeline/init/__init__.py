@@ -26,14 +26,14 @@ def in_memory(
 ) -> dict[str, Any]:
     """The configuration of data that are named instead of a file, as a TOML file would hold it.
 
-    What the settings and flags say is left out: they are laid over it.
+    Fields that settings or flags give are left out: those values are laid over it.
 
     Args:
         source: The data, as `example_gen.source`.
         settings: The `--set` of the command line, `name=value`.
         text: The flag `--text`.
         label: The flag `--label`.
-        command: What the user typed, such as `seqline run`, for messages.
+        command: The command that the user typed, such as `seqline run`, for messages.
 
     Raises:
         UserError: The columns of content and label have to be named. The message says which may be
@@ -47,11 +47,14 @@ def in_memory(
     if source.startswith("tfds:"):
         return {"name": name, "example_gen": example_gen}
 
-    said = _said(settings)
+    from_settings = _said(settings)
     flags = {key: value for key, value in (("text", text), ("label", label)) if value is not None}
-    columns = {key: said[key] for key in ("text", "label") if key in said} | flags
-    given = {*said, *columns}
-    inspected = inspection.inspect(source, said.get("encoding"), said.get("delimiter"))
+    columns = {key: from_settings[key] for key in ("text", "label") if key in from_settings} | flags
+    given = {*from_settings, *columns}
+    inspected = inspection.inspect(
+        source, from_settings.get("encoding"), from_settings.get("delimiter")
+    )
+
     configuration: dict[str, Any] = {"name": name, "example_gen": example_gen}
     example_gen |= {key: value for key, value in inspected.reading().items() if key not in given}
     if inspected.has_classes:
@@ -60,6 +63,7 @@ def in_memory(
     _check_columns(columns, inspected, given, source, command)
     column = inspected.column(columns.get("text", "text"))
     contents = choose.content_of(column)
+
     if contents.content == "text":
         texts = [value for value in column.filled if isinstance(value, str)]
         if choose.needs_characters(texts):
@@ -82,6 +86,7 @@ def _said(settings: Sequence[str]) -> dict[str, str]:
     for setting in settings:
         name, _, value = setting.partition("=")
         pairs.append((name.strip(), value))
+
     values = {
         name.removeprefix(SECTION): toml_value(value)
         for name, value in pairs
@@ -115,6 +120,7 @@ def _check_columns(
                 f"{key} {column!r}: {inspected.file} has no such column; it has"
                 f" {', '.join(map(repr, names))}.{suggestion(column, names)}"
             )
+
     missing = [key for key in ("text", "label") if key not in given and key not in names]
     if not missing:
         return

@@ -1,4 +1,4 @@
-"""Which column is the content and which the label, by what they hold and by their names."""
+"""Finds the columns of content and label, by their values and their names."""
 
 import json
 import math
@@ -49,7 +49,12 @@ NUM_SHOWN = 3
 
 @dataclass(frozen=True)
 class Contents:
-    """The content of a column. dim: numbers of a time step, where lists of numbers are flat."""
+    """The content of a column.
+
+    Attributes:
+        content: The kind of the values.
+        dim: Numbers in a time step, if the values are flat lists of numbers.
+    """
 
     content: Literal["text", "tokens", "sequence"]
     dim: int | None = None
@@ -60,9 +65,9 @@ class Choice:
     """The columns of content and label, and what the content is like.
 
     Attributes:
-        text: The column with the content. None where no column can be it.
-        label: The column with the label. None where no column can be it.
-        contents: What the column `text` holds.
+        text: The column with the content; None if no column can be it.
+        label: The column with the label; None if no column can be it.
+        contents: The kind of the content.
         texts: The best candidates for `text`, the best first.
         labels: The best candidates for `label`, the best first: (column, value -> rows).
         lengths: Lengths of the contents in tokens or time steps, in ascending order.
@@ -151,7 +156,7 @@ def counts_of(column: Column) -> Counter[str]:
 
 
 def _kind(value: Any) -> tuple[Literal["text", "tokens", "sequence"], bool]:
-    """(what a value is, whether it is a flat list of numbers)."""
+    """(the kind of a value, whether it is a flat list of numbers)."""
     if isinstance(value, str) and value.startswith("["):
         # A sequence in a CSV file is JSON.
         try:
@@ -160,6 +165,7 @@ def _kind(value: Any) -> tuple[Literal["text", "tokens", "sequence"], bool]:
             return ("text", False)
         if not value or isinstance(value[0], str):
             return ("text", False)
+
     if not isinstance(value, list):
         return ("text", False)
     if value and isinstance(value[0], str):
@@ -168,15 +174,17 @@ def _kind(value: Any) -> tuple[Literal["text", "tokens", "sequence"], bool]:
 
 
 def _text_score(column: Column) -> float:
-    """How much a column looks like the content: long, rarely the same twice, and named so."""
+    """How much a column looks like the content: long values, few repetitions, a fitting name."""
     values = column.filled[:1000]
     if not values:
         return 0.0
     if content_of(column).content != "text":
         return 1000.0 * _named(column, TEXT_NAMES, 3.0)
+
     texts = [value for value in values if isinstance(value, str)]
     if len(texts) < 0.9 * len(values):
         return 0.0
+
     with_letters = sum(any(char.isalpha() for char in text) for text in texts) / len(values)
     length = statistics.fmean(min(len(text), 1000) for text in texts)
     distinct = len({*map(str, values)}) / len(values)
@@ -185,15 +193,17 @@ def _text_score(column: Column) -> float:
 
 
 def _label_score(column: Column) -> float:
-    """How much a column looks like the label: few values, each of them often, and named so."""
+    """How much a column looks like the label: few values, each frequent, and a fitting name."""
     values = [value for value in column.filled if not isinstance(value, list)]
     if not values or any(map(_is_fraction, values)):
         return 0.0
+
     counts = counts_of(column)
     if not 2 <= len(counts) <= MAX_CLASSES or len(counts) > max(2, len(values) / 2):
         return 0.0
     if statistics.fmean(map(len, counts)) > 60:
         return 0.0
+
     name = _named(column, LABEL_NAMES, 10.0) * _named(column, OTHER_NAMES, 0.1)
     is_split = set(counts) <= {"train", "test", "dev", "eval", "valid", "validation"}
     return 10.0 / (1 + math.log(len(counts))) * name * (0.05 if is_split else 1)
@@ -221,6 +231,7 @@ def _measure(choice: Choice, column: Column) -> None:
         lists = [json.loads(value) if isinstance(value, str) else value for value in values]
         choice.lengths = sorted(len(value) for value in lists if isinstance(value, list))
         return
+
     texts = [value for value in values if isinstance(value, str)]
     choice.script = script_of(texts)
     choice.characters = needs_characters(texts)

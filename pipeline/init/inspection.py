@@ -1,4 +1,4 @@
-"""The beginning of the data: their format, encoding and delimiter, and what their columns hold."""
+"""Reads the beginning of data: their format, encoding, delimiter, and the values of the columns."""
 
 import codecs
 import csv
@@ -23,7 +23,7 @@ MAX_BYTES = 16 << 20
 MAX_TEXTS = 200
 MAX_TEXT_BYTES = 100_000
 DELIMITERS = ",\t;|"
-# What a file that is not UTF-8 most often is.
+# The most frequent encoding of files that are not UTF-8.
 OTHER_ENCODING = "cp1252"
 
 
@@ -42,7 +42,7 @@ class Column:
 
 @dataclass
 class Inspection:
-    """The beginning of a source, and what it shows.
+    """The beginning of a source, and the properties that it shows.
 
     Attributes:
         source: As `example_gen.source`.
@@ -129,6 +129,7 @@ def inspect(
 
     spans = splits.find(ExampleGenParams(source=source))
     all_files = [file for span in spans for part in span.parts for file in part.files]
+
     # The newest span shows best what is to come.
     train = [
         part for span in reversed(spans) for part in span.parts if part.split in (None, "train")
@@ -136,6 +137,7 @@ def inspect(
     paths = [file.path for part in train for file in part.files if file.size]
     if not paths:
         raise DataError(f"{all_files[0].path} is empty.")
+
     kind = train[0].kind
     about: dict[str, Any] = {
         "source": source,
@@ -144,6 +146,7 @@ def inspect(
         "num_files": len(all_files),
         "num_bytes": sum(file.size for file in all_files),
     }
+
     if kind == "folder":
         return _folder(about, paths)
 
@@ -152,6 +155,7 @@ def inspect(
     is_whole = reader.read(paths)
     if not reader.rows:
         raise DataError(f"{paths[0]} holds no row that can be read.")
+
     names = list(dict.fromkeys(name for row in reader.rows for name in row))
     return Inspection(
         **about,
@@ -221,6 +225,7 @@ class _Reader:
         text = beginning.decode(codec, "replace")
         if self.kind == "jsonl":
             return _jsonl_rows(text, is_whole, limit)
+
         self.delimiter = self.delimiter or _delimiter(text, path)
         return _csv_rows(text, self.delimiter, is_whole, limit, self.notes)
 
@@ -238,6 +243,7 @@ def _encoding(content: bytes, path: str) -> str:
     """The encoding of the beginning of a file."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{path} is UTF-16: convert it first: iconv -f utf-16 -t utf-8 FILE > NEW")
+
     try:
         # The end may cut a character in two.
         codecs.getincrementaldecoder("utf-8")().decode(content)
@@ -245,6 +251,7 @@ def _encoding(content: bytes, path: str) -> str:
     except UnicodeDecodeError as error:
         if b"\0" in content[:1000]:
             raise DataError(f"{path} is not a text file: it holds zero bytes.") from error
+
     try:
         content.decode(OTHER_ENCODING)
         return OTHER_ENCODING
@@ -277,6 +284,7 @@ def _csv_rows(
 ) -> tuple[list[dict[str, Any]], bool]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows: list[dict[str, Any]] = []
+
     try:
         header = next(filter(None, reader), [])
         if not _looks_like_names(header):
@@ -284,6 +292,7 @@ def _csv_rows(
                 "the first line does not look like the names of columns; seqline needs a header:"
                 " add one"
             )
+
         for fields in reader:
             if len(rows) == limit:
                 return rows, False
@@ -310,6 +319,7 @@ def _jsonl_rows(text: str, is_whole: bool, limit: int) -> tuple[list[dict[str, A
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue
+
         if isinstance(row, dict):
             rows.append(row)
     return rows, is_whole
@@ -320,10 +330,12 @@ def _folder(about: dict[str, Any], paths: Sequence[str]) -> Inspection:
     counts = Counter(path.split("/")[-2] for path in paths)
     texts = []
     labels = []
+
     step = max(1, len(paths) // MAX_TEXTS)
     for path in paths[::step][:MAX_TEXTS]:
         with files.translate_errors(path), files.open_content(path) as file:
             texts.append(file.read(MAX_TEXT_BYTES).decode("utf-8", "replace"))
             labels.append(path.split("/")[-2])
+
     columns = [Column("text", texts), Column("label", labels)]
     return Inspection(**about, columns=columns, num_rows=len(paths), whole=True, counts=counts)

@@ -81,6 +81,7 @@ def _example_gen(inspected: Inspection, choice: Choice) -> list[str]:
         ),
         f"source = {_table(source) if isinstance(source, dict) else _string(source)}",
     ]
+
     if not inspected.has_classes:
         lines += _columns(choice)
     if inspected.encoding != "utf-8":
@@ -88,6 +89,7 @@ def _example_gen(inspected: Inspection, choice: Choice) -> list[str]:
             "# The encoding of the file, which is not UTF-8.",
             f"encoding = {_string(inspected.encoding)}",
         ]
+
     if inspected.delimiter != ",":
         lines += ["# What separates the columns.", f"delimiter = {_string(inspected.delimiter)}"]
     return lines
@@ -100,6 +102,7 @@ def _columns(choice: Choice) -> list[str]:
         f"text = {_string(choice.text or '')}",
         *_comment(f"The column with the label: {_shares(choice)}."),
     ]
+
     for name, counts in choice.labels:
         if name != choice.label:
             lines += _comment(f"It could also be {_string(name)}, which has {len(counts)} values.")
@@ -109,6 +112,7 @@ def _columns(choice: Choice) -> list[str]:
     if content != "text":
         held = "lists of tokens" if content == "tokens" else "sequences of numbers"
         lines += [f"# Rows hold {held}, not text.", f"content = {_string(content)}"]
+
     if choice.contents.dim:
         lines += [
             *_comment(
@@ -127,6 +131,7 @@ def _transform(choice: Choice) -> list[str]:
         if quantile(choice.lengths, 0.5) > 30:
             why = "The script has no spaces between words"
         lines += [f"# {why}, so that characters are the tokens.", 'tokens = "char"']
+
     long = quantile(choice.lengths, 0.95)
     if long > MAX_LENGTH:
         lines += [
@@ -143,16 +148,19 @@ def _evaluator(inspected: Inspection, choice: Choice) -> list[str]:
     """Thresholds relative to what a guess reaches: a good model's figures are not known yet."""
     num_rows = choice.counts.values()
     num_classes = max(2, len(choice.counts))
+
     # Where only a part was read, its shares are not those of the whole: a file may be sorted by
     # label.
     share = 1 / num_classes
     if inspected.whole:
         share = max(num_rows, default=1) / max(1, sum(num_rows))
+
     # A model that always answers the most frequent class has an F1 of 2 s / (1 + s) for that class,
     # and of 0 for the others.
     guess_f1 = _floor(2 * share / (1 + share) / num_classes)
     is_small = inspected.num_rows < 1000
-    lines = [
+
+    return [
         "[evaluator]",
         *_comment(
             "Accuracy on the test split, at least. Always answering the most frequent class reaches"
@@ -183,18 +191,23 @@ def _evaluator(inspected: Inspection, choice: Choice) -> list[str]:
         f"min_slice_accuracy = {_floor(0.5 / num_classes)}",
         "# Accuracy that may be lost against the version that is served. Chance is allowed for.",
         "max_loss_of_accuracy = 0.0",
+        *_gain_over_linear(inspected),
     ]
-    if find_spec(LINEAR):
-        # Two models that differ on a fifth of the rows: two standard errors are .045 with 400 test
-        # rows, .03 with 1,000.
-        lines += [
-            *_comment(
-                "Accuracy over a linear model (tf-idf and logistic regression), at least. A"
-                " negative number says how much less is allowed."
-            ),
-            f"min_gain_over_linear = {-0.1 if inspected.num_rows < FEW_ROWS else -0.05}",
-        ]
-    return lines
+
+
+def _gain_over_linear(inspected: Inspection) -> list[str]:
+    """The threshold of the gate against the linear model, where that can be measured."""
+    if not find_spec(LINEAR):
+        return []
+    # Two models that differ on a fifth of the rows: two standard errors are .045 with 400 test
+    # rows, .03 with 1,000.
+    return [
+        *_comment(
+            "Accuracy over a linear model (tf-idf and logistic regression), at least. A"
+            " negative number says how much less is allowed."
+        ),
+        f"min_gain_over_linear = {-0.1 if inspected.num_rows < FEW_ROWS else -0.05}",
+    ]
 
 
 def _infra_validator() -> list[str]:

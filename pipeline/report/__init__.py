@@ -41,17 +41,21 @@ def write_report(store: Store, run: str | Path, summary: bool = True) -> Path:
     report = build(records, str(store.root))
     folder = folder_of(store, records.name)
     short = markdown.render(report)
+
     if toml := reproduce.config_toml(records, str(store.root)):
         (folder / reproduce.CONFIG).write_text(toml, encoding="utf-8")
+
     # ASCII, so that no label can steer a terminal that shows the file.
     (folder / JSON).write_text(
         json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
     )
     (folder / MARKDOWN).write_text(short, encoding="utf-8")
     (folder / HTML).write_text(html.render(report), encoding="utf-8")
+
     if summary and (place := os.environ.get(STEP_SUMMARY)):
         with open(place, "a", encoding="utf-8") as file:
             file.write(short)
+
     return folder / HTML
 
 

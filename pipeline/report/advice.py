@@ -1,4 +1,4 @@
-"""What usually helps after a refusal, by the gate that refused.
+"""Advice after a refusal, by the gate that refused.
 
 Pure functions from gates and figures to sentences. `next_steps` shows the sentences on the page,
 `pipeline.cli.advice` shows them in the terminal.
@@ -15,8 +15,8 @@ MAJORITY = "majority class"
 NUM_TEST_ROWS = 200
 # A few more epochs will not make up for an accuracy that is this far under its threshold.
 FAR = 0.1
-# Above this share of words of eval that train lacks, words say too little: they are names, or texts
-# without spaces, and not the prose of any language.
+# Above this share of unknown words in eval, words are the wrong tokens: the texts are names, or are
+# written without spaces, and are not prose.
 MANY_UNKNOWN = 0.5
 
 BUSY = "A busy machine is slow. Run the same command again: it measures only the server again."
@@ -38,7 +38,7 @@ RAISE = (
 
 @dataclass(frozen=True)
 class Help:
-    """What helps after one gate has refused.
+    """The advice for one gate that refused.
 
     Attributes:
         setting: where the gate's threshold is set, such as evaluator.min_accuracy; "" for none.
@@ -153,7 +153,7 @@ HELP = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run that was refused has left.
+    """The records of a refused run, from which advice is drawn.
 
     Attributes:
         gates: in their order, {name, value, threshold, passed, reason}; passed is None for a gate
@@ -187,6 +187,7 @@ def refusal(gate: Mapping[str, Any]) -> str:
     name = str(gate["name"]).replace("_", " ")
     if gate["value"] is None or gate["threshold"] is None:
         return f"Gate {name}: {gate['reason']}."
+
     value = units.of_gate(gate["name"], gate["value"])
     threshold = units.of_gate(gate["name"], gate["threshold"])
     return f"Gate {name}: {value}, where {setting_of(gate) or 'the limit'} asks for {threshold}."
@@ -205,10 +206,12 @@ def accuracies(evaluation: Mapping[str, Any]) -> list[str]:
     """`this model 96.3%` and the same of all that it was compared with, on the same test rows."""
     if "accuracy" not in evaluation:
         return []
+
     better = better_baselines(evaluation)
     shown = [f"this model {units.share(evaluation['accuracy'])}"]
     if served := evaluation.get("served"):
         shown.append(f"the served version {units.share(served['accuracy'])}")
+
     for name, accuracy in evaluation.get("baselines", {}).items():
         shown.append(f"{name} {units.share(accuracy)}{' (better)' if name in better else ''}")
     return shown
@@ -225,19 +228,23 @@ def linear_is_better(evaluation: Mapping[str, Any]) -> str | None:
     better = [name for name in better_baselines(evaluation) if name != MAJORITY]
     if not better:
         return None
+
     name = max(better, key=lambda name: baselines[name])
     linear, accuracy = baselines[name], evaluation["accuracy"]
     gain = units.points(linear - accuracy).removeprefix("+")
+
     sentence = (
         f"The linear model ({name}) is better by {gain}: {units.share(linear)} against"
         f" {units.share(accuracy)}."
     )
+
     interval = evaluation.get("accuracy_interval")
     if interval and interval[0] <= linear <= interval[1]:
         sentence += (
             " With so few test rows this may be chance, but a linear model is also smaller and"
             " faster."
         )
+
     return sentence
 
 
@@ -246,24 +253,27 @@ def what_helps(evidence: Evidence) -> list[str]:
     refused = [gate for gate in evidence.refusals() if gate["name"] in HELP]
     helps = [HELP[gate["name"]] for gate in refused]
 
-    sentences = [step for each in helps for step in each.steps]
-    if any(each.is_of_quality for each in helps):
+    sentences = [step for gate_help in helps for step in gate_help.steps]
+    if any(gate_help.is_of_quality for gate_help in helps):
         sentences += _better_model(evidence)
-    for gate, each in zip(refused, helps, strict=True):
-        if each.relax and gate["threshold"] is not None:
+
+    for gate, gate_help in zip(refused, helps, strict=True):
+        if gate_help.relax and gate["threshold"] is not None:
             # As the configuration has it.
             threshold = f"{gate['threshold']:g}"
-            sentences.append(each.relax.format(setting=each.setting, threshold=threshold))
+            sentences.append(gate_help.relax.format(setting=gate_help.setting, threshold=threshold))
 
     num_rows = evidence.evaluation.get("num_rows")
     if refused and num_rows is not None and num_rows < NUM_TEST_ROWS:
         sentences.append(f"{num_rows} test rows tell little. With more, the verdict is surer.")
+
     return list(dict.fromkeys(sentences))
 
 
 def let_pass(anomalies: Sequence[Mapping[str, Any]], most: int = 3) -> str | None:
-    """The flag that makes warnings of these anomalies' errors; None if there is no error."""
-    kinds = dict.fromkeys(each["kind"] for each in anomalies if each["severity"] == "error")
+    """The flag that turns the errors among these anomalies into warnings; None without errors."""
+    errors = [anomaly for anomaly in anomalies if anomaly["severity"] == "error"]
+    kinds = dict.fromkeys(anomaly["kind"] for anomaly in errors)
     if not kinds:
         return None
     severities = ", ".join(f'{kind} = "warning"' for kind in list(kinds)[:most])
@@ -271,14 +281,16 @@ def let_pass(anomalies: Sequence[Mapping[str, Any]], most: int = 3) -> str | Non
 
 
 def _better_model(evidence: Evidence) -> Iterator[str]:
-    """What makes a model learn more."""
+    """Yields sentences that help a model to learn more."""
     better = better_baselines(evidence.evaluation)
     linear = [name for name in better if name != MAJORITY]
+
     if unknown := _unknown_words(evidence):
         yield (
             f"{unknown:.0%} of the words of eval are unknown to train. Take characters as tokens:"
             " --set transform.tokens=char."
         )
+
     if MAJORITY in better:
         yield from HELP["gain_over_majority"].steps
     if linear:
@@ -318,11 +330,12 @@ def _unknown_words(evidence: Evidence) -> float | None:
 
 
 def _epochs(evidence: Evidence) -> str | None:
-    """Whether more epochs would help; None if nothing is known of the training."""
+    """A sentence on whether more epochs would help; None if the training left no figures."""
     best = evidence.figures.get("trainer", {}).get("best_epoch")
     most = evidence.params.get("trainer", {}).get("num_epochs")
     if best is None or most is None:
         return None
+
     if best < most:
         return (
             f"The best epoch was {best} of at most {most}, so more epochs will not help. Other"

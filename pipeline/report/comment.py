@@ -12,7 +12,7 @@ from seqline.errors import UserError
 
 API = "https://api.github.com"
 TIMEOUT_SECONDS = 30
-# The most pages of comments that are searched, of 100 comments each.
+# At most this many pages of 100 comments are searched.
 NUM_PAGES = 50
 ADVICE = {
     401: "is GITHUB_TOKEN a token, and not expired?",
@@ -42,15 +42,18 @@ def comment(target: str, body: str) -> tuple[str, bool]:
     match = re.fullmatch(r"([\w.-]+)/([\w.-]+)#(\d+)", target)
     if not match or {".", ".."} & {match[1], match[2]}:
         raise UserError(f"--comment {target!r} is not OWNER/REPO#NUMBER, such as octocat/hello#12.")
+
     token = os.environ.get("GITHUB_TOKEN")
     if not token:
         raise UserError(
             "--comment needs GITHUB_TOKEN in the environment; in a workflow: env: {GITHUB_TOKEN:"
             " ${{ github.token }}}."
         )
+
     client = _Client(os.environ.get("GITHUB_API_URL") or API, token, target)
     issues = f"/repos/{match[1]}/{match[2]}/issues"
     comment_id = client.find(f"{issues}/{match[3]}/comments")
+
     if comment_id is None:
         return (
             str(client.ask("POST", f"{issues}/{match[3]}/comments", {"body": body})["html_url"]),
@@ -90,9 +93,11 @@ class _Client:
                     return int(comment["id"])
             if len(comments) < 100:
                 return None
+
         return None
 
     def ask(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
+        """Sends a request and returns the JSON of the response. Raises UserError if it fails."""
         import requests
 
         request = f"{method} {self.api}{path.partition('?')[0]}"
@@ -105,16 +110,17 @@ class _Client:
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
             )
-            told = answer.json()
+            reply = answer.json()
         except requests.JSONDecodeError:
-            told = None
+            reply = None
         except requests.RequestException as error:
             raise UserError(
                 f"{self.target} has no comment: {request} got no answer ({type(error).__name__}:"
                 f" {error})."
             ) from None
-        if answer.status_code not in (200, 201) or told is None:
-            message = told.get("message", "") if isinstance(told, dict) else ""
+
+        if answer.status_code not in (200, 201) or reply is None:
+            message = reply.get("message", "") if isinstance(reply, dict) else ""
             advice = ADVICE.get(
                 answer.status_code,
                 "try again later" if answer.status_code >= 500 else "is GITHUB_API_URL right?",
@@ -123,4 +129,4 @@ class _Client:
                 f"{self.target} has no comment: {request} answered {answer.status_code}"
                 f" {str(message)[:200]!r}; {advice}."
             )
-        return told
+        return reply

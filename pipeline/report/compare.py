@@ -6,7 +6,7 @@ from pipeline.report import model, reproduce, verdict
 from pipeline.report.contents import digests, seconds_of
 from pipeline.report.records import Records
 
-# Figure -> the stage that measured it. A higher one is better, or a lower one.
+# Figure -> the stage that measured it.
 HIGHER_IS_BETTER = {
     "accuracy": "evaluator",
     "macro_f1": "evaluator",
@@ -39,6 +39,7 @@ def compare(first: Records, second: Records) -> dict[str, Any]:
     examples = [run.executions.get("example_gen") for run in both]
     keys = [execution.key if execution else None for execution in examples]
     curves = [run.files.get("trainer") or {} for run in both]
+
     return {
         "runs": [_head(run) for run in both],
         "comparable": keys[0] is not None and keys[0] == keys[1],
@@ -64,7 +65,7 @@ def _parameters(run: Records) -> dict[str, Any]:
 
 
 def _figures(first: Records, second: Records) -> list[dict[str, Any]]:
-    """[{name, values, difference, better}] of the figures that one of the runs has.
+    """[{name, values, difference, better}] of the figures that at least one of the runs has.
 
     better: whether the second run's is; None if they are equal or one is missing.
     """
@@ -73,8 +74,10 @@ def _figures(first: Records, second: Records) -> list[dict[str, Any]]:
         for name, stage in names.items():
             values = (first.figures(stage).get(name), second.figures(stage).get(name))
             figures.append(_difference(name, *values, sign))
+
     seconds = (seconds_of(first.record), seconds_of(second.record))
     figures.append(_difference("seconds", *seconds, -1))
+
     return [figure for figure in figures if figure["values"] != [None, None]]
 
 
@@ -100,12 +103,13 @@ def _classes(first: Records, second: Records) -> list[dict[str, Any]]:
 
 
 def _flat(run: dict[str, Any]) -> dict[str, Any]:
-    """Without the artifacts' keys, which follow from the rest."""
+    """The digests as one flat dict, without the artifacts' keys, which follow from the rest."""
     code = {f"code {stage}": digest for stage, digest in run["code"].items()}
     libraries = {f"library {name}": version for name, version in run["libraries"].items()}
     return {"data": run["data"], "model": run["model"], **code, **libraries}
 
 
 def _different(one: dict[str, Any], other: dict[str, Any]) -> list[dict[str, Any]]:
+    """[{name, values}] of the names whose values differ."""
     names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     return [{"name": name, "values": [one.get(name), other.get(name)]} for name in names]

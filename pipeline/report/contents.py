@@ -14,7 +14,7 @@ from seqline import __version__
 from seqline.component import Component
 
 FORMAT = "seqline-report/2"
-# Stages that not every pipeline has. A run that does not say what it planned need not have them.
+# Stages that not every pipeline has. They are not expected of a run that did not record its plan.
 ON_DEMAND = ("tuner", "span_validator", "bulk_inferrer")
 
 
@@ -72,7 +72,7 @@ def stages(records: Records) -> list[dict[str, Any]]:
 
     Returns:
         [{component, state, seconds, key, reason, line}]. state: made, cached, gone or not reached.
-        seconds: None for a cached stage, which took no time. line: what the run printed of it.
+        seconds: None for a cached stage, which took no time. line: the line that the run printed.
     """
     components = _components()
     reached = {}
@@ -113,6 +113,7 @@ def _components() -> dict[str, Component]:
         for component in vars(definition).values()
         if isinstance(component, Component)
     }
+
     names = sorted(components, key=lambda name: order.index(name) if name in order else len(order))
     return {name: components[name] for name in names}
 
@@ -130,9 +131,11 @@ def digests(records: Records) -> dict[str, Any]:
     libraries: dict[str, Any] = {}
     for key_parts in parts.values():
         libraries |= key_parts.get("libraries") or {}
+
     model_digest = records.figures("infra_validator").get("digest") or records.figures(
         "pusher"
     ).get("digest")
+
     return {
         "data": parts.get("example_gen", {}).get("data"),
         "model": model_digest,

@@ -10,6 +10,7 @@ def data(records: Records) -> dict[str, Any] | None:
     read, counted = records.figures("example_gen"), records.files.get("statistics_gen") or {}
     if not read:
         return None
+
     splits = counted.get("splits", {})
     return {
         "content": (
@@ -43,31 +44,36 @@ def data(records: Records) -> dict[str, Any] | None:
 def warnings(records: Records) -> list[str]:
     """Sentences about data that did not stop the run: skipped rows, rare classes, anomalies."""
     read, judged = records.figures("example_gen"), records.figures("example_validator")
-    told = []
+    sentences = []
+
     if num_bad := read.get("num_bad_rows", 0):
-        told.append(_skipped(num_bad, read.get("num_read"), records))
-    told += _sentences(read.get("warnings"))
+        sentences.append(_skipped(num_bad, read.get("num_read"), records))
+    sentences += _sentences(read.get("warnings"))
+
     anomalies = records.files.get("example_validator") or []
     lines = [anomaly["line"] for anomaly in anomalies if anomaly.get("severity") == "warning"]
-    told += (
+    sentences += (
         _sentences(judged.get("warnings"))
         or lines
         or judged.get("lines", [])[judged.get("num_errors", 0) :]
     )
-    return list(dict.fromkeys(f"{sentence.rstrip('.')}." for sentence in told))
+
+    return list(dict.fromkeys(f"{sentence.rstrip('.')}." for sentence in sentences))
 
 
 def _sentences(value: Any) -> list[str]:
-    """A list of texts, or one; empty for what is neither."""
+    """The texts in a list, or a single text as a list; empty for any other value."""
     values = value if isinstance(value, list) else [value]
     return [text for text in values if isinstance(text, str) and text]
 
 
 def _skipped(num_bad: int, num_read: int | None, records: Records) -> str:
+    """A sentence on the rows that were skipped, with their number by problem."""
     by_problem: dict[str, int] = {}
     for span in (records.files.get("example_gen") or {}).get("spans", []):
         for problem, count in span.get("num_bad", {}).items():
             by_problem[problem] = by_problem.get(problem, 0) + count
+
     problems = [f"{problem} ({count:,})" for problem, count in sorted(by_problem.items())]
     why = f": {', '.join(problems)}" if problems else ""
     of = f" of {num_read:,}" if num_read else ""
@@ -104,7 +110,7 @@ def _spans(records: Records) -> list[dict[str, Any]]:
 
 
 def _tokens(tokens: dict[str, Any]) -> dict[str, Any]:
-    """The tokens of a split; in `oov` those that train lacks, and the rate expected from train."""
+    """The tokens of a split. `oov` has those that train lacks, and the rate expected from train."""
     shown = {name: tokens[name] for name in ("num", "num_distinct", "num_once")}
     return shown | {"oov": _oov(tokens["oov"]) if tokens.get("oov") else None}
 

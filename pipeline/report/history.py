@@ -27,9 +27,11 @@ def history(store: Store, num: int | None = None, model: str | None = None) -> l
     names = records.names(store)
     if num and model is None:
         names = names[-num:]
+
     entries = [_run(store, name) for name in names] + events(store)
     if model is not None:
         entries = [entry for entry in entries if entry["model"] == model]
+
     entries.sort(key=lambda entry: str(entry["when"]))
     return entries[-num:] if num else entries
 
@@ -64,6 +66,7 @@ def _event(note: dict[str, Any], model: str) -> dict[str, Any]:
     to = f" to version {note['rollback_of']}" if note.get("rollback_of") else ""
     instead = f" instead of {note['instead_of']}" if note.get("instead_of") else ""
     by = f" by {owner.name(note['by'])}" if isinstance(note.get("by"), dict) else ""
+
     return {
         "when": note.get("time"),
         "kind": note["what"],
@@ -80,9 +83,10 @@ def _event(note: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 def _rollbacks(serving_dir: str, model: str) -> list[dict[str, Any]]:
-    """Rollbacks from before they were noted: a version that still exists says so itself."""
+    """Rollbacks that are older than the notes, read off the versions that still exist."""
     place = versions.place_of(serving_dir)
     rollbacks = []
+
     for version in place.versions():
         manifest = versions.read_manifest(place, version) or {}
         if manifest.get("rollback_of"):
@@ -113,8 +117,10 @@ def _run(store: Store, name: str) -> dict[str, Any]:
             "version": None,
             "seconds": None,
         }
+
     ended, evaluation = verdict.name_of(run), run.figures("evaluator")
     served = evaluation.get("served")
+
     return {
         "when": run.record.started,
         "kind": "run",
@@ -131,12 +137,14 @@ def _run(store: Store, name: str) -> dict[str, Any]:
 
 
 def why(run: records.Records) -> str:
-    """What made the run do something, or what ended it, in one line."""
+    """The reason why the run did something, or the error that ended it, in one line."""
     if reason := (run.record.about.get("retrain") or {}).get("reason"):
         return str(reason)
+
     ended = verdict.verdict(run)
     if ended["tone"] == verdict.BAD and ended["error"]:
         return str(ended["error"])
+
     for stage in run.record.stages:
         if not stage.cached:
             return f"{stage.component}: {stage.reason}"

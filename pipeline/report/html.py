@@ -24,7 +24,7 @@ NUM_PAIRS, NUM_WARNINGS = 10, 8
 OTHERS = "(all others)"
 DASH, MINUS = "\u2013", "\u2212"
 
-# Section -> the part of the report that it needs, and the stage which that comes from.
+# Section -> (the part of the report that it needs, the stage that the part comes from).
 NEEDS = {
     "compared": ("compared", "evaluator"),
     "training": ("training", "trainer"),
@@ -72,6 +72,7 @@ def render(report: dict[str, Any]) -> str:
         reliability = charts.reliability(
             "picture-calibration", "Calibration curve", calibration["curve"]
         )
+
     page = template.render(
         report=report,
         sections=SECTIONS,
@@ -87,6 +88,7 @@ def render(report: dict[str, Any]) -> str:
         reliability=reliability,
         slowest=max((stage["seconds"] or 0.0 for stage in report["stages"]), default=0.0),
     )
+
     # A text may hold half of a surrogate pair.
     return page.encode("utf-8", "replace").decode()
 
@@ -105,11 +107,9 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # What is not our own markup is made visible before it is escaped.
-        finalize=lambda value: (
-            value if isinstance(value, Markup) else "" if value is None else text.clean(value)
-        ),
+        finalize=_visible,
     )
+
     environment.filters |= {
         "number": _number,
         "seconds": _seconds,
@@ -126,6 +126,7 @@ def _environment() -> Environment:
         "shorten": text.shorten,
         "as_json": _as_json,
     }
+
     environment.globals |= {
         "mark": charts.mark,
         "bar": charts.bar,
@@ -139,6 +140,13 @@ def _environment() -> Environment:
         "gain": model.gain,
     }
     return environment
+
+
+def _visible(value: Any) -> str:
+    """Makes every character visible, before it is escaped; our own markup stays as it is."""
+    if isinstance(value, Markup):
+        return value
+    return "" if value is None else text.clean(value)
 
 
 def _typeset(number: str) -> str:
@@ -198,7 +206,7 @@ def _lines(value: str) -> Markup:
 
 
 def _axis(compared: list[dict[str, Any]]) -> tuple[float, float]:
-    """The ends of the axis of accuracies, around all but the majority class, which is far off."""
+    """The ends of the axis of accuracies. The majority class, which is far off, may lie outside."""
     near = [row for row in compared if row["name"] != "majority class"]
     return around(
         [
@@ -220,7 +228,7 @@ def around(values: list[float]) -> tuple[float, float]:
 
 
 def _slices(slices: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """[{feature, rows, folded, low, high}]; `folded` has the better ones of many slices."""
+    """[{feature, rows, folded, low, high}]; `folded` has the better slices, if they are many."""
     shown = []
     for feature in dict.fromkeys(row["feature"] for row in slices):
         rows = [row for row in slices if row["feature"] == feature]
@@ -229,6 +237,7 @@ def _slices(slices: list[dict[str, Any]]) -> list[dict[str, Any]]:
         low, high = around(ends or [row["accuracy"] for row in rows])
         if len(rows) > NUM_ROWS:
             rows.sort(key=lambda row: (not row["judged"], row["accuracy"]))
+
         shown.append(
             {
                 "feature": feature,
@@ -242,13 +251,15 @@ def _slices(slices: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _missing(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """[{stage, why, sections}]: the sections that need a result which the stage has not left."""
+    """[{stage, why, sections}]: the sections that lack a result, by the stage it comes from."""
     states = {stage["component"]: stage["state"] for stage in report["stages"]}
     why = {"not reached": "which the run did not reach", "gone": "whose artifact is gone"}
+
     sections: dict[str, list[str]] = {}
     for name, (part, stage) in NEEDS.items():
         if not report[part]:
             sections.setdefault(stage, []).append(name)
+
     return [
         {"stage": stage, "why": why.get(states.get(stage, ""), "which has none"), "sections": names}
         for stage, names in sections.items()
@@ -262,6 +273,7 @@ def _by_stage(gates: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any
 def _curves(training: dict[str, Any] | None) -> list[Markup]:
     history = (training or {}).get("history") or {}
     drawn = []
+
     for figure, title in (("loss", "Loss (nats) by epoch"), ("accuracy", "Accuracy (%) by epoch")):
         factor = 100 if figure == "accuracy" else 1
         named = (
@@ -272,6 +284,7 @@ def _curves(training: dict[str, Any] | None) -> list[Markup]:
             charts.Line(name, style, [value and value * factor for value in values])
             for name, style, values in named
         ]
+
         picture = charts.line_chart(
             f"picture-{figure}", title, lines, (training or {}).get("best_epoch")
         )
@@ -285,10 +298,12 @@ def _matrix(confusion: dict[str, Any]) -> dict[str, Any]:
     labels, matrix = confusion["labels"], confusion["matrix"]
     if len(labels) <= NUM_TABLE_CLASSES:
         return {"labels": labels, "rows": matrix, "picture": None, "left_out": 0}
+
     left_out = 0
     if len(labels) > NUM_PICTURE_CLASSES:
         left_out = len(labels) - NUM_WORST_CLASSES
         labels, matrix = worst(labels, matrix, NUM_WORST_CLASSES)
+
     picture = charts.heatmap("picture-confusion", "Confusion matrix", labels, matrix)
     return {"labels": labels, "rows": None, "picture": picture, "left_out": left_out}
 
@@ -310,9 +325,11 @@ def worst(
         sum(row) + sum(other[index] for other in matrix) - 2 * row[index]
         for index, row in enumerate(matrix)
     ]
+
     chosen = sorted(sorted(range(len(labels)), key=lambda index: (-errors[index], index))[:num])
     rest = [index for index in range(len(labels)) if index not in chosen]
     groups = [*([index] for index in chosen), rest]
+
     small = [
         [sum(matrix[row][column] for row in rows for column in columns) for columns in groups]
         for rows in groups

@@ -21,14 +21,17 @@ def render(report: dict[str, Any]) -> str:
     verdict = report["verdict"]
     name = f"{markdown(report['model'])}: " if report["model"] else ""
     lines = [WATERMARK, f"## {SIGNS[verdict['tone']]} {name}{markdown(verdict['headline'])}", ""]
+
     if verdict["error"]:
         lines += [f"**{markdown(verdict['error'], 1000)}**", ""]
+
     lines += [
         line
         for sentence in verdict["cautions"]
         for line in (f"⚠️ **{markdown(sentence, 500)}**", "")
     ]
     lines += [line for sentence in verdict["sentences"] for line in (markdown(sentence, 500), "")]
+
     for part in (
         _next_steps,
         _warnings,
@@ -42,6 +45,7 @@ def render(report: dict[str, Any]) -> str:
         _commands,
     ):
         lines += part(report)
+
     started = str(report["started"] or "")[:19].replace("T", " ")
     took = units.duration(report["seconds"])
     lines.append(
@@ -72,14 +76,16 @@ def _compared(report: dict[str, Any]) -> list[str]:
                 units.nats(row["cross_entropy"]),
             ]
         )
+
     return _table(["", "test accuracy", "95%", "macro F1", "cross-entropy"], rows) if rows else []
 
 
 def _refused(report: dict[str, Any]) -> list[str]:
-    """How many gates passed, and those that refused."""
+    """The number of gates that passed, and each gate that refused."""
     gates = report["gates"]
     if not gates:
         return []
+
     passed = sum(gate["passed"] is True for gate in gates)
     judged = sum(gate["passed"] is not None for gate in gates)
     refused = [
@@ -87,6 +93,7 @@ def _refused(report: dict[str, Any]) -> list[str]:
         for gate in gates
         if gate["passed"] is False
     ]
+
     return [
         f"{passed} of {judged} gates passed, {len(gates) - judged} were not judged.",
         "",
@@ -99,6 +106,7 @@ def _slices(report: dict[str, Any]) -> list[str]:
     judged = [row for row in report["slices"] if row["judged"]]
     if not judged:
         return []
+
     worst = min(judged, key=lambda row: row["accuracy"])
     against = (
         f", {units.points(-worst['served']['loss_of_accuracy'])} against the served version"
@@ -106,6 +114,7 @@ def _slices(report: dict[str, Any]) -> list[str]:
         else ""
     )
     name = f"{markdown(worst['feature'])}\\={markdown(worst['value'], 60)}"
+
     return [
         (
             f"Worst slice: {name} with accuracy {units.share(worst['accuracy'])} on"
@@ -126,10 +135,11 @@ def _confused(report: dict[str, Any]) -> list[str]:
 
 
 def _next_steps(report: dict[str, Any]) -> list[str]:
-    """What to do after a refusal. The gates are listed further down."""
+    """The next steps after a refusal. The gates are listed further down."""
     steps = report["next_steps"]
     if not steps:
         return []
+
     lines = [markdown(steps["beside"], 500), ""] if steps["beside"] else []
     if steps["helps"]:
         lines += [
@@ -141,8 +151,10 @@ def _next_steps(report: dict[str, Any]) -> list[str]:
             ),
             "",
         ]
+
     if steps["saved_model"]:
         lines += [f"The model was exported, but not pushed: {code(steps['saved_model'], 1000)}", ""]
+
     return lines + ([f"Try it: {code(steps['ask'], 1000)}", ""] if steps["ask"] else [])
 
 
@@ -154,6 +166,7 @@ def _warnings(report: dict[str, Any]) -> list[str]:
     items = [f"- ⚠️ {markdown(warning, 300)}" for warning in warnings[:NUM_WARNINGS]]
     if len(warnings) > NUM_WARNINGS:
         items.append(f"- and {len(warnings) - NUM_WARNINGS} more")
+
     return ["Warnings about the data:", "", *items, ""]
 
 
@@ -169,12 +182,13 @@ def _wrong(report: dict[str, Any]) -> list[str]:
 
 
 def _errors(report: dict[str, Any]) -> list[str]:
-    """The errors that the data gate errors; its warnings are listed further up."""
+    """The errors that the data gate found; its warnings are listed further up."""
     errors = [
         anomaly
         for anomaly in (report["data"] or {}).get("anomalies", [])
         if anomaly["severity"] == "error"
     ]
+
     told = [f"- ❌ {markdown(anomaly['line'], 300)}" for anomaly in errors[:5]]
     more = [f"- and {len(errors) - len(told)} more"] if len(errors) > len(told) else []
     return ["Errors in the data:", "", *told, *more, ""] if told else []
@@ -191,6 +205,7 @@ def _stages(report: dict[str, Any]) -> list[str]:
         for stage in report["stages"]
         if stage["state"] == "made"
     ]
+
     lines = []
     if made:
         lines += [f"Ran: {', '.join(made)}.", ""]

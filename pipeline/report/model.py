@@ -1,4 +1,4 @@
-"""What the evaluator and the trainer found, as a report shows it."""
+"""The results of the evaluator and the trainer, as a report shows them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,8 +22,10 @@ def compared(records: Records) -> list[dict[str, Any]]:
     evaluation = records.files.get("evaluator")
     if not evaluation:
         return []
+
     num_rows = evaluation["num_rows"]
     rows = [{"role": "candidate", "name": "this model", **_figures(evaluation)}]
+
     if served := evaluation.get("served"):
         version = (records.figures("evaluator").get("served") or {}).get("version")
         name = "served version" if version is None else f"served, version {version}"
@@ -31,6 +33,7 @@ def compared(records: Records) -> list[dict[str, Any]]:
     for name, accuracy in evaluation.get("baselines", {}).items():
         figures = _figures({"accuracy": accuracy}, num_rows)
         rows.append({"role": "baseline", "name": name, **figures})
+
     return rows
 
 
@@ -81,12 +84,13 @@ def training(records: Records) -> dict[str, Any] | None:
 
 
 def classes(records: Records) -> list[dict[str, Any]]:
+    """[{label, figures}] of the classes; empty if there is no evaluation."""
     by_label = (records.files.get("evaluator") or {}).get("classes", {})
     return [{"label": label, **figures} for label, figures in by_label.items()]
 
 
 def confusion(records: Records) -> dict[str, Any] | None:
-    """Which classes are taken for which.
+    """The confusions between classes.
 
     Returns:
         {labels, matrix, pairs, num_pairs, num_wrong}. matrix: [true][predicted], or None if it is
@@ -96,6 +100,7 @@ def confusion(records: Records) -> dict[str, Any] | None:
     evaluation = records.files.get("evaluator") or {}
     if "confusion_matrix" not in evaluation:
         return None
+
     labels, matrix = list(evaluation["classes"]), evaluation["confusion_matrix"]
     wrong = [
         count
@@ -103,6 +108,7 @@ def confusion(records: Records) -> dict[str, Any] | None:
         for column, count in enumerate(counts)
         if count and row != column
     ]
+
     told = {"pairs": pairs(labels, matrix), "num_pairs": len(wrong), "num_wrong": sum(wrong)}
     return {"labels": labels, "matrix": matrix if len(labels) <= NUM_CLASSES else None, **told}
 
@@ -121,6 +127,7 @@ def pairs(
         for column, count in enumerate(counts)
         if count and row != column
     ]
+
     return [
         {
             "label": labels[row],

@@ -1,4 +1,4 @@
-"""What to do after a refusal, as the page shows it."""
+"""The next steps after a refusal, as the page shows them."""
 
 from typing import Any
 
@@ -20,12 +20,14 @@ def next_steps(records: Records, root: str) -> dict[str, Any] | None:
     """
     if verdict.name_of(records) not in NAMES:
         return None
+
     evidence = evidence_of(records)
     refused = [gate for gate in evidence.refusals() if gate["name"] != "anomalies"]
     accuracies = advice.accuracies(evidence.evaluation)
     saved_model = exported(records, root)
     flag = advice.let_pass(evidence.anomalies)
     let_pass = [f"If the rows are right as they are, let them pass: {flag}"] if flag else []
+
     return {
         "refused": [*_errors(records), *map(advice.refusal, refused)],
         "beside": f"On the same test rows: {', '.join(accuracies)}." if accuracies else None,
@@ -36,11 +38,12 @@ def next_steps(records: Records, root: str) -> dict[str, Any] | None:
 
 
 def evidence_of(records: Records) -> Evidence:
-    """What advice is drawn from."""
+    """The records that advice is drawn from."""
     stages = list(records.executions)
     figures = {stage: records.figures(stage) for stage in stages}
     if evaluation := records.files.get("evaluator"):
         figures["evaluator"] = evaluation
+
     return Evidence(
         gates=verdict.gates(records),
         figures=figures,
@@ -50,9 +53,9 @@ def evidence_of(records: Records) -> Evidence:
 
 
 def _errors(records: Records) -> list[str]:
-    """What the data gate refused, one sentence each."""
+    """The errors of the data gate, one sentence anomaly."""
     anomalies = records.files.get("example_validator") or []
-    lines = [each["line"] for each in anomalies if each["severity"] == "error"]
+    lines = [anomaly["line"] for anomaly in anomalies if anomaly["severity"] == "error"]
     sentences = [f"{line.rstrip('.')}." for line in lines[:NUM_ERRORS]]
     num_more = len(lines) - NUM_ERRORS
     if num_more > 0:

@@ -1,4 +1,4 @@
-"""What a run left in the store: its record, its stages' records, and small files of artifacts."""
+"""The records of a run: its own, those of its stages, and small files of its artifacts."""
 
 import json
 from dataclasses import dataclass, field

@@ -39,6 +39,7 @@ def find(store: Store, reference: str) -> str:
         return names[-1]
     if reference == PREVIOUS:
         return _previous(store, names)
+
     if reference == SERVED:
         place, version = _served(store, names)
         if pusher := _pusher_of(store, names, version, place):
@@ -46,18 +47,22 @@ def find(store: Store, reference: str) -> str:
         raise UserError(
             f"No run under {str(store.root)!r} pushed version {version}, which is served."
         )
+
     if reference.isdecimal():
         for pushed_to in (_pushed_to(store, names), None):
             if pusher := _pusher_of(store, names, int(reference), pushed_to):
                 return pusher
+
     matches: list[str] = []
     if reference:
         matches = [name for name in names if name.startswith(reference) or name.endswith(reference)]
     if len(matches) == 1:
         return matches[0]
+
     candidates = f"the last runs are {', '.join(names[-5:])}"
     if matches:
         candidates = f"{len(matches)} runs match: {', '.join(matches[:5])}"
+
     raise UserError(
         f"There is no run {reference!r} under {str(store.root)!r}; {candidates}. Or name {LATEST},"
         f" {PREVIOUS}, {SERVED}, or a version."
@@ -110,6 +115,7 @@ def _served(store: Store, names: list[str]) -> tuple[str, int]:
     place = _pushed_to(store, names)
     if place is None:
         raise UserError(f"No run under {str(store.root)!r} pushed a model.")
+
     target = versions.place_of(place)
     newest = max(target.versions(), default=None)
     if newest is None:

@@ -59,11 +59,13 @@ def configuration(records: Records) -> dict[str, dict[str, Any]]:
     sections = records.record.about.get("config")
     if not isinstance(sections, dict):
         sections = {name: execution.params for name, execution in records.executions.items()}
+
     known: dict[str, dict[str, Any]] = {}
     for section, values in sections.items():
         if isinstance(values, dict):
             fields = _fields(section)
             known[section] = {name: value for name, value in values.items() if name in fields}
+
     return {section: values for section, values in known.items() if values}
 
 
@@ -83,7 +85,8 @@ def name_of(records: Records) -> str:
 def _defaults(section: str, model: str) -> dict[str, Any]:
     """field -> its default as a JSON value.
 
-    example_gen has no default as a whole, because a part of it is needed; its fields have.
+    example_gen has no default as a whole, because some of its fields are required. Its other
+    fields have defaults.
     """
     info = Config.model_fields[section]
     if info.is_required():
@@ -92,9 +95,11 @@ def _defaults(section: str, model: str) -> dict[str, Any]:
             for name, field in _fields(section).items()
             if not field.is_required()
         }
+
     default = info.default
     if model and hasattr(default, "with_name"):
         default = default.with_name(model)
+
     values: dict[str, Any] = default.model_dump(mode="json")
     return values
 
@@ -110,16 +115,19 @@ def config_toml(records: Records, root: str) -> str | None:
     sections = configuration(records)
     if "example_gen" not in sections:
         return None
+
     lines = [f"# The configuration of the run {records.name}."]
-    if name := name_of(records):  # or it would be called as this file is
+    if name := name_of(records):  # otherwise the file's name would become the model's
         lines.append(f"name = {_toml(name)}")
     lines.append(f"root = {_toml(root)}")
+
     for section, values in sections.items():
         lines += [
             "",
             f"[{section}]",
             *(f"{_key(name)} = {_toml(value)}" for name, value in values.items()),
         ]
+
     return "\n".join(lines) + "\n"
 
 
@@ -138,12 +146,12 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    # A JSON string is a TOML string, but for the one control character that JSON does not escape.
+    # A JSON string is a TOML string, except for one control character that JSON does not escape.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def commands(records: Records, root: str) -> dict[str, str | None]:
-    """What to type.
+    """The commands that go with a run.
 
     Returns:
         {called, folder, reproduce, rollback, ask, show}: the command that was called and the folder
@@ -153,6 +161,7 @@ def commands(records: Records, root: str) -> dict[str, str | None]:
     pushed = records.figures("pusher")
     serving_dir = pushed.get("serving_dir")
     served = (records.figures("evaluator").get("served") or {}).get("version")
+
     return {
         "called": shlex.join(called) if called else None,
         "folder": records.record.about.get("folder"),

@@ -9,13 +9,13 @@ from typing import Any
 
 # Characters of a text that is quoted in a report.
 NUM_SHOWN = 600
-# Characters that turn the direction of the text around them, or hide in it: LRE..RLO, LRI..PDI,
-# marks, zero width, byte order mark, line separators.
+# Characters that change the direction of the text around them, or that cannot be seen: LRE..RLO,
+# LRI..PDI, marks, zero width, byte order mark, line separators.
 INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
-# What Markdown may take for markup anywhere, and at the beginning of a line.
+# Characters that Markdown may read as markup: anywhere, and at the beginning of a line.
 MARKUP = re.compile(r"[\\`*_\[\]|~]")
 BEGINNING = re.compile(r"^(?:[-+=]|(\d+)(?=[.)]))")
-# What GitHub makes links of: mentions, references, addresses.
+# Texts that GitHub turns into links: mentions, references, addresses.
 LINKED = re.compile("[@#]|ww(?=w)|:(?=//)")
 
 
@@ -53,6 +53,7 @@ def markdown(value: Any, num: int = 200) -> str:
     shown = MARKUP.sub(r"\\\g<0>", shorten(value, num).strip())
     shown = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     shown = BEGINNING.sub(lambda match: f"{match[1]}\\" if match[1] else f"\\{match[0]}", shown)
+
     # A backslash does not stop @name and #12 from becoming links; a zero-width space does.
     return LINKED.sub(r"\g<0>&#8203;", shown)
 

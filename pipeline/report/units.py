@@ -12,7 +12,7 @@ MAX_DIGITS = 4
 
 SHARE, POINTS, NATS, ROWS = "share", "points", "nats", "rows"
 MEGABYTES, SECONDS, LOG_ODDS = "megabytes", "seconds", "log-odds"
-# What a gate's value and threshold are measured in.
+# Gate -> the unit of its value and its threshold.
 GATES = {
     "finite": ROWS,
     "accuracy": SHARE,
@@ -99,6 +99,7 @@ def about(seconds: float) -> str:
         return f"about {seconds:.0f} s"
     if seconds < 55:
         return f"about {5 * round(seconds / 5)} s"
+
     minutes = round(seconds / 60)
     return f"about {minutes} min" if minutes < 90 else f"about {round(seconds / 3600)} h"
 
@@ -107,6 +108,7 @@ def share(value: float | None, digits: int = 1) -> str:
     """`96.3%`; `99.98%`, not `100.0%`, of what is not all; a dash for None."""
     if value is None:
         return "-"
+
     for more in range(digits, MAX_DIGITS + 1):
         shown = f"{value:.{more}%}"
         if 0 < value < 1 and float(shown[:-1]) in (0, 100):
@@ -165,11 +167,12 @@ def shown(value: float | None, unit: str | None) -> str:
 def of_gate(name: str, value: float | None) -> str:
     """A gate's value or threshold with its unit.
 
-    A loss against the served version in the record is a difference here: its sign is turned.
+    A loss against the served version is shown as a difference, with the opposite sign.
     """
     unit = GATES.get(name)
     if value is None:
         return shown(value, unit)
+
     if name in ("served_accuracy", "served_slice_accuracy"):
         value = -value
     if name in ("calibration", "vocabulary_drift", "label_noise"):  # not a gain or a loss

@@ -103,6 +103,7 @@ def _error(records: Records) -> tuple[str | None, str | None]:
     lines = [line for line in str(error or "").splitlines() if line.strip()]
     if not lines:
         return None, None
+
     if len(lines) > 1:  # a traceback: its last line says what is wrong
         return lines[-1].strip(), error
     return lines[0].partition(": ")[2] or lines[0], None
@@ -151,7 +152,7 @@ def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[
 
 
 def gates(records: Records) -> list[dict[str, Any]]:
-    """The gates in their order, as the retraining's record or else the stages' figures tell them.
+    """The gates in order, from the record of a retraining or else from the stages' figures.
 
     Returns:
         [{stage, name, value, threshold, passed, reason}]; passed is None where there was nothing to
@@ -173,11 +174,13 @@ def gates(records: Records) -> list[dict[str, Any]]:
 
 
 def _of_data(figures: dict[str, Any]) -> dict[str, Any]:
+    """The gate of the data, from the figures of example_validator."""
     errors, warnings = figures["num_errors"], figures["num_warnings"]
     reason = "no anomaly"
     if figures["kinds"]:
         counts = f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
         reason = f"{counts}: {', '.join(figures['kinds'])}"
+
     gate = Gate("anomalies", errors, 0, not errors, reason)
     return {"stage": "example_validator", **gate.to_json()}
 
@@ -187,11 +190,12 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _of_export(figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """Empty for quantized tables: their difference is not judged by the tolerance."""
+    """The gate of parity; none for quantized tables, whose difference the tolerance ignores."""
     difference, tolerance = figures.get("difference"), figures["tolerance"]
     is_exact = figures.get("table_dtype", "float32") == "float32"
     if difference is None or tolerance is None or not is_exact:
         return []
+
     reason = (
         f"the export's log-odds differ from the trained network's by {difference:.2g}, tolerance"
         f" {tolerance:g}"

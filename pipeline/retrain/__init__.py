@@ -1,11 +1,11 @@
-"""`seqline retrain`: train on what is new, one process at a time, and push what passes all gates.
+"""`seqline retrain`: trains on new data, one process at a time, and pushes what passes all gates.
 
   thresholds.py  every gate has a threshold or is waived by name; the gates of a run in their order
-  decide.py      what is new since the last verdict, in a second and without TensorFlow
-  state.py       what is remembered under <root>/retrain/: the last verdict, what each pushed model
-                 was trained on, the spans that are left out
-  lock.py        one retraining at a time; who holds the lock, and since when
-  start.py       a warm or a cold start
+  decide.py      the changes since the last verdict, in a second and without TensorFlow
+  state.py       the state under <root>/retrain/: the last verdict, the spans that each pushed
+                 model was trained on, the spans that are left out
+  lock.py        one retraining at a time; a second one is told who holds the lock
+  warm.py        a warm or a cold start
   attempt.py     the run itself, its record and its verdict
 
 The command is pipeline/cli/retrain.py. docs/retraining.md is for users.

@@ -46,9 +46,9 @@ DATA_STAGES = (
     "span_validator",
     "transform",
 )
-# Anomalies of which `seqline run` only warns. Of a retraining no person reads the warnings before
-# the model is pushed, so they are errors, as are the comparisons of splits
-# (example_validator.strict).
+# Anomalies of which `seqline run` only warns. In a retraining they are errors, as are the
+# comparisons of splits (example_validator.strict): no person reads a warning before the model is
+# pushed.
 STRICT = ("repeated_span", "bad_rows")
 # The figures of a warm and a cold training that run.json shows side by side.
 COMPARED = ("eval_accuracy", "eval_loss", "seconds")
@@ -64,12 +64,12 @@ class RetrainAttempt:
     """One attempt to retrain a model, or the rest of an attempt that was killed.
 
     Attributes:
-        situation: What the decision to train was based on.
-        state: What is remembered. It is saved whenever this attempt gets further.
-        attempt: What a later process needs to go on with this attempt.
-        config: The configuration with what only this attempt knows.
+        situation: The situation in which the decision to train was made.
+        state: The state of the retraining. It is saved whenever this attempt gets further.
+        attempt: The values that a later process needs to go on with this attempt.
+        config: The configuration, with the values that only this attempt knows.
         pipe: Its pipeline.
-        record: What run.json says under "retrain"; empty until the run has ended.
+        record: The field "retrain" of run.json; empty until the run has ended.
     """
 
     def __init__(self, situation: Situation, store: Store, state: State, bootstrap: bool) -> None:
@@ -97,6 +97,7 @@ class RetrainAttempt:
         kind, warm_start, reason = warm.choose_start(
             situation.config, self.store, served.version if served else None
         )
+
         return Attempt(
             run="",
             served=Baseline(version=served.version, digest=served.digest) if served else None,
@@ -110,12 +111,13 @@ class RetrainAttempt:
         )
 
     def _with_attempt(self, config: Config) -> Config:
-        """Lays over a configuration what is served, which spans are new, and where to start.
+        """Lays the served version, the new spans and the start over a configuration.
 
-        Also makes the severities of anomalies stricter.
+        It also makes the severities of anomalies stricter.
         """
         updates: dict[str, Any] = {}
         served = self.attempt.served
+
         if served and self.attempt.new:
             place = f"{config.pusher.serving_dir.rstrip('/')}/{served.version}"
             updates["span_validator"] = config.span_validator.model_copy(
@@ -125,6 +127,7 @@ class RetrainAttempt:
                     "new": tuple(self.attempt.new),
                 }
             )
+
         validator = config.example_validator
         updates["example_validator"] = validator.model_copy(
             update={
@@ -132,6 +135,7 @@ class RetrainAttempt:
                 "strict": True if validator.strict is None else validator.strict,
             }
         )
+
         return warm.with_warm_start(config.model_copy(update=updates), self.attempt.warm_start)
 
     def begin(self, run: Path) -> None:
@@ -143,20 +147,21 @@ class RetrainAttempt:
         self._save_attempt()
 
     def _save_attempt(self) -> None:
-        """Writes down what is attempted, so that a later process does the same."""
+        """Saves the attempt, so that a later process goes on with it."""
         self.state.attempt = self.attempt
         save(self.store, self.config.name, self.state)
 
     def compare_starts(self, options: Options) -> None:
         """Trains warm and cold if that is due, and goes on with the better one on the eval split.
 
-        Where the data are refused on the way, the run itself meets and reports that.
+        If the data are refused on the way, the run itself will be refused and report it.
 
         Raises:
             StoppedError: A signal ended it.
         """
         if self.attempt.start != warm.BOTH:
             return
+
         self._save_attempt()
         try:
             best = warm.train_both(
@@ -179,7 +184,7 @@ class RetrainAttempt:
         self._save_attempt()
 
     def watch(self, on_done: Callable[[StageResult], None]) -> Callable[[StageResult], None]:
-        """Makes an on_done that also checks that what was read is what was judged to be new."""
+        """Wraps on_done: it also checks that the data read are those that were judged new."""
 
         def watched(result: StageResult) -> None:
             on_done(result)
@@ -197,11 +202,12 @@ class RetrainAttempt:
         """Judges the run, and remembers the verdict for the next time.
 
         Returns:
-            What run.json says under "retrain".
+            {"retrain": the record}, for run.json.
         """
         verdict, reason = self._verdict(results, error)
         exit_code = 2 if verdict == FAILED and isinstance(error, UserError) else EXIT_CODES[verdict]
         attempt = self.attempt
+
         self.record = {
             "verdict": verdict,
             "exit_code": exit_code,
@@ -216,6 +222,7 @@ class RetrainAttempt:
             "pushed": _pushed_version(results) if verdict == PUSHED else None,
             "gates": thresholds.collect(self.config, results, reason if verdict == REFUSED else ""),
         }
+
         self._remember(results)
         return {"retrain": self.record}
 
@@ -225,8 +232,10 @@ class RetrainAttempt:
         """How the run ended, and why."""
         if error is None:
             return self._verdict_of_push(_figures(results, "pusher"))
+
         reason = " ".join(str(error).split()) or type(error).__name__
         exit_code = getattr(error, "exit_code", None)
+
         if isinstance(error, KeyboardInterrupt) or exit_code == EXIT_CODES[INTERRUPTED]:
             return INTERRUPTED, reason
         if isinstance(error, DataError):
@@ -248,7 +257,7 @@ class RetrainAttempt:
         return PUSHED, f"{place} is served, the first model"
 
     def _remember(self, results: Sequence[StageResult]) -> None:
-        """Saves the verdict, what a push was trained on, and the spans to leave out from now on.
+        """Saves the verdict, the spans of a push, and the spans to leave out from now on.
 
         Without a verdict the attempt goes on the next time.
         """
@@ -256,6 +265,7 @@ class RetrainAttempt:
         if verdict in (INTERRUPTED, FAILED):
             save(self.store, self.config.name, self.state)
             return
+
         self.state.attempt = None
         spans, parts = self.situation.spans, self.situation.parts
         if spans is None and any(result.stage.name == "example_gen" for result in results):
@@ -269,6 +279,7 @@ class RetrainAttempt:
         self._remember_rejected(rejected, spans or {})
         # The next decision is about the data without the rejected spans, and for that the last
         # verdict still holds.
+
         if not rejected:
             self.state.last = LastVerdict(
                 fingerprint=digest(parts),
@@ -285,6 +296,7 @@ class RetrainAttempt:
         push = _figures(results, "pusher")
         if push["rolled_back"]:
             return
+
         trainer = next(result for result in results if result.stage.name == "trainer")
         self.state.pushes.append(
             Push(
@@ -324,13 +336,16 @@ class RetrainAttempt:
     def _rejected(self, results: Sequence[StageResult]) -> dict[str, str]:
         """The spans to leave out: number -> reason.
 
-        They are those that the span validator refused. Where something else about the data failed,
-        it is the new span to blame, if there is only one, or only one whose file the error names.
+        These are the spans that the span validator refused. If the data failed another check, it
+        is the new span, provided that only one is new, or that the error names the file of one.
         """
         spans = self.situation.spans
         if not self.situation.known or spans is None or len(spans) < 2:
             return {}
-        validated = next((each for each in results if each.stage.name == "span_validator"), None)
+
+        validated = next(
+            (result for result in results if result.stage.name == "span_validator"), None
+        )
         if validated and any(gate["passed"] is False for gate in validated.figures["gates"]):
             report = json.loads((validated.artifact.uri / SPANS).read_text(encoding="utf-8"))
             refused: dict[str, str] = report["refused"]
@@ -395,7 +410,7 @@ def _exists(config: Config, served: Baseline) -> bool:
 
 
 def _end_killed(store: Store, run: str, by: str) -> None:
-    """Writes how a run ended that was killed before it could do so itself."""
+    """Records the end of a run that was killed before it could do so itself."""
     path = store.root / "runs" / run / RUN
     try:
         record = RunRecord.read(path)

@@ -1,6 +1,6 @@
-"""Whether there is anything new to train on, compared with the last verdict.
+"""Decides whether there is anything new to train on since the last verdict.
 
-New can be data, spans, code, configuration or libraries. A verdict has a fingerprint: the digest of
+Data, spans, code, configuration or libraries may be new. A verdict has a fingerprint: the digest of
 all that shapes a candidate and its gates, but not of the model that it is compared with. So a push
 or a rollback alone is no reason to train, and the same content is never trained on twice.
 """
@@ -34,16 +34,16 @@ class Served:
 
 @dataclass(frozen=True)
 class Situation:
-    """What a retraining finds, and what follows from it.
+    """The situation that a retraining starts from, and what it has to do.
 
     Attributes:
         config: The configuration, without the spans that are left out.
         served: The version that is served, if any.
         spans: The spans that are used. None if the data are not prepared yet.
-        parts: What shapes a candidate and its verdict, by stage.
+        parts: All that shapes a candidate and its verdict, by stage.
         fingerprint: The digest of `parts`.
-        nothing_new: Why there is nothing to do; empty if there is.
-        changed: What is new since the last verdict, in words.
+        nothing_new: Why there is nothing to do; empty if there is something.
+        changed: The changes since the last verdict, in words.
         known: Whether it is known which spans the served model has seen.
         new: The numbers of the spans that it has not seen.
         left_out: Number -> the span, of those that were rejected earlier and have not changed.
@@ -136,13 +136,16 @@ def parts_of(config: Config, store: Store) -> dict[str, Any]:
     pipe = Pipeline()
     define(pipe, config)
     parts: dict[str, Any] = {}
+
     for stage in pipe.stages:
         component = stage.component
         external_digest = None
         if component.external_digest and not component.compares_input:
             external_digest = component.external_digest(stage.params, store.memory(stage.name))
         parts[stage.name] = key_parts(component, stage.params, {}, external_digest)
-    # Of the span validator only the bounds count: what it asks is what is compared with.
+
+    # Only the bounds of the span validator count: the model that it asks is the one that is
+    # compared with.
     parts["span_validator"] = {"params": config.span_validator.key_fields()}
     parts["retrain"] = {
         "params": {"without": list(config.retrain.without), "accept": list(config.retrain.accept)}
@@ -179,26 +182,31 @@ def _sentence(last: LastVerdict, served: Served | None) -> str:
         assert served is not None, "what was pushed is not served"
         back = f", a rollback to version {served.rollback_of}," if served.rollback_of else ""
         return f"version {served.version}{back} is served"
+
     verdict = "refused" if last.verdict == REFUSED else "rejected"
     return f"the last candidate was {verdict} (run {last.run}): {last.reason}"
 
 
 def _changes(parts: Mapping[str, Any], spans: Spans, last: LastVerdict | None) -> Iterator[str]:
-    """What is new since the last verdict, in words."""
+    """The changes since the last verdict, in words."""
     if last is None:
         yield "nothing was judged before"
         return
+
     yield from _span_changes(spans, last.spans)
+
     for name, part in parts.items():
         before = last.parts.get(name)
         if before is None:
             yield f"{name} is new"
             continue
+
         if name == "example_gen":
             # The spans tell what is new about the data.
             part = {**part, "data": before.get("data")}
         if part != before:
             yield f"{name}: {difference(part, before, 'the data')}"
+
     if last.fingerprint == digest(parts):
         yield f"the last candidate came to no verdict that holds ({last.verdict}: {last.reason})"
 
@@ -208,9 +216,11 @@ def _span_changes(spans: Spans, before: Spans) -> Iterator[str]:
         if spans != before:
             yield "the data changed"
         return
+
     new = [number for number in spans if number not in before]
     changed = [number for number in spans if number in before and before[number] != spans[number]]
     gone = [number for number in before if number not in spans]
+
     for numbers, text in ((new, "new"), (changed, "changed"), (gone, "gone")):
         if numbers:
             yield f"{_listed(numbers)} {'is' if len(numbers) == 1 else 'are'} {text}"
@@ -232,6 +242,7 @@ def check_bootstrap(situation: Situation, state: State, bootstrap: bool, serving
     attempt = state.attempt
     if attempt and attempt.bootstrap and attempt.fingerprint == situation.fingerprint:
         return
+
     if situation.served is None and not bootstrap:
         way_out = (
             identity.from_before_names(serving_dir)
@@ -241,6 +252,7 @@ def check_bootstrap(situation: Situation, state: State, bootstrap: bool, serving
             f"{serving_dir} holds no version, so there is no model to compare with. "
             f"The first model needs --bootstrap; {way_out}"
         )
+
     if situation.served is not None and bootstrap:
         raise UserError(
             f"--bootstrap is for the first model; {serving_dir}/{situation.served.version} is "

@@ -27,7 +27,7 @@ def held(store: Store, model: str, seconds: float) -> Iterator[None]:
     """Holds the lock of a model on the root within the block.
 
     Args:
-        store: the root's.
+        store: the store of the root.
         model: the model's name.
         seconds: the lease. An owner on another machine that is silent for so long is dead.
 
@@ -37,6 +37,7 @@ def held(store: Store, model: str, seconds: float) -> Iterator[None]:
     """
     path = store.root / "locks" / f"{NAME}-{model}"
     doing = f"retraining {model} under {store.root}"
+
     with ExitStack() as stack:
         try:
             stack.enter_context(

@@ -1,4 +1,4 @@
-"""What the retraining of a model remembers for the next one: <root>/retrain/<name>/state.json.
+"""The state that a retraining leaves for the next one: <root>/retrain/<name>/state.json.
 
 Only the owner of the model's retraining lock writes it. Before models had names, a root had one
 model, and the file was <root>/retrain/state.json. The first model that is retrained goes on with
@@ -25,8 +25,8 @@ class LastVerdict:
 
     Attributes:
         fingerprint: The digest of `parts`.
-        parts: What shaped the candidate and its gates, by stage (`decide.parts_of`).
-        spans: What it was trained on.
+        parts: All that shaped the candidate and its gates, by stage (`decide.parts_of`).
+        spans: The spans that it was trained on.
         verdict, reason: How it ended, and why.
         run: The name of the run.
         ends: Whether the verdict still holds if nothing has changed.
@@ -57,8 +57,8 @@ class Attempt:
         run: The name of its run, empty before that begins.
         served: The version to compare with; None if nothing was served.
         new: The numbers of the spans that the served model has not seen.
-        bootstrap: It makes the first model.
-        start: cold, warm or both, see `pipeline.retrain.start`.
+        bootstrap: Whether it makes the first model.
+        start: cold, warm or both, see `pipeline.retrain.warm`.
         warm_start: The folder of the Model to start from; None for a cold start.
         why_start: Why it starts so.
         fingerprint: The digest of what shapes the candidate and its gates.
@@ -85,7 +85,7 @@ class Push:
     digest: str  # of the pushed files
     version: int
     run: str
-    spans: Spans  # what it was trained on
+    spans: Spans  # that it was trained on
     model: str  # the key of the Model that it was made of
     start: str = "cold"
 
@@ -94,7 +94,7 @@ class Push:
 class LeftOutSpan:
     """A span that was rejected.
 
-    It is left out as long as its content and what judges it stay the same.
+    It is left out as long as its content and the parameters that judge it stay the same.
     """
 
     digest: str  # of its content
@@ -106,7 +106,7 @@ class LeftOutSpan:
 
 @dataclass
 class State:
-    """What is remembered.
+    """The state of the retraining of a model.
 
     Attributes:
         last: The last verdict.

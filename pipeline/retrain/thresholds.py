@@ -25,8 +25,8 @@ class Rule:
         name: The gate's name.
         stage: The stage that judges it.
         field: The parameter of the stage that holds the threshold; "" if it needs none.
-        open: The parameter's default, if everything passes that: a configuration has to set it
-            explicitly to mean it.
+        open: The parameter's default, if every model passes it. A configuration that means it has
+            to set it explicitly.
     """
 
     name: str

@@ -102,6 +102,7 @@ def choose_model(config: Config, store: Store, version: int | None = None) -> Ch
         return Choice(
             config, "warm", f"the configuration names {config.trainer.warm_start}", in_a_row=1
         )
+
     place = place_of(config.pusher.serving_dir)
     version = version or max(place.versions(), default=None)
     if version is None:
@@ -112,6 +113,7 @@ def choose_model(config: Config, store: Store, version: int | None = None) -> Ch
 
     if differences := identity.what_differs(config):
         return cold(f"version {version}: another model, {' and '.join(differences)}")
+
     card = json_object(place.read(f"{version}/{CARD}"))
     key = card.get("keys", {}).get("model")
     if not key:
@@ -207,19 +209,20 @@ class Best:
 def train_both(cold: Config, warm: Config, store: Store, options: Options | None = None) -> Best:
     """Runs the stages up to the trainer for two configurations, and compares the two Models.
 
-    Each is a run of its own. What is finished is not done again, and what one of them made the
-    other one uses. The higher accuracy on the eval split wins, then the lower loss; of equals the
+    Each is a run of its own. Finished stages do not run again, and each run uses the artifacts of
+    the other. The higher accuracy on the eval split wins, then the lower loss; between equals, the
     cold start. Raises what `pipeline.runner.execute` raises.
     """
     options = options or Options()
     configs: dict[Start, Config] = {"cold": cold, "warm": warm}
     figures: dict[Start, Figures] = {}
+
     for start, config in configs.items():
         pipe = Pipeline()
         define(pipe, config)
         names = [stage.name for stage in pipe.stages]
         pipe.stages = pipe.stages[: names.index(TRAINER.name) + 1]
-        # The second run does not repeat what the first one was forced to make again.
+        # The second run does not repeat the stages that the first one was forced to run again.
         force = [name for name in options.force if not figures or name == TRAINER.name]
         done = execute(pipe, store, store.start_run(), replace(options, force=force, selected=None))
         figures[start] = _with_seconds(done[-1])
@@ -233,6 +236,7 @@ def train_both(cold: Config, warm: Config, store: Store, options: Options | None
         f"{start} {trained['eval_accuracy']:.4f} (loss {trained['eval_loss']:.4f})"
         for start, trained in figures.items()
     )
+
     return Best(configs[winner], winner, f"eval accuracy: {compared}", figures)
 
 

@@ -1,4 +1,4 @@
-"""What a stage's artifact follows from."""
+"""Derives the key of a stage's artifact from all that shapes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from seqline.digests import digest
 
 @dataclass(frozen=True)
 class Derivation:
-    """A stage's artifact, finished or not, and what it follows from."""
+    """A stage's artifact, finished or not, and all that shapes it."""
 
     stage: Stage
     inputs: Mapping[str, Artifact]
@@ -49,6 +49,7 @@ def derive(stage: Stage, inputs: Mapping[str, Artifact], store: Store) -> Deriva
     keys = {name: artifact.key for name, artifact in inputs.items()}
     external_digest = read_external_digest(stage, store, keys)
     parts = key_parts(stage.component, stage.params, keys, external_digest)
+
     key = digest(parts)
     artifact = Artifact(stage.component.output, store.path(stage.name, key), key)
     return Derivation(stage, inputs, external_digest, parts, artifact)

@@ -1,4 +1,4 @@
-"""Executes what a plan says is missing, and records the run."""
+"""Runs the stages whose artifacts are missing, and records the run."""
 
 import time
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ from seqline.jobs import dataflow
 
 
 def execute(pipeline: Pipeline, store: Store, folder: Path, options: Options) -> list[StageResult]:
-    """Runs what is not finished, and records the run.
+    """Runs the stages that are not finished, and records the run.
 
     Independent stages run at the same time where `jobs` allows.
 
     Args:
         pipeline: All stages, including those that are not selected.
         store: Where the artifacts are.
-        folder: The run's, from `Store.start_run`.
+        folder: The folder of the run, from `Store.start_run`.
         options: Where and how to run.
 
     Returns:
@@ -43,6 +43,7 @@ def execute(pipeline: Pipeline, store: Store, folder: Path, options: Options) ->
     """
     run = Run(pipeline, store, folder, options)
     run.check()
+
     with store.running(folder.name):
         run.save()
         try:
@@ -58,6 +59,7 @@ def execute(pipeline: Pipeline, store: Store, folder: Path, options: Options) ->
             run.fail(error)
             run.save()
             raise
+
         run.finish()
         run.save()
     return list(run.results.values())
@@ -96,6 +98,7 @@ class Scheduler:
             component = stage.component
             if not component.prepare or not component.external_digest:
                 continue
+
             if read_external_digest(stage, self.store, {}) is None:
                 self.options.on_start(stage)
                 future = self.pool.submit(component.prepare, stage.params)
@@ -117,12 +120,13 @@ class Scheduler:
                         self._end(self.makings.pop(future))
 
     def _ready_stages(self) -> list[Stage]:
-        """Those whose inputs are finished, and before which every gate has let the run pass."""
+        """The stages whose inputs are finished, and before which every gate has passed the run."""
         ready = []
         for stage in self.waiting:
             before = self.pipeline.stages[: self.pipeline.stages.index(stage)]
-            needed = [*stage.inputs.values(), *(each for each in before if each.component.gate)]
-            if all(each.name in self.run.results for each in needed):
+            gates = [earlier for earlier in before if earlier.component.gate]
+            needed = [*stage.inputs.values(), *gates]
+            if all(needed_stage.name in self.run.results for needed_stage in needed):
                 ready.append(stage)
         return ready
 
@@ -149,6 +153,7 @@ class Scheduler:
                 StageResult(stage, artifact, execution.figures, execution.seconds, True, "finished")
             )
             return
+
         if stage not in self.run.selected:
             raise UserError(
                 f"{stage.name} is not among the selected stages and its artifact does not exist "
@@ -165,17 +170,21 @@ class Scheduler:
         """Has a worker make a stage's artifact."""
         stage, key = derivation.stage, derivation.artifact.key
         self.options.on_start(stage)
+
         beam_args: Sequence[str] = ()
         uses_beam = stage.component.takes("beam_args")
         if uses_beam:
             beam_args = dataflow.job_flags(
                 self.options.beam_args, stage.name, key, str(self.store.root)
             )
+
         folder = self.store.begin(stage.name, key, uses_beam, keep=self._is_job_active(beam_args))
         arguments = self._arguments(derivation, beam_args)
         arguments |= {"params": stage.params, "output": folder}
+
         started, clock = now(), time.monotonic()
         future = self.pool.submit(worker.call, stage.component.run, arguments, stage.name)
+
         self.makings[future] = Making(derivation, reason, folder, future, lock, started, clock)
 
     def _is_job_active(self, beam_args: Sequence[str]) -> bool:
@@ -187,13 +196,15 @@ class Scheduler:
         return dataflow.client(beam_args).active(name) is not None
 
     def _arguments(self, derivation: Derivation, beam_args: Sequence[str]) -> dict[str, Any]:
-        """The inputs of a stage's `run`, and what else its signature asks for."""
+        """The inputs of a stage's `run`, and the other arguments that its signature asks for."""
         component, key = derivation.stage.component, derivation.artifact.key
         by_workers = component.takes("beam_args")
+
         arguments: dict[str, Any] = {
             name: self.store.local_folder(artifact, by_workers)
             for name, artifact in derivation.inputs.items()
         }
+
         if component.takes("beam_args"):
             arguments["beam_args"] = tuple(beam_args)
         if component.takes("span_cache"):
@@ -212,6 +223,7 @@ class Scheduler:
         latest = self.store.latest(name, self.pipeline.name)
         if latest is None:
             return None
+
         self.run.use({name: latest.key})
         if latest.key == derivation.artifact.key or not self.store.execution(name, latest.key):
             return None
@@ -232,9 +244,10 @@ class Scheduler:
         return analyses
 
     def _end(self, making: Making) -> None:
-        """Commits what a worker made, and records the stage. Raises what the worker raised."""
+        """Commits the artifact of a worker, and records the stage. Raises the worker's error."""
         derivation = making.derivation
         stage = derivation.stage
+
         try:
             figures = self.pool.result(making.future, stage.name)
             seconds = time.monotonic() - making.clock
@@ -246,6 +259,7 @@ class Scheduler:
         except BaseException:
             self.store.drop(making.folder)
             raise
+
         making.lock.close()
         self.run.add(
             StageResult(stage, derivation.artifact, figures, seconds, False, making.reason)

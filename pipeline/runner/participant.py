@@ -35,8 +35,8 @@ def take_part(
     """Runs the stages that all workers run together, at the same time as the chief.
 
     Args:
-        pipeline: As the chief has it.
-        store: The chief's.
+        pipeline: The same pipeline as the chief's.
+        store: The store of the chief.
         selected: The names of the stages that may run.
         force: The names of the stages that run even if they are finished.
         say: Is called with a line whenever something begins or ends.
@@ -49,10 +49,12 @@ def take_part(
         for stage in pipeline.stages:
             if not stage.component.on_all_workers or stage.name not in selected:
                 continue
+
             planned = _wait_for_inputs(stage, pipeline, store, force, say)
             if planned is None:
                 say(f"{stage.name}: finished, nothing to take part in")
                 continue
+
             say(f"{stage.name}: taking part")
             _run(stage, planned, store, Path(name), stop)
             say(f"{stage.name}: ended; its artifact is the chief's")
@@ -65,11 +67,13 @@ def _run(
     output = folder / stage.name
     output.mkdir()
     arguments: dict[str, Any] = {"params": stage.params, "output": output}
+
     for name, source in stage.inputs.items():
         key = planned[source.name].key
         assert key, "the inputs of a stage that takes part are finished"
         artifact = Artifact(source.component.output, store.path(source.name, key), key)
         arguments[name] = store.local_folder(artifact)
+
     if stage.component.takes("work"):
         arguments["work"] = store.work(stage.name, str(planned[stage.name].key))
 
@@ -91,13 +95,15 @@ def _wait_for_inputs(
     started = said = time.monotonic()
     ended_before = {path.name for path in store.runs() if _has_ended(path)}
     while True:
-        planned = {each.stage.name: each for each in plan(pipeline, store, force)}
+        planned = {item.stage.name: item for item in plan(pipeline, store, force)}
         if not planned[stage.name].runs:
             return None
+
         names = [source.name for source in stage.inputs.values()]
         missing = [name for name in names if not _is_finished(planned[name], store)]
         if not missing:
             return planned
+
         _check_chief(stage, [run for run in store.runs() if run.name not in ended_before])
 
         waited = time.monotonic() - started
@@ -133,7 +139,7 @@ def _has_ended(run: Path) -> bool:
 
 
 def _record(run: Path) -> RunRecord | None:
-    """None if `seqline gc` has deleted an old run meanwhile."""
+    """The record of a run; None if `seqline gc` has deleted it meanwhile."""
     with suppress(FileNotFoundError):
         return RunRecord.read(run / RUN)
     return None

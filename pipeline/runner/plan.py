@@ -26,9 +26,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Guard:
-    """Finds out early in a run what would forbid a stage at its end.
+    """Finds out early in a run whether a stage at its end would be refused.
 
-    What the functions raise ends the run.
+    An error that one of the functions raises ends the run.
 
     Attributes:
         of: The stage. The guard is asked only in runs that select it.
@@ -49,7 +49,7 @@ class Pipeline:
     Attributes:
         name: The name of the model that they make. Runs and artifacts are recorded under it.
         stages: The stages.
-        guards: What is asked of a run besides.
+        guards: Further checks of a run.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -61,7 +61,7 @@ class Pipeline:
         """Adds a stage.
 
         Args:
-            component: What it runs.
+            component: The component that it runs.
             params: Its parameters.
             **inputs: The stages that make its inputs. Pass None for an optional input that this
                 pipeline does not have.
@@ -79,12 +79,15 @@ class Pipeline:
             for name, kind in component.inputs.items()
             if name in given or not component.is_optional(name)
         }
+
         if given != expected:
             raise ValueError(
                 f"{component.name} takes the inputs {dict(component.inputs)}, not {given}."
             )
+
         if component.name in [stage.name for stage in self.stages]:
             raise ValueError(f"{component.name} is already in the pipeline.")
+
         stage = Stage(component, params, sources)
         self.stages.append(stage)
         return stage
@@ -92,7 +95,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Planned:
-    """What a run would do with a stage."""
+    """A stage, and whether and why a run would run it."""
 
     stage: Stage
     key: str | None  # None as long as the key of an input is not known
@@ -101,7 +104,7 @@ class Planned:
 
 
 def plan(pipeline: Pipeline, store: Store, force: Sequence[str] = ()) -> list[Planned]:
-    """What a run would do, stage by stage. Reads digests and records, changes nothing.
+    """Plans a run, stage by stage. Reads digests and records, changes nothing.
 
     Args:
         pipeline: The stages.
@@ -122,6 +125,7 @@ def _plan_stage(
     unknown = [source.stage.name for source in inputs.values() if source.key is None]
     if unknown:
         return Planned(stage, None, True, f"{unknown[0]} runs first")
+
     unfinished = [source.stage.name for source in inputs.values() if source.runs]
     # What an input is compared with is known only when the input is finished.
     if component.compares_input and unfinished:
@@ -131,6 +135,7 @@ def _plan_stage(
     external_digest = read_external_digest(stage, store, keys)
     if component.external_digest and external_digest is None:
         return Planned(stage, None, True, "its data is not prepared yet")
+
     parts = key_parts(component, stage.params, keys, external_digest)
     reason = reason_to_run(stage, parts, store, force, model)
     return Planned(stage, digest(parts), reason is not None, reason or "finished")
@@ -155,6 +160,7 @@ def known_keys(pipeline: Pipeline, store: Store, known: Mapping[str, str]) -> di
             continue
         if not all(source.name in keys for source in stage.inputs.values()):
             continue
+
         inputs = {name: keys[source.name] for name, source in stage.inputs.items()}
         external_digest = read_external_digest(stage, store, inputs)
         if component.external_digest and external_digest is None:
@@ -177,9 +183,11 @@ def read_external_digest(stage: Stage, store: Store, inputs: Mapping[str, str]) 
     component = stage.component
     if not component.external_digest:
         return None
+
     memory = store.memory(stage.name)
     if not component.compares_input:
         return component.external_digest(stage.params, memory)
+
     folders = {name: store.path(stage.inputs[name].name, key) for name, key in inputs.items()}
     return component.external_digest(stage.params, memory, folders)
 
@@ -191,42 +199,46 @@ def reason_to_run(
 
     Args:
         stage: The stage.
-        parts: What its key is the digest of.
+        parts: The parts of its key.
         store: Where its artifacts are.
         force: The names of stages that run even if they are finished.
-        model: The model's name. What has changed is told from its last artifact.
+        model: The model's name. The parts are compared with those of its last artifact.
     """
     key = digest(parts)
     if stage.name in force:
         return "forced"
+
     if store.execution(stage.name, key) is None:
         latest = store.latest(stage.name, model)
         if latest is None:
             return "never ran"
         data_name = "what it compares with" if stage.component.compares_input else "the data"
         return difference(parts, latest.key_parts, data_name)
+
     stale = stage.component.stale
     return stale(store.path(stage.name, key), stage.params) if stale else None
 
 
 def difference(parts: Mapping[str, Any], before: Mapping[str, Any], data_name: str) -> str:
-    """What is new in the parts of a key compared with earlier ones, in words.
+    """The changes in the parts of a key compared with earlier ones, in words.
 
     Args:
         parts: See `pipeline.store.layout.key_parts`.
         before: The earlier ones.
-        data_name: What to call the data outside the store.
+        data_name: The name of the data outside the store, for the sentence.
     """
     sentences = {
         "data": f"{data_name} changed",
         "code": "its code changed",
         "inputs": "its inputs changed",
     }
+
     texts = []
     for name, new in parts.items():
         old: Any = before.get(name)
         if new == old:
             continue
+
         if name == "params":
             texts += [
                 f"{field} is {value!r}, was {old.get(field)!r}"

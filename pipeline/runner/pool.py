@@ -26,7 +26,7 @@ class Workers:
     None is started where nothing has to run.
 
     Args:
-        log_file: Gets everything that they print.
+        log_file: The file that gets all of their output.
         jobs: The largest number of processes.
         stop: Says which signal arrived, and sends it on to the processes.
         fresh: Each call gets a process of its own. Workers that train together have to begin with
@@ -38,16 +38,19 @@ class Workers:
         self.fresh = fresh
         self.stop = stop
         stop.end_workers = self.end
+
         self.context = multiprocessing.get_context("spawn")
         self.messages: Any = self.context.Queue()
         handlers = logging.getLogger("seqline").handlers
         self.listener = logging.handlers.QueueListener(
             self.messages, *handlers, respect_handler_level=True
         )
+
         # Progress goes only to a handler that asks for it by its level, not to one that takes
         # everything, such as a notebook's.
         tells_progress = any(handler.level == progress.LEVEL for handler in handlers)
         self.arguments = (str(log_file), self.messages, os.getpid(), tells_progress)
+
         self.pools: list[ProcessPoolExecutor] = []
         self.processes: dict[int, BaseProcess] = {}
         self.futures: list[Future] = []
@@ -63,16 +66,19 @@ class Workers:
                     initargs=self.arguments,
                 )
             )
+
         pool = self.pools[-1]
         future = pool.submit(*call)
         self.processes |= pool._processes or {}
+
         if self.fresh:
             future.add_done_callback(lambda _: pool.shutdown(wait=False))
         self.futures.append(future)
+
         return future
 
     def result(self, future: Future, stage: str) -> Any:
-        """Waits for what the process of a stage returns.
+        """Waits for the result of a stage's process.
 
         Raises:
             StoppedError: A signal ended it.
@@ -97,6 +103,7 @@ class Workers:
         """Sends a signal to every process. Returns False if none has anything to do."""
         if all(future.done() for future in self.futures):
             return False
+
         for process in self.processes.values():
             if process.pid is not None and process.is_alive():
                 os.kill(process.pid, number)

@@ -15,15 +15,15 @@ from seqline.host.clock import now
 
 @dataclass(frozen=True)
 class StageResult:
-    """A stage that has ended well.
+    """A stage that has succeeded.
 
     Attributes:
         stage: The stage.
-        artifact: What it made, now or in an earlier run.
-        figures: What its `run` returned.
+        artifact: Its artifact, made now or in an earlier run.
+        figures: The figures that its `run` returned.
         seconds: How long the making took.
-        cached: Its artifact is from an earlier run.
-        reason: Why it ran, "finished" for a cached one.
+        cached: Whether the artifact is from an earlier run.
+        reason: Why it ran; "finished" if it is cached.
     """
 
     stage: Stage
@@ -43,11 +43,11 @@ class Options:
         fresh: Each stage gets a process of its own, see `pipeline.runner.pool.Workers`.
         beam_args: The flags that say where Beam runs.
         force: The names of stages that run even if they are finished.
-        selected: The names of the stages that may run. None: all of them.
-        submitted: Gets the names of the Dataflow jobs that stages may have submitted.
-        on_start: Is called when a stage starts.
-        on_done: Is called when a stage has ended well.
-        about: Is called when the run has ended, with its results and the error that ended it.
+        selected: The names of the stages that may run; None for all.
+        submitted: A list for the names of the Dataflow jobs that stages may have submitted.
+        on_start: Called when a stage starts.
+        on_done: Called when a stage has succeeded.
+        about: Called when the run has ended, with its results and the error that ended it.
             Returns further fields of run.json.
     """
 
@@ -73,30 +73,33 @@ class Run:
         folder: Where the run's record and log are written.
         options: Where and how it runs.
         selected: The stages that may run.
-        guards: Those of the selected stages.
-        results: The stages that have ended well, by name, in that order.
-        record: What run.json says, or will say with the next `save`.
+        guards: The guards of the selected stages.
+        results: The stages that have succeeded, by name, in that order.
+        record: The content of run.json, as the next `save` writes it.
     """
 
     def __init__(self, pipeline: Pipeline, store: Store, folder: Path, options: Options) -> None:
         self.pipeline, self.store, self.folder, self.options = pipeline, store, folder, options
         chosen = options.selected
+
         self.selected = [
             stage for stage in pipeline.stages if chosen is None or stage.name in chosen
         ]
+
         names = [stage.name for stage in self.selected]
         self.guards = [guard for guard in pipeline.guards if guard.of in names]
         self.results: dict[str, StageResult] = {}
+
         self.record = RunRecord(
             run=folder.name, name=pipeline.name, started=now(), verdict=RUNNING, stages=[]
         )
 
     def check(self) -> None:
-        """Looks for what can be seen wrong before anything begins.
+        """Asks the checks and the guards before anything begins.
 
         Raises:
-            UserError: What a check or a guard said. Such a run leaves a record only if the options
-                have something to say about it.
+            UserError: A check or a guard refused. Such a run leaves a record only if
+                `options.about` returns something.
         """
         try:
             for stage in self.selected:
@@ -111,9 +114,9 @@ class Run:
             raise
 
     def use(self, keys: Mapping[str, str]) -> None:
-        """Announces what the run relies on from now on, so that no clean-up deletes it.
+        """Announces artifacts that the run relies on from now on, so that no clean-up deletes them.
 
-        What was read of these artifacts before must be read again.
+        If they were read before, they must be read again.
 
         Args:
             keys: Component -> key.
@@ -122,11 +125,12 @@ class Run:
         new = {name: key for name, key in keys.items() if key not in uses.get(name, ())}
         for name, key in new.items():
             uses.setdefault(name, []).append(key)
+
         if new:
             self.store.announce(self.folder, self.record)
 
     def add(self, result: StageResult) -> None:
-        """Records a stage that has ended well, and asks its gate and the guards.
+        """Records a stage that has succeeded, and asks its gate and the guards.
 
         Raises what they raise. The artifact stays, so that a person can look at it.
         """
@@ -137,6 +141,7 @@ class Run:
                 name, result.artifact.key, result.cached, result.reason, round(result.seconds, 3)
             )
         )
+
         if not result.cached:
             self.save()
         self.options.on_done(result)

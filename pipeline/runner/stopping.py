@@ -1,4 +1,4 @@
-"""What SIGTERM and Ctrl-C do to a run.
+"""Stops a run on SIGTERM and Ctrl-C.
 
 Its stages end soon and keep nothing half-made, and the command ends with an exit code of its own.
 """
@@ -30,8 +30,8 @@ class Stop:
         """Handles a signal.
 
         The first one is sent on to the workers as SIGTERM: the trainer writes a checkpoint, other
-        stages end at once. If no worker is at work, it ends what this process does itself. A
-        second one ends everything at once.
+        stages end at once. If no worker is at work, it ends the work of this process. A second one
+        ends everything at once.
 
         Raises:
             StoppedError: No worker was at work.
@@ -46,6 +46,7 @@ class Stop:
                 flush=True,
             )
             os._exit(StoppedError.exit_code)
+
         self.by = name
         if not self.end_workers(signal.SIGTERM):
             raise StoppedError("between two stages", name)
@@ -64,6 +65,7 @@ def stopping() -> Iterator[Stop]:
     before = {
         number: signal.signal(number, stop.handle) for number in (signal.SIGTERM, signal.SIGINT)
     }
+
     try:
         yield stop
     finally:

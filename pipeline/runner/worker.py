@@ -31,7 +31,7 @@ def initialize(log_file: str, messages: Any, parent: int, tells_progress: bool =
     """Prepares a worker process: its output, its log and its end.
 
     Args:
-        log_file: Gets everything that libraries print.
+        log_file: The file that gets the output of libraries.
         messages: The queue that gets seqline's own messages.
         parent: The id of the process that started this one. Asked for here, it could already be
             the id of the process that adopts orphans.
@@ -84,7 +84,7 @@ def call(run: Callable[..., Figures], arguments: Mapping[str, Any], stage: str =
     Args:
         run: The component's `run`.
         arguments: Those of `run`.
-        stage: The stage's name, by which the run tells apart what its processes say.
+        stage: The stage's name, by which the run tells the messages of its processes apart.
 
     Raises:
         UserError: What `run` raised.

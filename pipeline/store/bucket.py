@@ -2,7 +2,7 @@
 
 execution.json is written last and is the commit mark: objects under a key without it are no
 artifact. Beam's workers write their artifact in place. Every other stage writes into a local
-folder, which is uploaded when the stage ended well. A run's log is written locally, and uploaded
+folder, which is uploaded when the stage has succeeded. A run's log is written locally, and uploaded
 whenever the run's record is.
 """
 
@@ -73,6 +73,7 @@ class GsStore(Store):
             # Waits for its end, or takes over what a dead one left.
             with self._held(CLEANING, f"beginning the run {run.name}"):
                 pass
+
         self._executions.clear()
 
     @contextmanager
@@ -89,7 +90,7 @@ class GsStore(Store):
         return self.path(component, key)
 
     def _clear(self, component: str, key: str) -> None:
-        """Removes what a killed run left, or an artifact that is made again by force.
+        """Removes the remains of a killed run, or an artifact that is made again by force.
 
         Its mark goes first, so that no reader takes the rest for an artifact.
         """
@@ -110,11 +111,13 @@ class GsStore(Store):
         """
         renew = self._renewals[f"{component}-{artifact.key}"]
         renew()
+
         if not is_remote(str(partial)):
             self._clear(component, artifact.key)
             staging.upload(partial, artifact.uri)
             renew()
             super().drop(partial)
+
         record.write(artifact.uri / EXECUTION)
         staging.remove(self.work(component, artifact.key))
 
@@ -125,6 +128,7 @@ class GsStore(Store):
     def start_run(self) -> Path:
         self._last_keys.clear()
         place = self.root / "runs" / run_name()
+
         try:
             # Listing asks the bucket, and does not wait for long.
             next(GsPath(str(place)).beneath(), None)
@@ -160,6 +164,7 @@ class GsStore(Store):
         contents: dict[str, set[str]] = {}
         for name, _, content in self._objects():
             contents.setdefault(name, set()).add(content)
+
         kept_contents = set[str]().union(*(contents.get(name, set()) for name in kept))
         return {name for name in names if contents.get(name, set()) & kept_contents}
 
@@ -176,7 +181,7 @@ class GsStore(Store):
                 yield "/".join(parts[:depth]), size, content
 
     def discard(self, names: Sequence[str]) -> Callable[[], None]:
-        """Removes entries, of each the mark first. Needs `cleaning`.
+        """Removes entries, the mark of each first. Needs `cleaning`.
 
         A reader, or the next clean-up after a killed one, then sees something unfinished.
         """

@@ -21,7 +21,7 @@ from seqline.storage.files import parse_object
 from seqline.storage.staging import writing
 
 CHECKOUT = Path(__file__).parent.parent.parent
-# The rooms whose code shapes what a component makes.
+# The rooms whose code shapes an artifact.
 ROOMS = ("components", "seqline")
 # No key follows the code in these folders: where bytes are, where work is done and what the machine
 # has do not shape an artifact.
@@ -51,6 +51,7 @@ def code_digest(module: str, checkout: Path = CHECKOUT) -> str:
         if name not in sources:
             sources[name], imported = _source(path, checkout)
             todo |= imported
+
     _memory().save()
     return digest(sources)
 
@@ -66,6 +67,7 @@ def parse(content: bytes) -> Source:
     """The digest and the imports of a source file's content."""
     tree = ast.parse(content)
     names = []
+
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             names += _imported(node)
@@ -161,11 +163,12 @@ class Memory:
     def save(self) -> None:
         """Writes the file, which many processes may share.
 
-        What another process added meanwhile is lost, and will be parsed again.
+        Contents that another process added meanwhile are lost, and will be parsed again.
         """
         if not self.is_new:
             return
         self.is_new = False
+
         newest = dict(list(self.sources.items())[-MAX_CONTENTS:])
         with suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)

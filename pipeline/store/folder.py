@@ -50,7 +50,7 @@ class Store:
             )
         return Path(root).absolute()
 
-    # Where things are
+    # Places
 
     def path(self, component: str, key: str) -> Path:
         """Where the artifact of a key is, or will be."""
@@ -71,7 +71,7 @@ class Store:
         """
         return self.root / "work" / f"{component}-{key}"
 
-    # What was made
+    # Finished artifacts
 
     def execution(self, component: str, key: str) -> Execution | None:
         """The record of a finished artifact; None where it does not exist."""
@@ -85,13 +85,15 @@ class Store:
 
         Args:
             component: its name.
-            name: a model's name. Then it is what the model's last run made or reused, even if
-                another model's run made it; records without a name may belong to any model.
+            name: a model's name. Then it is the artifact that the model's last run made or reused,
+                even if another model's run made it. A record without a name may belong to any
+                model.
         """
         if name and (key := self._keys_of_last_run(name).get(component)):
             record = self.execution(component, key)
             if record:
                 return record
+
         records = [
             record for record in self._records(component) if not name or record.name in ("", name)
         ]
@@ -141,8 +143,8 @@ class Store:
     def announce(self, run: Path, record: RunRecord) -> None:
         """Saves the record of a living run, whose `uses` name what it relies on from now on.
 
-        Waits for a clean-up that may not have read the record. What the run read from the store
-        before may be gone afterwards: it must look again.
+        Waits for a clean-up that may not have read the record. Artifacts that the run read before
+        may be gone afterwards: it must look again.
         """
         with self._held(CLEANING, f"beginning the run {run.name}"):
             self.save_run(run, record)
@@ -177,16 +179,17 @@ class Store:
     def begin(self, component: str, key: str, by_workers: bool = False, keep: bool = False) -> Path:
         """An empty folder to write an artifact into. Needs the lock.
 
-        What a killed run left of the same artifact is removed.
+        The remains of the same artifact that a killed run left are removed.
 
         Args:
             component: its name.
             key: the artifact's.
-            by_workers: Beam's workers, perhaps on other machines, write the artifact, too.
-            keep: they still write it, for an earlier run.
+            by_workers: whether Beam's workers, perhaps on other machines, write the artifact, too.
+            keep: whether they still write it, for an earlier run.
         """
         for left_over in (self.root / "partial").glob(f"{component}-{key}-*"):
             shutil.rmtree(left_over, ignore_errors=True)
+
         path = self.root / "partial" / f"{component}-{key}-{uuid.uuid4().hex[:8]}"
         path.mkdir(parents=True)
         return path
@@ -198,7 +201,7 @@ class Store:
     def local_folder(self, artifact: Artifact, by_workers: bool = False) -> Path:
         """Where a stage reads an artifact.
 
-        A local folder, or a GsPath for what consists of shards and for what workers read.
+        A local folder, or a GsPath for artifacts in shards and for those that workers read.
         """
         return artifact.uri
 
@@ -298,6 +301,7 @@ class Store:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 _remove(self.root / name)  # the disk is so full that it takes no other name
+
         return lambda: shutil.rmtree(discarded, ignore_errors=True)
 
 
@@ -317,6 +321,7 @@ def _files(path: Path) -> Iterator[os.stat_result]:
             for folder, folders, files in os.walk(path)
             for name in (*folders, *files)
         )
+
     for name in names:
         with suppress(FileNotFoundError):
             status = os.lstat(name)

@@ -1,4 +1,4 @@
-"""Where artifacts and executions are, and what makes a key.
+"""The places of artifacts and records under a root, and the parts of a key.
 
 <root>/<component>/<key>/         a finished artifact; execution.json, written last, is its record
 <root>/span_cache/<component>/    parts of spans that later windows use again
@@ -26,9 +26,9 @@ EXECUTION = "execution.json"
 RUN = "run.json"
 LOG = "log.txt"
 SPAN_CACHE = "span_cache"
-# Locks that are no artifact's: of a run (the beginning of its name), of the clean-up.
+# Locks that do not belong to an artifact: of a run (the beginning of its name), of the clean-up.
 RUN_LOCK, CLEANING = "run-", "cleaning"
-# The beginning of a name under partial/: what the clean-up removed.
+# The beginning of a name under partial/, of entries that the clean-up removed.
 DISCARDED = "discarded-"
 # Parts of an artifact that hold times, or the place from which rows were read: `artifact_digest`
 # leaves them out.
@@ -61,7 +61,7 @@ def key_parts(
 def cache_salt(component: Component) -> str:
     """The digest that the parts in a component's span cache depend on.
 
-    Other code and other library versions have parts of their own.
+    Other code and other library versions have their own parts.
     """
     return digest([code_digest(component.run.__module__), _versions(component)])
 

@@ -28,7 +28,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How an artifact came to be: its execution.json, fields in the order of the file."""
+    """The record of an artifact: its execution.json, fields in the order of the file."""
 
     component: str
     name: str = ""  # of the model that the run was for; records from before models had one lack it
@@ -71,7 +71,7 @@ class StageRecord:
 
 @dataclass(kw_only=True)
 class RunRecord:
-    """What a run did: its run.json, fields in the order of the file.
+    """The record of a run: its run.json, fields in the order of the file.
 
     Attributes:
         run: The run's name.
@@ -79,8 +79,8 @@ class RunRecord:
         started, finished: ISO 8601 times. A run that is not over has no end.
         verdict: running, finished, failed or stopped.
         uses: Component -> keys of artifacts that must not be deleted while the run is alive.
-        stages: Those that have ended, in that order.
-        error: What ended a run that failed or was stopped.
+        stages: The stages that have ended, in that order.
+        error: The error that ended a run that failed or was stopped.
         about: The further fields of the file, such as the configuration, which the command adds.
     """
 
@@ -104,9 +104,11 @@ class RunRecord:
         """
         way_out = f"Remove {path.parent}; artifacts do not need it."
         content = read_object(path, way_out)
+
         known = {info.name for info in fields(cls)} - {"about"}
         own = {name: value for name, value in content.items() if name in known}
         about = {name: value for name, value in content.items() if name not in known}
+
         return parse(cls, {**own, "about": about}, path, way_out)
 
     def write(self, path: Path) -> None:
@@ -133,7 +135,7 @@ def read_object(path: Path, way_out: str) -> dict[str, Any]:
 
 
 def parse(cls: Callable[..., R], content: Mapping[str, Any], path: Path, way_out: str) -> R:
-    """Makes a record of what `read_object` read. Raises UserError if a field does not fit."""
+    """Makes a record from the content of a file. Raises UserError if a field does not fit."""
     try:
         record: R = _adapter(cls).validate_python(content)
     except ValidationError as error:
