@@ -24,10 +24,18 @@ STATUS = {
 
 
 class Metrics:
+    """The server's metrics.
+
+    Attributes:
+        registry: Holds all of them, and the process's own.
+    """
+
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+
+        # Requests, from their last byte to their answer.
         self.requests = Counter(
             f"{PREFIX}request_count",
             "Requests by model and status.",
@@ -41,6 +49,8 @@ class Metrics:
             buckets=MICROSECONDS,
             registry=registry,
         )
+
+        # Batches, each a call of a model.
         self.runtime = Histogram(
             f"{PREFIX}runtime_latency",
             "Microseconds of a batch in TensorFlow.",
@@ -53,6 +63,8 @@ class Metrics:
             buckets=ROWS,
             registry=registry,
         )
+
+        # The state of the server at the moment.
         self.loaded = Gauge(
             f"{PREFIX}loaded_version",
             "1 for each version that takes requests.",

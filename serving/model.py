@@ -61,14 +61,17 @@ class LoadedModel:
             intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op
         )
         config.gpu_options.allow_growth = True  # The next version is loaded while this one serves.
+
         self.folder = folder
         self.session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+
         try:
             with self.session.graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.loader.load(
                     self.session, [tf.saved_model.SERVING], str(folder)
                 )
             self.signatures = _signatures(meta_graph, folder)
+
             # signature_def as TensorFlow Serving prints it.
             self.metadata: dict[str, Any] = {
                 name: json_format.MessageToDict(
@@ -78,6 +81,7 @@ class LoadedModel:
                 )
                 for name, definition in sorted(meta_graph.signature_def.items())
             }
+
             self.calls = {
                 name: self._callable(signature) for name, signature in self.signatures.items()
             }
@@ -114,6 +118,7 @@ class LoadedModel:
         path = self.folder / WARMUP
         if path.is_file():
             return _replay(self, path)
+
         for name, signature in self.signatures.items():
             if signature.batchable:
                 try:
@@ -141,6 +146,7 @@ def _signatures(meta_graph: Any, folder: Path) -> dict[str, Signature]:
         except (ValueError, TypeError) as error:
             version = f"{folder.parent.name}/{folder.name}"
             log.warning("%s: signature %s is not served: %s", version, name, error)
+
     if not signatures:
         raise ValueError("the SavedModel has no signature that can be served")
     return signatures
@@ -178,6 +184,7 @@ def _labels(folder: Path) -> list[str]:
     path = folder / "assets" / "labels"
     if path.is_file():
         return path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]
+
     card = folder / "assets.extra" / "model.json"
     try:
         labels = json.loads(card.read_text(encoding="utf-8"))["labels"]
@@ -220,6 +227,7 @@ def _replay(model: LoadedModel, path: Path) -> int:
             given = dict.fromkeys(inputs, np.array(examples, object))
         else:
             continue
+
         if name not in model.signatures or given.keys() != model.signatures[name].inputs.keys():
             raise ValueError(f"warm-up request {count + 1} does not fit signature {name!r}")
         model.run(name, given)

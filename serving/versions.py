@@ -127,24 +127,26 @@ class Versions:
             if label not in model.labels:
                 raise RefusedError(f"Unrecognized servable version label: {label[:100]}")
             number = model.labels[label]
+
         available = model.available()
         if number is None and available:
             number = available[-1]
-        if number not in available:
-            coming = [
-                version
-                for version in model.versions.values()
-                if version.state in (START, LOADING) and number in (None, version.number)
-            ]
-            if coming:
-                raise RefusedError(
-                    f"Version {coming[0].number} of {name} is being loaded. Try again.",
-                    status=503,
-                    retry_after=1,
-                )
-            which = f"Latest({name})" if number is None else f"Specific({name}, {number})"
-            raise RefusedError(f"Servable not found for request: {which}", status=404)
-        return model.versions[number]
+        if number in available:
+            return model.versions[number]
+
+        coming = [
+            version
+            for version in model.versions.values()
+            if version.state in (START, LOADING) and number in (None, version.number)
+        ]
+        if coming:
+            raise RefusedError(
+                f"Version {coming[0].number} of {name} is being loaded. Try again.",
+                status=503,
+                retry_after=1,
+            )
+        which = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+        raise RefusedError(f"Servable not found for request: {which}", status=404)
 
     def acquire(self, version: Version) -> LoadedModel:
         """The model, which stays loaded until `release`."""
@@ -170,14 +172,16 @@ class Versions:
         model = self.models[name]
         if label is not None:
             number = self.choose(name, label=label).number
+
         chosen = [
             version
             for _, version in sorted(model.versions.items(), reverse=True)
             if number in (None, version.number)
         ]
+
         if not chosen:
-            what = f"version {number}" if number is not None else "any versions"
-            raise RefusedError(f"Could not find {what} of model {name}", status=404)
+            missing = f"version {number}" if number is not None else "any versions"
+            raise RefusedError(f"Could not find {missing} of model {name}", status=404)
         return {"model_version_status": [version.status() for version in chosen]}
 
     # Changes.
@@ -202,6 +206,7 @@ class Versions:
             if wanted & available:  # The last good one stays, whatever happens to its folder.
                 for number in available - wanted:
                     self._retire(model.config.name, model.versions[number])
+
             self._move_labels(model)
             self._forget(model, folders)
 
@@ -216,6 +221,7 @@ class Versions:
         chosen = usable[: config.num_versions]
         if config.specific:
             chosen = [number for number in usable if number in config.specific]
+
         labelled = set(config.labels.values())
         return chosen + [number for number in usable if number in labelled and number not in chosen]
 
@@ -295,6 +301,7 @@ class Versions:
         ended = [
             number for number, version in sorted(model.versions.items()) if version.state == END
         ]
+
         for number in ended:
             has_gone = model.versions[number].error and number not in folders
             if has_gone or number in ended[:-MAX_ENDED]:
@@ -315,12 +322,14 @@ def _scan(base_path: Path) -> Folders:
         ]
     except OSError:
         return {}
+
     folders: Folders = {}
     for folder in numbered:
         try:
             saved = (folder / "saved_model.pb").stat()
         except OSError:
             continue  # It has just gone, or is not complete yet.
+
         stamp = (saved.st_dev, saved.st_ino, saved.st_mtime_ns, saved.st_size)
         folders[int(folder.name)] = (folder, stamp)
     return folders
