@@ -1,4 +1,4 @@
-"""What a stage is: its params, its artifact, and the `Component` that makes one from the other.
+"""A stage: its params, its artifact, and the `Component` that makes one from the other.
 
 Imports nothing heavy: the command line reads every component's face to answer `--help` and `plan`.
 """

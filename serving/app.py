@@ -81,10 +81,11 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+
         request = Request(scope, receive)
         started = time.monotonic()
-
         model = version = method = ""
+
         try:
             path = scope["path"]
             match = MODELS.fullmatch(path)
@@ -167,6 +168,7 @@ class App:
         """The request's body. It counts towards max_total_bytes until the request is answered."""
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise RefusedError("Content-Encoding must be identity.", status=415)
+
         too_long = RefusedError(
             f"The request's body has more than {self.max_body_bytes} bytes; send its rows in"
             " several.",
@@ -192,6 +194,7 @@ class App:
                         status=503,
                         retry_after=1,
                     )
+
             yield b"".join(chunks)
         finally:
             self.total_bytes -= size

@@ -31,6 +31,7 @@ def _add_address(parser: OneLineParser) -> None:
         default="127.0.0.1",
         help="address to listen on (default: %(default)s, this machine only)",
     )
+
     parser.add_argument(
         "--rest_api_port",
         type=int,
@@ -51,6 +52,7 @@ def _add_models(parser: OneLineParser) -> None:
             f" {MODEL_NAME})"
         ),
     )
+
     parser.add_argument(
         "--model_base_path",
         type=Path,
@@ -91,12 +93,14 @@ def _add_batching(parser: OneLineParser) -> None:
         default=True,
         help="join waiting requests (default: true)",
     )
+
     parser.add_argument(
         "--max_batch_size",
         type=_positive,
         default=64,
         help="rows of a batch (default: %(default)s)",
     )
+
     parser.add_argument(
         "--batch_timeout_micros",
         type=_duration,
@@ -118,12 +122,14 @@ def _add_limits(parser: OneLineParser) -> None:
         default=1000,
         help="requests that may wait; beyond, 503 (default: %(default)s)",
     )
+
     parser.add_argument(
         "--max_body_bytes",
         type=_positive,
         default=16 << 20,
         help="of one request; beyond, 413 (default: %(default)s)",
     )
+
     parser.add_argument(
         "--max_total_bytes",
         type=_positive,

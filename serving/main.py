@@ -88,6 +88,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"--host {host} --rest_api_port {port}: {reason}. Give a free port, or 0 for any."
         ) from None
+
     return listening
 
 
@@ -118,6 +119,7 @@ async def _serve(
         except Exception:
             model.close()
             raise
+
         log.info("%s/%s: loaded, %d warm-up requests", folder.parent.name, folder.name, sent)
         return model
 
@@ -129,6 +131,7 @@ async def _serve(
         num_threads=flags.num_batch_threads,
         max_queued=flags.max_queued_requests,
     )
+
     batcher = Batcher(limits, metrics.on_batch)
     versions = Versions(load)
     app = App(
@@ -164,6 +167,7 @@ def _stoppable_server(app: Any) -> Any:
         timeout_keep_alive=75,
         ws="none",
     )
+
     server = uvicorn.Server(settings)
 
     # uvicorn's own handlers would raise the signal again after an orderly stop.
@@ -179,6 +183,7 @@ async def _announce(server: Any, listening: socket.socket, port_file: Path | Non
     """Logs the address and writes the port file when the server accepts requests."""
     while not server.started:
         await asyncio.sleep(0.01)
+
     host, port = listening.getsockname()[:2]
     log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
@@ -197,6 +202,7 @@ async def _watch(
     loop = asyncio.get_running_loop()
     logged = ""
     config_read = loop.time()
+
     while True:
         try:
             await update(configs)
@@ -207,6 +213,7 @@ async def _watch(
         config_wait = flags.model_config_file_poll_wait_seconds if flags.model_config_file else 0
         if not file_wait and not config_wait:
             return
+
         await asyncio.sleep(min(wait for wait in (file_wait, config_wait) if wait))
         is_due = config_wait and loop.time() >= config_read + config_wait
         if is_due or not flags.model_config_file:

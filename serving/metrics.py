@@ -42,6 +42,7 @@ class Metrics:
             ["model_name", "version", "method", "code", "status"],
             registry=registry,
         )
+
         self.latency = Histogram(
             f"{PREFIX}request_latency",
             "Microseconds from a request's last byte to its answer.",
@@ -57,6 +58,7 @@ class Metrics:
             buckets=MICROSECONDS,
             registry=registry,
         )
+
         self.batch_size = Histogram(
             f"{PREFIX}batching_session:batch_size",
             "Rows of a batch.",
@@ -71,6 +73,7 @@ class Metrics:
             ["model_name", "version"],
             registry=registry,
         )
+
         self.running = Gauge(
             f"{PREFIX}running_batches", "Batches that TensorFlow runs.", registry=registry
         )

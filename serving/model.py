@@ -70,6 +70,7 @@ class LoadedModel:
                 meta_graph = tf.compat.v1.saved_model.loader.load(
                     self.session, [tf.saved_model.SERVING], str(folder)
                 )
+
             self.signatures = _signatures(meta_graph, folder)
 
             # signature_def as TensorFlow Serving prints it.
@@ -159,6 +160,7 @@ def _signature(name: str, definition: Any) -> Signature:
         tensor.shape is not None and tensor.shape[:1] == (-1,)
         for tensor in [*inputs.values(), *outputs.values()]
     )
+
     # The shape of a row's answer must not depend on the other rows of its batch.
     batchable = batchable and not any(-1 in (tensor.shape or ())[1:] for tensor in outputs.values())
 
@@ -190,6 +192,7 @@ def _labels(folder: Path) -> list[str]:
         labels = json.loads(card.read_text(encoding="utf-8"))["labels"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
     is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
     return labels if is_list else []
 
@@ -230,6 +233,8 @@ def _replay(model: LoadedModel, path: Path) -> int:
 
         if name not in model.signatures or given.keys() != model.signatures[name].inputs.keys():
             raise ValueError(f"warm-up request {count + 1} does not fit signature {name!r}")
+
         model.run(name, given)
         count += 1
+
     return count

@@ -59,6 +59,7 @@ def find_versions(path: Path, flag: str) -> Path:
     if _versions(path):
         if not models or str(path) != SERVING_DIR:
             return path
+
         # Before models had names, the default place held versions itself. Which of the two is meant
         # cannot be known.
         raise InputError(
@@ -204,6 +205,7 @@ def _read_sequence(text: str, place: str, dim: int) -> list[list[float]]:
         steps = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place} is not JSON, {error}: {_short(text)}. {how}") from None
+
     if not isinstance(steps, list) or not steps:
         raise InputError(f"{place} is {_short(text)}, not a list of one time step or more. {how}")
 
@@ -224,6 +226,7 @@ def _read_sequence(text: str, place: str, dim: int) -> list[list[float]]:
             raise InputError(
                 f"{place}, time step {position} holds {_short(json.dumps(wrong[0]))}. {how}"
             )
+
     return [[float(number) for number in step] for step in steps]
 
 
@@ -250,11 +253,13 @@ def _request(rows: list[Any], content: str, dim: int) -> dict[str, list[Any]]:
     """The arguments of `serving_default`, with rows padded to the longest one."""
     if content == "text":
         return {content: [_encode(text) for text in rows]}
+
     time = max(len(row) for row in rows)
     if content == "tokens":
         return {
             content: [[_encode(token) for token in row] + [b""] * (time - len(row)) for row in rows]
         }
+
     return {
         content: [row + [[0.0] * dim] * (time - len(row)) for row in rows],
         "length": [len(row) for row in rows],
@@ -309,6 +314,7 @@ def main() -> None:
     """
     if not sys.argv[1:]:
         sys.exit("usage: python -m serving.predict MODEL [TEXT ...]")
+
     model, *texts = sys.argv[1:]
     lines = (line.rstrip("\n") for line in sys.stdin)
     try:

@@ -111,6 +111,7 @@ def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors
         raise RefusedError("Expecting 'instances' to be an list/array")
     if not rows:
         raise RefusedError("No values in 'instances' array")
+
     _limit(len(rows), max_rows)
 
     named = isinstance(rows[0], dict) and not _is_b64(rows[0])
@@ -119,6 +120,7 @@ def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors
             "instances is a plain list, but expecting list of objects with"
             f" {', '.join(sorted(specs))}"
         )
+
     for number, row in enumerate(rows):
         if (isinstance(row, dict) and not _is_b64(row)) != named:
             expected, got = ("object", "value/list") if named else ("value/list", "object")
@@ -161,6 +163,7 @@ def from_json(value: Any, spec: Tensor, name: str) -> np.ndarray:
                     f"Input {name}: JSON Value: {_show(node)} found at incorrect level:"
                     f" {len(shape) + 1}"
                 )
+
             if len(node) != size:
                 raise RefusedError(
                     f"Input {name}: Encountered list at unexpected size: {len(node)} at level:"
@@ -191,6 +194,7 @@ def _convert(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
         raise RefusedError(
             f"Input {name}: Conversion of JSON Value to type: {dtype.name} is not supported"
         )
+
     for leaf in leaves if set(map(type, leaves)) - allowed else ():
         if type(leaf) not in allowed:
             raise _wrong_type(leaf, dtype, name)
@@ -215,6 +219,7 @@ def _floats(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
     array = np.array(leaves, np.float64)
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
+
     overflowed = array[np.isfinite(array) & np.isinf(converted)]
     if overflowed.size:
         raise _lossy(overflowed[0].item(), dtype, name)
@@ -271,6 +276,7 @@ def read_examples(document: Mapping[str, Any], max_rows: int) -> np.ndarray:
         raise RefusedError("Expecting 'examples' value to be an list/array")
     if not examples:
         raise RefusedError("'examples' value is an empty array")
+
     _limit(len(examples), max_rows)
 
     context = _example(document.get("context", {}))
@@ -282,12 +288,14 @@ def read_examples(document: Mapping[str, Any], max_rows: int) -> np.ndarray:
             raise RefusedError(f"Feature: {both[0]} is in 'context' and in example {number}")
         example.MergeFrom(context)
         serialized[number] = example.SerializeToString()
+
     return serialized
 
 
 def _example(given: Any) -> example_pb2.Example:
     if not isinstance(given, dict):
         raise RefusedError(f"Example must be JSON object but got {_show(given)}")
+
     example = example_pb2.Example()
     for name, value in given.items():
         values = value if isinstance(value, list) else [value]
@@ -332,6 +340,7 @@ def predict_answer(by_row: bool, outputs: Tensors) -> bytes:
 
     if len(plain) == 1:
         return dump({"predictions": next(iter(plain.values()))})
+
     rows = zip(*plain.values(), strict=True)
     return dump({"predictions": [dict(zip(plain, row, strict=True)) for row in rows]})
 

@@ -139,12 +139,14 @@ class Versions:
             for version in model.versions.values()
             if version.state in (START, LOADING) and number in (None, version.number)
         ]
+
         if coming:
             raise RefusedError(
                 f"Version {coming[0].number} of {name} is being loaded. Try again.",
                 status=503,
                 retry_after=1,
             )
+
         which = f"Latest({name})" if number is None else f"Specific({name}, {number})"
         raise RefusedError(f"Servable not found for request: {which}", status=404)
 
@@ -169,6 +171,7 @@ class Versions:
         """
         if name not in self.models:
             raise RefusedError(f"Could not find any versions of model {name[:100]}", status=404)
+
         model = self.models[name]
         if label is not None:
             number = self.choose(name, label=label).number
@@ -191,6 +194,7 @@ class Versions:
         loop = asyncio.get_running_loop()
         for config in configs:
             self.models.setdefault(config.name, ServedModel(config)).config = config
+
         for name in set(self.models) - {config.name for config in configs}:
             for version in self.models.pop(name).versions.values():
                 self._retire(name, version)
@@ -218,6 +222,7 @@ class Versions:
             for number in sorted(folders, reverse=True)
             if not self._is_bad(model, number, folders[number][1])
         ]
+
         chosen = usable[: config.num_versions]
         if config.specific:
             chosen = [number for number in usable if number in config.specific]
@@ -242,6 +247,7 @@ class Versions:
         num_tries = 0
         if earlier and earlier.stamp == stamp and earlier.error:
             num_tries = earlier.num_tries
+
         version = Version(number, folder, stamp, LOADING, num_tries=num_tries + 1)
         if earlier is None or earlier.state != AVAILABLE:
             model.versions[number] = version
@@ -290,6 +296,7 @@ class Versions:
         for label, number in model.config.labels.items():
             if number in available:
                 model.labels[label] = number
+
         model.labels = {
             label: number
             for label, number in model.labels.items()
@@ -332,4 +339,5 @@ def _scan(base_path: Path) -> Folders:
 
         stamp = (saved.st_dev, saved.st_ino, saved.st_mtime_ns, saved.st_size)
         folders[int(folder.name)] = (folder, stamp)
+
     return folders

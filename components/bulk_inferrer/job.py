@@ -64,6 +64,7 @@ def infer(
     shards = list(cut_files(task.kind, task.files))
     jobs = _missing(task, shards)
     is_new = len(jobs) == len(shards) and not any(chunks for _, _, chunks in jobs)
+
     if not is_new:
         log.info(
             "%d of %d shards are complete, and %d chunks of others",
@@ -71,12 +72,14 @@ def infer(
             len(shards),
             sum(len(chunks) for _, _, chunks in jobs),
         )
+
     if jobs:
         progress.begin(
             "predicting",
             unit="rows",
             num_bytes=sum(file.size for file in task.files) if is_new else None,
         )
+
         write = WriteChunk(str(task.folder), len(shards), signature.content, params)
         with job([*beam_args]) as pipeline:
             _ = (
@@ -149,6 +152,7 @@ class WriteChunk(beam.DoFn):
             "num_labels": predictions.counts(answered),
             "bad_rows": [row._asdict() for row in chunk.bad],
         }
+
         path = folder.chunk_path(path_of(self.output), chunk.shard, chunk.number)
         _replace(path, [json.dumps(note).encode()])
 

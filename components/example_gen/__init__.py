@@ -268,8 +268,10 @@ def describe(figures: Figures) -> str:
         notes.append(
             f"spans {spans[0]} to {spans[-1]}, {figures['num_spans_read']} of {len(spans)} read now"
         )
+
     if figures["num_bad_rows"]:
         notes.append(f"{figures['num_bad_rows']:,} bad rows skipped")
+
     notes += _rare_notes(figures)
     if figures["ignored_splits"]:
         notes.append(f"the source's splits {', '.join(figures['ignored_splits'])} not used")
@@ -285,6 +287,7 @@ def _rare_notes(figures: Figures) -> list[str]:
                 f"{num_rows:,} row{'s' * (num_rows > 1)} of {num_classes:,} rare"
                 f" class{'es' * (num_classes > 1)} {done}"
             )
+
     if num_moved := figures["num_moved_rows"]:
         theirs = "their" if num_moved > 1 else "its"
         notes.append(

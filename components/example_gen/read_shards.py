@@ -121,6 +121,7 @@ class ReadShard(beam.DoFn):
                     "Run again when it can be read."
                 )
                 counts.errors.append([message, DataError.exit_code])
+
             if shard.kind == splits.TFDS_KIND:
                 progress.advance()
 
@@ -130,6 +131,7 @@ class ReadShard(beam.DoFn):
                     path = f"{self.folders[span]}/{folder}/{span:05d}-{number:05d}.jsonl"
                     with writing(path) as name:
                         copyfile(listed.name, name)
+
         yield beam.pvalue.TaggedOutput(COUNTS, (span, number, asdict(counts)))
 
     def _read(
@@ -139,6 +141,7 @@ class ReadShard(beam.DoFn):
         own_split = str(shard.split) if shard.split not in (None, features.TRAIN) else None
         unit = sources.unit_of(shard)
         pending = {split: PendingShard(split, unit) for split in features.SPLITS}
+
         for row in sources.read(shard, self.params):
             counts.num_read += 1
             if isinstance(row, BadRow):
@@ -151,6 +154,7 @@ class ReadShard(beam.DoFn):
             label = self._label(span, row, split, counts, lists[RARE_ROWS])
             if label is None:
                 continue
+
             self._count(row, label.decode(), split, counts)
             waiting = pending[split]
             waiting.add(row, label, len(content))
@@ -167,10 +171,12 @@ class ReadShard(beam.DoFn):
         split = split_at(content_digest, self.fractions[span])
         if split == features.TRAIN:
             return split
+
         label = row.label.decode()
         counts.note_nearest(label, content_digest)
         if content_digest not in self.decisions[span].moved:
             return split
+
         _list(rare_rows, row, split, "moved to train")
         add(counts.moved, split, label)
         return features.TRAIN
@@ -182,6 +188,7 @@ class ReadShard(beam.DoFn):
         decision = self.decisions[span]
         if not decision.left_out and not decision.gathered:
             return row.label
+
         label = row.label.decode()
         if label in decision.left_out:
             _list(rare_rows, row, split, "left out")

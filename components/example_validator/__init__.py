@@ -218,6 +218,7 @@ def run(
     warnings = [anomaly["line"] for anomaly in anomalies if anomaly["severity"] == "warning"]
     for line in warnings:
         logging.getLogger("seqline.example_validator").warning("%s.", line)
+
     return {
         "num_errors": len(errors),
         "num_warnings": len(warnings),

@@ -34,12 +34,14 @@ def skew(
     yield from _labels(
         split, "skew", sides, figures["labels"], train["labels"], comparators, params.max_label_skew
     )
+
     for name in sorted(figures["lengths"].keys() & train["lengths"].keys()):
         counts = dict(figures["lengths"][name]["histogram"])
         others = dict(train["lengths"][name]["histogram"])
         yield from _lengths(
             split, name, "skew", sides, counts, others, comparators, params.max_length_divergence
         )
+
     for noun, kinds in (
         ("tokens", ("token_oov", "token_overlap")),
         ("chars", ("char_oov", "char_oov")),
@@ -73,6 +75,7 @@ def drift(
     before = f"span {newest['earlier'][0]}"
     if len(earlier) > 1:
         before = f"the spans {newest['earlier'][0]} to {newest['earlier'][-1]}"
+
     sides = (f"in span {newest['span']}", f"in {before}")
     comparators = {feature.name: feature.drift_comparator for feature in schema.feature}
     yield from _labels(
@@ -84,6 +87,7 @@ def drift(
         comparators,
         params.max_label_drift,
     )
+
     for name, length in span["lengths"].items():
         others = _sum(
             dict(figures["lengths"][name]["histogram"])
@@ -161,6 +165,7 @@ def _labels(
     comparator = comparators.get(features.LABEL)
     if comparator is not None and comparator.HasField("infinity_norm"):
         bound = comparator.infinity_norm.threshold
+
     pooled = (counts.get(label, 0) + others.get(label, 0)) / (num + num_others)
     threshold = max(bound, CHANCE * math.sqrt(pooled * (1 - pooled) * (1 / num + 1 / num_others)))
     yield Measurement(split, features.LABEL, kind, "L_INFTY", abs(part - other), threshold)
@@ -193,6 +198,7 @@ def _lengths(
     comparator = comparators.get(name)
     if comparator is not None and comparator.HasField("jensen_shannon_divergence"):
         bound = comparator.jensen_shannon_divergence.threshold
+
     # The mean between samples of n and m from one source is (bins - 1) (1/n + 1/m) / (8 ln 2), that
     # of a chi-squared variable.
     num_bins = len(counts.keys() | others.keys())
@@ -272,6 +278,7 @@ def _outside(
     entries = ", ".join(quote(entry) for entry in examples[:3])
     named = "characters" if noun == "chars" else noun
     advice = "Is it another language or encoding?"
+
     if oov["rate"] > bound:
         message = (
             f"{oov['rate']:.1%} of the {named} {side} are unknown to {reference}, at most"

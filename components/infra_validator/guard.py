@@ -27,6 +27,7 @@ def main() -> None:
         if os.getppid() == parent:
             os.execvp(command[0], command)
         sys.exit(1)
+
     process = subprocess.Popen(command)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while process.poll() is None:

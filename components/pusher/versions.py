@@ -89,6 +89,7 @@ def listing(serving_dir: str | Path) -> list[dict[str, Any]]:
     place = place_of(serving_dir)
     need_versions(place)
     rows = []
+
     for version in place.versions():
         manifest = read_manifest(place, version) or {}
         evaluation = parse_object(place.read(f"{version}/{EVALUATION}")) or {}
@@ -106,6 +107,7 @@ def listing(serving_dir: str | Path) -> list[dict[str, Any]]:
                 "accuracy": evaluation.get("accuracy"),
             }
         )
+
     return rows
 
 
@@ -128,6 +130,7 @@ def old_versions(place: Place, keep_versions: int) -> list[int]:
     numbers = place.versions()
     if not numbers:
         return []
+
     labelled = labels.labelled(place.read(MODELS_CONFIG), f"{place.place}/{MODELS_CONFIG}")
     return [
         version

@@ -88,6 +88,7 @@ def of_chars(histograms: Mapping[str, Histogram], num_top: int) -> dict[str, Any
             chr(point).encode(): count
             for point, count in zip(points, histogram.counts.tolist(), strict=True)
         }
+
     _add(vocabularies, outsides, entries, num_top)
     return _to_json(vocabularies, outsides)
 

@@ -126,6 +126,7 @@ def shards(root: Path, split: str) -> tf.data.Dataset:
     paths = [str(path) for path in features.shards(root, split)]
     if not is_remote(paths[0]):
         return tf.data.Dataset.from_tensor_slices(paths)
+
     content = {file.path: file.content for file in match(f"{root}/Split-{split}/*")}
 
     def fetched(path: bytes) -> bytes:
@@ -176,6 +177,7 @@ def _cut(
         order = _permutation(num_rows, stream)
         if sort:
             batches = _permutation(num_batches, stream + tf.constant([0, 1], tf.int64))
+
     if sort:
         pool = tf.range(num_rows) // (batch_size * POOL_BATCHES)  # [rows]
         length = tf.gather(content.row_lengths(), order)  # [rows]

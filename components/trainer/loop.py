@@ -156,6 +156,7 @@ class Loop:
         gradients = tape.gradient(loss, self.trained)
         if self.params.implementation == "keras":
             gradients = [distinct(gradient) for gradient in gradients]
+
         gradients = summed_over_replicas(gradients)
         gradients, norm = clipped(gradients, self.params.clip_norm)
         self.adam.apply(gradients, learning_rate(self.params, step, self.num_steps), step)

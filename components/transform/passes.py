@@ -61,6 +61,7 @@ def transform(
     summary: dict[str, Any] = {"max_length": params.max_length}
     if manifest.content == features.TEXT:
         summary |= {"tokens": params.tokens, "lowercase": params.lowercase}
+
     summary |= figures
 
     # How much was reused depends on the span cache; the artifact does not, so these stay out of it.
@@ -86,12 +87,14 @@ def first_pass(
         for number, key in spans.items()
         if not is_whole(part_path(span_cache, key, manifest.content, params))
     }
+
     paths = [
         path
         for split in manifest.splits
         for path in features.shards(examples, split)
         if span_of(path) in missing
     ]
+
     with analyze(
         spans=spans,
         content=manifest.content,
@@ -103,6 +106,7 @@ def first_pass(
             with job(beam_args) as pipeline:
                 shards = pipeline | ReadExamples(paths, manifest.content, manifest.dim)
                 _ = shards | "Analyze" >> transform
+
     return len(missing)
 
 

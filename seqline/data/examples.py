@@ -106,7 +106,6 @@ class RareClass:
     @property
     def counted(self) -> str:
         """`2 rows in eval and 1 row in test, the first at b.csv:3`."""
-
         counts = " and ".join(
             f"{count:,} row{'' if count == 1 else 's'} in {split}"
             for split, count in self.num_rows.items()
@@ -157,6 +156,7 @@ def read_manifest(root: Path) -> Manifest:
         raise DataError(
             f"{root} has no {MANIFEST}: these are not Examples of example_gen."
         ) from None
+
     return Manifest(
         content=content["content"],
         dim=content["dim"],
@@ -254,7 +254,6 @@ def _rows(held: Any, content: Content, dim: int | None) -> list[Any]:
 
     values = held.values.numpy()
     rows = [values[start:end] for start, end in pairwise(held.row_splits.numpy().tolist())]
-
     if content == features.TOKENS:
         return [row.tolist() for row in rows]
     return [row.reshape(-1, dim or 1) for row in rows]  # each [time, dim]
@@ -372,8 +371,8 @@ def kinds_of(names: Sequence[str], shards: Sequence[Path]) -> dict[str, str]:
 
     if not names:
         return {}
-    kinds: dict[str, str] = {}
 
+    kinds: dict[str, str] = {}
     held: set[str] = set()
     with _records(shards[0]) as records:
         for serialized in records.take(NUM_PEEKED).as_numpy_iterator():

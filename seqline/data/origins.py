@@ -88,6 +88,7 @@ def write(origins: Origins, contents: Iterable[Any], path: str) -> None:
     """
     origins.sums = array("I", map(checksum, contents))
     head = json.dumps({"unit": origins.unit, "files": origins.files}).encode() + b"\n"
+
     # The gzip header gets neither a time nor a name.
     with (
         writing(path) as name,

@@ -67,7 +67,6 @@ class SpanCache:
         """
         self._remove_left_overs()
         partial = {span: self._partial(path) for span, path in paths.items() if not is_whole(path)}
-
         is_done = False
 
         try:

@@ -27,7 +27,7 @@ def who() -> dict[str, Any]:
 
 
 def lock_holder() -> dict[str, Any]:
-    """What a lock says about its owner: `who`, and the `processes` that its pid is one of."""
+    """An owner as its lock names it: `who`, and the `processes` that its pid is one of."""
     return {**who(), "processes": _processes()}
 
 
@@ -48,7 +48,6 @@ def name(owner: Mapping[str, Any]) -> str:
     about = ", ".join(str(owner[key]) for key in ("user", "url") if owner.get(key))
     if about:
         text += f" ({about})"
-
     if owner.get("since"):
         text += f", since {owner['since']}"
     return text

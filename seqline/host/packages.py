@@ -85,9 +85,9 @@ def command(requirements: Iterable[str]) -> str:
     Beam's extra is pinned to the version of Beam that is installed.
     """
     python = shlex.quote(sys.executable)
-
     has_pip = is_installed("pip")
     tool = f"{python} -m pip install" if has_pip else f"uv pip install --python {python}"
+
     return f"{tool} {' '.join(shlex.quote(_pinned(name)) for name in requirements)}"
 
 
