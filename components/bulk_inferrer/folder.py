@@ -119,7 +119,6 @@ def opened(
             _write(folder / TASK, task.identity)
 
         _drop_parts(folder)
-
         try:
             yield task
         finally:
@@ -356,10 +355,10 @@ def totals_of(folder: Path) -> PredictionTotals:
     )
 
 
-def validate(found: PredictionTotals, params: BulkInferrerParams) -> None:
+def validate(totals: PredictionTotals, params: BulkInferrerParams) -> None:
     """Raises DataError for more bad rows than max_bad_fraction."""
-    num_bad = sum(found.num_bad.values())
-    bad_rows = BadRows(num_bad, found.num_rows + num_bad, found.quoted)
+    num_bad = sum(totals.num_bad.values())
+    bad_rows = BadRows(num_bad, totals.num_rows + num_bad, totals.quoted)
     bad_rows.check(source.SECTION, params.max_bad_fraction, "What was computed is kept.")
 
 

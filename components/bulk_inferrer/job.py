@@ -64,7 +64,6 @@ def infer(
     shards = list(cut_files(task.kind, task.files))
     jobs = _missing(task, shards)
     is_new = len(jobs) == len(shards) and not any(chunks for _, _, chunks in jobs)
-
     if not is_new:
         log.info(
             "%d of %d shards are complete, and %d chunks of others",
@@ -91,7 +90,7 @@ def infer(
                 | "Write" >> beam.ParDo(write)
             )
 
-    progress.tell("checking that all is there")
+    progress.tell("checking that all predictions are complete")
     return folder.finish(task, params, labels_of(task.model))
 
 

@@ -1,5 +1,6 @@
-"""Measures the SavedModel on the test split, with the served version and the baselines, and writes
-the evaluation.
+"""Measures the SavedModel on the test split and writes the evaluation.
+
+The served version and the baselines are measured on the same rows.
 """
 
 import logging
@@ -64,7 +65,6 @@ def evaluate(
         blessed=not reasons,
         refusals=reasons,
     )
-
     evaluation.write(output)
 
     shown = {name: value for name, value in evaluation.to_json().items() if name not in TABLES}

@@ -33,7 +33,7 @@ NUM_SHOWN = 300
 
 @dataclass(frozen=True)
 class MeasureTask:
-    """What to measure, and how. It can be sent to another machine.
+    """The models and the rows to measure, and the lists to make. It can be sent to another machine.
 
     Attributes:
         content: What a row of the Examples holds.
@@ -126,8 +126,8 @@ class Measurer:
         """
         task = self.task
         measured = Measured(task.num_examples)
-        first_row = 0
 
+        first_row = 0
         with writing(f"{task.scores}/{Path(path).name}") as name, open(name, "wb") as file:
             for block in blocks(path, task.content, task.kinds):
                 answers = self._ask(block)

@@ -122,8 +122,8 @@ def macro_f1_interval(cells: Cells) -> tuple[float, float]:
     random = np.random.default_rng(0)
     shares = counts / counts.sum()
     at_once = max(1, NUM_DRAWN // len(counts))
-    samples = []
 
+    samples = []
     for start in range(0, NUM_SAMPLES, at_once):
         size = min(at_once, NUM_SAMPLES - start)
         drawn = random.multinomial(counts.sum(), shares, size)  # [size, cells]

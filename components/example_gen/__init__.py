@@ -1,4 +1,6 @@
-"""Labelled rows, from files or a data set, to Examples: split, counted, nothing dropped in silence.
+"""Turns labelled rows, from files or a data set, into Examples.
+
+Every row is in a split, or is counted and listed: none is dropped silently.
 
 Reads one of these sources, or a table that gives one for each split:
 
@@ -56,7 +58,7 @@ class ExampleGenParams(Params):
         "all", description="how many spans to use, up to and including `span`, or `all`"
     )
     skip: Annotated[tuple[int, ...], NotInKey] = Field(
-        (), strict=False, description="spans to leave out, as if they were not there"
+        (), strict=False, description="spans to leave out, as if they did not exist"
     )
     data_dir: NotInKeyPath = Field(
         "data", description="where tensorflow-datasets keeps what it prepared"

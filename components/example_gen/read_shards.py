@@ -23,7 +23,7 @@ from seqline.rows.row import BadRow, Row
 from seqline.rows.shards import Shard
 from seqline.storage.staging import writing
 
-# What a Python object costs on top of its content: a shard of a million short rows must not be
+# Memory of a Python object on top of its content: a shard of a million short rows must not be
 # unbounded.
 ROW_BYTES = 64
 
@@ -39,13 +39,16 @@ ShardJob = tuple[int, int, Shard]
 class PendingShard:
     """Rows of one split that wait until they fill a shard of Examples.
 
+    Args:
+        split: The split.
+        unit: The unit that counts rows in their file, see `seqline.data.origins`.
+
     Attributes:
         number: Shards of this split that the source's shard has filled before.
-        num_bytes: About what the waiting rows take in memory.
+        num_bytes: The memory of the waiting rows, about.
     """
 
     def __init__(self, split: str, unit: str) -> None:
-        """unit: what rows are counted by in their file, see `seqline.data.origins`."""
         self.split = split
         self.unit = unit
         self.origins = origins.Origins(unit)

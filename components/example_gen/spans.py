@@ -91,8 +91,8 @@ def group(pattern: str, matched: Iterable[File], tail: str = "") -> dict[int, Sp
 
     regex = re.compile(_regex(pattern) + tail, re.DOTALL)
     with_dates = "{YYYY}" in pattern
-    spans: dict[int, SpanFiles] = {}
 
+    spans: dict[int, SpanFiles] = {}
     for file in matched:
         if (match := regex.fullmatch(file.path)) is None:
             continue

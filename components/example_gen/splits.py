@@ -16,7 +16,7 @@ from seqline.storage.files import File
 
 # The kind of shards of a TFDS data set. It is not a format of files: only this component reads it.
 TFDS_KIND = "tfds"
-# What data sets call their splits.
+# The names that data sets give their splits -> ours.
 SPLIT_NAMES = {
     "train": "train",
     "validation": "eval",

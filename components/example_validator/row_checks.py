@@ -1,4 +1,4 @@
-"""Checks that no schema holds.
+"""Checks that a schema cannot express.
 
 Too few rows or classes, rows that repeat, rows that contradict each other, rows that were lost.
 """
@@ -14,7 +14,7 @@ from seqline.data.examples import KEPT, LEFT_OUT, Manifest, RareClass
 # Of the splits in which seven rows of a class are expected, one in a thousand lacks it by chance
 # (e^-7).
 EXPECTED_ROWS = 7
-# A line names so many classes; the figures of example_gen have all of them.
+# Classes that a line names; the figures of example_gen have all of them.
 NUM_NAMED = 20
 
 
@@ -76,8 +76,8 @@ def _missing_classes(split: str, statistics: Mapping[str, Any]) -> Iterator[Anom
     train = statistics["splits"][features.TRAIN]
     figures = statistics["splits"][split]
     num_train = max(1, sum(train["labels"].values()))
-    missing = {}  # label -> expected rows
 
+    missing = {}  # label -> expected rows
     for label, count in train["labels"].items():
         expected = figures["num_rows"] * count / num_train
         if label not in figures["labels"] and expected >= EXPECTED_ROWS:

@@ -128,8 +128,8 @@ class FoldedNetwork(tf.Module):
     ) -> list[Direction]:
         name = "rnn" if number == self.spec.num_layers else f"rnn_{number}"
         names = [name, f"{name}_backward"] if self.spec.bidirectional else [name]
-        directions = []
 
+        directions = []
         for direction in names:
             table = None
             if number == 1 and not self.spec.dim:
@@ -321,7 +321,7 @@ class FoldedNetwork(tf.Module):
         time: tf.Tensor,
         fast: bool,
     ) -> tf.Tensor:
-        """[batch, time, units]; after a text they are anything."""
+        """[batch, time, units]; the states after a text are undefined."""
         inputs = self._inputs(direction, content, length, time, fast)
         _, _, _, states = time_loop.run(
             direction.recurrent,

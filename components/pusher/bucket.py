@@ -40,10 +40,10 @@ class Bucket:
 
     def versions(self) -> list[int]:
         """The versions that are whole, in ascending order."""
-        numbers = [name.split("/") for name in self._names()]
+        names = [name.split("/") for name in self._names()]
         return sorted(
             int(parts[0])
-            for parts in numbers
+            for parts in names
             if len(parts) == 2 and parts[1] == SAVED_MODEL_PB and is_number(parts[0])
         )
 

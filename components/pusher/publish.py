@@ -99,7 +99,9 @@ def push(
                 replaced_name = before.get("model_name")
 
         about = {"pushed": now("seconds"), "model_name": model_name}
-        about |= {"name": name} if name else {}
+        if name:
+            about["name"] = name
+
         version = _publish(place, model, files, evaluation, about, verify)
         _set_label(place, label, version, model_name, served_from, replaced_name)
         _remove_old(place, keep_versions)
@@ -150,8 +152,9 @@ def rollback(
             "rollback_of": to,
             "instead_of": newest.get("digest"),
         }
+        if manifest.get("name"):
+            about["name"] = manifest["name"]
 
-        about |= {"name": manifest["name"]} if manifest.get("name") else {}
         with place.files(to) as folder:
             files = sha256_of_files(folder)
             if files != manifest["files"]:
@@ -257,7 +260,6 @@ def _publish(
             "beside": {name: sha256(aside / name) for name in added},
             **about,
         }
-
         _write(aside / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
         for path in [*aside.rglob("*"), aside]:

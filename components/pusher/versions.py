@@ -88,8 +88,8 @@ def listing(serving_dir: str | Path) -> list[dict[str, Any]]:
     """
     place = place_of(serving_dir)
     need_versions(place)
-    rows = []
 
+    rows = []
     for version in place.versions():
         manifest = read_manifest(place, version) or {}
         evaluation = parse_object(place.read(f"{version}/{EVALUATION}")) or {}
@@ -112,7 +112,7 @@ def listing(serving_dir: str | Path) -> list[dict[str, Any]]:
 
 
 def history(serving_dir: str | Path) -> list[dict[str, Any]]:
-    """What people did by hand, oldest first.
+    """The changes that people made by hand, oldest first.
 
     Returns:
         {time, what ("rollback" or "promote"), version, instead_of, by, and rollback_of}.

@@ -18,7 +18,7 @@ UNIT_BITS = 350
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often each of some integers occurs."""
+    """The number of times that each of some integers occurs."""
 
     values: np.ndarray  # int64 [n], in ascending order
     counts: np.ndarray  # int64 [n]

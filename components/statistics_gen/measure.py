@@ -19,9 +19,9 @@ from components.statistics_gen.totals import Example, Numbers, Totals, of_number
 from seqline.data import features
 from seqline.data.examples import Content, ExampleShard
 
-# An example shows so many code points of a text,
+# Code points of a text that an example shows.
 SHOWN_CHARS = 60
-# and so many numbers of a sequence's first step.
+# Numbers of a sequence's first step that an example shows.
 SHOWN_NUMBERS = 3
 # Texts are processed in blocks of this size, which stay in a processor's cache from step to step.
 BLOCK_BYTES = 1 << 18
@@ -223,7 +223,6 @@ def count_chars(texts: pa.Array) -> Histogram:
             content = content.decode().encode("utf-32-le")
 
         points = np.frombuffer(content, np.uint8 if block.is_ascii else "<u4")
-
         longer = np.bincount(points, minlength=len(counts))
         longer[: len(counts)] += counts
         counts = longer

@@ -163,8 +163,8 @@ def _compare_newest(parts: dict[int, Path], has_chars: bool) -> dict[str, Any]:
         side: [part / f"{features.TRAIN}.tokens" for part in side_parts]
         for side, side_parts in sides.items()
     }
-    chars = {}
 
+    chars = {}
     for side, side_parts in sides.items():
         side_totals = totals.total(
             [totals.read(part / f"{features.TRAIN}.json") for part in side_parts]

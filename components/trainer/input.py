@@ -23,8 +23,8 @@ from seqline.storage.staging import fetch
 
 # The most rows of a block. Within a block the order of a pass is uniformly random.
 BLOCK_ROWS = 100_000
-# A pool is as many batches' worth of rows, consecutive in the shuffled order, that are sorted by
-# length before they are cut into batches.
+# Batches that a pool is cut into: its rows are consecutive in the shuffled order, and are sorted by
+# length first.
 POOL_BATCHES = 32
 # How many shards under gs:// are fetched at once, and how many are fetched before they are read.
 NUM_FETCHED = 4

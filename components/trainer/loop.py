@@ -4,7 +4,7 @@ Everything that changes is in variables, which a checkpoint can hold.
 
 One step takes one global batch, split over the replicas. Each replica's loss is the sum over its
 rows, divided by the rows of the whole batch, and gradients are summed over the replicas before they
-are clipped: so a step equals that of one device with the whole batch, also where the batch does not
+are clipped: so a step equals that of one device with the whole batch, even where the batch does not
 divide evenly. (Keras's own loop averages the replicas' means and clips before it sums.)
 """
 

@@ -174,7 +174,6 @@ class Training:
                 tf.constant(count, tf.int64),
                 tf.constant(progress.sums, tf.float64),
             )
-
             self._refuse_bad(int(bad))
 
             progress.step += count

@@ -11,7 +11,7 @@ from seqline.host.progress import tell
 
 log = logging.getLogger("seqline.trainer")
 
-# How often a line tells how far a long epoch is.
+# Seconds between two lines about a long epoch.
 LINE_SECONDS = 15.0
 
 

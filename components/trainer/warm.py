@@ -69,8 +69,8 @@ def _read_vectors(model: keras.Model, tokens: Sequence[bytes], path: str) -> int
     layer = model.get_layer("embedding")
     (table,) = (np.array(weight) for weight in layer.get_weights())  # [V + 2, embedding_dim]
     ids = {token: rank + 1 for rank, token in enumerate(tokens)}
-    tokens_with_vectors = set()
 
+    tokens_with_vectors = set()
     with open_file(path) as file:
         for number, line in enumerate(file, start=1):
             token, *numbers = line.rstrip().split(b" ")

@@ -20,7 +20,7 @@ from seqline.jobs.beam import LOCAL_RUNNER, pipeline_options
 from seqline.model.canonical import canonicalize
 from seqline.storage.staging import local_copy, reading_all
 
-# `verify` sends so many rows of each split through the graph.
+# Rows of each split that `verify` sends through the graph.
 NUM_VERIFIED = 64
 
 

@@ -136,7 +136,6 @@ class TransformShard(beam.DoFn):
             counts[MADE] = 1
 
         link(part, path_of(target))
-
         progress.advance()
         yield counts
 

@@ -61,7 +61,6 @@ def transform(
     summary: dict[str, Any] = {"max_length": params.max_length}
     if manifest.content == features.TEXT:
         summary |= {"tokens": params.tokens, "lowercase": params.lowercase}
-
     summary |= figures
 
     # How much was reused depends on the span cache; the artifact does not, so these stay out of it.

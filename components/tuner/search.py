@@ -256,7 +256,7 @@ def _distribution(name: str, tried: Range) -> BaseDistribution:
 
 
 def line(trials: Sequence[Trial], params: TuningParams) -> str:
-    """The line of the last trial."""
+    """The line about the last trial, for the log."""
     trial, best = trials[-1], best_of(trials)
     text = f"trial {trial.number}"
     if params.num_trials:

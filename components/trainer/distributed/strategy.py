@@ -81,7 +81,7 @@ class Team:
         first = self.cluster.number * num_local
         replicas = range(first, first + num_local)
 
-        # No one asks beyond the last batch: told that batches never end, TensorFlow does not ask
+        # Nothing reads beyond the last batch. Told that batches never end, TensorFlow does not ask
         # all workers before each one.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         # Our own slices: TensorFlow's sharding would leave an uneven last batch to one worker and
@@ -166,18 +166,7 @@ def team(
     """
     cluster = clusters.read()
     if cluster is None:
-        logical = tf.config.list_logical_devices()
-        existing = [device.name.removeprefix("/device:") for device in logical]
-        with alone():
-            names = [f"/{name}" for name in chosen(devices, existing)]
-            strategy = tf.distribute.MirroredStrategy(names)
-
-        log.info(
-            "training on %d replica(s): %s",
-            strategy.num_replicas_in_sync,
-            ", ".join(strategy.extended.worker_devices),
-        )
-        yield Team(strategy, choose(), None, stop_signal)
+        yield Team(_mirrored(devices), choose(), None, stop_signal)
         return
 
     names = _make_visible(devices)
@@ -216,6 +205,22 @@ def team(
         raise
     finally:
         links.close(is_orderly)
+
+
+def _mirrored(devices: Sequence[str] | int | None) -> tf.distribute.Strategy:
+    """The strategy of a process that trains alone."""
+    logical = tf.config.list_logical_devices()
+    existing = [device.name.removeprefix("/device:") for device in logical]
+    with alone():
+        names = [f"/{name}" for name in chosen(devices, existing)]
+        strategy = tf.distribute.MirroredStrategy(names)
+
+    log.info(
+        "training on %d replica(s): %s",
+        strategy.num_replicas_in_sync,
+        ", ".join(strategy.extended.worker_devices),
+    )
+    return strategy
 
 
 @contextmanager

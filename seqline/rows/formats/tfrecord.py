@@ -56,8 +56,8 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
 
     judged = judge(format_)
     read_content = value if format_.content == "text" else _values_or_none
-    line = 0
 
+    line = 0
     for record in records(path):
         line += 1
         if line == 1:
