@@ -1,4 +1,4 @@
-"""What a stage is: its params, its artifact, and the `Component` that makes one from the other.
+"""A stage: its params, its artifact, and the `Component` that makes one from the other.
 
 Imports nothing heavy: the command line reads every component's face to answer `--help` and `plan`.
 """
@@ -18,7 +18,10 @@ NOT_IN_KEY = "not_in_key"
 
 
 class Params(BaseModel):
-    """What changes a component's result. Strict: an unknown name or a wrong type is an error."""
+    """The settings that change a component's result.
+
+    Strict: an unknown name or a wrong type is an error.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -137,6 +140,7 @@ class Component:
         for name in ("params", "output", *self.inputs):
             if name not in parameters:
                 raise ValueError(f"{self.name}: run does not take {name!r}.")
+
         for name in parameters:
             if name not in (*self.inputs, *ARGUMENTS):
                 raise ValueError(

@@ -1,9 +1,9 @@
-"""Intervals of confidence."""
+"""Confidence intervals."""
 
 import math
 
-# The quantile of the normal distribution that leaves 2.5 % on either side: an interval of so many
-# standard errors covers the true value in 95 % of samples.
+# The quantile of the normal distribution that leaves 2.5 % on either side: an interval of this many
+# standard errors to both sides covers the true value in 95 % of samples.
 Z_95 = 1.959963984540054
 
 

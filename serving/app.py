@@ -81,15 +81,18 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+
         request = Request(scope, receive)
         started = time.monotonic()
         model = version = method = ""
+
         try:
             path = scope["path"]
             match = MODELS.fullmatch(path)
             if match and match["name"] in self.versions.models:
                 model = match["name"]
                 method = (match["verb"] or match["metadata"] or "status").lower()
+
             response = await (
                 self._models(request, match) if match else self._others(request, path)
             )
@@ -103,6 +106,7 @@ class App:
             response = _answer(
                 tensors.dump({"error": "Internal error; the server's log has more."}), 500
             )
+
         self.metrics.on_request(
             model, version, method or "other", response.status_code, time.monotonic() - started
         )
@@ -115,6 +119,7 @@ class App:
             return Response(self.page, headers=self.page_headers, media_type="text/html")
         if path == METRICS:
             return Response(self._measure(), media_type="text/plain; version=0.0.4")
+
         status = 400 if path.lower().startswith("/v1/") else 404
         raise RefusedError(f"Malformed request: {request.method} {path[:200]}", status=status)
 
@@ -163,6 +168,7 @@ class App:
         """The request's body. It counts towards max_total_bytes until the request is answered."""
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise RefusedError("Content-Encoding must be identity.", status=415)
+
         too_long = RefusedError(
             f"The request's body has more than {self.max_body_bytes} bytes; send its rows in"
             " several.",
@@ -179,6 +185,7 @@ class App:
                 chunks.append(chunk)
                 size += len(chunk)
                 self.total_bytes += len(chunk)
+
                 if size > self.max_body_bytes:
                     raise too_long
                 if self.total_bytes > self.max_total_bytes:
@@ -187,6 +194,7 @@ class App:
                         status=503,
                         retry_after=1,
                     )
+
             yield b"".join(chunks)
         finally:
             self.total_bytes -= size
@@ -215,6 +223,7 @@ class App:
             model, signature, dict.fromkeys(signature.inputs, examples)
         )
         results = _regressions(outputs) if verb == "regress" else _classes(outputs, model.labels)
+
         # TensorFlow Serving's documentation says "result" in one place and "results" in another;
         # the server says "results".
         return await _apart(
@@ -282,9 +291,11 @@ def _classes(outputs: tensors.Tensors, labels: list[str]) -> list[list[list[Any]
         named = tensors.to_plain(classes, "classes")
     else:
         named = [labels if len(labels) == num_classes else [""] * num_classes] * num_rows
+
     scored = [[0.0] * num_classes] * num_rows
     if scores is not None:
         scored = tensors.to_plain(scores, "scores")
+
     pairs = zip(named, scored, strict=True)
     return [[list(pair) for pair in zip(*row, strict=True)] for row in pairs]
 
@@ -332,6 +343,7 @@ def _page() -> tuple[bytes, dict[str, str]]:
         inside = re.search(rf"<{tag}>(.*?)</{tag}>".encode(), page, re.DOTALL)
         assert inside is not None
         hashes[tag] = base64.b64encode(hashlib.sha256(inside[1]).digest()).decode()
+
     policy = (
         f"default-src 'none'; script-src 'sha256-{hashes['script']}'; style-src"
         f" 'sha256-{hashes['style']}'; connect-src 'self'; img-src data:; base-uri 'none';"

@@ -51,6 +51,7 @@ class OneLineParser(argparse.ArgumentParser):
                 f"{self.prog} does not take the word {unknown[0]!r}; {self.prog} --help lists what"
                 " it takes."
             )
+
         known = [name for action in self._actions for name in action.option_strings]
         return (
             f"{self.prog} has no flag {flag}.{suggested_flag(flag, known, f'{self.prog} --help')}"

@@ -42,7 +42,14 @@ class Limits:
 
 @dataclass(eq=False)
 class PendingRequest:
-    """A request that waits for a thread. arrived: when it came, as time.monotonic() has it."""
+    """A request that waits for a thread.
+
+    Attributes:
+        inputs: Its tensors.
+        rows: How many rows they have.
+        answer: Gets the outputs, or an exception.
+        arrived: When it came, as time.monotonic() has it.
+    """
 
     inputs: Tensors
     rows: int
@@ -52,7 +59,15 @@ class PendingRequest:
 
 @dataclass(eq=False)
 class Queue:
-    """Requests that may be joined. rows: of those that wait; running: batches that run."""
+    """Requests that may be joined.
+
+    Attributes:
+        model: The model that they ask.
+        signature: The signature that they ask.
+        waiting: The requests that wait, in order.
+        rows: The rows of those that wait.
+        running: The batches that run.
+    """
 
     model: LoadedModel
     signature: Signature
@@ -101,11 +116,13 @@ class Batcher:
         if rows <= most:
             key = _key(model, signature, inputs)
             return await self._submit(key, model, signature, inputs, rows)
+
         calls = []
         for start in range(0, rows, most):
             part = {name: value[start : start + most] for name, value in inputs.items()}
             key = _key(model, signature, part)
             calls.append(self._submit(key, model, signature, part, min(most, rows - start)))
+
         answers = await asyncio.gather(*calls)
         return {name: _join([answer[name] for answer in answers]) for name in signature.outputs}
 
@@ -125,10 +142,12 @@ class Batcher:
         if self.timer:
             self.timer.cancel()
             self.timer = None
+
         while self.free:
             waiting = [key for key, queue in self.queues.items() if queue.waiting]
             if not waiting:
                 return
+
             key = min(waiting, key=lambda key: self._due(self.queues[key]))
             delay = self._due(self.queues[key]) - time.monotonic()
             if delay > 0:
@@ -168,6 +187,7 @@ class Batcher:
             queue.running -= 1
             if not queue.running and not queue.waiting:
                 del self.queues[key]
+
             for request, answer in zip(batch, answers, strict=True):
                 if request.answer.done():  # Its client went away.
                     continue
@@ -175,6 +195,7 @@ class Batcher:
                     request.answer.set_exception(answer)
                 else:
                     request.answer.set_result(answer)
+
             self.on_batch(rows, time.monotonic() - started)
             self._start()
 
@@ -213,6 +234,7 @@ def _execute(model: LoadedModel, signature: Signature, requests: list[Tensors]) 
         sizes = [next(iter(request.values())).shape[0] for request in requests]
         if any(value.shape[:1] != (sum(sizes),) for value in outputs.values()):
             raise ValueError(f"signature {signature.name} does not answer row by row")
+
         ends = np.cumsum(sizes)
         return [
             {name: value[end - size : end] for name, value in outputs.items()}
@@ -232,9 +254,11 @@ def _join(values: list[np.ndarray], pad: Any = None) -> np.ndarray:
     """Joins values, each [rows, time, ...], into one; shorter ones are padded if `pad` is given."""
     if pad is None or len({value.shape[1] for value in values}) == 1:
         return np.concatenate(values)
+
     num_rows = sum(len(value) for value in values)
     time_steps = max(value.shape[1] for value in values)
     padded = np.full((num_rows, time_steps, *values[0].shape[2:]), pad, values[0].dtype)
+
     start = 0
     for value in values:
         padded[start : start + len(value), : value.shape[1]] = value

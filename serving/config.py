@@ -54,6 +54,7 @@ def models_of(flags: argparse.Namespace) -> list[ModelConfig]:
     name, base_path = flags.model_name, flags.model_base_path
     if name is not None:
         check_name(name, "--model_name")
+
     models = find_models(base_path)
     holds_versions = any(base_path.glob("[0-9]*/saved_model.pb"))
     if not models or (holds_versions and base_path != Path(SERVING_DIR)):
@@ -66,6 +67,7 @@ def models_of(flags: argparse.Namespace) -> list[ModelConfig]:
             ModelConfig(check_name(model, "--model_base_path"), folder)
             for model, folder in models.items()
         ]
+
     if name not in models and len(models) > 1:
         raise ConfigError(
             f"--model_name {name}: {base_path} holds {', '.join(models)}. Name one of them, or its"
@@ -105,6 +107,7 @@ def read(path: Path) -> list[ModelConfig]:
             "--model_config_file needs the package tensorflow-serving-api: pip install"
             " tensorflow-serving-api"
         ) from None
+
     message = model_server_config_pb2.ModelServerConfig()
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), message)
@@ -114,6 +117,7 @@ def read(path: Path) -> list[ModelConfig]:
         raise ConfigError(
             f"--model_config_file {path} is not a ModelServerConfig: {error}"
         ) from None
+
     if message.WhichOneof("config") != "model_config_list":
         raise ConfigError(f"--model_config_file {path} has no model_config_list.")
 
@@ -150,5 +154,6 @@ def _config(path: Path, given: Any) -> ModelConfig:
             raise ConfigError(
                 f"{place}: the model {name!r} has the policy specific without versions."
             )
+
     base_path = path.parent / given.base_path
     return ModelConfig(name, base_path, num_versions, specific, dict(given.version_labels))

@@ -1,4 +1,4 @@
-"""The flags. A flag of tensorflow_model_server means the same here."""
+"""The flags of `seqline serve`. A flag of tensorflow_model_server means the same here."""
 
 import argparse
 import os
@@ -13,112 +13,153 @@ MODEL_NAME = "seqline"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The flags. Ends the program with exit code 2 for a wrong one."""
+    """Parses the command line. A wrong flag ends the program with exit code 2."""
     parser = OneLineParser(
         "seqline serve", "TensorFlow Serving's REST API on SavedModels, for this machine."
     )
-    add = parser.add_argument
-    add(
+    _add_address(parser)
+    _add_models(parser)
+    _add_batching(parser)
+    _add_limits(parser)
+    _add_threads(parser)
+    return parser.parse_args(arguments)
+
+
+def _add_address(parser: OneLineParser) -> None:
+    parser.add_argument(
         "--host",
         default="127.0.0.1",
         help="address to listen on (default: %(default)s, this machine only)",
     )
-    add(
+
+    parser.add_argument(
         "--rest_api_port",
         type=int,
         default=8501,
         help="port (default: %(default)s); 0 for any free one",
     )
-    add("--port_file", type=Path, help="where to write the port once requests are accepted")
-    add(
+    parser.add_argument(
+        "--port_file", type=Path, help="where to write the port once requests are accepted"
+    )
+
+
+def _add_models(parser: OneLineParser) -> None:
+    # By flags alone: one model, or every model under a folder.
+    parser.add_argument(
         "--model_name",
         help=(
             "name of the model in paths (default: its folder's under --model_base_path, else"
             f" {MODEL_NAME})"
         ),
     )
-    base_path = (
-        "folder with the versions of a model, or with a folder for each of several models (default:"
-        " %(default)s)"
+
+    parser.add_argument(
+        "--model_base_path",
+        type=Path,
+        default=Path(SERVING_DIR),
+        help=(
+            "folder with the versions of a model, or with a folder for each of several models"
+            " (default: %(default)s)"
+        ),
     )
-    add("--model_base_path", type=Path, default=Path(SERVING_DIR), help=base_path)
-    add(
+
+    # By a file.
+    parser.add_argument(
         "--model_config_file",
         type=Path,
         help="a ModelServerConfig as text: several models, version policies, labels",
     )
+
+    # Both are read again and again.
     poll = "seconds between looks at %s (default: %%(default)s); 0 for one look only"
-    add(
+    parser.add_argument(
         "--model_config_file_poll_wait_seconds",
-        type=_seconds,
+        type=_duration,
         default=1.0,
         help=poll % "the config file",
     )
-    add("--file_system_poll_wait_seconds", type=_seconds, default=1.0, help=poll % "the base paths")
-    add(
+    parser.add_argument(
+        "--file_system_poll_wait_seconds",
+        type=_duration,
+        default=1.0,
+        help=poll % "the base paths",
+    )
+
+
+def _add_batching(parser: OneLineParser) -> None:
+    parser.add_argument(
         "--enable_batching",
         type=_boolean,
         default=True,
         help="join waiting requests (default: true)",
     )
-    add(
+
+    parser.add_argument(
         "--max_batch_size",
         type=_positive,
         default=64,
         help="rows of a batch (default: %(default)s)",
     )
-    add(
+
+    parser.add_argument(
         "--batch_timeout_micros",
-        type=_seconds,
+        type=_duration,
         default=1000,
         help="how long a request may wait for others (default: %(default)s)",
     )
-    add(
+    parser.add_argument(
         "--num_batch_threads",
         type=_positive,
         default=os.cpu_count() or 1,
         help="batches that run at once (default: the cores)",
     )
-    add(
+
+
+def _add_limits(parser: OneLineParser) -> None:
+    parser.add_argument(
         "--max_queued_requests",
         type=_positive,
         default=1000,
         help="requests that may wait; beyond, 503 (default: %(default)s)",
     )
-    add(
+
+    parser.add_argument(
         "--max_body_bytes",
         type=_positive,
         default=16 << 20,
         help="of one request; beyond, 413 (default: %(default)s)",
     )
-    add(
+
+    parser.add_argument(
         "--max_total_bytes",
         type=_positive,
         default=256 << 20,
         help="of all requests in flight; beyond, 503 (default: %(default)s)",
     )
-    add(
+    parser.add_argument(
         "--max_rows",
         type=_positive,
         default=10_000,
         help="of one request; beyond, 413 (default: %(default)s)",
     )
-    add(
+
+
+def _add_threads(parser: OneLineParser) -> None:
+    parser.add_argument(
         "--tensorflow_intra_op_parallelism",
         type=int,
         default=0,
         help="threads of one operation; 0 lets TensorFlow choose",
     )
-    add(
+    parser.add_argument(
         "--tensorflow_inter_op_parallelism",
         type=int,
         default=0,
         help="operations of one call at once; 0 lets TensorFlow choose",
     )
-    return parser.parse_args(arguments)
 
 
-def _seconds(text: str) -> float:
+def _duration(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1e9:
         raise argparse.ArgumentTypeError(f"{text} is not a duration")

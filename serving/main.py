@@ -41,12 +41,14 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
     # A descriptor of its own, see `_serve`.
     errors = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     logging.basicConfig(
         stream=errors, format="%(asctime)s %(levelname).1s %(message)s", level=logging.WARNING
     )
     log.setLevel(logging.INFO)
+
     with listening:
         asyncio.run(_serve(flags, configs, listening))
     return 0
@@ -68,10 +70,12 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"--rest_api_port {port} is not a port. Give one up to 65535, or 0 for any free one."
         )
+
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
+
         listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -84,6 +88,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"--host {host} --rest_api_port {port}: {reason}. Give a free port, or 0 for any."
         ) from None
+
     return listening
 
 
@@ -114,6 +119,7 @@ async def _serve(
         except Exception:
             model.close()
             raise
+
         log.info("%s/%s: loaded, %d warm-up requests", folder.parent.name, folder.name, sent)
         return model
 
@@ -125,17 +131,22 @@ async def _serve(
         num_threads=flags.num_batch_threads,
         max_queued=flags.max_queued_requests,
     )
+
     batcher = Batcher(limits, metrics.on_batch)
     versions = Versions(load)
     app = App(
         versions, batcher, metrics, flags.max_body_bytes, flags.max_rows, flags.max_total_bytes
     )
+
     server = _stoppable_server(app)
+
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()  # A million objects of TensorFlow's modules, which need no further collection.
+
     watching = asyncio.create_task(_watch(flags, configs, versions.update))
     announcing = asyncio.create_task(_announce(server, listening, flags.port_file))
     await server.serve(sockets=[listening])
+
     for task in (watching, announcing):
         task.cancel()
     log.info("stopped")
@@ -156,9 +167,12 @@ def _stoppable_server(app: Any) -> Any:
         timeout_keep_alive=75,
         ws="none",
     )
+
     server = uvicorn.Server(settings)
+
     # uvicorn's own handlers would raise the signal again after an orderly stop.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.handle_exit, number, None)
@@ -169,8 +183,10 @@ async def _announce(server: Any, listening: socket.socket, port_file: Path | Non
     """Logs the address and writes the port file when the server accepts requests."""
     while not server.started:
         await asyncio.sleep(0.01)
+
     host, port = listening.getsockname()[:2]
     log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
     if port_file:
         aside = port_file.with_name(f".{port_file.name}.{os.getpid()}")
         aside.write_text(f"{port}\n")
@@ -186,27 +202,32 @@ async def _watch(
     loop = asyncio.get_running_loop()
     logged = ""
     config_read = loop.time()
+
     while True:
         try:
             await update(configs)
         except Exception:
             log.exception("the base paths cannot be read")
+
         file_wait = flags.file_system_poll_wait_seconds
         config_wait = flags.model_config_file_poll_wait_seconds if flags.model_config_file else 0
         if not file_wait and not config_wait:
             return
+
         await asyncio.sleep(min(wait for wait in (file_wait, config_wait) if wait))
         is_due = config_wait and loop.time() >= config_read + config_wait
         if is_due or not flags.model_config_file:
             config_read = loop.time()
             try:
-                configs = (
-                    config.read(flags.model_config_file)
-                    if flags.model_config_file
-                    else config.models_still_served(flags, configs)
-                )
+                configs = _read_again(flags, configs)
                 logged = ""
             except ConfigError as error:
                 if str(error) != logged:
                     log.error("%s The models stay as they were.", error)
                 logged = str(error)
+
+
+def _read_again(flags: argparse.Namespace, configs: list[ModelConfig]) -> list[ModelConfig]:
+    if flags.model_config_file:
+        return config.read(flags.model_config_file)
+    return config.models_still_served(flags, configs)

@@ -24,16 +24,25 @@ STATUS = {
 
 
 class Metrics:
+    """The server's metrics.
+
+    Attributes:
+        registry: Holds all of them, and the process's own.
+    """
+
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+
+        # Requests, from their last byte to their answer.
         self.requests = Counter(
             f"{PREFIX}request_count",
             "Requests by model and status.",
             ["model_name", "version", "method", "code", "status"],
             registry=registry,
         )
+
         self.latency = Histogram(
             f"{PREFIX}request_latency",
             "Microseconds from a request's last byte to its answer.",
@@ -41,24 +50,30 @@ class Metrics:
             buckets=MICROSECONDS,
             registry=registry,
         )
+
+        # Batches, each a call of a model.
         self.runtime = Histogram(
             f"{PREFIX}runtime_latency",
             "Microseconds of a batch in TensorFlow.",
             buckets=MICROSECONDS,
             registry=registry,
         )
+
         self.batch_size = Histogram(
             f"{PREFIX}batching_session:batch_size",
             "Rows of a batch.",
             buckets=ROWS,
             registry=registry,
         )
+
+        # The state of the server at the moment.
         self.loaded = Gauge(
             f"{PREFIX}loaded_version",
             "1 for each version that takes requests.",
             ["model_name", "version"],
             registry=registry,
         )
+
         self.running = Gauge(
             f"{PREFIX}running_batches", "Batches that TensorFlow runs.", registry=registry
         )

@@ -61,14 +61,18 @@ class LoadedModel:
             intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op
         )
         config.gpu_options.allow_growth = True  # The next version is loaded while this one serves.
+
         self.folder = folder
         self.session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+
         try:
             with self.session.graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.loader.load(
                     self.session, [tf.saved_model.SERVING], str(folder)
                 )
+
             self.signatures = _signatures(meta_graph, folder)
+
             # signature_def as TensorFlow Serving prints it.
             self.metadata: dict[str, Any] = {
                 name: json_format.MessageToDict(
@@ -78,6 +82,7 @@ class LoadedModel:
                 )
                 for name, definition in sorted(meta_graph.signature_def.items())
             }
+
             self.calls = {
                 name: self._callable(signature) for name, signature in self.signatures.items()
             }
@@ -114,6 +119,7 @@ class LoadedModel:
         path = self.folder / WARMUP
         if path.is_file():
             return _replay(self, path)
+
         for name, signature in self.signatures.items():
             if signature.batchable:
                 try:
@@ -141,6 +147,7 @@ def _signatures(meta_graph: Any, folder: Path) -> dict[str, Signature]:
         except (ValueError, TypeError) as error:
             version = f"{folder.parent.name}/{folder.name}"
             log.warning("%s: signature %s is not served: %s", version, name, error)
+
     if not signatures:
         raise ValueError("the SavedModel has no signature that can be served")
     return signatures
@@ -153,6 +160,7 @@ def _signature(name: str, definition: Any) -> Signature:
         tensor.shape is not None and tensor.shape[:1] == (-1,)
         for tensor in [*inputs.values(), *outputs.values()]
     )
+
     # The shape of a row's answer must not depend on the other rows of its batch.
     batchable = batchable and not any(-1 in (tensor.shape or ())[1:] for tensor in outputs.values())
 
@@ -178,11 +186,13 @@ def _labels(folder: Path) -> list[str]:
     path = folder / "assets" / "labels"
     if path.is_file():
         return path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]
+
     card = folder / "assets.extra" / "model.json"
     try:
         labels = json.loads(card.read_text(encoding="utf-8"))["labels"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
     is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
     return labels if is_list else []
 
@@ -220,8 +230,11 @@ def _replay(model: LoadedModel, path: Path) -> int:
             given = dict.fromkeys(inputs, np.array(examples, object))
         else:
             continue
+
         if name not in model.signatures or given.keys() != model.signatures[name].inputs.keys():
             raise ValueError(f"warm-up request {count + 1} does not fit signature {name!r}")
+
         model.run(name, given)
         count += 1
+
     return count

@@ -32,6 +32,7 @@ def find_model(path: Path) -> Path:
     """
     if (path / "saved_model.pb").is_file():
         return path
+
     folder = find_versions(path, "--model")
     versions = _versions(folder)
     if not versions:
@@ -58,6 +59,7 @@ def find_versions(path: Path, flag: str) -> Path:
     if _versions(path):
         if not models or str(path) != SERVING_DIR:
             return path
+
         # Before models had names, the default place held versions itself. Which of the two is meant
         # cannot be known.
         raise InputError(
@@ -65,6 +67,7 @@ def find_versions(path: Path, flag: str) -> Path:
             f" {', '.join(models)} beneath. Name one: {flag} {next(iter(models.values()))}, or"
             f" {flag} {os.path.join(os.getcwd(), SERVING_DIR)} for those from before."
         )
+
     if len(models) > 1:
         raise InputError(
             f"{path} holds {len(models)} models: {', '.join(models)}. Name one: {flag}"
@@ -102,6 +105,7 @@ def _way_out() -> str:
     ]
     if not exported:
         return "Has a model been pushed? seqline run"
+
     last = max(exported, key=lambda file: file.stat().st_mtime).parent
     return (
         "The model that was exported last was not pushed (seqline report tells why); to ask it all"
@@ -123,21 +127,24 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
         likeliest label first.
 
     Raises:
-        InputError: A text cannot be read so. The batch of up to BATCH_SIZE texts that it is in is
-            not answered.
+        InputError: A text cannot be read as the content. The batch that it is in, of up to
+            BATCH_SIZE texts, is not answered.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with standard_error_kept():
         import tensorflow as tf
 
         serve = tf.saved_model.load(str(model_dir)).signatures["serving_default"]
+
     arguments = serve.structured_input_signature[1]
     content = next(name for name in ("text", "tokens", "sequence") if name in arguments)
     dim = arguments[content].shape[2] if content == "sequence" else 0
     labels = (model_dir / "assets" / "labels").read_text(encoding="utf-8").split("\n")[:-1]
+
     read = (
         _read(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)
     )
+
     for rows in _batches(read):
         request = {
             name: tf.constant(value, arguments[name].dtype)
@@ -178,8 +185,10 @@ def _read_tokens(text: str, place: str) -> list[str]:
     if text.lstrip().startswith("["):
         with contextlib.suppress(ValueError, RecursionError):  # [CLS] is a token.
             tokens = json.loads(text)
+
     if not tokens:
         raise InputError(f"{place} has no token: {_short(text)}. {how}")
+
     for position, token in enumerate(tokens, start=1):
         if not isinstance(token, str) or not token or not _is_unicode(token):
             raise InputError(
@@ -191,27 +200,33 @@ def _read_tokens(text: str, place: str) -> list[str]:
 
 def _read_sequence(text: str, place: str, dim: int) -> list[list[float]]:
     how = f"Give a JSON list of time steps with {dim} finite number(s) each, [[number, ...], ...]."
+
     try:
         steps = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place} is not JSON, {error}: {_short(text)}. {how}") from None
+
     if not isinstance(steps, list) or not steps:
         raise InputError(f"{place} is {_short(text)}, not a list of one time step or more. {how}")
+
     for position, step in enumerate(steps, start=1):
         if not isinstance(step, list):
             raise InputError(
                 f"{place}, time step {position} is {_short(json.dumps(step))}, not a list. {how}"
             )
+
         if len(step) != dim:
             raise InputError(
                 f"{place}, time step {position} has {len(step)} number(s); the model reads {dim}."
                 f" {how}"
             )
+
         wrong = [number for number in step if not _is_number(number)]
         if wrong:
             raise InputError(
                 f"{place}, time step {position} holds {_short(json.dumps(wrong[0]))}. {how}"
             )
+
     return [[float(number) for number in step] for step in steps]
 
 
@@ -238,11 +253,13 @@ def _request(rows: list[Any], content: str, dim: int) -> dict[str, list[Any]]:
     """The arguments of `serving_default`, with rows padded to the longest one."""
     if content == "text":
         return {content: [_encode(text) for text in rows]}
+
     time = max(len(row) for row in rows)
     if content == "tokens":
         return {
             content: [[_encode(token) for token in row] + [b""] * (time - len(row)) for row in rows]
         }
+
     return {
         content: [row + [[0.0] * dim] * (time - len(row)) for row in rows],
         "length": [len(row) for row in rows],
@@ -276,6 +293,7 @@ def standard_error_kept() -> Iterator[None]:
     before = os.dup(2)
     with tempfile.TemporaryFile() as lines:
         os.dup2(lines.fileno(), 2)
+
         try:
             yield
         except BaseException:
@@ -296,6 +314,7 @@ def main() -> None:
     """
     if not sys.argv[1:]:
         sys.exit("usage: python -m serving.predict MODEL [TEXT ...]")
+
     model, *texts = sys.argv[1:]
     lines = (line.rstrip("\n") for line in sys.stdin)
     try:

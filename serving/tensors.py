@@ -42,6 +42,7 @@ def parse(body: bytes) -> dict[str, Any]:
     """The JSON object in a body. NaN, Infinity and -Infinity are numbers."""
     if not body.strip():
         raise RefusedError("JSON Parse error: The document is empty")
+
     try:
         document = json.loads(body.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -54,6 +55,7 @@ def parse(body: bytes) -> dict[str, Any]:
         raise RefusedError("JSON Parse error: nested too deeply") from None
     except ValueError as error:
         raise RefusedError(f"JSON Parse error: {error}") from None
+
     if not isinstance(document, dict):
         raise RefusedError(f"JSON Value: {_show(document)} Is not object")
     return document
@@ -82,6 +84,7 @@ def read_inputs(
             else "Missing 'inputs' or 'instances' key"
         )
         raise RefusedError(f"Not formatted correctly: {how}")
+
     if "instances" in document:
         return True, _from_rows(document["instances"], specs, max_rows)
 
@@ -93,9 +96,11 @@ def read_inputs(
                 f" {', '.join(sorted(specs))}"
             )
         given = dict.fromkeys(specs, given)
+
     missing = sorted(set(specs) - set(given))
     if missing:
         raise RefusedError(f"Missing named input: {', '.join(missing)} in 'inputs' object.")
+
     sizes = [len(given[name]) for name in specs if isinstance(given[name], list)]
     _limit(max(sizes, default=1), max_rows)
     return False, {name: from_json(given[name], spec, name) for name, spec in specs.items()}
@@ -106,6 +111,7 @@ def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors
         raise RefusedError("Expecting 'instances' to be an list/array")
     if not rows:
         raise RefusedError("No values in 'instances' array")
+
     _limit(len(rows), max_rows)
 
     named = isinstance(rows[0], dict) and not _is_b64(rows[0])
@@ -114,6 +120,7 @@ def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors
             "instances is a plain list, but expecting list of objects with"
             f" {', '.join(sorted(specs))}"
         )
+
     for number, row in enumerate(rows):
         if (isinstance(row, dict) and not _is_b64(row)) != named:
             expected, got = ("object", "value/list") if named else ("value/list", "object")
@@ -124,6 +131,7 @@ def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors
                 f"Failed to process element: {number} of 'instances' list. JSON object keys must be"
                 f" equal to: {names}"
             )
+
     return {
         name: from_json([row[name] for row in rows] if named else rows, spec, name)
         for name, spec in specs.items()
@@ -140,12 +148,14 @@ def _limit(rows: int, max_rows: int) -> None:
 def from_json(value: Any, spec: Tensor, name: str) -> np.ndarray:
     """A dense tensor from nested lists. All lists of a level must have the same size."""
     rank = MAX_RANK if spec.shape is None else len(spec.shape)
-    nodes, shape = [value], list[int]()
+    nodes, shape = [value], list[int]()  # All values of a level, and the sizes so far.
+
     while nodes and isinstance(nodes[0], list):
         if len(shape) == rank:
             raise RefusedError(
                 f"Input {name}: Encountered list at unexpected level: {rank}, expected < {rank}"
             )
+
         size = len(nodes[0])
         for node in nodes:
             if not isinstance(node, list):
@@ -153,13 +163,16 @@ def from_json(value: Any, spec: Tensor, name: str) -> np.ndarray:
                     f"Input {name}: JSON Value: {_show(node)} found at incorrect level:"
                     f" {len(shape) + 1}"
                 )
+
             if len(node) != size:
                 raise RefusedError(
                     f"Input {name}: Encountered list at unexpected size: {len(node)} at level:"
                     f" {len(shape)} expected size: {size}"
                 )
+
         shape.append(size)
         nodes = list(chain.from_iterable(nodes))
+
     wanted = spec.shape
     if wanted is not None and (
         len(wanted) != len(shape)
@@ -170,39 +183,53 @@ def from_json(value: Any, spec: Tensor, name: str) -> np.ndarray:
 
 
 def _convert(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
+    """An array [num_leaves] of the values at the ends of nested lists."""
     if dtype.kind == "O":
         array = np.empty(len(leaves), object)
         array[:] = [_bytes(leaf, name) for leaf in leaves]
         return array
+
     allowed = LEAVES.get(dtype.kind)
     if allowed is None:
         raise RefusedError(
             f"Input {name}: Conversion of JSON Value to type: {dtype.name} is not supported"
         )
+
     for leaf in leaves if set(map(type, leaves)) - allowed else ():
         if type(leaf) not in allowed:
-            raise RefusedError(
-                f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}"
-            )
+            raise _wrong_type(leaf, dtype, name)
+
     if dtype.kind == "f":
-        # As in TensorFlow Serving, an integer is a float if the float's digits hold it.
-        most = 2 ** (np.finfo(dtype).nmant + 1) - 1
-        for leaf in (leaf for leaf in leaves if type(leaf) is int and abs(leaf) > most):
-            raise _lossy(leaf, dtype, name)
-        array = np.array(leaves, np.float64)
-        with np.errstate(over="ignore"):
-            converted = array.astype(dtype)
-        for leaf in array[np.isfinite(array) & np.isinf(converted)][:1].tolist():
-            raise _lossy(leaf, dtype, name)
-        return converted
+        return _floats(leaves, dtype, name)
     if dtype.kind in "iu" and leaves:
         limits = np.iinfo(dtype)
         for leaf in (min(leaves), max(leaves)):
             if not limits.min <= leaf <= limits.max:
-                raise RefusedError(
-                    f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}"
-                )
+                raise _wrong_type(leaf, dtype, name)
     return np.array(leaves, dtype)
+
+
+def _floats(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
+    # As in TensorFlow Serving, an integer is a float if the float's digits hold it.
+    most = 2 ** (np.finfo(dtype).nmant + 1) - 1
+    for leaf in leaves:
+        if type(leaf) is int and abs(leaf) > most:
+            raise _lossy(leaf, dtype, name)
+
+    array = np.array(leaves, np.float64)
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+
+    overflowed = array[np.isfinite(array) & np.isinf(converted)]
+    if overflowed.size:
+        raise _lossy(overflowed[0].item(), dtype, name)
+    return converted
+
+
+def _wrong_type(leaf: Any, dtype: np.dtype, name: str) -> RefusedError:
+    return RefusedError(
+        f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}"
+    )
 
 
 def _lossy(leaf: Any, dtype: np.dtype, name: str) -> RefusedError:
@@ -220,6 +247,7 @@ def _bytes(leaf: Any, name: str) -> bytes:
             raise RefusedError(
                 f"Input {name}: JSON Parse error: The surrogate pair in string is invalid"
             ) from None
+
     if not _is_b64(leaf):
         wrong = (
             "not formatted correctly for base64 data"
@@ -227,6 +255,7 @@ def _bytes(leaf: Any, name: str) -> bytes:
             else "is not of expected type: string"
         )
         raise RefusedError(f"Input {name}: JSON Value: {_show(leaf)} {wrong}")
+
     try:
         return base64.b64decode(leaf["b64"].encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
@@ -247,7 +276,9 @@ def read_examples(document: Mapping[str, Any], max_rows: int) -> np.ndarray:
         raise RefusedError("Expecting 'examples' value to be an list/array")
     if not examples:
         raise RefusedError("'examples' value is an empty array")
+
     _limit(len(examples), max_rows)
+
     context = _example(document.get("context", {}))
     serialized = np.empty(len(examples), object)
     for number, given in enumerate(examples):
@@ -257,12 +288,14 @@ def read_examples(document: Mapping[str, Any], max_rows: int) -> np.ndarray:
             raise RefusedError(f"Feature: {both[0]} is in 'context' and in example {number}")
         example.MergeFrom(context)
         serialized[number] = example.SerializeToString()
+
     return serialized
 
 
 def _example(given: Any) -> example_pb2.Example:
     if not isinstance(given, dict):
         raise RefusedError(f"Example must be JSON object but got {_show(given)}")
+
     example = example_pb2.Example()
     for name, value in given.items():
         values = value if isinstance(value, list) else [value]
@@ -298,13 +331,16 @@ def predict_answer(by_row: bool, outputs: Tensors) -> bytes:
     plain = {name: to_plain(value, name) for name, value in outputs.items()}
     if not by_row:
         return dump({"outputs": plain if len(plain) > 1 else next(iter(plain.values()))})
+
     sizes = {value.shape[0] if value.ndim else None for value in outputs.values()}
     if len(sizes) > 1 or None in sizes:
         raise RefusedError(
             "The outputs have no common batch size; ask for them in column format, by 'inputs'."
         )
+
     if len(plain) == 1:
         return dump({"predictions": next(iter(plain.values()))})
+
     rows = zip(*plain.values(), strict=True)
     return dump({"predictions": [dict(zip(plain, row, strict=True)) for row in rows]})
 

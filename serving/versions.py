@@ -127,24 +127,28 @@ class Versions:
             if label not in model.labels:
                 raise RefusedError(f"Unrecognized servable version label: {label[:100]}")
             number = model.labels[label]
+
         available = model.available()
         if number is None and available:
             number = available[-1]
-        if number not in available:
-            coming = [
-                version
-                for version in model.versions.values()
-                if version.state in (START, LOADING) and number in (None, version.number)
-            ]
-            if coming:
-                raise RefusedError(
-                    f"Version {coming[0].number} of {name} is being loaded. Try again.",
-                    status=503,
-                    retry_after=1,
-                )
-            which = f"Latest({name})" if number is None else f"Specific({name}, {number})"
-            raise RefusedError(f"Servable not found for request: {which}", status=404)
-        return model.versions[number]
+        if number in available:
+            return model.versions[number]
+
+        coming = [
+            version
+            for version in model.versions.values()
+            if version.state in (START, LOADING) and number in (None, version.number)
+        ]
+
+        if coming:
+            raise RefusedError(
+                f"Version {coming[0].number} of {name} is being loaded. Try again.",
+                status=503,
+                retry_after=1,
+            )
+
+        which = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+        raise RefusedError(f"Servable not found for request: {which}", status=404)
 
     def acquire(self, version: Version) -> LoadedModel:
         """The model, which stays loaded until `release`."""
@@ -167,17 +171,20 @@ class Versions:
         """
         if name not in self.models:
             raise RefusedError(f"Could not find any versions of model {name[:100]}", status=404)
+
         model = self.models[name]
         if label is not None:
             number = self.choose(name, label=label).number
+
         chosen = [
             version
             for _, version in sorted(model.versions.items(), reverse=True)
             if number in (None, version.number)
         ]
+
         if not chosen:
-            what = f"version {number}" if number is not None else "any versions"
-            raise RefusedError(f"Could not find {what} of model {name}", status=404)
+            missing = f"version {number}" if number is not None else "any versions"
+            raise RefusedError(f"Could not find {missing} of model {name}", status=404)
         return {"model_version_status": [version.status() for version in chosen]}
 
     # Changes.
@@ -187,6 +194,7 @@ class Versions:
         loop = asyncio.get_running_loop()
         for config in configs:
             self.models.setdefault(config.name, ServedModel(config)).config = config
+
         for name in set(self.models) - {config.name for config in configs}:
             for version in self.models.pop(name).versions.values():
                 self._retire(name, version)
@@ -202,6 +210,7 @@ class Versions:
             if wanted & available:  # The last good one stays, whatever happens to its folder.
                 for number in available - wanted:
                     self._retire(model.config.name, model.versions[number])
+
             self._move_labels(model)
             self._forget(model, folders)
 
@@ -213,9 +222,11 @@ class Versions:
             for number in sorted(folders, reverse=True)
             if not self._is_bad(model, number, folders[number][1])
         ]
+
         chosen = usable[: config.num_versions]
         if config.specific:
             chosen = [number for number in usable if number in config.specific]
+
         labelled = set(config.labels.values())
         return chosen + [number for number in usable if number in labelled and number not in chosen]
 
@@ -236,6 +247,7 @@ class Versions:
         num_tries = 0
         if earlier and earlier.stamp == stamp and earlier.error:
             num_tries = earlier.num_tries
+
         version = Version(number, folder, stamp, LOADING, num_tries=num_tries + 1)
         if earlier is None or earlier.state != AVAILABLE:
             model.versions[number] = version
@@ -284,6 +296,7 @@ class Versions:
         for label, number in model.config.labels.items():
             if number in available:
                 model.labels[label] = number
+
         model.labels = {
             label: number
             for label, number in model.labels.items()
@@ -295,6 +308,7 @@ class Versions:
         ended = [
             number for number, version in sorted(model.versions.items()) if version.state == END
         ]
+
         for number in ended:
             has_gone = model.versions[number].error and number not in folders
             if has_gone or number in ended[:-MAX_ENDED]:
@@ -315,12 +329,15 @@ def _scan(base_path: Path) -> Folders:
         ]
     except OSError:
         return {}
+
     folders: Folders = {}
     for folder in numbered:
         try:
             saved = (folder / "saved_model.pb").stat()
         except OSError:
             continue  # It has just gone, or is not complete yet.
+
         stamp = (saved.st_dev, saved.st_ino, saved.st_mtime_ns, saved.st_size)
         folders[int(folder.name)] = (folder, stamp)
+
     return folders

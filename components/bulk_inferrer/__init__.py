@@ -119,9 +119,11 @@ def run(
         raise NotBlessedError(
             f"The model is not blessed and was not asked: {'; '.join(verdict.refusals)}."
         )
+
     making = work or output
     with folder.opened(making, saved_model / SAVED_MODEL, params, force=True) as task:
         figures = job.infer(task, params, beam_args)
+
     if work:
         link_all([(path, output / path.name) for path in folder.results(work)])
     return figures

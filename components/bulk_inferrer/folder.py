@@ -117,8 +117,8 @@ def opened(
                 raise UserError(_difference(folder, earlier, task.identity))
             _clear(folder)
             _write(folder / TASK, task.identity)
-        _drop_parts(folder)
 
+        _drop_parts(folder)
         try:
             yield task
         finally:
@@ -185,6 +185,7 @@ def _difference(folder: Path, earlier: dict[str, Any], wanted: dict[str, Any]) -
         if earlier.get(name) != wanted[name]:
             digests = f"{str(earlier.get(name))[:8]}, not {wanted[name][:8]}"
             differences.append(f"another {name} ({digests})")
+
     settings = earlier.get("settings", {})
     fields = [
         f"{name} {settings.get(name)!r}, not {value!r}"
@@ -193,6 +194,7 @@ def _difference(folder: Path, earlier: dict[str, Any], wanted: dict[str, Any]) -
     ]
     if fields:
         differences.append(f"other settings ({'; '.join(fields)})")
+
     return (
         f"{folder} holds predictions of {' and '.join(differences)}. "
         "Name another folder, or replace them with --force."
@@ -258,6 +260,7 @@ def _read_all(paths: list[Path]) -> list[dict[str, Any]]:
     """The contents of JSON files, in order. Objects are read several at once."""
     if not paths or not is_remote(str(paths[0])):
         return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
     contents: dict[int, dict[str, Any]] = {}
 
     def read(number: int) -> None:
@@ -324,11 +327,13 @@ def _add_up(folder: Path, bad_rows: IO[bytes]) -> PredictionTotals:
             totals.num_labels.update(note["num_labels"])
             if note["num_rows"]:
                 totals.files.append({name: note[name] for name in ("name", "num_rows", "first")})
+
             for row in note["bad_rows"]:
                 bad_rows.write(json.dumps(row).encode() + b"\n")
                 totals.num_bad[row["problem"]] += 1
                 if len(totals.quoted) < NUM_QUOTED:
                     totals.quoted.append(quote(BadRow(**row)))
+
     return totals
 
 
@@ -350,10 +355,10 @@ def totals_of(folder: Path) -> PredictionTotals:
     )
 
 
-def validate(found: PredictionTotals, params: BulkInferrerParams) -> None:
+def validate(totals: PredictionTotals, params: BulkInferrerParams) -> None:
     """Raises DataError for more bad rows than max_bad_fraction."""
-    num_bad = sum(found.num_bad.values())
-    bad_rows = BadRows(num_bad, found.num_rows + num_bad, found.quoted)
+    num_bad = sum(totals.num_bad.values())
+    bad_rows = BadRows(num_bad, totals.num_rows + num_bad, totals.quoted)
     bad_rows.check(source.SECTION, params.max_bad_fraction, "What was computed is kept.")
 
 

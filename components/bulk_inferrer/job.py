@@ -71,12 +71,14 @@ def infer(
             len(shards),
             sum(len(chunks) for _, _, chunks in jobs),
         )
+
     if jobs:
         progress.begin(
             "predicting",
             unit="rows",
             num_bytes=sum(file.size for file in task.files) if is_new else None,
         )
+
         write = WriteChunk(str(task.folder), len(shards), signature.content, params)
         with job([*beam_args]) as pipeline:
             _ = (
@@ -88,7 +90,7 @@ def infer(
                 | "Write" >> beam.ParDo(write)
             )
 
-    progress.tell("checking that all is there")
+    progress.tell("checking that all predictions are complete")
     return folder.finish(task, params, labels_of(task.model))
 
 
@@ -149,6 +151,7 @@ class WriteChunk(beam.DoFn):
             "num_labels": predictions.counts(answered),
             "bad_rows": [row._asdict() for row in chunk.bad],
         }
+
         path = folder.chunk_path(path_of(self.output), chunk.shard, chunk.number)
         _replace(path, [json.dumps(note).encode()])
 

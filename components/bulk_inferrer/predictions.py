@@ -53,6 +53,7 @@ def json_lines(
     probabilities = np.round(answered.probabilities.astype(np.float64), DIGITS).tolist()
     rows, class_ids = answered.chunk.rows, answered.class_id.tolist()
     answers = zip(rows, answered.labels, class_ids, probabilities, strict=True)
+
     for row, label, class_id, probability in answers:
         fields: dict[str, Any] = {
             FILE: row.file,
@@ -61,6 +62,7 @@ def json_lines(
         }
         if content is not None:
             fields[content] = _to_json(row.content)
+
         fields |= {features.LABEL: label.decode(), CLASS_ID: class_id, PROBABILITIES: probability}
         # "replace": a path that is not UTF-8 holds lone surrogates.
         yield encode(fields).encode("utf-8", "replace") + b"\n"
@@ -103,6 +105,7 @@ def tf_examples(
 
     if content is not None:
         columns[content] = _content(content, [row.content for row in rows])
+
     for column, name in enumerate(kept_names(keep)):
         values = [_strings(row.kept[column]) for row in rows]
         columns[name] = tf_example_writer.bytes_lists(name, values)
@@ -115,6 +118,7 @@ def _content(name: str, contents: Sequence[Any]) -> list[bytes]:
         return tf_example_writer.bytes_features(name, contents)
     if name == features.TOKENS:
         return tf_example_writer.bytes_lists(name, contents)
+
     return tf_example_writer.float_lists(
         name,
         np.concatenate([row.ravel() for row in contents]),

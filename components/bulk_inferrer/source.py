@@ -48,6 +48,7 @@ def find(params: BulkInferrerParams) -> tuple[str, list[File]]:
             f"{SECTION}.source {source!r}: only local files and gs:// can be read; write the rows "
             "into files first."
         )
+
     if matches := files.match(source):
         return kind_of(matches, source, SECTION), matches
 
@@ -67,6 +68,7 @@ def find(params: BulkInferrerParams) -> tuple[str, list[File]]:
             f"{SECTION}.source {source!r} is a folder without .txt files; name other files by a "
             f"glob, such as {root}/*.jsonl."
         )
+
     place = "" if files.is_remote(source) else f" under {Path.cwd()}"
     raise UserError(f"{SECTION}.source {source!r} matches no file{place}.")
 
@@ -85,6 +87,7 @@ def check(params: BulkInferrerParams) -> None:
             f"{SECTION}.keep {params.keep}: text files have no columns; `file` is in every "
             "prediction. Remove it."
         )
+
     if len(set(params.keep)) < len(params.keep):
         raise UserError(f"{SECTION}.keep {params.keep} names a column twice.")
     check_files([(kind, file) for file in source_files], format_)

@@ -129,6 +129,7 @@ class EvaluatorParams(Params):
                         f"evaluator.min_slice_accuracy names {name!r}; evaluator.slices are"
                         f" {', '.join(self.slices) or 'none'}"
                     )
+
         floors = (
             self.min_slice_accuracy.values()
             if isinstance(self.min_slice_accuracy, dict)

@@ -1,5 +1,6 @@
-"""Measures the SavedModel on the test split, with the served version and the baselines, and writes
-the evaluation.
+"""Measures the SavedModel on the test split and writes the evaluation.
+
+The served version and the baselines are measured on the same rows.
 """
 
 import logging
@@ -92,6 +93,7 @@ def _compared_with(
         test_labels = set(label_counts(examples, features.TEST))
         if not set(known_labels) & test_labels:
             why = "it knows no label of the test rows"
+
     if not why:
         return served, None
 
@@ -131,6 +133,7 @@ def measure(
     task = _task(examples, saved_model, params, served, shards, scores)
     scores.mkdir(parents=True, exist_ok=True)
     progress.begin("asking the model", sum(label_counts(examples, features.TEST).values()), "rows")
+
     if beam_args:
         from components.evaluator import distributed
 
@@ -146,6 +149,7 @@ def measure(
             len(task.labels),
             Path(folder),
         )
+
     remove(scores)
 
     figures = figures_of(task, measured, areas, params, served)
@@ -163,6 +167,7 @@ def _task(
 ) -> MeasureTask:
     content, dim = content_of(examples)
     own_labels = labels_of(saved_model)
+
     # The model is wrong on every row with a label that train did not have. Such a label is a row
     # of the confusion matrix, too.
     unknown_labels = sorted(set(label_counts(examples, features.TEST)) - set(own_labels))
@@ -227,6 +232,7 @@ def _every(examples: Path, split: str, every: int) -> tuple[list[Any], list[str]
     contents: list[Any] = []
     labels: list[str] = []
     num_seen = 0
+
     for batch, batch_labels in _contents(examples, split):
         first = -num_seen % every
         num_seen += len(batch)

@@ -35,6 +35,7 @@ def figures_of(
         confusion(overall.cells, num_classes),
         overall.loss * UNIT / overall.num_rows,
     )
+
     curve = metrics.calibration(measured.calibration)
     classes, matrix = figures.pop("classes"), figures.pop("confusion_matrix")
     for name, values in zip(("roc_auc", "pr_auc"), areas, strict=True):
@@ -46,6 +47,7 @@ def figures_of(
         for feature in task.slices
         for value in _values(feature, measured)
     ]
+
     num_judged = sum(of_slice["judged"] for of_slice in of_slices)
     return figures | {
         "cross_entropy_interval": metrics.mean_interval(
@@ -82,6 +84,7 @@ def _of_slice(feature: str, value: str, measured: Measured, params: EvaluatorPar
     served = None
     if tally.served_cells:
         served = paired.compare_with_served(tally, params.max_loss_of_accuracy or 0.0)
+
     return {
         "feature": feature,
         "value": value,

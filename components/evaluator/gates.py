@@ -96,6 +96,7 @@ def _over_linear(gain: float | None, threshold: float | None) -> Gate:
             "set baseline, install scikit-learn"
         )
         return Gate(name, None, threshold, False, reason)
+
     return Gate.at_least(
         name, "gain over the linear model", gain, "min_gain_over_linear", threshold, share
     )
@@ -119,6 +120,7 @@ def _slices(slices: Sequence[Figures], params: EvaluatorParams) -> Gate:
         floor = floor_of(of_slice["feature"], of_slice["value"], floors)
         if of_slice["judged"] and floor is not None:
             judged.append((of_slice["accuracy"] - floor, of_slice, floor))
+
     if not judged:
         reason = f"no slice with a threshold has {params.min_slice_rows} rows"
         return Gate.not_judged(
@@ -136,6 +138,7 @@ def _slices(slices: Sequence[Figures], params: EvaluatorParams) -> Gate:
             f"{share(accuracy)} of {worst['feature']}={worst['value']} ({worst['num_rows']:,} rows)"
         ),
     )
+
     num_under = sum(margin < -ROUNDING for margin, _, _ in judged)
     if num_under > 1:
         gate = replace(gate, reason=f"{gate.reason}, as are {num_under - 1} others")
@@ -182,6 +185,7 @@ def slices_against_served(
     name, allowed = "served_slice_accuracy", params.max_loss_of_accuracy
     if served is None or allowed is None:
         return Gate.not_judged(name, _why_not_compared(allowed, other), threshold=allowed)
+
     judged = [of_slice for of_slice in slices if of_slice["judged"] and of_slice.get("served")]
     if not judged:
         reason = f"no slice has {params.min_slice_rows} rows"
@@ -206,6 +210,7 @@ def _loss(name: str, compared: Figures, allowed: float, quantity: str, level: fl
     change = "equal to"
     if loss:
         change = f"{share(abs(loss))} {'under' if loss > 0 else 'over'}"
+
     reason = (
         f"{quantity} is {change} the served version's ({compared['num_lost']:,} rows lost,"
         f" {compared['num_gained']:,} gained): {'not beyond' if passed else 'beyond'}"

@@ -33,7 +33,7 @@ NUM_SHOWN = 300
 
 @dataclass(frozen=True)
 class MeasureTask:
-    """What to measure, and how. It can be sent to another machine.
+    """The models and the rows to measure, and the lists to make. It can be sent to another machine.
 
     Attributes:
         content: What a row of the Examples holds.
@@ -108,6 +108,7 @@ class Measurer:
         """
         if self.task.served is None:
             return None
+
         served = AlignedModel(self.task.served, self.task.labels)
         theirs, own = served.served.shapes, self.model.served.shapes
         if theirs != own:
@@ -125,6 +126,7 @@ class Measurer:
         """
         task = self.task
         measured = Measured(task.num_examples)
+
         first_row = 0
         with writing(f"{task.scores}/{Path(path).name}") as name, open(name, "wb") as file:
             for block in blocks(path, task.content, task.kinds):
@@ -147,6 +149,7 @@ class Measurer:
         if self.served:
             theirs, their_prediction = self.served.answer(block)
             served = their_prediction, metrics.log_losses(np.nan_to_num(theirs, nan=0.0), truth)
+
         loss = metrics.log_losses(probabilities, truth)
         return BlockAnswers(truth, probabilities, predicted, finite, loss, served)
 
@@ -235,6 +238,7 @@ class Measurer:
                 is_short = len(text) <= NUM_SHOWN
                 example["text"] = text if is_short else f"{text[:NUM_SHOWN]}..."
             examples.append(example)
+
         return examples
 
 
@@ -283,6 +287,7 @@ def check_slices(measured: Measured) -> None:
     """Raises UserError for a feature with too many values."""
     if len(measured.slices) <= MAX_SLICE_VALUES:
         return
+
     num_values = Counter(feature for feature, _ in measured.slices)
     worst = max(num_values, key=lambda feature: num_values[feature])
     if num_values[worst] > MAX_SLICE_VALUES and worst != features.LABEL:

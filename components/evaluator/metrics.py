@@ -122,11 +122,13 @@ def macro_f1_interval(cells: Cells) -> tuple[float, float]:
     random = np.random.default_rng(0)
     shares = counts / counts.sum()
     at_once = max(1, NUM_DRAWN // len(counts))
+
     samples = []
     for start in range(0, NUM_SAMPLES, at_once):
         size = min(at_once, NUM_SAMPLES - start)
         drawn = random.multinomial(counts.sum(), shares, size)  # [size, cells]
         samples.append(_macro_f1(pairs, drawn))
+
     low, high = np.quantile(np.concatenate(samples), [0.025, 0.975])
     return float(low), float(high)
 
@@ -185,6 +187,7 @@ def of_slice(tally: Tally, min_rows: int) -> Figures:
     if is_judged:
         f1_interval = macro_f1_interval(tally.cells)
         loss_interval = mean_interval(tally.loss, tally.loss_squared, num_rows)
+
     return {
         "num_rows": num_rows,
         "judged": is_judged,
@@ -217,6 +220,7 @@ def calibration(sums: Calibration) -> Figures:
                 "accuracy_interval": wilson_interval(accuracy, num_rows),
             }
         )
+
     distance = sum(
         point["num_rows"] * abs(point["accuracy"] - point["confidence"]) for point in curve
     )

@@ -81,6 +81,7 @@ def _sum(start: int, num: int, probability: float, step: int) -> float:
         else:
             term *= count / (num - count + 1) / odds
         count += step
+
     return total
 
 

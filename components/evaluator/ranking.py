@@ -49,6 +49,7 @@ def areas(
     roc: list[float | None] = []
     precision: list[float | None] = []
     at_once = min(num_classes, max(1, NUM_SORTED // max(num_rows, 1)))
+
     for first in range(0, num_classes, at_once):
         num = min(at_once, num_classes - first)
         columns = np.memmap(folder / "sorted", np.uint32, "w+", shape=(num, num_rows))
@@ -57,6 +58,7 @@ def areas(
         for codes in _codes(paths, num_classes):
             columns[:, row : row + len(codes)] = codes[:, first : first + num].T
             row += len(codes)
+
         assert row == num_rows, "every row that was measured left its probabilities"
 
         for column in columns:
@@ -67,6 +69,7 @@ def areas(
 
         del columns
         (folder / "sorted").unlink()
+
     return roc, precision
 
 
@@ -95,16 +98,19 @@ def area_and_average(column: np.ndarray) -> tuple[float | None, float | None]:
     twice_pairs = 0  # a true row above a false one counts 2, an equal pair counts 1
     average = 0.0
     true_seen = false_seen = 0  # rows of the steps before
+
     for true, false in _steps(column):
         true_below = true_seen + np.cumsum(true) - true  # [steps]
         false_below = false_seen + np.cumsum(false) - false  # [steps]
         twice_pairs += int((true * (2 * false_below + false)).sum())
+
         # With the rows of the step itself.
         true_above = num_true - true_below
         above = len(column) - (true_below + false_below)
         average += float((true * (true_above / above)).sum())
         true_seen += int(true.sum())
         false_seen += int(false.sum())
+
     return twice_pairs / (2 * num_true * num_false), average / num_true
 
 
@@ -129,8 +135,10 @@ def _steps(column: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             rows[0] += open_rows
         elif open_rows:
             yield np.array([open_true]), np.array([open_rows - open_true])
+
         # The last step may go on in the next block.
         last, open_true, open_rows = int(values[-1]), int(true[-1]), int(rows[-1])
         if len(values) > 1:
             yield true[:-1], (rows - true)[:-1]
+
     yield np.array([open_true]), np.array([open_rows - open_true])

@@ -45,6 +45,7 @@ def find(
     """
     if not serving_dir:
         return None
+
     place = serving_dir.rstrip("/")
     versions = {}
     for file in files.match(f"{glob.escape(place)}/*/saved_model.pb"):

@@ -173,6 +173,7 @@ class Measured:
         self.overall.merge(other.overall)
         for name, tally in other.slices.items():
             self.slices.setdefault(name, Tally()).merge(tally)
+
         self.ranks += other.ranks
         self.calibration.merge(other.calibration)
         self.num_not_finite += other.num_not_finite

@@ -1,4 +1,6 @@
-"""Labelled rows, from files or a data set, to Examples: split, counted, nothing dropped in silence.
+"""Turns labelled rows, from files or a data set, into Examples.
+
+Every row is in a split, or is counted and listed: none is dropped silently.
 
 Reads one of these sources, or a table that gives one for each split:
 
@@ -56,7 +58,7 @@ class ExampleGenParams(Params):
         "all", description="how many spans to use, up to and including `span`, or `all`"
     )
     skip: Annotated[tuple[int, ...], NotInKey] = Field(
-        (), strict=False, description="spans to leave out, as if they were not there"
+        (), strict=False, description="spans to leave out, as if they did not exist"
     )
     data_dir: NotInKeyPath = Field(
         "data", description="where tensorflow-datasets keeps what it prepared"
@@ -268,8 +270,10 @@ def describe(figures: Figures) -> str:
         notes.append(
             f"spans {spans[0]} to {spans[-1]}, {figures['num_spans_read']} of {len(spans)} read now"
         )
+
     if figures["num_bad_rows"]:
         notes.append(f"{figures['num_bad_rows']:,} bad rows skipped")
+
     notes += _rare_notes(figures)
     if figures["ignored_splits"]:
         notes.append(f"the source's splits {', '.join(figures['ignored_splits'])} not used")
@@ -285,6 +289,7 @@ def _rare_notes(figures: Figures) -> list[str]:
                 f"{num_rows:,} row{'s' * (num_rows > 1)} of {num_classes:,} rare"
                 f" class{'es' * (num_classes > 1)} {done}"
             )
+
     if num_moved := figures["num_moved_rows"]:
         theirs = "their" if num_moved > 1 else "its"
         notes.append(

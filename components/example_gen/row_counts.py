@@ -61,6 +61,7 @@ class RowCounts:
         self.num_read += other.num_read
         for problem, count in other.num_bad.items():
             self.num_bad[problem] = self.num_bad.get(problem, 0) + count
+
         self.quoted = (self.quoted + other.quoted)[:NUM_QUOTED]
 
         for own_counts, other_counts in (
@@ -76,10 +77,13 @@ class RowCounts:
         for split, places in other.places.items():
             for label, place in places.items():
                 self.places.setdefault(split, {}).setdefault(label, place)
+
         for dim, place in other.dims.items():
             self.dims.setdefault(dim, place)
+
         for label, nearest in other.nearest.items():
             self.note_nearest(label, *nearest)
+
         self.errors += other.errors
 
     def note_bad(self, row: BadRow) -> None:

@@ -49,6 +49,7 @@ def check(params: ExampleGenParams) -> None:
             )
         check_packages(params)
         return
+
     newest_first = [
         (split_files.kind, file)
         for span in reversed(splits.find(params))

@@ -65,6 +65,7 @@ def check(pattern: str) -> None:
         )
     elif names == {"VERSION"}:
         problem = "holds {VERSION} and neither {SPAN} nor a date; it is a version of a span"
+
     if problem or any(width and not int(width) for _, width in PLACEHOLDER.findall(pattern)):
         raise UserError(
             f"example_gen.source {pattern!r} {problem or 'has a placeholder with a width of 0'}."
@@ -87,12 +88,15 @@ def group(pattern: str, matched: Iterable[File], tail: str = "") -> dict[int, Sp
     """
     if not has_placeholder(pattern):
         return {0: SpanFiles(None, (), list(matched))}
+
     regex = re.compile(_regex(pattern) + tail, re.DOTALL)
     with_dates = "{YYYY}" in pattern
+
     spans: dict[int, SpanFiles] = {}
     for file in matched:
         if (match := regex.fullmatch(file.path)) is None:
             continue
+
         names = match.groupdict()
         number = _days(names, file.path) if with_dates else int(names["SPAN"])
         version = int(names["VERSION"]) if "VERSION" in names else None
@@ -106,6 +110,7 @@ def group(pattern: str, matched: Iterable[File], tail: str = "") -> dict[int, Sp
                     f" span {number}; remove one."
                 )
             span.files.append(file)
+
     return spans
 
 
@@ -134,6 +139,7 @@ def _days(names: dict[str, str], path: str) -> int:
         days = (date(int(names["YYYY"]), int(names["MM"]), int(names["DD"])) - EPOCH).days
     except ValueError:
         days = -1
+
     if days < 0:
         raise DataError(
             f"{path}: {names['YYYY']}-{names['MM']}-{names['DD']} is not a date since 1970; correct"
@@ -162,5 +168,6 @@ def choose(numbers: Iterable[int], last: int | str, how_many: int | str, place: 
         raise UserError(
             f"example_gen.span {last} does not exist; {place} has {len(spans)}: {', '.join(shown)}."
         )
+
     up_to_last = [number for number in spans if last == "latest" or number <= int(last)]
     return up_to_last if how_many == "all" else up_to_last[-int(how_many) :]

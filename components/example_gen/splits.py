@@ -16,7 +16,7 @@ from seqline.storage.files import File
 
 # The kind of shards of a TFDS data set. It is not a format of files: only this component reads it.
 TFDS_KIND = "tfds"
-# What data sets call their splits.
+# The names that data sets give their splits -> ours.
 SPLIT_NAMES = {
     "train": "train",
     "validation": "eval",
@@ -83,6 +83,7 @@ def find(params: ExampleGenParams) -> list[SourceSpan]:
     left = numbers - set(params.skip)
     if numbers and not left:
         raise UserError(f"example_gen.skip leaves no span of example_gen.source {params.source!r}.")
+
     place = f"example_gen.source {params.source!r}"
     chosen = spans.choose(left, params.span, params.window, place)
     return [_span(number, by_split, patterns) for number in chosen]
@@ -96,6 +97,7 @@ def _splits(source: dict[str, str]) -> dict[str | None, str]:
                 f"example_gen.source has a split {name!r}; splits are named"
                 f" {', '.join(SPLIT_NAMES)}."
             )
+
     patterns: dict[str | None, str] = {
         SPLIT_NAMES[name]: pattern for name, pattern in source.items()
     }
@@ -104,6 +106,7 @@ def _splits(source: dict[str, str]) -> dict[str | None, str]:
             f"example_gen.source has one split under two names in {sorted(source)}; valid,"
             " validation, dev and eval are the same."
         )
+
     if features.TRAIN not in patterns:
         raise UserError(f"example_gen.source names the splits {sorted(source)} and no train.")
     return patterns
@@ -117,6 +120,7 @@ def _check_patterns(patterns: dict[str | None, str]) -> None:
                 " read; copy the files first."
             )
         spans.check(pattern)
+
     with_spans = [split for split, pattern in patterns.items() if spans.has_placeholder(pattern)]
     without = [split for split in patterns if split not in with_spans]
     if with_spans and without:
@@ -146,6 +150,7 @@ def _span(
                 f"({patterns[split]!r}). "
                 "Add its files, or set example_gen.span to an earlier one."
             )
+
     versions = {split: by_span[number].version for split, (_, by_span) in by_split.items()}
     if len(set(versions.values())) > 1:
         shown = ", ".join(f"{version} of {split}" for split, version in versions.items())
@@ -153,6 +158,7 @@ def _span(
             f"Span {number} has the versions {shown}; the splits must have the same one. Add the"
             " files of the missing version."
         )
+
     parts = []
     for split, (kind, by_span) in by_split.items():
         files_of_split = tuple(by_span[number].files)
@@ -196,8 +202,10 @@ def _match(pattern: str) -> tuple[str | None, BySpan]:
                 f"{place} holds {len(classes)} class folders with .txt files; at least two are"
                 " needed: <class>/<name>.txt."
             )
+
         # Spread by a digest of the name, so that a shard holds every class.
         span_files.files.sort(key=lambda file: blake2b(class_and_name(file).encode()).digest())
+
     return folder.NAME, by_span
 
 

@@ -45,6 +45,7 @@ def digest(name: str, data_dir: str, cache: files.DigestCache) -> str | None:
     folder = _prepared(name, data_dir)
     if folder is None:
         return None
+
     whole = blake2b(digest_size=16)
     for file in files.match(f"{glob.escape(str(folder))}/*"):
         file_name = file.path.rpartition("/")[2]
@@ -80,6 +81,7 @@ def _builder(name: str, data_dir: str) -> Any:
     folder = _prepared(name, data_dir)
     if folder is not None:
         return tfds.builder_from_directory(str(local_copy(folder)))
+
     try:
         return tfds.builder(name, data_dir=str(Path(data_dir).expanduser()))
     except tfds.core.DatasetNotFoundError:
@@ -119,6 +121,7 @@ def prepare(name: str, data_dir: str) -> None:
             f"example_gen.data_dir {data_dir!r} cannot be made: {error.strerror}. Name another"
             " folder with --data-dir."
         ) from None
+
     try:
         builder.download_and_prepare()
     except (OSError, requests.RequestException) as error:
@@ -138,6 +141,7 @@ def _prepare_remotely(name: str, data_dir: str) -> None:
             for path in Path(folder).rglob("*")
             if "downloads" not in path.relative_to(folder).parts
         ]
+
         # The file that says that the data set is whole comes last.
         upload(Path(folder), path_of(data_dir), [path for path in whole if path.name != INFO])
         upload(Path(folder), path_of(data_dir), [path for path in whole if path.name == INFO])
@@ -158,11 +162,13 @@ def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]
                 f" (example_gen.{field}); it has {', '.join(map(repr, sorted(info.features)))}. Set"
                 f" example_gen.{field} to one of them."
             )
+
     own = [split for split in info.splits if split in SPLIT_NAMES]
     if features.TRAIN not in own:
         raise DataError(
             f"example_gen.source 'tfds:{name}' has the splits {sorted(info.splits)} and no train."
         )
+
     shards = []
     for split in sorted(own):
         # A data set with nothing but a train split is split by the digest.
@@ -190,6 +196,7 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
         split=f"{split}[{shard.tfds_shard}shard:{shard.tfds_shard + 1}shard]", shuffle_files=False
     )
     line = 0
+
     try:
         for line, row in enumerate(rows.as_numpy_iterator(), start=1):
             content = decoded(_value(row[params.text]))

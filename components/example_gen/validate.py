@@ -35,6 +35,7 @@ def validate(counts: RowCounts, params: ExampleGenParams) -> None:
     for split in features.SPLITS:
         if not counts.num_in(split):
             raise DataError(f"The {split} split has no row {_why_empty(split, counts, params)}")
+
     labels = counts.labels
     if len(labels) < 2:
         left_out = ""
@@ -54,6 +55,7 @@ def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
     num_rows: Counter[str] = Counter()
     for labels in counts.num_rows.values():
         num_rows.update(labels)
+
     num_single = sum(count == 1 for count in num_rows.values())
     read = f"({counts.num_read:,} rows were read)."
     if 2 * num_single > len(num_rows) > 2:
@@ -69,6 +71,7 @@ def _why_left_out(labels: list[str], params: ExampleGenParams) -> str:
     few = "no row"
     if params.min_class_rows > 1:
         few = f"fewer than {params.min_class_rows:,} rows (example_gen.min_class_rows)"
+
     which = "its only label" if len(labels) == 1 else "every label in it"
     return (
         f"left: train has {few} of {which} ({named}). "

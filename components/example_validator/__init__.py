@@ -1,4 +1,4 @@
-"""A gate on the data: does it fit the schema, do the splits fit, and does the newest span?
+"""Checks the data: against the schema, the splits with train, the newest span with earlier ones.
 
 Reads Examples (the manifest), Statistics and Schema. Writes:
   Split-<split>/SchemaDiff.pb   tensorflow-metadata's Anomalies, which TFDV displays
@@ -29,7 +29,7 @@ from seqline.component import Component, Figures, Params
 from seqline.errors import DataError
 
 ANOMALIES = "anomalies.json"
-# The gate quotes so many errors.
+# Errors that the gate quotes.
 NUM_QUOTED = 20
 
 Severity = Literal["error", "warning", "ignore"]
@@ -218,6 +218,7 @@ def run(
     warnings = [anomaly["line"] for anomaly in anomalies if anomaly["severity"] == "warning"]
     for line in warnings:
         logging.getLogger("seqline.example_validator").warning("%s.", line)
+
     return {
         "num_errors": len(errors),
         "num_warnings": len(warnings),

@@ -46,6 +46,7 @@ def check(split: str, dataset: Any, figures: Mapping[str, Any], schema: Any) -> 
     for feature in schema.feature:
         if feature.lifecycle_stage in NOT_YET_OR_NO_MORE:
             continue
+
         stats = stats_of.get(feature.name)
         if stats is None:
             if feature.lifecycle_stage != schema_pb2.VALIDATION_DERIVED and (
@@ -58,6 +59,7 @@ def check(split: str, dataset: Any, figures: Mapping[str, Any], schema: Any) -> 
                 yield Anomaly(
                     split, feature.name, "missing_feature", message, "SCHEMA_MISSING_COLUMN"
                 )
+
             continue
 
         if feature.type != schema_pb2.TYPE_UNKNOWN and feature.type != TYPES[stats.type]:
@@ -131,6 +133,7 @@ def _num_values(split: str, feature: Feature, stats: Stats) -> Iterator[Anomaly]
         yield Anomaly(
             split, feature.name, "length_bounds", message, "FEATURE_TYPE_LOW_NUMBER_VALUES"
         )
+
     if wanted.max and common.max_num_values > wanted.max:
         message = (
             f"a row has {common.max_num_values:,} values, the schema allows {wanted.max:,}"
@@ -184,6 +187,7 @@ def _range(
         domain = getattr(feature, name)
         if not feature.HasField(name) or not stats.HasField("num_stats"):
             continue
+
         lowest, highest = stats.num_stats.min, stats.num_stats.max
         if domain.HasField("min") and not lowest >= domain.min:
             reason = f"{kind}_TYPE_SMALL_{kind}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# A line quotes so many characters of a row.
+# Characters of a row that a line quotes.
 QUOTED_CHARS = 40
 
 
@@ -35,7 +35,7 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Measurement:
-    """How far a split is from train (skew), or the newest span from the earlier ones (drift)."""
+    """The distance of a split from train (skew) or of the newest span from earlier ones (drift)."""
 
     split: str
     feature: str

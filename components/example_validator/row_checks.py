@@ -1,4 +1,4 @@
-"""Checks that no schema holds.
+"""Checks that a schema cannot express.
 
 Too few rows or classes, rows that repeat, rows that contradict each other, rows that were lost.
 """
@@ -14,7 +14,7 @@ from seqline.data.examples import KEPT, LEFT_OUT, Manifest, RareClass
 # Of the splits in which seven rows of a class are expected, one in a thousand lacks it by chance
 # (e^-7).
 EXPECTED_ROWS = 7
-# A line names so many classes; the figures of example_gen have all of them.
+# Classes that a line names; the figures of example_gen have all of them.
 NUM_NAMED = 20
 
 
@@ -76,11 +76,13 @@ def _missing_classes(split: str, statistics: Mapping[str, Any]) -> Iterator[Anom
     train = statistics["splits"][features.TRAIN]
     figures = statistics["splits"][split]
     num_train = max(1, sum(train["labels"].values()))
+
     missing = {}  # label -> expected rows
     for label, count in train["labels"].items():
         expected = figures["num_rows"] * count / num_train
         if label not in figures["labels"] and expected >= EXPECTED_ROWS:
             missing[label] = expected
+
     if not missing:
         return
 
@@ -97,6 +99,7 @@ def _missing_classes(split: str, statistics: Mapping[str, Any]) -> Iterator[Anom
 def _one_class(figures: Mapping[str, Any]) -> Iterator[Anomaly]:
     if len(figures["labels"]) != 1:
         return
+
     label = next(iter(figures["labels"]))
     examples = (figures["label_examples"][label],)
     message = (
@@ -113,10 +116,12 @@ def _classes_of_schema(figures: Mapping[str, Any], schema: Any) -> Iterator[Anom
     labels = figures["labels"]
     if not labels:
         return
+
     domains = {domain.name: domain.value for domain in schema.string_domain}
     for feature in schema.feature:
         if feature.name != features.LABEL:
             continue
+
         domain = domains.get(feature.domain, feature.string_domain.value)
         for label in sorted(set(domain) - set(labels)):
             message = (
@@ -174,15 +179,18 @@ def check_rare(manifest: Manifest, statistics: Mapping[str, Any]) -> Iterator[An
             have, their, them = "1 class has", "its", "it"
         else:
             have, their, them = f"{len(records):,} classes have", "their", "them"
+
         lack = "fewer rows in train than example_gen.min_class_rows"
         if is_unseen:
             lack = "no row in train"
+
         done = "left out" if records[0].done == LEFT_OUT else "counted as example_gen.other_class"
         message = (
             f"{have} {lack}, and {their} rows are {done}:"
             f" {named}{_unmeasured(records, statistics)}. Add rows of {them} to train,"
             " correct the labels, or choose with example_gen.rare_classes"
         )
+
         splits = {split for record in records for split in record.num_rows}
         split = next(split for split in features.SPLITS if split in splits)
         yield Anomaly(split, features.LABEL, kind, message, "ENUM_TYPE_UNEXPECTED_STRING_VALUES")
@@ -228,6 +236,7 @@ def check_repeats(
         most = ""
         if texts:
             most = f", e.g. {quote(texts[0])} ({figures['top_values'][0]['count']:,} times)"
+
         message = (
             f"{share(figures['num_repeated'], num_rows)} repeat another one, more than"
             f" example_validator.max_repeated_fraction {params.max_repeated_fraction:.1%}{most}."
@@ -256,6 +265,7 @@ def check_dimensions(split: str, statistics: Mapping[str, Any]) -> Iterator[Anom
         for place, dimension in enumerate(statistics["splits"][split]["dimensions"] or [])
         if dimension["min"] == dimension["max"]
     ]
+
     if constant:
         first = statistics["splits"][split]["dimensions"][constant[0]]["min"]
         message = (

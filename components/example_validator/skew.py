@@ -5,14 +5,14 @@ CHANCE standard deviations is not news.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.example_validator import ExampleValidatorParams
 from components.example_validator.anomaly import Anomaly, Measurement, quote
 from seqline.data import features
 
-# Chance explains so many standard deviations, or so many times the mean of a divergence.
+# Standard deviations that chance explains; for a divergence, multiples of its mean.
 CHANCE = 4
 # If a larger share of the reference's own tokens occurs once, they are names or codes, not words,
 # and the tokens of new rows are new, too.
@@ -34,12 +34,14 @@ def skew(
     yield from _labels(
         split, "skew", sides, figures["labels"], train["labels"], comparators, params.max_label_skew
     )
+
     for name in sorted(figures["lengths"].keys() & train["lengths"].keys()):
         counts = dict(figures["lengths"][name]["histogram"])
         others = dict(train["lengths"][name]["histogram"])
         yield from _lengths(
             split, name, "skew", sides, counts, others, comparators, params.max_length_divergence
         )
+
     for noun, kinds in (
         ("tokens", ("token_oov", "token_overlap")),
         ("chars", ("char_oov", "char_oov")),
@@ -63,16 +65,15 @@ def drift(
 ) -> Iterator[Finding]:
     """Compares the train rows of the newest span with those of the earlier spans, if any."""
     newest = statistics["newest"]
-    span = statistics["spans"][str(newest["span"])]["splits"][features.TRAIN]
-    earlier = [
-        statistics["spans"][str(number)]["splits"][features.TRAIN] for number in newest["earlier"]
-    ]
+    span = _train(statistics, newest["span"])
+    earlier = [_train(statistics, number) for number in newest["earlier"]]
     if not span["num_rows"] or not any(figures["num_rows"] for figures in earlier):
         return
 
     before = f"span {newest['earlier'][0]}"
     if len(earlier) > 1:
         before = f"the spans {newest['earlier'][0]} to {newest['earlier'][-1]}"
+
     sides = (f"in span {newest['span']}", f"in {before}")
     comparators = {feature.name: feature.drift_comparator for feature in schema.feature}
     yield from _labels(
@@ -84,6 +85,39 @@ def drift(
         comparators,
         params.max_label_drift,
     )
+    yield from _drift_of_lengths(span, earlier, sides, comparators, params)
+
+    content = statistics["content"]
+    for noun, kind in (("tokens", "token_drift"), ("chars", "char_drift")):
+        if noun in newest:
+            yield from _outside(
+                features.TRAIN,
+                content,
+                noun,
+                (kind, kind),
+                sides[0],
+                before,
+                newest[noun],
+                span["num_rows"],
+                params,
+            )
+
+    yield from _repeated_span(newest["repeated"], content, span["num_rows"], sides, params)
+
+
+def _train(statistics: Mapping[str, Any], span: int) -> Mapping[str, Any]:
+    """The figures of a span's train rows."""
+    return statistics["spans"][str(span)]["splits"][features.TRAIN]
+
+
+def _drift_of_lengths(
+    span: Mapping[str, Any],
+    earlier: Sequence[Mapping[str, Any]],
+    sides: tuple[str, str],
+    comparators: Mapping[str, Any],
+    params: ExampleValidatorParams,
+) -> Iterator[Finding]:
+    """Compares each length of a span with that of all earlier spans together."""
     for name, length in span["lengths"].items():
         others = _sum(
             dict(figures["lengths"][name]["histogram"])
@@ -101,31 +135,25 @@ def drift(
             params.max_length_divergence,
         )
 
-    content = statistics["content"]
-    for noun, kind in (("tokens", "token_drift"), ("chars", "char_drift")):
-        if noun in newest:
-            yield from _outside(
-                features.TRAIN,
-                content,
-                noun,
-                (kind, kind),
-                sides[0],
-                before,
-                newest[noun],
-                span["num_rows"],
-                params,
-            )
 
-    repeated = newest["repeated"]
-    if repeated["num_rows"] > params.max_repeated_fraction * span["num_rows"]:
-        message = (
-            f"{repeated['num_rows']:,} of {span['num_rows']:,} rows {sides[0]} are {sides[1]}, too,"
-            f" e.g. {quote(repeated['examples'][0])}. Was a span delivered twice? Take one out, or"
-            " raise example_validator.max_repeated_fraction"
-        )
-        yield Anomaly(
-            features.TRAIN, content, "repeated_span", message, examples=tuple(repeated["examples"])
-        )
+def _repeated_span(
+    repeated: Mapping[str, Any],
+    content: str,
+    num_rows: int,
+    sides: tuple[str, str],
+    params: ExampleValidatorParams,
+) -> Iterator[Anomaly]:
+    """Finds a span of whose rows too many occur in earlier spans."""
+    if repeated["num_rows"] <= params.max_repeated_fraction * num_rows:
+        return
+
+    message = (
+        f"{repeated['num_rows']:,} of {num_rows:,} rows {sides[0]} are {sides[1]}, too,"
+        f" e.g. {quote(repeated['examples'][0])}. Was a span delivered twice? Take one out, or"
+        " raise example_validator.max_repeated_fraction"
+    )
+    examples = tuple(repeated["examples"])
+    yield Anomaly(features.TRAIN, content, "repeated_span", message, examples=examples)
 
 
 def _sum(parts: Iterator[Counts]) -> dict[Any, int]:
@@ -161,6 +189,7 @@ def _labels(
     comparator = comparators.get(features.LABEL)
     if comparator is not None and comparator.HasField("infinity_norm"):
         bound = comparator.infinity_norm.threshold
+
     pooled = (counts.get(label, 0) + others.get(label, 0)) / (num + num_others)
     threshold = max(bound, CHANCE * math.sqrt(pooled * (1 - pooled) * (1 / num + 1 / num_others)))
     yield Measurement(split, features.LABEL, kind, "L_INFTY", abs(part - other), threshold)
@@ -193,6 +222,7 @@ def _lengths(
     comparator = comparators.get(name)
     if comparator is not None and comparator.HasField("jensen_shannon_divergence"):
         bound = comparator.jensen_shannon_divergence.threshold
+
     # The mean between samples of n and m from one source is (bins - 1) (1/n + 1/m) / (8 ln 2), that
     # of a chi-squared variable.
     num_bins = len(counts.keys() | others.keys())
@@ -272,6 +302,7 @@ def _outside(
     entries = ", ".join(quote(entry) for entry in examples[:3])
     named = "characters" if noun == "chars" else noun
     advice = "Is it another language or encoding?"
+
     if oov["rate"] > bound:
         message = (
             f"{oov['rate']:.1%} of the {named} {side} are unknown to {reference}, at most"

@@ -57,6 +57,7 @@ def validate(
             measurements.append(result)
         elif severities[result.kind] != "ignore":
             anomalies.append(result)
+
     # The sort is stable, and "error" comes before "warning".
     anomalies.sort(key=lambda anomaly: severities[anomaly.kind])
 
@@ -119,6 +120,7 @@ def _diff(
         anomaly_name_format=anomalies_pb2.Anomalies.SERIALIZED_PATH,
         data_missing=is_empty,
     )
+
     by_feature: dict[str, list[Anomaly]] = {}
     for anomaly in anomalies:
         if anomaly.split == split:
@@ -128,11 +130,13 @@ def _diff(
         info = diff.anomaly_info[feature] if feature else diff.dataset_anomaly_info
         if feature:
             info.path.step.append(feature)
+
         is_error = any(severities[anomaly.kind] == "error" for anomaly in of_feature)
         info.severity = INFO.ERROR if is_error else INFO.WARNING
         info.description = " ".join(f"{anomaly.message}." for anomaly in of_feature)
         is_single = len(of_feature) == 1
         info.short_description = _title(of_feature[0].kind) if is_single else "Multiple errors"
+
         for anomaly in of_feature:
             info.reason.add(
                 type=INFO.Type.Value(anomaly.reason),
@@ -158,6 +162,7 @@ def _add_measurement(diff: anomalies_pb2.Anomalies, measurement: Measurement) ->
     if info is None:
         info = diff.drift_skew_info.add()
         info.path.step.append(measurement.feature)
+
     written = info.skew_measurements if measurement.kind == "skew" else info.drift_measurements
     written.add(
         type=MEASUREMENT.Type.Value(measurement.measure),

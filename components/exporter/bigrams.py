@@ -29,6 +29,7 @@ def narrow_buckets(ids: tf.Tensor, num_buckets: int, oov: int) -> tuple[tf.Tenso
     low += low_second
     high = _low(high + high_second + _high(low, 16), 16)
     low = _low(low, 16)
+
     # (high * 2 ** 16 + low) * num_buckets // 2 ** 32, by the bytes of num_buckets.
     above, below = divmod(num_buckets, 256)
     carried = _high(low * above + _high(low * below, 8), 8)

@@ -85,17 +85,21 @@ def annotate(export_dir: Path) -> None:
         for name, signature in meta_graph.signature_def.items():
             if name not in SUMMARIES:
                 continue
+
             function = functions[_called(nodes, signature)]
             function.summary = SUMMARIES[name]
             for argument in function.input_arg:
                 argument.description = DESCRIPTIONS.get(argument.name, "")
+
             # A signature's outputs are numbered in the order of their names.
             for argument, output in zip(
                 function.output_arg, sorted(signature.outputs), strict=True
             ):
                 argument.description = DESCRIPTIONS[output]
+
             if name == "classify":
                 signature.method_name = CLASSIFY_METHOD
+
     path.write_bytes(saved_model.SerializeToString(deterministic=True))
 
 
@@ -146,6 +150,7 @@ def training(model: Path) -> dict[str, Any]:
     history = json.loads(path.read_text()) if path.is_file() else {}
     if "val_accuracy" not in history:
         return {}
+
     accuracies, losses = history["val_accuracy"], history["val_loss"]
     best = max(range(len(accuracies)), key=lambda epoch: (accuracies[epoch], -losses[epoch]))
     return {

@@ -50,6 +50,7 @@ class Bound:
                 "A weight of the Model is not a finite number: train with a lower"
                 " trainer.learning_rate or with trainer.clip_norm."
             )
+
         if rounding.FACTOR * self.noise > rounding.MOST:
             return (
                 f"This network amplifies rounding: by itself it answers {self.noise:.1e} apart in"
@@ -58,6 +59,7 @@ class Bound:
                 f" trainer.pooling max or mean, or a shorter transform.max_length; {accept} exports"
                 " it nevertheless."
             )
+
         return (
             f"Rounding does not explain it: the network's own is {self.noise:.1e}. Please report it"
             f" with the Model; if you accept such answers, {accept} exports it."
@@ -117,6 +119,7 @@ def compare(
         "max_difference": 0.0,
         "difference": 0.0,
     }
+
     for signature in SIGNATURES[1:]:
         got = answers[f"{signature}.probabilities"]
         moved = np.abs(got - probabilities).max(axis=1)  # [rows]
@@ -160,6 +163,7 @@ def _check_probabilities(
     wrong = np.flatnonzero(~(difference <= bound.tolerance))  # NaN, too
     if not len(wrong):
         return
+
     number = int(wrong[0])
     raise ParityError(
         f"{_place(rows, number)}: {signature} of the export gives probabilities"
@@ -181,6 +185,7 @@ def _check_labels(
     """Refuses a label that is not its class's name, or not the trained network's clear answer."""
     if f"{signature}.class_id" not in answers:
         return
+
     class_ids, labels = answers[f"{signature}.class_id"], answers[f"{signature}.label"]
     wanted = probabilities.argmax(axis=1)  # [rows]
     ahead = np.zeros(len(wanted))  # Narrow tables may move both of the best by the tolerance.
@@ -196,6 +201,7 @@ def _check_labels(
                 " This is not rounding, and no setting accepts it: the export's labels are in"
                 f" another order. {UNFINISHED}"
             )
+
         if not ahead[number] <= bound.tolerance:
             best = int(wanted[number])
             raise ParityError(

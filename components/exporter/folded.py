@@ -103,9 +103,11 @@ class FoldedNetwork(tf.Module):
     ) -> None:
         super().__init__(name="served")
         self.spec = spec
+
         # LOWEST follows a text for the maximum; for the others, zeros precede it.
         self.text_first = spec.pooling in ("max", "mean_max")
         self.fill = LOWEST if self.text_first else 0.0
+
         # Without masking PAD is a token like others, and another row fills up.
         self.fill_id = PAD_ID if spec.masking else spec.num_tokens + NUM_RESERVED_IDS
         self.layers = [
@@ -126,6 +128,7 @@ class FoldedNetwork(tf.Module):
     ) -> list[Direction]:
         name = "rnn" if number == self.spec.num_layers else f"rnn_{number}"
         names = [name, f"{name}_backward"] if self.spec.bidirectional else [name]
+
         directions = []
         for direction in names:
             table = None
@@ -162,6 +165,7 @@ class FoldedNetwork(tf.Module):
             rows = rows @ _wide(kernel)
         else:
             self.skip_kernel = _variable(kernel, "skip_output")
+
         rows[PAD_ID] = 0
         self.skip_table = Table(rows, dtype, "skip_table")
 
@@ -223,6 +227,7 @@ class FoldedNetwork(tf.Module):
             content, length, count = (
                 _padded(tensor, 0, size, 0) for tensor in (content, length, count)
             )
+
         if not self.spec.dim:
             content = tf.cast(content, tf.int32)
 
@@ -231,6 +236,7 @@ class FoldedNetwork(tf.Module):
                 [self._states(direction, content, length, time, fast) for direction in directions],
                 axis=2,
             )
+
         pooled = tf.concat(
             [
                 self._pooled(direction, content, length, count, time, fast)
@@ -283,6 +289,7 @@ class FoldedNetwork(tf.Module):
         if not self.text_first:
             turned = (tf.range(more)[None, :] + count[:, None]) % more  # [batch, more]
             inputs = tf.gather(inputs, turned, axis=1, batch_dims=1)
+
         first, last = (0, time) if self.text_first else (more - time, more)
 
         state, total, maximum, _ = time_loop.run(
@@ -295,6 +302,7 @@ class FoldedNetwork(tf.Module):
             self.spec.pooling,
             count,
         )
+
         full = tf.cast(tf.maximum(count, 1), tf.float32)[:, None]  # [batch, 1]
         pooled = []
         if self.spec.pooling == "last":
@@ -313,7 +321,7 @@ class FoldedNetwork(tf.Module):
         time: tf.Tensor,
         fast: bool,
     ) -> tf.Tensor:
-        """[batch, time, units]; after a text they are anything."""
+        """[batch, time, units]; the states after a text are undefined."""
         inputs = self._inputs(direction, content, length, time, fast)
         _, _, _, states = time_loop.run(
             direction.recurrent,
@@ -325,6 +333,7 @@ class FoldedNetwork(tf.Module):
             "states",
             length,
         )
+
         states = _time_major(states)[:, :time]
         if direction.backward:
             states = tf.reverse_sequence(states, length, seq_axis=1, batch_axis=0)

@@ -85,6 +85,7 @@ class ParityCheck:
             raise ParityError(
                 f"A plain TensorFlow process cannot serve the export {saved_model}: {''.join(last)}"
             )
+
         with np.load(folder / "answers.npz") as answers:
             return compare(rows, transformed, probabilities, dict(answers), params, noise)
 
@@ -92,18 +93,21 @@ class ParityCheck:
         with tf.io.TFRecordWriter(str(folder / "examples")) as writer:
             for example in rows.examples:
                 writer.write(example)
+
         job = {
             "saved_model": str(saved_model.absolute()),
             "examples": str(folder / "examples"),
             "answers": str(folder / "answers.npz"),
             "signatures": SIGNATURES,
         }
+
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps(job) + "\n")
             self.process.stdin.close()
         except BrokenPipeError:
             pass  # The process has ended; its log says why.
+
         self.process.stdin = None
 
 
@@ -135,6 +139,7 @@ def expected(
             if spec.dim:
                 inputs = (inputs, length[batch])
             probabilities[batch] = trained(inputs, training=False)
+
     return transformed, probabilities
 
 
@@ -152,6 +157,7 @@ def _parse_features(rows: ParityRows, spec: network.Spec) -> dict[str, np.ndarra
     dense = np.pad(dense, [(0, 0), (0, time * width - dense.shape[1])])
     if spec.dim:
         dense = dense.reshape(len(dense), time, spec.dim)
+
     return {
         name: dense,
         features.LENGTH: row[features.LENGTH].numpy(),
@@ -167,6 +173,7 @@ def compare_weights(saved_model: Path, model: Path, params: ExporterParams) -> N
         checkpoint = tf.train.Checkpoint(served=served).write(f"{folder}/weights")
         folded = tf.train.load_checkpoint(checkpoint)
         written = tf.train.load_checkpoint(str(saved_model / "variables" / "variables"))
+
         for key in sorted(written.get_variable_to_shape_map()):
             if not key.startswith("served/"):
                 continue
@@ -181,6 +188,7 @@ def _compare_variable(name: str, wanted: np.ndarray, got: np.ndarray) -> None:
             f"Parity fails at {name} of the export, {list(got.shape)}: the Model gives"
             f" {list(wanted.shape)}. {UNFINISHED}"
         )
+
     # What is not a number in the Model shows in the answers.
     difference = np.where(np.isnan(got) & np.isnan(wanted), 0, np.abs(got - wanted))
     # By rows: the row that follows a text may hold -1e9.

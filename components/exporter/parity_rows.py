@@ -68,6 +68,7 @@ def choose_rows(examples: Path, source: Path, params: ExporterParams) -> ParityR
     for split in (features.EVAL, features.TRAIN, features.TEST):
         if not (examples / f"Split-{split}").is_dir():
             continue
+
         # A data set without eval rows is compared by as many rows of the first split it has.
         num_left = num_eval if split == features.EVAL or not rows.places else NUM_OTHERS
         for number, path in enumerate(features.shards(examples, split)):
@@ -85,6 +86,7 @@ def choose_rows(examples: Path, source: Path, params: ExporterParams) -> ParityR
             num_left -= len(chosen)
             if num_left <= 0:
                 break
+
     return rows
 
 
@@ -105,5 +107,6 @@ def short(value: Any, size: int = 60) -> str:
             value = value.tolist()
         else:
             value = [round(float(number), 6) for number in value.ravel()[:40]]
+
     text = repr(value)
     return text if len(text) <= size else f"{text[:size]}..."

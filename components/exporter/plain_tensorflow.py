@@ -67,7 +67,9 @@ def main() -> None:
                 np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
                 for array in arrays
             ]
+
         joined[name] = np.concatenate(arrays)
+
     np.savez(job["answers"], **joined)  # type: ignore[arg-type]
 
 
@@ -78,6 +80,7 @@ def raw(tf, specs, examples):  # type: ignore[no-untyped-def]
     if "tokens" in specs:
         row = tf.io.parse_example(examples, {"tokens": tf.io.RaggedFeature(tf.string)})
         return {"tokens": row["tokens"].to_tensor()}
+
     dim = specs["sequence"].shape[2]
     rows = tf.io.parse_example(examples, {"sequence": tf.io.RaggedFeature(tf.float32)})["sequence"]
     padded = rows.to_tensor()  # [batch, time * dim]

@@ -60,10 +60,12 @@ class _Signatures:
             ),
             default_value="",
         )
+
         time = None if spec.masking else spec.max_length
         content_spec = tf.TensorSpec([None, time], tf.int64)
         if spec.dim:
             content_spec = tf.TensorSpec([None, time, spec.dim], tf.float32)
+
         inputs = [content_spec, tf.TensorSpec([None], tf.int64)]
 
         @tf.function(input_signature=inputs, autograph=False)
@@ -180,6 +182,7 @@ class _Signatures:
 
         vocabulary = (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes()
         lines = vocabulary.split(b"\n")[:-1]
+
         # Written into the graph: OpenVINO reads no table from a file.
         self.module.tokens = tokens = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
@@ -258,6 +261,7 @@ def _pad(row: dict[str, Any], spec: Spec) -> dict[str, tf.Tensor]:
         padded = tf.reshape(
             padded, [tf.shape(padded)[0], tf.shape(padded)[1] // spec.dim, spec.dim]
         )
+
     shape = [None, pad_to, spec.dim] if spec.dim else [None, pad_to]
     return {**row, name: tf.ensure_shape(padded, shape)}
 

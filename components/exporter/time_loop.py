@@ -95,6 +95,7 @@ def _rounds(
                 total += tf.where((now < count)[:, None], state, 0.0)
             elif adds:
                 total += state
+
             if highest:
                 maximum = tf.maximum(maximum, state)
             if written:
@@ -108,6 +109,7 @@ def _rounds(
         zeros - 1.0 if highest else (),
         states if written else (),
     )
+
     _, state, total, maximum, states = tf.while_loop(
         lambda number, *_: number < last, advance, initial
     )

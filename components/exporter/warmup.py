@@ -31,6 +31,7 @@ def write(rows: ParityRows, output: Path) -> None:
     examples = sorted((example for example in rows.examples if len(example) <= LONGEST), key=len)
     if not examples:
         return
+
     batches = [[examples[place]] for place in (0, len(examples) // 2, len(examples) - 1)]
     for size in BATCH_SIZES:
         batch = rows.examples[:size]
@@ -57,10 +58,12 @@ def raw(rows: ParityRows, batch: list[bytes]) -> dict[str, Any]:
     content = tf.io.parse_example(batch, raw_features(rows.content))[rows.content]
     if rows.content == features.TEXT:
         return {rows.content: tf.make_tensor_proto(content.numpy())}
+
     ragged = tf.RaggedTensor.from_sparse(content)
     padded = ragged.to_tensor().numpy()
     if rows.content == features.TOKENS:
         return {rows.content: tf.make_tensor_proto(padded)}
+
     return {
         rows.content: tf.make_tensor_proto(padded.reshape(len(padded), -1, rows.dim)),
         features.LENGTH: tf.make_tensor_proto(np.int64(ragged.row_lengths().numpy() // rows.dim)),

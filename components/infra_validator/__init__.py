@@ -87,6 +87,7 @@ def check(params: InfraValidatorParams) -> None:
                 f"infra_validator.server {params.server!r} names no image, such as"
                 " docker:tensorflow/serving:2.19.1."
             )
+
         if shutil.which("docker") is None:
             raise UserError(
                 f"infra_validator.server {params.server!r}: there is no command docker. "
@@ -121,6 +122,7 @@ def run(
     num_bytes = sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
     measured = None
     judged = [gates.size(num_bytes, params)]
+
     if not Evaluation.read(evaluation / EVALUATION).blessed:
         reason = "the evaluation refused it, and no server was asked"
         judged.append(Gate.not_judged("server", reason, threshold=params.max_difference))
@@ -143,6 +145,7 @@ def run(
         "asked": measured is not None,
         "digest": digest,
     }
+
     (output / INFRA_BLESSING).write_text(json.dumps(blessing, indent=2) + "\n")
     # The gates have values that a clock measured. They are figures, not part of the artifact.
     return {
@@ -166,6 +169,7 @@ def describe(figures: Figures) -> str:
         return "NOT blessed: " + "; ".join(figures["refusals"])
     if not figures["asked"]:
         return "no server was asked (infra_validator.server none)"
+
     text = (
         f"{figures['server']}: {figures['num_rows']} rows answered as by the evaluator; "
         f"p50 {figures['p50_seconds'] * 1e3:.1f} ms, p99 {figures['p99_seconds'] * 1e3:.1f} ms"

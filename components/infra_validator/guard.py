@@ -1,9 +1,9 @@
-"""python guard.py PARENT COMMAND....
+"""Runs a command that dies with the process that started it, however that one ends.
 
-Becomes the command, which dies with the process PARENT, however that one ends.
+    python guard.py PARENT COMMAND ...
 
-It is a program of its own and not a hook between fork and exec, because the process that starts it
-has threads, TensorFlow's among them.
+PARENT is the id of that process; on Linux this program becomes the command. It is a program of its
+own, not a hook between fork and exec, because the parent has threads, TensorFlow's among them.
 """
 
 import ctypes
@@ -27,6 +27,7 @@ def main() -> None:
         if os.getppid() == parent:
             os.execvp(command[0], command)
         sys.exit(1)
+
     process = subprocess.Popen(command)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while process.poll() is None:

@@ -64,6 +64,7 @@ class Server:
             answer = json.loads(content)
         except ValueError:
             answer = None
+
         if status != 200 or not isinstance(answer, dict):
             raise ServerError(
                 f"the server answers {status}: {_line(content.decode(errors='replace'))}"
@@ -93,6 +94,7 @@ class Server:
                     f"the server ended with exit code {self.process.returncode}:"
                     f" {last_lines(self.log)}"
                 ) from None
+
             raise ServerError(
                 f"the server does not answer ({_line(str(error) or type(error).__name__)}):"
                 f" {last_lines(self.log)}"
@@ -108,6 +110,7 @@ class Server:
                 text=True,
             )
             pid = inspected.stdout.strip() or "none"
+
         with suppress(OSError):
             status = Path("/proc", pid, "status").read_text()
             peak = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
@@ -138,6 +141,7 @@ def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[
         started = time.monotonic()
         process = _start(_command(kind, base, port, port_file, container), log)
         server: Server | None = None
+
         try:
             deadline = started + wait_seconds
             port = port or _port_of(port_file, process, log, deadline)
@@ -166,6 +170,7 @@ def _command(
             f"--host={HOST}",
             f"--port_file={port_file}",
         ]
+
     if not kind.startswith(DOCKER):
         return [kind, *flags, "--port=0"]  # no port for gRPC
 
@@ -192,6 +197,7 @@ def _start(command: list[str], log: Path) -> subprocess.Popen:
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
     guarded = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), *command]
+
     with log.open("wb") as file:
         return subprocess.Popen(
             guarded,
@@ -216,10 +222,12 @@ def _wait_until_available(server: Server, deadline: float) -> None:
     while state != "AVAILABLE":
         with suppress(ServerError):
             state, message = server.state()
+
         if state == "END":
             raise ServerError(
                 f"the server cannot load the model: {_line(message) or last_lines(server.log)}"
             )
+
         _need_time(server.process, server.log, deadline, message)
         time.sleep(POLL_SECONDS)
 
@@ -230,6 +238,7 @@ def _need_time(process: subprocess.Popen, log: Path, deadline: float, message: s
             f"the server ended with exit code {process.returncode} before it had the model:"
             f" {last_lines(log)}"
         )
+
     if time.monotonic() > deadline:
         raise ServerError(
             "the server did not have the model in infra_validator.wait_seconds:"

@@ -56,9 +56,11 @@ def validate(
             num_requests = len(answers) + len(warmup) + params.num_requests
             progress.begin("asking the server", num_requests, "requests")
             refusals, difference = compare(server, answers, tolerance)
+
             for number, request in enumerate(warmup, start=1):
                 _ask_warmup(server, number, request)
                 progress.advance()
+
             latencies = measure(server, answers, params.num_requests)
             measured = {
                 "num_rows": len(answers),
@@ -135,11 +137,13 @@ def compare(
                 f"the answer to row {number} of test has no {len(wanted)} probabilities:"
                 f" {str(prediction)[:200]}"
             )
+
         difference = float(
             rounding.log_odds_differences(
                 np.array([given], np.float64), np.array([wanted], np.float64)
             )[0]
         )
+
         greatest = max(greatest, difference)
         if refusals:
             continue
@@ -147,6 +151,7 @@ def compare(
             refusals.append(_moved(number, given, wanted, difference, tolerance))
         elif other := _other_label(prediction, answer, tolerance):
             refusals.append(f"row {number} of test: {other}")
+
     return refusals, greatest
 
 
@@ -169,6 +174,7 @@ def way_out(difference: float) -> str:
         return (
             "The model's answers are no numbers: train it again with a lower trainer.learning_rate"
         )
+
     return (
         "Rounding does not explain it: the server computes another model than was evaluated, or"
         " its numbers are not float32. If such answers will do, --set"
@@ -186,6 +192,7 @@ def _other_label(
     for name in ("label", "class_id"):
         if name not in answer or prediction.get(name) == answer[name]:
             continue
+
         first, second, *_ = [*sorted(answer["probabilities"], reverse=True), 0.0]
         if not np.log(first / max(second, rounding.SMALLEST)) <= tolerance.value:
             return (
@@ -217,6 +224,7 @@ def warmup_requests(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.is_file():
         return
+
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 

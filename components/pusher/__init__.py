@@ -107,9 +107,11 @@ def check(params: PusherParams) -> None:
     if not isinstance(place, Folder):
         place.versions()
         return
+
     existing = next(path for path in (place.path, *place.path.parents) if path.exists())
     if not existing.is_dir():
         raise UserError(f"pusher.serving_dir {params.serving_dir!r}: {existing} is not a folder.")
+
     try:
         probe = existing / f".writable-{uuid.uuid4().hex}"
         probe.touch()
@@ -145,6 +147,7 @@ def run(
         raise NotBlessedError(
             f"The model was not pushed: {model} is not the one that was validated. Run again."
         )
+
     try:
         figures = publish.push(
             model,
@@ -163,6 +166,7 @@ def run(
             f"The model was not pushed: {error.filename or params.serving_dir}:"
             f" {error.strerror or error}."
         ) from error
+
     (output / PUSH).write_text(json.dumps(figures, indent=2) + "\n")
     return {**figures, "serving_dir": versions.place_of(params.serving_dir).place}
 
@@ -197,6 +201,7 @@ def stale(output: Path, params: PusherParams) -> str | None:
     newest = max(place.versions(), default=None)
     if newest is None:
         return f"{place.place} holds no version"
+
     manifest = versions.read_manifest(place, newest) or {}
     if push["digest"] not in (manifest.get("digest"), manifest.get("instead_of")):
         return f"the newest version in {place.place}, {newest}, is another model"

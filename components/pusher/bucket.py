@@ -40,10 +40,10 @@ class Bucket:
 
     def versions(self) -> list[int]:
         """The versions that are whole, in ascending order."""
-        numbers = [name.split("/") for name in self._names()]
+        names = [name.split("/") for name in self._names()]
         return sorted(
             int(parts[0])
-            for parts in numbers
+            for parts in names
             if len(parts) == 2 and parts[1] == SAVED_MODEL_PB and is_number(parts[0])
         )
 
@@ -91,8 +91,10 @@ class Bucket:
             if name == SAVED_MODEL_PB:
                 assert self._renew_lock is not None, "publish needs the lock"
                 self._renew_lock()
+
             with translate_errors(path):
                 written = gcs.write_object(path, aside / name, generation=0)
+
             if written is None and not _has_content(path, aside / name):
                 raise UserError(
                     f"{path} exists already: another program writes to {self.place}. "
@@ -109,6 +111,7 @@ class Bucket:
                     raise UserError(
                         f"{self._path(name)} cannot be the name of a model's file. Delete it."
                     )
+
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with (
                     translate_errors(self._path(name)),
@@ -116,6 +119,7 @@ class Bucket:
                     target.open("wb") as copy,
                 ):
                     shutil.copyfileobj(source, copy)
+
             yield Path(folder, str(version))
 
     def remove(self, version: int) -> None:

@@ -70,9 +70,11 @@ class Folder:
                         f"{path} is a symlink to {os.readlink(path)}. "
                         "A version must be a folder of its own: move it there."
                     )
+
             for prefix in (ASIDE, REMOVED):
                 for left_over in self.path.glob(f"{prefix}*"):
                     shutil.rmtree(left_over)
+
             for name in (MODELS_CONFIG, HISTORY):
                 for left_over in self.path.glob(f"{name}.*.part"):
                     left_over.unlink()
@@ -124,6 +126,7 @@ def check_path(path: str) -> None:
             f"pusher.serving_dir {path!r} names no folder. "
             "Name one with --set pusher.serving_dir=..."
         )
+
     if ".." in Path(path).parts:
         raise UserError(
             f"pusher.serving_dir {path!r} goes up by '..'; write it as {os.path.realpath(path)!r}."

@@ -81,6 +81,7 @@ def write(
         if other.name == without != served.name:
             del parsed.model_config_list.config[number]
             break
+
     entries = [entry for entry in parsed.model_config_list.config if entry.name == served.name]
     entry = entries[0] if entries else parsed.model_config_list.config.add(name=served.name)
     entry.base_path, entry.model_platform = served.base_path, "tensorflow"

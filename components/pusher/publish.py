@@ -82,6 +82,7 @@ def push(
             is_rolled_back = before.get("digest") != digest
             if not is_rolled_back:
                 _set_label(place, label, newest, model_name, served_from)
+
             return {
                 "version": newest,
                 "digest": digest,
@@ -98,10 +99,13 @@ def push(
                 replaced_name = before.get("model_name")
 
         about = {"pushed": now("seconds"), "model_name": model_name}
-        about |= {"name": name} if name else {}
+        if name:
+            about["name"] = name
+
         version = _publish(place, model, files, evaluation, about, verify)
         _set_label(place, label, version, model_name, served_from, replaced_name)
         _remove_old(place, keep_versions)
+
     return {"version": version, "digest": digest, "pushed": True, "rolled_back": False}
 
 
@@ -133,6 +137,7 @@ def rollback(
             raise UserError(
                 f"{place.place} holds no version {to}. It holds {', '.join(map(str, versions))}."
             )
+
         manifest = need_manifest(place, to)
         if manifest["digest"] == newest.get("digest"):
             raise UserError(
@@ -147,7 +152,9 @@ def rollback(
             "rollback_of": to,
             "instead_of": newest.get("digest"),
         }
-        about |= {"name": manifest["name"]} if manifest.get("name") else {}
+        if manifest.get("name"):
+            about["name"] = manifest["name"]
+
         with place.files(to) as folder:
             files = sha256_of_files(folder)
             if files != manifest["files"]:
@@ -165,6 +172,7 @@ def rollback(
             "instead_of": versions[-1],
         }
         _record(place, event, by)
+
     return {"version": version, "rollback_of": to}
 
 
@@ -179,6 +187,7 @@ def _earlier(place: Place, versions: list[int], newest: dict[str, Any]) -> int:
         manifest = read_manifest(place, version)
         if manifest and manifest["digest"] != newest.get("digest"):
             return version
+
     raise UserError(
         f"{place.place} holds no earlier version with other content than the newest, "
         f"{versions[-1]}: nothing to roll back to."
@@ -212,9 +221,11 @@ def promote(
             raise UserError(
                 f"{place.place} has no canary to promote. Push one with --set pusher.label=canary."
             )
+
         instead_of = served.labels.get(STABLE) if served else None
         _set_label(place, STABLE, version, name, None)
         _record(place, {"what": "promote", "version": version, "instead_of": instead_of}, by)
+
     return version
 
 
@@ -242,6 +253,7 @@ def _publish(
         added = {} if evaluation is None else {EVALUATION: evaluation}
         for name, content in added.items():
             _write(aside / name, content)
+
         manifest = {
             "digest": digest_of(files),
             "files": files,
@@ -253,15 +265,18 @@ def _publish(
         for path in [*aside.rglob("*"), aside]:
             fsync(path)
             _drop_from_page_cache(path)
+
         copied = sha256_of_files(aside)
         if copied != files:
             raise DataError(
                 f"The copy of {model} in {place.place} is not the same: "
                 f"{_difference(copied, files)}. Is the disk sound? Nothing was pushed."
             )
+
         if verify:
             verify(aside)
         place.publish(aside, version)
+
     return version
 
 

@@ -88,6 +88,7 @@ def listing(serving_dir: str | Path) -> list[dict[str, Any]]:
     """
     place = place_of(serving_dir)
     need_versions(place)
+
     rows = []
     for version in place.versions():
         manifest = read_manifest(place, version) or {}
@@ -106,11 +107,12 @@ def listing(serving_dir: str | Path) -> list[dict[str, Any]]:
                 "accuracy": evaluation.get("accuracy"),
             }
         )
+
     return rows
 
 
 def history(serving_dir: str | Path) -> list[dict[str, Any]]:
-    """What people did by hand, oldest first.
+    """The changes that people made by hand, oldest first.
 
     Returns:
         {time, what ("rollback" or "promote"), version, instead_of, by, and rollback_of}.
@@ -128,6 +130,7 @@ def old_versions(place: Place, keep_versions: int) -> list[int]:
     numbers = place.versions()
     if not numbers:
         return []
+
     labelled = labels.labelled(place.read(MODELS_CONFIG), f"{place.place}/{MODELS_CONFIG}")
     return [
         version

@@ -60,6 +60,7 @@ class SpanAsker:
                 f"The served version {folder} has no signature {PREDICT}: seqline did not export "
                 "it. Push another one first."
             )
+
         tokens = path_of(folder) / "assets" / features.TOKENS_VOCABULARY
         self.oov_id = None
         if tokens.is_file() and self.model.has(TRANSFORM):

@@ -101,6 +101,7 @@ def judge(examples: Path, params: SpanValidatorParams) -> Figures:
     gates = [_classes(manifest, model.labels, params, refused)]
     for rule in SHARE_RULES:
         gates.append(_excess(rule, getattr(params, rule.setting), known, spans, refused))
+
     return {
         "served": params.served,
         "known": known,
@@ -169,6 +170,7 @@ def _classes(
     num_rows: Counter[str] = Counter()
     spans_of: dict[str, set[int]] = {}
     in_train: set[str] = set()
+
     for span in manifest.spans:
         train = span.num_rows.get(features.TRAIN, {})
         in_train |= {label for label, count in train.items() if count}
@@ -188,11 +190,13 @@ def _classes(
         reasons.append(reason)
         for number in spans:
             refused.setdefault(number, []).append(reason)
+
     gone = sorted(set(classes) - in_train - set(params.classes))
     for label in gone:
         reasons.append(
             f"no row of train has the class {label!r} any more, which the served model knows"
         )
+
     if reasons:
         names = ", ".join(repr(label) for label in [*num_rows, *gone])
         reasons[-1] += f". Correct the labels, or allow it: span_validator.classes = [{names}]"
@@ -218,6 +222,7 @@ def _excess(
     """
     if known is None:
         return Gate.not_judged(rule.gate, "no earlier rows to compare with", threshold=threshold)
+
     known_share = known[rule.figure]
     if known_share is None:
         return Gate.not_judged(rule.gate, "the model has no vocabulary", threshold=threshold)
@@ -227,6 +232,7 @@ def _excess(
         share = figures[rule.figure]
         if share is None:
             continue
+
         excess, allowed = share - known_share, threshold + _chance(known, figures, rule.figure)
         words = (
             f"{share:.1%} of the {rule.words.format(number=f'of span {number}')}, {known_share:.1%}"
@@ -235,6 +241,7 @@ def _excess(
         judged.append((excess, allowed, number, words))
         if excess > allowed:
             refused.setdefault(number, []).append(words)
+
     if not judged:
         return Gate.not_judged(rule.gate, "no row to compare", threshold=threshold)
 
@@ -242,6 +249,7 @@ def _excess(
     setting = f"span_validator.{rule.setting} {threshold}"
     if excess <= allowed:
         return Gate(rule.gate, excess, threshold, True, f"{words}: within {setting}")
+
     reason = (
         f"{words}: beyond {setting} (and chance). Correct the span, or let it in: retrain.accept ="
         f" [{number}]"

@@ -84,8 +84,10 @@ def measure_shard(
 
     with _whole(folder / f"{shard.name}.json") as path:
         totals.write(shard_totals, path)
+
     with _whole(folder / f"{shard.name}.rows") as path:
         row_tables.write(path, row_tables.buckets(table))
+
     if content != features.SEQUENCE:
         with _whole(folder / f"{shard.name}.tokens") as path:
             counts.write(path, counts.split(tokens))

@@ -18,7 +18,7 @@ UNIT_BITS = 350
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often each of some integers occurs."""
+    """The number of times that each of some integers occurs."""
 
     values: np.ndarray  # int64 [n], in ascending order
     counts: np.ndarray  # int64 [n]
@@ -93,6 +93,7 @@ def exact_sums(numbers: np.ndarray) -> list[int]:
     highest = int(exponents.max()) if numbers.size else 0
     width = highest - lowest + 1
     places = (np.arange(num_columns) * width + (exponents - lowest)).ravel()
+
     # Halves of 27 bits: their sums in float64 stay below 2^53, so exact, for 2^26 numbers.
     assert numbers.size < 1 << 26, "a shard is bounded"
     high = np.bincount(places, (mantissas >> 27).ravel(), num_columns * width)

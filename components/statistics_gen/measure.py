@@ -19,9 +19,9 @@ from components.statistics_gen.totals import Example, Numbers, Totals, of_number
 from seqline.data import features
 from seqline.data.examples import Content, ExampleShard
 
-# An example shows so many code points of a text,
+# Code points of a text that an example shows.
 SHOWN_CHARS = 60
-# and so many numbers of a sequence's first step.
+# Numbers of a sequence's first step that an example shows.
 SHOWN_NUMBERS = 3
 # Texts are processed in blocks of this size, which stay in a processor's cache from step to step.
 BLOCK_BYTES = 1 << 18
@@ -71,6 +71,7 @@ def measure(
     else:
         columns = (of_texts if content == features.TEXT else of_tokens)(shard.contents)
         main_length = columns.lengths["num_tokens"]
+
     # A text of white space alone has characters, but nothing to learn from.
     missing = main_length == 0
 
@@ -97,6 +98,7 @@ def measure(
             **_examples_of_lengths(columns, ~missing),
         },
     )
+
     ones = np.ones(len(shard.labels), np.int64)
     rows = Rows(columns.digests, row_tables.digests(labels)[codes], ones, columns.shown)
     return totals, columns.tokens, row_tables.total([rows])
@@ -187,6 +189,7 @@ def split_bytes(content: bytes, offsets: np.ndarray) -> tuple[pa.Array, np.ndarr
 
     starts = inside.copy()
     starts[1:] &= ~inside[:-1]
+
     # A row begins a token, whatever the row before it ends with. (An empty row begins where the
     # next one does.)
     row_starts = offsets[:-1][offsets[:-1] < len(codes)]
@@ -195,6 +198,7 @@ def split_bytes(content: bytes, offsets: np.ndarray) -> tuple[pa.Array, np.ndarr
     last = inside.copy()
     last[:-1] &= ~inside[1:] | starts[1:]
     token_starts = np.flatnonzero(starts)
+
     # Without the white space, a token ends where the next one starts: Arrow's layout of strings.
     ends = np.zeros(len(token_starts) + 1, np.int64)
     np.cumsum(np.flatnonzero(last) - token_starts + 1, out=ends[1:])
@@ -217,8 +221,8 @@ def count_chars(texts: pa.Array) -> Histogram:
         content, _ = _buffers(block.texts)
         if not block.is_ascii:
             content = content.decode().encode("utf-32-le")
-        points = np.frombuffer(content, np.uint8 if block.is_ascii else "<u4")
 
+        points = np.frombuffer(content, np.uint8 if block.is_ascii else "<u4")
         longer = np.bincount(points, minlength=len(counts))
         longer[: len(counts)] += counts
         counts = longer
@@ -300,6 +304,7 @@ def _examples_of_lengths(columns: Columns, counted: np.ndarray) -> dict[str, Exa
     examples: dict[str, Example] = {}
     if not counted.any():
         return examples
+
     for name, length in columns.lengths.items():
         for which, sign in (("shortest", 1), ("longest", -1)):
             order = np.where(counted, sign * length.astype(np.int64), np.iinfo(np.int64).max)

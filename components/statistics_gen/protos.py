@@ -111,8 +111,10 @@ def _labels(stats: statistics_pb2.StringStatistics, totals: Totals, num_top: int
     ranked = sorted(totals.labels.items(), key=lambda entry: (entry[1], entry[0]), reverse=True)
     for label, count in ranked[:num_top]:
         stats.top_values.add(value=label, frequency=count)
+
     if len(ranked) > MAX_RANKS:
         return
+
     for rank, (label, count) in enumerate(ranked):
         stats.rank_histogram.buckets.add(
             low_rank=rank, high_rank=rank, label=label, sample_count=count
@@ -132,6 +134,7 @@ def _sequence(written: statistics_pb2.DatasetFeatureStatistics, totals: Totals, 
     numbers = totals.numbers
     if numbers is None:
         return
+
     _floats(stats, numbers, range(dim))
     for place in range(dim):
         name = f"{features.SEQUENCE}[{place}]"

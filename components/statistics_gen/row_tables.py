@@ -69,6 +69,7 @@ def total(parts: Sequence[Rows]) -> Rows:
     if parts[0].text is not None:
         texts = pa.chunked_array([part.text for part in parts], pa.large_string())
         text = texts.take(pa.array(order[starts])).combine_chunks()
+
     sums = np.add.reduceat(count[order], starts) if len(starts) else count
     return Rows(digest[starts], label[starts], sums, text)
 
@@ -107,6 +108,7 @@ def sum_bucket(paths: Sequence[str | Path], bucket: int, texts: bool = False) ->
     no_digests = np.zeros(0, np.uint64)
     no_texts = pa.array([], pa.large_string()) if texts else None
     parts = [Rows(no_digests, no_digests, np.zeros(0, np.int64), no_texts)]
+
     for path in paths:
         with pa.OSFile(str(path), "rb") as file:
             batch = pa.ipc.open_file(file, options=options).get_batch(bucket)
@@ -117,6 +119,7 @@ def sum_bucket(paths: Sequence[str | Path], bucket: int, texts: bool = False) ->
                 batch["text"] if texts else None,
             )
             parts.append(rows)
+
     return total(parts) if len(parts) > 2 else parts[-1]
 
 

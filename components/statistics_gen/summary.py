@@ -67,6 +67,7 @@ def _split(totals: Totals, content: Content, repeated: dict[str, Any]) -> dict[s
     dimensions = None
     if numbers:
         dimensions = [_dimension(numbers, place) for place in range(len(numbers.sums))]
+
     return {
         "num_rows": totals.num_rows,
         "num_missing": {

@@ -9,9 +9,9 @@ from typing import Any
 from components.statistics_gen.histogram import Histogram
 from seqline.data import counts
 
-# So many entries outside the train split are shown.
+# Entries outside the train split that are shown.
 NUM_EXAMPLES = 5
-# An entry that occurs so often is not there by chance: another draw of the same kind has it, too.
+# An entry that occurs this often does not do so by chance: another draw of the same kind has it.
 FREQUENT = 5
 
 # (count, entry): equal counts in descending order of the entries, as TFDV orders top values.
@@ -88,6 +88,7 @@ def of_chars(histograms: Mapping[str, Histogram], num_top: int) -> dict[str, Any
             chr(point).encode(): count
             for point, count in zip(points, histogram.counts.tolist(), strict=True)
         }
+
     _add(vocabularies, outsides, entries, num_top)
     return _to_json(vocabularies, outsides)
 

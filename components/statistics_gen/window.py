@@ -74,6 +74,7 @@ def build(
         },
         "newest": _compare_newest(parts, has_chars) if len(spans) > 1 else None,
     }
+
     text = json.dumps(statistics, ensure_ascii=False, indent=2) + "\n"
     (output / features.STATISTICS).write_text(text, encoding="utf-8")
     return _figures(statistics)
@@ -106,6 +107,7 @@ def _make_parts(
             for path in sorted(examples.glob("Split-*/data_tfrecord-*.gz"))
             if span_of(path) in collect.folders
         ]
+
         with job(beam_args) as pipeline:
             shards = pipeline | ReadExamples(paths, manifest.content, manifest.dim)
             _ = shards | "Statistics" >> collect
@@ -161,12 +163,14 @@ def _compare_newest(parts: dict[int, Path], has_chars: bool) -> dict[str, Any]:
         side: [part / f"{features.TRAIN}.tokens" for part in side_parts]
         for side, side_parts in sides.items()
     }
+
     chars = {}
     for side, side_parts in sides.items():
         side_totals = totals.total(
             [totals.read(part / f"{features.TRAIN}.json") for part in side_parts]
         )
         chars[side] = side_totals.chars or Histogram.sum([])
+
     compared["tokens"] = vocabulary.of_tokens(tokens, 0)["newest"]["oov"]
     compared["chars"] = vocabulary.of_chars(chars, 0)["newest"]["oov"]
     return compared

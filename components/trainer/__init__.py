@@ -271,11 +271,13 @@ def check(params: TrainerParams) -> None:
                 f"trainer.warm_start {params.warm_start!r} holds no {MODEL} with its {SPEC_FILE}."
                 " Give the folder of a trainer's Model."
             )
+
         if different := difference(json.loads((folder / SPEC_FILE).read_text()), params):
             raise UserError(
                 f"trainer.warm_start {params.warm_start!r}: {different}, or leave"
                 " trainer.warm_start out."
             )
+
     if params.embeddings:
         files.stat(params.embeddings)
 
@@ -295,8 +297,10 @@ def difference(network: Mapping[str, Any], params: TrainerParams) -> str | None:
             continue  # Sequences have no embeddings.
         if network[name] != getattr(params, name):
             different.append(name)
+
     if not different:
         return None
+
     values = [f"its {name} is {network[name]}, here {getattr(params, name)}" for name in different]
     settings = [f"trainer.{name} = {json.dumps(network[name])}" for name in different]
     return f"{' and '.join(values)}. Set {', '.join(settings)}"

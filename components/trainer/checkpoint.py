@@ -58,10 +58,12 @@ def save(
     work.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"state_{number}": value for number, value in enumerate(state)}
     arrays |= {f"best_{number}": value for number, value in enumerate(best_weights)}
+
     with writing(work / _file_name(progress.step)) as path, open(path, "wb") as file:
         np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)
         file.flush()
         os.fsync(file.fileno())
+
     for old in sorted(work.glob("checkpoint-*.npz"))[:-NUM_KEPT]:
         old.unlink()
 

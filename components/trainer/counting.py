@@ -104,4 +104,5 @@ def bigrams_by_row(
 
         pairs, position = np.unique(np.concatenate(all_pairs), return_inverse=True)
         counts = np.bincount(position, np.concatenate(all_counts), len(pairs)).astype(np.int64)
+
     return pairs // base, pairs % base, counts

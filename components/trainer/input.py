@@ -23,8 +23,8 @@ from seqline.storage.staging import fetch
 
 # The most rows of a block. Within a block the order of a pass is uniformly random.
 BLOCK_ROWS = 100_000
-# A pool is as many batches' worth of rows, consecutive in the shuffled order, that are sorted by
-# length before they are cut into batches.
+# Batches that a pool is cut into: its rows are consecutive in the shuffled order, and are sorted by
+# length first.
 POOL_BATCHES = 32
 # How many shards under gs:// are fetched at once, and how many are fetched before they are read.
 NUM_FETCHED = 4
@@ -126,6 +126,7 @@ def shards(root: Path, split: str) -> tf.data.Dataset:
     paths = [str(path) for path in features.shards(root, split)]
     if not is_remote(paths[0]):
         return tf.data.Dataset.from_tensor_slices(paths)
+
     content = {file.path: file.content for file in match(f"{root}/Split-{split}/*")}
 
     def fetched(path: bytes) -> bytes:
@@ -176,6 +177,7 @@ def _cut(
         order = _permutation(num_rows, stream)
         if sort:
             batches = _permutation(num_batches, stream + tf.constant([0, 1], tf.int64))
+
     if sort:
         pool = tf.range(num_rows) // (batch_size * POOL_BATCHES)  # [rows]
         length = tf.gather(content.row_lengths(), order)  # [rows]

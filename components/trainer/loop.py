@@ -4,7 +4,7 @@ Everything that changes is in variables, which a checkpoint can hold.
 
 One step takes one global batch, split over the replicas. Each replica's loss is the sum over its
 rows, divided by the rows of the whole batch, and gradients are summed over the replicas before they
-are clipped: so a step equals that of one device with the whole batch, also where the batch does not
+are clipped: so a step equals that of one device with the whole batch, even where the batch does not
 divide evenly. (Keras's own loop averages the replicas' means and clips before it sums.)
 """
 
@@ -156,6 +156,7 @@ class Loop:
         gradients = tape.gradient(loss, self.trained)
         if self.params.implementation == "keras":
             gradients = [distinct(gradient) for gradient in gradients]
+
         gradients = summed_over_replicas(gradients)
         gradients, norm = clipped(gradients, self.params.clip_norm)
         self.adam.apply(gradients, learning_rate(self.params, step, self.num_steps), step)

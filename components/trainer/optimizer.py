@@ -149,6 +149,7 @@ class Adam:
     ) -> None:
         if decay:
             variable.assign_sub(rate * decay * variable)
+
         tf.raw_ops.ResourceApplyAdam(  # a single pass over the variable
             var=variable.handle,
             m=mean.handle,

@@ -82,6 +82,7 @@ class Training:
             "batch_size": params.batch_size,
             "dim": spec.dim,
         }
+
         passes_done, batches_done = divmod(self.progress.step, pass_steps)
         batches = shuffled(
             source,
@@ -92,6 +93,7 @@ class Training:
             first_batch=batches_done,
             **shape,
         )
+
         self.train = iter(team.distributed(batches))
         self.held_out = team.distributed(
             dataset(source, features.EVAL, num_rows[features.EVAL], **shape)
@@ -107,12 +109,15 @@ class Training:
             if spec.bigram_buckets:
                 rows = counts.bigram_rows(params.bigram_min_count)
                 model.get_layer("bigrams").set_weights([rows])
+
             started_from: Figures = {}
             if self.team.step is None:
                 started_from = initialize(model, spec, source, params)
+
             class_weights = counts.class_weights() if params.class_weights == "balanced" else None
             num_steps = self.epoch_steps * params.num_epochs
             self.loop = Loop(model, params, num_steps, self.team.strategy, class_weights)
+
         self.progress = TrainingProgress(started_from=started_from)
         self.best_weights = self.loop.weights()
 
@@ -129,6 +134,7 @@ class Training:
         )
         for epoch in range(1, self.progress.epoch + 1):
             self._report(epoch, training_log, on_epoch)
+
         try:
             while self.progress.epoch < params.num_epochs and not self._is_patience_over():
                 started, seconds_before = time.monotonic(), self.progress.seconds
@@ -159,6 +165,7 @@ class Training:
             count = self._next_steps(end)
             training_log.before_steps(progress)
             called = time.monotonic()
+
             # The sums go in and come out: added up in another grouping they would not be the same
             # to the last bit.
             sums, norm, bad = self.loop.train(
@@ -185,6 +192,7 @@ class Training:
         with self.loop.averaged():
             (val_loss, val_right, val_rows), stop_reason = self._evaluate()
             weights = self.loop.weights()
+
         # Not before: a checkpoint holds the weights, not their average in their place.
         self._stop_if_asked(stop_reason)
 
@@ -199,6 +207,7 @@ class Training:
         }
         for name, value in figures.items():
             progress.history.setdefault(name, []).append(value)
+
         progress.epoch += 1
         progress.sums = [0.0, 0.0, 0.0]
         self._keep_best(figures, weights)
@@ -264,6 +273,7 @@ class Training:
                 f" training diverged at trainer.learning_rate {self.params.learning_rate}. Lower"
                 " it, or set trainer.clip_norm."
             )
+
         score = (figures["val_accuracy"], -figures["val_loss"])
         if score > progress.best:
             progress.best, progress.best_epoch, self.best_weights = score, progress.epoch, weights

@@ -11,7 +11,7 @@ from seqline.host.progress import tell
 
 log = logging.getLogger("seqline.trainer")
 
-# How often a line tells how far a long epoch is.
+# Seconds between two lines about a long epoch.
 LINE_SECONDS = 15.0
 
 
@@ -38,6 +38,7 @@ class TrainingLog:
             self.writer = tf.summary.create_file_writer(self.folder)
         else:
             self.writer = tf.summary.create_noop_writer()
+
         self.profile_steps = profile_steps if is_chief else 0
         self.batch_size = batch_size
         self.epoch_steps = epoch_steps
@@ -46,6 +47,7 @@ class TrainingLog:
         self.num_calls = 0
         self.num_profiled = 0
         self.is_profiling = False
+
         # Seconds and steps of all calls but the first one, which compiles.
         self.step_seconds = 0.0
         self.num_timed = 0
@@ -77,6 +79,7 @@ class TrainingLog:
             self.num_profiled += count
             if self.num_profiled >= self.profile_steps:
                 self.stop_profile()
+
         if self.num_calls > 1:
             self.step_seconds += seconds
             self.num_timed += count
@@ -84,9 +87,11 @@ class TrainingLog:
         loss, right, rows = progress.sums
         rate = count * self.batch_size / seconds
         self._tell_epoch(progress, progress.epoch + 1, f"loss {loss / rows:.3f}")
+
         with self.writer.as_default():
             tf.summary.scalar("gradient_norm", norm, step=progress.step)
             tf.summary.scalar("examples_per_second", rate, step=progress.step)
+
         if time.monotonic() - self.line_written >= LINE_SECONDS:
             log.info(
                 "epoch %d/%d, step %d of %d: loss %.3f, accuracy %.3f, %.0f examples a second, %s"

@@ -69,8 +69,8 @@ def _read_vectors(model: keras.Model, tokens: Sequence[bytes], path: str) -> int
     layer = model.get_layer("embedding")
     (table,) = (np.array(weight) for weight in layer.get_weights())  # [V + 2, embedding_dim]
     ids = {token: rank + 1 for rank, token in enumerate(tokens)}
-    tokens_with_vectors = set()
 
+    tokens_with_vectors = set()
     with open_file(path) as file:
         for number, line in enumerate(file, start=1):
             token, *numbers = line.rstrip().split(b" ")
@@ -82,8 +82,10 @@ def _read_vectors(model: keras.Model, tokens: Sequence[bytes], path: str) -> int
                     f"trainer.embeddings {path}:{number} has {len(numbers)} numbers;"
                     f" trainer.embedding_dim is {table.shape[1]}. Set one of them to the other."
                 )
+
             if token not in ids:
                 continue
+
             try:
                 table[ids[token]] = np.array(numbers, np.float32)
             except ValueError:
@@ -91,6 +93,7 @@ def _read_vectors(model: keras.Model, tokens: Sequence[bytes], path: str) -> int
                     f"trainer.embeddings {path}:{number} holds something that is not a number:"
                     f" {line[:60]!r}."
                 ) from None
+
             tokens_with_vectors.add(token)
 
     if not tokens_with_vectors:
@@ -98,6 +101,7 @@ def _read_vectors(model: keras.Model, tokens: Sequence[bytes], path: str) -> int
             f"trainer.embeddings {path} has no vector for any of the {len(tokens)} tokens of the"
             " vocabulary."
         )
+
     layer.set_weights([table])
     log.info(
         "%d of %d tokens start from vectors of %s", len(tokens_with_vectors), len(tokens), path
@@ -175,6 +179,7 @@ def carry_over(
     for layer in model.layers:
         if not layer.trainable_weights:
             continue
+
         fresh = [np.array(weight) for weight in layer.get_weights()]
         learned = [np.array(weight) for weight in earlier.get_layer(layer.name).get_weights()]
 
@@ -195,6 +200,7 @@ def carry_over(
             fresh = [
                 _mixed(before, now, shrink) for now, before in zip(fresh, learned, strict=True)
             ]
+
         layer.set_weights(fresh)
 
     counts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in figures.items())
@@ -221,6 +227,7 @@ def _load(place: str, folder: Path) -> tuple[keras.Model, network.Spec]:
             f"trainer.warm_start {place!r} cannot be read ({str(error).splitlines()[0]}). Name"
             " another Model."
         ) from None
+
     for layer in earlier.layers:
         if not all(np.isfinite(weight).all() for weight in layer.get_weights()):
             raise UserError(
@@ -228,6 +235,7 @@ def _load(place: str, folder: Path) -> tuple[keras.Model, network.Spec]:
                 f" {layer.name}): its training diverged. Name another Model, or leave"
                 " trainer.warm_start out."
             )
+
     return earlier, old
 
 
@@ -238,6 +246,7 @@ def _check_shape(place: str, old: network.Spec, spec: network.Spec, params: Trai
             f" hold {_content(spec)}. Name a Model of the same content, or leave trainer.warm_start"
             " out."
         )
+
     if different := difference(vars(old), params):
         raise UserError(
             f"trainer.warm_start {place!r}: {different}, or leave trainer.warm_start out."
@@ -292,12 +301,14 @@ def _bigram_rows(
         )
         for network_of, shape in ((model, spec), (earlier, old))
     )
+
     rows, rows_before, counts = counting.bigrams_by_row(
         source, hashed_now, hashed_before, ids_before
     )
 
     sums = np.zeros((spec.num_bigrams + 1, table.shape[1]))
     weights = np.bincount(rows, counts, spec.num_bigrams + 1)
+
     # [old.num_bigrams + 1, skip_dim]; row 0 is of a bigram that had none.
     learned = np.concatenate([np.zeros_like(table[:1]), table[old.num_tokens + NUM_RESERVED_IDS :]])
     for first in range(0, len(rows), SLICE):

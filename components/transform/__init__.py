@@ -81,11 +81,13 @@ def check(params: TransformParams) -> None:
                 f"transform.reserved_tokens holds {token!r}: "
                 "a token must not be empty or contain a line end."
             )
+
     if len(set(params.reserved_tokens)) < len(params.reserved_tokens):
         raise UserError(f"transform.reserved_tokens {params.reserved_tokens} names a token twice.")
 
     if params.vocabulary is None:
         return
+
     known = _read_vocabulary(params.vocabulary)
     missing = [token for token in params.reserved_tokens if token.encode() not in known]
     if missing and params.vocabulary_mode == "frozen":
@@ -112,6 +114,7 @@ def _read_vocabulary(path: str) -> set[bytes]:
             token.decode()
         except UnicodeDecodeError:
             raise UserError(f"{place} is not UTF-8: {token!r}.") from None
+
         if token.endswith(b"\r"):  # TensorFlow would drop it, and find another token
             raise UserError(f"{place} ends in a carriage return; line ends are \\n only.")
         if not token:
@@ -120,6 +123,7 @@ def _read_vocabulary(path: str) -> set[bytes]:
             raise UserError(
                 f"{place} repeats line {line_of[token]}; every line is one token, once."
             )
+
         line_of[token] = number
 
     if not tokens:

@@ -51,6 +51,7 @@ class TokenShard:
             "labels": labels.dictionary,
             "label": labels.indices,
         }
+
         lists = [pa.ListArray.from_arrays([0, len(column)], column) for column in columns.values()]
         batch = pa.record_batch(lists, list(columns))
         with (
@@ -66,6 +67,7 @@ class TokenShard:
         with reading(path) as name, pa.OSFile(name, "rb") as file:
             batch = pa.ipc.open_file(file).get_batch(0)
             columns = {column: batch[column].values for column in batch.schema.names}
+
         labels = columns["labels"].take(columns["label"])
         return cls(
             tokens=columns["tokens"].to_pylist(),
@@ -99,6 +101,7 @@ class AnalyzeShards(beam.PTransform):
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
         if self.content == features.SEQUENCE:
             return shards | "Moments" >> beam.ParDo(MomentsOfShard(self.folders))
+
         return (
             shards
             | "Tokenize" >> beam.ParDo(TokenizeShard(self.folders, self.content, self.params))
@@ -142,6 +145,7 @@ class TokenizeShard(beam.DoFn):
     def process(self, shard: ExampleShard) -> Iterator[tuple[str, str]]:
         if shard.span not in self.folders:
             return
+
         folder = self.folders[shard.span]
         tokenized = self.tokenize(shard)
         tokenized.write(f"{folder}/Split-{shard.split}/{shard.name}.arrow")
@@ -166,6 +170,7 @@ class TokenizeShard(beam.DoFn):
         for start in range(0, len(shard.contents), BATCH_SIZE):
             texts = self.normalize(shard.contents[start : start + BATCH_SIZE]).numpy()
             normalized.append(pa.array(texts, pa.binary()))
+
         if self.tokens == "char":
             return self._by_characters(normalized, labels)
         return self._by_chunks(normalized, labels)
@@ -288,6 +293,7 @@ class MomentsOfShard(beam.DoFn):
                 "mean": mean.tolist(),
                 "squares": ((steps - mean) ** 2).sum(axis=0).tolist(),
             }
+
             path = f"{self.folders[shard.span]}/moments/{shard.name}.json"
             with writing(path) as name:
                 Path(name).write_text(json.dumps(moments))

@@ -20,7 +20,7 @@ from seqline.jobs.beam import LOCAL_RUNNER, pipeline_options
 from seqline.model.canonical import canonicalize
 from seqline.storage.staging import local_copy, reading_all
 
-# `verify` sends so many rows of each split through the graph.
+# Rows of each split that `verify` sends through the graph.
 NUM_VERIFIED = 64
 
 
@@ -72,6 +72,7 @@ def write(parameters: Parameters, params: TransformParams, output: Path) -> None
     empty_row: dict[str, Any] = {
         name: [] if isinstance(kind, tf.io.VarLenFeature) else b"" for name, kind in spec.items()
     }
+
     with (
         beam.Pipeline(options=pipeline_options([LOCAL_RUNNER])) as pipeline,
         tft_beam.Context(temp_dir=str(output / "tft_temp")),
@@ -90,6 +91,7 @@ def _token_features(
         tokens = tokenize(normalize(content, params.lowercase), params.tokens)
     else:
         tokens = tf.RaggedTensor.from_sparse(content)
+
     tokens = tokens[:, : params.max_length]
     # StaticVocabularyTable gives 0..V-1 to its tokens and V to every other token. With one added,
     # 0 is PAD and V + 1 is OOV.
@@ -161,6 +163,7 @@ def verify(examples: Path, manifest: Manifest, output: Path) -> None:
         features.LENGTH: tf.io.FixedLenFeature([], tf.int64),
         features.LABEL: tf.io.FixedLenFeature([], tf.int64),
     }
+
     for split in manifest.splits:
         source = features.shards(examples, split)[0]
         with reading_all([source, output / f"Split-{split}" / source.name]) as (raw, transformed):
@@ -191,6 +194,7 @@ def _first_difference(computed: Any, held: Any) -> int | None:
         held = tf.sparse.to_dense(held)
     if computed.shape != held.shape:
         return 1
+
     for number, (row, held_row) in enumerate(zip(computed.numpy(), held.numpy(), strict=True), 1):
         if not np.array_equal(row, held_row):
             return number

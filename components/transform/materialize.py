@@ -88,6 +88,7 @@ def materialize(
     for line in (output / "counts").read_text().splitlines():
         key, count = line.split()
         counts[key] = int(count)
+
     (output / "counts").unlink()
     return {
         "num_rows": {split: counts[split] for split in manifest.splits},
@@ -133,8 +134,8 @@ class TransformShard(beam.DoFn):
         if not part.exists():
             example_files.write_records(part, tf_example_writer.examples(columns()))
             counts[MADE] = 1
-        link(part, path_of(target))
 
+        link(part, path_of(target))
         progress.advance()
         yield counts
 
@@ -152,6 +153,7 @@ class TransformShard(beam.DoFn):
         shard = TokenShard.read(source)
         known = self.vocabularies[features.TOKENS_VOCABULARY]
         oov = features.oov_id(len(known))
+
         # Ranks count from 0, ids from 1: 0 is PAD.
         id_of = np.array([known.get(token, oov - 1) + 1 for token in shard.tokens], np.uint32)
         label = self._labels(shard.labels)
@@ -177,6 +179,7 @@ class TransformShard(beam.DoFn):
         shard = example_files.read(source, "sequence", dim)
         label = self._labels(shard.labels)
         length = np.array([min(len(row), self.max_length) for row in shard.contents], np.int64)
+
         # [time of all rows, dim]
         steps = np.concatenate([row[: self.max_length] for row in shard.contents])
 

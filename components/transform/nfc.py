@@ -46,6 +46,7 @@ def tables() -> Tables:
     marks: dict[int, int] = {}
     pairs: dict[int, int] = {}
     suspects: set[int] = set()
+
     for code in CODE_POINTS:
         char = chr(code)
         if combining := unicodedata.combining(char):
@@ -222,6 +223,7 @@ def _compose(codes: tf.Tensor, classes: tf.Tensor, rows: tf.Tensor) -> tuple[tf.
             & (tf.gather(classes, at) == 0)
             & ((partner == index - 1) | (previous_class < classes))
         )
+
         composite = _pair(tf.gather(codes, at), codes)
         candidate = unblocked & (composite >= 0)
 

@@ -86,12 +86,14 @@ def first_pass(
         for number, key in spans.items()
         if not is_whole(part_path(span_cache, key, manifest.content, params))
     }
+
     paths = [
         path
         for split in manifest.splits
         for path in features.shards(examples, split)
         if span_of(path) in missing
     ]
+
     with analyze(
         spans=spans,
         content=manifest.content,
@@ -103,6 +105,7 @@ def first_pass(
             with job(beam_args) as pipeline:
                 shards = pipeline | ReadExamples(paths, manifest.content, manifest.dim)
                 _ = shards | "Analyze" >> transform
+
     return len(missing)
 
 

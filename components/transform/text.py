@@ -65,6 +65,7 @@ def _normalize(text: tf.Tensor, lowercase: bool) -> tf.Tensor:
         text = tf.strings.unicode_transcode(
             text, "UTF-8", "UTF-8", errors="replace", replacement_char=0xFFFD
         )
+
     text = nfc(tf.strings.regex_replace(text, r"\p{Cf}+", ""))
     return tf.strings.strip(tf.strings.regex_replace(text, SPACES, " "))
 

@@ -38,6 +38,7 @@ def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes
     known: Counts = {}
     num_distinct = 0
     num_occurrences = 0
+
     for counts in buckets:
         num_distinct += len(counts)
         num_occurrences += sum(counts.values())
@@ -56,6 +57,7 @@ def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes
             "the vocabulary would be empty. "
             "Lower transform.min_frequency, or look at the texts."
         )
+
     known.update({token: count for count, token in best})
     if num_occurrences and not known:
         raise DataError(
@@ -103,6 +105,7 @@ def drift(tokens: list[bytes], counts: Counts, previous: Path | None) -> Figures
     path = previous / "vocabularies" / features.TOKENS_VOCABULARY if previous else None
     if path is None or not path.exists():
         return None
+
     before = {token: number for number, token in enumerate(path.read_bytes().split(b"\n")[:-1])}
     new = [token for token in tokens if token not in before]
     num_moved = sum(before.get(token, number) != number for number, token in enumerate(tokens))

@@ -69,6 +69,7 @@ class TunerParams(Params):
                 "there is nothing to tune; name a trainer parameter, or leave ranges out for the"
                 " default ones"
             )
+
         wrong = [complaint for name in ranges for complaint in complaints(name, ranges[name])]
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -136,9 +137,11 @@ def describe(figures: Figures) -> str:
         for state in ("pruned", "failed")
         if figures[f"num_{state}"]
     ]
+
     text = f"{figures['num_trials']} trials"
     if ended_early:
         text += f" ({', '.join(ended_early)})"
+
     text += f"; eval accuracy {figures['eval_accuracy']:.3f} "
     if figures["best_trial"] == 0:
         return text + "with the trainer's own parameters; no trial was better"

@@ -83,12 +83,14 @@ class Range(Params):
         """Whether a value is within the range."""
         if self.choices is not None:
             return value in self.choices
+
         assert self.low is not None
         assert self.high is not None
         if value is None or not self.low <= value <= self.high:
             return False
         if self.step is None:
             return True
+
         distance = Decimal(str(value)) - Decimal(str(self.low))
         return not distance % Decimal(str(self.step))
 

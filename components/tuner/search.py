@@ -58,6 +58,7 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
     trials = load(work)
     if trials:
         log.info("going on at trial %d", len(trials))
+
     while _has_budget(params, trials):
         # The chief searches alone; the other workers wait for the trainer.
         with _progress_of(trials, params), alone():
@@ -71,6 +72,7 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
         raise UserError(
             f"All {len(trials)} trials of the tuner failed. The first one: {trials[0].error}"
         )
+
     save(trials, output)
     (output / BEST_FILE).write_text(json.dumps(best.params, indent=2) + "\n")
     states = Counter(trial.state for trial in trials)
@@ -123,6 +125,7 @@ def _next_trial(features: Path, params: TuningParams, trials: Sequence[Trial], w
     number = len(trials)
     asked, chosen = ask(params, trials)
     started = time.monotonic()
+
     try:
         return _train(features, params, asked, chosen, _folder(work, number), started)
     finally:
@@ -199,12 +202,14 @@ def _study(params: TuningParams, trials: Sequence[Trial]) -> optuna.Study:
     sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
     if params.algorithm == "bayesian":
         sampler = optuna.samplers.TPESampler(n_startup_trials=NUM_RANDOM, seed=seed)
+
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if params.halving:
         first = math.ceil(params.trainer.num_epochs * FIRST_RUNG)
         pruner = optuna.pruners.SuccessiveHalvingPruner(
             min_resource=first, reduction_factor=REDUCTION
         )
+
     study = optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
     for trial in trials:
         study.add_trial(_for_study(trial, params))
@@ -227,6 +232,7 @@ def _for_study(trial: Trial, params: TuningParams) -> FrozenTrial:
         # Pruned before its first epoch, which is the worst state, so that the sampler avoids such
         # parameters. From a FAIL it would learn nothing.
         return create_trial(state=TrialState.PRUNED, **known)
+
     reports = {epoch: max(trial.accuracies[:epoch]) for epoch in range(1, trial.epochs + 1)}
     state = TrialState.COMPLETE if trial.state == "finished" else TrialState.PRUNED
     return create_trial(
@@ -250,16 +256,18 @@ def _distribution(name: str, tried: Range) -> BaseDistribution:
 
 
 def line(trials: Sequence[Trial], params: TuningParams) -> str:
-    """The line of the last trial."""
+    """The line about the last trial, for the log."""
     trial, best = trials[-1], best_of(trials)
     text = f"trial {trial.number}"
     if params.num_trials:
         text += f" ({len(trials)} of {params.num_trials})"
+
     text += f" {trial.state}: "
     if trial.eval_accuracy is None:
         text += str(trial.error)
     else:
         text += f"eval accuracy {trial.eval_accuracy:.4f}"
+
     text += f" ({trial.epochs} epochs, {trial.seconds:.1f} s); "
     if best is None:
         text += "no best trial so far; "

@@ -59,6 +59,7 @@ def sum_bucket(paths: Sequence[str | Path], bucket: int) -> Counts:
     """One bucket of the sum of tables."""
     if not paths:
         return {}
+
     total = read_bucket(paths[0], bucket)
     for path in paths[1:]:
         for entry, count in read_bucket(path, bucket).items():

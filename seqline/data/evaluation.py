@@ -83,6 +83,7 @@ class Evaluation:
             DataError: The file is missing or damaged.
         """
         way_out = f"Delete its artifact, {path.parent}, and run again."
+
         try:
             return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
         except FileNotFoundError:

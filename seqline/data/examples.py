@@ -110,6 +110,7 @@ class RareClass:
             f"{count:,} row{'' if count == 1 else 's'} in {split}"
             for split, count in self.num_rows.items()
         )
+
         is_single = sum(self.num_rows.values()) == 1
         return f"{counts}, {'at' if is_single else 'the first at'} {self.place}"
 
@@ -155,6 +156,7 @@ def read_manifest(root: Path) -> Manifest:
         raise DataError(
             f"{root} has no {MANIFEST}: these are not Examples of example_gen."
         ) from None
+
     return Manifest(
         content=content["content"],
         dim=content["dim"],
@@ -223,6 +225,7 @@ def write(shard: ExampleShard, path: str | Path, content: Content) -> None:
         column = tf_example_writer.float_lists(
             content, np.concatenate([row.ravel() for row in shard.contents]), lengths
         )
+
     labels = tf_example_writer.few_bytes_features(features.LABEL, shard.labels)
     # In ascending order of their names: "label" comes before all kinds of content.
     write_records(path, tf_example_writer.examples([labels, column]))
@@ -248,6 +251,7 @@ def _rows(held: Any, content: Content, dim: int | None) -> list[Any]:
     """The contents of a block's rows, as `ExampleShard` holds them."""
     if content == features.TEXT:
         return list(held.numpy().tolist())
+
     values = held.values.numpy()
     rows = [values[start:end] for start, end in pairwise(held.row_splits.numpy().tolist())]
     if content == features.TOKENS:
@@ -303,12 +307,14 @@ def blocks(
     dtypes = {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}
     others = {name: tf.io.VarLenFeature(dtypes[kind]) for name, kind in kinds.items()}
     spec = raw_features(content) | others
+
     with _records(path) as records:
         for serialized in records.batch(size).prefetch(1):
             row = tf.io.parse_example(serialized, spec)
             held = row[content]
             if content != features.TEXT:
                 held = tf.RaggedTensor.from_sparse(held)
+
             raw = {name: _first_values(row[name]) for name in kinds}
             yield Block(held, row[features.LABEL].numpy(), raw)
 
@@ -342,6 +348,7 @@ def _first_values(sparse: Any) -> list[str]:
     """The first value of each row of a SparseTensor, as text; "" for a row without one."""
     texts = [""] * int(sparse.dense_shape[0])
     entries = zip(sparse.indices.numpy().tolist(), sparse.values.numpy().tolist(), strict=True)
+
     for (row, column), value in entries:
         if column == 0:
             texts[row] = _text(value)
@@ -364,6 +371,7 @@ def kinds_of(names: Sequence[str], shards: Sequence[Path]) -> dict[str, str]:
 
     if not names:
         return {}
+
     kinds: dict[str, str] = {}
     held: set[str] = set()
     with _records(shards[0]) as records:
@@ -373,6 +381,7 @@ def kinds_of(names: Sequence[str], shards: Sequence[Path]) -> dict[str, str]:
             for name in names:
                 if name in row and (kind := row[name].WhichOneof("kind")) is not None:
                     kinds[name] = kind
+
             if len(kinds) == len(names):
                 return kinds
 

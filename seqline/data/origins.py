@@ -66,6 +66,7 @@ class Origins:
             if self.sums.count(checksum) != 1:
                 return None
             row = self.sums.index(checksum)
+
         file = next(name for first, name in reversed(self.files) if first <= row)
         # A name on disk need not be UTF-8.
         file = file.encode("utf-8", "backslashreplace").decode()
@@ -73,7 +74,7 @@ class Origins:
 
 
 def path_in(root: str | Path, split: str, shard: str) -> str:
-    """The file with the origins of a shard. shard: the shard's file name."""
+    """The file with the origins of a shard, which is given by its file name."""
     return f"{root}/{FOLDER}/{split}-{shard}"
 
 
@@ -87,6 +88,7 @@ def write(origins: Origins, contents: Iterable[Any], path: str) -> None:
     """
     origins.sums = array("I", map(checksum, contents))
     head = json.dumps({"unit": origins.unit, "files": origins.files}).encode() + b"\n"
+
     # The gzip header gets neither a time nor a name.
     with (
         writing(path) as name,
@@ -101,10 +103,12 @@ def read(path: str) -> Origins | None:
     try:
         with reading(path) as name, gzip.open(name) as file:
             head, held = json.loads(file.readline()), file.read()
+
         num = len(held) // 12
         lines, sums = array("q", held[: 8 * num]), array("I", held[8 * num :])
     except (OSError, DataError, ValueError, EOFError):
         return None
+
     if sys.byteorder == "big":
         lines.byteswap()
         sums.byteswap()
@@ -139,6 +143,7 @@ def locate(root: Path, split: str, rows: Iterable[dict[str, Any]]) -> None:
         shard = row["shard"]
         if shard not in by_shard:
             by_shard[shard] = read(path_in(root, split, shard))
+
         origins = by_shard[shard]
         row_checksum = row.pop("checksum")
         if origins and (place := origins.place(row["row"], row_checksum)):

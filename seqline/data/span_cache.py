@@ -68,10 +68,12 @@ class SpanCache:
         self._remove_left_overs()
         partial = {span: self._partial(path) for span, path in paths.items() if not is_whole(path)}
         is_done = False
+
         try:
             for folder in partial.values():
                 folder.mkdir(parents=True)
             yield partial
+
             for span, folder in partial.items():
                 # Another run may have been faster: then its part is as good.
                 if not is_whole(paths[span]):
@@ -115,6 +117,7 @@ def _rename(folder: Path, path: Path) -> None:
     if not is_remote(str(path)):
         os.rename(folder, path)
         return
+
     # Two runs that do this at once write the same bytes under the same names.
     link_all([(file, path / str(file.relative_to(folder))) for file in folder.rglob("*")])
     (path / MARK).write_bytes(b"")
@@ -139,6 +142,7 @@ def link(source: Path, target: Path) -> None:
             else:
                 gcs.write_object(str(target), source)
         return
+
     with staging.writing(target) as part:
         try:
             os.link(source, part)

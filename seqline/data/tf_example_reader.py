@@ -100,9 +100,11 @@ def value(feature: Any) -> bytes | int | float | list[Any] | None:
     bytes_values = feature.bytes_list.value
     if len(bytes_values) == 1:
         return bytes(bytes_values[0])
+
     held = values(feature)
     if isinstance(held, np.ndarray):
         held = held.tolist()
+
     if not held:
         return None
     return held if len(held) > 1 else held[0]
@@ -118,12 +120,15 @@ def values(feature: Any) -> list[bytes] | list[int] | np.ndarray:
         return list(bytes_values)
     if integers := feature.int64_list.value:
         return list(integers)
+
     if not feature.HasField("float_list"):
         return []
+
     packed = b"".join(feature.float_list.value)
     if not packed:  # Floats that are not packed are rare, but allowed.
         unpacked = UNPACKED_FLOAT_LIST.FromString(feature.float_list.SerializeToString())
         return np.array(unpacked.value, np.float32)
+
     if len(packed) % 4:
         raise ValueError("a list of floats ends within a number")
     return np.frombuffer(packed, "<f4")

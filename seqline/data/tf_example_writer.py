@@ -105,14 +105,18 @@ def _varints(values: np.ndarray) -> tuple[bytes, np.ndarray]:
     assert not len(values) or values.min() >= 0, "negative integers take another encoding"
     largest = int(values.max()) if len(values) else 0
     width = max(1, -(-largest.bit_length() // 7))
+
     # Narrow integers where they fit: ids of a vocabulary do, and numpy is twice as fast on them.
     values = values.astype(np.uint32 if largest < 1 << 32 else np.uint64)
+
     table = np.empty((len(values), width), np.uint8)  # the bytes of each varint, padded
     kept = np.empty((len(values), width), bool)  # whether a byte belongs to the varint
+
     for place in range(width):
         rest = values >> (7 * place)
         kept[:, place] = rest > 0
         table[:, place] = (rest & 127) | ((rest > 127).astype(np.uint8) << 7)
+
     kept[:, 0] = True
     return table[kept].tobytes(), kept.sum(axis=1)
 

@@ -16,6 +16,7 @@ def who() -> dict[str, Any]:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
     return {
         "host": platform.node(),
         "pid": os.getpid(),
@@ -26,7 +27,7 @@ def who() -> dict[str, Any]:
 
 
 def lock_holder() -> dict[str, Any]:
-    """What a lock says about its owner: `who`, and the `processes` that its pid is one of."""
+    """An owner as its lock names it: `who`, and the `processes` that its pid is one of."""
     return {**who(), "processes": _processes()}
 
 
@@ -42,6 +43,7 @@ def name(owner: Mapping[str, Any]) -> str:
     """`process 12 on host (ann, https://...), since ...`, or `another process`."""
     if "pid" not in owner:
         return "another process"
+
     text = f"process {owner['pid']} on {owner.get('host', '?')}"
     about = ", ".join(str(owner[key]) for key in ("user", "url") if owner.get(key))
     if about:

@@ -87,6 +87,7 @@ def command(requirements: Iterable[str]) -> str:
     python = shlex.quote(sys.executable)
     has_pip = is_installed("pip")
     tool = f"{python} -m pip install" if has_pip else f"uv pip install --python {python}"
+
     return f"{tool} {' '.join(shlex.quote(_pinned(name)) for name in requirements)}"
 
 

@@ -1,4 +1,4 @@
-"""Reports how far a stage is. Imports nothing heavy.
+"""Reports how far a stage has come. Imports nothing heavy.
 
     progress.begin("reading", total=num_bytes, unit="bytes")
     progress.advance(len(block))
@@ -27,7 +27,7 @@ EVERY_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Report:
-    """How far a stage is.
+    """How far a stage has come.
 
     Attributes:
         what: what it does, such as "epoch 3 of 12".
@@ -163,6 +163,7 @@ def _update(report: Report) -> None:
     is_new = report.what != sent.what or (report.fraction == 1 and sent.fraction != 1)
     if not is_new and now - _state.sent_at < EVERY_SECONDS:
         return
+
     _state.sent, _state.sent_at = report, now
     log.log(LEVEL, "%s", report.what, extra={"progress": _joined(report, _state.outer)})
 
@@ -171,6 +172,7 @@ def _joined(report: Report, outer: Report | None) -> Report:
     """The outer report, advanced by the inner report's part, with the inner one as its note."""
     if outer is None:
         return report
+
     note = ", ".join(filter(None, (outer.note, report.what)))
     left = outer.left
     if left is not None:

@@ -98,6 +98,7 @@ def _refused(error: Exception, flags: Sequence[str]) -> UserError | None:
 
     if not isinstance(error, GoogleAPICallError | GoogleAuthError | OSError):
         return None
+
     staging = dataflow.option(flags, "staging_location") or dataflow.option(flags, "temp_location")
     return UserError(
         f"The Dataflow job could not be submitted: {' '.join(str(error).split())[:300]}. "

@@ -191,6 +191,7 @@ class Client:
                     f"Dataflow in {self.region} of project {self.project!r} refuses the request: "
                     f"{status}: {message}"
                 )
+
             if time.monotonic() + pause > deadline:
                 raise UserError(
                     f"Dataflow does not answer at {self.endpoint} "
@@ -343,9 +344,11 @@ def leave(client: Client, name: str, cancels: bool) -> str | None:
     job = client.active(name)
     if job is None:
         return None
+
     if cancels:
         client.cancel(job)
         return f"cancelled the Dataflow job {name}"
+
     return (
         f"the Dataflow job {name} goes on ({client.link(job)}); the same command waits for it, and "
         f"`gcloud dataflow jobs cancel {job} --region={client.region}` ends it"

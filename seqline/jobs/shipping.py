@@ -77,6 +77,7 @@ def setup_file(folder: Path) -> Path:
                 folder / package,
                 ignore=shutil.ignore_patterns("__pycache__"),
             )
+
     (folder / "setup.py").write_text(
         SETUP.format(name=PROJECT, version=distribution(PROJECT).version), encoding="utf-8"
     )
@@ -113,20 +114,25 @@ def pins() -> list[str]:
     versions: dict[str, str] = {}
     todo = [(PROJECT, "")]
     done = set()
+
     while todo:
         name, extra = todo.pop()
         if (name, extra) in done:
             continue
+
         done.add((name, extra))
 
         try:
             installed = distribution(name)
         except PackageNotFoundError:  # another system needs it
             continue
+
         if name != PROJECT:
             versions[name] = installed.version
+
         for requirement in installed.requires or ():
             todo += _needed(requirement, extra)
+
     return [f"{name}=={version}" for name, version in sorted(versions.items())]
 
 

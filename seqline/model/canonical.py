@@ -39,6 +39,7 @@ def canonicalize(export_dir: Path) -> None:
     """
     path = export_dir / "saved_model.pb"
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+
     rename = _renaming(
         {
             function.signature.name
@@ -46,6 +47,7 @@ def canonicalize(export_dir: Path) -> None:
             for function in meta_graph.graph_def.library.function
         }
     )
+
     for meta_graph in saved_model.meta_graphs:
         _rewrite(meta_graph, rename)
         _rename_tables_and_arguments(meta_graph.graph_def)
@@ -54,6 +56,7 @@ def canonicalize(export_dir: Path) -> None:
         for function in library.function:
             # A pruned graph lists its nodes in the order of their addresses.
             function.node_def.sort(key=lambda node: node.name)
+
         functions = sorted(library.function, key=lambda function: function.signature.name)
         del library.function[:]
         library.function.extend(functions)
@@ -75,6 +78,7 @@ def _renaming(functions: Collection[str]) -> Callable[[str], str]:
     def rename(text: str) -> str:
         if match := TENSOR_INITIALIZER.fullmatch(text):
             return f"{match[1]}{initializers.setdefault(match[2], len(initializers))}{match[3]}"
+
         match = NUMBERED.fullmatch(text) if text in functions else PLACEHOLDER.fullmatch(text)
         if not match or int(match[2]) not in ranks:
             return text
@@ -89,12 +93,14 @@ def _rename_tables_and_arguments(graph: graph_pb2.GraphDef) -> None:
     def rename(name: str) -> str:
         if match := TENSOR_TABLE.fullmatch(name):
             return str(numbers.setdefault(match[1], len(numbers)))
+
         match = TABLE_NAME.fullmatch(name)
         return f"hash_table_{PurePosixPath(match[1]).name}_{match[2]}" if match else name
 
     nodes = list(graph.node)
     for function in graph.library.function:
         nodes += function.node_def
+
     for node in nodes:
         if "shared_name" in node.attr:
             node.attr["shared_name"].s = rename(node.attr["shared_name"].s.decode()).encode()
@@ -111,6 +117,7 @@ def _rewrite(message: Message, rename: Callable[[str], str]) -> None:
     """Applies `rename` to every string of a message and every key of its maps. Skips tensors."""
     if message.DESCRIPTOR.full_name == "tensorflow.TensorProto":
         return
+
     for field, value in message.ListFields():
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             _rewrite_map(value, field, rename)

@@ -32,17 +32,20 @@ def sha256_of_files(model: Path) -> dict[str, str]:
             path = Path(folder, name)
             mode = path.lstat().st_mode
             relative = path.relative_to(model).as_posix()
+
             if stat.S_ISLNK(mode):
                 raise UserError(
                     f"{path} is a symlink to {os.readlink(path)}; a model holds files only. "
                     "Replace it with the file itself."
                 )
+
             if stat.S_ISREG(mode) and relative not in BESIDE:
                 digests[relative] = sha256(path)
             elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise UserError(
                     f"{path} is neither a file nor a folder; a model holds files only. Remove it."
                 )
+
     return dict(sorted(digests.items()))
 
 

@@ -90,6 +90,7 @@ class FastSimpleRNN(layers.SimpleRNN):
             raise ValueError(
                 f'implementation of FastSimpleRNN is {implementation!r}; it is "fast" or "keras"'
             )
+
         super().__init__(units, **kwargs)
         self.implementation = implementation
         self.pooling = pooling
@@ -98,6 +99,7 @@ class FastSimpleRNN(layers.SimpleRNN):
                 "FastSimpleRNN pools on its fast path only: with none of dropout, return_state,"
                 " stateful, unroll, float64"
             )
+
         self.input_spec = None  # SimpleRNN's own wants three dimensions
 
     def get_config(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ NUM_SHOWN = 5
 
 @dataclass(frozen=True)
 class Identity:
-    """What is known of a model. None is unknown.
+    """The known facts about a model. None is unknown.
 
     Early versions have no name, and SavedModels of other programs have no card.
 
@@ -86,6 +86,7 @@ def check(
     reasons = differences(candidate, served)
     if not reasons or replaces == version:
         return
+
     own = f"{place.rpartition('/')[0]}/{{name}}" if is_remote(place) else "serving_dir/{name}"
     raise OtherModelError(
         f"Another model is served: {place}/{version} is {served}, and this one is {candidate}: "
@@ -102,9 +103,11 @@ def of_version(read: Callable[[str], bytes | None]) -> Identity:
         read: Reads a file by its path in the model; None for a file that does not exist.
     """
     manifest, card = json_object(read(MANIFEST)), json_object(read(CARD))
+
     labels = card.get("labels")
     if not labels and (content := read(LABELS)):
         labels = content.decode("utf-8", "replace").split("\n")[:-1]
+
     return Identity(
         _text(manifest.get("name")),
         _text(card.get("content")),

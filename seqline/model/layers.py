@@ -59,8 +59,10 @@ class ReverseText(layers.Layer):
         time = ops.arange(ops.shape(present)[1], dtype="int32")[None, :]
         length = ops.sum(ops.cast(present, "int32"), axis=1, keepdims=True)  # [batch, 1]
         source = ops.where(time < length, length - 1 - time, time)  # [batch, time]
+
         if len(sequence.shape) == 3:
             source = source[:, :, None]
+
         return ops.take_along_axis(sequence, source, axis=1)
 
 
@@ -86,15 +88,19 @@ class Pooling(layers.Layer):
         counted = present if self.masking else ops.ones_like(present)
         weights = ops.cast(counted, states.dtype)[:, :, None]  # [batch, time, 1]
         length = ops.sum(weights, axis=1)  # [batch, 1]
+
         pooled = []
         if self.kind == "last":
             last = ops.cast(ops.maximum(length - 1, 0), "int32")[:, :, None]  # [batch, 1, 1]
             pooled.append(ops.squeeze(ops.take_along_axis(states * weights, last, axis=1), axis=1))
+
         if self.kind in ("mean", "mean_max"):
             pooled.append(ops.sum(states * weights, axis=1) / ops.maximum(length, 1))
+
         if self.kind in ("max", "mean_max"):
             highest = ops.max(states + MASKED * (1 - weights), axis=1)  # [batch, units]
             pooled.append(ops.where(length > 0, highest, 0.0))
+
         return ops.concatenate(pooled, axis=-1)
 
 
@@ -104,8 +110,8 @@ class MeanEmbedding(layers.Layer):
 
     (embedded [batch, time, dim], present [batch, time]) -> [batch, dim].
 
-    Adam moves every weight by about the learning rate, so the
-    gain is how much faster this branch learns than the other.
+    Adam moves every weight by about the learning rate, so the gain is how much faster this branch
+    learns than the other.
     """
 
     def __init__(self, gain: float, **kwargs: Any) -> None:
@@ -214,6 +220,7 @@ class MeanOfDistinct(layers.Layer):
             segment_ids=places[:, 0],
             num_segments=batch,
         )
+
         count = tf.reduce_sum(tf.cast(present, rows.dtype), axis=1, keepdims=True)
         return total * (self.gain / tf.maximum(count, 1))
 

@@ -107,6 +107,7 @@ class _Builder:
         self.training = training
         self.fast = implementation == "fast"
         self.seeds: Iterator[int] = iter(range(spec.seed * 1000, spec.seed * 1000 + 100))
+
         time = None if spec.masking else spec.max_length
         if spec.dim:
             self.inputs: Any = (
@@ -128,6 +129,7 @@ class _Builder:
 
         dropout = self._dropout(spec.dropout, "dropout")  # Takes its seed before the branch does.
         branch = dropout(self._recurrent_branch())
+
         if spec.skip_dim:
             skip_dropout = self._dropout(spec.skip_dropout, "skip_dropout")
             skip = skip_dropout(self._skip_branch())
@@ -161,6 +163,7 @@ class _Builder:
                 states, positions = embedding(self.content)
             else:  # [batch, time, embedding_dim]
                 states = layers.Embedding(num_ids, spec.embedding_dim, **arguments)(self.content)
+
             states = self._dropout(spec.embedding_dropout, "embedding_dropout")(states)
 
         for number in range(1, spec.num_layers):
@@ -186,6 +189,7 @@ class _Builder:
             sequence = turn(sequence, self.present)
         else:
             positions = turn(positions, self.present)
+
         backward = self._simple_rnn(f"{name}_backward", sequence, positions, pooled)
         if not pooled:
             backward = ReverseText(name=f"{name}_restore")(backward, self.present)
@@ -212,9 +216,11 @@ class _Builder:
                 return states
             pooling = Pooling(spec.pooling, spec.masking, name=f"{name}_pooling")
             return pooling(states, self.present)
+
         rnn = FastSimpleRNN(spec.rnn_units, pooling=spec.pooling if pooled else None, **arguments)
         if not pooled:
             return rnn(sequence, positions=positions)
+
         counted = self.present if spec.masking else ops.ones_like(self.present)
         length = ops.sum(ops.cast(counted, "int32"), axis=1)  # [batch]
         return rnn(sequence, positions=positions, length=length)
@@ -245,6 +251,7 @@ class _Builder:
         if self.fast:
             rows, positions = DistinctEmbedding(num_rows, spec.skip_dim, **arguments)(ids)
             return MeanOfDistinct(spec.skip_gain, name="skip_mean")(rows, positions, present)
+
         embedded = layers.Embedding(num_rows, spec.skip_dim, **arguments)(ids)
         return MeanEmbedding(spec.skip_gain, name="skip_mean")(embedded, present)
 
@@ -289,6 +296,7 @@ def load(path: Path, training: bool = False, dtype: str = "float32") -> tuple[ke
     trained.load_weights(path / MODEL)
     if training:
         return trained, spec
+
     with _computing_in(dtype):
         model = build(spec, training=False)
     copy_weights(trained, model)

@@ -72,11 +72,13 @@ def arguments(content: Content, dim: int | None, rows: Any) -> dict[str, Any]:
     """
     if content == features.TEXT:
         return {content: rows}
+
     import tensorflow as tf
 
     padded = rows.to_tensor()  # [batch, longest]
     if content == features.TOKENS:
         return {content: padded}
+
     assert dim is not None, "a time step has a number of numbers"
     return {
         content: tf.reshape(padded, [len(padded), padded.shape[1] // dim, dim]),
@@ -118,7 +120,7 @@ class ServedModel:
 
     @property
     def content(self) -> Content:
-        """What a row holds."""
+        """The content of a row."""
         return self.reads.content
 
     @property

@@ -78,7 +78,8 @@ def recurrence(
     source = projected if positions is None else positions
     batch = tf.shape(source)[1]
     num_parts = 1 if tf.config.list_physical_devices("GPU") else PARTS
-    missing = -batch % num_parts  # rows that nothing reads: parts of one size need one compilation
+    # Rows that nothing reads fill up the last part: parts of one size need one compilation.
+    missing = -batch % num_parts
 
     def split(tensor: tf.Tensor | None, batch_axis: int) -> list[Any]:
         if tensor is None:
@@ -90,11 +91,13 @@ def recurrence(
     lengths = split(length, 0)
     masks = split(mask, 1)
     factors = split(kept, 0)
+
     results = []
     for part in range(num_parts):
         inputs = (sources[part], recurrent, None)
         if positions is not None:
             inputs = (projected, recurrent, sources[part])
+
         results.append(
             _recurrence(
                 *inputs,
@@ -105,6 +108,7 @@ def recurrence(
                 kept=factors[part],
             )
         )
+
     if result == "sequences":
         return tf.concat(results, 1)[:, :batch]
     return tf.concat(results, 0)[:batch]
@@ -127,6 +131,7 @@ def _recurrence(
     source = projected if positions is None else positions
     time, batch = tf.shape(source)[0], tf.shape(source)[1]
     shape = [source.shape[1], projected.shape[-1]]  # of a state, as far as it is known
+
     num_chunks = (time + CHUNK - 1) // CHUNK
     source = _padded(source, num_chunks)
     limits = tf.fill([batch, 1], time) if length is None else length[:, None]  # [batch, 1]
@@ -134,7 +139,7 @@ def _recurrence(
     zeros = tf.ensure_shape(tf.zeros([batch, projected.shape[-1]], projected.dtype), shape)
 
     def arguments(number: tf.Tensor) -> dict[str, Any]:
-        """What both compiled functions have to know of a chunk."""
+        """The arguments about a chunk that both compiled functions take."""
         start = number * CHUNK
         named = {"limits": limits, "start": start, "steps": tf.minimum(CHUNK, time - start)}
         if kept is not None:
@@ -170,6 +175,7 @@ def _recurrence(
             lambda number, *_: number < num_chunks, advance, initial, maximum_iterations=num_chunks
         )
         all_states = written.concat()  # [num_chunks * CHUNK, batch, units]
+
         pooled = [
             _finish(pooling, values, limits)
             for pooling, values in zip(poolings, collected, strict=True)
@@ -197,11 +203,13 @@ def _recurrence(
                 lambda number, *_: number >= 0, retreat, initial, maximum_iterations=num_chunks
             )[2]
             d_projected = written.concat()[:time]  # [time, batch, units]
+
             units = shape[1]
             before = all_states[: time - 1] if kept is None else all_states[: time - 1] * kept
             flat_before = tf.reshape(before, [-1, units])  # [time * batch, units]
             d_flat = tf.reshape(d_projected[1:], [-1, units])
             d_recurrent = tf.matmul(flat_before, d_flat, transpose_a=True)  # [units, units]
+
             if positions is not None:
                 num_rows = tf.shape(projected)[0]
                 d_projected = tf.math.unsorted_segment_sum(d_projected, positions, num_rows)
@@ -235,7 +243,7 @@ _START: dict[str, Callable[[tf.Tensor], Collected]] = {
 def _collect(
     pooling: str, collected: Collected, state: tf.Tensor, now: tf.Tensor, limits: tf.Tensor
 ) -> Collected:
-    """What a pooling has collected after the state of the time step `now`."""
+    """The values that a pooling has collected after the state of the time step `now`."""
     if pooling == "last":
         return (tf.where(now == limits - 1, state, collected[0]),)
     if pooling == "mean":
@@ -257,7 +265,7 @@ def _finish(pooling: str, collected: Collected, limits: tf.Tensor) -> tf.Tensor:
 def _upstream(
     pooling: str, d_pooling: tf.Tensor, collected: Collected, limits: tf.Tensor
 ) -> Collected:
-    """What `_arriving` needs of the gradient [batch, units] of a pooling."""
+    """The values that `_arriving` reads, from the gradient [batch, units] of a pooling."""
     if pooling == "mean":
         return (d_pooling / tf.cast(tf.maximum(limits, 1), d_pooling.dtype),)
     return (d_pooling, collected[1]) if pooling == "max" else (d_pooling,)
@@ -318,6 +326,7 @@ def _forward(
         new = activation(inputs[time] + tf.matmul(before, recurrent))  # [batch, units]
         if mask is not None:
             new = tf.where(mask[time], new, state)
+
         collected = tuple(
             _collect(pooling, values, new, start + time, limits)
             for pooling, values in zip(poolings, collected, strict=True)
@@ -367,9 +376,11 @@ def _backward(
             d_state += _arriving(pooling, values, start + time, limits)
         if d_states is not None:
             d_state += d_states[time]
+
         d_input = d_state * derivative(states[time])  # [batch, units]
         if mask is not None:
             d_input = tf.where(mask[time], d_input, tf.zeros_like(d_input))
+
         d_before = tf.matmul(d_input, transposed)  # [batch, units]
         if kept is not None:
             d_before *= kept

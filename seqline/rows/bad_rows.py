@@ -51,6 +51,7 @@ class BadRows:
         allowed = math.floor(max_bad_fraction * self.num_read + 1e-9)  # 0.29 * 100 is 28.999...
         if self.num_bad <= allowed:
             return
+
         setting = f"{section}.max_bad_fraction"
         enough = _enough_for(self.num_bad, self.num_read)
         way_out = (
@@ -75,6 +76,7 @@ def _enough_for(num_bad: int, num_read: int) -> float | None:
     """
     if num_bad == num_read:
         return None
+
     digits = 2
     while True:
         fraction = math.ceil(num_bad / num_read * 10**digits) / 10**digits

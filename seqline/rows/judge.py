@@ -3,7 +3,6 @@
 Plain Python, no TensorFlow, no Beam.
 """
 
-import difflib
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
@@ -20,6 +19,7 @@ from seqline.rows.values import (
     to_floats,
     to_json,
 )
+from seqline.suggest import suggestion
 
 # (values of RowFormat.columns, file, line) -> the row, usable or bad.
 Judge = Callable[[Sequence[Any], str, int], Row | BadRow]
@@ -88,13 +88,13 @@ def decoded(value: Any) -> Any:
 
 
 def undecodable(error: UnicodeDecodeError, path: str, line: int, encoding: str) -> BadRow:
-    """The row for bytes that are not in the source's encoding."""
+    """A bad row with bytes that are not in the source's encoding."""
     reason = f"not valid {encoding}: byte {error.start} is 0x{error.object[error.start]:02x}"
     return BadRow(path, line, reason, "encoding")
 
 
 def missing(name: str, format_: RowFormat, path: str, line: int, noun: str) -> BadRow:
-    """The row for a row without a field that others have. noun: what the format calls a field."""
+    """A bad row without a field that others have. noun: what the format calls a field."""
     problem = "missing text" if name == format_.text else "missing label"
     return BadRow(path, line, f"no {noun} {name!r}", problem)
 
@@ -109,16 +109,14 @@ def require(names: Sequence[str], path: str, format_: RowFormat, noun: str = "co
         noun: What the format calls a column.
 
     Raises:
-        UserError: It lacks one. The message has the column that may be meant.
+        UserError: It lacks one. The message suggests the column that may be meant.
     """
     fields = [("text", format_.text), ("label", format_.label)]
     fields += [("keep", name) for name in format_.keep]
     for field, name in fields:
         if name is not None and name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
             raise UserError(
                 f"{path} has no {noun} {name!r} ({format_.section}.{field}); it has"
-                f" {', '.join(map(repr, names))}.{hint} Set {format_.section}.{field} to one of"
-                " them."
+                f" {', '.join(map(repr, names))}.{suggestion(name, names)}"
+                f" Set {format_.section}.{field} to one of them."
             )

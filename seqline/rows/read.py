@@ -33,6 +33,7 @@ def kind_of(source_files: Sequence[File], pattern: str, section: str) -> str:
             f"{section}.source {pattern!r} matches files of several kinds, {suffixes}; name one"
             " kind."
         )
+
     kind = kinds.pop()
     if kind is None:
         raise UserError(
@@ -66,6 +67,7 @@ def check_encoding(format_: RowFormat) -> None:
             f"{format_.section}.encoding {encoding!r} is not an encoding that Python knows,"
             " such as utf-8 or latin-1."
         ) from None
+
     if newline != b"\n":
         raise UserError(
             f"{format_.section}.encoding {encoding!r} has line ends of its own; convert the"
@@ -90,6 +92,7 @@ def check_files(source_files: Sequence[tuple[str, File]], format_: RowFormat) ->
                 f"{file.path} is empty. Remove it from {format_.section}.source or put rows"
                 " into it."
             )
+
     remote = [(kind, file) for kind, file in source_files if is_remote(file.path)]
     local = [(kind, file) for kind, file in source_files if not is_remote(file.path)]
     for kind, file in [*local[:CHECKED_FILES], *remote[:CHECKED_REMOTE_FILES]]:
@@ -121,16 +124,19 @@ def cut(
     format_ = format_of(kind)
     group: list[str] = []
     size = 0
+
     for file in source_files:
         if group and (size + file.size > group_bytes or len(group) == group_files):
             yield Shard(kind, split, tuple(group))
             group, size = [], 0
+
         cut_up = format_.cut(file, split, shard_bytes) if file.size > shard_bytes else []
         if cut_up:
             yield from cut_up
         else:
             group.append(file.path)
             size += file.size
+
     if group:
         yield Shard(kind, split, tuple(group))
 

@@ -34,6 +34,7 @@ def encode_text(text: Any, empty: bool = False) -> bytes:
         raise UnusableError(
             f"the text is not valid in the source's encoding: {short(text)}", "encoding"
         ) from None
+
     if not empty and (not text or text.isspace()):
         raise UnusableError("the text is empty", "empty text")
     return encoded
@@ -66,6 +67,7 @@ def _bad_token(tokens: list[Any]) -> UnusableError:
             return UnusableError(
                 f"token {number} is not valid in the source's encoding: {short(token)}", "encoding"
             )
+
     return UnusableError("the list of tokens is empty", "empty text")
 
 
@@ -81,10 +83,12 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
         raise _mistyped(value, "sequence")
     if not len(value) or (isinstance(value[0], list) and not any(value)):
         raise UnusableError("the sequence is empty", "empty text")
+
     try:
         array = np.asarray(value)
     except ValueError:
         raise UnusableError("the sequence has time steps of different lengths", "format") from None
+
     if array.dtype.kind not in "iuf":
         raise UnusableError(
             f"the sequence holds {short(_first_other(value))}, not only numbers", "type"
@@ -96,15 +100,19 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
                 "format",
             )
         array = array.reshape(-1, dim)
+
     if array.ndim != 2:
         hint = f"; set {name} to cut a flat list into time steps" if array.ndim == 1 else ""
         raise UnusableError(
             f"the sequence has {array.ndim} dimensions, not [time, dim]{hint}", "format"
         )
+
     if dim is not None and array.shape[1] != dim:
         raise UnusableError(f"a time step has {array.shape[1]} numbers, not {name} {dim}", "format")
+
     with np.errstate(over="ignore"):  # What is too large for float32 becomes infinite.
         floats = array.astype(np.float32)
+
     if not np.isfinite(floats).all():
         step = int(np.argwhere(~np.isfinite(floats))[0, 0])
         raise UnusableError(
@@ -152,6 +160,7 @@ class Labels(dict[str, bytes]):
             raise UnusableError(
                 f"the label is not valid in the source's encoding: {short(label)}", "encoding"
             ) from None
+
         if not label.strip():
             raise UnusableError("the label is empty", "empty label")
         if not label.isprintable():
@@ -181,6 +190,7 @@ def to_json(value: Any) -> Any:
                 f"a value to keep is not valid in the source's encoding: {short(value)}", "encoding"
             ) from None
         return value
+
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -217,6 +217,7 @@ def _load(path: Path | None) -> DigestCache:
         content = parse_object(path.read_bytes()) if path else None
     except OSError:
         return {}
+
     return {
         file: entry
         for file, entry in (content or {}).items()
@@ -240,6 +241,7 @@ def digest(file: File, cache: DigestCache) -> str:
     """
     if file.content is not None:
         return file.content
+
     key = os.path.abspath(file.path)
     with translate_errors(file.path):
         started = time.time_ns()
@@ -254,6 +256,7 @@ def digest(file: File, cache: DigestCache) -> str:
             cache[key] = [*identity, content]
         else:
             cache.pop(key, None)
+
     return content
 
 

@@ -50,7 +50,8 @@ def find(prefix: str, glob: str | None = None) -> Iterator[tuple[str, int, str]]
 def newest(prefix: str, end: str) -> str | None:
     """The path of the object that was written last, of those named <prefix><one name><end>.
 
-    Returns None where no such object exists.
+    Returns:
+        None where no such object exists.
     """
     name = _split(prefix)[1]
     blobs = _list(prefix, f"{name}*{end}")
@@ -64,6 +65,7 @@ def _list(prefix: str, glob: str | None) -> Iterator[tuple[str, Any]]:
         raise UserError(f"{prefix!r} names no object: gs://<bucket>/<path>.")
     if set(name) & set("*?[]{}\\"):  # the service would take these for wildcards
         glob = None
+
     blobs = _client().list_blobs(
         bucket,
         prefix=name,
@@ -72,6 +74,7 @@ def _list(prefix: str, glob: str | None) -> Iterator[tuple[str, Any]]:
         retry=_retry(FIRST_ANSWER_SECONDS),
         timeout=TIMEOUT,
     )
+
     for blob in blobs:
         if not blob.name.endswith("/"):  # a console's mark for a folder
             yield f"{PREFIX}{bucket}/{blob.name}", blob
@@ -93,6 +96,7 @@ def open_object(path: str) -> BinaryIO:
     blob = _get(path)
     if blob is None:
         raise FileNotFoundError(path)
+
     # Raw: otherwise the service unzips what was uploaded with Content-Encoding: gzip, and the
     # ranges and sizes are wrong.
     reader = blob.open(
@@ -109,6 +113,7 @@ def read_object(path: str) -> tuple[bytes, int] | None:
         blob = _get(path)
         if blob is None:
             return None
+
         try:  # exactly this generation: content and number belong together
             content = blob.download_as_bytes(
                 if_generation_match=blob.generation, retry=_retry(READ_SECONDS), timeout=TIMEOUT
@@ -116,6 +121,7 @@ def read_object(path: str) -> tuple[bytes, int] | None:
             return content, int(blob.generation)
         except (api.PreconditionFailed, api.NotFound):  # replaced or deleted in between
             continue
+
     raise DataError(
         f"{path} changes all the time. Find out which program writes it, and run again."
     )
@@ -141,6 +147,7 @@ def write_object(path: str, content: bytes | Path, generation: int | None = None
         "timeout": TIMEOUT,
         "retry": _retry(READ_SECONDS),
     }
+
     try:
         if isinstance(content, Path):
             blob.upload_from_filename(
@@ -152,6 +159,7 @@ def write_object(path: str, content: bytes | Path, generation: int | None = None
             )
     except api.PreconditionFailed:
         return None
+
     return int(blob.generation)
 
 
@@ -188,13 +196,13 @@ def is_object(path: str) -> bool:
 
 
 def written(path: str) -> datetime | None:
-    """When an object was written, by the service's clock; None where it does not exist."""
+    """The time at which an object was written, by the service's clock; None without an object."""
     blob = _get(path)
     return blob.updated if blob else None
 
 
 def _get(path: str) -> Any:
-    """What the service knows about an object; None where it does not exist."""
+    """An object with what the service knows about it; None where it does not exist."""
     bucket, name = _split(path)
     return _client().bucket(bucket).get_blob(name, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
 
@@ -225,6 +233,7 @@ def copy_object(source: str, target: str) -> None:
     original = _client().bucket(from_bucket).blob(from_name)
     blob = _client().bucket(to_bucket).blob(to_name)
     token = None
+
     while True:
         token, *_ = blob.rewrite(original, token=token, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
         if token is None:
@@ -256,6 +265,7 @@ def cause_of(path: str, error: Exception) -> UserError | None:
         else:
             problem = "it does not exist, or not any more"
         return DataError(f"{path}: {problem}. Correct the name, or put it there, and run again.")
+
     if isinstance(error, api.Unauthorized | api.Forbidden | auth.GoogleAuthError):
         return UserError(
             f"{path}: Google Cloud Storage gives no access to the bucket {bucket!r} "
@@ -264,6 +274,7 @@ def cause_of(path: str, error: Exception) -> UserError | None:
             "to a service account's key, and give that account the role storage.objectViewer "
             "(storage.objectUser where something is written)."
         )
+
     if isinstance(error, api.GoogleAPIError | requests.RequestException):
         return UserError(
             f"{path}: Google Cloud Storage does not answer ({_line(error)}). "
@@ -297,6 +308,7 @@ def _client_of(emulator: str | None) -> Any:
 
     if emulator:
         return storage.Client.create_anonymous_client()
+
     try:
         return storage.Client()
     except google.auth.exceptions.DefaultCredentialsError:

@@ -88,6 +88,7 @@ class Lease:
             current = gcs.read_object(self.path)
             if current is None:
                 continue
+
             content, generation = current
             holder = parse_object(content) or {}
 
@@ -109,6 +110,7 @@ class Lease:
             if not is_told:
                 log.warning("waiting: %s", sentence(holder, self.doing))
                 is_told = True
+
             time.sleep(poll_seconds)
             poll_seconds = min(2 * poll_seconds, LAST_POLL_SECONDS, self.seconds / 10)
 
@@ -155,6 +157,7 @@ def held(path: str, doing: str, waits: bool, seconds: float) -> Iterator[Lease]:
     stop = threading.Event()
     renewing = threading.Thread(target=lease.renew_until, args=(stop,), daemon=True)
     renewing.start()
+
     try:
         yield lease
     finally:
@@ -172,12 +175,14 @@ def is_held(path: str, own_lock: str) -> bool:
         content = gcs.read(path)
         written = gcs.written(path)
         now = gcs.written(own_lock)
+
     if content is None or written is None or now is None:
         return False
 
     holder = parse_object(content) or {}
     if owner.is_alive(holder) is False:
         return False
+
     # This process's own lock was renewed within a third of a lease. A third more is for requests
     # that took their time.
     return (now - written).total_seconds() < lease_seconds(holder, LEASE_SECONDS) * 5 / 3

@@ -141,6 +141,7 @@ def _wait_for_a_sign_of_life(descriptor: int, doing: str, path: str) -> None:
     # An owner of this boot has released the file or has ended: this system would know its lock.
     if not holder or owner.is_of_this_boot(holder):
         return
+
     started = time.monotonic()
     while time.monotonic() - started < lease.lease_seconds(holder, LEASE_SECONDS):
         time.sleep(POLL_SECONDS)
@@ -163,6 +164,7 @@ def _renewing(descriptor: int, holder: dict[str, Any]) -> Iterator[None]:
     os.fsync(descriptor)
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
+
     try:
         yield
     finally:

@@ -107,6 +107,7 @@ class GsPath:
         whole = re.compile(translate(pattern), re.DOTALL)
         prefix = f"{str(self).rstrip('/')}/"
         name = prefix.removeprefix(f"{gcs.PREFIX}{self.bucket}/")
+
         # The service itself can leave out what does not match a simple pattern.
         is_simple = not re.search(r"\*\*|[\[\]{}\\]", pattern)
         start = prefix + re.split(r"[*?\[]", pattern, maxsplit=1)[0]

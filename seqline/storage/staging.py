@@ -90,6 +90,7 @@ def local_folder(place: str | Path) -> Iterator[Path]:
     if isinstance(source, Path):
         yield source
         return
+
     with tempfile.TemporaryDirectory(prefix="seqline-") as name:
         folder = Path(name, "folder")
         names = [(path, str(path.relative_to(source))) for path, *_ in source.beneath()]
@@ -127,6 +128,7 @@ def local_copy(place: Path) -> Path:
     """
     if isinstance(place, Path):
         return place
+
     names = []
     contents = []
     for path, _, content in place.beneath():
@@ -141,6 +143,7 @@ def local_copy(place: Path) -> Path:
             with suppress(OSError):  # another process was faster
                 os.rename(Path(part, "copy"), target)
         _forget_folders(target.parent)
+
     os.utime(target)
     return target / place.name
 

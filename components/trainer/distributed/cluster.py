@@ -66,10 +66,12 @@ def read(environment: Mapping[str, str] = os.environ) -> Cluster | None:
     text = environment.get(VARIABLE, "").strip()
     if not text:
         return None
+
     try:
         content = json.loads(text)
     except ValueError as error:
         raise _malformed(f"is not JSON ({error})", text) from None
+
     if content == {}:
         return None
 
@@ -87,9 +89,11 @@ def read(environment: Mapping[str, str] = os.environ) -> Cluster | None:
         for job in JOBS
         for index, address in enumerate(_addresses(jobs, job, text))
     )
+
     addresses = [address for _, _, address in members]
     if twice := [address for address in addresses if addresses.count(address) > 1]:
         raise _malformed(f"names {twice[0]} twice", text)
+
     number = _own_number(content.get("task"), members, text)
     return Cluster(members, number) if len(members) > 1 else None
 
@@ -98,10 +102,12 @@ def _addresses(jobs: Mapping[str, Any], job: str, text: str) -> list[str]:
     addresses = jobs.get(job, [])
     if not isinstance(addresses, list):
         raise _malformed(f"has no list of addresses in cluster.{job}", text)
+
     for address in addresses:
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
             raise _malformed(f"has {address!r} in cluster.{job}, which is not host:port", text)
+
     if job == "chief" and len(addresses) > 1:
         raise _malformed("names more than one chief", text)
     return addresses
@@ -110,6 +116,7 @@ def _addresses(jobs: Mapping[str, Any], job: str, text: str) -> list[str]:
 def _own_number(task: Any, members: tuple[tuple[str, int, str], ...], text: str) -> int:
     if not isinstance(task, dict) or not {"type", "index"} <= set(task):
         raise _malformed('has no "task" with a type and an index', text)
+
     numbers = {(job, index): number for number, (job, index, _) in enumerate(members)}
     job, index = task["type"], task["index"]
     if isinstance(index, str) and index.isdigit():  # some launchers write it as a string

@@ -45,10 +45,12 @@ class Link:
         line = self.file.readline(1 << 16)
         if not line.endswith(b"\n"):
             raise ConnectionError("closed")
+
         try:
             message = json.loads(line)
         except ValueError:
             message = None
+
         if not isinstance(message, dict):
             raise ConnectionError("not one of ours")
         return message
@@ -98,6 +100,7 @@ class Links:
             except (OSError, ValueError):  # ValueError: this side closed the file.
                 self._note(number, "was lost")
                 return
+
             if "lost" in message:
                 self._note(int(message["lost"]), "was lost")
             if message.get("bye"):
@@ -111,6 +114,7 @@ class Links:
             is_first = "was lost" not in self.gone.values()
             self.gone[number] = how
             self.changed.notify_all()
+
         if how == "was lost" and is_first:
             self._tell({"lost": number})
             threading.Thread(target=self._end, args=(number,), daemon=True).start()

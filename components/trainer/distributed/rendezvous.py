@@ -53,6 +53,7 @@ def meet(
             with contextlib.suppress(OSError):
                 link.send({"decision": decision})
         return Links(cluster, links), decision
+
     link, message = _call_the_chief(cluster, must_match, deadline, limit, check_stop)
     return Links(cluster, {0: link}), message["decision"]
 
@@ -75,15 +76,19 @@ def _receive_all(
                     f"{names} did not come within {limit:.0f} s. Start the same command on every"
                     " worker of TF_CONFIG, or set trainer.worker_wait_seconds."
                 )
+
             if time.monotonic() - said > SAY_SECONDS:
                 said = time.monotonic()
                 log.warning("waiting for %s", names)
+
             for number, link in list(links.items()):
                 if _has_left(link):  # It may come again.
                     del links[number]
+
             with contextlib.suppress(TimeoutError):
                 connection, _ = server.accept()
                 _receive_one(cluster, must_match, Link(connection), links)
+
     return links
 
 
@@ -99,6 +104,7 @@ def _listening(cluster: Cluster) -> socket.socket:
             f"Port {port} of {cluster.name(0)} cannot be used: {error.strerror}. Name a free one in"
             " TF_CONFIG, on all workers."
         ) from None
+
     server.settimeout(CHECK_SECONDS)
     return server
 
@@ -119,6 +125,7 @@ def _receive_one(cluster: Cluster, must_match: Message, link: Link, links: dict[
     except OSError:  # It is not a worker.
         link.close()
         return
+
     number, theirs = message.get("number"), message.get("must_match")
     if number not in cluster.others or not isinstance(theirs, dict):
         link.close()
@@ -138,6 +145,7 @@ def _receive_one(cluster: Cluster, must_match: Message, link: Link, links: dict[
                 refused.send({"error": error})
             refused.close()
         raise UserError(error)
+
     links[number] = link
 
 
@@ -160,12 +168,14 @@ def _call_the_chief(
                 raise
         except OSError:
             time.sleep(CHECK_SECONDS)  # The chief has not started yet, or has ended.
+
         check_stop()
         if time.monotonic() > deadline:
             raise UserError(
                 f"{cluster.name(0)} did not answer within {limit:.0f} s. Start the same command on"
                 " every worker of TF_CONFIG, or set trainer.worker_wait_seconds."
             )
+
         if time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()
             log.warning("waiting for %s", cluster.name(0))
@@ -180,6 +190,7 @@ def _answer(link: Link, deadline: float, check_stop: Callable[[], None]) -> Mess
                 raise ConnectionError("closed")
         except TimeoutError:
             continue
+
         message = link.receive(BEAT_SECONDS)
         if "error" in message:
             raise UserError(str(message["error"]))

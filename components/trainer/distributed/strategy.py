@@ -68,6 +68,7 @@ class Team:
         # sleeps for up to a minute.
         options.autotune.enabled = False
         dataset = dataset.with_options(options)
+
         # What fetches batches to a device has a tuner, too, and takes no such option; a CPU needs
         # no fetching.
         is_fetched = any("GPU" in name for name in self.strategy.extended.worker_devices)
@@ -79,7 +80,8 @@ class Team:
         num_local = num_replicas // len(self.cluster.members)
         first = self.cluster.number * num_local
         replicas = range(first, first + num_local)
-        # No one asks beyond the last batch: told that batches never end, TensorFlow does not ask
+
+        # Nothing reads beyond the last batch. Told that batches never end, TensorFlow does not ask
         # all workers before each one.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         # Our own slices: TensorFlow's sharding would leave an uneven last batch to one worker and
@@ -97,6 +99,7 @@ class Team:
         """
         if self.cluster is None:
             return self.stop_signal.name, seconds
+
         flags = np.zeros(len(self.cluster.members) + 1)  # one for each worker, then the seconds
         flags[self.cluster.number] = bool(self.stop_signal.name)
         flags[-1] = seconds
@@ -163,17 +166,7 @@ def team(
     """
     cluster = clusters.read()
     if cluster is None:
-        logical = tf.config.list_logical_devices()
-        existing = [device.name.removeprefix("/device:") for device in logical]
-        with alone():
-            names = [f"/{name}" for name in chosen(devices, existing)]
-            strategy = tf.distribute.MirroredStrategy(names)
-        log.info(
-            "training on %d replica(s): %s",
-            strategy.num_replicas_in_sync,
-            ", ".join(strategy.extended.worker_devices),
-        )
-        yield Team(strategy, choose(), None, stop_signal)
+        yield Team(_mirrored(devices), choose(), None, stop_signal)
         return
 
     names = _make_visible(devices)
@@ -189,6 +182,7 @@ def team(
         limit,
         check_stop,
     )
+
     is_orderly = False
     try:
         with _losses_named(cluster, links):
@@ -202,6 +196,7 @@ def team(
                 len(cluster.members),
             )
             yield Team(strategy, decision["step"], cluster, stop_signal)
+
         is_orderly = True
     except LostWorkerError:
         raise
@@ -210,6 +205,22 @@ def team(
         raise
     finally:
         links.close(is_orderly)
+
+
+def _mirrored(devices: Sequence[str] | int | None) -> tf.distribute.Strategy:
+    """The strategy of a process that trains alone."""
+    logical = tf.config.list_logical_devices()
+    existing = [device.name.removeprefix("/device:") for device in logical]
+    with alone():
+        names = [f"/{name}" for name in chosen(devices, existing)]
+        strategy = tf.distribute.MirroredStrategy(names)
+
+    log.info(
+        "training on %d replica(s): %s",
+        strategy.num_replicas_in_sync,
+        ", ".join(strategy.extended.worker_devices),
+    )
+    return strategy
 
 
 @contextmanager
@@ -221,6 +232,7 @@ def _losses_named(cluster: Cluster, links: Links) -> Iterator[None]:
         gone = links.who_is_gone(NAME_SECONDS)
         if not gone:
             raise
+
         log.info("%s", error)
         names = "; ".join(f"{cluster.name(number)} {how}" for number, how in sorted(gone.items()))
         raise LostWorkerError(
@@ -264,6 +276,7 @@ def chosen(devices: Sequence[str] | int | None, existing: Sequence[str]) -> list
     gpus = [name for name in existing if name.startswith("GPU:")]
     if devices is None:
         return gpus or ["CPU:0"]
+
     here = f"here are {', '.join(existing)}"
     if isinstance(devices, int):
         if devices > len(gpus):
@@ -272,6 +285,7 @@ def chosen(devices: Sequence[str] | int | None, existing: Sequence[str]) -> list
                 " for every GPU or the CPU."
             )
         return gpus[:devices]
+
     names = [name.upper() for name in devices]
     if missing := [name for name in names if name not in existing]:
         raise UserError(
@@ -297,5 +311,6 @@ def _make_visible(devices: Sequence[str] | int | None) -> list[str]:
             f"trainer.devices names {', '.join(names)}; with TF_CONFIG a worker trains on GPUs or"
             " on one CPU:0."
         )
+
     tf.config.set_visible_devices(gpus, "GPU")
     return names

@@ -49,6 +49,7 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         picked = pick([header.index(name) for name in format_.columns])
         width = len(header)
         judged = judge(format_, flat=True)
+
         line = reader.line_num + 1
         while True:
             try:
@@ -68,6 +69,7 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
                         f" {reader.line_num - line} lines after it cannot be read. Close it, or"
                         " double it if it is part of the text."
                     ) from None
+
                 yield BadRow(path, line, f"not CSV: {error}{_up_to(reader, line)}", "format")
                 line = reader.line_num + 1
 
@@ -103,6 +105,7 @@ def _opened(path: str, format_: RowFormat) -> Iterator[tuple[Any, list[str]]]:
             raise DataError(
                 f"{path}:{reader.line_num}: the header is not CSV: {error}. Correct it."
             ) from None
+
         if header is None:
             raise DataError(
                 f"{path} is empty. Remove it from {format_.section}.source or put rows into it."

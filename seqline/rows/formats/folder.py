@@ -29,12 +29,14 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """The one row of a file."""
     with files.translate_errors(path), files.open_content(path) as file:
         content = file.read().removeprefix(codecs.BOM_UTF8)
+
     try:
         text = content.decode(format_.encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         yield undecodable(error, path, line, format_.encoding)
         return
+
     values = (text,) if format_.label is None else (text, path.rsplit("/", 2)[1])
     yield judge(format_, flat=True)(values, path, 1)
 

@@ -28,10 +28,12 @@ def check(path: str, format_: RowFormat) -> None:
         first = next((line for line in lines if line.strip()), None)
         if first is None:
             raise DataError(f"{path} holds blank lines only.")
+
         try:
             row: Any = json.loads(first.decode(format_.encoding))
         except (ValueError, RecursionError):
             return
+
         if isinstance(row, dict):
             require(list(row), path, format_)
 
@@ -62,6 +64,7 @@ def _num_lines_before(path: str, starts: range) -> list[int | None]:
     """
     if files.is_remote(path):
         return [0, *[None] * (len(starts) - 1)]
+
     counts: list[int | None] = []
     count = 0
     with files.translate_errors(path), files.open_file(path) as file:
@@ -73,6 +76,7 @@ def _num_lines_before(path: str, starts: range) -> list[int | None]:
                 count += block.count(b"\n")
                 ends_a_line = block.endswith(b"\n")
                 left -= len(block)
+
     return counts
 
 
@@ -87,6 +91,7 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     encoding = format_.encoding
     line = shard.num_lines or 0
     place = path if shard.num_lines is not None else f"{path}[from byte {shard.start}]"
+
     with (
         files.translate_errors(path, lambda: f" after line {line}" if line else ""),
         files.open_content(path) as file,
@@ -96,9 +101,11 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
             # The row that reaches into this shard belongs to the one before it.
             position = file.seek(shard.start - 1)
             position += len(file.readline())
+
         for content in file:
             if shard.end and position >= shard.end:
                 return
+
             position += len(content)
             line += 1
             if line == 1 and not shard.start:
@@ -111,6 +118,7 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
             except (ValueError, LookupError, TypeError, RecursionError):
                 yield from _read_slowly(content, place, line, format_, judged)
                 continue
+
             if decoded[end:].strip(WHITE):
                 yield from _read_slowly(content, place, line, format_, judged)
             else:
@@ -123,6 +131,7 @@ def _read_slowly(
     """The row of an unusual line. A blank line is not a row."""
     if not content.strip():
         return
+
     try:
         row = json.loads(content.decode(format_.encoding))
     except UnicodeDecodeError as error:
@@ -135,10 +144,12 @@ def _read_slowly(
     if not isinstance(row, dict):
         yield BadRow(path, line, f"{short(row)} is not a JSON object", "format")
         return
+
     for name in (format_.text, format_.label):
         if name is not None and name not in row:
             yield missing(name, format_, path, line, "field")
             return
+
     # A column to keep may be missing: the row can be used without it.
     yield judged([row.get(name) for name in format_.columns], path, line)
 

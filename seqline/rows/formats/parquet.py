@@ -86,7 +86,12 @@ def first_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
 
 @contextmanager
 def _opened(path: str, place: Callable[[], str] = str) -> Iterator["pq.ParquetFile"]:
-    """An open file. Damage is a DataError; place: where it was met, such as ` after row 9`."""
+    """An open file. Damage is a DataError.
+
+    Args:
+        path: The file.
+        place: Says how far the reading got, such as ` after row 9`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -150,6 +155,7 @@ def _array(row: Any) -> Any:
     numbers = steps.flatten()
     if not len(steps) or not len(numbers) or numbers.null_count or len(numbers) % len(steps):
         return row.as_py()
+
     lengths = np.asarray(steps.value_lengths())
     if (lengths != lengths[0]).any():
         return row.as_py()

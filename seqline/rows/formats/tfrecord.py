@@ -56,11 +56,13 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
 
     judged = judge(format_)
     read_content = value if format_.content == "text" else _values_or_none
+
     line = 0
     for record in records(path):
         line += 1
         if line == 1:
             _require_features(path, format_)
+
         try:
             features = parse(record)
             # A map's missing entry reads as an empty feature.
@@ -114,6 +116,7 @@ def records(path: str) -> Iterator[bytes]:
 
     crc32c = google_crc32c.value
     number = place = 0
+
     # Headers that proved right -> the size that they say: short records have few sizes.
     sizes: dict[bytes, int] = {}
     with (
@@ -126,6 +129,7 @@ def records(path: str) -> Iterator[bytes]:
                 size = sizes[header] = _size(header, path, number, place)
                 if len(sizes) > KNOWN_HEADERS:
                     sizes.clear()
+
             record = file.read(size)
             footer = file.read(4)
             if len(record) < size or len(footer) < 4:
@@ -134,6 +138,7 @@ def records(path: str) -> Iterator[bytes]:
                 raise _broken(path, number, place, cause)
             if footer != FOOTER.pack(_masked(crc32c(record))):
                 raise _broken(path, number, place, "the record's checksum is wrong")
+
             yield record
             number += 1
             place += size + 16
@@ -149,6 +154,7 @@ def _size(header: bytes, path: str, number: int, place: int) -> int:
 
     if len(header) < 12:
         raise _broken(path, number, place, "the file ends within the record's length")
+
     size, expected = HEADER.unpack(header)
     if expected == _masked(google_crc32c.value(header[:8])):
         return int(size)
@@ -183,6 +189,7 @@ def _require_features(path: str, format_: RowFormat) -> bool:
             return True  # `read` reports it with its number.
         if set(format_.columns) <= names:
             return True
+
     if num_records:
         require(sorted(names), path, format_, "feature")
     return bool(num_records)
