@@ -58,6 +58,7 @@ def refused(
         "--data-dir",
         str(tmp_path / "data"),
     ]
+
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "run", *places, *flags],
         cwd=tmp_path,
@@ -66,6 +67,7 @@ def refused(
         text=True,
         timeout=120,
     )
+
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert done.stderr.endswith("\n")
@@ -76,6 +78,7 @@ def refused(
     assert not (tmp_path / "served").exists()
     for record in root.glob("runs/*/run.json"):
         assert json.loads(record.read_text())["verdict"] in ("failed", "running")
+
     return done.returncode, done.stderr.removeprefix("error: ").rstrip("\n")
 
 

@@ -263,6 +263,7 @@ def test_key_fields_leave_places_out() -> None:
         "model_name": None,
         "served_from": None,
     }
+
     where = {
         "checkpoint_seconds",
         "checkpoint_steps",

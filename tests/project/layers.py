@@ -70,6 +70,7 @@ def _imported(node: ast.AST, is_late: bool) -> Iterator[tuple[str, bool]]:
             in_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from _imported(child, is_late or in_function)
             continue
+
         for name in names:
             if name in modules():
                 yield name, is_late
@@ -106,6 +107,7 @@ def circles(among: Iterable[Import]) -> list[list[str]]:
     for module in neighbours:
         if module not in order:
             visit(module)
+
     return sorted(group for group in groups if len(group) > 1)
 
 

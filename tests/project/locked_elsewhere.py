@@ -37,6 +37,7 @@ def requirements(pin: str, facts: dict[str, str]) -> list[str]:
         "--python-platform",
         PLATFORMS[facts["sys_platform"]],
     ]
+
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [uv, "pip", "install", "--quiet", "--no-deps", *system, "--target", folder, pin],

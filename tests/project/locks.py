@@ -65,11 +65,13 @@ def environments() -> Iterator[tuple[str, dict[str, str]]]:
                 "platform_machine": machine,
                 "os_name": "posix",
             }
+
             facts |= {
                 "python_version": python,
                 "python_full_version": f"{python}.0",
                 "implementation_version": f"{python}.0",
             }
+
             yield (
                 f"{system}, Python {python}",
                 {
@@ -121,18 +123,21 @@ def _gaps(
         yield f"{where}: a package is pinned twice"
     todo = [("seqline", parsed(line)) for line in wanted]
     done = set()
+
     for name in locked:
         todo += [
             (name, parsed(line))
             for line in asks(name, locked[name])
             if holds(parsed(line).marker, facts)
         ]
+
     while todo:
         asker, asked = todo.pop()
         name = canonicalize_name(asked.name)
         if name not in locked:
             yield f"{asker} needs {name}{asked.specifier}, which is not in the lock ({where})"
             continue
+
         if not asked.specifier.contains(locked[name], prereleases=True):
             yield f"{asker} needs {name}{asked.specifier}, locked is {locked[name]} ({where})"
         for extra in asked.extras:

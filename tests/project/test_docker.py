@@ -92,6 +92,7 @@ def test_every_image_from_elsewhere_has_a_version() -> None:
             "runtime",
         )
     }
+
     for image in set(named) - {"no-launcher"}:
         assert re.fullmatch(r"[\w./-]+:\d+\.\d+[\w.-]*", image), image
 
@@ -102,12 +103,14 @@ def test_every_copied_file_is_there_and_not_ignored() -> None:
         for line in (CHECKOUT / ".dockerignore").read_text().splitlines()
         if line.startswith("!")
     }
+
     copied = [
         source.partition("/")[0]
         for arguments in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
         for source in arguments.split()[:-1]
         if source != "." and not source.startswith("--chown=")
     ]
+
     assert "components" in copied
     for source in copied:
         assert (CHECKOUT / source).exists(), source
@@ -127,12 +130,14 @@ def test_who_runs_what() -> None:
         stage.split("\n")[0].split(" AS ")[1]: re.findall(r"^USER (\S+)$", stage, re.MULTILINE)[-1:]
         for stage in stages
     }
+
     # Dataflow needs root in its workers; nothing of compose.yml runs that image.
     assert {name: user for name, found in users.items() for user in found} == {
         "runtime": "1000:1000",
         "worker": "0:0",
         "test": "1000:1000",
     }
+
     targets = {each["build"]["target"] for each in services(COMPOSE[0]).values() if "build" in each}
     assert targets == {"runtime", "test"}
 
@@ -162,6 +167,7 @@ def test_both_servers_serve_the_same_volume_by_the_same_flags() -> None:
         "--xla_cpu_compilation_enabled=true",
     }
     assert set(embedded["command"]) - set(serving["command"]) == {"--host=0.0.0.0"}
+
     flags = parse(embedded["command"])
     assert (flags.model_name, flags.model_base_path) == (
         "${SEQLINE_MODEL:-bbc_news}",

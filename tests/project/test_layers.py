@@ -62,6 +62,7 @@ def test_a_part_of_seqline_imports_those_below_it() -> None:
     floors = {name: floor for floor, names in enumerate(SEQLINE) for name in names}
     parts = [name for name in modules() if room(name) == "seqline"]
     assert {part(name) for name in parts} <= floors.keys()
+
     wrong = [
         str(each)
         for each in imports()
@@ -134,6 +135,7 @@ def code_digests(tree: Path) -> dict[str, str]:
         "from pipeline.store.code import code_digest\n"
         "print(json.dumps({name: code_digest(f'components.{name}') for name in sys.argv[1:]}))"
     )
+
     done = subprocess.run(
         [sys.executable, "-c", script, *names],
         cwd=tree,

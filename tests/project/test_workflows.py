@@ -63,6 +63,7 @@ def test_actions_are_pinned_by_digest_with_their_version(workflow: str) -> None:
 @pytest.mark.parametrize("workflow", list(WORKFLOWS))
 def test_permissions_are_minimal_and_no_key_is_used(workflow: str) -> None:
     assert LOADED[workflow]["permissions"] == {"contents": "read"}
+
     for name, job in LOADED[workflow]["jobs"].items():
         needs_token = any(
             "google-github-actions/auth" in each.get("uses", "") for each in job["steps"]
@@ -71,6 +72,7 @@ def test_permissions_are_minimal_and_no_key_is_used(workflow: str) -> None:
             {"contents": "read", "id-token": "write"} if needs_token else {}
         ), name
         assert job["timeout-minutes"] <= 360
+
         for each in job["steps"]:
             if each.get("uses", "").startswith("actions/checkout@"):
                 assert each["with"]["persist-credentials"] is False
@@ -119,11 +121,13 @@ def test_the_commands_and_options_are_those_that_there_are() -> None:
                     missing.add(name)
                     continue
                 known = {option for parameter in commands[name].params for option in parameter.opts}
+
                 # serve and doctor hand their options on
                 assert name == "doctor" or set(re.findall(r"(?<= )--[\w-]+", rest)) <= known, (
                     name,
                     rest,
                 )
+
     if missing:
         pytest.skip(f"not part of this version: seqline {', '.join(sorted(missing))}")
 
@@ -167,8 +171,10 @@ class Runner:
             "GITHUB_OUTPUT": str(self.output),
             "GITHUB_STEP_SUMMARY": str(self.summary),
         }
+
         named = set(re.findall(r"\$\{?([A-Z_]+)\b", given["run"])) - set(bare)
         assert named <= set(environment), f"the step reads {named - set(environment)}"
+
         command = ["bash", "--noprofile", "--norc", "-e", str(script)]
         done = subprocess.run(
             command,
@@ -229,12 +235,14 @@ def test_each_exit_code_has_its_end(
     """What the command ends with is given; that it does is held by the tests of retraining."""
     (runner.folder / "codes").write_text("".join(f"{code}\n" for code in codes))
     runner.install('echo "$@" >> calls; code=$(head -n 1 codes); sed -i 1d codes; exit "$code"')
+
     code, out = runner.run(
         step("retrain", "retrain", "Retrain"), **PLACES, BOOTSTRAP="", SETTINGS=""
     )
     assert code == expected, out
     assert out.splitlines()[-1].startswith(said)
     assert runner.output.read_text() == f"code={codes[-1]}\n"
+
     call = (
         "retrain --config bbc_news --root artifacts --serving-dir serving_dir/{name} --set"
         " pusher.label=canary"
@@ -251,6 +259,7 @@ def test_inputs_are_arguments_and_no_code(runner: Runner) -> None:
         BOOTSTRAP="true",
         SETTINGS=settings,
     )
+
     assert code == 0
     assert (runner.folder / "calls").read_text().splitlines()[1:] == [
         *(
@@ -350,6 +359,7 @@ def test_crons_script(
         "artifacts",
         "serving_dir",
     ]
+
     done = subprocess.run(command, cwd=runner.folder, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (expected, said, "")
     assert (runner.folder / "calls").read_text().split() == calls

@@ -90,6 +90,7 @@ def test_a_bad_row_fails_alone(models: dict[str, LoadedModel]) -> None:
         [floats(-1 if number == 5 else number**2, 1) for number in range(9)],
         max_batch_size=16,
     )
+
     for number, each in enumerate(answers):
         if number == 5:
             assert isinstance(each, tf.errors.InvalidArgumentError)

@@ -129,6 +129,7 @@ def main() -> None:
         make(f"{name}/local", f"{name}/span_cache", ())
         expected = contents(f"{name}/local"), contents(f"{name}/span_cache")
         print(f"{'fault':42} {'job':12} {'attempts':>8} {'again':>6} {'seconds':>8}  same bytes")
+
         for number, (what, fault) in enumerate(FAULTS.items()):
             cloud.faults.requests.clear()
             cloud.faults.retry_bundles = False
@@ -141,15 +142,18 @@ def main() -> None:
                 ROOT,
             )
             before, started, again = len(cloud.dataflow.jobs), time.monotonic(), 0
+
             try:
                 make(f"{place}/examples", f"{place}/span_cache", flags)
             except UserError as error:
                 print(f"  {error}", file=sys.stderr)
                 again = 1
                 make(f"{place}/examples", f"{place}/span_cache", flags)
+
             jobs = cloud.dataflow.jobs[before:]
             same = (contents(f"{place}/examples"), contents(f"{place}/span_cache")) == expected
             state = jobs[0].state.removeprefix("JOB_STATE_").lower()
+
             found.append(
                 {
                     "fault": what,
@@ -164,6 +168,7 @@ def main() -> None:
                 f" {time.monotonic() - started:8.1f}  {same}",
                 flush=True,
             )
+
     all_same = all(each["same"] for each in found)
     print(json.dumps({"faults": found, "all_same": all_same}))
     sys.exit(0 if all_same else 1)

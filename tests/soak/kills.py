@@ -52,6 +52,7 @@ def seqline(data: Path, root: Path, last: str) -> subprocess.Popen[str]:
         f"--to={last}",
         *settings,
     ]
+
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -89,11 +90,13 @@ def killed_run(
         time.sleep(delay)
         sent = time.monotonic()
         process.send_signal(number)
+
         # It may have ended just before; and SIGKILL is seen by nobody but the system.
         finish(process, (0, STOPPED) if number == signal.SIGTERM else (0, -signal.SIGKILL))
         if number == signal.SIGTERM:
             graces.append(time.monotonic() - sent)
         steps.append(newest_step(root) if process.returncode else TOO_LATE)
+
     finish(seqline(data, root, "trainer"))
     return steps, graces
 
@@ -109,10 +112,12 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
     print(f"undisturbed: {seconds:.1f} s, weights {expected[:16]}")
     print(f"{'run':>4}  {'killed by, after':<40} {'checkpoint at step':<20} weights")
     signals = [(signal.SIGKILL, signal.SIGTERM)[number % 2] for number in range(num_kills)]
+
     same, graces, number_of_runs, late = 0, [], 0, 0
     while signals:
         number_of_runs += 1
         count = min(len(signals), draw.choice((1, 1, 2)))
+
         # From the middle of the imports to just before the end.
         kills = [(signals.pop(0), draw.uniform(0.3, 1.0) * seconds) for _ in range(count)]
         root = folder / f"run-{number_of_runs}"
@@ -130,6 +135,7 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
             flush=True,
         )
         shutil.rmtree(root)
+
     return {
         "kills": num_kills,
         "too_late": late,

@@ -75,6 +75,7 @@ def read_until_told(serving_dir: Path, told: Connection) -> None:
     seen: set[str] = set()
     wrong: list[str] = []
     checks = 0
+
     while not told.poll():
         for folder in [path for path in serving_dir.glob("*") if path.name.isdigit()]:
             try:
@@ -91,6 +92,7 @@ def read_until_told(serving_dir: Path, told: Connection) -> None:
             except Exception as error:
                 if folder.exists():  # otherwise it was removed as a whole while it was read
                     wrong.append(f"{folder.name}: {type(error).__name__}: {error}")
+
     told.send({"checks": checks, "versions": len(seen), "wrong": wrong})
 
 
@@ -118,11 +120,13 @@ def killed_push(model: Path, serving_dir: Path, delay: float | None) -> float:
     ours.recv()
     started = time.monotonic()
     ours.send("go")
+
     if delay is None:
         ours.recv()
     else:
         time.sleep(delay)
         process.kill()
+
     seconds = time.monotonic() - started
     process.join()
     return seconds
@@ -138,6 +142,7 @@ def state(serving_dir: Path, before: int) -> str:
     if newest == before:
         return "not yet copying"
     labelled = {each["version"] for each in listing(serving_dir) if each["labels"]}
+
     return (
         FINISHED
         if newest in labelled and len(listing(serving_dir)) <= KEEP
@@ -159,6 +164,7 @@ def measure(folder: Path, kills: int, seed: int, megabytes: int) -> dict[str, An
     seconds = [killed_push(model, serving_dir, None)]
     states: Counter[str] = Counter()
     wrong: list[str] = []
+
     number = 0
     while states.total() - states[FINISHED] < kills:
         number += 1
@@ -170,9 +176,11 @@ def measure(folder: Path, kills: int, seed: int, megabytes: int) -> dict[str, An
         expected = max(each["version"] for each in listing(serving_dir)) + 1
         seconds = [*seconds, killed_push(model, serving_dir, None)][-5:]
         wrong += after_a_push(serving_dir, expected)
+
     ours.send("stop")
     read = ours.recv()
     reader.join()
+
     return {
         "kills": kills,
         "too_late": states.pop(FINISHED, 0),

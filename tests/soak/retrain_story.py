@@ -91,6 +91,7 @@ def call(
         *bootstrap,
         *flags,
     ]
+
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -132,6 +133,7 @@ def main() -> None:
     test = read(folder / "test.jsonl", given.test_rows)
     spans = [train[given.rows * number : given.rows * (number + 1)] for number in range(6)]
     allowed = [f"span_validator.classes=['{NEW_CLASS}']"]
+
     # What arrives, the span, its rows, settings, and the exit codes that are right. A good span may
     # be refused by chance: its rows are few.
     good, rejected, nothing = (PUSHED, REFUSED), (REJECTED,), (NOTHING_NEW,)
@@ -146,10 +148,12 @@ def main() -> None:
         ("repeats span 2", 6, spans[1], allowed, rejected),
         ("nothing arrived", 6, spans[1], allowed, nothing),
     ]
+
     found = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(f"{'span':<24} {'code':>4} {'CPU s':>7} {'test':>6}  verdict")
+
         for what, number, rows, more, right in story:
             write(folder / "data" / str(number) / "rows.jsonl", rows)
             code, lines, seconds = call(
@@ -171,11 +175,13 @@ def main() -> None:
                     "verdict": lines[-1],
                 }
             )
+
         result = {
             "rows": given.rows,
             "steps": found,
             "cpu_seconds": sum(step["cpu_seconds"] for step in found),
         }
+
         if given.peers:
             result["full_runs_cpu_seconds"] = full_runs(folder, spans, given.settings)
             result["share_of_full_runs"] = result["cpu_seconds"] / result["full_runs_cpu_seconds"]
@@ -183,6 +189,7 @@ def main() -> None:
                 f"nine calls {result['cpu_seconds']:.0f} s of CPU, six full runs"
                 f" {result['full_runs_cpu_seconds']:.0f} s"
             )
+
     print(json.dumps(result))
     sys.exit(0 if all(step["right"] for step in found) else 1)
 

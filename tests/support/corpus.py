@@ -79,6 +79,7 @@ def write_examples(
     """
     spans = read_manifest(root).spans if (root / MANIFEST).exists() else ()
     counts = {split: dict(Counter(label for _, label in rows[split])) for split in rows}
+
     dim = None
     for split, chosen in rows.items():
         (root / f"Split-{split}").mkdir(parents=True, exist_ok=True)
@@ -91,6 +92,7 @@ def write_examples(
             else:
                 contents = [np.array(each, np.float32) for each in contents]
                 dim = contents[0].shape[1] if contents else dim
+
             if contents:
                 shard = ExampleShard(
                     span,
@@ -100,6 +102,7 @@ def write_examples(
                     [label.encode() for _, label in chosen[source::num_shards]],
                 )
                 write(shard, root / f"Split-{split}" / shard.name, content)
+
     write_manifest(
         Manifest(
             content, dim, (*spans, Span(span, key, None, sum(map(len, rows.values())), counts))

@@ -87,8 +87,10 @@ def serving(folder: Path, *flags: str) -> Iterator[Server]:
         f"--port_file={port_file}",
         *flags,
     ]
+
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stderr=output)
+
     try:
         deadline = time.monotonic() + TIMEOUT
         while not port_file.exists():
@@ -138,9 +140,11 @@ def half_plus(path: Path, number: float) -> Path:
                 "tensorflow/serving/classify",
             ),
         }
+
         builder = tf.compat.v1.saved_model.Builder(str(path))
         builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], signatures)
         builder.save()
+
     return path
 
 

@@ -48,6 +48,7 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
     truth = random.integers(num_classes, size=200)
     predicted = probabilities.argmax(axis=1)
     loss = log_losses(probabilities, truth).mean()
+
     figures = classification(labels, confusion_of(truth, predicted, num_classes), loss)
 
     assert figures["num_rows"] == 200
@@ -59,6 +60,7 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
         log_loss(truth, probabilities, labels=range(num_classes)), abs=1e-12
     )
     assert figures["confusion_matrix"] == confusion_matrix(truth, predicted).tolist()
+
     expected = precision_recall_fscore_support(
         truth, predicted, labels=range(num_classes), zero_division=0
     )
@@ -79,6 +81,7 @@ def test_a_class_never_predicted_and_one_that_never_occurs() -> None:
         "c": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 0},
     }
     assert figures["macro_f1"] == pytest.approx(1 / 3)
+
     never = classification(["a", "b"], np.array([[4, 0], [2, 0]]), 0.5)
     assert never["classes"]["b"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 2}
     assert never["macro_f1"] == pytest.approx(
@@ -201,6 +204,7 @@ def test_the_evaluation_of_the_corpus(evaluation: Path, figures: dict[str, Figur
     assert found["blessed"] is True
     assert found["refusals"] == []
     assert list(found["classes"]) == LABELS
+
     num_test = figures["example_gen"]["num_rows"]["test"]
     confusion = np.array(found["confusion_matrix"])
     assert found["num_rows"] == confusion.sum() == sum(num_test.values())
@@ -208,6 +212,7 @@ def test_the_evaluation_of_the_corpus(evaluation: Path, figures: dict[str, Figur
     assert confusion.sum(axis=1).tolist() == [num_test[label] for label in LABELS]
     assert found["accuracy"] == np.trace(confusion) / confusion.sum()
     assert found["accuracy"] > 0.9
+
     low, high = found["accuracy_interval"]
     assert low <= found["accuracy"] <= high
     assert 0 < found["cross_entropy"] < 1
@@ -247,6 +252,7 @@ def test_rows_of_any_content_are_measured_as_they_are(content: str, tmp_path: Pa
     examples = write_examples(
         tmp_path / "examples", {"train": rows[:100], "test": rows}, content, num_shards=2
     )
+
     figures = measure(examples, fake_model(tmp_path / "model", content))
     assert figures["num_rows"] == 300
     assert figures["accuracy"] == 0.9
@@ -256,6 +262,7 @@ def test_rows_of_any_content_are_measured_as_they_are(content: str, tmp_path: Pa
     assert {label: each["num_rows"] for label, each in figures["classes"].items()} == dict(
         Counter(label for _, label in rows)
     )
+
     compared = compare(examples, EvaluatorParams())
     assert list(compared) == [MAJORITY, TFIDF if content == "tokens" else STATISTICS]
     assert list(compare(examples, EvaluatorParams(baseline="none"))) == [MAJORITY]

@@ -67,6 +67,7 @@ def figures(**given: Any) -> Figures:
             "served": against(3, 0, 3, 0.001),
         },
     ]
+
     served = {**against(20, 10, 500, 0.049), "level": 0.025, "slice_level": 0.0125}
     return {
         "accuracy": 0.8,
@@ -173,6 +174,7 @@ def test_a_loss_against_the_served_version_refuses_beyond_its_level_only() -> No
         == "accuracy is 0.0200 under the served version's (20 rows lost, 10 gained): "
         "not beyond max_loss_of_accuracy 0.0 (p = 0.049, level 0.025)"
     )
+
     worst = judged["served_slice_accuracy"]
     assert (worst.value, worst.threshold, worst.passed) == (0.1, 0.0, False)
     assert (
@@ -180,6 +182,7 @@ def test_a_loss_against_the_served_version_refuses_beyond_its_level_only() -> No
         == "accuracy of label=b (100 rows) is 0.1000 under the served version's (12 rows lost, 2"
         " gained): beyond max_loss_of_accuracy 0.0 (p = 0.0065, level 0.013)"
     )
+
     none = gates(figures(served=None))["served_accuracy"]
     assert (none.passed, none.reason) == (None, "no other version is served")
 
@@ -220,8 +223,10 @@ def test_slices_come_from_the_configuration() -> None:
             "evaluator.min_slice_accuracy={label = 0.7, 'label=tech' = 0.8}",
         ],
     )
+
     assert config.evaluator.slices == ("label", "source")
     assert config.evaluator.min_slice_accuracy == {"label": 0.7, "label=tech": 0.8}
+
     here = config.evaluator.with_defaults_from("here")
     there = config.evaluator.with_defaults_from("there")
     assert (here.serving_dir, there.with_defaults_from("here").serving_dir) == ("here", "there")
@@ -241,8 +246,10 @@ def test_the_version_compared_with_is_the_same_before_and_after_the_push(tmp_pat
     params = EvaluatorParams(serving_dir=str(serving_dir))
     first, second = ({"saved_model": model(tmp_path / name, name)} for name in ("first", "second"))
     assert external_digest(params, None, first) == ""
+
     push(first["saved_model"] / "saved_model", serving_dir)
     assert external_digest(params, None, first) == ""
+
     before = external_digest(params, None, second)
     assert before
     push(second["saved_model"] / "saved_model", serving_dir)

@@ -20,6 +20,7 @@ def test_the_hardest_and_the_most_confidently_wrong(tmp_path: Path) -> None:
         tmp_path, [([[3.0]], "a"), ([[0.1]], "b"), ([[-1.0]], "b"), ([[3.0]], "a"), ([[5.0]], "b")]
     )
     figures = measure(examples, saved_model / "saved_model", EvaluatorParams(num_examples=3))
+
     told = {
         name: [(each["row"], each["label"], each["predicted"]) for each in figures[name]]
         for name in ("confidently_wrong", "hardest")
@@ -28,6 +29,7 @@ def test_the_hardest_and_the_most_confidently_wrong(tmp_path: Path) -> None:
         "confidently_wrong": [(0, "a", "b"), (3, "a", "b"), (2, "b", "a")],
         "hardest": [(1, "b", "b"), (4, "b", "b")],
     }
+
     first = figures["confidently_wrong"][0]
     assert (first["runner_up"], first["probability_of_runner_up"]) == (
         "a",
@@ -57,6 +59,7 @@ def test_no_row_is_listed_twice(data: st.DataObject) -> None:
         )
     )
     cut = data.draw(st.integers(0, len(rows)))
+
     parts = []
     for start, end in ((0, cut), (cut, len(rows))):
         part = Measured(num)
@@ -66,15 +69,18 @@ def test_no_row_is_listed_twice(data: st.DataObject) -> None:
             (sure, "s", row, {"row": row}) for row, (is_right, _, sure) in chosen if not is_right
         )
         parts.append(part)
+
     found = {
         name: [each["row"] for each in listed]
         for name, listed in merge(parts, num).listed().items()
     }
+
     wrong = sorted(
         (row for row, (is_right, *_) in enumerate(rows) if not is_right),
         key=lambda row: (-rows[row][2], row),
     )
     assert found["confidently_wrong"] == wrong[:num]
+
     others = [
         row
         for row in sorted(range(len(rows)), key=lambda row: (rows[row][1], row))

@@ -40,6 +40,7 @@ def to_anomalies(
         params=params,
         output=root / "anomalies",
     )
+
     example_validator.gate(root / "anomalies", params)
     return ingested, validated
 
@@ -96,11 +97,13 @@ def test_nothing_is_refused_with_nothing_but_a_source(
         name: str(write_jsonl(tmp_path / f"{name}.jsonl", rows)) for name, rows in make().items()
     }
     source = files.get("all", files)
+
     ingested, validated = to_anomalies(tmp_path / "inferred", source)
     assert validated["num_errors"] == 0
     assert kinds <= set(validated["kinds"])
     assert len(validated["warnings"]) == validated["num_warnings"]
     assert told in example_gen.describe(ingested)
+
     # Somebody who wrote the schema down wants to know better.
     if kinds & set(example_validator.COMPARISONS):
         with pytest.raises(DataError):

@@ -51,11 +51,13 @@ def test_push_rollback_and_labels_as_in_a_folder(
     assert push(models("b"), SERVED, label="canary")["version"] == 2
     assert promote(SERVED) == 2
     assert rollback(SERVED) == {"version": 3, "rollback_of": 1}
+
     found = [
         (each["version"], each["labels"], each["rollback_of"], each["accuracy"])
         for each in listing(SERVED)
     ]
     assert found == [(1, [], None, 0.5), (2, [], None, None), (3, ["stable"], 1, 0.5)]
+
     evaluated = "assets.extra/evaluation.json"
     assert names(fake) == [
         *version(1, evaluated),
@@ -87,6 +89,7 @@ def test_saved_model_pb_comes_last_and_goes_first(
     monkeypatch.setattr(fake, "put", watching)
     push(models("a"), SERVED)
     assert all("1/saved_model.pb" not in each or each == version(1) for each in seen)
+
     fake.requests.clear()
     push(models("b"), SERVED, keep_versions=1)
     assert names(fake) == [*version(2), "models.config"]
@@ -143,8 +146,10 @@ def test_a_push_waits_as_long_as_another_one_renews_its_lock(
         while not caplog.records:
             time.sleep(0.01)
         assert holder.versions() == []
+
     waiting.join()
     assert holder.versions() == [1]
+
     [record] = caplog.records
     assert record.getMessage().startswith("waiting: process ")
     assert record.getMessage().endswith(f" is pushing to {SERVED}")
@@ -178,6 +183,7 @@ def test_a_push_that_lost_its_lock_publishes_nothing(
         ),
     ):
         push(models("a"), SERVED, verify=stand_still)
+
     assert Bucket(SERVED).versions() == []
     assert fake.buckets["models"]["topics/.lock"][1].startswith(b'{"pid": "another one"')
 

@@ -45,6 +45,7 @@ def judge(saved_model: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             **params,
         }
         (tmp_path / "output").mkdir()
+
         return run(
             examples=examples,
             params=SpanValidatorParams(**{**new, "new": tuple(new["new"])}),
@@ -101,6 +102,7 @@ def test_a_class_that_came_and_one_that_is_gone(
     verdict = judge(span)
     assert passed(verdict)["classes"] is False
     assert list(verdict["refused"]) == ["1"]
+
     [reason] = [each["reason"] for each in verdict["gates"] if each["name"] == "classes"]
     assert (
         reason
@@ -114,6 +116,7 @@ def test_a_class_that_came_and_one_that_is_gone(
         params=SpanValidatorParams(**known),
         output=tmp_path / "allowed",
     )
+
     assert passed(allowed)["classes"] is True
     two = write_examples(
         tmp_path / "two", in_splits([row for row in rows(0, 90) if row[1] != "fruit"])
@@ -122,6 +125,7 @@ def test_a_class_that_came_and_one_that_is_gone(
     gone = run(
         examples=two, params=SpanValidatorParams(**{**known, "new": (0,)}), output=tmp_path / "gone"
     )
+
     # Without earlier rows there is nothing to compare with.
     assert passed(gone) == {"classes": False, "vocabulary_drift": None, "label_noise": None}
     assert gone["refused"] == {}

@@ -18,9 +18,11 @@ def test_what_is_kept_is_the_average(model: Path, features: Path, tmp_path: Path
         params=TRAINER_PARAMS.model_copy(update={"average_decay": 0.9}),
         output=tmp_path,
     )
+
     plain, averaged = (
         json.loads((folder / "history.json").read_text()) for folder in (model, tmp_path)
     )
+
     assert plain["loss"] == averaged["loss"], (
         "training goes on from the weights, not from their average"
     )
@@ -108,6 +110,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(
     with pytest.raises(KilledError):
         run(features=features, params=params, output=tmp_path / "killed", work=work)
     assert len(list(work.glob("*.npz"))) == min(killed_at - 1, checkpoint.NUM_KEPT)
+
     again = run(features=features, params=params, output=tmp_path / "finished", work=work)
     assert again == figures["trainer"]
     for name in ("model.weights.h5", "network.json", "history.json"):

@@ -154,9 +154,11 @@ def test_lower_case_does_not_depend_on_the_locale(capsys: pytest.CaptureFixture[
         for locale in ("tr_TR.UTF-8", "lt_LT.UTF-8")
     }
     exec(LOWER_SCRIPT, {})
+
     printed = capsys.readouterr().out
     assert printed.startswith(
         ascii(["title i\u0307i\u0307", "\u00ed j\u0301 \u012f\u0301 \u00ec \u00ed \u0129"])
     )
+
     for locale, process in running.items():
         assert process.communicate()[0] == printed, locale

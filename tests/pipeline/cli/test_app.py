@@ -24,11 +24,13 @@ def test_help_is_light_and_fits_eighty_columns(tmp_path: Path) -> None:
         " heavy"
     )
     environment = {**os.environ, "COLUMNS": "80", "PYTHONPATH": str(CHECKOUT)}
+
     done = subprocess.run(
         [sys.executable, "-c", code, "--help"], capture_output=True, text=True, env=environment
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
+
     listed = [
         line.split()[0]
         for line in done.stdout.partition("Commands:\n")[2].splitlines()
@@ -87,6 +89,7 @@ def test_an_option_is_the_same_in_every_command() -> None:
                 meant.setdefault(flags[0], set()).add(
                     (short, bool(parameter.is_flag), bool(parameter.multiple))
                 )
+
     assert {
         "--root",
         "--serving-dir",
@@ -116,5 +119,6 @@ def test_show_finds_a_run_as_compare_does(reference: str, tmp_path: Path, seqlin
             }
         )
     )
+
     code, out, error = seqline("show", reference, "--json")
     assert (code, error, json.loads(out)["run"]) == (0, "", run.name)

@@ -40,7 +40,9 @@ def doctor(
         timeout=300,
         env={**environment, "PYTHONPATH": path, **variables},
     )
+
     assert done.stderr == "", done.stderr
+
     return done.returncode, done.stdout
 
 
@@ -81,6 +83,7 @@ def test_a_numpy_that_another_path_hides(tmp_path: Path) -> None:
     )
     code, out = doctor(tmp_path, PYTHONPATH=str(tmp_path / "path"))
     home = libraries.distribution("numpy").locate_file("")
+
     assert code == 2
     assert lines(out, "numpy") == [
         f"fail: ImportError: numpy was built for another Python (raised in {fake}:1) -> this is not"
@@ -132,14 +135,17 @@ def test_a_version_that_is_not_the_locked_one(tmp_path: Path) -> None:
         .read_text()
         .replace(f"\npydantic=={version('pydantic')} ", "\npydantic==2.7.0 ")
     )
+
     (tree / "requirements-runtime.lock").write_text(lock)
     shutil.copy(CHECKOUT / "pyproject.toml", tree)
+
     code, out = doctor(tmp_path, "--quick", tree=tree)
     assert code == 0
     assert (
         f"not the locked versions, with which seqline is tested: pydantic is {version('pydantic')},"
         " not 2.7.0" in lines(out, "versions")[0]
     )
+
     (tree / "pyproject.toml").write_text(
         (CHECKOUT / "pyproject.toml").read_text().replace('"pydantic>=2.7"', '"pydantic>=99"')
     )
@@ -157,11 +163,13 @@ def test_a_command_line_that_cannot_start(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": path},
     )
+
     assert done.returncode == 1
     assert done.stderr.startswith(
         "seqline's libraries cannot be imported. `seqline doctor` (or python -m pipeline.doctor)"
         " says what is wrong.\n"
     )
+
     code, out = doctor(tmp_path, "--quick", PYTHONPATH=str(tmp_path / "path"))
     assert (code, lines(out, "root")[0][:3]) == (0, "ok:")
 
@@ -192,6 +200,7 @@ def test_folders_that_are_files(tmp_path: Path) -> None:
         tmp_path, "--quick", "--root", "file/root", "--serving-dir", "file", "--json"
     )
     findings = {finding["what"]: finding for finding in json.loads(out)["findings"]}
+
     assert (code, json.loads(out)["ok"]) == (2, False)
     assert findings["root"] == {
         "status": "fail",
@@ -260,12 +269,14 @@ def test_a_bucket(tmp_path: Path) -> None:
             "gs://nobody/served",
             **variables,
         )
+
         assert lines(out, "root") == [
             "ok: gs://bucket/root: can be listed, read, written and deleted"
         ]
         assert lines(out, "serving_dir")[0].startswith("fail: gs://nobody/served: ")
         assert "the bucket 'nobody' does not exist" in lines(out, "serving_dir")[0]
         assert cloud.buckets == {"bucket": {}}
+
         cloud.permissions = {"storage.objects.get", "storage.objects.list"}
         code, out = doctor(tmp_path, "--quick", "--root", "gs://bucket/root", **variables)
         assert code == 2
@@ -296,6 +307,7 @@ def test_imports_that_hang_or_kill_do_not_hide_the_others(
     monkeypatch.syspath_prepend(tmp_path)
     names = ("hangs", "crashes", "outgrows", "leaves", "prints", "json")
     modules = dict.fromkeys(names, "numpy")
+
     findings = {
         finding.what: finding
         for finding in libraries.imported(modules=modules, extras={}, own=(), seconds=4.6)

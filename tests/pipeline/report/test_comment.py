@@ -66,6 +66,7 @@ class Handler(BaseHTTPRequestHandler):
             query = parse_qs(address.query)
             size, page = int(query["per_page"][0]), int(query["page"][0])
             return self._answer(200, comments[size * (page - 1) : size * page])
+
         if self.command == "POST" and address.path == COMMENTS:
             comments.append(
                 {
@@ -75,10 +76,12 @@ class Handler(BaseHTTPRequestHandler):
                 }
             )
             return self._answer(201, comments[-1])
+
         if self.command == "PATCH" and one:
             found = next(each for each in comments if each["id"] == int(one[1]))
             found["body"] = sent["body"]
             return self._answer(200, found)
+
         return self._answer(404, {"message": "Not Found"})
 
     do_GET = do_POST = do_PATCH = _serve  # noqa: N815

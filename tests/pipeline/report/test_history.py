@@ -19,14 +19,17 @@ def test_history(three_runs: Store) -> None:
         "instead_of": 3,
         "by": by,
     }
+
     (three_runs.root.parent / "served" / versions.HISTORY).write_text(
         f"{json.dumps(noted)}\nbroken\n"
     )
+
     found = history(three_runs)
     assert [(each["verdict"], each["version"]) for each in found] == [
         *(("pushed", 1), ("promote", 1), ("pushed", 2), ("rollback", 4), ("refused", None))
     ]
     assert [each["verdict"] for each in history(three_runs, 2)] == ["rollback", "refused"]
+
     shown, _ = invoke("history", "--root", str(three_runs.root))
     lines = shown.splitlines()
     assert lines[1].split()[:4] == ["2026-01-01", "00:00", "0001", "pushed"]

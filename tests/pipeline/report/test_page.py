@@ -97,6 +97,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         + "  File x\n" * 80
         + f"KeyError: '{'k' * 200}'"
     )
+
     refused, of_refused = stages_of(labels, ["a text"], linear=BETTER, min_accuracy=0.99)
     runs = {
         "cautious": write_run(
@@ -136,6 +137,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ),
         "nothing": write_run(store, "nothing", {}, {}, "running"),
     }
+
     return {name: report.write_report(store, run, summary=False) for name, run in runs.items()}
 
 
@@ -152,6 +154,7 @@ def show(browser: Any, page: Path, screen: str, is_open: bool = True) -> None:
     for log in ("browser", "performance"):
         browser.get_log(log)
     browser.get(page.as_uri())
+
     if is_open:
         browser.execute_script(
             "document.querySelectorAll('details').forEach(each => each.open = true)"
@@ -182,6 +185,7 @@ def test_on_every_screen(browser: Any, pages: dict[str, Path], name: str) -> Non
         assert (
             browser.execute_script("return document.scripts.length + document.images.length") == 0
         )
+
         paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
         assert paper == ("rgb(14, 17, 22)" if scheme == "dark" else "rgb(244, 246, 248)")
         assert browser.get_log("browser") == []
@@ -196,11 +200,13 @@ def test_the_verdict_is_what_one_sees_first(browser: Any, pages: dict[str, Path]
         heading = browser.find_element("tag name", "h1")
         assert heading.text == "Pushed as version 2"
         assert heading.rect["y"] < 120
+
         tiles = {
             each.find_element("tag name", "dt").text: each
             for each in browser.find_elements("css selector", ".tiles > div")
         }
         evaluation = json.loads((pages["plain"].parent / "report.json").read_text())["compared"][0]
+
         assert (
             tiles["Test accuracy"].find_element("tag name", "dd").text.split("\n")[0]
             == f"{evaluation['accuracy']:.1%}"
@@ -221,8 +227,10 @@ def test_the_confusions_are_read_on_a_phone_without_scrolling(
             browser.find_element("css selector", f"#confusion {each}").rect
             for each in (".pairs", ".box")
         )
+
         assert pairs["y"] + pairs["height"] <= box["y"]
         assert max(each["x"] + each["width"] for each in (pairs, box)) <= 390
+
         show(browser, pages[name], "desktop", is_open=False)
         pairs, box = (
             browser.find_element("css selector", f"#confusion {each}").rect

@@ -24,8 +24,10 @@ def test_the_configuration_of_a_run_is_read_back(tmp_path: Path) -> None:
     found = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
     path = tmp_path / "config.toml"
     path.write_text(str(reproduce.config_toml(found, "some/root")))
+
     assert config.load(str(path)) == loaded.model_copy(update={"root": "some/root"})
     assert reproduce.name_of(found) == "base"  # and not that of config.toml
+
     changed = {
         each["name"]: each["value"] for each in reproduce.parameters(found) if not each["default"]
     }

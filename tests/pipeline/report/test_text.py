@@ -37,8 +37,10 @@ def test_markdown_shows_a_text_as_it_is(value: str) -> None:
         inline = [token for token in parser.parse(source) if token.type == "inline"]
         if place == 1:
             assert len(inline) == 1
+
         pieces = inline[-1].children or []
         assert {piece.type for piece in pieces} <= {"text", "text_special"}
+
         shown = "".join(piece.content for piece in pieces)
         assert not re.search(
             r"@\w|#\d|www|://", shown

@@ -55,6 +55,7 @@ def test_an_owner_on_another_machine_that_writes_is_alive(
         f" pathlib.Path({str(held_elsewhere)!r}).write_text({json.dumps({**slow, 'beat': '2'})!r})"
     )
     writer = subprocess.Popen([sys.executable, "-c", code])
+
     with (
         pytest.raises(lock.BusyError, match=r"process 7 on far is retraining c under"),
         lock.held(Store(tmp_path), "c", 60.0),
@@ -103,6 +104,7 @@ def test_one_process_holds_the_lock_under_gs(bucket: Any) -> None:
         ):
             pass
         assert "gs://bucket/root" in str(raised.value)
+
     assert not [name for name in bucket.buckets["bucket"] if "/locks/" in name]
     elsewhere = json.dumps({"host": "far", "pid": 7, "lease_seconds": 1.0}).encode()
     bucket.put("bucket", "root/locks/retrain-c", elsewhere)

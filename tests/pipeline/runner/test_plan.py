@@ -45,6 +45,7 @@ def test_plan_changes_nothing_and_gives_reasons(data: Path, store: Store) -> Non
         ("second", True, "never ran"),
     ]
     assert not store.root.exists()
+
     run(chain(data), store)
     planned = plan(chain(data, first=NumberParams(number=5)), store)
     assert [(each.runs, each.reason) for each in planned] == [
@@ -112,12 +113,14 @@ def test_only_what_differs_is_named() -> None:
         "code": "c",
         "libraries": {"tensorflow": "2.19.0", "keras": "3.13.2"},
     }
+
     after = {
         "params": {"rnn_units": 64, "seed": 1},
         "data": "e",
         "code": "f",
         "libraries": {"tensorflow": "2.19.1", "keras": "3.13.2"},
     }
+
     assert difference(after, before, "the data") == (
         "seed is 1, was 0; the data changed; its code changed; tensorflow is 2.19.1, was 2.19.0"
     )

@@ -64,6 +64,7 @@ def command(corpus: Path, root: str, *more: str) -> list[str]:
         for name, value in {"example_gen.source": json.dumps(str(corpus)), **SETTINGS}.items()
         for part in ("--set", f"{name}={value}")
     ]
+
     return [
         sys.executable,
         "-m",
@@ -148,6 +149,7 @@ def finished(cloud: FakeGcs, corpus: Path, tmp_path_factory: pytest.TempPathFact
         command(corpus, ROOT), cwd=first, env=environment(cloud, first), stdout=subprocess.DEVNULL
     )
     assert reached.wait(550)
+
     process.send_signal(signal.SIGKILL)
     process.wait()
     cloud.fault = fault
@@ -195,12 +197,14 @@ def test_a_second_run_does_nothing(
     asked = len(cloud.requests)
     assert "0 of 8 stages ran" in seqline(cloud, tmp_path, command(corpus, ROOT))
     assert len(cloud.requests) - asked < 70
+
     new = {
         name
         for name, (metadata, _) in cloud.buckets["bucket"].items()
         if before.get(name) != metadata["generation"]
     }
     assert {name.split("/")[2] for name in new} == {"runs"}
+
     files = ["config.toml", "log.txt", "report.html", "report.json", "report.md", "run.json"]
     assert sorted(name.split("/")[4] for name in new) == files
 
@@ -234,6 +238,7 @@ def test_a_bucket_that_is_not_there_ends_a_run_before_it_begins(
         timeout=100,
         env=environment(cloud, tmp_path),
     )
+
     assert (done.returncode, done.stdout) == (20, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: root 'gs://nobody/root' cannot be used: ")

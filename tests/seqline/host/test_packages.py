@@ -136,6 +136,7 @@ def test_the_doctor_says_what_a_configurations_run_lacks(tmp_path: Path) -> None
     lines = [
         line[27:] for line in done.stdout.splitlines() if line.startswith("fail  configuration")
     ]
+
     assert done.returncode == 2
     assert lines == [
         (
@@ -178,6 +179,7 @@ def test_a_run_on_ones_own_rows_needs_no_extra(tmp_path: Path) -> None:
         '[example_gen]\nsource = "rows.csv"\n[trainer]\nnum_epochs = 3\nrnn_units ='
         " 16\nembedding_dim = 16\n[transform]\nmax_length = 16\n"
     )
+
     done = seqline(tmp_path, EXTRAS, "run", "--config", "my.toml", seconds=1100)
     assert done.returncode == 0, done.stderr
     assert "scikit-learn" not in done.stderr

@@ -28,9 +28,11 @@ def test_a_lock_is_one_owners(place: Path, cloud: FakeGcs) -> None:
             locks.held(path, "making trainer 2", waits=False),
         ):
             pass
+
         before = cloud.generation
         renew()
         assert cloud.generation > before
+
     assert names(cloud) == []
     with locks.held(path, "making trainer 2", waits=False):
         assert names(cloud) == ["some/place/lock"]
