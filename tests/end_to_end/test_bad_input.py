@@ -1,6 +1,6 @@
-"""What a user can get wrong, as a user sees it.
+"""Mistakes of a user, as the user sees them.
 
-One line that says what and where, an exit code, and nothing half-made.
+Each ends in one line that says what is wrong and where, an exit code, and no partial output.
 """
 
 import json
@@ -43,9 +43,10 @@ def configure(tmp_path: Path, source: Path | str | dict[str, str], more: str = "
 def refused(
     tmp_path: Path, config: Path | str, *flags: str, serving_dir: Path | None = None
 ) -> tuple[int, str]:
-    """Runs what must fail.
+    """Runs a command that must fail, and checks that it left nothing.
 
-    The exit code and the error, after a look at everything that must not be there.
+    Returns:
+        The exit code and the error.
     """
     root, serving_dir = tmp_path / "root", serving_dir or tmp_path / "served"
     places = [

@@ -91,9 +91,9 @@ def run(folder: Path, root: str, serving_dir: str, *more: str) -> str:
 def digests(store: Store) -> dict[str, str]:
     record = json.loads((store.runs()[-1] / "run.json").read_text())
     return {
-        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
-        for each in record["stages"]
-        if each["component"] not in PLACES
+        stage["component"]: artifact_digest(store.path(stage["component"], stage["key"]))
+        for stage in record["stages"]
+        if stage["component"] not in PLACES
     }
 
 

@@ -75,8 +75,8 @@ def digests(folder: Path) -> dict[str, str]:
     store = Store(folder / "artifacts")
     record = json.loads((store.runs()[-1] / "run.json").read_text())
     return {
-        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
-        for each in record["stages"]
+        stage["component"]: artifact_digest(store.path(stage["component"], stage["key"]))
+        for stage in record["stages"]
     }
 
 
@@ -134,7 +134,7 @@ def test_a_run_ends_with_its_report(finished: Path) -> None:
     assert (finished / "out.txt").read_text().splitlines()[
         -1
     ] == f"report         {folder / 'report.html'}"
-    assert (told["verdict"]["name"], [each["state"] for each in told["stages"]]) == (
+    assert (told["verdict"]["name"], [stage["state"] for stage in told["stages"]]) == (
         "pushed",
         ["made"] * 10,
     )
@@ -259,7 +259,9 @@ def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(
         (sorted((finished / "artifacts" / "runs").iterdir())[0] / "run.json").read_text()
     )
     expected = {
-        each["component"]: artifact_digest(finished / "artifacts" / each["component"] / each["key"])
-        for each in first_run["stages"]
+        stage["component"]: artifact_digest(
+            finished / "artifacts" / stage["component"] / stage["key"]
+        )
+        for stage in first_run["stages"]
     }
     assert digests(tmp_path) == expected

@@ -45,9 +45,7 @@ def key(number: int) -> str:
 
 
 class Root:
-    """A root with artifacts, runs and versions of the test's own making, in a folder or under
-    gs://.
-    """
+    """A root in a folder or under gs://, with artifacts, runs and versions that a test makes."""
 
     def __init__(self, root: str, serving_dir: Path) -> None:
         self.store = open_store(root)
@@ -165,7 +163,7 @@ def test_nothing_served_or_referenced_goes_and_everything_else_does(
 
         inputs: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for number, (component, read) in enumerate(artifacts):
-            chosen = sorted({each % number for each in read}) if number else []
+            chosen = sorted({other % number for other in read}) if number else []
             figures = (
                 {"digest": f"digest{number}", "serving_dir": served_from}
                 if component == "pusher"
@@ -183,7 +181,7 @@ def test_nothing_served_or_referenced_goes_and_everything_else_does(
             number for number, (component, _) in enumerate(artifacts) if component == "pusher"
         ]
         for version, number in enumerate(
-            sorted({pushes[each % len(pushes)] for each in versions}) if pushes else [], start=1
+            sorted({pushes[pick % len(pushes)] for pick in versions}) if pushes else [], start=1
         ):
             root.serve(version, f"digest{number}")
             roots.add(made[number])
@@ -206,17 +204,17 @@ def test_nothing_served_or_referenced_goes_and_everything_else_does(
             if (
                 verdict == "alive"
                 or number >= len(runs) - keep_runs
-                or of_it & roots & {made[each] for each in pushes}
+                or of_it & roots & {made[push] for push in pushes}
             ):
                 kept.add(name)
 
         for name in kept:
             record = json.loads((root.store.root / "runs" / name / "run.json").read_text())
-            roots |= {(each["component"], each["key"]) for each in record["stages"]}
+            roots |= {(stage["component"], stage["key"]) for stage in record["stages"]}
             roots |= {
-                (component, each)
+                (component, used_key)
                 for component, keys in record["uses"].items()
-                for each in keys
+                for used_key in keys
                 if record["verdict"] != "finished"
             }
 
@@ -406,8 +404,8 @@ def test_old_versions_go_but_never_one_with_a_label(tmp_path: Path) -> None:
     )
     (root.serving_dir / "models.config").write_text(config)
 
-    found, _ = gc.preview(root.store, str(root.serving_dir), 0, keep_versions=1)
-    assert [item.name.rpartition("/")[2] for item in found.items if item.kind == "version"] == [
+    shown, _ = gc.preview(root.store, str(root.serving_dir), 0, keep_versions=1)
+    assert [item.name.rpartition("/")[2] for item in shown.items if item.kind == "version"] == [
         "1",
         "3",
         "4",
@@ -416,7 +414,7 @@ def test_old_versions_go_but_never_one_with_a_label(tmp_path: Path) -> None:
 
     # A push before the user agrees makes one more version old, which was not shown.
     root.serve(6, "d6")
-    root.collect(keep_runs=0, keep_versions=1, agreed=found)
+    root.collect(keep_runs=0, keep_versions=1, agreed=shown)
     assert sorted(path.name for path in root.serving_dir.glob("[0-9]")) == ["2", "5", "6"]
     assert root.artifacts() == {
         (name, key(number + plus))
@@ -463,9 +461,9 @@ def add(*, value: Path, params: NumberParams, output: Path) -> Figures:
     import time
 
     for _ in range(10):  # reads its input until the end, as a training does
-        found = int((value / "value").read_text())
+        number = int((value / "value").read_text())
         time.sleep(params.seconds / 10)
-    (output / "value").write_text(str(found + params.number))
+    (output / "value").write_text(str(number + params.number))
     return {}
 
 
@@ -523,12 +521,12 @@ def test_a_run_that_goes_on_loses_nothing_and_one_that_is_kept_has_nothing_to_do
     assert len(plans) > 1, "it was never asked meanwhile"
 
     # With nothing kept, the end of each run is the end of its artifacts, and no sooner.
-    assert {"artifact", "run"} <= {item.kind for each in plans for item in each.items}
+    assert {"artifact", "run"} <= {item.kind for collected in plans for item in collected.items}
     for number in (1, 2):
         execute(chain(data, number), store, store.start_run(), Options())
     gc.collect(store, str(tmp_path / "serving_dir"), 1)
-    assert [each.runs for each in plan(chain(data, 2), store)] == [False, False, False]
-    assert [each.runs for each in plan(chain(data, 1), store)] == [False, False, True]
+    assert [step.runs for step in plan(chain(data, 2), store)] == [False, False, False]
+    assert [step.runs for step in plan(chain(data, 1), store)] == [False, False, True]
 
 
 def test_a_run_says_what_it_relies_on_before_it_does(
@@ -539,7 +537,7 @@ def test_a_run_says_what_it_relies_on_before_it_does(
     data.write_text("40")
     store = Store(tmp_path / "root")
     execute(chain(data, 1), store, store.start_run(), Options())
-    finished = {each.stage.name: each.key for each in plan(chain(data, 1), store)}
+    finished = {step.stage.name: step.key for step in plan(chain(data, 1), store)}
 
     folder = store.start_run()
     with store.cleaning():  # the run below waits before it looks at any artifact
@@ -552,7 +550,7 @@ def test_a_run_says_what_it_relies_on_before_it_does(
     thread.join()
     record = json.loads((folder / "run.json").read_text())
     assert record["uses"] == {name: [made] for name, made in finished.items()}
-    assert [(each["component"], each["cached"]) for each in record["stages"]] == [
+    assert [(stage["component"], stage["cached"]) for stage in record["stages"]] == [
         ("source", True),
         ("first", False),
         ("second", True),

@@ -39,7 +39,7 @@ QUESTIONS = ("abbreviation", "description", "entity", "human", "location", "numb
 SENTIMENTS = ("negative", "positive")
 
 
-# What another model is
+# Telling models apart
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_refusal_names_both_models_and_the_ways_out() -> None:
 
 
 def version(folder: Path, content: str, labels: tuple[str, ...]) -> Path:
-    """The files of a SavedModel that can be pushed, but not asked."""
+    """Writes the files of a SavedModel that can be pushed, but not loaded."""
     (folder / "assets.extra").mkdir(parents=True)
     (folder / "saved_model.pb").write_text(" ".join(labels))
     (folder / model_identity.CARD).write_text(json.dumps({"content": content, "labels": labels}))
@@ -242,8 +242,8 @@ def test_versions_from_before_names_are_found_until_a_model_has_a_folder(
         "serving_dir/reviews"
     )
     assert [
-        identity.from_before_names(each)
-        for each in ("serving_dir", "served/reviews", "gs://bucket/serving_dir")
+        identity.from_before_names(serving_dir)
+        for serving_dir in ("serving_dir", "served/reviews", "gs://bucket/serving_dir")
     ] == ["", "", ""]
 
     models_in(place, "reviews/1")
@@ -282,14 +282,14 @@ def test_the_server_serves_every_model_by_its_name(
         served("--model_name=mine")
 
     kept = [ModelConfig("gone", place / "gone")]
-    assert [each.name for each in models_still_served(parse([]), kept)] == [
+    assert [model.name for model in models_still_served(parse([]), kept)] == [
         "reviews",
         "topics",
         "gone",
     ]
 
     models_in(place, "1")
-    assert [each.name for each in served()] == ["seqline", "reviews", "topics"]
+    assert [model.name for model in served()] == ["seqline", "reviews", "topics"]
     assert served("--model_base_path", str(tmp_path / "serving_dir")) == [
         ModelConfig("seqline", tmp_path / "serving_dir")
     ]
@@ -415,9 +415,11 @@ def test_two_tasks_in_one_folder_keep_their_own_served_models(tmp_path: Path) ->
             name, "text", labels
         )
         code, out = seqline(tmp_path, "versions", "--serving-dir", f"serving_dir/{name}", "--json")
-        assert [(each["version"], each["labels"]) for each in json.loads(out)] == [(1, ["stable"])]
-        found = history(Store(tmp_path / "artifacts"), model=name)
-        assert [(each["model"], each["verdict"], each["gain"]) for each in found] == [
+        assert [(listed["version"], listed["labels"]) for listed in json.loads(out)] == [
+            (1, ["stable"])
+        ]
+        runs = history(Store(tmp_path / "artifacts"), model=name)
+        assert [(run["model"], run["verdict"], run["gain"]) for run in runs] == [
             (name, "pushed", None)
         ]
 

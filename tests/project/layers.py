@@ -84,8 +84,8 @@ def _module(name: str) -> str:
 def circles(among: Iterable[Import]) -> list[list[str]]:
     """The groups of modules that import each other, directly or through others (Tarjan)."""
     neighbours: dict[str, list[str]] = {name: [] for name in modules()}
-    for each in among:
-        neighbours[each.importer].append(each.imported)
+    for import_ in among:
+        neighbours[import_.importer].append(import_.imported)
     order: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
@@ -117,7 +117,7 @@ def room(module: str) -> str:
 
 def table() -> str:
     """The imports between the rooms, counted by pairs of modules, as a Markdown table."""
-    pairs = {(each.importer, each.imported) for each in imports()}
+    pairs = {(import_.importer, import_.imported) for import_ in imports()}
     counts = Counter((room(importer), room(imported)) for importer, imported in pairs)
     lines = [
         f"| imports of, by | {' | '.join(f'{name}/' for name in ROOMS)} |",

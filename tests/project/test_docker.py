@@ -1,4 +1,4 @@
-"""What can be held of the images and the compose files without an engine that builds them."""
+"""The images and the compose files, as far as they can be checked without building them."""
 
 import re
 import shutil
@@ -29,13 +29,13 @@ def services(path: Path) -> dict[str, Any]:
 
 
 def pins(lock: str) -> dict[str, set[str]]:
-    """package==version ; marker -> its hashes."""
-    found = re.findall(
+    """Returns {"package==version ; marker": its hashes}."""
+    matches = re.findall(
         r"^([a-z0-9.-]+==[^ ]+)[^\n]*\\\n((?:    --hash=[^\n]+\n?)+)",
         (CHECKOUT / lock).read_text(),
         re.MULTILINE,
     )
-    return {pin: set(re.findall("sha256:[0-9a-f]{64}", hashes)) for pin, hashes in found}
+    return {pin: set(re.findall("sha256:[0-9a-f]{64}", hashes)) for pin, hashes in matches}
 
 
 def test_the_images_lock_is_a_part_of_the_lock() -> None:
@@ -132,13 +132,17 @@ def test_who_runs_what() -> None:
     }
 
     # Dataflow needs root in its workers; nothing of compose.yml runs that image.
-    assert {name: user for name, found in users.items() for user in found} == {
+    assert {name: user for name, names in users.items() for user in names} == {
         "runtime": "1000:1000",
         "worker": "0:0",
         "test": "1000:1000",
     }
 
-    targets = {each["build"]["target"] for each in services(COMPOSE[0]).values() if "build" in each}
+    targets = {
+        service["build"]["target"]
+        for service in services(COMPOSE[0]).values()
+        if "build" in service
+    }
     assert targets == {"runtime", "test"}
 
 
@@ -176,7 +180,7 @@ def test_both_servers_serve_the_same_volume_by_the_same_flags() -> None:
 
 
 def test_compose_reads_its_files() -> None:
-    command = next((each for each in ("docker-compose", "docker") if shutil.which(each)), None)
+    command = next((name for name in ("docker-compose", "docker") if shutil.which(name)), None)
     compose = [command] if command == "docker-compose" else ["docker", "compose"]
     if command is None or subprocess.run([*compose, "version"], capture_output=True).returncode:
         pytest.skip("no docker compose on this machine")

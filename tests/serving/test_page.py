@@ -60,7 +60,7 @@ def settled(browser: Any, text: str) -> Any:
 
 
 def test_the_page_by_keyboard(server: Server, browser: Any) -> None:
-    """A request to another place would be refused by the policy, and be in the log."""
+    """A request to another host would be refused by the policy and appear in the log."""
     browser.get(server.url)
     WebDriverWait(browser, TIMEOUT).until(
         lambda driver: driver.find_element("tag name", "body").get_attribute("data-ready")

@@ -27,7 +27,7 @@ def push(made: Path, version: Path) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Models that answer 1 with what their name says; and one that counts as long as it is told."""
+    """Models whose answer to 1 follows from their name, and one that counts up to its input."""
     folder = tmp_path_factory.mktemp("made")
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.int32, "steps")])
@@ -87,7 +87,7 @@ def error_of(server: Server, number: int) -> str:
 
 
 def wait_for(server: Server, value: float) -> None:
-    """Until the model answers with it. What it answers before must be an answer, too."""
+    """Waits until the model gives this answer. Until then it must answer without an error, too."""
     while answer(server) != value:
         pass
 

@@ -81,8 +81,13 @@ def newest_step(root: Path) -> int:
 def killed_run(
     data: Path, root: Path, kills: list[tuple[signal.Signals, float]]
 ) -> tuple[list[int], list[float]]:
-    """Runs to the end with these (signal, seconds after the start) -> (checkpointed steps, seconds
-    from SIGTERM to the end).
+    """Runs to the end, with signals on the way.
+
+    Args:
+        kills: (signal, seconds after the start).
+
+    Returns:
+        (checkpointed steps, seconds from SIGTERM to the end).
     """
     steps, graces = [], []
     for number, delay in kills:
@@ -91,7 +96,7 @@ def killed_run(
         sent = time.monotonic()
         process.send_signal(number)
 
-        # It may have ended just before; and SIGKILL is seen by nobody but the system.
+        # It may have ended just before; and no process can see SIGKILL.
         finish(process, (0, STOPPED) if number == signal.SIGTERM else (0, -signal.SIGKILL))
         if number == signal.SIGTERM:
             graces.append(time.monotonic() - sent)
@@ -122,15 +127,15 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
         kills = [(signals.pop(0), draw.uniform(0.3, 1.0) * seconds) for _ in range(count)]
         root = folder / f"run-{number_of_runs}"
         shutil.copytree(base, root)
-        steps, found = killed_run(data, root, kills)
-        graces += found
+        steps, run_graces = killed_run(data, root, kills)
+        graces += run_graces
         late += steps.count(TOO_LATE)
         digest = weights_digest(root)
         same += digest == expected
-        what = ", ".join(f"{each.name} {delay:.1f} s" for each, delay in kills)
+        description = ", ".join(f"{signal_.name} {delay:.1f} s" for signal_, delay in kills)
         at = ", ".join("had ended" if step == TOO_LATE else str(step) for step in steps)
         print(
-            f"{number_of_runs:>4}  {what:<40} {at:<20} {digest[:16]}"
+            f"{number_of_runs:>4}  {description:<40} {at:<20} {digest[:16]}"
             f" {'same' if digest == expected else 'DIFFERENT'}",
             flush=True,
         )

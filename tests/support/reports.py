@@ -196,7 +196,6 @@ def write_run(
         "verdict": verdict,
         "stages": stages,
     }
-
     record |= {"finished": "2026-01-02T03:05:11.500+00:00", **more}
     (store.root / "runs" / name).mkdir(parents=True)
     (store.root / "runs" / name / "run.json").write_text(json.dumps(record))
@@ -230,16 +229,16 @@ def evaluation_of(
     tally, slices = Tally(), {label: Tally() for label in labels}
     for number in range(num_rows):
         truth = number % len(labels)
-        found, before = (
+        predicted, served_before = (
             truth if chance.random() < share else chance.randrange(len(labels))
             for share in (0.9, 0.85)
         )
 
-        for each in (tally, slices[labels[truth]]):
-            each.cells[truth, found] += 1
-            each.served_cells[truth, before] += 1
-            each.lost += before == truth != found
-            each.gained += found == truth != before
+        for counts in (tally, slices[labels[truth]]):
+            counts.cells[truth, predicted] += 1
+            counts.served_cells[truth, served_before] += 1
+            counts.lost += served_before == truth != predicted
+            counts.gained += predicted == truth != served_before
 
     matrix = confusion(tally.cells, len(labels))
     metric = classification(labels, matrix, 0.5)
@@ -256,16 +255,16 @@ def evaluation_of(
         {
             "feature": "label",
             "value": label,
-            **of_slice(each, 5),
-            "served": compare_with_served(each, 0.0),
+            **of_slice(counts, 5),
+            "served": compare_with_served(counts, 0.0),
         }
-        for label, each in slices.items()
+        for label, counts in slices.items()
     ]
 
     if not with_served:
-        shown = [{**each, "served": None} for each in shown]
+        shown = [{**slice_, "served": None} for slice_ in shown]
     sure, unsure = (
-        [_example(labels, number, each, is_sure) for number, each in enumerate(texts)]
+        [_example(labels, number, text, is_sure) for number, text in enumerate(texts)]
         for is_sure in (True, False)
     )
     curve = [
@@ -299,7 +298,7 @@ def evaluation_of(
     gates = judge(
         metric, compared, EvaluatorParams(**{"min_accuracy": 0.5, "max_ece": 0.05, **thresholds})
     )
-    found = {
+    evaluation = {
         **metric,
         "hardest": unsure,
         "confidently_wrong": sure,
@@ -307,7 +306,7 @@ def evaluation_of(
         "gates": [gate.to_json() for gate in gates],
     }
 
-    return {**found, "blessed": not refusals(gates), "refusals": refusals(gates)}
+    return {**evaluation, "blessed": not refusals(gates), "refusals": refusals(gates)}
 
 
 def _example(labels: list[str], number: int, text: str, is_sure: bool) -> dict[str, Any]:

@@ -33,14 +33,14 @@ class Server:
         return requests.post(self.url + path, json.dumps(body), timeout=TIMEOUT)  # NaN, too
 
     def answer(self, path: str, body: Any) -> Any:
-        """What a request that is right gets."""
+        """The answer to a valid request."""
         response = self.post(path, body)
         assert response.status_code == 200, response.text
         assert response.headers["content-type"] == "application/json"
         return response.json()
 
     def refusal(self, path: str, body: Any) -> str:
-        """The error that a request gets that is wrong."""
+        """The error that an invalid request gets."""
         response = self.post(path, body)
         assert response.status_code == 400, response.text
         assert list(response.json()) == ["error"]

@@ -71,7 +71,7 @@ def chain(
     rare_classes: list[dict[str, Any]] | None = None,
     **params: Any,
 ) -> Figures:
-    """From rows to anomalies under `root`; what the gate raises is not caught."""
+    """Runs the stages from rows to anomalies under `root`; errors of the gate pass through."""
     validator = ExampleValidatorParams(**params)
     examples = write_spans(root / "examples", spans, content, dim, **(span or {}))
     if rare_classes:

@@ -1,4 +1,4 @@
-"""Features of a small vocabulary, and Models that a training would begin with."""
+"""Features of a small vocabulary, and Models that a training would start from."""
 
 import json
 import shutil

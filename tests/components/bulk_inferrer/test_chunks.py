@@ -64,9 +64,9 @@ def test_many_shards_and_chunks_keep_the_order(tmp_path: Path, served: Path) -> 
     write_texts(tmp_path / "b.jsonl", texts[:2])
     figures = infer(tmp_path / "out", served, tmp_path / "*.jsonl", chunk_rows=9, keep=["id"])
 
-    found = answers(tmp_path / "out")
-    assert [row["text"] for row in found] == [*texts, *texts[:2]]
-    assert [(row["file"], row["line"]) for row in found[:120]] == [
+    predictions = answers(tmp_path / "out")
+    assert [row["text"] for row in predictions] == [*texts, *texts[:2]]
+    assert [(row["file"], row["line"]) for row in predictions[:120]] == [
         (str(source), number + 1) for number in range(120)
     ]
 

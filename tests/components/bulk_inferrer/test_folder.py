@@ -24,7 +24,7 @@ from tests.support.models import fake_model
 
 
 def is_of_a_chunk(path: Path) -> bool:
-    """Whether a file holds a chunk's predictions, or notes that they are there."""
+    """Whether a file holds a chunk's predictions, or records that they exist."""
     return re.match(r"predictions-0|[0-9]{5}-", Path(path).name) is not None
 
 

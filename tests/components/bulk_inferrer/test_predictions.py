@@ -29,8 +29,8 @@ def test_the_answers_are_those_of_predict(tmp_path: Path, served: Path) -> None:
     manifest = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert manifest["labels"] == ["animals", "fruit", "metals"]
 
-    found = answers(tmp_path / "out")
-    for number, (mine, asked) in enumerate(zip(found, predict(served, texts), strict=True)):
+    answered = answers(tmp_path / "out")
+    for number, (mine, asked) in enumerate(zip(answered, predict(served, texts), strict=True)):
         assert list(mine) == ["file", "line", "id", "text", "label", "class_id", "probabilities"]
         assert (mine["file"], mine["line"], mine["id"], mine["text"]) == (
             str(source),
@@ -44,7 +44,7 @@ def test_the_answers_are_those_of_predict(tmp_path: Path, served: Path) -> None:
         assert named == pytest.approx(asked["probabilities"], abs=2e-6)
 
     assert manifest["num_labels"] == {
-        label: sum(row["label"] == label for row in found) for label in manifest["labels"]
+        label: sum(row["label"] == label for row in answered) for label in manifest["labels"]
     }
 
 
@@ -144,11 +144,11 @@ def test_what_is_kept_is_any_json_value_and_clashes_with_nothing(
         tmp_path / "out", served, source, keep=["id", "label", "more", "text"], with_content=False
     )
 
-    found = [
+    kept = [
         {name: row[name] for name in ("id", "source_label", "more", "source_text")}
         for row in answers(tmp_path / "out")
     ]
-    assert found == [
+    assert kept == [
         {"id": 7, "source_label": "x", "more": [1, {"a": None}], "source_text": "gold"},
         {"id": "\u00e9", "source_label": None, "more": True, "source_text": "fig"},
     ]
@@ -160,9 +160,9 @@ def test_what_is_kept_is_any_json_value_and_clashes_with_nothing(
     parsed = [
         {
             name: value.values.numpy().tolist()
-            for name, value in tf.io.parse_single_example(each, strings).items()
+            for name, value in tf.io.parse_single_example(record, strings).items()
         }
-        for each in records
+        for record in records
     ]
 
     assert parsed == [

@@ -44,8 +44,14 @@ def test_slices_by_features_of_the_examples(tmp_path: Path) -> None:
     )
 
     table = [
-        (each["feature"], each["value"], each["num_rows"], each["accuracy"], each["judged"])
-        for each in figures["slices"]
+        (
+            slice_["feature"],
+            slice_["value"],
+            slice_["num_rows"],
+            slice_["accuracy"],
+            slice_["judged"],
+        )
+        for slice_ in figures["slices"]
     ]
 
     assert table[:4] == [
@@ -54,7 +60,7 @@ def test_slices_by_features_of_the_examples(tmp_path: Path) -> None:
         ("year", "2000", 3, pytest.approx(2 / 3), True),
         ("year", "2001", 3, pytest.approx(1 / 3), True),
     ]
-    assert [each[1] for each in table[4:]] == ["0", "0.5", "1", "1.5", "2", "2.5"]
+    assert [cells[1] for cells in table[4:]] == ["0", "0.5", "1", "1.5", "2", "2.5"]
 
     with pytest.raises(
         UserError,

@@ -1,4 +1,4 @@
-"""Which files a name stands for, local and on a stand-in for Google Cloud Storage."""
+"""The files that a source names, local and on a fake of Google Cloud Storage."""
 
 import fnmatch
 import gzip

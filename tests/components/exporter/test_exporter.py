@@ -1,4 +1,4 @@
-"""The files of an export, its figures, and networks that are exported with difficulty."""
+"""The files of an export, its figures, and networks that are hard to export."""
 
 import json
 import sys
@@ -137,10 +137,10 @@ def test_a_network_that_reads_padding_is_served_with_as_much_of_it(
 
     expected = np.asarray(trained(padded(read_ids(features, TEST), 8), training=False))
     for number in (1, 2, len(texts)):
-        found = loaded.signatures["serving_default"](text=tf.constant(texts[:number]))[
+        probabilities = loaded.signatures["serving_default"](text=tf.constant(texts[:number]))[
             "probabilities"
         ].numpy()
-        np.testing.assert_allclose(found, expected[:number], atol=1e-6)
+        np.testing.assert_allclose(probabilities, expected[:number], atol=1e-6)
 
     assert loaded.signatures["transform_features"](examples=tf.constant([example(b"cat")]))[
         "ids"

@@ -181,18 +181,18 @@ def compare(
     """
     rows, transformed, probabilities, noise = compared
     class_ids = answer.argmax(axis=1)
-    found = {f"transform_features.{name}": value for name, value in transformed.items()}
+    answers = {f"transform_features.{name}": value for name, value in transformed.items()}
     for signature in SIGNATURES[1:]:
-        found |= {f"{signature}.probabilities": answer, f"{signature}.class_id": class_ids}
-        found[f"{signature}.label"] = np.array(rows.labels)[class_ids]
-    found |= {f"serving_fast.{name}": value for name, value in outputs.items()}
-    return compare_answers(rows, transformed, probabilities, found, params, noise)
+        answers |= {f"{signature}.probabilities": answer, f"{signature}.class_id": class_ids}
+        answers[f"{signature}.label"] = np.array(rows.labels)[class_ids]
+    answers |= {f"serving_fast.{name}": value for name, value in outputs.items()}
+    return compare_answers(rows, transformed, probabilities, answers, params, noise)
 
 
 def served_probabilities(
     weights: dict[str, list[np.ndarray]], model: Path, transformed: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """What a served network with other weights in some layers answers."""
+    """The answers of a served network with other weights in some layers."""
     trained, spec = network.load(model)
     every = {layer.name: layer.get_weights() for layer in trained.layers if layer.weights}
     answer: np.ndarray = (

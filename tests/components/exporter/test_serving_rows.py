@@ -1,4 +1,4 @@
-"""What a SavedModel of pre-tokenised rows or of sequences answers."""
+"""The answers of a SavedModel of pre-tokenised rows or of sequences."""
 
 import json
 from typing import Any
@@ -190,7 +190,7 @@ def test_rows_give_the_probabilities_of_the_trained_network(served: dict[str, An
     answer = ask(served, served["rows"])
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-6)
     np.testing.assert_array_equal(answer["class_id"], answer["probabilities"].argmax(axis=1))
-    assert answer["label"].tolist() == [[b"a", b"b"][each] for each in answer["class_id"]]
+    assert answer["label"].tolist() == [[b"a", b"b"][class_id] for class_id in answer["class_id"]]
 
     by_examples = served["loaded"].signatures["serving_examples"](examples=served["examples"])
     for name, value in answer.items():

@@ -1,4 +1,4 @@
-"""What a SavedModel of texts answers, in this process and in one that has TensorFlow alone."""
+"""The answers of a SavedModel of texts, here and in a process that has TensorFlow alone."""
 
 import json
 import os
@@ -159,7 +159,7 @@ def test_raw_text_gives_the_probabilities_of_the_trained_network(
         answers["serving_default.class_id"], answers["serving_default.probabilities"].argmax(axis=1)
     )
     assert answers["serving_default.label"].tolist() == [
-        LABELS[each] for each in answers["serving_default.class_id"]
+        LABELS[class_id] for class_id in answers["serving_default.class_id"]
     ]
 
 

@@ -1,4 +1,4 @@
-"""With the server that ships, started as the pipeline starts it."""
+"""The infra validator with the embedded server, started as the pipeline starts it."""
 
 import json
 import os
@@ -44,27 +44,27 @@ from tests.support.models import fake_model
 def validate(
     saved_model: Path, evaluation: Path, output: Path, **params: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(figures, blessing.json)."""
+    """Runs the component; returns (figures, blessing.json)."""
     output.mkdir()
-    found = run(
+    figures = run(
         saved_model=saved_model,
         evaluation=evaluation,
         params=InfraValidatorParams(**params),
         output=output,
     )
-    return found, json.loads((output / "blessing.json").read_text())
+    return figures, json.loads((output / "blessing.json").read_text())
 
 
 def servers_on(folder: Path) -> list[str]:
     """The processes that have a folder in their command line (Linux)."""
-    found = []
+    commands = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if str(folder).encode() in path.read_bytes() and path.parent.name != str(os.getpid()):
-                found.append(path.read_text().replace("\0", " "))
+                commands.append(path.read_text().replace("\0", " "))
         except OSError:
             continue
-    return found
+    return commands
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_a_server_that_never_answers_is_ended(
 
 
 def test_a_program_gets_the_flags_of_tensorflow_model_server(tmp_path: Path) -> None:
-    """The embedded server under another name, without the port for gRPC that it has not."""
+    """Starts the embedded server under another name, and drops the gRPC port, which it lacks."""
     script = (
         f'printf "%s\\n" "$@" > {tmp_path}/flags; exec {sys.executable} -m serving "$1" "$2" "$3"'
     )
@@ -365,12 +365,12 @@ def test_rows_are_recorded_without_padding(content: str, tmp_path: Path) -> None
 def test_answers_lose_nothing(evaluation: Path, saved_model: Path) -> None:
     answers = [json.loads(line) for line in (evaluation / "answers.jsonl").read_text().splitlines()]
     serve = tf.saved_model.load(str(saved_model / "saved_model")).signatures["serving_default"]
-    found = serve(text=tf.constant([answer["row"]["text"] for answer in answers]))[
+    probabilities = serve(text=tf.constant([answer["row"]["text"] for answer in answers]))[
         "probabilities"
     ].numpy()
     recorded = np.array([answer["probabilities"] for answer in answers])
     assert (recorded == recorded.astype(np.float32)).all()
-    np.testing.assert_allclose(found, recorded, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probabilities, recorded, rtol=0, atol=1e-6)
 
 
 def test_warm_up_requests_are_sent_as_the_rest_api_takes_them(tmp_path: Path) -> None:
@@ -386,8 +386,8 @@ def test_warm_up_requests_are_sent_as_the_rest_api_takes_them(tmp_path: Path) ->
         writer.write(log.SerializeToString())
         writer.write(other.SerializeToString())
 
-    [found] = warmup_requests(tmp_path / "warmup")
-    assert found == {
+    [sent] = warmup_requests(tmp_path / "warmup")
+    assert sent == {
         "signature_name": "serving_fast",
         "inputs": {"text": [{"b64": "YQ=="}, {"b64": "/w=="}], "length": [1, 2]},
     }

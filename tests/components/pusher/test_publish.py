@@ -63,7 +63,7 @@ def test_the_evaluation_beside_it_does_not_make_another_model(
 ) -> None:
     push(models("a"), served, evaluation=b"{}")
     assert not push(models("a"), served, evaluation=b'{"accuracy": 1}')["pushed"]
-    # A version is a model, too: what a push put beside its files is none of them.
+    # A version can be pushed again: files that a push added to it are not part of the model.
     assert sha256_of_files(served / "1") == sha256_of_files(models("a"))
 
 
@@ -185,9 +185,9 @@ def test_killed_at_random_moments_a_reader_never_sees_a_part() -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert (found["kills"], found["partial_versions_seen"], found["wrong"]) == (5, 0, [])
-    assert found["reader_checks"] > 0
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert (measured["kills"], measured["partial_versions_seen"], measured["wrong"]) == (5, 0, [])
+    assert measured["reader_checks"] > 0
 
 
 # What is refused

@@ -1,4 +1,4 @@
-"""The component."""
+"""The pusher as a component."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Rolling back."""
+"""Rolling back to an earlier version."""
 
 import json
 from collections.abc import Callable

@@ -118,7 +118,7 @@ def test_rows_that_no_job_counted_are_not_taken_for_none(tmp_path: Path) -> None
 
 
 def test_another_job_can_count_the_rows_that_it_reads(tmp_path: Path) -> None:
-    """As example_gen does.
+    """Another job counts the rows that it reads, as example_gen does.
 
     Shards of other spans are ignored, and the parts exist when the block has ended.
     """

@@ -53,7 +53,7 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(features: Path, tmp_pa
 
 
 def test_weights_that_the_last_step_ruined_are_not_kept(features: Path, tmp_path: Path) -> None:
-    # One step in all: its loss is still a number, and only the eval split tells.
+    # One step in all: its loss is still a number, and only the eval split shows the damage.
     params = TrainerParams(
         **{**SMALL, "batch_size": 1000, "num_epochs": 1},
         learning_rate=1e30,

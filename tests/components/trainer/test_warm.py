@@ -1,4 +1,4 @@
-"""What a new network takes over: of an earlier Model, by token and by label, and of vectors."""
+"""A new network takes over an earlier Model, by token and by label, and word vectors."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -34,7 +34,7 @@ from tests.support.warm import (
 
 
 def answers(model: Path, texts: Sequence[Sequence[bytes]]) -> np.ndarray:
-    """Probabilities [texts, labels] of texts of words."""
+    """Probabilities [texts, labels] of texts that are made of words."""
     ids = {token: number for number, token in enumerate(vocabulary(model, "tokens"), start=1)}
     time = max(map(len, texts))
     rows = [
@@ -45,7 +45,7 @@ def answers(model: Path, texts: Sequence[Sequence[bytes]]) -> np.ndarray:
 
 
 def table(model: Path, name: str) -> dict[bytes, np.ndarray]:
-    """Token -> its row."""
+    """Returns {token: its row of the embedding}."""
     rows = network.load(model)[0].get_layer(name).get_weights()[0]
     return dict(zip([b"<pad>", *vocabulary(model, "tokens"), b"<oov>"], rows, strict=False))
 
@@ -53,7 +53,7 @@ def table(model: Path, name: str) -> dict[bytes, np.ndarray]:
 def test_with_other_ids_and_classes_in_another_order_it_answers_as_before(
     earlier: Path, tmp_path: Path
 ) -> None:
-    """Also where bigrams decide: their buckets follow from ids, and are all others."""
+    """Bigrams are included: their buckets follow from ids, so all of them change."""
     features = text_features(tmp_path / "features", WORDS[9::-1], LABELS[::-1])
     figures = start(features, tmp_path / "warm", seed=5, warm_start=str(earlier))["warm_start"]
     known = [text for text in TEXTS if not set(text) - set(WORDS[:10])]
@@ -63,8 +63,8 @@ def test_with_other_ids_and_classes_in_another_order_it_answers_as_before(
     )
 
     counts = [
-        figures[f"{what}_{how}"]
-        for what in ("tokens", "labels")
+        figures[f"{kind}_{how}"]
+        for kind in ("tokens", "labels")
         for how in ("carried", "new", "lost")
     ]
     assert counts == [10, 0, 0, 3, 0, 0]
@@ -74,7 +74,7 @@ def test_with_other_ids_and_classes_in_another_order_it_answers_as_before(
         1,
     )
 
-    # Their rows are part of it: without them the answers are others.
+    # The rows of bigrams matter: without them the answers differ.
     model, spec = network.load(tmp_path / "warm")
     (rows,) = model.get_layer("skip_embedding").get_weights()
     rows[spec.num_tokens + 2 :] = 0
@@ -94,8 +94,8 @@ def test_new_tokens_and_classes_start_as_ever_and_lost_ones_leave_nothing(
     assert start(features, cold) == {}
 
     counts = [
-        figures[f"{what}_{how}"]
-        for what in ("tokens", "labels")
+        figures[f"{kind}_{how}"]
+        for kind in ("tokens", "labels")
         for how in ("carried", "new", "lost")
     ]
     assert counts == [8, 4, 2, 2, 1, 1]
@@ -123,7 +123,7 @@ def test_new_tokens_and_classes_start_as_ever_and_lost_ones_leave_nothing(
 
 
 def test_a_row_that_bigrams_share_starts_with_their_mean(tmp_path: Path) -> None:
-    """All bigrams in one bucket, of which only some were in the earlier vocabulary.
+    """All bigrams share one bucket, and only some were in the earlier vocabulary.
 
     A new one counts as zeros, as often as it occurs.
     """
@@ -171,12 +171,12 @@ def test_the_same_vocabulary_is_the_same_model(
 ) -> None:
     (tmp_path / "warm").mkdir()
     params = TRAINER_PARAMS.with_values({**STILL, **WHOLE, "warm_start": str(model)})
-    found = run(features=features, params=params, output=tmp_path / "warm")
+    warm_figures = run(features=features, params=params, output=tmp_path / "warm")
     assert (tmp_path / "warm" / MODEL).read_bytes() == (model / MODEL).read_bytes()
-    assert found["eval_accuracy"] == figures["trainer"]["eval_accuracy"]
-    assert TRAINER.describe(found).endswith(
-        f"warm start with {found['warm_start']['tokens_carried']} of"
-        f" {found['warm_start']['tokens_carried']} tokens, 3 of 3 labels"
+    assert warm_figures["eval_accuracy"] == figures["trainer"]["eval_accuracy"]
+    assert TRAINER.describe(warm_figures).endswith(
+        f"warm start with {warm_figures['warm_start']['tokens_carried']} of"
+        f" {warm_figures['warm_start']['tokens_carried']} tokens, 3 of 3 labels"
     )
 
 

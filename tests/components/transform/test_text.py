@@ -85,11 +85,11 @@ def check_normalized(text: str) -> None:
 @given(st.lists(st.binary() | st.text().map(str.encode), min_size=1, max_size=20))
 def test_normalize_gives_clean_utf8_for_any_bytes(texts: list[bytes]) -> None:
     for function in (compiled_lower, compiled_as_is):
-        found = function(tf.constant(texts)).numpy().tolist()
-        assert len(found) == len(texts)
-        for text in found:
+        cleaned = function(tf.constant(texts)).numpy().tolist()
+        assert len(cleaned) == len(texts)
+        for text in cleaned:
             check_normalized(text.decode())
-        assert function(tf.constant(found)).numpy().tolist() == found
+        assert function(tf.constant(cleaned)).numpy().tolist() == cleaned
 
 
 @settings(deadline=None, max_examples=200)

@@ -1,4 +1,4 @@
-"""What a person is told to do after a refusal, in the terminal."""
+"""The advice that a person gets in the terminal after a refusal."""
 
 import json
 import os

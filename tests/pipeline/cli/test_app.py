@@ -40,8 +40,9 @@ def test_help_is_light_and_fits_eighty_columns(tmp_path: Path) -> None:
 
 
 def test_a_late_command_has_the_summary_of_its_help() -> None:
-    """What `seqline --help` says of it without importing it is the beginning of what it says
-    itself, or at least about the same thing.
+    """`seqline --help` describes a command without importing it.
+
+    Its line is the beginning of the command's own help, or at least about the same thing.
     """
     commands = commands_of(app.app)
     for name in app.COMMANDS:
@@ -76,9 +77,7 @@ def test_shell_completion_knows_the_commands(tmp_path: Path) -> None:
 
 
 def test_an_option_is_the_same_in_every_command() -> None:
-    """The same flag has the same short form, is a switch or not, and comes once or many times,
-    whichever command has it.
-    """
+    """A flag has the same short form and takes the same values in every command that has it."""
     meant: dict[str, set[tuple[Any, ...]]] = {}
     for command in commands_of(app.app).values():
         for parameter in command.params:

@@ -1,4 +1,4 @@
-"""What a person sees of a run: on real pseudo terminals, in pipes, and a line at a time."""
+"""The display of a run: on real pseudo terminals, in pipes, and a line at a time."""
 
 import fcntl
 import io
@@ -43,7 +43,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def on_terminal(folder: Path, *arguments: str, columns: int = 80, **variables: str) -> str:
-    """What `tests.support.staged` writes to a terminal of so many columns."""
+    """The output of `tests.support.staged` on a terminal with this number of columns."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [sys.executable, "-m", "tests.support.staged", str(folder), *arguments]
@@ -88,11 +88,8 @@ def in_pipe(folder: Path, *arguments: str, **variables: str) -> str:
 
 
 def visible(written: str) -> list[str]:
-    """The lines that were written, without what steers the terminal.
-
-    Those that were written over, too.
-    """
-    return [line for each in re.split(r"\r\n|\r|\n", written) if (line := CONTROL.sub("", each))]
+    """The lines that were written, also those later overwritten, without control sequences."""
+    return [line for part in re.split(r"\r\n|\r|\n", written) if (line := CONTROL.sub("", part))]
 
 
 @pytest.mark.parametrize("columns", [80, 40])
@@ -109,7 +106,7 @@ def test_nothing_is_wider_than_the_terminal_and_no_word_is_broken(
     words = {word for line in lines for word in line.split()}
     assert set(DESCRIPTION.split()) <= words
     assert "a library's noise" not in written
-    assert "epoch 1/4" not in written  # a message of one who tells how far it is
+    assert "epoch 1/4" not in written  # a message that reports progress
 
 
 def test_a_finished_stage_goes_on_under_its_text(tmp_path: Path) -> None:

@@ -183,8 +183,8 @@ def test_a_checkout_whose_packages_are_not_all_listed(tmp_path: Path) -> None:
 
 
 def test_code_that_is_neither_a_checkout_nor_installed(tmp_path: Path) -> None:
-    found = preflight.of_code(pipeline(), [], tmp_path, "seqline-that-is-not-installed")
-    assert list(found) == [
+    complaints = preflight.of_code(pipeline(), [], tmp_path, "seqline-that-is-not-installed")
+    assert list(complaints) == [
         f"the code cannot be packed: {tmp_path} has no setup.py and is not an installed package;"
         " name one by -- --setup_file=..."
     ]

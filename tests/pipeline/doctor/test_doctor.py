@@ -46,14 +46,16 @@ def doctor(
     return done.returncode, done.stdout
 
 
-def lines(out: str, what: str) -> list[str]:
-    """The lines about one thing, each with its way out after an arrow."""
+def lines(out: str, subject: str) -> list[str]:
+    """The lines about one subject, each with its remedy after an arrow."""
     whole = out.replace("\n" + " " * 27, " ").splitlines()
-    return [f"{line.split()[0]}: {line[27:]}" for line in whole if line[6:].startswith(f"{what} ")]
+    return [
+        f"{line.split()[0]}: {line[27:]}" for line in whole if line[6:].startswith(f"{subject} ")
+    ]
 
 
 def package(folder: Path, name: str, code: str, version: str | None = None) -> Path:
-    """A package, and its records where it has a version."""
+    """Makes a package, and its metadata if it has a version."""
     module = folder.joinpath(*name.split("."))
     module.mkdir(parents=True)
     (module / "__init__.py").write_text(code)
@@ -69,8 +71,8 @@ def package(folder: Path, name: str, code: str, version: str | None = None) -> P
 def test_a_sound_environment_passes_whole(tmp_path: Path) -> None:
     code, out = doctor(tmp_path)
     assert code == 0, out
-    for what in ("python", "byte code", "versions", "root"):
-        assert len(lines(out, what)) == 1
+    for subject in ("python", "byte code", "versions", "root"):
+        assert len(lines(out, subject)) == 1
     assert lines(out, "imports")[0].startswith("ok: 24 modules")
     assert f"TensorFlow {version('tensorflow')}" in lines(out, "devices")[0]
     assert out.splitlines()[-1].startswith("0 failed")
@@ -213,7 +215,7 @@ def test_folders_that_are_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A file system of its own, with the test's options."""
+    """Mounts a file system with the options that the test gives."""
     folder = tmp_path / "mounted"
     folder.mkdir()
     done = subprocess.run(

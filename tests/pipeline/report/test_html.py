@@ -46,7 +46,7 @@ def test_nothing_nasty_gets_out(store: Store) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script" not in short.replace("&lt;", "")
     assert [
-        each["label"] for each in told["classes"]
+        of_class["label"] for of_class in told["classes"]
     ] == NASTY  # for machines they are what they are
     assert re.findall(r'(?:src|href)="(?!#|data:,)', page) == []
     assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in page

@@ -1,4 +1,4 @@
-"""How a run ended, in a word and in sentences."""
+"""The end of a run, in a word and in sentences."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ def test_a_better_linear_model_makes_the_verdict_a_cautious_one(store: Store) ->
     shown = Page(page).shown
     assert shown.startswith(f"{MODEL}: Pushed as version 2 · one")
     assert f"is better by {better}" in shown
-    assert "linear model: 98.5%" in shown  # beside the accuracy
+    assert "linear model: 98.5%" in shown  # next to the accuracy
     assert '<header class="verdict caution">' in page
     assert short.splitlines()[1:4] == [
         "## ⚠️ my\\_reviews: Pushed as version 2",
@@ -157,5 +157,5 @@ def test_a_second_run_is_nothing_new(store: Store) -> None:
     executions, files = stages_of(LABELS, [])
     _, short, told = written(store, write_run(store, "one", executions, files, cached=STAGES))
     assert told["verdict"]["name"] == "nothing new"
-    assert {each["state"] for each in told["stages"]} == {"cached"}
+    assert {stage["state"] for stage in told["stages"]} == {"cached"}
     assert "No stage had to run." in short

@@ -20,7 +20,7 @@ from tests.support.fake_cloud.gcs import serve
 
 @pytest.fixture
 def held_elsewhere(tmp_path: Path) -> Path:
-    """The lock file of an owner on another machine, which this system was not told of."""
+    """The lock file of an owner on another machine."""
     path = tmp_path / "locks" / "retrain-c"
     path.parent.mkdir()
     path.write_text(
@@ -126,5 +126,5 @@ def test_one_process_holds_the_lock_under_gs(bucket: Any) -> None:
 )
 def test_an_owner_in_ci_is_named_by_its_job(environment: dict[str, str], url: str | None) -> None:
     assert owner.job_url(environment) == url
-    found = {"host": "h", "pid": 1, "user": "ann", "since": "now", "url": url}
-    assert owner.name(found) == f"process 1 on h (ann{f', {url}' if url else ''}), since now"
+    holder = {"host": "h", "pid": 1, "user": "ann", "since": "now", "url": url}
+    assert owner.name(holder) == f"process 1 on h (ann{f', {url}' if url else ''}), since now"

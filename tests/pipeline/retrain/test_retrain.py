@@ -72,7 +72,7 @@ def command(*more: str, name: str = "retrain") -> list[str]:
 
 
 def retrain(folder: Path, *more: str) -> tuple[int, list[str]]:
-    """(exit code, the lines of its output)."""
+    """Runs `seqline retrain`; returns (exit code, the lines of its output)."""
     done = subprocess.run(
         command(*more), cwd=folder, capture_output=True, text=True, timeout=600, env=environment()
     )
@@ -107,8 +107,8 @@ def last_run(folder: Path) -> dict[str, Any]:
 def digests(folder: Path) -> dict[str, str]:
     store = Store(folder / "artifacts")
     return {
-        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
-        for each in last_run(folder)["stages"]
+        stage["component"]: artifact_digest(store.path(stage["component"], stage["key"]))
+        for stage in last_run(folder)["stages"]
     }
 
 
@@ -249,7 +249,7 @@ def test_a_span_with_exchanged_labels_is_rejected_and_left_out(copy: Path) -> No
     assert "new            span 2 is new" in lines
     assert "of the labels of span 2 are contradicted by the served model beyond doubt" in lines[-1]
     assert [line.split()[0] for line in lines if " label_noise " in line] == ["REFUSED"]
-    assert "trainer" not in [each["component"] for each in last_run(copy)["stages"]]
+    assert "trainer" not in [stage["component"] for stage in last_run(copy)["stages"]]
     code, lines = retrain(copy)
     assert (code, lines[-1], len(lines)) == (10, "nothing new (10): version 1 is served", 2)
     assert lines[0].startswith("left out       span 2, since run 2")
@@ -384,7 +384,8 @@ def test_every_so_many_warm_starts_a_cold_one_is_compared(copy: Path) -> None:
     assert code == record["exit_code"] in (0, 30), lines
 
     scores = {
-        kind: (each["eval_accuracy"], -each["eval_loss"]) for kind, each in record["starts"].items()
+        kind: (start["eval_accuracy"], -start["eval_loss"])
+        for kind, start in record["starts"].items()
     }
     assert record["start"] == ("warm" if scores["warm"] > scores["cold"] else "cold")
     assert record["why_start"].startswith("eval accuracy: cold ")

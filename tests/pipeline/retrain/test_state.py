@@ -1,4 +1,4 @@
-"""What a retraining remembers for the next one."""
+"""The state that a retraining keeps for the next one."""
 
 import json
 from pathlib import Path

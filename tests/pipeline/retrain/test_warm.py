@@ -71,7 +71,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def export(features: Path, model: Path, folder: Path) -> Path:
-    """A version without a graph: its model card is what is asked."""
+    """Exports a version without a graph; only its model card is read."""
     (folder / "assets.extra").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"graph")
     card.write(features.parent / "examples", features, model, ExporterParams(), folder / CARD)

@@ -1,4 +1,4 @@
-"""What a component's `run` is given, as its signature asks for it."""
+"""The arguments that a component's `run` gets, as its signature asks for them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +103,10 @@ def share(
     *, params: SourceParams, output: Path, analyses: dict[str, Callable[..., str]]
 ) -> Figures:
     (output / "value").write_text("1")
-    return {name: each(spans={0: "k"}, content="text", dim=None) for name, each in analyses.items()}
+    return {
+        name: analysis(spans={0: "k"}, content="text", dim=None)
+        for name, analysis in analyses.items()
+    }
 
 
 def test_a_source_gets_what_its_readers_want_to_count(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run makes, keeps and records, on small components."""
+"""A run makes, keeps and records artifacts, on small components."""
 
 import json
 from dataclasses import replace

@@ -110,11 +110,11 @@ FORMS: dict[str, Callable[[Path, list[Row]], None]] = {
 
 def ids_of_texts(examples: Path, features: Path) -> dict[str, list[tuple]]:
     """split -> sorted (text, ids, label)."""
-    found = {}
+    by_split = {}
     for split in SPLITS:
         pairs = []
         for raw, transformed in zip(shards(examples, split), shards(features, split), strict=True):
-            for each in zip(
+            for records in zip(
                 *(
                     tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator()
                     for path in (raw, transformed)
@@ -122,7 +122,7 @@ def ids_of_texts(examples: Path, features: Path) -> dict[str, list[tuple]]:
                 strict=True,
             ):
                 row, result = (
-                    tf.train.Example.FromString(record).features.feature for record in each
+                    tf.train.Example.FromString(record).features.feature for record in records
                 )
                 text, ids, label = (
                     row["text"].bytes_list.value[0],
@@ -131,9 +131,9 @@ def ids_of_texts(examples: Path, features: Path) -> dict[str, list[tuple]]:
                 )
                 pairs.append((text, ids, label))
 
-        found[split] = sorted(pairs)
+        by_split[split] = sorted(pairs)
 
-    return found
+    return by_split
 
 
 @pytest.fixture(scope="module")
@@ -376,9 +376,9 @@ def test_rows_of_one_text_stay_in_one_split_over_all_spans(tmp_path: Path) -> No
     assert not texts[1] & texts[2]
 
 
-@pytest.mark.parametrize("what", ["cut", "gone", "changed"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "changed"])
 def test_a_file_that_breaks_while_it_is_read_leaves_nothing_behind(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "rows.tfrecord"
     write_tfrecord(path, rows())
@@ -387,14 +387,14 @@ def test_a_file_that_breaks_while_it_is_read_leaves_nothing_behind(
 
     def break_it(*arguments: object) -> object:
         """As if somebody else did, between the look at the files and the reading of them."""
-        found = of_span(*arguments)  # type: ignore[arg-type]
-        if what == "cut":
+        listed = of_span(*arguments)  # type: ignore[arg-type]
+        if damage == "cut":
             path.write_bytes(content[:-7])
-        elif what == "changed":
+        elif damage == "changed":
             write_tfrecord(path, rows()[:-1])
         else:
             path.unlink(missing_ok=True)
-        return found
+        return listed
 
     monkeypatch.setattr(sources, "shards", break_it)
     (tmp_path / "output").mkdir()
@@ -404,7 +404,7 @@ def test_a_file_that_breaks_while_it_is_read_leaves_nothing_behind(
         "cut": r"rows\.tfrecord.*record 65",
         "gone": r"rows\.tfrecord",
         "changed": "changed while they were read; nothing was kept",
-    }[what]
+    }[damage]
 
     with pytest.raises(DataError, match=message):
         run_example_gen(

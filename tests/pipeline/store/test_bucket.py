@@ -107,8 +107,8 @@ def seqline(cloud: FakeGcs, folder: Path, arguments: list[str]) -> str:
 def digests(store: Store) -> dict[str, str]:
     record = json.loads((store.runs()[-1] / "run.json").read_text())
     return {
-        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
-        for each in record["stages"]
+        stage["component"]: artifact_digest(store.path(stage["component"], stage["key"]))
+        for stage in record["stages"]
     }
 
 
@@ -118,8 +118,10 @@ def objects(cloud: FakeGcs, part: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished(cloud: FakeGcs, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run under gs:// that was killed while it uploaded its second checkpoint, and went on from
-    another machine's view: with nothing on its disk. Now and then the service says 503.
+    """A run under gs:// that was killed while it uploaded its second checkpoint.
+
+    It was continued as on another machine, with nothing on its disk. Now and then the service
+    answers 503.
     """
     first = tmp_path_factory.mktemp("first")
     uploads: list[str] = []

@@ -23,7 +23,7 @@ NUM_ROWS = 60
 
 
 def rows() -> list[tuple[str, str]]:
-    """(text, label)"""
+    """The rows as (text, label)."""
     return [(f"text number {number}", "ab"[number % 2]) for number in range(NUM_ROWS)]
 
 

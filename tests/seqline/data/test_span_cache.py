@@ -1,4 +1,4 @@
-"""Parts of earlier work.
+"""Cached parts of spans.
 
 They appear whole, once, under a name that follows from what they were made of.
 """

@@ -1,4 +1,4 @@
-"""Parts of spans under gs://."""
+"""Cached parts of spans under gs://."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,8 +1,7 @@
-"""What a run says that needs a package which is not installed.
+"""A run that needs a package which is not installed.
 
-One line, before its first stage, with a command that works.
-
-The packages are hidden from every process of the command by a sitecustomize on its path.
+It ends before its first stage, with one line that holds a command that works. The packages are
+hidden from every process of the command by a sitecustomize on its path.
 """
 
 import os
@@ -166,9 +165,7 @@ def test_an_environment_without_pip_is_told_of_uv(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_run_on_ones_own_rows_needs_no_extra(tmp_path: Path) -> None:
-    """From a CSV file to a pushed version, and an answer of it, in processes that find none of the
-    extras' packages.
-    """
+    """From a CSV file to a pushed version and its answer, without the packages of the extras."""
     topics = {
         "sport": "the team won a match and a goal",
         "money": "the bank raised a rate and a share",

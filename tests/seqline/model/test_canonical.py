@@ -11,7 +11,7 @@ from seqline.model.canonical import canonicalize
 
 
 def save(path: Path, vocabulary: Path) -> Path:
-    """A SavedModel with all that TensorFlow numbers or names: a table, a branch and a loop."""
+    """Saves a model with everything that TensorFlow numbers or names: a table, a branch, a loop."""
     vocabulary.parent.mkdir(parents=True, exist_ok=True)
     vocabulary.write_text("a\nb\n")
     module = tf.Module()

@@ -60,7 +60,7 @@ def like(fast: Any, stock: Any) -> Any:
 def outputs_and_gradients(function: Any, inputs: Any, variables: Any) -> list[np.ndarray]:
     """The outputs, and the gradients of a weighted sum of these.
 
-    By the inputs, where they are floats, and by the variables.
+    The gradients are by the inputs, where they are floats, and by the variables.
     """
     watched = [tf.constant(inputs)] if np.issubdtype(inputs.dtype, np.floating) else []
     with tf.GradientTape() as tape:
@@ -69,7 +69,7 @@ def outputs_and_gradients(function: Any, inputs: Any, variables: Any) -> list[np
         weights = np.random.default_rng(2).normal(size=outputs.shape).astype(np.float32)
         loss = tf.reduce_mean(outputs * weights)
     gradients = tape.gradient(loss, [*watched, *variables])
-    return [np.asarray(tf.convert_to_tensor(each)) for each in (outputs, *gradients)]
+    return [np.asarray(tf.convert_to_tensor(tensor)) for tensor in (outputs, *gradients)]
 
 
 def assert_same(got: list[np.ndarray], expected: list[np.ndarray]) -> None:
@@ -223,10 +223,10 @@ def test_the_implementation_keras_is_the_stock_one_to_the_bit() -> None:
         lambda inputs: stock(inputs, training=True), values, stock.trainable_variables
     )
 
-    found = outputs_and_gradients(
+    actual = outputs_and_gradients(
         lambda inputs: fast(inputs, training=True), values, fast.trainable_variables
     )
-    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(actual, expected, strict=True))
 
     with pytest.raises(ValueError, match="'quick'"):
         FastSimpleRNN(4, implementation="quick")  # type: ignore[arg-type]
@@ -242,8 +242,8 @@ def test_what_the_fast_path_does_not_know_goes_the_stock_way(arguments: dict[str
     stock.build(values.shape)
     fast.build(values.shape)
     like(fast, stock)
-    expected, found = (keras.tree.flatten(layer(values, training=True)) for layer in (stock, fast))
-    for one, other in zip(found, expected, strict=True):
+    expected, actual = (keras.tree.flatten(layer(values, training=True)) for layer in (stock, fast))
+    for one, other in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
@@ -325,10 +325,10 @@ def test_pooling_inside_is_pooling_of_kerass_states(
         )
 
     wanted = outputs_and_gradients(expected, values, stock.trainable_variables)
-    found = outputs_and_gradients(
+    actual = outputs_and_gradients(
         lambda inputs: fast(inputs, length=lengths, training=True), values, fast.trainable_variables
     )
-    assert_same(found, wanted)
+    assert_same(actual, wanted)
 
 
 def test_pooling_wants_the_fast_path() -> None:

@@ -104,8 +104,8 @@ def test_bigram_buckets_are_the_same_integers_in_a_graph_and_spread_evenly() -> 
     in_graph = tf.function(lambda ids: bigram_buckets(ids, 65_536, oov=0)[0])(tf.constant(ids))
     np.testing.assert_array_equal(buckets, np.asarray(in_graph))
     small, _ = bigram_buckets(np.random.default_rng(1).integers(1, 300, (1, 100_001)), 16, oov=0)
-    for found, size in ((buckets // 4096, 16), (small, 16)):
-        counts = np.bincount(found[0], minlength=size)
+    for bucket_ids, size in ((buckets // 4096, 16), (small, 16)):
+        counts = np.bincount(bucket_ids[0], minlength=size)
         assert np.abs(counts - 100_000 / size).max() < 5 * np.sqrt(100_000 / size)
 
 
@@ -277,11 +277,11 @@ def test_bidirectional_reads_the_text_from_its_end_too() -> None:
 
     def states(layer: keras.layers.SimpleRNN, inputs: np.ndarray) -> list[np.ndarray]:
         kernel, recurrent, bias = (np.asarray(weight) for weight in layer.get_weights())
-        state, found = np.zeros(5, np.float32), []
-        for each in inputs:
-            state = np.tanh(each @ kernel + state @ recurrent + bias)
-            found.append(state)
-        return found
+        state, states_ = np.zeros(5, np.float32), []
+        for value in inputs:
+            state = np.tanh(value @ kernel + state @ recurrent + bias)
+            states_.append(state)
+        return states_
 
     # Either direction's last state has read the whole text.
     pooled = np.concatenate([states(forward, embedded)[-1], states(backward, embedded[::-1])[-1]])

@@ -83,9 +83,9 @@ def test_an_answer_that_gets_lost_is_no_other_owner(place: Path, cloud: FakeGcs)
     finish, lost = cloud._finish, []
 
     def lose(bucket: str, name: str, *more: Any) -> Any:
-        found = finish(bucket, name, *more)
+        written = finish(bucket, name, *more)
         if lost:
-            return found
+            return written
         lost.append(name)
         return (
             503,

@@ -45,7 +45,7 @@ def main() -> None:
     for name in ("id", "provision_endpoint"):
         parser.add_argument(f"--{name}", required=True)
 
-    # The provision service tells those that are missing.
+    # The provision service gives those that are missing.
     for name in ("logging_endpoint", "artifact_endpoint", "control_endpoint"):
         parser.add_argument(f"--{name}")
 

@@ -121,7 +121,7 @@ class FakeGcs:
         ):
             return self._copy(
                 match[3].partition("/")[0],
-                *(unquote(match[each] or "") for each in (1, 2, 4, 5)),
+                *(unquote(match[group] or "") for group in (1, 2, 4, 5)),
                 query,
                 body,
             )

@@ -111,8 +111,8 @@ print(json.dumps([
 ]))
 """
 
-    found = json.loads(run(cloud, "-c", code, cwd=tmp_path))
-    assert found == [
+    answers = json.loads(run(cloud, "-c", code, cwd=tmp_path))
+    assert answers == [
         "there",
         ["new", "there.txt"],
         ["gs://bucket/folder/new"],

@@ -1,6 +1,6 @@
-"""Several workers, lost ones, and signals.
+"""Several workers, lost ones, and signals, in real processes.
 
-Real processes on this machine. (Several devices of one process: test_replicas.py.)
+Several devices of one process: see test_replicas.py.
 """
 
 import json
@@ -176,7 +176,7 @@ def model_digest(root: Path) -> str:
 
 def test_workers_that_are_killed_or_stopped_go_on_to_the_same_weights(place: Path) -> None:
     whole, root = a_root(place, "whole"), a_root(place, "interrupted")
-    ended = [end(each) for each in both(whole, free_ports(2))]
+    ended = [end(worker) for worker in both(whole, free_ports(2))]
     assert [code for code, _, _ in ended] == [0, 0], [err[-2000:] for _, _, err in ended]
     assert "trainer: ended; its artifact is the chief's" in ended[1][1]
     assert len(list((whole / "runs").iterdir())) == 2  # that of `base`, and the chief's
@@ -206,12 +206,12 @@ def test_workers_that_are_killed_or_stopped_go_on_to_the_same_weights(place: Pat
         by = "SIGTERM" if process is worker else f"a signal to worker 1 (localhost:{ports[1]})"
         assert err.endswith(f" of 220 by {by}; the same command goes on from there\n")
 
-    ended = [end(each) for each in both(root, ports)]
+    ended = [end(worker) for worker in both(root, ports)]
     assert [code for code, _, _ in ended] == [0, 0], [err[-2000:] for _, _, err in ended]
     assert model_digest(root) == model_digest(whole)
 
     # What is finished is found by both.
-    ended = [end(each) for each in both(root, ports)]
+    ended = [end(worker) for worker in both(root, ports)]
     assert [code for code, _, _ in ended] == [0, 0]
     assert "trainer: finished, nothing to take part in" in ended[1][1]
 
