@@ -1,16 +1,15 @@
-"""Tests, which know nothing of the terminal, the job or the account that they are started from.
+"""Tests, independent of the terminal, the job and the account that start them.
 
-This file is read before every other of them, thus before a library looks at a variable, and what
-they start inherits what is set here.
+This file is imported before all other modules of tests, thus before a library reads a variable.
+Processes that tests start inherit the environment that is set here.
 """
 
 import os
 import sys
 
-# A job that runs the tests is none of the jobs that the tests run: its summary, its cluster and its
-# accounts are not theirs.
+# A CI job that runs the tests has a summary, a cluster and accounts that are not the tests'.
 JOB = {"BUILD_URL", "CI_JOB_URL", "STORAGE_EMULATOR_HOST", "TF_CONFIG"}
-# What a terminal may be told to do. (Under GITHUB_ACTIONS typer, too, takes any output for a
+# Settings of a terminal's output. (Under GITHUB_ACTIONS typer, too, takes any output for a
 # terminal.)
 TERMINAL = {
     "CLICOLOR",
@@ -23,7 +22,7 @@ TERMINAL = {
     "TTY_COMPATIBLE",
     "TTY_INTERACTIVE",
 }
-# What changes how libraries work, or how much they say. (Without byte code every import of
+# Settings that change how libraries work or log. (Without byte code every import of
 # TensorFlow takes half a minute.)
 LIBRARIES = {
     "KERAS_BACKEND",

@@ -1,5 +1,6 @@
-"""A small labelled corpus and the artifacts that the components make of it, each made once for all
-tests and processes.
+"""A small labelled corpus and the artifacts that the components make of it.
+
+Each is made once for all tests and processes.
 """
 
 import fcntl
@@ -26,7 +27,7 @@ from tests.support.corpus import TRAINER_PARAMS, TRANSFORM_PARAMS, corpus_rows, 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all processes of this run of the tests see; what lies there is only read."""
+    """A folder that all processes of this test run share; its content is only read."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     folder.mkdir(exist_ok=True)
@@ -35,7 +36,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """One process at a time; the system lets go for one that dies."""
+    """Admits one process at a time; the system releases the lock of one that dies."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -51,13 +52,13 @@ def corpus(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def figures() -> dict[str, Figures]:
-    """What the runs of the shared artifacts returned, by component."""
+    """The figures that the runs of the shared artifacts returned, by component."""
     return {}
 
 
 @pytest.fixture(scope="session")
 def make(shared: Path, figures: dict[str, Figures]) -> Callable[..., Path]:
-    """Runs a component where no process of this run of the tests has; returns its output."""
+    """Returns a component's output, and runs it unless a process of this test run has."""
 
     def make(name: str, run: Callable[..., Figures], **arguments: object) -> Path:
         output, made = shared / name, shared / f"{name}.figures"

@@ -1,6 +1,6 @@
-"""What a user can get wrong, as a user sees it.
+"""Mistakes of a user, as the user sees them.
 
-One line that says what and where, an exit code, and nothing half-made.
+Each ends in one line that says what is wrong and where, an exit code, and no partial output.
 """
 
 import json
@@ -43,9 +43,10 @@ def configure(tmp_path: Path, source: Path | str | dict[str, str], more: str = "
 def refused(
     tmp_path: Path, config: Path | str, *flags: str, serving_dir: Path | None = None
 ) -> tuple[int, str]:
-    """Runs what must fail.
+    """Runs a command that must fail, and checks that it left nothing.
 
-    The exit code and the error, after a look at everything that must not be there.
+    Returns:
+        The exit code and the error.
     """
     root, serving_dir = tmp_path / "root", serving_dir or tmp_path / "served"
     places = [
@@ -58,6 +59,7 @@ def refused(
         "--data-dir",
         str(tmp_path / "data"),
     ]
+
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "run", *places, *flags],
         cwd=tmp_path,
@@ -66,6 +68,7 @@ def refused(
         text=True,
         timeout=120,
     )
+
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert done.stderr.endswith("\n")
@@ -76,6 +79,7 @@ def refused(
     assert not (tmp_path / "served").exists()
     for record in root.glob("runs/*/run.json"):
         assert json.loads(record.read_text())["verdict"] in ("failed", "running")
+
     return done.returncode, done.stderr.removeprefix("error: ").rstrip("\n")
 
 

@@ -91,9 +91,9 @@ def run(folder: Path, root: str, serving_dir: str, *more: str) -> str:
 def digests(store: Store) -> dict[str, str]:
     record = json.loads((store.runs()[-1] / "run.json").read_text())
     return {
-        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
-        for each in record["stages"]
-        if each["component"] not in PLACES
+        stage["component"]: artifact_digest(store.path(stage["component"], stage["key"]))
+        for stage in record["stages"]
+        if stage["component"] not in PLACES
     }
 
 
@@ -116,6 +116,7 @@ def test_the_whole_pipeline_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: P
     said = run(tmp_path, "gs://bucket/root", "gs://bucket/served", *flags[:4], "--", *flags[4:])
     assert "11 of 11 stages ran" in said
     assert killed.met == 1
+
     jobs = [
         (job.description["labels"]["seqline_component"], job.state) for job in cloud.dataflow.jobs
     ]
@@ -151,6 +152,7 @@ def test_bulk_predictions_by_the_dataflow_runner(
                 f"other/1/{path.relative_to(saved_model / 'saved_model')}",
                 path.read_bytes(),
             )
+
     before = len(cloud.dataflow.jobs)
     seqline(
         tmp_path,
@@ -162,6 +164,7 @@ def test_bulk_predictions_by_the_dataflow_runner(
         "--",
         *cloud.flags,
     )
+
     assert [job.state for job in cloud.dataflow.jobs[before:]] == [DONE]
     seqline(tmp_path, "infer", *places, str(saved_model / "saved_model"), "--output", "predictions")
     made = {
@@ -169,11 +172,13 @@ def test_bulk_predictions_by_the_dataflow_runner(
         for name, content in version("gs://bucket/predictions").items()
         if name.startswith("predictions-")
     }
+
     assert made == {
         name: content
         for name, content in version(str(tmp_path / "predictions")).items()
         if name.startswith("predictions-")
     }
+
     refused = seqline(
         tmp_path, "infer", *places, "served", "--output", "here", "--", *cloud.flags, code=2
     )

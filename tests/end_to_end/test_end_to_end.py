@@ -75,8 +75,8 @@ def digests(folder: Path) -> dict[str, str]:
     store = Store(folder / "artifacts")
     record = json.loads((store.runs()[-1] / "run.json").read_text())
     return {
-        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
-        for each in record["stages"]
+        stage["component"]: artifact_digest(store.path(stage["component"], stage["key"]))
+        for stage in record["stages"]
     }
 
 
@@ -101,6 +101,7 @@ def test_a_second_run_does_nothing_and_loads_no_tensorflow(finished: Path, corpu
         " print('loaded', sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} &"
         " set(sys.modules)))"
     )
+
     out = seqline(finished, sys.executable, "-c", code, "seqline", *arguments[3:])
     assert "0 of 10 stages ran" in out
     assert "loaded []" in out
@@ -133,11 +134,12 @@ def test_a_run_ends_with_its_report(finished: Path) -> None:
     assert (finished / "out.txt").read_text().splitlines()[
         -1
     ] == f"report         {folder / 'report.html'}"
-    assert (told["verdict"]["name"], [each["state"] for each in told["stages"]]) == (
+    assert (told["verdict"]["name"], [stage["state"] for stage in told["stages"]]) == (
         "pushed",
         ["made"] * 10,
     )
     assert told["commands"]["called"].split()[:2] == ["seqline", "run"]
+
     again = seqline(
         finished, sys.executable, "-m", "pipeline", "plan", "--config", str(folder / "config.toml")
     )
@@ -156,6 +158,7 @@ def test_show_gives_figures_and_lineage(finished: Path) -> None:
     out = seqline(finished, sys.executable, "-m", "pipeline", "show", "--json")
     record = json.loads(out)
     assert record["verdict"] == "finished"
+
     executions = record["executions"]
     assert executions["exporter"]["inputs"]["model"] == {
         "component": "trainer",
@@ -175,6 +178,7 @@ def test_predict_answers_in_order_from_arguments_and_standard_input(finished: Pa
     assert [answer["text"] for answer in answers] == texts
     assert [answer["label"] for answer in answers[:3]] == ["animals", "metals", "fruit"]
     assert all(abs(sum(answer["probabilities"].values()) - 1) < 1e-5 for answer in answers)
+
     piped = subprocess.run(
         asked,
         cwd=finished,
@@ -184,6 +188,7 @@ def test_predict_answers_in_order_from_arguments_and_standard_input(finished: Pa
         env=environment(),
     )
     lines = piped.stdout.decode().split("\n")[:-1]
+
     assert [json.loads(line)["label"] for line in lines[:3]] == ["animals", "metals", "fruit"]
     assert len(lines) == 6
 
@@ -230,6 +235,7 @@ def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(
             stderr=subprocess.DEVNULL,
             env=environment(),
         )
+
         while process.poll() is None:
             if list((tmp_path / "artifacts" / "partial").glob(f"{stage}-*")):
                 process.send_signal(signal.SIGKILL)
@@ -237,10 +243,13 @@ def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(
                 killed.append(stage)
                 break
             time.sleep(0.002)
+
         for path in (tmp_path / "artifacts").glob("*/*/"):
             if path.parent.name in STAGES:
                 assert (path / "execution.json").is_file()
+
         assert not list((tmp_path / "serving_dir").glob("*/[0-9]*"))
+
     assert killed == LONG_STAGES
     assert_no_process_in(tmp_path)
     out = seqline(tmp_path, *arguments)
@@ -250,7 +259,9 @@ def test_killed_in_every_stage_the_artifacts_are_the_same_in_the_end(
         (sorted((finished / "artifacts" / "runs").iterdir())[0] / "run.json").read_text()
     )
     expected = {
-        each["component"]: artifact_digest(finished / "artifacts" / each["component"] / each["key"])
-        for each in first_run["stages"]
+        stage["component"]: artifact_digest(
+            finished / "artifacts" / stage["component"] / stage["key"]
+        )
+        for stage in first_run["stages"]
     }
     assert digests(tmp_path) == expected

@@ -210,9 +210,9 @@ def test_no_such_configuration(name: str) -> None:
 def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, bool]]:
     for name, field in model.model_fields.items():
         nested = [
-            each
-            for each in (field.annotation, *get_args(field.annotation))
-            if isinstance(each, type) and issubclass(each, BaseModel)
+            type_
+            for type_ in (field.annotation, *get_args(field.annotation))
+            if isinstance(type_, type) and issubclass(type_, BaseModel)
         ]
         if nested:
             yield from fields_of(nested[0], f"{prefix}{name}.")
@@ -263,6 +263,7 @@ def test_key_fields_leave_places_out() -> None:
         "model_name": None,
         "served_from": None,
     }
+
     where = {
         "checkpoint_seconds",
         "checkpoint_steps",

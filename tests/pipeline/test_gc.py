@@ -45,9 +45,7 @@ def key(number: int) -> str:
 
 
 class Root:
-    """A root with artifacts, runs and versions of the test's own making, in a folder or under
-    gs://.
-    """
+    """A root in a folder or under gs://, with artifacts, runs and versions that a test makes."""
 
     def __init__(self, root: str, serving_dir: Path) -> None:
         self.store = open_store(root)
@@ -69,6 +67,7 @@ class Root:
             figures=figures,
             finished=f"2026-01-01T00:00:{number:02d}",
         )
+
         record.write(folder / "execution.json")
         return component, key(number)
 
@@ -161,9 +160,10 @@ def test_nothing_served_or_referenced_goes_and_everything_else_does(
         root = Root(f"{folder}/root", Path(folder, "serving_dir"))
         served_from = str(Path(folder, "serving_dir").absolute())
         made: list[tuple[str, str]] = []
+
         inputs: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for number, (component, read) in enumerate(artifacts):
-            chosen = sorted({each % number for each in read}) if number else []
+            chosen = sorted({other % number for other in read}) if number else []
             figures = (
                 {"digest": f"digest{number}", "serving_dir": served_from}
                 if component == "pusher"
@@ -175,17 +175,20 @@ def test_nothing_served_or_referenced_goes_and_everything_else_does(
                 )
             )
             inputs[made[-1]] = [made[each] for each in chosen]
+
         roots = set()
         pushes = [
             number for number, (component, _) in enumerate(artifacts) if component == "pusher"
         ]
         for version, number in enumerate(
-            sorted({pushes[each % len(pushes)] for each in versions}) if pushes else [], start=1
+            sorted({pushes[pick % len(pushes)] for pick in versions}) if pushes else [], start=1
         ):
             root.serve(version, f"digest{number}")
             roots.add(made[number])
+
         if pushes and not roots:
             roots.add(made[max(pushes)])  # serving_dir is empty: of what was pushed there, the last
+
         kept = set()
         for number, (stages, verdict, uses) in enumerate(runs):
             of_it = {made[each % len(made)] for each in stages} if made else set()
@@ -201,18 +204,20 @@ def test_nothing_served_or_referenced_goes_and_everything_else_does(
             if (
                 verdict == "alive"
                 or number >= len(runs) - keep_runs
-                or of_it & roots & {made[each] for each in pushes}
+                or of_it & roots & {made[push] for push in pushes}
             ):
                 kept.add(name)
+
         for name in kept:
             record = json.loads((root.store.root / "runs" / name / "run.json").read_text())
-            roots |= {(each["component"], each["key"]) for each in record["stages"]}
+            roots |= {(stage["component"], stage["key"]) for stage in record["stages"]}
             roots |= {
-                (component, each)
+                (component, used_key)
                 for component, keys in record["uses"].items()
-                for each in keys
+                for used_key in keys
                 if record["verdict"] != "finished"
             }
+
         lineage: set[tuple[str, str]] = set()
         while roots:
             name_ = roots.pop()
@@ -246,11 +251,13 @@ def test_left_overs_of_the_dead_go_and_what_goes_on_stays(root: Root) -> None:
         f"retrain/{key(9)}.json",
         "span_cache/transform/digests.json",
     ]
+
     go = [
         f"work/trainer-{key(1)}/checkpoint",
         f"work/trainer-{key(3)}/checkpoint",
         f"partial/trainer-{key(2)}-0123abcd/model",
     ]
+
     go += [
         f"partial/{DISCARDED}0123abcd/0/file",
         f"trainer/{key(4)}/half",
@@ -260,7 +267,9 @@ def test_left_overs_of_the_dead_go_and_what_goes_on_stays(root: Root) -> None:
     for name in (*stay, *go):
         root._write(store.root / name, b"x")
     root.collect(keep_runs=1)
+
     assert [name for name in stay if not (store.root / name).is_file()] == []
+
     # Under gs:// a job may still be writing a piece for the run that was killed.
     left = [name for name in go if (store.root / name).exists()]
     assert left == (
@@ -318,6 +327,7 @@ def test_a_clean_up_that_is_killed_leaves_nothing_half(root: Root, cloud: gcs.Fa
     dies_at = (
         "os.rename" if isinstance(root.store.root, Path) else "seqline.storage.gcs.delete_object"
     )
+
     for when in (1, 4, 7):
         code = (
             "import os, threading, seqline.storage.gcs, pipeline.gc\nfrom pipeline.store import"
@@ -332,13 +342,16 @@ def test_a_clean_up_that_is_killed_leaves_nothing_half(root: Root, cloud: gcs.Fa
             "STORAGE_EMULATOR_HOST": cloud.url,
             "PYTHONPATH": str(CHECKOUT),
         }
+
         ended = subprocess.run([sys.executable, "-c", code], env=environment, timeout=100)
         assert ended.returncode in (0, 9)
+
         store = open_store(str(root.store.root))
         for component, made in root.artifacts():
             if store.execution(component, made):
                 assert (store.path(component, made) / "Split-train" / "data").is_file()
         assert store.execution(*kept) is not None
+
     root.collect(keep_runs=1)
     assert root.artifacts() == {kept}
     assert [name for name in root.store.entries() if name.startswith("partial/")] == []
@@ -352,6 +365,7 @@ def test_a_disk_without_room_for_a_name_is_cleaned_up_all_the_same(tmp_path: Pat
     )
     if done.returncode:
         pytest.skip(f"this user may not mount: {done.stderr.strip()}")
+
     try:
         root = Root(str(tmp_path / "root"), tmp_path / "serving_dir")
         root.artifact("trainer", 1)
@@ -359,9 +373,11 @@ def test_a_disk_without_room_for_a_name_is_cleaned_up_all_the_same(tmp_path: Pat
         root.run(1, [kept])
         with root.store.cleaning():
             pass
+
         with suppress(OSError):
             for number in range(64):
                 (tmp_path / str(number)).touch()
+
         assert root.collect(keep_runs=1).items != []
         assert root.artifacts() == {kept}
     finally:
@@ -378,23 +394,27 @@ def test_old_versions_go_but_never_one_with_a_label(tmp_path: Path) -> None:
             digest=f"d{number}",
             serving_dir=str(tmp_path / "serving_dir"),
         )
+
         root.artifact("trainer", number + 10)
         root.serve(number, f"d{number}")
+
     config = (
         'model_config_list { config { name: "m" base_path: "/m" version_labels { key: "stable"'
         " value: 2 } } }"
     )
     (root.serving_dir / "models.config").write_text(config)
-    found, _ = gc.preview(root.store, str(root.serving_dir), 0, keep_versions=1)
-    assert [item.name.rpartition("/")[2] for item in found.items if item.kind == "version"] == [
+
+    shown, _ = gc.preview(root.store, str(root.serving_dir), 0, keep_versions=1)
+    assert [item.name.rpartition("/")[2] for item in shown.items if item.kind == "version"] == [
         "1",
         "3",
         "4",
     ]
     assert sorted(path.name for path in root.serving_dir.glob("[0-9]")) == ["1", "2", "3", "4", "5"]
+
     # A push before the user agrees makes one more version old, which was not shown.
     root.serve(6, "d6")
-    root.collect(keep_runs=0, keep_versions=1, agreed=found)
+    root.collect(keep_runs=0, keep_versions=1, agreed=shown)
     assert sorted(path.name for path in root.serving_dir.glob("[0-9]")) == ["2", "5", "6"]
     assert root.artifacts() == {
         (name, key(number + plus))
@@ -441,9 +461,9 @@ def add(*, value: Path, params: NumberParams, output: Path) -> Figures:
     import time
 
     for _ in range(10):  # reads its input until the end, as a training does
-        found = int((value / "value").read_text())
+        number = int((value / "value").read_text())
         time.sleep(params.seconds / 10)
-    (output / "value").write_text(str(found + params.number))
+    (output / "value").write_text(str(number + params.number))
     return {}
 
 
@@ -458,11 +478,13 @@ def chain(data: Path, number: int, seconds: float = 0.0) -> Pipeline:
         NumberParams(number=1),
         value=value,
     )
+
     pipe.add(
         Component("second", {"value": "Value"}, "Value", NumberParams, add, str),
         NumberParams(number=number, seconds=seconds),
         value=value,
     )
+
     return pipe
 
 
@@ -494,15 +516,17 @@ def test_a_run_that_goes_on_loses_nothing_and_one_that_is_kept_has_nothing_to_do
     finally:
         ended.set()
         cleaner.join()
+
     assert trouble == []
     assert len(plans) > 1, "it was never asked meanwhile"
+
     # With nothing kept, the end of each run is the end of its artifacts, and no sooner.
-    assert {"artifact", "run"} <= {item.kind for each in plans for item in each.items}
+    assert {"artifact", "run"} <= {item.kind for collected in plans for item in collected.items}
     for number in (1, 2):
         execute(chain(data, number), store, store.start_run(), Options())
     gc.collect(store, str(tmp_path / "serving_dir"), 1)
-    assert [each.runs for each in plan(chain(data, 2), store)] == [False, False, False]
-    assert [each.runs for each in plan(chain(data, 1), store)] == [False, False, True]
+    assert [step.runs for step in plan(chain(data, 2), store)] == [False, False, False]
+    assert [step.runs for step in plan(chain(data, 1), store)] == [False, False, True]
 
 
 def test_a_run_says_what_it_relies_on_before_it_does(
@@ -513,7 +537,8 @@ def test_a_run_says_what_it_relies_on_before_it_does(
     data.write_text("40")
     store = Store(tmp_path / "root")
     execute(chain(data, 1), store, store.start_run(), Options())
-    finished = {each.stage.name: each.key for each in plan(chain(data, 1), store)}
+    finished = {step.stage.name: step.key for step in plan(chain(data, 1), store)}
+
     folder = store.start_run()
     with store.cleaning():  # the run below waits before it looks at any artifact
         thread = threading.Thread(target=execute, args=(chain(data, 1), store, folder, Options()))
@@ -521,10 +546,11 @@ def test_a_run_says_what_it_relies_on_before_it_does(
         thread.join(1.0)
         assert thread.is_alive()
         store.discard([f"first/{finished['first']}"])()
+
     thread.join()
     record = json.loads((folder / "run.json").read_text())
     assert record["uses"] == {name: [made] for name, made in finished.items()}
-    assert [(each["component"], each["cached"]) for each in record["stages"]] == [
+    assert [(stage["component"], stage["cached"]) for stage in record["stages"]] == [
         ("source", True),
         ("first", False),
         ("second", True),
@@ -546,7 +572,9 @@ def seqline(folder: Path, *arguments: str, code: int = 0) -> str:
         timeout=300,
         stdin=subprocess.DEVNULL,
     )
+
     assert done.returncode == code, done.stdout + done.stderr
+
     return done.stdout + done.stderr
 
 
@@ -559,6 +587,7 @@ def test_pieces_of_kept_windows_are_used_again_and_the_others_go(tmp_path: Path)
         (tmp_path / f"span-{span}" / "rows.jsonl").write_text(
             "".join(json.dumps(row) + "\n" for row in rows)
         )
+
     (tmp_path / "my.toml").write_text('[example_gen]\nsource = "span-{SPAN}/*.jsonl"\nwindow = 2\n')
     run = ["run", "--config", "my.toml", "--to", "statistics_gen"]
     seqline(tmp_path, *run, "--set", "example_gen.span=2")

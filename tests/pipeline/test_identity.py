@@ -39,7 +39,7 @@ QUESTIONS = ("abbreviation", "description", "entity", "human", "location", "numb
 SENTIMENTS = ("negative", "positive")
 
 
-# What another model is
+# Telling models apart
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,7 @@ def test_a_refusal_names_both_models_and_the_ways_out() -> None:
     )
     with pytest.raises(OtherModelError) as raised:
         model_identity.check(candidate, served, 3, "/served", None)
+
     assert (
         str(raised.value)
         == "Another model is served: /served/3 is 'questions' (text; labels abbreviation,"
@@ -80,11 +81,12 @@ def test_a_refusal_names_both_models_and_the_ways_out() -> None:
     assert raised.value.exit_code == 2
     with pytest.raises(OtherModelError, match=r"--serving-dir='gs://bucket/\{name\}'"):
         model_identity.check(candidate, served, 3, "gs://bucket/served", 2)
+
     model_identity.check(candidate, served, 3, "/served", 3)
 
 
 def version(folder: Path, content: str, labels: tuple[str, ...]) -> Path:
-    """The files of a SavedModel that can be pushed, but not asked."""
+    """Writes the files of a SavedModel that can be pushed, but not loaded."""
     (folder / "assets.extra").mkdir(parents=True)
     (folder / "saved_model.pb").write_text(" ".join(labels))
     (folder / model_identity.CARD).write_text(json.dumps({"content": content, "labels": labels}))
@@ -97,6 +99,7 @@ def test_a_push_of_another_model_changes_nothing(tmp_path: Path) -> None:
     )
     served = tmp_path / "served"
     publish.push(questions, served, name="questions")
+
     assert json.loads((served / "1" / versions.MANIFEST).read_text())["name"] == "questions"
     assert model_identity.of_folder(served / "1") == Identity("questions", "text", QUESTIONS)
     for name in ("sentiment", "questions", None):
@@ -104,6 +107,7 @@ def test_a_push_of_another_model_changes_nothing(tmp_path: Path) -> None:
             publish.push(sentiment, served, name=name)
     assert versions.place_of(served).versions() == [1]
     assert publish.push(sentiment, served, name="sentiment", replaces=1)["version"] == 2
+
     # The permission was for version 1.
     with pytest.raises(OtherModelError, match=r"served/2 is 'sentiment'"):
         publish.push(questions, served, name="questions", replaces=1)
@@ -132,6 +136,7 @@ def test_a_model_that_was_replaced_is_no_longer_served_under_its_name(tmp_path: 
         questions, served, name="questions", model_name="questions", served_from="/models/questions"
     )
     assert entries() == {"questions": ("/models/questions", {"stable": 1})}
+
     publish.push(
         sentiment,
         served,
@@ -141,6 +146,7 @@ def test_a_model_that_was_replaced_is_no_longer_served_under_its_name(tmp_path: 
         served_from="/models/sentiment",
     )
     assert entries() == {"sentiment": ("/models/sentiment", {"stable": 2})}
+
     publish.rollback(served)
     assert entries() == {"questions": ("/models/sentiment", {"stable": 3})}
 
@@ -173,6 +179,7 @@ def test_places_go_by_the_name(tmp_path: Path) -> None:
         "reviews",
         None,
     )
+
     settings = [
         "name=stars",
         "evaluator.serving_dir=there/{name}",
@@ -180,6 +187,7 @@ def test_places_go_by_the_name(tmp_path: Path) -> None:
         "pusher.model_name=m",
     ]
     loaded = load(tmp_path, "reviews", *settings, serving_dir="gs://bucket/{name}/served")
+
     assert (loaded.pusher.serving_dir, loaded.pusher.served_from) == (
         "gs://bucket/stars/served",
         "/models/stars",
@@ -203,11 +211,13 @@ def models_in(folder: Path, *names: str) -> Path:
 def test_a_serving_dir_stands_for_the_only_model_in_it(tmp_path: Path) -> None:
     nothing = tmp_path / "nothing"
     assert (find_versions(nothing, "--model"), find_models(nothing)) == (nothing, {})
+
     one = models_in(tmp_path / "one", "reviews/2", "reviews/10", "other/not a version")
     assert find_versions(one, "--model") == one / "reviews"
     assert find_model(one) == one / "reviews" / "10"
     assert find_model(one / "reviews") == one / "reviews" / "10"
     assert identity.find_versions(str(one)) == f"{one}/reviews"
+
     two = models_in(tmp_path / "two", "topics/1", "reviews/1")
     message = f"{two} holds 2 models: reviews, topics. Name one: "
     with pytest.raises(InputError) as raised:
@@ -226,14 +236,16 @@ def test_versions_from_before_names_are_found_until_a_model_has_a_folder(
     monkeypatch.chdir(tmp_path)
     place = Path("serving_dir")
     models_in(place, "1", "3")
+
     assert find_model(place) == place / "3"
     assert "mkdir -p serving_dir/reviews && mv serving_dir/[0-9]*" in identity.from_before_names(
         "serving_dir/reviews"
     )
     assert [
-        identity.from_before_names(each)
-        for each in ("serving_dir", "served/reviews", "gs://bucket/serving_dir")
+        identity.from_before_names(serving_dir)
+        for serving_dir in ("serving_dir", "served/reviews", "gs://bucket/serving_dir")
     ] == ["", "", ""]
+
     models_in(place, "reviews/1")
     with pytest.raises(
         InputError,
@@ -256,6 +268,7 @@ def test_the_server_serves_every_model_by_its_name(
     monkeypatch.chdir(tmp_path)
     place = Path("serving_dir")
     assert served() == [ModelConfig("seqline", place)]
+
     models_in(place, "topics/1", "reviews/1")
     assert served() == [
         ModelConfig("reviews", place / "reviews"),
@@ -267,14 +280,16 @@ def test_the_server_serves_every_model_by_its_name(
     ]
     with pytest.raises(ConfigError, match="--model_name mine: serving_dir holds reviews, topics"):
         served("--model_name=mine")
+
     kept = [ModelConfig("gone", place / "gone")]
-    assert [each.name for each in models_still_served(parse([]), kept)] == [
+    assert [model.name for model in models_still_served(parse([]), kept)] == [
         "reviews",
         "topics",
         "gone",
     ]
+
     models_in(place, "1")
-    assert [each.name for each in served()] == ["seqline", "reviews", "topics"]
+    assert [model.name for model in served()] == ["seqline", "reviews", "topics"]
     assert served("--model_base_path", str(tmp_path / "serving_dir")) == [
         ModelConfig("seqline", tmp_path / "serving_dir")
     ]
@@ -392,17 +407,22 @@ def test_two_tasks_in_one_folder_keep_their_own_served_models(tmp_path: Path) ->
         assert f"served model   {tmp_path}/serving_dir/{name}/1" in out
         assert ("ask it         seqline predict --model" in out) == (name == "sentiment")
         assert "served 0" not in out
+
     assert sorted(find_models(tmp_path / "serving_dir")) == ["questions", "sentiment"]
+
     for name, labels in tasks.items():
         assert model_identity.of_folder(tmp_path / "serving_dir" / name / "1") == Identity(
             name, "text", labels
         )
         code, out = seqline(tmp_path, "versions", "--serving-dir", f"serving_dir/{name}", "--json")
-        assert [(each["version"], each["labels"]) for each in json.loads(out)] == [(1, ["stable"])]
-        found = history(Store(tmp_path / "artifacts"), model=name)
-        assert [(each["model"], each["verdict"], each["gain"]) for each in found] == [
+        assert [(listed["version"], listed["labels"]) for listed in json.loads(out)] == [
+            (1, ["stable"])
+        ]
+        runs = history(Store(tmp_path / "artifacts"), model=name)
+        assert [(run["model"], run["verdict"], run["gain"]) for run in runs] == [
             (name, "pushed", None)
         ]
+
     message = "error: serving_dir holds 2 models: questions, sentiment. Name one: "
     assert seqline(tmp_path, "predict", "a text") == (
         2,
@@ -419,6 +439,7 @@ def test_two_tasks_in_one_folder_keep_their_own_served_models(tmp_path: Path) ->
     place = tmp_path / "served"
     code, out = seqline(tmp_path, "run", "--config", "questions.toml", "--serving-dir", str(place))
     assert code == 0, out
+
     before = sorted(
         (path.relative_to(place), path.stat().st_mtime_ns)
         for path in place.rglob("*")
@@ -431,6 +452,7 @@ def test_two_tasks_in_one_folder_keep_their_own_served_models(tmp_path: Path) ->
         True,
         False,
     ), out
+
     code, out = seqline(
         tmp_path, *second, "--set", "name=questions", "--set", "trainer.num_epochs=3"
     )
@@ -445,11 +467,13 @@ def test_two_tasks_in_one_folder_keep_their_own_served_models(tmp_path: Path) ->
         )
         == before
     )
+
     code, out = seqline(tmp_path, *second, "--set", "pusher.replaces=1")
     assert code == 0, out
     assert f"served model   {place}/2" in out
     assert "not compared with version 1, another model" in out
     assert model_identity.of_folder(place / "2") == Identity("sentiment", "text", SENTIMENTS)
+
     last = history(Store(tmp_path / "artifacts"))[-1]
     assert (last["model"], last["verdict"], last["version"], last["gain"]) == (
         "sentiment",

@@ -26,7 +26,7 @@ def write(page: str) -> None:
 
 
 def _split(page: str) -> tuple[str, str, str]:
-    """What stands before, between and after the marks of a page."""
+    """The parts of a page before, between and after its marks."""
     before, begin, rest = (CHECKOUT / page).read_text(encoding="utf-8").partition(BEGIN)
     part, end, after = rest.partition(END)
     assert begin, f"{page} lacks {BEGIN}"

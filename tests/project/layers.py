@@ -70,6 +70,7 @@ def _imported(node: ast.AST, is_late: bool) -> Iterator[tuple[str, bool]]:
             in_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from _imported(child, is_late or in_function)
             continue
+
         for name in names:
             if name in modules():
                 yield name, is_late
@@ -83,8 +84,8 @@ def _module(name: str) -> str:
 def circles(among: Iterable[Import]) -> list[list[str]]:
     """The groups of modules that import each other, directly or through others (Tarjan)."""
     neighbours: dict[str, list[str]] = {name: [] for name in modules()}
-    for each in among:
-        neighbours[each.importer].append(each.imported)
+    for import_ in among:
+        neighbours[import_.importer].append(import_.imported)
     order: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
@@ -106,6 +107,7 @@ def circles(among: Iterable[Import]) -> list[list[str]]:
     for module in neighbours:
         if module not in order:
             visit(module)
+
     return sorted(group for group in groups if len(group) > 1)
 
 
@@ -115,7 +117,7 @@ def room(module: str) -> str:
 
 def table() -> str:
     """The imports between the rooms, counted by pairs of modules, as a Markdown table."""
-    pairs = {(each.importer, each.imported) for each in imports()}
+    pairs = {(import_.importer, import_.imported) for import_ in imports()}
     counts = Counter((room(importer), room(imported)) for importer, imported in pairs)
     lines = [
         f"| imports of, by | {' | '.join(f'{name}/' for name in ROOMS)} |",

@@ -1,7 +1,7 @@
 """Writes locked_elsewhere.json.
 
-What the packages ask for that are locked for some systems or Pythons only. `make lock` runs it,
-with uv.
+It holds the requirements of packages that are locked for some systems or Pythons only.
+`make lock` runs it, with uv.
 """
 
 import json
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def requirements(pin: str, facts: dict[str, str]) -> list[str]:
-    """What a distribution asks for, as its metadata for this system and Python say."""
+    """The requirements of a distribution, by its metadata for this system and Python."""
     uv = Path(sys.executable).with_name("uv")
     system = [
         "--python-version",
@@ -37,13 +37,14 @@ def requirements(pin: str, facts: dict[str, str]) -> list[str]:
         "--python-platform",
         PLATFORMS[facts["sys_platform"]],
     ]
+
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [uv, "pip", "install", "--quiet", "--no-deps", *system, "--target", folder, pin],
             check=True,
         )
-        (found,) = distributions(path=[folder])
-        return found.requires or []
+        (distribution,) = distributions(path=[folder])
+        return distribution.requires or []
 
 
 if __name__ == "__main__":

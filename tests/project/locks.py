@@ -1,4 +1,4 @@
-"""What the locks pin, and what their packages ask for, on every supported system and Python."""
+"""The pins of the locks, and the requirements of their packages, on every system and Python."""
 
 import json
 import re
@@ -65,11 +65,13 @@ def environments() -> Iterator[tuple[str, dict[str, str]]]:
                 "platform_machine": machine,
                 "os_name": "posix",
             }
+
             facts |= {
                 "python_version": python,
                 "python_full_version": f"{python}.0",
                 "implementation_version": f"{python}.0",
             }
+
             yield (
                 f"{system}, Python {python}",
                 {
@@ -82,7 +84,7 @@ def environments() -> Iterator[tuple[str, dict[str, str]]]:
 
 @cache
 def asked_by(name: str, version: str) -> list[str]:
-    """What a locked version asks for."""
+    """The requirements of a locked version."""
     try:
         if distribution(name).version == version:
             return distribution(name).requires or []
@@ -96,16 +98,18 @@ marker_of = cache(Marker)
 
 
 def holds(marker: object, facts: dict[str, str], extra: str = "") -> bool:
-    """Whether a marker, if there is one, is true of an environment."""
+    """Whether an environment satisfies a marker; True without a marker."""
     return not marker or bool(marker_of(str(marker)).evaluate({**facts, "extra": extra}))
 
 
 def gaps(text: str, wanted: Sequence[str], asks: Asks = asked_by, without: str = "") -> set[str]:
-    """What is asked for and not pinned, in any environment.
+    """The requirements that are not pinned, in any environment.
 
-    By pyproject.toml (wanted) or by a pinned package, with the extras asked of it.
-
-    without: a requirement with an extra that is left out on purpose, such as apache-beam[gcp].
+    Args:
+        text: of the lock.
+        wanted: requirements of pyproject.toml; those of pinned packages are added.
+        asks: gives the requirements of a locked version.
+        without: a requirement with an extra that is left out on purpose, such as apache-beam[gcp].
     """
     return set().union(
         *(_gaps(text, wanted, asks, without, where, facts) for where, facts in environments())
@@ -121,18 +125,21 @@ def _gaps(
         yield f"{where}: a package is pinned twice"
     todo = [("seqline", parsed(line)) for line in wanted]
     done = set()
+
     for name in locked:
         todo += [
             (name, parsed(line))
             for line in asks(name, locked[name])
             if holds(parsed(line).marker, facts)
         ]
+
     while todo:
         asker, asked = todo.pop()
         name = canonicalize_name(asked.name)
         if name not in locked:
             yield f"{asker} needs {name}{asked.specifier}, which is not in the lock ({where})"
             continue
+
         if not asked.specifier.contains(locked[name], prereleases=True):
             yield f"{asker} needs {name}{asked.specifier}, locked is {locked[name]} ({where})"
         for extra in asked.extras:

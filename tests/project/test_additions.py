@@ -147,6 +147,7 @@ def test_adding_a_source_format(tree: Path) -> None:
         "    params = ExampleGenParams(source='rows.ft')\n"
         "    print(describe(run(params=params, output=Path('examples'))))"
     )
+
     assert run(tree, "-c", script).splitlines()[-1].startswith("40 rows: ")
     shutil.rmtree(tree / "examples")
     (tree / "rows.ft").unlink()

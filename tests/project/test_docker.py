@@ -1,4 +1,4 @@
-"""What can be held of the images and the compose files without an engine that builds them."""
+"""The images and the compose files, as far as they can be checked without building them."""
 
 import re
 import shutil
@@ -29,13 +29,13 @@ def services(path: Path) -> dict[str, Any]:
 
 
 def pins(lock: str) -> dict[str, set[str]]:
-    """package==version ; marker -> its hashes."""
-    found = re.findall(
+    """Returns {"package==version ; marker": its hashes}."""
+    matches = re.findall(
         r"^([a-z0-9.-]+==[^ ]+)[^\n]*\\\n((?:    --hash=[^\n]+\n?)+)",
         (CHECKOUT / lock).read_text(),
         re.MULTILINE,
     )
-    return {pin: set(re.findall("sha256:[0-9a-f]{64}", hashes)) for pin, hashes in found}
+    return {pin: set(re.findall("sha256:[0-9a-f]{64}", hashes)) for pin, hashes in matches}
 
 
 def test_the_images_lock_is_a_part_of_the_lock() -> None:
@@ -92,6 +92,7 @@ def test_every_image_from_elsewhere_has_a_version() -> None:
             "runtime",
         )
     }
+
     for image in set(named) - {"no-launcher"}:
         assert re.fullmatch(r"[\w./-]+:\d+\.\d+[\w.-]*", image), image
 
@@ -102,12 +103,14 @@ def test_every_copied_file_is_there_and_not_ignored() -> None:
         for line in (CHECKOUT / ".dockerignore").read_text().splitlines()
         if line.startswith("!")
     }
+
     copied = [
         source.partition("/")[0]
         for arguments in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
         for source in arguments.split()[:-1]
         if source != "." and not source.startswith("--chown=")
     ]
+
     assert "components" in copied
     for source in copied:
         assert (CHECKOUT / source).exists(), source
@@ -127,13 +130,19 @@ def test_who_runs_what() -> None:
         stage.split("\n")[0].split(" AS ")[1]: re.findall(r"^USER (\S+)$", stage, re.MULTILINE)[-1:]
         for stage in stages
     }
+
     # Dataflow needs root in its workers; nothing of compose.yml runs that image.
-    assert {name: user for name, found in users.items() for user in found} == {
+    assert {name: user for name, names in users.items() for user in names} == {
         "runtime": "1000:1000",
         "worker": "0:0",
         "test": "1000:1000",
     }
-    targets = {each["build"]["target"] for each in services(COMPOSE[0]).values() if "build" in each}
+
+    targets = {
+        service["build"]["target"]
+        for service in services(COMPOSE[0]).values()
+        if "build" in service
+    }
     assert targets == {"runtime", "test"}
 
 
@@ -162,6 +171,7 @@ def test_both_servers_serve_the_same_volume_by_the_same_flags() -> None:
         "--xla_cpu_compilation_enabled=true",
     }
     assert set(embedded["command"]) - set(serving["command"]) == {"--host=0.0.0.0"}
+
     flags = parse(embedded["command"])
     assert (flags.model_name, flags.model_base_path) == (
         "${SEQLINE_MODEL:-bbc_news}",
@@ -170,7 +180,7 @@ def test_both_servers_serve_the_same_volume_by_the_same_flags() -> None:
 
 
 def test_compose_reads_its_files() -> None:
-    command = next((each for each in ("docker-compose", "docker") if shutil.which(each)), None)
+    command = next((name for name in ("docker-compose", "docker") if shutil.which(name)), None)
     compose = [command] if command == "docker-compose" else ["docker", "compose"]
     if command is None or subprocess.run([*compose, "version"], capture_output=True).returncode:
         pytest.skip("no docker compose on this machine")

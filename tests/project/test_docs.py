@@ -67,6 +67,7 @@ def test_links_and_named_files_exist(page: Path) -> None:
     rooms = "pipeline|components|serving|seqline|tests|benchmarks|docs"
     for name in re.findall(rf"(?<![\w/.-])(?:{rooms})(?:/[\w-]+)+\.(?:py|md|toml)", content):
         assert (CHECKOUT / name).exists(), name
+
     for name in re.findall(r"python -m ((?:pipeline|serving|seqline|tests)[\w.]*)", content):
         path = CHECKOUT.joinpath(*name.rstrip(".").split("."))
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), name

@@ -39,21 +39,21 @@ def part(module: str) -> str:
 
 def test_arrows_between_the_rooms_point_downwards() -> None:
     wrong = [
-        str(each)
-        for each in imports()
-        if room(each.importer) != room(each.imported)
-        and room(each.imported) not in FLOORS[room(each.importer)]
+        str(import_)
+        for import_ in imports()
+        if room(import_.importer) != room(import_.imported)
+        and room(import_.imported) not in FLOORS[room(import_.importer)]
     ]
     assert wrong == []
 
 
 def test_a_component_imports_seqline_and_its_own_package() -> None:
     wrong = [
-        str(each)
-        for each in imports()
-        if room(each.importer) == room(each.imported) == "components"
-        and part(each.importer) != part(each.imported)
-        and (part(each.importer), part(each.imported)) not in BETWEEN_COMPONENTS
+        str(import_)
+        for import_ in imports()
+        if room(import_.importer) == room(import_.imported) == "components"
+        and part(import_.importer) != part(import_.imported)
+        and (part(import_.importer), part(import_.imported)) not in BETWEEN_COMPONENTS
     ]
     assert wrong == []
 
@@ -62,27 +62,28 @@ def test_a_part_of_seqline_imports_those_below_it() -> None:
     floors = {name: floor for floor, names in enumerate(SEQLINE) for name in names}
     parts = [name for name in modules() if room(name) == "seqline"]
     assert {part(name) for name in parts} <= floors.keys()
+
     wrong = [
-        str(each)
-        for each in imports()
-        if each.importer in parts
-        and each.imported in parts
-        and part(each.importer) != part(each.imported)
+        str(import_)
+        for import_ in imports()
+        if import_.importer in parts
+        and import_.imported in parts
+        and part(import_.importer) != part(import_.imported)
         and (
-            floors[part(each.imported)] > floors[part(each.importer)]
-            or (floors[part(each.imported)] == floors[part(each.importer)] != 0)
+            floors[part(import_.imported)] > floors[part(import_.importer)]
+            or (floors[part(import_.imported)] == floors[part(import_.importer)] != 0)
         )
     ]
     assert wrong == []
 
 
-def opens_its_body(each: Import) -> bool:
+def opens_its_body(import_: Import) -> bool:
     """Whether a package's face imports its own body when it is called, as every component does."""
-    return each.is_late and each.imported.startswith(f"{each.importer}.")
+    return import_.is_late and import_.imported.startswith(f"{import_.importer}.")
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circles(each for each in imports() if not opens_its_body(each)) == []
+    assert circles(import_ for import_ in imports() if not opens_its_body(import_)) == []
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,9 @@ def test_a_circle_is_found(pairs: list[tuple[str, str]], expected: list[list[str
 
 
 def test_imports_inside_functions_are_seen() -> None:
-    importers = {each.importer for each in imports() if each.imported == "components.trainer.fit"}
+    importers = {
+        import_.importer for import_ in imports() if import_.imported == "components.trainer.fit"
+    }
     assert "components.trainer" in importers
 
 
@@ -134,6 +137,7 @@ def code_digests(tree: Path) -> dict[str, str]:
         "from pipeline.store.code import code_digest\n"
         "print(json.dumps({name: code_digest(f'components.{name}') for name in sys.argv[1:]}))"
     )
+
     done = subprocess.run(
         [sys.executable, "-c", script, *names],
         cwd=tree,

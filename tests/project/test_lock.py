@@ -48,7 +48,7 @@ def test_all_extras_are_locked() -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_is_pins_and_hashes_alone(lock: str) -> None:
-    """No address of an index, no option, no requirement without a hash."""
+    """A lock has no address of an index, no option, and no requirement without a hash."""
     assert [
         line for line in PIN.sub("", read(lock)).splitlines() if line and not line.startswith("#")
     ] == []
@@ -59,8 +59,8 @@ def test_a_lock_is_pins_and_hashes_alone(lock: str) -> None:
 def test_a_smaller_lock_is_a_part_of_the_whole_one(lock: str) -> None:
     """Going from one to the other in the same environment changes no version."""
     whole, part = (
-        {(name, version, hashes) for name, version, _, hashes in PIN.findall(read(each))}
-        for each in ("requirements.lock", lock)
+        {(name, version, hashes) for name, version, _, hashes in PIN.findall(read(file))}
+        for file in ("requirements.lock", lock)
     )
     assert part < whole
 
@@ -85,9 +85,7 @@ def planted(lines: dict[str, list[str]]) -> Asks:
 
 
 def test_an_extra_of_a_locked_package_that_is_not_locked_is_a_gap() -> None:
-    """As when google-auth's extra, which google-cloud-bigquery asks for, brings a package that the
-    lock lacks.
-    """
+    """For example an extra of google-auth that google-cloud-bigquery requires."""
     lock = "requirements.lock"
     asks = planted(
         {"google-auth": ['pyopenssl>=20.0.0; extra == "pyopenssl"', 'pyu2f; extra == "reauth"']}

@@ -37,7 +37,11 @@ def steps(workflow: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def step(workflow: str, job: str, name: str) -> dict[str, Any]:
-    return next(each for each in LOADED[workflow]["jobs"][job]["steps"] if each.get("name") == name)
+    return next(
+        job_step
+        for job_step in LOADED[workflow]["jobs"][job]["steps"]
+        if job_step.get("name") == name
+    )
 
 
 # What they may do
@@ -52,29 +56,31 @@ def test_actions_are_pinned_by_digest_with_their_version(workflow: str) -> None:
     lines = [
         line.strip() for line in WORKFLOWS[workflow].read_text().splitlines() if "uses:" in line
     ]
-    found = [PIN.search(line) for line in lines]
-    assert [line for line, match in zip(lines, found, strict=True) if not match] == []
+    pins = [PIN.search(line) for line in lines]
+    assert [line for line, match in zip(lines, pins, strict=True) if not match] == []
     digests: dict[str, set[str]] = {}
-    for match in found:
+    for match in pins:
         assert match is not None
         digests.setdefault(match[1], set()).add(match[2])
-    assert {name: len(each) for name, each in digests.items()} == dict.fromkeys(digests, 1)
+    assert {name: len(pinned) for name, pinned in digests.items()} == dict.fromkeys(digests, 1)
 
 
 @pytest.mark.parametrize("workflow", list(WORKFLOWS))
 def test_permissions_are_minimal_and_no_key_is_used(workflow: str) -> None:
     assert LOADED[workflow]["permissions"] == {"contents": "read"}
+
     for name, job in LOADED[workflow]["jobs"].items():
         needs_token = any(
-            "google-github-actions/auth" in each.get("uses", "") for each in job["steps"]
+            "google-github-actions/auth" in job_step.get("uses", "") for job_step in job["steps"]
         )
         assert job.get("permissions", {}) == (
             {"contents": "read", "id-token": "write"} if needs_token else {}
         ), name
         assert job["timeout-minutes"] <= 360
-        for each in job["steps"]:
-            if each.get("uses", "").startswith("actions/checkout@"):
-                assert each["with"]["persist-credentials"] is False
+
+        for job_step in job["steps"]:
+            if job_step.get("uses", "").startswith("actions/checkout@"):
+                assert job_step["with"]["persist-credentials"] is False
     assert "secrets." not in WORKFLOWS[workflow].read_text()
 
 
@@ -106,33 +112,37 @@ def test_what_becomes_stable_needs_the_protected_environment() -> None:
 
 @pytest.mark.parametrize("workflow", list(WORKFLOWS))
 def test_nothing_of_an_event_is_pasted_into_a_shell(workflow: str) -> None:
-    for name, each in steps(workflow):
-        assert "${{" not in each.get("run", ""), (name, each["run"])
+    for name, job_step in steps(workflow):
+        assert "${{" not in job_step.get("run", ""), (name, job_step["run"])
 
 
 def test_the_commands_and_options_are_those_that_there_are() -> None:
     commands = commands_of(app)
     missing = set()
     for workflow in WORKFLOWS:
-        for _, each in steps(workflow):
-            for name, rest in re.findall(r"\.venv/bin/seqline (\w+)([^\n|]*)", each.get("run", "")):
+        for _, job_step in steps(workflow):
+            for name, rest in re.findall(
+                r"\.venv/bin/seqline (\w+)([^\n|]*)", job_step.get("run", "")
+            ):
                 if name not in commands:
                     missing.add(name)
                     continue
                 known = {option for parameter in commands[name].params for option in parameter.opts}
+
                 # serve and doctor hand their options on
                 assert name == "doctor" or set(re.findall(r"(?<= )--[\w-]+", rest)) <= known, (
                     name,
                     rest,
                 )
+
     if missing:
         pytest.skip(f"not part of this version: seqline {', '.join(sorted(missing))}")
 
 
 def test_makes_targets_are_there() -> None:
     for workflow in WORKFLOWS:
-        for _, each in steps(workflow):
-            for target in re.findall(r"^make ([\w-]+)$", each.get("run", ""), re.MULTILINE):
+        for _, job_step in steps(workflow):
+            for target in re.findall(r"^make ([\w-]+)$", job_step.get("run", ""), re.MULTILINE):
                 done = subprocess.run(
                     ["make", "-n", target], cwd=CHECKOUT, capture_output=True, text=True
                 )
@@ -143,8 +153,9 @@ def test_makes_targets_are_there() -> None:
 
 
 class Runner:
-    """A checkout with a `.venv/bin/seqline`, and a step's shell as GitHub starts it, with nothing
-    else in the environment.
+    """A checkout with a `.venv/bin/seqline`, and the shell of a step as GitHub starts it.
+
+    The environment holds nothing else.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -168,8 +179,10 @@ class Runner:
             "GITHUB_OUTPUT": str(self.output),
             "GITHUB_STEP_SUMMARY": str(self.summary),
         }
+
         named = set(re.findall(r"\$\{?([A-Z_]+)\b", given["run"])) - set(bare)
         assert named <= set(environment), f"the step reads {named - set(environment)}"
+
         command = ["bash", "--noprofile", "--norc", "-e", str(script)]
         done = subprocess.run(
             command,
@@ -197,7 +210,7 @@ def test_the_doctors_step(runner: Runner) -> None:
 
 
 def test_a_wrong_configuration_ends_with_its_code(runner: Runner) -> None:
-    """By the command itself: a configuration that it refuses."""
+    """The real command refuses a configuration."""
     code, out = runner.run(
         step("retrain", "retrain", "Retrain"),
         **{**PLACES, "CONFIG": "nowhere.toml"},
@@ -227,15 +240,17 @@ def test_a_wrong_configuration_ends_with_its_code(runner: Runner) -> None:
 def test_each_exit_code_has_its_end(
     runner: Runner, codes: list[int], expected: int, said: str
 ) -> None:
-    """What the command ends with is given; that it does is held by the tests of retraining."""
+    """The exit codes are given; the tests of retraining check that the command has them."""
     (runner.folder / "codes").write_text("".join(f"{code}\n" for code in codes))
     runner.install('echo "$@" >> calls; code=$(head -n 1 codes); sed -i 1d codes; exit "$code"')
+
     code, out = runner.run(
         step("retrain", "retrain", "Retrain"), **PLACES, BOOTSTRAP="", SETTINGS=""
     )
     assert code == expected, out
     assert out.splitlines()[-1].startswith(said)
     assert runner.output.read_text() == f"code={codes[-1]}\n"
+
     call = (
         "retrain --config bbc_news --root artifacts --serving-dir serving_dir/{name} --set"
         " pusher.label=canary"
@@ -252,6 +267,7 @@ def test_inputs_are_arguments_and_no_code(runner: Runner) -> None:
         BOOTSTRAP="true",
         SETTINGS=settings,
     )
+
     assert code == 0
     assert (runner.folder / "calls").read_text().splitlines()[1:] == [
         *(
@@ -349,6 +365,7 @@ def test_crons_script(
         "artifacts",
         "serving_dir",
     ]
+
     done = subprocess.run(command, cwd=runner.folder, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (expected, said, "")
     assert (runner.folder / "calls").read_text().split() == calls

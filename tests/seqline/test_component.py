@@ -1,4 +1,4 @@
-"""What a component takes is read off the signature of its `run`."""
+"""The inputs of a component are read from the signature of its `run`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A threshold, and what a value against it says."""
+"""Thresholds, and the sentences about values compared with them."""
 
 import json
 from collections.abc import Callable

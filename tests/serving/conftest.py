@@ -52,9 +52,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> Itera
     for content in ("tokens", "sequence"):
         (folder / content).mkdir()
         fake_model(folder / "made" / content, content).rename(folder / content / "1")
+
     (folder / "text").mkdir()
     (folder / "text" / "7").symlink_to(saved_model / "saved_model")
     (folder / "models.config").write_text(CONFIG.format(text=folder / "text"))
+
     limits = ("--max_body_bytes=100000", "--max_rows=300", "--max_batch_size=8")
     with serving(folder, f"--model_config_file={folder / 'models.config'}", *limits) as started:
         started.wait("/v1/models/half_plus_three", "AVAILABLE", "AVAILABLE")

@@ -72,6 +72,7 @@ def test_what_is_not_there(server: Server, path: str, status: int, message: str)
 def test_metadata(server: Server) -> None:
     got = server.get("/v1/models/text/metadata").json()
     assert got["model_spec"] == {"name": "text", "signature_name": "", "version": "7"}
+
     signature = got["metadata"]["signature_def"]["signature_def"]["serving_default"]
     shape = {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
     assert signature["inputs"] == {
@@ -96,11 +97,13 @@ def test_regress_as_in_the_example(server: Server) -> None:
         3.5,
         4.0,
     ]
+
     body = {
         "signature_name": "tensorflow/serving/regress",
         "context": {"x": 1.0},
         "examples": [{}, {"other": [1, 2]}],
     }
+
     assert server.answer("/v1/models/half_plus_three/labels/canary:regress", body)["results"] == [
         4.5,
         4.5,
@@ -124,11 +127,13 @@ def test_classify_asks_the_exporters_signature_of_examples(server: Server) -> No
     np.testing.assert_allclose(
         [[score for _, score in row] for row in got], plain["probabilities"], atol=1e-6
     )
+
     encoded = {"b64": base64.b64encode(texts[0].encode()).decode()}
     [alone] = server.answer("/v1/models/text:classify", {"examples": [{"text": encoded}]})[
         "results"
     ]
     assert [label for label, _ in alone] == ["animals", "fruit", "metals"]
+
     # A batch of another size is summed up in another order: the same but for the rounding of
     # float32.
     assert [score for _, score in alone] == pytest.approx([score for _, score in got[0]], abs=1e-6)

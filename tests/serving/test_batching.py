@@ -1,6 +1,6 @@
 """Which requests share a batch.
 
-In this process and on one thread, so that it does not depend on luck who waits for whom.
+Everything runs in this process on one thread, so that the order of requests is always the same.
 """
 
 import asyncio
@@ -40,8 +40,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Loade
     paths["roots"] = save(folder / "roots", serving_default=roots, wide=wide)
     loaded = {name: LoadedModel(path) for name, path in paths.items()}
     yield loaded
-    for each in loaded.values():
-        each.close()
+    for model in loaded.values():
+        model.close()
 
 
 def ask(
@@ -50,7 +50,7 @@ def ask(
     signature: str = "serving_default",
     **limits: Any,
 ) -> tuple[list, list[int]]:
-    """(what each of requests that come at once gets, the sizes of the batches)."""
+    """Asks at once; returns (the answer to each request, the sizes of the batches)."""
     sizes = []
 
     async def all_at_once() -> list:
@@ -58,7 +58,7 @@ def ask(
             Limits(**{"num_threads": 1, "timeout": NEVER, "max_batch_size": 8, **limits}),
             lambda rows, _: sizes.append(rows),
         )
-        calls = (batcher.run(model, model.signatures[signature], each) for each in requests)
+        calls = (batcher.run(model, model.signatures[signature], request) for request in requests)
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert not batcher.queues
         batcher.threads.shutdown()
@@ -75,7 +75,7 @@ def test_the_first_runs_at_once_and_the_others_meanwhile_gather(
     models: dict[str, LoadedModel],
 ) -> None:
     answers, sizes = ask(models["roots"], [floats(number**2) for number in range(12)])
-    assert [each["y"].tolist() for each in answers] == [[number] for number in range(12)]
+    assert [answer["y"].tolist() for answer in answers] == [[number] for number in range(12)]
     assert sizes == [1, 8, 3]
 
 
@@ -90,14 +90,15 @@ def test_a_bad_row_fails_alone(models: dict[str, LoadedModel]) -> None:
         [floats(-1 if number == 5 else number**2, 1) for number in range(9)],
         max_batch_size=16,
     )
-    for number, each in enumerate(answers):
+
+    for number, answer in enumerate(answers):
         if number == 5:
-            assert isinstance(each, tf.errors.InvalidArgumentError)
-            assert short(each.message).startswith(
+            assert isinstance(answer, tf.errors.InvalidArgumentError)
+            assert short(answer.message).startswith(
                 "assertion failed: [there is no root of less than nothing"
             )
         else:
-            assert each["y"].tolist() == [number, 1]
+            assert answer["y"].tolist() == [number, 1]
     assert sizes == [2, 16]
 
 
@@ -115,7 +116,11 @@ def test_where_the_answer_has_the_shape_of_the_batch_nothing_is_joined(
     answers, sizes = ask(
         models["roots"], [{"x": np.zeros((1, number), np.float32)} for number in (1, 2, 3)], "wide"
     )
-    assert [each["y"].tolist() for each in answers] == [[[1.0]], [[1.0, 1.0]], [[1.0, 1.0, 1.0]]]
+    assert [answer["y"].tolist() for answer in answers] == [
+        [[1.0]],
+        [[1.0, 1.0]],
+        [[1.0, 1.0, 1.0]],
+    ]
     assert len(sizes) == 3
 
 
@@ -136,7 +141,7 @@ def test_rows_of_up_to_twice_the_time_are_padded_and_joined(
     times = [4, 4, 5, 6, 7, 4, 8, 15, 3]
     answers, sizes = ask(models[content], [rows_of(content, size) for size in times])
     expected = [(size - (content == "sequence")) % 2 for size in times]
-    assert [each["class_id"].tolist() for each in answers] == [[parity] for parity in expected]
+    assert [answer["class_id"].tolist() for answer in answers] == [[parity] for parity in expected]
     # 4 alone, at once; then the other rows of 4 to 7, those of 8 to 15, and the one of 3, of which
     # each found its own queue idle.
     assert sorted(sizes) == [1, 1, 2, 5]
@@ -144,9 +149,9 @@ def test_rows_of_up_to_twice_the_time_are_padded_and_joined(
 
 def test_too_many_that_wait_are_refused(models: dict[str, LoadedModel]) -> None:
     answers, _ = ask(models["roots"], [floats(4)] * 6, max_queued=2)
-    refused = [each for each in answers if isinstance(each, RefusedError)]
+    refused = [answer for answer in answers if isinstance(answer, RefusedError)]
     assert len(refused) == 3  # one runs, two wait
-    assert {(each.status, each.retry_after) for each in refused} == {(503, 1)}
-    assert [each["y"].tolist() for each in answers if not isinstance(each, RefusedError)] == [
+    assert {(error.status, error.retry_after) for error in refused} == {(503, 1)}
+    assert [answer["y"].tolist() for answer in answers if not isinstance(answer, RefusedError)] == [
         [2.0]
     ] * 3

@@ -30,9 +30,11 @@ def test_wrong_flags_are_one_line(
             " port, or 0 for any.\n"
         )
         assert error(f"--rest_api_port={port}") == expected
+
     assert "--rest_api_port 70000 is not a port." in error("--rest_api_port=70000")
     assert "cannot be a model's name in a path" in error("--model_name=a/b")
     assert "No such file or directory" in error(f"--model_config_file={tmp_path / 'gone'}")
+
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "uvicorn" else sys
     )
@@ -89,11 +91,13 @@ def test_the_command_answers_help_without_tensorflow_and_serves_without_beam() -
         "import sys\nfrom serving import main\ntry: main.main(['--help'])\nexcept SystemExit:"
         f" {look}\nimport serving.app\n{look}"
     )
+
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
     )
     assert done.stdout.startswith("usage: seqline serve")
     assert done.stdout.splitlines()[-2:] == ["[]", "['tensorflow']"]
+
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "serve", "--help"],
         capture_output=True,

@@ -41,6 +41,7 @@ def test_a_body_that_is_no_request(server: Server, body: bytes, message: str) ->
 def test_limits_of_body_and_rows(server: Server) -> None:
     path = "/v1/models/text:predict"
     assert server.post(path, {"instances": ["a"] * 300}).status_code == 200
+
     for body in (
         {"instances": ["a"] * 301},
         {"inputs": ["a"] * 301},
@@ -48,6 +49,7 @@ def test_limits_of_body_and_rows(server: Server) -> None:
     ):
         got = server.post(path, body)
         assert (got.status_code, list(got.json())) == (413, ["error"])
+
     chunked = requests.post(server.url + path, iter([b"x" * 50_000] * 3), timeout=TIMEOUT)
     assert (chunked.status_code, chunked.json()["error"][:40]) == (
         413,
@@ -160,12 +162,14 @@ def test_what_is_malformed_is_refused_cleanly_in_flat_memory(
     ask()
     once, before = codes.copy(), server.rss()
     ask()  # the same ones: nothing new to load, trace or cache
+
     grown = server.rss() - before
     with capsys.disabled():
         print(
             f"\ntwice {dict(sorted(once.items()))}; memory {before / 1e6:.0f} MB, then grown by"
             f" {grown / 1e6:.1f} MB"
         )
+
     assert sum(once.values()) - once[200] >= 1000
     assert once[400] >= 400
     assert codes == once + once

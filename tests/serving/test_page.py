@@ -60,7 +60,7 @@ def settled(browser: Any, text: str) -> Any:
 
 
 def test_the_page_by_keyboard(server: Server, browser: Any) -> None:
-    """A request to another place would be refused by the policy, and be in the log."""
+    """A request to another host would be refused by the policy and appear in the log."""
     browser.get(server.url)
     WebDriverWait(browser, TIMEOUT).until(
         lambda driver: driver.find_element("tag name", "body").get_attribute("data-ready")
@@ -82,11 +82,13 @@ def test_the_page_by_keyboard(server: Server, browser: Any) -> None:
             "/v1/models/text:classify", {"examples": [{"text": 'The <b>cat</b> & "dog"'}]}
         ).json()["results"][0]
     )
+
     assert shown == {label: f"{100 * expected[label]:.1f} %" for label in expected}
     assert list(shown) == sorted(expected, key=lambda label: -expected[label])
     assert answered.find_element("tag name", "caption").text == next(iter(shown))
     assert len(answered.find_elements("tag name", "progress")) == 3
     assert browser.execute_script("return document.activeElement.id") == "text"
+
     textarea.send_keys(Keys.TAB, Keys.ENTER)  # the button is next
     settled(browser, "Answered by version 1.")
     assert [entry for entry in browser.get_log("browser") if "404" not in entry["message"]] == []

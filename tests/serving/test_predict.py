@@ -10,9 +10,7 @@ from tests.support.models import fake_model
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Models that say whether a row has an even or an odd number of tokens, or sum of the first of
-    its two numbers.
-    """
+    """Models that tell even from odd, by the number of tokens or the sum of the first numbers."""
     root = tmp_path_factory.mktemp("models")
     return {content: fake_model(root / content, content) for content in ("tokens", "sequence")}
 

@@ -186,13 +186,13 @@ def test_each_type_comes_back_as_it_went(server: Server, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("bool", each) for each in (0, 1.0, "true", None)),
-        *(("string", each) for each in (1, None, True, {"b64": 1}, {"b64": "YQ==", "more": 1})),
-        *(("int8", each) for each in (128, 1.0, True, "1", math.nan)),
-        *(("uint64", each) for each in (-1, 2 * BIG)),
-        *(("int64", each) for each in (BIG, 10**400)),
-        *(("float32", each) for each in (2**24, -(2**24), 3.5e38, True, "1", 10**400)),
-        *(("float64", each) for each in (2**53, None)),
+        *(("bool", bad) for bad in (0, 1.0, "true", None)),
+        *(("string", bad) for bad in (1, None, True, {"b64": 1}, {"b64": "YQ==", "more": 1})),
+        *(("int8", bad) for bad in (128, 1.0, True, "1", math.nan)),
+        *(("uint64", bad) for bad in (-1, 2 * BIG)),
+        *(("int64", bad) for bad in (BIG, 10**400)),
+        *(("float32", bad) for bad in (2**24, -(2**24), 3.5e38, True, "1", 10**400)),
+        *(("float64", bad) for bad in (2**53, None)),
         ("complex64", 1),
     ],
 )

@@ -27,7 +27,7 @@ def push(made: Path, version: Path) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Models that answer 1 with what their name says; and one that counts as long as it is told."""
+    """Models whose answer to 1 follows from their name, and one that counts up to its input."""
     folder = tmp_path_factory.mktemp("made")
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.int32, "steps")])
@@ -87,7 +87,7 @@ def error_of(server: Server, number: int) -> str:
 
 
 def wait_for(server: Server, value: float) -> None:
-    """Until the model answers with it. What it answers before must be an answer, too."""
+    """Waits until the model gives this answer. Until then it must answer without an error, too."""
     while answer(server) != value:
         pass
 
@@ -98,15 +98,18 @@ def test_new_versions_broken_ones_and_ones_that_go(
     push(made["1"], base / "1")
     server.wait(MODEL, "AVAILABLE")
     assert answer(server) == 1.0
+
     push(made["2"], base / "2")
     server.wait(MODEL, "AVAILABLE", "END")
     assert answer(server) == 2.0
+
     (base / "3").mkdir()
     (base / "3" / "saved_model.pb").write_bytes(b"no model")
     server.wait(MODEL, "END", "AVAILABLE", "END")
     assert "/" not in error_of(server, 3)
     assert answer(server) == 2.0
     assert server.post(f"{MODEL}/versions/3:predict", {"instances": [0]}).status_code == 404
+
     shutil.rmtree(base / "3")
     server.wait(MODEL, "AVAILABLE", "END")
     shutil.rmtree(base / "2")  # a rollback by hand
@@ -138,9 +141,11 @@ def test_policies_and_labels(server: Server, base: Path, made: dict[str, Path]) 
         push(made[str(number)], base / str(number))
     server.wait(MODEL, "AVAILABLE")
     assert answer(server) == 3.0
+
     configure(server.log.parent, base, "model_version_policy { all {} }")
     server.wait(MODEL, *["AVAILABLE"] * 3)
     assert [answer(server, f"{MODEL}/versions/{number}") for number in (1, 2, 3)] == [1.0, 2.0, 3.0]
+
     configure(server.log.parent, base, "model_version_policy { latest { num_versions: 2 } }")
     server.wait(MODEL, "AVAILABLE", "AVAILABLE", "END")
     labels = (
@@ -155,6 +160,7 @@ def test_policies_and_labels(server: Server, base: Path, made: dict[str, Path]) 
         1.0,
         3.0,
     ]
+
     configure(server.log.parent, base, labels.replace("value: 1", "value: 2"))
     server.wait(MODEL, "AVAILABLE", "AVAILABLE", "END")
     assert answer(server, f"{MODEL}/labels/stable") == 2.0
@@ -215,10 +221,12 @@ def test_what_is_being_answered_is_answered_by_the_old_version(
         not in server.get("/monitoring/prometheus/metrics").text
     ):
         pass
+
     push(made["slow"], server.log.parent / "slow" / "2")
     server.wait(slow, "AVAILABLE", "UNLOADING")
     assert server.post(f"{slow}:predict", {"inputs": 3}).headers["x-model-version"] == "2"
     assert not got
+
     waiting.join()
     assert (got[0].json(), got[0].headers["x-model-version"]) == ({"outputs": 800_000}, "1")
     server.wait(slow, "AVAILABLE", "END")
@@ -241,7 +249,9 @@ def test_a_stop_finishes_what_is_being_answered(made: dict[str, Path], tmp_path:
             not in server.get("/monitoring/prometheus/metrics").text
         ):
             pass
+
         assert server.stop() == 0
         waiting.join()
+
     assert got[0].json() == {"outputs": 300_000}
     assert "Traceback" not in server.log.read_text()

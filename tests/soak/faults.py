@@ -27,7 +27,7 @@ UPLOAD = "POST /upload/storage/v1/b/bucket/"
 
 
 def no_fault(cloud: FakeCloud) -> None:
-    """What the others are compared with, too: the local runner's is the standard."""
+    """Adds no fault: this job, too, is compared with the local runner's."""
 
 
 def bundles_twice(cloud: FakeCloud) -> None:
@@ -119,7 +119,7 @@ def main() -> None:
     from seqline.errors import UserError
     from seqline.jobs.dataflow import job_flags
 
-    found = []
+    outcomes = []
     with tempfile.TemporaryDirectory() as name, fake_cloud.serve(Path(name)) as cloud:
         os.environ.update(cloud.environment | {"SEQLINE_CACHE": f"{name}/cache"})
         rows = write_jsonl(Path(name, "rows.jsonl"), corpus_rows(options.rows))
@@ -130,7 +130,7 @@ def main() -> None:
         expected = contents(f"{name}/local"), contents(f"{name}/span_cache")
         print(f"{'fault':42} {'job':12} {'attempts':>8} {'again':>6} {'seconds':>8}  same bytes")
 
-        for number, (what, fault) in enumerate(FAULTS.items()):
+        for number, (description, fault) in enumerate(FAULTS.items()):
             cloud.faults.requests.clear()
             cloud.faults.retry_bundles = False
             fault(cloud)
@@ -153,9 +153,10 @@ def main() -> None:
             jobs = cloud.dataflow.jobs[before:]
             same = (contents(f"{place}/examples"), contents(f"{place}/span_cache")) == expected
             state = jobs[0].state.removeprefix("JOB_STATE_").lower()
-            found.append(
+
+            outcomes.append(
                 {
-                    "fault": what,
+                    "fault": description,
                     "job": state,
                     "attempts": jobs[0].attempts,
                     "again": again,
@@ -163,13 +164,13 @@ def main() -> None:
                 }
             )
             print(
-                f"{what:42} {state:12} {jobs[0].attempts:8} {again:6}"
+                f"{description:42} {state:12} {jobs[0].attempts:8} {again:6}"
                 f" {time.monotonic() - started:8.1f}  {same}",
                 flush=True,
             )
 
-    all_same = all(each["same"] for each in found)
-    print(json.dumps({"faults": found, "all_same": all_same}))
+    all_same = all(outcome["same"] for outcome in outcomes)
+    print(json.dumps({"faults": outcomes, "all_same": all_same}))
     sys.exit(0 if all_same else 1)
 
 

@@ -81,8 +81,13 @@ def newest_step(root: Path) -> int:
 def killed_run(
     data: Path, root: Path, kills: list[tuple[signal.Signals, float]]
 ) -> tuple[list[int], list[float]]:
-    """Runs to the end with these (signal, seconds after the start) -> (checkpointed steps, seconds
-    from SIGTERM to the end).
+    """Runs to the end, with signals on the way.
+
+    Args:
+        kills: (signal, seconds after the start).
+
+    Returns:
+        (checkpointed steps, seconds from SIGTERM to the end).
     """
     steps, graces = [], []
     for number, delay in kills:
@@ -90,11 +95,13 @@ def killed_run(
         time.sleep(delay)
         sent = time.monotonic()
         process.send_signal(number)
-        # It may have ended just before; and SIGKILL is seen by nobody but the system.
+
+        # It may have ended just before; and no process can see SIGKILL.
         finish(process, (0, STOPPED) if number == signal.SIGTERM else (0, -signal.SIGKILL))
         if number == signal.SIGTERM:
             graces.append(time.monotonic() - sent)
         steps.append(newest_step(root) if process.returncode else TOO_LATE)
+
     finish(seqline(data, root, "trainer"))
     return steps, graces
 
@@ -110,24 +117,26 @@ def measure(data: Path, folder: Path, num_kills: int, seed: int) -> dict[str, ob
     print(f"undisturbed: {seconds:.1f} s, weights {expected[:16]}")
     print(f"{'run':>4}  {'killed by, after':<40} {'checkpoint at step':<20} weights")
     signals = [(signal.SIGKILL, signal.SIGTERM)[number % 2] for number in range(num_kills)]
+
     same, graces, number_of_runs, late = 0, [], 0, 0
 
     while signals:
         number_of_runs += 1
         count = min(len(signals), draw.choice((1, 1, 2)))
+
         # From the middle of the imports to just before the end.
         kills = [(signals.pop(0), draw.uniform(0.3, 1.0) * seconds) for _ in range(count)]
         root = folder / f"run-{number_of_runs}"
         shutil.copytree(base, root)
-        steps, found = killed_run(data, root, kills)
-        graces += found
+        steps, run_graces = killed_run(data, root, kills)
+        graces += run_graces
         late += steps.count(TOO_LATE)
         digest = weights_digest(root)
         same += digest == expected
-        what = ", ".join(f"{each.name} {delay:.1f} s" for each, delay in kills)
+        description = ", ".join(f"{signal_.name} {delay:.1f} s" for signal_, delay in kills)
         at = ", ".join("had ended" if step == TOO_LATE else str(step) for step in steps)
         print(
-            f"{number_of_runs:>4}  {what:<40} {at:<20} {digest[:16]}"
+            f"{number_of_runs:>4}  {description:<40} {at:<20} {digest[:16]}"
             f" {'same' if digest == expected else 'DIFFERENT'}",
             flush=True,
         )

@@ -8,7 +8,7 @@ Every push is a process that is killed by SIGKILL at a moment drawn from --seed,
 step and the end that it would have come to; one that had ended before is not counted. The model is
 large, so that most moments lie within the copy; older versions are removed (keep_versions 3), so
 that some lie within that. All the while a reader compares every file of every version with its
-manifest, and loads each version once with TensorFlow. After every kill a push that nobody disturbs
+manifest, and loads each version once with TensorFlow. After every kill an undisturbed push
 must give the next version, the label, and leave nothing behind.
 """
 
@@ -63,10 +63,9 @@ def push_when_told(model: Path, serving_dir: Path, told: Connection) -> None:
 
 
 def read_until_told(serving_dir: Path, told: Connection) -> None:
-    """Polls.
+    """Polls until it is told to stop, then sends {checks, versions, wrong}.
 
-    Sends {checks, versions, wrong} at the end. checks: of a version, all its files. wrong: what
-    must not have been seen.
+    A check covers all files of a version; `wrong` lists what must not have been seen.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
@@ -76,6 +75,7 @@ def read_until_told(serving_dir: Path, told: Connection) -> None:
     wrong: list[str] = []
 
     checks = 0
+
     while not told.poll():
         for folder in [path for path in serving_dir.glob("*") if path.name.isdigit()]:
             try:
@@ -99,19 +99,19 @@ def read_until_told(serving_dir: Path, told: Connection) -> None:
 def verify(folder: Path) -> None:
     """Raises if a version is not exactly what its manifest says."""
     manifest = json.loads((folder / "assets.extra/manifest.json").read_text())
-    found = {
+    files = {
         path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
     }
-    assert set(found) == {*manifest["files"], "assets.extra/manifest.json"}, sorted(found)
+    assert set(files) == {*manifest["files"], "assets.extra/manifest.json"}, sorted(files)
     for name, expected in manifest["files"].items():
-        with found[name].open("rb") as file:
+        with files[name].open("rb") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == expected, name
 
 
 def killed_push(model: Path, serving_dir: Path, delay: float | None) -> float:
-    """A push in a process of its own, killed so many seconds after it began.
+    """Runs a push in a process of its own, killed this number of seconds after it began.
 
-    None: not at all. Returns its seconds.
+    Pass None to let it finish. Returns its seconds.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -138,10 +138,11 @@ def state(serving_dir: Path, before: int) -> str:
         return "copying"
     if list(serving_dir.glob(".removing-*")):
         return "removing an old version"
-    newest = max(each["version"] for each in listing(serving_dir))
+    newest = max(version["version"] for version in listing(serving_dir))
     if newest == before:
         return "not yet copying"
-    labelled = {each["version"] for each in listing(serving_dir) if each["labels"]}
+    labelled = {version["version"] for version in listing(serving_dir) if version["labels"]}
+
     return (
         FINISHED
         if newest in labelled and len(listing(serving_dir)) <= KEEP
@@ -167,18 +168,19 @@ def measure(folder: Path, kills: int, seed: int, megabytes: int) -> dict[str, An
     number = 0
     while states.total() - states[FINISHED] < kills:
         number += 1
-        before = max(each["version"] for each in listing(serving_dir))
+        before = max(version["version"] for version in listing(serving_dir))
         change(model, number)
         killed_push(model, serving_dir, draw.uniform(0, statistics.median(seconds)))
         states[state(serving_dir, before)] += 1
         change(model, -number)
-        expected = max(each["version"] for each in listing(serving_dir)) + 1
+        expected = max(version["version"] for version in listing(serving_dir)) + 1
         seconds = [*seconds, killed_push(model, serving_dir, None)][-5:]
         wrong += after_a_push(serving_dir, expected)
 
     ours.send("stop")
     read = ours.recv()
     reader.join()
+
     return {
         "kills": kills,
         "too_late": states.pop(FINISHED, 0),
@@ -198,19 +200,16 @@ def change(model: Path, number: int) -> None:
 
 
 def after_a_push(serving_dir: Path, expected: int) -> list[str]:
-    """What is wrong after a push that nobody disturbed.
-
-    Its number, its label, or what lies around.
-    """
-    found = listing(serving_dir)
-    numbers = [each["version"] for each in found]
+    """The mistakes after an undisturbed push: in its number, its label, or leftover files."""
+    versions = listing(serving_dir)
+    numbers = [version["version"] for version in versions]
     wrong = (
         []
         if numbers == list(range(expected - len(numbers) + 1, expected + 1))
         else [f"versions {numbers}, expected up to {expected}"]
     )
-    if found[-1]["labels"] != ["stable"]:
-        wrong.append(f"version {numbers[-1]} has the labels {found[-1]['labels']}")
+    if versions[-1]["labels"] != ["stable"]:
+        wrong.append(f"version {numbers[-1]} has the labels {versions[-1]['labels']}")
     names = {path.name for path in serving_dir.iterdir()} - {str(number) for number in numbers}
     return wrong if names == {".lock", "models.config"} else [*wrong, f"left over: {sorted(names)}"]
 
@@ -224,19 +223,19 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=64)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder), arguments.kills, arguments.seed, arguments.megabytes)
-    for name, count in found["killed_while"].items():
+        measured = measure(Path(folder), arguments.kills, arguments.seed, arguments.megabytes)
+    for name, count in measured["killed_while"].items():
         print(f"{count:>4}  killed while {name}")
-    print(f"{found['too_late']:>4}  too late, not counted")
+    print(f"{measured['too_late']:>4}  too late, not counted")
     print(
-        f"{found['reader_checks']:>4}  checks of a whole version by the reader, which loaded"
-        f" {found['reader_versions']} versions"
+        f"{measured['reader_checks']:>4}  checks of a whole version by the reader, which loaded"
+        f" {measured['reader_versions']} versions"
     )
-    print(f"{found['partial_versions_seen']:>4}  partial versions seen")
-    for each in found["wrong"]:
-        print(f"WRONG: {each}")
-    print(json.dumps(found))
-    sys.exit(1 if found["wrong"] else 0)
+    print(f"{measured['partial_versions_seen']:>4}  partial versions seen")
+    for complaint in measured["wrong"]:
+        print(f"WRONG: {complaint}")
+    print(json.dumps(measured))
+    sys.exit(1 if measured["wrong"] else 0)
 
 
 if __name__ == "__main__":

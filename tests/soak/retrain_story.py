@@ -51,7 +51,7 @@ def write(path: Path, rows: Rows) -> None:
 
 
 def exchanged(rows: Rows) -> Rows:
-    """Each label is the next one."""
+    """The rows, each with the next label."""
     labels = sorted({row["label"] for row in rows})
     after = dict(zip(labels, [*labels[1:], labels[0]], strict=True))
     return [{**row, "label": after[row["label"]]} for row in rows]
@@ -69,7 +69,7 @@ def with_class(rows: Rows) -> Rows:
 def call(
     folder: Path, name: str, root: str, source: str, more: list[str]
 ) -> tuple[int, list[str], float]:
-    """(exit code, lines, CPU seconds of all its processes)."""
+    """Runs a command; returns (exit code, lines, CPU seconds of all its processes)."""
     settings = [f"{key}={value}" for key, value in SETTINGS.items()] + [
         f"example_gen.source='{source}'",
         *more,
@@ -91,6 +91,7 @@ def call(
         *bootstrap,
         *flags,
     ]
+
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -104,7 +105,7 @@ def call(
 
 
 def accuracy(folder: Path, rows: Rows) -> float:
-    """Of the served version, on rows that it never saw; 0 where none is served."""
+    """The accuracy of the served version on rows that it never saw; 0 if none is served."""
     if not (folder / "served" / "story").is_dir():
         return 0.0
     command = [sys.executable, "-m", "pipeline", "predict", "--model", "served/story"]
@@ -133,6 +134,7 @@ def main() -> None:
     test = read(folder / "test.jsonl", given.test_rows)
     spans = [train[given.rows * number : given.rows * (number + 1)] for number in range(6)]
     allowed = [f"span_validator.classes=['{NEW_CLASS}']"]
+
     # What arrives, the span, its rows, settings, and the exit codes that are right. A good span may
     # be refused by chance: its rows are few.
     good, rejected, nothing = (PUSHED, REFUSED), (REJECTED,), (NOTHING_NEW,)
@@ -148,24 +150,26 @@ def main() -> None:
         ("nothing arrived", 6, spans[1], allowed, nothing),
     ]
 
-    found = []
+    steps = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(f"{'span':<24} {'code':>4} {'CPU s':>7} {'test':>6}  verdict")
-        for what, number, rows, more, right in story:
+
+        for description, number, rows, more, right in story:
             write(folder / "data" / str(number) / "rows.jsonl", rows)
             code, lines, seconds = call(
                 folder, "retrain", "story", "data/{SPAN}/rows.jsonl", [*given.settings, *more]
             )
             served = accuracy(folder, test)
+            span = f"{number} {description}"
             print(
-                f"{f'{number} {what}':<24} {code:>4} {seconds:>7.1f} {served:>6.4f}  {lines[-1]}",
+                f"{span:<24} {code:>4} {seconds:>7.1f} {served:>6.4f}  {lines[-1]}",
                 flush=True,
             )
-            found.append(
+            steps.append(
                 {
                     "span": number,
-                    "what": what,
+                    "what": description,
                     "code": code,
                     "right": code in right,
                     "cpu_seconds": seconds,
@@ -176,8 +180,8 @@ def main() -> None:
 
         result = {
             "rows": given.rows,
-            "steps": found,
-            "cpu_seconds": sum(step["cpu_seconds"] for step in found),
+            "steps": steps,
+            "cpu_seconds": sum(step["cpu_seconds"] for step in steps),
         }
 
         if given.peers:
@@ -189,7 +193,7 @@ def main() -> None:
             )
 
     print(json.dumps(result))
-    sys.exit(0 if all(step["right"] for step in found) else 1)
+    sys.exit(0 if all(step["right"] for step in steps) else 1)
 
 
 def full_runs(folder: Path, spans: list[Rows], settings: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""What tests share: the checkout, servers, fakes of the cloud, reports and stages."""
+"""Shared parts of the tests: the checkout, servers, fakes of the cloud, reports and stages."""
 
 from pathlib import Path
 

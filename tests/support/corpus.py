@@ -1,4 +1,4 @@
-"""A small labelled corpus, and Examples of rows that a test names."""
+"""A small labelled corpus, and Examples of rows that a test gives."""
 
 import json
 from collections import Counter
@@ -73,24 +73,26 @@ def write_examples(
     span: int = 0,
     key: str = "key",
 ) -> Path:
-    """Examples on disk.
+    """Writes Examples of {split: (content, label) rows}.
 
-    Split -> (content, label) rows. Called again with another span, it adds that span.
+    Called again with another span, it adds that span.
     """
     spans = read_manifest(root).spans if (root / MANIFEST).exists() else ()
     counts = {split: dict(Counter(label for _, label in rows[split])) for split in rows}
+
     dim = None
     for split, chosen in rows.items():
         (root / f"Split-{split}").mkdir(parents=True, exist_ok=True)
         for source in range(num_shards):
-            contents: list[Any] = [each for each, _ in chosen[source::num_shards]]
+            contents: list[Any] = [content for content, _ in chosen[source::num_shards]]
             if content == "text":
-                contents = [each.encode() for each in contents]
+                contents = [value.encode() for value in contents]
             elif content == "tokens":
-                contents = [[token.encode() for token in each] for each in contents]
+                contents = [[token.encode() for token in value] for value in contents]
             else:
-                contents = [np.array(each, np.float32) for each in contents]
+                contents = [np.array(value, np.float32) for value in contents]
                 dim = contents[0].shape[1] if contents else dim
+
             if contents:
                 shard = ExampleShard(
                     span,
@@ -100,6 +102,7 @@ def write_examples(
                     [label.encode() for _, label in chosen[source::num_shards]],
                 )
                 write(shard, root / f"Split-{split}" / shard.name, content)
+
     write_manifest(
         Manifest(
             content, dim, (*spans, Span(span, key, None, sum(map(len, rows.values())), counts))

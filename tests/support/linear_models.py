@@ -30,6 +30,7 @@ def linear_model(path: Path, labels: Sequence[str], weights: np.ndarray, bias: n
         ),
         "",
     )
+
     dim = weights.shape[1]
 
     @tf.function(

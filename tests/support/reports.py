@@ -70,11 +70,13 @@ class Page(HTMLParser):
         assert self.open == []
         ids = [attributes["id"] for _, attributes in self.tags if "id" in attributes]
         assert len(ids) == len(set(ids))
+
         for _, attributes in self.tags:
             for name in (attributes.get("aria-labelledby") or "").split():
                 assert name in ids
             if (target := attributes.get("href") or "").startswith("#"):
                 assert target[1:] in ids
+
         assert all("scope" in attributes for tag, attributes in self.tags if tag == "th")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -124,9 +126,11 @@ def write_three_runs(store: Store) -> None:
             "started": f"2026-01-0{number}T00:00:00.000+00:00",
             "finished": f"2026-01-0{number}T00:01:00.000+00:00",
         }
+
         if number == 3:
             del executions["pusher"]
             more |= {"verdict": "failed", "error": "NotBlessedError: \x1b[31maccuracy[/] fell."}
+
         write_run(store, f"2026010{number}-000{number}", executions, files, **more)
 
     manifest = served / "4" / MANIFEST
@@ -171,6 +175,7 @@ def write_run(
             "libraries": {},
             "data": "digest of the data" if component == "example_gen" else None,
         }
+
         fields = {"key_parts": parts, "seconds": 1.25, "finished": name, **told}
         execution(component, key, **fields).write(folder / "execution.json")
         if component in files:
@@ -184,6 +189,7 @@ def write_run(
                 "seconds": 1.25,
             }
         )
+
     record = {
         "run": name,
         "started": "2026-01-02T03:04:05.000+00:00",
@@ -223,15 +229,17 @@ def evaluation_of(
     tally, slices = Tally(), {label: Tally() for label in labels}
     for number in range(num_rows):
         truth = number % len(labels)
-        found, before = (
+        predicted, served_before = (
             truth if chance.random() < share else chance.randrange(len(labels))
             for share in (0.9, 0.85)
         )
-        for each in (tally, slices[labels[truth]]):
-            each.cells[truth, found] += 1
-            each.served_cells[truth, before] += 1
-            each.lost += before == truth != found
-            each.gained += found == truth != before
+
+        for counts in (tally, slices[labels[truth]]):
+            counts.cells[truth, predicted] += 1
+            counts.served_cells[truth, served_before] += 1
+            counts.lost += served_before == truth != predicted
+            counts.gained += predicted == truth != served_before
+
     matrix = confusion(tally.cells, len(labels))
     metric = classification(labels, matrix, 0.5)
     served = {
@@ -242,19 +250,21 @@ def evaluation_of(
         "new_labels": labels[:1],
         "lost_labels": [],
     }
+
     shown = [
         {
             "feature": "label",
             "value": label,
-            **of_slice(each, 5),
-            "served": compare_with_served(each, 0.0),
+            **of_slice(counts, 5),
+            "served": compare_with_served(counts, 0.0),
         }
-        for label, each in slices.items()
+        for label, counts in slices.items()
     ]
+
     if not with_served:
-        shown = [{**each, "served": None} for each in shown]
+        shown = [{**slice_, "served": None} for slice_ in shown]
     sure, unsure = (
-        [_example(labels, number, each, is_sure) for number, each in enumerate(texts)]
+        [_example(labels, number, text, is_sure) for number, text in enumerate(texts)]
         for is_sure in (True, False)
     )
     curve = [
@@ -275,6 +285,7 @@ def evaluation_of(
             "accuracy_interval": wilson_interval(0.9, 1500),
         },
     ]
+
     metric |= {
         "roc_auc": 0.98,
         "ece": 0.06,
@@ -282,18 +293,20 @@ def evaluation_of(
         "slices": shown,
         "calibration": curve,
     }
+
     compared = {"majority class": 1 / len(labels), "tf-idf + logistic regression": linear}
     gates = judge(
         metric, compared, EvaluatorParams(**{"min_accuracy": 0.5, "max_ece": 0.05, **thresholds})
     )
-    found = {
+    evaluation = {
         **metric,
         "hardest": unsure,
         "confidently_wrong": sure,
         "baselines": compared,
         "gates": [gate.to_json() for gate in gates],
     }
-    return {**found, "blessed": not refusals(gates), "refusals": refusals(gates)}
+
+    return {**evaluation, "blessed": not refusals(gates), "refusals": refusals(gates)}
 
 
 def _example(labels: list[str], number: int, text: str, is_sure: bool) -> dict[str, Any]:
@@ -304,12 +317,14 @@ def _example(labels: list[str], number: int, text: str, is_sure: bool) -> dict[s
         {"source": {"file": f"texts/{labels[0]}/{number}.txt"}},
         {},
     ]
+
     row = {
         "shard": "data_tfrecord-00000-00000-00000.gz",
         "row": 2 * number + is_sure,
         "label": labels[0],
         **places[number % 4],
     }
+
     answer = labels[-1] if is_sure or number % 2 else labels[0]
     given, other = (0.99, 0.001) if is_sure else (0.45, 0.44)
     row |= {
@@ -317,6 +332,7 @@ def _example(labels: list[str], number: int, text: str, is_sure: bool) -> dict[s
         "probability": given,
         "probability_of_label": given if answer == labels[0] else other,
     }
+
     return {
         **row,
         "runner_up": labels[0] if answer == labels[-1] else labels[-1],
@@ -346,6 +362,7 @@ def stages_of(
         "overlap": 1.0,
         "top": [{"value": text, "count": 2} for text in texts],
     }
+
     length = {"min": 1, "max": 9, "mean": 4.5, "quantiles": {"0.01": 1, "0.5": 4, "0.99": 9}}
     tokens = {"num": 100, "num_distinct": 50, "num_once": 20}
     splits = {
@@ -359,6 +376,7 @@ def stages_of(
         }
         for split in rows
     }
+
     anomalies = [
         {
             "split": "test",
@@ -370,6 +388,7 @@ def stages_of(
         }
         for text in texts
     ]
+
     drift = {"num_new": 3, "num_gone": 2, "new_token_rate": 0.01}
     transform = {
         "num_tokens": 40,
@@ -379,6 +398,7 @@ def stages_of(
         "num_rows": {},
         "vocabulary_drift": drift,
     }
+
     spans = [
         {
             "number": number,
@@ -389,6 +409,7 @@ def stages_of(
         }
         for number in (0, 1)
     ]
+
     newest = {
         "span": 1,
         "earlier": [0],
@@ -396,12 +417,14 @@ def stages_of(
         "tokens": oov,
         "chars": oov,
     }
+
     history = {
         "loss": [1.0, 0.5],
         "accuracy": [0.5, 0.8],
         "val_loss": [0.9, float("nan")],
         "val_accuracy": [0.6, 0.7],
     }
+
     trainer = {
         "num_parameters": 1234,
         "num_epochs": 2,
@@ -410,6 +433,7 @@ def stages_of(
         "eval_accuracy": 0.7,
         "eval_loss": 0.5,
     }
+
     measured = {"p50_seconds": 0.003, "p99_seconds": 0.011, "rss_mb": 800.5, "load_seconds": 7.1}
     asked = Gate("server", 1e-8, 1e-6, True, "64 rows answered as the evaluator had")
     limits = server_gates.limits(measured, InfraValidatorParams(max_p99_seconds=0.5))
@@ -425,6 +449,7 @@ def stages_of(
         **measured,
         "gates": [gate.to_json() for gate in (asked, *limits)],
     }
+
     served = {"served": {**evaluation["served"], "version": 1}} if with_served else {}
     figures: dict[str, dict[str, Any]] = {
         "example_gen": {"num_rows": rows, "num_read": 123, "num_bad_rows": 2},
@@ -462,12 +487,14 @@ def stages_of(
             "serving_dir": "/served here",
         },
     }
+
     params: dict[str, dict[str, Any]] = {
         "example_gen": {"source": texts[0] if texts else "rows.csv", "content": content},
         "trainer": {"num_epochs": 2, "rnn_units": 64},
         "exporter": {"parity_tolerance": None},
         "infra_validator": {"max_difference": 1e-6, "max_p99_seconds": 0.5},
     }
+
     executions = {
         name: {"figures": figures[name], "params": params.get(name, {})} for name in STAGES
     }
@@ -481,4 +508,5 @@ def stages_of(
         "trainer": ("history.json", history),
         "evaluator": ("evaluation.json", evaluation),
     }
+
     return copy.deepcopy(executions), files

@@ -33,14 +33,14 @@ class Server:
         return requests.post(self.url + path, json.dumps(body), timeout=TIMEOUT)  # NaN, too
 
     def answer(self, path: str, body: Any) -> Any:
-        """What a request that is right gets."""
+        """The answer to a valid request."""
         response = self.post(path, body)
         assert response.status_code == 200, response.text
         assert response.headers["content-type"] == "application/json"
         return response.json()
 
     def refusal(self, path: str, body: Any) -> str:
-        """The error that a request gets that is wrong."""
+        """The error that an invalid request gets."""
         response = self.post(path, body)
         assert response.status_code == 400, response.text
         assert list(response.json()) == ["error"]
@@ -87,8 +87,10 @@ def serving(folder: Path, *flags: str) -> Iterator[Server]:
         f"--port_file={port_file}",
         *flags,
     ]
+
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=folder, env=environment(), stderr=output)
+
     try:
         deadline = time.monotonic() + TIMEOUT
         while not port_file.exists():
@@ -138,9 +140,11 @@ def half_plus(path: Path, number: float) -> Path:
                 "tensorflow/serving/classify",
             ),
         }
+
         builder = tf.compat.v1.saved_model.Builder(str(path))
         builder.add_meta_graph_and_variables(session, [tf.saved_model.SERVING], signatures)
         builder.save()
+
     return path
 
 

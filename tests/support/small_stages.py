@@ -1,4 +1,4 @@
-"""Components of no weight that add numbers, for tests of the runner.
+"""Light components that add numbers, for tests of the runner.
 
 They run in real worker processes, as every stage does, so this module must be importable there.
 """
@@ -97,7 +97,7 @@ def chain(
     second: NumberParams = NumberParams(),  # noqa: B008 - frozen
     **fields: Any,
 ) -> Pipeline:
-    """source -> first -> second. fields: of the component of `second`."""
+    """The pipeline source -> first -> second; `fields` are of the component of `second`."""
     pipe = Pipeline()
     value = pipe.add(source(), SourceParams(path=str(data)))
     value = pipe.add(adder("first"), first, value=value)

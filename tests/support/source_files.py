@@ -61,22 +61,22 @@ def find(source: str | Path) -> tuple[str, list[File]]:
     """(kind, files) of a file or of a folder of classes."""
     if os.path.isdir(source):
         return "folder", files.match(f"{source}/*/*.txt*")
-    found = files.match(str(source))
-    return read.kind_of(found, str(source), "example_gen"), found
+    matched = files.match(str(source))
+    return read.kind_of(matched, str(source), "example_gen"), matched
 
 
 def check(source: str | Path, **fields: Any) -> None:
-    kind, found = find(source)
-    read.check_files([(kind, file) for file in found], row_format(**fields))
+    kind, matched = find(source)
+    read.check_files([(kind, file) for file in matched], row_format(**fields))
 
 
 def read_all(
     source: str | Path, shard_bytes: int | None = None, **fields: Any
 ) -> list[Row | BadRow]:
     """The rows of a file or of a folder of classes."""
-    kind, found = find(source)
+    kind, matched = find(source)
     format_ = row_format(**fields)
-    shards = read.cut(kind, found, shard_bytes=shard_bytes)
+    shards = read.cut(kind, matched, shard_bytes=shard_bytes)
     return [row for shard in shards for row in read.read(shard, format_)]
 
 

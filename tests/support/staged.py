@@ -74,6 +74,7 @@ def pipeline(params: NumberParams) -> Pipeline:
         params,
         rows=rows,
     )
+
     return pipe
 
 
@@ -88,6 +89,7 @@ def main() -> None:
     given = parser.parse_args()
     layout.code_digest = lambda module: "code"
     store, out = Store(given.folder), Console()
+
     pipe = pipeline(NumberParams(seconds=given.seconds, refuse=given.refuse))
     try:
         done = launch.execute(

@@ -81,6 +81,7 @@ def train_on_replicas(
         cwd=CHECKOUT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
+
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -56,6 +56,7 @@ def trials_by_hand() -> list[Trial]:
     for number in range(NUM_RANDOM):
         chosen = {"batch_size": (16, 32)[number % 2], "learning_rate": 0.002 + 0.003 * number}
         accuracy = 0.95 + 0.01 * number
+
         trials.append(
             Trial(
                 number,
@@ -70,4 +71,5 @@ def trials_by_hand() -> list[Trial]:
                 None,
             )
         )
+
     return trials

@@ -42,6 +42,7 @@ def good_rows() -> Splits:
                 "more",
                 "still",
             ][: 1 + number % 3]
+
             rows.append((" ".join(words), label))
             number += 1
     return splits
@@ -70,12 +71,13 @@ def chain(
     rare_classes: list[dict[str, Any]] | None = None,
     **params: Any,
 ) -> Figures:
-    """From rows to anomalies under `root`; what the gate raises is not caught."""
+    """Runs the stages from rows to anomalies under `root`; errors of the gate pass through."""
     validator = ExampleValidatorParams(**params)
     examples = write_spans(root / "examples", spans, content, dim, **(span or {}))
     if rare_classes:
         manifest = json.loads((examples / MANIFEST).read_text())
         (examples / MANIFEST).write_text(json.dumps({**manifest, "rare_classes": rare_classes}))
+
     for name in ("statistics", "schema", "anomalies"):
         (root / name).mkdir()
     run_statistics_gen(examples=examples, params=StatisticsGenParams(), output=root / "statistics")
@@ -84,6 +86,7 @@ def chain(
         params=SchemaGenParams(curated=curated and str(curated)),
         output=root / "schema",
     )
+
     figures = example_validator.run(
         examples=examples,
         statistics=root / "statistics",
@@ -91,6 +94,7 @@ def chain(
         params=validator,
         output=root / "anomalies",
     )
+
     gate(root / "anomalies", validator)
     return figures
 

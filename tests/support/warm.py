@@ -1,4 +1,4 @@
-"""Features of a small vocabulary, and Models that a training would begin with."""
+"""Features of a small vocabulary, and Models that a training would start from."""
 
 import json
 import shutil
@@ -48,6 +48,7 @@ def text_features(
     """
     ids = {token: number for number, token in enumerate(tokens, start=1)}
     classes = {label: number for number, label in enumerate(labels)}
+
     rows = []
     for text in texts:
         rank = WORDS.index(text[0]) if text[0] in WORDS else 0
@@ -106,10 +107,12 @@ def start(features: Path, output: Path, learned: bool = False, **settings: objec
     if spec.bigram_buckets:
         model.get_layer("bigrams").set_weights([counts.bigram_rows(params.bigram_min_count)])
     figures = initialize(model, spec, features, params)
+
     if learned:
         random = np.random.default_rng(7)
         for weight in model.trainable_weights:
             weight.assign(random.normal(0, 0.5, weight.shape))
+
     output.mkdir()
     network.save(model, spec, output)
     shutil.copytree(features / "vocabularies", output / "vocabularies")

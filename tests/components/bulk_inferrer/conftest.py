@@ -14,5 +14,5 @@ def served(saved_model: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several shards from a small file."""
+    """Makes shards small, so that a small file has several."""
     monkeypatch.setattr(shards, "SHARD_BYTES", 2000)

@@ -47,6 +47,7 @@ def test_tfrecords_hold_the_same_and_can_be_trained_on(
         "tokens": [["a"], ["b", "c"]],
         "sequence": [[[1, 2.5]], [[2, 0], [0, 1]]],
     }[content]
+
     model = served if content == "text" else fake_model(tmp_path / "model", content)
     source = tmp_path / "a.jsonl"
     source.write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
@@ -60,6 +61,7 @@ def test_tfrecords_hold_the_same_and_can_be_trained_on(
         "class_id": tf.io.FixedLenFeature([], tf.int64),
         "probabilities": tf.io.FixedLenFeature([len(lines[0]["probabilities"])], tf.float32),
     }
+
     parsed = tf.io.parse_example(list(tf.data.TFRecordDataset(str(path), "GZIP")), spec)
     assert parsed["file"].numpy().tolist() == [str(source).encode()] * 2
     assert parsed["line"].numpy().tolist() == [1, 2]
@@ -67,6 +69,7 @@ def test_tfrecords_hold_the_same_and_can_be_trained_on(
     np.testing.assert_allclose(
         parsed["probabilities"], [row["probabilities"] for row in lines], atol=1e-6
     )
+
     for fields in (
         {"source": str(path), "text": content},
         {"source": str(tmp_path / "lines" / "predictions-*.jsonl"), "text": content},
@@ -80,6 +83,7 @@ def test_tfrecords_hold_the_same_and_can_be_trained_on(
             for shard in shards_of(span, params)[0]
             for row in read_rows(shard, params)
         ]
+
         assert [row.label.decode() for row in again if isinstance(row, Row)] == [
             row["label"] for row in lines
         ]
@@ -163,6 +167,7 @@ def test_bad_rows_are_counted_and_listed(
         b'{"text": "gold"}\nno json\n{"texts": "x"}\n{"text": null}\n\n{"text": "\xff"}\n{"text":'
         b' "fig"}\n'
     )
+
     with pytest.raises(
         DataError,
         match=(
@@ -172,14 +177,17 @@ def test_bad_rows_are_counted_and_listed(
     ):
         infer(tmp_path / "out", served, source, max_bad_fraction=0.5)
     assert not (tmp_path / "out" / "predictions.json").exists()
+
     with monkeypatch.context() as patch:  # what was computed is kept
         patch.setattr(job, "job", lambda flags: pytest.fail("nothing is to be done"))
         figures = infer(tmp_path / "out", served, source, max_bad_fraction=0.7)
+
     assert (figures["num_rows"], figures["num_bad_rows"]) == (2, 4)
     assert [(row["line"], row["text"]) for row in answers(tmp_path / "out")] == [
         (1, "gold"),
         (7, "fig"),
     ]
+
     bad = [
         json.loads(line) for line in (tmp_path / "out" / "bad_rows.jsonl").read_text().splitlines()
     ]
@@ -202,6 +210,7 @@ def test_bad_sequences_and_kept_values(tmp_path: Path) -> None:
     source.write_bytes(b'id,text\n1,"[[1, 2]]"\n2,"[[1, 2, 3]]"\n3,[]\n\xff,"[[1, 2]]"\n')
     infer(tmp_path / "out", model, source, keep=["id"], max_bad_fraction=0.9)
     assert [row["id"] for row in answers(tmp_path / "out")] == ["1"]
+
     bad = [
         json.loads(line)["reason"]
         for line in (tmp_path / "out" / "bad_rows.jsonl").read_text().splitlines()
@@ -237,6 +246,7 @@ def test_the_stage_is_there_only_where_it_has_a_source(tmp_path: Path) -> None:
 
     assert names()[-1] == "pusher"
     assert names("bulk_inferrer.source=new.csv")[-2:] == ["pusher", "bulk_inferrer"]
+
     pipe = Pipeline()
     define(
         pipe,
@@ -250,6 +260,7 @@ def test_the_stage_is_there_only_where_it_has_a_source(tmp_path: Path) -> None:
             ],
         ),
     )
+
     params = pipe.stages[-1].params
     assert isinstance(params, BulkInferrerParams)
     assert (params.text, params.delimiter, params.encoding) == ("body", "|", "utf-8")
@@ -266,16 +277,19 @@ def test_as_a_stage(
         saved_model=saved_model, evaluation=evaluation, params=params, output=output, work=work
     )
     assert figures["num_rows"] == 2
+
     infer(tmp_path / "same", saved_model / "saved_model", source)
     assert contents(output) == contents(tmp_path / "same")
     assert (
         run(saved_model=saved_model, evaluation=evaluation, params=params, output=output, work=work)
         == figures
     )
+
     gate(output, params)
     refused = tmp_path / "refused"
     refused.mkdir()
     write_evaluation(refused, ["accuracy 0.1 is under min_accuracy 0.5"])
+
     with pytest.raises(
         NotBlessedError,
         match=r"^The model is not blessed and was not asked: accuracy 0\.1 is under",
@@ -291,10 +305,12 @@ def test_the_key_follows_the_content_and_what_is_written(tmp_path: Path) -> None
     assert external_digest(BulkInferrerParams(source=str(one))) == external_digest(
         BulkInferrerParams(source=str(other))
     )
+
     write_texts(other, ["tin"])
     assert external_digest(BulkInferrerParams(source=str(one))) != external_digest(
         BulkInferrerParams(source=str(other))
     )
+
     left_out = set(BulkInferrerParams.model_fields) - set(
         BulkInferrerParams(source="a").key_fields()
     )
@@ -316,6 +332,7 @@ def test_the_command(tmp_path: Path, served: Path) -> None:
         "--keep",
         "id",
     ]
+
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     beam_flags = ["--", "--direct_num_workers=1"]
     done = subprocess.run(
@@ -325,6 +342,7 @@ def test_the_command(tmp_path: Path, served: Path) -> None:
         text=True,
         timeout=400,
     )
+
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("bulk_inferrer     started\n")
     assert "\n2 rows: 1 " in done.stdout
@@ -332,11 +350,13 @@ def test_the_command(tmp_path: Path, served: Path) -> None:
     assert json.loads((tmp_path / "out" / "predictions.json").read_text())["model"]["version"] == 3
     assert [row["id"] for row in answers(tmp_path / "out")] == ["row 0", "row 1"]
     assert (tmp_path / "out" / "log.txt").exists()
+
     again = CliRunner().invoke(app, command)
     assert (again.exit_code, again.stdout.splitlines()[1]) == (
         0,
         f"predictions    {tmp_path / 'out'}/predictions.json",
     )
+
     other = CliRunner().invoke(app, [*command, "--format", "tfrecord"])
     assert isinstance(other.exception, UserError)
     assert "holds predictions of other settings (format 'jsonl', not 'tfrecord')" in str(

@@ -44,6 +44,7 @@ def test_chunks_are_the_rows_in_their_order_whichever_are_left_out(
     ]
     whole = list(cut(rows, 3, max_rows=7, max_bytes=500))
     rest = list(cut(rows, 3, done, max_rows=7, max_bytes=500))
+
     assert [
         row.line
         for chunk in whole
@@ -62,11 +63,13 @@ def test_many_shards_and_chunks_keep_the_order(tmp_path: Path, served: Path) -> 
     source = write_texts(tmp_path / "a.jsonl", texts)
     write_texts(tmp_path / "b.jsonl", texts[:2])
     figures = infer(tmp_path / "out", served, tmp_path / "*.jsonl", chunk_rows=9, keep=["id"])
-    found = answers(tmp_path / "out")
-    assert [row["text"] for row in found] == [*texts, *texts[:2]]
-    assert [(row["file"], row["line"]) for row in found[:120]] == [
+
+    predictions = answers(tmp_path / "out")
+    assert [row["text"] for row in predictions] == [*texts, *texts[:2]]
+    assert [(row["file"], row["line"]) for row in predictions[:120]] == [
         (str(source), number + 1) for number in range(120)
     ]
+
     files = json.loads((tmp_path / "out" / "predictions.json").read_text())["files"]
     assert [file["name"] for file in files] == sorted(
         path.name for path in (tmp_path / "out").glob("predictions-*")

@@ -24,7 +24,7 @@ from tests.support.models import fake_model
 
 
 def is_of_a_chunk(path: Path) -> bool:
-    """Whether a file holds a chunk's predictions, or notes that they are there."""
+    """Whether a file holds a chunk's predictions, or records that they exist."""
     return re.match(r"predictions-0|[0-9]{5}-", Path(path).name) is not None
 
 
@@ -124,6 +124,7 @@ def test_predictions_of_another_task_are_never_mixed(tmp_path: Path, served: Pat
     infer(out, served, source)
     before = contents(out)
     other = fake_model(tmp_path / "other", "tokens")
+
     way_out = r"Name another folder, or replace them with --force\.$"
     with pytest.raises(
         UserError,
@@ -132,10 +133,12 @@ def test_predictions_of_another_task_are_never_mixed(tmp_path: Path, served: Pat
         infer(out, other, source)
     with pytest.raises(UserError, match=rf"other settings \(keep \[\], not \['id'\]\)\. {way_out}"):
         infer(out, served, source, keep=["id"])
+
     write_texts(source, ["gold", "plum"])
     with pytest.raises(UserError, match=rf"another source \(.{{8}}, not .{{8}}\)\. {way_out}"):
         infer(out, served, source)
     assert contents(out) == before
+
     infer(out, served, source, force=True, format="tfrecord")
     assert [path.name for path in sorted(out.glob("predictions-*"))] == [
         "predictions-00000-of-00001-00000.tfrecord.gz"
@@ -146,6 +149,7 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, served: Path) 
     source = write_texts(tmp_path / "a.jsonl", ["gold"])
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
+
     for force in (False, True):
         with pytest.raises(
             UserError,
@@ -155,6 +159,7 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, served: Path) 
             ),
         ):
             infer(tmp_path / "out", served, source, force)
+
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
     with pytest.raises(UserError, match=r"a\.jsonl cannot be written: .* Name another folder\."):
         infer(source, served, source)

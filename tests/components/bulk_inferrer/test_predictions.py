@@ -28,8 +28,9 @@ def test_the_answers_are_those_of_predict(tmp_path: Path, served: Path) -> None:
     assert infer(tmp_path / "out", served, source, keep=["id"])["num_rows"] == 40
     manifest = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert manifest["labels"] == ["animals", "fruit", "metals"]
-    found = answers(tmp_path / "out")
-    for number, (mine, asked) in enumerate(zip(found, predict(served, texts), strict=True)):
+
+    answered = answers(tmp_path / "out")
+    for number, (mine, asked) in enumerate(zip(answered, predict(served, texts), strict=True)):
         assert list(mine) == ["file", "line", "id", "text", "label", "class_id", "probabilities"]
         assert (mine["file"], mine["line"], mine["id"], mine["text"]) == (
             str(source),
@@ -38,10 +39,12 @@ def test_the_answers_are_those_of_predict(tmp_path: Path, served: Path) -> None:
             texts[number],
         )
         assert mine["label"] == asked["label"] == manifest["labels"][mine["class_id"]]
+
         named = dict(zip(manifest["labels"], mine["probabilities"], strict=True))
         assert named == pytest.approx(asked["probabilities"], abs=2e-6)
+
     assert manifest["num_labels"] == {
-        label: sum(row["label"] == label for row in found) for label in manifest["labels"]
+        label: sum(row["label"] == label for row in answered) for label in manifest["labels"]
     }
 
 
@@ -52,6 +55,7 @@ def test_tokens_and_sequences_of_any_length(tmp_path: Path) -> None:
         source = tmp_path / f"{content}.jsonl"
         source.write_text("".join(json.dumps({"text": [item] * size}) + "\n" for size in sizes))
         infer(tmp_path / f"{content} out", model, source)
+
         predictions = answers(tmp_path / f"{content} out")
         assert [row["label"] for row in predictions] == [
             ["even", "odd"][size % 2] for size in sizes
@@ -67,6 +71,7 @@ def test_tokens_and_sequences_of_any_length(tmp_path: Path) -> None:
 def test_every_kind_of_file(tmp_path: Path, served: Path, kind: str) -> None:
     texts = ["a cat, and\na dog", "Iron \u00e9", "plum"]
     path = tmp_path / f"rows.{kind}"
+
     plain = path.with_suffix("") if kind.endswith(".gz") and "tfrecord" not in kind else path
     if "csv" in kind:
         with plain.open("w", encoding="utf-8", newline="") as file:
@@ -90,9 +95,11 @@ def test_every_kind_of_file(tmp_path: Path, served: Path, kind: str) -> None:
         )
     else:
         pq.write_table(pa.table({"key": ["0", "1", "2"], "body": texts}), path)
+
     if plain != path:
         path.write_bytes(gzip.compress(plain.read_bytes()))
     infer(tmp_path / "out", served, path, text="body", keep=["key"])
+
     predictions = answers(tmp_path / "out")
     assert [(row["key"], row["text"]) for row in predictions] == [
         ("0", texts[0]),
@@ -114,6 +121,7 @@ def test_a_folder_of_texts_with_and_without_classes(tmp_path: Path, served: Path
     }.items():
         (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "texts" / name).write_text(text)
+
     infer(tmp_path / "out", served, tmp_path / "texts")
     predictions = answers(tmp_path / "out")
     assert [(Path(row["file"]).name, row["text"]) for row in predictions] == [
@@ -135,14 +143,16 @@ def test_what_is_kept_is_any_json_value_and_clashes_with_nothing(
     infer(
         tmp_path / "out", served, source, keep=["id", "label", "more", "text"], with_content=False
     )
-    found = [
+
+    kept = [
         {name: row[name] for name in ("id", "source_label", "more", "source_text")}
         for row in answers(tmp_path / "out")
     ]
-    assert found == [
+    assert kept == [
         {"id": 7, "source_label": "x", "more": [1, {"a": None}], "source_text": "gold"},
         {"id": "\u00e9", "source_label": None, "more": True, "source_text": "fig"},
     ]
+
     infer(tmp_path / "records", served, source, keep=["id", "label", "more"], format="tfrecord")
     strings = {name: tf.io.VarLenFeature(tf.string) for name in ("id", "source_label", "more")}
     [path] = (tmp_path / "records").glob("predictions-*")
@@ -150,10 +160,11 @@ def test_what_is_kept_is_any_json_value_and_clashes_with_nothing(
     parsed = [
         {
             name: value.values.numpy().tolist()
-            for name, value in tf.io.parse_single_example(each, strings).items()
+            for name, value in tf.io.parse_single_example(record, strings).items()
         }
-        for each in records
+        for record in records
     ]
+
     assert parsed == [
         {"id": [b"7"], "source_label": [b"x"], "more": [b'[1, {"a": null}]']},
         {"id": ["\u00e9".encode()], "source_label": [], "more": [b"true"]},

@@ -48,6 +48,7 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
     truth = random.integers(num_classes, size=200)
     predicted = probabilities.argmax(axis=1)
     loss = log_losses(probabilities, truth).mean()
+
     figures = classification(labels, confusion_of(truth, predicted, num_classes), loss)
 
     assert figures["num_rows"] == 200
@@ -59,6 +60,7 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
         log_loss(truth, probabilities, labels=range(num_classes)), abs=1e-12
     )
     assert figures["confusion_matrix"] == confusion_matrix(truth, predicted).tolist()
+
     expected = precision_recall_fscore_support(
         truth, predicted, labels=range(num_classes), zero_division=0
     )
@@ -79,6 +81,7 @@ def test_a_class_never_predicted_and_one_that_never_occurs() -> None:
         "c": {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 0},
     }
     assert figures["macro_f1"] == pytest.approx(1 / 3)
+
     never = classification(["a", "b"], np.array([[4, 0], [2, 0]]), 0.5)
     assert never["classes"]["b"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 2}
     assert never["macro_f1"] == pytest.approx(
@@ -122,16 +125,16 @@ def test_tfidf_reads_tokens_as_they_are(analyzer: str) -> None:
     # In small letters and with spaces between, these are the same text: the classes differ in where
     # a token ends, and in a capital.
     train = ([["a b", "C"], ["a", "b", "c"]] * 4, ["x", "y"] * 4)
-    found = tfidf_logistic_regression(*train, analyzer)(
+    predicted = tfidf_logistic_regression(*train, analyzer)(
         [["a b"], ["a", "c"], ["C"], ["b"]]
     ).tolist()
-    assert (found == ["x", "y", "x", "y"]) == (analyzer == "word")
+    assert (predicted == ["x", "y", "x", "y"]) == (analyzer == "word")
 
 
 def test_summary_statistics() -> None:
-    found = summary_statistics(np.array([[1, 5], [3, 5], [8, 2]], np.float32))
+    statistics = summary_statistics(np.array([[1, 5], [3, 5], [8, 2]], np.float32))
     means, deviations = [4, 4], [np.sqrt(26 / 3), np.sqrt(2)]
-    np.testing.assert_allclose(found, [*means, *deviations, 1, 2, 8, 5, 1, 5, 8, 2, np.log(4)])
+    np.testing.assert_allclose(statistics, [*means, *deviations, 1, 2, 8, 5, 1, 5, 8, 2, np.log(4)])
     assert summary_statistics(np.zeros((0, 2), np.float32)).tolist() == [0.0] * 13
 
 
@@ -197,33 +200,37 @@ def test_a_model_no_better_than_the_majority_class_is_refused_by_default() -> No
 
 
 def test_the_evaluation_of_the_corpus(evaluation: Path, figures: dict[str, Figures]) -> None:
-    found = json.loads((evaluation / "evaluation.json").read_text())
-    assert found["blessed"] is True
-    assert found["refusals"] == []
-    assert list(found["classes"]) == LABELS
+    measured = json.loads((evaluation / "evaluation.json").read_text())
+    assert measured["blessed"] is True
+    assert measured["refusals"] == []
+    assert list(measured["classes"]) == LABELS
+
     num_test = figures["example_gen"]["num_rows"]["test"]
-    confusion = np.array(found["confusion_matrix"])
-    assert found["num_rows"] == confusion.sum() == sum(num_test.values())
-    assert {label: each["num_rows"] for label, each in found["classes"].items()} == num_test
+    confusion = np.array(measured["confusion_matrix"])
+    assert measured["num_rows"] == confusion.sum() == sum(num_test.values())
+    assert {
+        label: of_class["num_rows"] for label, of_class in measured["classes"].items()
+    } == num_test
     assert confusion.sum(axis=1).tolist() == [num_test[label] for label in LABELS]
-    assert found["accuracy"] == np.trace(confusion) / confusion.sum()
-    assert found["accuracy"] > 0.9
-    low, high = found["accuracy_interval"]
-    assert low <= found["accuracy"] <= high
-    assert 0 < found["cross_entropy"] < 1
-    assert set(found["baselines"]) == {MAJORITY, TFIDF}
-    assert found["baselines"][TFIDF] > 0.9
+    assert measured["accuracy"] == np.trace(confusion) / confusion.sum()
+    assert measured["accuracy"] > 0.9
+
+    low, high = measured["accuracy_interval"]
+    assert low <= measured["accuracy"] <= high
+    assert 0 < measured["cross_entropy"] < 1
+    assert set(measured["baselines"]) == {MAJORITY, TFIDF}
+    assert measured["baselines"][TFIDF] > 0.9
 
 
 def test_the_returned_figures_are_the_evaluation_without_its_tables(
     evaluation: Path, figures: dict[str, Figures]
 ) -> None:
-    found = json.loads((evaluation / "evaluation.json").read_text())
+    measured = json.loads((evaluation / "evaluation.json").read_text())
     returned = json.loads(json.dumps(figures["evaluator"]))
-    assert returned == {name: value for name, value in found.items() if name not in TABLES}
-    assert set(TABLES) < set(found)
+    assert returned == {name: value for name, value in measured.items() if name not in TABLES}
+    assert set(TABLES) < set(measured)
     described = EVALUATOR.describe(figures["evaluator"])
-    assert described.startswith(f"test accuracy {found['accuracy']:.3f} (")
+    assert described.startswith(f"test accuracy {measured['accuracy']:.3f} (")
     assert described.endswith("; blessed")
     refused = {**figures["evaluator"], "blessed": False, "refusals": ["too bad", "too slow"]}
     assert EVALUATOR.describe(refused).endswith("; NOT blessed: too bad; too slow")
@@ -247,15 +254,17 @@ def test_rows_of_any_content_are_measured_as_they_are(content: str, tmp_path: Pa
     examples = write_examples(
         tmp_path / "examples", {"train": rows[:100], "test": rows}, content, num_shards=2
     )
+
     figures = measure(examples, fake_model(tmp_path / "model", content))
     assert figures["num_rows"] == 300
     assert figures["accuracy"] == 0.9
     assert figures["cross_entropy"] == pytest.approx(
         -0.9 * np.log(0.75) - 0.1 * np.log(0.25), abs=1e-6
     )
-    assert {label: each["num_rows"] for label, each in figures["classes"].items()} == dict(
+    assert {label: of_class["num_rows"] for label, of_class in figures["classes"].items()} == dict(
         Counter(label for _, label in rows)
     )
+
     compared = compare(examples, EvaluatorParams())
     assert list(compared) == [MAJORITY, TFIDF if content == "tokens" else STATISTICS]
     assert list(compare(examples, EvaluatorParams(baseline="none"))) == [MAJORITY]

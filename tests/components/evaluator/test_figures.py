@@ -45,23 +45,26 @@ def sequences(folder: Path, name: str) -> tuple[Path, Path]:
         .astype(np.float32)
         .reshape(len(data.data), -1, 8 if name == "digits" else 1)
     )
+
     labels = [str(data.target_names[target]) for target in data.target]
     half = len(values) // 2
-    found = LogisticRegression(max_iter=2000).fit(
+    fitted = LogisticRegression(max_iter=2000).fit(
         values[:half].reshape(half, -1), data.target[:half]
     )
-    weights, bias = found.coef_.T.reshape(*values.shape[1:], -1), found.intercept_
+
+    weights, bias = fitted.coef_.T.reshape(*values.shape[1:], -1), fitted.intercept_
     if weights.shape[-1] == 1:
         weights, bias = (
             np.concatenate([-weights, weights], axis=-1) / 2,
             np.concatenate([-bias, bias]) / 2,
         )
+
     pairs = list(zip(values, labels, strict=True))
     examples = write_examples(
         folder / "examples", {"train": pairs[:half], "test": pairs[half:]}, "sequence", num_shards=3
     )
     return examples, linear_model(
-        folder / "model", [str(each) for each in data.target_names], weights, bias
+        folder / "model", [str(name) for name in data.target_names], weights, bias
     )
 
 
@@ -76,8 +79,9 @@ def answers(examples: Path, saved_model: Path) -> tuple[list[str], np.ndarray, n
     model = tf.saved_model.load(str(folder))
     truth, in_order = [], []
     for request, label in rows(examples, "test"):
-        truth += [labels.index(each.decode()) for each in label.numpy()]
+        truth += [labels.index(value.decode()) for value in label.numpy()]
         in_order.append(model.signatures["serving_default"](**request)["probabilities"].numpy())
+
     content, _ = content_of(examples)
     aligned = AlignedModel(str(folder), labels)
     probabilities = np.concatenate(
@@ -87,6 +91,7 @@ def answers(examples: Path, saved_model: Path) -> tuple[list[str], np.ndarray, n
             for block in blocks(path, content)
         ]
     )
+
     np.testing.assert_allclose(probabilities, np.concatenate(in_order), atol=1e-6)
     return labels, np.array(truth), probabilities
 
@@ -129,9 +134,11 @@ def test_every_figure_is_scikit_learns(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that float32 sums to one only nearly
         same(figures["cross_entropy"], log_loss(truth, clipped, labels=classes), rounding)
+
     assert (
         figures["confusion_matrix"] == confusion_matrix(truth, predicted, labels=classes).tolist()
     )
+
     for number, label in enumerate(labels):
         same(
             figures["classes"][label]["roc_auc"],
@@ -141,6 +148,7 @@ def test_every_figure_is_scikit_learns(
             figures["classes"][label]["pr_auc"],
             average_precision_score(truth == number, probabilities[:, number]),
         )
+
     one_hot = np.eye(len(labels))[truth]
     same(figures["roc_auc"], roc_auc_score(one_hot, probabilities, average="macro"))
     same(figures["pr_auc"], average_precision_score(one_hot, probabilities, average="macro"))
@@ -149,11 +157,13 @@ def test_every_figure_is_scikit_learns(
     assert list(figures["top_k_accuracy"]) == [str(k) for k in (2, 3, 5) if k < len(labels)]
     confidence = probabilities.max(axis=1).astype(np.float64)
     right, mean = calibration_curve(predicted == truth, confidence, n_bins=15, strategy="uniform")
-    same([each["accuracy"] for each in figures["calibration"]], right.tolist())
-    same([each["confidence"] for each in figures["calibration"]], mean.tolist(), rounding)
-    weights = [each["num_rows"] / len(truth) for each in figures["calibration"]]
+    same([bin_["accuracy"] for bin_ in figures["calibration"]], right.tolist())
+    same([bin_["confidence"] for bin_ in figures["calibration"]], mean.tolist(), rounding)
+    weights = [bin_["num_rows"] / len(truth) for bin_ in figures["calibration"]]
     same(figures["ece"], float(np.dot(weights, np.abs(right - mean))), rounding)
-    by_label = {each["value"]: each for each in figures["slices"] if each["feature"] == "label"}
+    by_label = {
+        slice_["value"]: slice_ for slice_ in figures["slices"] if slice_["feature"] == "label"
+    }
     for number, label in enumerate(labels):
         chosen = truth == number
         same(by_label[label]["accuracy"], accuracy_score(truth[chosen], predicted[chosen]))
@@ -162,8 +172,9 @@ def test_every_figure_is_scikit_learns(
             f1_score(truth[chosen], predicted[chosen], average="macro", zero_division=0),
         )
         same(by_label[label]["cross_entropy"], losses[chosen].mean(), rounding)
+
     assert sum(
-        each["num_rows"] for each in figures["slices"] if each["feature"] == "length"
+        slice_["num_rows"] for slice_ in figures["slices"] if slice_["feature"] == "length"
     ) == len(truth)
 
 
@@ -191,15 +202,17 @@ def test_shards_can_be_put_together_in_any_order(digits: tuple[Path, Path], tmp_
     measurer = Measurer(task)
     parts = [measurer.measure(str(path)) for path in features.shards(digits[0], "test")]
     assert len(parts) == 3
+
     forwards = merge(parts, 3)
     again = merge([merge([parts[2]], 3), merge([parts[1], parts[0]], 3)], 3)
     assert forwards == again
     assert forwards.overall.num_rows == len(read_all(digits[0]))
     assert forwards.overall.lost == forwards.overall.gained == 0
     assert forwards.overall.served_cells == forwards.overall.cells
+
     margins = [
-        each["probability"] - each["probability_of_runner_up"]
-        for *_, each in forwards.hardest.examples
+        example["probability"] - example["probability_of_runner_up"]
+        for *_, example in forwards.hardest.examples
     ]
     assert margins == sorted(margins)
     assert len(margins) == 6  # twice as many as are listed
@@ -228,7 +241,8 @@ def test_on_beam_the_evaluation_is_the_same_byte_for_byte(
         tmp_path / "other", ["9", "0", "ten"], np.zeros((8, 8, 3)), np.array([0.0, 2.0, 1.0])
     )
     (other / "saved_model").rename(served)
-    found = []
+
+    evaluations = []
     for name, beam_args in (
         ("local", ()),
         ("beam", ("--runner=FnApiRunner", "--direct_num_workers=1")),
@@ -241,15 +255,19 @@ def test_on_beam_the_evaluation_is_the_same_byte_for_byte(
             output=tmp_path / name,
             beam_args=beam_args,
         )
+
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == [
             "answers.jsonl",
             "evaluation.json",
         ]
-        found.append((figures, (tmp_path / name / "evaluation.json").read_bytes()))
-    assert found[0] == found[1]
-    figures = found[0][0]["served"]
+        evaluations.append((figures, (tmp_path / name / "evaluation.json").read_bytes()))
+
+    assert evaluations[0] == evaluations[1]
+    figures = evaluations[0][0]["served"]
+
     # It always says "0", by name: the number of its class is another one.
     assert figures["version"] == 4
+
     labels = read_all(examples)
     assert figures["accuracy"] == labels.count(b"0") / len(labels)
     assert figures["new_labels"] == [str(number) for number in range(1, 9)]
@@ -312,7 +330,8 @@ def test_the_interval_of_macro_f1_is_the_bootstrap_of_rows() -> None:
     random = np.random.default_rng(1)
     samples = [random.integers(100, size=100) for _ in range(1000)]
     slow = [
-        f1_score(truth[each], predicted[each], average="macro", zero_division=0) for each in samples
+        f1_score(truth[sample], predicted[sample], average="macro", zero_division=0)
+        for sample in samples
     ]
     assert (low, high) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=0.02)
     assert macro_f1_interval(cells) == (low, high)  # type: ignore[arg-type]

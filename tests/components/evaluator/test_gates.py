@@ -67,6 +67,7 @@ def figures(**given: Any) -> Figures:
             "served": against(3, 0, 3, 0.001),
         },
     ]
+
     served = {**against(20, 10, 500, 0.049), "level": 0.025, "slice_level": 0.0125}
     return {
         "accuracy": 0.8,
@@ -157,9 +158,9 @@ def test_a_slice_is_judged_by_its_own_threshold_and_only_with_rows_enough() -> N
 
 def test_a_linear_model_that_is_asked_for_and_not_there_refuses() -> None:
     [gate] = [
-        each
-        for each in judge(figures(), {MAJORITY: 0.5}, EvaluatorParams(min_gain_over_linear=0.0))
-        if each.name == "gain_over_linear"
+        gate
+        for gate in judge(figures(), {MAJORITY: 0.5}, EvaluatorParams(min_gain_over_linear=0.0))
+        if gate.name == "gain_over_linear"
     ]
     assert gate.passed is False
     assert "install scikit-learn" in gate.reason
@@ -173,6 +174,7 @@ def test_a_loss_against_the_served_version_refuses_beyond_its_level_only() -> No
         == "accuracy is 0.0200 under the served version's (20 rows lost, 10 gained): "
         "not beyond max_loss_of_accuracy 0.0 (p = 0.049, level 0.025)"
     )
+
     worst = judged["served_slice_accuracy"]
     assert (worst.value, worst.threshold, worst.passed) == (0.1, 0.0, False)
     assert (
@@ -180,14 +182,15 @@ def test_a_loss_against_the_served_version_refuses_beyond_its_level_only() -> No
         == "accuracy of label=b (100 rows) is 0.1000 under the served version's (12 rows lost, 2"
         " gained): beyond max_loss_of_accuracy 0.0 (p = 0.0065, level 0.013)"
     )
+
     none = gates(figures(served=None))["served_accuracy"]
     assert (none.passed, none.reason) == (None, "no other version is served")
 
 
 def test_the_levels_add_up_to_alpha() -> None:
     assert levels(0, 0.05) == (0.05, 0.0)
-    overall, each = levels(7, 0.05)
-    assert overall + 7 * each == pytest.approx(0.05)
+    overall, slice_level = levels(7, 0.05)
+    assert overall + 7 * slice_level == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(
@@ -220,8 +223,10 @@ def test_slices_come_from_the_configuration() -> None:
             "evaluator.min_slice_accuracy={label = 0.7, 'label=tech' = 0.8}",
         ],
     )
+
     assert config.evaluator.slices == ("label", "source")
     assert config.evaluator.min_slice_accuracy == {"label": 0.7, "label=tech": 0.8}
+
     here = config.evaluator.with_defaults_from("here")
     there = config.evaluator.with_defaults_from("there")
     assert (here.serving_dir, there.with_defaults_from("here").serving_dir) == ("here", "there")
@@ -236,19 +241,21 @@ def model(path: Path, content: str) -> Path:
 
 
 def test_the_version_compared_with_is_the_same_before_and_after_the_push(tmp_path: Path) -> None:
-    """So that a finished run stays finished: by then its own model is the newest version."""
+    """A finished run stays finished, although by then its own model is the newest version."""
     serving_dir = tmp_path / "served [1]"
     params = EvaluatorParams(serving_dir=str(serving_dir))
     first, second = ({"saved_model": model(tmp_path / name, name)} for name in ("first", "second"))
     assert external_digest(params, None, first) == ""
+
     push(first["saved_model"] / "saved_model", serving_dir)
     assert external_digest(params, None, first) == ""
+
     before = external_digest(params, None, second)
     assert before
     push(second["saved_model"] / "saved_model", serving_dir)
     assert external_digest(params, None, second) == before
-    found = served_version.find(str(serving_dir), second["saved_model"] / "saved_model")
-    assert found == served_version.ServedVersion(1, f"{serving_dir}/1", before)
+    served = served_version.find(str(serving_dir), second["saved_model"] / "saved_model")
+    assert served == served_version.ServedVersion(1, f"{serving_dir}/1", before)
     # For the first model the second is now the one that is served.
     assert external_digest(params, None, first) not in ("", before)
     assert external_digest(EvaluatorParams(), None, first) == ""
@@ -257,13 +264,13 @@ def test_the_version_compared_with_is_the_same_before_and_after_the_push(tmp_pat
 def test_a_version_that_somebody_else_put_there_counts_by_its_files(tmp_path: Path) -> None:
     one = model(tmp_path / "one", "one") / "saved_model"
     (model(tmp_path / "served", "other") / "saved_model").rename(tmp_path / "served" / "12")
-    found = served_version.find(str(tmp_path / "served"), one)
-    assert found is not None
-    assert (found.version, found.uri) == (12, str(tmp_path / "served" / "12"))
+    served = served_version.find(str(tmp_path / "served"), one)
+    assert served is not None
+    assert (served.version, served.uri) == (12, str(tmp_path / "served" / "12"))
     (tmp_path / "served" / "12" / "saved_model.pb").write_text("again")
     changed = served_version.find(str(tmp_path / "served"), one)
     assert changed is not None
-    assert changed.digest != found.digest
+    assert changed.digest != served.digest
     (tmp_path / "served" / "13").mkdir()  # no model in it: no version
     (tmp_path / "served" / "temporary").mkdir()
     assert served_version.find(str(tmp_path / "served"), one) == changed

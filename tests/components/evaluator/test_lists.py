@@ -20,14 +20,18 @@ def test_the_hardest_and_the_most_confidently_wrong(tmp_path: Path) -> None:
         tmp_path, [([[3.0]], "a"), ([[0.1]], "b"), ([[-1.0]], "b"), ([[3.0]], "a"), ([[5.0]], "b")]
     )
     figures = measure(examples, saved_model / "saved_model", EvaluatorParams(num_examples=3))
+
     told = {
-        name: [(each["row"], each["label"], each["predicted"]) for each in figures[name]]
+        name: [
+            (example["row"], example["label"], example["predicted"]) for example in figures[name]
+        ]
         for name in ("confidently_wrong", "hardest")
     }
     assert told == {
         "confidently_wrong": [(0, "a", "b"), (3, "a", "b"), (2, "b", "a")],
         "hardest": [(1, "b", "b"), (4, "b", "b")],
     }
+
     first = figures["confidently_wrong"][0]
     assert (first["runner_up"], first["probability_of_runner_up"]) == (
         "a",
@@ -45,9 +49,9 @@ def test_the_hardest_and_the_most_confidently_wrong(tmp_path: Path) -> None:
 @given(st.data())
 @settings(deadline=None)
 def test_no_row_is_listed_twice(data: st.DataObject) -> None:
-    """The lists have the wrong rows with the likeliest answers, and other rows with small margins.
+    """One list has the most confident wrong rows, the other more rows with small margins.
 
-    How the shards are cut does not matter.
+    The order and size of the shards do not matter.
     """
     num = data.draw(st.integers(0, 4))
     rows = data.draw(
@@ -57,6 +61,7 @@ def test_no_row_is_listed_twice(data: st.DataObject) -> None:
         )
     )
     cut = data.draw(st.integers(0, len(rows)))
+
     parts = []
     for start, end in ((0, cut), (cut, len(rows))):
         part = Measured(num)
@@ -66,21 +71,24 @@ def test_no_row_is_listed_twice(data: st.DataObject) -> None:
             (sure, "s", row, {"row": row}) for row, (is_right, _, sure) in chosen if not is_right
         )
         parts.append(part)
-    found = {
-        name: [each["row"] for each in listed]
+
+    rows_listed = {
+        name: [example["row"] for example in listed]
         for name, listed in merge(parts, num).listed().items()
     }
+
     wrong = sorted(
         (row for row, (is_right, *_) in enumerate(rows) if not is_right),
         key=lambda row: (-rows[row][2], row),
     )
-    assert found["confidently_wrong"] == wrong[:num]
+    assert rows_listed["confidently_wrong"] == wrong[:num]
+
     others = [
         row
         for row in sorted(range(len(rows)), key=lambda row: (rows[row][1], row))
         if row not in wrong[:num]
     ]
-    assert found["hardest"] == others[:num]
+    assert rows_listed["hardest"] == others[:num]
 
 
 def test_the_runner_up_is_the_likeliest_of_the_other_classes() -> None:
@@ -98,7 +106,9 @@ def test_redacted_evaluations_hold_no_text(examples: Path, saved_model: Path) ->
         )
         for redact in (False, True)
     )
-    assert all("No. " in each["text"] for each in shown["hardest"])
+    assert all("No. " in example["text"] for example in shown["hardest"])
     assert "text" not in json.dumps(hidden)
-    assert [each["row"] for each in shown["hardest"]] == [each["row"] for each in hidden["hardest"]]
-    assert [each["value"] for each in shown["slices"]] == ["en"]
+    assert [example["row"] for example in shown["hardest"]] == [
+        example["row"] for example in hidden["hardest"]
+    ]
+    assert [slice_["value"] for slice_ in shown["slices"]] == ["latin"]

@@ -32,12 +32,14 @@ def test_areas_are_exact_whatever_ties_and_blocks(
     cut = data.draw(st.integers(0, num_rows))
     for name, part in (("a", slice(None, cut)), ("b", slice(cut, None))):
         (folder / name).write_bytes(ranking.encode(probabilities[part], truth[part]).tobytes())
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ranking, "NUM_CODES", data.draw(st.integers(1, 20)))
         patched.setattr(ranking, "NUM_SORTED", data.draw(st.integers(1, 200)))
         roc, precision = ranking.areas(
             [str(folder / name) for name in "ab"], num_rows, num_classes, folder
         )
+
     for number in range(num_classes):
         is_true = truth == number
         if is_true.all() or not is_true.any():

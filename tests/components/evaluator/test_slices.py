@@ -20,6 +20,7 @@ def with_features(examples: Path) -> Path:
                 record.numpy()
                 for record in tf.data.TFRecordDataset(str(path), compression_type="GZIP")
             ]
+
             with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
                 for number, record in enumerate(held):
                     example = tf.train.Example.FromString(record)
@@ -29,6 +30,7 @@ def with_features(examples: Path) -> Path:
                     example.features.feature["year"].int64_list.value.append(2000 + number % 2)
                     example.features.feature["score"].float_list.value.append(number / 2)
                     writer.write(example.SerializeToString())
+
     return examples
 
 
@@ -40,17 +42,26 @@ def test_slices_by_features_of_the_examples(tmp_path: Path) -> None:
         saved_model / "saved_model",
         EvaluatorParams(slices=("source", "year", "score"), min_slice_rows=2),
     )
+
     table = [
-        (each["feature"], each["value"], each["num_rows"], each["accuracy"], each["judged"])
-        for each in figures["slices"]
+        (
+            slice_["feature"],
+            slice_["value"],
+            slice_["num_rows"],
+            slice_["accuracy"],
+            slice_["judged"],
+        )
+        for slice_ in figures["slices"]
     ]
+
     assert table[:4] == [
         ("source", "", 2, 0.5, True),
         ("source", "mail", 4, 0.5, True),
         ("year", "2000", 3, pytest.approx(2 / 3), True),
         ("year", "2001", 3, pytest.approx(1 / 3), True),
     ]
-    assert [each[1] for each in table[4:]] == ["0", "0.5", "1", "1.5", "2", "2.5"]
+    assert [cells[1] for cells in table[4:]] == ["0", "0.5", "1", "1.5", "2", "2.5"]
+
     with pytest.raises(
         UserError,
         match=(

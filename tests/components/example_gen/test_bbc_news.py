@@ -28,6 +28,7 @@ def bbc_news(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleGenPar
 def test_bbc_news_has_2225_rows_in_five_classes(bbc_news: ExampleGenParams, tmp_path: Path) -> None:
     first = external_digest(bbc_news)
     assert first is not None
+
     before = {path: path.stat().st_mtime_ns for path in Path(bbc_news.data_dir).rglob("*")}
     prepare(bbc_news)
     assert {path: path.stat().st_mtime_ns for path in Path(bbc_news.data_dir).rglob("*")} == before
@@ -39,6 +40,7 @@ def test_bbc_news_has_2225_rows_in_five_classes(bbc_news: ExampleGenParams, tmp_
         0,
         [],
     )
+
     totals = Counter(dict.fromkeys(figures["num_rows"]["train"], 0))
     for labels in figures["num_rows"].values():
         totals.update(labels)
@@ -69,12 +71,14 @@ def test_bbc_news_in_a_bucket(
         monkeypatch.setenv("SEQLINE_CACHE", str(tmp_path / "cache"))
         there = bbc_news.model_copy(update={"data_dir": "gs://bucket/data"})
         assert external_digest(there) is None
+
         prepare(there)
         assert external_digest(there) is not None
         # A preparation that was killed is none.
         assert next(reversed(cloud.buckets["bucket"])).endswith("/dataset_info.json")
         assert not [name for name in cloud.buckets["bucket"] if "downloads" in name]
         make(there, tmp_path / "there")
+
     make(bbc_news, tmp_path / "here")
     for split in FRACTIONS:
         assert artifact_digest(tmp_path / "there" / f"Split-{split}") == artifact_digest(

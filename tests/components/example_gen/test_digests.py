@@ -76,12 +76,14 @@ def test_a_file_is_digested_once(
     path = write(tmp_path / "a.csv")
     params = ExampleGenParams(source=str(path))
     later(monkeypatch, 3)
+
     first = external_digest(params, memory)
     assert [external_digest(params, memory), external_digest(params, memory), reads] == [
         first,
         first,
         ["a.csv"],
     ]
+
     # The same size, and the time of change set back: the inode's own time tells.
     before = path.stat()
     path.write_bytes(b"text,label\nb,x\n")

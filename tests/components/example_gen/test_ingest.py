@@ -62,11 +62,13 @@ def test_bad_rows_within_the_limit_are_skipped_and_listed(with_bad_rows: Path) -
     assert (figures["num_read"], figures["num_bad_rows"], used) == (100, 4, 96)
     assert describe(figures).startswith("96 rows: ")
     assert describe(figures).endswith("; 3 classes; 4 bad rows skipped")
+
     listed = {
         path.name: [json.loads(line) for line in path.read_text().splitlines()]
         for path in sorted((output / "bad_rows").iterdir())
     }
     first, second = str(with_bad_rows / "1.jsonl"), str(with_bad_rows / "2.jsonl")
+
     assert listed == {
         "00000-00000.jsonl": [
             {"file": first, "line": 1, "reason": "the text is empty", "problem": "empty text"},
@@ -75,6 +77,7 @@ def test_bad_rows_within_the_limit_are_skipped_and_listed(with_bad_rows: Path) -
             {"file": second, "line": 51, "reason": "the label is empty", "problem": "empty label"},
         ],
     }
+
     [span] = read_manifest(output).spans
     assert span.num_bad == {
         "empty label": 1,
@@ -91,6 +94,7 @@ def test_bad_rows_over_the_limit_fail_and_are_quoted(with_bad_rows: Path) -> Non
             ExampleGenParams(source=str(with_bad_rows / "*.jsonl"), max_bad_fraction=0.03),
             with_bad_rows / "output",
         )
+
     message = str(raised.value)
     assert message.startswith(
         "4 of 100 rows (4.00%) cannot be used; example_gen.max_bad_fraction 0.03 allows 3: "

@@ -30,6 +30,7 @@ def code_digest(checkout: Path) -> str:
         "PYTHONPATH": str(checkout),
         "SEQLINE_CACHE": str(checkout / "cache"),
     }
+
     run = subprocess.run(
         [sys.executable, "-c", PRINT_DIGEST],
         cwd=checkout,

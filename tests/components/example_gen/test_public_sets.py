@@ -23,7 +23,7 @@ Rows = list[dict[str, str]]
 def to_anomalies(
     root: Path, source: Any, curated: Path | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The figures of example_gen and of example_validator, whose gate was passed."""
+    """The figures of example_gen and of example_validator, whose gate must pass."""
     for name in ("examples", "statistics", "schema", "anomalies"):
         (root / name).mkdir(parents=True)
     params = ExampleValidatorParams()
@@ -40,6 +40,7 @@ def to_anomalies(
         params=params,
         output=root / "anomalies",
     )
+
     example_validator.gate(root / "anomalies", params)
     return ingested, validated
 
@@ -96,12 +97,14 @@ def test_nothing_is_refused_with_nothing_but_a_source(
         name: str(write_jsonl(tmp_path / f"{name}.jsonl", rows)) for name, rows in make().items()
     }
     source = files.get("all", files)
+
     ingested, validated = to_anomalies(tmp_path / "inferred", source)
     assert validated["num_errors"] == 0
     assert kinds <= set(validated["kinds"])
     assert len(validated["warnings"]) == validated["num_warnings"]
     assert told in example_gen.describe(ingested)
-    # Somebody who wrote the schema down wants to know better.
+
+    # With a schema written by hand the same rows are refused.
     if kinds & set(example_validator.COMPARISONS):
         with pytest.raises(DataError):
             to_anomalies(

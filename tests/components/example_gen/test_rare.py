@@ -23,6 +23,7 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
     assert read_examples(tmp_path / "output", "test") == [
         (row["text"], row["label"]) for row in test
     ]
+
     kept = read_examples(tmp_path / "output", "train") + read_examples(tmp_path / "output", "eval")
     assert sorted(kept) == sorted((row["text"], row["label"]) for row in train)
 
@@ -32,6 +33,7 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
         {"text": "c", "label": "new"},
     ]
     write_jsonl(tmp_path / "test.jsonl", [*test, *unseen])
+
     with pytest.raises(DataError) as raised:
         make(ExampleGenParams(source=table, rare_classes="stop"), tmp_path / "rejected")
     assert (
@@ -41,6 +43,7 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
         f" {tmp_path}/test.jsonl:32). Add rows of them to train, or set example_gen.rare_classes"
         " to 'leave_out' or to 'gather'."
     )
+
     left_out = make(ExampleGenParams(source=table), tmp_path / "left_out")
     assert left_out["num_rows"] == figures["num_rows"]
     assert (left_out["num_read"], left_out["num_left_out_rows"], left_out["num_moved_rows"]) == (
@@ -49,6 +52,7 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
         0,
     )
     assert describe(left_out).endswith("; 3 classes; 3 rows of 2 rare classes left out")
+
     listed = [
         json.loads(line)
         for path in (tmp_path / "left_out" / "rare_rows").iterdir()
@@ -64,8 +68,10 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
         }
         for place, row in enumerate(unseen)
     ]
+
     [span] = read_manifest(tmp_path / "left_out").spans
     assert (span.num_left_out, span.num_read) == ({"test": {"new": 2, "other": 1}}, 93)
+
     # Gathered they would be a class that train lacks as well.
     assert (
         make(ExampleGenParams(source=table, rare_classes="gather"), tmp_path / "gathered")[
@@ -89,6 +95,7 @@ def row_digest(row: dict[str, str]) -> int:
 def test_every_class_has_a_row_in_train(tmp_path: Path) -> None:
     lone, pair, many = outside_train(1, "lone"), outside_train(2, "pair"), outside_train(12, "many")
     nearest = min(many, key=row_digest)
+
     # The same text once more, and under another label: both follow it.
     rows = [*corpus_rows(60), *lone, *pair, *many, nearest, {**nearest, "label": "fruit"}]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
@@ -100,6 +107,7 @@ def test_every_class_has_a_row_in_train(tmp_path: Path) -> None:
         for row in rows
         if row in moved or split_of(row["text"]) == "train"
     ]
+
     assert train == expected
     assert {
         label: count
@@ -119,8 +127,10 @@ def test_every_class_has_a_row_in_train(tmp_path: Path) -> None:
     assert [(record["label"], record["done"]) for record in figures["rare_classes"]] == [
         ("lone", "kept")
     ]
+
     everything = [row for split in FRACTIONS for row in read_examples(tmp_path / "output", split)]
     assert sorted(everything) == sorted((row["text"], row["label"]) for row in rows)
+
     splits = {
         split: {text for text, _ in read_examples(tmp_path / "output", split)}
         for split in FRACTIONS
@@ -163,6 +173,7 @@ def test_rare_classes_are_left_out_gathered_or_stop_the_run(tmp_path: Path) -> N
         for number in range(count)
     ]
     path = write_jsonl(tmp_path / "rows.jsonl", [*corpus_rows(60), *rare])
+
     with pytest.raises(
         DataError,
         match=r"^3 of 6 classes have fewer than 10 rows in train .*'a' \(1 row in .*'b' \(.*'c' \(",
@@ -171,9 +182,11 @@ def test_rare_classes_are_left_out_gathered_or_stop_the_run(tmp_path: Path) -> N
             ExampleGenParams(source=str(path), min_class_rows=10, rare_classes="stop"),
             tmp_path / "stop",
         )
+
     left_out = make(ExampleGenParams(source=str(path), min_class_rows=10), tmp_path / "left_out")
     assert sorted(left_out["num_rows"]["train"]) == ["animals", "fruit", "metals"]
     assert (left_out["num_left_out_rows"], left_out["num_moved_rows"]) == (4, 0)
+
     gathered = make(
         ExampleGenParams(
             source=str(path), min_class_rows=10, rare_classes="gather", other_class="rest"
@@ -187,6 +200,7 @@ def test_rare_classes_are_left_out_gathered_or_stop_the_run(tmp_path: Path) -> N
         == gathered["num_gathered_rows"]
     )
     assert describe(gathered).endswith("; 4 classes; 4 rows of 3 rare classes gathered")
+
     texts = {
         text
         for split in FRACTIONS

@@ -1,4 +1,4 @@
-"""Which files a name stands for, local and on a stand-in for Google Cloud Storage."""
+"""The files that a source names, local and on a fake of Google Cloud Storage."""
 
 import fnmatch
 import gzip
@@ -79,6 +79,7 @@ def test_own_splits_as_a_table(tmp_path: Path) -> None:
     }
     params = ExampleGenParams(source=table)
     (span,) = sources.window(params)
+
     shards, ignored = sources.shards(span, params)
     assert [(shard.split, Path(shard.paths[0]).name) for shard in shards] == [
         ("train", "train.jsonl"),
@@ -171,6 +172,7 @@ for name in ("a.csv", "a.parquet"):
     external_digest(params)
     print(sorted(heavy & set(sys.modules)))
 """
+
     run = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
@@ -193,6 +195,7 @@ def test_rows_from_a_bucket(cloud: FakeGcs, tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"text": ["row 0", "row 1", "row 2"], "label": ["x"] * 3}), tmp_path / "a.parquet"
     )
+
     rows = [{"text": f"row {number}", "label": "x"} for number in range(3)]
     for name, raw in (
         ("a.csv", content),
@@ -206,6 +209,7 @@ def test_rows_from_a_bucket(cloud: FakeGcs, tmp_path: Path) -> None:
         ("[1].csv", content),
     ):
         cloud.put("bucket", f"data/{name}", raw)
+
     for source in (
         "*.csv",
         "?.csv.gz",
@@ -219,6 +223,7 @@ def test_rows_from_a_bucket(cloud: FakeGcs, tmp_path: Path) -> None:
         check(ExampleGenParams(source=f"gs://bucket/data/{source}"))
         rows = read_all(f"gs://bucket/data/{source}")
         assert sorted({row[0] for row in rows}) == [b"row 0", b"row 1", b"row 2"], source
+
     assert read_all("gs://bucket/data/b.csv*")[-1] == Row(
         b"row 2", b"x", "gs://bucket/data/b.csv.gz", 4
     )
@@ -230,11 +235,13 @@ def test_jsonl_from_a_bucket_in_shards(cloud: FakeGcs, tmp_path: Path) -> None:
     rows = source_files.read_all("gs://bucket/a.jsonl", shard_bytes=200)
     good = [row for row in rows if isinstance(row, Row)]
     assert [row.content.decode() for row in good] == [row["text"] for row in corpus_rows(9)]
+
     places = [(row.file, row.line) for row in good]
     # The lines before a shard are not counted (that would download them): a row's place is counted
     # from the shard's start.
     assert places[0] == ("gs://bucket/a.jsonl", 1)
     assert places[-1][0].startswith("gs://bucket/a.jsonl[from byte ")
+
     start = int(places[-1][0].partition("[from byte ")[2].rstrip("]"))
     tail = raw[start:] if raw[start - 1 : start] == b"\n" else raw[start:].partition(b"\n")[2]
     assert json.loads(tail.splitlines()[places[-1][1] - 1])["text"] == good[-1].content.decode()
@@ -246,8 +253,10 @@ def test_digest_of_objects_is_that_of_the_listing(cloud: FakeGcs) -> None:
     first = external_digest(params)
     cloud.put("bucket", "1/a.csv", b"text,label\na,x\n")  # the same content as a new generation
     assert external_digest(params) == first
+
     cloud.put("bucket", "1/a.csv", b"text,label\nb,x\n")
     assert external_digest(params) != first
+
     composed = [
         cloud.put("bucket", "1/a.csv", b"text,label\na,x\n", composed=True)
         and external_digest(params)
@@ -290,11 +299,13 @@ def test_errors_of_the_service_are_one_line(
         "gs://bukket/*.csv: the bucket 'bukket' does not exist."
     )
     assert error("gs://bucket") == "'gs://bucket' names no object: gs://<bucket>/<path>."
+
     cloud.failures = [403]
     assert error().startswith(
         "gs://bucket/*.csv: Google Cloud Storage gives no access to the bucket 'bucket' (403: told"
         " to fail). Run `gcloud "
     )
+
     cloud.failures = [503, 503]
     check(ExampleGenParams(source="gs://bucket/*.csv"))
     monkeypatch.setattr(gcs, "FIRST_ANSWER_SECONDS", 0.5)

@@ -66,11 +66,13 @@ def test_splits_must_have_the_same_spans(tmp_path: Path) -> None:
         DataError, match=r"Span 2 exists for train and not for test \('.*/\{SPAN\}/test\.csv'\)"
     ):
         check(ExampleGenParams(source=table))
+
     (span,) = sources.window(ExampleGenParams(source=table, span=1))
     assert [(part.split, [Path(file.path).name for file in part.files]) for part in span.parts] == [
         ("train", ["train.csv"]),
         ("test", ["test.csv"]),
     ]
+
     table = {
         name: str(tmp_path / "{SPAN}" / f"{name}.{{VERSION}}.csv") for name in ("train", "test")
     }

@@ -52,6 +52,7 @@ def test_rows_of_a_data_set(tmp_path: Path) -> None:
         DataError, match=r"'tfds:seqline_rows' is not prepared under .*: call prepare first"
     ):
         read_all(**fields)
+
     prepare_a_data_set(tmp_path)
     place = "tfds:seqline_rows/train[shard 0]"
     assert sorted(read_all(**fields), key=str) == [
@@ -62,11 +63,13 @@ def test_rows_of_a_data_set(tmp_path: Path) -> None:
         usable(read_all(**fields | {"label": "number"}, content="tokens", text="tokens"))
         == [([b"New York", b"one"], b"7")] * 2
     )
+
     for dim in (None, 2):
         rows = usable(
             read_all(**fields | {"label": "number"}, content="sequence", text="steps", dim=dim)
         )
         assert [content.tolist() for content, _ in rows] == [[[1, 2], [3, 4]]] * 2
+
     (records,) = tmp_path.glob("seqline_rows/1.0.0/*.tfrecord*")
     records.write_bytes(records.read_bytes()[:-1])
     with pytest.raises(

@@ -135,6 +135,7 @@ def test_its_exceptions_and_comparators_go_before_the_defaults(tmp_path: Path) -
         }
         """)
     good = good_rows()
+
     skewed = good | {
         "eval": [row for row in good["eval"] if row[1] == "fruit"] + good["eval"][:20:2]
     }  # fruit: 60 %
@@ -147,5 +148,6 @@ def test_its_exceptions_and_comparators_go_before_the_defaults(tmp_path: Path) -
     ) as error:
         chain(tmp_path, {1: skewed}, curated=tmp_path / "mine.pbtxt")
     assert "; " not in str(error.value)[:-1].replace("; it knows", "")
+
     measured = diff_of(tmp_path, "eval").drift_skew_info[0].skew_measurements[0]
     assert (measured.value, measured.threshold) == (pytest.approx(0.1), pytest.approx(0.9))

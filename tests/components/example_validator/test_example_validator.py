@@ -26,11 +26,13 @@ def test_schema_diffs_are_filled_in_as_tfdv_does(tmp_path: Path) -> None:
     broken = good | {"eval": [*good["eval"], ("plum and more", "friut")], "test": []}
     with pytest.raises(DataError):
         chain(tmp_path, {1: broken})
+
     diff = diff_of(tmp_path, "eval")
     assert diff.baseline == text_format.Parse(
         (tmp_path / "schema" / "schema.pbtxt").read_text(), schema_pb2.Schema()
     )
     assert list(diff.anomaly_info) == ["label"]
+
     info = diff.anomaly_info["label"]
     assert (info.severity, info.short_description, list(info.path.step)) == (
         anomalies_pb2.AnomalyInfo.ERROR,
@@ -43,6 +45,7 @@ def test_schema_diffs_are_filled_in_as_tfdv_does(tmp_path: Path) -> None:
     assert info.description == info.reason[0].description
     assert "'friut' (1)" in info.description
     assert not diff.data_missing
+
     empty = diff_of(tmp_path, "test")
     assert (empty.data_missing, empty.dataset_anomaly_info.reason[0].type) == (
         True,
@@ -96,7 +99,9 @@ def test_real_data_have_no_anomaly(tmp_path: Path, name: str) -> None:
                 and blake2b(json.dumps(row[content]).encode(), digest_size=1).digest()[0] < 26
             ):
                 chosen = "eval"
+
             splits[chosen].append((row[content], row["label"]))
+
     assert (
         chain(tmp_path, {1: splits}, content, 12 if content == "sequence" else None)["lines"] == []
     )

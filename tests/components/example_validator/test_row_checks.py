@@ -33,6 +33,7 @@ def test_classes_that_example_gen_left_out_are_told(tmp_path: Path) -> None:
         },
     ]
     figures = chain(tmp_path / "inferred", {1: good_rows()}, rare_classes=rare)
+
     assert (figures["num_errors"], figures["kinds"]) == (0, ["rare_class", "unseen_class"])
     assert figures["warnings"] == [
         (
@@ -48,6 +49,7 @@ def test_classes_that_example_gen_left_out_are_told(tmp_path: Path) -> None:
             " it to train, correct the labels, or choose with example_gen.rare_classes."
         ),
     ]
+
     with pytest.raises(
         DataError,
         match=(
@@ -74,6 +76,7 @@ def test_bad_rows_and_small_splits_are_warned_of(tmp_path: Path) -> None:
         {1: small},
         span={"num_read": 200, "num_bad": {"not JSON": 9, "no field 'text'": 2}},
     )
+
     assert figures["num_errors"] == 0
     assert figures["lines"] == [
         "eval split: 8 rows where 10 are wanted. Add rows, or lower example_validator.min_rows",
@@ -103,6 +106,7 @@ def test_copies_and_dead_sensors_are_warned_of(tmp_path: Path) -> None:
         2,
         severities={"duplicates": "ignore", "ambiguous": "ignore"},
     )
+
     assert figures["kinds"] == ["constant_dimension", "repeated_rows"]
     assert (
         "train split, sequence[1]: 1 of 2 dimensions are constant: number 1, e.g. always 7. Is a"

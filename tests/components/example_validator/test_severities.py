@@ -81,10 +81,12 @@ def test_splits_that_differ_are_warned_of_with_an_inferred_schema_and_stop_what_
         )
         == figures
     )
+
     if not kind:
         return
     with pytest.raises(DataError):
         chain(tmp_path / "strict", {1: broken}, strict=True)
+
     anomalies = json.loads(
         (tmp_path / "strict" / "anomalies" / "anomalies.json").read_text(encoding="utf-8")
     )
@@ -120,6 +122,7 @@ def test_the_severities_of_all_kinds(tmp_path: Path) -> None:
         curated: ExampleValidatorParams().severities_by(curated) for curated in (True, False)
     }
     assert by_schema[True] == SEVERITIES
+
     softer = {kind for kind in SEVERITIES if by_schema[True][kind] != by_schema[False][kind]}
     assert softer == set(COMPARISONS)
     assert {by_schema[False][kind] for kind in softer} == {"warning"}
@@ -152,6 +155,7 @@ def test_severities_are_the_users_choice(tmp_path: Path, schemas: dict[str, Path
             severities={"unknown_label": severity},
         )
         assert (figures["num_errors"], figures["num_warnings"]) == expected
+
     with pytest.raises(
         ValidationError,
         match=r"unknown kind of anomaly: label_scew; the kinds are missing_feature, .* label_skew",

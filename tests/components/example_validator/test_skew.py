@@ -22,6 +22,7 @@ def test_drift_of_the_newest_span_is_told_and_does_not_stop_the_run(
         for text, label in good["train"]
         if label == "fruit"
     ]
+
     newest = good | {"train": strange + strange[:1] + good["train"][:1]}
     with caplog.at_level(logging.WARNING, "seqline.example_validator"):
         figures = chain(
@@ -29,6 +30,7 @@ def test_drift_of_the_newest_span_is_told_and_does_not_stop_the_run(
             {**earlier, 3: newest},
             severities={"length_bounds": "ignore", "duplicates": "ignore", "char_oov": "ignore"},
         )
+
     assert (figures["num_errors"], figures["kinds"]) == (
         0,
         ["label_drift", "length_drift", "token_drift"],
@@ -40,6 +42,7 @@ def test_drift_of_the_newest_span_is_told_and_does_not_stop_the_run(
     assert [record.message for record in caplog.records] == [
         f"{line}." for line in figures["lines"]
     ]
+
     drifted = {
         info.path.step[0]: list(info.drift_measurements)
         for info in diff_of(tmp_path, "train").drift_skew_info

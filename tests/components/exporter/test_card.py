@@ -21,6 +21,7 @@ def test_the_model_card(saved_model: Path, examples: Path, features: Path, model
         == sha256((features / "vocabularies" / "tokens").read_bytes()).hexdigest()
     )
     assert card["network"] == json.loads((model / "network.json").read_text())
+
     history = json.loads((model / "history.json").read_text())
     assert card["training"]["val_accuracy"] == max(history["val_accuracy"])
     assert set(card["signatures"]["summaries"]) >= set(
@@ -37,8 +38,10 @@ def test_the_proto_documents_the_signatures_and_names_the_classify_api(saved_mod
         for name, signature in meta_graph.signature_def.items()
         if not name.startswith("__")
     }
+
     assert methods.pop("classify") == "tensorflow/serving/classify"
     assert set(methods.values()) == {"tensorflow/serving/predict"}
+
     functions = [function.signature for function in meta_graph.graph_def.library.function]
     documented = {function.summary: function for function in functions if function.summary}
     assert len(documented) == 8

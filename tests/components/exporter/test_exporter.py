@@ -1,4 +1,4 @@
-"""The files of an export, its figures, and networks that are exported with difficulty."""
+"""The files of an export, its figures, and networks that are hard to export."""
 
 import json
 import sys
@@ -49,6 +49,7 @@ def test_the_weights_are_there_once_and_nothing_of_training(saved_model: Path, m
         for name, shape in tf.train.list_variables(str(path))
         if name.endswith(".ATTRIBUTES/VARIABLE_VALUE")
     }
+
     num_rows, units = spec.num_tokens + 2, spec.rnn_units
     shapes = [
         [num_rows, units],
@@ -58,6 +59,7 @@ def test_the_weights_are_there_once_and_nothing_of_training(saved_model: Path, m
         [3],
         [spec.bigram_buckets],
     ]
+
     assert sorted(variables.values()) == sorted(shapes)
     size = sum(4 * int(np.prod(shape)) for shape in shapes)
     assert (
@@ -83,6 +85,7 @@ def test_no_weight_is_a_constant_of_the_graph(saved_model: Path) -> None:
         for node in nodes
         if node.op == "Const" and node.attr["dtype"].type == tf.float32.as_datatype_enum
     ]
+
     assert (
         max(np.prod([dim.size for dim in tensor.tensor_shape.dim], initial=1) for tensor in floats)
         == 1
@@ -92,6 +95,7 @@ def test_no_weight_is_a_constant_of_the_graph(saved_model: Path) -> None:
 def test_figures(saved_model: Path, figures: dict[str, Figures]) -> None:
     size = sum(path.stat().st_size for path in saved_model.rglob("*") if path.is_file())
     exported = figures["exporter"]
+
     measured = {name: exported[name] for name in ("max_difference", "difference", "noise")}
     assert exported == {
         "num_bytes": size,
@@ -103,6 +107,7 @@ def test_figures(saved_model: Path, figures: dict[str, Figures]) -> None:
     assert 0 <= exported["max_difference"] <= exported["difference"] / 4 + 1e-7
     assert exported["difference"] <= 1e-6
     assert 0 < exported["noise"] < 1e-6
+
     card = json.loads((saved_model / "saved_model" / "assets.extra" / "model.json").read_text())
     assert card["parity"] == {"tolerance": 5e-5}
     described = EXPORTER.describe({**exported, "max_difference": 6e-8})
@@ -125,15 +130,18 @@ def test_a_network_that_reads_padding_is_served_with_as_much_of_it(
         params=ExporterParams(),
         output=tmp_path / "saved_model",
     )
+
     loaded = tf.saved_model.load(str(tmp_path / "saved_model" / "saved_model"))
     trained, _ = network.load(tmp_path / "model", training=True)
     texts = [text for _, text, _ in read_rows(examples, TEST)]
+
     expected = np.asarray(trained(padded(read_ids(features, TEST), 8), training=False))
     for number in (1, 2, len(texts)):
-        found = loaded.signatures["serving_default"](text=tf.constant(texts[:number]))[
+        probabilities = loaded.signatures["serving_default"](text=tf.constant(texts[:number]))[
             "probabilities"
         ].numpy()
-        np.testing.assert_allclose(found, expected[:number], atol=1e-6)
+        np.testing.assert_allclose(probabilities, expected[:number], atol=1e-6)
+
     assert loaded.signatures["transform_features"](examples=tf.constant([example(b"cat")]))[
         "ids"
     ].shape == (1, 8)
@@ -166,6 +174,7 @@ def test_the_model_of_the_tutorials_is_exported_from_the_sample(tmp_path: Path) 
         params=ExporterParams(),
         output=tmp_path / "saved_model",
     )
+
     assert (tmp_path / "saved_model" / "saved_model" / "saved_model.pb").is_file()
     assert 1e-7 < figures["noise"] < 2e-5
     assert figures["difference"] <= figures["tolerance"] / 10

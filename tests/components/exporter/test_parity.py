@@ -41,6 +41,7 @@ def test_a_changed_line_of_the_vocabulary(
     place = lines.index("apple")
     lines[place] = "appel"
     path.write_text("\n".join(lines))
+
     with pytest.raises(
         ParityError,
         match=(
@@ -57,6 +58,7 @@ def test_a_changed_normalisation(
     path = exported / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     changed = 0
+
     for function in saved.meta_graphs[0].graph_def.library.function:
         for node in function.node_def:
             # What makes punctuation tokens of their own leaves the comma where it is.
@@ -66,6 +68,7 @@ def test_a_changed_normalisation(
             ):
                 node.attr["pattern"].s = rb"([^\p{L}\p{M}\p{N} ,])"
                 changed += 1
+
     assert changed
     path.write_bytes(saved.SerializeToString(deterministic=True))
     with pytest.raises(
@@ -105,6 +108,7 @@ def test_weights_that_are_off_by_a_thousandth(
         model,
         tmp_path,
     )
+
     with pytest.raises(
         ParityError,
         match=r"^Parity fails at bias\[0\] of the export: it holds .* 1\.0e-03 apart, more than",
@@ -112,6 +116,7 @@ def test_weights_that_are_off_by_a_thousandth(
         prove(exported, examples, features, model)
     assert "\n" not in str(error.value)
     assert isinstance(error.value, UserError)
+
     kernel, recurrent, bias = weights_of(model, "rnn")
     exported = export_of(
         {"rnn": [kernel, recurrent * np.float32(1.001), bias]},
@@ -120,10 +125,12 @@ def test_weights_that_are_off_by_a_thousandth(
         model,
         tmp_path / "recurrent",
     )
+
     with pytest.raises(
         ParityError, match=r"^Parity fails at layers/0/0/recurrent\[\d, \d\] of the export"
     ):
         parity.compare_weights(exported, model, PARAMS)
+
     [rows] = weights_of(model, "embedding")
     exported = export_of(
         {"embedding": [np.roll(rows, 1, axis=0)]}, examples, features, model, tmp_path / "shifted"
@@ -174,18 +181,18 @@ def compare(
     """
     rows, transformed, probabilities, noise = compared
     class_ids = answer.argmax(axis=1)
-    found = {f"transform_features.{name}": value for name, value in transformed.items()}
+    answers = {f"transform_features.{name}": value for name, value in transformed.items()}
     for signature in SIGNATURES[1:]:
-        found |= {f"{signature}.probabilities": answer, f"{signature}.class_id": class_ids}
-        found[f"{signature}.label"] = np.array(rows.labels)[class_ids]
-    found |= {f"serving_fast.{name}": value for name, value in outputs.items()}
-    return compare_answers(rows, transformed, probabilities, found, params, noise)
+        answers |= {f"{signature}.probabilities": answer, f"{signature}.class_id": class_ids}
+        answers[f"{signature}.label"] = np.array(rows.labels)[class_ids]
+    answers |= {f"serving_fast.{name}": value for name, value in outputs.items()}
+    return compare_answers(rows, transformed, probabilities, answers, params, noise)
 
 
 def served_probabilities(
     weights: dict[str, list[np.ndarray]], model: Path, transformed: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """What a served network with other weights in some layers answers."""
+    """The answers of a served network with other weights in some layers."""
     trained, spec = network.load(model)
     every = {layer.name: layer.get_weights() for layer in trained.layers if layer.weights}
     answer: np.ndarray = (
@@ -203,10 +210,12 @@ def test_rounding_passes(compared: Any, model: Path) -> None:
     figures = compare(compared, others)
     assert figures["difference"] <= figures["tolerance"] / 10
     assert figures["tolerance"] == 5e-5
+
     # Sums in another order: the units of the state, permuted everywhere.
     order = np.random.default_rng(0).permutation(8)
     kernel, recurrent, bias = weights_of(model, "rnn")
     output, output_bias = weights_of(model, "output")
+
     permuted = {
         "rnn": [kernel[:, order], recurrent[order][:, order], bias[order]],
         "output": [np.concatenate([output[:8][order], output[8:]]), output_bias],
@@ -216,6 +225,7 @@ def test_rounding_passes(compared: Any, model: Path) -> None:
         <= compare(compared, served_probabilities(permuted, model, transformed))["difference"]
         <= 1e-6
     )
+
     # Weights that are off by a millionth.
     random = np.random.default_rng(0)
     noisy = {
@@ -224,6 +234,7 @@ def test_rounding_passes(compared: Any, model: Path) -> None:
             output_bias,
         ]
     }
+
     assert (
         1e-7
         < compare(compared, served_probabilities(noisy, model, transformed))["difference"]
@@ -239,6 +250,7 @@ def test_defects_of_the_computation_are_no_rounding(compared: Any, model: Path) 
     )
     with pytest.raises(ParityError) as error:
         compare(compared, off)
+
     match = re.fullmatch(
         r"Parity fails at Split-eval/\S+\.gz, row 1 \('The dog and horse, No\. 0!'\):"
         r" serving_default of the export gives probabilities "
@@ -252,10 +264,12 @@ def test_defects_of_the_computation_are_no_rounding(compared: Any, model: Path) 
     )
     assert match is not None
     assert float(match[1]) == pytest.approx(noise, rel=0.1)
+
     # The way out works.
     accepted = compare(compared, off, ExporterParams(parity_tolerance=2e-3))
     assert accepted["difference"] == pytest.approx(1e-3, rel=1e-3)
     assert accepted["tolerance"] == 2e-3
+
     # A bias left out, a direction reversed.
     recurrent_kernel, recurrent, recurrent_bias = weights_of(model, "rnn")
     without = served_probabilities(
@@ -263,12 +277,14 @@ def test_defects_of_the_computation_are_no_rounding(compared: Any, model: Path) 
     )
     turned = fold(*network.load(model))
     turned.layers[0][0].backward = True
+
     for answer in (
         without,
         turned.probabilities(transformed["ids"], transformed["length"]).numpy(),
     ):
         with pytest.raises(ParityError, match="Rounding does not explain it"):
             compare(compared, answer)
+
     nothing = np.full_like(probabilities, np.nan)
     with pytest.raises(
         ParityError,
@@ -282,6 +298,7 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal(compared: Any
     other = probabilities.argmax(axis=1)
     second = int(np.argsort(probabilities[0])[-2])
     other[0] = second
+
     with pytest.raises(
         ParityError,
         match=(
@@ -290,6 +307,7 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal(compared: Any
         ),
     ):
         compare(compared, probabilities, class_id=other, label=np.array(rows.labels)[other])
+
     names = np.array(rows.labels)[[1, 0, 2]][probabilities.argmax(axis=1)]
     with pytest.raises(
         ParityError,
@@ -299,6 +317,7 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal(compared: Any
         ),
     ):
         compare(compared, probabilities, label=names)
+
     equal = probabilities.copy()
     equal[0, second] = equal[0].max() * (1 - 1e-6)
     same = (rows, transformed, equal, noise)

@@ -1,4 +1,4 @@
-"""What a SavedModel of pre-tokenised rows or of sequences answers."""
+"""The answers of a SavedModel of pre-tokenised rows or of sequences."""
 
 import json
 from typing import Any
@@ -55,6 +55,7 @@ def served(
         params=TransformParams(min_frequency=1, max_length=5),
         output=work / "features",
     )
+
     params = TrainerParams(**SMALL, pooling="last" if plain else "max", min_epoch_steps=4)
     run_trainer(features=work / "features", params=params, output=work / "model")
     run(
@@ -64,9 +65,11 @@ def served(
         params=ExporterParams(),
         output=work / "saved_model",
     )
+
     loaded = tf.saved_model.load(str(work / "saved_model" / "saved_model"))
     requests = [row for row, _ in rows]
     serialized = [read_serialized(examples, split) for split in SPLITS]
+
     # One shard a split: the rows are in order.
     return {
         "content": content,
@@ -93,6 +96,7 @@ def ask(served: dict[str, Any], rows: list, time: int = 6) -> dict[str, np.ndarr
         padded = [row + [[7, 7, 7]] * (time - len(row)) for row in rows]
         request = {"sequence": tf.constant(padded, tf.float32, shape=(len(rows), time, 3))}
         request["length"] = tf.constant([len(row) for row in rows], tf.int64)
+
     return {
         name: value.numpy()
         for name, value in served["loaded"].signatures["serving_default"](**request).items()
@@ -108,6 +112,7 @@ def read_features(served: dict[str, Any]) -> list[tuple[list, int, int]]:
             content = feature["ids"].int64_list.value or np.reshape(
                 feature["values"].float_list.value, (-1, 3)
             )
+
             rows.append(
                 (
                     list(content),
@@ -115,6 +120,7 @@ def read_features(served: dict[str, Any]) -> list[tuple[list, int, int]]:
                     feature["label"].int64_list.value[0],
                 )
             )
+
     return rows
 
 
@@ -146,6 +152,7 @@ def test_signatures_of_tokens_and_sequences(served: dict[str, Any]) -> None:
         "label": ["string", [None]],
         "probabilities": ["float32", [None, 2]],
     }
+
     assert describe(signatures["serving_default"].structured_input_signature[1]) == default
     for name in ("serving_examples", "transform_features"):
         assert describe(signatures[name].structured_input_signature[1]) == {
@@ -155,6 +162,7 @@ def test_signatures_of_tokens_and_sequences(served: dict[str, Any]) -> None:
     assert "serving_ascii" not in signatures
     for name in ("serving_default", "serving_examples", "serving_fast"):
         assert describe(signatures[name].structured_outputs) == answer
+
     lengths = {"length": ["int64", [None]], "label": ["int64", [None]]}
     assert describe(signatures["transform_features"].structured_outputs) == {**row, **lengths}
     assets = {path.name for path in (served["path"] / "assets").iterdir()}
@@ -178,10 +186,12 @@ def test_rows_give_the_probabilities_of_the_trained_network(served: dict[str, An
             padded if served["content"] == "tokens" else (padded, length), training=False
         )
     )
+
     answer = ask(served, served["rows"])
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-6)
     np.testing.assert_array_equal(answer["class_id"], answer["probabilities"].argmax(axis=1))
-    assert answer["label"].tolist() == [[b"a", b"b"][each] for each in answer["class_id"]]
+    assert answer["label"].tolist() == [[b"a", b"b"][class_id] for class_id in answer["class_id"]]
+
     by_examples = served["loaded"].signatures["serving_examples"](examples=served["examples"])
     for name, value in answer.items():
         np.testing.assert_array_equal(by_examples[name].numpy(), value)

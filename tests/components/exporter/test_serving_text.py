@@ -1,4 +1,4 @@
-"""What a SavedModel of texts answers, in this process and in one that has TensorFlow alone."""
+"""The answers of a SavedModel of texts, here and in a process that has TensorFlow alone."""
 
 import json
 import os
@@ -73,8 +73,10 @@ def elsewhere(
         params=ExporterParams(),
         output=work / "first",
     )
+
     # This is the second export of this process.
     assert artifact_digest(work / "first") == artifact_digest(saved_model)
+
     shutil.move(work / "first" / "saved_model", work / "moved")
     shutil.rmtree(work / "first")
     rows = [row for split in SPLITS for row in read_rows(examples, split)]
@@ -94,6 +96,7 @@ def elsewhere(
         cwd=work / "cwd",
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
     )
+
     assert done.returncode == 0, done.stderr[-3000:]
     with np.load(work / "answers.npz") as answers:
         return json.loads(done.stdout), dict(answers)
@@ -106,6 +109,7 @@ def test_signatures(elsewhere: tuple[dict[str, list], dict[str, np.ndarray]]) ->
         "probabilities": ["float32", [None, 3]],
     }
     row = {"ids": ["int64", [None, None]], "label": ["int64", [None]], "length": ["int64", [None]]}
+
     known = {name: answer[name] for name in ("class_id", "probabilities")}
     assert elsewhere[0] == {
         "serving_default": [{"text": ["string", [None]]}, answer],
@@ -155,7 +159,7 @@ def test_raw_text_gives_the_probabilities_of_the_trained_network(
         answers["serving_default.class_id"], answers["serving_default.probabilities"].argmax(axis=1)
     )
     assert answers["serving_default.label"].tolist() == [
-        LABELS[each] for each in answers["serving_default.class_id"]
+        LABELS[class_id] for class_id in answers["serving_default.class_id"]
     ]
 
 
@@ -178,10 +182,12 @@ def test_the_other_signatures_say_the_same(
             answers[f"serving_fast.{name}"], answers[f"serving_default.{name}"]
         )
     np.testing.assert_allclose(answers["serving_fast.probabilities"], probabilities, atol=1e-6)
+
     # All texts are ASCII.
     np.testing.assert_allclose(answers["serving_ascii.probabilities"], probabilities, atol=1e-6)
     np.testing.assert_array_equal(answers["classify.scores"], probabilities)
     assert (answers["classify.classes"] == LABELS).all()
+
     order = np.argsort(-probabilities, axis=1)
     np.testing.assert_array_equal(answers["serving_top_k.top_labels"], np.array(LABELS)[order])
     np.testing.assert_array_equal(
@@ -262,10 +268,12 @@ def test_labels_of_examples_are_optional_and_unknown_ones_are_minus_1(
         example(b"dog", b"vegetables"),
         example(b"dog", b"animals"),
     ]
+
     transformed = transform(examples=tf.constant(rows))
     assert transformed["label"].numpy().tolist() == [-1, 1, -1, 0]
     assert transformed["length"].numpy().tolist() == [1, 0, 1, 1]
     assert transformed["ids"].shape == (4, 1)
     assert transformed["ids"].numpy()[1].tolist() == [0]
+
     nothing = transform(examples=tf.constant([], tf.string))
     assert [nothing[name].shape[0] for name in ("ids", "length", "label")] == [0, 0, 0]

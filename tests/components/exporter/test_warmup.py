@@ -12,6 +12,7 @@ def test_warm_up_requests_are_real_rows_and_get_answers(
         prediction_log_pb2.PredictionLog.FromString(record.numpy())
         for record in tf.data.TFRecordDataset(str(path))
     ]
+
     sizes: dict[str, list[int]] = {"serving_default": [], "serving_examples": []}
     for log in logs:
         request = log.predict_log.request
@@ -21,6 +22,7 @@ def test_warm_up_requests_are_real_rows_and_get_answers(
         }
         answer = serve.model.signatures[name](**given)
         sizes[name].append(len(answer["label"]))
+
     assert sizes == {
         "serving_default": [1, 1, 1, 4, 16, 55],
         "serving_examples": [1, 1, 1, 4, 16, 55],

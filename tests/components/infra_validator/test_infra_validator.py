@@ -1,4 +1,4 @@
-"""With the server that ships, started as the pipeline starts it."""
+"""The infra validator with the embedded server, started as the pipeline starts it."""
 
 import json
 import os
@@ -44,27 +44,27 @@ from tests.support.models import fake_model
 def validate(
     saved_model: Path, evaluation: Path, output: Path, **params: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(figures, blessing.json)."""
+    """Runs the component; returns (figures, blessing.json)."""
     output.mkdir()
-    found = run(
+    figures = run(
         saved_model=saved_model,
         evaluation=evaluation,
         params=InfraValidatorParams(**params),
         output=output,
     )
-    return found, json.loads((output / "blessing.json").read_text())
+    return figures, json.loads((output / "blessing.json").read_text())
 
 
 def servers_on(folder: Path) -> list[str]:
     """The processes that have a folder in their command line (Linux)."""
-    found = []
+    commands = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if str(folder).encode() in path.read_bytes() and path.parent.name != str(os.getpid()):
-                found.append(path.read_text().replace("\0", " "))
+                commands.append(path.read_text().replace("\0", " "))
         except OSError:
             continue
-    return found
+    return commands
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,7 @@ def test_a_good_model_is_blessed_and_measured(
         "server": "embedded",
         "asked": True,
     }
+
     num_test = json.loads((evaluation / "evaluation.json").read_text())["num_rows"]
     assert (figures["num_rows"], figures["num_requests"]) == (min(num_test, 64), 20)
     assert 0 <= figures["difference"] <= 1e-6
@@ -131,6 +132,7 @@ def evaluated(content: str, folder: Path) -> tuple[Path, Path]:
         )
         for size in range(1, 8)
     ]
+
     examples = write_examples(folder / "examples", {"test": rows}, content)
     model, evaluation = fake_model(folder / "model", content), folder / "evaluation"
     evaluation.mkdir()
@@ -147,6 +149,7 @@ def test_a_model_that_changed_after_the_evaluation_is_refused_and_not_pushed(
     figures, blessing = validate(
         tmp_path / "other", evaluation, tmp_path / "output", num_requests=1, max_p50_seconds=1e-9
     )
+
     wrong, slow = blessing["refusals"]
     assert re.fullmatch(
         r"row 1 of test: the server gives class \d the probability 0\.\d+, the evaluator got"
@@ -156,6 +159,7 @@ def test_a_model_that_changed_after_the_evaluation_is_refused_and_not_pushed(
         r"are not float32\. If such answers will do, --set infra_validator\.max_difference=1e-03",
         wrong,
     )
+
     # log(0.7501 / 0.2499) - log(3)
     assert figures["difference"] == pytest.approx(5.334e-4, abs=1e-6)
     assert re.fullmatch(r"median latency \S+ s is over max_p50_seconds 1e-09", slow)
@@ -163,6 +167,7 @@ def test_a_model_that_changed_after_the_evaluation_is_refused_and_not_pushed(
     assert (
         stale(tmp_path / "output", InfraValidatorParams()) == "the server refused it the last time"
     )
+
     params = PusherParams(serving_dir=str(tmp_path / "served"))
     with pytest.raises(
         NotBlessedError, match="was not pushed: row 1 of test: the server gives class"
@@ -174,6 +179,7 @@ def test_a_model_that_changed_after_the_evaluation_is_refused_and_not_pushed(
             params=params,
             output=tmp_path,
         )
+
     assert raised.value.exit_code == 30
     assert not (tmp_path / "served").exists()
 
@@ -197,6 +203,7 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal() -> None:
         "class_id": 1,
     }
     server: Any = Answering(probabilities=[0.25, 0.5, 0.25], label="metals", class_id=2)
+
     [refusal], difference = validation.compare(server, [answer], tolerance)
     assert (
         refusal
@@ -205,9 +212,11 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal() -> None:
         " in another order"
     )
     assert difference == 0
+
     equal = {**answer, "probabilities": [0.1, 0.450001, 0.449999]}
     server = Answering(probabilities=[0.1, 0.449999, 0.450001], label="metals", class_id=2)
     assert validation.compare(server, [equal], tolerance)[0] == []
+
     unnamed: Any = {name: answer[name] for name in ("row", "probabilities")}
     server = Answering(probabilities=[0.25, 0.5, 0.25])
     assert validation.compare(server, [unnamed], tolerance) == ([], 0.0)
@@ -277,16 +286,18 @@ def test_a_server_that_never_answers_is_ended(
 
 
 def test_a_program_gets_the_flags_of_tensorflow_model_server(tmp_path: Path) -> None:
-    """The embedded server under another name, without the port for gRPC that it has not."""
+    """Starts the embedded server under another name, and drops the gRPC port, which it lacks."""
     script = (
         f'printf "%s\\n" "$@" > {tmp_path}/flags; exec {sys.executable} -m serving "$1" "$2" "$3"'
     )
     server = program(tmp_path / "tensorflow_model_server", script)
+
     figures, blessing = validate(
         *evaluated("sequence", tmp_path), tmp_path / "output", server=server, num_requests=1
     )
     assert blessing["blessed"], blessing
     assert (blessing["server"], figures["num_rows"], figures["num_requests"]) == (server, 7, 1)
+
     name, port, base, grpc = (tmp_path / "flags").read_text().splitlines()
     assert (name, grpc) == ("--model_name=seqline", "--port=0")
     assert port.startswith("--rest_api_port=")
@@ -315,10 +326,12 @@ def test_the_server_dies_with_a_process_that_is_killed(saved_model: Path, tmp_pa
         str(saved_model / "saved_model"),
         str(tmp_path / "server.log"),
     ]
+
     process = subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": str(CHECKOUT)})
     while not (tmp_path / "server.log").is_file() or not (tmp_path / "server.log").read_text():
         assert process.poll() is None
         time.sleep(0.01)
+
     sleeping = Path(f"1000.{os.getpid()}")
     while not servers_on(sleeping):
         time.sleep(0.01)
@@ -327,6 +340,7 @@ def test_the_server_dies_with_a_process_that_is_killed(saved_model: Path, tmp_pa
     deadline = time.monotonic() + 60
     while servers_on(sleeping) and time.monotonic() < deadline:
         time.sleep(0.01)
+
     assert servers_on(sleeping) == []
 
 
@@ -341,6 +355,7 @@ def test_rows_are_recorded_without_padding(content: str, tmp_path: Path) -> None
             for size in range(1, 8)
         ],
     }
+
     assert [answer["row"] for answer in answers] == expected[content]
     assert [answer["probabilities"] for answer in answers] == [[0.25, 0.75], [0.75, 0.25]] * 3 + [
         [0.25, 0.75]
@@ -350,12 +365,12 @@ def test_rows_are_recorded_without_padding(content: str, tmp_path: Path) -> None
 def test_answers_lose_nothing(evaluation: Path, saved_model: Path) -> None:
     answers = [json.loads(line) for line in (evaluation / "answers.jsonl").read_text().splitlines()]
     serve = tf.saved_model.load(str(saved_model / "saved_model")).signatures["serving_default"]
-    found = serve(text=tf.constant([answer["row"]["text"] for answer in answers]))[
+    probabilities = serve(text=tf.constant([answer["row"]["text"] for answer in answers]))[
         "probabilities"
     ].numpy()
     recorded = np.array([answer["probabilities"] for answer in answers])
     assert (recorded == recorded.astype(np.float32)).all()
-    np.testing.assert_allclose(found, recorded, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probabilities, recorded, rtol=0, atol=1e-6)
 
 
 def test_warm_up_requests_are_sent_as_the_rest_api_takes_them(tmp_path: Path) -> None:
@@ -366,11 +381,13 @@ def test_warm_up_requests_are_sent_as_the_rest_api_takes_them(tmp_path: Path) ->
     request.inputs["length"].CopyFrom(tf.make_tensor_proto([1, 2], tf.int64))
     other = prediction_log_pb2.PredictionLog()
     other.classify_log.request.model_spec.name = "x"
+
     with tf.io.TFRecordWriter(str(tmp_path / "warmup")) as writer:
         writer.write(log.SerializeToString())
         writer.write(other.SerializeToString())
-    [found] = warmup_requests(tmp_path / "warmup")
-    assert found == {
+
+    [sent] = warmup_requests(tmp_path / "warmup")
+    assert sent == {
         "signature_name": "serving_fast",
         "inputs": {"text": [{"b64": "YQ=="}, {"b64": "/w=="}], "length": [1, 2]},
     }
@@ -419,12 +436,14 @@ def test_nothing_is_asked_without_a_server_or_after_a_refusal(
     figures, blessing = validate(saved_model, evaluation, tmp_path / "none", server="none")
     assert (blessing["blessed"], blessing["asked"]) == (True, False)
     assert describe(figures) == "no server was asked (infra_validator.server none)"
+
     figures, blessing = validate(
         saved_model, evaluation, tmp_path / "large", server="none", max_model_mb=0.001
     )
     assert blessing["refusals"] == [
         f"size of the model {figures['num_bytes'] / 1e6:.4g} MB is over max_model_mb 0.001"
     ]
+
     write_evaluation(tmp_path, ["accuracy 0.1 is under min_accuracy 0.5"])
     figures, blessing = validate(saved_model, tmp_path, tmp_path / "refused")
     assert (blessing["blessed"], blessing["asked"]) == (False, False)

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def models(tmp_path: Path) -> Callable[[str], Path]:
-    """Makes a folder of files, of which each content is another model."""
+    """Makes folders of files; each content is another model."""
 
     def make(content: str) -> Path:
         folder = tmp_path / "models" / content

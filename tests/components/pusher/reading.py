@@ -1,4 +1,4 @@
-"""What a serving_dir holds."""
+"""Reads a serving_dir: its versions and labels."""
 
 from pathlib import Path
 
@@ -15,6 +15,6 @@ def content(served: Path, version: int) -> str:
 
 
 def labels_in(served: Path, name: str = "seqline") -> dict[str, int]:
-    found = labels.read((served / "models.config").read_bytes(), name, "here")
-    assert found
-    return dict(found.labels)
+    entry = labels.read((served / "models.config").read_bytes(), name, "here")
+    assert entry
+    return dict(entry.labels)

@@ -1,6 +1,4 @@
-"""serving_dir in Google Cloud Storage, by google-cloud-storage against a server that speaks its
-protocol.
-"""
+"""serving_dir in Google Cloud Storage: the real client against a fake server."""
 
 import json
 import logging
@@ -51,11 +49,13 @@ def test_push_rollback_and_labels_as_in_a_folder(
     assert push(models("b"), SERVED, label="canary")["version"] == 2
     assert promote(SERVED) == 2
     assert rollback(SERVED) == {"version": 3, "rollback_of": 1}
-    found = [
-        (each["version"], each["labels"], each["rollback_of"], each["accuracy"])
-        for each in listing(SERVED)
+
+    entries = [
+        (listed["version"], listed["labels"], listed["rollback_of"], listed["accuracy"])
+        for listed in listing(SERVED)
     ]
-    assert found == [(1, [], None, 0.5), (2, [], None, None), (3, ["stable"], 1, 0.5)]
+    assert entries == [(1, [], None, 0.5), (2, [], None, None), (3, ["stable"], 1, 0.5)]
+
     evaluated = "assets.extra/evaluation.json"
     assert names(fake) == [
         *version(1, evaluated),
@@ -64,7 +64,9 @@ def test_push_rollback_and_labels_as_in_a_folder(
         "history.jsonl",
         "models.config",
     ]
-    assert [(each["what"], each["version"], each["instead_of"]) for each in history(SERVED)] == [
+    assert [
+        (event["what"], event["version"], event["instead_of"]) for event in history(SERVED)
+    ] == [
         ("promote", 2, 1),
         ("rollback", 3, 2),
     ]
@@ -81,12 +83,13 @@ def test_saved_model_pb_comes_last_and_goes_first(
     def watching(
         bucket: str, name: str, content: bytes, composed: bool = False
     ) -> dict[str, object]:
-        seen.append([each for each in names(fake) if each.startswith("1/")])
+        seen.append([name for name in names(fake) if name.startswith("1/")])
         return put(bucket, name, content, composed)
 
     monkeypatch.setattr(fake, "put", watching)
     push(models("a"), SERVED)
-    assert all("1/saved_model.pb" not in each or each == version(1) for each in seen)
+    assert all("1/saved_model.pb" not in listed or listed == version(1) for listed in seen)
+
     fake.requests.clear()
     push(models("b"), SERVED, keep_versions=1)
     assert names(fake) == [*version(2), "models.config"]
@@ -105,7 +108,7 @@ def test_what_a_killed_push_left_is_no_version_and_goes(
     push(models("a"), SERVED)
     fake.put("models", "topics/2/variables/variables.index", b"half")
     fake.put("models", "topics/other/file", b"not ours")
-    assert [each["version"] for each in listing(SERVED)] == [1]
+    assert [listed["version"] for listed in listing(SERVED)] == [1]
     assert push(models("b"), SERVED)["version"] == 2
     assert names(fake) == [*version(1), *version(2), "models.config", "other/file"]
     assert fake.buckets["models"]["topics/2/variables/variables.index"][1] == b"bb"
@@ -125,7 +128,7 @@ def test_pushes_at_once_all_land_without_a_gap(
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(landed) == [each["version"] for each in listing(SERVED)] == [1, 2, 3, 4]
+    assert sorted(landed) == [listed["version"] for listed in listing(SERVED)] == [1, 2, 3, 4]
 
 
 def test_a_push_waits_as_long_as_another_one_renews_its_lock(
@@ -143,8 +146,10 @@ def test_a_push_waits_as_long_as_another_one_renews_its_lock(
         while not caplog.records:
             time.sleep(0.01)
         assert holder.versions() == []
+
     waiting.join()
     assert holder.versions() == [1]
+
     [record] = caplog.records
     assert record.getMessage().startswith("waiting: process ")
     assert record.getMessage().endswith(f" is pushing to {SERVED}")
@@ -178,6 +183,7 @@ def test_a_push_that_lost_its_lock_publishes_nothing(
         ),
     ):
         push(models("a"), SERVED, verify=stand_still)
+
     assert Bucket(SERVED).versions() == []
     assert fake.buckets["models"]["topics/.lock"][1].startswith(b'{"pid": "another one"')
 
@@ -185,9 +191,9 @@ def test_a_push_that_lost_its_lock_publishes_nothing(
 def test_answers_that_are_lost_are_asked_for_again(
     fake: FakeGcs, models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service did what was asked, and its answer is lost.
+    """The service does what it is asked, but its answer is lost.
 
-    The second try meets the work of the first.
+    The second attempt meets the result of the first.
     """
     finish, lost = fake._finish, set[str]()
 

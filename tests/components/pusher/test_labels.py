@@ -28,8 +28,9 @@ def test_models_config_is_tensorflow_servings(models: Callable[[str], Path], ser
 def test_the_policy_has_room_for_the_version_that_comes_next(
     models: Callable[[str], Path], served: Path
 ) -> None:
-    """TensorFlow Serving moves a label only to a version that it has loaded, and must not unload
-    the stable one for it.
+    """TensorFlow Serving moves a label only to a version that it has loaded.
+
+    It must not unload the stable version for that.
     """
 
     def num_versions() -> int:
@@ -37,12 +38,12 @@ def test_the_policy_has_room_for_the_version_that_comes_next(
         return config.model_config_list.config[0].model_version_policy.latest.num_versions
 
     push(models("a"), served)
-    found = [num_versions()]
+    counts = [num_versions()]
     for name in "bcd":
         push(models(name), served, label="canary")
-        found.append(num_versions())
+        counts.append(num_versions())
     promote(served)
-    assert [*found, num_versions()] == [2, 3, 4, 5, 2]
+    assert [*counts, num_versions()] == [2, 3, 4, 5, 2]
 
 
 def test_canary_and_promotion(models: Callable[[str], Path], served: Path) -> None:

@@ -50,6 +50,7 @@ def test_the_manifest_has_the_sha256_of_every_file(
             "961b6dd3ede3cb8ecbaacbd68de040cd78eb2ed5889130cceb4c49268ea4d506"
         ),
     }
+
     assert manifest["files"] == digests
     assert manifest["digest"] == digest_of(digests)
     assert list(manifest["beside"]) == [EVALUATION]
@@ -62,7 +63,7 @@ def test_the_evaluation_beside_it_does_not_make_another_model(
 ) -> None:
     push(models("a"), served, evaluation=b"{}")
     assert not push(models("a"), served, evaluation=b'{"accuracy": 1}')["pushed"]
-    # A version is a model, too: what a push put beside its files is none of them.
+    # A version can be pushed again: files that a push added to it are not part of the model.
     assert sha256_of_files(served / "1") == sha256_of_files(models("a"))
 
 
@@ -174,6 +175,7 @@ def test_killed_at_random_moments_a_reader_never_sees_a_part() -> None:
         "--kills=5",
         "--megabytes=16",
     ]
+
     done = subprocess.run(
         script,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
@@ -181,10 +183,11 @@ def test_killed_at_random_moments_a_reader_never_sees_a_part() -> None:
         text=True,
         timeout=300,
     )
+
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert (found["kills"], found["partial_versions_seen"], found["wrong"]) == (5, 0, [])
-    assert found["reader_checks"] > 0
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert (measured["kills"], measured["partial_versions_seen"], measured["wrong"]) == (5, 0, [])
+    assert measured["reader_checks"] > 0
 
 
 # What is refused
@@ -203,6 +206,7 @@ def test_symlinks_in_a_model_are_refused(
         ),
     ):
         push(models("a"), served)
+
     os.mkfifo(models("b") / "pipe")
     with pytest.raises(UserError, match="models/b/pipe is neither a file nor a folder"):
         push(models("b"), served)
@@ -245,6 +249,7 @@ def test_a_serving_dir_that_hangs_on_something_else_is_refused(
         with pytest.raises(UserError) as raised:
             push(models("a"), path)
         assert str(raised.value).endswith(message)
+
     (served / "3").symlink_to(models("a"))
     with pytest.raises(
         UserError, match=r"served/3 is a symlink to .*\. A version must be a folder of its own"

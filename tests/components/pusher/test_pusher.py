@@ -1,4 +1,4 @@
-"""The component."""
+"""The pusher as a component."""
 
 import json
 from collections.abc import Callable
@@ -51,12 +51,14 @@ def test_a_refused_model_is_not_pushed(
         NotBlessedError, match=r"was not pushed: accuracy 0\.4 is under min_accuracy 0\.9"
     ):
         pushed(["accuracy 0.4 is under min_accuracy 0.9"], good)
+
     slow = infra(
         models("a"),
         tmp_path / "slow",
         blessed=False,
         refusals=["median latency 2 s is over max_p50_seconds 1"],
     )
+
     with pytest.raises(
         NotBlessedError, match=r"was not pushed: median latency 2 s is over max_p50_seconds 1\."
     ):
@@ -82,12 +84,15 @@ def test_a_real_model_is_loaded_and_asked_before_it_is_a_version(
     (other / "answers.jsonl").write_text(
         json.dumps(first | {"probabilities": first["probabilities"][::-1]}) + "\n"
     )
+
     with pytest.raises(DataError, match="answers the first row of test with"):
         run(saved_model=saved_model, evaluation=other, **arguments)
     assert versions(served) == []
+
     figures = run(saved_model=saved_model, evaluation=evaluation, **arguments)
     assert (figures["version"], figures["pushed"], figures["serving_dir"]) == (1, True, str(served))
     assert (served / "1" / EVALUATION).read_bytes() == (evaluation / "evaluation.json").read_bytes()
+
     # What became of it
     assert stale(tmp_path, params) is None
     (served / "models.config").rename(tmp_path / "models.config")

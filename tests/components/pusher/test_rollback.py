@@ -1,4 +1,4 @@
-"""Rolling back."""
+"""Rolling back to an earlier version."""
 
 import json
 from collections.abc import Callable
@@ -23,12 +23,14 @@ def test_rollback_publishes_an_earlier_version_as_the_next_one(
     assert rollback(served) == {"version": 4, "rollback_of": 2}
     assert content(served, 4) == "b"
     assert labels_in(served) == {"stable": 4}
+
     last = listing(served)[-1]
     assert (last["rollback_of"], last["accuracy"], last["digest"]) == (
         2,
         ord("b"),
         listing(served)[1]["digest"],
     )
+
     # Once more goes further back, not to what was rolled back from.
     assert rollback(served) == {"version": 5, "rollback_of": 1}
     assert rollback(served, to=3) == {"version": 6, "rollback_of": 3}
@@ -72,6 +74,7 @@ def test_a_rollback_that_cannot_be(models: Callable[[str], Path], served: Path) 
         match=r"holds no version\. Name another with --serving-dir, or push one: seqline run",
     ):
         rollback(served)
+
     push(models("a"), served)
     with pytest.raises(
         UserError,
@@ -81,11 +84,13 @@ def test_a_rollback_that_cannot_be(models: Callable[[str], Path], served: Path) 
         ),
     ):
         rollback(served)
+
     push(models("b"), served)
     with pytest.raises(UserError, match=r"holds no version 7\. It holds 1, 2\."):
         rollback(served, to=7)
     with pytest.raises(UserError, match="has the content of version 2: nothing to do"):
         rollback(served, to=2)
+
     (served / "1" / "saved_model.pb").write_text("damaged")
     with pytest.raises(
         DataError, match=r"Version 1 in .* is not what was pushed: saved_model\.pb is another"

@@ -34,6 +34,7 @@ def test_a_schema_is_inferred_from_train(statistics: Path, tmp_path: Path) -> No
     schema = schema_of(statistics, tmp_path / "schema")
     features = {feature.name: feature for feature in schema.feature}
     assert list(features) == ["text", "label", "num_chars", "num_tokens"]
+
     for name in ("text", "label"):
         assert features[name].type == schema_pb2.BYTES
         assert (features[name].presence.min_fraction, features[name].presence.min_count) == (1.0, 1)
@@ -42,6 +43,7 @@ def test_a_schema_is_inferred_from_train(statistics: Path, tmp_path: Path) -> No
     assert [(domain.name, list(domain.value)) for domain in schema.string_domain] == [
         ("label", ["x", "y"])
     ]
+
     # Train has 1 to 7 characters and 1 to 4 tokens; eval's and test's are not looked at.
     bounds = {
         name: (features[name].int_domain.min, features[name].int_domain.max)
@@ -65,11 +67,13 @@ def test_sequences_have_a_dimension_and_ranges(tmp_path: Path) -> None:
     statistics_of(
         write_spans(tmp_path / "examples", {1: rows}, "sequence", 2), tmp_path / "statistics"
     )
+
     features = {
         feature.name: feature
         for feature in schema_of(tmp_path / "statistics", tmp_path / "schema").feature
     }
     assert (features["dim"].int_domain.min, features["dim"].int_domain.max) == (2, 2)
+
     ranges = {
         name: (feature.float_domain.min, feature.float_domain.max)
         for name, feature in features.items()

@@ -32,7 +32,7 @@ def in_splits(chosen: Rows) -> dict[str, Rows]:
 
 @pytest.fixture
 def judge(saved_model: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """The verdict on spans 1, 2, ... beside span 0, which is good."""
+    """The verdict on spans 1, 2, ... after span 0, which is good."""
 
     def judge(*spans: Rows, **params: Any) -> dict[str, Any]:
         examples = write_examples(tmp_path / "examples", in_splits(rows(0, 120)))
@@ -45,6 +45,7 @@ def judge(saved_model: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             **params,
         }
         (tmp_path / "output").mkdir()
+
         return run(
             examples=examples,
             params=SpanValidatorParams(**{**new, "new": tuple(new["new"])}),
@@ -54,8 +55,8 @@ def judge(saved_model: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     return judge
 
 
-def passed(found: dict[str, Any]) -> dict[str, bool | None]:
-    return {each["name"]: each["passed"] for each in found["gates"]}
+def passed(verdict: dict[str, Any]) -> dict[str, bool | None]:
+    return {judged["name"]: judged["passed"] for judged in verdict["gates"]}
 
 
 def test_a_span_like_the_others_passes_every_gate(
@@ -101,7 +102,8 @@ def test_a_class_that_came_and_one_that_is_gone(
     verdict = judge(span)
     assert passed(verdict)["classes"] is False
     assert list(verdict["refused"]) == ["1"]
-    [reason] = [each["reason"] for each in verdict["gates"] if each["name"] == "classes"]
+
+    [reason] = [judged["reason"] for judged in verdict["gates"] if judged["name"] == "classes"]
     assert (
         reason
         == "the class 'trees' is new (4 rows of span 1) and the served model never heard of it."
@@ -114,6 +116,7 @@ def test_a_class_that_came_and_one_that_is_gone(
         params=SpanValidatorParams(**known),
         output=tmp_path / "allowed",
     )
+
     assert passed(allowed)["classes"] is True
     two = write_examples(
         tmp_path / "two", in_splits([row for row in rows(0, 90) if row[1] != "fruit"])
@@ -122,6 +125,7 @@ def test_a_class_that_came_and_one_that_is_gone(
     gone = run(
         examples=two, params=SpanValidatorParams(**{**known, "new": (0,)}), output=tmp_path / "gone"
     )
+
     # Without earlier rows there is nothing to compare with.
     assert passed(gone) == {"classes": False, "vocabulary_drift": None, "label_noise": None}
     assert gone["refused"] == {}
@@ -162,7 +166,7 @@ def test_a_claim_is_the_mean_probability_of_a_class_or_of_all_where_it_has_few_r
 def test_a_label_is_contradicted_by_the_strongest_claim_only() -> None:
     thresholds = np.array([0.7, 0.5, 0.6])
     table = [[0.9, 0.1, 0.0], [0.4, 0.45, 0.15], [0.1, 0.6, 0.3], [0.2, 0.1, 0.7], [0.9, 0.1, 0.0]]
-    # Right; nobody claims it, though another class is likelier; b claims a row of c; right; a label
-    # that the model does not know.
-    found = figures_of(answers("aacc?", table), ["a", "b", "c"], thresholds)
-    assert found == {"num_rows": 5, "oov": None, "accuracy": 0.5, "noise": 0.25}
+    # Right; unclaimed, though another class is likelier; b claims a row of c; right; a label that
+    # the model does not know.
+    measured = figures_of(answers("aacc?", table), ["a", "b", "c"], thresholds)
+    assert measured == {"num_rows": 5, "oov": None, "accuracy": 0.5, "noise": 0.25}

@@ -1,4 +1,4 @@
-"""The tokens that are counted."""
+"""The tokens that statistics_gen counts."""
 
 import re
 

@@ -72,6 +72,7 @@ def test_repetitions_are_found_within_and_across_splits_and_under_several_labels
         "train": {"num_rows": 1, "examples": ["a c"]},
         "eval": {"num_rows": 1, "examples": ["z b"]},
     }
+
     # In all splits together: "a b" (4 rows), "a c" and "z b" (2 each).
     assert (figures["ambiguous"]["num_texts"], figures["ambiguous"]["num_rows"]) == (3, 8)
     assert sorted(example["text"] for example in figures["ambiguous"]["examples"]) == [
@@ -97,8 +98,10 @@ def test_lengths(figures: dict[str, Any]) -> None:
         "0.99": 7,
     }
     assert chars["histogram"] == [[1, 1], [2, 8], [5, 3]]
+
     tokens = figures["splits"]["train"]["lengths"]["num_tokens"]  # 1 1 2 2 2 2 2 2 2 3 4 4
     assert (tokens["min"], tokens["max"], tokens["mean"]) == (1, 4, 27 / 12)
+
     # The row of white space does not count.
     assert figures["splits"]["test"]["lengths"]["num_tokens"]["min"] == 2
 
@@ -123,6 +126,7 @@ def test_tokens_and_characters_unknown_to_train(figures: dict[str, Any]) -> None
         "top": [{"value": "z", "count": 3}, {"value": "ß", "count": 1}],
     }
     assert tokens["test"]["oov"]["rate"] == 1 / 6
+
     chars = {name: split["chars"] for name, split in figures["splits"].items()}
     assert (chars["train"]["num"], chars["train"]["num_distinct"], chars["train"]["num_once"]) == (
         43,
@@ -163,12 +167,14 @@ def test_feature_stats_say_the_same_to_tfdv(twenty: Path) -> None:
     chars = features["num_chars"]
     assert chars.type == statistics_pb2.FeatureNameStatistics.INT
     assert chars.validation_derived_source.source_path[0].step == ["text"]
+
     stats = chars.num_stats
     assert (stats.min, stats.median, stats.max, stats.num_zeros) == (1, 3, 7, 0)
     assert (stats.mean, stats.std_dev) == (
         pytest.approx(43 / 12),
         pytest.approx(math.sqrt(443) / 12),
     )
+
     standard, quantiles = stats.histograms
     # Each bucket is 0.6 wide, from 1.
     num_rows = [bucket.sample_count for bucket in standard.buckets]
@@ -194,9 +200,11 @@ def test_given_tokens_are_taken_as_they_are(tmp_path: Path) -> None:
         "eval": [(["b c"], "x")],
         "test": [([], "x")],
     }
+
     statistics = statistics_of(
         write_spans(tmp_path / "examples", {1: rows}, "tokens"), tmp_path / "statistics"
     )
+
     train = statistics["splits"]["train"]
     assert train["num_repeated"] == 0  # ["A", "b c"] is not ["A", "b", "c"]
     assert train["tokens"]["top"][0] == {"value": "A", "count": 4}
@@ -204,6 +212,7 @@ def test_given_tokens_are_taken_as_they_are(tmp_path: Path) -> None:
     assert list(train["lengths"]) == ["num_tokens"]
     assert statistics["splits"]["eval"]["tokens"]["oov"]["rate"] == 0
     assert statistics["splits"]["test"]["num_missing"]["tokens"] == 1
+
     stats = dataset_of(tmp_path / "statistics", "train").features[0].string_stats
     assert (
         stats.common_stats.min_num_values,
@@ -219,9 +228,11 @@ def test_sequences_have_their_numbers_by_dimension(tmp_path: Path) -> None:
         "eval": [([[1.0, 5.0], [2.0, 5.0]], "x")],
         "test": [],
     }
+
     statistics = statistics_of(
         write_spans(tmp_path / "examples", {1: rows}, "sequence", 2), tmp_path / "statistics"
     )
+
     train = statistics["splits"]["train"]
     assert train["dimensions"][0] == {
         "mean": 0.0,
@@ -245,6 +256,7 @@ def test_sequences_have_their_numbers_by_dimension(tmp_path: Path) -> None:
         "num_rows": 1,
         "examples": ["2 steps from [1, 5]"],
     }
+
     features = {
         feature.path.step[0]: feature.num_stats
         for feature in dataset_of(tmp_path / "statistics", "train").features

@@ -44,8 +44,10 @@ def test_the_same_rows_give_the_same_bytes_in_whatever_shards(
             2 if content == "sequence" else None,
             shard_rows,
         )
+
         statistics_of(examples, tmp_path / f"statistics-{number}")
         outputs.append(files(tmp_path / f"statistics-{number}"))
+
     assert outputs[0] == outputs[1]
     assert sorted(outputs[0]) == [
         *[f"Split-{name}/FeatureStats.pb" for name in ("eval", "test", "train")],
@@ -61,6 +63,7 @@ def test_a_window_is_the_sum_of_its_spans(tmp_path: Path) -> None:
     whole = statistics_of(
         write_spans(tmp_path / "whole", {7: TWENTY}), tmp_path / "whole-statistics"
     )
+
     window = statistics_of(write_spans(tmp_path / "parts", parts), tmp_path / "parts-statistics")
     for name in ("splits", "ambiguous", "num_read"):
         assert window[name] == whole[name]
@@ -68,6 +71,7 @@ def test_a_window_is_the_sum_of_its_spans(tmp_path: Path) -> None:
         tmp_path / "parts-statistics" / "Split-train"
     )
     assert window["spans"]["1"]["splits"]["train"]["num_rows"] == 6
+
     # Train of span 2: "a b", "a c", "C d", "a(wide)b c", "dd", "b";
     # of span 1: "a b", "a b", "b c", "é b", "a a a a", "a b c d".
     newest = window["newest"]
@@ -84,9 +88,11 @@ def test_only_a_span_without_a_part_is_read(tmp_path: Path) -> None:
         tmp_path / "first-statistics",
         span_cache=span_cache,
     )
+
     both = write_spans(tmp_path / "both", spans)
     for path in both.glob("Split-*/data_tfrecord-00001-*"):
         path.write_bytes(b"not read again")
+
     window = statistics_of(both, tmp_path / "both-statistics", span_cache=span_cache)
     assert {name: split["num_rows"] for name, split in window["splits"].items()} == {
         "train": 14,
@@ -112,7 +118,7 @@ def test_rows_that_no_job_counted_are_not_taken_for_none(tmp_path: Path) -> None
 
 
 def test_another_job_can_count_the_rows_that_it_reads(tmp_path: Path) -> None:
-    """As example_gen does.
+    """Another job counts the rows that it reads, as example_gen does.
 
     Shards of other spans are ignored, and the parts exist when the block has ended.
     """
@@ -131,16 +137,19 @@ def test_another_job_can_count_the_rows_that_it_reads(tmp_path: Path) -> None:
         for part in (0, 1)
     ]
     shards.append(make_shard(9, "train", "of another span", [("unwanted", "z")], "text"))
+
     with analyze(spans={1: key}, **arguments) as collect:
         with job([]) as pipeline:
             _ = pipeline | beam.Create(shards) | collect
         assert [path.name.split("-")[0] for path in (tmp_path / "span_cache").iterdir()] == [
             "partial"
         ]
+
     with analyze(spans={1: key}, **arguments) as collect:
         assert collect is None
     for path in examples.glob("Split-*/*"):
         path.unlink()
+
     shared = statistics_of(examples, tmp_path / "shared", span_cache=span_cache)
     assert shared == statistics_of(write_spans(tmp_path / "again", {1: TWENTY}), tmp_path / "alone")
 

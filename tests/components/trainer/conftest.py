@@ -31,6 +31,7 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         for index, row in enumerate(SEQUENCES)
     ]
+
     for split in (TRAIN, EVAL):
         write_features(root, split, [made[:20], made[20:]])
     (root / "vocabularies").mkdir()

@@ -10,6 +10,7 @@ from seqline.errors import UserError
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path) is None
+
     for step in (1, 2, 3):
         checkpoint.save(
             tmp_path,
@@ -17,6 +18,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
             [np.full(2, step)],
             [np.zeros(1)],
         )
+
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "checkpoint-000000002.npz",
         "checkpoint-000000003.npz",

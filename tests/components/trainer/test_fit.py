@@ -37,6 +37,7 @@ def test_the_best_epoch_has_the_highest_eval_accuracy(
         "val_loss",
     }
     assert {len(values) for values in history.values()} == {figures["trainer"]["num_epochs"]}
+
     scores = [
         (accuracy, -loss)
         for accuracy, loss in zip(history["val_accuracy"], history["val_loss"], strict=True)
@@ -51,6 +52,7 @@ def test_the_best_epoch_has_the_highest_eval_accuracy(
     held_out = dataset(
         features, EVAL, num_rows, num_classes=spec.num_classes, batch_size=64, pad_to=None
     )
+
     hits = [
         np.asarray(network(ids)).argmax(axis=1) == label.argmax(axis=1)
         for ids, label in held_out.as_numpy_iterator()
@@ -80,6 +82,7 @@ def test_pooling_last_is_embedding_simple_rnn_dense(features: Path, tmp_path: Pa
     )
     run(features=features, params=params, output=tmp_path)
     network, spec = load(tmp_path)
+
     num_ids = spec.num_tokens + 2
     assert [weight.shape for weight in network.get_weights()] == [
         (num_ids, 4),
@@ -89,6 +92,7 @@ def test_pooling_last_is_embedding_simple_rnn_dense(features: Path, tmp_path: Pa
         (5, 3),
         (3,),
     ]
+
     trainable, _ = load(tmp_path, training=True)
     assert trainable.count_params() == network.count_params()
 
@@ -102,6 +106,7 @@ def test_pooling_last_is_embedding_simple_rnn_dense(features: Path, tmp_path: Pa
     held_out = dataset(
         features, TRAIN, 1000, num_classes=3, batch_size=32, pad_to=spec.max_length
     ).take(3)
+
     for ids, _ in held_out:
         stock.build(ids.shape)
         stock.set_weights(network.get_weights())
@@ -114,12 +119,14 @@ def test_sequences_are_learned_the_same_each_time(sequences: Path, tmp_path: Pat
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         figures.append(run(features=sequences, params=params, output=tmp_path / name))
+
     assert figures[0] == figures[1]
     assert figures[0]["eval_accuracy"] >= 0.95
     for name in ("model.weights.h5", "network.json", "history.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), (
             name
         )
+
     spec = load(tmp_path / "one")[1]
     assert (spec.num_tokens, spec.dim, spec.num_classes, spec.max_length) == (0, 2, 2, 6)
 
@@ -133,6 +140,7 @@ def test_pooling_last_of_sequences_is_simple_rnn_dense(sequences: Path, tmp_path
     stock = keras.Sequential(
         [keras.layers.SimpleRNN(5), keras.layers.Dense(2, activation="softmax")]
     )
+
     for (values, length), _ in batches(sequences, num_rows=40, num_classes=2, pad_to=6, dim=2):
         stock.build(values.shape)
         stock.set_weights(network.get_weights())
@@ -151,6 +159,7 @@ def test_the_implementation_keras_learns_the_same(features: Path, tmp_path: Path
         "clip_norm": 0.1,
     }
     params = TrainerParams(**SMALL, **still, bidirectional=False)
+
     histories = []
     for implementation in ("fast", "keras"):
         (tmp_path / implementation).mkdir()
@@ -160,5 +169,6 @@ def test_the_implementation_keras_learns_the_same(features: Path, tmp_path: Path
             output=tmp_path / implementation,
         )
         histories.append(json.loads((tmp_path / implementation / "history.json").read_text()))
+
     for name, values in histories[0].items():
         assert values == pytest.approx(histories[1][name], abs=1e-5), name

@@ -47,10 +47,13 @@ def test_adam_leaves_rows_without_a_gradient_alone() -> None:
         lazy.apply([tf.IndexedSlices(rows, indices, tf.constant([4, 3]))], rate, tf.constant(step))
         dense.apply([tf.scatter_nd(indices[:, None], rows, [4, 3])], rate, tf.constant(step))
         alone.apply([rows], rate, tf.constant(step))
+
     np.testing.assert_array_equal(table.numpy()[[0, 2]], start[[0, 2]])
     np.testing.assert_allclose(table.numpy()[[3, 1]], small.numpy(), atol=1e-6)
+
     # In these steps every row has always had a gradient, or never.
     np.testing.assert_allclose(table.numpy(), whole.numpy(), atol=1e-6)
+
     lazy.apply([tf.IndexedSlices(tf.ones([1, 3]), [0], tf.constant([4, 3]))], rate, tf.constant(4))
     np.testing.assert_allclose(
         table.numpy()[[1, 2, 3]],
@@ -90,12 +93,14 @@ def test_the_average_is_that_of_tensorflow() -> None:
     average = Average([ours], 0.5)
     stock = tf.train.ExponentialMovingAverage(0.5, num_updates=tf.Variable(0))
     stock.apply([theirs])
+
     for step in range(12):
         ours.assign_add([0.5, -1.0])
         theirs.assign_add([0.5, -1.0])
         average.update(tf.constant(step))
         stock._num_updates.assign(step)  # type: ignore[attr-defined]
         stock.apply([theirs])
+
     np.testing.assert_allclose(
         average.averages[0].numpy(), stock.average(theirs).numpy(), rtol=1e-6
     )

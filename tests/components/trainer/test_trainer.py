@@ -24,6 +24,7 @@ def test_the_key_follows_the_content_of_what_training_starts_from(tmp_path: Path
     assert TRAINER.external_digest is not None
     (tmp_path / "one.txt").write_text("a 1\n")
     (tmp_path / "two.txt").write_text("a 1\n")
+
     one, two = (TrainerParams(embeddings=str(tmp_path / name)) for name in ("one.txt", "two.txt"))
     assert one.key_fields() == two.key_fields() == TrainerParams().key_fields()
     assert (
@@ -32,5 +33,6 @@ def test_the_key_follows_the_content_of_what_training_starts_from(tmp_path: Path
         != TRAINER.external_digest(TrainerParams(), None)
         == ""
     )
+
     (tmp_path / "two.txt").write_text("a 2\n")
     assert TRAINER.external_digest(one, None) != TRAINER.external_digest(two, None)

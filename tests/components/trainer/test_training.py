@@ -18,9 +18,11 @@ def test_what_is_kept_is_the_average(model: Path, features: Path, tmp_path: Path
         params=TRAINER_PARAMS.model_copy(update={"average_decay": 0.9}),
         output=tmp_path,
     )
+
     plain, averaged = (
         json.loads((folder / "history.json").read_text()) for folder in (model, tmp_path)
     )
+
     assert plain["loss"] == averaged["loss"], (
         "training goes on from the weights, not from their average"
     )
@@ -51,7 +53,7 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(features: Path, tmp_pa
 
 
 def test_weights_that_the_last_step_ruined_are_not_kept(features: Path, tmp_path: Path) -> None:
-    # One step in all: its loss is still a number, and only the eval split tells.
+    # One step in all: its loss is still a number, and only the eval split shows the damage.
     params = TrainerParams(
         **{**SMALL, "batch_size": 1000, "num_epochs": 1},
         learning_rate=1e30,
@@ -108,6 +110,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(
     with pytest.raises(KilledError):
         run(features=features, params=params, output=tmp_path / "killed", work=work)
     assert len(list(work.glob("*.npz"))) == min(killed_at - 1, checkpoint.NUM_KEPT)
+
     again = run(features=features, params=params, output=tmp_path / "finished", work=work)
     assert again == figures["trainer"]
     for name in ("model.weights.h5", "network.json", "history.json"):

@@ -10,10 +10,12 @@ def test_a_profile_and_the_scalars_are_written(features: Path, tmp_path: Path) -
     params = TRAINER_PARAMS.with_values({"num_epochs": 1, "profile_steps": 3})
     run(features=features, params=params, output=tmp_path)
     assert list((tmp_path / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))
+
     tags = set()
     for path in (tmp_path / "tensorboard").glob("events*"):
         for record in tf.compat.v1.train.summary_iterator(str(path)):
             tags |= {value.tag for value in record.summary.value}
+
     assert tags >= {
         "loss",
         "accuracy",

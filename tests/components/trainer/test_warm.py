@@ -1,4 +1,4 @@
-"""What a new network takes over: of an earlier Model, by token and by label, and of vectors."""
+"""A new network takes over an earlier Model, by token and by label, and word vectors."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -34,7 +34,7 @@ from tests.support.warm import (
 
 
 def answers(model: Path, texts: Sequence[Sequence[bytes]]) -> np.ndarray:
-    """Probabilities [texts, labels] of texts of words."""
+    """Probabilities [texts, labels] of texts that are made of words."""
     ids = {token: number for number, token in enumerate(vocabulary(model, "tokens"), start=1)}
     time = max(map(len, texts))
     rows = [
@@ -45,7 +45,7 @@ def answers(model: Path, texts: Sequence[Sequence[bytes]]) -> np.ndarray:
 
 
 def table(model: Path, name: str) -> dict[bytes, np.ndarray]:
-    """Token -> its row."""
+    """Returns {token: its row of the embedding}."""
     rows = network.load(model)[0].get_layer(name).get_weights()[0]
     return dict(zip([b"<pad>", *vocabulary(model, "tokens"), b"<oov>"], rows, strict=False))
 
@@ -53,7 +53,7 @@ def table(model: Path, name: str) -> dict[bytes, np.ndarray]:
 def test_with_other_ids_and_classes_in_another_order_it_answers_as_before(
     earlier: Path, tmp_path: Path
 ) -> None:
-    """Also where bigrams decide: their buckets follow from ids, and are all others."""
+    """Bigrams are included: their buckets follow from ids, so all of them change."""
     features = text_features(tmp_path / "features", WORDS[9::-1], LABELS[::-1])
     figures = start(features, tmp_path / "warm", seed=5, warm_start=str(earlier))["warm_start"]
     known = [text for text in TEXTS if not set(text) - set(WORDS[:10])]
@@ -61,9 +61,10 @@ def test_with_other_ids_and_classes_in_another_order_it_answers_as_before(
     np.testing.assert_allclose(
         answers(tmp_path / "warm", known), answers(earlier, known)[:, ::-1], rtol=0, atol=1e-6
     )
+
     counts = [
-        figures[f"{what}_{how}"]
-        for what in ("tokens", "labels")
+        figures[f"{kind}_{how}"]
+        for kind in ("tokens", "labels")
         for how in ("carried", "new", "lost")
     ]
     assert counts == [10, 0, 0, 3, 0, 0]
@@ -72,12 +73,14 @@ def test_with_other_ids_and_classes_in_another_order_it_answers_as_before(
         0,
         1,
     )
-    # Their rows are part of it: without them the answers are others.
+
+    # The rows of bigrams matter: without them the answers differ.
     model, spec = network.load(tmp_path / "warm")
     (rows,) = model.get_layer("skip_embedding").get_weights()
     rows[spec.num_tokens + 2 :] = 0
     model.get_layer("skip_embedding").set_weights([rows])
     network.save(model, spec, tmp_path / "warm")
+
     assert np.abs(answers(tmp_path / "warm", known) - answers(earlier, known)[:, ::-1]).max() > 0.01
 
 
@@ -89,12 +92,14 @@ def test_new_tokens_and_classes_start_as_ever_and_lost_ones_leave_nothing(
     warm, cold = tmp_path / "warm", tmp_path / "cold"
     figures = start(features, warm, warm_start=str(earlier))["warm_start"]
     assert start(features, cold) == {}
+
     counts = [
-        figures[f"{what}_{how}"]
-        for what in ("tokens", "labels")
+        figures[f"{kind}_{how}"]
+        for kind in ("tokens", "labels")
         for how in ("carried", "new", "lost")
     ]
     assert counts == [8, 4, 2, 2, 1, 1]
+
     for name in ("embedding", "skip_embedding"):
         before, fresh, after = (table(model, name) for model in (earlier, cold, warm))
         for token in (b"<pad>", b"<oov>", *WORDS[2:10]):
@@ -102,6 +107,7 @@ def test_new_tokens_and_classes_start_as_ever_and_lost_ones_leave_nothing(
         for token in (b"new", b"newer", *WORDS[10:]):
             np.testing.assert_array_equal(after[token], fresh[token])
             assert np.abs(after[token]).max() > 0
+
     # Among the classes that were known, the odds are those of before; the column of the new one is
     # a cold start's.
     known = [text for text in TEXTS if not set(text) - set(WORDS[2:10])]
@@ -117,7 +123,7 @@ def test_new_tokens_and_classes_start_as_ever_and_lost_ones_leave_nothing(
 
 
 def test_a_row_that_bigrams_share_starts_with_their_mean(tmp_path: Path) -> None:
-    """All bigrams in one bucket, of which only some were in the earlier vocabulary.
+    """All bigrams share one bucket, and only some were in the earlier vocabulary.
 
     A new one counts as zeros, as often as it occurs.
     """
@@ -129,12 +135,14 @@ def test_a_row_that_bigrams_share_starts_with_their_mean(tmp_path: Path) -> None
         learned=True,
         **settings,
     )
+
     # Train has 18 and 14 of them.
     features = text_features(tmp_path / "two", WORDS[:3], LABELS, other)
     figures = start(features, tmp_path / "warm", **settings, warm_start=str(tmp_path / "earlier"))[
         "warm_start"
     ]
     assert (figures["bigrams_carried"], figures["bigrams_new"]) == (1, 0)
+
     before, after = (
         network.load(tmp_path / name)[0].get_layer("skip_embedding").get_weights()[0]
         for name in ("earlier", "warm")
@@ -163,12 +171,12 @@ def test_the_same_vocabulary_is_the_same_model(
 ) -> None:
     (tmp_path / "warm").mkdir()
     params = TRAINER_PARAMS.with_values({**STILL, **WHOLE, "warm_start": str(model)})
-    found = run(features=features, params=params, output=tmp_path / "warm")
+    warm_figures = run(features=features, params=params, output=tmp_path / "warm")
     assert (tmp_path / "warm" / MODEL).read_bytes() == (model / MODEL).read_bytes()
-    assert found["eval_accuracy"] == figures["trainer"]["eval_accuracy"]
-    assert TRAINER.describe(found).endswith(
-        f"warm start with {found['warm_start']['tokens_carried']} of"
-        f" {found['warm_start']['tokens_carried']} tokens, 3 of 3 labels"
+    assert warm_figures["eval_accuracy"] == figures["trainer"]["eval_accuracy"]
+    assert TRAINER.describe(warm_figures).endswith(
+        f"warm start with {warm_figures['warm_start']['tokens_carried']} of"
+        f" {warm_figures['warm_start']['tokens_carried']} tokens, 3 of 3 labels"
     )
 
 
@@ -183,6 +191,7 @@ def test_shrinking_mixes_what_was_learned_with_a_cold_start(
         warm_start=str(earlier),
         warm_start_shrink=0.25,
     )
+
     models = [
         network.load(path, training=True)[0]
         for path in (earlier, tmp_path / "cold", tmp_path / "shrunk")
@@ -214,11 +223,13 @@ def test_sequences_carry_all_but_new_classes(tmp_path: Path) -> None:
     earlier = tmp_path / "earlier"
     start(sequence_features(tmp_path / "one", LABELS[:2]), earlier, learned=True)
     features = sequence_features(tmp_path / "two", [LABELS[1], b"new"])
+
     # The width of embeddings that sequences do not have need not be the same.
     figures = start(features, tmp_path / "warm", embedding_dim=9, warm_start=str(earlier))[
         "warm_start"
     ]
     assert figures == {"labels_carried": 1, "labels_new": 1, "labels_lost": 1, "in_a_row": 1}
+
     before, after = (network.load(path)[0] for path in (earlier, tmp_path / "warm"))
     for name in ("rnn", "rnn_backward", "skip_embedding"):
         for old, new in zip(
@@ -290,15 +301,18 @@ def test_embeddings_start_from_the_vectors_of_a_file(features: Path, tmp_path: P
     settings = {"learning_rate": 1e-30, "embeddings": str(tmp_path / "vectors.txt")}
     network, figures = trained(features, tmp_path / "model", **settings)
     table = np.asarray(network.get_layer("embedding").get_weights()[0])
+
     assert figures["num_tokens_with_vectors"] == 2
     np.testing.assert_allclose(
         table[[4, 1]], [[1, 2, 3, 4, 5, 6, 7, 8], [0.5, 0.5, 0.5, 0.5, -10, 0, 0, 0]], atol=1e-20
     )
+
     (tmp_path / "vectors.txt").write_bytes(tokens[3] + b" 1 2 3\n")
     with pytest.raises(
         UserError, match=r"vectors\.txt:1 has 3 numbers; trainer\.embedding_dim is 8"
     ):
         trained(features, tmp_path / "shorter", **settings)
+
     (tmp_path / "vectors.txt").write_bytes(b"elsewhere 0 0 0 0 0 0 0 0\n")
     with pytest.raises(UserError, match="no vector for any of the"):
         trained(features, tmp_path / "none", **settings)

@@ -57,6 +57,7 @@ def test_killed_it_goes_on_bit_for_bit_and_does_not_read_the_earlier_model_again
     params = TrainerParams(**settings, warm_start=str(copy))
     for name in ("whole", "killed", "finished"):
         (tmp_path / name).mkdir()
+
     whole = run(features=earlier_features, params=params, output=tmp_path / "whole")
     assert whole["num_epochs"] == 2
 
@@ -73,8 +74,10 @@ def test_killed_it_goes_on_bit_for_bit_and_does_not_read_the_earlier_model_again
             output=tmp_path / "killed",
             work=tmp_path / "work",
         )
+
     monkeypatch.setattr(checkpoint, "save", save_checkpoint)
     assert checkpoint.newest(tmp_path / "work") == 2
+
     shutil.rmtree(copy)
     assert (
         run(
@@ -109,6 +112,7 @@ def test_what_cannot_be_started_from_is_named_before_training(
         match=r"trainer\.warm_start 'nowhere' holds no model\.weights\.h5 with its network\.json",
     ):
         TRAINER.check(TrainerParams(warm_start="nowhere"))
+
     for name, value in {
         "rnn_units": 5,
         "embedding_dim": 5,
@@ -119,12 +123,14 @@ def test_what_cannot_be_started_from_is_named_before_training(
     }.items():
         params = TrainerParams(**{**SMALL, name: value}, warm_start=str(earlier))
         was = getattr(TrainerParams(**SMALL), name)
+
         said = (
             rf"warm_start .*: its {name} is {was}, here {value}. Set trainer\.{name} ="
             rf" {json.dumps(was)}, or leave trainer\.warm_start out"
         )
         with pytest.raises(UserError, match=said):
             TRAINER.check(params)
+
     with pytest.raises(UserError, match=said):  # also where it was a tuner that brought the value
         start(earlier_features, tmp_path / "model", **{name: value}, warm_start=str(earlier))
 
@@ -143,6 +149,7 @@ def test_a_model_that_diverged_or_is_damaged_is_refused(
         match=r"has weights that are not finite numbers \(layer output\): its training diverged",
     ):
         start(earlier_features, tmp_path / "one", warm_start=str(diverged))
+
     (diverged / MODEL).write_bytes((earlier / MODEL).read_bytes()[:5000])
     with pytest.raises(
         UserError, match=r"trainer\.warm_start '.*' cannot be read \(.*\)\. Name another Model\."
@@ -158,6 +165,7 @@ def test_the_key_follows_the_content_and_not_the_place(
     (copy / "history.json").write_text("{}")  # nothing starts from it
     one, two = (TrainerParams(**SMALL, warm_start=str(place)) for place in (earlier, copy))
     assert one.key_fields() == two.key_fields() == TrainerParams(**SMALL).key_fields()
+
     key = TRAINER.external_digest(one, None)
     assert TRAINER.external_digest(two, tmp_path / "memory") == key != ""
     monkeypatch.setenv("SEQLINE_CACHE", str(tmp_path / "cache"))
@@ -169,5 +177,6 @@ def test_the_key_follows_the_content_and_not_the_place(
         TRAINER.check(remote)
         assert TRAINER.external_digest(remote, None) == key
         gcs._client_of.cache_clear()
+
     (copy / "vocabularies" / "tokens").write_bytes(b"other\n" * 10)
     assert TRAINER.external_digest(two, None) != key

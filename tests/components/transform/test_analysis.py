@@ -37,12 +37,13 @@ def test_tokenised_shards_hold_the_graphs_tokens(texts: list[str], tokens: str) 
         ExampleShard(0, TRAIN, "x", [text.encode() for text in texts], [b"a"] * len(texts))
     )
     ends = np.cumsum(shard.lengths)
-    found = [
+    tokens_written = [
         [shard.tokens[index] for index in shard.indices[end - length : end]]
         for end, length in zip(ends, shard.lengths, strict=True)
     ]
+
     normalized = compiled_lower(tf.constant([text.encode() for text in texts]))
-    assert found == tokenize(normalized, tokens).to_list()
+    assert tokens_written == tokenize(normalized, tokens).to_list()
     assert len(set(shard.tokens)) == len(shard.tokens)
 
 

@@ -27,8 +27,8 @@ DIFFICULT = (
 
 
 def check_nfc(texts: list[str]) -> None:
-    found = [text.decode() for text in compiled_nfc(tf.constant(texts, tf.string)).numpy()]
-    assert found == [unicodedata.normalize("NFC", text) for text in texts]
+    normalized = [text.decode() for text in compiled_nfc(tf.constant(texts, tf.string)).numpy()]
+    assert normalized == [unicodedata.normalize("NFC", text) for text in texts]
 
 
 @settings(deadline=None, max_examples=200)

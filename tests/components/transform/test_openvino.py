@@ -47,20 +47,20 @@ def by_text(saved_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 def test_500_texts(by_text: Callable, signatures: dict) -> None:
     texts = [row["text"] for row in corpus_rows(500)]
     expected = signatures["serving_default"](text=tf.constant(texts))
-    found = by_text([np.array(texts)])
-    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-5)
-    np.testing.assert_array_equal(found["class_id"], expected["class_id"])
+    answers = by_text([np.array(texts)])
+    np.testing.assert_allclose(answers["probabilities"], expected["probabilities"], atol=1e-5)
+    np.testing.assert_array_equal(answers["class_id"], expected["class_id"])
 
 
 def test_a_text_that_it_would_read_otherwise_gets_no_answer(
     by_text: Callable, signatures: dict
 ) -> None:
     texts = ["caf\u00e9", "The cat,\tTHE\ndog!", "", "\u0130"]
-    found = by_text([np.array(texts)])
+    answers = by_text([np.array(texts)])
     expected = signatures["serving_default"](text=tf.constant(texts))["probabilities"].numpy()
-    np.testing.assert_allclose(found["probabilities"][[1, 2]], expected[[1, 2]], atol=1e-5)
-    assert np.isnan(found["probabilities"][[0, 3]]).all()
-    assert found["class_id"][[0, 3]].tolist() == [-1, -1]
+    np.testing.assert_allclose(answers["probabilities"][[1, 2]], expected[[1, 2]], atol=1e-5)
+    assert np.isnan(answers["probabilities"][[0, 3]]).all()
+    assert answers["class_id"][[0, 3]].tolist() == [-1, -1]
 
 
 def test_500_rows_of_ids(saved_model: Path, signatures: dict, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def read_values_of(path: Path) -> list[np.ndarray]:
 def test_sequences_are_standardised_as_tft_does(num_shards: int, tmp_path: Path) -> None:
     examples = write_examples(tmp_path / "examples", SEQUENCES, "sequence", num_shards)
     transform(examples, tmp_path / "features")
+
     steps = [step for rows, _ in SEQUENCES[TRAIN] for step in rows]
     with (
         beam.Pipeline(options=pipeline_options([LOCAL_RUNNER])) as pipeline,
@@ -69,12 +70,14 @@ def test_sequences_are_standardised_as_tft_does(num_shards: int, tmp_path: Path)
             )
             | tft_beam.WriteTransformFn(str(tmp_path / "tft"))
         )
+
     theirs = tf.saved_model.load(str(tmp_path / "tft" / "transform_fn"))
     for split in SPLITS:
         ours = read_values(tmp_path / "features", split)
         order = [
             row for source in range(num_shards) for row in SEQUENCES[split][source::num_shards]
         ]
+
         raw_steps = np.array([step for rows, _ in order for step in rows], np.float32)
         np.testing.assert_allclose(
             np.concatenate(ours),
@@ -82,6 +85,7 @@ def test_sequences_are_standardised_as_tft_does(num_shards: int, tmp_path: Path)
             rtol=1e-6,
             atol=1e-6,
         )
+
     assert json.loads((tmp_path / "features" / "transform.json").read_text())["dim"] == 3
     assert lines(tmp_path / "features" / "vocabularies" / "labels") == ["a", "b"]
 
@@ -93,6 +97,7 @@ def test_sequences_as_they_are_and_cut(tmp_path: Path) -> None:
         standardize=False,
         max_length=2,
     )
+
     assert [row.tolist() for row in read_values(tmp_path / "f", TRAIN)] == [
         row[:2] for row, _ in SEQUENCES[TRAIN]
     ]

@@ -35,6 +35,7 @@ def test_a_new_span_is_the_only_one_that_is_analyzed_and_the_result_is_that_of_a
     )
     # The eval and test rows of the weeks are the same: made once.
     assert (two["num_spans_analyzed"], two["num_shards_made"]) == (2, 4)
+
     three = transform(
         write_weeks(tmp_path / "three", range(3)),
         tmp_path / "of_three",
@@ -44,6 +45,7 @@ def test_a_new_span_is_the_only_one_that_is_analyzed_and_the_result_is_that_of_a
     assert three["num_spans_analyzed"] == 1
     transform(tmp_path / "three", tmp_path / "full")
     assert artifact_digest(tmp_path / "of_three") == artifact_digest(tmp_path / "full")
+
     # "three" takes its place between the others by count, then bytes; it is one of 12 train tokens.
     assert lines(tmp_path / "of_three" / "vocabularies" / "tokens") == [
         "the",
@@ -59,6 +61,7 @@ def test_a_new_span_is_the_only_one_that_is_analyzed_and_the_result_is_that_of_a
         "num_moved": 1,
         "new_token_rate": pytest.approx(1 / 12),
     }
+
     window = transform(
         write_weeks(tmp_path / "window", range(1, 3)),
         tmp_path / "of_window",
@@ -66,6 +69,7 @@ def test_a_new_span_is_the_only_one_that_is_analyzed_and_the_result_is_that_of_a
         previous=tmp_path / "of_three",
     )
     assert window["num_spans_analyzed"] == 0
+
     transform(tmp_path / "window", tmp_path / "full_window")
     assert artifact_digest(tmp_path / "of_window") == artifact_digest(tmp_path / "full_window")
     assert window["vocabulary_drift"]["num_gone"] == 1
@@ -77,9 +81,11 @@ def test_only_shards_whose_ids_changed_are_made_again(tmp_path: Path) -> None:
     frozen = {"vocabulary": str(tmp_path / "tokens"), "span_cache": span_cache}
     transform(write_weeks(tmp_path / "two", range(2)), tmp_path / "of_two", **frozen)
     three = transform(write_weeks(tmp_path / "three", range(3)), tmp_path / "of_three", **frozen)
+
     # Week three is new, but all its new tokens are outside the vocabulary: its ids are those of
     # week one.
     assert (three["num_spans_analyzed"], three["num_shards_made"]) == (1, 0)
+
     with (tmp_path / "tokens").open("a") as file:
         file.write("two\n")
     again = transform(tmp_path / "three", tmp_path / "of_three_again", **frozen)

@@ -85,11 +85,11 @@ def check_normalized(text: str) -> None:
 @given(st.lists(st.binary() | st.text().map(str.encode), min_size=1, max_size=20))
 def test_normalize_gives_clean_utf8_for_any_bytes(texts: list[bytes]) -> None:
     for function in (compiled_lower, compiled_as_is):
-        found = function(tf.constant(texts)).numpy().tolist()
-        assert len(found) == len(texts)
-        for text in found:
+        cleaned = function(tf.constant(texts)).numpy().tolist()
+        assert len(cleaned) == len(texts)
+        for text in cleaned:
             check_normalized(text.decode())
-        assert function(tf.constant(found)).numpy().tolist() == found
+        assert function(tf.constant(cleaned)).numpy().tolist() == cleaned
 
 
 @settings(deadline=None, max_examples=200)
@@ -154,9 +154,11 @@ def test_lower_case_does_not_depend_on_the_locale(capsys: pytest.CaptureFixture[
         for locale in ("tr_TR.UTF-8", "lt_LT.UTF-8")
     }
     exec(LOWER_SCRIPT, {})
+
     printed = capsys.readouterr().out
     assert printed.startswith(
         ascii(["title i\u0307i\u0307", "\u00ed j\u0301 \u012f\u0301 \u00ec \u00ed \u0129"])
     )
+
     for locale, process in running.items():
         assert process.communicate()[0] == printed, locale

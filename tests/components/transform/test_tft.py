@@ -47,16 +47,19 @@ def test_the_vocabulary_and_the_ids_are_tfts(examples: Path, tmp_path: Path) -> 
             | tft_beam.AnalyzeDataset(preprocessing_fn)
             | tft_beam.WriteTransformFn(str(tmp_path / "tft"))
         )
+
     figures = transform(examples, tmp_path / "ours", vocab_size=vocab_size)
     theirs = tft.TFTransformOutput(str(tmp_path / "tft"))
     ours = tmp_path / "ours" / "vocabularies" / "tokens"
     assert ours.read_bytes() == Path(theirs.vocabulary_file_by_name("tokens")).read_bytes()
     assert len(lines(ours)) == figures["num_tokens"] == vocab_size
+
     graph = tf.saved_model.load(str(tmp_path / "tft" / "transform_fn"))
     expected = tf.sparse.to_dense(
         graph.transform_fn({"text": tf.constant([row["text"] for row in texts])})["ids"],
         default_value=-1,
     ).numpy()
+
     assert [[number + 1 for number in row if number >= 0] for row in expected.tolist()] == [
         ids for ids, _, _ in read_features(tmp_path / "ours", TRAIN)
     ]

@@ -62,10 +62,12 @@ def test_output_holds_the_promised_files_and_nothing_else(
         "vocabularies",
     ]
     assert sorted(path.name for path in small_features.iterdir()) == names
+
     for split in SPLITS:
         assert [path.name for path in (small_features / f"Split-{split}").iterdir()] == [
             path.name for path in shards(small_examples, split)
         ]
+
     assert json.loads((small_features / "transform.json").read_text()) == {
         "max_length": 256,
         "tokens": "word",
@@ -129,6 +131,7 @@ def test_case_and_characters_in_the_vocabulary(small_examples: Path, tmp_path: P
         ",",
         "!",
     ]
+
     transform(small_examples, tmp_path / "char", tokens="char", vocab_size=3)
     # 5 spaces, 4 t, 3 a.
     assert lines(tmp_path / "char" / "vocabularies" / "tokens") == [" ", "t", "a"]

@@ -24,9 +24,11 @@ def test_an_imported_vocabulary_keeps_its_ids_frozen_or_extended(
     imported = tmp_path / "imported"
     imported.write_bytes("cat\nunseen\né\n".encode())
     figures = transform(small_examples, tmp_path / "frozen", vocabulary=str(imported))
+
     assert lines(tmp_path / "frozen" / "vocabularies" / "tokens") == ["cat", "unseen", "é"]
     assert figures["oov_rate"] == pytest.approx(8 / 11, abs=1e-12)
     assert read_features(tmp_path / "frozen", EVAL) == [([4, 4, 1], 3, 1)]
+
     transform(
         small_examples,
         tmp_path / "extended",

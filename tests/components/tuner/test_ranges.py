@@ -156,12 +156,14 @@ def test_a_range_has_the_type_of_its_parameter() -> None:
         object,
     ]
     assert [repr(typed("rnn_units", 32.0)), repr(typed("dropout", 0))] == ["32", "0.0"]
+
     ranges = {
         "rnn_units": {"low": 16.0, "high": 64.0, "step": 16.0},
         "dropout": {"low": 0, "high": 0.5, "step": 0.25},
         "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
         "bidirectional": {"choices": [False, True]},
     }
+
     assert {
         name: str(distribution)
         for name, distribution in distributions(params_of(ranges=ranges)).items()

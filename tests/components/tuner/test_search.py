@@ -43,11 +43,13 @@ def test_a_search_continues_after_the_trials_that_exist(
         (6, "finished", 2, None),
         (7, "finished", 2, None),
     ]
+
     for trial in trials[6:]:
         assert list(trial.params) == ["batch_size", "learning_rate"]
         assert trial.params["batch_size"] in (16, 32)
         assert 1e-3 <= trial.params["learning_rate"] <= 2e-2
         assert trial.eval_accuracy == max(trial.accuracies)
+
     assert figures == {
         "num_trials": 8,
         "num_finished": 8,
@@ -104,9 +106,11 @@ def test_a_search_that_was_killed_ends_with_the_same_trials(
     params = params_of(num_trials=8, halving=False)
     (tmp_path / "work").mkdir()
     save(trials_by_hand(), tmp_path / "work")
+
     # In the second epoch of the last trial: the first one is in a checkpoint, and the second one is
     # lost.
     kill_at("epoch 2/2", "trial-00007", features, tmp_path / "killed", params)
+
     assert [replace(trial, seconds=0) for trial in load(tmp_path / "work")] == trials[:7]
     assert [path.name for path in (tmp_path / "work").glob("trial-*")] == ["trial-00007"]
     assert len(list((tmp_path / "work" / "trial-00007" / "checkpoints").glob("*.npz"))) == 1
@@ -129,6 +133,7 @@ def test_the_next_parameters_follow_from_the_seed_and_the_trials(algorithm: str)
         assert asked(trials[:number], num_trials=99, ranges=reordered) == parameters
         assert asked(trials[:number], seed=1) != parameters
         assert asked(trials[: number - 1]) != parameters
+
     # Only the history differs here: TPE looks at it, also at what failed; random search does not.
     worse = [replace(trial, eval_accuracy=1 - (trial.eval_accuracy or 0)) for trial in trials]
     assert (asked(worse) == asked(trials)) == (algorithm == "random")
@@ -140,6 +145,7 @@ def test_the_next_parameters_follow_from_the_seed_and_the_trials(algorithm: str)
             for step, parameters in enumerate(chosen)
         ]
         rates.append(asked([*trials, *failed])["learning_rate"])
+
     assert rates[0] == rates[1] if algorithm == "random" else rates[0] > rates[1]
 
 
@@ -161,6 +167,7 @@ def test_the_first_trials_are_spared_and_are_what_others_are_compared_with(
         params_of(TRAINER_PARAMS, ranges={"learning_rate": {"choices": [1e-30]}}),
     )
     assert (searched["best_trial"], searched["num_finished"], searched["num_pruned"]) == (0, 2, 0)
+
     # It stayed as it was; patience ended it after the fifth epoch.
     assert trials[1].accuracies == [trials[1].eval_accuracy] * 5
     assert trials[1].rungs == {
@@ -171,6 +178,7 @@ def test_the_first_trials_are_spared_and_are_what_others_are_compared_with(
         "completed_rung_0": max(trials[0].accuracies[:2]),
         "completed_rung_1": max(trials[0].accuracies[:4]),
     }
+
     # The first trial is the trainer's own training.
     alone = figures["trainer"]
     assert trials[0].params == {"learning_rate": 0.005}

@@ -13,11 +13,13 @@ def test_the_best_has_the_highest_accuracy_then_the_lowest_loss_then_the_lowest_
         make_trial(2, "pruned", 0.9, 0.1),
     ]
     assert best_of(trials) == trials[1]
+
     trials += [
         make_trial(3, "finished", 0.8, 0.4),
         make_trial(4, "finished", 0.8, 0.4),
         make_trial(5, "finished", 0.7, 0.1),
     ]
+
     assert best_of(trials) == trials[3]
     assert best_of(trials[:1]) is None
     assert best_of([trials[0], trials[2]]) == trials[2]

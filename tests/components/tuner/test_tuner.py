@@ -39,9 +39,11 @@ def pipeline(tmp_path: Path, corpus: Path, *settings: str) -> tuple[Pipeline, li
         "trainer.rnn_units=8",
         *settings,
     ]
+
     given += ["trainer.skip_dim=8", "trainer.num_epochs=1"]
     pipe = Pipeline()
     define(pipe, load_config(str(config), given))
+
     return pipe, [
         "--config",
         str(config),
@@ -74,6 +76,7 @@ def test_what_the_tuner_depends_on(tmp_path: Path, corpus: Path) -> None:
 
     before = keys()
     assert keys("trainer.checkpoint_seconds=1") == before
+
     for setting in (
         "trainer.dropout=0.2",
         "tuner.seed=1",
@@ -101,9 +104,11 @@ def test_the_best_parameters_reach_the_model(tmp_path: Path, corpus: Path) -> No
     captured: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300}
     out = seqline("run", *arguments, "--to", "trainer", "-v")
     assert "trial 1 (2 of 2) finished: eval accuracy " in out
+
     record = json.loads(seqline("show", "--json"))
     tuner, trainer = (record["executions"][name] for name in ("tuner", "trainer"))
     assert trainer["inputs"]["hyperparameters"] == {"component": "tuner", "key": tuner["key"]}
+
     best = tuner["figures"]["best_params"]
     assert trainer["figures"]["tuned"] == best
     network = json.loads(

@@ -1,4 +1,4 @@
-"""What a person is told to do after a refusal, in the terminal."""
+"""The advice that a person gets in the terminal after a refusal."""
 
 import json
 import os
@@ -80,6 +80,7 @@ def test_a_slow_server_is_asked_again(here: Path) -> None:
         params,
         {"blessed": False, "gates": [gate.to_json() for gate in judged]},
     )
+
     lines = advise(REFUSED, [*made(here), measured(here, 0.9, 0.8), refused])
     assert lines[0][1].endswith("is over max_p99_seconds 0.01 (infra_validator.max_p99_seconds)")
     assert lines[-3:-1] == [("what helps", f"- {BUSY}"), ("", f"- {FASTER}")]
@@ -104,6 +105,7 @@ def test_data_that_are_refused_say_how_to_let_them_pass(here: Path) -> None:
         {"kind": "duplicates", "severity": "warning", "line": "..."},
     ]
     (validated.artifact.uri / ANOMALIES).write_text(json.dumps(anomalies))
+
     lines = dict(advise(DataError("..."), [validated]))
     assert lines["all anomalies"] == f"artifacts/example_validator/key/{ANOMALIES}"
     assert (

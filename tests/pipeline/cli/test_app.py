@@ -24,11 +24,13 @@ def test_help_is_light_and_fits_eighty_columns(tmp_path: Path) -> None:
         " heavy"
     )
     environment = {**os.environ, "COLUMNS": "80", "PYTHONPATH": str(CHECKOUT)}
+
     done = subprocess.run(
         [sys.executable, "-c", code, "--help"], capture_output=True, text=True, env=environment
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
+
     listed = [
         line.split()[0]
         for line in done.stdout.partition("Commands:\n")[2].splitlines()
@@ -38,8 +40,9 @@ def test_help_is_light_and_fits_eighty_columns(tmp_path: Path) -> None:
 
 
 def test_a_late_command_has_the_summary_of_its_help() -> None:
-    """What `seqline --help` says of it without importing it is the beginning of what it says
-    itself, or at least about the same thing.
+    """`seqline --help` describes a command without importing it.
+
+    Its line is the beginning of the command's own help, or at least about the same thing.
     """
     commands = commands_of(app.app)
     for name in app.COMMANDS:
@@ -74,9 +77,7 @@ def test_shell_completion_knows_the_commands(tmp_path: Path) -> None:
 
 
 def test_an_option_is_the_same_in_every_command() -> None:
-    """The same flag has the same short form, is a switch or not, and comes once or many times,
-    whichever command has it.
-    """
+    """A flag has the same short form and takes the same values in every command that has it."""
     meant: dict[str, set[tuple[Any, ...]]] = {}
     for command in commands_of(app.app).values():
         for parameter in command.params:
@@ -87,6 +88,7 @@ def test_an_option_is_the_same_in_every_command() -> None:
                 meant.setdefault(flags[0], set()).add(
                     (short, bool(parameter.is_flag), bool(parameter.multiple))
                 )
+
     assert {
         "--root",
         "--serving-dir",
@@ -116,5 +118,6 @@ def test_show_finds_a_run_as_compare_does(reference: str, tmp_path: Path, seqlin
             }
         )
     )
+
     code, out, error = seqline("show", reference, "--json")
     assert (code, error, json.loads(out)["run"]) == (0, "", run.name)

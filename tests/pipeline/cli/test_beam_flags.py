@@ -79,6 +79,7 @@ def test_flags_that_beam_has() -> None:
             "--no_use_public_ips",
         ]
     )
+
     beam_flags.check(
         [
             "--flink_master=localhost:8081",
@@ -87,6 +88,7 @@ def test_flags_that_beam_has() -> None:
             "--worker_machine_type=n2-standard-4",
         ]
     )
+
     with pytest.raises(UserError, match=r"^Beam has no runner 'Direkt'"):
         beam_flags.check([], "Direkt")
 

@@ -40,8 +40,10 @@ def test_the_word_the_option_and_seqline_toml(
         refused("plan", "my.toml", "--config", "bbc_news")
         == "Two configurations are named, 'my.toml' and --config 'bbc_news': name one."
     )
+
     (tmp_path / "seqline.toml").write_text((tmp_path / "my.toml").read_text())
     assert chosen.choose(Common()) == "seqline.toml"
+
     monkeypatch.setenv("SEQLINE_CONFIG", "bbc_news")
     assert chosen.choose(Common()) == "bbc_news"
     assert chosen.choose(Common("my.toml")) == chosen.choose(Common(alias="my.toml")) == "my.toml"
@@ -147,6 +149,7 @@ def test_data_make_a_configuration_that_their_record_gives_again(tmp_path: Path)
         4,
         None,
     )
+
     example_gen = loaded.example_gen
     assert (example_gen.source, example_gen.text, example_gen.label, example_gen.delimiter) == (
         "new.tsv",
@@ -154,10 +157,12 @@ def test_data_make_a_configuration_that_their_record_gives_again(tmp_path: Path)
         "stars",
         "\t",
     )
+
     record = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
     text = reproduce.config_toml(record, "artifacts")
     assert text is not None
     assert 'max_loss_of_accuracy = "null"' in text
+
     (tmp_path / "again.toml").write_text(text)
     assert configuration.load("again.toml") == loaded
 
@@ -236,10 +241,12 @@ def test_command_line_environment_file_default(
         "of file",
         5,
     )
+
     monkeypatch.setenv("SEQLINE_ROOT", "of environment")
     monkeypatch.setenv("SEQLINE_SERVING_DIR", "served")
     monkeypatch.setenv("SEQLINE_NAME", "named")
     monkeypatch.setenv("SEQLINE_TRAINER__RNN_UNITS", "6")
+
     loaded = chosen.read(Common("my.toml"))
     assert (loaded.root, loaded.trainer.rnn_units, loaded.pusher.serving_dir, loaded.name) == (
         "of environment",
@@ -247,6 +254,7 @@ def test_command_line_environment_file_default(
         "served",
         "named",
     )
+
     loaded = chosen.read(Common("my.toml", settings=["root=of set", "trainer.rnn_units=7"]))
     assert (loaded.root, loaded.trainer.rnn_units) == ("of set", 7)
     assert (
@@ -263,10 +271,12 @@ def test_commands_without_a_configuration_read_it_too(
             refused(command)
             == "There is no folder 'elsewhere'. Name the root of the run with --root."
         )
+
     assert (
         refused("show", "--root", "here")
         == "There is no folder 'here'. Name the root of the run with --root."
     )
+
     monkeypatch.setenv("SEQLINE_SERVING_DIR", "no models")
     assert refused("predict", "a text").startswith("No SavedModel at no models")
     assert refused("predict", "a text", "--model", "mine").startswith("No SavedModel at mine")

@@ -1,4 +1,4 @@
-"""What a person sees of a run: on real pseudo terminals, in pipes, and a line at a time."""
+"""The display of a run: on real pseudo terminals, in pipes, and a line at a time."""
 
 import fcntl
 import io
@@ -43,7 +43,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def on_terminal(folder: Path, *arguments: str, columns: int = 80, **variables: str) -> str:
-    """What `tests.support.staged` writes to a terminal of so many columns."""
+    """The output of `tests.support.staged` on a terminal with this number of columns."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [sys.executable, "-m", "tests.support.staged", str(folder), *arguments]
@@ -56,8 +56,10 @@ def on_terminal(folder: Path, *arguments: str, columns: int = 80, **variables: s
         env=environment(**variables),
         cwd=folder,
     )
+
     os.close(theirs)
     written = b""
+
     while True:
         try:
             block = os.read(ours, 65536)
@@ -66,6 +68,7 @@ def on_terminal(folder: Path, *arguments: str, columns: int = 80, **variables: s
         if not block:
             break
         written += block
+
     os.close(ours)
     process.wait(timeout=60)
     return written.decode()
@@ -85,11 +88,8 @@ def in_pipe(folder: Path, *arguments: str, **variables: str) -> str:
 
 
 def visible(written: str) -> list[str]:
-    """The lines that were written, without what steers the terminal.
-
-    Those that were written over, too.
-    """
-    return [line for each in re.split(r"\r\n|\r|\n", written) if (line := CONTROL.sub("", each))]
+    """The lines that were written, also those later overwritten, without control sequences."""
+    return [line for part in re.split(r"\r\n|\r|\n", written) if (line := CONTROL.sub("", part))]
 
 
 @pytest.mark.parametrize("columns", [80, 40])
@@ -106,7 +106,7 @@ def test_nothing_is_wider_than_the_terminal_and_no_word_is_broken(
     words = {word for line in lines for word in line.split()}
     assert set(DESCRIPTION.split()) <= words
     assert "a library's noise" not in written
-    assert "epoch 1/4" not in written  # a message of one who tells how far it is
+    assert "epoch 1/4" not in written  # a message that reports progress
 
 
 def test_a_finished_stage_goes_on_under_its_text(tmp_path: Path) -> None:
@@ -153,8 +153,10 @@ def test_where_no_line_can_be_written_again_none_is(
 def test_a_pipe_gets_a_line_at_the_start_and_one_now_and_then(tmp_path: Path) -> None:
     written = in_pipe(tmp_path, "--line-seconds", "1", "--seconds", "4")
     assert "\x1b" not in written
+
     lines = written.splitlines()
     assert lines[0] == "example_gen       started, stage 1 of 3"
+
     of_first = [line for line in lines if line.startswith("example_gen ") and "MB" in line]
     assert 1 <= len(of_first) <= 4
     assert re.fullmatch(
@@ -189,9 +191,11 @@ def test_a_refusal_ends_with_its_line_and_code(tmp_path: Path) -> None:
         "--seconds",
         "0.2",
     ]
+
     done = subprocess.run(
         command, capture_output=True, text=True, env=environment(), cwd=tmp_path, timeout=60
     )
+
     assert done.returncode == 30
     assert (
         done.stderr.splitlines()[0]
@@ -308,12 +312,14 @@ def test_a_report_without_a_stage_is_that_of_the_only_one() -> None:
     )
     progress.emit(record)
     assert progress.running["example_gen"].report == Report("downloading")
+
     progress.begin("trainer")
     progress.emit(
         logging.makeLogRecord(
             {"levelno": 15, "msg": "x", "stage": "trainer", "progress": Report("epoch 1 of 2")}
         )
     )
+
     assert progress.running["example_gen"].report == Report("downloading")
     assert progress.running["trainer"].report == Report("epoch 1 of 2")
     progress.stop()
@@ -342,6 +348,7 @@ def test_who_listens_to_everything_does_not_get_how_far_stages_are(tmp_path: Pat
         " Store('root')\n    execute(staged.pipeline(staged.NumberParams(seconds=0.1)), store,"
         " store.start_run(), Options())\n"
     )
+
     (tmp_path / "script.py").write_text(code)
     done = subprocess.run(
         [sys.executable, "script.py"],
@@ -351,4 +358,5 @@ def test_who_listens_to_everything_does_not_get_how_far_stages_are(tmp_path: Pat
         text=True,
         timeout=60,
     )
+
     assert (done.stdout, done.stderr) == ("epoch 1/4: loss 0.7\n" * 2, "")

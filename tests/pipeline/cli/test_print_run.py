@@ -42,6 +42,7 @@ def test_tables_and_gates_have_a_line_for_each() -> None:
         "lines": ["a sentence that is longer than forty characters is"] * 10,
     }
     told = [(name, text.plain) for name, text in lines(figures)]
+
     assert told[:4] == [
         ("num_rows", "train: yes 2, no 1"),
         ("", "test: yes 1"),

@@ -29,6 +29,7 @@ def test_a_wrong_word_is_one_line(command: str, refused: Any) -> None:
         "infer": [*WORDS["infer"], "more"],
         "compare": ["a", "b", "c"],
     }
+
     first = (
         "my.toml"
         if command in ("run", "plan", "retrain", "gc", "doctor")
@@ -36,6 +37,7 @@ def test_a_wrong_word_is_one_line(command: str, refused: Any) -> None:
         if command in ("show", "report")
         else None
     )
+
     line = refused(command, *words.get(command, [*([first] if first else []), "more"]))
     assert "more" in line or "c" in line.split("'") or command == "init"
 

@@ -111,6 +111,7 @@ def test_places_of_this_machine(cloud: FakeCloud, tmp_path: Path) -> None:
         "root 'artifacts' is a folder of this machine, where workers cannot write:"
         " --root=gs://bucket/path"
     ]
+
     local = pipeline({"train": "train.csv", "test": "gs://bucket/test.csv"})
     assert problems(cloud, pipe=local) == [
         "example_gen.source 'train.csv' is a file of this machine, which workers cannot read: copy"
@@ -127,11 +128,13 @@ def test_buckets_and_accounts(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch)
     assert problems(cloud, root="gs://bukket/root")[0].startswith(
         "root gs://bukket/root: the bucket 'bukket' does not exist."
     )
+
     cloud.gcs.permissions.remove("storage.objects.create")
     assert problems(cloud) == [
         "root gs://bucket/root: this account lacks storage.objects.create in the bucket 'bucket';"
         " the role storage.objectUser has them"
     ]
+
     cloud.gcs.permissions.add("storage.objects.create")
     cloud.faults.add("GET /v1b3/", status=403)
     assert problems(cloud)[0].startswith(
@@ -180,8 +183,8 @@ def test_a_checkout_whose_packages_are_not_all_listed(tmp_path: Path) -> None:
 
 
 def test_code_that_is_neither_a_checkout_nor_installed(tmp_path: Path) -> None:
-    found = preflight.of_code(pipeline(), [], tmp_path, "seqline-that-is-not-installed")
-    assert list(found) == [
+    complaints = preflight.of_code(pipeline(), [], tmp_path, "seqline-that-is-not-installed")
+    assert list(complaints) == [
         f"the code cannot be packed: {tmp_path} has no setup.py and is not an installed package;"
         " name one by -- --setup_file=..."
     ]
@@ -200,6 +203,7 @@ def test_versions_that_differ(cloud: FakeCloud, tmp_path: Path) -> None:
             " version, or run from that one"
         ),
     ]
+
     (tmp_path / "pins.txt").write_text("numpy==1.0\npydantic\nnobody-has-this==1\n")
     (problem,) = problems(cloud, f"--requirements_file={tmp_path}/pins.txt")
     assert problem.startswith(f"{tmp_path}/pins.txt asks for numpy 1.0; here it is 2.")
@@ -212,6 +216,7 @@ def test_what_an_image_says() -> None:
         "seqline.pins": "abc",
         "other": "x",
     }
+
     assert image_facts("registry/worker:py3.11", lambda image: labels) == {
         "python": "3.12",
         "beam": "2.77.0",
@@ -242,6 +247,7 @@ try:
 finally:
     print(sorted({"apache_beam", "tensorflow", "keras"} & set(sys.modules)))
 """
+
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -249,6 +255,7 @@ finally:
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
     )
+
     assert (done.returncode, done.stdout) == (2, "[]\n")
     first, *rest = done.stderr.splitlines()
     assert first == "error: 6 things stand in the way of Dataflow; nothing was submitted:"
@@ -275,6 +282,7 @@ def test_a_dry_run_prints_the_jobs_and_sends_none(
         "--to",
         "transform",
     ]
+
     app(
         [
             "run",
@@ -288,6 +296,7 @@ def test_a_dry_run_prints_the_jobs_and_sends_none(
         ],
         standalone_mode=False,
     )
+
     first, *others = json.loads(capsys.readouterr().out)
     assert [job["stage"] for job in (first, *others)] == [
         "example_gen",
@@ -308,11 +317,13 @@ def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
     """An installed wheel has no setup.py: one is made from the installed files."""
     root = shipping.checkout()
     assert root
+
     source = tmp_path / "source"
     for name in ("components", "pipeline", "seqline", "serving"):
         shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, source)
+
     # An environment made by uv has no pip. A wheel of pure Python is an archive of the files to
     # install, so extracting it does the same.
     subprocess.run(
@@ -336,7 +347,9 @@ def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     ).stdout
+
     assert said.strip() == str(tmp_path / "made" / "setup.py")
+
     subprocess.run(
         [sys.executable, "setup.py", "--quiet", "sdist"],
         cwd=tmp_path / "made",
@@ -350,4 +363,5 @@ def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
         for top in ("components", "pipeline", "seqline", "serving")
         for path in (root / top).rglob("*.py")
     }
+
     assert sources | {"pipeline/configs/bbc_news.toml"} <= packed

@@ -72,6 +72,7 @@ def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
         0,
         f"gs://bucket/templates/seqline.json is the template of {IMAGE}",
     )
+
     root = "gs://bucket/root"
     status, answer = run_template(
         cloud,
@@ -83,16 +84,19 @@ def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
             "beam_stages": "jobs",
         },
     )
+
     assert status == 200, answer
     job = cloud.dataflow.wait(0, 900)
     messages = [message["messageText"] for message in job.messages]
     assert (job.id, job.name, job.state) == (answer["job"]["id"], "nightly", DONE), messages
+
     pool = job.description["environment"]["workerPools"][0]
     assert (pool["sdkHarnessContainerImages"][0]["containerImage"], pool["machineType"]) == (
         IMAGE,
         template.MACHINE_TYPE,
     )
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 1
+
     # The run in its worker submitted the stage's job, with the same image.
     (made,) = (path_of(root) / "example_gen").glob("*/execution.json")
     child = cloud.dataflow.jobs[1]
@@ -103,6 +107,7 @@ def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
         ]
         == IMAGE
     )
+
     shards = sorted(path.relative_to(examples) for path in examples.glob("Split-*/*"))
     assert sorted(
         str(path.relative_to(made.parent)) for path in made.parent.glob("Split-*/*")
@@ -156,6 +161,7 @@ def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> N
         "--name=News",
         "--machine-type=n2-highmem-4",
     ]
+
     assert CliRunner().invoke(app, arguments).exit_code == 0
     spec = ContainerSpec.from_json(target.read_bytes(), ignore_unknown_fields=False)
     assert (spec.image, spec.sdk_info.language, spec.metadata.name) == (
@@ -167,6 +173,7 @@ def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> N
         spec.default_environment.sdk_container_image,
         spec.default_environment.machine_type,
     ) == (IMAGE, "n2-highmem-4")
+
     parameters = spec.metadata.parameters
     assert [(parameter.name, parameter.is_optional) for parameter in parameters] == [
         ("config", False),
@@ -178,6 +185,7 @@ def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> N
         ("beam_stages", True),
         ("sdk_container_image", True),
     ]
+
     for parameter in parameters:
         assert parameter.label
         assert parameter.help_text.endswith(".")
@@ -258,6 +266,7 @@ def test_parameters_become_the_arguments_of_a_run() -> None:
         "--job_name=nightly",
         "--subnetwork=s",
     ]
+
     settings = "--settings=trainer.num_epochs=3 'example_gen.text=the text'"
     given, flags = launch.parse([*FLAGS, *ROOT[:2], settings, *more])
     here = [
@@ -271,6 +280,7 @@ def test_parameters_become_the_arguments_of_a_run() -> None:
         "--set=trainer.num_epochs=3",
         "--set=example_gen.text=the text",
     ]
+
     assert launch.command(given, flags) == here
     given.beam_stages = "jobs"
     handed = [
@@ -280,6 +290,7 @@ def test_parameters_become_the_arguments_of_a_run() -> None:
         f"--sdk_container_image={IMAGE}",
         "--subnetwork=s",
     ]
+
     assert launch.command(given, flags) == [
         *here,
         "--runner=DataflowRunner",
@@ -313,6 +324,7 @@ def test_the_launchers_file_says_a_users_error_in_one_line(tmp_path: Path) -> No
         capture_output=True,
         text=True,
     )
+
     assert done.returncode == 2
     assert done.stderr.startswith("error: the parameter root is 'here', which is not gs://")
     assert len(done.stderr.splitlines()) == 1

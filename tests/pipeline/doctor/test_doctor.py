@@ -40,18 +40,22 @@ def doctor(
         timeout=300,
         env={**environment, "PYTHONPATH": path, **variables},
     )
+
     assert done.stderr == "", done.stderr
+
     return done.returncode, done.stdout
 
 
-def lines(out: str, what: str) -> list[str]:
-    """The lines about one thing, each with its way out after an arrow."""
+def lines(out: str, subject: str) -> list[str]:
+    """The lines about one subject, each with its remedy after an arrow."""
     whole = out.replace("\n" + " " * 27, " ").splitlines()
-    return [f"{line.split()[0]}: {line[27:]}" for line in whole if line[6:].startswith(f"{what} ")]
+    return [
+        f"{line.split()[0]}: {line[27:]}" for line in whole if line[6:].startswith(f"{subject} ")
+    ]
 
 
 def package(folder: Path, name: str, code: str, version: str | None = None) -> Path:
-    """A package, and its records where it has a version."""
+    """Makes a package, and its metadata if it has a version."""
     module = folder.joinpath(*name.split("."))
     module.mkdir(parents=True)
     (module / "__init__.py").write_text(code)
@@ -67,8 +71,8 @@ def package(folder: Path, name: str, code: str, version: str | None = None) -> P
 def test_a_sound_environment_passes_whole(tmp_path: Path) -> None:
     code, out = doctor(tmp_path)
     assert code == 0, out
-    for what in ("python", "byte code", "versions", "root"):
-        assert len(lines(out, what)) == 1
+    for subject in ("python", "byte code", "versions", "root"):
+        assert len(lines(out, subject)) == 1
     assert lines(out, "imports")[0].startswith("ok: 24 modules")
     assert f"TensorFlow {version('tensorflow')}" in lines(out, "devices")[0]
     assert out.splitlines()[-1].startswith("0 failed")
@@ -81,6 +85,7 @@ def test_a_numpy_that_another_path_hides(tmp_path: Path) -> None:
     )
     code, out = doctor(tmp_path, PYTHONPATH=str(tmp_path / "path"))
     home = libraries.distribution("numpy").locate_file("")
+
     assert code == 2
     assert lines(out, "numpy") == [
         f"fail: ImportError: numpy was built for another Python (raised in {fake}:1) -> this is not"
@@ -132,14 +137,17 @@ def test_a_version_that_is_not_the_locked_one(tmp_path: Path) -> None:
         .read_text()
         .replace(f"\npydantic=={version('pydantic')} ", "\npydantic==2.7.0 ")
     )
+
     (tree / "requirements-runtime.lock").write_text(lock)
     shutil.copy(CHECKOUT / "pyproject.toml", tree)
+
     code, out = doctor(tmp_path, "--quick", tree=tree)
     assert code == 0
     assert (
         f"not the locked versions, with which seqline is tested: pydantic is {version('pydantic')},"
         " not 2.7.0" in lines(out, "versions")[0]
     )
+
     (tree / "pyproject.toml").write_text(
         (CHECKOUT / "pyproject.toml").read_text().replace('"pydantic>=2.7"', '"pydantic>=99"')
     )
@@ -157,11 +165,13 @@ def test_a_command_line_that_cannot_start(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": path},
     )
+
     assert done.returncode == 1
     assert done.stderr.startswith(
         "seqline's libraries cannot be imported. `seqline doctor` (or python -m pipeline.doctor)"
         " says what is wrong.\n"
     )
+
     code, out = doctor(tmp_path, "--quick", PYTHONPATH=str(tmp_path / "path"))
     assert (code, lines(out, "root")[0][:3]) == (0, "ok:")
 
@@ -192,6 +202,7 @@ def test_folders_that_are_files(tmp_path: Path) -> None:
         tmp_path, "--quick", "--root", "file/root", "--serving-dir", "file", "--json"
     )
     findings = {finding["what"]: finding for finding in json.loads(out)["findings"]}
+
     assert (code, json.loads(out)["ok"]) == (2, False)
     assert findings["root"] == {
         "status": "fail",
@@ -204,7 +215,7 @@ def test_folders_that_are_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A file system of its own, with the test's options."""
+    """Mounts a file system with the options that the test gives."""
     folder = tmp_path / "mounted"
     folder.mkdir()
     done = subprocess.run(
@@ -260,12 +271,14 @@ def test_a_bucket(tmp_path: Path) -> None:
             "gs://nobody/served",
             **variables,
         )
+
         assert lines(out, "root") == [
             "ok: gs://bucket/root: can be listed, read, written and deleted"
         ]
         assert lines(out, "serving_dir")[0].startswith("fail: gs://nobody/served: ")
         assert "the bucket 'nobody' does not exist" in lines(out, "serving_dir")[0]
         assert cloud.buckets == {"bucket": {}}
+
         cloud.permissions = {"storage.objects.get", "storage.objects.list"}
         code, out = doctor(tmp_path, "--quick", "--root", "gs://bucket/root", **variables)
         assert code == 2
@@ -296,6 +309,7 @@ def test_imports_that_hang_or_kill_do_not_hide_the_others(
     monkeypatch.syspath_prepend(tmp_path)
     names = ("hangs", "crashes", "outgrows", "leaves", "prints", "json")
     modules = dict.fromkeys(names, "numpy")
+
     findings = {
         finding.what: finding
         for finding in libraries.imported(modules=modules, extras={}, own=(), seconds=4.6)

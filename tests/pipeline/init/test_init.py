@@ -83,6 +83,7 @@ def test_the_columns_of_a_csv_file(tmp_path: Path, capsys: pytest.CaptureFixture
         for number, (text, label) in enumerate(rows())
     ]
     write_csv(tmp_path / "reviews.csv", ["id", "review", "stars", "lang"], content)
+
     written = init("reviews.csv")
     assert written["example_gen"] == {"source": "reviews.csv", "text": "review", "label": "stars"}
     assert written["evaluator"] == {
@@ -97,6 +98,7 @@ def test_the_columns_of_a_csv_file(tmp_path: Path, capsys: pytest.CaptureFixture
     }
     assert written["infra_validator"] == {"max_p99_seconds": 2.0, "max_model_mb": 200.0}
     assert "transform" not in written
+
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "data      reviews.csv: CSV, columns separated by ',', utf-8; 0.0 MB, 60 rows"
     assert out[1:5] == [
@@ -164,11 +166,13 @@ def test_jsonl_of_text_tokens_and_sequences(tmp_path: Path) -> None:
         tmp_path / "steps.jsonl",
         [{"series": [[0.5, 1.0]] * 9, "y": number % 3} for number in range(30)],
     )
+
     assert init("text.jsonl")["example_gen"] == {
         "source": "text.jsonl",
         "text": "article",
         "label": "category",
     }
+
     tokens = init("tokens.jsonl", "--force")["example_gen"]
     assert tokens == {
         "source": "tokens.jsonl",
@@ -176,6 +180,7 @@ def test_jsonl_of_text_tokens_and_sequences(tmp_path: Path) -> None:
         "label": "label",
         "content": "tokens",
     }
+
     steps = init("steps.jsonl", "--force")["example_gen"]
     assert steps == {"source": "steps.jsonl", "text": "series", "label": "y", "content": "sequence"}
 
@@ -204,6 +209,7 @@ def test_parquet(tmp_path: Path) -> None:
         }
     )
     pq.write_table(table, tmp_path / "a.parquet")
+
     assert init("a.parquet")["example_gen"] == {
         "source": "a.parquet",
         "text": "comment",
@@ -266,11 +272,13 @@ def test_characters_where_there_are_no_words(tmp_path: Path) -> None:
         ["name", "language"],
         [(f"Smith{number}", "x" if number % 2 else "y") for number in range(40)],
     )
+
     write_csv(
         tmp_path / "ja.csv",
         ["text", "label"],
         [("これは良い映画です" * 3 + str(number), number % 2) for number in range(40)],
     )
+
     written = init("names.csv", "--text", "name", "--label", "language")
     assert (written["transform"], written["example_gen"]["label"]) == (
         {"tokens": "char"},
@@ -375,6 +383,7 @@ def test_neither_tensorflow_nor_beam(tmp_path: Path) -> None:
         "assert not {'tensorflow', 'apache_beam'} & {*sys.modules}"
     )
     environment = {"PYTHONPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"}
+
     subprocess.run(
         [sys.executable, "-c", code],
         check=True,
@@ -382,6 +391,7 @@ def test_neither_tensorflow_nor_beam(tmp_path: Path) -> None:
         env=environment,
         stdout=subprocess.DEVNULL,
     )
+
     assert (tmp_path / "a.toml").is_file()
 
 
@@ -393,6 +403,7 @@ def test_what_init_writes_runs_and_retrains(tmp_path: Path) -> None:
         ["bad", "awful", "poor", "dull"],
         ["the", "film", "plot", "actor", "scene", "was"],
     )
+
     content = []
     for number in range(400):
         words = [*random.choice(both, 6), *random.choice(good if number % 2 else bad, 3)]
@@ -409,6 +420,7 @@ def test_what_init_writes_runs_and_retrains(tmp_path: Path) -> None:
 
     assert seqline("init", "reviews.csv")[0] == 0
     assert seqline("plan", "reviews.toml")[0] == 0
+
     code, out = seqline(
         "retrain", "reviews.toml", "--bootstrap", "--root", "first", "--serving-dir", "served"
     )

@@ -1,4 +1,4 @@
-"""What helps after a refusal, by the gates that refused and the figures of the run."""
+"""The advice after a refusal, by the gates that refused and the figures of the run."""
 
 import re
 from typing import Any

@@ -1,6 +1,4 @@
-"""A pull request's comment, against a server on loopback that speaks the endpoints of GitHub's REST
-API that are needed.
-"""
+"""A pull request's comment, on a loopback server with the needed endpoints of GitHub's REST API."""
 
 import json
 import re
@@ -27,9 +25,10 @@ ONE = re.compile(r"/api/v3/repos/octocat/hello\.world/issues/comments/(\d+)")
 
 
 class GitHub(ThreadingHTTPServer):
-    """Lists, creates and updates the comments of one issue. fails.
+    """Lists, creates and updates the comments of one issue.
 
-    The status that every answer has instead.
+    Attributes:
+        fails: the status that every answer has instead, if any.
     """
 
     daemon_threads = True
@@ -66,6 +65,7 @@ class Handler(BaseHTTPRequestHandler):
             query = parse_qs(address.query)
             size, page = int(query["per_page"][0]), int(query["page"][0])
             return self._answer(200, comments[size * (page - 1) : size * page])
+
         if self.command == "POST" and address.path == COMMENTS:
             comments.append(
                 {
@@ -75,10 +75,12 @@ class Handler(BaseHTTPRequestHandler):
                 }
             )
             return self._answer(201, comments[-1])
+
         if self.command == "PATCH" and one:
-            found = next(each for each in comments if each["id"] == int(one[1]))
-            found["body"] = sent["body"]
-            return self._answer(200, found)
+            updated = next(posted for posted in comments if posted["id"] == int(one[1]))
+            updated["body"] = sent["body"]
+            return self._answer(200, updated)
+
         return self._answer(404, {"message": "Not Found"})
 
     do_GET = do_POST = do_PATCH = _serve  # noqa: N815
@@ -121,7 +123,7 @@ def test_one_comment_is_made_and_then_updated_in_place(github: GitHub, before: i
     assert (url, is_new) == (f"https://github/c/{1000 + before}", True)
     github.comments += others(3)
     assert comment(TARGET, bodies[1]) == (url, False)
-    assert [each["body"] for each in github.comments if each["id"] >= 1000] == [bodies[1]]
+    assert [posted["body"] for posted in github.comments if posted["id"] >= 1000] == [bodies[1]]
     assert github.comments[:before] == others(before)
 
 
@@ -132,7 +134,7 @@ def test_by_the_command(github: GitHub, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["report", "--root", str(tmp_path), "--comment", TARGET])
         assert done.exit_code == 0
     assert done.output.splitlines()[1] == "updated: https://github/c/1000"
-    assert [each["body"] for each in github.comments] == [
+    assert [posted["body"] for posted in github.comments] == [
         (tmp_path / "runs" / "one" / "report.md").read_text(encoding="utf-8")
     ]
 

@@ -10,13 +10,13 @@ from tests.support.reports import (
 
 
 def test_compare(three_runs: Store) -> None:
-    found = json.loads(
+    comparison = json.loads(
         invoke("compare", "1", "latest", "--root", str(three_runs.root), "--json")[0]
     )
-    assert [each["run"] for each in found["runs"]] == ["20260101-0001", "20260103-0003"]
-    assert found["parameters"] == [{"name": "trainer.rnn_units", "values": [1, 3]}]
-    assert found["comparable"] is False  # the keys of the fixture's Examples differ
-    accuracy = next(each for each in found["figures"] if each["name"] == "accuracy")
+    assert [run["run"] for run in comparison["runs"]] == ["20260101-0001", "20260103-0003"]
+    assert comparison["parameters"] == [{"name": "trainer.rnn_units", "values": [1, 3]}]
+    assert comparison["comparable"] is False  # the keys of the fixture's Examples differ
+    accuracy = next(figure for figure in comparison["figures"] if figure["name"] == "accuracy")
     assert (accuracy["difference"], accuracy["better"]) == (0, None)
     shown, _ = invoke("compare", "1", "latest", "--root", str(three_runs.root))
     assert "Measured on different data: the figures of the models cannot be compared." in shown

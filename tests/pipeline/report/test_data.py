@@ -1,4 +1,4 @@
-"""What a report says about the data."""
+"""The part of a report about the data."""
 
 from pipeline.store.folder import Store
 from tests.support.reports import LABELS, Page, stages_of, write_run, written
@@ -19,7 +19,7 @@ def test_warnings_about_the_data_are_told_near_the_top(store: Store) -> None:
 
 
 def test_warnings_of_other_versions_of_the_stages(store: Store) -> None:
-    """What a stage has to say itself goes before what follows from its file."""
+    """A warning of the stage itself takes precedence over one derived from its file."""
     executions, files = stages_of(LABELS, ["a text"])
     executions["example_gen"]["figures"] |= {
         "num_bad_rows": 0,

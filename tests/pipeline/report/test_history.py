@@ -19,14 +19,17 @@ def test_history(three_runs: Store) -> None:
         "instead_of": 3,
         "by": by,
     }
+
     (three_runs.root.parent / "served" / versions.HISTORY).write_text(
         f"{json.dumps(noted)}\nbroken\n"
     )
-    found = history(three_runs)
-    assert [(each["verdict"], each["version"]) for each in found] == [
+
+    runs = history(three_runs)
+    assert [(run["verdict"], run["version"]) for run in runs] == [
         *(("pushed", 1), ("promote", 1), ("pushed", 2), ("rollback", 4), ("refused", None))
     ]
-    assert [each["verdict"] for each in history(three_runs, 2)] == ["rollback", "refused"]
+    assert [run["verdict"] for run in history(three_runs, 2)] == ["rollback", "refused"]
+
     shown, _ = invoke("history", "--root", str(three_runs.root))
     lines = shown.splitlines()
     assert lines[1].split()[:4] == ["2026-01-01", "00:00", "0001", "pushed"]
@@ -43,7 +46,7 @@ def test_history(three_runs: Store) -> None:
 
 def test_one_damaged_run_hides_no_other(three_runs: Store) -> None:
     (three_runs.root / "runs" / "20260102-0002" / "run.json").write_text("{")
-    assert sorted(each["verdict"] for each in history(three_runs)) == [
+    assert sorted(run["verdict"] for run in history(three_runs)) == [
         "damaged",
         "pushed",
         "refused",

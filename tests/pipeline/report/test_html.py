@@ -37,14 +37,16 @@ def test_nothing_nasty_gets_out(store: Store) -> None:
         store, "one", executions, files, "failed", error=f"NotBlessedError: {NASTY[0]} {NASTY[5]}"
     )
     page, short, told = written(store, name)
+
     tags = {tag for tag, _ in Page(page).tags}
     assert tags.isdisjoint({"script", "img", "iframe", "object", "form", "base"})
+
     for content in (page, short, json.dumps(told)):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", content)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script" not in short.replace("&lt;", "")
     assert [
-        each["label"] for each in told["classes"]
+        of_class["label"] for of_class in told["classes"]
     ] == NASTY  # for machines they are what they are
     assert re.findall(r'(?:src|href)="(?!#|data:,)', page) == []
     assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in page
@@ -53,6 +55,7 @@ def test_nothing_nasty_gets_out(store: Store) -> None:
 def test_many_classes_and_content_of_every_kind(store: Store) -> None:
     labels = [f"class {number:03}" for number in range(100)]
     page, _, told = written(store, write_run(store, "many", *stages_of(labels, ["a text"])))
+
     shown = Page(page).shown
     assert (
         "The 24 of 100 classes with the most errors are shown; the other 76 are combined." in shown
@@ -60,6 +63,7 @@ def test_many_classes_and_content_of_every_kind(store: Store) -> None:
     assert "The other 80 classes" in shown
     assert len(told["confusion"]["matrix"]) == 100
     assert len(page) < 400_000
+
     for number, content in enumerate(("tokens", "sequence")):
         page, _, told = written(
             store, write_run(store, str(number), *stages_of(LABELS, [], content))

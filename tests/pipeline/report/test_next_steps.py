@@ -24,6 +24,7 @@ def test_after_a_refusal_the_next_steps(store: Store) -> None:
         store, write_run(store, "one", executions, files, "failed", error="NotBlessedError: no.")
     )
     accuracy = units.share(files["evaluator"][1]["accuracy"])
+
     place = f"{store.root}/exporter/one-exporter/saved_model"
     assert told["next_steps"] == {
         "refused": [
@@ -42,6 +43,7 @@ def test_after_a_refusal_the_next_steps(store: Store) -> None:
         "If the model is good enough as it is, raise evaluator.max_ece (now 0.05) in the"
         " configuration or with --set evaluator.max_ece=..."
     )
+
     shown = Page(page).shown
     for sentence in (
         *told["next_steps"]["refused"],
@@ -49,6 +51,7 @@ def test_after_a_refusal_the_next_steps(store: Store) -> None:
         told["next_steps"]["ask"],
     ):
         assert sentence in shown
+
     assert f"`{told['next_steps']['ask']}`" in short
     assert told["verdict"]["tone"] == "bad"
 
@@ -62,10 +65,12 @@ def test_what_the_data_gate_refused_is_told_line_by_line(store: Store) -> None:
         "kinds": ["empty_split"],
         "lines": lines,
     }
+
     reached = {stage: executions[stage] for stage in STAGES[:4]}
     _, short, told = written(
         store, write_run(store, "one", reached, files, "failed", error="DataError: what is wrong.")
     )
+
     steps = told["next_steps"]
     assert steps["refused"] == [
         *(f"{line}." for line in lines[:5]),

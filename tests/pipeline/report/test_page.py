@@ -78,8 +78,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
         " disable-component-update disable-sync"
     )
-    for each in (*switches.split(), f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(f"--{each}")
+    for switch in (*switches.split(), f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(f"--{switch}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
     yield driver
@@ -97,6 +97,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         + "  File x\n" * 80
         + f"KeyError: '{'k' * 200}'"
     )
+
     refused, of_refused = stages_of(labels, ["a text"], linear=BETTER, min_accuracy=0.99)
     runs = {
         "cautious": write_run(
@@ -136,6 +137,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ),
         "nothing": write_run(store, "nothing", {}, {}, "running"),
     }
+
     return {name: report.write_report(store, run, summary=False) for name, run in runs.items()}
 
 
@@ -152,6 +154,7 @@ def show(browser: Any, page: Path, screen: str, is_open: bool = True) -> None:
     for log in ("browser", "performance"):
         browser.get_log(log)
     browser.get(page.as_uri())
+
     if is_open:
         browser.execute_script(
             "document.querySelectorAll('details').forEach(each => each.open = true)"
@@ -182,6 +185,7 @@ def test_on_every_screen(browser: Any, pages: dict[str, Path], name: str) -> Non
         assert (
             browser.execute_script("return document.scripts.length + document.images.length") == 0
         )
+
         paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
         assert paper == ("rgb(14, 17, 22)" if scheme == "dark" else "rgb(244, 246, 248)")
         assert browser.get_log("browser") == []
@@ -196,11 +200,13 @@ def test_the_verdict_is_what_one_sees_first(browser: Any, pages: dict[str, Path]
         heading = browser.find_element("tag name", "h1")
         assert heading.text == "Pushed as version 2"
         assert heading.rect["y"] < 120
+
         tiles = {
-            each.find_element("tag name", "dt").text: each
-            for each in browser.find_elements("css selector", ".tiles > div")
+            tile.find_element("tag name", "dt").text: tile
+            for tile in browser.find_elements("css selector", ".tiles > div")
         }
         evaluation = json.loads((pages["plain"].parent / "report.json").read_text())["compared"][0]
+
         assert (
             tiles["Test accuracy"].find_element("tag name", "dd").text.split("\n")[0]
             == f"{evaluation['accuracy']:.1%}"
@@ -211,33 +217,39 @@ def test_the_verdict_is_what_one_sees_first(browser: Any, pages: dict[str, Path]
 def test_the_confusions_are_read_on_a_phone_without_scrolling(
     browser: Any, pages: dict[str, Path]
 ) -> None:
-    """The list comes first and fits.
+    """The list comes first and fits; the matrix scrolls in a box of its own.
 
-    The matrix scrolls in a box of its own. On a desk the matrix is on the left.
+    On a desktop the matrix is on the left.
     """
     for name in ("plain", "some", "many"):
         show(browser, pages[name], "phone", is_open=False)
         pairs, box = (
-            browser.find_element("css selector", f"#confusion {each}").rect
-            for each in (".pairs", ".box")
+            browser.find_element("css selector", f"#confusion {selector}").rect
+            for selector in (".pairs", ".box")
         )
+
         assert pairs["y"] + pairs["height"] <= box["y"]
-        assert max(each["x"] + each["width"] for each in (pairs, box)) <= 390
+        assert max(rect["x"] + rect["width"] for rect in (pairs, box)) <= 390
+
         show(browser, pages[name], "desktop", is_open=False)
         pairs, box = (
-            browser.find_element("css selector", f"#confusion {each}").rect
-            for each in (".pairs", ".box")
+            browser.find_element("css selector", f"#confusion {selector}").rect
+            for selector in (".pairs", ".box")
         )
         assert box["x"] + box["width"] <= pairs["x"]
 
 
 def test_what_means_harm_is_shown_as_text(browser: Any, pages: dict[str, Path]) -> None:
     show(browser, pages["nasty"], "phone")
-    labels = [each.text for each in browser.find_elements("css selector", "#classes tbody th")]
+    labels = [
+        heading.text for heading in browser.find_elements("css selector", "#classes tbody th")
+    ]
     assert labels[0] == "<script>alert(1)</script>"
     assert labels[5] == "\\x1b[31mred\\x1b]0;title\\x07\\x9b2J"
     assert labels[6] == "\\u202egnp.exe\\u202c \\u2066x\\u2069 \u05e9\u05dc\u05d5\u05dd"
-    texts = [each.text for each in browser.find_elements("css selector", "#examples .content")]
+    texts = [
+        content.text for content in browser.find_elements("css selector", "#examples .content")
+    ]
     assert texts[0] == "<script>alert(1)</script>"
     assert texts[7] == "W" * 300
     assert browser.find_element("css selector", ".reason").text.startswith(
@@ -249,7 +261,7 @@ def test_pictures_are_named_and_tables_have_heads(browser: Any, pages: dict[str,
     show(browser, pages["plain"], "desktop")
     pictures = browser.find_elements("css selector", "svg[role=img]")
     assert [
-        each.accessible_name.split(" By epoch")[0].split(" 2 bins")[0] for each in pictures
+        picture.accessible_name.split(" By epoch")[0].split(" 2 bins")[0] for picture in pictures
     ] == [*("Loss (nats) by epoch", "Accuracy (%) by epoch", "Calibration curve")]
     assert (
         browser.find_elements("css selector", "svg:not([role=img]):not([aria-hidden=true])") == []

@@ -1,4 +1,4 @@
-"""Which run is meant."""
+"""References to a run are resolved."""
 
 import pytest
 

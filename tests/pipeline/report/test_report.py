@@ -31,42 +31,50 @@ from tests.support.reports import (
 def test_the_figures_are_those_of_the_evaluation(
     store: Store, evaluation: Path, model: Path, figures: dict[str, Figures]
 ) -> None:
-    """Of a model that was really trained and measured."""
-    found = json.loads((evaluation / "evaluation.json").read_text())
+    """Checked on a model that was really trained and measured."""
+    measured = json.loads((evaluation / "evaluation.json").read_text())
     executions, files = stages_of(LABELS, [], with_served=False)
     executions["evaluator"]["figures"], executions["trainer"]["figures"] = (
         figures["evaluator"],
         figures["trainer"],
     )
     files |= {
-        "evaluator": ("evaluation.json", found),
+        "evaluator": ("evaluation.json", measured),
         "trainer": ("history.json", json.loads((model / "history.json").read_text())),
     }
+
     page, short, told = written(store, write_run(store, "one", executions, files))
-    assert told["classes"] == [{"label": label, **each} for label, each in found["classes"].items()]
-    assert told["confusion"]["matrix"] == found["confusion_matrix"]
-    assert told["slices"] == found["slices"]
-    assert told["calibration"] == {"ece": found["ece"], "curve": found["calibration"]}
-    assert told["examples"] == {name: found[name] for name in ("hardest", "confidently_wrong")}
+    assert told["classes"] == [
+        {"label": label, **of_class} for label, of_class in measured["classes"].items()
+    ]
+    assert told["confusion"]["matrix"] == measured["confusion_matrix"]
+    assert told["slices"] == measured["slices"]
+    assert told["calibration"] == {"ece": measured["ece"], "curve": measured["calibration"]}
+    assert told["examples"] == {name: measured[name] for name in ("hardest", "confidently_wrong")}
     assert [gate for gate in told["gates"] if gate["stage"] == "evaluator"] == [
-        {"stage": "evaluator", **gate} for gate in found["gates"]
+        {"stage": "evaluator", **gate} for gate in measured["gates"]
     ]
     assert told["training"]["history"] == json.loads((model / "history.json").read_text())
+
     candidate, majority, linear = told["compared"]
     assert {
         name: candidate[name]
         for name in ("accuracy", "accuracy_interval", "macro_f1_interval", "cross_entropy")
     } == {
-        name: found[name]
+        name: measured[name]
         for name in ("accuracy", "accuracy_interval", "macro_f1_interval", "cross_entropy")
     }
-    assert {each["name"]: each["accuracy"] for each in (majority, linear)} == found["baselines"]
-    num = found["num_rows"]
+    assert {baseline["name"]: baseline["accuracy"] for baseline in (majority, linear)} == measured[
+        "baselines"
+    ]
+
+    num = measured["num_rows"]
     assert linear["accuracy_interval"] == pytest.approx(
         wilson_interval(linear["accuracy"], num), abs=1e-15
     )
+
     shown = "".join(Page(page).text)
-    for value in (candidate["accuracy"], *(each["f1"] for each in told["classes"])):
+    for value in (candidate["accuracy"], *(of_class["f1"] for of_class in told["classes"])):
         assert units.share(value) in shown
     assert f"{candidate['cross_entropy']:.3f} nats" in shown
     assert f"| **this model** | {units.share(candidate['accuracy'])} |" in short
@@ -76,6 +84,7 @@ def test_against_the_served_version(store: Store) -> None:
     executions, files = stages_of(LABELS, ["a text"])
     page, short, told = written(store, write_run(store, "one", executions, files, seqline="1.2.3"))
     served = files["evaluator"][1]["served"]
+
     assert told["verdict"] | {"sentences": []} == {
         "name": "pushed",
         "tone": "good",
@@ -98,6 +107,7 @@ def test_against_the_served_version(store: Store) -> None:
         }
         == told["compared"][1]
     )
+
     gain = f"{-100 * served['loss_of_accuracy']:+.1f} points"
     assert (
         f"Against the served version 1 on the same rows: {gain} ("
@@ -124,12 +134,14 @@ def test_listed_rows_are_said_to_be_where_the_user_has_them(store: Store) -> Non
         "texts/animals/2.txt",
         "row 8 of data_tfrecord-00000-00000-00000.gz",
     ]
+
     shown = "".join(Page(page).text)
-    for place, each in zip(places, told["examples"]["confidently_wrong"], strict=True):
-        assert model.place(each).startswith(place)
+    for place, example in zip(places, told["examples"]["confidently_wrong"], strict=True):
+        assert model.place(example).startswith(place)
         assert place in shown
     assert "- data/reviews.csv:12: animals, predicted metals (99.0%)" in short
-    rows = [(each["shard"], each["row"]) for listed in told["examples"].values() for each in listed]
+
+    rows = [(row["shard"], row["row"]) for listed in told["examples"].values() for row in listed]
     assert len(set(rows)) == len(rows) == 8
 
 
@@ -140,14 +152,17 @@ def test_a_run_that_ended_half_way_says_what_is_missing(store: Store, num: int) 
     page, short, told = written(
         store, write_run(store, "half", reached, files, "failed", error="UserError: it broke.")
     )
+
     missing = list(STAGES[num:])
     assert [
-        each["component"] for each in told["stages"] if each["state"] == "not reached"
+        stage["component"] for stage in told["stages"] if stage["state"] == "not reached"
     ] == missing
+
     shown = Page(page).shown
     assert (
         "Learning curves: need the result of trainer, which the run did not reach." in shown
     ) == ("trainer" in missing)
+
     of_evaluator = (
         "Comparison, classes, confusion matrix, slices, calibration, wrong and uncertain answers:"
         " need the result of evaluator, which the run"
@@ -165,7 +180,7 @@ def test_artifacts_that_are_gone_or_damaged(store: Store) -> None:
     (store.path("evaluator", "one-evaluator") / "evaluation.json").write_text("{")
     page, _, told = written(store, name)
     assert [
-        each["state"] for each in told["stages"] if each["component"] in ("trainer", "evaluator")
+        stage["state"] for stage in told["stages"] if stage["component"] in ("trainer", "evaluator")
     ] == ["gone", "made"]
     shown = Page(page).shown
     assert "Learning curves: need the result of trainer, whose artifact is gone." in shown
@@ -211,6 +226,7 @@ from pipeline.store import Store
 report.write_report(Store({str(store.root)!r}), "one", summary=False)
 print(sorted({{"tensorflow", "apache_beam", "numpy", "google.protobuf"}} & set(sys.modules)))
 """
+
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -219,4 +235,5 @@ print(sorted({{"tensorflow", "apache_beam", "numpy", "google.protobuf"}} & set(s
         check=True,
         env={**kept, "PYTHONPATH": os.getcwd()},
     )
+
     assert done.stdout.strip() == "[]"

@@ -21,13 +21,17 @@ def test_the_configuration_of_a_run_is_read_back(tmp_path: Path) -> None:
         "evaluator.min_slice_accuracy={label = 0.5, 'label=a b' = 0.25}",
     ]
     loaded = config.load(str(tmp_path / "base.toml"), settings)
-    found = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
+    read_back = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
     path = tmp_path / "config.toml"
-    path.write_text(str(reproduce.config_toml(found, "some/root")))
+    path.write_text(str(reproduce.config_toml(read_back, "some/root")))
+
     assert config.load(str(path)) == loaded.model_copy(update={"root": "some/root"})
-    assert reproduce.name_of(found) == "base"  # and not that of config.toml
+    assert reproduce.name_of(read_back) == "base"  # and not that of config.toml
+
     changed = {
-        each["name"]: each["value"] for each in reproduce.parameters(found) if not each["default"]
+        parameter["name"]: parameter["value"]
+        for parameter in reproduce.parameters(read_back)
+        if not parameter["default"]
     }
     assert changed == {
         "example_gen.source": "a.csv",
@@ -48,10 +52,10 @@ PLAIN = st.one_of(
 @given(
     st.recursive(
         PLAIN,
-        lambda each: (
-            st.lists(each, max_size=3)
+        lambda values: (
+            st.lists(values, max_size=3)
             | st.dictionaries(
-                st.text(st.characters(exclude_categories=["Cs"]), max_size=5), each, max_size=3
+                st.text(st.characters(exclude_categories=["Cs"]), max_size=5), values, max_size=3
             )
         ),
         max_leaves=6,

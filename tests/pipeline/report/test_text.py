@@ -24,10 +24,7 @@ def test_a_clean_text_is_visible(value: str) -> None:
 @given(TEXTS)
 @settings(max_examples=300)
 def test_markdown_shows_a_text_as_it_is(value: str) -> None:
-    """By an independent parser, within a table and by itself.
-
-    Nothing but text comes out, and it is the text.
-    """
+    """An independent parser reads back exactly the text, within a table and by itself."""
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     expected = text.shorten(value, 200)
     for source, place in (
@@ -37,8 +34,10 @@ def test_markdown_shows_a_text_as_it_is(value: str) -> None:
         inline = [token for token in parser.parse(source) if token.type == "inline"]
         if place == 1:
             assert len(inline) == 1
+
         pieces = inline[-1].children or []
         assert {piece.type for piece in pieces} <= {"text", "text_special"}
+
         shown = "".join(piece.content for piece in pieces)
         assert not re.search(
             r"@\w|#\d|www|://", shown

@@ -1,4 +1,4 @@
-"""Figures as text."""
+"""Figures are shown as text with units."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How a run ended, in a word and in sentences."""
+"""The end of a run, in a word and in sentences."""
 
 from typing import Any
 
@@ -78,14 +78,16 @@ def test_a_better_linear_model_makes_the_verdict_a_cautious_one(store: Store) ->
     )
     accuracy = files["evaluator"][1]["accuracy"]
     better = f"{100 * (BETTER - accuracy):.1f} points: 98.5% against {accuracy:.1%}."
+
     assert (told["verdict"]["name"], told["verdict"]["tone"]) == ("pushed", "caution")
     assert told["verdict"]["cautions"] == [
         f"The linear model (tf-idf + logistic regression) is better by {better}"
     ]
+
     shown = Page(page).shown
     assert shown.startswith(f"{MODEL}: Pushed as version 2 · one")
     assert f"is better by {better}" in shown
-    assert "linear model: 98.5%" in shown  # beside the accuracy
+    assert "linear model: 98.5%" in shown  # next to the accuracy
     assert '<header class="verdict caution">' in page
     assert short.splitlines()[1:4] == [
         "## ⚠️ my\\_reviews: Pushed as version 2",
@@ -111,6 +113,7 @@ def test_the_record_of_a_retraining(store: Store) -> None:
             ("evaluator", "accuracy", None),
         )
     ]
+
     retrain = {
         "verdict": "data rejected",
         "exit_code": 20,
@@ -119,6 +122,7 @@ def test_the_record_of_a_retraining(store: Store) -> None:
         "gates": gates,
         "start": "warm",
     }
+
     executions, files = stages_of(LABELS, [])
     run = {"example_gen": executions["example_gen"]}
     name = write_run(
@@ -130,6 +134,7 @@ def test_the_record_of_a_retraining(store: Store) -> None:
         error="DataError: labels contradict.",
         retrain={**retrain, "changed": ["span 2 is new"]},
     )
+
     page, short, told = written(store, name)
     assert told["gates"] == gates
     assert (told["verdict"]["error"], told["verdict"]["sentences"]) == (
@@ -141,6 +146,7 @@ def test_the_record_of_a_retraining(store: Store) -> None:
         "warm",
         ["span 2 is new"],
     )
+
     shown = Page(page).shown
     assert "Changed: span 2 is new. Training started warm." in shown
     assert "label noise ✗ refused 50.0 points 10.0 points why label_noise" in shown
@@ -151,5 +157,5 @@ def test_a_second_run_is_nothing_new(store: Store) -> None:
     executions, files = stages_of(LABELS, [])
     _, short, told = written(store, write_run(store, "one", executions, files, cached=STAGES))
     assert told["verdict"]["name"] == "nothing new"
-    assert {each["state"] for each in told["stages"]} == {"cached"}
+    assert {stage["state"] for stage in told["stages"]} == {"cached"}
     assert "No stage had to run." in short

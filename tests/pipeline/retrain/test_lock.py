@@ -20,7 +20,7 @@ from tests.support.fake_cloud.gcs import serve
 
 @pytest.fixture
 def held_elsewhere(tmp_path: Path) -> Path:
-    """The lock file of an owner on another machine, which this system was not told of."""
+    """The lock file of an owner on another machine."""
     path = tmp_path / "locks" / "retrain-c"
     path.parent.mkdir()
     path.write_text(
@@ -55,6 +55,7 @@ def test_an_owner_on_another_machine_that_writes_is_alive(
         f" pathlib.Path({str(held_elsewhere)!r}).write_text({json.dumps({**slow, 'beat': '2'})!r})"
     )
     writer = subprocess.Popen([sys.executable, "-c", code])
+
     with (
         pytest.raises(lock.BusyError, match=r"process 7 on far is retraining c under"),
         lock.held(Store(tmp_path), "c", 60.0),
@@ -103,6 +104,7 @@ def test_one_process_holds_the_lock_under_gs(bucket: Any) -> None:
         ):
             pass
         assert "gs://bucket/root" in str(raised.value)
+
     assert not [name for name in bucket.buckets["bucket"] if "/locks/" in name]
     elsewhere = json.dumps({"host": "far", "pid": 7, "lease_seconds": 1.0}).encode()
     bucket.put("bucket", "root/locks/retrain-c", elsewhere)
@@ -124,5 +126,5 @@ def test_one_process_holds_the_lock_under_gs(bucket: Any) -> None:
 )
 def test_an_owner_in_ci_is_named_by_its_job(environment: dict[str, str], url: str | None) -> None:
     assert owner.job_url(environment) == url
-    found = {"host": "h", "pid": 1, "user": "ann", "since": "now", "url": url}
-    assert owner.name(found) == f"process 1 on h (ann{f', {url}' if url else ''}), since now"
+    holder = {"host": "h", "pid": 1, "user": "ann", "since": "now", "url": url}
+    assert owner.name(holder) == f"process 1 on h (ann{f', {url}' if url else ''}), since now"

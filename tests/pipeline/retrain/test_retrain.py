@@ -72,7 +72,7 @@ def command(*more: str, name: str = "retrain") -> list[str]:
 
 
 def retrain(folder: Path, *more: str) -> tuple[int, list[str]]:
-    """(exit code, the lines of its output)."""
+    """Runs `seqline retrain`; returns (exit code, the lines of its output)."""
     done = subprocess.run(
         command(*more), cwd=folder, capture_output=True, text=True, timeout=600, env=environment()
     )
@@ -107,8 +107,8 @@ def last_run(folder: Path) -> dict[str, Any]:
 def digests(folder: Path) -> dict[str, str]:
     store = Store(folder / "artifacts")
     return {
-        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
-        for each in last_run(folder)["stages"]
+        stage["component"]: artifact_digest(store.path(stage["component"], stage["key"]))
+        for stage in last_run(folder)["stages"]
     }
 
 
@@ -148,6 +148,7 @@ def test_a_first_model_is_pushed_and_recorded(pushed: Path) -> None:
         line.split()[1] for line in lines if line.startswith(("passed", "REFUSED", "- "))
     ] == list(thresholds.NAMES)
     assert lines[-1] == f"pushed (0): {pushed}/serving_dir/c/1 is served, the first model"
+
     record = last_run(pushed)["retrain"]
     expected = {
         "verdict": "pushed",
@@ -157,6 +158,7 @@ def test_a_first_model_is_pushed_and_recorded(pushed: Path) -> None:
         "served_before": None,
         "pushed": {"version": 1, "uri": f"{pushed}/serving_dir/c/1"},
     }
+
     assert {name: record[name] for name in expected} == expected
     gates = {gate["name"]: gate for gate in record["gates"]}
     assert [name for name in gates if gates[name]["passed"]] == [
@@ -183,8 +185,10 @@ finally:
     heavy = {"tensorflow", "apache_beam", "keras", "tensorflow_datasets"}
     print("loaded", sorted(heavy & set(sys.modules)))
 """
+
     arguments = [sys.executable, "-c", script, "seqline", *command()[3:]]
     num_runs = len(Store(pushed / "artifacts").runs())
+
     done = subprocess.run(
         arguments, cwd=pushed, capture_output=True, text=True, timeout=100, env=environment()
     )
@@ -220,12 +224,15 @@ def test_a_rollback_by_hand_is_not_undone_and_is_recorded(copy: Path) -> None:
         timeout=100,
         env=environment(),
     )
+
     assert (rolled.returncode, rolled.stdout) == (
         0,
         "serving_dir/c/3 has the files of version 1 and is stable\n",
     )
+
     line = "nothing new (10): version 3, a rollback to version 1, is served"
     assert retrain(copy) == (10, [line])
+
     [event] = versions.history(copy / "serving_dir" / "c")
     expected = {"what": "rollback", "version": 3, "rollback_of": 1, "instead_of": 2}
     assert {name: event[name] for name in expected} == expected
@@ -242,14 +249,16 @@ def test_a_span_with_exchanged_labels_is_rejected_and_left_out(copy: Path) -> No
     assert "new            span 2 is new" in lines
     assert "of the labels of span 2 are contradicted by the served model beyond doubt" in lines[-1]
     assert [line.split()[0] for line in lines if " label_noise " in line] == ["REFUSED"]
-    assert "trainer" not in [each["component"] for each in last_run(copy)["stages"]]
+    assert "trainer" not in [stage["component"] for stage in last_run(copy)["stages"]]
     code, lines = retrain(copy)
     assert (code, lines[-1], len(lines)) == (10, "nothing new (10): version 1 is served", 2)
     assert lines[0].startswith("left out       span 2, since run 2")
+
     # Another content under the same number is looked at again.
     write_span(copy, 2, [{**row, "label": "trees"} for row in corpus_rows(300)[240:]])
     code, lines = retrain(copy)
     assert (code, "the class 'trees' is new (60 rows of span 2)" in lines[-1]) == (20, True)
+
     places = {
         "example_gen.source": f"{copy}/data/{{SPAN}}/rows.jsonl",
         "pusher.serving_dir": str(copy / "serving_dir" / "c"),
@@ -259,9 +268,11 @@ def test_a_span_with_exchanged_labels_is_rejected_and_left_out(copy: Path) -> No
     accepted = loaded.model_copy(update={"retrain": RetrainParams(accept=(2,))})
     remembered = state.load(store, "c")
     assert decide.inspect(loaded, store, remembered).config.example_gen.skip == (2,)
+
     situation = decide.inspect(accepted, store, remembered)
     assert (situation.left_out, situation.new) == ({}, [])
     assert list(situation.spans or {}) == ["1", "2"]
+
     # With another bound it is judged again.
     allowed = loaded.model_copy(update={"span_validator": SpanValidatorParams(classes=("trees",))})
     situation = decide.inspect(allowed, store, remembered)
@@ -278,6 +289,7 @@ def test_a_span_that_is_a_broken_delivery_is_rejected_and_left_out(copy: Path, k
         "empty": "data/2/rows.jsonl is empty.",
         "delivered twice": "rows in span 2 are in span 1, too",
     }[kind] in lines[-1]
+
     code, lines = retrain(copy)
     assert (code, lines[0][:21], lines[-1]) == (
         10,
@@ -296,6 +308,7 @@ def test_a_refused_candidate_is_told_again_and_ten_triggers_at_once_are_one(copy
         (process.communicate(timeout=600)[0].splitlines(), process.returncode)
         for process in processes
     ]
+
     [one] = [lines for lines, code in ends if code == 30]
     assert one[0].startswith("new            evaluator: min_gain_over_majority is 1.0, was 0.001")
     assert one[-1].startswith("refused (30): gain over the majority class ")
@@ -303,6 +316,7 @@ def test_a_refused_candidate_is_told_again_and_ten_triggers_at_once_are_one(copy
         ["trainer", "cached"],
         ["exporter", "cached"],
     ]
+
     others = [(code, lines[-1]) for lines, code in ends if code != 30]
     assert len(others) == 9
     for code, line in others:  # the last ones may come when the first has its verdict
@@ -312,6 +326,7 @@ def test_a_refused_candidate_is_told_again_and_ten_triggers_at_once_are_one(copy
             ]
         )
     assert any(code == 40 for code, _ in others)
+
     code, lines = retrain(copy, *refusing)
     assert code == 10
     assert lines[0].startswith("nothing new (10): the last candidate was refused (run 2")
@@ -331,9 +346,11 @@ def test_a_killed_owner_is_taken_over_with_the_same_result(pushed: Path, tmp_pat
     assert line.startswith(
         f"busy (40): process {first.pid} on {owner.who()['host']} ({owner.who()['user']}), since 20"
     )
+
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert_no_process_in(folder)
+
     code, lines = retrain(folder)  # no --bootstrap: it was asked for
     assert code == 0, lines
     assert digests(folder) == digests(pushed)
@@ -362,10 +379,13 @@ def test_every_so_many_warm_starts_a_cold_one_is_compared(copy: Path) -> None:
     (model / START_FILE).write_text(json.dumps({"in_a_row": 1}))
     write_span(copy, 2, corpus_rows(300)[240:])
     code, lines = retrain(copy, "--set", "retrain.cold_every=2")
+
     record = last_run(copy)["retrain"]
     assert code == record["exit_code"] in (0, 30), lines
+
     scores = {
-        kind: (each["eval_accuracy"], -each["eval_loss"]) for kind, each in record["starts"].items()
+        kind: (start["eval_accuracy"], -start["eval_loss"])
+        for kind, start in record["starts"].items()
     }
     assert record["start"] == ("warm" if scores["warm"] > scores["cold"] else "cold")
     assert record["why_start"].startswith("eval accuracy: cold ")
@@ -376,11 +396,13 @@ def test_every_so_many_warm_starts_a_cold_one_is_compared(copy: Path) -> None:
 def test_a_start_is_cold_where_nothing_else_was_asked_for(pushed: Path) -> None:
     store = Store(pushed / "artifacts")
     place = {"pusher.serving_dir": str(pushed / "serving_dir" / "c")}
+
     every = [
         configuration.load(str(pushed / "c.toml"), [f"retrain.cold_every={number}"], place)
         for number in (1, 3)
     ]
     assert warm.choose_start(every[0], store, 1) == ("cold", None, "retrain.cold_every is 1")
+
     kind, model, why = warm.choose_start(every[1], store, 1)
     assert (kind, Path(str(model)).parent, why) == (
         "warm",

@@ -1,4 +1,4 @@
-"""What a retraining remembers for the next one."""
+"""The state that a retraining keeps for the next one."""
 
 import json
 from pathlib import Path
@@ -50,6 +50,7 @@ def test_a_state_is_written_as_it_was_read(tmp_path: Path) -> None:
         "fingerprint": "f",
         "started": "now",
     }
+
     content = {
         "last": {
             "fingerprint": "f",
@@ -69,8 +70,10 @@ def test_a_state_is_written_as_it_was_read(tmp_path: Path) -> None:
             "3": {"digest": "c", "judged_by": "j", "reason": "bad", "run": "r1", "since": "then"}
         },
     }
+
     path = tmp_path / "retrain" / "c" / "state.json"
     path.parent.mkdir(parents=True)
+
     for starts in ({}, {"starts": {"warm": {"seconds": 1.5}, "cold": {"seconds": 2.5}}}):
         text = json.dumps({**content, "attempt": {**attempt, **starts}}, indent=2) + "\n"
         path.write_text(text)

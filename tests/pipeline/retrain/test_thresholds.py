@@ -28,6 +28,7 @@ def test_gates_without_a_threshold_are_named_all_at_once(tmp_path: Path) -> None
         timeout=100,
         env=environment(),
     )
+
     assert done.returncode == 2
     assert (
         done.stderr

@@ -71,7 +71,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def export(features: Path, model: Path, folder: Path) -> Path:
-    """A version without a graph: its model card is what is asked."""
+    """Exports a version without a graph; only its model card is read."""
     (folder / "assets.extra").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"graph")
     card.write(features.parent / "examples", features, model, ExporterParams(), folder / CARD)
@@ -104,9 +104,11 @@ def test_the_model_that_is_served_is_chosen(config: Config, store: Store, tmp_pa
         in_a_row=1,
     )
     assert TRAINER.check is not None
+
     TRAINER.check(choice.config.trainer)
     (folder / START_FILE).write_text(json.dumps({"in_a_row": 4}))
     assert choose_model(config, store).in_a_row == 5
+
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "saved_model.pb").write_bytes(b"another")
     assert push(tmp_path / "foreign", config.pusher.serving_dir)["version"] == 2
@@ -114,6 +116,7 @@ def test_the_model_that_is_served_is_chosen(config: Config, store: Store, tmp_pa
         config, "cold", "version 2 does not say which Model it was made of", 2
     )
     assert choose_model(config, store, version=1).start == "warm"
+
     rollback(config.pusher.serving_dir)
     assert (choose_model(config, store).start, choose_model(config, store).version) == ("warm", 3)
 
@@ -208,6 +211,7 @@ def test_all_of_it_may_lie_in_a_bucket(
         for place in ("root", "serving"):
             staging.upload(tmp_path / place, staging.path_of(f"gs://bucket/{place}"))
         pusher = PusherParams(serving_dir="gs://bucket/serving")
+
         choice = choose_model(
             config.model_copy(update={"root": "gs://bucket/root", "pusher": pusher}),
             open_store("gs://bucket/root"),
@@ -216,6 +220,7 @@ def test_all_of_it_may_lie_in_a_bucket(
             "warm",
             "gs://bucket/root/trainer/model",
         )
+
         gcs._client_of.cache_clear()
 
 
@@ -246,6 +251,7 @@ def test_of_two_trainings_the_better_one_on_the_eval_split_is_taken(
         "root": str(tmp_path / "root"),
         "pusher": PusherParams(serving_dir=str(tmp_path / "serving")),
     }
+
     # One epoch is too short to learn the corpus, and long enough to go on from a model that knows
     # it.
     trainer = TRAINER_PARAMS.with_values({"num_epochs": 1, "implementation": "keras"})
@@ -262,11 +268,13 @@ def test_of_two_trainings_the_better_one_on_the_eval_split_is_taken(
     assert best.figures["warm"]["eval_accuracy"] > best.figures["cold"]["eval_accuracy"] + 0.1
     assert best.figures["warm"]["warm_start"]["labels_carried"] == 3
     assert best.reason.startswith("eval accuracy: cold 0.")
+
     stages = [json.loads((run / "run.json").read_text())["stages"] for run in store.runs()]
     assert [[(stage["component"], stage["cached"]) for stage in run][-2:] for run in stages] == [
         [("transform", False), ("trainer", False)],
         [("transform", True), ("trainer", False)],
     ]
+
     again = train_both(cold, cold, store)
     assert (again.start, again.figures["warm"]) == (
         "cold",

@@ -1,4 +1,4 @@
-"""What a component's `run` is given, as its signature asks for it."""
+"""The arguments that a component's `run` gets, as its signature asks for them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +32,7 @@ def add_both(
 def test_an_optional_input_may_be_left_out(data: Path, store: Store) -> None:
     inputs = {"value": "Value", "more": "Value"}
     both = Component("both", inputs, "Value", NumberParams, add_both, describe)
+
     results = []
     for is_given in (True, False):
         pipe = Pipeline()
@@ -39,6 +40,7 @@ def test_an_optional_input_may_be_left_out(data: Path, store: Store) -> None:
         more = pipe.add(adder(), NumberParams(), value=value)
         pipe.add(both, NumberParams(), value=value, more=more if is_given else None)
         results.append(run(pipe, store)[-1])
+
     assert [result.figures for result in results] == [{"numbers": [40, 41]}, {"numbers": [40]}]
     assert results[0].artifact.key != results[1].artifact.key
     assert [results[1].cached, results[1].reason] == [False, "its inputs changed"]
@@ -101,7 +103,10 @@ def share(
     *, params: SourceParams, output: Path, analyses: dict[str, Callable[..., str]]
 ) -> Figures:
     (output / "value").write_text("1")
-    return {name: each(spans={0: "k"}, content="text", dim=None) for name, each in analyses.items()}
+    return {
+        name: analysis(spans={0: "k"}, content="text", dim=None)
+        for name, analysis in analyses.items()
+    }
 
 
 def test_a_source_gets_what_its_readers_want_to_count(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run makes, keeps and records, on small components."""
+"""A run makes, keeps and records artifacts, on small components."""
 
 import json
 from dataclasses import replace
@@ -122,8 +122,10 @@ def test_a_gate_stops_the_run_each_time_and_leaves_its_artifact(data: Path, tmp_
         with pytest.raises(DataError, match="odd"):
             run(pipe, store, jobs=2, on_done=finished.append)
         assert [result.stage.name for result in finished] == ["source", "gate"]
+
     assert store.latest("gate") is not None
     assert store.latest("after") is None
+
     pipe.stages[1] = replace(pipe.stages[1], params=NumberParams(number=2))
     assert [result.stage.name for result in run(pipe, store)] == ["source", "gate", "after"]
 

@@ -75,9 +75,11 @@ def write_tfrecord(path: Path, rows: list[Row]) -> None:
             ]
         )
     )
+
     if path.suffix == ".gz":
         write_records(path, records)
         return
+
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             writer.write(record)
@@ -108,11 +110,11 @@ FORMS: dict[str, Callable[[Path, list[Row]], None]] = {
 
 def ids_of_texts(examples: Path, features: Path) -> dict[str, list[tuple]]:
     """split -> sorted (text, ids, label)."""
-    found = {}
+    by_split = {}
     for split in SPLITS:
         pairs = []
         for raw, transformed in zip(shards(examples, split), shards(features, split), strict=True):
-            for each in zip(
+            for records in zip(
                 *(
                     tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator()
                     for path in (raw, transformed)
@@ -120,7 +122,7 @@ def ids_of_texts(examples: Path, features: Path) -> dict[str, list[tuple]]:
                 strict=True,
             ):
                 row, result = (
-                    tf.train.Example.FromString(record).features.feature for record in each
+                    tf.train.Example.FromString(record).features.feature for record in records
                 )
                 text, ids, label = (
                     row["text"].bytes_list.value[0],
@@ -128,8 +130,10 @@ def ids_of_texts(examples: Path, features: Path) -> dict[str, list[tuple]]:
                     result["label"].int64_list.value[0],
                 )
                 pairs.append((text, ids, label))
-        found[split] = sorted(pairs)
-    return found
+
+        by_split[split] = sorted(pairs)
+
+    return by_split
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +211,7 @@ class Runs:
         parts = SpanCache(self.root / "transform")
         analyses = {"transform": partial(transform.analyze, params=chosen, span_cache=parts)}
         pattern = str(self.root / "data" / "{SPAN}" / "*.jsonl")
+
         source = ExampleGenParams(source=pattern, **params)  # type: ignore[arg-type]
         with noting_opened_files() as noted:
             gen = run_example_gen(
@@ -218,6 +223,7 @@ class Runs:
             figures = transform.run(
                 examples=examples, params=chosen, output=features, span_cache=parts
             )
+
         read = sorted(
             {
                 str(Path(file).relative_to(self.root / "data"))
@@ -225,6 +231,7 @@ class Runs:
                 if file.startswith(str(self.root / "data"))
             }
         )
+
         return examples, features, gen, figures, read
 
 
@@ -248,14 +255,17 @@ def test_a_span_is_read_once_and_the_result_is_that_of_a_full_pass(tmp_path: Pat
         0,
     )  # analyzed while they were ingested
     assert read == [f"{number}/{name}.jsonl" for number in range(1, 5) for name in "ab"]
+
     write_span(runs.root, 5)
     examples, features, gen, figures, read = runs()
     assert (gen["num_spans_read"], figures["num_spans_analyzed"]) == (1, 0)
     assert read == ["5/a.jsonl", "5/b.jsonl"]
+
     shutil.copytree(runs.root / "data", full.root / "data")
     all_examples, all_features, *_ = full()
     assert artifact_digest(examples) == artifact_digest(all_examples)
     assert artifact_digest(features) == artifact_digest(all_features)
+
     # A window leaves the old spans out; nothing is read for it.
     examples, features, gen, figures, read = runs(window=3)
     assert gen["spans"] == [3, 4, 5]
@@ -264,6 +274,7 @@ def test_a_span_is_read_once_and_the_result_is_that_of_a_full_pass(tmp_path: Pat
         figures["num_spans_analyzed"],
         [path for path in read if not path.startswith("5/")],
     ) == (0, 0, [])
+
     all_examples, all_features, *_ = Runs.__call__(_moved(full, tmp_path / "window"), window=3)
     assert runs(skip=[1, 4])[2]["spans"] == [2, 3, 5]
     with pytest.raises(UserError, match="skip leaves no span"):
@@ -313,6 +324,7 @@ def test_a_class_that_only_a_later_span_brings_to_train(tmp_path: Path) -> None:
     write(
         2, outside_train[2:3], [{"text": nearest, "label": "fruit"}]
     )  # the same text, under another label
+
     output, figures = make("two", "span_cache")
     assert (
         figures["num_moved_rows"],
@@ -321,10 +333,12 @@ def test_a_class_that_only_a_later_span_brings_to_train(tmp_path: Path) -> None:
     ) == (2, 1, 84)
     assert figures["num_spans_read"] == 2
     assert artifact_digest(output) == artifact_digest(make("two in one pass", "others")[0])
+
     manifest = read_manifest(output)
     assert all(span.key != span.key_as_read for span in manifest.spans)
     again, figures = make("again", "span_cache")
     assert (figures["num_spans_read"], artifact_digest(again)) == (0, artifact_digest(output))
+
     # A row of the class in train: the others go where their digests say, and the earlier spans need
     # not be read again.
     write(3, [in_train], [])
@@ -362,9 +376,9 @@ def test_rows_of_one_text_stay_in_one_split_over_all_spans(tmp_path: Path) -> No
     assert not texts[1] & texts[2]
 
 
-@pytest.mark.parametrize("what", ["cut", "gone", "changed"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "changed"])
 def test_a_file_that_breaks_while_it_is_read_leaves_nothing_behind(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "rows.tfrecord"
     write_tfrecord(path, rows())
@@ -373,14 +387,14 @@ def test_a_file_that_breaks_while_it_is_read_leaves_nothing_behind(
 
     def break_it(*arguments: object) -> object:
         """As if somebody else did, between the look at the files and the reading of them."""
-        found = of_span(*arguments)  # type: ignore[arg-type]
-        if what == "cut":
+        listed = of_span(*arguments)  # type: ignore[arg-type]
+        if damage == "cut":
             path.write_bytes(content[:-7])
-        elif what == "changed":
+        elif damage == "changed":
             write_tfrecord(path, rows()[:-1])
         else:
             path.unlink(missing_ok=True)
-        return found
+        return listed
 
     monkeypatch.setattr(sources, "shards", break_it)
     (tmp_path / "output").mkdir()
@@ -390,7 +404,8 @@ def test_a_file_that_breaks_while_it_is_read_leaves_nothing_behind(
         "cut": r"rows\.tfrecord.*record 65",
         "gone": r"rows\.tfrecord",
         "changed": "changed while they were read; nothing was kept",
-    }[what]
+    }[damage]
+
     with pytest.raises(DataError, match=message):
         run_example_gen(
             params=ExampleGenParams(source=str(path)),
@@ -398,6 +413,7 @@ def test_a_file_that_breaks_while_it_is_read_leaves_nothing_behind(
             span_cache=SpanCache(tmp_path / "p"),
             analyses=analyses,
         )
+
     assert [
         file
         for file in tmp_path.rglob("*")
@@ -449,6 +465,7 @@ def test_spans_on_google_cloud_storage_are_read_once_too(
             1,
             90,
         )
+
         asked = " ".join(cloud.requests)
         assert "reviews%2F3%2Fa.jsonl" in asked or "reviews/3/a.jsonl" in asked
         assert not any(
@@ -456,6 +473,7 @@ def test_spans_on_google_cloud_storage_are_read_once_too(
             for slash in ("/", "%2F")
             for old in (1, 2)
         )
+
     run(str(tmp_path / "data" / "{SPAN}" / "*.jsonl"), "local")
     for split in SPLITS:
         texts = [
@@ -498,6 +516,7 @@ def test_preprocessing_is_two_jobs_whatever_the_rows_hold(
             for number, row in enumerate(corpus_rows(60))
         ],
     )
+
     params, counted = TransformParams(min_frequency=1), statistics_gen.StatisticsGenParams()
     span_cache = {
         name: SpanCache(tmp_path / "span_cache" / name) for name in ("transform", "statistics_gen")
@@ -517,7 +536,9 @@ def test_preprocessing_is_two_jobs_whatever_the_rows_hold(
         output=examples,
         analyses=analyses,
     )  # type: ignore[arg-type]
+
     assert num_jobs() == 1
+
     figures = statistics_gen.run(
         examples=examples,
         params=counted,
@@ -525,6 +546,7 @@ def test_preprocessing_is_two_jobs_whatever_the_rows_hold(
         span_cache=span_cache["statistics_gen"],
     )
     assert num_jobs() == 1
+
     transform.run(
         examples=examples,
         params=params,
@@ -534,6 +556,7 @@ def test_preprocessing_is_two_jobs_whatever_the_rows_hold(
     assert num_jobs() == 2
     assert sum(figures["num_rows"].values()) == 60
     assert read_manifest(examples).dim == (3 if content == "sequence" else None)
+
     # What was counted while the rows passed by is what jobs of their own count.
     for name in span_cache:
         (tmp_path / f"{name} alone").mkdir()
@@ -552,12 +575,15 @@ def test_shards_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     run_example_gen(
         params=ExampleGenParams(source=str(tmp_path / "rows.csv")), output=tmp_path / "examples"
     )
+
     assert len(shards(tmp_path / "examples", "train")) > 5
+
     transform.run(
         examples=tmp_path / "examples",
         params=TransformParams(min_frequency=1),
         output=tmp_path / "features",
     )
+
     monkeypatch.undo()
     (tmp_path / "one").mkdir()
     run_example_gen(
@@ -569,6 +595,7 @@ def test_shards_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         params=TransformParams(min_frequency=1),
         output=tmp_path / "of_one",
     )
+
     tokens = Path("vocabularies", "tokens")
     assert (tmp_path / "features" / tokens).read_bytes() == (
         tmp_path / "of_one" / tokens

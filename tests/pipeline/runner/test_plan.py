@@ -1,4 +1,4 @@
-"""What runs, and why."""
+"""The stages that will run, and the reason for each."""
 
 import os
 from pathlib import Path
@@ -38,16 +38,17 @@ def test_data_counts_by_content(data: Path, store: Store) -> None:
 
 
 def test_plan_changes_nothing_and_gives_reasons(data: Path, store: Store) -> None:
-    reasons = [(each.stage.name, each.runs, each.reason) for each in plan(chain(data), store)]
+    reasons = [(step.stage.name, step.runs, step.reason) for step in plan(chain(data), store)]
     assert reasons == [
         ("source", True, "never ran"),
         ("first", True, "never ran"),
         ("second", True, "never ran"),
     ]
     assert not store.root.exists()
+
     run(chain(data), store)
     planned = plan(chain(data, first=NumberParams(number=5)), store)
-    assert [(each.runs, each.reason) for each in planned] == [
+    assert [(step.runs, step.reason) for step in planned] == [
         (False, "finished"),
         (True, "number is 5, was 1"),
         (True, "its inputs changed"),
@@ -58,7 +59,7 @@ def test_data_that_is_not_prepared_has_no_key_until_a_run_prepares_it(
     tmp_path: Path, store: Store
 ) -> None:
     pipe = chain(tmp_path / "absent")
-    assert [(each.key, each.reason) for each in plan(pipe, store)] == [
+    assert [(step.key, step.reason) for step in plan(pipe, store)] == [
         (None, "its data is not prepared yet"),
         (None, "source runs first"),
         (None, "first runs first"),
@@ -112,12 +113,14 @@ def test_only_what_differs_is_named() -> None:
         "code": "c",
         "libraries": {"tensorflow": "2.19.0", "keras": "3.13.2"},
     }
+
     after = {
         "params": {"rnn_units": 64, "seed": 1},
         "data": "e",
         "code": "f",
         "libraries": {"tensorflow": "2.19.1", "keras": "3.13.2"},
     }
+
     assert difference(after, before, "the data") == (
         "seed is 1, was 0; the data changed; its code changed; tensorflow is 2.19.1, was 2.19.0"
     )

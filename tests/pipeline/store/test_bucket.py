@@ -64,6 +64,7 @@ def command(corpus: Path, root: str, *more: str) -> list[str]:
         for name, value in {"example_gen.source": json.dumps(str(corpus)), **SETTINGS}.items()
         for part in ("--set", f"{name}={value}")
     ]
+
     return [
         sys.executable,
         "-m",
@@ -106,8 +107,8 @@ def seqline(cloud: FakeGcs, folder: Path, arguments: list[str]) -> str:
 def digests(store: Store) -> dict[str, str]:
     record = json.loads((store.runs()[-1] / "run.json").read_text())
     return {
-        each["component"]: artifact_digest(store.path(each["component"], each["key"]))
-        for each in record["stages"]
+        stage["component"]: artifact_digest(store.path(stage["component"], stage["key"]))
+        for stage in record["stages"]
     }
 
 
@@ -117,8 +118,10 @@ def objects(cloud: FakeGcs, part: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished(cloud: FakeGcs, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run under gs:// that was killed while it uploaded its second checkpoint, and went on from
-    another machine's view: with nothing on its disk. Now and then the service says 503.
+    """A run under gs:// that was killed while it uploaded its second checkpoint.
+
+    It was continued as on another machine, with nothing on its disk. Now and then the service
+    answers 503.
     """
     first = tmp_path_factory.mktemp("first")
     uploads: list[str] = []
@@ -148,6 +151,7 @@ def finished(cloud: FakeGcs, corpus: Path, tmp_path_factory: pytest.TempPathFact
         command(corpus, ROOT), cwd=first, env=environment(cloud, first), stdout=subprocess.DEVNULL
     )
     assert reached.wait(550)
+
     process.send_signal(signal.SIGKILL)
     process.wait()
     cloud.fault = fault
@@ -195,12 +199,14 @@ def test_a_second_run_does_nothing(
     asked = len(cloud.requests)
     assert "0 of 8 stages ran" in seqline(cloud, tmp_path, command(corpus, ROOT))
     assert len(cloud.requests) - asked < 70
+
     new = {
         name
         for name, (metadata, _) in cloud.buckets["bucket"].items()
         if before.get(name) != metadata["generation"]
     }
     assert {name.split("/")[2] for name in new} == {"runs"}
+
     files = ["config.toml", "log.txt", "report.html", "report.json", "report.md", "run.json"]
     assert sorted(name.split("/")[4] for name in new) == files
 
@@ -234,6 +240,7 @@ def test_a_bucket_that_is_not_there_ends_a_run_before_it_begins(
         timeout=100,
         env=environment(cloud, tmp_path),
     )
+
     assert (done.returncode, done.stdout) == (20, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: root 'gs://nobody/root' cannot be used: ")

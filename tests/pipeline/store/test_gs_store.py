@@ -54,8 +54,10 @@ def test_an_artifact_is_there_when_its_record_is(
                 record("k", 1) if made == 2 and not by_workers else None
             )
             store.commit(partial, artifact, "trainer", record("k", made))
+
         assert store.execution("trainer", "k") == store.latest("trainer") == record("k", made)
         assert names(cloud) == ["some/place/trainer/k/execution.json", "some/place/trainer/k/model"]
+
     folder = store.local_folder(artifact)
     assert isinstance(folder, Path)
     assert (folder / "model").read_text() == "2"
@@ -85,6 +87,7 @@ def test_two_runs_at_once_make_an_artifact_once(place: Path, cloud: FakeGcs) -> 
         thread.start()
     for thread in threads:
         thread.join()
+
     assert len(made) == 1
     assert open_store(str(place)).execution("trainer", "k") == record("k", made[0])
 

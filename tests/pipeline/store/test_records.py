@@ -114,12 +114,14 @@ def test_a_damaged_run_hides_no_other_from_the_store(tmp_path: Path) -> None:
         folder = store.path("trainer", key)
         folder.mkdir(parents=True)
         execution("trainer", key, name=name).write(folder / "execution.json")
+
     stages = [StageRecord("trainer", "k2", True, "finished", 1.0)]
     for content in (None, "{"):
         run = store.start_run()
         store.save_run(run, run_record(run.name, name="a", stages=stages))
         if content is not None:
             (run / "run.json").write_text(content)
+
     latest = store.latest("trainer", "a")  # "a" has used what "b" had made
     assert latest is not None
     assert latest.key == "k2"

@@ -89,6 +89,7 @@ def test_code_digest_covers_what_a_component_imports(tmp_path: Path) -> None:
         "seqline/storage/files.py": "A = 2\n",
         "seqline/model/network.py": "# a comment\nUNITS = 1\n",
     }
+
     assert digest_with(2, **not_code) == before
     assert digest_with(3, **{"seqline/model/network.py": "UNITS = 2\n"}) != before
 
@@ -108,6 +109,7 @@ def test_a_source_is_parsed_once_and_a_damaged_memory_counts_as_empty(tmp_path: 
     assert not second.is_new
     second.get(content + b"#")
     assert second.is_new
+
     for damaged in ("", "[", "[]", file.read_text().replace(expected[0], digest("another"))):
         file.write_text(damaged)
         third = Memory(file)
@@ -128,10 +130,12 @@ def test_an_artifact_appears_whole_and_replaces_an_old_one(tmp_path: Path) -> No
                 "trainer",
                 execution("trainer", "k", figures={"content": content}),
             )
+
         assert (store.path("trainer", "k") / "model").read_text() == content
         assert store.execution("trainer", "k") == execution(
             "trainer", "k", figures={"content": content}
         )
+
     assert list((tmp_path / "root" / "partial").iterdir()) == []
 
 

@@ -22,11 +22,11 @@ def test_count_tables_sum_bucket_by_bucket(tables: list[dict[bytes, int]]) -> No
         paths = [Path(folder, str(number)) for number in range(len(tables))]
         for path, table in zip(paths, tables, strict=True):
             counts.write(path, counts.split(table))
-        found: dict[bytes, int] = {}
+        total: dict[bytes, int] = {}
         for bucket in range(counts.NUM_BUCKETS):
             summed = counts.sum_bucket(paths, bucket)
             assert all(counts.bucket_of(entry) == bucket for entry in summed)
-            found |= summed
-    assert found == {
+            total |= summed
+    assert total == {
         entry: sum(table.get(entry, 0) for table in tables) for table in tables for entry in table
     }

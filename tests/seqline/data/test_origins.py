@@ -23,7 +23,7 @@ NUM_ROWS = 60
 
 
 def rows() -> list[tuple[str, str]]:
-    """(text, label)"""
+    """The rows as (text, label)."""
     return [(f"text number {number}", "ab"[number % 2]) for number in range(NUM_ROWS)]
 
 
@@ -65,9 +65,11 @@ def text_at(place: dict[str, Any]) -> str:
     if file.suffix == ".parquet":
         assert set(place) == {"file", "row"}
         return str(pq.read_table(file)["text"][place["row"] - 1].as_py())
+
     if file.suffix == ".txt":
         assert set(place) == {"file"}
         return file.read_text()
+
     assert set(place) == {"file", "line"}
     line = file.read_text().split("\n")[place["line"] - 1]
     return (
@@ -126,8 +128,10 @@ def test_a_row_that_is_another_has_no_place(tmp_path: Path) -> None:
     for number in range(2, 6):
         made.add("rows.csv", number)
     origins.write(made, [b"a", b"b", b"b", b"c"], str(tmp_path / "rows.gz"))
+
     places = origins.read(str(tmp_path / "rows.gz"))
     assert places == made
+
     known = [origins.checksum(content) for content in (b"a", b"b", b"c", b"d")]
     assert places.place(0, known[0]) == {"file": "rows.csv", "line": 2}
     assert places.place(2, known[1]) == {"file": "rows.csv", "line": 4}

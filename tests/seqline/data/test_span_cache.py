@@ -1,4 +1,4 @@
-"""Parts of earlier work.
+"""Cached parts of spans.
 
 They appear whole, once, under a name that follows from what they were made of.
 """
@@ -74,6 +74,7 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_
     )
     for path in (left_over, other_machine):
         path.mkdir()
+
     span_cache = SpanCache(tmp_path)
     with (
         span_cache.making({1: span_cache.path(span=1)}) as folders,

@@ -1,4 +1,4 @@
-"""Parts of spans under gs://."""
+"""Cached parts of spans under gs://."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +41,7 @@ def test_parts_appear_when_the_block_ends_well_and_only_then(place: Path, cloud:
     with pytest.raises(KeyError):
         fail()
     assert names(cloud) == []
+
     with span_cache.making({1: path}) as slow:
         (slow[1] / "Split-train" / "x").write_text("slow")
         (path / "Split-train" / "y").write_text("left by a killed run")

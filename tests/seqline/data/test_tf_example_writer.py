@@ -42,6 +42,7 @@ def test_the_bytes_are_protobufs(rows: list[tuple]) -> None:
             tf_example_writer.bytes_lists("tokens", tokens),
         ]
     )
+
     for serialized, (text, some, values, ids, number) in zip(ours, rows, strict=True):
         example = tf.train.Example()
         feature = example.features.feature
@@ -51,12 +52,14 @@ def test_the_bytes_are_protobufs(rows: list[tuple]) -> None:
         feature["floats"].float_list.value.extend(values)
         feature["ids"].int64_list.value.extend(ids)
         feature["label"].int64_list.value.append(number)
+
         for name, kind in (
             ("tokens", "bytes_list"),
             ("floats", "float_list"),
             ("ids", "int64_list"),
         ):
             getattr(feature[name], kind).SetInParent()
+
         assert serialized == example.SerializeToString(deterministic=True)
 
 

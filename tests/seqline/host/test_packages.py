@@ -1,8 +1,7 @@
-"""What a run says that needs a package which is not installed.
+"""A run that needs a package which is not installed.
 
-One line, before its first stage, with a command that works.
-
-The packages are hidden from every process of the command by a sitecustomize on its path.
+It ends before its first stage, with one line that holds a command that works. The packages are
+hidden from every process of the command by a sitecustomize on its path.
 """
 
 import os
@@ -136,6 +135,7 @@ def test_the_doctor_says_what_a_configurations_run_lacks(tmp_path: Path) -> None
     lines = [
         line[27:] for line in done.stdout.splitlines() if line.startswith("fail  configuration")
     ]
+
     assert done.returncode == 2
     assert lines == [
         (
@@ -165,9 +165,7 @@ def test_an_environment_without_pip_is_told_of_uv(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_run_on_ones_own_rows_needs_no_extra(tmp_path: Path) -> None:
-    """From a CSV file to a pushed version, and an answer of it, in processes that find none of the
-    extras' packages.
-    """
+    """From a CSV file to a pushed version and its answer, without the packages of the extras."""
     topics = {
         "sport": "the team won a match and a goal",
         "money": "the bank raised a rate and a share",
@@ -178,6 +176,7 @@ def test_a_run_on_ones_own_rows_needs_no_extra(tmp_path: Path) -> None:
         '[example_gen]\nsource = "rows.csv"\n[trainer]\nnum_epochs = 3\nrnn_units ='
         " 16\nembedding_dim = 16\n[transform]\nmax_length = 16\n"
     )
+
     done = seqline(tmp_path, EXTRAS, "run", "--config", "my.toml", seconds=1100)
     assert done.returncode == 0, done.stderr
     assert "scikit-learn" not in done.stderr

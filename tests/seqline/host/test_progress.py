@@ -24,7 +24,7 @@ class Listener(logging.Handler):
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Report]]:
-    """The reports from now on; the clock of the limit stands still."""
+    """The reports from now on, with the clock of the rate limit stopped."""
     monkeypatch.setattr(progress, "_state", progress._State())
     monkeypatch.setattr(progress.time, "monotonic", lambda: 1000.0)
     listener = Listener()

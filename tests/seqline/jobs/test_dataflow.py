@@ -90,6 +90,7 @@ def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(
     run_example_gen(
         params=PARAMS, output=made, analyses=counting, beam_args=flags(cloud, "example_gen", "k1")
     )
+
     job = cloud.dataflow.jobs[-1]
     assert (job.name, job.state, job.attempts) == ("seqline-example-gen-k1-ba0e5d", DONE, 2)
     assert job.description["labels"] == {
@@ -98,6 +99,7 @@ def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(
         "seqline_root": "ba0e5d",
     }
     assert [fault.met for fault in (staging, killed, refused, slow)] == [2, 1, 2, 1]
+
     messages = [message["messageText"] for message in job.messages]
     assert "A worker was lost; its work is done again." in messages
     assert contents(made, "Split-*/*") == contents(examples, "Split-*/*")
@@ -110,6 +112,7 @@ def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(
         span_cache=span_cache,
         beam_args=flags(cloud, "transform", "k2"),
     )
+
     local = contents(features, "**/*")
     assert {
         name: content == local[name] for name, content in contents(transformed, "**/*").items()
@@ -155,6 +158,7 @@ def test_a_pinned_dependency_that_cannot_be_had(cloud: FakeCloud) -> None:
 def test_a_package_that_setup_does_not_list(cloud: FakeCloud, tmp_path: Path) -> None:
     root = shipping.checkout()
     assert root
+
     for name in ("components", "pipeline", "seqline", "serving"):
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "README.md", "LICENSE"):
@@ -165,6 +169,7 @@ def test_a_package_that_setup_does_not_list(cloud: FakeCloud, tmp_path: Path) ->
         encoding="utf-8",
     )
     (tmp_path / "none.txt").touch()
+
     with pytest.raises(JobFailedError, match=r"a worker has no module 'components\.example_gen'"):
         run_example_gen(
             params=PARAMS,
@@ -194,6 +199,7 @@ def test_a_job_that_is_cancelled_from_outside(cloud: FakeCloud) -> None:
 
     given = flags(cloud, "example_gen", "k6")
     cloud.faults.add("WORK ", action=cancel)
+
     with pytest.raises(
         StoppedError,
         match=(
@@ -225,9 +231,11 @@ def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: 
             "--to",
             "example_gen",
         ]
+
         places = ["--root=gs://bucket/again", *cloud.flags[:4], "--", *cloud.flags[4:]]
         environment = os.environ | {"PYTHONPATH": str(shipping.checkout())}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
         return subprocess.Popen(
             [*command, *places],
             cwd=tmp_path,
@@ -239,10 +247,12 @@ def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: 
 
     before = len(cloud.dataflow.jobs)
     cloud.faults.add("WORK ", action=hold)
+
     # What the second run asks for once it has found the job: now the job may go on.
     with run() as killed:
         assert submitted.wait(300)
         os.killpg(killed.pid, signal.SIGKILL)
+
     (job,) = cloud.dataflow.jobs[before:]
     assert job.state == RUNNING
     cloud.faults.add(f"GET .*/jobs/{job.id}/messages", action=released.set)

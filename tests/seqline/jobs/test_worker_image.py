@@ -96,6 +96,7 @@ def test_jobs_in_the_image_make_what_a_local_run_makes(
         span_cache=span_cache,
         beam_args=flags(cloud, "transform", "k2"),
     )
+
     assert contents(made, "Split-*/*") == contents(examples, "Split-*/*")
     local = contents(features, "**/*")
     assert {
@@ -104,6 +105,7 @@ def test_jobs_in_the_image_make_what_a_local_run_makes(
 
     first, second = cloud.dataflow.jobs
     assert (killed.met, first.attempts, second.attempts) == (1, 2, 1)
+
     # Beam stages a list of the submitter's packages, to warn of differences. It stages no code, and
     # nothing to install.
     environment = ["Staged: submission_environment_dependencies.txt", f"Image: {IMAGE}, in docker"]
@@ -111,6 +113,7 @@ def test_jobs_in_the_image_make_what_a_local_run_makes(
     lost = "A worker was lost; its work is done again."
     assert said(first) == [*environment, ready, lost, "Worker pool stopped."]
     assert said(second) == [*environment, ready, "Worker pool stopped."]
+
     for job in (first, second):
         log = (cloud.executor.folder / job.id / "service.log").read_text(encoding="utf-8")
         assert "staged files: submission_environment_dependencies.txt\n" in log
@@ -130,6 +133,7 @@ def test_a_launch_in_the_image(cloud: FakeCloud, examples: Path) -> None:
         },
         "environment": {"tempLocation": "gs://staging/temp"},
     }
+
     url = f"{cloud.endpoint}/v1b3/projects/fake-project/locations/europe-west1/flexTemplates:launch"
     answer = requests.post(
         url,
@@ -137,10 +141,12 @@ def test_a_launch_in_the_image(cloud: FakeCloud, examples: Path) -> None:
         headers={"Authorization": "Bearer any"},
         timeout=900,
     )
+
     assert answer.status_code == 200, answer.text
     job = cloud.dataflow.wait(-1, 900)
     assert (job.name, job.state) == ("nightly", DONE), said(job)
     assert f"Image: {IMAGE}, in docker" in said(job)
+
     (made,) = (path_of(root) / "example_gen").glob("*/execution.json")
     assert contents(made.parent, "Split-*/*") == contents(examples, "Split-*/*")
 
@@ -150,12 +156,14 @@ def test_what_the_image_has() -> None:
     inside = ["docker", "run", "--rm", "--entrypoint=python", IMAGE, "-m"]
     checked = subprocess.run([*inside, "pip", "check"], capture_output=True, text=True)
     assert (checked.returncode, checked.stdout) == (0, "No broken requirements found.\n")
+
     labels = subprocess.run(
         [*inside, "seqline.jobs.shipping"], capture_output=True, text=True
     ).stdout
     assert labels.split() == [
         f"--label={name}={value}" for name, value in shipping.labels().items()
     ]
+
     # Its labels name the versions of this machine, so the preflight accepts it.
     assert preflight.image_facts(IMAGE) == {
         name.partition(".")[2]: value for name, value in shipping.labels().items()
@@ -178,15 +186,18 @@ def test_an_image_of_other_versions_is_refused(other: dict[str, str]) -> None:
         check=True,
         capture_output=True,
     )
+
     try:
         problems = list(preflight.of_versions([f"--sdk_container_image={image}"]))
     finally:
         subprocess.run(["docker", "image", "rm", image], check=True, capture_output=True)
+
     names = {
         "python": "Python",
         "beam": "apache-beam",
         "pins": "a set of dependencies with the digest",
     }
+
     assert problems == [
         f"the image {image} has {names[fact]} {value}, this machine {here[fact]}: build it from"
         " this version, or run from that one"

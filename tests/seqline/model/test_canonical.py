@@ -11,7 +11,7 @@ from seqline.model.canonical import canonicalize
 
 
 def save(path: Path, vocabulary: Path) -> Path:
-    """A SavedModel with all that TensorFlow numbers or names: a table, a branch and a loop."""
+    """Saves a model with everything that TensorFlow numbers or names: a table, a branch, a loop."""
     vocabulary.parent.mkdir(parents=True, exist_ok=True)
     vocabulary.write_text("a\nb\n")
     module = tf.Module()
@@ -25,6 +25,7 @@ def save(path: Path, vocabulary: Path) -> Path:
         ),
         default_value=-1,
     )
+
     module.offset = tf.Variable(10, dtype=tf.int64)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
@@ -128,6 +129,7 @@ def test_every_function_that_is_called_is_there(canonical: Path) -> None:
             for value in node.attr.values()
             if value.HasField("func")
         }
+
         assert called <= defined
         assert set(meta.object_graph_def.concrete_functions) <= defined
 

@@ -60,7 +60,7 @@ def like(fast: Any, stock: Any) -> Any:
 def outputs_and_gradients(function: Any, inputs: Any, variables: Any) -> list[np.ndarray]:
     """The outputs, and the gradients of a weighted sum of these.
 
-    By the inputs, where they are floats, and by the variables.
+    The gradients are by the inputs, where they are floats, and by the variables.
     """
     watched = [tf.constant(inputs)] if np.issubdtype(inputs.dtype, np.floating) else []
     with tf.GradientTape() as tape:
@@ -69,7 +69,7 @@ def outputs_and_gradients(function: Any, inputs: Any, variables: Any) -> list[np
         weights = np.random.default_rng(2).normal(size=outputs.shape).astype(np.float32)
         loss = tf.reduce_mean(outputs * weights)
     gradients = tape.gradient(loss, [*watched, *variables])
-    return [np.asarray(tf.convert_to_tensor(each)) for each in (outputs, *gradients)]
+    return [np.asarray(tf.convert_to_tensor(tensor)) for tensor in (outputs, *gradients)]
 
 
 def assert_same(got: list[np.ndarray], expected: list[np.ndarray]) -> None:
@@ -83,9 +83,11 @@ def compare(values: np.ndarray, mask: np.ndarray | None, **arguments: Any) -> No
     stock.build(values.shape)
     fast.build(values.shape)
     like(fast, stock)
+
     expected = outputs_and_gradients(
         lambda inputs: stock(inputs, mask=mask, training=True), values, stock.trainable_variables
     )
+
     assert_same(
         outputs_and_gradients(
             lambda inputs: fast(inputs, mask=mask, training=True), values, fast.trainable_variables
@@ -151,6 +153,7 @@ def fitted(
         jit_compile=False,
         steps_per_execution=steps_per_execution,
     )
+
     batches = [(IDS[:, :time], np.arange(5) % 2) for time in (3, CHUNK, 35)] + [
         (IDS[:3, :20], np.array([0, 1, 1]))
     ]
@@ -167,12 +170,14 @@ def test_fit_learns_what_keras_does(steps_per_execution: int) -> None:
     stock, fast = recurrent_model(False), recurrent_model(True)
     assert [weight.shape for weight in fast.weights] == [weight.shape for weight in stock.weights]
     assert [weight.path for weight in fast.weights] == [weight.path for weight in stock.weights]
+
     random = np.random.default_rng(2)
     weights = [
         random.normal(size=weight.shape, scale=0.5).astype(np.float32)
         for weight in stock.get_weights()
     ]
     expected = fitted(stock, weights)
+
     # Twelve steps at a rate of 0.5: what float32 rounds off has grown.
     for one, other in zip(fitted(fast, weights, steps_per_execution), expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
@@ -217,10 +222,12 @@ def test_the_implementation_keras_is_the_stock_one_to_the_bit() -> None:
     expected = outputs_and_gradients(
         lambda inputs: stock(inputs, training=True), values, stock.trainable_variables
     )
-    found = outputs_and_gradients(
+
+    actual = outputs_and_gradients(
         lambda inputs: fast(inputs, training=True), values, fast.trainable_variables
     )
-    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(actual, expected, strict=True))
+
     with pytest.raises(ValueError, match="'quick'"):
         FastSimpleRNN(4, implementation="quick")  # type: ignore[arg-type]
 
@@ -235,8 +242,8 @@ def test_what_the_fast_path_does_not_know_goes_the_stock_way(arguments: dict[str
     stock.build(values.shape)
     fast.build(values.shape)
     like(fast, stock)
-    expected, found = (keras.tree.flatten(layer(values, training=True)) for layer in (stock, fast))
-    for one, other in zip(found, expected, strict=True):
+    expected, actual = (keras.tree.flatten(layer(values, training=True)) for layer in (stock, fast))
+    for one, other in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
@@ -251,6 +258,7 @@ def test_recurrent_dropout_drops_what_keras_drops(
         "return_sequences": return_sequences,
         "go_backwards": go_backwards,
     }
+
     random = np.random.default_rng(0)
     values, mask = (
         random.normal(size=(3, CHUNK + 5, 3)).astype(np.float32),
@@ -317,10 +325,10 @@ def test_pooling_inside_is_pooling_of_kerass_states(
         )
 
     wanted = outputs_and_gradients(expected, values, stock.trainable_variables)
-    found = outputs_and_gradients(
+    actual = outputs_and_gradients(
         lambda inputs: fast(inputs, length=lengths, training=True), values, fast.trainable_variables
     )
-    assert_same(found, wanted)
+    assert_same(actual, wanted)
 
 
 def test_pooling_wants_the_fast_path() -> None:
@@ -386,10 +394,12 @@ def test_two_replicas_learn_what_keras_does_and_repeat_it_to_the_bit(tmp_path: P
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
     weights = []
     for number in range(3):
         with np.load(tmp_path / f"{number}.npz") as arrays:
             weights.append([arrays[name] for name in arrays.files])
+
     expected, first, second = weights
     assert_same(first, expected)
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))

@@ -60,6 +60,7 @@ def test_pooling_equals_numpy_on_random_states() -> None:
         "mean": [text.mean(0) for text in texts],
         "max": [text.max(0) for text in texts],
     }
+
     for kind, expected in by_hand.items():
         np.testing.assert_allclose(
             np.asarray(Pooling(kind, True)(states, present)), expected, atol=1e-6
@@ -103,8 +104,8 @@ def test_bigram_buckets_are_the_same_integers_in_a_graph_and_spread_evenly() -> 
     in_graph = tf.function(lambda ids: bigram_buckets(ids, 65_536, oov=0)[0])(tf.constant(ids))
     np.testing.assert_array_equal(buckets, np.asarray(in_graph))
     small, _ = bigram_buckets(np.random.default_rng(1).integers(1, 300, (1, 100_001)), 16, oov=0)
-    for found, size in ((buckets // 4096, 16), (small, 16)):
-        counts = np.bincount(found[0], minlength=size)
+    for bucket_ids, size in ((buckets // 4096, 16), (small, 16)):
+        counts = np.bincount(bucket_ids[0], minlength=size)
         assert np.abs(counts - 100_000 / size).max() < 5 * np.sqrt(100_000 / size)
 
 
@@ -131,14 +132,17 @@ def test_the_fast_implementation_has_the_probabilities_and_gradients_of_keras(ki
         rows = np.zeros(16, np.int32)
         rows[bigram_buckets(IDS, 16, 10)[0][0]] = [1, 2, 3]
         stock.get_layer("bigrams").set_weights([rows])
+
     copy_weights(stock, fast)
     inputs = (VALUES, LENGTHS) if spec.dim else IDS
+
     results = []
     for model in (stock, fast):
         weights = {weight.path: weight.value for weight in model.trainable_weights}
         with tf.GradientTape() as tape:
             probabilities = model(inputs, training=True)
             loss = tf.reduce_sum(probabilities * np.arange(12.0).reshape(4, 3) ** 2)
+
         gradients = dict(
             zip(
                 weights,
@@ -149,6 +153,7 @@ def test_the_fast_implementation_has_the_probabilities_and_gradients_of_keras(ki
         results.append(
             (probabilities, dict(sorted(gradients.items())), model(inputs, training=False))
         )
+
     (expected, gradients, served), (probabilities, fast_gradients, evaluated) = results
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     np.testing.assert_allclose(evaluated, served, atol=1e-6)
@@ -237,6 +242,7 @@ def test_the_network_of_sequences_by_hand() -> None:
         "skip_embedding",
         "output",
     ]
+
     values = VALUES[1, :2]
     kernel, recurrent, bias = (
         np.asarray(weight) for weight in model.get_layer("rnn").get_weights()
@@ -247,6 +253,7 @@ def test_the_network_of_sequences_by_hand() -> None:
     skip = 8 * np.maximum(values @ weight + offset, 0).mean(axis=0)
     output, bias = model.get_layer("output").get_weights()
     logits = np.concatenate([np.max(states, axis=0), skip]) @ output + bias
+
     expected = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(np.asarray(model((VALUES, LENGTHS)))[1], expected, atol=1e-6)
 
@@ -264,16 +271,17 @@ def test_bidirectional_reads_the_text_from_its_end_too() -> None:
     forward, backward = model.get_layer("rnn"), model.get_layer("rnn_backward")
     assert not np.array_equal(forward.get_weights()[0], backward.get_weights()[0])
     assert model.get_layer("output").kernel.shape == (10, 3)
+
     text = IDS[1, :2]
     embedded = np.asarray(model.get_layer("embedding").embeddings)[text]
 
     def states(layer: keras.layers.SimpleRNN, inputs: np.ndarray) -> list[np.ndarray]:
         kernel, recurrent, bias = (np.asarray(weight) for weight in layer.get_weights())
-        state, found = np.zeros(5, np.float32), []
-        for each in inputs:
-            state = np.tanh(each @ kernel + state @ recurrent + bias)
-            found.append(state)
-        return found
+        state, states_ = np.zeros(5, np.float32), []
+        for value in inputs:
+            state = np.tanh(value @ kernel + state @ recurrent + bias)
+            states_.append(state)
+        return states_
 
     # Either direction's last state has read the whole text.
     pooled = np.concatenate([states(forward, embedded)[-1], states(backward, embedded[::-1])[-1]])
@@ -308,8 +316,10 @@ def test_save_and_load(spec: Spec, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         save(model, spec, tmp_path / name)
+
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
     trainable, loaded_spec = load(tmp_path / "one", training=True)
     served, _ = load(tmp_path / "one")
     assert loaded_spec == spec

@@ -60,9 +60,11 @@ def in_all_formats(
         write_parquet(root / "a.parquet", {"text": values, "label": ["x", "y"]}),
         write_folder(root / "folder", cells),
     ]
+
     for path in paths[:3]:
         paths.append(root / f"{path.name}.gz")
         paths[-1].write_bytes(gzip.compress(path.read_bytes()))
+
     return paths
 
 
@@ -99,11 +101,13 @@ def test_sequences_are_the_same_from_all_formats(tmp_path: Path) -> None:
         example(text=numbers, label=[label.encode()])
         for numbers, label in zip(flat, "xy", strict=True)
     ]
+
     for path in in_all_formats(
         tmp_path, SEQUENCES, [json.dumps(sequence) for sequence in SEQUENCES], records
     ):
         dim = 2 if ".tfrecord" in path.name else None
         check(path, content="sequence", dim=dim)
+
         rows = usable(sorted(read_all(path, content="sequence", dim=dim), key=lambda row: row[1]))
         assert [
             (content.tobytes(), content.dtype, content.shape, label) for content, label in rows
@@ -118,6 +122,7 @@ def test_gzip_that_is_damaged(tmp_path: Path, name: str, last: int) -> None:
     # Two members: what is whole is read, and the damage in the second is placed after it.
     first = b"text,label\na,x\n" if "csv" in name else b'{"text": "a", "label": "x"}\n'
     second = gzip.compress(b"b" * 10)
+
     path = tmp_path / name
     for damaged in (
         second[:-9],
@@ -145,6 +150,7 @@ def test_file_that_disappears(tmp_path: Path, name: str) -> None:
     kind, source_files = find(tmp_path / "f" if name.endswith(".txt") else path)
     shards = list(cut(kind, source_files))
     path.unlink()
+
     with pytest.raises(
         DataError,
         match=(
@@ -173,6 +179,7 @@ def test_small_files_share_a_shard(tmp_path: Path) -> None:
         (tmp_path / f"{number}.csv").write_bytes(b"text,label\n%d,x\n" % number)
     (tmp_path / "3.csv").write_bytes(b"text,label\n" + b"3,x\n" * 50)
     source = str(tmp_path / "*.csv")
+
     shards = list(cut("csv", files.match(source), group_bytes=100, group_files=2))
     assert [[Path(path).stem for path in shard.paths] for shard in shards] == [
         ["0", "1"],

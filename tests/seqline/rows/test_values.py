@@ -94,8 +94,10 @@ def test_flat_sequences_need_dim(tmp_path: Path) -> None:
             "format",
         )
     ]
+
     path = write_tfrecord(tmp_path / "a.tfrecord", [example(text=[1, 2, 3, 4], label=[b"x"])])
     with pytest.raises(UserError, match=r"holds flat lists of numbers: set example_gen\.dim"):
         check(path, content="sequence")
+
     ((content, _),) = usable(read_all(path, content="sequence", dim=2))
     assert content.tolist() == [[1, 2], [3, 4]]

@@ -28,9 +28,11 @@ def test_a_lock_is_one_owners(place: Path, cloud: FakeGcs) -> None:
             locks.held(path, "making trainer 2", waits=False),
         ):
             pass
+
         before = cloud.generation
         renew()
         assert cloud.generation > before
+
     assert names(cloud) == []
     with locks.held(path, "making trainer 2", waits=False):
         assert names(cloud) == ["some/place/lock"]
@@ -81,9 +83,9 @@ def test_an_answer_that_gets_lost_is_no_other_owner(place: Path, cloud: FakeGcs)
     finish, lost = cloud._finish, []
 
     def lose(bucket: str, name: str, *more: Any) -> Any:
-        found = finish(bucket, name, *more)
+        written = finish(bucket, name, *more)
         if lost:
-            return found
+            return written
         lost.append(name)
         return (
             503,

@@ -27,8 +27,10 @@ def test_one_owner_at_a_time_who_is_named(tmp_path: Path) -> None:
             pass
         assert raised.value.holder["pid"] == os.getpid()
         assert locks.is_held(path, path)
+
     assert path.read_text() == ""
     assert not locks.is_held(path, path)
+
     with locks.held(path, "making trainer 2", waits=False) as renew:
         renew()
 
@@ -96,8 +98,10 @@ def test_a_full_disk_can_still_be_locked(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
+
     if done.returncode:
         pytest.skip(f"this user may not mount: {done.stderr.strip()}")
+
     try:
         (tmp_path / "a").touch()
         with pytest.raises(OSError, match="No space"):

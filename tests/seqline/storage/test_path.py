@@ -29,8 +29,10 @@ def test_a_path_is_put_together_and_taken_apart_as_any_other() -> None:
     assert not path.is_relative_to(GsPath("gs://other/a"))
     assert not path.is_relative_to(Path("/a"))
     assert pickle.loads(pickle.dumps(path)) == path
+
     by_folder = [GsPath("gs://bucket/a"), path, GsPath("gs://bucket/a.extra/b")]
     assert sorted([path, by_folder[2], by_folder[0]]) == by_folder
+
     with pytest.raises(TypeError):
         os.fspath(path)  # type: ignore[call-overload]
 
@@ -44,6 +46,7 @@ def test_objects_are_found_written_and_read(place: Path, cloud: FakeGcs) -> None
         "Split-eval/y",
     ):
         (place / name).write_text(name)
+
     (place.parent / "place-2").write_text("a neighbour")
     assert [path.name for path in place.glob("Split-train/x-*.gz")] == ["x-0.gz", "x-1.gz"]
     assert [str(path.relative_to(place)) for path in place.glob("*/*")] == [
@@ -57,10 +60,12 @@ def test_objects_are_found_written_and_read(place: Path, cloud: FakeGcs) -> None
     assert not (place / "Split-eval").is_file()
     assert not (place / "Split").exists()
     assert (place / "a.txt").read_text() == "a.txt"
+
     (place / "a.txt").replace(place / "b.txt")
     assert (place / "b.txt").read_bytes() == b"a.txt"
     with pytest.raises(FileNotFoundError, match=r"gs://bucket/some/place/a\.txt"):
         (place / "a.txt").read_text()
+
     staging.remove(place)
     assert names(cloud) == ["some/place-2"]
 

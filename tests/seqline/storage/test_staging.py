@@ -33,6 +33,7 @@ def test_what_is_written_appears_whole_or_not_at_all(
             with staging.reading(root / "file") as name:
                 assert Path(name).read_text() == content
         cloud.failures.clear()
+
     assert names(cloud) == ["some/place/file"]
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["file"]
     with pytest.raises(DataError, match="does not exist"), staging.reading(place / "missing"):
@@ -59,9 +60,11 @@ def test_a_finished_folder_is_fetched_once_and_again_when_it_changed(
     assert sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
     ) == ["assets/labels", "saved_model.pb"]
+
     asked = len(cloud.requests)
     assert staging.local_copy(place) == folder
     assert not any("/download/" in request for request in cloud.requests[asked:])
+
     (place / "assets/labels").write_text("others")
     assert (staging.local_copy(place) / "assets/labels").read_text() == "others"
     assert (folder / "assets/labels").read_text() == "assets/labels"
@@ -80,9 +83,11 @@ def test_the_cache_keeps_to_its_size_and_to_the_files_used_last(
         assert Path(name).read_text() == f"content {number}"
         os.utime(name, (number, number))
     os.utime(staging.fetch(f"{place}/4", contents[f"{place}/4"], **limits), (0, 0))
+
     assert sorted(path.read_text() for path in (tmp_path / "cache" / "files").iterdir()) == [
         f"content {number}" for number in (2, 3, 4)
     ]
+
     staging.fetch(f"{place}/0", contents[f"{place}/0"], **limits)
     assert sorted(path.read_text() for path in (tmp_path / "cache" / "files").iterdir()) == [
         f"content {number}" for number in (0, 2, 3)

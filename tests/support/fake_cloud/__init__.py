@@ -91,6 +91,7 @@ def serve(folder: Path) -> Iterator[FakeCloud]:
                 **through_proxy,
                 "GOOGLE_APPLICATION_CREDENTIALS": str(key),
             }
+
             try:
                 yield FakeCloud(store, dataflow, executor, faults, environment, endpoint)
             finally:

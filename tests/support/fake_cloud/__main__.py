@@ -35,11 +35,13 @@ def main() -> None:
         metavar="N",
         help="the worker that sends the N-th upload after a job's start dies",
     )
+
     parser.add_argument(
         "--docker",
         action="store_true",
         help="a job whose image this machine's docker has is executed in a container of it",
     )
+
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="fake-cloud-") as folder,
@@ -60,6 +62,7 @@ def main() -> None:
             f"# seqline run {' '.join(runs)} --root=gs://{BUCKET}/root ... -- {' '.join(beams)}",
             flush=True,
         )
+
         try:
             _follow(cloud)
         except KeyboardInterrupt:

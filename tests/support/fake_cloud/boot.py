@@ -44,9 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="boot")
     for name in ("id", "provision_endpoint"):
         parser.add_argument(f"--{name}", required=True)
-    # The provision service tells those that are missing.
+
+    # The provision service gives those that are missing.
     for name in ("logging_endpoint", "artifact_endpoint", "control_endpoint"):
         parser.add_argument(f"--{name}")
+
     parser.add_argument("--semi_persist_dir", default="/tmp")
     given = parser.parse_args()
     if os.environ.get("RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT") != "1":
@@ -54,12 +56,14 @@ def main() -> None:
             "boot: Beam's own would make an environment here, in which the packages of this image"
             " are not seen"
         )
+
     worker = (("worker_id", given.id),)
     with grpc.insecure_channel(given.provision_endpoint) as channel:
         provision = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
         info = provision.GetProvisionInfo(
             beam_provision_api_pb2.GetProvisionInfoRequest(), metadata=worker
         ).info
+
     staged = Path(given.semi_persist_dir, "staged")
     staged.mkdir(parents=True, exist_ok=True)
     with grpc.insecure_channel(given.artifact_endpoint or info.artifact_endpoint.url) as channel:
@@ -72,6 +76,7 @@ def main() -> None:
             ),
             staged,
         )
+
     options = staged.parent / "pipeline_options.json"
     options.write_text(
         json.dumps(whole(json_format.MessageToDict(info.pipeline_options))), encoding="utf-8"
@@ -104,11 +109,13 @@ def fetch(service: Any, artifacts: Any, folder: Path, worker: Any) -> list[str]:
                 artifact.role_payload
             ).staged_name
         )
+
         with (folder / names[-1]).open("wb") as file:
             for part in service.GetArtifact(
                 beam_artifact_api_pb2.GetArtifactRequest(artifact=artifact), metadata=worker
             ):
                 file.write(part.data)
+
     print(f"boot: staged files: {', '.join(sorted(names)) or 'none'}", file=sys.stderr, flush=True)
     return names
 

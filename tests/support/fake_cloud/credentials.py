@@ -33,6 +33,7 @@ def write_service_account(path: Path, token_uri: str) -> None:
         "client_id": "1",
         "token_uri": token_uri,
     }
+
     path.write_text(json.dumps(account), encoding="utf-8")
     path.chmod(0o600)
 
@@ -49,6 +50,7 @@ def answer(path: str) -> Reply | None:
         return 200, b"", flavor
     if not path.startswith(f"{METADATA}/"):
         return None
+
     if "/service-accounts" in path:
         is_list = path.rstrip("/").endswith("service-accounts")
         return 200, {"default": account} if is_list else account, flavor
@@ -58,6 +60,7 @@ def answer(path: str) -> Reply | None:
         "universe/universe-domain": "googleapis.com",
         "instance/zone": "projects/1/zones/fake-a",
     }
+
     value = text.get(path.removeprefix(f"{METADATA}/"))
     if value is None:
         return 404, b"", flavor

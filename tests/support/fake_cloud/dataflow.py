@@ -119,6 +119,7 @@ class FakeDataflow:
         match = PATH.fullmatch(path)
         if match is None:
             return error(404, f"the fake has no {method} {path}")
+
         project, region, number, part = match.groups()
         if number is None:
             if method == "POST":
@@ -133,6 +134,7 @@ class FakeDataflow:
         job = of_number[0]
         if method == "PUT":
             return self._update(job, json.loads(body))
+
         if part == "/messages":
             since = query.get("startTime", "")
             least = _rank(query.get("minimumImportance", IMPORTANCES[0]))
@@ -142,6 +144,7 @@ class FakeDataflow:
                 if message["time"] >= since[:26] and _rank(message["messageImportance"]) >= least
             ]
             return 200, {"jobMessages": messages}, {}
+
         if part == "/metrics":
             return 200, {"metricTime": now(), "metrics": list(_metrics(job))}, {}
         return 200, _view(job), {}
@@ -164,11 +167,13 @@ class FakeDataflow:
             return error(
                 400, f"The workflow could not be created. Invalid job name {description['name']!r}."
             )
+
         for key, value in description.get("labels", {}).items():
             if not re.fullmatch("[a-z][-_a-z0-9]{0,62}", key) or not re.fullmatch(
                 "[-_a-z0-9]{0,63}", value
             ):
                 return error(400, f"Invalid label {key}={value}.")
+
         with self.creating:
             for other in self.jobs:
                 if other.name == description["name"] and other.state in ACTIVE:
@@ -186,6 +191,7 @@ class FakeDataflow:
                 changed=now(),
             )
             self.jobs.append(job)
+
         threading.Thread(target=self.execute, args=(job,), daemon=True).start()
         return 200, _view(job), {}
 
@@ -254,4 +260,5 @@ def _metrics(job: Job) -> list[dict[str, Any]]:
                     "updateTime": now(),
                 }
             )
+
     return metrics

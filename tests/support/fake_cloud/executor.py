@@ -70,12 +70,14 @@ def make_image(folder: Path, without: Collection[str] = (), with_project: bool =
         for path in distribution(name).files or ()
         if path.parts[0] != ".."
     }
+
     site = make_environment(folder)
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if entry.name not in left_out | {"__pycache__"} and not entry.name.startswith(
             f"__editable__.{PROJECT}-"
         ):
             (site / entry.name).symlink_to(entry)
+
     if with_project:
         for package in PACKAGES:
             (site / package).symlink_to(CHECKOUT / package)
@@ -137,6 +139,7 @@ class Executor:
             if not job.turn(RUNNING):
                 return
             job.say("Worker environment is ready; the staged pipeline starts.")
+
             while job.state == RUNNING and not self._attempt(job, folder, worker):
                 if job.attempts == MAX_ATTEMPTS:
                     raise RuntimeError(
@@ -144,6 +147,7 @@ class Executor:
                         " lost."
                     )
                 job.say("A worker was lost; its work is done again.", "WARNING")
+
             if job.turn(DONE):
                 job.say("Worker pool stopped.")
         except Exception as error:
@@ -203,6 +207,7 @@ class Executor:
             "--no-build-isolation",
             "--disable-pip-version-check",
         ]
+
         for arguments in wanted:
             done = subprocess.run(
                 [python, *install, *arguments],
@@ -211,10 +216,12 @@ class Executor:
                 capture_output=True,
                 text=True,
             )
+
             if done.returncode:
                 raise RuntimeError(
                     f"Failed to install packages: {arguments[-1]}: {done.stderr[-1500:]}"
                 )
+
         return python
 
     def _environment(self, job: Job) -> dict[str, str]:
@@ -249,6 +256,7 @@ class Executor:
         }
         (folder / "work.json").write_text(json.dumps(work), encoding="utf-8")
         service_python = self.image().parents[2] / "bin" / "python"
+
         environment = self._environment(job) | {"SEMI_PERSISTENT_DIRECTORY": str(folder)}
         with (folder / "service.log").open("ab") as log, progress.open(encoding="utf-8") as lines:
             service = subprocess.Popen(
@@ -260,6 +268,7 @@ class Executor:
                 start_new_session=True,
             )
             self.services[job.id] = service
+
             try:
                 error = _follow(job, service, lines)
             finally:
@@ -267,11 +276,13 @@ class Executor:
                 if "container" in worker:
                     containers.kill(job.id)
                 del self.services[job.id]
+
         if error is not None:
             raise RuntimeError(error)
         if service.returncode > 0:
             log_text = (folder / "service.log").read_text(errors="replace")
             raise RuntimeError(f"The service broke down: {log_text[-2000:]}")
+
         return service.returncode == 0 or job.state == CANCELLED
 
     def kill_workers(self) -> None:

@@ -53,6 +53,7 @@ class Faults:
                     fault.after -= 1
                     meets = -fault.times <= fault.after < 0
                     fault.met += meets
+
                 if meets:
                     time.sleep(fault.seconds)
                     if fault.action:

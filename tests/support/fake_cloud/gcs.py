@@ -76,6 +76,7 @@ class FakeGcs:
             "size": str(len(content)),
             "crc32c": base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode(),
         }
+
         if not composed:
             metadata["md5Hash"] = base64.b64encode(md5(content).digest()).decode()
         self.buckets.setdefault(bucket, {})[name] = metadata, content
@@ -105,22 +106,26 @@ class FakeGcs:
         self.requests.append(f"{method} {path}")
         if self.failures:
             return error(self.failures.pop(0), "told to fail")
+
         if path == "/storage/v1/b" and method == "POST":
             bucket = json.loads(body)["name"]
             self.buckets.setdefault(bucket, {})
             return 200, {"kind": "storage#bucket", "name": bucket}, {}
+
         if path == "/batch/storage/v1":
             return self._batch(headers, body)
+
         if match := re.fullmatch(
             r"/storage/v1/b/([^/]+)/o/([^/]+)/(compose|(?:copyTo|rewriteTo)/b/([^/]+)/o/([^/]+))",
             path,
         ):
             return self._copy(
                 match[3].partition("/")[0],
-                *(unquote(match[each] or "") for each in (1, 2, 4, 5)),
+                *(unquote(match[group] or "") for group in (1, 2, 4, 5)),
                 query,
                 body,
             )
+
         if match := re.fullmatch("/storage/v1/b/([^/]+)/iam/testPermissions", path):
             if match[1] not in self.buckets:
                 return error(404, "The specified bucket does not exist.")
@@ -132,6 +137,7 @@ class FakeGcs:
                 },
                 {},
             )
+
         if match := re.fullmatch(
             "/storage/v1/b/([^/]+)/storageLayout", path
         ):  # TensorFlow asks before it renames
@@ -144,6 +150,7 @@ class FakeGcs:
                 },
                 {},
             )
+
         match = re.fullmatch(r"(/upload|/download)?/storage/v1/b/([^/]+)(?:/o(?:/([^/]+))?)?", path)
         if (
             match is None
@@ -154,6 +161,7 @@ class FakeGcs:
             return self._object(
                 method, match[2], unquote(match[3]), query | {"alt": "media"}, headers
             )  # the XML API, as TensorFlow reads
+
         if match is None:
             return error(501, f"the fake has no {method} {path}")
         action, bucket, name = match[1], match[2], unquote(match[3] or "")
@@ -171,6 +179,7 @@ class FakeGcs:
         first = query.get("pageToken", "")
         prefix = query.get("prefix", "")
         delimiter = query.get("delimiter")
+
         is_object: dict[str, bool] = {}  # an object's name, or the common prefix of some
         for name in sorted(name for name in self.buckets[bucket] if name.startswith(prefix)):
             head, cut, _ = name[len(prefix) :].partition(delimiter) if delimiter else (name, "", "")
@@ -198,11 +207,13 @@ class FakeGcs:
             or not metadata
         ):
             return error(404, f"No such object: {bucket}/{name}")
+
         if not self._holds(bucket, name, query):
             return error(412, PRECONDITION)
         if method == "DELETE":
             del self.buckets[bucket][name]
             return 204, b"", {}
+
         if query.get("alt") != "media":
             return 200, metadata, {}
         hashes = ",".join(
@@ -210,6 +221,7 @@ class FakeGcs:
             for key, value in (("crc32c", "crc32c"), ("md5", "md5Hash"))
             if value in metadata
         )
+
         about = {
             "Content-Type": metadata["contentType"],
             "X-Goog-Generation": metadata["generation"],
@@ -221,6 +233,7 @@ class FakeGcs:
         first, last = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
         if first >= len(content):
             return error(416, "The requested range cannot be satisfied.")
+
         return (
             206,
             content[first : last + 1],
@@ -243,9 +256,11 @@ class FakeGcs:
             sources = [(bucket, source["name"]) for source in json.loads(body)["sourceObjects"]]
         else:
             sources = [(bucket, name)]
+
         for source in sources:
             if source[1] not in self.buckets.get(source[0], {}):
                 return error(404, f"No such object: {'/'.join(source)}")
+
         if to_bucket not in self.buckets:
             return error(404, "The specified bucket does not exist.")
         if not self._holds(to_bucket, to_name, query):
@@ -262,6 +277,7 @@ class FakeGcs:
         message = email.message_from_bytes(
             b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + body
         )
+
         parts = []
         for part in message.get_payload():  # type: ignore[union-attr]
             head, _, inner = (
@@ -274,12 +290,14 @@ class FakeGcs:
             method, target, _ = head.split("\n")[0].split(" ")
             status, content, _ = self._answer(method, *split(target), {}, inner.encode())
             text = json.dumps(content) if content else ""
+
             parts.append(
                 "--part\r\nContent-Type: application/http\r\n"
                 f"Content-ID: <response-{part['Content-ID']}>\r\n\r\n"  # type: ignore[index]
                 f"HTTP/1.1 {status} .\r\nContent-Type: application/json\r\nContent-Length:"
                 f" {len(text)}\r\n\r\n{text}\r\n"
             )
+
         return (
             200,
             ("".join(parts) + "--part--").encode(),
@@ -298,6 +316,7 @@ class FakeGcs:
             )
             metadata, content = message.get_payload()  # type: ignore[misc]
             boundary = message.get_boundary() or ""
+
             # The raw bytes: email may change line ends.
             raw = (
                 body.split(f"--{boundary}".encode())[2]
@@ -306,6 +325,7 @@ class FakeGcs:
             )
             name = json.loads(metadata.get_payload())["name"]  # type: ignore[union-attr, arg-type]
             return self._finish(bucket, name, raw, query)
+
         if method == "POST":
             number = str(len(self.uploads))
             self.uploads[number] = (
@@ -316,17 +336,20 @@ class FakeGcs:
             )
             if not self._holds(bucket, self.uploads[number][1], query):
                 return error(412, PRECONDITION)
+
             # TensorFlow comes through the proxy, by the service's own name.
             host = headers.get("Host") or ""
             place = f"https://{host}" if host.endswith("googleapis.com") else self.url
             query_string = f"uploadType=resumable&upload_id={number}"
             location = f"{place}/upload/storage/v1/b/{bucket}/o?{query_string}"
             return 200, b"", {"Location": location}
+
         _, name, content, begun = self.uploads[query["upload_id"]]
         sent = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", headers.get("Content-Range") or "")
         if sent is None or sent[1] is not None:
             del content[int(sent[1]) if sent else 0 :]  # what is sent again replaces what was there
             content += body
+
         if sent is None or (sent[2] != "*" and int(sent[2]) == len(content)):
             return self._finish(bucket, name, bytes(content), begun)
         return 308, b"", {"Range": f"bytes=0-{len(content) - 1}"} if content else {}

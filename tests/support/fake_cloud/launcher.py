@@ -66,6 +66,7 @@ class Launcher:
             **parameters,
         }
         self._run(spec.image, [f"--{name}={value}" for name, value in flags.items()])
+
         try:
             return self.fetch(graph)
         except KeyError:
@@ -74,6 +75,7 @@ class Launcher:
     def _run(self, image: str, flags: list[str]) -> None:
         folder = self.folder / uuid.uuid4().hex
         folder.mkdir(parents=True)
+
         if self.executor.in_docker and containers.config(image):
             file = str(containers.variable(image, "FLEX_TEMPLATE_PYTHON_PY_FILE"))
             command = [
@@ -90,6 +92,7 @@ class Launcher:
                 name: value for name, value in os.environ.items() if not name.startswith(SUBMITTERS)
             }
             environment |= self.executor.environment
+
         try:
             done = subprocess.run(
                 [*command, *flags],
@@ -103,6 +106,7 @@ class Launcher:
             raise LaunchError(
                 "Timeout in polling result file. Your launch takes too long time to finish."
             ) from None
+
         (folder / "console.log").write_text(done.stdout + done.stderr, encoding="utf-8")
         if done.returncode:
             raise LaunchError(
@@ -118,6 +122,7 @@ def _validate(spec: ContainerSpec, parameters: dict[str, str]) -> None:
             raise LaunchError(
                 f"The template parameters are invalid. Unrecognized parameter: {name}"
             )
+
     for name, parameter in known.items():
         if name not in parameters:
             if not parameter.is_optional:

@@ -64,6 +64,7 @@ def write_certificates(folder: Path) -> tuple[Path, Path]:
         .add_extension(names, critical=False)
         .sign(authority_key, hashes.SHA256())
     )
+
     pem = serialization.Encoding.PEM
     (folder / "authority.pem").write_bytes(signed_authority.public_bytes(pem))
     key = server_key.private_bytes(

@@ -39,12 +39,14 @@ class Handler(BaseHTTPRequestHandler):
         )
         raw = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
+
         for name, value in {
             "Content-Type": "application/json",
             **headers,
             "Content-Length": str(len(raw)),
         }.items():
             self.send_header(name, value)
+
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(raw)

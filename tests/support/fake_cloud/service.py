@@ -51,10 +51,12 @@ class ReportingRunner(fn_runner.FnApiRunner):
                 for name, infos in self.infos_of_stages.items()
             }
         )
+
         counters = []
         for counter in metrics.query()["counters"]:
             metric = counter.key.metric
             counters.append([counter.key.step, metric.namespace, metric.name, counter.committed])
+
         names = sorted({transform.unique_name for transform in manager.stage.transforms})
         report(stage="+".join(names)[:STAGE_NAME_CHARS], counters=counters)
         return result
@@ -137,6 +139,7 @@ def main() -> None:
     pipeline = beam_runner_api_pb2.Pipeline.FromString((FOLDER / "pipeline.pb").read_bytes())
     options = FOLDER / "options.json"
     options.write_text(json.dumps({"options": workers_options(work["options"])}), encoding="utf-8")
+
     for environment in pipeline.components.environments.values():
         del environment.dependencies[:]
         if "container" in work:
@@ -147,11 +150,13 @@ def main() -> None:
             harness = f"exec {work['python']} -m apache_beam.runners.worker.sdk_worker_main"
             command = f"cd {work['cwd']} && PIPELINE_OPTIONS_FILE={options} {harness}"
             environment.urn, environment.payload = python_urns.SUBPROCESS_SDK, command.encode()
+
     given = struct_pb2.Struct()
     given.update({"options": work["options"]})
     provision = fn_runner.ExtendedProvisionInfo(
         beam_provision_api_pb2.ProvisionInfo(pipeline_options=given), work["staged"], "job"
     )
+
     # A worker that dies would leave the runner waiting for ever.
     threading.excepthook = lambda died: fail(f"{died.exc_type.__name__}: {died.exc_value}")
     try:

@@ -48,6 +48,7 @@ def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> 
     places = [f"--input=gs://{BUCKET}/lines.txt", f"--output=gs://{BUCKET}/counts/part"]
     upload = cloud.faults.add("POST /upload/.*", status=503)
     cloud.faults.retry_bundles = True
+
     run(
         cloud,
         "-m",
@@ -58,6 +59,7 @@ def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> 
         "--labels=made=by-test",
         cwd=tmp_path,
     )
+
     (job,) = cloud.dataflow.jobs
     assert (job.name, job.state, job.attempts, job.description["labels"]) == (
         "word-count",
@@ -65,6 +67,7 @@ def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> 
         1,
         {"made": "by-test"},
     )
+
     # The first result of a repeated bundle stays in Beam's own temporary folder.
     names = [
         name
@@ -74,6 +77,7 @@ def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> 
     assert names == ["counts/part-00000-of-00001"]
     assert set(cloud.gcs.read(f"gs://{BUCKET}/{names[0]}").decode().splitlines()) == COUNTS
     assert upload.met == 1
+
     texts = [message["messageText"] for message in job.messages]
     image = f"beam_python{shipping.python()}_sdk:{version('apache-beam')}"
     assert [text for text in texts if "operation" not in text] == [
@@ -106,8 +110,9 @@ print(json.dumps([
     tail[:5].decode(),
 ]))
 """
-    found = json.loads(run(cloud, "-c", code, cwd=tmp_path))
-    assert found == [
+
+    answers = json.loads(run(cloud, "-c", code, cwd=tmp_path))
+    assert answers == [
         "there",
         ["new", "there.txt"],
         ["gs://bucket/folder/new"],

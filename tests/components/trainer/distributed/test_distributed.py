@@ -1,6 +1,6 @@
-"""Several workers, lost ones, and signals.
+"""Several workers, lost ones, and signals, in real processes.
 
-Real processes on this machine. (Several devices of one process: test_replicas.py.)
+Several devices of one process: see test_replicas.py.
 """
 
 import json
@@ -83,6 +83,7 @@ def test_two_workers_train_what_one_device_trains_also_where_a_batch_has_no_row_
         "num_epochs": 3,
         **STILL,
     }
+
     ports = free_ports(2)
     for name in ("0", "1", "alone"):
         (tmp_path / name).mkdir()
@@ -94,11 +95,14 @@ def test_two_workers_train_what_one_device_trains_also_where_a_batch_has_no_row_
         for index in (0, 1)
     ]
     run(features=features, params=TrainerParams(**settings), output=tmp_path / "alone")
+
     ended = [end(worker) for worker in workers]
     assert [code for code, _, _ in ended] == [0, 0], [err[-2000:] for _, _, err in ended]
+
     # Weights and figures, to the last bit.
     assert ended[0][1].splitlines() == ended[1][1].splitlines()
     assert list((tmp_path / "1").iterdir()) == []
+
     together, alone = (
         json.loads((tmp_path / name / "history.json").read_text()) for name in ("0", "alone")
     )
@@ -122,6 +126,7 @@ def seqline(root: Path, *arguments: str, config: str = "") -> subprocess.Popen[s
         "patience=60",
         "checkpoint_steps=25",
     ]
+
     places = [
         f"--config={root.parent / 'config.toml'}",
         f"--root={root}",
@@ -171,7 +176,7 @@ def model_digest(root: Path) -> str:
 
 def test_workers_that_are_killed_or_stopped_go_on_to_the_same_weights(place: Path) -> None:
     whole, root = a_root(place, "whole"), a_root(place, "interrupted")
-    ended = [end(each) for each in both(whole, free_ports(2))]
+    ended = [end(worker) for worker in both(whole, free_ports(2))]
     assert [code for code, _, _ in ended] == [0, 0], [err[-2000:] for _, _, err in ended]
     assert "trainer: ended; its artifact is the chief's" in ended[1][1]
     assert len(list((whole / "runs").iterdir())) == 2  # that of `base`, and the chief's
@@ -188,6 +193,7 @@ def test_workers_that_are_killed_or_stopped_go_on_to_the_same_weights(place: Pat
         == f"error: worker 1 (localhost:{ports[1]}) was lost while training. Run the same command"
         " on all 2 workers again: it goes on from the last checkpoint.\n"
     )
+
     chief, worker = both(root, ports)
     wait_for_checkpoint(
         root, chief, after=max(int(path.stem[-9:]) for path in root.glob("work/*/checkpoint-*.npz"))
@@ -200,11 +206,12 @@ def test_workers_that_are_killed_or_stopped_go_on_to_the_same_weights(place: Pat
         by = "SIGTERM" if process is worker else f"a signal to worker 1 (localhost:{ports[1]})"
         assert err.endswith(f" of 220 by {by}; the same command goes on from there\n")
 
-    ended = [end(each) for each in both(root, ports)]
+    ended = [end(worker) for worker in both(root, ports)]
     assert [code for code, _, _ in ended] == [0, 0], [err[-2000:] for _, _, err in ended]
     assert model_digest(root) == model_digest(whole)
+
     # What is finished is found by both.
-    ended = [end(each) for each in both(root, ports)]
+    ended = [end(worker) for worker in both(root, ports)]
     assert [code for code, _, _ in ended] == [0, 0]
     assert "trainer: finished, nothing to take part in" in ended[1][1]
 
@@ -217,12 +224,14 @@ def test_a_signal_ends_training_with_a_checkpoint(place: Path, number: signal.Si
     process.send_signal(number)
     code, _, err = end(process)
     assert code == StoppedError.exit_code == 50
+
     [line] = err.splitlines()
     step = max(int(path.stem.removeprefix("checkpoint-")) for path in root.glob("work/*/*.npz"))
     assert (
         line
         == f"stopped at step {step} of 660 by {number.name}; the same command goes on from there"
     )
+
     record = json.loads(max(root.glob("runs/*/run.json")).read_text())
     assert record["verdict"] == "stopped"
     assert not (root / "trainer").exists()
@@ -244,7 +253,9 @@ def test_a_signal_ends_another_stage_and_nothing_is_half_made(place: Path) -> No
     while not list(root.glob("runs/*/log.txt")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
+
     process.terminate()
+
     code, _, err = end(process)
     assert (code, err.splitlines()) == (
         50,

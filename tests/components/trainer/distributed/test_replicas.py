@@ -1,6 +1,6 @@
 """Several devices of one process, which here are parts of one CPU.
 
-(Several workers: test_distributed.py.)
+Several workers: see test_distributed.py.
 """
 
 import json

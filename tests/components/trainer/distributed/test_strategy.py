@@ -27,6 +27,7 @@ def test_devices() -> None:
     assert chosen(None, ["CPU:0"]) == ["CPU:0"]
     assert chosen(1, existing) == ["GPU:0"]
     assert chosen(["gpu:1"], existing) == ["GPU:1"]
+
     with pytest.raises(
         UserError, match=r"trainer\.devices names GPU:2; here are CPU:0, GPU:0, GPU:1\. "
     ):
@@ -35,6 +36,7 @@ def test_devices() -> None:
         UserError, match=r"trainer\.devices = 3 means as many GPUs; here are CPU:0, GPU:0, GPU:1\. "
     ):
         chosen(3, existing)
+
     assert (
         TrainerParams(devices=2).key_fields()
         == TrainerParams(checkpoint_steps=7).key_fields()

@@ -99,6 +99,7 @@ def test_csv_a_quote_that_swallows_other_rows_does_not_pass_for_one_bad_row(tmp_
         ),
     ):
         read_bytes(path, b'text,label\na,x\n"open,x\nb,y\nc,y\n')
+
     assert read_bytes(path, b'text,label\n"open,x\nb,y\nc",y,z\nd,y\n') == [
         BadRow(str(path), 2, "3 fields where the header has 2 (up to line 4)", "format"),
         Row(b"d", b"y", str(path), 5),

@@ -33,6 +33,7 @@ def test_jsonl_bad_rows_name_their_line_and_reason(tmp_path: Path) -> None:
         b' "x"}\n{"text": "caf\xe9", "label": "x"}\n{"text": "\\ud800", "label": "x"}\nno\n'
         b' "text"\n {"text": "b", "label": "x"} \r\n{"text": "b", "label": "x"} {}\n'
     )
+
     assert read_bytes(path, content) == [
         Row(b"a", b"x", str(path), 1),
         BadRow(str(path), 2, "no field 'text'", "missing text"),
@@ -94,6 +95,7 @@ def test_jsonl_of_any_texts_reads_the_same_in_any_shards(
         lines = [
             json.dumps({"text": text, "label": "x"}, ensure_ascii=ascii_only) for text in texts
         ]
+
         step = newline.count("\n")
         assert read_bytes(path, newline.join(lines).encode(), shard_bytes=size) == [
             (

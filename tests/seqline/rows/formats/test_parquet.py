@@ -16,6 +16,7 @@ def test_parquet_columns_of_other_kinds(tmp_path: Path) -> None:
         tmp_path / "a.parquet",
         {"id": [1, 2, 3, 4], "text": texts, "label": pa.array([3, 1, 1, 1], pa.int8())},
     )
+
     assert read_all(path) == [
         Row(b"a", b"3", str(path), 1),
         BadRow(
@@ -24,6 +25,7 @@ def test_parquet_columns_of_other_kinds(tmp_path: Path) -> None:
         BadRow(str(path), 3, "the text is None, not a string", "missing text"),
         BadRow(str(path), 4, "the text is empty", "empty text"),
     ]
+
     labels = pa.array(["x", "y", None, "x"]).dictionary_encode()
     path = write_parquet(tmp_path / "b.parquet", {"text": ["a", "b", "c", "d"], "label": labels})
     assert [row[:2] for row in read_all(path)] == [
@@ -32,6 +34,7 @@ def test_parquet_columns_of_other_kinds(tmp_path: Path) -> None:
         (str(path), 3),
         (b"d", b"x"),
     ]
+
     path = write_parquet(tmp_path / "c.parquet", {"text": ["a"], "label": [1.0]})
     assert reasons(read_all(path)) == [(1, "the label is 1.0, not a string or an integer", "type")]
 
@@ -61,12 +64,14 @@ def test_parquet_that_cannot_be_used(tmp_path: Path) -> None:
         ),
     ):
         check(path)
+
     path = write_parquet(
         tmp_path / "b.parquet",
         {"text": pa.array([], pa.string()), "label": pa.array([], pa.string())},
     )
     with pytest.raises(DataError, match="has a schema and no rows"):
         check(path)
+
     path = write_parquet(tmp_path / "c.parquet", {"text": ["a" * 1000], "label": ["x"]})
     path.write_bytes(path.read_bytes()[:-100])
     for act in (read_all, check):
@@ -83,11 +88,13 @@ def test_parquet_sequences_of_other_kinds(tmp_path: Path) -> None:
     rows = read_all(path, content="sequence")
     assert rows[0][0].tolist() == [[1, 2], [3, 4]]
     assert [problem for _, _, problem in reasons(rows)] == ["empty text", "missing text"]
+
     ragged = pa.array(
         [[[1, 2], [3]], [[1], [2, 3]], [[1, None]], [[None]], [[1], []]],
         pa.list_(pa.list_(pa.float32())),
     )
     path = write_parquet(tmp_path / "b.parquet", {"text": ragged, "label": ["x"] * 5})
+
     assert [problem for _, _, problem in reasons(read_all(path, content="sequence"))] == [
         "format",
         "format",
@@ -95,5 +102,6 @@ def test_parquet_sequences_of_other_kinds(tmp_path: Path) -> None:
         "type",
         "format",
     ]
+
     path = write_parquet(tmp_path / "c.parquet", {"text": [[1, 2, 3, 4]], "label": ["x"]})
     assert usable(read_all(path, content="sequence", dim=2))[0][0].tolist() == [[1, 2], [3, 4]]

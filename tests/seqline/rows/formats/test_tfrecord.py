@@ -33,6 +33,7 @@ def test_tfrecord_of_another_system(tmp_path: Path) -> None:
         ],
     )
     rows = read_all(path, text="body", label="topic")
+
     assert rows[:2] == [
         Row("caf\u00e9".encode(), b"x", str(path), 1),
         Row(b"two", b"1", str(path), 2),
@@ -44,6 +45,7 @@ def test_tfrecord_of_another_system(tmp_path: Path) -> None:
         (6, "no feature 'topic'", "missing label"),
         (7, "the text is ['a', 'b'], not a string", "type"),
     ]
+
     line, reason, problem = reasons(rows)[-1]
     assert (line, reason.startswith("not a tf.Example: "), problem) == (8, True, "format")
 
