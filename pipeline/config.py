@@ -45,7 +45,7 @@ class RetrainParams(Params):
     """How `seqline retrain` decides, trains and locks."""
 
     without: tuple[str, ...] = Field(
-        (), strict=False, description="gates that have no threshold on purpose, by name"
+        (), strict=False, description="gates that deliberately have no threshold, by name"
     )
     accept: tuple[int, ...] = Field(
         (),
@@ -56,12 +56,14 @@ class RetrainParams(Params):
         1,
         ge=1,
         description=(
-            "1: every training starts from random weights; N: from the served model, and every "
-            "N-th time from both, of which the better model is kept"
+            "1: every training starts from random weights. N: from the served model, and"
+            " every N-th time from both; the better model is kept"
         ),
     )
     lease_seconds: float = Field(
-        60.0, gt=0, description="a lock that its owner has not renewed for this long is taken over"
+        60.0,
+        gt=0,
+        description=("seconds after which a lock that its owner has not renewed is taken over"),
     )
 
 
@@ -73,7 +75,7 @@ class Config(BaseModel):
     name: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
-        description="the model's name; by default the configuration file's",
+        description="the model's name; by default that of the configuration file",
     )
     root: str = Field(
         "artifacts",

@@ -377,12 +377,7 @@ def _parts_of_window(name: Key, store: Store) -> Iterator[Path]:
         # time.
         keys = {key for span in manifest.spans for key in (span.key, span.key_as_read) if key}
         for key in keys:
-            yield component.span_part(
-                span=key,
-                content=manifest.content,
-                params=params,
-                span_cache=store.span_cache(component),
-            )
+            yield component.span_part(store.span_cache(component), key, manifest.content, params)
 
 
 # Removing

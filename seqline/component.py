@@ -131,7 +131,7 @@ class Component:
     external_digest: Callable[..., str | None] | None = None
     prepare: Callable[[Any], None] | None = None
     analyze: Callable[..., Any] | None = None
-    span_part: Callable[..., Path] | None = None
+    span_part: Callable[[Any, str, Any, Any], Path] | None = None
     gate: Callable[[Path, Any], None] | None = None
     stale: Callable[[Path, Any], str | None] | None = None
 

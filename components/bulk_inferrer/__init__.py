@@ -33,8 +33,8 @@ class BulkInferrerParams(Params):
     source: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
-            "unlabelled rows to classify with the blessed model: files as in example_gen.source, "
-            "or a folder of .txt; null: none"
+            "unlabelled rows to classify with the blessed model: files as in"
+            " example_gen.source, or a folder of .txt files; null: none"
         ),
     )
     text: str | None = Field(
@@ -62,8 +62,8 @@ class BulkInferrerParams(Params):
         ge=0,
         lt=1,
         description=(
-            "the share of rows that may be unusable (listed, without a prediction) before the run "
-            "fails"
+            "the highest share of unusable rows (listed, without a prediction); above it"
+            " the run fails"
         ),
     )
 

@@ -50,15 +50,17 @@ class EvaluatorParams(Params):
         None,
         ge=-1,
         le=1,
-        description="the lowest gain of accuracy over the linear model, see `baseline`",
+        description=(
+            "the lowest gain of accuracy over the linear model (see `baseline`); null: not judged"
+        ),
     )
     max_loss_of_accuracy: float | None = Field(
         0.0,
         ge=0,
         lt=1,
         description=(
-            "accuracy that may be lost against the served version, overall and in each slice; "
-            "null: not judged"
+            "the greatest loss of accuracy against the served version, overall and in each"
+            " slice; null: not judged"
         ),
     )
     alpha: float = Field(
@@ -74,16 +76,18 @@ class EvaluatorParams(Params):
         ("label", "length"),
         strict=False,
         description=(
-            "features that divide the rows: `label`, `length`, `script` (of most letters), `span`, "
-            "or a feature of the Examples"
+            "features that divide the rows: `label`, `length`, `script` (of most letters),"
+            " `span`, or a feature of the Examples"
         ),
     )
-    min_slice_rows: int = Field(50, ge=1, description="the fewest rows of a slice that gates judge")
+    min_slice_rows: int = Field(
+        50, ge=1, description="the fewest rows of a slice that the gates judge"
+    )
     min_slice_accuracy: float | dict[str, float] | None = Field(
         None,
         description=(
-            "the lowest accuracy of each slice; or a table by slices, such as {label = 0.7, "
-            '"label=sport" = 0.8}'
+            "the lowest accuracy of each slice, or a table by slice, such as {label = 0.7,"
+            ' "label=sport" = 0.8}'
         ),
     )
     num_examples: int = Field(
@@ -93,18 +97,21 @@ class EvaluatorParams(Params):
             "how many of the most confidently wrong and of the least certain rows are listed"
         ),
     )
-    redact: bool = Field(False, description="leave out the texts of those rows")
+    redact: bool = Field(False, description="leave the texts of those rows out")
     baseline: Literal["word", "char", "none"] = Field(
         "word",
         description=(
-            "the linear model to compare with: on tf-idf of `word`s or tokens (1-2), of "
-            "`char`acters (1-4), or `none`; for sequences it is on summary statistics"
+            "the linear model to compare with: tf-idf of `word` 1- and 2-grams (words or"
+            " tokens), of `char` 1- to 4-grams, or `none`; for sequences it uses summary"
+            " statistics"
         ),
     )
     max_baseline_rows: int = Field(
         50_000,
         ge=1,
-        description="the most train rows that the linear model learns from, evenly spread",
+        description=(
+            "the most train rows that the linear model learns from, spread evenly over the split"
+        ),
     )
     serving_dir: Annotated[str | None, NotInKey] = Field(
         None,

@@ -41,9 +41,9 @@ from seqline.storage import staging
 class ExampleGenParams(Params):
     source: Annotated[str | dict[str, str], NotInKey] = Field(
         description=(
-            "`tfds:<name>`, a .csv, .jsonl, .tfrecord or .parquet file or glob (local or gs://, .gz"
-            " too), a folder of `<class>/*.txt`, or {train = ..., test = ...}; with `{SPAN}`,"
-            " `{VERSION}` or `{YYYY}-{MM}-{DD}` one for each span"
+            "`tfds:<name>`; a .csv, .jsonl, .tfrecord or .parquet file or glob (local or"
+            " gs://, also .gz); a folder of `<class>/*.txt`; or {train = ..., test = ...}."
+            " With `{SPAN}`, `{VERSION}` or `{YYYY}-{MM}-{DD}`: one for each span"
         )
     )
     # Which spans are read is part of the digest of the source's content, so the key need not say
@@ -51,7 +51,7 @@ class ExampleGenParams(Params):
     span: Annotated[int | Literal["latest"], NotInKey] = Field(
         "latest",
         description=(
-            "the last span to use: a number (of a date: days since 1970-01-01), or `latest`"
+            "the last span to use: a number (for a date: days since 1970-01-01), or `latest`"
         ),
     )
     window: Annotated[int | Literal["all"], NotInKey] = Field(
@@ -61,7 +61,7 @@ class ExampleGenParams(Params):
         (), strict=False, description="spans to leave out, as if they did not exist"
     )
     data_dir: NotInKeyPath = Field(
-        "data", description="where tensorflow-datasets keeps what it prepared"
+        "data", description="where tensorflow-datasets keeps prepared data sets"
     )
     content: Content = Field(
         "text",
@@ -77,14 +77,18 @@ class ExampleGenParams(Params):
         ),
     )
     label: str = Field(
-        "label", description="the one with the label; in a folder the class is the folder's name"
+        "label",
+        description=(
+            "the column, field or feature with the label; in a folder the class is the"
+            " folder's name"
+        ),
     )
     dim: int | None = Field(
         None,
         ge=1,
         description=(
-            "numbers of one time step of a sequence; needed where they come as a flat list"
-            " (TFRecord)"
+            "how many numbers a time step of a sequence has; needed where they come as a"
+            " flat list (TFRecord)"
         ),
     )
     encoding: str = Field("utf-8", description="the encoding of CSV, JSONL and text files")
@@ -96,25 +100,33 @@ class ExampleGenParams(Params):
         description="what separates the columns of a CSV file",
     )
     eval_fraction: float = Field(
-        0.1, gt=0, lt=1, description="rows for the eval split, where the source has none"
+        0.1,
+        gt=0,
+        lt=1,
+        description=("share of the rows that go to the eval split, where the source has none"),
     )
     test_fraction: float = Field(
-        0.2, gt=0, lt=1, description="rows for the test split, where the source has none"
+        0.2,
+        gt=0,
+        lt=1,
+        description=("share of the rows that go to the test split, where the source has none"),
     )
     max_bad_fraction: float = Field(
         0.01,
         ge=0,
         lt=1,
-        description="rows that may be unusable (skipped and listed) before the run fails",
+        description=(
+            "the highest share of unusable rows (skipped and listed); above it the run fails"
+        ),
     )
     min_class_rows: int = Field(
-        1, ge=1, description="rows of a class in train, at least; a class with fewer is rare"
+        1, ge=1, description="the fewest rows of a class in train; a class with fewer is rare"
     )
     rare_classes: Literal["leave_out", "gather", "stop"] = Field(
         "leave_out",
         description=(
-            "what becomes of rare classes: their rows are left out of all splits, gathered into"
-            " `other_class`, or stop the run"
+            "what happens to rare classes: their rows are left out of all splits, gathered"
+            " into `other_class`, or stop the run"
         ),
     )
     other_class: str = Field(

@@ -88,26 +88,32 @@ class ExampleValidatorParams(Params):
     splits: list[Literal["train", "eval", "test"]] = Field(
         ["train", "eval", "test"], description="the splits that must have rows"
     )
-    min_rows: int = Field(10, ge=1, description="rows of each split, at least (few_rows)")
+    min_rows: int = Field(10, ge=1, description="the fewest rows of each split (few_rows)")
     min_class_rows: int = Field(
-        2, ge=1, description="rows of each class in train, at least (few_class_rows)"
+        2, ge=1, description="the fewest rows of each class in train (few_class_rows)"
     )
     max_bad_fraction: float = Field(
-        0.01, ge=0, le=1, description="rows of a span that could not be used, at most (bad_rows)"
+        0.01,
+        ge=0,
+        le=1,
+        description="the highest share of a span's rows that are unusable (bad_rows)",
     )
     max_duplicate_fraction: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="rows of a split whose content is also in another split, at most (duplicates)",
+        description=(
+            "the highest share of a split's rows whose content is also in another split"
+            " (duplicates)"
+        ),
     )
     max_repeated_fraction: float = Field(
         0.5,
         ge=0,
         le=1,
         description=(
-            "rows that repeat one of their split or of earlier spans, at most (repeated_rows,"
-            " repeated_span)"
+            "the highest share of rows that repeat another row of their split or of earlier"
+            " spans (repeated_rows, repeated_span)"
         ),
     )
     max_ambiguous_fraction: float = Field(
@@ -115,27 +121,31 @@ class ExampleValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "rows of a split whose content also occurs under other labels, at most (ambiguous)"
+            "the highest share of a split's rows whose content also occurs with other"
+            " labels (ambiguous)"
         ),
     )
     max_label_skew: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="L-infinity distance of a split's label shares from train's (label_skew)",
+        description=(
+            "the greatest L-infinity distance between a split's label shares and train's"
+            " (label_skew)"
+        ),
     )
     max_label_drift: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="the same of the newest span from the earlier ones (label_drift)",
+        description="the same between the newest span and the earlier ones (label_drift)",
     )
     max_length_divergence: float = Field(
         0.25,
         ge=0,
         le=1,
         description=(
-            "Jensen-Shannon divergence (base 2) of lengths, at most (length_skew, length_drift)"
+            "the greatest Jensen-Shannon divergence (base 2) of lengths (length_skew, length_drift)"
         ),
     )
     max_token_oov_excess: float = Field(
@@ -143,8 +153,8 @@ class ExampleValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "share of tokens unknown to train above the rate expected from train (Good-Turing"
-            " estimate), at most (token_oov, token_drift)"
+            "the highest share of tokens unknown to train, above the rate expected from"
+            " train (Good-Turing estimate) (token_oov, token_drift)"
         ),
     )
     min_token_overlap: float = Field(
@@ -152,8 +162,8 @@ class ExampleValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "share of a split's frequent tokens (5 times or more) that train also has, at least"
-            " (token_overlap, token_drift)"
+            "the lowest share of a split's frequent tokens (5 times or more) that train"
+            " also has (token_overlap, token_drift)"
         ),
     )
     max_char_oov_rate: float = Field(
@@ -161,8 +171,8 @@ class ExampleValidatorParams(Params):
         ge=0,
         le=1,
         description=(
-            "share of characters unknown to train above the rate expected from train, at most"
-            " (char_oov, char_drift)"
+            "the highest share of characters unknown to train, above the rate expected from"
+            " train (char_oov, char_drift)"
         ),
     )
     strict: bool | None = Field(
@@ -176,7 +186,8 @@ class ExampleValidatorParams(Params):
     severities: dict[str, Severity] = Field(
         {},
         description=(
-            "kind of anomaly -> error (the run fails), warning or ignore, instead of its default"
+            "severity of a kind of anomaly instead of its default: error (the run fails),"
+            " warning or ignore"
         ),
     )
 

@@ -50,31 +50,32 @@ class ExporterParams(Params):
     table_dtype: Literal["float32", "bfloat16", "int8"] = Field(
         "float32",
         description=(
-            "type of the token tables; bfloat16 halves the file, int8 quarters it; the figures say"
-            " what that costs"
+            "type of the token tables; bfloat16 halves the file, int8 quarters it; the"
+            " figures give the loss of accuracy"
         ),
     )
     top_k: int = Field(
         5,
         ge=1,
         description=(
-            "labels that the signature serving_top_k answers with; all labels if there are fewer"
+            "number of labels in the answers of the signature serving_top_k; all labels if"
+            " there are fewer"
         ),
     )
     parity_rows: int = Field(
         256,
         ge=1,
         description=(
-            "rows of eval by which an export is compared with the trained network; some rows of"
-            " the other splits are added"
+            "number of eval rows on which an export is compared with the trained network;"
+            " some rows of the other splits are added"
         ),
     )
     parity_tolerance: float | None = Field(
         None,
         gt=0,
         description=(
-            "how far the log-odds of two classes may be off with float32 tables; null for 50 times"
-            " the trained network's own float32 rounding"
+            "how far the log-odds of any two classes may differ from the trained network's,"
+            " with float32 tables; null: 50 times that network's own float32 rounding"
         ),
     )
 

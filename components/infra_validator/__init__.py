@@ -29,12 +29,17 @@ class InfraValidatorParams(Params):
     server: str = Field(
         EMBEDDED,
         description=(
-            "the server to start with the candidate: `embedded` (seqline serve), the path of a "
-            "`tensorflow_model_server`, `docker:<image>`, or `none` to push without asking one"
+            "the server to start with the candidate: `embedded` (seqline serve), the path"
+            " of a `tensorflow_model_server`, `docker:<image>`, or `none` to push without"
+            " asking a server"
         ),
     )
     num_requests: int = Field(
-        200, ge=1, description="requests of one row, sent in turn to measure their latency"
+        200,
+        ge=1,
+        description=(
+            "number of one-row requests, sent one after the other to measure their latency"
+        ),
     )
     max_difference: float | None = Field(
         None,
@@ -71,7 +76,9 @@ class InfraValidatorParams(Params):
     wait_seconds: Annotated[float, NotInKey] = Field(
         120.0,
         gt=0,
-        description="the longest that a server may take to start, or to answer a request",
+        description=(
+            "the longest time in seconds that a server may take to start, or to answer a request"
+        ),
     )
 
 

@@ -46,28 +46,28 @@ class PusherParams(Params):
         5,
         ge=1,
         description=(
-            "versions that stay, the newest; older ones go, but for those with a label; null"
-            " for all"
+            "how many of the newest versions are kept; older ones are removed unless they"
+            " have a label; null: keep all"
         ),
     )
     verify: Annotated[bool, NotInKey] = Field(
         True, description="load the copy and ask it a row before it becomes a version"
     )
     model_name: str | None = Field(
-        None, description="the model's name in models.config; null for `name`"
+        None, description="the model's name in models.config; null: `name`"
     )
     served_from: str | None = Field(
         None,
         description=(
-            "serving_dir as the server sees it, such as /models/{name}; null for the same path"
+            "serving_dir as the server sees it, such as /models/{name}; null: the same path"
         ),
     )
     replaces: Annotated[int | None, NotInKey] = Field(
         None,
         ge=1,
         description=(
-            "a served version that is another model (other labels, content or name), which this one"
-            " may replace all the same; null for none"
+            "number of a served version that is another model (other labels, content or"
+            " name) and that this one may replace; null: none"
         ),
     )
 

@@ -31,20 +31,22 @@ from seqline.component import Component, Figures, NotInKey, Params
 
 class SchemaGenParams(Params):
     curated: Annotated[str | None, NotInKey] = Field(
-        None, description="a schema.pbtxt to use as it is; without one, a schema is inferred"
+        None, description="a schema.pbtxt to use unchanged; without one, a schema is inferred"
     )
     length_slack: float = Field(
         4.0,
         ge=1,
         description=(
-            "how many times as short or as long as in train a content may be, in an inferred schema"
+            "factor by which a content may be shorter or longer than any in train, in an"
+            " inferred schema"
         ),
     )
     value_slack: float = Field(
         0.5,
         ge=0,
         description=(
-            "how far beyond the range of train a sequence's number may be, in parts of that range"
+            "how far a sequence's number may be outside the range of train, as a share of"
+            " that range"
         ),
     )
 

@@ -33,7 +33,7 @@ from seqline.storage import staging
 
 class StatisticsGenParams(Params):
     num_top_values: int = Field(
-        20, ge=1, description="how many of the most frequent texts, tokens and labels are named"
+        20, ge=1, description="how many of the most frequent texts, tokens and labels are listed"
     )
 
 

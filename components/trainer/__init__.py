@@ -95,13 +95,13 @@ class TrainerParams(Params):
         0.0,
         ge=0,
         lt=1,
-        description="dropout on the state between two time steps, as SimpleRNN's",
+        description="dropout on the state between two time steps, as in Keras's SimpleRNN",
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the pooled states")
     skip_dim: int = Field(
         64,
         ge=0,
-        description="width of the skip branch, the mean of its own embeddings; 0 for none",
+        description=("width of the skip branch, the mean of its own embeddings; 0: no skip branch"),
     )
     skip_gain: float = Field(
         3.0, gt=0, description="factor on the skip branch: how much faster it learns than the RNN"
@@ -114,10 +114,14 @@ class TrainerParams(Params):
         65536,
         ge=0,
         lt=2**20,
-        description="buckets of hashed bigrams in the skip branch; 0 for no bigrams",
+        description="number of buckets of hashed bigrams in the skip branch; 0: no bigrams",
     )
     bigram_min_count: int = Field(
-        2, ge=1, description="minimum number of bigrams in train for a bucket to count"
+        2,
+        ge=1,
+        description=(
+            "how many bigrams of train must fall into a bucket for it to get an embedding"
+        ),
     )
     warm_start: Annotated[str | None, NotInKey] = Field(
         None,
@@ -136,23 +140,26 @@ class TrainerParams(Params):
         ),
     )
     warm_start_epochs: int | None = Field(
-        None, ge=1, description="num_epochs of a warm start; null for the same as a cold one"
+        None, ge=1, description="num_epochs of a warm start; null: the same as of a cold start"
     )
     embeddings: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
-            "file of token vectors to start from, the text format of GloVe, word2vec and fastText;"
-            " not for sequences"
+            "file of token vectors to start from, in the text format of GloVe, word2vec and"
+            " fastText; not for sequences"
         ),
     )
     label_smoothing: float = Field(
-        0.1, ge=0, lt=1, description="probability that the loss spreads evenly over the classes"
+        0.1,
+        ge=0,
+        lt=1,
+        description=("share of the target probability that is spread evenly over the classes"),
     )
     learning_rate: float = Field(
         5e-3, gt=0, description="Adam's learning rate, for the global batch"
     )
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        "cosine", description="how the learning rate falls over the epochs, to 5 %"
+        "cosine", description="how the learning rate falls over the epochs, to 5 % of its value"
     )
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of all steps in which the learning rate rises from 0"
@@ -160,30 +167,30 @@ class TrainerParams(Params):
     weight_decay: float = Field(
         0.0,
         ge=0,
-        description="share of a weight that a step removes, times the learning rate (AdamW)",
+        description=("share of a weight that a step removes, times the learning rate (AdamW)"),
     )
     average_decay: float = Field(
         0.0,
         ge=0,
         lt=1,
         description=(
-            "decay of a moving average of the weights, which is then the model; 0 for none"
+            "decay of a moving average of the weights, which then is the model; 0: no average"
         ),
     )
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="`balanced`: the rows of a rare class count more"
+        "none", description="`balanced`: rows of rare classes count more"
     )
     clip_norm: float = Field(
-        1.0, ge=0, description="largest global norm of the gradients; 0 for no clipping"
+        1.0, ge=0, description="the greatest global norm of the gradients; 0: no clipping"
     )
-    batch_size: int = Field(64, ge=1, description="rows of one step, over all replicas")
+    batch_size: int = Field(64, ge=1, description="rows per step, over all replicas")
     num_epochs: int = Field(12, ge=1, description="maximum number of epochs")
     min_epoch_steps: int | None = Field(
         None,
         ge=1,
         description=(
-            "minimum number of steps of an epoch: small data sets are read several times; null for"
-            " 1, for sequences 32"
+            "minimum number of steps per epoch: small data sets are read several times;"
+            " null: 1, or 32 for sequences"
         ),
     )
     patience: int = Field(4, ge=1, description="epochs without improvement before training stops")
@@ -194,38 +201,40 @@ class TrainerParams(Params):
     )
     implementation: Literal["fast", "keras"] = Field(
         "fast",
-        description="how training computes the recurrence; `keras`: by Keras's own layers",
+        description=("how training computes the recurrence; `keras`: with Keras's own layers"),
     )
     checkpoint_steps: Annotated[int | None, NotInKey] = Field(
         None,
         ge=1,
-        description="steps between checkpoints; null for checkpoints by seconds only",
+        description="steps between checkpoints; null: checkpoints by seconds only",
     )
     profile_steps: Annotated[int, NotInKey] = Field(
         0,
         ge=0,
         description=(
-            "steps that a TensorFlow profile in the model's tensorboard/ covers; `run --profile`"
-            " means 50"
+            "number of steps to profile with TensorFlow, into the model's tensorboard/;"
+            " `run --profile` means 50"
         ),
     )
     devices: Annotated[list[str] | int | None, NotInKey] = Field(
         None,
         description=(
-            "devices to train on: a list such as ['GPU:0', 'GPU:1'], or a number of GPUs; null for"
-            " all GPUs, or the CPU"
+            "devices to train on: a list such as ['GPU:0', 'GPU:1'], or a number of GPUs;"
+            " null: all GPUs, or else the CPU"
         ),
     )
     worker_wait_seconds: Annotated[float, NotInKey] = Field(
         3600,
         gt=0,
-        description="with TF_CONFIG: seconds that a worker waits for the others before training",
+        description=(
+            "with TF_CONFIG: how many seconds a worker waits for the others before training"
+        ),
     )
     seed: int = Field(
         0,
         ge=0,
         le=2**31 // 1000 - 1,
-        description="decides the initial weights, dropout and the order of the rows",
+        description="seed of the initial weights, dropout and the order of the rows",
     )
 
     @field_validator("devices")

@@ -39,30 +39,34 @@ class TransformParams(Params):
     vocab_size: int = Field(
         20_000,
         ge=1,
-        description="tokens in the vocabulary, at most; the most frequent ones of the train split",
+        description=(
+            "the greatest number of tokens in the vocabulary: the most frequent ones of the"
+            " train split"
+        ),
     )
     min_frequency: int = Field(
         2,
         ge=1,
-        description="how often a token must occur in the train split to enter the vocabulary",
+        description=("how often a token must occur in the train split to enter the vocabulary"),
     )
     reserved_tokens: list[str] = Field(
         [], description="tokens that get the first ids, whether they occur or not"
     )
     vocabulary: Annotated[str | None, NotInKey] = Field(
-        None, description="a vocabulary file, one token a line, whose tokens keep their ids"
+        None, description="a vocabulary file, one token per line, whose tokens keep their ids"
     )
     vocabulary_mode: Literal["frozen", "extend"] = Field(
         "frozen",
         description=(
-            "with `vocabulary`: exactly its tokens, or new ones after them, up to vocab_size"
+            "with `vocabulary`: `frozen` keeps exactly its tokens, `extend` adds new ones"
+            " after them, up to vocab_size"
         ),
     )
     max_length: int = Field(
         256,
         ge=1,
         description=(
-            "tokens of a text (time steps of a sequence) that are used; the rest is cut off"
+            "how many tokens of a text (time steps of a sequence) are used; the rest is cut off"
         ),
     )
     standardize: bool = Field(

@@ -28,20 +28,21 @@ class TunerParams(Params):
         0,
         ge=0,
         description=(
-            "trainings of the search, the first one with the trainer's own parameters; 0 without"
-            " max_minutes: no tuning"
+            "number of trainings in the search, the first with the trainer's own"
+            " parameters; 0 without max_minutes: no tuning"
         ),
     )
     max_minutes: float | None = Field(
         None,
         gt=0,
         description=(
-            "minutes after which no new trial starts; null for no limit; with num_trials 0 it is"
-            " the only limit"
+            "minutes after which no new trial starts; null: no limit; with num_trials 0 it"
+            " is the only limit"
         ),
     )
     algorithm: Literal["bayesian", "random"] = Field(
-        "bayesian", description="TPE, which learns from earlier trials, or random search"
+        "bayesian",
+        description=("`bayesian`: TPE, which learns from earlier trials; `random`: random search"),
     )
     halving: bool = Field(
         True,
@@ -54,11 +55,12 @@ class TunerParams(Params):
         DEFAULT_RANGES,
         validate_default=True,
         description=(
-            "trainer parameter -> {low, high} with log or step, or {choices}; nothing else is tuned"
+            "trainer parameter -> {low, high} with log or step, or {choices}; other"
+            " parameters are not tuned"
         ),
     )
     seed: int = Field(
-        0, ge=0, description="decides the parameters of the trials; trainings use trainer.seed"
+        0, ge=0, description="seed of the trials' parameters; the trainings use trainer.seed"
     )
 
     @field_validator("ranges")

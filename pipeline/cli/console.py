@@ -145,7 +145,8 @@ def print_advice(console: Console, label: str, text: str) -> None:
 def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> None:
     """Prints a line for each version under serving_dir, oldest first."""
     table = plain_table(
-        *("version", "labels", "digest", "pushed", "accuracy", ""), right=("version", "accuracy")
+        *("version", "labels", "digest", "pushed (UTC)", "accuracy", ""),
+        right=("version", "accuracy"),
     )
 
     for version in versions:
@@ -154,7 +155,7 @@ def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> N
             str(version["version"]),
             ", ".join(version["labels"]),
             (version["digest"] or "not ours")[:12],
-            version["pushed"] or "",
+            (version["pushed"] or "")[:16].replace("T", " "),
             "" if accuracy is None else f"{accuracy:.3f}",
             f"rollback to {rollback_of}" if rollback_of else "",
         )

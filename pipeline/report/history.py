@@ -65,7 +65,9 @@ def _event(note: dict[str, Any], model: str) -> dict[str, Any]:
     """An entry from a note, as in `components.pusher.versions.history`."""
     to = f" to version {note['rollback_of']}" if note.get("rollback_of") else ""
     instead = f" instead of {note['instead_of']}" if note.get("instead_of") else ""
-    by = f" by {owner.name(note['by'])}" if isinstance(note.get("by"), dict) else ""
+    by = ""
+    if isinstance(note.get("by"), dict):
+        by = f" by {owner.name({**note['by'], 'since': None})}"  # the entry has the time already
 
     return {
         "when": note.get("time"),

@@ -1,0 +1,24 @@
+"""What commands print as tables."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from pipeline.cli.console import print_versions
+
+
+def test_versions_fit_a_terminal_of_80_columns() -> None:
+    version = {
+        "version": 3,
+        "labels": ["stable"],
+        "digest": "e51724cf4b472573e383d8b93f6e7270",
+        "pushed": "2026-11-28T21:24:23+00:00",
+        "accuracy": 0.952,
+        "rollback_of": 1,
+    }
+    out = StringIO()
+    print_versions(Console(file=out, width=80), [version])
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == [
+        "version  labels  digest        pushed (UTC)      accuracy",
+        "      3  stable  e51724cf4b47  2026-11-28 21:24     0.952  rollback to 1",
+    ]
