@@ -14,7 +14,7 @@ the records of the living runs are all that a clean-up has to know.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,8 +23,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from components.pusher.publish import remove_versions
-from components.pusher.versions import Place, old_versions, place_of, read_manifest
-from pipeline import definition
+from components.pusher.versions import old_versions, place_of
+from pipeline import definition, lineage
+from pipeline.lineage import Key
 from pipeline.store.folder import Store
 from pipeline.store.layout import CLEANING, DISCARDED, RUN, RUN_LOCK, SPAN_CACHE
 from pipeline.store.records import FINISHED, RUNNING, Execution, RunRecord
@@ -33,12 +34,8 @@ from seqline.data import examples
 from seqline.errors import DataError, UserError
 from seqline.storage.files import is_remote
 
-# (component, key).
-Key = tuple[str, str]
-
-KEY = re.compile(r"[0-9a-f]{20}")
 KEYED = re.compile(r"(.+?)-([0-9a-f]{20})(?:-old)?(?:-[0-9a-f]{8})?")
-PUSHER, CARD = "pusher", "assets.extra/model.json"
+PUSHER = "pusher"
 # The name of SPAN_CACHE in earlier releases; nothing reads such a folder any more.
 OLD_SPAN_CACHE = "pieces"
 PART_OF_SPAN = "part of a span"
@@ -109,8 +106,8 @@ def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | No
     roots = _keep_served(made, serving_dir, root, keep_versions)
     made.runs = _kept_runs(root, roots, keep_runs)
     for run in made.runs:
-        roots |= _relied_on(root.records[run])
-    made.artifacts = _lineage(store, roots)
+        roots |= lineage.relied_on(root.records[run])
+    made.artifacts = lineage.with_inputs(store, roots)
 
     items = [_judge(entry, root, made) for entry in root.entries]
     items_of_entries = [item for item in items if item]
@@ -133,7 +130,7 @@ def _read(store: Store) -> _Root:
     pushes: dict[Key, Execution] = {}
     alive = set()
     for entry in entries:
-        name = _artifact(entry)
+        name = lineage.artifact_of(entry)
         if name and name[0] == PUSHER and (record := store.execution(*name)):
             pushes[name] = record
 
@@ -175,7 +172,7 @@ def _keep_served(made: Plan, serving_dir: str, root: _Root, keep_versions: int |
         made.served[name] = [version for version in versions if version not in removed]
 
         for version in made.served[name]:
-            artifacts = _made_of(place, version, root)
+            artifacts = lineage.made_of(place, version, root.store, root.entries, root.pushes)
             if not artifacts:
                 made.notes.append(
                     f"version {version} in {name} was not made under this root: nothing is kept"
@@ -185,33 +182,6 @@ def _keep_served(made: Plan, serving_dir: str, root: _Root, keep_versions: int |
     return kept
 
 
-def _made_of(place: Place, version: int, root: _Root) -> set[Key]:
-    """The pushes of a version's files; if their records are gone, the artifacts on its card."""
-    digest = (read_manifest(place, version) or {}).get("digest")
-    pushes = {
-        name for name, record in root.pushes.items() if record.figures.get("digest") == digest
-    }
-    if pushes:
-        return pushes
-
-    keys: set[str] = set()
-    with suppress(ValueError):
-        keys = set(json.loads(place.read(f"{version}/{CARD}") or b"{}").get("keys", {}).values())
-    artifacts = set()
-    for name in map(_artifact, root.entries):
-        if name and (name[1] in keys or _is_exported_from(root.store.execution(*name), keys)):
-            artifacts.add(name)
-    return artifacts
-
-
-def _is_exported_from(record: Execution | None, keys: set[str]) -> bool:
-    """Whether an artifact is the SavedModel that was made of artifacts with these keys."""
-    if record is None or record.type != "SavedModel":
-        return False
-    inputs = {source.key for source in record.inputs.values()}
-    return bool(inputs) and inputs <= keys
-
-
 def _kept_runs(root: _Root, served: set[Key], keep_runs: int) -> set[str]:
     """The last runs, those that are alive, and those that pushed a served version."""
     names = sorted(root.records)
@@ -219,47 +189,12 @@ def _kept_runs(root: _Root, served: set[Key], keep_runs: int) -> set[str]:
     pushed = {
         run
         for run, record in root.records.items()
-        if (_stages(record) & served & set(root.pushes)) - _cached(record)
+        if (lineage.stages_of(record) & served & set(root.pushes)) - lineage.cached_of(record)
     }
     return {*last, *(root.alive & set(names)), *pushed}
 
 
-def _relied_on(record: RunRecord) -> set[Key]:
-    """The artifacts that a run made or used, or may still use."""
-    artifacts = _stages(record)
-    if record.verdict != FINISHED:
-        for component, keys in record.uses.items():
-            artifacts |= {(component, key) for key in keys}
-    return artifacts
-
-
-def _lineage(store: Store, roots: Iterable[Key]) -> set[Key]:
-    """The artifacts, and all that they were made of."""
-    kept: set[Key] = set()
-    todo = list(roots)
-    while todo:
-        name = todo.pop()
-        if name not in kept:
-            kept.add(name)
-            if record := store.execution(*name):
-                todo += [(source.component, source.key) for source in record.inputs.values()]
-    return kept
-
-
-def _stages(record: RunRecord) -> set[Key]:
-    return {(stage.component, stage.key) for stage in record.stages}
-
-
-def _cached(record: RunRecord) -> set[Key]:
-    return {(stage.component, stage.key) for stage in record.stages if stage.cached}
-
-
 # Judging
-
-
-def _artifact(entry: str) -> Key | None:
-    component, _, key = entry.partition("/")
-    return (component, key) if KEY.fullmatch(key) else None
 
 
 def _judge(entry: str, root: _Root, made: Plan) -> Item | None:
@@ -289,7 +224,7 @@ def _judge(entry: str, root: _Root, made: Plan) -> Item | None:
             return None  # its run goes on from there
         return Item("checkpoints" if is_work else "left-over", entry, size, "of a run that is dead")
 
-    artifact = _artifact(entry)
+    artifact = lineage.artifact_of(entry)
     if artifact is None or artifact in made.artifacts or _is_being_made(artifact, store):
         return None
     record = store.execution(*artifact)

@@ -110,12 +110,12 @@ def _print(plan: "Plan", num_bytes: int, root: str) -> None:
     print(f"{kept} and of {served}" if served else kept)
 
     if not plan.items:
-        print(f"{root}: nothing may go")
+        print(f"{root}: nothing to delete")
         return
 
     kinds = sorted(Counter(item.kind for item in plan.items).items())
     numbers = ", ".join(_number(number, kind) for kind, number in kinds)
-    print(f"{root}: {numbers} may go; {_size(num_bytes)} come free")
+    print(f"{root}: {numbers} can be deleted, which frees {_size(num_bytes)}")
 
 
 def _number(number: int, kind: str) -> str:

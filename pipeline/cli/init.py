@@ -66,9 +66,10 @@ def init(
 
     for column, flag in ((choice.text, "--text"), (choice.label, "--label")):
         if column is None:
+            role = flag.removeprefix("--")
             raise UserError(
-                f"No column of {inspected.file} looks like it; name it with {flag}. It has"
-                f" {', '.join(map(repr, inspected.names))}."
+                f"No column of {inspected.file} looks like the {role}; name it with {flag}. It"
+                f" has {', '.join(map(repr, inspected.names))}."
             )
 
     content = write.toml(inspected, choice, configuration.default_name(target))

@@ -168,8 +168,8 @@ def runs_to_come(root: str) -> Iterator[Finding]:
     ahead = [path.name for path in Path(root, "runs").glob("*T*-*") if path.name > now]
     if ahead:
         text = (
-            f"run {max(ahead)} in {root!r} is of the future: `seqline show` takes it for the last"
-            " one"
+            f"run {max(ahead)} in {root!r} has a name in the future: `seqline show` takes it for"
+            " the last one"
         )
         way_out = (
             "one clock is, or was, wrong: set it (timedatectl set-ntp true), and move such runs'"

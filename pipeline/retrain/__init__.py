@@ -6,7 +6,8 @@
                  model was trained on, the spans that are left out
   lock.py        one retraining at a time; a second one is told who holds the lock
   warm.py        a warm or a cold start
-  attempt.py     the run itself, its record and its verdict
+  attempt.py     the run itself and its record
+  verdicts.py    how a run ended, and why
 
 The command is pipeline/cli/retrain.py. docs/retraining.md is for users.
 """

@@ -1,4 +1,4 @@
-"""One attempt to retrain, under the lock: the run, its record and its verdict."""
+"""One attempt to retrain, under the lock: the run, its record, and what the next one remembers."""
 
 import json
 import sys
@@ -22,6 +22,7 @@ from pipeline.retrain import (
     REJECTED,
     decide,
     thresholds,
+    verdicts,
     warm,
 )
 from pipeline.retrain.decide import Situation
@@ -33,7 +34,7 @@ from pipeline.store.layout import RUN
 from pipeline.store.records import RUNNING, STOPPED, RunRecord
 from seqline.data.features import SAVED_MODEL
 from seqline.digests import digest
-from seqline.errors import DataError, NotBlessedError, StoppedError, UserError
+from seqline.errors import StoppedError, UserError
 from seqline.host.clock import now
 from seqline.storage import staging
 
@@ -204,7 +205,7 @@ class RetrainAttempt:
         Returns:
             {"retrain": the record}, for run.json.
         """
-        verdict, reason = self._verdict(results, error)
+        verdict, reason = verdicts.of_run(results, error, self.attempt.served)
         exit_code = 2 if verdict == FAILED and isinstance(error, UserError) else EXIT_CODES[verdict]
         attempt = self.attempt
 
@@ -225,36 +226,6 @@ class RetrainAttempt:
 
         self._remember(results)
         return {"retrain": self.record}
-
-    def _verdict(
-        self, results: Sequence[StageResult], error: BaseException | None
-    ) -> tuple[str, str]:
-        """How the run ended, and why."""
-        if error is None:
-            return self._verdict_of_push(_figures(results, "pusher"))
-
-        reason = " ".join(str(error).split()) or type(error).__name__
-        exit_code = getattr(error, "exit_code", None)
-
-        if isinstance(error, KeyboardInterrupt) or exit_code == EXIT_CODES[INTERRUPTED]:
-            return INTERRUPTED, reason
-        if isinstance(error, DataError):
-            return REJECTED, reason
-        if isinstance(error, NotBlessedError):
-            return REFUSED, reason.removeprefix("The model is not blessed and was not pushed: ")
-        if isinstance(error, UserError):
-            return FAILED, reason
-        return FAILED, f"{type(error).__name__}: {reason.splitlines()[-1]}"
-
-    def _verdict_of_push(self, push: dict[str, Any]) -> tuple[str, str]:
-        place, before = f"{push['serving_dir']}/{push['version']}", self.attempt.served
-        if push["rolled_back"]:
-            return NOTHING_NEW, f"the candidate is the model that {place} was rolled back from"
-        if before and before.digest == push["digest"]:
-            return NOTHING_NEW, f"the candidate is the model that is served: {place}"
-        if before:
-            return PUSHED, f"{place} is served, in place of version {before.version}"
-        return PUSHED, f"{place} is served, the first model"
 
     def _remember(self, results: Sequence[StageResult]) -> None:
         """Saves the verdict, the spans of a push, and the spans to leave out from now on.
@@ -277,9 +248,9 @@ class RetrainAttempt:
             self._remember_push(results, spans or {})
         rejected = self._rejected(results) if verdict == REJECTED else {}
         self._remember_rejected(rejected, spans or {})
+
         # The next decision is about the data without the rejected spans, and for that the last
         # verdict still holds.
-
         if not rejected:
             self.state.last = LastVerdict(
                 fingerprint=digest(parts),
@@ -293,7 +264,7 @@ class RetrainAttempt:
         save(self.store, self.config.name, self.state)
 
     def _remember_push(self, results: Sequence[StageResult], spans: dict[str, str]) -> None:
-        push = _figures(results, "pusher")
+        push = verdicts.figures(results, "pusher")
         if push["rolled_back"]:
             return
 
@@ -394,12 +365,8 @@ def _pipeline(config: Config) -> Pipeline:
     return pipe
 
 
-def _figures(results: Sequence[StageResult], stage: str) -> dict[str, Any]:
-    return next(result.figures for result in results if result.stage.name == stage)
-
-
 def _pushed_version(results: Sequence[StageResult]) -> dict[str, Any]:
-    push = _figures(results, "pusher")
+    push = verdicts.figures(results, "pusher")
     return {"version": push["version"], "uri": f"{push['serving_dir']}/{push['version']}"}
 
 

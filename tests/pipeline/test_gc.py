@@ -608,7 +608,7 @@ def test_pieces_of_kept_windows_are_used_again_and_the_others_go(tmp_path: Path)
     assert span_cache() == [3, 3]
     shown = seqline(tmp_path, "gc", "--config", "my.toml", "--keep-runs", "1")
     assert shown.splitlines()[-1] == "nothing was deleted; --yes deletes"
-    assert "2 artifacts, 2 locks, 2 parts of spans, 1 run may go" in shown
+    assert "2 artifacts, 2 locks, 2 parts of spans, 1 run can be deleted" in shown
     assert span_cache() == [3, 3]
     assert "deleted 7\n" in seqline(
         tmp_path, "gc", "--config", "my.toml", "--keep-runs", "1", "--yes"

@@ -382,4 +382,4 @@ def test_gitlabs_jobs(runner: Runner) -> None:
     assert runner.run({"run": "\n".join(jobs["retrain"]["after_script"])}, **places)[0] == 0
     assert json.loads((runner.folder / "run.json").read_text())["verdict"] == "finished"
     code, out = runner.run({"run": jobs["promote"]["script"][2]}, **places)
-    assert (code, out.splitlines()[-1]) == (0, f"{runner.folder}/artifacts: nothing may go")
+    assert (code, out.splitlines()[-1]) == (0, f"{runner.folder}/artifacts: nothing to delete")

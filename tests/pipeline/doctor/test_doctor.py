@@ -293,8 +293,8 @@ def test_a_run_of_the_future(tmp_path: Path) -> None:
     (tmp_path / "artifacts" / "runs" / "29990101T000000000000-abcd").mkdir(parents=True)
     _, out = doctor(tmp_path, "--quick")
     assert lines(out, "clock")[0].startswith(
-        "warn: run 29990101T000000000000-abcd in 'artifacts' is of the future: `seqline show` takes"
-        " it for the last one"
+        "warn: run 29990101T000000000000-abcd in 'artifacts' has a name in the future: `seqline"
+        " show` takes it for the last one"
     )
 
 

@@ -320,7 +320,7 @@ def test_long_texts(tmp_path: Path) -> None:
         ),
         (
             ["ids.csv"],
-            "No column of ids.csv looks like it; name it with --label. It has 'text', 'id'.",
+            "No column of ids.csv looks like the label; name it with --label. It has 'text', 'id'.",
         ),
     ],
 )

@@ -182,7 +182,7 @@ def test_nothing_but_artifacts_records_and_pieces_is_left(finished: Path, cloud:
     out = seqline(
         cloud, finished, [sys.executable, "-m", "pipeline", "gc", "--root", ROOT, "--yes"]
     )
-    assert out.splitlines()[-2].startswith(f"{ROOT}: 1 lock may go; ")
+    assert out.splitlines()[-2].startswith(f"{ROOT}: 1 lock can be deleted, ")
     assert out.splitlines()[-1] == "deleted 1"
     assert objects(cloud, "/locks/") == []
     kinds = {name.split("/")[2] for name in cloud.buckets["bucket"]}
