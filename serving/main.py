@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,24 +105,9 @@ async def _serve(
         from serving.app import App
         from serving.batching import Batcher, Limits
         from serving.metrics import Metrics
-        from serving.model import LoadedModel
         from serving.versions import Versions
 
         tf.config.list_physical_devices("GPU")
-
-    def load(folder: Path) -> LoadedModel:
-        """Loads a version and warms it up. Called in the loader's thread."""
-        model = LoadedModel(
-            folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
-        )
-        try:
-            sent = model.warm_up()
-        except Exception:
-            model.close()
-            raise
-
-        log.info("%s/%s: loaded, %d warm-up requests", folder.parent.name, folder.name, sent)
-        return model
 
     metrics = Metrics()
     limits = Limits(
@@ -131,13 +117,11 @@ async def _serve(
         num_threads=flags.num_batch_threads,
         max_queued=flags.max_queued_requests,
     )
-
     batcher = Batcher(limits, metrics.on_batch)
-    versions = Versions(load)
+    versions = Versions(partial(_load, flags))
     app = App(
         versions, batcher, metrics, flags.max_body_bytes, flags.max_rows, flags.max_total_bytes
     )
-
     server = _stoppable_server(app)
 
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -154,6 +138,23 @@ async def _serve(
     os._exit(0)
 
 
+def _load(flags: argparse.Namespace, folder: Path) -> Any:
+    """Loads a version and warms it up. Called in the loader's thread."""
+    from serving.model import LoadedModel
+
+    model = LoadedModel(
+        folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
+    )
+    try:
+        sent = model.warm_up()
+    except Exception:
+        model.close()
+        raise
+
+    log.info("%s/%s: loaded, %d warm-up requests", folder.parent.name, folder.name, sent)
+    return model
+
+
 def _stoppable_server(app: Any) -> Any:
     """A uvicorn server that SIGTERM and Ctrl-C end when it has answered what it is answering."""
     import uvicorn
@@ -167,7 +168,6 @@ def _stoppable_server(app: Any) -> Any:
         timeout_keep_alive=75,
         ws="none",
     )
-
     server = uvicorn.Server(settings)
 
     # uvicorn's own handlers would raise the signal again after an orderly stop.

@@ -77,15 +77,15 @@ def read_inputs(
     Returns:
         Whether it is in row format, and the inputs.
     """
-    if ("instances" in document) == ("inputs" in document):
-        how = (
-            "expecting only one of 'inputs' or 'instances' keys"
-            if "inputs" in document
-            else "Missing 'inputs' or 'instances' key"
+    has_rows, has_columns = "instances" in document, "inputs" in document
+    if has_rows and has_columns:
+        raise RefusedError(
+            "Not formatted correctly: expecting only one of 'inputs' or 'instances' keys"
         )
-        raise RefusedError(f"Not formatted correctly: {how}")
+    if not has_rows and not has_columns:
+        raise RefusedError("Not formatted correctly: Missing 'inputs' or 'instances' key")
 
-    if "instances" in document:
+    if has_rows:
         return True, _from_rows(document["instances"], specs, max_rows)
 
     given = document["inputs"]
@@ -111,7 +111,6 @@ def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors
         raise RefusedError("Expecting 'instances' to be an list/array")
     if not rows:
         raise RefusedError("No values in 'instances' array")
-
     _limit(len(rows), max_rows)
 
     named = isinstance(rows[0], dict) and not _is_b64(rows[0])
@@ -195,9 +194,9 @@ def _convert(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
             f"Input {name}: Conversion of JSON Value to type: {dtype.name} is not supported"
         )
 
-    for leaf in leaves if set(map(type, leaves)) - allowed else ():
-        if type(leaf) not in allowed:
-            raise _wrong_type(leaf, dtype, name)
+    if set(map(type, leaves)) - allowed:
+        wrong = next(leaf for leaf in leaves if type(leaf) not in allowed)
+        raise _wrong_type(wrong, dtype, name)
 
     if dtype.kind == "f":
         return _floats(leaves, dtype, name)
@@ -249,11 +248,9 @@ def _bytes(leaf: Any, name: str) -> bytes:
             ) from None
 
     if not _is_b64(leaf):
-        wrong = (
-            "not formatted correctly for base64 data"
-            if isinstance(leaf, dict)
-            else "is not of expected type: string"
-        )
+        wrong = "is not of expected type: string"
+        if isinstance(leaf, dict):
+            wrong = "not formatted correctly for base64 data"
         raise RefusedError(f"Input {name}: JSON Value: {_show(leaf)} {wrong}")
 
     try:
@@ -276,7 +273,6 @@ def read_examples(document: Mapping[str, Any], max_rows: int) -> np.ndarray:
         raise RefusedError("Expecting 'examples' value to be an list/array")
     if not examples:
         raise RefusedError("'examples' value is an empty array")
-
     _limit(len(examples), max_rows)
 
     context = _example(document.get("context", {}))

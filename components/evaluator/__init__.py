@@ -129,19 +129,19 @@ class EvaluatorParams(Params):
     def _check_slices(self) -> "EvaluatorParams":
         if len(set(self.slices)) < len(self.slices):
             raise ValueError("evaluator.slices names one twice")
+
+        floors: list[float] = []
         if isinstance(self.min_slice_accuracy, dict):
+            floors += self.min_slice_accuracy.values()
             for name in self.min_slice_accuracy:
                 if name.partition("=")[0] not in self.slices:
                     raise ValueError(
                         f"evaluator.min_slice_accuracy names {name!r}; evaluator.slices are"
                         f" {', '.join(self.slices) or 'none'}"
                     )
+        elif self.min_slice_accuracy is not None:
+            floors.append(self.min_slice_accuracy)
 
-        floors = (
-            self.min_slice_accuracy.values()
-            if isinstance(self.min_slice_accuracy, dict)
-            else [self.min_slice_accuracy or 0.0]
-        )
         if any(not 0 <= floor <= 1 for floor in floors):
             raise ValueError("evaluator.min_slice_accuracy must be between 0 and 1")
         return self

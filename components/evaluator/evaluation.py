@@ -149,7 +149,6 @@ def measure(
             len(task.labels),
             Path(folder),
         )
-
     remove(scores)
 
     figures = figures_of(task, measured, areas, params, served)

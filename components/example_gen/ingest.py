@@ -88,7 +88,6 @@ def ingest(
         counts = _sum(part.counts for part in parts.values())
 
     validate(counts, params)
-
     _take_over([part.path for part in parts.values()], output)
     dim = int(next(iter(counts.dims))) if counts.dims else None
     spans = tuple(_span(span, parts[span.number], span_key(span, params)) for span in window)

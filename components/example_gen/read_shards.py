@@ -58,7 +58,7 @@ class PendingShard:
         self.number = 0
 
     def add(self, row: Row, label: bytes, num_bytes: int) -> None:
-        """Adds a row. num_bytes: of its content."""
+        """Adds a row whose content has this many bytes."""
         self.contents.append(row.content)
         self.labels.append(label)
         if self.split in origins.SPLITS:
@@ -223,7 +223,14 @@ class ReadShard(beam.DoFn):
 
 
 def _list(rare_rows: Any, row: Row, split: str, done: str) -> None:
-    """Writes a line for a row of a rare class. split: the one that it would have been in."""
+    """Writes a line for a row of a rare class.
+
+    Args:
+        rare_rows: The file.
+        row: The row.
+        split: The split that the row would have been in.
+        done: What was done with it.
+    """
     record = {
         "file": row.file,
         "line": row.line,

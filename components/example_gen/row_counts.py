@@ -61,7 +61,6 @@ class RowCounts:
         self.num_read += other.num_read
         for problem, count in other.num_bad.items():
             self.num_bad[problem] = self.num_bad.get(problem, 0) + count
-
         self.quoted = (self.quoted + other.quoted)[:NUM_QUOTED]
 
         for own_counts, other_counts in (

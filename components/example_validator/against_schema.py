@@ -59,7 +59,6 @@ def check(split: str, dataset: Any, figures: Mapping[str, Any], schema: Any) -> 
                 yield Anomaly(
                     split, feature.name, "missing_feature", message, "SCHEMA_MISSING_COLUMN"
                 )
-
             continue
 
         if feature.type != schema_pb2.TYPE_UNKNOWN and feature.type != TYPES[stats.type]:

@@ -173,7 +173,17 @@ def _labels(
     comparators: Mapping[str, Any],
     bound: float,
 ) -> Iterator[Finding]:
-    """Compares label shares. sides: how a line names both, such as ("in eval", "in train")."""
+    """Compares label shares.
+
+    Args:
+        split: the split of the rows.
+        kind: "skew" or "drift".
+        sides: how a line names the rows and the others, such as ("in eval", "in train").
+        counts: label -> rows.
+        others: the same of the others.
+        comparators: feature -> the Schema's comparator.
+        bound: the distance that is allowed where the Schema has no bound.
+    """
     num = sum(counts.values())
     num_others = sum(others.values())
     if not num or not num_others:
@@ -212,7 +222,7 @@ def _lengths(
     comparators: Mapping[str, Any],
     bound: float,
 ) -> Iterator[Finding]:
-    """Compares histograms of lengths. sides: as in `_labels`."""
+    """Compares histograms of lengths. The arguments are as in `_labels`."""
     num = sum(counts.values())
     num_others = sum(others.values())
     if not num or not num_others:

@@ -104,7 +104,8 @@ def compare(
         noise: of the trained network, float32 against float64 (`seqline.model.rounding`).
 
     Returns:
-        Figures.
+        table_dtype, num_rows, and the largest differences with their tolerance; with narrow tables
+        also the `cost`.
 
     Raises:
         ParityError: for the first row with other ids (values), length or label, then with other

@@ -291,7 +291,6 @@ class FoldedNetwork(tf.Module):
             inputs = tf.gather(inputs, turned, axis=1, batch_dims=1)
 
         first, last = (0, time) if self.text_first else (more - time, more)
-
         state, total, maximum, _ = time_loop.run(
             direction.recurrent,
             direction.table or tf.identity,

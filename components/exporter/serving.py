@@ -65,7 +65,6 @@ class _Signatures:
         content_spec = tf.TensorSpec([None, time], tf.int64)
         if spec.dim:
             content_spec = tf.TensorSpec([None, time, spec.dim], tf.float32)
-
         inputs = [content_spec, tf.TensorSpec([None], tf.int64)]
 
         @tf.function(input_signature=inputs, autograph=False)

@@ -105,7 +105,7 @@ def measure(
 
 
 def of_texts(contents: Sequence[bytes]) -> Columns:
-    """Measures texts. contents: UTF-8."""
+    """Measures texts, which are UTF-8."""
     texts = pa.array(contents, pa.large_string())
     tokens, num_tokens = split(texts)
     return Columns(
@@ -119,7 +119,7 @@ def of_texts(contents: Sequence[bytes]) -> Columns:
 
 
 def of_tokens(contents: Sequence[Sequence[bytes]]) -> Columns:
-    """Measures lists of tokens. contents: the tokens of each row, in UTF-8."""
+    """Measures lists of tokens, which are UTF-8."""
     tokens = [token for row in contents for token in row]
     # A token may hold any character, so each is written with its length before it.
     digests = row_tables.digests(
@@ -137,7 +137,7 @@ def of_tokens(contents: Sequence[Sequence[bytes]]) -> Columns:
 
 
 def of_sequences(contents: Sequence[np.ndarray], dim: int) -> Columns:
-    """Measures sequences. contents: float32 arrays [time, dim]."""
+    """Measures sequences, float32 [time, dim] each."""
     steps = np.concatenate([np.zeros((0, dim), np.float32), *contents])  # [time of all rows, dim]
     return Columns(
         lengths={"num_steps": np.array([len(row) for row in contents], np.int64)},
@@ -215,7 +215,7 @@ def count(tokens: pa.Array) -> TokenCounts:
 
 
 def count_chars(texts: pa.Array) -> Histogram:
-    """How often each code point occurs. texts: large_string."""
+    """How often each code point occurs in an array of large_string."""
     counts = np.zeros(128, np.int64)  # of each code point so far
     for block in _blocks(texts):
         content, _ = _buffers(block.texts)

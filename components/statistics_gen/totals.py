@@ -104,7 +104,7 @@ def _sum_numbers(parts: Sequence[Numbers]) -> Numbers:
 
 
 def of_numbers(numbers: np.ndarray) -> Numbers:
-    """Sums up time steps. numbers: float32 [n, dim], n >= 1."""
+    """Sums up one or more time steps, float32 [n, dim]."""
     # -0.0 becomes 0.0: min and max would take whichever of the two comes first.
     numbers = numbers + np.float32(0)
     wide = numbers.astype(np.float64)

@@ -77,7 +77,7 @@ def of_tokens(tables: Mapping[str, Sequence[Path]], num_top: int) -> dict[str, A
 
 
 def of_chars(histograms: Mapping[str, Histogram], num_top: int) -> dict[str, Any]:
-    """As `of_tokens`, for characters. histograms: split -> its counts of code points."""
+    """The same for characters, from the counts of the code points of each split."""
     vocabularies = {split: Vocabulary() for split in histograms}
     outsides = {split: Outside() for split in list(histograms)[1:]}
 

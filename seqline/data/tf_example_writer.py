@@ -92,7 +92,7 @@ def _packed(name: str, tag: bytes, packed: bytes, ends: np.ndarray) -> list[byte
 
 
 def _entries(name: str, tag: bytes, lists: Sequence[bytes]) -> list[bytes]:
-    """The entries of a feature. tag: of the kind of its lists."""
+    """The entries of a feature whose lists are of the kind of a tag."""
     key = _field(FIRST, name.encode())
     return [_field(FIRST, key + _field(SECOND, _field(tag, values))) for values in lists]
 

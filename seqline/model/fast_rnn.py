@@ -54,8 +54,9 @@ class DistinctEmbedding(layers.Embedding):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         rows, positions = self.compute_output_shape(inputs.shape)
-        return keras.KerasTensor(rows, dtype=self.compute_dtype), keras.KerasTensor(
-            positions, dtype="int32"
+        return (
+            keras.KerasTensor(rows, dtype=self.compute_dtype),
+            keras.KerasTensor(positions, dtype="int32"),
         )
 
 

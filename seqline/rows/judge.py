@@ -94,7 +94,7 @@ def undecodable(error: UnicodeDecodeError, path: str, line: int, encoding: str) 
 
 
 def missing(name: str, format_: RowFormat, path: str, line: int, noun: str) -> BadRow:
-    """A bad row without a field that others have. noun: what the format calls a field."""
+    """A bad row without a field that others have; `noun` is the format's word for a field."""
     problem = "missing text" if name == format_.text else "missing label"
     return BadRow(path, line, f"no {noun} {name!r}", problem)
 

@@ -25,7 +25,7 @@ class UnusableError(Exception):
 
 
 def encode_text(text: Any, empty: bool = False) -> bytes:
-    """A text as UTF-8. empty: whether it may be empty."""
+    """A text as UTF-8. It must not be empty, unless `empty` allows it."""
     try:
         encoded: bytes = text.encode()
     except AttributeError:
