@@ -101,7 +101,7 @@ def test_the_columns_of_a_csv_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert out[0] == "data      reviews.csv: CSV, columns separated by ',', utf-8; 0.0 MB, 60 rows"
     assert out[1:5] == [
         "columns   id, review, stars, lang",
-        "content   review: text, Latin script; median 9 tokens, 1 of 20 more than 9",
+        "content   review: text, Latin script; median 9 tokens, 95th percentile 9",
         "label     stars: 2 classes: bad 40, good 20",
         "  or      lang: 2 classes: en 40, de 20",
     ]
@@ -312,7 +312,7 @@ def test_long_texts(tmp_path: Path) -> None:
         ),
         (
             ["ids.csv"],
-            "No column of ids.csv looks like it; name it with --label. It has 'text', 'id'.",
+            "No column of ids.csv looks like the label; name it with --label. It has 'text', 'id'.",
         ),
     ],
 )
