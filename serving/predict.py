@@ -104,12 +104,11 @@ def _way_out() -> str:
         if (file.parents[1] / "execution.json").is_file()
     ]
     if not exported:
-        return "Has a model been pushed? seqline run"
-
+        return "Push a model first: seqline run my.toml"
     last = max(exported, key=lambda file: file.stat().st_mtime).parent
     return (
-        "The model that was exported last was not pushed (seqline report tells why); to ask it all"
-        f" the same: --model {last}"
+        "The model that was exported last was not pushed (seqline report says why). To ask it:"
+        f" --model {last}"
     )
 
 

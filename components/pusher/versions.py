@@ -68,7 +68,7 @@ def need_versions(place: Place) -> None:
     if not place.versions():
         raise UserError(
             f"{place.place} holds no version. "
-            "Name another with --serving-dir, or push one: seqline run"
+            "Name another with --serving-dir, or push one: seqline run my.toml"
         )
 
 

@@ -63,13 +63,14 @@ def init(
     inspected = inspection.inspect(source)
     _check_columns(inspected, text, label)
     choice = choose.choose(inspected, text, label)
-
-    for column, flag in ((choice.text, "--text"), (choice.label, "--label")):
+    for column, role, flag in (
+        (choice.text, "content", "--text"),
+        (choice.label, "label", "--label"),
+    ):
         if column is None:
-            role = flag.removeprefix("--")
             raise UserError(
-                f"No column of {inspected.file} looks like the {role}; name it with {flag}. It"
-                f" has {', '.join(map(repr, inspected.names))}."
+                f"No column of {inspected.file} looks like the {role}; name it with {flag}. It has"
+                f" {', '.join(map(repr, inspected.names))}."
             )
 
     content = write.toml(inspected, choice, configuration.default_name(target))
@@ -107,8 +108,8 @@ def _check_paths(paths: list[str]) -> None:
             )
         if path.startswith("tfds:"):
             raise UserError(
-                f"{path} cannot be looked at before it is downloaded; seqline run {path} does"
-                " without a configuration."
+                f"{path} cannot be inspected before it is downloaded; `seqline run {path}` needs"
+                " no configuration."
             )
         chosen.check_that_it_exists(path)
 
@@ -159,7 +160,7 @@ def _print(inspected: "Inspection", choice: "Choice") -> None:
 
 
 def _content(choice: "Choice") -> str:
-    """`text, Latin script; median 9 tokens, 1 of 20 more than 12`."""
+    """`text, Latin script; median 9 tokens, 95th percentile 12`."""
     from pipeline.init.choose import quantile
 
     unit = "characters" if choice.characters else "tokens"
@@ -169,9 +170,7 @@ def _content(choice: "Choice") -> str:
 
     median = quantile(choice.lengths, 0.5)
     long = quantile(choice.lengths, 0.95)
-    return (
-        f"{choice.contents.content}{script}; median {median:,} {unit}, 1 of 20 more than {long:,}"
-    )
+    return f"{choice.contents.content}{script}; median {median:,} {unit}, 95th percentile {long:,}"
 
 
 app = usage.single(init)

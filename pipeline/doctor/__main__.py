@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps({"ok": not num_failed, "findings": shown}, indent=2))
     else:
         num_well = len(findings) - num_failed - num_warned
-        print(f"{num_failed} failed, {num_warned} to look at, {num_well} well")
+        print(f"{num_failed} failed, {num_warned} to check, {num_well} ok")
     return EXIT_CODE if num_failed else 0
 
 

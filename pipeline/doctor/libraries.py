@@ -94,7 +94,7 @@ def installed() -> Iterator[Finding]:
     if not versions["missing"] and not versions["outside"]:
         text = "all libraries are in the ranges of pyproject.toml"
         if lock and not versions["unlocked"]:
-            text = f"{versions['num_compared']} libraries are as locked"
+            text = f"{versions['num_compared']} libraries match the lock"
         yield Finding(OK, "versions", text)
 
 

@@ -48,9 +48,9 @@ def toml(inspected: Inspection, choice: Choice, name: str) -> str:
         "",
         *_comment(
             "The gates: a model that fails one of them is not published. "
-            "These bars are low, by what guessing reaches. "
+            "These thresholds are low: about what guessing reaches. "
             "Raise them once you know what a good model of your data reaches. "
-            "`seqline retrain` asks for a threshold of each."
+            "`seqline retrain` requires a threshold for each."
         ),
         *_evaluator(inspected, choice),
         "",
@@ -136,8 +136,8 @@ def _transform(choice: Choice) -> list[str]:
     if long > MAX_LENGTH:
         lines += [
             *_comment(
-                "Tokens of a row that are used; the rest is cut off. "
-                f"Of 20 rows one is longer than {long:,}. Longer costs time."
+                "How many tokens of a row are used; the rest is cut off. "
+                f"The 95th percentile is {long:,}. Longer rows cost time."
             ),
             f"max_length = {min(MAX_MAX_LENGTH, math.ceil(long / 64) * 64)}",
         ]
@@ -163,33 +163,33 @@ def _evaluator(inspected: Inspection, choice: Choice) -> list[str]:
     return [
         "[evaluator]",
         *_comment(
-            "Accuracy on the test split, at least. Always answering the most frequent class reaches"
-            f" {'' if inspected.whole else 'at least '}{share:.2f}."
+            "The lowest accuracy on the test split. Always answering the most frequent class"
+            f" reaches {'' if inspected.whole else 'at least '}{share:.2f}."
         ),
         f"min_accuracy = {_floor(share)}",
-        "# How much better than that the model is, at least.",
+        "# The lowest gain in accuracy over that.",
         f"min_gain_over_majority = {GAIN if share < FREQUENT else SMALL_GAIN}",
         *_comment(
-            "The mean of the classes' F1, at least. Always answering the most frequent class"
-            f" reaches {guess_f1}."
+            "The lowest macro F1, the mean of the classes' F1. Always answering the most frequent"
+            f" class reaches {guess_f1}."
         ),
         f"min_macro_f1 = {guess_f1}",
         *_comment(
-            f"Cross-entropy in nats, at most. Giving all {num_classes} classes the same probability"
-            f" reaches {math.log(num_classes):.2f}."
+            f"The highest cross-entropy in nats. Giving all {num_classes} classes the same"
+            f" probability reaches {math.log(num_classes):.2f}."
         ),
         f"max_cross_entropy = {_ceil(math.log(num_classes))}",
         *_comment(
-            "How far probabilities may be from how often they are right (expected calibration"
-            f" error){'; few rows measure it badly' if is_small else ''}."
+            "The highest expected calibration error: how far probabilities are from the rate at"
+            f" which they are right{'; few rows measure it badly' if is_small else ''}."
         ),
         f"max_ece = {0.3 if is_small else 0.2}",
         *_comment(
-            "Accuracy of every class and length with 50 test rows or more, at least: half of what a"
-            " guess among the classes reaches."
+            "The lowest accuracy of every class and length with 50 test rows or more: half of what"
+            " guessing reaches."
         ),
         f"min_slice_accuracy = {_floor(0.5 / num_classes)}",
-        "# Accuracy that may be lost against the version that is served. Chance is allowed for.",
+        "# The greatest loss of accuracy against the served version. Chance is allowed for.",
         "max_loss_of_accuracy = 0.0",
         *_gain_over_linear(inspected),
     ]
@@ -203,8 +203,8 @@ def _gain_over_linear(inspected: Inspection) -> list[str]:
     # rows, .03 with 1,000.
     return [
         *_comment(
-            "Accuracy over a linear model (tf-idf and logistic regression), at least. A"
-            " negative number says how much less is allowed."
+            "The lowest gain in accuracy over a linear model (tf-idf and logistic regression)."
+            " A negative number allows the model to be worse by so much."
         ),
         f"min_gain_over_linear = {-0.1 if inspected.num_rows < FEW_ROWS else -0.05}",
     ]
@@ -214,11 +214,11 @@ def _infra_validator() -> list[str]:
     return [
         "[infra_validator]",
         *_comment(
-            "Seconds that a request may take: 99 of 100 are faster. "
-            "The model is asked as a server will ask it."
+            "The highest 99th percentile of the latency of a request, in seconds, measured on the"
+            " server that will serve."
         ),
         "max_p99_seconds = 2.0",
-        "# Size of the model's files in MB, at most.",
+        "# The greatest size of the model's files in MB.",
         "max_model_mb = 200.0",
     ]
 

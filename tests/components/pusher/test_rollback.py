@@ -71,7 +71,7 @@ def test_rollback_from_what_somebody_else_put_there(
 def test_a_rollback_that_cannot_be(models: Callable[[str], Path], served: Path) -> None:
     with pytest.raises(
         UserError,
-        match=r"holds no version\. Name another with --serving-dir, or push one: seqline run",
+        match=r"holds no version\. Name another with --serving-dir, or push one: seqline run my",
     ):
         rollback(served)
 

@@ -119,7 +119,7 @@ def test_other_errors_need_no_advice(here: Path) -> None:
 
 
 def test_predict_names_the_model_that_was_exported_last(here: Path) -> None:
-    with pytest.raises(InputError, match=r"Has a model been pushed\? seqline run$"):
+    with pytest.raises(InputError, match=r"Push a model first: seqline run my\.toml$"):
         find_model(Path("serving_dir"))
     for number, key in enumerate(("new", "old", "unfinished")):
         model = here / "artifacts" / "exporter" / key / "saved_model"

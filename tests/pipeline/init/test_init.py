@@ -103,7 +103,7 @@ def test_the_columns_of_a_csv_file(tmp_path: Path, capsys: pytest.CaptureFixture
     assert out[0] == "data      reviews.csv: CSV, columns separated by ',', utf-8; 0.0 MB, 60 rows"
     assert out[1:5] == [
         "columns   id, review, stars, lang",
-        "content   review: text, Latin script; median 9 tokens, 1 of 20 more than 9",
+        "content   review: text, Latin script; median 9 tokens, 95th percentile 9",
         "label     stars: 2 classes: bad 40, good 20",
         "  or      lang: 2 classes: en 40, de 20",
     ]
