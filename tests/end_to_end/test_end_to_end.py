@@ -134,10 +134,8 @@ def test_a_run_ends_with_its_report(finished: Path) -> None:
     assert (finished / "out.txt").read_text().splitlines()[
         -1
     ] == f"report         {folder / 'report.html'}"
-    assert (told["verdict"]["name"], [stage["state"] for stage in told["stages"]]) == (
-        "pushed",
-        ["made"] * 10,
-    )
+    assert told["verdict"]["name"] == "pushed"
+    assert [stage["state"] for stage in told["stages"]] == ["made"] * 10
     assert told["commands"]["called"].split()[:2] == ["seqline", "run"]
 
     again = seqline(

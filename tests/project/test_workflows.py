@@ -21,6 +21,7 @@ from components.pusher import publish
 from pipeline.cli.app import app
 from tests.support import CHECKOUT
 from tests.support.commands import commands_of
+from tests.support.records import run_record
 
 WORKFLOWS = {path.stem: path for path in sorted((CHECKOUT / ".github" / "workflows").glob("*.yml"))}
 LOADED: dict[str, Any] = {
@@ -100,10 +101,8 @@ def test_pull_requests_meet_no_account_and_forks_no_network_of_ours() -> None:
 
 def test_what_becomes_stable_needs_the_protected_environment() -> None:
     jobs = LOADED["retrain"]["jobs"]
-    assert (jobs["retrain"]["environment"], jobs["promote"]["environment"]) == (
-        "training",
-        "production",
-    )
+    assert jobs["retrain"]["environment"] == "training"
+    assert jobs["promote"]["environment"] == "production"
     assert "pusher.label=canary" in step("retrain", "retrain", "Retrain")["run"]
     assert jobs["promote"]["if"] == "needs.retrain.outputs.code == '0'"
     assert LOADED["retrain"]["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
@@ -293,9 +292,7 @@ def test_inputs_are_arguments_and_no_code(runner: Runner) -> None:
 def a_run(root: Path) -> None:
     folder = root / "runs" / "20260101T000000000000-abcd"
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(
-        json.dumps({"run": folder.name, "verdict": "finished", "stages": []})
-    )
+    run_record(folder.name, verdict="finished").write(folder / "run.json")
     (folder / "report.html").write_text("<html>")
 
 

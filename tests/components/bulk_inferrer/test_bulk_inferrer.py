@@ -352,10 +352,8 @@ def test_the_command(tmp_path: Path, served: Path) -> None:
     assert (tmp_path / "out" / "log.txt").exists()
 
     again = CliRunner().invoke(app, command)
-    assert (again.exit_code, again.stdout.splitlines()[1]) == (
-        0,
-        f"predictions    {tmp_path / 'out'}/predictions.json",
-    )
+    assert again.exit_code == 0
+    assert again.stdout.splitlines()[1] == f"predictions    {tmp_path / 'out'}/predictions.json"
 
     other = CliRunner().invoke(app, [*command, "--format", "tfrecord"])
     assert isinstance(other.exception, UserError)

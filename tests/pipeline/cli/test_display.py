@@ -297,11 +297,9 @@ def test_nothing_is_estimated_from_next_to_nothing() -> None:
     ],
 )
 def test_durations(seconds: float, in_columns: str, in_words: str, estimated: str) -> None:
-    assert (clock(seconds), duration(seconds, 0), about(seconds)) == (
-        in_columns,
-        in_words,
-        estimated,
-    )
+    assert clock(seconds) == in_columns
+    assert duration(seconds, 0) == in_words
+    assert about(seconds) == estimated
 
 
 def test_a_report_without_a_stage_is_that_of_the_only_one() -> None:
