@@ -1,4 +1,4 @@
-"""As a user: the command line on a small corpus, killed in every stage, asked, shown, run again."""
+"""The command line on a small corpus: killed in every stage, asked, shown, run again."""
 
 import json
 import re

@@ -217,7 +217,7 @@ def test_a_serving_dir_stands_for_the_only_model_in_it(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         identity.find_versions(str(two))
     assert str(refused.value) == f"{message}--serving-dir {two}/reviews"
-    # Versions that lie there themselves are what a place of another name stands for.
+    # Versions directly in a folder take precedence over the models in it.
     assert find_model(models_in(two, "7")) == two / "7"
 
 

@@ -284,9 +284,9 @@ def test_on_beam_the_evaluation_is_the_same_byte_for_byte(
     assert evaluations[0] == evaluations[1]
     figures = evaluations[0][0]["served"]
 
-    # It always says "0", by name: the number of its class is another one.
     assert figures["version"] == 4
 
+    # The served model always says "0", by name: the number of its class is another one.
     labels = read_all(examples)
     assert figures["accuracy"] == labels.count(b"0") / len(labels)
     assert figures["new_labels"] == [str(number) for number in range(1, 9)]

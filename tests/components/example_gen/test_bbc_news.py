@@ -72,7 +72,7 @@ def test_bbc_news_in_a_bucket(
 
         prepare(there)
         assert external_digest(there) is not None
-        # A preparation that was killed is none.
+        # A preparation that was killed does not count.
         assert next(reversed(cloud.buckets["bucket"])).endswith("/dataset_info.json")
         assert not [name for name in cloud.buckets["bucket"] if "downloads" in name]
         make(there, tmp_path / "there")

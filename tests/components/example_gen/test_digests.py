@@ -59,7 +59,7 @@ def read_sources() -> Iterator[Callable[[], list[str]]]:
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Moves the clock forward by so many seconds."""
+    """Moves the clock forward by this number of seconds."""
     now = files.time.time_ns
     monkeypatch.setattr(files.time, "time_ns", lambda: now() + int(seconds * 1e9))
 

@@ -212,6 +212,7 @@ def test_a_trial_that_diverges_is_recorded_and_the_search_goes_on(
     figures, trials = tune(
         features, tmp_path / "some", params_of(base, num_trials=2, ranges=DIVERGING)
     )
+
     assert [(trial.state, trial.eval_accuracy, trial.eval_loss) for trial in trials[1:]] == [
         ("failed", None, None)
     ]

@@ -336,7 +336,7 @@ def test_settings_are_not_broken_from_their_flag() -> None:
 
 
 def test_who_listens_to_everything_does_not_get_how_far_stages_are(tmp_path: Path) -> None:
-    """As in a notebook with a handler of its own."""
+    """A notebook with a handler of its own is such a listener."""
     code = (
         "import logging, sys\nfrom tests.support import staged\nfrom pipeline.store import Store,"
         " layout\nfrom pipeline.runner.execute import execute\nfrom"
