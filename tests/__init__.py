@@ -40,6 +40,5 @@ if "pytest" in sys.modules:
     for name in list(os.environ):
         if name in JOB | TERMINAL | LIBRARIES or name.startswith(PREFIXES):
             del os.environ[name]
-    # As wide as a terminal is where nobody says how wide, whatever terminal the tests are started
-    # in.
+    # The default width of a terminal, whatever terminal the tests are started in.
     os.environ["COLUMNS"] = "80"

@@ -139,10 +139,8 @@ def test_no_rows(tmp_path: Path, name: str, content: bytes, message: str) -> Non
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     code, error = refused(tmp_path, configure(tmp_path, "gone.csv"))
-    assert (code, error) == (
-        BAD_CONFIGURATION,
-        f"example_gen.source 'gone.csv' matches no file under {tmp_path}.",
-    )
+    assert code == BAD_CONFIGURATION
+    assert error == f"example_gen.source 'gone.csv' matches no file under {tmp_path}."
 
 
 def test_unknown_configuration(tmp_path: Path) -> None:
@@ -168,10 +166,8 @@ def test_threshold_of_two(tmp_path: Path) -> None:
 
 def test_unknown_field(tmp_path: Path, good: Path) -> None:
     code, error = refused(tmp_path, good, "--set", "trainer.rnn_unit=8")
-    assert (code, error) == (
-        BAD_CONFIGURATION,
-        "--set trainer.rnn_unit is not a known name. Did you mean 'rnn_units'?",
-    )
+    assert code == BAD_CONFIGURATION
+    assert error == "--set trainer.rnn_unit is not a known name. Did you mean 'rnn_units'?"
 
 
 @pytest.mark.parametrize("flag", ["--from", "--to"])
@@ -198,10 +194,8 @@ def test_from_after_to(tmp_path: Path, good: Path) -> None:
 def test_serving_dir_under_a_file(tmp_path: Path, good: Path) -> None:
     file = write(tmp_path / "file", b"")
     code, error = refused(tmp_path, good, serving_dir=file / "served")
-    assert (code, error) == (
-        BAD_CONFIGURATION,
-        f"pusher.serving_dir '{file}/served': {file} is not a folder.",
-    )
+    assert code == BAD_CONFIGURATION
+    assert error == f"pusher.serving_dir '{file}/served': {file} is not a folder."
 
 
 @pytest.mark.skipif(

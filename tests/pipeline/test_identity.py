@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from components.pusher.labels import MODELS_CONFIG
 from pipeline import config as configuration
 from pipeline import identity
 from pipeline.config import Config
-from pipeline.report.history import history
 from pipeline.retrain import state
 from pipeline.retrain.state import State
 from pipeline.runner.execute import execute
@@ -31,8 +28,6 @@ from seqline.model.identity import Identity, OtherModelError
 from serving.config import ConfigError, ModelConfig, models_of, models_still_served
 from serving.flags import parse
 from serving.predict import InputError, find_model, find_models, find_versions
-from tests.support.command_line import environment
-from tests.support.corpus import write_jsonl
 from tests.support.records import execution, run_record
 
 QUESTIONS = ("abbreviation", "description", "entity", "human", "location", "number")
@@ -174,11 +169,9 @@ def load(folder: Path, name: str, *settings: str, serving_dir: str | None = None
 
 def test_places_go_by_the_name(tmp_path: Path) -> None:
     loaded = load(tmp_path, "reviews")
-    assert (loaded.pusher.serving_dir, loaded.pusher.model_name, loaded.evaluator.serving_dir) == (
-        "serving_dir/reviews",
-        "reviews",
-        None,
-    )
+    assert loaded.pusher.serving_dir == "serving_dir/reviews"
+    assert loaded.pusher.model_name == "reviews"
+    assert loaded.evaluator.serving_dir is None
 
     settings = [
         "name=stars",
@@ -188,10 +181,8 @@ def test_places_go_by_the_name(tmp_path: Path) -> None:
     ]
     loaded = load(tmp_path, "reviews", *settings, serving_dir="gs://bucket/{name}/served")
 
-    assert (loaded.pusher.serving_dir, loaded.pusher.served_from) == (
-        "gs://bucket/stars/served",
-        "/models/stars",
-    )
+    assert loaded.pusher.serving_dir == "gs://bucket/stars/served"
+    assert loaded.pusher.served_from == "/models/stars"
     assert (loaded.pusher.model_name, loaded.evaluator.serving_dir) == ("m", "there/stars")
     assert load(tmp_path, "reviews", serving_dir="served").pusher.serving_dir == "served"
     assert PusherParams().with_name("a").key_fields() == {
@@ -226,7 +217,7 @@ def test_a_serving_dir_stands_for_the_only_model_in_it(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         identity.find_versions(str(two))
     assert str(refused.value) == f"{message}--serving-dir {two}/reviews"
-    # Versions that lie there themselves are what a place of another name stands for.
+    # Versions directly in a folder take precedence over the models in it.
     assert find_model(models_in(two, "7")) == two / "7"
 
 
@@ -341,143 +332,3 @@ def test_the_state_of_a_retraining_goes_by_the_name(tmp_path: Path) -> None:
     assert before.pushes == [push]
     state.save(store, "a", before)
     assert (state.load(store, "a"), state.load(store, "b")) == (before, State())
-
-
-# Two tasks in one folder, by the real commands
-
-
-def rows(labels: tuple[str, ...]) -> list[dict[str, str]]:
-    """120 rows, each with three words of its label and one of its own."""
-    return [
-        {
-            "text": " ".join(
-                [
-                    *(f"{labels[number % len(labels)]}{(number * step) % 7}" for step in (1, 2, 3)),
-                    f"row{number}",
-                ]
-            ),
-            "label": label,
-        }
-        for number in range(120)
-        for label in [labels[number % len(labels)]]
-    ]
-
-
-CONFIG = """
-[example_gen]
-source = "{name}.jsonl"
-[transform]
-max_length = 4
-min_frequency = 1
-[trainer]
-bidirectional = false
-embedding_dim = 8
-rnn_units = 8
-skip_dim = 8
-batch_size = 16
-num_epochs = 4
-[evaluator]
-baseline = "none"
-min_gain_over_majority = -1
-[infra_validator]
-server = "none"
-[pusher]
-verify = false
-"""
-
-
-def seqline(folder: Path, *arguments: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "pipeline", *arguments]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=900, env=environment()
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout + done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_two_tasks_in_one_folder_keep_their_own_served_models(tmp_path: Path) -> None:
-    tasks = {"questions": QUESTIONS, "sentiment": SENTIMENTS}
-    for name, labels in tasks.items():
-        write_jsonl(tmp_path / f"{name}.jsonl", rows(labels))
-        (tmp_path / f"{name}.toml").write_text(CONFIG.format(name=name))
-        code, out = seqline(tmp_path, "run", "--config", f"{name}.toml")
-        assert code == 0, out
-        assert f"served model   {tmp_path}/serving_dir/{name}/1" in out
-        assert ("ask it         seqline predict --model" in out) == (name == "sentiment")
-        assert "served 0" not in out
-
-    assert sorted(find_models(tmp_path / "serving_dir")) == ["questions", "sentiment"]
-
-    for name, labels in tasks.items():
-        assert model_identity.of_folder(tmp_path / "serving_dir" / name / "1") == Identity(
-            name, "text", labels
-        )
-        code, out = seqline(tmp_path, "versions", "--serving-dir", f"serving_dir/{name}", "--json")
-        assert [(listed["version"], listed["labels"]) for listed in json.loads(out)] == [
-            (1, ["stable"])
-        ]
-        runs = history(Store(tmp_path / "artifacts"), model=name)
-        assert [(run["model"], run["verdict"], run["gain"]) for run in runs] == [
-            (name, "pushed", None)
-        ]
-
-    message = "error: serving_dir holds 2 models: questions, sentiment. Name one: "
-    assert seqline(tmp_path, "predict", "a text") == (
-        2,
-        f"{message}--model serving_dir/questions\n",
-    )
-    assert seqline(tmp_path, "rollback") == (2, f"{message}--serving-dir serving_dir/questions\n")
-    code, out = seqline(
-        tmp_path, "predict", "--model", "serving_dir/sentiment", "positive1 positive2"
-    )
-    assert (code, sorted(json.loads(out)["probabilities"])) == (0, ["negative", "positive"])
-
-    # One explicit place for both: the second one is refused before its first stage, by its labels
-    # where its name says nothing.
-    place = tmp_path / "served"
-    code, out = seqline(tmp_path, "run", "--config", "questions.toml", "--serving-dir", str(place))
-    assert code == 0, out
-
-    before = sorted(
-        (path.relative_to(place), path.stat().st_mtime_ns)
-        for path in place.rglob("*")
-        if path.is_file()
-    )
-    second = ["run", "--config", "sentiment.toml", "--serving-dir", str(place)]
-    code, out = seqline(tmp_path, *second)
-    assert (code, "they have different names" in out, "example_gen  " in out) == (
-        2,
-        True,
-        False,
-    ), out
-
-    code, out = seqline(
-        tmp_path, *second, "--set", "name=questions", "--set", "trainer.num_epochs=3"
-    )
-    assert (code, "they have no label in common" in out) == (2, True), out
-    assert "example_gen  " in out
-    assert "trainer  " not in out
-    assert (
-        sorted(
-            (path.relative_to(place), path.stat().st_mtime_ns)
-            for path in place.rglob("*")
-            if path.is_file()
-        )
-        == before
-    )
-
-    code, out = seqline(tmp_path, *second, "--set", "pusher.replaces=1")
-    assert code == 0, out
-    assert f"served model   {place}/2" in out
-    assert "not compared with version 1, another model" in out
-    assert model_identity.of_folder(place / "2") == Identity("sentiment", "text", SENTIMENTS)
-
-    last = history(Store(tmp_path / "artifacts"))[-1]
-    assert (last["model"], last["verdict"], last["version"], last["gain"]) == (
-        "sentiment",
-        "pushed",
-        2,
-        None,
-    )

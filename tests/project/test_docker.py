@@ -173,10 +173,8 @@ def test_both_servers_serve_the_same_volume_by_the_same_flags() -> None:
     assert set(embedded["command"]) - set(serving["command"]) == {"--host=0.0.0.0"}
 
     flags = parse(embedded["command"])
-    assert (flags.model_name, flags.model_base_path) == (
-        "${SEQLINE_MODEL:-bbc_news}",
-        Path("/models/${SEQLINE_MODEL:-bbc_news}"),
-    )
+    assert flags.model_name == "${SEQLINE_MODEL:-bbc_news}"
+    assert flags.model_base_path == Path("/models/${SEQLINE_MODEL:-bbc_news}")
 
 
 def test_compose_reads_its_files() -> None:

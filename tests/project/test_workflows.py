@@ -101,10 +101,8 @@ def test_pull_requests_meet_no_account_and_forks_no_network_of_ours() -> None:
 
 def test_what_becomes_stable_needs_the_protected_environment() -> None:
     jobs = LOADED["retrain"]["jobs"]
-    assert (jobs["retrain"]["environment"], jobs["promote"]["environment"]) == (
-        "training",
-        "production",
-    )
+    assert jobs["retrain"]["environment"] == "training"
+    assert jobs["promote"]["environment"] == "production"
     assert "pusher.label=canary" in step("retrain", "retrain", "Retrain")["run"]
     assert jobs["promote"]["if"] == "needs.retrain.outputs.code == '0'"
     assert LOADED["retrain"]["concurrency"] == {"group": "retrain", "cancel-in-progress": False}

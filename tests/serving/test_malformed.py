@@ -51,10 +51,8 @@ def test_limits_of_body_and_rows(server: Server) -> None:
         assert (got.status_code, list(got.json())) == (413, ["error"])
 
     chunked = requests.post(server.url + path, iter([b"x" * 50_000] * 3), timeout=TIMEOUT)
-    assert (chunked.status_code, chunked.json()["error"][:40]) == (
-        413,
-        "The request's body has more than 100000 ",
-    )
+    assert chunked.status_code == 413
+    assert chunked.json()["error"][:40] == "The request's body has more than 100000 "
     packed = requests.post(
         server.url + path, b"{}", headers={"Content-Encoding": "gzip"}, timeout=TIMEOUT
     )

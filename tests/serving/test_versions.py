@@ -19,7 +19,7 @@ HALF = 'config {{ name: "half" base_path: "{base}" model_platform: "tensorflow" 
 
 
 def push(made: Path, version: Path) -> None:
-    """As the pusher does it: written aside, then renamed."""
+    """Publishes a version as the pusher does: written under another name, then renamed."""
     aside = version.with_name(f".pushing-{version.name}")
     shutil.copytree(made, aside)
     aside.rename(version)

@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.support import fake_cloud
 from tests.support.corpus import corpus_rows, write_jsonl
 from tests.support.fake_cloud import FakeCloud
+from tests.support.fake_cloud.dataflow import Job
 
 ROOT = "gs://bucket/root"
 UPLOAD = "POST /upload/storage/v1/b/bucket/"
@@ -110,14 +111,43 @@ def make(output: str, span_cache: str, beam_args: tuple[str, ...]) -> None:
     )
 
 
+def run_with(
+    fault: Callable[[FakeCloud], None], number: int, cloud: FakeCloud
+) -> tuple[Job, int, tuple[dict[str, bytes], dict[str, bytes]]]:
+    """Submits the job under a fault, and once more if it fails.
+
+    Returns:
+        The first job, how often it was submitted again, and (Examples, counts).
+    """
+    from seqline.errors import UserError
+    from seqline.jobs.dataflow import job_flags
+
+    cloud.faults.requests.clear()
+    cloud.faults.retry_bundles = False
+    fault(cloud)
+    place = f"{ROOT}/{number}"
+    flags = job_flags(
+        [*cloud.flags, "--temp_location=gs://staging/temp"], "example_gen", f"k{number}", ROOT
+    )
+    num_before, again = len(cloud.dataflow.jobs), 0
+
+    try:
+        make(f"{place}/examples", f"{place}/span_cache", flags)
+    except UserError as error:
+        print(f"  {error}", file=sys.stderr)
+        again = 1
+        make(f"{place}/examples", f"{place}/span_cache", flags)
+
+    job = cloud.dataflow.jobs[num_before]
+    return job, again, (contents(f"{place}/examples"), contents(f"{place}/span_cache"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=2000)
     options = parser.parse_args()
-    from seqline.errors import UserError
-    from seqline.jobs.dataflow import job_flags
 
     outcomes = []
     with tempfile.TemporaryDirectory() as name, fake_cloud.serve(Path(name)) as cloud:
@@ -131,41 +161,21 @@ def main() -> None:
         print(f"{'fault':42} {'job':12} {'attempts':>8} {'again':>6} {'seconds':>8}  same bytes")
 
         for number, (description, fault) in enumerate(FAULTS.items()):
-            cloud.faults.requests.clear()
-            cloud.faults.retry_bundles = False
-            fault(cloud)
-            place = f"{ROOT}/{number}"
-            flags = job_flags(
-                [*cloud.flags, "--temp_location=gs://staging/temp"],
-                "example_gen",
-                f"k{number}",
-                ROOT,
-            )
-            before, started, again = len(cloud.dataflow.jobs), time.monotonic(), 0
-
-            try:
-                make(f"{place}/examples", f"{place}/span_cache", flags)
-            except UserError as error:
-                print(f"  {error}", file=sys.stderr)
-                again = 1
-                make(f"{place}/examples", f"{place}/span_cache", flags)
-
-            jobs = cloud.dataflow.jobs[before:]
-            same = (contents(f"{place}/examples"), contents(f"{place}/span_cache")) == expected
-            state = jobs[0].state.removeprefix("JOB_STATE_").lower()
-
+            started = time.monotonic()
+            job, again, written = run_with(fault, number, cloud)
+            seconds, same = time.monotonic() - started, written == expected
+            state = job.state.removeprefix("JOB_STATE_").lower()
             outcomes.append(
                 {
                     "fault": description,
                     "job": state,
-                    "attempts": jobs[0].attempts,
+                    "attempts": job.attempts,
                     "again": again,
                     "same": same,
                 }
             )
             print(
-                f"{description:42} {state:12} {jobs[0].attempts:8} {again:6}"
-                f" {time.monotonic() - started:8.1f}  {same}",
+                f"{description:42} {state:12} {job.attempts:8} {again:6} {seconds:8.1f}  {same}",
                 flush=True,
             )
 

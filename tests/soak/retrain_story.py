@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.soak import DATA, read_rows
 from tests.support import CHECKOUT
@@ -118,27 +119,15 @@ def accuracy(folder: Path, rows: Rows) -> float:
     return sum(label == row["label"] for label, row in zip(labels, rows, strict=True)) / len(rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
-    parser.add_argument("--dataset", default="agnews_small")
-    parser.add_argument("--rows", type=int, default=1666, help="rows of a span")
-    parser.add_argument("--test-rows", type=int, default=7600)
-    parser.add_argument("--peers", action="store_true", help="also six full runs")
-    parser.add_argument("--set", action="append", default=[], dest="settings")
-    given = parser.parse_args()
-    folder = given.data / given.dataset
-    train = read(folder / "train.jsonl", 6 * given.rows)
-    test = read(folder / "test.jsonl", given.test_rows)
-    spans = [train[given.rows * number : given.rows * (number + 1)] for number in range(6)]
-    allowed = [f"span_validator.classes=['{NEW_CLASS}']"]
+# What arrives, the span, its rows, settings, and the exit codes that are right.
+Chapter = tuple[str, int, Rows, list[str], tuple[int, ...]]
 
-    # What arrives, the span, its rows, settings, and the exit codes that are right. A good span may
-    # be refused by chance: its rows are few.
+
+def story_of(spans: list[Rows]) -> list[Chapter]:
+    allowed = [f"span_validator.classes=['{NEW_CLASS}']"]
+    # A good span may be refused by chance: its rows are few.
     good, rejected, nothing = (PUSHED, REFUSED), (REJECTED,), (NOTHING_NEW,)
-    story: list[tuple[str, int, Rows, list[str], tuple[int, ...]]] = [
+    return [
         ("as it is", 1, spans[0], [], (PUSHED,)),
         ("as it is", 2, spans[1], [], good),
         ("exchanged labels", 3, exchanged(spans[2]), [], rejected),
@@ -150,34 +139,49 @@ def main() -> None:
         ("nothing arrived", 6, spans[1], allowed, nothing),
     ]
 
-    steps = []
+
+def tell(chapter: Chapter, folder: Path, test: Rows, settings: list[str]) -> dict[str, Any]:
+    """Lets a span arrive, retrains, and prints a line; returns the step of the result."""
+    description, number, rows, more, right = chapter
+    write(folder / "data" / str(number) / "rows.jsonl", rows)
+    code, lines, seconds = call(
+        folder, "retrain", "story", "data/{SPAN}/rows.jsonl", [*settings, *more]
+    )
+    served = accuracy(folder, test)
+    span = f"{number} {description}"
+    print(f"{span:<24} {code:>4} {seconds:>7.1f} {served:>6.4f}  {lines[-1]}", flush=True)
+    return {
+        "span": number,
+        "what": description,
+        "code": code,
+        "right": code in right,
+        "cpu_seconds": seconds,
+        "accuracy": served,
+        "verdict": lines[-1],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
+    parser.add_argument("--dataset", default="agnews_small")
+    parser.add_argument("--rows", type=int, default=1666, help="rows of a span")
+    parser.add_argument("--test-rows", type=int, default=7600)
+    parser.add_argument("--peers", action="store_true", help="also six full runs")
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    given = parser.parse_args()
+
+    folder = given.data / given.dataset
+    train = read(folder / "train.jsonl", 6 * given.rows)
+    test = read(folder / "test.jsonl", given.test_rows)
+    spans = [train[given.rows * number : given.rows * (number + 1)] for number in range(6)]
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(f"{'span':<24} {'code':>4} {'CPU s':>7} {'test':>6}  verdict")
-
-        for description, number, rows, more, right in story:
-            write(folder / "data" / str(number) / "rows.jsonl", rows)
-            code, lines, seconds = call(
-                folder, "retrain", "story", "data/{SPAN}/rows.jsonl", [*given.settings, *more]
-            )
-            served = accuracy(folder, test)
-            span = f"{number} {description}"
-            print(
-                f"{span:<24} {code:>4} {seconds:>7.1f} {served:>6.4f}  {lines[-1]}",
-                flush=True,
-            )
-            steps.append(
-                {
-                    "span": number,
-                    "what": description,
-                    "code": code,
-                    "right": code in right,
-                    "cpu_seconds": seconds,
-                    "accuracy": served,
-                    "verdict": lines[-1],
-                }
-            )
-
+        steps = [tell(chapter, folder, test, given.settings) for chapter in story_of(spans)]
         result = {
             "rows": given.rows,
             "steps": steps,

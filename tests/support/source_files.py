@@ -53,7 +53,7 @@ def write_parquet(path: Path, columns: dict[str, Any], **options: Any) -> Path:
 
 
 def row_format(**fields: Any) -> RowFormat:
-    """As example_gen reads rows."""
+    """The format of rows as example_gen reads them."""
     return RowFormat("example_gen", **{"label": "label", "dim_name": "example_gen.dim", **fields})
 
 

@@ -48,7 +48,7 @@ def make_trial(number: int, state: Any, accuracy: float | None, loss: float | No
 
 
 def trials_by_hand() -> list[Trial]:
-    """As many as TPE lets pass before it decides.
+    """As many trials as TPE needs before it decides.
 
     The last one is the best, by a loss that no real trial has.
     """

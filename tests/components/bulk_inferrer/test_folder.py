@@ -172,7 +172,7 @@ def test_two_runs_into_one_folder(tmp_path: Path, served: Path) -> None:
         folder.opened(tmp_path / "out", served, params),
         pytest.raises(
             UserError,
-            match=r"Another run is writing into .*out\. Wait for it, or name another folder\.",
+            match=r"is writing predictions into .*out .*\. Wait for it, or stop it\.",
         ),
     ):
         infer(tmp_path / "out", served, source)

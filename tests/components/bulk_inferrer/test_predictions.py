@@ -32,12 +32,10 @@ def test_the_answers_are_those_of_predict(tmp_path: Path, served: Path) -> None:
     answered = answers(tmp_path / "out")
     for number, (mine, asked) in enumerate(zip(answered, predict(served, texts), strict=True)):
         assert list(mine) == ["file", "line", "id", "text", "label", "class_id", "probabilities"]
-        assert (mine["file"], mine["line"], mine["id"], mine["text"]) == (
-            str(source),
-            number + 1,
-            f"row {number}",
-            texts[number],
-        )
+        assert mine["file"] == str(source)
+        assert mine["line"] == number + 1
+        assert mine["id"] == f"row {number}"
+        assert mine["text"] == texts[number]
         assert mine["label"] == asked["label"] == manifest["labels"][mine["class_id"]]
 
         named = dict(zip(manifest["labels"], mine["probabilities"], strict=True))

@@ -101,66 +101,85 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return sequences(tmp_path_factory.mktemp("digits"), "digits")
 
 
+# What is a mean of the probabilities themselves, or of their logarithms, is as exact as two answers
+# of one model in float32.
+ROUNDING = 1e-6
+
+
+def same(value: Any, expected: Any, tolerance: float = 1e-9) -> None:
+    assert value == pytest.approx(expected, abs=tolerance)
+
+
 @pytest.mark.parametrize("name", ["digits", "breast_cancer", "corpus"])
 def test_every_figure_is_scikit_learns(
     name: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if name == "corpus":  # texts, by the pipeline's own model
-        examples, saved_model = (
-            request.getfixturevalue("examples"),
-            request.getfixturevalue("saved_model"),
-        )
+        examples = request.getfixturevalue("examples")
+        saved_model = request.getfixturevalue("saved_model")
+    elif name == "digits":
+        examples, saved_model = request.getfixturevalue("digits")
     else:
-        examples, saved_model = (
-            request.getfixturevalue("digits") if name == "digits" else sequences(tmp_path, name)
-        )
+        examples, saved_model = sequences(tmp_path, name)
     labels, truth, probabilities = answers(examples, saved_model)
-    figures = measure(examples, saved_model / "saved_model", EvaluatorParams(min_slice_rows=20))
     predicted, classes = probabilities.argmax(axis=1), range(len(labels))
+    clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1)
+    losses = -np.log(clipped[np.arange(len(truth)), truth])
 
-    def same(value: Any, expected: Any, tolerance: float = 1e-9) -> None:
-        assert value == pytest.approx(expected, abs=tolerance)
-
-    # What is a mean of the probabilities themselves, or of their logarithms, is as exact as two
-    # answers of one model in float32.
-    rounding = 1e-6
+    figures = measure(examples, saved_model / "saved_model", EvaluatorParams(min_slice_rows=20))
 
     assert figures["num_rows"] == len(truth)
     same(figures["accuracy"], accuracy_score(truth, predicted))
     same(figures["macro_f1"], f1_score(truth, predicted, average="macro"))
-    clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1)
-    losses = -np.log(clipped[np.arange(len(truth)), truth])
-    same(figures["cross_entropy"], losses.mean(), rounding)
+    same(figures["cross_entropy"], losses.mean(), ROUNDING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that float32 sums to one only nearly
-        same(figures["cross_entropy"], log_loss(truth, clipped, labels=classes), rounding)
-
+        same(figures["cross_entropy"], log_loss(truth, clipped, labels=classes), ROUNDING)
     assert (
         figures["confusion_matrix"] == confusion_matrix(truth, predicted, labels=classes).tolist()
     )
+    for k, value in figures["top_k_accuracy"].items():
+        same(value, top_k_accuracy_score(truth, probabilities, k=int(k), labels=classes))
+    assert list(figures["top_k_accuracy"]) == [str(k) for k in (2, 3, 5) if k < len(labels)]
 
+    assert_areas(figures, labels, truth, probabilities)
+    assert_calibration(figures, truth, probabilities)
+    assert_slices(figures, labels, truth, predicted, losses)
+
+
+def assert_areas(
+    figures: dict[str, Any], labels: list[str], truth: np.ndarray, probabilities: np.ndarray
+) -> None:
     for number, label in enumerate(labels):
-        same(
-            figures["classes"][label]["roc_auc"],
-            roc_auc_score(truth == number, probabilities[:, number]),
-        )
-        same(
-            figures["classes"][label]["pr_auc"],
-            average_precision_score(truth == number, probabilities[:, number]),
-        )
+        is_class, of_class = truth == number, figures["classes"][label]
+        same(of_class["roc_auc"], roc_auc_score(is_class, probabilities[:, number]))
+        same(of_class["pr_auc"], average_precision_score(is_class, probabilities[:, number]))
 
     one_hot = np.eye(len(labels))[truth]
     same(figures["roc_auc"], roc_auc_score(one_hot, probabilities, average="macro"))
     same(figures["pr_auc"], average_precision_score(one_hot, probabilities, average="macro"))
-    for k, value in figures["top_k_accuracy"].items():
-        same(value, top_k_accuracy_score(truth, probabilities, k=int(k), labels=classes))
-    assert list(figures["top_k_accuracy"]) == [str(k) for k in (2, 3, 5) if k < len(labels)]
+
+
+def assert_calibration(
+    figures: dict[str, Any], truth: np.ndarray, probabilities: np.ndarray
+) -> None:
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right, mean = calibration_curve(predicted == truth, confidence, n_bins=15, strategy="uniform")
+    is_right = probabilities.argmax(axis=1) == truth
+    right, mean = calibration_curve(is_right, confidence, n_bins=15, strategy="uniform")
     same([bin_["accuracy"] for bin_ in figures["calibration"]], right.tolist())
-    same([bin_["confidence"] for bin_ in figures["calibration"]], mean.tolist(), rounding)
+    same([bin_["confidence"] for bin_ in figures["calibration"]], mean.tolist(), ROUNDING)
+
     weights = [bin_["num_rows"] / len(truth) for bin_ in figures["calibration"]]
-    same(figures["ece"], float(np.dot(weights, np.abs(right - mean))), rounding)
+    same(figures["ece"], float(np.dot(weights, np.abs(right - mean))), ROUNDING)
+
+
+def assert_slices(
+    figures: dict[str, Any],
+    labels: list[str],
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    losses: np.ndarray,
+) -> None:
     by_label = {
         slice_["value"]: slice_ for slice_ in figures["slices"] if slice_["feature"] == "label"
     }
@@ -171,7 +190,7 @@ def test_every_figure_is_scikit_learns(
             by_label[label]["macro_f1"],
             f1_score(truth[chosen], predicted[chosen], average="macro", zero_division=0),
         )
-        same(by_label[label]["cross_entropy"], losses[chosen].mean(), rounding)
+        same(by_label[label]["cross_entropy"], losses[chosen].mean(), ROUNDING)
 
     assert sum(
         slice_["num_rows"] for slice_ in figures["slices"] if slice_["feature"] == "length"
@@ -265,9 +284,9 @@ def test_on_beam_the_evaluation_is_the_same_byte_for_byte(
     assert evaluations[0] == evaluations[1]
     figures = evaluations[0][0]["served"]
 
-    # It always says "0", by name: the number of its class is another one.
     assert figures["version"] == 4
 
+    # The served model always says "0", by name: the number of its class is another one.
     labels = read_all(examples)
     assert figures["accuracy"] == labels.count(b"0") / len(labels)
     assert figures["new_labels"] == [str(number) for number in range(1, 9)]

@@ -1,6 +1,6 @@
-"""Imitations of public data sets that were refused once.
+"""Imitations of public data sets that were once refused.
 
-With nothing but a source they pass the data gates, and say what is odd.
+With nothing but a source set they pass the data gates, with warnings about what is odd.
 """
 
 from collections.abc import Callable
@@ -46,20 +46,20 @@ def to_anomalies(
 
 
 def phrases_and_sentences() -> dict[str, Rows]:
-    """As SST-2: train holds phrases of sentences, test whole ones."""
+    """Rows as in SST-2: train holds phrases of sentences, test holds sentences."""
     rows = corpus_rows(240)
     longer = [{**row, "text": f"{row['text']} {row['text']} {row['text']}"} for row in rows[180:]]
     return {"train": rows[:180], "test": longer}
 
 
 def fine_labels() -> dict[str, Rows]:
-    """As TREC with fine labels: test lacks a class of train."""
+    """Rows as in TREC with fine labels: test lacks a class of train."""
     rows = corpus_rows(240)
     return {"train": rows[:150], "test": [row for row in rows[150:] if row["label"] != "fruit"]}
 
 
 def an_unseen_label() -> dict[str, Rows]:
-    """As ATIS: one line of test names a label that train lacks."""
+    """Rows as in ATIS: one line of test has a label that train lacks."""
     rows = corpus_rows(240)
     return {
         "train": rows[:180],
@@ -68,7 +68,7 @@ def an_unseen_label() -> dict[str, Rows]:
 
 
 def empty_texts() -> dict[str, Rows]:
-    """As the Rotten Tomatoes reviews: two texts of 242 are empty."""
+    """Rows as in the Rotten Tomatoes reviews: two texts of 242 are empty."""
     return {
         "all": [*corpus_rows(240), {"text": "", "label": "fruit"}, {"text": " ", "label": "metals"}]
     }

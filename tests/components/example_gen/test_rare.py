@@ -1,4 +1,7 @@
+"""Classes with few or no rows in train."""
+
 import json
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -12,30 +15,37 @@ from tests.components.example_gen.support import FRACTIONS, make, read_examples,
 from tests.support.corpus import corpus_rows, write_jsonl
 
 
-def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
-    train, test = corpus_rows(90)[:60], corpus_rows(90)[60:]
-    table = {
-        "train": str(write_jsonl(tmp_path / "train.jsonl", train)),
-        "test": str(write_jsonl(tmp_path / "test.jsonl", test)),
+def train_and_test(folder: Path, more: Sequence[dict[str, str]] = ()) -> dict[str, str]:
+    """A source with splits of its own: 60 rows of train, 30 and `more` of test."""
+    rows = corpus_rows(90)
+    return {
+        "train": str(write_jsonl(folder / "train.jsonl", rows[:60])),
+        "test": str(write_jsonl(folder / "test.jsonl", [*rows[60:], *more])),
     }
-    figures = make(ExampleGenParams(source=table), tmp_path / "output")
+
+
+def test_own_splits_are_kept(tmp_path: Path) -> None:
+    figures = make(ExampleGenParams(source=train_and_test(tmp_path)), tmp_path / "output")
+    train, test = corpus_rows(90)[:60], corpus_rows(90)[60:]
     assert figures["num_rows"]["test"] == {"animals": 10, "fruit": 10, "metals": 10}
     assert read_examples(tmp_path / "output", "test") == [
         (row["text"], row["label"]) for row in test
     ]
-
     kept = read_examples(tmp_path / "output", "train") + read_examples(tmp_path / "output", "eval")
     assert sorted(kept) == sorted((row["text"], row["label"]) for row in train)
 
+
+def test_a_label_never_in_train(tmp_path: Path) -> None:
+    figures = make(ExampleGenParams(source=train_and_test(tmp_path)), tmp_path / "output")
     unseen = [
         {"text": "a", "label": "new"},
         {"text": "b", "label": "other"},
         {"text": "c", "label": "new"},
     ]
-    write_jsonl(tmp_path / "test.jsonl", [*test, *unseen])
+    source = train_and_test(tmp_path, unseen)
 
     with pytest.raises(DataError) as raised:
-        make(ExampleGenParams(source=table, rare_classes="stop"), tmp_path / "rejected")
+        make(ExampleGenParams(source=source, rare_classes="stop"), tmp_path / "rejected")
     assert (
         str(raised.value)
         == "2 of 5 classes have no row in train (example_gen.min_class_rows 1): 'new' (2 rows in"
@@ -44,23 +54,29 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
         " to 'leave_out' or to 'gather'."
     )
 
-    left_out = make(ExampleGenParams(source=table), tmp_path / "left_out")
+    left_out = make(ExampleGenParams(source=source), tmp_path / "left_out")
     assert left_out["num_rows"] == figures["num_rows"]
-    assert (left_out["num_read"], left_out["num_left_out_rows"], left_out["num_moved_rows"]) == (
-        93,
-        3,
-        0,
-    )
+    assert left_out["num_read"] == 93
+    assert left_out["num_left_out_rows"] == 3
+    assert left_out["num_moved_rows"] == 0
     assert describe(left_out).endswith("; 3 classes; 3 rows of 2 rare classes left out")
+    assert_left_out(tmp_path, unseen)
 
+    # Gathered they would be a class that train lacks as well.
+    gathered = make(ExampleGenParams(source=source, rare_classes="gather"), tmp_path / "gathered")
+    assert gathered["num_rows"] == figures["num_rows"]
+
+
+def assert_left_out(folder: Path, unseen: list[dict[str, str]]) -> None:
+    """The rows that were left out are listed, and counted by split and label."""
     listed = [
         json.loads(line)
-        for path in (tmp_path / "left_out" / "rare_rows").iterdir()
+        for path in (folder / "left_out" / "rare_rows").iterdir()
         for line in path.read_text().splitlines()
     ]
     assert listed == [
         {
-            "file": str(tmp_path / "test.jsonl"),
+            "file": str(folder / "test.jsonl"),
             "line": 31 + place,
             "label": row["label"],
             "split": "test",
@@ -69,16 +85,9 @@ def test_label_never_in_train_and_own_splits_are_kept(tmp_path: Path) -> None:
         for place, row in enumerate(unseen)
     ]
 
-    [span] = read_manifest(tmp_path / "left_out").spans
-    assert (span.num_left_out, span.num_read) == ({"test": {"new": 2, "other": 1}}, 93)
-
-    # Gathered they would be a class that train lacks as well.
-    assert (
-        make(ExampleGenParams(source=table, rare_classes="gather"), tmp_path / "gathered")[
-            "num_rows"
-        ]
-        == figures["num_rows"]
-    )
+    [span] = read_manifest(folder / "left_out").spans
+    assert span.num_left_out == {"test": {"new": 2, "other": 1}}
+    assert span.num_read == 93
 
 
 def outside_train(number: int, label: str) -> list[dict[str, str]]:
@@ -118,11 +127,9 @@ def test_every_class_has_a_row_in_train(tmp_path: Path) -> None:
         "pair": 1,
         "many": 2,
     }
-    assert (figures["num_moved_rows"], figures["num_left_out_rows"], figures["num_read"]) == (
-        5,
-        0,
-        77,
-    )
+    assert figures["num_moved_rows"] == 5
+    assert figures["num_left_out_rows"] == 0
+    assert figures["num_read"] == 77
     assert describe(figures).endswith("; 5 rows moved to train, which had none of their class")
     assert [(record["label"], record["done"]) for record in figures["rare_classes"]] == [
         ("lone", "kept")

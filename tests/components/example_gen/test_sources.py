@@ -93,6 +93,7 @@ def test_names_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     for name in ("a.csv", "a.jsonl.gz", "a.xml", "d/1.csv"):
         write(Path(name))
+
     for source, message in (
         ("none.csv", r"'none\.csv' matches no file under"),
         ("a.*", r"files of several kinds, \['\.csv', '\.jsonl\.gz', '\.xml'\]"),
@@ -112,12 +113,14 @@ def test_names_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ):
         with pytest.raises(UserError, match=message):
             check(ExampleGenParams(source=source))
+
     for encoding, message in (
         ("utf-9", "'utf-9' is not an encoding"),
         ("utf-16", "'utf-16' has line ends of its own"),
     ):
         with pytest.raises(UserError, match=message):
             check(ExampleGenParams(source="a.csv", encoding=encoding))
+
     with pytest.raises(
         UserError, match=r"example_gen\.span 1 does not exist; 'tfds:x' has the span 0"
     ):

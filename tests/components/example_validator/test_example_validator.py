@@ -34,11 +34,9 @@ def test_schema_diffs_are_filled_in_as_tfdv_does(tmp_path: Path) -> None:
     assert list(diff.anomaly_info) == ["label"]
 
     info = diff.anomaly_info["label"]
-    assert (info.severity, info.short_description, list(info.path.step)) == (
-        anomalies_pb2.AnomalyInfo.ERROR,
-        "Unknown label",
-        ["label"],
-    )
+    assert info.severity == anomalies_pb2.AnomalyInfo.ERROR
+    assert info.short_description == "Unknown label"
+    assert list(info.path.step) == ["label"]
     assert [reason.type for reason in info.reason] == [
         anomalies_pb2.AnomalyInfo.ENUM_TYPE_UNEXPECTED_STRING_VALUES
     ]

@@ -58,7 +58,7 @@ def test_canary_and_promotion(models: Callable[[str], Path], served: Path) -> No
         promote(served)
     push(models("c"), served, label="canary")
     push(models("d"), served)
-    assert labels_in(served) == {"stable": 4}  # a canary that is older than stable is none
+    assert labels_in(served) == {"stable": 4}  # a canary that is older than stable loses its label
 
 
 def test_the_same_content_again_under_another_label(

@@ -171,7 +171,8 @@ def test_a_push_that_waits_says_for_whom(
 def test_killed_at_random_moments_a_reader_never_sees_a_part() -> None:
     script = [
         sys.executable,
-        str(CHECKOUT / "benchmarks" / "push_kills.py"),
+        "-m",
+        "tests.soak.push_kills",
         "--kills=5",
         "--megabytes=16",
     ]
@@ -201,8 +202,8 @@ def test_symlinks_in_a_model_are_refused(
     with pytest.raises(
         UserError,
         match=(
-            r"models/a/assets is a symlink to .*; a model holds files only\. Put the file itself"
-            r" there\."
+            r"models/a/assets is a symlink to .*; a model holds files only\. Replace it with the"
+            r" file itself\."
         ),
     ):
         push(models("a"), served)

@@ -92,6 +92,7 @@ def test_vocab_size_and_max_length_cut(small_examples: Path, tmp_path: Path) -> 
         ([2, 3], 2, 1),
         ([], 0, 2),
     ]
+
     assert figures == {
         "content": "text",
         "dim": None,

@@ -182,10 +182,8 @@ def test_the_first_trials_are_spared_and_are_what_others_are_compared_with(
     # The first trial is the trainer's own training.
     alone = figures["trainer"]
     assert trials[0].params == {"learning_rate": 0.005}
-    assert (trials[0].eval_accuracy, trials[0].eval_loss) == (
-        alone["eval_accuracy"],
-        alone["eval_loss"],
-    )
+    assert trials[0].eval_accuracy == alone["eval_accuracy"]
+    assert trials[0].eval_loss == alone["eval_loss"]
     assert trials[0].accuracies == json.loads((model / "history.json").read_text())["val_accuracy"]
     assert searched["own_eval_accuracy"] == alone["eval_accuracy"]
 
@@ -214,15 +212,14 @@ def test_a_trial_that_diverges_is_recorded_and_the_search_goes_on(
     figures, trials = tune(
         features, tmp_path / "some", params_of(base, num_trials=2, ranges=DIVERGING)
     )
+
     assert [(trial.state, trial.eval_accuracy, trial.eval_loss) for trial in trials[1:]] == [
         ("failed", None, None)
     ]
     assert "training diverged at trainer.learning_rate 1e+30" in str(trials[1].error)
-    assert (figures["best_trial"], figures["num_failed"], figures["best_params"]) == (
-        0,
-        1,
-        {"learning_rate": 0.005},
-    )
+    assert figures["best_trial"] == 0
+    assert figures["num_failed"] == 1
+    assert figures["best_params"] == {"learning_rate": 0.005}
     assert (
         TUNER.describe({**figures, "eval_accuracy": 0.5})
         == "2 trials (1 failed); eval accuracy 0.500 with the trainer's own parameters; no"

@@ -144,19 +144,15 @@ def test_data_make_a_configuration_that_their_record_gives_again(tmp_path: Path)
     (tmp_path / "new.tsv").write_text(ROWS.replace(",", "\t"))
     settings = ["trainer.rnn_units=4", "evaluator.max_loss_of_accuracy=null"]
     loaded = chosen.read(Common("new.tsv", settings=settings, text="review", label="stars"))
-    assert (loaded.name, loaded.trainer.rnn_units, loaded.evaluator.max_loss_of_accuracy) == (
-        "new",
-        4,
-        None,
-    )
+    assert loaded.name == "new"
+    assert loaded.trainer.rnn_units == 4
+    assert loaded.evaluator.max_loss_of_accuracy is None
 
     example_gen = loaded.example_gen
-    assert (example_gen.source, example_gen.text, example_gen.label, example_gen.delimiter) == (
-        "new.tsv",
-        "review",
-        "stars",
-        "\t",
-    )
+    assert example_gen.source == "new.tsv"
+    assert example_gen.text == "review"
+    assert example_gen.label == "stars"
+    assert example_gen.delimiter == "\t"
 
     record = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
     text = reproduce.config_toml(record, "artifacts")
@@ -234,13 +230,8 @@ def test_command_line_environment_file_default(
     (tmp_path / "my.toml").write_text(
         'root = "of file"\n' + (tmp_path / "my.toml").read_text() + "[trainer]\nrnn_units = 5\n"
     )
-    assert (
-        chosen.read(Common("my.toml")).root,
-        chosen.read(Common("my.toml")).trainer.rnn_units,
-    ) == (
-        "of file",
-        5,
-    )
+    assert chosen.read(Common("my.toml")).root == "of file"
+    assert chosen.read(Common("my.toml")).trainer.rnn_units == 5
 
     monkeypatch.setenv("SEQLINE_ROOT", "of environment")
     monkeypatch.setenv("SEQLINE_SERVING_DIR", "served")
@@ -248,12 +239,10 @@ def test_command_line_environment_file_default(
     monkeypatch.setenv("SEQLINE_TRAINER__RNN_UNITS", "6")
 
     loaded = chosen.read(Common("my.toml"))
-    assert (loaded.root, loaded.trainer.rnn_units, loaded.pusher.serving_dir, loaded.name) == (
-        "of environment",
-        6,
-        "served",
-        "named",
-    )
+    assert loaded.root == "of environment"
+    assert loaded.trainer.rnn_units == 6
+    assert loaded.pusher.serving_dir == "served"
+    assert loaded.name == "named"
 
     loaded = chosen.read(Common("my.toml", settings=["root=of set", "trainer.rnn_units=7"]))
     assert (loaded.root, loaded.trainer.rnn_units) == ("of set", 7)
@@ -322,10 +311,8 @@ def test_settings_of_the_environment_that_are_wrong(
 
 def test_infer_needs_no_configuration_and_uses_no_sample(tmp_path: Path) -> None:
     loaded = chosen.read_if_named(Common(), "infer")
-    assert (loaded.example_gen.text, loaded.bulk_inferrer.text, loaded.evaluator.min_accuracy) == (
-        "text",
-        None,
-        0.0,
-    )
+    assert loaded.example_gen.text == "text"
+    assert loaded.bulk_inferrer.text is None
+    assert loaded.evaluator.min_accuracy == 0.0
     write_jsonl(tmp_path / "rows.jsonl", corpus_rows(3))
     assert chosen.read_if_named(Common("my.toml"), "infer").example_gen.text == "review"

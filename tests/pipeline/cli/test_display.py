@@ -297,11 +297,9 @@ def test_nothing_is_estimated_from_next_to_nothing() -> None:
     ],
 )
 def test_durations(seconds: float, in_columns: str, in_words: str, estimated: str) -> None:
-    assert (clock(seconds), duration(seconds, 0), about(seconds)) == (
-        in_columns,
-        in_words,
-        estimated,
-    )
+    assert clock(seconds) == in_columns
+    assert duration(seconds, 0) == in_words
+    assert about(seconds) == estimated
 
 
 def test_a_report_without_a_stage_is_that_of_the_only_one() -> None:
@@ -338,7 +336,7 @@ def test_settings_are_not_broken_from_their_flag() -> None:
 
 
 def test_who_listens_to_everything_does_not_get_how_far_stages_are(tmp_path: Path) -> None:
-    """As in a notebook with a handler of its own."""
+    """A notebook with a handler of its own is such a listener."""
     code = (
         "import logging, sys\nfrom tests.support import staged\nfrom pipeline.store import Store,"
         " layout\nfrom pipeline.runner.execute import execute\nfrom"

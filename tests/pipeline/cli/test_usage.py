@@ -1,4 +1,4 @@
-"""Wrong words and flags: one line with the way out, and exit code 2."""
+"""Wrong words and flags: one line with the remedy, and exit code 2."""
 
 from typing import Any
 

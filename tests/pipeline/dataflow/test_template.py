@@ -68,9 +68,10 @@ def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
     built = CliRunner().invoke(
         app, ["template", "build", "gs://bucket/templates/seqline.json", f"--image={IMAGE}"]
     )
-    assert (built.exit_code, built.output.splitlines()[0]) == (
-        0,
-        f"gs://bucket/templates/seqline.json is the template of {IMAGE}",
+    assert built.exit_code == 0
+    assert (
+        built.output.splitlines()[0]
+        == f"gs://bucket/templates/seqline.json is the template of {IMAGE}"
     )
 
     root = "gs://bucket/root"
@@ -91,10 +92,8 @@ def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
     assert (job.id, job.name, job.state) == (answer["job"]["id"], "nightly", DONE), messages
 
     pool = job.description["environment"]["workerPools"][0]
-    assert (pool["sdkHarnessContainerImages"][0]["containerImage"], pool["machineType"]) == (
-        IMAGE,
-        template.MACHINE_TYPE,
-    )
+    assert pool["sdkHarnessContainerImages"][0]["containerImage"] == IMAGE
+    assert pool["machineType"] == template.MACHINE_TYPE
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 1
 
     # The run in its worker submitted the stage's job, with the same image.
@@ -164,15 +163,11 @@ def test_the_file_is_what_the_api_knows_as_a_container_spec(tmp_path: Path) -> N
 
     assert CliRunner().invoke(app, arguments).exit_code == 0
     spec = ContainerSpec.from_json(target.read_bytes(), ignore_unknown_fields=False)
-    assert (spec.image, spec.sdk_info.language, spec.metadata.name) == (
-        IMAGE,
-        SDKInfo.Language.PYTHON,
-        "News",
-    )
-    assert (
-        spec.default_environment.sdk_container_image,
-        spec.default_environment.machine_type,
-    ) == (IMAGE, "n2-highmem-4")
+    assert spec.image == IMAGE
+    assert spec.sdk_info.language == SDKInfo.Language.PYTHON
+    assert spec.metadata.name == "News"
+    assert spec.default_environment.sdk_container_image == IMAGE
+    assert spec.default_environment.machine_type == "n2-highmem-4"
 
     parameters = spec.metadata.parameters
     assert [(parameter.name, parameter.is_optional) for parameter in parameters] == [

@@ -17,7 +17,9 @@ from pipeline.report.comment import comment
 from pipeline.report.markdown import WATERMARK
 from pipeline.store.folder import Store
 from seqline.errors import UserError
-from tests.support.reports import NASTY, stages_of, write_run
+from tests.support.report_pages import NASTY
+from tests.support.report_runs import stages_of
+from tests.support.reports import write_run
 
 TARGET = "octocat/hello.world#12"
 COMMENTS = "/api/v3/repos/octocat/hello.world/issues/12/comments"

@@ -4,9 +4,7 @@ import json
 import re
 
 from pipeline.store.folder import Store
-from tests.support.reports import (
-    invoke,
-)
+from tests.support.reports import invoke
 
 
 def test_compare(three_runs: Store) -> None:

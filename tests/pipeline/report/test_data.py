@@ -1,7 +1,9 @@
 """The part of a report about the data."""
 
 from pipeline.store.folder import Store
-from tests.support.reports import LABELS, Page, stages_of, write_run, written
+from tests.support.report_pages import Page
+from tests.support.report_runs import LABELS, stages_of
+from tests.support.reports import write_run, written
 
 
 def test_warnings_about_the_data_are_told_near_the_top(store: Store) -> None:

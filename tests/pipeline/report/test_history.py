@@ -5,9 +5,7 @@ import json
 from components.pusher import versions
 from pipeline.report.history import history
 from pipeline.store.folder import Store
-from tests.support.reports import (
-    invoke,
-)
+from tests.support.reports import invoke
 
 
 def test_history(three_runs: Store) -> None:

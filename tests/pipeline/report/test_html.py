@@ -11,15 +11,9 @@ from pipeline.report import (
     text,
 )
 from pipeline.store.folder import Store
-from tests.support.reports import (
-    LABELS,
-    NASTY,
-    TEXTS,
-    Page,
-    stages_of,
-    write_run,
-    written,
-)
+from tests.support.report_pages import NASTY, TEXTS, Page
+from tests.support.report_runs import LABELS, stages_of
+from tests.support.reports import write_run, written
 
 
 @given(TEXTS)

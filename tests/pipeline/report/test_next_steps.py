@@ -4,7 +4,9 @@ from pipeline.report import records, units
 from pipeline.report.advice import HELP, what_helps
 from pipeline.report.next_steps import evidence_of
 from pipeline.store.folder import Store
-from tests.support.reports import BETTER, LABELS, STAGES, Page, stages_of, write_run, written
+from tests.support.report_pages import Page
+from tests.support.report_runs import BETTER, LABELS, STAGES, stages_of
+from tests.support.reports import write_run, written
 
 ANOMALY = {
     "split": "test",

@@ -14,7 +14,9 @@ from selenium.webdriver.chrome.service import Service
 
 from pipeline import report
 from pipeline.store.folder import Store
-from tests.support.reports import BETTER, NASTY, stages_of, write_run
+from tests.support.report_pages import NASTY
+from tests.support.report_runs import BETTER, stages_of
+from tests.support.reports import write_run
 
 CHROMIUM, CHROMEDRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 # name -> (width, prefers-color-scheme).

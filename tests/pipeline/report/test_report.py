@@ -18,14 +18,9 @@ from pipeline.report import (
 from pipeline.store.folder import Store
 from seqline.component import Figures
 from seqline.intervals import wilson_interval
-from tests.support.reports import (
-    LABELS,
-    STAGES,
-    Page,
-    stages_of,
-    write_run,
-    written,
-)
+from tests.support.report_pages import Page
+from tests.support.report_runs import LABELS, STAGES, stages_of
+from tests.support.reports import write_run, written
 
 
 def test_the_figures_are_those_of_the_evaluation(

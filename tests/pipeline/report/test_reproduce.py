@@ -21,16 +21,16 @@ def test_the_configuration_of_a_run_is_read_back(tmp_path: Path) -> None:
         "evaluator.min_slice_accuracy={label = 0.5, 'label=a b' = 0.25}",
     ]
     loaded = config.load(str(tmp_path / "base.toml"), settings)
-    read_back = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
+    run = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
     path = tmp_path / "config.toml"
-    path.write_text(str(reproduce.config_toml(read_back, "some/root")))
+    path.write_text(str(reproduce.config_toml(run, "some/root")))
 
     assert config.load(str(path)) == loaded.model_copy(update={"root": "some/root"})
-    assert reproduce.name_of(read_back) == "base"  # and not that of config.toml
+    assert reproduce.name_of(run) == "base"  # and not that of config.toml
 
     changed = {
         parameter["name"]: parameter["value"]
-        for parameter in reproduce.parameters(read_back)
+        for parameter in reproduce.parameters(run)
         if not parameter["default"]
     }
     assert changed == {
@@ -62,4 +62,8 @@ PLAIN = st.one_of(
     )
 )
 def test_values_as_toml(value: Any) -> None:
-    assert tomllib.loads(f"value = {reproduce._toml(value)}") == {"value": value}
+    recorded = {"example_gen": {"source": value}}
+    run = records.Records(run_record("one", about={"config": recorded}))
+    content = reproduce.config_toml(run, "some/root")
+    assert content is not None
+    assert tomllib.loads(content) == {"root": "some/root", **recorded}

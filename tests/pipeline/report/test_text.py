@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 from pipeline.report import (
     text,
 )
-from tests.support.reports import TEXTS
+from tests.support.report_pages import TEXTS
 
 
 @given(TEXTS)

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from pipeline.store.folder import Store
-from tests.support.reports import BETTER, LABELS, MODEL, STAGES, Page, stages_of, write_run, written
+from tests.support.report_pages import Page
+from tests.support.report_runs import BETTER, LABELS, STAGES, stages_of
+from tests.support.reports import MODEL, write_run, written
 
 
 @pytest.mark.parametrize(
@@ -141,11 +143,9 @@ def test_the_record_of_a_retraining(store: Store) -> None:
         "labels contradict.",
         [],
     )  # once is enough
-    assert (told["verdict"]["exit_code"], told["verdict"]["start"], told["verdict"]["changed"]) == (
-        20,
-        "warm",
-        ["span 2 is new"],
-    )
+    assert told["verdict"]["exit_code"] == 20
+    assert told["verdict"]["start"] == "warm"
+    assert told["verdict"]["changed"] == ["span 2 is new"]
 
     shown = Page(page).shown
     assert "Changed: span 2 is new. Training started warm." in shown

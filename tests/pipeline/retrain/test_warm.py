@@ -216,10 +216,8 @@ def test_all_of_it_may_lie_in_a_bucket(
             config.model_copy(update={"root": "gs://bucket/root", "pusher": pusher}),
             open_store("gs://bucket/root"),
         )
-        assert (choice.start, choice.config.trainer.warm_start) == (
-            "warm",
-            "gs://bucket/root/trainer/model",
-        )
+        assert choice.start == "warm"
+        assert choice.config.trainer.warm_start == "gs://bucket/root/trainer/model"
 
         gcs._client_of.cache_clear()
 

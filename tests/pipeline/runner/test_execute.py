@@ -153,8 +153,6 @@ def test_a_failed_check_leaves_a_record_only_if_there_is_something_to_say(
     records = [RunRecord.read(folder / "run.json") for folder in store.runs()]
     assert len(records) == num_runs
     for record in records:
-        assert (record.verdict, record.error, record.about) == (
-            "failed",
-            "UserError: number is too odd",
-            about,
-        )
+        assert record.verdict == "failed"
+        assert record.error == "UserError: number is too odd"
+        assert record.about == about

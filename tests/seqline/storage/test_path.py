@@ -19,11 +19,9 @@ def names(cloud: FakeGcs) -> list[str]:
 
 def test_a_path_is_put_together_and_taken_apart_as_any_other() -> None:
     path = GsPath("gs://bucket/a") / "b" / "c.txt"
-    assert (str(path), path.name, str(path.parent)) == (
-        "gs://bucket/a/b/c.txt",
-        "c.txt",
-        "gs://bucket/a/b",
-    )
+    assert str(path) == "gs://bucket/a/b/c.txt"
+    assert path.name == "c.txt"
+    assert str(path.parent) == "gs://bucket/a/b"
     assert str(path.relative_to(GsPath("gs://bucket/a/"))) == "b/c.txt"
     assert path.is_relative_to(GsPath("gs://bucket/a"))
     assert not path.is_relative_to(GsPath("gs://other/a"))

@@ -37,6 +37,7 @@ class FakeGcs:
         uploads: id of a resumable upload -> (bucket, name, content so far, query of its start).
         failures: HTTP statuses that the next requests get instead of an answer.
         fault: (method, path) -> the status that this request gets, 0 for its answer. It may wait.
+        loses: (name of an object that was just written) -> whether the answer is lost, as a 503.
         permissions: those that every account has.
         requests: "METHOD path" of all requests.
         generation: of the last object that was written.
@@ -49,6 +50,7 @@ class FakeGcs:
     uploads: dict[str, tuple[str, str, bytearray, dict[str, str]]] = field(default_factory=dict)
     failures: list[int] = field(default_factory=list)
     fault: Callable[[str, str], int] = lambda method, path: 0
+    loses: Callable[[str], bool] = lambda name: False
     permissions: set[str] = field(
         default_factory=lambda: {
             f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list")
@@ -126,41 +128,16 @@ class FakeGcs:
                 body,
             )
 
-        if match := re.fullmatch("/storage/v1/b/([^/]+)/iam/testPermissions", path):
-            if match[1] not in self.buckets:
-                return error(404, "The specified bucket does not exist.")
-            return (
-                200,
-                {
-                    "kind": "storage#testIamPermissionsResponse",
-                    "permissions": sorted(self.permissions),
-                },
-                {},
-            )
-
-        if match := re.fullmatch(
-            "/storage/v1/b/([^/]+)/storageLayout", path
-        ):  # TensorFlow asks before it renames
-            return (
-                200,
-                {
-                    "kind": "storage#storageLayout",
-                    "bucket": match[1],
-                    "hierarchicalNamespace": {"enabled": False},
-                },
-                {},
-            )
+        if match := re.fullmatch("/storage/v1/b/([^/]+)/(iam/testPermissions|storageLayout)", path):
+            return self._about_bucket(match[1], match[2])
 
         match = re.fullmatch(r"(/upload|/download)?/storage/v1/b/([^/]+)(?:/o(?:/([^/]+))?)?", path)
-        if (
-            match is None
-            and (match := re.fullmatch(r"()/([^/]+)/(.+)", path))
-            and method == "GET"
-            and match[2] in self.buckets
-        ):
-            return self._object(
-                method, match[2], unquote(match[3]), query | {"alt": "media"}, headers
-            )  # the XML API, as TensorFlow reads
+        if match is None:
+            match = re.fullmatch(r"()/([^/]+)/(.+)", path)
+            if match and method == "GET" and match[2] in self.buckets:
+                # The XML API, as TensorFlow reads.
+                media = query | {"alt": "media"}
+                return self._object(method, match[2], unquote(match[3]), media, headers)
 
         if match is None:
             return error(501, f"the fake has no {method} {path}")
@@ -174,6 +151,19 @@ class FakeGcs:
         if not name:
             return 200, {"kind": "storage#bucket", "name": bucket}, {}
         return self._object(method, bucket, name, query, headers)
+
+    def _about_bucket(self, bucket: str, question: str) -> Reply:
+        if question == "storageLayout":  # TensorFlow asks before it renames
+            answer = {
+                "kind": "storage#storageLayout",
+                "bucket": bucket,
+                "hierarchicalNamespace": {"enabled": False},
+            }
+            return 200, answer, {}
+        if bucket not in self.buckets:
+            return error(404, "The specified bucket does not exist.")
+        permissions = sorted(self.permissions)
+        return 200, {"kind": "storage#testIamPermissionsResponse", "permissions": permissions}, {}
 
     def _list(self, bucket: str, query: dict[str, str]) -> Reply:
         first = query.get("pageToken", "")
@@ -357,7 +347,10 @@ class FakeGcs:
     def _finish(self, bucket: str, name: str, content: bytes, query: dict[str, str]) -> Reply:
         if not self._holds(bucket, name, query):
             return error(412, PRECONDITION)
-        return 200, self.put(bucket, name, content), {}
+        written = self.put(bucket, name, content)
+        if self.loses(name):
+            return error(503, "it was written, and its answer is lost")
+        return 200, written, {}
 
     def _holds(self, bucket: str, name: str, query: dict[str, str]) -> bool:
         """Whether an object has the generation that a request asks for; 0 means no object."""

@@ -61,12 +61,10 @@ def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> 
     )
 
     (job,) = cloud.dataflow.jobs
-    assert (job.name, job.state, job.attempts, job.description["labels"]) == (
-        "word-count",
-        DONE,
-        1,
-        {"made": "by-test"},
-    )
+    assert job.name == "word-count"
+    assert job.state == DONE
+    assert job.attempts == 1
+    assert job.description["labels"] == {"made": "by-test"}
 
     # The first result of a repeated bundle stays in Beam's own temporary folder.
     names = [
