@@ -49,13 +49,13 @@ def test_gates_without_a_threshold_are_named_all_at_once(tmp_path: Path) -> None
         (
             ["retrain.without=['parities']"],
             (
-                "retrain.without names 'parities', which is no gate; the gates are anomalies,"
+                "retrain.without names 'parities', which is not a gate; the gates are anomalies,"
                 " classes, "
             ),
         ),
         (
             ["retrain.without=['calibration']"],
-            "'calibration', which has a threshold by evaluator.max_ece: take one of them away",
+            "'calibration', which has a threshold by evaluator.max_ece: remove one of them",
         ),
         (["retrain.without=['anomalies']"], "has a threshold by example_validator's own checks"),
         (["infra_validator.server=none"], r"these have none: server \(infra_validator.server\)"),
