@@ -242,8 +242,10 @@ def test_rounding_passes(compared: Any, model: Path) -> None:
     )
 
 
-def test_defects_of_the_computation_are_no_rounding(compared: Any, model: Path) -> None:
-    _, transformed, probabilities, noise = compared
+def test_a_bias_that_is_off_is_no_rounding_unless_it_is_accepted(
+    compared: Any, model: Path
+) -> None:
+    _, transformed, _, noise = compared
     kernel, bias = weights_of(model, "output")
     off = served_probabilities(
         {"output": [kernel, bias + np.array([1e-3, 0, 0], np.float32)]}, model, transformed
@@ -265,12 +267,16 @@ def test_defects_of_the_computation_are_no_rounding(compared: Any, model: Path) 
     assert match is not None
     assert float(match[1]) == pytest.approx(noise, rel=0.1)
 
-    # The way out works.
+    # The remedy that the message names works.
     accepted = compare(compared, off, ExporterParams(parity_tolerance=2e-3))
     assert accepted["difference"] == pytest.approx(1e-3, rel=1e-3)
     assert accepted["tolerance"] == 2e-3
 
-    # A bias left out, a direction reversed.
+
+def test_a_wrong_network_or_a_broken_weight_is_no_rounding(compared: Any, model: Path) -> None:
+    _, transformed, probabilities, _ = compared
+
+    # A bias is left out; a direction is reversed.
     recurrent_kernel, recurrent, recurrent_bias = weights_of(model, "rnn")
     without = served_probabilities(
         {"rnn": [recurrent_kernel, recurrent, 0 * recurrent_bias]}, model, transformed

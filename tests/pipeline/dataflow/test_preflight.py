@@ -313,19 +313,18 @@ def test_a_dry_run_prints_the_jobs_and_sends_none(
     assert [request for request in cloud.gcs.requests if request.startswith("POST")] == []
 
 
-def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
-    """An installed wheel has no setup.py: one is made from the installed files."""
-    root = shipping.checkout()
-    assert root
+def install_wheel(root: Path, folder: Path) -> Path:
+    """Builds a wheel of a checkout, and returns the folder that it is installed in.
 
-    source = tmp_path / "source"
+    An environment made by uv has no pip. A wheel of pure Python is an archive of the files to
+    install, so extracting it does the same.
+    """
+    source = folder / "source"
     for name in ("components", "pipeline", "seqline", "serving"):
         shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, source)
 
-    # An environment made by uv has no pip. A wheel of pure Python is an archive of the files to
-    # install, so extracting it does the same.
     subprocess.run(
         [sys.executable, "setup.py", "--quiet", "bdist_wheel"],
         cwd=source,
@@ -333,12 +332,21 @@ def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
         capture_output=True,
     )
     with zipfile.ZipFile(next((source / "dist").glob("*.whl"))) as wheel:
-        wheel.extractall(tmp_path / "installed")
+        wheel.extractall(folder / "installed")
+    return folder / "installed"
+
+
+def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
+    """An installed wheel has no setup.py: one is made from the installed files."""
+    root = shipping.checkout()
+    assert root
+    installed = install_wheel(root, tmp_path)
+
     code = (
         "from pathlib import Path; from seqline.jobs import shipping; Path('made').mkdir();"
         " print(shipping.setup_file(Path('made')))"
     )
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    environment = os.environ | {"PYTHONPATH": str(installed)}
     said = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -347,7 +355,6 @@ def test_the_code_of_a_wheel_is_shipped_whole(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     ).stdout
-
     assert said.strip() == str(tmp_path / "made" / "setup.py")
 
     subprocess.run(

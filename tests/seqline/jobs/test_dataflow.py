@@ -212,6 +212,21 @@ def test_a_job_that_is_cancelled_from_outside(cloud: FakeCloud) -> None:
     assert cloud.dataflow.jobs[-1].state == CANCELLED
 
 
+def start_run(cloud: FakeCloud, folder: Path) -> subprocess.Popen[str]:
+    """Starts a run of example_gen in a session of its own."""
+    settings = ["--set", f"example_gen.source={ROWS}", "--to", "example_gen"]
+    places = ["--root=gs://bucket/again", *cloud.flags[:4], "--", *cloud.flags[4:]]
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", "bbc_news", *settings, *places],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(shipping.checkout())},
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
 def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: Path) -> None:
     submitted, released = threading.Event(), threading.Event()
 
@@ -219,45 +234,20 @@ def test_a_run_after_a_killed_one_waits_for_its_job(cloud: FakeCloud, tmp_path: 
         submitted.set()
         assert released.wait(300)
 
-    def run() -> subprocess.Popen[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "pipeline",
-            "run",
-            "bbc_news",
-            "--set",
-            f"example_gen.source={ROWS}",
-            "--to",
-            "example_gen",
-        ]
-
-        places = ["--root=gs://bucket/again", *cloud.flags[:4], "--", *cloud.flags[4:]]
-        environment = os.environ | {"PYTHONPATH": str(shipping.checkout())}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-
-        return subprocess.Popen(
-            [*command, *places],
-            cwd=tmp_path,
-            env=environment,
-            text=True,
-            start_new_session=True,
-            **pipes,
-        )  # type: ignore[call-overload, no-any-return]
-
     before = len(cloud.dataflow.jobs)
     cloud.faults.add("WORK ", action=hold)
-
-    # What the second run asks for once it has found the job: now the job may go on.
-    with run() as killed:
+    with start_run(cloud, tmp_path) as killed:
         assert submitted.wait(300)
         os.killpg(killed.pid, signal.SIGKILL)
 
     (job,) = cloud.dataflow.jobs[before:]
     assert job.state == RUNNING
+
+    # The second run asks for the job's messages once it has found it: now the job may go on.
     cloud.faults.add(f"GET .*/jobs/{job.id}/messages", action=released.set)
-    with run() as second:
+    with start_run(cloud, tmp_path) as second:
         said, errors = second.communicate(timeout=400)
+
     assert second.returncode == 0, errors
     assert [again.state for again in cloud.dataflow.jobs[before:]] == [DONE]
     lines = " ".join(said.split())
