@@ -1,6 +1,6 @@
-"""A small labelled corpus and the artifacts that the components make of it.
+"""A small labelled corpus, the artifacts that the components make of it, and an empty bucket.
 
-Each is made once for all tests and processes.
+Each artifact is made once for all tests and processes.
 """
 
 import fcntl
@@ -22,7 +22,9 @@ from components.exporter import run as run_exporter
 from components.trainer import run as run_trainer
 from components.transform import run as run_transform
 from seqline.component import Figures
+from seqline.storage.staging import path_of
 from tests.support.corpus import TRAINER_PARAMS, TRANSFORM_PARAMS, corpus_rows, write_jsonl
+from tests.support.fake_cloud.gcs import FakeGcs, serve
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +111,19 @@ def evaluation(make: Callable[..., Path], examples: Path, saved_model: Path) -> 
         saved_model=saved_model,
         params=EvaluatorParams(baseline="word"),
     )
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeGcs]:
+    """A service on loopback with an empty bucket, `bucket`, and pages of two objects."""
+    with serve() as store:
+        store.buckets["bucket"] = {}
+        store.page_size = 2
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", store.url)
+        monkeypatch.setenv("SEQLINE_CACHE", str(tmp_path / "cache"))
+        yield store
+
+
+@pytest.fixture
+def place(cloud: FakeGcs) -> Path:
+    return path_of("gs://bucket/some/place")

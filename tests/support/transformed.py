@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import tensorflow as tf
-
 from components.transform import TransformParams, run
-from seqline.data.features import EVAL, TEST, TRAIN, shards
+from seqline.data.features import EVAL, TEST, TRAIN
 
 Rows = dict[str, list[tuple[str, str]]]
 
@@ -38,19 +36,6 @@ def transform(examples: Path, output: Path, **arguments: object) -> dict:
         output=output,
         **extra,
     )
-
-
-def read_features(root: Path, split: str) -> list[tuple[list[int], int, int]]:
-    """(ids, length, label) of every row of a split."""
-    rows = []
-    for path in shards(root, split):
-        for serialized in tf.data.TFRecordDataset(str(path), compression_type="GZIP"):
-            feature = tf.train.Example.FromString(serialized.numpy()).features.feature
-            ids, length, label = (
-                list(feature[name].int64_list.value) for name in ("ids", "length", "label")
-            )
-            rows.append((ids, length[0], label[0]))
-    return rows
 
 
 def lines(path: Path) -> list[str]:

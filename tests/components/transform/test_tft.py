@@ -12,7 +12,8 @@ from components.transform.text import normalize, tokenize
 from seqline.data.examples import raw_features
 from seqline.data.features import TRAIN, shards
 from seqline.jobs.beam import LOCAL_RUNNER, pipeline_options
-from tests.support.transformed import lines, read_features, transform
+from tests.support.exports import read_ids
+from tests.support.transformed import lines, transform
 
 
 def test_the_vocabulary_and_the_ids_are_tfts(examples: Path, tmp_path: Path) -> None:
@@ -61,5 +62,5 @@ def test_the_vocabulary_and_the_ids_are_tfts(examples: Path, tmp_path: Path) -> 
     ).numpy()
 
     assert [[number + 1 for number in row if number >= 0] for row in expected.tolist()] == [
-        ids for ids, _, _ in read_features(tmp_path / "ours", TRAIN)
+        ids for ids, _, _ in read_ids(tmp_path / "ours", TRAIN)
     ]

@@ -16,15 +16,8 @@ from seqline.data.features import EVAL, SPLITS, TEST, TRAIN, shards
 from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError
 from tests.support.corpus import write_examples
-from tests.support.transformed import (
-    LABELS,
-    OOV,
-    ROWS,
-    TOKENS,
-    lines,
-    read_features,
-    transform,
-)
+from tests.support.exports import read_ids
+from tests.support.transformed import LABELS, OOV, ROWS, TOKENS, lines, transform
 
 
 def test_vocabularies_are_ranked_by_count_then_bytes_and_labels_by_bytes(
@@ -39,14 +32,14 @@ def test_vocabularies_are_ranked_by_count_then_bytes_and_labels_by_bytes(
 
 
 def test_ids_count_from_one_and_oov_is_the_last(small_features: Path) -> None:
-    assert read_features(small_features, TRAIN) == [
+    assert read_ids(small_features, TRAIN) == [
         ([1, 3, 7, 1, 2, 6], 6, 1),
         ([5, 3, 8], 3, 0),
         ([2, 4], 2, 1),
         ([], 0, 2),
     ]
-    assert read_features(small_features, EVAL) == [([1, OOV, 3], 3, 1)]
-    assert read_features(small_features, TEST) == [([2, 6], 2, 0)]
+    assert read_ids(small_features, EVAL) == [([1, OOV, 3], 3, 1)]
+    assert read_ids(small_features, TEST) == [([2, 6], 2, 0)]
 
 
 def test_output_holds_the_promised_files_and_nothing_else(
@@ -86,7 +79,7 @@ def test_output_holds_the_promised_files_and_nothing_else(
 def test_vocab_size_and_max_length_cut(small_examples: Path, tmp_path: Path) -> None:
     figures = transform(small_examples, tmp_path, vocab_size=2, max_length=3)
     assert lines(tmp_path / "vocabularies" / "tokens") == ["the", "dog"]
-    assert read_features(tmp_path, TRAIN) == [
+    assert read_ids(tmp_path, TRAIN) == [
         ([1, 3, 3], 3, 1),
         ([3, 3, 3], 3, 0),
         ([2, 3], 2, 1),
@@ -203,8 +196,8 @@ def test_tokens_are_taken_as_they_are(tmp_path: Path) -> None:
         write_examples(tmp_path / "examples", rows, "tokens"), tmp_path / "features", max_length=1
     )
     assert lines(tmp_path / "features" / "vocabularies" / "tokens") == ["A", "New York", "."]
-    assert read_features(tmp_path / "features", TRAIN) == [([2], 1, 0), ([1], 1, 1)]
-    assert read_features(tmp_path / "features", EVAL) == [([4], 1, 0)]
+    assert read_ids(tmp_path / "features", TRAIN) == [([2], 1, 0), ([1], 1, 1)]
+    assert read_ids(tmp_path / "features", EVAL) == [([4], 1, 0)]
 
 
 def test_features_that_differ_from_the_graph_are_found(

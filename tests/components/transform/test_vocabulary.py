@@ -7,7 +7,8 @@ import pytest
 from components.transform import TRANSFORM, TransformParams, check
 from seqline.data.features import EVAL
 from seqline.errors import DataError, UserError
-from tests.support.transformed import lines, read_features, transform
+from tests.support.exports import read_ids
+from tests.support.transformed import lines, transform
 
 
 def test_reserved_tokens_come_first_whether_they_occur_or_not(
@@ -27,7 +28,7 @@ def test_an_imported_vocabulary_keeps_its_ids_frozen_or_extended(
 
     assert lines(tmp_path / "frozen" / "vocabularies" / "tokens") == ["cat", "unseen", "é"]
     assert figures["oov_rate"] == pytest.approx(8 / 11, abs=1e-12)
-    assert read_features(tmp_path / "frozen", EVAL) == [([4, 4, 1], 3, 1)]
+    assert read_ids(tmp_path / "frozen", EVAL) == [([4, 4, 1], 3, 1)]
 
     transform(
         small_examples,

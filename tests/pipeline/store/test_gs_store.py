@@ -1,7 +1,6 @@
 """The store under gs://, method by method; test_bucket.py runs the whole pipeline."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +11,8 @@ from pipeline.store.records import Execution, RunRecord
 from seqline.component import Artifact
 from seqline.errors import UserError
 from seqline.storage.staging import path_of
-from tests.support.fake_cloud.gcs import FakeGcs, serve
+from tests.support.fake_cloud.gcs import FakeGcs
 from tests.support.records import execution, run_record
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeGcs]:
-    with serve() as store:
-        store.buckets["bucket"] = {}
-        store.page_size = 2
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", store.url)
-        monkeypatch.setenv("SEQLINE_CACHE", str(tmp_path / "cache"))
-        yield store
-
-
-@pytest.fixture
-def place(cloud: FakeGcs) -> Path:
-    return path_of("gs://bucket/some/place")
 
 
 def names(cloud: FakeGcs) -> list[str]:
