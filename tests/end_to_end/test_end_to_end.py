@@ -195,8 +195,8 @@ def test_predict_needs_a_model(tmp_path: Path) -> None:
     out = seqline(tmp_path, sys.executable, "-m", "pipeline", "predict", "text", check=False)
     assert (
         out
-        == "error: No SavedModel at serving_dir, nor a version of one under it. Has a model been"
-        " pushed? seqline run\n"
+        == "error: No SavedModel at serving_dir, nor a version of one under it. Push a model first:"
+        " seqline run my.toml\n"
     )
     with pytest.raises(ValueError, match="No SavedModel at"):
         predict.find_model(tmp_path)
