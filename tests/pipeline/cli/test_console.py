@@ -1,4 +1,4 @@
-"""What commands print as tables."""
+"""The tables that commands print."""
 
 from io import StringIO
 
