@@ -215,7 +215,7 @@ def test_plan_and_show_read_the_bucket_and_load_nothing_heavy(
     finished: Path, cloud: FakeGcs, corpus: Path, tmp_path: Path
 ) -> None:
     code = (
-        "import sys; from pipeline.cli import main\ntry: main()\nfinally: print('loaded',"
+        "import sys; from pipeline.cli.app import main\ntry: main()\nfinally: print('loaded',"
         " sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
     )
     planned = ["plan", *command(corpus, ROOT)[4:], "--set", "trainer.seed=1"]
