@@ -34,7 +34,7 @@ class OneLineParser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
 
-    # No namespace is ever given.
+    # No namespace is ever given, so the forms of argparse that take one are left out.
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:

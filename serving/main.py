@@ -170,7 +170,8 @@ def _stoppable_server(app: Any) -> Any:
     )
     server = uvicorn.Server(settings)
 
-    # uvicorn's own handlers would raise the signal again after an orderly stop.
+    # uvicorn's own handlers would raise the signal again after an orderly stop, and it
+    # has no setting for that: the method is replaced.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
 
     loop = asyncio.get_running_loop()

@@ -75,7 +75,7 @@ def _version_numbers(folder: Path) -> list[int]:
 def _builder(name: str, data_dir: str) -> Any:
     import tensorflow_datasets as tfds
 
-    # TFDS knows a builder once its class is defined.
+    # TFDS knows a builder once its class is defined: the import is for that alone.
     from components.example_gen import bbc_news  # noqa: F401
 
     folder = _prepared(name, data_dir)

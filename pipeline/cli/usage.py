@@ -151,7 +151,7 @@ def _with_options_of_records(function: Callable[..., Any]) -> Callable[..., Any]
             given[name] = record(**{option: given.pop(option) for option in names})
         return function(**given)
 
-    # typer reads both.
+    # typer reads both; a function's type does not know the first.
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {option.name: option.annotation for option in parameters}
     return command

@@ -45,6 +45,7 @@ def _parser() -> Any:
     try:
         from packaging import requirements
     except Exception:
+        # The type is the same: pip carries a copy of packaging.
         from pip._vendor.packaging import requirements  # type: ignore[no-redef]
     return requirements.Requirement
 

@@ -280,5 +280,6 @@ def test_the_evaluator_reads_where_the_pusher_writes() -> None:
     config = load("bbc_news", ["pusher.serving_dir=there"])
     pipe = Pipeline()
     define(pipe, config)
+    # The list has stages of every kind, so the type of their params is the common one.
     [stage] = [stage for stage in pipe.stages if stage.component is EVALUATOR]
     assert stage.params.serving_dir == "there"  # type: ignore[attr-defined]

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
 from pipeline import report
 from pipeline.store.folder import Store
+from tests.support.browser import chromium
 from tests.support.report_pages import NASTY
 from tests.support.report_runs import BETTER, stages_of
 from tests.support.reports import write_run
 
-CHROMIUM, CHROMEDRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 # name -> (width, prefers-color-scheme).
 SCREENS = {
     "desktop": (1280, "light"),
@@ -72,20 +70,8 @@ return [...document.querySelectorAll("body *")].filter(isTooWide)
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if not CHROMIUM.exists() or not CHROMEDRIVER.exists():
-        pytest.skip(f"{CHROMIUM} or {CHROMEDRIVER} is not there")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    switches = (
-        "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-        " disable-component-update disable-sync"
-    )
-    for switch in (*switches.split(), f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(CHROMEDRIVER)))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
