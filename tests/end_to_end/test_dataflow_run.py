@@ -52,14 +52,8 @@ PLACES = {"pusher"}
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[FakeCloud]:
-    with (
-        fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        more = {"SEQLINE_CACHE": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(CHECKOUT)}
-        for name, value in (cloud.environment | more).items():
-            patch.setenv(name, value)
-        cloud.gcs.put("bucket", "rows.jsonl", corpus.read_bytes())
+    folder = tmp_path_factory.mktemp("cloud")
+    with fake_cloud.serve_here(folder, corpus, PYTHONPATH=str(CHECKOUT)) as cloud:
         new = [{"id": number, "text": row["text"]} for number, row in enumerate(corpus_rows(30))]
         cloud.gcs.put(
             "bucket",
