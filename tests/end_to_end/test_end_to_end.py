@@ -14,6 +14,7 @@ from pipeline.store.folder import Store
 from pipeline.store.layout import artifact_digest
 from serving import predict
 from tests.support.command_line import assert_no_process_in, environment
+from tests.support.corpus import SMALL_SETTINGS, set_flags
 
 STAGES = [
     "example_gen",
@@ -29,20 +30,11 @@ STAGES = [
 ]
 # The others take milliseconds; what a kill leaves there, tests of their own look at.
 LONG_STAGES = ["example_gen", "transform", "trainer", "exporter", "evaluator", "infra_validator"]
-SETTINGS = {
-    "transform.max_length": 8,
-    "transform.min_frequency": 1,
-    "trainer.embedding_dim": 8,
-    "trainer.rnn_units": 8,
-    "trainer.skip_dim": 8,
-    "trainer.batch_size": 16,
-    "trainer.num_epochs": 6,
-}
+SETTINGS = {**SMALL_SETTINGS, "trainer.num_epochs": 6}
 
 
 def command(folder: Path, corpus: Path, *arguments: str) -> list[str]:
     (folder / "config.toml").write_text(f"[example_gen]\nsource = {json.dumps(str(corpus))}\n")
-    settings = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
     return [
         sys.executable,
         "-m",
@@ -50,7 +42,7 @@ def command(folder: Path, corpus: Path, *arguments: str) -> list[str]:
         arguments[0],
         "--config",
         str(folder / "config.toml"),
-        *settings,
+        *set_flags(SETTINGS),
         *arguments[1:],
     ]
 
