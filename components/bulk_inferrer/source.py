@@ -26,11 +26,13 @@ def row_format(
     return RowFormat(
         SECTION,
         content=content,
-        text=params.text or "text",
+        text=tuple([params.text] if isinstance(params.text, str) else params.text or ["text"]),
         dim=dim,
         dim_name="the model's",
         encoding=params.encoding or "utf-8",
-        delimiter=params.delimiter or ",",
+        delimiter=params.delimiter,
+        quoting=params.quoting or "auto",
+        header=tuple(params.columns or ()),
         keep=tuple(params.keep),
         empty_text=True,
     )

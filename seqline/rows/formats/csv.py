@@ -27,15 +27,13 @@ UNIT = "line"
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
-def check(path: str, format_: RowFormat) -> None:
+def check(path: str, format_: RowFormat) -> bool:
     """See `Format.check`."""
     with _opened(path, format_) as (reader, _):
         try:
-            has_rows = any(reader)
+            return any(reader)
         except csv.Error:
-            return  # `read` reports it with its line.
-        if not has_rows:
-            raise DataError(f"{path} has a header and no rows.")
+            return True  # `read` reports it with its line.
 
 
 def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
@@ -46,6 +44,8 @@ def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
 def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """The rows of a whole file."""
     with _opened(path, format_) as (reader, header):
+        if not header:
+            return
         picked = pick([header.index(name) for name in format_.columns])
         width = len(header)
         judged = judge(format_, flat=True)
@@ -98,7 +98,7 @@ def _opened(path: str, format_: RowFormat) -> Iterator[tuple[Any, list[str]]]:
         files.translate_errors(path, place),
         io.TextIOWrapper(files.open_content(path), encoding, "surrogateescape", newline="") as file,
     ):
-        reader = csv.reader(file, delimiter=format_.delimiter, strict=True)
+        reader = csv.reader(file, delimiter=format_.delimiter or ",", strict=True)
         try:
             header = next(filter(None, reader), None)
         except csv.Error as error:
@@ -107,9 +107,8 @@ def _opened(path: str, format_: RowFormat) -> Iterator[tuple[Any, list[str]]]:
             ) from None
 
         if header is None:
-            raise DataError(
-                f"{path} is empty. Remove it from {format_.section}.source or put rows into it."
-            )
+            yield reader, []
+            return
 
         require(header, path, format_)
         for name in format_.columns:

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from seqline.errors import DataError
 from seqline.rows.judge import Judge, judge, missing, pick, require, undecodable
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
@@ -21,21 +20,22 @@ UNIT = "line"
 WHITE = " \t\r\n"
 
 
-def check(path: str, format_: RowFormat) -> None:
+def check(path: str, format_: RowFormat) -> bool:
     """See `Format.check`. `read` reports a first row that is not a JSON object, with its line."""
     with files.translate_errors(path), files.open_content(path) as file:
         lines = (_without_mark(line, number) for number, line in enumerate(file))
         first = next((line for line in lines if line.strip()), None)
         if first is None:
-            raise DataError(f"{path} holds blank lines only.")
+            return False
 
         try:
             row: Any = json.loads(first.decode(format_.encoding))
         except (ValueError, RecursionError):
-            return
+            return True
 
         if isinstance(row, dict):
             require(list(row), path, format_)
+        return True
 
 
 def _without_mark(line: bytes, number: int) -> bytes:
@@ -145,10 +145,12 @@ def _read_slowly(
         yield BadRow(path, line, f"{short(row)} is not a JSON object", "format")
         return
 
-    for name in (format_.text, format_.label):
-        if name is not None and name not in row:
-            yield missing(name, format_, path, line, "field")
-            return
+    if not any(name in row for name in format_.text):
+        yield missing(format_.text[0], format_, path, line, "field")
+        return
+    if format_.label in format_.columns and format_.label not in row:
+        yield missing(format_.label, format_, path, line, "field")
+        return
 
     # A column to keep may be missing: the row can be used without it.
     yield judged([row.get(name) for name in format_.columns], path, line)
