@@ -26,7 +26,7 @@ from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, SAVED_MODEL
 from seqline.errors import NotBlessedError
-from seqline.rows.row import RowFormat
+from seqline.rows.row import Quoting, RowFormat
 
 
 class BulkInferrerParams(Params):
@@ -37,8 +37,11 @@ class BulkInferrerParams(Params):
             " example_gen.source, or a folder of .txt files; null: none"
         ),
     )
-    text: str | None = Field(
-        None, description="the column, field or feature with the content; null: example_gen.text"
+    text: str | list[str] | None = Field(
+        None,
+        description=(
+            "the column, field or feature with the content, or several; null: example_gen.text"
+        ),
     )
     keep: list[str] = Field([], description="columns to copy into the predictions, such as an id")
     format: Literal["jsonl", "tfrecord"] = Field(
@@ -57,6 +60,16 @@ class BulkInferrerParams(Params):
         max_length=1,
         description="the delimiter of CSV files; null: example_gen.delimiter",
     )
+    quoting: Quoting | None = Field(
+        None, description="whether quotes enclose fields of CSV files; null: example_gen.quoting"
+    )
+    columns: list[str] | None = Field(
+        None,
+        description=(
+            "the names of the columns of CSV files without a header; null: the first line is the"
+            " header"
+        ),
+    )
     max_bad_fraction: Annotated[float, NotInKey] = Field(
         0.0,
         ge=0,
@@ -68,8 +81,13 @@ class BulkInferrerParams(Params):
     )
 
     def with_defaults_from(self, other: RowFormat) -> Self:
-        """These params, with another's text, encoding and delimiter where they have none."""
-        given = {"text": other.text, "encoding": other.encoding, "delimiter": other.delimiter}
+        """These params, with the way in which another's files are read where they do not say."""
+        given = {
+            "text": other.text[0] if len(other.text) == 1 else list(other.text),
+            "encoding": other.encoding,
+            "delimiter": other.delimiter,
+            "quoting": other.quoting,
+        }
         return self.model_copy(
             update={name: value for name, value in given.items() if getattr(self, name) is None}
         )

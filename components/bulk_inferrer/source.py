@@ -10,8 +10,9 @@ from pathlib import Path
 from components.bulk_inferrer import BulkInferrerParams
 from seqline.data.examples import Content
 from seqline.errors import DataError, UserError
+from seqline.rows.encodings import check_encoding
 from seqline.rows.formats import folder
-from seqline.rows.read import check_encoding, check_files, kind_of
+from seqline.rows.read import check_files, kind_of
 from seqline.rows.row import RowFormat
 from seqline.storage import files
 from seqline.storage.files import File
@@ -26,11 +27,13 @@ def row_format(
     return RowFormat(
         SECTION,
         content=content,
-        text=params.text or "text",
+        text=tuple([params.text] if isinstance(params.text, str) else params.text or ["text"]),
         dim=dim,
         dim_name="the model's",
         encoding=params.encoding or "utf-8",
-        delimiter=params.delimiter or ",",
+        delimiter=params.delimiter,
+        quoting=params.quoting or "auto",
+        header=tuple(params.columns or ()),
         keep=tuple(params.keep),
         empty_text=True,
     )

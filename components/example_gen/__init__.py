@@ -34,7 +34,7 @@ from pydantic import Field, field_validator, model_validator
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
 from seqline.data.examples import GATHERED, LEFT_OUT, Content
 from seqline.data.span_cache import SpanCache
-from seqline.rows.row import RowFormat
+from seqline.rows.row import Quoting, RowFormat
 from seqline.storage import staging
 
 
@@ -70,10 +70,11 @@ class ExampleGenParams(Params):
             " numbers)"
         ),
     )
-    text: str = Field(
+    text: str | list[str] = Field(
         "text",
         description=(
-            "the column (CSV, Parquet), field (JSONL) or feature (TFDS, TFRecord) with the content"
+            "the column (CSV, Parquet), field (JSONL) or feature (TFDS, TFRecord) with the content;"
+            ' several, as in `["title", "body"]`, are joined by a space'
         ),
     )
     label: str = Field(
@@ -81,6 +82,20 @@ class ExampleGenParams(Params):
         description=(
             "the column, field or feature with the label; in a folder the class is the"
             " folder's name"
+        ),
+    )
+    split: str | None = Field(
+        None,
+        description=(
+            "the column with the name of a row's split: train, eval (or dev, valid, validation) or"
+            " test; null: the source's files or a digest of the content say it"
+        ),
+    )
+    weight: str | None = Field(
+        None,
+        description=(
+            "the column with a row's weight in training, a number of 0 or more; null: all rows"
+            " weigh the same"
         ),
     )
     dim: int | None = Field(
@@ -92,12 +107,30 @@ class ExampleGenParams(Params):
         ),
     )
     encoding: str = Field("utf-8", description="the encoding of CSV, JSONL and text files")
-    delimiter: str = Field(
-        ",",
+    delimiter: str | None = Field(
+        None,
         min_length=1,
         max_length=1,
         pattern=r'[^\r\n"]',
-        description="what separates the columns of a CSV file",
+        description=(
+            "what separates the columns of a CSV file; null: the comma, or the tab, semicolon or"
+            " bar by which the header holds the columns"
+        ),
+    )
+    quoting: Quoting = Field(
+        "auto",
+        description=(
+            "whether quotes enclose fields of a CSV file: `double` (a quote within is doubled),"
+            " `none` (a quote is text), or `auto`: `none` for files with tabs whose quotes do not"
+            " pair, `double` otherwise"
+        ),
+    )
+    columns: list[str] = Field(
+        [],
+        description=(
+            "the names of the columns of CSV files without a header, in order; []: the first line"
+            " is the header"
+        ),
     )
     eval_fraction: float = Field(
         0.1,
@@ -184,18 +217,57 @@ class ExampleGenParams(Params):
             )
         return self
 
+    @model_validator(mode="after")
+    def _names_different_columns(self) -> Self:
+        single = [name for name in (self.label, self.split, self.weight) if name is not None]
+        names = [*self.texts, *single]
+        if not self.texts:
+            raise ValueError("text [] names no column; name the one with the content")
+
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"text, label, split and weight name the column {name!r} twice; each is a"
+                    " column of its own"
+                )
+            if self.columns and name not in self.columns:
+                raise ValueError(f"columns {self.columns} do not hold {name!r}; add it")
+
+        for name in self.columns:
+            if self.columns.count(name) > 1:
+                raise ValueError(f"columns names {name!r} twice; every column has its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _joins_no_sequences(self) -> Self:
+        if len(self.texts) > 1 and self.content == "sequence":
+            raise ValueError(
+                f"text {self.text} names several columns; sequences of numbers cannot be joined,"
+                " so name one"
+            )
+        return self
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns with the content."""
+        return (self.text,) if isinstance(self.text, str) else tuple(self.text)
+
     @property
     def row_format(self) -> RowFormat:
         """How the rows of files are read."""
         return RowFormat(
             "example_gen",
             content=self.content,
-            text=self.text,
+            text=self.texts,
             label=self.label,
+            split=self.split,
+            weight=self.weight,
             dim=self.dim,
             dim_name="example_gen.dim",
             encoding=self.encoding,
             delimiter=self.delimiter,
+            quoting=self.quoting,
+            header=tuple(self.columns),
         )
 
 

@@ -155,8 +155,10 @@ def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]
         DataError: It has no train split.
     """
     info = _builder(name, params.data_dir).info
-    for field, feature in (("text", params.text), ("label", params.label)):
-        if feature not in info.features:
+    fields: list[tuple[str, str | None]] = [("text", feature) for feature in params.texts]
+    fields += [("label", params.label), ("split", params.split), ("weight", params.weight)]
+    for field, feature in fields:
+        if feature is not None and feature not in info.features:
             raise UserError(
                 f"example_gen.source 'tfds:{name}' has no feature {feature!r}"
                 f" (example_gen.{field}); it has {', '.join(map(repr, sorted(info.features)))}. Set"
@@ -191,7 +193,8 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
     is_class = isinstance(label_feature, tfds.features.ClassLabel)
     name_of = label_feature.int2str if is_class else None
     place = f"tfds:{name}/{split}[shard {shard.tfds_shard}]"
-    judged = judge(params.row_format)
+    format_ = params.row_format
+    judged = judge(format_)
     rows = builder.as_dataset(
         split=f"{split}[{shard.tfds_shard}shard:{shard.tfds_shard + 1}shard]", shuffle_files=False
     )
@@ -199,9 +202,9 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
 
     try:
         for line, row in enumerate(rows.as_numpy_iterator(), start=1):
-            content = decoded(_value(row[params.text]))
-            label = _label(decoded(_value(row[params.label])), name_of)
-            yield judged((content, label), place, line)
+            values = {name: decoded(_value(row[name])) for name in format_.columns}
+            values[params.label] = _label(values[params.label], name_of)
+            yield judged([values[name] for name in format_.columns], place, line)
     except tf.errors.OpError as error:
         cause = " ".join(str(error.message).split())[:200]
         raise DataError(

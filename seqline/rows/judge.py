@@ -16,13 +16,17 @@ from seqline.rows.values import (
     encode_tokens,
     from_json,
     label_string,
+    split_name,
     to_floats,
     to_json,
+    to_weight,
 )
 from seqline.suggest import suggestion
 
 # (values of RowFormat.columns, file, line) -> the row, usable or bad.
 Judge = Callable[[Sequence[Any], str, int], Row | BadRow]
+# Columns that a message lists, at most.
+MAX_LISTED = 40
 
 
 def judge(format_: RowFormat, flat: bool = False) -> Judge:
@@ -46,15 +50,52 @@ def judge(format_: RowFormat, flat: bool = False) -> Judge:
         except UnusableError as error:
             return BadRow(file, line, *error.args)
 
-    def judge_unlabelled(values: Sequence[Any], file: str, line: int) -> Row | BadRow:
+    # Most sources have these two columns: their rows take the short way.
+    if format_.wanted == format_.columns == (format_.text[0], format_.label):
+        return judge_labelled
+    return _judge_any(format_, encode, labels, flat)
+
+
+def _judge_any(
+    format_: RowFormat, encode: Callable[[Any], Any], labels: Labels, flat: bool
+) -> Judge:
+    """See `judge`: with several contents, constants, splits, weights, columns to keep."""
+    num_texts = len(format_.text)
+    constants = dict(format_.constants)
+    # Where the value of each wanted column is: its place in the file's columns, or a constant.
+    places = [
+        (None, constants[name]) if name in constants else (format_.columns.index(name), None)
+        for name in format_.wanted
+    ]
+
+    def judge_any(values: Sequence[Any], file: str, line: int) -> Row | BadRow:
+        whole = [value if place is None else values[place] for place, value in places]
+        content = whole[0] if num_texts == 1 else _joined(whole[:num_texts], format_.content, flat)
+        others = iter(whole[num_texts:])
+
         try:
-            content, *kept = values
-            return Row(encode(content), b"", file, line, tuple([to_json(value) for value in kept]))
+            label = b"" if format_.label is None else labels[label_string(next(others))]
+            split = None if format_.split is None else split_name(next(others))
+            weight = 1.0 if format_.weight is None else to_weight(next(others))
+            kept = tuple([to_json(value) for value in others])
+            return Row(encode(content), label, file, line, kept, split, weight)
         except UnusableError as error:
             return BadRow(file, line, *error.args)
 
-    assert format_.label is None or not format_.keep, "only rows without labels keep columns"
-    return judge_unlabelled if format_.label is None else judge_labelled
+    return judge_any
+
+
+def _joined(values: Sequence[Any], content: str, flat: bool) -> Any:
+    """The contents of several columns as one. Columns without a content are passed over."""
+    filled = [value for value in values if value is not None and value != ""]
+    if not filled:
+        return values[0]
+    if content == "tokens" and not flat:
+        is_list = all(isinstance(value, list) for value in filled)
+        return [token for value in filled for token in value] if is_list else filled[0]
+    if all(isinstance(value, str) for value in filled):
+        return " ".join(filled)
+    return next(value for value in filled if not isinstance(value, str))
 
 
 def _encoder(format_: RowFormat, flat: bool) -> Callable[[Any], Any]:
@@ -95,7 +136,7 @@ def undecodable(error: UnicodeDecodeError, path: str, line: int, encoding: str) 
 
 def missing(name: str, format_: RowFormat, path: str, line: int, noun: str) -> BadRow:
     """A bad row without a field that others have; `noun` is the format's word for a field."""
-    problem = "missing text" if name == format_.text else "missing label"
+    problem = "missing text" if name in format_.text else "missing label"
     return BadRow(path, line, f"no {noun} {name!r}", problem)
 
 
@@ -111,12 +152,50 @@ def require(names: Sequence[str], path: str, format_: RowFormat, noun: str = "co
     Raises:
         UserError: It lacks one. The message suggests the column that may be meant.
     """
-    fields = [("text", format_.text), ("label", format_.label)]
+    if set(format_.columns) - set(names):
+        raise lack(names, path, format_, noun)
+
+
+def lack(
+    names: Sequence[str],
+    path: str,
+    format_: RowFormat,
+    noun: str = "column",
+    advice: str = "",
+    otherwise: str = "",
+) -> UserError:
+    """The error for a file that lacks a column that is read.
+
+    Args:
+        names: The columns of the file.
+        path: The file.
+        format_: How its rows are read.
+        noun: What the format calls a column.
+        advice: What is wrong and what to do, if that is known. By default the columns are listed.
+        otherwise: A sentence that is added where no column's name is near.
+    """
+    fields = [("text", name) for name in format_.text]
+    single = (("label", format_.label), ("split", format_.split), ("weight", format_.weight))
+    fields += [(field, name) for field, name in single if name is not None]
     fields += [("keep", name) for name in format_.keep]
-    for field, name in fields:
-        if name is not None and name not in names:
-            raise UserError(
-                f"{path} has no {noun} {name!r} ({format_.section}.{field}); it has"
-                f" {', '.join(map(repr, names))}.{suggestion(name, names)}"
-                f" Set {format_.section}.{field} to one of them."
-            )
+    field, name = next(
+        (field, name) for field, name in fields if name in format_.columns and name not in names
+    )
+
+    setting = f"{format_.section}.{field}"
+    subject = f"{path} has no {noun} {name!r} ({setting})"
+    if advice:
+        return UserError(f"{subject}; {advice}.")
+
+    listed = ", ".join(map(repr, names[:MAX_LISTED]))
+    if len(names) > MAX_LISTED:
+        listed += f" and {len(names) - MAX_LISTED:,} more"
+    hint = _nested(name, names) or suggestion(name, names)
+    way_out = f"Set {setting} to one of them.{'' if hint else otherwise}"
+    return UserError(f"{subject}; it has {listed}.{hint} {way_out}")
+
+
+def _nested(name: str, names: Sequence[str]) -> str:
+    """The hint for a name that is that of a nested field; empty where none has it."""
+    nested = next((other for other in names if other.endswith(f".{name}")), None)
+    return "" if nested is None else f" Did you mean {nested!r}?"

@@ -3,7 +3,6 @@
 The rows are checked, encoded, and have their place. Plain Python, no TensorFlow, no Beam.
 """
 
-import codecs
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -52,31 +51,8 @@ def _known_suffixes() -> str:
     return " nor ".join(format_.SUFFIXES[0] for format_ in formats)
 
 
-def check_encoding(format_: RowFormat) -> None:
-    """Checks that Python knows the encoding, and that a line ends in it as in ASCII.
-
-    Raises:
-        UserError: It does not.
-    """
-    encoding = format_.encoding
-    try:
-        codecs.lookup(encoding)
-        newline = "\n".encode(encoding)
-    except LookupError:
-        raise UserError(
-            f"{format_.section}.encoding {encoding!r} is not an encoding that Python knows,"
-            " such as utf-8 or latin-1."
-        ) from None
-
-    if newline != b"\n":
-        raise UserError(
-            f"{format_.section}.encoding {encoding!r} has line ends of its own; convert the"
-            f" file first: iconv -f {encoding} -t utf-8"
-        )
-
-
 def check_files(source_files: Sequence[tuple[str, File]], format_: RowFormat) -> None:
-    """Checks the sizes of all files, and headers and first rows of the first CHECKED_FILES.
+    """Checks the headers and first rows of the first CHECKED_FILES, and that a file has a row.
 
     Args:
         source_files: (kind, file). The first ones are looked at.
@@ -84,19 +60,21 @@ def check_files(source_files: Sequence[tuple[str, File]], format_: RowFormat) ->
 
     Raises:
         UserError: A column or a setting cannot be right.
-        DataError: A file is empty or damaged, or has no row.
+        DataError: A file is damaged, or no file has a row.
     """
-    for kind, file in source_files:
-        if not file.size and kind != "folder":
-            raise DataError(
-                f"{file.path} is empty. Remove it from {format_.section}.source or put rows"
-                " into it."
-            )
+    # An empty file has no row. A text file of a folder is one, and is judged when it is read.
+    with_bytes = [(kind, file) for kind, file in source_files if file.size or kind == "folder"]
+    remote = [(kind, file) for kind, file in with_bytes if is_remote(file.path)]
+    local = [(kind, file) for kind, file in with_bytes if not is_remote(file.path)]
+    checked = [*local[:CHECKED_FILES], *remote[:CHECKED_REMOTE_FILES]]
+    have_rows = [format_of(kind).check(file.path, format_.at(file.path)) for kind, file in checked]
 
-    remote = [(kind, file) for kind, file in source_files if is_remote(file.path)]
-    local = [(kind, file) for kind, file in source_files if not is_remote(file.path)]
-    for kind, file in [*local[:CHECKED_FILES], *remote[:CHECKED_REMOTE_FILES]]:
-        format_of(kind).check(file.path, format_)
+    if len(checked) == len(with_bytes) and not any(have_rows):
+        others = f" and {len(source_files) - 1:,} others have" if len(source_files) > 1 else " has"
+        raise DataError(
+            f"{source_files[0][1].path}{others} no row. Name files with rows in"
+            f" {format_.section}.source, or put rows into them."
+        )
 
 
 def cut(
@@ -151,4 +129,4 @@ def read(shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         UserError: A file has no such column or feature.
     """
     reader = format_of(shard.kind).read
-    return chain.from_iterable(reader(path, shard, format_) for path in shard.paths)
+    return chain.from_iterable(reader(path, shard, format_.at(path)) for path in shard.paths)

@@ -178,6 +178,24 @@ def label_string(label: Any) -> str:
     raise UnusableError(f"the label is {short(label)}, not a string or an integer", problem)
 
 
+def split_name(value: Any) -> str:
+    """The name of a row's split, as it is written."""
+    if isinstance(value, int | str) and not isinstance(value, bool) and str(value).strip():
+        return str(value)
+    raise UnusableError(f"the split is {short(value)}, not a name", "split")
+
+
+def to_weight(value: Any) -> float:
+    """A weight; in a text file it comes as a string."""
+    try:
+        weight = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        weight = math.nan
+    if not (math.isfinite(weight) and weight >= 0):
+        raise UnusableError(f"the weight is {short(value)}, not a number of 0 or more", "weight")
+    return weight
+
+
 def to_json(value: Any) -> Any:
     """A value to keep, as JSON holds it: NaN and infinity are null, other types are strings."""
     if value is None or isinstance(value, bool | int):

@@ -139,16 +139,28 @@ def test_wrong_column(tmp_path: Path, name: str, content: bytes) -> None:
         (
             "rows.csv",
             b"",
-            "{rows} is empty. Remove it from example_gen.source or put rows into it.",
+            "{rows} has no row. Name files with rows in example_gen.source, or put rows into them.",
         ),
         (
             "rows.jsonl",
             b"",
-            "{rows} is empty. Remove it from example_gen.source or put rows into it.",
+            "{rows} has no row. Name files with rows in example_gen.source, or put rows into them.",
         ),
-        ("rows.csv", b"text,label\n", "{rows} has a header and no rows."),
-        ("rows.csv", b"text,label\n\n\r\n", "{rows} has a header and no rows."),
-        ("rows.jsonl", b"\n \n", "{rows} holds blank lines only."),
+        (
+            "rows.csv",
+            b"text,label\n",
+            "{rows} has no row. Name files with rows in example_gen.source, or put rows into them.",
+        ),
+        (
+            "rows.csv",
+            b"text,label\n\n\r\n",
+            "{rows} has no row. Name files with rows in example_gen.source, or put rows into them.",
+        ),
+        (
+            "rows.jsonl",
+            b"\n \n",
+            "{rows} has no row. Name files with rows in example_gen.source, or put rows into them.",
+        ),
     ],
     ids=["empty csv", "empty jsonl", "header only", "header and blank lines", "blank lines"],
 )

@@ -53,7 +53,9 @@ def write_parquet(path: Path, columns: dict[str, Any], **options: Any) -> Path:
 
 
 def row_format(**fields: Any) -> RowFormat:
-    """The format of rows as example_gen reads them."""
+    """The format of rows as example_gen reads them. `text` may be the name of one column."""
+    if isinstance(fields.get("text"), str):
+        fields["text"] = (fields["text"],)
     return RowFormat("example_gen", **{"label": "label", "dim_name": "example_gen.dim", **fields})
 
 

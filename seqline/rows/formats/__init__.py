@@ -31,19 +31,27 @@ class Format(Protocol):
     SUFFIXES: tuple[str, ...]
     UNIT: str
 
-    def check(self, path: str, format_: RowFormat) -> None:
-        """Looks at the beginning of a file.
+    def check(self, path: str, format_: RowFormat) -> bool:
+        """Looks at the beginning of a file. Returns whether it has a row.
+
+        Other programs write files without rows: empty ones, and those with nothing but a header.
 
         Raises:
             UserError: A column or a setting cannot be right.
-            DataError: The file is damaged, or has no row.
+            DataError: The file is damaged.
         """
 
     def cut(self, file: File, split: str | None, shard_bytes: int) -> list[Shard]:
         """The shards of one file. None where only a reader from its start can tell the rows."""
 
     def read(self, path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
-        """The rows of a shard that are in this file."""
+        """The rows of a shard that are in this file, none for a file that has no row.
+
+        Args:
+            path: The file.
+            shard: The shard.
+            format_: How rows are read, at this path (`RowFormat.at`).
+        """
 
     def first_rows(self, path: str, limit: int) -> tuple[list[dict[str, Any]], bool] | None:
         """The first rows, column by column, and whether they are all, for `seqline init`.

@@ -2,7 +2,9 @@
 
 import codecs
 from collections.abc import Iterator
+from dataclasses import replace
 
+from seqline.errors import UserError
 from seqline.rows.judge import judge, undecodable
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
@@ -16,8 +18,19 @@ SUFFIXES: tuple[str, ...] = (".txt", ".txt.gz")
 UNIT = ""
 
 
-def check(path: str, format_: RowFormat) -> None:
-    """Nothing can be wrong that does not take reading the whole file."""
+def check(path: str, format_: RowFormat) -> bool:
+    """A file is a row. Nothing can be wrong that does not take reading the whole file.
+
+    Raises:
+        UserError: A column is asked for.
+    """
+    for field, name in (("split", format_.split), ("weight", format_.weight)):
+        if name is not None:
+            raise UserError(
+                f"{format_.section}.{field} {name!r} names a column, and the text files of a folder"
+                " have none. Remove it."
+            )
+    return True
 
 
 def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
@@ -37,7 +50,9 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         yield undecodable(error, path, line, format_.encoding)
         return
 
+    # A file has no columns, so their names say nothing.
     values = (text,) if format_.label is None else (text, path.rsplit("/", 2)[1])
+    format_ = replace(format_, text=("text",), constants=())
     yield judge(format_, flat=True)(values, path, 1)
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqline.errors import DataError
 from seqline.rows.judge import decoded, judge, require
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
@@ -25,12 +24,11 @@ UNIT = "row"
 BATCH_ROWS = 1024
 
 
-def check(path: str, format_: RowFormat) -> None:
+def check(path: str, format_: RowFormat) -> bool:
     """See `Format.check`."""
     with _opened(path) as file:
         require(file.schema_arrow.names, path, format_)
-        if not file.metadata.num_rows:
-            raise DataError(f"{path} has a schema and no rows.")
+        return bool(file.metadata.num_rows)
 
 
 def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
@@ -66,12 +64,14 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         batches = file.iter_batches(
             BATCH_ROWS, row_groups=groups, columns=columns, use_threads=False
         )
-        read_contents = _sequences if format_.content == "sequence" else _values
+        read_content = _sequences if format_.content == "sequence" else _values
 
         for batch in batches:
-            contents = read_contents(batch[format_.text])
-            others = [_values(batch[name]) for name in format_.columns[1:]]
-            for values in zip(contents, *others, strict=True):
+            read_columns = [
+                (read_content if name in format_.text else _values)(batch[name])
+                for name in format_.columns
+            ]
+            for values in zip(*read_columns, strict=True):
                 line += 1
                 yield judged(values, path, line)
 

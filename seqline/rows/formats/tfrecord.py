@@ -34,15 +34,14 @@ FIRST_RECORDS = 100
 KNOWN_HEADERS = 10_000
 
 
-def check(path: str, format_: RowFormat) -> None:
+def check(path: str, format_: RowFormat) -> bool:
     """See `Format.check`."""
     if format_.content == "sequence" and format_.dim is None:
         raise UserError(
             f"{path} holds flat lists of numbers: set {format_.section}.dim to how many are one"
             " time step."
         )
-    if not _require_features(path, format_):
-        raise DataError(f"{path} holds no record.")
+    return _require_features(path, format_)
 
 
 def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
@@ -66,18 +65,22 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         try:
             features = parse(record)
             # A map's missing entry reads as an empty feature.
-            content = read_content(features[format_.text])
-            others = [value(features[name]) for name in format_.columns[1:]]
+            values = [
+                (read_content if name in format_.text else value)(features[name])
+                for name in format_.columns
+            ]
         except ValueError as error:
             yield BadRow(path, line, f"not a tf.Example: {error}", "format")
             continue
 
-        if content is None:
-            yield missing(format_.text, format_, path, line, "feature")
-        elif format_.label is not None and others[0] is None:
+        by_name = dict(zip(format_.columns, values, strict=True))
+        texts = [name for name in format_.text if name in by_name]
+        if texts and all(by_name[name] is None for name in texts):
+            yield missing(texts[0], format_, path, line, "feature")
+        elif format_.label in by_name and by_name[format_.label] is None:
             yield missing(format_.label, format_, path, line, "feature")
         else:
-            yield judged([decoded(content), *map(decoded, others)], path, line)
+            yield judged([*map(decoded, values)], path, line)
 
 
 def _values_or_none(feature: Any) -> Any:
@@ -162,8 +165,6 @@ def _size(header: bytes, path: str, number: int, place: int) -> int:
     cause = "the checksum of the record's length is wrong"
     if number == 0:
         cause = "this is not a TFRecord file"
-        if header.startswith(files.GZIP_MAGIC):
-            cause += "; it is gzipped, so its name must end in .gz"
     raise _broken(path, number, place, cause)
 
 

@@ -134,8 +134,8 @@ def test_gzip_that_is_damaged(tmp_path: Path, name: str, last: int) -> None:
             match=rf"{path} is damaged after line {last}: .*\. Make or copy the file again",
         ):
             read_bytes(path, gzip.compress(first) + damaged)
-    with pytest.raises(DataError, match=rf"{path} is damaged: Not a gzipped file"):
-        read_bytes(path, first)
+    # The content tells, not the name.
+    assert usable(read_bytes(path, first)) == [(b"a", b"x")]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +165,7 @@ def test_file_that_disappears(tmp_path: Path, name: str) -> None:
 def test_gzip_of_nothing(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(gzip.compress(b""))
-    with pytest.raises(
-        DataError, match=rf"{path} (is empty|holds blank lines only|holds no record)\."
-    ):
+    with pytest.raises(DataError, match=rf"{path} has no row\. Name files with rows"):
         check(path)
 
 
