@@ -58,6 +58,7 @@ def run_template(
     return answer.status_code, answer.json()
 
 
+@pytest.mark.slow
 def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
     built = CliRunner().invoke(
         app, ["template", "build", "gs://bucket/templates/seqline.json", f"--image={IMAGE}"]
