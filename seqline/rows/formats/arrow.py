@@ -134,6 +134,7 @@ def _batches(file: Any, is_file: bool, path: str, format_: RowFormat | None) -> 
         options = ipc.IpcReadOptions(included_fields=places, use_threads=False)
         reader = open_ipc(file, options=options)
 
+    batches: Iterator[pa.RecordBatch]
     if is_file:
         batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
     else:

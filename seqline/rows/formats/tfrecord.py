@@ -26,13 +26,14 @@ from seqline.errors import DataError, UserError
 from seqline.rows.judge import decoded, judge, missing, require
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
-from seqline.storage import files
+from seqline.storage import compression, files
+from seqline.storage.compression import DamagedError
 from seqline.storage.files import File
 
 NAME = "tfrecord"
 # There is no single suffix: a.tfrecord, a.tfrecords.gz, train.tfrecord-00000-of-00010, and our own
 # and TFX's data_tfrecord-00000-of-00002.gz.
-PATTERN: str | None = r".*[._]tfrecords?(-\d+)*(-of-\d+)?(\.(gz|zlib|zz))?"
+PATTERN: str | None = rf".*[._]tfrecords?(-\d+)*(-of-\d+)?({compression.SUFFIX}|\.(zlib|zz))"
 SUFFIXES: tuple[str, ...] = (".tfrecord", ".tfrecords")
 UNIT = "row"
 
@@ -192,7 +193,7 @@ def _unzipped(file: BinaryIO) -> BinaryIO:
 class _Inflated(io.RawIOBase):
     """The content of a zlib stream. A damage is raised after all that precedes it."""
 
-    def __init__(self, zipped: io.BufferedReader) -> None:
+    def __init__(self, zipped: BinaryIO) -> None:
         self.zipped = zipped
         self.inflate = zlib.decompressobj()
 
@@ -206,12 +207,15 @@ class _Inflated(io.RawIOBase):
                 left = self.inflate.unused_data or self.zipped.read(1)
                 if not left:
                     return 0
-                raise zlib.error("something follows the end of the zlib stream")
+                raise DamagedError("something follows the end of the zlib stream")
 
-            given = self.inflate.unconsumed_tail or self.zipped.read1(files.READ_BYTES)
-            content = self.inflate.decompress(given, len(buffer))
+            given = self.inflate.unconsumed_tail or self.zipped.read(files.READ_BYTES)
+            try:
+                content = self.inflate.decompress(given, len(buffer))
+            except zlib.error as error:
+                raise DamagedError(str(error)) from error
             if not given and not content and not self.inflate.eof:
-                raise EOFError("the zlib stream ends before its end")
+                raise DamagedError("the zlib stream ends before its end")
 
         buffer[: len(content)] = content
         return len(content)
