@@ -10,8 +10,9 @@ from pathlib import Path
 from components.bulk_inferrer import BulkInferrerParams
 from seqline.data.examples import Content
 from seqline.errors import DataError, UserError
+from seqline.rows.encodings import check_encoding
 from seqline.rows.formats import folder
-from seqline.rows.read import check_encoding, check_files, kind_of
+from seqline.rows.read import check_files, kind_of
 from seqline.rows.row import RowFormat
 from seqline.storage import files
 from seqline.storage.files import File

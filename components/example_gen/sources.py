@@ -14,8 +14,9 @@ from components.example_gen.splits import SourceSpan
 from seqline.errors import DataError, UserError
 from seqline.host import packages
 from seqline.host.packages import is_installed
+from seqline.rows.encodings import check_encoding
 from seqline.rows.formats import format_of
-from seqline.rows.read import check_encoding, check_files, cut
+from seqline.rows.read import check_files, cut
 from seqline.rows.read import read as read_files
 from seqline.rows.row import BadRow, Row
 from seqline.rows.shards import Shard

@@ -25,6 +25,8 @@ from seqline.suggest import suggestion
 
 # (values of RowFormat.columns, file, line) -> the row, usable or bad.
 Judge = Callable[[Sequence[Any], str, int], Row | BadRow]
+# Columns that a message lists, at most.
+MAX_LISTED = 40
 
 
 def judge(format_: RowFormat, flat: bool = False) -> Judge:
@@ -150,14 +152,50 @@ def require(names: Sequence[str], path: str, format_: RowFormat, noun: str = "co
     Raises:
         UserError: It lacks one. The message suggests the column that may be meant.
     """
+    if set(format_.columns) - set(names):
+        raise lack(names, path, format_, noun)
+
+
+def lack(
+    names: Sequence[str],
+    path: str,
+    format_: RowFormat,
+    noun: str = "column",
+    advice: str = "",
+    otherwise: str = "",
+) -> UserError:
+    """The error for a file that lacks a column that is read.
+
+    Args:
+        names: The columns of the file.
+        path: The file.
+        format_: How its rows are read.
+        noun: What the format calls a column.
+        advice: What is wrong and what to do, if that is known. By default the columns are listed.
+        otherwise: A sentence that is added where no column's name is near.
+    """
     fields = [("text", name) for name in format_.text]
     single = (("label", format_.label), ("split", format_.split), ("weight", format_.weight))
     fields += [(field, name) for field, name in single if name is not None]
     fields += [("keep", name) for name in format_.keep]
-    for field, name in fields:
-        if name in format_.columns and name not in names:
-            raise UserError(
-                f"{path} has no {noun} {name!r} ({format_.section}.{field}); it has"
-                f" {', '.join(map(repr, names))}.{suggestion(name, names)}"
-                f" Set {format_.section}.{field} to one of them."
-            )
+    field, name = next(
+        (field, name) for field, name in fields if name in format_.columns and name not in names
+    )
+
+    setting = f"{format_.section}.{field}"
+    subject = f"{path} has no {noun} {name!r} ({setting})"
+    if advice:
+        return UserError(f"{subject}; {advice}.")
+
+    listed = ", ".join(map(repr, names[:MAX_LISTED]))
+    if len(names) > MAX_LISTED:
+        listed += f" and {len(names) - MAX_LISTED:,} more"
+    hint = _nested(name, names) or suggestion(name, names)
+    way_out = f"Set {setting} to one of them.{'' if hint else otherwise}"
+    return UserError(f"{subject}; it has {listed}.{hint} {way_out}")
+
+
+def _nested(name: str, names: Sequence[str]) -> str:
+    """The hint for a name that is that of a nested field; empty where none has it."""
+    nested = next((other for other in names if other.endswith(f".{name}")), None)
+    return "" if nested is None else f" Did you mean {nested!r}?"

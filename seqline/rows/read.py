@@ -3,7 +3,6 @@
 The rows are checked, encoded, and have their place. Plain Python, no TensorFlow, no Beam.
 """
 
-import codecs
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -50,29 +49,6 @@ def _suffix(path: str) -> str:
 def _known_suffixes() -> str:
     formats = [format_ for format_ in all_formats() if format_.PATTERN is not None]
     return " nor ".join(format_.SUFFIXES[0] for format_ in formats)
-
-
-def check_encoding(format_: RowFormat) -> None:
-    """Checks that Python knows the encoding, and that a line ends in it as in ASCII.
-
-    Raises:
-        UserError: It does not.
-    """
-    encoding = format_.encoding
-    try:
-        codecs.lookup(encoding)
-        newline = "\n".encode(encoding)
-    except LookupError:
-        raise UserError(
-            f"{format_.section}.encoding {encoding!r} is not an encoding that Python knows,"
-            " such as utf-8 or latin-1."
-        ) from None
-
-    if newline != b"\n":
-        raise UserError(
-            f"{format_.section}.encoding {encoding!r} has line ends of its own; convert the"
-            f" file first: iconv -f {encoding} -t utf-8"
-        )
 
 
 def check_files(source_files: Sequence[tuple[str, File]], format_: RowFormat) -> None:

@@ -105,6 +105,7 @@ class Row(NamedTuple):
         split: The name of its split as the row says it; None where it does not.
         weight: How much it counts in training.
         label_as_written: The label before it was normalised, where that changed it.
+        swallowed: The labels of rows that a quoted field of it seems to hold, if any.
     """
 
     content: Any
@@ -115,6 +116,7 @@ class Row(NamedTuple):
     split: str | None = None
     weight: float = 1.0
     label_as_written: str | None = None
+    swallowed: tuple[str, ...] = ()
 
 
 class BadRow(NamedTuple):

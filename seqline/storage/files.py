@@ -6,13 +6,11 @@ kept with the file's identity, so that a second run does not read terabytes agai
 
 import fnmatch
 import glob
-import gzip
 import io
 import json
 import os
 import re
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,10 +20,9 @@ from typing import Any, BinaryIO
 
 from seqline.errors import DataError, UserError
 from seqline.host import progress
-from seqline.storage import gcs
+from seqline.storage import compression, gcs
 from seqline.storage.atomic import writing_local
 
-GZIP_MAGIC = b"\x1f\x8b\x08"
 READ_BYTES = 1 << 20
 # A file that changes again within the clock's grain keeps its time of change (git's "racy"
 # entries).
@@ -90,35 +87,19 @@ def translate(pattern: str) -> str:
 
 
 def open_content(path: str) -> BinaryIO:
-    """Opens a file, decompressed where its name ends in .gz; use it under `translate_errors`.
+    """Opens a file, decompressed if it is compressed; use it under `translate_errors`.
 
-    Only a file that is not compressed is seekable.
+    Its content tells, not its name. Only a file that is not compressed is seekable.
+
+    Raises:
+        UserError: It is of a kind that holds no rows, such as an archive of several files.
     """
-    if not path.endswith(".gz"):
-        return open_file(path)
-    # The buffer finds lines, in C.
-    return io.BufferedReader(_Unzipped(open_file(path)), READ_BYTES)
-
-
-class _Unzipped(io.RawIOBase):
-    """A gzip file that gives all that precedes a damage before it raises."""
-
-    def __init__(self, zipped: BinaryIO) -> None:
-        self.zipped = zipped
-        self.file = gzip.GzipFile(fileobj=zipped)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        content = self.file.read1(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
-
-    def close(self) -> None:
-        self.file.close()
-        self.zipped.close()
-        super().close()
+    file = open_file(path)
+    try:
+        return compression.opened(file, path)
+    except BaseException:
+        file.close()
+        raise
 
 
 class _Counted(io.FileIO):
@@ -133,6 +114,14 @@ class _Counted(io.FileIO):
         content = super().readall()
         progress.count_bytes(len(content))
         return content
+
+
+def first_bytes(path: str) -> bytes:
+    """The first bytes of a file as they are stored; use it under `translate_errors`."""
+    if is_remote(path):
+        return gcs.first_bytes(path, READ_BYTES)
+    with open(path, "rb") as file:
+        return file.read(READ_BYTES)
 
 
 def open_file(path: str) -> BinaryIO:
@@ -154,7 +143,7 @@ def translate_errors(path: str, place: Callable[[], str] = str) -> Iterator[None
         yield
     except UserError:
         raise
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, compression.DamagedError) as error:
         raise damaged(path, place(), error) from error
     except FileNotFoundError as error:
         raise DataError(

@@ -105,6 +105,18 @@ def open_object(path: str) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(reader, BUFFER_BYTES))
 
 
+def first_bytes(path: str, num: int) -> bytes:
+    """The first bytes of an object as they are stored, by one request."""
+    bucket, name = _split(path)
+    blob = _client().bucket(bucket).blob(name)
+    return cast(
+        bytes,
+        blob.download_as_bytes(
+            end=num - 1, raw_download=True, retry=_retry(READ_SECONDS), timeout=TIMEOUT
+        ),
+    )
+
+
 def read_object(path: str) -> tuple[bytes, int] | None:
     """(content, generation) of a small object; None where it does not exist."""
     import google.api_core.exceptions as api

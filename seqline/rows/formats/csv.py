@@ -1,25 +1,27 @@
-"""CSV files with a header.
+"""CSV files, with a header or without.
 
 A line ends in \\n, \\r\\n or \\r, and a quoted field may hold line ends (RFC 4180).
 """
 
-import codecs
 import csv
-import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
-from seqline.errors import DataError, UserError
-from seqline.rows.judge import judge, pick, require
+from seqline.errors import DataError
+from seqline.rows import dialect, encodings
+from seqline.rows.dialect import Dialect
+from seqline.rows.judge import judge, pick
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
-from seqline.storage import files
+from seqline.storage import compression, files
 from seqline.storage.files import File
 
 NAME = "csv"
-PATTERN: str | None = r".*\.(csv|tsv)(\.gz)?"
+PATTERN: str | None = r".*\.(csv|tsv|tab)" + compression.SUFFIX
 SUFFIXES: tuple[str, ...] = (".csv", ".tsv")
 UNIT = "line"
 
@@ -29,7 +31,9 @@ csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 def check(path: str, format_: RowFormat) -> bool:
     """See `Format.check`."""
-    with _opened(path, format_) as (reader, _):
+    with _opened(path, format_) as (reader, found):
+        if found is None:
+            return False
         try:
             return any(reader)
         except csv.Error:
@@ -43,40 +47,86 @@ def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
 
 def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """The rows of a whole file."""
-    with _opened(path, format_) as (reader, header):
-        if not header:
+    with _opened(path, format_, whole=True) as (reader, found):
+        if found is None:
             return
-        picked = pick([header.index(name) for name in format_.columns])
-        width = len(header)
-        judged = judge(format_, flat=True)
 
-        line = reader.line_num + 1
+        picked = pick([found.header.index(name) for name in format_.columns])
+        width = found.width
+        last_name = found.header[-1]
+        judged = judge(format_, flat=True)
+        hint: str | None = None
+
+        start = found.start
+        line = start + 1
         while True:
             try:
                 for fields in reader:
-                    if len(fields) == width:
+                    end = start + reader.line_num
+                    if len(fields) != width:
+                        if fields:  # A blank line is not a row.
+                            reason = f"{len(fields)} fields where {_header(format_)} has {width}"
+                            yield BadRow(path, line, f"{reason}{_up_to(end, line)}", "format")
+                    elif fields[-1] == last_name and _is_header(fields, found):
+                        yield BadRow(path, line, "it repeats the header", "format")
+                    elif end > line:
+                        row = judged(picked(fields), path, line)
+                        yield _with_swallowed(row, fields, found, format_)
+                    else:
                         yield judged(picked(fields), path, line)
-                    elif fields:  # A blank line is not a row.
-                        reason = f"{len(fields)} fields where the header has {width}"
-                        yield BadRow(path, line, f"{reason}{_up_to(reader, line)}", "format")
-                    line = reader.line_num + 1
+                    line = end + 1
                 return
             except csv.Error as error:
-                if str(error) == "unexpected end of data" and reader.line_num > line:
+                end = start + reader.line_num
+                if str(error) == "unexpected end of data" and end > line:
                     # One bad row would stand for all the rows that the open quote swallowed.
                     raise DataError(
                         f"{path}:{line}: a quote opens here and is never closed, so the"
-                        f" {reader.line_num - line} lines after it cannot be read. Close it, or"
-                        " double it if it is part of the text."
+                        f" {end - line} lines after it cannot be read. Close it, or double it if it"
+                        f" is part of the text. If no quote of the file encloses a field, set"
+                        f" {format_.section}.quoting to 'none'."
                     ) from None
 
-                yield BadRow(path, line, f"not CSV: {error}{_up_to(reader, line)}", "format")
-                line = reader.line_num + 1
+                # Once a file: messages quote several rows.
+                hint = _hint(path, line, format_) if hint is None else ""
+                reason = f"not CSV: {error}{_up_to(end, line)}{hint}"
+                yield BadRow(path, line, reason, "format")
+                line = end + 1
 
 
-def _up_to(reader: Any, line: int) -> str:
+def _header(format_: RowFormat) -> str:
+    return f"{format_.section}.columns" if format_.header else "the header"
+
+
+def _up_to(end: int, line: int) -> str:
     """The last line of a row of several lines: one quote too many may have swallowed others."""
-    return f" (up to line {reader.line_num})" if reader.line_num > line else ""
+    return f" (up to line {end})" if end > line else ""
+
+
+def _is_header(fields: list[str], found: Dialect) -> bool:
+    """Whether a row is the header again, as in files that were put one after the other."""
+    names = [name.strip() for name in found.header]
+    return [field.removeprefix("\ufeff").strip() for field in fields] == names
+
+
+def _with_swallowed(
+    row: Row | BadRow, fields: list[str], found: Dialect, format_: RowFormat
+) -> Row | BadRow:
+    if isinstance(row, BadRow):
+        return row
+    return row._replace(swallowed=dialect.swallowed_labels(fields, found, format_.label))
+
+
+def _hint(path: str, line: int, format_: RowFormat) -> str:
+    """What may be wrong with a line that is not CSV."""
+    with (
+        files.translate_errors(path),
+        encodings.open_text(files.open_content(path), format_.encoding) as text,
+    ):
+        content = next(islice(text, line - 1, None), "")
+    if '\\"' in content:
+        return '; a quote inside a quoted field is doubled in CSV, not written as \\"'
+    return f"; if no quote encloses a field, set {format_.section}.quoting to 'none'"
 
 
 def first_rows(path: str, limit: int) -> None:
@@ -84,37 +134,62 @@ def first_rows(path: str, limit: int) -> None:
 
 
 @contextmanager
-def _opened(path: str, format_: RowFormat) -> Iterator[tuple[Any, list[str]]]:
-    """A csv.reader that has read the header, and the header."""
-    encoding = "utf-8-sig" if codecs.lookup(format_.encoding).name == "utf-8" else format_.encoding
+def _opened(
+    path: str, format_: RowFormat, whole: bool = False
+) -> Iterator[tuple[Any, Dialect | None]]:
+    """A csv.reader of the rows of a file, and its dialect; None where it has no header.
+
+    Args:
+        path: The file.
+        format_: How its rows are read.
+        whole: Whether the file is looked through to tell whether its quotes enclose fields.
+    """
     reader: Any = None
+    start = 0
 
     def place() -> str:
-        return f" after line {reader.line_num}" if reader and reader.line_num else ""
+        return f" after line {start + reader.line_num}" if reader else ""
 
-    # surrogateescape carries undecodable bytes as lone surrogates up to `judge`: one bad byte costs
-    # one row, not the file.
+    # One byte that cannot be decoded costs one row, not the file: see `encodings`.
     with (
         files.translate_errors(path, place),
-        io.TextIOWrapper(files.open_content(path), encoding, "surrogateescape", newline="") as file,
+        encodings.open_text(files.open_content(path), format_.encoding) as text,
     ):
-        reader = csv.reader(file, delimiter=format_.delimiter or ",", strict=True)
-        try:
-            header = next(filter(None, reader), None)
-        except csv.Error as error:
-            raise DataError(
-                f"{path}:{reader.line_num}: the header is not CSV: {error}. Correct it."
-            ) from None
-
-        if header is None:
-            yield reader, []
+        # What precedes a damage is read: the damage comes up again behind the head.
+        head = dialect.head_of(_undamaged(text))
+        found = dialect.find(head, path, format_)
+        if found is None:
+            next(text, None)
+            yield None, None
             return
 
-        require(header, path, format_)
-        for name in format_.columns:
-            if header.count(name) > 1:
-                raise UserError(
-                    f"{path} has {header.count(name)} columns {name!r}; rename all but the one that"
-                    " is meant."
-                )
-        yield reader, header
+        start = found.start
+        is_open = format_.quoting == "auto" and found.delimiter == "\t"
+        if whole and is_open and not _quotes_pair(path, found, format_):
+            found = replace(found, quotes=False)
+        reader = found.reader(chain(head[start:], text))
+        yield reader, found
+
+
+def _quotes_pair(path: str, found: Dialect, format_: RowFormat) -> bool:
+    """Whether quotes enclose the fields of a file; it is read for that, up to its damage if any."""
+    if encodings.ends_lines_as_ascii(format_.encoding) and not _has_quotes(path):
+        return True
+    with encodings.open_text(files.open_content(path), format_.encoding) as text:
+        return dialect.pairs(_undamaged(islice(text, found.start, None)), found)
+
+
+def _has_quotes(path: str) -> bool:
+    with files.open_content(path) as file:
+        blocks = _undamaged(iter(lambda: file.read(files.READ_BYTES), b""))
+        return any(b'"' in block for block in blocks)
+
+
+def _undamaged(parts: Iterator[Any]) -> Iterator[Any]:
+    """The parts before a damage. A file among them is not closed, as `yield from` would do."""
+    while True:
+        try:
+            part = next(parts)
+        except (StopIteration, EOFError, compression.DamagedError):
+            return
+        yield part

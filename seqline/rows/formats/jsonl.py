@@ -1,60 +1,94 @@
-"""JSONL files: one JSON object a line. A line ends in \\n only: a row may hold U+0085 or U+2028."""
+"""JSON files: one object a line, one array of objects, or objects over several lines.
+
+Lines end in \\n only: a row may hold U+0085 or U+2028.
+"""
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from seqline.errors import UserError
+from seqline.rows import encodings, json_stream
+from seqline.rows.json_stream import WHITE
 from seqline.rows.judge import Judge, judge, missing, pick, require, undecodable
+from seqline.rows.nested import MISSING, look_up, paths
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
 from seqline.rows.values import short
-from seqline.storage import files
+from seqline.storage import compression, files
 from seqline.storage.files import File
 
 NAME = "jsonl"
-PATTERN: str | None = r".*\.jsonl(\.gz)?"
-SUFFIXES: tuple[str, ...] = (".jsonl",)
+PATTERN: str | None = r".*\.(jsonl|ndjson|jsonlines|json)" + compression.SUFFIX
+SUFFIXES: tuple[str, ...] = (".jsonl", ".ndjson", ".json")
 UNIT = "line"
 
-WHITE = " \t\r\n"
+MARK = codecs.BOM_UTF8
 
 
 def check(path: str, format_: RowFormat) -> bool:
     """See `Format.check`. `read` reports a first row that is not a JSON object, with its line."""
     with files.translate_errors(path), files.open_content(path) as file:
-        lines = (_without_mark(line, number) for number, line in enumerate(file))
-        first = next((line for line in lines if line.strip()), None)
-        if first is None:
-            return False
+        if json_stream.is_stream(encodings.head_of(file, format_.encoding)):
+            text = encodings.open_text(file, format_.encoding)
+            try:
+                value = next(json_stream.values(text), None)
+            except json_stream.UnclosedError:
+                return True
+            row = MISSING if value is None else value.value
+            if value is None:
+                return False
+        else:
+            lines, encoding = encodings.lines(file, format_.encoding)
+            first = next((line for line in lines if line.removeprefix(MARK).strip()), None)
+            if first is None:
+                return False
+            try:
+                row = json.loads(first.removeprefix(MARK).decode(encoding))
+            except (ValueError, RecursionError):
+                return True
 
-        try:
-            row: Any = json.loads(first.decode(format_.encoding))
-        except (ValueError, RecursionError):
-            return True
-
-        if isinstance(row, dict):
-            require(list(row), path, format_)
-        return True
+    if isinstance(row, dict):
+        _require(row, path, format_)
+    return True
 
 
-def _without_mark(line: bytes, number: int) -> bytes:
-    return line if number else line.removeprefix(codecs.BOM_UTF8)
+def _require(row: dict[str, Any], path: str, format_: RowFormat) -> None:
+    """Checks that the first row has the fields that are read.
+
+    Raises:
+        UserError: It lacks one, or it is not a row but a whole document.
+    """
+    if shape := json_stream.shape(row, format_):
+        raise UserError(f"{path} does not hold rows: {shape}.")
+    names = paths(row)
+    found = [name for name in format_.columns if look_up(row, name) is not MISSING]
+    require([*found, *(name for name in names if name not in found)], path, format_, "field")
 
 
 def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
     """Shards of `shard_bytes`. A row belongs to the shard in which it begins.
 
-    None for a gzipped file, which can be read from its start only.
+    None for a file that can be read from its start only: a compressed one, an array, one with a
+    byte order mark, or one in an encoding that does not end lines as ASCII does.
     """
-    if file.path.endswith(".gz"):
-        return []
+    with files.translate_errors(file.path):
+        if not _can_be_cut(files.first_bytes(file.path)):
+            return []
+
     starts = range(0, file.size, shard_bytes)
     shards = []
     for start, num_lines in zip(starts, _num_lines_before(file.path, starts), strict=True):
         end = min(start + shard_bytes, file.size)
         shards.append(Shard(NAME, split, (file.path,), start, end, num_lines))
     return shards
+
+
+def _can_be_cut(head: bytes) -> bool:
+    """Whether a file that begins so holds an object a line, in something like ASCII."""
+    is_like_ascii = head.lstrip()[:1] == b"{" and b"\0" not in head
+    return is_like_ascii and not json_stream.is_stream(head.decode("latin-1"))
 
 
 def _num_lines_before(path: str, starts: range) -> list[int | None]:
@@ -87,73 +121,116 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """
     judged = judge(format_)
     decode_json = json.JSONDecoder().raw_decode
-    picked = pick(format_.columns)
-    encoding = format_.encoding
+    picked = _picker(format_.columns)
     line = shard.num_lines or 0
     place = path if shard.num_lines is not None else f"{path}[from byte {shard.start}]"
 
     with (
         files.translate_errors(path, lambda: f" after line {line}" if line else ""),
-        files.open_content(path) as file,
+        _opened(path, shard) as file,
     ):
+        if not shard.end and json_stream.is_stream(encodings.head_of(file, format_.encoding)):
+            yield from _read_stream(file, path, format_, judged)
+            return
+
         position = 0
+        lines: Iterator[bytes] = file
+        encoding = format_.encoding
         if shard.start:
             # The row that reaches into this shard belongs to the one before it.
             position = file.seek(shard.start - 1)
             position += len(file.readline())
+        else:
+            lines, encoding = encodings.lines(file, encoding)
 
-        for content in file:
+        for content in lines:
             if shard.end and position >= shard.end:
                 return
 
             position += len(content)
             line += 1
-            if line == 1 and not shard.start:
-                content = content.removeprefix(codecs.BOM_UTF8)
-
             try:
                 decoded = content.decode(encoding)
                 row, end = decode_json(decoded)
                 values = picked(row)
             except (ValueError, LookupError, TypeError, RecursionError):
-                yield from _read_slowly(content, place, line, format_, judged)
+                yield from _read_slowly(content, place, line, format_, encoding, judged)
                 continue
 
             if decoded[end:].strip(WHITE):
-                yield from _read_slowly(content, place, line, format_, judged)
+                yield from _read_slowly(content, place, line, format_, encoding, judged)
             else:
                 yield judged(values, place, line)
 
 
+def _opened(path: str, shard: Shard) -> Any:
+    """A file; one that was cut into shards is not compressed."""
+    return files.open_file(path) if shard.start else files.open_content(path)
+
+
+def _picker(columns: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
+    """The function that returns the values of fields, or raises LookupError or TypeError."""
+    if not any("." in name for name in columns):
+        return pick(columns)
+
+    def picked(row: Any) -> Sequence[Any]:
+        values = [look_up(row, name) for name in columns]
+        if any(value is MISSING for value in values):
+            raise LookupError
+        return values
+
+    return picked
+
+
 def _read_slowly(
-    content: bytes, path: str, line: int, format_: RowFormat, judged: Judge
+    content: bytes, path: str, line: int, format_: RowFormat, encoding: str, judged: Judge
 ) -> Iterator[Row | BadRow]:
     """The row of an unusual line. A blank line is not a row."""
+    content = content.removeprefix(MARK)
     if not content.strip():
         return
 
     try:
-        row = json.loads(content.decode(format_.encoding))
+        row = json.loads(content.decode(encoding))
     except UnicodeDecodeError as error:
-        yield undecodable(error, path, line, format_.encoding)
-        return
+        yield undecodable(error, path, line, encoding)
     except (ValueError, RecursionError) as error:
         yield BadRow(path, line, f"not JSON: {error}", "format")
-        return
+    else:
+        yield _judge_row(row, path, line, format_, judged)
 
+
+def _judge_row(row: Any, path: str, line: int, format_: RowFormat, judged: Judge) -> Row | BadRow:
     if not isinstance(row, dict):
-        yield BadRow(path, line, f"{short(row)} is not a JSON object", "format")
-        return
+        return BadRow(path, line, f"{short(row)} is not a JSON object", "format")
 
-    if not any(name in row for name in format_.text):
-        yield missing(format_.text[0], format_, path, line, "field")
-        return
-    if format_.label in format_.columns and format_.label not in row:
-        yield missing(format_.label, format_, path, line, "field")
-        return
+    by_name = {name: look_up(row, name) for name in format_.columns}
+    texts = [name for name in format_.text if name in by_name]
+    if texts and all(by_name[name] is MISSING for name in texts):
+        return missing(texts[0], format_, path, line, "field")
+    if by_name.get(format_.label or "") is MISSING:
+        return missing(format_.label or "", format_, path, line, "field")
 
     # A column to keep may be missing: the row can be used without it.
-    yield judged([row.get(name) for name in format_.columns], path, line)
+    values = [None if value is MISSING else value for value in by_name.values()]
+    return judged(values, path, line)
+
+
+def _read_stream(file: Any, path: str, format_: RowFormat, judged: Judge) -> Iterator[Row | BadRow]:
+    """The rows of an array, or of objects over several lines; each is where it begins."""
+    line = 0
+    text = encodings.open_text(file, format_.encoding)
+    with files.translate_errors(path, lambda: f" after line {line}" if line else ""):
+        try:
+            for value, line, error in json_stream.values(text):
+                if error:
+                    yield BadRow(path, line, error, "format")
+                else:
+                    yield _judge_row(value, path, line, format_, judged)
+        except json_stream.UnclosedError as error:
+            begins = error.args[0]
+            cause = f"what begins in line {begins} has no end"
+            raise files.damaged(path, f" after line {line}", cause) from None
 
 
 def first_rows(path: str, limit: int) -> None:

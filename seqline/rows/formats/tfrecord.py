@@ -165,8 +165,6 @@ def _size(header: bytes, path: str, number: int, place: int) -> int:
     cause = "the checksum of the record's length is wrong"
     if number == 0:
         cause = "this is not a TFRecord file"
-        if header.startswith(files.GZIP_MAGIC):
-            cause += "; it is gzipped, so its name must end in .gz"
     raise _broken(path, number, place, cause)
 
 

@@ -134,8 +134,8 @@ def test_gzip_that_is_damaged(tmp_path: Path, name: str, last: int) -> None:
             match=rf"{path} is damaged after line {last}: .*\. Make or copy the file again",
         ):
             read_bytes(path, gzip.compress(first) + damaged)
-    with pytest.raises(DataError, match=rf"{path} is damaged: Not a gzipped file"):
-        read_bytes(path, first)
+    # The content tells, not the name.
+    assert usable(read_bytes(path, first)) == [(b"a", b"x")]
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,13 @@ def test_csv_blank_lines_are_no_rows_and_empty_fields_are_bad_ones(tmp_path: Pat
 def test_csv_quoting_that_is_wrong_costs_its_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     assert read_bytes(path, b'text,label\n"a"b,x\nc,y\n"open,x\n') == [
-        BadRow(str(path), 2, "not CSV: ',' expected after '\"'", "format"),
+        BadRow(
+            str(path),
+            2,
+            "not CSV: ',' expected after '\"'; if no quote encloses a field, set"
+            " example_gen.quoting to 'none'",
+            "format",
+        ),
         Row(b"c", b"y", str(path), 3),
         BadRow(str(path), 4, "not CSV: unexpected end of data", "format"),
     ]

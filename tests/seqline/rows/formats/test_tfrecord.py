@@ -112,5 +112,16 @@ def test_tfrecord_that_is_damaged(
 
 def test_tfrecord_that_is_gzipped_and_not_named_so(tmp_path: Path) -> None:
     path = write_tfrecord(tmp_path / "a.tfrecord.gz", [example(text=[b"a"], label=[b"x"])] * 2)
-    with pytest.raises(DataError, match=r"it is gzipped, so its name must end in \.gz"):
-        check(path.rename(tmp_path / "a.tfrecord"))
+    path = path.rename(tmp_path / "a.tfrecord")
+    check(path)
+    assert usable(read_all(path)) == [(b"a", b"x")] * 2
+
+
+def test_tfrecord_whose_first_record_is_as_long_as_the_mark_of_gzip(tmp_path: Path) -> None:
+    # Its length, 559,903, is written as 1f 8b 08 00.
+    size = 0x088B1F - len(example(text=[b"a" * 500_000], label=[b"x"])) + 500_000
+    record = example(text=[b"a" * size], label=[b"x"])
+    assert len(record) == 559_903
+    assert usable(read_all(write_tfrecord(tmp_path / "a.tfrecord", [record]))) == [
+        (b"a" * size, b"x")
+    ]

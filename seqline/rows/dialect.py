@@ -1,0 +1,401 @@
+"""The dialect of a CSV file: delimiter, header and quoting, as far as its own lines tell.
+
+What is certain is taken. For the rest the errors name what would help.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from seqline.errors import DataError, UserError
+from seqline.rows.judge import lack, require
+from seqline.rows.row import RowFormat
+from seqline.rows.values import short
+
+# Tried in this order where the configuration names none.
+DELIMITERS = (",", "\t", ";", "|")
+# Named in messages if they would do; \x01 is Hive's.
+RARE_DELIMITERS = ("\x01", "^", "~", ":", " ")
+SHOWN = {",": "the comma", "\t": "the tab", ";": "the semicolon", "|": "the bar", " ": "the blank"}
+# Lines that are looked at.
+HEAD_LINES = 50
+# Excel's first line, which names the delimiter.
+SEP = re.compile(r'\s*"?sep=([^\r\n"])"?\s*', re.IGNORECASE)
+NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?")
+# No name of a column is so long, or has so many words.
+LONG_NAME = 60
+MANY_WORDS = 6
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the lines of a file are cut into fields.
+
+    Attributes:
+        delimiter: What separates fields.
+        header: The names of the columns.
+        start: Lines before the first row.
+        quotes: Whether quotes enclose fields; otherwise they are text.
+        blanks: Whether blanks after a delimiter belong to it.
+    """
+
+    delimiter: str
+    header: tuple[str, ...] = ()
+    start: int = 0
+    quotes: bool = True
+    blanks: bool = False
+
+    @property
+    def width(self) -> int:
+        """Fields of a row."""
+        return len(self.header)
+
+    def reader(self, lines: Iterator[str] | Sequence[str]) -> Any:
+        """A `csv.reader` of lines."""
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
+            skipinitialspace=self.blanks,
+            strict=True,
+        )
+
+
+def head_of(text: Iterator[str]) -> list[str]:
+    """The first lines, up to HEAD_LINES after the first one that is not blank."""
+    head = []
+    for line in text:
+        head.append(line)
+        if line.strip():
+            break
+    return head + list(islice(text, HEAD_LINES))
+
+
+def find(head: Sequence[str], path: str, format_: RowFormat) -> Dialect | None:
+    """The dialect of a file; None for one that has no header, and so no row.
+
+    Args:
+        head: The first lines of the file.
+        path: Its path, for messages.
+        format_: How its rows are read.
+
+    Raises:
+        UserError: The file lacks a column, or has another number of columns than are named.
+        DataError: Its header is not CSV.
+    """
+    start = 0
+    delimiters = DELIMITERS if format_.delimiter is None else (format_.delimiter,)
+    if head and (sep := SEP.fullmatch(head[0])) and (sep[1] in delimiters or len(delimiters) > 1):
+        start, delimiters = 1, (sep[1],)
+    while start < len(head) and not head[start].strip():
+        start += 1
+    if start == len(head):
+        return None
+
+    quotes = format_.quoting != "none"
+    dialects = [Dialect(delimiter, quotes=quotes) for delimiter in delimiters]
+    if format_.header:
+        return _headerless(head, start, dialects, path, format_)
+
+    starts = [start]
+    if head[start].startswith("#"):  # Comments may come first.
+        starts += [
+            number for number in range(start, len(head)) if head[number].strip("\r\n")[:1] != "#"
+        ][:1]
+    found = _with_header(head, starts, dialects, format_)
+    if found is None:
+        raise _no_header(head, start, dialects, path, format_)
+
+    _refuse_duplicates(found, path, format_)
+    return _with_trailing(head, found)
+
+
+def _with_header(
+    head: Sequence[str], starts: Sequence[int], dialects: Sequence[Dialect], format_: RowFormat
+) -> Dialect | None:
+    """The first dialect by which one of these lines holds all columns that are read."""
+    wanted = set(format_.columns)
+    for start in starts:
+        for dialect in dialects:
+            fields, num_lines = _first(dialect, head[start:])
+            # Blanks around a name are no part of it, unless they are asked for.
+            for names in (fields, [name.strip() for name in fields]):
+                if wanted <= set(names):
+                    blanks = len(fields) > 1 and all(name[:1] == " " for name in fields[1:])
+                    end = start + num_lines
+                    return replace(dialect, header=tuple(names), start=end, blanks=blanks)
+    return None
+
+
+def _first(dialect: Dialect, lines: Sequence[str]) -> tuple[list[str], int]:
+    """The fields of the first row, and its lines; no fields where it is not CSV."""
+    reader = dialect.reader(lines)
+    try:
+        return next(filter(None, reader), []), reader.line_num
+    except csv.Error:
+        return [], reader.line_num
+
+
+def _rows(dialect: Dialect, lines: Sequence[str]) -> list[list[str]]:
+    """The rows of the head that are CSV. Its last one may be cut off, so it does not count."""
+    rows: list[list[str]] = []
+    reader = dialect.reader(lines)
+    while reader.line_num < len(lines):
+        try:
+            fields: list[str] = next(reader, [])
+        except csv.Error:
+            continue
+        if fields:
+            rows.append(fields)
+    return rows
+
+
+def _headerless(
+    head: Sequence[str], start: int, dialects: Sequence[Dialect], path: str, format_: RowFormat
+) -> Dialect:
+    """The dialect by which most of the first rows have as many fields as columns are named."""
+    section, names = format_.section, format_.header
+    rows = [_rows(dialect, head[start:]) for dialect in dialects]
+    fitting = [sum(len(fields) == len(names) for fields in found) for found in rows]
+    best = max(range(len(dialects)), key=lambda number: fitting[number])
+
+    if not fitting[best]:
+        most = max(range(len(dialects)), key=lambda number: len((rows[number] or [[]])[0]))
+        num_fields = len((rows[most] or [[]])[0])
+        raise UserError(
+            f"{path}:{start + 1} has {num_fields} columns by {shown(dialects[most].delimiter)};"
+            f" {section}.columns names {len(names)}: {list(names)}. Name the columns of the file,"
+            f" or set {section}.delimiter."
+        )
+
+    def same(name: str) -> str:
+        return name.strip().casefold()
+
+    if [*map(same, rows[best][0])] == [*map(same, names)]:
+        raise UserError(
+            f"{path}:{start + 1} is a header, {', '.join(map(repr, rows[best][0]))}, and"
+            f" {section}.columns is for files without one. Remove {section}.columns."
+        )
+
+    require(names, path, format_)
+    found = replace(dialects[best], header=tuple(names), start=start)
+    _refuse_duplicates(found, path, format_)
+    return found
+
+
+def _refuse_duplicates(dialect: Dialect, path: str, format_: RowFormat) -> None:
+    for name in format_.columns:
+        if dialect.header.count(name) > 1:
+            raise UserError(
+                f"{path} has {dialect.header.count(name)} columns {name!r}; rename all but the one"
+                " that is meant."
+            )
+
+
+def _with_trailing(head: Sequence[str], dialect: Dialect) -> Dialect:
+    """The dialect with an empty last column more or less, if all of the first rows say so."""
+    rows = _rows(dialect, head[dialect.start :])
+    if len(rows) < 2:
+        return dialect
+    if all(len(fields) == dialect.width + 1 and not fields[-1] for fields in rows):
+        return replace(dialect, header=(*dialect.header, ""))
+    if not dialect.header[-1] and all(len(fields) == dialect.width - 1 for fields in rows):
+        return replace(dialect, header=dialect.header[:-1])
+    return dialect
+
+
+# Errors
+
+
+def shown(delimiter: str) -> str:
+    """A delimiter as a message names it."""
+    return f"{SHOWN[delimiter]} {delimiter!r}" if delimiter in SHOWN else repr(delimiter)
+
+
+def _no_header(
+    head: Sequence[str], start: int, dialects: Sequence[Dialect], path: str, format_: RowFormat
+) -> UserError:
+    """The error for a file whose first line does not hold the columns, and what may be wrong."""
+    wanted = set(format_.columns)
+    by_dialect = [[name.strip() for name in _first(each, head[start:])[0]] for each in dialects]
+    best = max(
+        range(len(dialects)),
+        key=lambda number: (len(wanted & set(by_dialect[number])), len(by_dialect[number])),
+    )
+    dialect, names = dialects[best], by_dialect[best]
+
+    if not names:
+        reader = dialect.reader(head[start:])
+        try:
+            next(reader)
+        except csv.Error as error:
+            return DataError(f"{path}:{start + 1}: the header is not CSV: {error}. Correct it.")
+
+    advice = _advice(head, start, dialect, names, format_)
+    otherwise = (
+        f" If this is a row and no header, name the {len(names)} columns in"
+        f" {format_.section}.columns."
+    )
+    return lack(names, path, format_, advice=advice, otherwise=otherwise)
+
+
+def _advice(
+    head: Sequence[str], start: int, best: Dialect, names: Sequence[str], format_: RowFormat
+) -> str:
+    """What may be wrong with a header, and what helps; empty where nothing is known."""
+    section, line, wanted = format_.section, head[start], set(format_.columns)
+    if line.count("\0") * 4 > len(line):
+        return _wide(line, section)
+    if any("\udc80" <= char <= "\udcff" for char in line):
+        return (
+            f"it is not {format_.encoding}: its header is {short(line.strip())}. Set"
+            f" {section}.encoding to the file's, such as 'cp1252' (Windows)"
+        )
+
+    for delimiter in (*DELIMITERS, *RARE_DELIMITERS):
+        fields = _first(replace(best, delimiter=delimiter), head[start:])[0]
+        if wanted <= {name.strip() for name in fields}:
+            return (
+                f"its columns are separated by {shown(delimiter)}, not by {shown(best.delimiter)}."
+                f" Set {section}.delimiter to {delimiter!r}"
+            )
+
+    for number in range(start + 1, len(head)):
+        if wanted <= {name.strip() for name in _first(best, head[number:])[0]}:
+            return (
+                f"line {number + 1} is the header. Remove the {number - start} lines before it from"
+                " the file"
+            )
+
+    quoted = {name.strip("'\"") for name in names}
+    if wanted <= quoted and format_.quoting != "none":
+        return "its columns are in single quotes. Write double quotes, as CSV has them"
+    if wanted <= quoted:
+        return f"its columns are in quotes. Set {section}.quoting to 'double'"
+    if looks_like_row(names):
+        return (
+            f"its first line looks like a row, {short(names[0])}, ..., so it has no header. Name"
+            f" its {len(names)} columns in their order: {section}.columns = [...]"
+        )
+    return ""
+
+
+def _wide(line: str, section: str) -> str:
+    """The advice for UTF-16 or UTF-32 without a byte order mark."""
+    size = 4 if line.count("\0") * 2 > len(line) else 2
+    order = "be" if line[0] == "\0" else "le"
+    return (
+        f"it is UTF-{size * 8} without a byte order mark. Set {section}.encoding to"
+        f" 'utf-{size * 8}-{order}'"
+    )
+
+
+def looks_like_row(names: Sequence[str]) -> bool:
+    """Whether fields look like values, not like names: numbers or long texts."""
+    return any(
+        len(name) > LONG_NAME or len(name.split()) >= MANY_WORDS or NUMBER.fullmatch(name)
+        for name in names
+    )
+
+
+# Quotes
+
+
+def swallowed_labels(fields: Sequence[str], dialect: Dialect, label: str | None) -> tuple[str, ...]:
+    """The labels of the rows that a quoted field seems to hold, as after a quote too many.
+
+    Of the lines of a field, these are rows by themselves: all that are whole, and the first one
+    where it fills up the fields before it. The last one is a row's beginning.
+    """
+    if label not in dialect.header:
+        return ()
+    place = dialect.header.index(label)
+
+    labels = []
+    for number, field in enumerate(fields):
+        lines = field.splitlines()
+        for index, line in enumerate(lines[:-1]):
+            cells = line.split(dialect.delimiter)
+            before = 0 if index else number
+            if before + len(cells) == dialect.width and place >= before:
+                labels.append(cells[place - before])
+    return tuple(labels)
+
+
+def pairs(lines: Iterator[str], dialect: Dialect) -> bool:
+    """Whether quotes enclose fields: whether reading them so makes no more bad lines than not.
+
+    A bad line has another number of fields than the header, is not CSV, or is one of several that
+    a quoted field holds although each has as many delimiters as a row.
+
+    Args:
+        lines: The lines of the rows.
+        dialect: Theirs; whether it has quotes is not looked at.
+    """
+    if dialect.width < 2:
+        return True
+
+    counts = _Lines(lines, dialect)
+    reader = replace(dialect, quotes=True).reader(counts)
+    num_bad = 0
+    while not counts.is_runaway:
+        counts.start = before = reader.line_num
+        try:
+            fields = next(reader, None)
+        except csv.Error:
+            num_bad += reader.line_num - before
+            continue
+
+        if fields is None:
+            return num_bad <= counts.num_bad
+        num_lines = reader.line_num - before
+        is_wrong = bool(fields) and len(fields) != dialect.width
+        if is_wrong or (num_lines > 1 and _holds_rows(fields, dialect)):
+            num_bad += num_lines
+    return False
+
+
+# A quote that swallows so many lines does not enclose a field.
+MAX_FIELD_LINES = 10_000
+
+
+class _Lines:
+    """Lines, of which those are counted that would be bad rows if quotes were text.
+
+    Attributes:
+        start: Lines before the row that is being read.
+        num_bad: Lines so far with another number of fields than the header.
+        is_runaway: Whether a row went on for MAX_FIELD_LINES; then the lines end.
+    """
+
+    def __init__(self, lines: Iterator[str], dialect: Dialect) -> None:
+        self.lines = lines
+        self.dialect = dialect
+        self.number = 0
+        self.start = 0
+        self.num_bad = 0
+        self.is_runaway = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self.number - self.start > MAX_FIELD_LINES:
+            self.is_runaway = True
+            raise StopIteration
+        line = next(self.lines)
+        self.number += 1
+        if line.count(self.dialect.delimiter) != self.dialect.width - 1 and line.strip("\r\n"):
+            self.num_bad += 1
+        return line
+
+
+def _holds_rows(fields: Sequence[str], dialect: Dialect) -> bool:
+    return any(
+        line.count(dialect.delimiter) >= dialect.width - 1
+        for field in fields
+        for line in field.splitlines()[:-1]
+    )
