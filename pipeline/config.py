@@ -164,7 +164,7 @@ def build(
     content: dict[str, Any],
     where: str,
     settings: Sequence[str] = (),
-    places: Mapping[str, str] | None = None,
+    places: Mapping[str, Any] | None = None,
     environment: Mapping[str, tuple[str, str]] | None = None,
 ) -> Config:
     """Makes a configuration of the content of a TOML file.

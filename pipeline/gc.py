@@ -308,9 +308,14 @@ def _parts_of_window(name: Key, store: Store) -> Iterator[Path]:
         manifest = examples.read_manifest(store.path("example_gen", key_of_examples))
         params = component.params.model_validate_json(json.dumps(record.params))
 
-        # A span with rare classes is read twice: the next window needs what was counted the first
-        # time.
-        keys = {key for span in manifest.spans for key in (span.key, span.key_as_read) if key}
+        # A span with rare classes, or with a split that its column lacks, is read several times:
+        # the next window needs what was counted the first times.
+        keys = {
+            key
+            for span in manifest.spans
+            for key in (span.key, span.key_as_read, span.key_as_split)
+            if key
+        }
         for key in keys:
             yield component.span_part(store.span_cache(component), key, manifest.content, params)
 

@@ -18,15 +18,15 @@ continues with the missing chunks and ends with the same bytes as one that was n
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, SAVED_MODEL
 from seqline.errors import NotBlessedError
-from seqline.rows.row import Quoting, RowFormat
+from seqline.rows.row import Quoting, RowFormat, columns_given
 
 
 class BulkInferrerParams(Params):
@@ -79,6 +79,18 @@ class BulkInferrerParams(Params):
             " the run fails"
         ),
     )
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _is_a_column_or_several(cls, given: Any) -> Any:
+        return given if given is None else columns_given(given)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns with the content."""
+        if self.text is None:
+            return ("text",)
+        return (self.text,) if isinstance(self.text, str) else tuple(self.text)
 
     def with_defaults_from(self, other: RowFormat) -> Self:
         """These params, with the way in which another's files are read where they do not say."""

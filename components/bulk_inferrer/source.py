@@ -24,11 +24,24 @@ SECTION = "bulk_inferrer"
 def row_format(
     params: BulkInferrerParams, content: Content = "text", dim: int | None = None
 ) -> RowFormat:
-    """The format of the rows, for a model that reads `content` and `dim`."""
+    """The format of the rows, for a model that reads `content` and `dim`.
+
+    Raises:
+        UserError: Sequences would have to be joined, or a column is named twice.
+    """
+    texts = params.texts
+    if content == "sequence" and len(texts) > 1:
+        raise UserError(
+            f"{SECTION}.text {list(texts)} names several columns, and the model reads sequences of"
+            " numbers, which cannot be joined. Name one."
+        )
+    if len(set(texts)) < len(texts):
+        raise UserError(f"{SECTION}.text {list(texts)} names a column twice. Name it once.")
+
     return RowFormat(
         SECTION,
         content=content,
-        text=tuple([params.text] if isinstance(params.text, str) else params.text or ["text"]),
+        text=texts,
         dim=dim,
         dim_name="the model's",
         encoding=params.encoding or "utf-8",

@@ -16,12 +16,13 @@ from components.evaluator import EvaluatorParams, baselines, gates, ranking, ser
 from components.evaluator.answers import write_answers
 from components.evaluator.figures import figures_of
 from components.evaluator.measure import Measurer, MeasureTask, merge
-from components.evaluator.rows import rows
+from components.evaluator.rows import rows, weights
 from components.evaluator.served_version import ServedVersion
 from seqline.component import Figures
 from seqline.data import features, origins
 from seqline.data.evaluation import Evaluation
-from seqline.data.examples import MANIFEST, content_of, kinds_of, read_manifest
+from seqline.data.examples import MANIFEST, content_of, read_manifest
+from seqline.data.feature_kinds import kinds_of
 from seqline.gates import refusals
 from seqline.host import packages, progress
 from seqline.model import identity
@@ -213,12 +214,16 @@ def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
     progress.tell("fitting the linear baseline")
     every = -(-train.total() // params.max_baseline_rows)
     contents, labels = _every(examples, features.TRAIN, every)
+    row_weights = weights(examples, features.TRAIN)
+    if row_weights is not None:
+        contents, labels, row_weights = _weighted(contents, labels, row_weights[::every])
+
     if isinstance(contents[0], np.ndarray):
         name = baselines.STATISTICS
-        answer = baselines.statistics_logistic_regression(contents, labels)
+        answer = baselines.statistics_logistic_regression(contents, labels, row_weights)
     else:
         name = baselines.TFIDF
-        answer = baselines.tfidf_logistic_regression(contents, labels, params.baseline)
+        answer = baselines.tfidf_logistic_regression(contents, labels, params.baseline, row_weights)
 
     num_right = 0
     for batch, truth in _contents(examples, features.TEST):
@@ -238,6 +243,23 @@ def _every(examples: Path, split: str, every: int) -> tuple[list[Any], list[str]
         contents += batch[first::every]
         labels += batch_labels[first::every]
     return contents, labels
+
+
+def _weighted(
+    contents: list[Any], labels: list[str], row_weights: np.ndarray
+) -> tuple[list[Any], list[str], np.ndarray | None]:
+    """The rows that weigh something, and their weights.
+
+    They are all rows, without weights, where those are of one class: the linear models need two.
+    """
+    places = np.flatnonzero(row_weights).tolist()
+    if len({labels[place] for place in places}) < 2:
+        return contents, labels, None
+    return (
+        [contents[place] for place in places],
+        [labels[place] for place in places],
+        row_weights[places],
+    )
 
 
 def _contents(examples: Path, split: str) -> Iterable[tuple[list[Any], list[str]]]:

@@ -43,7 +43,7 @@ class MeasureTask:
         served: The folder of the served version to compare with, or None.
         slices: The features whose values divide the rows.
         kinds: The kind of each of them that the Examples hold, see
-            `seqline.data.examples.kinds_of`.
+            `seqline.data.feature_kinds`.
         num_examples: The length of the lists of rows.
         redact: Whether the lists leave the texts out.
         scores: The folder of the files with probabilities.

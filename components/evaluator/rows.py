@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from seqline.data import features
-from seqline.data.examples import blocks, content_of
+from seqline.data.examples import MANIFEST, blocks, content_of, read_manifest
 from seqline.model.served import arguments
 
 # Rows that a model is asked about at once.
@@ -24,3 +25,18 @@ def rows(examples: Path, split: str) -> Iterator[tuple[dict[str, Any], tf.Tensor
     for path in features.shards(examples, split):
         for block in blocks(path, content, size=BATCH_SIZE):
             yield arguments(content, dim, block.content), tf.constant(block.labels)
+
+
+def weights(examples: Path, split: str) -> np.ndarray | None:
+    """The weights of the rows of a split in order, float32 [rows]; None if rows have none."""
+    if not (examples / MANIFEST).is_file() or not read_manifest(examples).is_weighted:
+        return None
+
+    content, _ = content_of(examples)
+    return np.concatenate(
+        [
+            block.weights
+            for path in features.shards(examples, split)
+            for block in blocks(path, content, is_weighted=True)
+        ]
+    )

@@ -15,7 +15,8 @@ and `{DD}`, data arrive span by span, and `span` and `window` choose among them.
 
 Writes:
 
-    Split-<train|eval|test>/data_tfrecord-*.gz   tf.Examples: the content and `label`
+    Split-<train|eval|test>/data_tfrecord-*.gz   tf.Examples: the content, `label` and, with
+                                                 example_gen.weight, `weight`
     examples.json                                see `seqline.data.examples`
     bad_rows/*.jsonl                             file, line and reason of each row that could not
                                                  be used
@@ -31,10 +32,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from components.example_gen.sentences import describe
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
-from seqline.data.examples import GATHERED, LEFT_OUT, Content
+from seqline.data.examples import Content
 from seqline.data.span_cache import SpanCache
-from seqline.rows.row import Quoting, RowFormat
+from seqline.rows.row import Quoting, RowFormat, columns_given
 from seqline.storage import staging
 
 
@@ -88,8 +90,9 @@ class ExampleGenParams(Params):
     split: str | None = Field(
         None,
         description=(
-            "the column with the name of a row's split: train, eval (or dev, valid, validation) or"
-            " test; null: the source's files or a digest of the content say it"
+            "the column with the name of a row's split: train, eval (or val, dev, valid,"
+            " validation) or test, in any case; null: the source's files or a digest of the content"
+            " say it"
         ),
     )
     weight: str | None = Field(
@@ -188,6 +191,11 @@ class ExampleGenParams(Params):
             return given
         raise ValueError("input should be a valid string or a table of strings")
 
+    @field_validator("text", mode="before")
+    @classmethod
+    def _is_a_column_or_several(cls, given: Any) -> Any:
+        return columns_given(given)
+
     @field_validator("span", mode="before")
     @classmethod
     def _is_a_span(cls, given: Any) -> Any:
@@ -233,9 +241,6 @@ class ExampleGenParams(Params):
     def _names_different_columns(self) -> Self:
         single = [name for name in (self.label, self.split, self.weight) if name is not None]
         names = [*self.texts, *single]
-        if not self.texts:
-            raise ValueError("text [] names no column; name the one with the content")
-
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(
@@ -248,6 +253,16 @@ class ExampleGenParams(Params):
         for name in self.columns:
             if self.columns.count(name) > 1:
                 raise ValueError(f"columns names {name!r} twice; every column has its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _says_splits_once(self) -> Self:
+        if self.split is not None and isinstance(self.source, dict):
+            raise ValueError(
+                f"split {self.split!r} names a column with the split of each row, and source has"
+                f" files for each split ({', '.join(self.source)}); remove split, or name all files"
+                " in one source"
+            )
         return self
 
     @model_validator(mode="after")
@@ -351,48 +366,6 @@ def run(
     if span_cache is None:
         staging.remove(output / "span_cache")
     return figures
-
-
-def describe(figures: Figures) -> str:
-    """`240 rows: 168 train, 24 eval, 48 test; 2 classes; 3 bad rows skipped`."""
-    num_rows = {split: sum(labels.values()) for split, labels in figures["num_rows"].items()}
-    by_split = ", ".join(f"{count:,} {split}" for split, count in num_rows.items())
-    notes = [
-        f"{sum(num_rows.values()):,} rows: {by_split}",
-        f"{len(figures['num_rows']['train'])} classes",
-    ]
-    spans = figures["spans"]
-    if len(spans) > 1:
-        notes.append(
-            f"spans {spans[0]} to {spans[-1]}, {figures['num_spans_read']} of {len(spans)} read now"
-        )
-
-    if figures["num_bad_rows"]:
-        notes.append(f"{figures['num_bad_rows']:,} bad rows skipped")
-
-    notes += _rare_notes(figures)
-    if figures["ignored_splits"]:
-        notes.append(f"the source's splits {', '.join(figures['ignored_splits'])} not used")
-    return "; ".join(notes)
-
-
-def _rare_notes(figures: Figures) -> list[str]:
-    notes = []
-    for name, done in (("num_left_out_rows", LEFT_OUT), ("num_gathered_rows", GATHERED)):
-        if num_rows := figures[name]:
-            num_classes = sum(record["done"] == done for record in figures["rare_classes"])
-            notes.append(
-                f"{num_rows:,} row{'s' * (num_rows > 1)} of {num_classes:,} rare"
-                f" class{'es' * (num_classes > 1)} {done}"
-            )
-
-    if num_moved := figures["num_moved_rows"]:
-        theirs = "their" if num_moved > 1 else "its"
-        notes.append(
-            f"{num_moved:,} row{'s' * (num_moved > 1)} moved to train, which had none of"
-            f" {theirs} class"
-        )
-    return notes
 
 
 EXAMPLE_GEN = Component(

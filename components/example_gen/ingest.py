@@ -5,20 +5,21 @@ The analyses of later stages see the rows in the same pass.
 A span that an earlier run ingested is not read again. Its part (Split-*/, bad_rows/, rare_rows/,
 origins/, span.json) is found in the span cache by its digest, and the artifact takes the part's
 files over. What becomes of rare classes follows from all spans of the window: where it has some,
-the spans that the decision is about are read a second time, and have other parts.
+the spans that the decision is about are read a second time, and have other parts. The same holds
+for splits that a column of splits lacks: all spans of the window are then read a second time.
 """
 
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 
-from components.example_gen import ExampleGenParams, rare, sources
+from components.example_gen import ExampleGenParams, rare, sources, split_column
 from components.example_gen.rare import Decision
 from components.example_gen.read_shards import (
     BAD_ROWS,
@@ -31,7 +32,7 @@ from components.example_gen.read_shards import (
 from components.example_gen.row_counts import RowCounts, total
 from components.example_gen.split_by_digest import split_fractions
 from components.example_gen.splits import SourceSpan
-from components.example_gen.validate import validate, validate_rows
+from components.example_gen.validate import named, validate, validate_rows, weightless_classes
 from seqline.component import Figures
 from seqline.data import features, origins
 from seqline.data.examples import Manifest, RareClass, Span, write_manifest
@@ -81,21 +82,31 @@ def ingest(
     counts = _sum(part.counts for part in parts.values())
     validate_rows(counts, params)
 
+    as_split = Decision(cut=split_column.missing_splits(counts, params))
+    if not as_split.is_empty:
+        # Rows of train go to the splits that the column lacks.
+        parts = reader.read(dict.fromkeys(parts, as_split))
+        counts = _sum(part.counts for part in parts.values())
+
     decision, rare_classes = rare.decide(counts, params)
     if not decision.is_empty:
         # The rows that it is about go to other splits, or nowhere: their spans are read again.
+        decision = replace(decision, cut=as_split.cut)
         parts = reader.read({number: decision.of(part.counts) for number, part in parts.items()})
         counts = _sum(part.counts for part in parts.values())
 
     validate(counts, params)
     _take_over([part.path for part in parts.values()], output)
     dim = int(next(iter(counts.dims))) if counts.dims else None
-    spans = tuple(_span(span, parts[span.number], span_key(span, params)) for span in window)
-    write_manifest(Manifest(params.content, dim, spans, tuple(rare_classes)), output)
+    spans = tuple(_span(span, parts[span.number], params, as_split) for span in window)
+    is_weighted = params.weight is not None
+    manifest = Manifest(params.content, dim, spans, tuple(rare_classes), is_weighted)
+    write_manifest(manifest, output)
     return _figures(counts, rare_classes) | {
         "spans": [span.number for span in window],
         "num_spans_read": len(reader.numbers_read),
         "ignored_splits": sources.unused_splits(window[0], params),
+        "cut_splits": [split for split in features.SPLITS if split in as_split.cut],
     }
 
 
@@ -105,6 +116,12 @@ def _figures(counts: RowCounts, rare_classes: Sequence[RareClass]) -> Figures:
     warnings = []
     if bad_rows.num_bad:
         warnings.append(f"{bad_rows.share} cannot be used and are skipped: {bad_rows.listed}.")
+
+    if labels := weightless_classes(counts):
+        warnings.append(
+            f"All rows of train of {len(labels):,} of {len(counts.labels):,} classes have the"
+            f" weight 0, so that no model learns them: {named(labels)}."
+        )
 
     for sentence in warnings:
         logging.getLogger("seqline.example_gen").warning("%s", sentence)
@@ -140,7 +157,7 @@ class SpanPart:
 
 
 class WindowReader:
-    """Reads the spans of a window, each once for each decision about its rare classes.
+    """Reads the spans of a window, each once for each decision about it.
 
     Attributes:
         numbers_read: Spans that were read, because the span cache did not have them.
@@ -243,15 +260,22 @@ def span_key(span: SourceSpan, params: ExampleGenParams, decision: Decision = NO
     """The digest of all that shapes a span's shards.
 
     That is its number (which is in their names), its content, how rows are read, and what was
-    decided about rare classes.
+    decided for the window.
     """
     how = {name: value for name, value in params.key_fields().items() if name not in NOT_OF_A_SPAN}
     decided = [] if decision.is_empty else [decision.key(params)]
     return digest([span.number, span.version, span.digest, how, *decided])
 
 
-def _span(span: SourceSpan, part: SpanPart, key_as_read: str) -> Span:
-    """The span's entry in the manifest."""
+def _span(span: SourceSpan, part: SpanPart, params: ExampleGenParams, as_split: Decision) -> Span:
+    """The span's entry in the manifest.
+
+    Args:
+        span: The span.
+        part: Its part.
+        params: How it was read.
+        as_split: The decision before anything was decided about rare classes.
+    """
     counts = part.counts
     num_rows = {
         split: dict(sorted(counts.num_rows[split].items()))
@@ -270,7 +294,8 @@ def _span(span: SourceSpan, part: SpanPart, key_as_read: str) -> Span:
         num_rows=num_rows,
         num_bad=dict(sorted(counts.num_bad.items())),
         num_left_out=num_left_out,
-        key_as_read=key_as_read,
+        key_as_read=span_key(span, params),
+        key_as_split="" if as_split.is_empty else span_key(span, params, as_split),
     )
 
 
@@ -298,7 +323,7 @@ def read_spans(
         folders: Number of a span -> the folder of its part.
         transforms: Name of a later stage -> its transform of the ExampleShards.
         beam_args: Where the job runs.
-        decisions: Number of a span -> what becomes of its rare classes.
+        decisions: Number of a span -> what was decided for it.
 
     Raises:
         DataError: A file cannot be read to its end.
@@ -308,7 +333,11 @@ def read_spans(
     fractions = {}
     for span in spans:
         shards, _ = sources.shards(span, params)
-        fractions[span.number] = split_fractions({shard.split for shard in shards}, params)
+        source_splits: set[str | None] = {shard.split for shard in shards}
+        if params.split is not None:
+            cut = decisions[span.number].cut
+            source_splits = {split for split in features.SPLITS if split not in cut}
+        fractions[span.number] = split_fractions(source_splits, params)
         jobs += [(span.number, number, shard) for number, shard in enumerate(shards)]
         for name in FOLDERS:
             (folders[span.number] / name).mkdir()

@@ -26,21 +26,23 @@ NUM_NAMED = 50
 
 @dataclass(frozen=True)
 class Decision:
-    """The treatment of rare classes, as reading a span has to know it. Empty where there are none.
+    """The decisions for a window that reading a span has to know. Empty where there are none.
 
     Attributes:
         moved: Digests of contents that go to train.
         left_out: Labels whose rows are in no split.
         gathered: Labels whose rows get the label `other_class`.
+        cut: Splits that the column of splits lacks. They are taken from train by the digest.
     """
 
     moved: frozenset[int] = frozenset()
     left_out: frozenset[str] = frozenset()
     gathered: frozenset[str] = frozenset()
+    cut: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.moved or self.left_out or self.gathered)
+        return not (self.moved or self.left_out or self.gathered or self.cut)
 
     def of(self, span: RowCounts) -> "Decision":
         """The part of the decision that may concern a span.
@@ -52,7 +54,11 @@ class Decision:
 
     def key(self, params: ExampleGenParams) -> dict[str, object]:
         """The decision as the key of a span holds it, as JSON."""
-        other = {"other_class": params.other_class} if self.gathered else {}
+        other: dict[str, object] = {}
+        if self.gathered:
+            other["other_class"] = params.other_class
+        if self.cut:
+            other["cut"] = sorted(self.cut)
         return {
             "moved": sorted(self.moved),
             "left_out": sorted(self.left_out),

@@ -10,7 +10,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from components.example_gen import ExampleGenParams, sources, splits
+from components.example_gen import ExampleGenParams, sources, split_column, splits
 from components.example_gen.rare import Decision
 from components.example_gen.row_counts import RowCounts, add
 from components.example_gen.split_by_digest import digest_of, identity, split_at
@@ -42,18 +42,20 @@ class PendingShard:
     Args:
         split: The split.
         unit: The unit that counts rows in their file, see `seqline.data.origins`.
+        is_weighted: Whether each row has a weight.
 
     Attributes:
         number: Shards of this split that the source's shard has filled before.
         num_bytes: The memory of the waiting rows, about.
     """
 
-    def __init__(self, split: str, unit: str) -> None:
+    def __init__(self, split: str, unit: str, is_weighted: bool) -> None:
         self.split = split
         self.unit = unit
         self.origins = origins.Origins(unit)
         self.contents: list[Any] = []
         self.labels: list[bytes] = []
+        self.weights: list[float] | None = [] if is_weighted else None
         self.num_bytes = 0
         self.number = 0
 
@@ -61,6 +63,8 @@ class PendingShard:
         """Adds a row whose content has this many bytes."""
         self.contents.append(row.content)
         self.labels.append(label)
+        if self.weights is not None:
+            self.weights.append(row.weight)
         if self.split in origins.SPLITS:
             self.origins.add(row.file, row.line)
         num_objects = len(row.content) if isinstance(row.content, list) else 1
@@ -69,8 +73,9 @@ class PendingShard:
     def take(self, span: int, source_shard: int) -> ExampleShard:
         """The rows as a shard; the next one begins."""
         name = shard_name(span, source_shard, self.number)
-        shard = ExampleShard(span, self.split, name, self.contents, self.labels)
+        shard = ExampleShard(span, self.split, name, self.contents, self.labels, self.weights)
         self.contents, self.labels = [], []
+        self.weights = None if self.weights is None else []
         self.origins = origins.Origins(self.unit)
         self.num_bytes = 0
         self.number += 1
@@ -99,7 +104,7 @@ class ReadShard(beam.DoFn):
             params: How rows are read.
             fractions: Split -> fraction, see `split_fractions`.
             folders: Where the span's files are written.
-            decisions: What becomes of rare classes.
+            decisions: What was decided for it.
         """
         self.params = params
         self.fractions = fractions
@@ -141,11 +146,14 @@ class ReadShard(beam.DoFn):
         self, span: int, number: int, shard: Shard, counts: RowCounts, lists: Mapping[str, Any]
     ) -> Iterator[ExampleShard]:
         """The shards of Examples of one shard of the source. Counts its rows as they pass."""
-        own_split = str(shard.split) if shard.split not in (None, features.TRAIN) else None
         unit = sources.unit_of(shard)
-        pending = {split: PendingShard(split, unit) for split in features.SPLITS}
+        is_weighted = self.params.weight is not None
+        pending = {split: PendingShard(split, unit, is_weighted) for split in features.SPLITS}
+        rows = sources.read(shard, self.params)
+        if self.params.split is not None:
+            rows = map(split_column.named, rows)
 
-        for row in sources.read(shard, self.params):
+        for row in rows:
             counts.num_read += 1
             if isinstance(row, BadRow):
                 lists[BAD_ROWS].write(json.dumps(row._asdict()) + "\n")
@@ -153,7 +161,10 @@ class ReadShard(beam.DoFn):
                 continue
 
             content = identity(row.content)
-            split = own_split or self._split(span, row, content, counts, lists[RARE_ROWS])
+            split = row.split or shard.split
+            if split is None or split == features.TRAIN:
+                split = self._split(span, row, content, counts, lists[RARE_ROWS])
+
             label = self._label(span, row, split, counts, lists[RARE_ROWS])
             if label is None:
                 continue
@@ -218,6 +229,8 @@ class ReadShard(beam.DoFn):
             labels[label] = 0
             counts.places.setdefault(split, {})[label] = f"{row.file}:{row.line}"
         labels[label] += 1
+        if not row.weight:
+            add(counts.weightless, split, label)
         if self.params.content == features.SEQUENCE:
             counts.dims.setdefault(str(row.content.shape[1]), f"{row.file}:{row.line}")
 

@@ -38,6 +38,7 @@ class RowCounts:
         left_out: Rows of rare classes that are in no split, by the split and label they would have.
         gathered: Rows of rare classes that got another label, by their split and own label.
         moved: Rows that went to train, by the split that their digest says and their label.
+        weightless: Rows with the weight 0, of those that are used.
     """
 
     num_read: int = 0
@@ -51,6 +52,7 @@ class RowCounts:
     left_out: Counts = field(default_factory=dict)
     gathered: Counts = field(default_factory=dict)
     moved: Counts = field(default_factory=dict)
+    weightless: Counts = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # They are lists where they come from JSON.
@@ -68,6 +70,7 @@ class RowCounts:
             (self.left_out, other.left_out),
             (self.gathered, other.gathered),
             (self.moved, other.moved),
+            (self.weightless, other.weightless),
         ):
             for split, labels in other_counts.items():
                 for label, count in labels.items():

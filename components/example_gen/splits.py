@@ -22,6 +22,7 @@ SPLIT_NAMES = {
     "validation": "eval",
     "valid": "eval",
     "dev": "eval",
+    "val": "eval",
     "eval": "eval",
     "test": "test",
 }
@@ -133,7 +134,7 @@ def _splits(source: dict[str, str]) -> dict[str | None, str]:
     if len(patterns) < len(source):
         raise UserError(
             f"example_gen.source has one split under two names in {sorted(source)}; valid,"
-            " validation, dev and eval are the same."
+            " validation, dev, val and eval are the same."
         )
 
     if features.TRAIN not in patterns:

@@ -171,6 +171,12 @@ def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]
             f"example_gen.source 'tfds:{name}' has the splits {sorted(info.splits)} and no train."
         )
 
+    if params.split is not None and len(own) > 1:
+        raise UserError(
+            f"example_gen.split {params.split!r} names a feature with the splits, and 'tfds:{name}'"
+            f" has the splits {', '.join(sorted(own))} of its own. Remove example_gen.split."
+        )
+
     shards = []
     for split in sorted(own):
         # A data set with nothing but a train split is split by the digest.

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from components.example_gen import ExampleGenParams
+from components.example_gen import ExampleGenParams, split_column
 from components.example_gen.row_counts import RowCounts, total
 from seqline.data import features
 from seqline.errors import DataError
@@ -17,7 +17,8 @@ def validate_rows(counts: RowCounts, params: ExampleGenParams) -> None:
     Raises:
         DataError: More rows are bad than max_bad_fraction allows, or time steps differ in length.
     """
-    counts.bad_rows.check("example_gen", params.max_bad_fraction)
+    note = split_column.advice(counts, params)
+    counts.bad_rows.check("example_gen", params.max_bad_fraction, note)
     if len(counts.dims) > 1:
         (dim, place), (other, other_place) = list(counts.dims.items())[:2]
         raise DataError(
@@ -30,7 +31,8 @@ def validate(counts: RowCounts, params: ExampleGenParams) -> None:
     """Checks the rows as they are used.
 
     Raises:
-        DataError: A split is empty, or all rows have one label.
+        DataError: A split is empty, all rows have one label, or fewer than two classes of train
+            have rows that weigh something.
     """
     for split in features.SPLITS:
         if not counts.num_in(split):
@@ -45,6 +47,30 @@ def validate(counts: RowCounts, params: ExampleGenParams) -> None:
             f"All {total(counts.num_rows):,} rows have the label {labels[0]!r}{left_out}; "
             "a classifier needs two classes. Is example_gen.label the right column?"
         )
+
+    _check_weights(counts, params)
+
+
+def _check_weights(counts: RowCounts, params: ExampleGenParams) -> None:
+    weightless = weightless_classes(counts)
+    weighted = sorted(set(counts.num_rows[features.TRAIN]) - set(weightless))
+    if not weightless or len(weighted) > 1:
+        return
+
+    which = f"All {counts.num_in(features.TRAIN):,} rows of train have the weight 0"
+    if weighted:
+        which = f"All rows of train with a weight above 0 have the label {weighted[0]!r}"
+    raise DataError(
+        f"{which}; a classifier learns from rows of two classes. Is example_gen.weight"
+        f" {params.weight!r} the right column?"
+    )
+
+
+def weightless_classes(counts: RowCounts) -> list[str]:
+    """The labels whose rows of train all have the weight 0, in ascending order."""
+    num_rows = counts.num_rows.get(features.TRAIN, {})
+    weightless = counts.weightless.get(features.TRAIN, {})
+    return sorted(label for label, count in weightless.items() if count == num_rows[label])
 
 
 def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
@@ -66,14 +92,18 @@ def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
     return f"{read} Add rows, or raise example_gen.{split}_fraction."
 
 
+def named(labels: list[str]) -> str:
+    """The first labels, as a message names them."""
+    return ", ".join(map(repr, labels[:NUM_NAMED])) + (", ..." if len(labels) > NUM_NAMED else "")
+
+
 def _why_left_out(labels: list[str], params: ExampleGenParams) -> str:
-    named = ", ".join(map(repr, labels[:NUM_NAMED])) + (", ..." if len(labels) > NUM_NAMED else "")
     few = "no row"
     if params.min_class_rows > 1:
         few = f"fewer than {params.min_class_rows:,} rows (example_gen.min_class_rows)"
 
     which = "its only label" if len(labels) == 1 else "every label in it"
     return (
-        f"left: train has {few} of {which} ({named}). "
+        f"left: train has {few} of {which} ({named(labels)}). "
         "Is example_gen.label the right column in every file? Add such rows to train."
     )

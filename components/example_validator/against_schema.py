@@ -92,7 +92,7 @@ def _exists(split: str, name: str, stats: Stats) -> Iterator[Anomaly]:
     common = _common(stats)
     if not common.num_non_missing:
         # example_gen.text names the column of any content.
-        param = features.LABEL if name == features.LABEL else features.TEXT
+        param = name if name in (features.LABEL, features.WEIGHT) else features.TEXT
         message = (
             f"none of the {common.num_missing:,} rows has any. Is example_gen.{param} the right"
             " column of the source?"

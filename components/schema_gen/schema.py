@@ -109,7 +109,7 @@ def infer(dataset: Any, params: SchemaGenParams) -> schema_pb2.Schema:
             feature.presence.min_fraction = 1.0
             feature.presence.min_count = 1
 
-        if name in (features.TEXT, features.LABEL):
+        if name in (features.TEXT, features.LABEL, features.WEIGHT):
             feature.shape.SetInParent()
         elif name in (features.TOKENS, features.SEQUENCE):
             feature.value_count.min = 1
@@ -119,6 +119,11 @@ def infer(dataset: Any, params: SchemaGenParams) -> schema_pb2.Schema:
             if labels:
                 feature.domain = name
                 schema.string_domain.add(name=name, value=labels)
+        elif name == features.WEIGHT:
+            # Of any size: weights that are new are no fault.
+            feature.float_domain.min = 0
+            feature.float_domain.disallow_nan = True
+            feature.float_domain.disallow_inf = True
         elif stats.HasField("num_stats") and stats.num_stats.common_stats.num_non_missing:
             _add_bounds(feature, name, stats.num_stats, params)
 

@@ -119,6 +119,12 @@ def describe(figures: Figures) -> str:
 
     if figures["num_ambiguous_texts"]:
         text += f"; {figures['num_ambiguous_texts']:,} contents under several labels"
+
+    if weights := figures.get("weights", {}).get("train"):
+        text += (
+            f"; weights of train {weights['min']:g} to {weights['max']:g}, {weights['sum']:g} in"
+            " all"
+        )
     return text
 
 

@@ -93,6 +93,7 @@ def measure(
         lengths={name: Histogram.of(length[~missing]) for name, length in columns.lengths.items()},
         chars=columns.chars,
         numbers=columns.numbers,
+        weights=_weights(shard),
         examples={
             **_examples_of_labels([label.decode() for label in labels], codes, columns),
             **_examples_of_lengths(columns, ~missing),
@@ -102,6 +103,12 @@ def measure(
     ones = np.ones(len(shard.labels), np.int64)
     rows = Rows(columns.digests, row_tables.digests(labels)[codes], ones, columns.shown)
     return totals, columns.tokens, row_tables.total([rows])
+
+
+def _weights(shard: ExampleShard) -> Numbers | None:
+    if not shard.weights:
+        return None
+    return of_numbers(np.array(shard.weights, np.float32)[:, np.newaxis])
 
 
 def of_texts(contents: Sequence[bytes]) -> Columns:

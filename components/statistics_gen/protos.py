@@ -1,9 +1,9 @@
 """Writes FeatureStats.pb: a split's statistics as TFDV fills and reads them.
 
 It is tensorflow-metadata's DatasetFeatureStatisticsList of one dataset, named as the split, with
-the features of the Examples (text, tokens or sequence; label) and, marked as derived, `num_chars`,
-`num_tokens`, `num_steps`, `dim` and `sequence[<dimension>]`, so that a schema can hold bounds for
-them.
+the features of the Examples (text, tokens or sequence; label; weight, if any) and, marked as
+derived, `num_chars`, `num_tokens`, `num_steps`, `dim` and `sequence[<dimension>]`, so that a schema
+can hold bounds for them.
 
 Fields are as in TFDV's basic_stats_generator and top_k_uniques_stats_generator: population standard
 deviation, average length in bytes, 10 buckets in a histogram, equal counts in descending order of
@@ -60,6 +60,11 @@ def dataset(
 
     label = _add(written, features.LABEL, FeatureNameStatistics.STRING)
     _labels(label.string_stats, totals, num_top)
+
+    if totals.weights:
+        weight = _add(written, features.WEIGHT, FeatureNameStatistics.FLOAT).num_stats
+        _common(weight.common_stats, totals, features.WEIGHT)
+        _floats(weight, totals.weights, [0])
 
     for name, histogram in totals.lengths.items():
         length = _add(written, name, FeatureNameStatistics.INT, statistics["content"])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,12 @@ def _split(totals: Totals, content: Content, repeated: dict[str, Any]) -> dict[s
             if histogram.num
         },
         "dimensions": dimensions,
+        **({"weights": _weights(totals.weights)} if totals.weights else {}),
     }
+
+
+def _weights(weights: Numbers) -> dict[str, Any]:
+    return {"sum": float(Fraction(weights.sums[0], 1 << UNIT_BITS)), **_dimension(weights, 0)}
 
 
 def _length(name: str, histogram: Histogram, totals: Totals) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Totals:
         lengths: num_chars (code points), num_tokens or num_steps, those that the content has.
         chars: counts of code points; None for sequences.
         numbers: None for texts and tokens, and without any time step.
+        weights: the rows' weights, one dimension; None where rows have none, and without any row.
         examples: "label <label>", "shortest <length>" or "longest <length>" -> a row to show it.
     """
 
@@ -56,6 +57,7 @@ class Totals:
     lengths: dict[str, Histogram] = field(default_factory=dict)
     chars: Histogram | None = None
     numbers: Numbers | None = None
+    weights: Numbers | None = None
     examples: dict[str, Example] = field(default_factory=dict)
 
 
@@ -73,6 +75,7 @@ def total(parts: Sequence[Totals]) -> Totals:
 
     chars = [part.chars for part in parts if part.chars is not None]
     numbers = [part.numbers for part in parts if part.numbers is not None]
+    weights = [part.weights for part in parts if part.weights is not None]
     return Totals(
         num_rows=sum(part.num_rows for part in parts),
         num_missing=_sum_by_name([part.num_missing for part in parts]),
@@ -81,6 +84,7 @@ def total(parts: Sequence[Totals]) -> Totals:
         lengths=lengths,
         chars=Histogram.sum(chars) if chars else None,
         numbers=_sum_numbers(numbers) if numbers else None,
+        weights=_sum_numbers(weights) if weights else None,
         examples=dict(sorted(examples.items())),
     )
 
@@ -125,8 +129,9 @@ def write(totals: Totals, path: Path) -> None:
     content = asdict(totals)
     content["lengths"] = {name: histogram.to_json() for name, histogram in totals.lengths.items()}
     content["chars"] = totals.chars.to_json() if totals.chars else None
-    if totals.numbers:
-        content["numbers"]["bins"] = totals.numbers.bins.to_json()
+    for name, numbers in (("numbers", totals.numbers), ("weights", totals.weights)):
+        if numbers:
+            content[name]["bins"] = numbers.bins.to_json()
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -140,7 +145,8 @@ def read(path: Path) -> Totals:
     content["examples"] = {
         name: (order, digest, text) for name, (order, digest, text) in content["examples"].items()
     }
-    if content["numbers"]:
-        bins = Histogram.from_json(content["numbers"]["bins"])
-        content["numbers"] = Numbers(**{**content["numbers"], "bins": bins})
+    for name in ("numbers", "weights"):
+        if content.get(name):
+            bins = Histogram.from_json(content[name]["bins"])
+            content[name] = Numbers(**{**content[name], "bins": bins})
     return Totals(**content)

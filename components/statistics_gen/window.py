@@ -109,7 +109,9 @@ def _make_parts(
         ]
 
         with job(beam_args) as pipeline:
-            shards = pipeline | ReadExamples(paths, manifest.content, manifest.dim)
+            shards = pipeline | ReadExamples(
+                paths, manifest.content, manifest.dim, manifest.is_weighted
+            )
             _ = shards | "Statistics" >> collect
 
 
@@ -193,4 +195,9 @@ def _figures(statistics: dict[str, Any]) -> Figures:
             for other, duplicates in figures["duplicates"].items()
         },
         "num_ambiguous_texts": statistics["ambiguous"]["num_texts"],
+        "weights": {
+            split: {name: figures["weights"][name] for name in ("sum", "min", "max", "num_zeros")}
+            for split, figures in splits.items()
+            if "weights" in figures
+        },
     }

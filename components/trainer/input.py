@@ -63,6 +63,7 @@ def shuffled(
     batch_size: int,
     pad_to: int | None,
     dim: int = 0,
+    is_weighted: bool = False,
     block_rows: int = BLOCK_ROWS,
 ) -> tf.data.Dataset:
     """Passes over the train split, from some batch of some pass to the end of the last one.
@@ -78,14 +79,15 @@ def shuffled(
         pad_to: the time of every batch, whose rows are then of any length; None for the longest
             row of each batch, whose rows are of about the same length.
         dim: numbers of a time step; 0 for ids.
+        is_weighted: whether rows have weights.
         block_rows: the most rows of a block.
 
     Returns:
-        Batches (inputs, one-hot label float32 [batch, num_classes]); one of a pass may be smaller.
-        The inputs are ids int64 [batch, time], or with dim (values float32 [batch, time, dim],
-        length int64 [batch]).
+        Batches (inputs, one-hot label float32 [batch, num_classes]), and with weights (inputs,
+        label, weight float32 [batch]); one of a pass may be smaller. The inputs are ids int64
+        [batch, time], or with dim (values float32 [batch, time, dim], length int64 [batch]).
     """
-    kept = blocks(root, features.TRAIN, batch_size, dim, block_rows)
+    kept = blocks(root, features.TRAIN, batch_size, dim, block_rows, is_weighted)
     if num_rows <= block_rows:
         kept = kept.cache()
 
@@ -100,12 +102,18 @@ def shuffled(
 
 
 def blocks(
-    root: Path, split: str, batch_size: int, dim: int, block_rows: int = BLOCK_ROWS
+    root: Path,
+    split: str,
+    batch_size: int,
+    dim: int,
+    block_rows: int = BLOCK_ROWS,
+    is_weighted: bool = False,
 ) -> tf.data.Dataset:
     """The rows of a split in the order of its files, in blocks of whole batches.
 
     Returns:
-        (ragged ids [rows, time] or values [rows, time * dim], class ids [rows]).
+        (ragged ids [rows, time] or values [rows, time * dim], class ids [rows]), and the weights
+        float32 [rows] where they are asked for.
     """
     rows = shards(root, split).interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
@@ -114,7 +122,7 @@ def blocks(
         deterministic=True,
     )
     size = max(block_rows // batch_size, 1) * batch_size
-    return rows.batch(size).map(partial(_parse, dim=dim)).prefetch(1)
+    return rows.batch(size).map(partial(_parse, dim=dim, is_weighted=is_weighted)).prefetch(1)
 
 
 def shards(root: Path, split: str) -> tf.data.Dataset:
@@ -142,31 +150,32 @@ def shards(root: Path, split: str) -> tf.data.Dataset:
     return local_paths.prefetch(NUM_FETCHED)
 
 
-def _parse(serialized: tf.Tensor, dim: int) -> tuple[tf.RaggedTensor, tf.Tensor]:
+def _parse(serialized: tf.Tensor, dim: int, is_weighted: bool) -> tuple[Any, ...]:
     name, dtype = (features.VALUES, tf.float32) if dim else (features.IDS, tf.int64)
-    row = tf.io.parse_example(
-        serialized,
-        {name: tf.io.RaggedFeature(dtype), features.LABEL: tf.io.FixedLenFeature([], tf.int64)},
-    )
-    return row[name], row[features.LABEL]
+    spec = {name: tf.io.RaggedFeature(dtype), features.LABEL: tf.io.FixedLenFeature([], tf.int64)}
+    if is_weighted:
+        spec[features.WEIGHT] = tf.io.FixedLenFeature([], tf.float32)
+
+    row = tf.io.parse_example(serialized, spec)
+    return tuple(row[feature] for feature in spec)
 
 
 def _cut(
     seeds: tuple[int, tf.Tensor] | None,
     number: tf.Tensor,
-    block: tuple[tf.RaggedTensor, tf.Tensor],
+    block: tuple[Any, ...],
     *,
     batch_size: int,
     sort: bool,
 ) -> tf.data.Dataset:
-    """Cuts a block into batches of (ragged content, label).
+    """Cuts a block into batches of (ragged content, label), and weight if the block has weights.
 
     Args:
         seeds: (seed, number of the pass), which decide the order; None to keep it.
         number: of the block.
         sort: whether rows of about the same length become a batch.
     """
-    content, label = block
+    content = block[0]
     num_rows = content.nrows()
     num_batches = (num_rows + batch_size - 1) // batch_size
     order, batches = tf.range(num_rows), tf.range(num_batches)
@@ -183,9 +192,9 @@ def _cut(
         length = tf.gather(content.row_lengths(), order)  # [rows]
         order = tf.gather(order, tf.argsort(pool * LENGTHS + length, stable=True))
 
-    def batch(number: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    def batch(number: tf.Tensor) -> tuple[Any, ...]:
         rows = order[number * batch_size : (number + 1) * batch_size]
-        return tf.gather(content, rows), tf.gather(label, rows)
+        return tuple(tf.gather(column, rows) for column in block)
 
     return tf.data.Dataset.from_tensor_slices(batches).map(batch)
 
@@ -195,24 +204,22 @@ def _permutation(size: tf.Tensor, stream: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.argsort(draw, stable=True), tf.int64)
 
 
-def _pad(
-    num_classes: int, pad_to: int | None, dim: int
-) -> Callable[[tf.RaggedTensor, tf.Tensor], tuple[Any, tf.Tensor]]:
-    """A function from a batch (ragged content, label) to what `shuffled` returns."""
+def _pad(num_classes: int, pad_to: int | None, dim: int) -> Callable[..., tuple[Any, ...]]:
+    """A function from a batch (ragged content, label[, weight]) to what `shuffled` returns."""
     width = dim or 1  # numbers of a time step, which are consecutive in their row
 
-    def pad(content: tf.RaggedTensor, label: tf.Tensor) -> tuple[Any, tf.Tensor]:
+    def pad(content: tf.RaggedTensor, label: tf.Tensor, *weight: tf.Tensor) -> tuple[Any, ...]:
         # [batch, time * width]
         dense = content.to_tensor(features.PAD_ID, shape=[None, pad_to and pad_to * width])
         # One time step at least: a batch of texts without a token is still a batch.
         missing = tf.maximum(width - tf.shape(dense)[1], 0)
         dense = tf.pad(dense, [[0, 0], [0, missing]], constant_values=features.PAD_ID)
         if not dim:
-            return dense, tf.one_hot(label, num_classes)
+            return dense, tf.one_hot(label, num_classes), *weight
 
         values = tf.reshape(dense, [tf.shape(dense)[0], -1, dim])  # [batch, time, dim]
         values = tf.ensure_shape(values, [None, pad_to, dim])
         length = tf.cast(content.row_lengths() // dim, tf.int64)  # [batch]
-        return (values, length), tf.one_hot(label, num_classes)
+        return (values, length), tf.one_hot(label, num_classes), *weight
 
     return pad

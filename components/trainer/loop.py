@@ -3,7 +3,8 @@
 Everything that changes is in variables, which a checkpoint can hold.
 
 One step takes one global batch, split over the replicas. Each replica's loss is the sum over its
-rows, divided by the rows of the whole batch, and gradients are summed over the replicas before they
+rows, each times its weight if rows have weights, divided by the rows of the whole batch, and
+gradients are summed over the replicas before they
 are clipped: so a step equals that of one device with the whole batch, even where the batch does not
 divide evenly. (Keras's own loop averages the replicas' means and clips before it sums.)
 """
@@ -105,7 +106,7 @@ class Loop:
         """Makes the steps first .. first + count - 1.
 
         Args:
-            iterator: of global batches, distributed.
+            iterator: of global batches, distributed, with weights if rows have weights.
             first: the number of the first step, from 0.
             sums: float64 [3], losses, right answers and rows of the epoch so far.
 
@@ -141,16 +142,18 @@ class Loop:
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
     def _train_replica(
-        self, batch: tuple[Any, tf.Tensor], step: tf.Tensor
+        self, batch: tuple[Any, ...], step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """One step of one replica: (its counts float64 [3], the global norm of the gradient)."""
-        inputs, labels = batch
+        inputs, labels, *weights = batch
         num_rows = self._over_replicas(tf.cast(tf.shape(labels)[0], tf.float32))
         with tf.GradientTape() as tape:
             probabilities = self.model(inputs, training=True)  # [rows, num_classes]
             losses = self.losses(labels, probabilities)  # [rows]
             if self.class_weights is not None:
                 losses *= tf.linalg.matvec(labels, self.class_weights)
+            if weights:
+                losses *= weights[0]
             loss = tf.reduce_sum(losses) / num_rows
 
         gradients = tape.gradient(loss, self.trained)

@@ -64,7 +64,8 @@ class Training:
         self.params = params
         self.team = team
         self.work = work
-        num_rows = read_summary(source)["num_rows"]
+        summary = read_summary(source)
+        num_rows = summary["num_rows"]
         pass_steps = math.ceil(num_rows[features.TRAIN] / params.batch_size)
         self.num_passes = passes_per_epoch(params, pass_steps, spec.dim)  # of an epoch
         self.epoch_steps = pass_steps * self.num_passes
@@ -91,6 +92,7 @@ class Training:
             first_pass=passes_done,
             num_passes=self.num_passes * params.num_epochs,
             first_batch=batches_done,
+            is_weighted=summary.get("weighted", False),
             **shape,
         )
 

@@ -11,6 +11,8 @@ tensorflow-transform opens (`tft.TFTransformOutput(<output>)`):
                            values   for sequences, instead of ids: standardised, flat [time, dim]
                            length   ids or time steps
                            label    class id
+                           weight   float, where the Examples have weights. Weights shape nothing
+                                    else: neither the vocabulary nor the standardisation
 
 The first pass (`analyze`) reads each span once: it tokenises and counts, and keeps both. The
 vocabulary of any window is the sum of its spans' counts. The second pass only maps tokens to ids,

@@ -10,7 +10,7 @@ or, for sequences, moments/<shard>.json.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -39,6 +39,7 @@ class TokenShard:
     indices: np.ndarray  # into tokens, row after row [sum(lengths)]
     lengths: np.ndarray  # tokens of each row [n]
     labels: list[bytes]  # [n]
+    weights: np.ndarray | None = None  # float32 [n]; None where rows have none
 
     def write(self, path: str) -> None:
         """Writes an Arrow file of one record whose fields are lists. It appears whole."""
@@ -51,6 +52,8 @@ class TokenShard:
             "labels": labels.dictionary,
             "label": labels.indices,
         }
+        if self.weights is not None:
+            columns["weights"] = pa.array(self.weights)
 
         lists = [pa.ListArray.from_arrays([0, len(column)], column) for column in columns.values()]
         batch = pa.record_batch(lists, list(columns))
@@ -74,6 +77,7 @@ class TokenShard:
             indices=columns["indices"].to_numpy(),
             lengths=columns["lengths"].to_numpy(),
             labels=labels.to_pylist(),
+            weights=columns["weights"].to_numpy() if "weights" in columns else None,
         )
 
 
@@ -148,6 +152,8 @@ class TokenizeShard(beam.DoFn):
 
         folder = self.folders[shard.span]
         tokenized = self.tokenize(shard)
+        if shard.weights is not None:
+            tokenized = replace(tokenized, weights=np.array(shard.weights, np.float32))
         tokenized.write(f"{folder}/Split-{shard.split}/{shard.name}.arrow")
         if shard.split != features.TRAIN:
             return

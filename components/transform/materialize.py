@@ -79,7 +79,10 @@ def materialize(
             pipeline
             | "Shards" >> beam.Create(shards)
             | "Spread" >> beam.Reshuffle()
-            | "Transform" >> beam.ParDo(TransformShard(parameters, params.max_length, span_cache))
+            | "Transform"
+            >> beam.ParDo(
+                TransformShard(parameters, params.max_length, span_cache, manifest.is_weighted)
+            )
             | "Total" >> beam.CombineGlobally(total)
             | "WriteCounts" >> beam.Map(partial(write_counts, path=str(output / "counts")))
         )
@@ -104,12 +107,15 @@ class TransformShard(beam.DoFn):
     rows at max_length, shards made.
     """
 
-    def __init__(self, parameters: Parameters, max_length: int, span_cache: SpanCache) -> None:
+    def __init__(
+        self, parameters: Parameters, max_length: int, span_cache: SpanCache, is_weighted: bool
+    ) -> None:
         self.content = parameters.content
         self.folder = str(parameters.folder)
         self.standardization = (parameters.dim, parameters.mean, parameters.scale)
         self.max_length = max_length
         self.span_cache = span_cache
+        self.is_weighted = is_weighted
 
     @cached_property
     def vocabularies(self) -> dict[str, dict[bytes, int]]:
@@ -157,6 +163,7 @@ class TransformShard(beam.DoFn):
         # Ranks count from 0, ids from 1: 0 is PAD.
         id_of = np.array([known.get(token, oov - 1) + 1 for token in shard.tokens], np.uint32)
         label = self._labels(shard.labels)
+        weights = [] if shard.weights is None else [shard.weights]
         length = np.minimum(shard.lengths, self.max_length).astype(np.int64)
 
         def columns() -> list[list[bytes]]:
@@ -168,16 +175,19 @@ class TransformShard(beam.DoFn):
                 tf_example_writer.int_lists(features.IDS, ids, length),
                 tf_example_writer.few_int_features(features.LABEL, label),
                 tf_example_writer.few_int_features(features.LENGTH, length),
+                *_columns_of(weights),
             ]
 
-        return self._digest([id_of, shard.indices, shard.lengths, label]), columns, length
+        arrays = [id_of, shard.indices, shard.lengths, label, *weights]
+        return self._digest(arrays), columns, length
 
     def _sequences(self, source: str) -> tuple[str, Any, np.ndarray]:
         """Reads a shard of Examples; otherwise as `_tokens`."""
         dim, mean, scale = self.standardization
         assert dim, "a sequence has a dimension"
-        shard = example_files.read(source, "sequence", dim)
+        shard = example_files.read(source, "sequence", dim, self.is_weighted)
         label = self._labels(shard.labels)
+        weights = [] if shard.weights is None else [np.array(shard.weights, np.float32)]
         length = np.array([min(len(row), self.max_length) for row in shard.contents], np.int64)
 
         # [time of all rows, dim]
@@ -189,9 +199,10 @@ class TransformShard(beam.DoFn):
                 tf_example_writer.few_int_features(features.LABEL, label),
                 tf_example_writer.few_int_features(features.LENGTH, length),
                 tf_example_writer.float_lists(features.VALUES, values, length * dim),
+                *_columns_of(weights),
             ]
 
-        return self._digest([steps, mean, scale, length, label]), columns, length
+        return self._digest([steps, mean, scale, length, label, *weights]), columns, length
 
     def _digest(self, arrays: Iterable[np.ndarray]) -> str:
         digest = blake2b(f"{self.content} {self.max_length}".encode(), digest_size=16)
@@ -199,6 +210,11 @@ class TransformShard(beam.DoFn):
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+
+def _columns_of(weights: Sequence[np.ndarray]) -> list[list[bytes]]:
+    """The column of the weights, after all others; none where rows have no weights."""
+    return [tf_example_writer.single_floats(features.WEIGHT, weight) for weight in weights]
 
 
 def total(counts: Iterable[Counter[str]]) -> Counter[str]:

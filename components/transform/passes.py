@@ -61,6 +61,8 @@ def transform(
     summary: dict[str, Any] = {"max_length": params.max_length}
     if manifest.content == features.TEXT:
         summary |= {"tokens": params.tokens, "lowercase": params.lowercase}
+    if manifest.is_weighted:
+        summary["weighted"] = True
     summary |= figures
 
     # How much was reused depends on the span cache; the artifact does not, so these stay out of it.
@@ -103,7 +105,9 @@ def first_pass(
     ) as transform:
         if transform is not None:
             with job(beam_args) as pipeline:
-                shards = pipeline | ReadExamples(paths, manifest.content, manifest.dim)
+                shards = pipeline | ReadExamples(
+                    paths, manifest.content, manifest.dim, manifest.is_weighted
+                )
                 _ = shards | "Analyze" >> transform
 
     return len(missing)

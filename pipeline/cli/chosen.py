@@ -40,19 +40,26 @@ class Common:
     root: str | None = None
     serving_dir: str | None = None
     data_dir: str | None = None
-    text: str | None = None
+    text: list[str] | None = None
     label: str | None = None
 
-    def places(self) -> dict[str, str]:
+    def places(self) -> dict[str, Any]:
         """setting -> value, of the flags that were given."""
         flags = {
             "root": self.root,
             "pusher.serving_dir": self.serving_dir,
             "example_gen.data_dir": self.data_dir,
-            "example_gen.text": self.text,
+            "example_gen.text": columns(self.text),
             "example_gen.label": self.label,
         }
         return {setting: value for setting, value in flags.items() if value is not None}
+
+
+def columns(names: list[str] | None) -> str | list[str] | None:
+    """The value of a setting that is one column or several; None for none."""
+    if not names:
+        return None
+    return names[0] if len(names) == 1 else list(names)
 
 
 def choose(common: Common, command: str = "run") -> str:

@@ -62,9 +62,9 @@ def init(
 
     inspected = inspection.inspect(source)
     _check_columns(inspected, text, label)
-    choice = choose.choose(inspected, text, label)
+    choice = choose.choose(inspected, text or [], label)
     for column, role, flag in (
-        (choice.text, "content", "--text"),
+        (choice.text or None, "content", "--text"),
         (choice.label, "label", "--label"),
     ):
         if column is None:
@@ -114,14 +114,17 @@ def _check_paths(paths: list[str]) -> None:
         chosen.check_that_it_exists(path)
 
 
-def _check_columns(inspected: "Inspection", text: str | None, label: str | None) -> None:
+def _check_columns(inspected: "Inspection", text: list[str] | None, label: str | None) -> None:
     """Checks that the columns exist that the flags name."""
     from seqline.errors import UserError
     from seqline.suggest import suggestion
 
     names = inspected.names
-    for flag, column in (("--text", text), ("--label", label)):
-        if column is not None and column not in names:
+    named = [("--text", column) for column in text or []]
+    if label is not None:
+        named.append(("--label", label))
+    for flag, column in named:
+        if column not in names:
             raise UserError(
                 f"{flag} {column!r}: {inspected.file} has no such column; it has"
                 f" {', '.join(map(repr, names))}.{suggestion(column, names)}"
@@ -144,13 +147,16 @@ def _print(inspected: "Inspection", choice: "Choice") -> None:
     print(f"data      {files}: {form}, {inspected.encoding}; {size}, {rows}")
     if not inspected.has_classes:
         print(f"columns   {', '.join(inspected.names)}")
-    print(f"content   {choice.text}: {_content(choice)}")
+    print(f"content   {' and '.join(choice.text)}: {_content(choice)}")
 
     for place, (column, counts) in enumerate(choice.labels):
         head = "  or" if place else "label"
         shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(5))
         more = f", and {len(counts) - 5} more" if len(counts) > 5 else ""
         print(f"{head:<9} {column}: {len(counts)} classes: {shown}{more}")
+
+    if choice.split is not None:
+        print(f"split     {choice.split}")
 
     single = [label for label, count in choice.counts.items() if count < 2]
     if single:

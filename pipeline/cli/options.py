@@ -40,7 +40,11 @@ ConfigOrData = Annotated[
 ]
 Alias = Annotated[str | None, typer.Option("--config", "-c", help="the same as CONFIG")]
 Text = Annotated[
-    str | None, typer.Option("--text", help="column of the content (example_gen.text)")
+    list[str] | None,
+    typer.Option(
+        "--text",
+        help="column of the content (example_gen.text); can be repeated: the contents are joined",
+    ),
 ]
 Label = Annotated[
     str | None, typer.Option("--label", help="column of the label (example_gen.label)")

@@ -107,7 +107,7 @@ def infer(
     beam_args = options.beam_flags(context)
     flags = {
         "source": source,
-        "text": text,
+        "text": chosen.columns(text),
         "keep": keep or None,
         "format": format_,
         "signature": signature,

@@ -22,7 +22,11 @@ SECTION = "example_gen."
 
 
 def in_memory(
-    source: str, settings: Sequence[str], text: str | None, label: str | None, command: str
+    source: str,
+    settings: Sequence[str],
+    text: Sequence[str] | None,
+    label: str | None,
+    command: str,
 ) -> dict[str, Any]:
     """The configuration of data that are named instead of a file, as a TOML file would hold it.
 
@@ -31,7 +35,7 @@ def in_memory(
     Args:
         source: The data, as `example_gen.source`.
         settings: The `--set` of the command line, `name=value`.
-        text: The flag `--text`.
+        text: The flags `--text`.
         label: The flag `--label`.
         command: The command that the user typed, such as `seqline run`, for messages.
 
@@ -47,13 +51,22 @@ def in_memory(
     if source.startswith("tfds:"):
         return {"name": name, "example_gen": example_gen}
 
-    from_settings = _said(settings)
-    flags = {key: value for key, value in (("text", text), ("label", label)) if value is not None}
-    columns = {key: from_settings[key] for key in ("text", "label") if key in from_settings} | flags
-    given = {*from_settings, *columns}
-    inspected = inspection.inspect(
-        source, from_settings.get("encoding"), from_settings.get("delimiter")
-    )
+    said = _said(settings)
+    columns: dict[str, Any] = {key: said[key] for key in ("text", "label") if key in said}
+    if text:
+        columns["text"] = list(text)
+    if label is not None:
+        columns["label"] = label
+
+    for key, value in columns.items():
+        columns[key] = [value] if isinstance(value, str) else value
+        if not _are_names(columns[key]):
+            # The configuration's own error says what is wrong with it.
+            return {"name": name, "example_gen": example_gen}
+
+    given = {*said, *columns}
+    strings = {field: value for field, value in said.items() if isinstance(value, str)}
+    inspected = inspection.inspect(source, strings.get("encoding"), strings.get("delimiter"))
 
     configuration: dict[str, Any] = {"name": name, "example_gen": example_gen}
     example_gen |= {key: value for key, value in inspected.reading().items() if key not in given}
@@ -61,7 +74,7 @@ def in_memory(
         return configuration
 
     _check_columns(columns, inspected, given, source, command)
-    column = inspected.column(columns.get("text", "text"))
+    column = inspected.joined(columns.get("text", ["text"]))
     contents = choose.content_of(column)
 
     if contents.content == "text":
@@ -75,8 +88,8 @@ def in_memory(
     return configuration
 
 
-def _said(settings: Sequence[str]) -> dict[str, str]:
-    """The strings that the environment and `--set` give to fields of example_gen.
+def _said(settings: Sequence[str]) -> dict[str, Any]:
+    """The values that the environment and `--set` give to fields of example_gen.
 
     `--set` overrides the environment.
     """
@@ -87,16 +100,20 @@ def _said(settings: Sequence[str]) -> dict[str, str]:
         name, _, value = setting.partition("=")
         pairs.append((name.strip(), value))
 
-    values = {
+    return {
         name.removeprefix(SECTION): toml_value(value)
         for name, value in pairs
         if name.startswith(SECTION)
     }
-    return {field: value for field, value in values.items() if isinstance(value, str)}
+
+
+def _are_names(value: Any) -> bool:
+    """Whether a value is a list of strings, and not empty."""
+    return isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value)
 
 
 def _check_columns(
-    columns: Mapping[str, str],
+    columns: Mapping[str, Sequence[str]],
     inspected: "Inspection",
     given: set[str],
     source: str,
@@ -114,7 +131,7 @@ def _check_columns(
     from seqline.suggest import suggestion
 
     names = inspected.names
-    for key, column in columns.items():
+    for key, column in ((key, name) for key, named in columns.items() for name in named):
         if column not in names:
             raise UserError(
                 f"{key} {column!r}: {inspected.file} has no such column; it has"
@@ -125,10 +142,12 @@ def _check_columns(
     if not missing:
         return
 
-    proposed = {key: column for key, column in _proposed(columns, inspected).items() if column}
+    proposed = {key: named for key, named in _proposed(columns, inspected).items() if named}
     way = f"Say which: {command} ... --text NAME --label NAME"
     if len(proposed) == 2:
-        flags = [f"--{key} {shlex.quote(column)}" for key, column in proposed.items()]
+        flags = [
+            f"--{key} {shlex.quote(column)}" for key, named in proposed.items() for column in named
+        ]
         call = " ".join([command, shlex.quote(source), *flags])
         way = f"Say which ones they are, such as: {call}"
     raise UserError(
@@ -137,12 +156,17 @@ def _check_columns(
     )
 
 
-def _proposed(columns: Mapping[str, str], inspected: "Inspection") -> dict[str, str | None]:
-    """The columns that may be meant."""
+def _proposed(
+    columns: Mapping[str, Sequence[str]], inspected: "Inspection"
+) -> dict[str, list[str]]:
+    """The columns that may be meant, by `text` and `label`."""
     from pipeline.init import choose
 
-    choice = choose.choose(inspected, columns.get("text"), columns.get("label"))
-    content = columns.get("text") or choice.text
+    label = next(iter(columns.get("label", [])), None)
+    choice = choose.choose(inspected, columns.get("text", []), label)
     # Rows may be too few to tell a label by its values. Labels are mostly in the last column.
-    last = next((name for name in reversed(inspected.names) if name != content), None)
-    return {"text": content, "label": columns.get("label") or choice.label or last}
+    last = [name for name in reversed(inspected.names) if name not in choice.text][:1]
+    return {
+        "text": list(choice.text),
+        "label": [choice.label] if choice.label else last,
+    }

@@ -5,10 +5,13 @@ import math
 import statistics
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from components.example_gen.splits import SPLIT_NAMES
 from pipeline.init.inspection import Column, Inspection
+from seqline.data import features
 
 TEXT_NAMES = (
     "text",
@@ -65,7 +68,8 @@ class Choice:
     """The columns of content and label, and what the content is like.
 
     Attributes:
-        text: The column with the content; None if no column can be it.
+        text: The column with the content, or several that are joined; () if no column can be it.
+        split: The column with the split of each row; None if no column is one.
         label: The column with the label; None if no column can be it.
         contents: The kind of the content.
         texts: The best candidates for `text`, the best first.
@@ -75,9 +79,10 @@ class Choice:
         characters: Whether characters make better tokens than words.
     """
 
-    text: str | None
+    text: tuple[str, ...]
     label: str | None
     contents: Contents
+    split: str | None = None
     texts: list[str] = field(default_factory=list)
     labels: list[tuple[str, Counter[str]]] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -90,20 +95,17 @@ class Choice:
         return next((counts for name, counts in self.labels if name == self.label), Counter())
 
 
-def choose(inspected: Inspection, text: str | None = None, label: str | None = None) -> Choice:
+def choose(inspected: Inspection, text: Sequence[str] = (), label: str | None = None) -> Choice:
     """Chooses the columns of content and label.
 
     Args:
         inspected: The data.
-        text: The column of the content, if the user named it.
+        text: The columns of the content, if the user named them.
         label: The column of the label, if the user named it.
     """
     texts = _text_candidates([column for column in inspected.columns if column.name != label])
-    chosen = text
-    if chosen is None and texts:
-        chosen = texts[0]
-
-    others = [column for column in inspected.columns if column.name != chosen]
+    chosen = tuple(text or texts[:1])
+    others = [column for column in inspected.columns if column.name not in chosen]
     labels = _label_candidates(others)
     if label is not None:
         labels = [(name, counts) for name, counts in labels if name != label]
@@ -118,9 +120,22 @@ def choose(inspected: Inspection, text: str | None = None, label: str | None = N
         texts=texts[:NUM_SHOWN],
         labels=labels[:NUM_SHOWN],
     )
-    if chosen is not None:
-        _measure(choice, inspected.column(chosen))
+    # Files for each split say it already.
+    if isinstance(inspected.source, str):
+        columns = [column for column in others if column.name != choice.label]
+        choice.split = next((column.name for column in columns if _is_split(column)), None)
+    if chosen:
+        _measure(choice, inspected.joined(chosen))
     return choice
+
+
+def _is_split(column: Column) -> bool:
+    """Whether all values name splits, and train is one of several."""
+    splits = {
+        SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else None
+        for value in column.values
+    }
+    return len(splits) > 1 and features.TRAIN in splits and None not in splits
 
 
 def _text_candidates(columns: list[Column]) -> list[str]:
@@ -205,7 +220,7 @@ def _label_score(column: Column) -> float:
         return 0.0
 
     name = _named(column, LABEL_NAMES, 10.0) * _named(column, OTHER_NAMES, 0.1)
-    is_split = set(counts) <= {"train", "test", "dev", "eval", "valid", "validation"}
+    is_split = {name.strip().lower() for name in counts} <= set(SPLIT_NAMES)
     return 10.0 / (1 + math.log(len(counts))) * name * (0.05 if is_split else 1)
 
 

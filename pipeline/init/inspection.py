@@ -86,6 +86,18 @@ class Inspection:
         """The column with this name."""
         return next(column for column in self.columns if column.name == name)
 
+    def joined(self, names: Sequence[str]) -> Column:
+        """The contents of some columns, as example_gen joins them. One column is itself."""
+        if len(names) == 1:
+            return self.column(names[0])
+
+        values = []
+        for row in zip(*(self.column(name).values for name in names), strict=True):
+            parts = [value for value in row if value not in (None, "")]
+            is_text = all(isinstance(value, str) for value in parts)
+            values.append(" ".join(parts) if is_text else parts[0])
+        return Column(" and ".join(names), values)
+
     def reading(self) -> dict[str, str]:
         """How the rows are read, as fields of example_gen, where these are not the defaults."""
         fields = {}

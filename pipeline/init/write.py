@@ -96,10 +96,17 @@ def _example_gen(inspected: Inspection, choice: Choice) -> list[str]:
 
 
 def _columns(choice: Choice) -> list[str]:
-    others = [name for name in choice.texts if name != choice.text]
+    others = [name for name in choice.texts if name not in choice.text]
+    which = f" (or: {_listed(others)})" if others else ""
+    text = f"[{_listed(list(choice.text))}]"
+    head = f"The columns with the content, which are joined by a space{which}."
+    if len(choice.text) < 2:
+        text = _string("".join(choice.text))
+        head = f"The column with the content{which}."
+
     lines = [
-        *_comment(f"The column with the content{f' (or: {_listed(others)})' if others else ''}."),
-        f"text = {_string(choice.text or '')}",
+        *_comment(head),
+        f"text = {text}",
         *_comment(f"The column with the label: {_shares(choice)}."),
     ]
 
@@ -107,6 +114,14 @@ def _columns(choice: Choice) -> list[str]:
         if name != choice.label:
             lines += _comment(f"It could also be {_string(name)}, which has {len(counts)} values.")
     lines.append(f"label = {_string(choice.label or '')}")
+    if choice.split is not None:
+        lines += [
+            *_comment(
+                "The column with the split of each row. Without it, a digest of the content says"
+                " it."
+            ),
+            f"split = {_string(choice.split)}",
+        ]
 
     content = choice.contents.content
     if content != "text":

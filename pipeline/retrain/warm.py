@@ -152,7 +152,7 @@ def _obstacle(config: Config, store: Store, card: Mapping[str, Any], key: str) -
 def _changed_meaning(config: Config, store: Store, card: Mapping[str, Any]) -> str | None:
     """Why rows now have other splits, or their content another meaning; None if they do not."""
     checked = (
-        ("example_gen", card["keys"]["examples"], ("eval_fraction", "test_fraction")),
+        ("example_gen", card["keys"]["examples"], ("eval_fraction", "test_fraction", "split")),
         ("transform", card["keys"]["features"], _transform_meaning(card["content"])),
     )
     for component, key, names in checked:

@@ -1,8 +1,10 @@
 """Examples on disk: what example_gen writes and the later stages read.
 
 <root>/
-    Split-<split>/data_tfrecord-<span>-<source shard>-<number>.gz   tf.Examples: content and `label`
+    Split-<split>/data_tfrecord-<span>-<source shard>-<number>.gz   tf.Examples
     examples.json                                                   see `Manifest`
+
+A tf.Example holds the content, `label` and, where rows have weights, `weight`.
 
 A shard is bounded (SHARD_BYTES), so that one Beam element can be a whole shard: its rows are read,
 counted and written together, in memory that does not follow the size of the data.
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seqline.data import features
-from seqline.errors import DataError, UserError
+from seqline.errors import DataError
 from seqline.storage.staging import reading, writing
 
 MANIFEST = "examples.json"
@@ -28,8 +30,6 @@ SHARD_BYTES = 16 << 20
 COMPRESSION_LEVEL = 1
 # Rows that are read at once.
 BLOCK_ROWS = 4096
-# Rows of a shard in which the kind of a feature is looked for.
-NUM_PEEKED = 1000
 NO_KINDS: Mapping[str, str] = {}
 
 Content = Literal["text", "tokens", "sequence"]
@@ -46,6 +46,7 @@ class ExampleShard:
         contents: One for each row: bytes (text, UTF-8), a list of bytes (tokens), or a float32
             array [time, dim] (sequence).
         labels: One for each row: bytes (UTF-8).
+        weights: One for each row; None where rows have no weights.
     """
 
     span: int
@@ -53,6 +54,7 @@ class ExampleShard:
     name: str
     contents: Sequence[Any]
     labels: Sequence[bytes]
+    weights: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Span:
         num_rows: Split -> label -> rows.
         num_bad: Problem -> rows that could not be used.
         num_left_out: Split -> label -> rows of rare classes that are in no split.
-        key_as_read: The key before anything was decided about rare classes.
+        key_as_read: The key before anything was decided for the window.
+        key_as_split: The key before anything was decided about rare classes, where a column of
+            splits lacks some; "" elsewhere.
     """
 
     number: int
@@ -78,6 +82,7 @@ class Span:
     num_bad: dict[str, int] = field(default_factory=dict)
     num_left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     key_as_read: str = ""
+    key_as_split: str = ""
 
 
 # What was done with the rows of a rare class, as examples.json says it.
@@ -124,12 +129,14 @@ class Manifest:
         dim: Numbers of one time step of a sequence; None for text and tokens.
         spans: The spans of the window, in ascending order.
         rare_classes: The rare classes of the window, in ascending order of their labels.
+        is_weighted: Whether each row has a weight.
     """
 
     content: Content
     dim: int | None
     spans: tuple[Span, ...]
     rare_classes: tuple[RareClass, ...] = ()
+    is_weighted: bool = False
 
     @property
     def splits(self) -> list[str]:
@@ -141,7 +148,13 @@ class Manifest:
 
 def write_manifest(manifest: Manifest, root: Path) -> None:
     """Writes examples.json."""
-    (root / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+    content = asdict(manifest)
+    if not manifest.is_weighted:
+        del content["is_weighted"]
+    for span in content["spans"]:
+        if not span["key_as_split"]:
+            del span["key_as_split"]
+    (root / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -162,6 +175,7 @@ def read_manifest(root: Path) -> Manifest:
         dim=content["dim"],
         spans=tuple(Span(**span) for span in content["spans"]),
         rare_classes=tuple(RareClass(**record) for record in content.get("rare_classes", [])),
+        is_weighted=content.get("is_weighted", False),
     )
 
 
@@ -182,10 +196,11 @@ def span_of(path: str | Path) -> int:
     return int(match[1]) if match else 0
 
 
-def raw_features(content: Content) -> dict[str, Any]:
+def raw_features(content: Content, is_weighted: bool = False) -> dict[str, Any]:
     """The feature spec of Examples, for tf.io.parse_example.
 
-    It gives `label` and text [batch], or tokens or a sequence as a SparseTensor [batch, any].
+    It gives `label` and text [batch], or tokens or a sequence as a SparseTensor [batch, any], and
+    the `weight` float32 [batch] where it is asked for.
     """
     import tensorflow as tf
 
@@ -194,7 +209,10 @@ def raw_features(content: Content) -> dict[str, Any]:
         features.TOKENS: tf.io.VarLenFeature(tf.string),
         features.SEQUENCE: tf.io.VarLenFeature(tf.float32),
     }
-    return {content: kinds[content], features.LABEL: tf.io.FixedLenFeature([], tf.string)}
+    spec = {content: kinds[content], features.LABEL: tf.io.FixedLenFeature([], tf.string)}
+    if is_weighted:
+        spec[features.WEIGHT] = tf.io.FixedLenFeature([], tf.float32)
+    return spec
 
 
 def write_records(path: str | Path, records: Any) -> None:
@@ -228,23 +246,39 @@ def write(shard: ExampleShard, path: str | Path, content: Content) -> None:
 
     labels = tf_example_writer.few_bytes_features(features.LABEL, shard.labels)
     # In ascending order of their names: "label" comes before all kinds of content.
-    write_records(path, tf_example_writer.examples([labels, column]))
+    columns = [labels, column]
+    if shard.weights is not None:
+        weights = np.array(shard.weights, np.float32)
+        columns.append(tf_example_writer.single_floats(features.WEIGHT, weights))
+    write_records(path, tf_example_writer.examples(columns))
 
 
-def read(path: str | Path, content: Content, dim: int | None = None) -> ExampleShard:
+def read(
+    path: str | Path, content: Content, dim: int | None = None, is_weighted: bool = False
+) -> ExampleShard:
     """Reads a whole shard of Examples. Its split is the name of its folder.
+
+    Args:
+        path: The shard.
+        content: What a row holds.
+        dim: Numbers of a time step of a sequence.
+        is_weighted: Whether each row has a weight.
 
     Raises:
         DataError: The file is cut off, or is not a TFRecord file.
     """
     contents: list[Any] = []
     labels: list[bytes] = []
-    for block in blocks(path, content):
+    weights: list[float] = []
+    for block in blocks(path, content, is_weighted=is_weighted):
         labels += block.labels.tolist()
+        if block.weights is not None:
+            weights += block.weights.tolist()
         contents += _rows(block.content, content, dim)
 
     split = Path(path).parent.name.removeprefix("Split-")
-    return ExampleShard(span_of(path), split, Path(path).name, contents, labels)
+    name, held = Path(path).name, weights if is_weighted else None
+    return ExampleShard(span_of(path), split, name, contents, labels, held)
 
 
 def _rows(held: Any, content: Content, dim: int | None) -> list[Any]:
@@ -278,11 +312,13 @@ class Block:
         content: A tf.string tensor [rows] for text, otherwise a RaggedTensor [rows, any].
         labels: Bytes, [rows].
         raw: Name of another feature -> its first value in each row, as text.
+        weights: float32 [rows]; None where they are not asked for.
     """
 
     content: Any
     labels: Any
     raw: Mapping[str, list[str]]
+    weights: Any = None
 
 
 def blocks(
@@ -290,14 +326,16 @@ def blocks(
     content: Content,
     kinds: Mapping[str, str] = NO_KINDS,
     size: int = BLOCK_ROWS,
+    is_weighted: bool = False,
 ) -> Iterator[Block]:
     """Reads a shard of Examples block by block.
 
     Args:
         path: The shard.
         content: What a row holds.
-        kinds: Name of another feature that is wanted -> its kind, see `kinds_of`.
+        kinds: Name of another feature that is wanted -> its kind, see `seqline.data.feature_kinds`.
         size: Rows of a block. The last block may have fewer.
+        is_weighted: Whether the weights are wanted, too.
 
     Raises:
         DataError: The file is cut off, or is not a TFRecord file.
@@ -306,7 +344,7 @@ def blocks(
 
     dtypes = {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}
     others = {name: tf.io.VarLenFeature(dtypes[kind]) for name, kind in kinds.items()}
-    spec = raw_features(content) | others
+    spec = raw_features(content, is_weighted) | others
 
     with _records(path) as records:
         for serialized in records.batch(size).prefetch(1):
@@ -316,7 +354,8 @@ def blocks(
                 held = tf.RaggedTensor.from_sparse(held)
 
             raw = {name: _first_values(row[name]) for name in kinds}
-            yield Block(held, row[features.LABEL].numpy(), raw)
+            weights = row[features.WEIGHT].numpy() if is_weighted else None
+            yield Block(held, row[features.LABEL].numpy(), raw, weights)
 
 
 def records(path: str | Path) -> Iterator[bytes]:
@@ -359,34 +398,3 @@ def _text(value: bytes | float) -> str:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def kinds_of(names: Sequence[str], shards: Sequence[Path]) -> dict[str, str]:
-    """The kinds of features: `bytes_list`, `int64_list` or `float_list` of a tf.Example.
-
-    Raises:
-        UserError: None of the first NUM_PEEKED rows has such a feature.
-    """
-    import tensorflow as tf
-
-    if not names:
-        return {}
-
-    kinds: dict[str, str] = {}
-    held: set[str] = set()
-    with _records(shards[0]) as records:
-        for serialized in records.take(NUM_PEEKED).as_numpy_iterator():
-            row = tf.train.Example.FromString(serialized).features.feature
-            held |= set(row)
-            for name in names:
-                if name in row and (kind := row[name].WhichOneof("kind")) is not None:
-                    kinds[name] = kind
-
-            if len(kinds) == len(names):
-                return kinds
-
-    missing = [name for name in names if name not in kinds]
-    raise UserError(
-        f"evaluator.slices names {missing[0]!r}; the Examples hold {', '.join(sorted(held))}, "
-        "and what can be derived is label, length, script, span."
-    )

@@ -61,6 +61,16 @@ def float_lists(name: str, values: np.ndarray, lengths: np.ndarray) -> list[byte
     return _packed(name, SECOND, packed, np.cumsum(4 * lengths))
 
 
+def single_floats(name: str, values: np.ndarray) -> list[bytes]:
+    """A feature with one number for each row.
+
+    Args:
+        name: Of the feature.
+        values: float32 [rows].
+    """
+    return float_lists(name, values, np.ones(len(values), np.int64))
+
+
 def int_lists(name: str, values: np.ndarray, lengths: np.ndarray) -> list[bytes]:
     """A feature with lengths[i] integers for row i.
 

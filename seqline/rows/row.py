@@ -79,6 +79,20 @@ class RowFormat:
         return replace(self, constants=constants) if constants else self
 
 
+def columns_given(given: Any) -> Any:
+    """The value of a setting that is one column or several, as it was given.
+
+    Raises:
+        ValueError: It is something else, or no column.
+    """
+    names = given if isinstance(given, list) else [given]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("input should be the name of a column, or a list of names")
+    if not names:
+        raise ValueError("[] names no column; name the one with the content")
+    return given
+
+
 class Row(NamedTuple):
     """A usable row and where it came from.
 

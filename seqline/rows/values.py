@@ -12,6 +12,9 @@ KNOWN_LABELS = 10_000
 # Control characters and Unicode's line ends: a token becomes a line of a vocabulary file.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+# The largest weight: the squares of gradients have to be finite in float32.
+MAX_WEIGHT = 1e12
+
 # Content -> the subject of a sentence about it, and its type.
 KINDS = {
     "text": ("the text is", "a string"),
@@ -188,12 +191,17 @@ def split_name(value: Any) -> str:
 def to_weight(value: Any) -> float:
     """A weight; in a text file it comes as a string."""
     try:
-        weight = math.nan if isinstance(value, bool) else float(value)
+        # Python's numbers may hold underscores, those of a source may not.
+        is_number = not isinstance(value, bool) and "_" not in str(value)
+        weight = float(value) if is_number else math.nan
     except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if not (math.isfinite(weight) and weight >= 0):
         raise UnusableError(f"the weight is {short(value)}, not a number of 0 or more", "weight")
-    return weight
+    if weight > MAX_WEIGHT:
+        raise UnusableError(f"the weight is {short(value)}, more than {MAX_WEIGHT:g}", "weight")
+    # As it is written and used; -0.0 is 0.0.
+    return abs(float(np.float32(weight)))
 
 
 def to_json(value: Any) -> Any:

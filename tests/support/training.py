@@ -37,7 +37,8 @@ def write_features(root: Path, split: str, shards: list[list[dict[str, list]]]) 
                 example = tf.train.Example()
                 for name, numbers in row.items():
                     feature = example.features.feature[name]
-                    numbers_of = feature.float_list if name == "values" else feature.int64_list
+                    is_float = name in ("values", "weight")
+                    numbers_of = feature.float_list if is_float else feature.int64_list
                     numbers_of.value.extend(numbers)
                 writer.write(example.SerializeToString())
 

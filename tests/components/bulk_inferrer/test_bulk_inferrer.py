@@ -360,3 +360,39 @@ def test_the_command(tmp_path: Path, served: Path) -> None:
     assert "holds predictions of other settings (format 'jsonl', not 'tfrecord')" in str(
         other.exception
     )
+
+
+def test_contents_of_several_columns_are_joined(tmp_path: Path, served: Path) -> None:
+    rows = [
+        {"title": "gold", "body": "and tin"},
+        {"title": None, "body": "gold and tin"},
+        {"title": "", "body": ""},
+    ]
+    several = tmp_path / "several.jsonl"
+    several.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    infer(tmp_path / "several", served, several, text=["title", "body"])
+    one = write_texts(tmp_path / "one.jsonl", ["gold and tin", "gold and tin", ""])
+    infer(tmp_path / "one", served, one)
+
+    of_one = [row["probabilities"] for row in answers(tmp_path / "one")]
+    assert [row["probabilities"] for row in answers(tmp_path / "several")] == of_one
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            ["a", "b"],
+            "bulk_inferrer.text ['a', 'b'] names several columns, and the model reads sequences of"
+            " numbers, which cannot be joined. Name one.",
+        ),
+        (["a", "a"], "bulk_inferrer.text ['a', 'a'] names a column twice. Name it once."),
+    ],
+)
+def test_columns_that_cannot_be_joined(tmp_path: Path, text: list[str], reason: str) -> None:
+    source = tmp_path / "a.jsonl"
+    source.write_text('{"a": [[1, 2]], "b": [[3, 4]]}\n')
+    content = "sequence" if text == ["a", "b"] else "tokens"
+    with pytest.raises(UserError) as raised:
+        infer(tmp_path / "output", fake_model(tmp_path / "model", content), source, text=text)
+    assert str(raised.value) == reason

@@ -1,10 +1,11 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from components.example_gen import tfds_source
+from components.example_gen import ExampleGenParams, tfds_source
 from seqline.errors import DataError, UserError
 from seqline.rows.row import Row
 from tests.components.example_gen.support import read_all
@@ -60,6 +61,8 @@ def test_rows_of_a_data_set(tmp_path: Path) -> None:
         (place, 2, "the label is None, not a string or an integer", "missing label"),
         Row("caf\u00e9".encode(), b"y", place, 1),
     ]
+    weighted = [row for row in read_all(**fields, weight="number") if isinstance(row, Row)]
+    assert [row.weight for row in weighted] == [7.0]
     assert (
         usable(read_all(**fields | {"label": "number"}, content="tokens", text="tokens"))
         == [([b"New York", b"one"], b"7")] * 2
@@ -94,3 +97,17 @@ def test_a_data_dir_that_cannot_be_made_is_not_blamed_on_the_network(tmp_path: P
         ),
     ):
         tfds_source.prepare("seqline_bbc_news", str(tmp_path / "data"))
+
+
+def test_a_feature_with_the_split_beside_splits_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = SimpleNamespace(
+        features={"text": None, "label": None, "fold": None}, splits={"train": None, "test": None}
+    )
+    monkeypatch.setattr(tfds_source, "_builder", lambda *_: SimpleNamespace(info=info))
+    params = ExampleGenParams(source="tfds:rows", split="fold")
+    with pytest.raises(UserError) as raised:
+        tfds_source.shards("rows", params)
+    assert str(raised.value) == (
+        "example_gen.split 'fold' names a feature with the splits, and 'tfds:rows' has the splits"
+        " test, train of its own. Remove example_gen.split."
+    )

@@ -143,7 +143,7 @@ def test_a_file_that_is_not_there_and_the_one_beside_it(tmp_path: Path, refused:
 def test_data_make_a_configuration_that_their_record_gives_again(tmp_path: Path) -> None:
     (tmp_path / "new.tsv").write_text(ROWS.replace(",", "\t"))
     settings = ["trainer.rnn_units=4", "evaluator.max_loss_of_accuracy=null"]
-    loaded = chosen.read(Common("new.tsv", settings=settings, text="review", label="stars"))
+    loaded = chosen.read(Common("new.tsv", settings=settings, text=["review"], label="stars"))
     assert loaded.name == "new"
     assert loaded.trainer.rnn_units == 4
     assert loaded.evaluator.max_loss_of_accuracy is None
@@ -174,7 +174,8 @@ def test_data_of_single_words_are_read_by_characters(tmp_path: Path) -> None:
         == "word"
     )
     assert (
-        chosen.read(Common("reviews.csv", text="review", label="stars")).transform.tokens == "word"
+        chosen.read(Common("reviews.csv", text=["review"], label="stars")).transform.tokens
+        == "word"
     )
 
 
@@ -183,7 +184,50 @@ def test_columns_of_data_by_set_and_by_the_environment(monkeypatch: pytest.Monke
     loaded = chosen.read(Common("reviews.csv", settings=settings))
     assert (loaded.example_gen.text, loaded.example_gen.label) == ("review", "stars")
     monkeypatch.setenv("SEQLINE_EXAMPLE_GEN__LABEL", "stars")
-    assert chosen.read(Common("reviews.csv", text="review")).example_gen.label == "stars"
+    assert chosen.read(Common("reviews.csv", text=["review"])).example_gen.label == "stars"
+
+
+ARTICLES = "title,body,label,fold\nBig news,the rain fell,a,train\n,snow today,b,test\n"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        Common("articles.csv", text=["title", "body"]),
+        Common("articles.csv", settings=['example_gen.text=["title", "body"]']),
+    ],
+)
+def test_data_with_the_content_in_several_columns(named: Common, tmp_path: Path) -> None:
+    (tmp_path / "articles.csv").write_text(ARTICLES)
+    loaded = chosen.read(named)
+    assert loaded.example_gen.texts == ("title", "body")
+    assert loaded.example_gen.label == "label"
+
+    record = records.Records(run_record("one", about={"config": loaded.model_dump(mode="json")}))
+    text = reproduce.config_toml(record, "artifacts")
+    assert text is not None
+    assert 'text = ["title", "body"]' in text
+    (tmp_path / "again.toml").write_text(text)
+    assert configuration.load("again.toml") == loaded
+
+
+def test_several_columns_of_which_one_does_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "articles.csv").write_text(ARTICLES)
+    with pytest.raises(UserError) as raised:
+        chosen.read(Common("articles.csv", text=["title", "bdy"]))
+    assert str(raised.value) == (
+        "text 'bdy': articles.csv has no such column; it has 'title', 'body', 'label', 'fold'. Did"
+        " you mean 'body'?"
+    )
+    for value, reason in (
+        ("3", "input should be the name of a column, or a list of names"),
+        ("[]", "[] names no column; name the one with the content"),
+        ('["title", "title"]', "name the column 'title' twice"),
+    ):
+        with pytest.raises(UserError) as raised:
+            chosen.read(Common("articles.csv", settings=[f"example_gen.text={value}"]))
+        assert reason in str(raised.value)
+        assert "\n" not in str(raised.value)
 
 
 def test_a_run_of_data_without_a_file(tmp_path: Path, seqline: Any) -> None:

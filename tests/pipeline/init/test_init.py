@@ -188,3 +188,43 @@ def test_a_class_as_frequent_as_99_of_100_leaves_little_to_gain(tmp_path: Path) 
         )
     )
     assert init("a.csv")["evaluator"]["min_gain_over_majority"] == 0.001
+
+
+def test_several_columns_of_content_and_a_column_of_splits(tmp_path: Path) -> None:
+    names = ["Train"] * 4 + ["dev", "test"]
+    write_csv(
+        tmp_path / "a.csv",
+        ["title", "body", "label", "fold"],
+        [
+            (f"title {place}", text, label, names[place % 6])
+            for place, (text, label) in enumerate(rows())
+        ],
+    )
+    section = init("a.csv", "--text", "title", "--text", "body")["example_gen"]
+    assert section["text"] == ["title", "body"]
+    assert section["label"] == "label"
+    assert section["split"] == "fold"
+
+    # A file of its own for test says it.
+    section = init("a.csv", "a.csv", "--force")["example_gen"]
+    assert section["text"] == "body"
+    assert "split" not in section
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        # One split says nothing about the others, folds are numbers, and a value may be missing.
+        ["train"],
+        ["1", "2"],
+        ["train", "test", ""],
+        ["dev", "test"],
+    ],
+)
+def test_columns_that_are_no_splits(tmp_path: Path, values: list[str]) -> None:
+    write_csv(
+        tmp_path / "a.csv",
+        ["text", "label", "fold"],
+        [(text, label, values[place % len(values)]) for place, (text, label) in enumerate(rows())],
+    )
+    assert "split" not in init("a.csv")["example_gen"]

@@ -147,6 +147,7 @@ def test_nothing_served_is_a_cold_start(config: Config) -> None:
             ),
         ),
         ("example_gen", {"eval_fraction": 0.3}, "example_gen.eval_fraction was 0.1, is 0.3"),
+        ("example_gen", {"split": "fold"}, 'example_gen.split was null, is "fold"'),
         (
             "example_gen",
             {"source": {"train": "a.jsonl", "test": "b.jsonl"}},
