@@ -55,14 +55,14 @@ class SourceSpan:
         version: The highest one, where the pattern has versions.
         parts: Its files, split by split. A TFDS data set has none.
         digest: Of the content of its files. "" where it was not asked for.
-        unused: The names of splits that the source has, too, and that are not used.
+        unused_splits: The names of splits that the source has, too, and that are not used.
     """
 
     number: int
     version: int | None
     parts: tuple[SplitFiles, ...]
     digest: str = ""
-    unused: tuple[str, ...] = ()
+    unused_splits: tuple[str, ...] = ()
 
 
 # Number of a span -> its files.
@@ -89,7 +89,7 @@ def find(params: ExampleGenParams) -> list[SourceSpan]:
 
     place = f"example_gen.source {params.source!r}"
     chosen = spans.choose(left, params.span, params.window, place)
-    return [replace(_span(number, by_split, patterns), unused=unused) for number in chosen]
+    return [replace(_span(number, by_split, patterns), unused_splits=unused) for number in chosen]
 
 
 def _match_all(
