@@ -120,7 +120,7 @@ def external_digest(params: BulkInferrerParams, memory: Path | None = None) -> s
     """The digest of the source's content."""
     from components.bulk_inferrer import source
 
-    return source.digest(source.find(params)[1], memory, paths=False)
+    return source.digest(source.find(params).files, params, memory, paths=False)
 
 
 def run(

@@ -107,9 +107,9 @@ def opened(
     """
     with _locked(folder):
         earlier = _identity_of(folder)
-        kind, source_files = source.find(params)
+        selection = source.find(params)
         (folder / CHUNKS).mkdir(exist_ok=True)
-        task = InferTask(folder, model, kind, source_files, {})
+        task = InferTask(folder, model, selection.kind, selection.files, {})
         task.identity.update(_identity(task, params))
 
         if earlier != task.identity:
@@ -173,7 +173,7 @@ def _identity_of(folder: Path) -> dict[str, Any] | None:
 def _identity(task: InferTask, params: BulkInferrerParams) -> dict[str, Any]:
     return {
         "model": model_digest(task.model),
-        "source": source.digest(task.files, task.memory),
+        "source": source.digest(task.files, params, task.memory),
         "settings": {**params.key_fields(), "layout": LAYOUT},
     }
 
@@ -287,7 +287,7 @@ def finish(task: InferTask, params: BulkInferrerParams, labels: list[str]) -> Fi
     with tempfile.TemporaryFile("w+b") as bad_rows:
         totals = _add_up(task.folder, bad_rows)
         validate(totals, params)
-        if source.digest(source.find(params)[1], task.memory) != task.identity["source"]:
+        if source.digest(source.find(params).files, params, task.memory) != task.identity["source"]:
             raise source.changed(params.source)
         if totals.num_bad:
             bad_rows.seek(0)

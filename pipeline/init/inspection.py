@@ -273,7 +273,7 @@ def _encoding(content: bytes, path: str) -> str:
 
 def _delimiter(text: str, path: str) -> str:
     """The delimiter that gives most rows as many fields as the header, and more than one."""
-    tab_first = path.removesuffix(".gz").endswith(".tsv")
+    tab_first = path.lower().removesuffix(".gz").endswith(".tsv")
     sample = "\n".join(text.splitlines()[:200])
 
     def regularity(delimiter: str) -> tuple[float, int]:
