@@ -10,8 +10,9 @@ from pathlib import Path
 from components.bulk_inferrer import BulkInferrerParams
 from seqline.data.examples import Content
 from seqline.errors import DataError, UserError
+from seqline.rows import hugging_face
 from seqline.rows.encodings import check_encoding
-from seqline.rows.formats import folder
+from seqline.rows.formats import arrow, folder
 from seqline.rows.read import check_files, kind_of
 from seqline.rows.row import RowFormat
 from seqline.storage import files
@@ -69,6 +70,9 @@ def find(params: BulkInferrerParams) -> tuple[str, list[File]]:
         return kind_of(matches, source, SECTION), matches
 
     root = source.rstrip("/")
+    if source and (saved := hugging_face.splits_of(root)) is not None:
+        return arrow.NAME, _saved_files(saved, source)
+
     # A folder's own name may hold brackets.
     escaped = re.sub(r"([*?[])", r"[\1]", root) if os.path.isdir(root) else root
     texts = {
@@ -87,6 +91,16 @@ def find(params: BulkInferrerParams) -> tuple[str, list[File]]:
 
     place = "" if files.is_remote(source) else f" under {Path.cwd()}"
     raise UserError(f"{SECTION}.source {source!r} matches no file{place}.")
+
+
+def _saved_files(saved: dict[str | None, list[File]], source: str) -> list[File]:
+    """The files of a saved data set, see `hugging_face.splits_of`."""
+    named = ", ".join(f"{source.rstrip('/')}/{split}" for split in saved if split is not None)
+    if named:
+        raise UserError(f"{SECTION}.source {source!r} has splits; name the folder of one: {named}.")
+    if not saved.get(None):
+        raise DataError(f"{SECTION}.source {source!r} is a data set without rows. Add some.")
+    return saved[None]
 
 
 def check(params: BulkInferrerParams) -> None:

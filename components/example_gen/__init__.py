@@ -5,8 +5,8 @@ Every row is in a split, or is counted and listed: none is dropped silently.
 Reads one of these sources, or a table that gives one for each split:
 
     tfds:<name>[/<config>][:<version>]   a data set of tensorflow-datasets
-    a file or a glob                     CSV, JSONL, TFRecord (tf.Example) or Parquet
-    a folder                             of <class>/*.txt
+    a file or a glob                     CSV, JSONL, TFRecord (tf.Example), Parquet or Arrow
+    a folder                             of <class>/*.txt, or a saved data set of Hugging Face
 
 Files are local or under gs://, and all but Parquet may be gzipped (.gz). A source's own splits are
 kept; a missing one is taken from train by a digest of the content. A row holds text, a list of
@@ -43,8 +43,9 @@ from seqline.storage import staging
 class ExampleGenParams(Params):
     source: Annotated[str | dict[str, str], NotInKey] = Field(
         description=(
-            "`tfds:<name>`; a .csv, .jsonl, .tfrecord or .parquet file or glob (local or"
-            " gs://, also .gz); a folder of `<class>/*.txt`; or {train = ..., test = ...}."
+            "`tfds:<name>`; a .csv, .jsonl, .tfrecord, .parquet or .arrow file or glob (local or"
+            " gs://, also .gz); a folder of `<class>/*.txt`, or one that Hugging Face's `datasets`"
+            " saved; or {train = ..., test = ...}."
             " With `{SPAN}`, `{VERSION}` or `{YYYY}-{MM}-{DD}`: one for each span"
         )
     )
@@ -170,6 +171,17 @@ class ExampleGenParams(Params):
         min_length=1,
         description="the label of gathered rows, where `rare_classes` is `gather`",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _saves_data_sets(cls, given: Any) -> Any:
+        """Data sets of `datasets` in memory are saved under data_dir, and read from there."""
+        if not isinstance(given, dict) or isinstance(given.get("source"), str | None):
+            return given
+        from seqline.rows import hugging_face
+
+        data_dir = str(given.get("data_dir", cls.model_fields["data_dir"].default))
+        return given | {"source": hugging_face.with_paths(given["source"], data_dir)}
 
     @field_validator("source", mode="before")
     @classmethod

@@ -105,7 +105,7 @@ def ingest(
     return _figures(counts, rare_classes) | {
         "spans": [span.number for span in window],
         "num_spans_read": len(reader.numbers_read),
-        "ignored_splits": sources.shards(window[0], params)[1] if sources.tfds_name(params) else [],
+        "ignored_splits": sources.unused_splits(window[0], params),
         "cut_splits": [split for split in features.SPLITS if split in as_split.cut],
     }
 

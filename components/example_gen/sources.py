@@ -145,7 +145,13 @@ def shards(span: SourceSpan, params: ExampleGenParams) -> tuple[list[Shard], lis
         from components.example_gen import tfds_source
 
         return tfds_source.shards(name, params)
-    return [shard for part in span.parts for shard in cut(part.kind, part.files, part.split)], []
+    file_shards = (cut(part.kind, part.files, part.split) for part in span.parts)
+    return [shard for part in file_shards for shard in part], list(span.unused_splits)
+
+
+def unused_splits(span: SourceSpan, params: ExampleGenParams) -> list[str]:
+    """The names of the source's splits that are not used."""
+    return shards(span, params)[1] if tfds_name(params) else list(span.unused_splits)
 
 
 def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:

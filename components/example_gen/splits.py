@@ -2,11 +2,11 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from components.example_gen import ExampleGenParams, spans
+from components.example_gen import ExampleGenParams, saved_data_sets, spans
 from components.example_gen.spans import SpanFiles
 from seqline.data import features
 from seqline.errors import DataError, UserError
@@ -55,12 +55,14 @@ class SourceSpan:
         version: The highest one, where the pattern has versions.
         parts: Its files, split by split. A TFDS data set has none.
         digest: Of the content of its files. "" where it was not asked for.
+        unused_splits: The names of splits that the source has, too, and that are not used.
     """
 
     number: int
     version: int | None
     parts: tuple[SplitFiles, ...]
     digest: str = ""
+    unused_splits: tuple[str, ...] = ()
 
 
 # Number of a span -> its files.
@@ -79,7 +81,7 @@ def find(params: ExampleGenParams) -> list[SourceSpan]:
         {None: params.source} if isinstance(params.source, str) else _splits(params.source)
     )
     _check_patterns(patterns)
-    by_split = {split: _match(pattern) for split, pattern in patterns.items()}
+    by_split, unused = _match_all(patterns)
     numbers = {number for _, by_span in by_split.values() for number in by_span}
     left = numbers - set(params.skip)
     if numbers and not left:
@@ -87,7 +89,34 @@ def find(params: ExampleGenParams) -> list[SourceSpan]:
 
     place = f"example_gen.source {params.source!r}"
     chosen = spans.choose(left, params.span, params.window, place)
-    return [_span(number, by_split, patterns) for number in chosen]
+    return [replace(_span(number, by_split, patterns), unused_splits=unused) for number in chosen]
+
+
+def _match_all(
+    patterns: dict[str | None, str],
+) -> tuple[dict[str | None, tuple[str | None, BySpan]], tuple[str, ...]]:
+    """Split -> what its pattern matches, see `_match`; and the names of splits not used.
+
+    A single pattern may name data sets that have splits of their own.
+    """
+    by_split: dict[str | None, tuple[str | None, BySpan]] = {}
+    for split, pattern in patterns.items():
+        saved = saved_data_sets.match(pattern, SPLIT_NAMES)
+        if saved is None:
+            by_split[split] = _match(pattern)
+            continue
+
+        matched, unused = saved
+        if split is None:
+            kind = saved_data_sets.KIND
+            return {own: (kind, by_span) for own, by_span in matched.items()}, unused
+        if None not in matched or unused:
+            raise UserError(
+                f"example_gen.source has {pattern!r} for {split}, which has splits of its own; name"
+                f" the folder of one, such as {pattern.rstrip('/')}/{split}."
+            )
+        by_split[split] = (saved_data_sets.KIND, matched[None])
+    return by_split, ()
 
 
 def _splits(source: dict[str, str]) -> dict[str | None, str]:

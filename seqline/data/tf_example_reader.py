@@ -1,8 +1,12 @@
-"""Reads tf.Examples without TensorFlow, whose import takes seconds.
+"""Reads tf.Examples and SequenceExamples without TensorFlow, whose import takes seconds.
 
 Format: tensorflow/core/example/{example,feature}.proto. The messages here parse the same bytes, but
 they declare the values of a FloatList as bytes. Packed floats are bytes in protobuf's wire
 encoding, and become an array without a Python object for each.
+
+Field 1 of a tf.Example and of a tf.SequenceExample holds Features; field 2, the feature lists, is
+the SequenceExample's alone. So a record with field 2 is a SequenceExample, and one without it reads
+the same as either. A file may hold both.
 """
 
 from typing import Any
@@ -60,10 +64,36 @@ message_type {
   }
 }
 message_type {
+  name: "FeatureList"
+  field {
+    name: "feature" number: 1 label: LABEL_REPEATED
+    type: TYPE_MESSAGE type_name: ".seqline.Feature"
+  }
+}
+message_type {
+  name: "FeatureLists"
+  field {
+    name: "feature_list" number: 1 label: LABEL_REPEATED
+    type: TYPE_MESSAGE type_name: ".seqline.FeatureLists.FeatureListEntry"
+  }
+  nested_type {
+    name: "FeatureListEntry" options { map_entry: true }
+    field { name: "key" number: 1 label: LABEL_OPTIONAL type: TYPE_STRING }
+    field {
+      name: "value" number: 2 label: LABEL_OPTIONAL
+      type: TYPE_MESSAGE type_name: ".seqline.FeatureList"
+    }
+  }
+}
+message_type {
   name: "Example"
   field {
     name: "features" number: 1 label: LABEL_OPTIONAL
     type: TYPE_MESSAGE type_name: ".seqline.Features"
+  }
+  field {
+    name: "feature_lists" number: 2 label: LABEL_OPTIONAL
+    type: TYPE_MESSAGE type_name: ".seqline.FeatureLists"
   }
 }
 """
@@ -80,15 +110,43 @@ EXAMPLE, UNPACKED_FLOAT_LIST = _message("Example"), _message("UnpackedFloatList"
 
 
 def parse(record: bytes) -> Any:
-    """The features of a serialized tf.Example, by their names.
+    """The features of a serialized tf.Example, or the context of a SequenceExample, by their names.
 
     Raises:
-        ValueError: These bytes are not a tf.Example.
+        ValueError: These bytes are neither.
+    """
+    return parse_with_lists(record)[0]
+
+
+def parse_with_lists(record: bytes) -> tuple[Any, Any]:
+    """(features, feature lists), each by their names. A tf.Example has no feature lists.
+
+    Raises:
+        ValueError: These bytes are neither a tf.Example nor a SequenceExample.
     """
     try:
-        return EXAMPLE.FromString(record).features.feature
+        example = EXAMPLE.FromString(record)
+        return example.features.feature, example.feature_lists.feature_list
     except DecodeError as error:
         raise ValueError(str(error)) from None
+
+
+def steps(feature_list: Any) -> list[Any] | np.ndarray:
+    """The steps of a feature list: numbers as an array [time, dim], all else as values.
+
+    Numbers whose steps differ in length are lists.
+
+    Raises:
+        ValueError: See `values`.
+    """
+    features = feature_list.feature
+    if any(feature.bytes_list.value for feature in features):
+        return [value(feature) for feature in features]
+
+    held = [np.asarray(values(feature)) for feature in features]
+    if held and len(held[0]) and len({len(step) for step in held}) == 1:
+        return np.array(held)
+    return [step.tolist() for step in held]
 
 
 def value(feature: Any) -> bytes | int | float | list[Any] | None:

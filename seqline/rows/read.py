@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from seqline.errors import DataError, UserError
-from seqline.rows import shards
+from seqline.rows import other_kinds, shards
 from seqline.rows.formats import all_formats, format_of, kind_of_name
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
@@ -34,6 +34,8 @@ def kind_of(source_files: Sequence[File], pattern: str, section: str) -> str:
         )
 
     kind = kinds.pop()
+    if kind is None and (way_out := other_kinds.way_out(source_files[0].path)):
+        raise UserError(f"{section}.source {source_files[0].path} {way_out}")
     if kind is None:
         raise UserError(
             f"{section}.source {source_files[0].path} is neither {_known_suffixes()},"

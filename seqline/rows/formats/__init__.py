@@ -62,9 +62,9 @@ class Format(Protocol):
 
 def all_formats() -> tuple[Format, ...]:
     """Every format. These imports are statements, so that keys follow the formats' code."""
-    from seqline.rows.formats import csv, folder, jsonl, parquet, tfrecord
+    from seqline.rows.formats import arrow, csv, folder, jsonl, parquet, tfrecord
 
-    return (csv, jsonl, tfrecord, parquet, folder)
+    return (csv, jsonl, tfrecord, parquet, arrow, folder)
 
 
 def format_of(kind: str) -> Format:
