@@ -19,7 +19,7 @@ def validate_rows(counts: RowCounts, params: ExampleGenParams) -> None:
         DataError: No file has a row, more rows are bad than max_bad_fraction allows, or time steps
             differ in length.
     """
-    note = split_column.advice(counts, params)
+    note = split_column.advice(counts, params) or _encoding_advice(counts, params)
     if not counts.num_read and counts.num_empty_files:
         empty = unused.unused(unused.EMPTY, counts.empty_files, counts.num_empty_files)
         raise DataError(unused.no_rows(empty, "example_gen"))
@@ -31,6 +31,16 @@ def validate_rows(counts: RowCounts, params: ExampleGenParams) -> None:
             f"A time step holds {dim} numbers at {place} and {other} at {other_place}; every one"
             " must hold as many."
         )
+
+
+def _encoding_advice(counts: RowCounts, params: ExampleGenParams) -> str:
+    """A sentence about the encoding if it is what is wrong with most bad rows."""
+    if counts.num_bad.get("encoding", 0) * 2 <= sum(counts.num_bad.values()):
+        return ""
+    return (
+        f"Most of them are not {params.encoding}: set example_gen.encoding to the files' own, such"
+        " as 'cp1252' (Windows), 'gb18030' (Chinese) or 'shift_jis' (Japanese)."
+    )
 
 
 def validate(counts: RowCounts, params: ExampleGenParams) -> None:
