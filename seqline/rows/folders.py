@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from seqline.errors import DataError, UserError
 from seqline.rows import other_kinds, unused
@@ -262,9 +261,7 @@ def _why_not(file: _Inside, kind: str, labelled: bool) -> Reason:
 
 def is_marker(path: str) -> bool:
     """Whether a name tells that another program left the file, and that it holds no rows."""
-    parts = PurePosixPath(path).parts
-    if not parts:
-        return False
+    parts = path.split("/")
     return MARKERS.fullmatch(parts[-1]) is not None or not MARKED_FOLDERS.isdisjoint(parts)
 
 
