@@ -1,9 +1,13 @@
 """The files that a source names, and those that it does not read."""
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from seqline.errors import DataError, UserError
 from seqline.rows import unused
@@ -44,6 +48,13 @@ def refused(source: str, labelled: bool = True) -> str:
         find(source, labelled)
     assert "\n" not in str(raised.value)
     return str(raised.value)
+
+
+def found_or_refused(source: str, labelled: bool) -> Found | str:
+    try:
+        return find(source, labelled)
+    except UserError as error:
+        return str(error)
 
 
 def num_files(folder: str) -> int:
@@ -254,3 +265,39 @@ def test_a_link_to_nowhere_in_a_folder_of_classes() -> None:
     os.symlink("gone.txt", "r/neg/2.txt")
     with pytest.raises(DataError, match=r"'r/neg/2\.txt' is a link to 'gone\.txt', which does"):
         find("r")
+
+
+FOLDERS = st.sampled_from(["pos", "neg", "label=a", "day=1", "_x", "_temporary", ".h", ".git"])
+NAMES = st.sampled_from(
+    [
+        *("1.txt", "2.TXT", "a.csv", "b.CSV.gz", "c.parquet", "_SUCCESS", ".x.crc", ".y.txt"),
+        *("README", "d.md", "_e.csv", "new\nline.csv", "[f].csv"),
+    ]
+)
+TREES = st.dictionaries(
+    st.tuples(st.lists(FOLDERS, max_size=3).map("/".join), NAMES).map("/".join),
+    st.sampled_from(["", "x"]),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(
+    TREES, st.booleans(), st.sampled_from(["tree", "tree/", "tree/*", "tree/**/*", "tree/*.csv"])
+)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_files_found_are_read_or_not_used(
+    tree: dict[str, str], labelled: bool, source: str
+) -> None:
+    with tempfile.TemporaryDirectory(dir=".") as place, contextlib.chdir(place):
+        for name, content in tree.items():
+            write(f"tree/{name.lstrip('/')}", content=content)
+        answer = found_or_refused(source, labelled)
+        if isinstance(answer, str):
+            assert "\n" not in answer
+            return
+
+        _, names, others = answer
+        assert len(set(names)) == len(names)
+        if source in ("tree", "tree/"):
+            assert len(names) + sum(count for count, _ in others.values()) == num_files("tree")
