@@ -170,3 +170,20 @@ def test_a_bucket_has_folders_of_parts_too(tmp_path: Path, monkeypatch: pytest.M
             "marker": 1,
             "other suffix": 1,
         }
+
+
+def test_a_split_that_is_empty_in_one_span_takes_no_rows_of_train(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        write_jsonl(tmp_path / str(number) / "train.jsonl", corpus_rows(60))
+    write_jsonl(tmp_path / "1" / "test.jsonl", corpus_rows(20))
+    write(tmp_path / "2" / "test.jsonl", b"")
+
+    source = {split: str(tmp_path / "{SPAN}" / f"{split}.jsonl") for split in ("train", "test")}
+    make(ExampleGenParams(source=source), tmp_path / "examples")
+    spans = json.loads((tmp_path / "examples" / "examples.json").read_text())["spans"]
+    counts = [
+        {split: sum(labels.values()) for split, labels in span["num_rows"].items()}
+        for span in spans
+    ]
+    assert counts == [{"train": 50, "eval": 10, "test": 20}, {"train": 50, "eval": 10}]
