@@ -40,6 +40,10 @@ KINDS: dict[tuple[str, ...], tuple[str, str]] = {
         "a database",
         "Write its table as CSV, such as with sqlite3 -header -csv.",
     ),
+    (".xml", ".html", ".htm"): (
+        "a document with markup",
+        "Write its texts as CSV or JSONL, or as .txt files in the folders of their classes.",
+    ),
     (".pdf", ".doc", ".docx", ".rtf", ".odt"): (
         "a document",
         "Save the texts as .txt files in the folders of their classes, or as JSONL.",
