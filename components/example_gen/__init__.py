@@ -111,7 +111,10 @@ class ExampleGenParams(Params):
             " flat list (TFRecord)"
         ),
     )
-    encoding: str = Field("utf-8", description="the encoding of CSV, JSONL and text files")
+    encoding: str = Field(
+        "utf-8",
+        description="the encoding of CSV, JSON and text files; a byte order mark wins over it",
+    )
     delimiter: str | None = Field(
         None,
         min_length=1,
