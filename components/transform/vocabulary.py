@@ -2,13 +2,17 @@
 
 import heapq
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from components.transform import TransformParams
 from seqline.component import Figures
-from seqline.data import features
+from seqline.data import features, scripts
 from seqline.data.counts import Counts
 from seqline.errors import DataError
+
+# Tokens of each bucket that are looked at where none is frequent enough.
+NUM_SAMPLED = 5
 
 
 def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes], Figures, Counts]:
@@ -38,9 +42,11 @@ def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes
     known: Counts = {}
     num_distinct = 0
     num_occurrences = 0
+    sample: list[str] = []  # of the tokens, for a message
 
     for counts in buckets:
         num_distinct += len(counts)
+        sample += [token.decode(errors="replace") for token in islice(counts, NUM_SAMPLED)]
         num_occurrences += sum(counts.values())
         known.update({token: counts[token] for token in given & counts.keys()})
         others = (
@@ -54,8 +60,7 @@ def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes
     if not tokens:
         raise DataError(
             f"No token of the train split occurs {params.min_frequency} times or more: "
-            "the vocabulary would be empty. "
-            "Lower transform.min_frequency, or look at the texts."
+            f"the vocabulary would be empty. {_way_out(sample, params)}"
         )
 
     known.update({token: count for count, token in best})
@@ -116,6 +121,16 @@ def drift(tokens: list[bytes], counts: Counts, previous: Path | None) -> Figures
         "num_moved": num_moved,
         "new_token_rate": num_occurrences / max(1, sum(counts.values())),
     }
+
+
+def _way_out(sample: list[str], params: TransformParams) -> str:
+    """What helps where no token is frequent enough."""
+    if params.tokens == "word" and scripts.unspaced_share(sample) >= 0.5:
+        return (
+            "The texts are of a script without spaces between words"
+            f' ({scripts.main_script(sample)}): set transform.tokens = "char".'
+        )
+    return "Lower transform.min_frequency, or look at the texts."
 
 
 def write(path: Path, entries: list[bytes]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from seqline.data import features
 from seqline.data.examples import Content
+from seqline.data.labels import normal
 from seqline.errors import UserError
 from seqline.model import model_path
 from seqline.storage.staging import local_copy, path_of
@@ -61,6 +62,16 @@ def labels_of(saved_model: str | Path) -> list[str]:
     """The labels of a SavedModel in the order of its class ids."""
     path = path_of(saved_model) / "assets" / features.LABELS_VOCABULARY
     return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def merge_labels(labels: Sequence[str]) -> tuple[list[str], list[int]]:
+    """The normal forms of a model's labels, and the place of each class among them.
+
+    A model of an earlier seqline may have classes for several forms of one label.
+    """
+    places: dict[str, int] = {}
+    columns = [places.setdefault(normal(label), len(places)) for label in labels]
+    return list(places), columns
 
 
 def arguments(content: Content, dim: int | None, rows: Any) -> dict[str, Any]:
