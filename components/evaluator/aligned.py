@@ -9,14 +9,14 @@ from components.evaluator.rows import BATCH_SIZE
 from seqline.data import features
 from seqline.data.examples import Block
 from seqline.data.labels import normal
-from seqline.model.served import ServedModel
+from seqline.model.served import NO_CLASS, ServedModel
 
 
 class AlignedModel:
     """A SavedModel whose classes are those of `labels`, which need not be its own.
 
     A label that the model does not know has probability 0. A class of the model that is not among
-    the labels is predicted as -1.
+    the labels is predicted as -1, and so is the class of a row that has none.
     """
 
     def __init__(self, folder: str, labels: Sequence[str]) -> None:
@@ -48,7 +48,8 @@ class AlignedModel:
                 np.add.at(probabilities, places, own[:, known])
             else:
                 probabilities[places] = own[:, known]
-            predicted[chosen] = self.columns[answers["class_id"]]
+            class_id = answers["class_id"]
+            predicted[chosen] = np.where(class_id == NO_CLASS, -1, self.columns[class_id])
         return probabilities, predicted
 
 

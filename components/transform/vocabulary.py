@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-from components.transform import TransformParams
+from components.transform import TransformParams, imported
 from seqline.component import Figures
 from seqline.data import features, scripts
 from seqline.data.counts import Counts
 from seqline.errors import DataError
+from seqline.rows.tokens import NeverOccurring
 
 # Tokens of each bucket that are looked at where none is frequent enough.
 NUM_SAMPLED = 5
@@ -86,12 +87,31 @@ def fixed_tokens(params: TransformParams) -> list[bytes]:
 
     They are the tokens of an imported vocabulary, then the reserved tokens that it lacks.
     """
-    imported = []
-    if params.vocabulary:
-        imported = Path(params.vocabulary).read_bytes().rstrip(b"\n").split(b"\n")
+    given = imported.read(params.vocabulary) if params.vocabulary else []
     reserved = [token.encode() for token in params.reserved_tokens]
-    known = set(imported)
-    return imported + [token for token in reserved if token not in known]
+    known = set(given)
+    return given + [token for token in reserved if token not in known]
+
+
+def never_occurring(params: TransformParams, content: str) -> str:
+    """A sentence on the tokens of an imported vocabulary that can never occur; "" for none.
+
+    Reserved tokens are left out: they are wanted whether they occur or not.
+    """
+    if not params.vocabulary:
+        return ""
+
+    tokens = params.tokens if content == features.TEXT else None
+    never = NeverOccurring(tokens, params.lowercase)
+    reserved = {token.encode() for token in params.reserved_tokens}
+    given = imported.read(params.vocabulary)
+    for line, token in enumerate(given, start=1):
+        if token not in reserved:
+            never.look(token, line)
+
+    if not never.total():
+        return ""
+    return f"{imported.SETTING} {params.vocabulary}: {never.sentence(len(given))}."
 
 
 def drift(tokens: list[bytes], counts: Counts, previous: Path | None) -> Figures | None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from base64 import b64encode
 from decimal import Decimal
 from typing import Any
 
@@ -248,29 +249,61 @@ def to_weight(value: Any) -> float:
 
 
 def to_json(value: Any) -> Any:
-    """A value to keep, as JSON holds it: NaN and infinity are null, other types are strings."""
+    """A value to keep, as JSON holds it without loss.
+
+    NaN is null, and infinity the string "Infinity". Bytes that are not UTF-8 are {"b64": base64},
+    as in TensorFlow Serving's API. Values of types that JSON does not have, such as dates and
+    decimals, are strings.
+    """
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise UnusableError(
-                f"a value to keep is not valid in the source's encoding: {short(value)}", "encoding"
-            ) from None
-        return value
-
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {to_json(str(key)): to_json(element) for key, element in value.items()}
+        return _string(value)
     if isinstance(value, np.ndarray):
         value = value.tolist()
+    elif isinstance(value, np.generic):
+        value = value.item()
+
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _NOT_FINITE.get(value)
     if isinstance(value, list | tuple):
         return [to_json(element) for element in value]
+    if isinstance(value, dict):
+        return _object(value)
     if isinstance(value, bytes):
-        return to_json(value.decode("utf-8", "surrogateescape"))
-    return to_json(str(value))
+        return _string(value.decode("utf-8", "surrogateescape"))
+    return value if isinstance(value, bool | int) or value is None else _string(str(value))
+
+
+_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+def _string(text: str) -> str | dict[str, str]:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return text
+
+    try:
+        return {"b64": b64encode(text.encode("utf-8", "surrogateescape")).decode()}
+    except UnicodeEncodeError:  # Half a pair in a JSON escape.
+        raise UnusableError(
+            f"a value to keep is not valid in the source's encoding: {short(text)}", "encoding"
+        ) from None
+
+
+def _object(value: dict[Any, Any]) -> dict[str, Any]:
+    """An object. Keys that are the same as strings would lose a value."""
+    kept = {}
+    for key, element in value.items():
+        name = _string(str(key))
+        if not isinstance(name, str) or name in kept:
+            problem = "is not text" if not isinstance(name, str) else "is there twice as text"
+            raise UnusableError(f"the key {short(key)} of a value to keep {problem}", "format")
+        kept[name] = to_json(element)
+    return kept
 
 
 def short(value: Any) -> str:

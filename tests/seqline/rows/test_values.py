@@ -1,13 +1,18 @@
 """Contents that cannot be used, and what is said of them."""
 
+import datetime
 import json
+import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seqline.errors import UserError
 from seqline.rows.row import Row
+from seqline.rows.values import UnusableError, to_json
 from tests.support.source_files import (
     check,
     example,
@@ -167,3 +172,51 @@ def test_whole_numbers_are_labels(tmp_path: Path, value: str, label: bytes) -> N
     path = tmp_path / "a.jsonl"
     content = f'{{"text": "a", "label": {value}}}'.encode()
     assert read_bytes(path, content) == [Row(b"a", label, str(path), 1)]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (2**53 + 1, 9007199254740993),
+        (np.int64(2**53 + 1), 9007199254740993),
+        (np.array([2**53 + 1]), [9007199254740993]),
+        (16777217.0, 16777217.0),
+        (np.float32(0.5), 0.5),
+        (True, True),
+        (np.bool_(False), False),
+        (None, None),
+        (math.nan, None),
+        (math.inf, "Infinity"),
+        ([-math.inf, np.float64(1.5)], ["-Infinity", 1.5]),
+        (Decimal("12345678901234567890.123456789"), "12345678901234567890.123456789"),
+        (datetime.datetime(9999, 12, 31, 23, 59, 59, 1), "9999-12-31 23:59:59.000001"),
+        (datetime.date(1, 1, 1), "0001-01-01"),
+        (datetime.timedelta(days=1, microseconds=1), "1 day, 0:00:00.000001"),
+        ("caf\u00e9", "caf\u00e9"),
+        (b"caf\xc3\xa9", "caf\u00e9"),
+        (b"\xff\x00a", {"b64": "/wBh"}),
+        ("\udcff\x00a", {"b64": "/wBh"}),  # as bytes are decoded
+        ({"a": {"b": [b"\xff", 2**63]}}, {"a": {"b": [{"b64": "/w=="}, 2**63]}}),
+        ([("k", 1), ("k", 2)], [["k", 1], ["k", 2]]),
+        ({1: "a", None: "b"}, {"1": "a", "None": "b"}),
+    ],
+)
+def test_a_value_to_keep_loses_nothing(value: Any, kept: Any) -> None:
+    held = to_json(value)
+    assert held == kept
+    assert type(held) is type(kept)
+    json.dumps(held, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("\ud800", "a value to keep is not valid in the source's encoding: '\\ud800'"),
+        ({1: "a", "1": "b"}, "the key '1' of a value to keep is there twice as text"),
+        ({"\udcff": 1}, "the key '\\udcff' of a value to keep is not text"),
+    ],
+)
+def test_a_value_to_keep_that_would_lose_something_is_refused(value: Any, reason: str) -> None:
+    with pytest.raises(UnusableError) as raised:
+        to_json(value)
+    assert raised.value.args[0] == reason
