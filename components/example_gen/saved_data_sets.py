@@ -84,16 +84,12 @@ def _by_name(pattern: str) -> dict[str | None, list[File]] | None:
     root = spans.to_glob(pattern).rstrip("/")
     if os.path.isdir(root):  # A folder's own name may hold brackets.
         root = glob.escape(root)
-    marks = [
-        file.path
-        for name in (hugging_face.DICT, hugging_face.STATE)
-        for file in files.match(f"{root}/{name}")
-    ]
-    if not marks:
-        return None
-
+    marks = [file.path for name in hugging_face.MARKS for file in files.match(f"{root}/{name}")]
     by_name: dict[str | None, list[File]] = {}
+    is_data_set = False
     for folder in sorted({mark.rpartition("/")[0] for mark in marks}):
-        for name, its_files in (hugging_face.splits_of(folder) or {}).items():
+        splits = hugging_face.splits_of(folder)
+        is_data_set = is_data_set or splits is not None
+        for name, its_files in (splits or {}).items():
             by_name.setdefault(name, []).extend(its_files)
-    return by_name
+    return by_name if is_data_set else None

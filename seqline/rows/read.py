@@ -64,6 +64,13 @@ def check_files(source_files: Sequence[tuple[str, File]], format_: RowFormat) ->
         UserError: A column or a setting cannot be right.
         DataError: A file is damaged, or no file has a row.
     """
+    other = next((file for kind, file in source_files if kind != "csv"), None)
+    if format_.header and other is not None:
+        raise UserError(
+            f"{format_.section}.columns names the columns of CSV files without a header, and"
+            f" {other.path} is none. Remove it."
+        )
+
     # An empty file has no row. A text file of a folder is one, and is judged when it is read.
     with_bytes = [(kind, file) for kind, file in source_files if file.size or kind == "folder"]
     remote = [(kind, file) for kind, file in with_bytes if is_remote(file.path)]

@@ -40,6 +40,12 @@ def write_parquet(path: Path, rows: list[Row]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7)
 
 
+def write_arrow(path: Path, rows: list[Row]) -> None:
+    table = pa.Table.from_pylist(rows)
+    with pa.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=7)
+
+
 def write_folder(path: Path, rows: list[Row]) -> None:
     for number, row in enumerate(rows):
         file = path / row["label"] / f"{number}.txt"
@@ -55,6 +61,7 @@ FORMS: dict[str, Callable[[Path, list[Row]], None]] = {
     "rows.tfrecord": write_tfrecord,
     "rows.tfrecord.gz": write_tfrecord,
     "rows.parquet": write_parquet,
+    "rows.arrow": write_arrow,
     "rows": write_folder,
 }
 

@@ -1,6 +1,7 @@
 """Data sets on disk as Hugging Face's `datasets` 5.2 writes them, written without it."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,4 +57,23 @@ def save_dict(folder: Path, splits: Mapping[str, Rows], classes: list[str]) -> P
     for name, rows in splits.items():
         save_dataset(folder / name, rows, classes)
     (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}), "utf-8")
+    return folder
+
+
+def prepare(folder: Path, name: str, splits: Mapping[str, list[Rows]], classes: list[str]) -> Path:
+    """What `load_dataset` leaves in its cache: the rows of the shards of each split."""
+    info: dict[str, Any] = {"features": features(classes), "dataset_name": name, "splits": {}}
+    for split, shards in splits.items():
+        record: dict[str, Any] = {"name": split, "num_examples": sum(map(len, shards))}
+        if len(shards) > 1:
+            record["shard_lengths"] = [len(rows) for rows in shards]
+        info["splits"][split] = record
+
+        for number, rows in enumerate(shards):
+            saved = save_dataset(folder / "part", rows, classes)
+            place = f"-{number:05d}-of-{len(shards):05d}" if len(shards) > 1 else ""
+            (saved / "data-00000-of-00001.arrow").rename(folder / f"{name}-{split}{place}.arrow")
+            shutil.rmtree(saved)
+
+    (folder / "dataset_info.json").write_text(json.dumps(info), "utf-8")
     return folder

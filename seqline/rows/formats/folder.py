@@ -1,10 +1,10 @@
 """Folders of <class>/<name>.txt: each file is a row, and the name of its folder is the label."""
 
-import codecs
 from collections.abc import Iterator
 from dataclasses import replace
 
 from seqline.errors import UserError
+from seqline.rows import encodings
 from seqline.rows.judge import judge, undecodable
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
@@ -41,10 +41,10 @@ def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
 def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     """The one row of a file."""
     with files.translate_errors(path), files.open_content(path) as file:
-        content = file.read().removeprefix(codecs.BOM_UTF8)
+        content = file.read()
 
     try:
-        text = content.decode(format_.encoding)
+        text = encodings.decode(content, format_.encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         yield undecodable(error, path, line, format_.encoding)

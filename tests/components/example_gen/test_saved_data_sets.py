@@ -7,7 +7,7 @@ from components.example_gen import ExampleGenParams, sources
 from seqline.errors import DataError, UserError
 from seqline.rows.row import BadRow, Row
 from tests.components.example_gen.support import read_all
-from tests.support.hugging_face import save_dataset, save_dict
+from tests.support.hugging_face import prepare, save_dataset, save_dict
 
 CLASSES = ["neg", "pos"]
 ROWS = [{"text": f"t{n}", "label": n % 2} for n in range(4)]
@@ -45,6 +45,12 @@ def test_a_saved_data_set_has_its_own_splits(tmp_path: Path) -> None:
     by_split = {"train": str(alone), "test": f"{folder}/train"}
     assert shards(by_split) == (["train", "test"], [])
     assert len(rows(by_split)) == 8
+
+
+def test_a_data_set_in_the_cache_has_its_own_splits(tmp_path: Path) -> None:
+    folder = prepare(tmp_path, "imdb", {"train": [ROWS[:2], ROWS[2:]], "test": [ROWS]}, CLASSES)
+    assert shards(folder) == (["train", "test"], [])
+    assert len(rows(folder)) == 8
 
 
 def test_saved_data_sets_as_spans(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from seqline.errors import DataError, UserError
 from seqline.rows.hugging_face import splits_of, with_paths
-from tests.support.hugging_face import save_dataset, save_dict
+from tests.support.hugging_face import prepare, save_dataset, save_dict
 from tests.support.source_files import read_all, usable
 
 CLASSES = ["neg", "pos"]
@@ -38,6 +38,23 @@ def test_the_splits_of_a_saved_data_set(tmp_path: Path) -> None:
     one = ["data-00000-of-00001.arrow"]
     assert names(splits_of(str(folder))) == {"train": one, "test": one, "extra": []}
     assert names(splits_of(str(folder / "test"))) == {None: one}
+
+
+def test_the_splits_of_a_data_set_in_the_cache(tmp_path: Path) -> None:
+    folder = prepare(tmp_path, "imdb", {"train": [ROWS[:2], ROWS[2:]], "test": [ROWS]}, CLASSES)
+    # What `map` gave.
+    (folder / "cache-0123456789abcdef.arrow").write_bytes(b"other rows")
+    assert names(splits_of(str(folder))) == {
+        "train": ["imdb-train-00000-of-00002.arrow", "imdb-train-00001-of-00002.arrow"],
+        "test": ["imdb-test.arrow"],
+    }
+    (folder / "imdb-test.arrow").unlink()
+    with pytest.raises(DataError, match=r"imdb-test\.arrow does not exist, and dataset_info\.json"):
+        splits_of(str(folder))
+
+    # TFDS has a file of this name, too.
+    (folder / "dataset_info.json").write_text('{"splits": [{"name": "train"}]}')
+    assert splits_of(str(folder)) is None
 
 
 def test_saved_data_sets_that_cannot_be_used(tmp_path: Path) -> None:
