@@ -26,7 +26,9 @@ from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, SAVED_MODEL
 from seqline.errors import NotBlessedError
+from seqline.rows import unused
 from seqline.rows.row import Quoting, RowFormat, columns_given
+from seqline.rows.unused import Unused
 
 
 class BulkInferrerParams(Params):
@@ -116,11 +118,26 @@ def check(params: BulkInferrerParams) -> None:
     source.check(params)
 
 
+def check_signature(saved_model: Path, params: BulkInferrerParams) -> None:
+    """Checks that a SavedModel has another signature than the default one, if that is asked.
+
+    The job checks the default one, too. To read a signature takes TensorFlow, which takes seconds.
+
+    Raises:
+        UserError: It has none of this name that classifies rows.
+    """
+    from components.bulk_inferrer import source
+    from seqline.model.served import SERVING_DEFAULT
+
+    if params.signature != SERVING_DEFAULT:
+        source.read_signature(saved_model, params.signature)
+
+
 def external_digest(params: BulkInferrerParams, memory: Path | None = None) -> str:
     """The digest of the source's content."""
     from components.bulk_inferrer import source
 
-    return source.digest(source.find(params)[1], memory, paths=False)
+    return source.digest(source.find(params).files, params, memory, paths=False)
 
 
 def run(
@@ -174,7 +191,8 @@ def describe(figures: Figures) -> str:
         text += f" and {len(labels) - 5} other labels"
     if figures["num_bad_rows"]:
         text += f"; {figures['num_bad_rows']:,} bad rows skipped"
-    return text
+    records = [Unused(**record) for record in figures.get("unused_files", [])]
+    return "; ".join([text, *unused.notes(records)])
 
 
 BULK_INFERRER = Component(

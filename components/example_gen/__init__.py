@@ -34,6 +34,7 @@ from pydantic import Field, field_validator, model_validator
 
 from components.example_gen.sentences import describe
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
+from seqline.data import labels
 from seqline.data.examples import Content
 from seqline.data.span_cache import SpanCache
 from seqline.rows.row import Quoting, RowFormat, columns_given
@@ -44,8 +45,9 @@ class ExampleGenParams(Params):
     source: Annotated[str | dict[str, str], NotInKey] = Field(
         description=(
             "`tfds:<name>`; a .csv, .jsonl, .tfrecord, .parquet or .arrow file or glob (local or"
-            " gs://, also .gz); a folder of `<class>/*.txt`, or one that Hugging Face's `datasets`"
-            " saved; or {train = ..., test = ...}."
+            " gs://, also .gz); a folder of such files, also in partitions `column=value/`, one of"
+            " `<class>/*.txt`, or one that Hugging Face's `datasets` saved; or"
+            " {train = ..., test = ...}."
             " With `{SPAN}`, `{VERSION}` or `{YYYY}-{MM}-{DD}`: one for each span"
         )
     )
@@ -110,7 +112,10 @@ class ExampleGenParams(Params):
             " flat list (TFRecord)"
         ),
     )
-    encoding: str = Field("utf-8", description="the encoding of CSV, JSONL and text files")
+    encoding: str = Field(
+        "utf-8",
+        description="the encoding of CSV, JSON and text files; a byte order mark wins over it",
+    )
     delimiter: str | None = Field(
         None,
         min_length=1,
@@ -213,11 +218,11 @@ class ExampleGenParams(Params):
     @field_validator("other_class")
     @classmethod
     def _can_be_a_label(cls, given: str) -> str:
-        if not given.strip() or not given.isprintable():
+        if labels.is_blank(given) or labels.CONTROL.search(labels.normal(given)):
             raise ValueError(
                 "other_class is a label: it has to show something, and no control characters"
             )
-        return given
+        return labels.normal(given)
 
     @model_validator(mode="after")
     def _leaves_train_rows(self) -> Self:

@@ -12,6 +12,7 @@ from seqline.rows import hugging_face
 from seqline.rows.formats import arrow, kind_of_name
 from seqline.storage import files
 from seqline.storage.files import File
+from seqline.storage.listing import Entry
 
 KIND = arrow.NAME
 
@@ -74,7 +75,12 @@ def match(pattern: str, split_names: Mapping[str, str]) -> tuple[Matched, tuple[
 
     tail = "/.*"
     matched: Matched = {
-        split: spans.group(pattern.rstrip("/"), its, tail) for split, its in splits.items()
+        split: spans.group(
+            pattern.rstrip("/"),
+            [Entry(file.path, file.size, content=file.content) for file in its],
+            tail,
+        )
+        for split, its in splits.items()
     }
     return matched, tuple(sorted(unused))
 

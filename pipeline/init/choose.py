@@ -3,7 +3,6 @@
 import json
 import math
 import statistics
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,8 @@ from typing import Any, Literal
 
 from components.example_gen.splits import SPLIT_NAMES
 from pipeline.init.inspection import Column, Inspection
-from seqline.data import features
+from seqline.data import features, scripts
+from seqline.data.labels import normal
 
 TEXT_NAMES = (
     "text",
@@ -45,8 +45,8 @@ LABEL_NAMES = (
 # Columns that have few values and are not labels.
 OTHER_NAMES = ("id", "split", "fold", "date", "year", "user", "lang", "language", "source", "index")
 MAX_CLASSES = 1000
-# Scripts that are written without spaces between words.
-UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+# Texts, and letters of each, whose script is looked at.
+NUM_TEXTS, NUM_LETTERS = 300, 200
 NUM_SHOWN = 3
 
 
@@ -75,7 +75,7 @@ class Choice:
         texts: The best candidates for `text`, the best first.
         labels: The best candidates for `label`, the best first: (column, value -> rows).
         lengths: Lengths of the contents in tokens or time steps, in ascending order.
-        script: The script of the texts, such as LATIN.
+        script: The script of the texts, such as latin.
         characters: Whether characters make better tokens than words.
     """
 
@@ -162,12 +162,14 @@ def content_of(column: Column) -> Contents:
 
 
 def counts_of(column: Column) -> Counter[str]:
-    """Rows of each value, as a label is written."""
-    return Counter(
-        str(value).lower() if isinstance(value, bool) else str(value)
-        for value in column.filled
-        if not isinstance(value, list)
-    )
+    """Rows of each value, as example_gen makes a label of it."""
+    return Counter(_label(value) for value in column.filled if not isinstance(value, list))
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return normal(str(value))
 
 
 def _kind(value: Any) -> tuple[Literal["text", "tokens", "sequence"], bool]:
@@ -248,7 +250,7 @@ def _measure(choice: Choice, column: Column) -> None:
         return
 
     texts = [value for value in values if isinstance(value, str)]
-    choice.script = script_of(texts)
+    choice.script = scripts.main_script(text[:NUM_LETTERS] for text in texts[:NUM_TEXTS])
     choice.characters = needs_characters(texts)
     choice.lengths = sorted(len(text) if choice.characters else len(text.split()) for text in texts)
 
@@ -261,17 +263,8 @@ def needs_characters(texts: list[str]) -> bool:
     if not texts:
         return False
     words = sorted(len(text.split()) for text in texts)
-    return script_of(texts) in UNSPACED or words[len(words) // 2] <= 1
-
-
-def script_of(texts: list[str]) -> str:
-    """The script of most letters, as Unicode names it; "" for texts without letters."""
-    counts: Counter[str] = Counter()
-    for text in texts[:300]:
-        for letter in text[:200]:
-            if letter.isalpha():
-                counts[unicodedata.name(letter, "?").split(" ", 1)[0].split("-")[0]] += 1
-    return counts.most_common(1)[0][0] if counts else ""
+    starts = [text[:NUM_LETTERS] for text in texts[:NUM_TEXTS]]
+    return scripts.unspaced_share(starts) >= 0.5 or words[len(words) // 2] <= 1
 
 
 def quantile(lengths: list[int], share: float) -> int:

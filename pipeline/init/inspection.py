@@ -6,12 +6,14 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seqline.errors import DataError, UserError
+from seqline.rows import encodings, json_stream
 from seqline.rows.formats import all_formats, format_of
 from seqline.storage import files
 
@@ -232,9 +234,12 @@ class _Reader:
 
         beginning, is_whole = _beginning(path, MAX_BYTES - self.num_bytes)
         self.num_bytes += len(beginning)
-        self.encoding = self.encoding or _encoding(beginning, path)
-        codec = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
-        text = beginning.decode(codec, "replace")
+        mark = encodings.mark_of(beginning)
+        if mark is None:
+            self.encoding = self.encoding or _encoding(beginning, path)
+            text = beginning.decode(self.encoding, "replace")
+        else:
+            text = beginning[len(mark[0]) :].decode(mark[1], "replace")
         if self.kind == "jsonl":
             return _jsonl_rows(text, is_whole, limit)
 
@@ -252,10 +257,7 @@ def _beginning(path: str, limit: int) -> tuple[bytes, bool]:
 
 
 def _encoding(content: bytes, path: str) -> str:
-    """The encoding of the beginning of a file."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(f"{path} is UTF-16: convert it first: iconv -f utf-16 -t utf-8 FILE > NEW")
-
+    """The encoding of the beginning of a file without a byte order mark."""
     try:
         # The end may cut a character in two.
         codecs.getincrementaldecoder("utf-8")().decode(content)
@@ -273,7 +275,7 @@ def _encoding(content: bytes, path: str) -> str:
 
 def _delimiter(text: str, path: str) -> str:
     """The delimiter that gives most rows as many fields as the header, and more than one."""
-    tab_first = path.removesuffix(".gz").endswith(".tsv")
+    tab_first = path.lower().removesuffix(".gz").endswith(".tsv")
     sample = "\n".join(text.splitlines()[:200])
 
     def regularity(delimiter: str) -> tuple[float, int]:
@@ -301,8 +303,8 @@ def _csv_rows(
         header = next(filter(None, reader), [])
         if not _looks_like_names(header):
             notes.append(
-                "the first line does not look like the names of columns; seqline needs a header:"
-                " add one"
+                "the first line does not look like the names of columns; if it is a row, name them"
+                " in example_gen.columns"
             )
 
         for fields in reader:
@@ -324,17 +326,25 @@ def _looks_like_names(header: list[str]) -> bool:
 
 def _jsonl_rows(text: str, is_whole: bool, limit: int) -> tuple[list[dict[str, Any]], bool]:
     rows: list[dict[str, Any]] = []
-    for line in text.split("\n"):
+    for value in _json_values(text):
         if len(rows) == limit:
             return rows, False
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-
-        if isinstance(row, dict):
-            rows.append(row)
+        if isinstance(value, dict):
+            rows.append(value)
     return rows, is_whole
+
+
+def _json_values(text: str) -> Iterator[Any]:
+    """The values of a file's beginning, whose last one may be cut off."""
+    if json_stream.is_stream(text):
+        with suppress(json_stream.UnclosedError):
+            for value in json_stream.values(io.StringIO(text)):
+                yield value.value
+        return
+
+    for line in text.split("\n"):
+        with suppress(ValueError, RecursionError):
+            yield json.loads(line)
 
 
 def _folder(about: dict[str, Any], paths: Sequence[str]) -> Inspection:

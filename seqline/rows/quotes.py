@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -10,25 +11,28 @@ from seqline.rows.dialect import Dialect
 LINE_END = re.compile(r"\r\n|\r|\n")
 # A quote that swallows so many lines does not enclose a field.
 MAX_FIELD_LINES = 10_000
+# Labels that are told apart, at most.
+KNOWN_LABELS = 10_000
 
 
-def pair(lines: Iterator[str], dialect: Dialect) -> bool:
+def pair(lines: Iterator[str], dialect: Dialect, label: str | None) -> bool:
     """Whether quotes enclose the fields of a file.
 
     They do not if two things come together: most of the fields with a quote at one end have none
     at the other; and fewer lines are bad if quotes are text. A bad line has another number of
-    fields than the header, is not CSV, or is one of several in a quoted field although each of
-    them has as many delimiters as a row.
+    fields than the header, is not CSV, or is one of several in a quoted field that look like rows.
 
     Args:
         lines: The lines of the rows.
         dialect: Theirs; whether it has quotes is not looked at.
+        label: The column with the label, if any.
     """
     if dialect.width < 2:
         return True
 
     plain = _Plain(lines, dialect)
     reader = replace(dialect, quotes=True).reader(plain)
+    looks_like_rows = _RowsInFields(dialect, label)
     num_bad = 0
     while not plain.is_runaway:
         plain.start = before = reader.line_num
@@ -39,12 +43,49 @@ def pair(lines: Iterator[str], dialect: Dialect) -> bool:
             continue
 
         if fields is None:
+            num_bad += looks_like_rows.num_lines
             return num_bad <= plain.num_bad or plain.num_enclosed > plain.num_halves
         num_lines = reader.line_num - before
-        is_wrong = bool(fields) and len(fields) != dialect.width
-        if is_wrong or (num_lines > 1 and _holds_rows(fields, dialect)):
+        if fields and len(fields) != dialect.width:
             num_bad += num_lines
+        elif fields:
+            looks_like_rows.add(fields, num_lines)
     return False
+
+
+class _RowsInFields:
+    """Counts the lines in quoted fields that look like rows.
+
+    They do if their labels are those of rows; or, in files without labels, by their delimiters, if
+    the field holds no quote, which it would hold doubled.
+    """
+
+    def __init__(self, dialect: Dialect, label: str | None) -> None:
+        self.dialect = dialect
+        self.label = label if label in dialect.header else None
+        self.known: set[str] = set()
+        self.num_by_label: Counter[str] = Counter()
+        self.num_without = 0
+
+    @property
+    def num_lines(self) -> int:
+        """The lines so far."""
+        labels = self.num_by_label
+        return self.num_without + sum(labels[name] for name in labels if name in self.known)
+
+    def add(self, fields: Sequence[str], num_lines: int) -> None:
+        """Looks at a row of so many lines."""
+        if self.label is None:
+            if num_lines > 1 and _holds_rows(fields, self.dialect):
+                self.num_without += num_lines
+            return
+
+        if len(self.known) < KNOWN_LABELS:
+            self.known.add(fields[self.dialect.header.index(self.label)])
+        if num_lines > 1 and len(self.num_by_label) < KNOWN_LABELS:
+            # Of several labels the first one stands for all.
+            for label in swallowed_labels(fields, self.dialect, self.label)[:1]:
+                self.num_by_label[label] += num_lines
 
 
 class _Plain:
@@ -92,6 +133,7 @@ def _holds_rows(fields: Sequence[str], dialect: Dialect) -> bool:
     return any(
         line.count(dialect.delimiter) >= dialect.width - 1
         for field in fields
+        if '"' not in field
         for line in LINE_END.split(field)[:-1]
     )
 

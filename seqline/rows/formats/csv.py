@@ -180,7 +180,8 @@ def _quotes_pair(path: str, found: Dialect, format_: RowFormat) -> bool:
     if encodings.ends_lines_as_ascii(format_.encoding) and not _has_quotes(path):
         return True
     with encodings.open_text(files.open_content(path), format_.encoding) as text:
-        return quotes.pair(_undamaged(islice(text, found.start, None)), found)
+        rows = _undamaged(islice(text, found.start, None))
+        return quotes.pair(rows, found, format_.label)
 
 
 def _has_quotes(path: str) -> bool:

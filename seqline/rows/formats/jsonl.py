@@ -73,8 +73,9 @@ def _require(row: dict[str, Any], path: str, format_: RowFormat) -> None:
     if shape := json_stream.shape(row, format_):
         raise UserError(f"{path} does not hold rows: {shape}.")
     names = paths(row)
-    found = [name for name in format_.columns if look_up(row, name) is not MISSING]
-    require([*found, *(name for name in names if name not in found)], path, format_, "field")
+    # Those that a message would not list: behind many others, or in a list.
+    names += [name for name in format_.columns if look_up(row, name) is not MISSING]
+    require(list(dict.fromkeys(names)), path, format_)
 
 
 def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:

@@ -214,3 +214,17 @@ def test_one_wrong_quote_does_not_undo_those_that_enclose_all(tmp_path: Path) ->
     rows = read_bytes(tmp_path / "a.tsv", b'"text"\t"label"\n"a"\t"x"\n"b" b"\t"x"\n"c"\t"y"\n')
     assert usable([rows[0], rows[2]]) == [(b"a", b"x"), (b"c", b"y")]
     assert isinstance(rows[1], BadRow)
+
+
+def test_enclosed_lines_with_tabs_are_no_rows(tmp_path: Path) -> None:
+    content = "".join(f'"a {number}\tand\nmore ""so"""\tx\n' for number in range(9))
+    for label in ("label", None):
+        rows = read_bytes(tmp_path / "a.tsv", f"text\tlabel\n{content}".encode(), label=label)
+        assert [content for content, _ in usable(rows)] == [
+            b'a %d\tand\nmore "so"' % number for number in range(9)
+        ]
+
+
+def test_quotes_that_do_not_pair_without_labels(tmp_path: Path) -> None:
+    rows = read_bytes(tmp_path / "a.tsv", f"text\tlabel\n{STRAY}".encode(), label=None)
+    assert len(usable(rows)) == 60

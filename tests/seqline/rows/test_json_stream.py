@@ -160,7 +160,7 @@ def test_a_nested_field_is_suggested(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         check(path)
     assert str(error.value) == (
-        f"{path} has no field 'text' (example_gen.text); it has 'label', 'review', 'review.text'."
+        f"{path} has no column 'text' (example_gen.text); it has 'review', 'review.text', 'label'."
         " Did you mean 'review.text'? Set example_gen.text to one of them."
     )
 
