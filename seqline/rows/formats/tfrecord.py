@@ -121,10 +121,13 @@ def first_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
     left = records(path)
     rows = []
     for record in islice(left, limit):
-        features, lists = parse_with_lists(record)
-        row = {name: _readable(value(features[name])) for name in sorted(features)}
-        for name in sorted(set(lists) - set(row)):
-            row[name] = _readable(steps(lists[name]))
+        try:
+            features, lists = parse_with_lists(record)
+            row = {name: _readable(value(features[name])) for name in sorted(features)}
+            for name in sorted(set(lists) - set(row)):
+                row[name] = _readable(steps(lists[name]))
+        except ValueError:
+            continue  # A run says what is wrong with it.
         rows.append(row)
     return rows, next(left, None) is None
 
