@@ -139,7 +139,7 @@ def _first(dialect: Dialect, lines: Sequence[str]) -> tuple[list[str], int]:
         return [], reader.line_num
 
 
-def _rows(dialect: Dialect, lines: Sequence[str]) -> list[list[str]]:
+def rows_of(dialect: Dialect, lines: Sequence[str]) -> list[list[str]]:
     """The rows of the head that are CSV. Its last one may be cut off, so it does not count."""
     rows: list[list[str]] = []
     reader = dialect.reader(lines)
@@ -158,7 +158,7 @@ def _headerless(
 ) -> Dialect:
     """The dialect by which most of the first rows have as many fields as columns are named."""
     section, names = format_.section, format_.header
-    rows = [_rows(dialect, head[start:]) for dialect in dialects]
+    rows = [rows_of(dialect, head[start:]) for dialect in dialects]
     fitting = [sum(len(fields) == len(names) for fields in found) for found in rows]
     best = max(range(len(dialects)), key=lambda number: fitting[number])
 
@@ -197,7 +197,7 @@ def _refuse_duplicates(dialect: Dialect, path: str, format_: RowFormat) -> None:
 
 def _with_trailing(head: Sequence[str], dialect: Dialect) -> Dialect:
     """The dialect with an empty last column more or less, if all of the first rows say so."""
-    rows = _rows(dialect, head[dialect.start :])
+    rows = rows_of(dialect, head[dialect.start :])
     if len(rows) < 2:
         return dialect
     if all(len(fields) == dialect.width + 1 and not fields[-1] for fields in rows):

@@ -3,6 +3,7 @@
 import codecs
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from seqline.errors import UserError
 from seqline.rows.judge import judge, undecodable
@@ -56,5 +57,10 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     yield judge(format_, flat=True)(values, path, 1)
 
 
-def first_rows(path: str, limit: int) -> None:
-    """None, see `Format.first_rows`."""
+def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
+    """See `Format.raw_rows`."""
+    named = replace(format_, text=("text",), label="label", constants=())
+    shard = Shard(NAME, None, (path,))
+    for row in read(path, shard, named):
+        if isinstance(row, Row):
+            yield {"text": row.content.decode(), "label": row.label.decode()}

@@ -114,19 +114,19 @@ def _reader(name: str, format_: RowFormat) -> Callable[[Any, Any], Any]:
     return read_list if is_list else read_value
 
 
-def first_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """See `Format.first_rows`."""
+def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
+    """See `Format.raw_rows`."""
     from seqline.data.tf_example_reader import parse_with_lists, steps, value
 
-    left = records(path)
-    rows = []
-    for record in islice(left, limit):
-        features, lists = parse_with_lists(record)
+    for record in records(path):
+        try:
+            features, lists = parse_with_lists(record)
+        except ValueError:
+            continue
         row = {name: _readable(value(features[name])) for name in sorted(features)}
         for name in sorted(set(lists) - set(row)):
             row[name] = _readable(steps(lists[name]))
-        rows.append(row)
-    return rows, next(left, None) is None
+        yield row
 
 
 def _readable(held: Any) -> Any:
