@@ -80,6 +80,12 @@ def init(
                 f" {', '.join(map(repr, inspected.names))}."
             )
 
+    if inspected.whole and len(choice.counts) < 2:
+        raise UserError(
+            f"All rows of {inspected.file} have one class in the column {choice.label!r}; a model"
+            " needs two. Name another column with --label, or add data."
+        )
+
     content = write.toml(inspected, choice, configuration.default_name(target))
     # What cannot work is not written.
     example_gen.check(configuration.build(tomllib.loads(content), str(target)).example_gen)
@@ -154,7 +160,7 @@ def _print(inspected: "Inspection", choice: "Choice") -> None:
     if not inspected.whole:
         rows = f"looked at the first {rows}"
 
-    encoding = f", {inspected.encoding}" if inspected.is_text else ""
+    encoding = f", {inspected.mark or inspected.encoding}" if inspected.is_text else ""
     print(f"data      {files}: {form}{encoding}; {size}, {rows}")
     if not inspected.has_classes:
         print(f"columns   {', '.join(inspected.names)}")
@@ -173,6 +179,8 @@ def _print(inspected: "Inspection", choice: "Choice") -> None:
 
     if choice.weight is not None:
         print(f"weight    perhaps {choice.weight}: not used")
+    if inspected.header:
+        print("note      The file has no header: its columns got names by their values.")
     for note in choice.notes:
         print(f"note      {note}")
 

@@ -15,7 +15,7 @@ from pipeline.init.column import (
     label_score,
     text_score,
 )
-from seqline.rows.dialect import NUMBER
+from seqline.rows.dialect import NUMBER, looks_like_row
 
 KNOWN_NAMES = {*TEXT_NAMES, *LABEL_NAMES, *OTHER_NAMES, *TITLE_NAMES, *WEIGHT_NAMES}
 # A value that is longer is no label.
@@ -32,10 +32,9 @@ def is_row(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
         first: The fields of the first line.
         others: Those of lines after it.
     """
-    is_numbered = [*first][-2:] == [str(place) for place in range(len(first))][-2:]
     # Files may have been put one after the other, with their headers.
     rows = [row for row in others if len(row) == len(first) and [*row] != [*first]]
-    if not rows or is_numbered or _is_numbered_without_index(first):
+    if not rows or _is_numbered(first):
         return False
 
     names = [field.strip().lower() for field in first]
@@ -52,9 +51,15 @@ def is_row(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
     return False
 
 
-def _is_numbered_without_index(first: Sequence[str]) -> bool:
-    """Whether the names are an index without a name, and then 0, 1, ..., as pandas writes them."""
-    return len(first) > 1 and [*first] == ["", *map(str, range(len(first) - 1))]
+def looks_odd(names: Sequence[str]) -> bool:
+    """Whether a header looks like a row, although it was not taken for one."""
+    return looks_like_row(names) and not _is_numbered(names)
+
+
+def _is_numbered(names: Sequence[str]) -> bool:
+    """Whether names are 0, 1, ..., as pandas writes them, perhaps after its index."""
+    numbers = [*names][1:] if names[0] == "" else [*names]
+    return numbers == [str(place) for place in range(len(numbers))]
 
 
 def _is_label(values: Sequence[str]) -> bool:

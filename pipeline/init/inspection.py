@@ -10,7 +10,6 @@ from typing import Any
 from pipeline.init import fast_text, header, layout
 from pipeline.init.column import Column
 from seqline.errors import DataError, UserError
-from seqline.rows.dialect import looks_like_row
 from seqline.rows.encodings import check_encoding
 from seqline.rows.formats import all_formats, folder, format_of
 from seqline.rows.row import RowFormat, partitions_of
@@ -47,6 +46,7 @@ class Inspection:
         whole: Whether these are all rows.
         has_splits: Whether the files say the splits of their rows.
         encoding: The encoding that was given or guessed.
+        mark: The encoding that the byte order mark of the first file says; None without one.
         delimiter: The delimiter that was given or guessed.
         is_quoted: Whether quotes enclose the fields of a CSV file.
         header: The names of all columns of files without a header.
@@ -64,6 +64,7 @@ class Inspection:
     whole: bool = True
     has_splits: bool = False
     encoding: str = "utf-8"
+    mark: str | None = None
     delimiter: str = ","
     is_quoted: bool = True
     header: tuple[str, ...] = ()
@@ -209,6 +210,7 @@ def _format(inspected: Inspection, given: Mapping[str, Any], paths: Sequence[str
     if "encoding" not in given:
         format_ = replace(format_, encoding=layout.encoding_of(paths, MAX_BYTES))
     inspected.encoding = format_.encoding
+    inspected.mark = layout.mark_of(inspected.file)
     return _csv_format(inspected, format_, paths) if inspected.kind == "csv" else format_
 
 
@@ -223,7 +225,7 @@ def _csv_format(inspected: Inspection, format_: RowFormat, paths: Sequence[str])
     inspected.header = format_.header or tuple(
         f"column_{place + 1}" for place in range(found.num_columns)
     )
-    if not inspected.header and looks_like_row(found.names):
+    if not inspected.header and found.names and header.looks_odd(found.names):
         inspected.notes.append(
             "The first line looks like a row and was taken for the header. If it is a row, name the"
             f" {len(found.names)} columns: columns = [...]."
@@ -266,9 +268,6 @@ def _name_columns(inspected: Inspection) -> None:
     for column, name in zip(own, header.names_for(own), strict=True):
         column.name = name
     inspected.header = tuple(column.name for column in own)
-    inspected.notes.append(
-        "The file has no header. The names of its columns are made up by their values."
-    )
 
 
 def _class_of(path: str) -> str:

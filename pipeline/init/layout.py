@@ -4,6 +4,7 @@ What a file says itself (a byte order mark, `sep=;`) the formats know. Here is w
 before the columns are known.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,6 +63,13 @@ class Layout:
     has_comments: bool = False
 
 
+def mark_of(path: str) -> str | None:
+    """The encoding that a file's byte order mark says; None without one."""
+    with files.translate_errors(path), files.open_content(path) as file:
+        mark = encodings.mark_of(file.read(4))
+    return mark[1] if mark else None
+
+
 def encoding_of(paths: Sequence[str], limit: int) -> str:
     """The encoding of the beginnings of files, if no byte order mark says it: UTF-8 unless one is
     not.
@@ -115,8 +123,8 @@ def _other_encoding(content: bytes, path: str) -> str:
     if num_others > NOT_LATIN * len(start):
         known = [name for name in ENCODINGS if _decodes(content[: content.rfind(b"\n")], name)]
         raise UserError(
-            f"{path} is not UTF-8, and its encoding cannot be told. Name it with --set"
-            " example_gen.encoding=..., such as"
+            f"{path} is not UTF-8, and its encoding cannot be told. Name it (seqline init"
+            " --encoding NAME, seqline run --set example_gen.encoding=NAME):"
             f" {', '.join(f'{name} ({ENCODINGS[name]})' for name in known or ENCODINGS)}."
         )
     return OTHER_ENCODING if _decodes(content, OTHER_ENCODING) else "latin-1"
@@ -208,8 +216,10 @@ def _is_quoted(lines: Sequence[str], delimiter: str) -> bool:
     """Whether quotes enclose fields, as `auto` tells it for tabs."""
     if not any('"' in line for line in lines):
         return True
-    width = len(next(iter(_rows(Dialect(delimiter, quotes=False), lines[:1])), ()))
-    return dialect.pairs(iter(lines[1:]), Dialect(delimiter, header=("",) * width))
+    head = lines[:NUM_FIRST_LINES]
+    rows = _rows(Dialect(delimiter), head) or _rows(Dialect(delimiter, quotes=False), head)
+    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 1
+    return dialect.pairs(iter(lines), Dialect(delimiter, header=("",) * width))
 
 
 def _check_widths(first: Sequence[str], others: Sequence[Sequence[str]], path: str) -> None:

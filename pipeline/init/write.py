@@ -5,6 +5,7 @@ import math
 import textwrap
 from importlib.util import find_spec
 
+from pipeline.init import layout
 from pipeline.init.choose import Choice, quantile
 from pipeline.init.inspection import Inspection
 
@@ -92,9 +93,11 @@ def _example_gen(inspected: Inspection, choice: Choice) -> list[str]:
 
 def _reading(inspected: Inspection) -> list[str]:
     """How the rows are read, where that is not the default."""
+    guess = ""
+    if inspected.encoding in (layout.OTHER_ENCODING, "latin-1"):
+        guess = " It is a guess: see whether accents are right."
     reasons = {
-        "encoding": "The encoding of the text, which is not UTF-8. It is a guess: see whether"
-        " accents are right.",
+        "encoding": f"The encoding of the text, which is not UTF-8.{guess}",
         "delimiter": "What separates the columns.",
         "quoting": "Quotes do not enclose fields: they are part of the text.",
         "columns": "The names of the columns, in order: the file has no header, and these are made"
