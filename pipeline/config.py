@@ -27,6 +27,7 @@ from components.transform import TransformParams
 from components.tuner import TunerParams
 from seqline.component import Params
 from seqline.errors import UserError
+from seqline.model import model_path
 from seqline.storage.files import is_remote
 from seqline.storage.staging import path_of
 from seqline.suggest import suggestion
@@ -103,6 +104,14 @@ class Config(BaseModel):
         # The model is frozen for everything that reads it. Only here its sections are replaced.
         object.__setattr__(self, "pusher", self.pusher.with_name(name))
         object.__setattr__(self, "evaluator", self.evaluator.with_name(name))
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_opened(self) -> Self:
+        """Refuses places that TensorFlow would take for globs, before any stage has run."""
+        for name, place in (("root", self.root), ("pusher.serving_dir", self.pusher.serving_dir)):
+            if not is_remote(place) and (problem := model_path.problem(place)):
+                raise ValueError(f"{name} {place!r}: {problem}; name another folder")
         return self
 
     @model_validator(mode="after")

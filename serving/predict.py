@@ -20,6 +20,10 @@ FLOAT32_MAX = 3.4028234663852886e38
 EXPORTED = Path("artifacts", "exporter", "saved_model")
 
 
+# Loading a model looks for its variables by a glob in which the folder is not escaped.
+WILDCARDS = "*?[\\"
+
+
 class InputError(ValueError):
     """There is no model, or a row is not what the model reads."""
 
@@ -30,6 +34,12 @@ def find_model(path: Path) -> Path:
     Raises:
         InputError: There is none, or there are several models; see `find_versions`.
     """
+    for character in WILDCARDS:
+        if character in str(path.absolute()):
+            raise InputError(
+                f"The model at {str(path)!r} cannot be loaded: TensorFlow takes {character!r} in"
+                f" the path {str(path.absolute())!r} for a wildcard. Move or copy it."
+            )
     if (path / "saved_model.pb").is_file():
         return path
 

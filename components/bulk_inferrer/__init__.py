@@ -26,7 +26,9 @@ from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, SAVED_MODEL
 from seqline.errors import NotBlessedError
+from seqline.rows import unused
 from seqline.rows.row import Quoting, RowFormat, columns_given
+from seqline.rows.unused import Unused
 
 
 class BulkInferrerParams(Params):
@@ -120,7 +122,7 @@ def external_digest(params: BulkInferrerParams, memory: Path | None = None) -> s
     """The digest of the source's content."""
     from components.bulk_inferrer import source
 
-    return source.digest(source.find(params)[1], memory, paths=False)
+    return source.digest(source.find(params).files, params, memory, paths=False)
 
 
 def run(
@@ -174,7 +176,8 @@ def describe(figures: Figures) -> str:
         text += f" and {len(labels) - 5} other labels"
     if figures["num_bad_rows"]:
         text += f"; {figures['num_bad_rows']:,} bad rows skipped"
-    return text
+    records = [Unused(**record) for record in figures.get("unused_files", [])]
+    return "; ".join([text, *unused.notes(records)])
 
 
 BULK_INFERRER = Component(

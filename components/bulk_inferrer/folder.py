@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,8 +24,10 @@ from components.bulk_inferrer import BulkInferrerParams, source
 from seqline.component import Figures
 from seqline.errors import UserError
 from seqline.model import digest
+from seqline.rows import unused
 from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
+from seqline.rows.unused import Unused
 from seqline.storage import gcs, locks
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
@@ -107,9 +109,9 @@ def opened(
     """
     with _locked(folder):
         earlier = _identity_of(folder)
-        kind, source_files = source.find(params)
+        selection = source.find(params)
         (folder / CHUNKS).mkdir(exist_ok=True)
-        task = InferTask(folder, model, kind, source_files, {})
+        task = InferTask(folder, model, selection.kind, selection.files, {})
         task.identity.update(_identity(task, params))
 
         if earlier != task.identity:
@@ -173,7 +175,7 @@ def _identity_of(folder: Path) -> dict[str, Any] | None:
 def _identity(task: InferTask, params: BulkInferrerParams) -> dict[str, Any]:
     return {
         "model": model_digest(task.model),
-        "source": source.digest(task.files, task.memory),
+        "source": source.digest(task.files, params, task.memory),
         "settings": {**params.key_fields(), "layout": LAYOUT},
     }
 
@@ -287,7 +289,8 @@ def finish(task: InferTask, params: BulkInferrerParams, labels: list[str]) -> Fi
     with tempfile.TemporaryFile("w+b") as bad_rows:
         totals = _add_up(task.folder, bad_rows)
         validate(totals, params)
-        if source.digest(source.find(params)[1], task.memory) != task.identity["source"]:
+        selection = source.find(params)
+        if source.digest(selection.files, params, task.memory) != task.identity["source"]:
             raise source.changed(params.source)
         if totals.num_bad:
             bad_rows.seek(0)
@@ -303,6 +306,7 @@ def finish(task: InferTask, params: BulkInferrerParams, labels: list[str]) -> Fi
             "digest": task.identity["source"],
             "num_files": len(task.files),
             "num_bytes": sum(file.size for file in task.files),
+            "unused_files": [asdict(record) for record in selection.unused],
         },
         "settings": task.identity["settings"],
         "labels": labels,
@@ -340,7 +344,14 @@ def _add_up(folder: Path, bad_rows: IO[bytes]) -> PredictionTotals:
 def figures(manifest: dict[str, Any]) -> Figures:
     """The figures of a run from its predictions.json."""
     counted = {name: manifest[name] for name in ("num_rows", "num_labels", "num_bad_rows")}
-    return {**counted, "model": manifest["model"]["digest"]}
+    unused_files = manifest["source"].get("unused_files", [])
+    records = [Unused(**record) for record in unused_files]
+    return {
+        **counted,
+        "model": manifest["model"]["digest"],
+        "unused_files": unused_files,
+        "warnings": unused.warnings(records, f"{source.SECTION}.source"),
+    }
 
 
 def totals_of(folder: Path) -> PredictionTotals:

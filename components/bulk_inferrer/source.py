@@ -1,8 +1,6 @@
 """Finds, checks and digests the files of a source without labels. Imports nothing heavy."""
 
 import json
-import os
-import re
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -10,10 +8,11 @@ from pathlib import Path
 from components.bulk_inferrer import BulkInferrerParams
 from seqline.data.examples import Content
 from seqline.errors import DataError, UserError
-from seqline.rows import hugging_face
+from seqline.rows import hugging_face, unused
 from seqline.rows.encodings import check_encoding
+from seqline.rows.find import Selection, location, match, select
 from seqline.rows.formats import arrow, folder
-from seqline.rows.read import check_files, kind_of
+from seqline.rows.read import check_files
 from seqline.rows.row import RowFormat
 from seqline.storage import files
 from seqline.storage.files import File
@@ -53,44 +52,30 @@ def row_format(
     )
 
 
-def find(params: BulkInferrerParams) -> tuple[str, list[File]]:
+def find(params: BulkInferrerParams) -> Selection:
     """The files of the source in the order of their names, and their kind.
 
     Raises:
         UserError: The source matches nothing, or files of several kinds or of an unknown kind.
+        DataError: All files are empty, or a link leads nowhere.
     """
     source = params.source or ""
-    if source.startswith("tfds:") or ("://" in source and not files.is_remote(source)):
+    if source.startswith("tfds:"):
         raise UserError(
             f"{SECTION}.source {source!r}: only local files and gs:// can be read; write the rows "
             "into files first."
         )
 
-    if matches := files.match(source):
-        return kind_of(matches, source, SECTION), matches
+    path = location(source, SECTION)
+    if source and (saved := hugging_face.splits_of(path)) is not None:
+        return Selection(arrow.NAME, _saved_files(saved, source), [])
 
-    root = source.rstrip("/")
-    if source and (saved := hugging_face.splits_of(root)) is not None:
-        return arrow.NAME, _saved_files(saved, source)
-
-    # A folder's own name may hold brackets.
-    escaped = re.sub(r"([*?[])", r"[\1]", root) if os.path.isdir(root) else root
-    texts = {
-        file
-        for names in ("*.txt*", "*/*.txt*")
-        for file in files.match(f"{escaped}/{names}")
-        if file.path.endswith(folder.SUFFIXES)
-    }
-    if texts and source:
-        return folder.NAME, sorted(texts, key=lambda file: file.path)
-    if source and os.path.isdir(root):
-        raise UserError(
-            f"{SECTION}.source {source!r} is a folder without .txt files; name other files by a "
-            f"glob, such as {root}/*.jsonl."
-        )
-
-    place = "" if files.is_remote(source) else f" under {Path.cwd()}"
-    raise UserError(f"{SECTION}.source {source!r} matches no file{place}.")
+    matches = match(path, source, SECTION)
+    selection = select(matches.entries, matches, source, SECTION, labelled=False)
+    selection.unused = list(unused.merge([*matches.unused, *selection.unused]))
+    if not selection.files:
+        raise DataError(unused.no_rows(selection.unused, SECTION))
+    return selection
 
 
 def _saved_files(saved: dict[str | None, list[File]], source: str) -> list[File]:
@@ -111,8 +96,8 @@ def check(params: BulkInferrerParams) -> None:
     """
     format_ = row_format(params)
     check_encoding(format_)
-    kind, source_files = find(params)
-    if kind == folder.NAME and params.keep:
+    selection = find(params)
+    if selection.kind == folder.NAME and params.keep:
         raise UserError(
             f"{SECTION}.keep {params.keep}: text files have no columns; `file` is in every "
             "prediction. Remove it."
@@ -120,23 +105,34 @@ def check(params: BulkInferrerParams) -> None:
 
     if len(set(params.keep)) < len(params.keep):
         raise UserError(f"{SECTION}.keep {params.keep} names a column twice.")
-    check_files([(kind, file) for file in source_files], format_)
+    check_files([(selection.kind, file) for file in selection.files], format_)
 
 
-def digest(source_files: Sequence[File], memory: Path | None, paths: bool = True) -> str:
+def digest(
+    source_files: Sequence[File],
+    params: BulkInferrerParams,
+    memory: Path | None,
+    paths: bool = True,
+) -> str:
     """A digest of the files in their order.
 
     Args:
         source_files: The files.
+        params: They say which columns are read; a path may name some.
         memory: A file that remembers the digests of files that have not changed.
         paths: Whether the paths count, too, or only the contents.
 
     Raises:
         DataError: A file is gone.
     """
+    format_ = row_format(params)
     with files.digest_cache(memory) as cache:
         contents = [
-            [file.path if paths else "", files.digest(file, cache)] for file in source_files
+            [
+                file.path if paths else format_.at(file.path).constants or "",
+                files.digest(file, cache),
+            ]
+            for file in source_files
         ]
     return blake2b(json.dumps(contents).encode(), digest_size=16).hexdigest()
 

@@ -44,8 +44,9 @@ class ExampleGenParams(Params):
     source: Annotated[str | dict[str, str], NotInKey] = Field(
         description=(
             "`tfds:<name>`; a .csv, .jsonl, .tfrecord, .parquet or .arrow file or glob (local or"
-            " gs://, also .gz); a folder of `<class>/*.txt`, or one that Hugging Face's `datasets`"
-            " saved; or {train = ..., test = ...}."
+            " gs://, also .gz); a folder of such files, also in partitions `column=value/`, one of"
+            " `<class>/*.txt`, or one that Hugging Face's `datasets` saved; or"
+            " {train = ..., test = ...}."
             " With `{SPAN}`, `{VERSION}` or `{YYYY}-{MM}-{DD}`: one for each span"
         )
     )
@@ -110,7 +111,10 @@ class ExampleGenParams(Params):
             " flat list (TFRecord)"
         ),
     )
-    encoding: str = Field("utf-8", description="the encoding of CSV, JSONL and text files")
+    encoding: str = Field(
+        "utf-8",
+        description="the encoding of CSV, JSON and text files; a byte order mark wins over it",
+    )
     delimiter: str | None = Field(
         None,
         min_length=1,

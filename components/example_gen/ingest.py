@@ -41,7 +41,9 @@ from seqline.digests import digest
 from seqline.errors import DataError, UserError
 from seqline.host import progress
 from seqline.jobs.beam import job
+from seqline.rows import unused
 from seqline.rows.row import Row
+from seqline.rows.unused import Unused
 from seqline.storage.staging import path_of
 
 # The counts of all shards, while the job runs.
@@ -102,7 +104,8 @@ def ingest(
     is_weighted = params.weight is not None
     manifest = Manifest(params.content, dim, spans, tuple(rare_classes), is_weighted)
     write_manifest(manifest, output)
-    return _figures(counts, rare_classes) | {
+    return _figures(counts, rare_classes, _unused(window, counts)) | {
+        "num_files": sum(span.num_files for span in spans),
         "spans": [span.number for span in window],
         "num_spans_read": len(reader.numbers_read),
         "ignored_splits": sources.unused_splits(window[0], params),
@@ -110,10 +113,18 @@ def ingest(
     }
 
 
-def _figures(counts: RowCounts, rare_classes: Sequence[RareClass]) -> Figures:
+def _unused(window: Iterable[SourceSpan], counts: RowCounts) -> tuple[Unused, ...]:
+    """The files of spans that are not read, and those that hold no row."""
+    empty = unused.unused(unused.EMPTY, counts.empty_files, counts.num_empty_files)
+    return unused.merge([*(record for span in window for record in span.unused), *empty])
+
+
+def _figures(
+    counts: RowCounts, rare_classes: Sequence[RareClass], unused_files: Sequence[Unused]
+) -> Figures:
     bad_rows = counts.bad_rows
     # example_validator warns of rare classes.
-    warnings = []
+    warnings = unused.warnings(unused_files, "example_gen.source")
     if bad_rows.num_bad:
         warnings.append(f"{bad_rows.share} cannot be used and are skipped: {bad_rows.listed}.")
 
@@ -136,6 +147,7 @@ def _figures(counts: RowCounts, rare_classes: Sequence[RareClass]) -> Figures:
         "num_gathered_rows": total(counts.gathered),
         "num_moved_rows": total(counts.moved),
         "rare_classes": [asdict(record) for record in rare_classes],
+        "unused_files": [asdict(record) for record in unused_files],
         "warnings": warnings,
     }
 
@@ -296,6 +308,8 @@ def _span(span: SourceSpan, part: SpanPart, params: ExampleGenParams, as_split: 
         num_left_out=num_left_out,
         key_as_read=span_key(span, params),
         key_as_split="" if as_split.is_empty else span_key(span, params, as_split),
+        num_files=len(span.files) - counts.num_empty_files,
+        unused_files=[asdict(record) for record in _unused([span], counts)],
     )
 
 
@@ -333,7 +347,8 @@ def read_spans(
     fractions = {}
     for span in spans:
         shards, _ = sources.shards(span, params)
-        source_splits: set[str | None] = {shard.split for shard in shards}
+        # The files of a split may be empty in one span: it takes no row of another split then.
+        source_splits = {part.split for part in span.parts} or {shard.split for shard in shards}
         if params.split is not None:
             cut = decisions[span.number].cut
             source_splits = {split for split in features.SPLITS if split not in cut}
@@ -375,9 +390,7 @@ def read_spans(
 
 
 def _begin_progress(spans: Sequence[SourceSpan], num_shards: int) -> None:
-    num_bytes = sum(
-        file.size for span in spans for split_files in span.parts for file in split_files.files
-    )
+    num_bytes = sum(file.size for span in spans for file in span.files)
     if num_bytes:
         progress.begin("reading", num_bytes, "bytes")
     else:  # a TFDS data set

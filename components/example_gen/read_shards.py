@@ -153,8 +153,10 @@ class ReadShard(beam.DoFn):
         if self.params.split is not None:
             rows = map(split_column.named, rows)
 
+        with_rows: set[str] = set()
         for row in rows:
             counts.num_read += 1
+            with_rows.add(row.file)
             if isinstance(row, BadRow):
                 lists[BAD_ROWS].write(json.dumps(row._asdict()) + "\n")
                 counts.note_bad(row)
@@ -178,6 +180,11 @@ class ReadShard(beam.DoFn):
         for waiting in pending.values():
             if waiting.contents:
                 yield self._take(waiting, span, number)
+
+        if shard.is_whole:
+            for path in shard.paths:
+                if path not in with_rows:
+                    counts.note_empty(path)
 
     def _split(self, span: int, row: Row, content: bytes, counts: RowCounts, rare_rows: Any) -> str:
         """The split of a row by its digest, or train where the decision moves it there."""

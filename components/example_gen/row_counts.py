@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
+from seqline.rows.unused import NUM_NAMED
 
 # split -> label -> rows
 Counts = dict[str, dict[str, int]]
@@ -37,6 +38,8 @@ class RowCounts:
         nearest: Label -> its nearest content outside train.
         left_out: Rows of rare classes that are in no split, by the split and label they would have.
         gathered: Rows of rare classes that got another label, by their split and own label.
+        num_empty_files: Files that hold no row.
+        empty_files: The first of them.
         moved: Rows that went to train, by the split that their digest says and their label.
         weightless: Rows with the weight 0, of those that are used.
     """
@@ -52,6 +55,8 @@ class RowCounts:
     left_out: Counts = field(default_factory=dict)
     gathered: Counts = field(default_factory=dict)
     moved: Counts = field(default_factory=dict)
+    num_empty_files: int = 0
+    empty_files: list[str] = field(default_factory=list)
     weightless: Counts = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,12 +92,19 @@ class RowCounts:
             self.note_nearest(label, *nearest)
 
         self.errors += other.errors
+        self.num_empty_files += other.num_empty_files
+        self.empty_files = (self.empty_files + other.empty_files)[:NUM_NAMED]
 
     def note_bad(self, row: BadRow) -> None:
         """Counts a bad row."""
         self.num_bad[row.problem] = self.num_bad.get(row.problem, 0) + 1
         if len(self.quoted) < NUM_QUOTED:
             self.quoted.append(quote(row))
+
+    def note_empty(self, path: str) -> None:
+        """Counts a file that holds no row."""
+        self.num_empty_files += 1
+        self.empty_files = [*self.empty_files, path][:NUM_NAMED]
 
     def note_nearest(self, label: str, digest: int, num_rows: int = 1) -> None:
         """Keeps the digest of a content outside train if it is the nearest of its class."""

@@ -12,6 +12,7 @@ from seqline.rows import hugging_face
 from seqline.rows.formats import arrow, kind_of_name
 from seqline.storage import files
 from seqline.storage.files import File
+from seqline.storage.listing import Entry
 
 KIND = arrow.NAME
 
@@ -74,7 +75,12 @@ def match(pattern: str, split_names: Mapping[str, str]) -> tuple[Matched, tuple[
 
     tail = "/.*"
     matched: Matched = {
-        split: spans.group(pattern.rstrip("/"), its, tail) for split, its in splits.items()
+        split: spans.group(
+            pattern.rstrip("/"),
+            [Entry(file.path, file.size, content=file.content) for file in its],
+            tail,
+        )
+        for split, its in splits.items()
     }
     return matched, tuple(sorted(unused))
 
@@ -84,16 +90,12 @@ def _by_name(pattern: str) -> dict[str | None, list[File]] | None:
     root = spans.to_glob(pattern).rstrip("/")
     if os.path.isdir(root):  # A folder's own name may hold brackets.
         root = glob.escape(root)
-    marks = [
-        file.path
-        for name in (hugging_face.DICT, hugging_face.STATE)
-        for file in files.match(f"{root}/{name}")
-    ]
-    if not marks:
-        return None
-
+    marks = [file.path for name in hugging_face.MARKS for file in files.match(f"{root}/{name}")]
     by_name: dict[str | None, list[File]] = {}
+    is_data_set = False
     for folder in sorted({mark.rpartition("/")[0] for mark in marks}):
-        for name, its_files in (hugging_face.splits_of(folder) or {}).items():
+        splits = hugging_face.splits_of(folder)
+        is_data_set = is_data_set or splits is not None
+        for name, its_files in (splits or {}).items():
             by_name.setdefault(name, []).extend(its_files)
-    return by_name
+    return by_name if is_data_set else None

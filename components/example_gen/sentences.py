@@ -2,6 +2,8 @@
 
 from seqline.component import Figures
 from seqline.data.examples import GATHERED, LEFT_OUT
+from seqline.rows import unused
+from seqline.rows.unused import Unused
 
 
 def describe(figures: Figures) -> str:
@@ -22,6 +24,7 @@ def describe(figures: Figures) -> str:
         notes.append(f"{figures['num_bad_rows']:,} bad rows skipped")
 
     notes += _rare_notes(figures)
+    notes += unused.notes(Unused(**record) for record in figures.get("unused_files", []))
     if figures["cut_splits"]:
         notes.append(f"{' and '.join(figures['cut_splits'])} taken from train")
 

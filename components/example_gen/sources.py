@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from components.example_gen import ExampleGenParams, splits
 from components.example_gen.splits import SourceSpan
@@ -100,7 +101,7 @@ def window(params: ExampleGenParams, memory: Path | None = None) -> list[SourceS
                     " call prepare first."
                 )
             return [SourceSpan(0, None, (), content)]
-        return [replace(span, digest=_digest(span, cache)) for span in splits.find(params)]
+        return [replace(span, digest=_digest(span, params, cache)) for span in splits.find(params)]
 
 
 def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
@@ -117,14 +118,20 @@ def digest(params: ExampleGenParams, memory: Path | None = None) -> str | None:
     return blake2b(json.dumps(whole).encode(), digest_size=16).hexdigest()
 
 
-def _digest(span: SourceSpan, cache: files.DigestCache) -> str:
-    """The digest of a span's files: their splits, kinds and contents, in order."""
+def _digest(span: SourceSpan, params: ExampleGenParams, cache: files.DigestCache) -> str:
+    """The digest of a span's files: their splits, kinds and contents, in order.
+
+    Empty files and those that are not read are none of it.
+    """
     whole = blake2b(digest_size=16)
     for part in span.parts:
         for file in part.files:
-            # In a folder the name of the class is content, too.
-            name = splits.class_and_name(file) if part.kind == "folder" else ""
-            record = [part.split, part.kind, name, files.digest(file, cache)]
+            # What a path says is content, too: the class in a folder, columns in partitions.
+            if part.kind == "folder":
+                said: Any = splits.class_and_name(file)
+            else:
+                said = params.row_format.at(file.path).constants or ""
+            record = [part.split, part.kind, said, files.digest(file, cache)]
             whole.update(json.dumps(record).encode())
     return whole.hexdigest()
 
@@ -146,12 +153,12 @@ def shards(span: SourceSpan, params: ExampleGenParams) -> tuple[list[Shard], lis
 
         return tfds_source.shards(name, params)
     file_shards = (cut(part.kind, part.files, part.split) for part in span.parts)
-    return [shard for part in file_shards for shard in part], list(span.unused)
+    return [shard for part in file_shards for shard in part], list(span.unused_splits)
 
 
 def unused_splits(span: SourceSpan, params: ExampleGenParams) -> list[str]:
     """The names of the source's splits that are not used."""
-    return shards(span, params)[1] if tfds_name(params) else list(span.unused)
+    return shards(span, params)[1] if tfds_name(params) else list(span.unused_splits)
 
 
 def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from seqline.errors import DataError, UserError
-from seqline.storage.files import File, translate
+from seqline.storage.listing import Entry, translate
 
 PLACEHOLDER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
 DATE = {"YYYY": 4, "MM": 2, "DD": 2}
@@ -28,12 +28,14 @@ class SpanFiles:
     Attributes:
         version: None where the pattern has no versions.
         names: The texts in the places of the placeholders.
-        files: In the order in which they were listed.
+        entries: Files or folders, in the order in which they were listed.
+        older: Those of lower versions.
     """
 
     version: int | None
     names: tuple[str, ...]
-    files: list[File] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    older: list[Entry] = field(default_factory=list)
 
 
 def has_placeholder(pattern: str) -> bool:
@@ -72,13 +74,13 @@ def check(pattern: str) -> None:
         )
 
 
-def group(pattern: str, matched: Iterable[File], tail: str = "") -> dict[int, SpanFiles]:
-    """Groups files by their spans.
+def group(pattern: str, matched: Iterable[Entry], tail: str = "") -> dict[int, SpanFiles]:
+    """Groups files or folders by their spans.
 
     Args:
         pattern: With placeholders; without, all files are span 0.
-        matched: Files whose paths begin as the pattern says.
-        tail: A regular expression for what follows the pattern in a file's path.
+        matched: What the pattern matches as a glob. Names without a number are passed over.
+        tail: A regular expression for what follows the pattern in their paths.
 
     Returns:
         Number of a span -> the files of its highest version, in the order given.
@@ -102,14 +104,18 @@ def group(pattern: str, matched: Iterable[File], tail: str = "") -> dict[int, Sp
         version = int(names["VERSION"]) if "VERSION" in names else None
         span = spans.get(number)
         if span is None or (version or 0) > (span.version or 0):
-            span = spans[number] = SpanFiles(version, tuple(names.values()))
-        if version == span.version:
+            older = [] if span is None else span.older + span.entries
+            span = spans[number] = SpanFiles(version, tuple(names.values()), older=older)
+
+        if version != span.version:
+            span.older.append(file)
+        else:
             if tuple(names.values()) != span.names:
                 raise DataError(
-                    f"example_gen.source {pattern!r}: {span.files[0].path} and {file.path} are both"
-                    f" span {number}; remove one."
+                    f"example_gen.source {pattern!r}: {span.entries[0].path} and {file.path} are"
+                    f" both span {number}; remove one."
                 )
-            span.files.append(file)
+            span.entries.append(file)
 
     return spans
 
@@ -129,8 +135,8 @@ def _regex(pattern: str) -> str:
     tokens = PLACEHOLDER.split(pattern)
     regex = ""
     for text, name, width in zip(tokens[:-1:3], tokens[1::3], tokens[2::3], strict=True):
-        regex += translate(text) + capture(name, width)
-    return regex + translate(tokens[-1])
+        regex += translate(text, brackets=True) + capture(name, width)
+    return regex + translate(tokens[-1], brackets=True)
 
 
 def _days(names: dict[str, str], path: str) -> int:

@@ -1,18 +1,20 @@
 """From a source's patterns to its spans: which files they have, of which kind, in which splits."""
 
 import os
-import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from pathlib import Path
 
 from components.example_gen import ExampleGenParams, saved_data_sets, spans
 from components.example_gen.spans import SpanFiles
 from seqline.data import features
 from seqline.errors import DataError, UserError
-from seqline.rows.read import kind_of
-from seqline.storage import files
+from seqline.rows import unused
+from seqline.rows.find import Matches, Selection, location, match, select
+from seqline.rows.formats import folder
+from seqline.rows.unused import Unused
 from seqline.storage.files import File
+from seqline.storage.listing import Entry
 
 # The kind of shards of a TFDS data set. It is not a format of files: only this component reads it.
 TFDS_KIND = "tfds"
@@ -27,9 +29,6 @@ SPLIT_NAMES = {
     "test": "test",
 }
 
-# Text files of a folder, gzipped or not: one listing finds both.
-TEXT_FILES = "*/*.txt*"
-
 
 @dataclass(frozen=True)
 class SplitFiles:
@@ -38,7 +37,7 @@ class SplitFiles:
     Attributes:
         split: The source's own split. None where rows are split by their digest.
         kind: The format's NAME.
-        files: In the order in which they are read.
+        files: In the order in which they are read. None where those of this span are empty.
     """
 
     split: str | None
@@ -55,67 +54,100 @@ class SourceSpan:
         version: The highest one, where the pattern has versions.
         parts: Its files, split by split. A TFDS data set has none.
         digest: Of the content of its files. "" where it was not asked for.
-        unused: The names of splits that the source has, too, and that are not used.
+        unused_splits: The names of splits that the source has, too, and that are not used.
+        unused: Files that are not read. They may come and go: two spans are equal whose files are.
     """
 
     number: int
     version: int | None
     parts: tuple[SplitFiles, ...]
     digest: str = ""
-    unused: tuple[str, ...] = ()
+    unused_splits: tuple[str, ...] = ()
+    unused: tuple[Unused, ...] = field(default=(), compare=False)
+
+    @property
+    def files(self) -> list[File]:
+        """The files of all splits."""
+        return [file for part in self.parts for file in part.files]
 
 
-# Number of a span -> its files.
-BySpan = dict[int, SpanFiles]
+@dataclass
+class SplitMatches:
+    """What the pattern of a split matches.
+
+    Attributes:
+        pattern: As the configuration has it.
+        matches: Its files or folders.
+        by_span: The same, by the numbers of their spans.
+        kind: The NAME of their format, where it does not follow from their names.
+    """
+
+    pattern: str
+    matches: Matches
+    by_span: dict[int, SpanFiles]
+    kind: str | None = None
 
 
 def find(params: ExampleGenParams) -> list[SourceSpan]:
     """The spans of the window in ascending order, without their digests.
 
+    Empty files are not among those of a span. A span may have no others: it has no row.
+
     Raises:
         UserError: A pattern matches nothing, a kind or the name of a split is unknown, or a span
             does not exist.
-        DataError: One split lacks a span, or a folder has fewer than two classes.
+        DataError: One split lacks a span, a folder has fewer than two classes, all files are empty,
+            or a link leads nowhere.
     """
     patterns: dict[str | None, str] = (
         {None: params.source} if isinstance(params.source, str) else _splits(params.source)
     )
     _check_patterns(patterns)
-    by_split, unused = _match_all(patterns)
-    numbers = {number for _, by_span in by_split.values() for number in by_span}
+    by_split, unused_splits = _match_all(patterns)
+    numbers = {number for matched in by_split.values() for number in matched.by_span}
     left = numbers - set(params.skip)
     if numbers and not left:
         raise UserError(f"example_gen.skip leaves no span of example_gen.source {params.source!r}.")
 
     place = f"example_gen.source {params.source!r}"
     chosen = spans.choose(left, params.span, params.window, place)
-    return [replace(_span(number, by_split, patterns), unused=unused) for number in chosen]
+    window = [replace(_span(number, by_split), unused_splits=unused_splits) for number in chosen]
+    if not any(span.files for span in window):
+        empty = unused.merge(record for span in window for record in span.unused)
+        raise DataError(unused.no_rows(empty, "example_gen"))
+
+    # The newest span has the files that are of none, too.
+    others = [record for matched in by_split.values() for record in matched.matches.unused]
+    newest = replace(window[-1], unused=unused.merge([*window[-1].unused, *others]))
+    return [*window[:-1], newest]
 
 
 def _match_all(
     patterns: dict[str | None, str],
-) -> tuple[dict[str | None, tuple[str | None, BySpan]], tuple[str, ...]]:
+) -> tuple[dict[str | None, SplitMatches], tuple[str, ...]]:
     """Split -> what its pattern matches, see `_match`; and the names of splits not used.
 
     A single pattern may name data sets that have splits of their own.
     """
-    by_split: dict[str | None, tuple[str | None, BySpan]] = {}
+    by_split: dict[str | None, SplitMatches] = {}
     for split, pattern in patterns.items():
-        saved = saved_data_sets.match(pattern, SPLIT_NAMES)
+        saved = saved_data_sets.match(location(pattern, "example_gen"), SPLIT_NAMES)
         if saved is None:
             by_split[split] = _match(pattern)
             continue
 
-        matched, unused = saved
+        matched, unused_splits = saved
         if split is None:
-            kind = saved_data_sets.KIND
-            return {own: (kind, by_span) for own, by_span in matched.items()}, unused
-        if None not in matched or unused:
+            return {
+                own: SplitMatches(pattern, Matches([]), by_span, saved_data_sets.KIND)
+                for own, by_span in matched.items()
+            }, unused_splits
+        if None not in matched or unused_splits:
             raise UserError(
                 f"example_gen.source has {pattern!r} for {split}, which has splits of its own; name"
                 f" the folder of one, such as {pattern.rstrip('/')}/{split}."
             )
-        by_split[split] = (saved_data_sets.KIND, matched[None])
+        by_split[split] = SplitMatches(pattern, Matches([]), matched[None], saved_data_sets.KIND)
     return by_split, ()
 
 
@@ -144,11 +176,6 @@ def _splits(source: dict[str, str]) -> dict[str | None, str]:
 
 def _check_patterns(patterns: dict[str | None, str]) -> None:
     for pattern in patterns.values():
-        if "://" in pattern and not files.is_remote(pattern):
-            raise UserError(
-                f"example_gen.source {pattern!r}: only local files, gs:// and tfds: names can be"
-                " read; copy the files first."
-            )
         spans.check(pattern)
 
     with_spans = [split for split, pattern in patterns.items() if spans.has_placeholder(pattern)]
@@ -160,28 +187,18 @@ def _check_patterns(patterns: dict[str | None, str]) -> None:
         )
 
 
-def _span(
-    number: int,
-    by_split: dict[str | None, tuple[str | None, BySpan]],
-    patterns: dict[str | None, str],
-) -> SourceSpan:
-    """A span with the files of all splits.
-
-    Args:
-        number: The span.
-        by_split: Split -> (kind, files), see `_match`.
-        patterns: Split -> its pattern, for messages.
-    """
-    have_it = [split for split, (_, by_span) in by_split.items() if number in by_span]
-    for split in by_split:
+def _span(number: int, by_split: Mapping[str | None, SplitMatches]) -> SourceSpan:
+    """A span with the files of all splits."""
+    have_it = [split for split, matched in by_split.items() if number in matched.by_span]
+    for split, matched in by_split.items():
         if split not in have_it:
             raise DataError(
                 f"Span {number} exists for {have_it[0]} and not for {split} "
-                f"({patterns[split]!r}). "
+                f"({matched.pattern!r}). "
                 "Add its files, or set example_gen.span to an earlier one."
             )
 
-    versions = {split: by_span[number].version for split, (_, by_span) in by_split.items()}
+    versions = {split: matched.by_span[number].version for split, matched in by_split.items()}
     if len(set(versions.values())) > 1:
         shown = ", ".join(f"{version} of {split}" for split, version in versions.items())
         raise DataError(
@@ -190,64 +207,60 @@ def _span(
         )
 
     parts = []
-    for split, (kind, by_span) in by_split.items():
-        files_of_split = tuple(by_span[number].files)
-        if kind is None:
-            kind = kind_of(files_of_split, patterns[split], "example_gen")
-        parts.append(SplitFiles(split, kind, files_of_split))
-    return SourceSpan(number, next(iter(versions.values())), tuple(parts))
+    records: list[Unused] = []
+    for split, matched in by_split.items():
+        span = matched.by_span[number]
+        selection = _select(span, matched)
+        if selection.kind == folder.NAME:
+            _check_classes(selection, span.entries)
+        parts.append(SplitFiles(split, selection.kind, tuple(selection.files)))
+        records += selection.unused
+        records += unused.unused(unused.OLDER_VERSION, (entry.shown for entry in span.older))
+    return SourceSpan(
+        number, next(iter(versions.values())), tuple(parts), unused=unused.merge(records)
+    )
 
 
-def _match(pattern: str) -> tuple[str | None, BySpan]:
-    """(kind, files) that a pattern matches; kind is None where the files' names tell it.
-
-    A pattern that matches no file may name folders of <class>/*.txt.
-    """
-    names = spans.to_glob(pattern)
-    if matched := files.match(names):
-        return None, _group(pattern, matched)
-
-    # The formats load numpy, which nothing else needs to find files.
-    from seqline.rows.formats import folder
-
-    root = names.rstrip("/")
-    # A folder's own name first: it may hold brackets.
-    is_folder = os.path.isdir(root)
-    escaped = re.sub(r"([*?[])", r"[\1]", root) if is_folder else root
-    texts = [
-        file
-        for file in files.match(f"{escaped}/{TEXT_FILES}")
-        if file.path.endswith(folder.SUFFIXES)
-    ]
-    if not texts and not is_folder:
-        where = "" if files.is_remote(pattern) else f" under {Path.cwd()}"
-        raise UserError(f"example_gen.source {pattern!r} matches no file{where}.")
-
-    by_span = _group(pattern.rstrip("/"), texts, "/[^/]*/[^/]*")
-    for span_files in by_span.values():
-        classes = {class_and_name(file).partition("/")[0] for file in span_files.files}
-        if len(classes) < 2:
-            place = span_files.files[0].path.rsplit("/", 2)[0] if span_files.files else root
-            raise DataError(
-                f"{place} holds {len(classes)} class folders with .txt files; at least two are"
-                " needed: <class>/<name>.txt."
-            )
-
-        # Spread by a digest of the name, so that a shard holds every class.
-        span_files.files.sort(key=lambda file: blake2b(class_and_name(file).encode()).digest())
-
-    return folder.NAME, by_span
+def _select(span: SpanFiles, matched: SplitMatches) -> Selection:
+    """The files of a span that are read."""
+    if matched.kind is None:
+        return select(span.entries, matched.matches, matched.pattern, "example_gen", labelled=True)
+    files = [File(entry.path, entry.size, entry.content) for entry in span.entries]
+    return Selection(matched.kind, files, [])
 
 
-def _group(pattern: str, matched: list[File], tail: str = "") -> BySpan:
-    """See `spans.group`."""
-    by_span = spans.group(pattern, matched, tail)
+def _check_classes(selection: Selection, tops: Sequence[Entry]) -> None:
+    """Checks that there are two classes, and spreads them."""
+    classes = {class_and_name(file).partition("/")[0] for file in selection.files}
+    if len(classes) < 2:
+        others = [f" Not read: {unused.summary(selection.unused)}."] * bool(selection.unused)
+        raise DataError(
+            f"{unused.printable(tops[0].path.rstrip('/'))} holds {len(classes)} class folders with"
+            " .txt files; at least two are needed: <class>/<name>.txt."
+            f"{''.join(others)}"
+        )
+
+    # Spread by a digest of the name, so that a shard holds every class.
+    selection.files.sort(key=lambda file: blake2b(os.fsencode(class_and_name(file))).digest())
+
+
+def _match(source: str) -> SplitMatches:
+    """What a pattern matches, by spans."""
+    # A folder of spans may end in a slash; what it matches does not.
+    pattern = location(source, "example_gen")
+    pattern = pattern.rstrip("/") or pattern
+    matches = match(spans.to_glob(pattern), source, "example_gen")
+    by_span = spans.group(pattern, matches.entries)
     if not by_span:
         raise UserError(
-            f"example_gen.source {pattern!r} matches no span; {matched[0].path} has no number in"
-            " the place of a placeholder."
+            f"example_gen.source {source!r} matches no span; {matches.entries[0].path} has no"
+            " number in the place of a placeholder."
         )
-    return by_span
+
+    of_spans = {entry.path for span in by_span.values() for entry in (*span.entries, *span.older)}
+    others = (entry.shown for entry in matches.entries if entry.path not in of_spans)
+    matches.unused += unused.unused(unused.NO_SPAN, others)
+    return SplitMatches(source, matches, by_span)
 
 
 def class_and_name(file: File) -> str:

@@ -20,6 +20,7 @@ from components.example_gen import ExampleGenParams
 from components.example_gen.splits import SPLIT_NAMES, TFDS_KIND
 from seqline.data import features
 from seqline.errors import DataError, UserError
+from seqline.rows.nested import look_up, parts
 from seqline.rows.row import BadRow, Row
 from seqline.rows.shards import Shard
 from seqline.storage import files
@@ -158,10 +159,11 @@ def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]
     fields: list[tuple[str, str | None]] = [("text", feature) for feature in params.texts]
     fields += [("label", params.label), ("split", params.split), ("weight", params.weight)]
     for field, feature in fields:
-        if feature is not None and feature not in info.features:
+        if feature is not None and _feature(info.features, feature) is None:
+            names = _names(info.features)
             raise UserError(
                 f"example_gen.source 'tfds:{name}' has no feature {feature!r}"
-                f" (example_gen.{field}); it has {', '.join(map(repr, sorted(info.features)))}. Set"
+                f" (example_gen.{field}); it has {', '.join(map(repr, sorted(names)))}. Set"
                 f" example_gen.{field} to one of them."
             )
 
@@ -195,7 +197,7 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
 
     name, split = shard.paths
     builder = _builder(name, params.data_dir)
-    label_feature = builder.info.features[params.label]
+    label_feature = _feature(builder.info.features, params.label)
     is_class = isinstance(label_feature, tfds.features.ClassLabel)
     name_of = label_feature.int2str if is_class else None
     place = f"tfds:{name}/{split}[shard {shard.tfds_shard}]"
@@ -208,7 +210,7 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
 
     try:
         for line, row in enumerate(rows.as_numpy_iterator(), start=1):
-            values = {name: decoded(_value(row[name])) for name in format_.columns}
+            values = {name: decoded(_value(look_up(row, name))) for name in format_.columns}
             values[params.label] = _label(values[params.label], name_of)
             yield judged([values[name] for name in format_.columns], place, line)
     except tf.errors.OpError as error:
@@ -217,6 +219,30 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
             f"{place} cannot be read after row {line}: {cause}. "
             f"Delete {builder.data_dir} and run again: it will be prepared again."
         ) from error
+
+
+def _feature(features: Any, name: str) -> Any:
+    """The feature of this name, or the one that the dots of the name lead to; None without one."""
+    import tensorflow_datasets as tfds
+
+    if name in features:
+        return features[name]
+    for part in parts(name):
+        if not isinstance(features, tfds.features.FeaturesDict) or part not in features:
+            return None
+        features = features[part]
+    return features
+
+
+def _names(features: Any) -> list[str]:
+    """The names of all features, with the way to those within others."""
+    import tensorflow_datasets as tfds
+
+    names = []
+    for name, feature in features.items():
+        is_outer = isinstance(feature, tfds.features.FeaturesDict)
+        names += [f"{name}.{inner}" for inner in _names(feature)] if is_outer else [name]
+    return names
 
 
 def _value(value: Any) -> Any:

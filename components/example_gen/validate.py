@@ -6,6 +6,7 @@ from components.example_gen import ExampleGenParams, split_column
 from components.example_gen.row_counts import RowCounts, total
 from seqline.data import features
 from seqline.errors import DataError
+from seqline.rows import unused
 
 # Labels that a message names.
 NUM_NAMED = 3
@@ -15,9 +16,14 @@ def validate_rows(counts: RowCounts, params: ExampleGenParams) -> None:
     """Checks what holds for rows before anything is decided about rare classes.
 
     Raises:
-        DataError: More rows are bad than max_bad_fraction allows, or time steps differ in length.
+        DataError: No file has a row, more rows are bad than max_bad_fraction allows, or time steps
+            differ in length.
     """
-    note = split_column.advice(counts, params)
+    note = split_column.advice(counts, params) or _encoding_advice(counts, params)
+    if not counts.num_read and counts.num_empty_files:
+        empty = unused.unused(unused.EMPTY, counts.empty_files, counts.num_empty_files)
+        raise DataError(unused.no_rows(empty, "example_gen"))
+
     counts.bad_rows.check("example_gen", params.max_bad_fraction, note)
     if len(counts.dims) > 1:
         (dim, place), (other, other_place) = list(counts.dims.items())[:2]
@@ -25,6 +31,16 @@ def validate_rows(counts: RowCounts, params: ExampleGenParams) -> None:
             f"A time step holds {dim} numbers at {place} and {other} at {other_place}; every one"
             " must hold as many."
         )
+
+
+def _encoding_advice(counts: RowCounts, params: ExampleGenParams) -> str:
+    """A sentence about the encoding if it is what is wrong with most bad rows."""
+    if counts.num_bad.get("encoding", 0) * 2 <= sum(counts.num_bad.values()):
+        return ""
+    return (
+        f"Most of them are not {params.encoding}: set example_gen.encoding to the files' own, such"
+        " as 'cp1252' (Windows), 'gb18030' (Chinese) or 'shift_jis' (Japanese)."
+    )
 
 
 def validate(counts: RowCounts, params: ExampleGenParams) -> None:

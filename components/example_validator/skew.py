@@ -6,6 +6,7 @@ CHANCE standard deviations is not news.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from components.example_validator import ExampleValidatorParams
@@ -24,23 +25,43 @@ Counts = Mapping[Any, int]
 Finding = Anomaly | Measurement
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared with what.
+
+    Attributes:
+        split: the split of the rows.
+        kind: "skew" or "drift".
+        sides: how a line names the rows and the others, such as ("in eval", "in train").
+        comparators: feature -> the Schema's comparator.
+    """
+
+    split: str
+    kind: str
+    sides: tuple[str, str]
+    comparators: Mapping[str, Any]
+
+    def bound(self, feature: str, norm: str, default: float) -> float:
+        """The distance by a norm that the Schema allows, or the default where it has none."""
+        comparator = self.comparators.get(feature)
+        if comparator is None or not comparator.HasField(norm):
+            return default
+        return float(getattr(comparator, norm).threshold)
+
+
 def skew(
     split: str, statistics: Mapping[str, Any], schema: Any, params: ExampleValidatorParams
 ) -> Iterator[Finding]:
     """Compares a split with train. Both have rows."""
     train, figures = statistics["splits"][features.TRAIN], statistics["splits"][split]
-    sides = (f"in {split}", "in train")
     comparators = {feature.name: feature.skew_comparator for feature in schema.feature}
-    yield from _labels(
-        split, "skew", sides, figures["labels"], train["labels"], comparators, params.max_label_skew
-    )
+    compared = Comparison(split, "skew", (f"in {split}", "in train"), comparators)
+    yield from _labels(compared, figures["labels"], train["labels"], params.max_label_skew)
 
     for name in sorted(figures["lengths"].keys() & train["lengths"].keys()):
         counts = dict(figures["lengths"][name]["histogram"])
         others = dict(train["lengths"][name]["histogram"])
-        yield from _lengths(
-            split, name, "skew", sides, counts, others, comparators, params.max_length_divergence
-        )
+        yield from _lengths(compared, name, counts, others, params.max_length_divergence)
 
     for noun, kinds in (
         ("tokens", ("token_oov", "token_overlap")),
@@ -76,16 +97,10 @@ def drift(
 
     sides = (f"in span {newest['span']}", f"in {before}")
     comparators = {feature.name: feature.drift_comparator for feature in schema.feature}
-    yield from _labels(
-        features.TRAIN,
-        "drift",
-        sides,
-        span["labels"],
-        _sum(figures["labels"] for figures in earlier),
-        comparators,
-        params.max_label_drift,
-    )
-    yield from _drift_of_lengths(span, earlier, sides, comparators, params)
+    compared = Comparison(features.TRAIN, "drift", sides, comparators)
+    labels_before = _sum(figures["labels"] for figures in earlier)
+    yield from _labels(compared, span["labels"], labels_before, params.max_label_drift)
+    yield from _drift_of_lengths(compared, span, earlier, params)
 
     content = statistics["content"]
     for noun, kind in (("tokens", "token_drift"), ("chars", "char_drift")):
@@ -111,10 +126,9 @@ def _train(statistics: Mapping[str, Any], span: int) -> Mapping[str, Any]:
 
 
 def _drift_of_lengths(
+    compared: Comparison,
     span: Mapping[str, Any],
     earlier: Sequence[Mapping[str, Any]],
-    sides: tuple[str, str],
-    comparators: Mapping[str, Any],
     params: ExampleValidatorParams,
 ) -> Iterator[Finding]:
     """Compares each length of a span with that of all earlier spans together."""
@@ -124,16 +138,8 @@ def _drift_of_lengths(
             for figures in earlier
             if name in figures["lengths"]
         )
-        yield from _lengths(
-            features.TRAIN,
-            name,
-            "drift",
-            sides,
-            dict(length["histogram"]),
-            others,
-            comparators,
-            params.max_length_divergence,
-        )
+        counts = dict(length["histogram"])
+        yield from _lengths(compared, name, counts, others, params.max_length_divergence)
 
 
 def _repeated_span(
@@ -165,27 +171,17 @@ def _sum(parts: Iterator[Counts]) -> dict[Any, int]:
 
 
 def _labels(
-    split: str,
-    kind: str,
-    sides: tuple[str, str],
-    counts: Counts,
-    others: Counts,
-    comparators: Mapping[str, Any],
-    bound: float,
+    compared: Comparison, counts: Counts, others: Counts, bound: float
 ) -> Iterator[Finding]:
     """Compares label shares.
 
     Args:
-        split: the split of the rows.
-        kind: "skew" or "drift".
-        sides: how a line names the rows and the others, such as ("in eval", "in train").
+        compared: what is compared.
         counts: label -> rows.
         others: the same of the others.
-        comparators: feature -> the Schema's comparator.
         bound: the distance that is allowed where the Schema has no bound.
     """
-    num = sum(counts.values())
-    num_others = sum(others.values())
+    num, num_others = sum(counts.values()), sum(others.values())
     if not num or not num_others:
         return
 
@@ -196,12 +192,10 @@ def _labels(
     part = counts.get(label, 0) / num
     other = others.get(label, 0) / num_others
 
-    comparator = comparators.get(features.LABEL)
-    if comparator is not None and comparator.HasField("infinity_norm"):
-        bound = comparator.infinity_norm.threshold
-
+    bound = compared.bound(features.LABEL, "infinity_norm", bound)
     pooled = (counts.get(label, 0) + others.get(label, 0)) / (num + num_others)
     threshold = max(bound, CHANCE * math.sqrt(pooled * (1 - pooled) * (1 / num + 1 / num_others)))
+    split, kind, sides = compared.split, compared.kind, compared.sides
     yield Measurement(split, features.LABEL, kind, "L_INFTY", abs(part - other), threshold)
     if abs(part - other) > threshold:
         message = (
@@ -213,31 +207,21 @@ def _labels(
 
 
 def _lengths(
-    split: str,
-    name: str,
-    kind: str,
-    sides: tuple[str, str],
-    counts: Counts,
-    others: Counts,
-    comparators: Mapping[str, Any],
-    bound: float,
+    compared: Comparison, name: str, counts: Counts, others: Counts, bound: float
 ) -> Iterator[Finding]:
-    """Compares histograms of lengths. The arguments are as in `_labels`."""
-    num = sum(counts.values())
-    num_others = sum(others.values())
+    """Compares histograms of lengths. The other arguments are as in `_labels`."""
+    num, num_others = sum(counts.values()), sum(others.values())
     if not num or not num_others:
         return
 
     divergence = jensen_shannon(counts, others)
-    comparator = comparators.get(name)
-    if comparator is not None and comparator.HasField("jensen_shannon_divergence"):
-        bound = comparator.jensen_shannon_divergence.threshold
-
+    bound = compared.bound(name, "jensen_shannon_divergence", bound)
     # The mean between samples of n and m from one source is (bins - 1) (1/n + 1/m) / (8 ln 2), that
     # of a chi-squared variable.
     num_bins = len(counts.keys() | others.keys())
     by_chance = (num_bins - 1) * (1 / num + 1 / num_others) / (8 * math.log(2))
     threshold = max(bound, CHANCE * by_chance)
+    split, kind, sides = compared.split, compared.kind, compared.sides
     yield Measurement(split, name, kind, "JENSEN_SHANNON_DIVERGENCE", divergence, threshold)
     if divergence > threshold:
         message = (

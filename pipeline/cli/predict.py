@@ -133,6 +133,8 @@ def infer(
 
     took = duration(time.monotonic() - started)
     print_line(out, f"{BULK_INFERRER.describe(figures)}  ({took})")
+    for sentence in figures.get("warnings", []):
+        print_line(out, sentence)
     print_line(out, f"predictions    {output}/predictions.json")
 
 

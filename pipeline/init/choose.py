@@ -159,9 +159,11 @@ def label_notes(inspected: Inspection, choice: Choice) -> list[str]:
         written = {value for value in values if isinstance(value, str) and value != label_of(value)}
         if written:
             first = min(written)
+            are = "1 label is" if len(written) == 1 else f"{len(written):,} labels are"
             notes.append(
-                f"{len(written)} labels are written with outer white space or in another Unicode"
-                f" form, such as {first!r}: they count as {label_of(first)!r}."
+                f"{are} written with outer white space or in another Unicode"
+                f" form, such as {first!r}, which counts as"
+                f" {label_of(first)!r}."
             )
         if any(isinstance(value, float) for value in values):
             notes.append("The labels are whole numbers that were written as floats: 1.0 is 1.")

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.init import fast_text, header, layout
 from pipeline.init.column import Column
 from seqline.errors import DataError, UserError
+from seqline.rows import unused
 from seqline.rows.encodings import check_encoding
 from seqline.rows.formats import all_formats, folder, format_of
 from seqline.rows.row import RowFormat, partitions_of
@@ -154,14 +155,17 @@ def inspect(source: str | dict[str, str], given: Mapping[str, Any] | None = None
     spans = splits.find(ExampleGenParams(source=source))
     all_files = [file for span in spans for part in span.parts for file in part.files]
 
-    # The newest span shows best what is to come.
+    # The newest span shows best what is to come. It may have empty files only.
     train = [
-        part for span in reversed(spans) for part in span.parts if part.split in (None, "train")
+        part
+        for span in reversed(spans)
+        for part in span.parts
+        if part.split in (None, "train") and part.files
     ]
+    if not train:
+        raise DataError(f"{all_files[0].path} has rows, and no file of train has. Add some.")
     kind = train[0].kind
-    files = [file for part in train for file in part.files if file.size]
-    if not files:
-        raise DataError(f"{all_files[0].path} is empty. Name files with rows.")
+    files = [file for part in train for file in part.files]
 
     inspected = Inspection(
         source=source,
@@ -170,6 +174,7 @@ def inspect(source: str | dict[str, str], given: Mapping[str, Any] | None = None
         num_files=len(all_files),
         num_bytes=sum(file.size for file in all_files),
         has_splits=any(part.split is not None for part in train),
+        notes=unused.warnings((record for span in spans for record in span.unused), "the source"),
     )
     some = _sample(files, kind)
     format_ = _format(inspected, given, [file.path for file in some])
@@ -255,7 +260,7 @@ def _fill(
     inspected.num_rows = len(rows.rows)
 
     if inspected.has_classes:
-        inspected.counts = Counter(_class_of(file.path) for file in files)
+        inspected.counts = Counter(folder.label_of(file.path, "label") for file in files)
         inspected.num_rows = len(files)
         inspected.whole = True
     elif inspected.header and not given_header:
@@ -268,12 +273,6 @@ def _name_columns(inspected: Inspection) -> None:
     for column, name in zip(own, header.names_for(own), strict=True):
         column.name = name
     inspected.header = tuple(column.name for column in own)
-
-
-def _class_of(path: str) -> str:
-    """The class of a text: its folder, or what a partition says."""
-    name = path.rsplit("/", 2)[1]
-    return partitions_of(path).get("label") or name
 
 
 def _refuse_documents(row: Mapping[str, Any], path: str) -> None:

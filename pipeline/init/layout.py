@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.init import fast_text, header
+from pipeline.init.column import Column, label_score
 from seqline.errors import DataError, UserError
-from seqline.rows import dialect, encodings
+from seqline.rows import dialect, encodings, quotes
 from seqline.rows.dialect import Dialect
 from seqline.rows.row import RowFormat
 from seqline.storage import files
@@ -194,11 +195,11 @@ def _delimiter(lines: Sequence[str], delimiters: Sequence[str], path: str) -> st
     def regularity(delimiter: str) -> float:
         """The share of rows with as many fields as the first one; 0 where that has one."""
         shares = [0.0]
-        for quotes in (True, False):
-            rows = _rows(Dialect(delimiter, quotes=quotes), lines)
+        for is_quoted in (True, False):
+            rows = _rows(Dialect(delimiter, quotes=is_quoted), lines)
             if rows and len(rows[0]) > 1:
                 num_regular = sum(len(row) == len(rows[0]) for row in rows)
-                shares.append(round(num_regular / len(lines if not quotes else rows), 2))
+                shares.append(round(num_regular / len(rows if is_quoted else lines), 2))
         return max(shares)
 
     best = max(delimiters, key=lambda delimiter: (regularity(delimiter), delimiter == by_name))
@@ -213,13 +214,21 @@ def _rows(layout: Dialect, lines: Sequence[str]) -> list[list[str]]:
 
 
 def _is_quoted(lines: Sequence[str], delimiter: str) -> bool:
-    """Whether quotes enclose fields, as `auto` tells it for tabs."""
-    if not any('"' in line for line in lines):
+    """Whether quotes enclose fields. It is in question where `auto` asks, in files with tabs."""
+    if delimiter != "\t" or not any('"' in line for line in lines):
         return True
-    head = lines[:NUM_FIRST_LINES]
+
+    head = lines[:NUM_LINES]
     rows = _rows(Dialect(delimiter), head) or _rows(Dialect(delimiter, quotes=False), head)
-    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 1
-    return dialect.pairs(iter(lines), Dialect(delimiter, header=("",) * width))
+    if not rows:
+        return True
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    values = zip(*(row for row in rows[1:] if len(row) == width), strict=True)
+    columns = [Column(str(place), list(column)) for place, column in enumerate(values)]
+    label = max(columns, key=label_score, default=None)
+    name = label.name if label is not None and label_score(label) > 0 else None
+    names = tuple(str(place) for place in range(width))
+    return quotes.pair(iter(lines), Dialect(delimiter, header=names), name)
 
 
 def _check_widths(first: Sequence[str], others: Sequence[Sequence[str]], path: str) -> None:

@@ -121,10 +121,10 @@ def _columns(choice: Choice) -> list[str]:
 
     lines = _comment(head)
     if choice.joined:
-        lines += _comment(
-            f"To use {_listed([name for name in choice.joined if name not in choice.text])}, too,"
-            f" joined by a blank: text = [{_listed(list(choice.joined))}]"
-        )
+        lines += [
+            "# Several columns can be joined by a blank, such as:",
+            f"# text = [{_listed(list(choice.joined))}]",
+        ]
     lines += [
         f"text = {text}",
         *_comment(f"The column with the label: {_shares(choice)}."),
@@ -143,10 +143,10 @@ def _columns(choice: Choice) -> list[str]:
             f"split = {_string(choice.split)}",
         ]
     if choice.weight is not None:
-        lines += _comment(
-            "A column that may say how much a row counts in training. To use it:"
-            f" weight = {_string(choice.weight)}"
-        )
+        lines += [
+            *_comment("A column that may say how much a row counts in training. To use it:"),
+            f"# weight = {_string(choice.weight)}",
+        ]
 
     content = choice.contents.content
     if content != "text":

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline.report.records import Records
+from seqline.data import features
 
 
 def data(records: Records) -> dict[str, Any] | None:
@@ -34,6 +35,7 @@ def data(records: Records) -> dict[str, Any] | None:
             for split, statistics in splits.items()
         },
         "duplicates": records.figures("statistics_gen").get("num_duplicates", {}),
+        "weights": records.figures("statistics_gen").get("weights", {}).get(features.TRAIN),
         "num_ambiguous": records.figures("statistics_gen").get("num_ambiguous_texts"),
         "newest": _newest(counted.get("newest")),
         "vocabulary": _vocabulary(records),

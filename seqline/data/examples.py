@@ -72,6 +72,9 @@ class Span:
         key_as_read: The key before anything was decided for the window.
         key_as_split: The key before anything was decided about rare classes, where a column of
             splits lacks some; "" elsewhere.
+        num_files: Files with rows that were read.
+        unused_files: {reason, count, names of the first ones} of the files that were not, for each
+            reason.
     """
 
     number: int
@@ -83,6 +86,8 @@ class Span:
     num_left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     key_as_read: str = ""
     key_as_split: str = ""
+    num_files: int = 0
+    unused_files: list[dict[str, Any]] = field(default_factory=list)
 
 
 # What was done with the rows of a rare class, as examples.json says it.

@@ -140,7 +140,7 @@ def steps(feature_list: Any) -> list[Any] | np.ndarray:
         ValueError: See `values`.
     """
     features = feature_list.feature
-    if any(feature.HasField("bytes_list") for feature in features):
+    if any(feature.bytes_list.value for feature in features):
         return [value(feature) for feature in features]
 
     held = [np.asarray(values(feature)) for feature in features]

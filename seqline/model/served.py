@@ -10,6 +10,8 @@ import numpy as np
 
 from seqline.data import features
 from seqline.data.examples import Content
+from seqline.errors import UserError
+from seqline.model import model_path
 from seqline.storage.staging import local_copy, path_of
 
 SERVING_DEFAULT = "serving_default"
@@ -98,7 +100,10 @@ class ServedModel:
         import tensorflow as tf
 
         self.folder = str(folder)
-        self._loaded = tf.saved_model.load(str(local_copy(path_of(folder))))
+        path = str(local_copy(path_of(folder)))
+        if problem := model_path.problem(path):
+            raise UserError(f"The model cannot be loaded: {problem}. Move or copy it.")
+        self._loaded = tf.saved_model.load(path)
         self.signature = signature
 
     @cached_property

@@ -60,7 +60,7 @@ def find(schema: "pa.Schema", file: str, format_: RowFormat) -> list[Column]:
     """
     fields = fields_of(schema)
     for field, name in _single_values(format_):
-        if name in fields and is_struct(fields[name][0][1]):
+        if name in format_.columns and name in fields and is_struct(fields[name][0][1]):
             inner = [other for other in fields if other.startswith(f"{name}.")]
             raise UserError(
                 f"{file}: the column {name!r} ({format_.section}.{field}) has fields of its own."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from seqline.errors import DataError
 from seqline.rows.row import BadRow
+from seqline.rows.unused import printable
 
 # Bad rows that a message quotes.
 NUM_QUOTED = 5
@@ -66,7 +67,7 @@ class BadRows:
 
 def quote(row: BadRow) -> str:
     """`a.csv:3: the text is empty`."""
-    return f"{row.file}:{row.line}: {row.reason}"
+    return f"{printable(row.file)}:{row.line}: {row.reason}"
 
 
 def _enough_for(num_bad: int, num_read: int) -> float | None:

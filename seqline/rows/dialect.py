@@ -90,15 +90,17 @@ def find(head: Sequence[str], path: str, format_: RowFormat) -> Dialect | None:
     delimiters = DELIMITERS if format_.delimiter is None else (format_.delimiter,)
     if head and (sep := SEP.fullmatch(head[0])) and (sep[1] in delimiters or len(delimiters) > 1):
         start, delimiters = 1, (sep[1],)
-    while start < len(head) and not head[start].strip():
-        start += 1
-    if start == len(head):
-        return None
 
     quotes = format_.quoting != "none"
     dialects = [Dialect(delimiter, quotes=quotes) for delimiter in delimiters]
     if format_.header:
-        return _headerless(head, start, dialects, path, format_)
+        has_row = any(line.strip("\r\n") for line in head[start:])
+        return _headerless(head, start, dialects, path, format_) if has_row else None
+
+    while start < len(head) and not head[start].strip():
+        start += 1
+    if start == len(head):
+        return None
 
     starts = [start]
     if head[start].startswith("#"):  # Comments may come first.
@@ -298,104 +300,4 @@ def looks_like_row(names: Sequence[str]) -> bool:
     return any(
         len(name) > LONG_NAME or len(name.split()) >= MANY_WORDS or NUMBER.fullmatch(name)
         for name in names
-    )
-
-
-# Quotes
-
-
-def swallowed_labels(fields: Sequence[str], dialect: Dialect, label: str | None) -> tuple[str, ...]:
-    """The labels of the rows that a quoted field seems to hold, as after a quote too many.
-
-    Of the lines of a field, these are rows by themselves: all that are whole, and the first one
-    where it fills up the fields before it. The last one is a row's beginning.
-    """
-    if label not in dialect.header:
-        return ()
-    place = dialect.header.index(label)
-
-    labels = []
-    for number, field in enumerate(fields):
-        lines = field.splitlines()
-        for index, line in enumerate(lines[:-1]):
-            cells = line.split(dialect.delimiter)
-            before = 0 if index else number
-            if before + len(cells) == dialect.width and place >= before:
-                labels.append(cells[place - before])
-    return tuple(labels)
-
-
-def pairs(lines: Iterator[str], dialect: Dialect) -> bool:
-    """Whether quotes enclose fields: whether reading them so makes no more bad lines than not.
-
-    A bad line has another number of fields than the header, is not CSV, or is one of several that
-    a quoted field holds although each has as many delimiters as a row.
-
-    Args:
-        lines: The lines of the rows.
-        dialect: Theirs; whether it has quotes is not looked at.
-    """
-    if dialect.width < 2:
-        return True
-
-    counts = _Lines(lines, dialect)
-    reader = replace(dialect, quotes=True).reader(counts)
-    num_bad = 0
-    while not counts.is_runaway:
-        counts.start = before = reader.line_num
-        try:
-            fields = next(reader, None)
-        except csv.Error:
-            num_bad += reader.line_num - before
-            continue
-
-        if fields is None:
-            return num_bad <= counts.num_bad
-        num_lines = reader.line_num - before
-        is_wrong = bool(fields) and len(fields) != dialect.width
-        if is_wrong or (num_lines > 1 and _holds_rows(fields, dialect)):
-            num_bad += num_lines
-    return False
-
-
-# A quote that swallows so many lines does not enclose a field.
-MAX_FIELD_LINES = 10_000
-
-
-class _Lines:
-    """Lines, of which those are counted that would be bad rows if quotes were text.
-
-    Attributes:
-        start: Lines before the row that is being read.
-        num_bad: Lines so far with another number of fields than the header.
-        is_runaway: Whether a row went on for MAX_FIELD_LINES; then the lines end.
-    """
-
-    def __init__(self, lines: Iterator[str], dialect: Dialect) -> None:
-        self.lines = lines
-        self.dialect = dialect
-        self.number = 0
-        self.start = 0
-        self.num_bad = 0
-        self.is_runaway = False
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if self.number - self.start > MAX_FIELD_LINES:
-            self.is_runaway = True
-            raise StopIteration
-        line = next(self.lines)
-        self.number += 1
-        if line.count(self.dialect.delimiter) != self.dialect.width - 1 and line.strip("\r\n"):
-            self.num_bad += 1
-        return line
-
-
-def _holds_rows(fields: Sequence[str], dialect: Dialect) -> bool:
-    return any(
-        line.count(dialect.delimiter) >= dialect.width - 1
-        for field in fields
-        for line in field.splitlines()[:-1]
     )

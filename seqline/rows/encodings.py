@@ -89,8 +89,9 @@ def lines(file: Any, encoding: str) -> tuple[Iterator[bytes], str]:
 
 
 def _transcoded(text: io.TextIOWrapper) -> Iterator[bytes]:
-    for line in text:
-        yield line.encode("utf-8", "surrogateescape")
+    with text:
+        for line in text:
+            yield line.encode("utf-8", "surrogateescape")
 
 
 def decode(content: bytes, encoding: str) -> str:

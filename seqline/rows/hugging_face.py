@@ -7,8 +7,13 @@
     <data set>/<split>/dataset_info.json            the features
     <data set>/<split>/data-00000-of-00002.arrow    Arrow streams
 
-The data files are read as any Arrow files. A folder may hold other ones, too, of an earlier save:
-state.json tells.
+`load_dataset` keeps what it prepared in a cache, by default under ~/.cache/huggingface/datasets:
+
+    <name>/<config>/<version>/<hash>/dataset_info.json        the splits and their shards
+    <name>/<config>/<version>/<hash>/<name>-train.arrow       or -train-00000-of-00002.arrow
+
+The data files are read as any Arrow files. A folder may hold other ones, too, such as those of an
+earlier save, and what `map` gave: the .json files tell.
 """
 
 import glob
@@ -25,12 +30,15 @@ from seqline.storage.files import File
 
 DICT = "dataset_dict.json"
 STATE = "state.json"
+INFO = "dataset_info.json"
+# The files of which a data set has one.
+MARKS = (DICT, STATE, INFO)
 # The folder of saved data sets, under data_dir.
 SAVED = "hugging_face"
 
 
 def splits_of(folder: str) -> dict[str | None, list[File]] | None:
-    """The data files of a folder that `save_to_disk` wrote.
+    """The data files of a folder that `save_to_disk` or `load_dataset` wrote.
 
     Args:
         folder: Its path, without wildcards.
@@ -49,8 +57,29 @@ def splits_of(folder: str) -> dict[str | None, list[File]] | None:
             raise files.damaged(f"{folder}/{DICT}", "", "it names no splits")
         return {name: _data_files(f"{folder}/{name}") for name in names}
 
-    is_dataset = files.match(f"{glob.escape(folder)}/{STATE}")
-    return {None: _data_files(folder)} if is_dataset else None
+    if files.match(f"{glob.escape(folder)}/{STATE}"):
+        return {None: _data_files(folder)}
+    return _prepared(folder) if files.match(f"{glob.escape(folder)}/{INFO}") else None
+
+
+def _prepared(folder: str) -> dict[str | None, list[File]] | None:
+    """The data files of a folder of the cache. None for another one with such a file, as TFDS's."""
+    info = _read(f"{folder}/{INFO}")
+    name, splits = info.get("dataset_name"), info.get("splits")
+    if not isinstance(name, str) or not isinstance(splits, dict):
+        return None
+
+    there = {file.path: file for file in files.match(f"{glob.escape(folder)}/*.arrow")}
+    if not there:  # It was prepared as another kind of files.
+        return None
+
+    by_split: dict[str | None, list[File]] = {}
+    for split, record in splits.items():
+        count = len((record or {}).get("shard_lengths") or [0])
+        numbers = [f"-{shard:05d}-of-{count:05d}" for shard in range(count)] if count > 1 else [""]
+        names = [f"{name}-{split}{number}.arrow" for number in numbers]
+        by_split[split] = _chosen(names, there, folder, INFO)
+    return by_split
 
 
 def _data_files(folder: str) -> list[File]:
@@ -70,12 +99,27 @@ def _data_files(folder: str) -> list[File]:
         )
 
     there = {file.path: file for file in files.match(f"{glob.escape(folder)}/*.arrow")}
-    missing = [name for name in names if f"{folder}/{name}" not in there]
-    if missing:
-        raise DataError(
-            f"{folder}/{missing[0]} does not exist, and {STATE} beside it names it. Copy the whole"
-            " folder again."
-        )
+    return _chosen(names, there, folder, STATE)
+
+
+def _chosen(names: list[str], there: dict[str, File], folder: str, mark: str) -> list[File]:
+    """The files of these names.
+
+    Args:
+        names: As a .json file names them.
+        there: Path -> the file, of all in the folder.
+        folder: The folder.
+        mark: The name of the .json file.
+
+    Raises:
+        DataError: One is missing.
+    """
+    for name in names:
+        if f"{folder}/{name}" not in there:
+            raise DataError(
+                f"{folder}/{name} does not exist, and {mark} beside it names it. Copy the whole"
+                " folder again."
+            )
     return [there[f"{folder}/{name}"] for name in names]
 
 

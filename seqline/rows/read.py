@@ -8,15 +8,18 @@ from itertools import chain
 from pathlib import Path
 
 from seqline.errors import DataError, UserError
-from seqline.rows import shards
+from seqline.rows import other_kinds, shards
 from seqline.rows.formats import all_formats, format_of, kind_of_name
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
+from seqline.rows.unused import printable
 from seqline.storage.files import File, is_remote
 
 # Files whose first rows `check_files` looks at, at most.
 CHECKED_FILES = 1000
 CHECKED_REMOTE_FILES = 4
+# Endings that say how a file is compressed, behind the one that says what it holds.
+PACKED = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd", ".zip")
 
 
 def kind_of(source_files: Sequence[File], pattern: str, section: str) -> str:
@@ -27,28 +30,41 @@ def kind_of(source_files: Sequence[File], pattern: str, section: str) -> str:
     """
     kinds = {kind_of_name(file.path) for file in source_files}
     if len(kinds) > 1:
-        suffixes = sorted({_suffix(file.path) for file in source_files})
+        suffixes = sorted({suffix(file.path) for file in source_files})
         raise UserError(
             f"{section}.source {pattern!r} matches files of several kinds, {suffixes}; name one"
             " kind."
         )
 
     kind = kinds.pop()
+    if kind is None and (way_out := other_kinds.way_out(source_files[0].path)):
+        raise UserError(f"{section}.source {source_files[0].path} {way_out}")
     if kind is None:
+        first = source_files[0].path
         raise UserError(
-            f"{section}.source {source_files[0].path} is neither {_known_suffixes()},"
-            " nor a folder of <class>/*.txt."
+            f"{section}.source {pattern!r}: the ending of {printable(first)} does not tell what it"
+            f" holds. Known are {known_kinds()}, and folders of such files or of <class>/*.txt."
+            " Rename it if it is one of these, or convert it."
         )
     return kind
 
 
-def _suffix(path: str) -> str:
-    return "".join(Path(path).suffixes[-2:]) if path.endswith(".gz") else Path(path).suffix
+def suffix(path: str) -> str:
+    """The end of a file's name, such as `.csv` or `.csv.gz`; empty for a name without a dot."""
+    suffixes = Path(path).suffixes
+    is_packed = bool(suffixes) and suffixes[-1].lower() in PACKED
+    return "".join(suffixes[-2:] if is_packed else suffixes[-1:])
 
 
-def _known_suffixes() -> str:
-    formats = [format_ for format_ in all_formats() if format_.PATTERN is not None]
-    return " nor ".join(format_.SUFFIXES[0] for format_ in formats)
+def known_kinds() -> str:
+    """`.csv, .tsv, .jsonl, .tfrecord or .parquet`: the ends of the names that formats have."""
+    suffixes = [
+        ending
+        for format_ in all_formats()
+        if format_.PATTERN is not None
+        for ending in format_.SUFFIXES
+    ]
+    return f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
 
 
 def check_files(source_files: Sequence[tuple[str, File]], format_: RowFormat) -> None:
@@ -62,6 +78,13 @@ def check_files(source_files: Sequence[tuple[str, File]], format_: RowFormat) ->
         UserError: A column or a setting cannot be right.
         DataError: A file is damaged, or no file has a row.
     """
+    other = next((file for kind, file in source_files if kind != "csv"), None)
+    if format_.header and other is not None:
+        raise UserError(
+            f"{format_.section}.columns names the columns of CSV files without a header, and"
+            f" {other.path} is none. Remove it."
+        )
+
     # An empty file has no row. A text file of a folder is one, and is judged when it is read.
     with_bytes = [(kind, file) for kind, file in source_files if file.size or kind == "folder"]
     remote = [(kind, file) for kind, file in with_bytes if is_remote(file.path)]

@@ -34,3 +34,8 @@ class Shard:
     end: int = 0
     num_lines: int | None = 0
     tfds_shard: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is whole files. A part of a file may hold no row while others do."""
+        return not self.start and not self.end and self.kind != "tfds"

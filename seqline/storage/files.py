@@ -4,8 +4,6 @@ Nothing of Google is imported before a path begins with gs://. A digest that was
 kept with the file's identity, so that a second run does not read terabytes again.
 """
 
-import fnmatch
-import glob
 import io
 import json
 import os
@@ -20,8 +18,9 @@ from typing import Any, BinaryIO
 
 from seqline.errors import DataError, UserError
 from seqline.host import progress
-from seqline.storage import compression, gcs
+from seqline.storage import compression, gcs, listing
 from seqline.storage.atomic import writing_local
+from seqline.storage.listing import translate
 
 READ_BYTES = 1 << 20
 # A file that changes again within the clock's grain keeps its time of change (git's "racy"
@@ -34,11 +33,17 @@ DigestCache = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class File:
-    """A file as it was listed."""
+    """A file as it was listed.
+
+    Attributes:
+        path: Where it is.
+        size: Bytes.
+        content: Its digest, where that is known without reading it (gs://).
+    """
 
     path: str
-    size: int  # bytes
-    content: str | None = None  # its digest, where that is known without reading it (gs://)
+    size: int
+    content: str | None = None
 
 
 def is_remote(path: str) -> bool:
@@ -53,37 +58,35 @@ def match(pattern: str) -> list[File]:
         pattern: a path, or a glob with `*`, `?`, `[...]` and `**`.
 
     Raises:
-        UserError: the bucket cannot be listed.
+        UserError: the bucket cannot be listed, or a file cannot be read.
+        DataError: a link leads nowhere.
     """
     if is_remote(pattern):
         with translate_errors(pattern):
             # An object's own name may hold brackets, too.
-            wanted = re.compile(f"(?:{re.escape(pattern)}|{translate(pattern)})", re.DOTALL)
+            whole = f"{re.escape(pattern)}|{translate(pattern, brackets=True)}"
+            wanted = re.compile(whole, re.DOTALL)
             listed = gcs.find(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
             files = [File(*entry) for entry in listed if wanted.fullmatch(entry[0])]
         return sorted(files, key=lambda file: file.path)
 
-    # A file's own name first: it may hold brackets.
-    names = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern, recursive=True))
-    return [stat(name) for name in names if os.path.isfile(name)]
+    return [File(entry.path, entry.size) for entry in listing.glob(pattern).files]
 
 
 def stat(path: str) -> File:
-    """One local file. Raises DataError where it does not exist."""
+    """One local file.
+
+    Raises:
+        DataError: it does not exist.
+        UserError: it is a folder, or cannot be read.
+    """
     with translate_errors(path):
-        return File(path, os.stat(path).st_size)
+        os.stat(path)
 
-
-def translate(pattern: str) -> str:
-    """The regular expression of a glob, or of a part of one that cuts no wildcard in two."""
-    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = []
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL):
-        if token.startswith("[") and len(token) > 1:
-            parts.append(fnmatch.translate(token).removeprefix("(?s:").removesuffix(r")\Z"))
-        else:
-            parts.append(wildcards.get(token) or re.escape(token))
-    return "".join(parts)
+    (entry,) = listing.glob(path).entries
+    if entry.is_folder:
+        raise UserError(f"{path} is a folder: name a file.")
+    return File(path, entry.size)
 
 
 def open_content(path: str) -> BinaryIO:

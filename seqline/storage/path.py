@@ -12,7 +12,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from seqline.storage import gcs
-from seqline.storage.files import translate, translate_errors
+from seqline.storage.files import translate_errors
+from seqline.storage.listing import translate
 
 
 @total_ordering

@@ -4,7 +4,7 @@ import csv
 import gzip
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError
 from seqline.jobs import beam
 from tests.support.corpus import corpus_rows
+from tests.support.files import contents
 from tests.support.ingested import Row, ids_of_texts, rows, write_jsonl, write_tfrecord
 
 
@@ -37,6 +38,12 @@ def write_csv(path: Path, rows: list[Row]) -> None:
 
 def write_parquet(path: Path, rows: list[Row]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7)
+
+
+def write_arrow(path: Path, rows: list[Row]) -> None:
+    table = pa.Table.from_pylist(rows)
+    with pa.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=7)
 
 
 def write_folder(path: Path, rows: list[Row]) -> None:
@@ -54,36 +61,65 @@ FORMS: dict[str, Callable[[Path, list[Row]], None]] = {
     "rows.tfrecord": write_tfrecord,
     "rows.tfrecord.gz": write_tfrecord,
     "rows.parquet": write_parquet,
+    "rows.arrow": write_arrow,
     "rows": write_folder,
 }
 
 
+Ingested = Callable[[str], tuple[Path, dict]]
+
+
 @pytest.fixture(scope="module")
-def from_jsonl(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict]:
-    folder = tmp_path_factory.mktemp("jsonl")
-    write_jsonl(folder / "rows.jsonl", rows())
-    return run_both(folder / "rows.jsonl", folder)
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Ingested:
+    """Makes Examples, and example_gen's figures, of the rows in a form."""
+
+    @cache
+    def ingest_form(name: str) -> tuple[Path, dict]:
+        folder = tmp_path_factory.mktemp("ingested")
+        FORMS[name](folder / name, rows())
+        return ingest_source(folder / name, folder / "examples")
+
+    return ingest_form
 
 
-def run_both(source: Path, root: Path) -> tuple[Path, Path, dict]:
-    """(Examples, Features, example_gen's figures) of a source."""
-    examples, features = root / "examples", root / "features"
+def ingest_source(source: Path, examples: Path) -> tuple[Path, dict]:
     examples.mkdir(parents=True)
+    params = ExampleGenParams(source=str(source))
+    return examples, run_example_gen(params=params, output=examples)
+
+
+def transformed(examples: Path, features: Path) -> Path:
     features.mkdir()
-    figures = run_example_gen(params=ExampleGenParams(source=str(source)), output=examples)
     transform.run(examples=examples, params=TransformParams(min_frequency=1), output=features)
+    return features
+
+
+@pytest.fixture(scope="module")
+def from_jsonl(
+    ingested: Ingested, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path, dict]:
+    """(Examples, Features, example_gen's figures) of JSONL."""
+    examples, figures = ingested("rows.jsonl")
+    features = transformed(examples, tmp_path_factory.mktemp("jsonl") / "features")
     return examples, features, figures
 
 
-@pytest.mark.parametrize("name", [name for name in FORMS if name != "rows.jsonl"])
+@pytest.mark.parametrize("name", [name for name in FORMS if name.endswith(".gz")])
+def test_a_compressed_file_gives_the_same_examples(name: str, ingested: Ingested) -> None:
+    plain, expected = ingested(name.removesuffix(".gz"))
+    examples, figures = ingested(name)
+    assert figures == expected
+    assert contents(examples, "Split-*/*") == contents(plain, "Split-*/*")
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tfrecord", "rows.parquet", "rows"])
 def test_the_same_rows_in_any_form_give_the_same_vocabularies_and_ids(
-    name: str, from_jsonl: tuple[Path, Path, dict], tmp_path: Path
+    name: str, ingested: Ingested, from_jsonl: tuple[Path, Path, dict], tmp_path: Path
 ) -> None:
     examples_of_jsonl, features_of_jsonl, figures_of_jsonl = from_jsonl
-    FORMS[name](tmp_path / name, rows())
-
-    examples, features, figures = run_both(tmp_path / name, tmp_path)
-    assert figures == figures_of_jsonl
+    examples, figures = ingested(name)
+    features = transformed(examples, tmp_path / "features")
+    assert figures | {"num_files": 1} == figures_of_jsonl
     assert (
         figures["num_read"]
         == len(rows())
@@ -215,16 +251,20 @@ def test_preprocessing_is_two_jobs_whatever_the_rows_hold(
         assert artifact_digest(tmp_path / f"{name} alone") == artifact_digest(tmp_path / name)
 
 
-def test_shards_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "rows.csv"
-    write_csv(source, corpus_rows(240))
+def test_shards_are_bounded(
+    from_jsonl: tuple[Path, Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "rows.jsonl"
+    write_jsonl(source, rows())
 
     with monkeypatch.context() as patch:
-        patch.setattr("seqline.data.examples.SHARD_BYTES", 2000)
-        examples, features, _ = run_both(source, tmp_path / "small shards")
+        patch.setattr("seqline.data.examples.SHARD_BYTES", 500)
+        examples, _ = ingest_source(source, tmp_path / "examples")
+        features = transformed(examples, tmp_path / "features")
     assert len(shards(examples, "train")) > 5
 
-    whole_examples, whole_features, _ = run_both(source, tmp_path / "whole")
+    whole_examples, whole_features, _ = from_jsonl
+    assert len(shards(whole_examples, "train")) == 1
     tokens = Path("vocabularies", "tokens")
     assert (features / tokens).read_bytes() == (whole_features / tokens).read_bytes()
     assert ids_of_texts(examples, features) == ids_of_texts(whole_examples, whole_features)

@@ -23,6 +23,8 @@ from tests.support.fake_cloud.gcs import FakeGcs, serve
 from tests.support.ingested import Row, ids_of_texts, write_jsonl
 from tests.support.opened import list_opened_files
 
+TRANSFORM = TransformParams(min_frequency=1)
+
 
 class Runs:
     """Runs over a folder of spans that share their span_cache, as runs of the pipeline do."""
@@ -30,6 +32,7 @@ class Runs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.number = 0
+        self.parts = SpanCache(root / "transform")
 
     def __call__(self, **params: object) -> tuple[Path, Path, dict, dict, list[str]]:
         """Runs both components.
@@ -38,28 +41,12 @@ class Runs:
             Examples, Features, both components' figures, and the files of the source that were
             opened.
         """
-        self.number += 1
-        examples = self.root / f"examples {self.number}"
-        features = self.root / f"features {self.number}"
-        examples.mkdir()
-        features.mkdir()
-        params_of_transform = TransformParams(min_frequency=1)
-        parts = SpanCache(self.root / "transform")
-        analyses = {
-            "transform": partial(transform.analyze, params=params_of_transform, span_cache=parts)
-        }
-        pattern = str(self.root / "data" / "{SPAN}" / "*.jsonl")
-
-        source = ExampleGenParams(source=pattern, **params)  # type: ignore[arg-type]
         with list_opened_files() as opened:
-            gen = run_example_gen(
-                params=source,
-                output=examples,
-                span_cache=SpanCache(self.root / "example_gen"),
-                analyses=analyses,
-            )
+            examples, gen = self.ingest(**params)
+            features = self.root / f"features {self.number}"
+            features.mkdir()
             figures = transform.run(
-                examples=examples, params=params_of_transform, output=features, span_cache=parts
+                examples=examples, params=TRANSFORM, output=features, span_cache=self.parts
             )
 
         read = sorted(
@@ -71,6 +58,22 @@ class Runs:
         )
 
         return examples, features, gen, figures, read
+
+    def ingest(self, **params: object) -> tuple[Path, dict]:
+        """Runs example_gen, with the transform's analysis. Returns Examples and its figures."""
+        self.number += 1
+        examples = self.root / f"examples {self.number}"
+        examples.mkdir()
+        pattern = str(self.root / "data" / "{SPAN}" / "*.jsonl")
+        figures = run_example_gen(
+            params=ExampleGenParams(source=pattern, **params),  # type: ignore[arg-type]
+            output=examples,
+            span_cache=SpanCache(self.root / "example_gen"),
+            analyses={
+                "transform": partial(transform.analyze, params=TRANSFORM, span_cache=self.parts)
+            },
+        )
+        return examples, figures
 
 
 def write_span(root: Path, number: int) -> None:
@@ -116,9 +119,9 @@ def test_a_span_is_read_once_and_the_result_is_that_of_a_full_pass(tmp_path: Pat
     assert [path for path in read if not path.startswith("5/")] == []
 
     all_examples, all_features, *_ = Runs.__call__(_moved(full, tmp_path / "window"), window=3)
-    assert runs(skip=[1, 4])[2]["spans"] == [2, 3, 5]
+    assert runs.ingest(skip=[1, 4])[1]["spans"] == [2, 3, 5]
     with pytest.raises(UserError, match="skip leaves no span"):
-        runs(skip=[1, 2, 3, 4, 5])
+        runs.ingest(skip=[1, 2, 3, 4, 5])
     assert artifact_digest(examples) == artifact_digest(all_examples)
     assert artifact_digest(features) == artifact_digest(all_features)
 
@@ -193,10 +196,10 @@ def test_a_span_whose_content_changed_is_read_again(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     for number in (1, 2):
         write_span(tmp_path, number)
-    runs()
+    runs.ingest()
     with (tmp_path / "data" / "1" / "b.jsonl").open("a") as file:
         file.write('{"text": "one more cat", "label": "animals"}\n')
-    gen = runs()[2]
+    gen = runs.ingest()[1]
     assert gen["num_spans_read"] == 1
     assert gen["num_read"] == 61
 
@@ -217,7 +220,7 @@ def ingest(source: str, root: Path, name: str, span_cache: str) -> dict:
     (root / name).mkdir()
     analyze = partial(
         transform.analyze,
-        params=TransformParams(min_frequency=1),
+        params=TRANSFORM,
         span_cache=SpanCache(root / "transform"),
     )
     return run_example_gen(

@@ -7,12 +7,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from seqline.errors import DataError, UserError
 from tests.support import CHECKOUT
+from tests.support.command_line import in_this_process
 from tests.support.corpus import corpus_rows, write_jsonl
 
 BAD_CONFIGURATION = UserError.exit_code
@@ -41,9 +44,20 @@ def configure(tmp_path: Path, source: Path | str | dict[str, str], more: str = "
 
 
 def refused(
-    tmp_path: Path, config: Path | str, *flags: str, serving_dir: Path | None = None
+    tmp_path: Path,
+    config: Path | str,
+    *flags: str,
+    serving_dir: Path | None = None,
+    call: Callable[..., tuple[int, str, str]] | None = None,
 ) -> tuple[int, str]:
     """Runs a command that must fail, and checks that it left nothing.
+
+    Args:
+        tmp_path: where it runs.
+        config: its configuration.
+        *flags: more of them.
+        serving_dir: another one than the default.
+        call: how it runs; in this process unless told otherwise.
 
     Returns:
         The exit code and the error.
@@ -60,19 +74,13 @@ def refused(
         str(tmp_path / "data"),
     ]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "run", *places, *flags],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    with chdir(tmp_path):
+        code, out, errors = (call or in_this_process)("run", *places, *flags)
 
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.endswith("\n")
-    assert "Traceback" not in done.stdout
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert errors.endswith("\n")
+    assert "Traceback" not in out
     for component in COMPONENTS:
         assert not list((root / component).glob("*"))
     assert not list((root / "partial").glob("*"))
@@ -80,7 +88,19 @@ def refused(
     for record in root.glob("runs/*/run.json"):
         assert json.loads(record.read_text())["verdict"] in ("failed", "running")
 
-    return done.returncode, done.stderr.removeprefix("error: ").rstrip("\n")
+    return code, errors.removeprefix("error: ").rstrip("\n")
+
+
+def as_a_process(*arguments: str) -> tuple[int, str, str]:
+    """The same as `in_this_process` by a command of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -235,7 +255,7 @@ def test_serving_dir_without_permission(tmp_path: Path, good: Path) -> None:
 
 def test_row_that_is_not_utf8(tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.csv", b"text,label\none,x\ncaf\xe9,y\ntwo,y\nthree,x\n")
-    code, error = refused(tmp_path, configure(tmp_path, rows))
+    code, error = refused(tmp_path, configure(tmp_path, rows), call=as_a_process)
     assert code == BAD_DATA
     assert error.startswith(
         "1 of 4 rows (25.00%) cannot be used; example_gen.max_bad_fraction 0.01 allows 0: "
@@ -248,7 +268,8 @@ def test_labels_that_train_never_has(tmp_path: Path) -> None:
     test = write_jsonl(
         tmp_path / "test.jsonl", [{"text": "a", "label": "new"}, {"text": "b", "label": "new"}]
     )
-    code, error = refused(tmp_path, configure(tmp_path, {"train": str(train), "test": str(test)}))
+    config = configure(tmp_path, {"train": str(train), "test": str(test)})
+    code, error = refused(tmp_path, config, call=as_a_process)
     assert code == BAD_DATA
     assert (
         error == "The test split has no row left: train has no row of its only label ('new'). "

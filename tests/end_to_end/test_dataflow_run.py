@@ -19,7 +19,7 @@ from seqline.model.digest import MANIFEST
 from seqline.storage.files import is_remote
 from seqline.storage.staging import path_of
 from tests.support import CHECKOUT, fake_cloud
-from tests.support.corpus import corpus_rows, write_jsonl
+from tests.support.corpus import SMALL_SETTINGS, corpus_rows, set_flags, write_jsonl
 from tests.support.fake_cloud import FakeCloud
 from tests.support.fake_cloud.dataflow import DONE
 
@@ -27,12 +27,7 @@ pytestmark = pytest.mark.slow
 
 SETTINGS = {
     "example_gen.source": '"gs://bucket/rows.jsonl"',
-    "transform.max_length": 8,
-    "transform.min_frequency": 1,
-    "trainer.embedding_dim": 8,
-    "trainer.rnn_units": 8,
-    "trainer.skip_dim": 8,
-    "trainer.batch_size": 16,
+    **SMALL_SETTINGS,
     "trainer.num_epochs": 4,
     "evaluator.slices": '["length"]',
     "evaluator.min_accuracy": 0.5,
@@ -52,14 +47,8 @@ PLACES = {"pusher"}
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[FakeCloud]:
-    with (
-        fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        more = {"SEQLINE_CACHE": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(CHECKOUT)}
-        for name, value in (cloud.environment | more).items():
-            patch.setenv(name, value)
-        cloud.gcs.put("bucket", "rows.jsonl", corpus.read_bytes())
+    folder = tmp_path_factory.mktemp("cloud")
+    with fake_cloud.serve_here(folder, corpus, PYTHONPATH=str(CHECKOUT)) as cloud:
         new = [{"id": number, "text": row["text"]} for number, row in enumerate(corpus_rows(30))]
         cloud.gcs.put(
             "bucket",
@@ -82,10 +71,8 @@ def seqline(folder: Path, command: str, *arguments: str, code: int = 0) -> str:
 
 
 def run(folder: Path, root: str, serving_dir: str, *more: str) -> str:
-    settings = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
-    return seqline(
-        folder, "run", "bbc_news", "--root", root, "--serving-dir", serving_dir, *settings, *more
-    )
+    places = ["--root", root, "--serving-dir", serving_dir]
+    return seqline(folder, "run", "bbc_news", *places, *set_flags(SETTINGS), *more)
 
 
 def digests(store: Store) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The command line on a small corpus: killed in every stage, asked, shown, run again."""
 
+import contextlib
 import json
 import re
 import signal
@@ -13,7 +14,8 @@ import pytest
 from pipeline.store.folder import Store
 from pipeline.store.layout import artifact_digest
 from serving import predict
-from tests.support.command_line import assert_no_process_in, environment
+from tests.support.command_line import assert_no_process_in, environment, in_this_process
+from tests.support.corpus import SMALL_SETTINGS, set_flags
 
 STAGES = [
     "example_gen",
@@ -29,20 +31,11 @@ STAGES = [
 ]
 # The others take milliseconds; what a kill leaves there, tests of their own look at.
 LONG_STAGES = ["example_gen", "transform", "trainer", "exporter", "evaluator", "infra_validator"]
-SETTINGS = {
-    "transform.max_length": 8,
-    "transform.min_frequency": 1,
-    "trainer.embedding_dim": 8,
-    "trainer.rnn_units": 8,
-    "trainer.skip_dim": 8,
-    "trainer.batch_size": 16,
-    "trainer.num_epochs": 6,
-}
+SETTINGS = {**SMALL_SETTINGS, "trainer.num_epochs": 6}
 
 
 def command(folder: Path, corpus: Path, *arguments: str) -> list[str]:
     (folder / "config.toml").write_text(f"[example_gen]\nsource = {json.dumps(str(corpus))}\n")
-    settings = [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
     return [
         sys.executable,
         "-m",
@@ -50,7 +43,7 @@ def command(folder: Path, corpus: Path, *arguments: str) -> list[str]:
         arguments[0],
         "--config",
         str(folder / "config.toml"),
-        *settings,
+        *set_flags(SETTINGS),
         *arguments[1:],
     ]
 
@@ -172,7 +165,10 @@ def test_show_gives_figures_and_lineage(finished: Path) -> None:
 def test_predict_answers_in_order_from_arguments_and_standard_input(finished: Path) -> None:
     texts = ["a cat and a dog", "iron, gold", "PLUM and fig", "", "a\u0085b"]
     asked = [sys.executable, "-m", "pipeline", "predict"]
-    answers = [json.loads(line) for line in seqline(finished, *asked, *texts).split("\n")[:-1]]
+    with contextlib.chdir(finished):
+        code, out, _ = in_this_process("predict", *texts)
+    assert code == 0
+    answers = [json.loads(line) for line in out.split("\n")[:-1]]
     assert [answer["text"] for answer in answers] == texts
     assert [answer["label"] for answer in answers[:3]] == ["animals", "metals", "fruit"]
     assert all(abs(sum(answer["probabilities"].values()) - 1) < 1e-5 for answer in answers)

@@ -284,7 +284,7 @@ def test_key_fields_are_json() -> None:
 
 def test_flags_of_places_take_any_path(tmp_path: Path) -> None:
     places = [
-        str(tmp_path / f'{name} back\\slash "quoted" \U0001f600 \u00fc')
+        str(tmp_path / f'{name} #%41{{a,b}} "quoted" \U0001f600 \u00fc')
         for name in ("root", "served", "data")
     ]
     root, serving_dir, data_dir = places
@@ -293,6 +293,21 @@ def test_flags_of_places_take_any_path(tmp_path: Path) -> None:
     )
     assert [loaded.root, loaded.pusher.serving_dir, loaded.example_gen.data_dir] == places
     assert store.root == Path(places[0])
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?", "a\\b", "a\udcff"])
+def test_places_that_tensorflow_cannot_open_are_refused(
+    toml: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for setting in ("root", "pusher.serving_dir"):
+        with pytest.raises(UserError, match=r"TensorFlow takes .*; name another folder") as raised:
+            load(toml, places={setting: name})
+        assert f"{setting} {name!r}: " in str(raised.value)
+
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)  # The whole path counts.
+    with pytest.raises(UserError, match=r"root 'artifacts': TensorFlow takes "):
+        load(toml)
 
 
 @pytest.mark.parametrize(

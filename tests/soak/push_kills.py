@@ -36,11 +36,7 @@ FINISHED = "finished"
 
 
 def make_model(folder: Path, megabytes: int) -> None:
-    """A SavedModel that doubles a number, with large assets.
-
-    In a process of its own, so that this one needs no TensorFlow.
-    """
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    """A SavedModel that doubles a number, with large assets."""
     import tensorflow as tf
 
     module = tf.Module()
@@ -62,14 +58,16 @@ def push_when_told(model: Path, serving_dir: Path, told: Connection) -> None:
     told.send("done")
 
 
-def read_until_told(serving_dir: Path, told: Connection) -> None:
-    """Polls until it is told to stop, then sends {checks, versions, wrong}.
+def read_until_told(model: Path, megabytes: int, serving_dir: Path, told: Connection) -> None:
+    """Makes the model, polls until it is told to stop, then sends {checks, versions, wrong}.
 
-    A check covers all files of a version; `wrong` lists what must not have been seen.
+    A check covers all files of a version; `wrong` lists what must not have been seen. This is the
+    only process that needs TensorFlow.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
+    make_model(model, megabytes)
     told.send("ready")
     seen: set[str] = set()
     wrong: list[str] = []
@@ -153,11 +151,8 @@ def state(serving_dir: Path, before: int) -> str:
 def measure(folder: Path, kills: int, seed: int, megabytes: int) -> dict[str, Any]:
     model, serving_dir, draw = folder / "model", folder / "served", random.Random(seed)
     context = multiprocessing.get_context("spawn")
-    maker = context.Process(target=make_model, args=(model, megabytes))
-    maker.start()
-    maker.join()
     ours, theirs = context.Pipe()
-    reader = context.Process(target=read_until_told, args=(serving_dir, theirs))
+    reader = context.Process(target=read_until_told, args=(model, megabytes, serving_dir, theirs))
     reader.start()
     ours.recv()
     change(model, 0)

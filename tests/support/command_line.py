@@ -1,11 +1,30 @@
-"""The command line as a process of its own, and what is left of such a process."""
+"""The command line in this process or as one of its own, and what is left of such a process."""
 
 import contextlib
+import io
 import os
+import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from pipeline.cli import app
 from tests.support import CHECKOUT
+
+
+def in_this_process(*arguments: str) -> tuple[int, str, str]:
+    """Calls `seqline ARGUMENTS` without a new Python: (exit code, output, errors)."""
+    out, errors = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+    ):
+        patch.setattr(sys, "argv", ["seqline", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+    return int(ended.value.code or 0), out.getvalue(), errors.getvalue()
 
 
 def environment() -> dict[str, str]:

@@ -43,6 +43,20 @@ TRAINER_PARAMS = TrainerParams(
     bidirectional=False, embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=16, num_epochs=6
 )
 TRANSFORM_PARAMS = TransformParams(min_frequency=1, max_length=8)
+# About the same for commands, which a test gives the number of epochs.
+SMALL_SETTINGS = {
+    "transform.max_length": 8,
+    "transform.min_frequency": 1,
+    "trainer.embedding_dim": 8,
+    "trainer.rnn_units": 8,
+    "trainer.skip_dim": 8,
+    "trainer.batch_size": 16,
+}
+
+
+def set_flags(settings: Mapping[str, object]) -> list[str]:
+    """The flags of a command that set these."""
+    return [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
 
 
 def corpus_rows(num_rows: int = 240) -> list[dict[str, str]]:

@@ -52,6 +52,23 @@ def write_parquet(path: Path, columns: dict[str, Any], **options: Any) -> Path:
     return path
 
 
+def write_arrow(
+    path: Path, table: pa.Table, is_stream: bool = True, batch_rows: int | None = None
+) -> Path:
+    new = pa.ipc.new_stream if is_stream else pa.ipc.new_file
+    with new(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=batch_rows)
+    return path
+
+
+def write_table(path: Path, table: pa.Table) -> Path:
+    """Writes a Parquet or an Arrow file, as its name says."""
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+        return path
+    return write_arrow(path, table)
+
+
 def row_format(**fields: Any) -> RowFormat:
     """The format of rows as example_gen reads them. `text` may be the name of one column."""
     if isinstance(fields.get("text"), str):

@@ -77,8 +77,13 @@ def format_of(kind: str) -> Format:
 
 
 def kind_of_name(path: str) -> str | None:
-    """The kind of a file by its name; None for a name that no format has."""
+    """The kind of a file by its name, in upper or lower case; None if no format has such names.
+
+    Beam puts the number of a shard behind the name: rows.csv-00000-of-00005.
+    """
+    name = re.sub(r"-\d+-of-\d+(?=(\.\w+)?$)", "", path)
     for format_ in all_formats():
-        if format_.PATTERN is not None and re.fullmatch(format_.PATTERN, path, re.DOTALL):
+        pattern = format_.PATTERN
+        if pattern is not None and re.fullmatch(pattern, name, re.DOTALL | re.IGNORECASE):
             return format_.NAME
     return None

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import Any
 
 from seqline.errors import DataError
-from seqline.rows import dialect, encodings
+from seqline.rows import dialect, encodings, quotes
 from seqline.rows.dialect import Dialect
 from seqline.rows.judge import judge, pick
 from seqline.rows.row import BadRow, Row, RowFormat
@@ -57,27 +57,29 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         judged = judge(format_, flat=True)
         hint: str | None = None
 
-        start = found.start
-        line = start + 1
+        line = reader.line_num + 1
         while True:
             try:
                 for fields in reader:
-                    end = start + reader.line_num
+                    if len(fields) == width and reader.line_num == line and fields[-1] != last_name:
+                        yield judged(picked(fields), path, line)
+                        line += 1
+                        continue
+
+                    end = reader.line_num
                     if len(fields) != width:
                         if fields:  # A blank line is not a row.
                             reason = f"{len(fields)} fields where {_header(format_)} has {width}"
                             yield BadRow(path, line, f"{reason}{_up_to(end, line)}", "format")
-                    elif fields[-1] == last_name and _is_header(fields, found):
+                    elif _is_header(fields, found):
                         yield BadRow(path, line, "it repeats the header", "format")
-                    elif end > line:
+                    else:
                         row = judged(picked(fields), path, line)
                         yield _with_swallowed(row, fields, found, format_)
-                    else:
-                        yield judged(picked(fields), path, line)
                     line = end + 1
                 return
             except csv.Error as error:
-                end = start + reader.line_num
+                end = reader.line_num
                 if str(error) == "unexpected end of data" and end > line:
                     # One bad row would stand for all the rows that the open quote swallowed.
                     raise DataError(
@@ -114,7 +116,7 @@ def _with_swallowed(
 ) -> Row | BadRow:
     if isinstance(row, BadRow):
         return row
-    return row._replace(swallowed=dialect.swallowed_labels(fields, found, format_.label))
+    return row._replace(swallowed=quotes.swallowed_labels(fields, found, format_.label))
 
 
 def _hint(path: str, line: int, format_: RowFormat) -> str:
@@ -162,10 +164,9 @@ def _opened(
         whole: Whether the file is looked through to tell whether its quotes enclose fields.
     """
     reader: Any = None
-    start = 0
 
     def place() -> str:
-        return f" after line {start + reader.line_num}" if reader else ""
+        return f" after line {reader.line_num}" if reader else ""
 
     # One byte that cannot be decoded costs one row, not the file: see `encodings`.
     with (
@@ -180,11 +181,14 @@ def _opened(
             yield None, None
             return
 
-        start = found.start
         is_open = format_.quoting == "auto" and found.delimiter == "\t"
         if whole and is_open and not _quotes_pair(path, found, format_):
             found = replace(found, quotes=False)
-        reader = found.reader(chain(head[start:], text))
+        # Blank lines stand for those before the first row, so that the reader counts right.
+        blanks = ["\n"] * found.start
+        reader = found.reader(chain(blanks, head[found.start :], text))
+        for _ in blanks:
+            next(reader)
         yield reader, found
 
 
@@ -193,7 +197,8 @@ def _quotes_pair(path: str, found: Dialect, format_: RowFormat) -> bool:
     if encodings.ends_lines_as_ascii(format_.encoding) and not _has_quotes(path):
         return True
     with encodings.open_text(files.open_content(path), format_.encoding) as text:
-        return dialect.pairs(_undamaged(islice(text, found.start, None)), found)
+        rows = _undamaged(islice(text, found.start, None))
+        return quotes.pair(rows, found, format_.label)
 
 
 def _has_quotes(path: str) -> bool:

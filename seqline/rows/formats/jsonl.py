@@ -32,27 +32,37 @@ def check(path: str, format_: RowFormat) -> bool:
     """See `Format.check`. `read` reports a first row that is not a JSON object, with its line."""
     with files.translate_errors(path), files.open_content(path) as file:
         if json_stream.is_stream(encodings.head_of(file, format_.encoding)):
-            text = encodings.open_text(file, format_.encoding)
-            try:
-                value = next(json_stream.values(text), None)
-            except json_stream.UnclosedError:
-                return True
-            row = MISSING if value is None else value.value
-            if value is None:
-                return False
+            row = _first_value(file, format_.encoding)
         else:
-            lines, encoding = encodings.lines(file, format_.encoding)
-            first = next((line for line in lines if line.removeprefix(MARK).strip()), None)
-            if first is None:
-                return False
-            try:
-                row = json.loads(first.removeprefix(MARK).decode(encoding))
-            except (ValueError, RecursionError):
-                return True
+            row = _first_line(file, format_.encoding)
 
+    if row is MISSING:
+        return False
     if isinstance(row, dict):
         _require(row, path, format_)
     return True
+
+
+def _first_value(file: Any, encoding: str) -> Any:
+    """The first value of a stream, None where it is not whole; MISSING without any."""
+    with encodings.open_text(file, encoding) as text:
+        try:
+            first = next(json_stream.values(text), None)
+        except json_stream.UnclosedError:
+            return None
+    return MISSING if first is None else None if first.error else first.value
+
+
+def _first_line(file: Any, encoding: str) -> Any:
+    """The value of the first line that is not blank, None where it is no JSON; MISSING without."""
+    lines, encoding = encodings.lines(file, encoding)
+    first = next((line for line in lines if line.removeprefix(MARK).strip()), None)
+    if first is None:
+        return MISSING
+    try:
+        return json.loads(first.removeprefix(MARK).decode(encoding))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _require(row: dict[str, Any], path: str, format_: RowFormat) -> None:
@@ -64,8 +74,9 @@ def _require(row: dict[str, Any], path: str, format_: RowFormat) -> None:
     if shape := json_stream.shape(row, format_):
         raise UserError(f"{path} does not hold rows: {shape}.")
     names = paths(row)
-    found = [name for name in format_.columns if look_up(row, name) is not MISSING]
-    require([*found, *(name for name in names if name not in found)], path, format_, "field")
+    # Those that a message would not list: behind many others, or in a list.
+    names += [name for name in format_.columns if look_up(row, name) is not MISSING]
+    require(list(dict.fromkeys(names)), path, format_)
 
 
 def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
@@ -220,8 +231,10 @@ def _judge_row(row: Any, path: str, line: int, format_: RowFormat, judged: Judge
 def _read_stream(file: Any, path: str, format_: RowFormat, judged: Judge) -> Iterator[Row | BadRow]:
     """The rows of an array, or of objects over several lines; each is where it begins."""
     line = 0
-    text = encodings.open_text(file, format_.encoding)
-    with files.translate_errors(path, lambda: f" after line {line}" if line else ""):
+    with (
+        files.translate_errors(path, lambda: f" after line {line}" if line else ""),
+        encodings.open_text(file, format_.encoding) as text,
+    ):
         try:
             for value, line, error in json_stream.values(text):
                 if error:
@@ -245,8 +258,8 @@ def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
 def _values(file: Any, encoding: str) -> Iterator[Any]:
     """The JSON values of a file at its start, without what is not JSON."""
     if json_stream.is_stream(encodings.head_of(file, encoding)):
-        with suppress(json_stream.UnclosedError):
-            for value in json_stream.values(encodings.open_text(file, encoding)):
+        with suppress(json_stream.UnclosedError), encodings.open_text(file, encoding) as text:
+            for value in json_stream.values(text):
                 yield value.value
         return
 

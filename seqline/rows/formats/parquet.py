@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 NAME = "parquet"
-PATTERN: str | None = r".*\.parquet"
-SUFFIXES: tuple[str, ...] = (".parquet",)
+PATTERN: str | None = r".*\.(parquet|parq|pq)"
+SUFFIXES: tuple[str, ...] = (".parquet", ".parq", ".pq")
 UNIT = "row"
 
 ENCRYPTED_MAGIC = b"PARE"

@@ -181,13 +181,12 @@ def _unzipped(file: BinaryIO) -> BinaryIO:
 
     The two bytes of zlib's header may begin a record's length, too. Its checksum tells.
     """
-    # The buffer peeks without moving on. A file from a bucket may have none.
-    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]  # it reads bytes
+    buffered: Any = file  # `open_content` gives one with a buffer, which can look ahead.
     header = buffered.peek(12)[:12]
     is_zlib = len(header) > 1 and header[0] == ZLIB_METHOD and not int.from_bytes(header[:2]) % 31
     if not is_zlib or _is_header(header):
-        return buffered
-    return io.BufferedReader(_Inflated(buffered), files.READ_BYTES)
+        return file
+    return io.BufferedReader(_Inflated(file), files.READ_BYTES)
 
 
 class _Inflated(io.RawIOBase):
@@ -215,7 +214,7 @@ class _Inflated(io.RawIOBase):
             except zlib.error as error:
                 raise DamagedError(str(error)) from error
             if not given and not content and not self.inflate.eof:
-                raise DamagedError("the zlib stream ends before its end")
+                raise DamagedError("the zlib stream ends too early")
 
         buffer[: len(content)] = content
         return len(content)

@@ -100,8 +100,8 @@ def test_tfrecords_hold_the_same_and_can_be_trained_on(
         (
             {"source": "."},
             (
-                "bulk_inferrer.source '.' is a folder without .txt files; name other files by a"
-                " glob, such as ./*.jsonl."
+                "bulk_inferrer.source: the folder . holds files of several kinds, .csv, .jsonl"
+                ' (a.csv, b.jsonl); name one kind by a glob, such as "./*.csv".'
             ),
         ),
         (

@@ -127,6 +127,10 @@ def test_a_folder_of_texts_with_and_without_classes(tmp_path: Path, served: Path
         ("b.txt", "gold"),
         ("c.txt", "goat"),
     ]
+    manifest = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert manifest["source"]["unused_files"] == [
+        {"reason": "other suffix", "count": 1, "names": [f"{tmp_path}/texts/notes.md"]}
+    ]
 
 
 def test_what_is_kept_is_any_json_value_and_clashes_with_nothing(

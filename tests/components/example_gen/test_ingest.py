@@ -139,3 +139,14 @@ def test_empty_split(tmp_path: Path) -> None:
         ),
     ):
         make(ExampleGenParams(source=str(path)), tmp_path / "output")
+
+
+def test_an_encoding_that_is_wrong_is_named(tmp_path: Path) -> None:
+    rows = "".join(f"caf\u00e9 {number},{'xy'[number % 2]}\n" for number in range(20))
+    (tmp_path / "a.csv").write_bytes(f"text,label\n{rows}".encode("cp1252"))
+    with pytest.raises(DataError) as error:
+        make(ExampleGenParams(source=str(tmp_path / "a.csv")), tmp_path / "output")
+    assert str(error.value).endswith(
+        " Most of them are not utf-8: set example_gen.encoding to the files' own, such"
+        " as 'cp1252' (Windows), 'gb18030' (Chinese) or 'shift_jis' (Japanese)."
+    )

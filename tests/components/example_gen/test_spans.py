@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from components.example_gen import ExampleGenParams, check, sources, spans
 from seqline.errors import DataError, UserError
-from seqline.storage import files
+from seqline.storage.listing import Entry
 from tests.components.example_gen.support import read_all, window, write
 
 
@@ -128,6 +128,6 @@ def test_the_choice_of_spans_is_no_part_of_the_key() -> None:
 
 @given(st.integers(0, 10**6), st.integers(0, 99))
 def test_spans_are_found_where_they_were_written(number: int, version: int) -> None:
-    file = files.File(f"a/{number}-{version:02d}.csv", 1)
+    file = Entry(f"a/{number}-{version:02d}.csv")
     ((span, group),) = spans.group("a/{SPAN}-{VERSION:2}.csv", [file]).items()
-    assert (span, group.version, group.files) == (number, version, [file])
+    assert (span, group.version, group.entries) == (number, version, [file])

@@ -26,6 +26,7 @@ def prepare_a_data_set(data_dir: Path) -> None:
                 "tokens": tfds.features.Sequence(tfds.features.Text()),
                 "steps": tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
                 "number": np.int64,
+                "review": {"title": tfds.features.Text()},
                 "name": tfds.features.ClassLabel(names=["x", "y"]),
             }
             return tfds.core.DatasetInfo(
@@ -38,6 +39,7 @@ def prepare_a_data_set(data_dir: Path) -> None:
                 "tokens": ["New York", "one"],
                 "steps": np.array([[1, 2], [3, 4]], np.float32),
                 "number": 7,
+                "review": {"title": "good"},
             }
             return {"train": iter([(0, {**row, "name": "y"}), (1, {**row, "name": -1})])}
 
@@ -67,6 +69,9 @@ def test_rows_of_a_data_set(tmp_path: Path) -> None:
         usable(read_all(**fields | {"label": "number"}, content="tokens", text="tokens"))
         == [([b"New York", b"one"], b"7")] * 2
     )
+
+    titles = usable(read_all(**fields | {"label": "number"}, text="review.title"))
+    assert titles == [(b"good", b"7")] * 2
 
     for dim in (None, 2):
         rows = usable(

@@ -1,6 +1,9 @@
 """The answers of a SavedModel of pre-tokenised rows or of sequences."""
 
 import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ from components.trainer import TrainerParams
 from components.trainer import run as run_trainer
 from components.transform import TransformParams
 from components.transform import run as run_transform
+from seqline.data.examples import Content
 from seqline.data.features import SPLITS
 from seqline.model import network
 from serving.predict import predict
@@ -33,9 +37,32 @@ SEQUENCE_ROWS = [
 SMALL = {"embedding_dim": 4, "rnn_units": 4, "skip_dim": 4, "batch_size": 16, "num_epochs": 1}
 
 
+Transformed = Callable[[Content], tuple[Path, Path]]
+
+
+@pytest.fixture(scope="module")
+def transformed(tmp_path_factory: pytest.TempPathFactory) -> Transformed:
+    """Makes (Examples, Features) of the rows."""
+
+    @cache
+    def make(content: Content) -> tuple[Path, Path]:
+        work = tmp_path_factory.mktemp("transformed")
+        rows = TOKEN_ROWS if content == "tokens" else SEQUENCE_ROWS
+        splits = {"train": rows[:16], "eval": rows[16:20], "test": rows[20:]}
+        examples = write_examples(work / "examples", splits, content)
+        params = TransformParams(min_frequency=1, max_length=5)
+        (work / "features").mkdir()
+        run_transform(examples=examples, params=params, output=work / "features")
+        return examples, work / "features"
+
+    return make
+
+
 @pytest.fixture(scope="module", params=["tokens", "sequence", "sequence, padding read"])
 def served(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    transformed: Transformed,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
     """A SavedModel, and everything that it was made of.
 
@@ -45,22 +72,15 @@ def served(
     work = tmp_path_factory.mktemp("served")
     content, plain = request.param.split(",")[0], "padding" in request.param
     rows = TOKEN_ROWS if content == "tokens" else SEQUENCE_ROWS
-    for name in ("features", "model", "saved_model"):
+    examples, features = transformed(content)
+    for name in ("model", "saved_model"):
         (work / name).mkdir()
-    examples = write_examples(
-        work / "examples", {"train": rows[:16], "eval": rows[16:20], "test": rows[20:]}, content
-    )
-    run_transform(
-        examples=examples,
-        params=TransformParams(min_frequency=1, max_length=5),
-        output=work / "features",
-    )
 
     params = TrainerParams(**SMALL, pooling="last" if plain else "max", min_epoch_steps=4)
-    run_trainer(features=work / "features", params=params, output=work / "model")
+    run_trainer(features=features, params=params, output=work / "model")
     run(
         examples=examples,
-        features=work / "features",
+        features=features,
         model=work / "model",
         params=ExporterParams(),
         output=work / "saved_model",
@@ -76,7 +96,7 @@ def served(
         "time": 5 if plain else None,
         "rows": requests,
         "examples": tf.constant([row for split in serialized for row in split]),
-        "features": work / "features",
+        "features": features,
         "network": network.load(work / "model", training=True)[0],
         "loaded": loaded,
         "path": work / "saved_model" / "saved_model",

@@ -16,6 +16,7 @@ from components.infra_validator import (
     InfraValidatorParams,
     check,
 )
+from components.infra_validator import server as server_process
 from components.infra_validator.server import running
 from seqline.errors import UserError
 from tests.components.infra_validator.support import evaluated, program, servers_on, validate
@@ -50,8 +51,9 @@ def test_a_server_that_does_not_start_is_refused_with_its_last_words(
 
 
 def test_a_server_that_never_answers_is_ended(
-    saved_model: Path, evaluation: Path, tmp_path: Path
+    saved_model: Path, evaluation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(server_process, "GRACE_SECONDS", 0.5)
     server = program(
         tmp_path / "tensorflow_model_server",
         f"trap '' TERM; echo waiting {tmp_path}; sleep 1000 & wait; wait",

@@ -31,6 +31,7 @@ from tests.support.warm import (
 )
 
 
+@pytest.mark.slow  # without a warm start: test_replicas.py
 def test_two_replicas_start_as_one_device(
     earlier: Path, earlier_features: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """From rows to vocabularies, ids and an artifact that tensorflow-transform opens."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -201,11 +202,11 @@ def test_tokens_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 def test_features_that_differ_from_the_graph_are_found(
-    small_examples: Path, tmp_path: Path
+    small_examples: Path, small_features: Path, tmp_path: Path
 ) -> None:
-    transform(small_examples, tmp_path)
-    graph.verify(small_examples, read_manifest(small_examples), tmp_path)
-    [path] = shards(tmp_path, EVAL)
+    graph.verify(small_examples, read_manifest(small_examples), small_features)
+    features = shutil.copytree(small_features, tmp_path / "features")
+    [path] = shards(features, EVAL)
     columns = [
         tf_example_writer.int_lists("ids", np.array([1, 2, 3]), np.array([3])),
         tf_example_writer.few_int_features("label", np.array([1])),
@@ -213,4 +214,4 @@ def test_features_that_differ_from_the_graph_are_found(
     ]
     write_records(path, tf_example_writer.examples(columns))
     with pytest.raises(AssertionError, match=r"row 1: the graph gives other ids"):
-        graph.verify(small_examples, read_manifest(small_examples), tmp_path)
+        graph.verify(small_examples, read_manifest(small_examples), features)

@@ -131,3 +131,10 @@ def test_predict_names_the_model_that_was_exported_last(here: Path) -> None:
     os.utime(here / "artifacts" / "exporter" / "unfinished" / "saved_model" / "saved_model.pb")
     with pytest.raises(InputError, match=r"--model artifacts/exporter/new/saved_model$"):
         find_model(Path("serving_dir"))
+
+
+def test_a_model_whose_path_holds_a_wildcard_cannot_be_loaded(here: Path) -> None:
+    (here / "v[1]").mkdir()
+    (here / "v[1]" / "saved_model.pb").touch()
+    with pytest.raises(InputError, match=r"'v\[1\]' cannot be loaded: TensorFlow takes '\['"):
+        find_model(Path("v[1]"))

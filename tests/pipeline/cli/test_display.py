@@ -121,7 +121,7 @@ def test_a_finished_stage_goes_on_under_its_text(tmp_path: Path) -> None:
 
 
 def test_two_running_stages_have_two_lines_and_their_own_reports(tmp_path: Path) -> None:
-    lines = visible(on_terminal(tmp_path, "--jobs", "2", "--seconds", "3"))
+    lines = visible(on_terminal(tmp_path, "--jobs", "2", "--seconds", "1.5"))
     assert any(line.startswith("stages 2 and 3 of 3") for line in lines)
     for name in ("trainer", "baseline"):
         assert any(
@@ -151,7 +151,7 @@ def test_where_no_line_can_be_written_again_none_is(
 
 
 def test_a_pipe_gets_a_line_at_the_start_and_one_now_and_then(tmp_path: Path) -> None:
-    written = in_pipe(tmp_path, "--line-seconds", "1", "--seconds", "4")
+    written = in_pipe(tmp_path, "--line-seconds", "0.5", "--seconds", "1.6")
     assert "\x1b" not in written
 
     lines = written.splitlines()

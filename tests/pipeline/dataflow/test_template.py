@@ -37,13 +37,7 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[FakeCloud]:
-    with (
-        fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in cloud.environment.items():
-            patch.setenv(name, value)
-        cloud.gcs.put("bucket", "rows.jsonl", corpus.read_bytes())
+    with fake_cloud.serve_here(tmp_path_factory.mktemp("cloud"), corpus) as cloud:
         cloud.gcs.put("bucket", "my.toml", b'[example_gen]\nsource = "gs://bucket/rows.jsonl"\n')
         yield cloud
 
@@ -64,6 +58,7 @@ def run_template(
     return answer.status_code, answer.json()
 
 
+@pytest.mark.slow
 def test_a_launch_runs_the_pipeline(cloud: FakeCloud, examples: Path) -> None:
     built = CliRunner().invoke(
         app, ["template", "build", "gs://bucket/templates/seqline.json", f"--image={IMAGE}"]

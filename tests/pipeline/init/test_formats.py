@@ -196,3 +196,22 @@ def test_files_by_a_glob_that_are_sorted_by_class(tmp_path: Path) -> None:
     written = init("*.csv")
     assert written["example_gen"]["source"] == "*.csv"
     assert written["evaluator"]["min_accuracy"] == 0.33
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_of_json(tmp_path: Path, indent: int | None) -> None:
+    content = [{"review": text, "stars": label} for text, label in rows()]
+    (tmp_path / "a.json").write_text(json.dumps(content, indent=indent), encoding="utf-8")
+    written = init("a.json")
+    assert written["example_gen"] == {"source": "a.json", "text": "review", "label": "stars"}
+
+
+def test_utf16_with_a_byte_order_mark(tmp_path: Path) -> None:
+    content = "".join(f"{text}\t{label}\n" for text, label in rows())
+    (tmp_path / "a.csv").write_text(f"review\tstars\n{content}", encoding="utf-16")
+    assert init("a.csv")["example_gen"] == {
+        "source": "a.csv",
+        "text": "review",
+        "label": "stars",
+        "delimiter": "\t",
+    }

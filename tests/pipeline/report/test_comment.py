@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
     with GitHub() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         monkeypatch.setenv("GITHUB_API_URL", f"{server.url}/")
         monkeypatch.setenv("GITHUB_TOKEN", "secret")

@@ -30,3 +30,16 @@ def test_warnings_of_other_versions_of_the_stages(store: Store) -> None:
     executions["example_validator"]["figures"]["warnings"] = ["The splits differ"]
     _, _, told = written(store, write_run(store, "one", executions, files))
     assert told["warnings"] == ["The class 'x' has one row.", "The splits differ."]
+
+
+def test_weights_of_train(store: Store) -> None:
+    executions, files = stages_of(LABELS, ["a text"])
+    page, _, told = written(store, write_run(store, "none", executions, files))
+    assert told["data"]["weights"] is None
+    assert "weights of train" not in Page(page).shown
+
+    weights = {"sum": 185.0, "min": 0.0, "max": 2.5, "num_zeros": 40}
+    executions["statistics_gen"]["figures"]["weights"] = {"train": weights}
+    page, _, told = written(store, write_run(store, "one", executions, files))
+    assert told["data"]["weights"] == weights
+    assert "; the weights of train are from 0 to 2.5, 185 in all." in Page(page).shown

@@ -16,6 +16,7 @@ from pipeline.store import open_store
 from pipeline.store.folder import Store
 from pipeline.store.layout import artifact_digest
 from tests.support import CHECKOUT
+from tests.support.corpus import SMALL_SETTINGS, set_flags
 from tests.support.fake_cloud.gcs import FakeGcs, serve
 
 pytestmark = pytest.mark.slow
@@ -32,12 +33,7 @@ STAGES = [
     "evaluator",
 ]
 SETTINGS = {
-    "transform.max_length": 8,
-    "transform.min_frequency": 1,
-    "trainer.embedding_dim": 8,
-    "trainer.rnn_units": 8,
-    "trainer.skip_dim": 8,
-    "trainer.batch_size": 16,
+    **SMALL_SETTINGS,
     "trainer.num_epochs": 4,
     "trainer.checkpoint_steps": 5,
     "evaluator.baseline": "none",
@@ -59,12 +55,7 @@ def emulator(cloud: FakeGcs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def command(corpus: Path, root: str, *more: str) -> list[str]:
-    settings = [
-        part
-        for name, value in {"example_gen.source": json.dumps(str(corpus)), **SETTINGS}.items()
-        for part in ("--set", f"{name}={value}")
-    ]
-
+    settings = set_flags({"example_gen.source": json.dumps(str(corpus)), **SETTINGS})
     return [
         sys.executable,
         "-m",

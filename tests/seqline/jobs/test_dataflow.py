@@ -30,6 +30,7 @@ from tests.support import fake_cloud
 from tests.support.corpus import TRANSFORM_PARAMS
 from tests.support.fake_cloud import FakeCloud
 from tests.support.fake_cloud.dataflow import CANCELLED, DONE, FAILED, RUNNING
+from tests.support.files import contents
 
 pytestmark = pytest.mark.slow
 
@@ -39,15 +40,7 @@ PARAMS = ExampleGenParams(source=ROWS)
 
 @pytest.fixture(scope="module")
 def running_cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[FakeCloud]:
-    with (
-        fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in (
-            cloud.environment | {"SEQLINE_CACHE": str(tmp_path_factory.mktemp("cache"))}
-        ).items():
-            patch.setenv(name, value)
-        cloud.gcs.put("bucket", "rows.jsonl", corpus.read_bytes())
+    with fake_cloud.serve_here(tmp_path_factory.mktemp("cloud"), corpus) as cloud:
         cloud.gcs.buckets["staging"] = {}
         yield cloud
 
@@ -65,14 +58,6 @@ def flags(cloud: FakeCloud, component: str, key: str, *more: str) -> tuple[str, 
     # Staged files have a bucket of their own, so that a fault can hit the workers' requests only.
     given = [*cloud.flags, "--temp_location=gs://staging/temp", *more]
     return job_flags(given, component, key, "gs://bucket/root")
-
-
-def contents(folder: Path, pattern: str) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.glob(pattern)
-        if path.is_file()
-    }
 
 
 def test_jobs_make_what_a_local_run_makes_whatever_goes_wrong(

@@ -28,6 +28,7 @@ from tests.support import fake_cloud
 from tests.support.corpus import TRANSFORM_PARAMS
 from tests.support.fake_cloud import FakeCloud, containers
 from tests.support.fake_cloud.dataflow import DONE, Job
+from tests.support.files import contents
 
 IMAGE = os.environ.get("SEQLINE_WORKER_IMAGE", "")
 PARAMS = ExampleGenParams(source="gs://bucket/rows.jsonl")
@@ -42,15 +43,7 @@ in_image = pytest.mark.skipif(bool(NO_IMAGE), reason=str(NO_IMAGE))
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[FakeCloud]:
-    with (
-        fake_cloud.serve(tmp_path_factory.mktemp("cloud")) as cloud,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in (
-            cloud.environment | {"SEQLINE_CACHE": str(tmp_path_factory.mktemp("cache"))}
-        ).items():
-            patch.setenv(name, value)
-        cloud.gcs.put("bucket", "rows.jsonl", corpus.read_bytes())
+    with fake_cloud.serve_here(tmp_path_factory.mktemp("cloud"), corpus) as cloud:
         cloud.gcs.buckets["staging"] = {}
         cloud.executor.in_docker = True
         yield cloud
@@ -59,14 +52,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Iterator[Fa
 def flags(cloud: FakeCloud, component: str, key: str) -> tuple[str, ...]:
     own = ["--temp_location=gs://staging/temp", f"--sdk_container_image={IMAGE}"]
     return job_flags([*cloud.flags, *own], component, key, "gs://bucket/root")
-
-
-def contents(folder: Path, pattern: str) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.glob(pattern)
-        if path.is_file()
-    }
 
 
 def said(job: Job) -> list[str]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.fake_cloud import credentials, gcs, proxy
 from tests.support.fake_cloud.dataflow import FakeDataflow
 from tests.support.fake_cloud.executor import Executor
@@ -96,3 +98,21 @@ def serve(folder: Path) -> Iterator[FakeCloud]:
                 yield FakeCloud(store, dataflow, executor, faults, environment, endpoint)
             finally:
                 executor.close()
+
+
+@contextmanager
+def serve_here(folder: Path, rows: Path, **variables: str) -> Iterator[FakeCloud]:
+    """A cloud that this process and its children use until the block ends.
+
+    Args:
+        folder: an empty one for the cloud's own files and the cache.
+        rows: what gs://bucket/rows.jsonl holds.
+        variables: set in the environment, too.
+    """
+    with serve(folder) as cloud, pytest.MonkeyPatch.context() as patch:
+        cache = {"SEQLINE_CACHE": str(folder / "cache")}
+        for name, value in (cloud.environment | cache | variables).items():
+            patch.setenv(name, value)
+
+        cloud.gcs.put(BUCKET, "rows.jsonl", rows.read_bytes())
+        yield cloud

@@ -43,6 +43,7 @@ def run(cloud: FakeCloud, *command: str, cwd: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_word_count_by_the_dataflow_runner(cloud: FakeCloud, tmp_path: Path) -> None:
     cloud.gcs.put(BUCKET, "lines.txt", LINES)
     places = [f"--input=gs://{BUCKET}/lines.txt", f"--output=gs://{BUCKET}/counts/part"]

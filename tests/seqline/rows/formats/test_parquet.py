@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from seqline.errors import DataError, UserError
+from seqline.rows import arrow_columns
+from seqline.rows.formats import parquet
 from seqline.rows.read import cut
 from seqline.rows.row import BadRow, Row
 from seqline.storage import files
@@ -105,3 +108,55 @@ def test_parquet_sequences_of_other_kinds(tmp_path: Path) -> None:
 
     path = write_parquet(tmp_path / "c.parquet", {"text": [[1, 2, 3, 4]], "label": ["x"]})
     assert usable(read_all(path, content="sequence", dim=2))[0][0].tolist() == [[1, 2], [3, 4]]
+
+
+def test_parquet_without_rows(tmp_path: Path) -> None:
+    schema = pa.schema({"text": pa.string(), "label": pa.string()})
+    empty = [tmp_path / name for name in ("a.parquet", "b.parquet", "c.parquet")]
+    pq.write_table(schema.empty_table(), empty[0])
+    pq.ParquetWriter(empty[1], schema).close()  # No row group.
+    empty[2].touch()
+    for path in empty:
+        assert read_all(path) == []
+        assert parquet.first_rows(str(path), 5) == ([], True)
+    with pytest.raises(DataError, match=r"a\.parquet and 2 others have no row"):
+        check(tmp_path / "*.parquet")
+
+    write_parquet(tmp_path / "d.parquet", {"text": ["a"], "label": ["x"]})
+    check(tmp_path / "*.parquet")
+    assert usable(read_all(tmp_path / "*.parquet")) == [(b"a", b"x")]
+
+
+def test_parquet_of_which_one_file_lacks_a_column(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", {"text": ["a"], "label": ["x"]})
+    path = write_parquet(tmp_path / "b.parquet", {"label": ["x"], "body": ["b"]})
+    for act in (check, read_all):
+        with pytest.raises(UserError, match=rf"^{path} has no column 'text'"):
+            act(tmp_path / "*.parquet")
+
+
+def test_parquet_that_is_encrypted(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PARE" + b"\0" * 100 + b"PARE")
+    for act in (check, read_all):
+        with pytest.raises(DataError, match=rf"^{path} is encrypted\. Write it again without"):
+            act(path)
+
+
+def test_parquet_with_a_damaged_page_is_one_line(tmp_path: Path) -> None:
+    texts = [f"text {n}" for n in range(3000)]
+    path = write_parquet(
+        tmp_path / "a.parquet", {"text": texts, "label": ["x"] * 3000}, compression="zstd"
+    )
+    content = bytearray(path.read_bytes())
+    content[2000:2100] = bytes(100)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"^{path} is damaged[^\n]*$"):
+        read_all(path)
+
+
+def test_parquet_reads_few_long_rows_at_once() -> None:
+    assert arrow_columns.batch_rows(10_000, 10_000 * 100) == 1024
+    # 64 MiB are 64 rows of 1 MiB, and not one of 100 MiB: that one is read alone.
+    assert arrow_columns.batch_rows(1000, 1000 << 20) == 64
+    assert arrow_columns.batch_rows(10, 1000 << 20) == 1

@@ -1,6 +1,8 @@
 import gzip
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -125,3 +127,126 @@ def test_tfrecord_whose_first_record_is_as_long_as_the_mark_of_gzip(tmp_path: Pa
     assert usable(read_all(write_tfrecord(tmp_path / "a.tfrecord", [record]))) == [
         (b"a" * size, b"x")
     ]
+
+
+ROWS = [example(text=[b"a"], label=[b"x"]), example(text=[b"b"], label=[b"y"])]
+
+
+def test_tfrecord_compressed_by_zlib_is_known_by_its_content(tmp_path: Path) -> None:
+    content = write_tfrecord(tmp_path / "plain", ROWS).read_bytes()
+    for level in (1, 6, 9):
+        rows = read_bytes(tmp_path / "a.tfrecord-00000-of-00001", zlib.compress(content, level))
+        assert usable(rows) == [(b"a", b"x"), (b"b", b"y")]
+
+    # A first record of 120 bytes begins with zlib's 0x78, too, but it has its checksum.
+    record = example(text=[b"a" * (120 - len(ROWS[0]) + 1)], label=[b"x"])
+    assert len(record) == 120
+    path = write_tfrecord(tmp_path / "b.tfrecord", [record])
+    assert path.read_bytes()[:1] == b"\x78"
+    assert usable(read_all(path)) == [(b"a" * 88, b"x")]
+
+
+def test_tfrecord_that_tensorflow_compressed_by_zlib(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    with tf.io.TFRecordWriter(str(path), "ZLIB") as writer:
+        for row in ROWS:
+            writer.write(row)
+    assert usable(read_all(path)) == [(b"a", b"x"), (b"b", b"y")]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda content: content[:-3], r"in record 3 \(byte 98\): the zlib stream ends too early"),
+        (lambda content: content + b"x", r"in record 3 .*: something follows the end of the zlib"),
+        (lambda content: content[:2] + b"\xff" * 20, r"in record 1 \(byte 0\): Error -3"),
+    ],
+    ids=["cut", "longer", "other bytes"],
+)
+def test_tfrecord_compressed_by_zlib_and_damaged(
+    tmp_path: Path, damage: Callable[[bytes], bytes], message: str
+) -> None:
+    content = zlib.compress(write_tfrecord(tmp_path / "plain", ROWS).read_bytes())
+    path = tmp_path / "a.tfrecord"
+    with pytest.raises(DataError, match=rf"^{path} is damaged {message}[^\n]*$"):
+        read_bytes(path, damage(content))
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zlib.compress])
+def test_tfrecord_shards_without_a_record(
+    tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
+    empty = tmp_path / "a.tfrecord-00000-of-00002"
+    empty.write_bytes(compress(b""))
+    assert read_all(empty) == []
+    with pytest.raises(DataError, match=r"has no row\. Name files with rows"):
+        check(empty)
+
+    write_tfrecord(tmp_path / "a.tfrecord-00001-of-00002", ROWS)
+    check(tmp_path / "a.tfrecord-*")
+    assert usable(read_all(tmp_path / "a.tfrecord-*")) == [(b"a", b"x"), (b"b", b"y")]
+
+
+def sequence_example(context: dict[str, list[Any]], lists: dict[str, list[list[Any]]]) -> bytes:
+    """A serialized tf.SequenceExample."""
+    made = tf.train.SequenceExample()
+    made.context.CopyFrom(tf.train.Example.FromString(example(**context)).features)
+    for name, steps in lists.items():
+        for step in steps:
+            feature = tf.train.Example.FromString(example(step=step)).features.feature["step"]
+            made.feature_lists.feature_list[name].feature.append(feature)
+    return made.SerializeToString()
+
+
+def test_sequence_examples_and_examples_in_one_file(tmp_path: Path) -> None:
+    path = write_tfrecord(
+        tmp_path / "a.tfrecord",
+        [
+            sequence_example({"label": [b"x"]}, {"words": [[b"a"], [b"b"]]}),
+            example(label=[b"y"], words=[b"c"]),
+            # Without feature lists it is the same bytes as an Example.
+            sequence_example({"label": [b"x"], "words": [b"d", b"e"]}, {}),
+            # The feature list comes first for tokens.
+            sequence_example({"label": [b"y"], "words": [b"no"]}, {"words": [[b"f"]]}),
+            sequence_example({"label": [b"x"]}, {"words": [[b"g", b"h"]]}),
+            sequence_example({"label": [b"x"]}, {"words": []}),
+        ],
+    )
+    rows = read_all(path, content="tokens", text="words")
+    assert usable(rows[:4]) == [
+        ([b"a", b"b"], b"x"),
+        ([b"c"], b"y"),
+        ([b"d", b"e"], b"x"),
+        ([b"f"], b"y"),
+    ]
+    assert reasons(rows) == [
+        (5, "token 1 is ['g', 'h'], not a string", "type"),
+        (6, "no feature 'words'", "missing text"),
+    ]
+
+    # A text is taken from the context.
+    assert usable(read_all(path, text="words")[3:4]) == [(b"no", b"y")]
+
+
+def test_sequence_examples_say_what_a_time_step_is(tmp_path: Path) -> None:
+    path = write_tfrecord(
+        tmp_path / "a.tfrecord",
+        [
+            sequence_example({"label": [b"x"]}, {"s": [[1.0, 2.0], [3.0, 4.0]]}),
+            sequence_example({"label": [3]}, {"s": [[5, 6]]}),
+            sequence_example({"label": [b"x"]}, {"s": [[1.0, 2.0], [3.0]]}),
+            sequence_example({"label": [b"x"]}, {"s": [[], []]}),
+        ],
+    )
+    check(path, content="sequence", text="s")
+    rows = read_all(path, content="sequence", text="s")
+    assert [row[0].tolist() for row in usable(rows[:2])] == [[[1, 2], [3, 4]], [[5, 6]]]
+    assert [row.label for row in rows[:2] if isinstance(row, Row)] == [b"x", b"3"]
+    assert reasons(rows) == [
+        (3, "the sequence has time steps of different lengths", "format"),
+        (4, "the sequence is empty", "empty text"),
+    ]
+
+    flat = write_tfrecord(tmp_path / "b.tfrecord", [example(label=[b"x"], s=[1.0, 2.0])])
+    with pytest.raises(UserError, match=r"holds flat lists of numbers: set example_gen\.dim"):
+        check(flat, content="sequence", text="s")
