@@ -115,6 +115,21 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _no_tokens_for_sequences(self) -> Self:
+        if self.example_gen.content == "sequence":
+            given = {
+                "trainer.embeddings": self.trainer.embeddings,
+                "transform.vocabulary": self.transform.vocabulary,
+            }
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(
+                        f'{name} {value!r} is about tokens, and example_gen.content = "sequence"'
+                        " has none; leave it out"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _apart(self) -> Self:
         if is_remote(self.pusher.serving_dir):
             return self

@@ -1,5 +1,6 @@
 """From raw text to a served model, top to bottom. Read this first."""
 
+from components import evaluator
 from components.bulk_inferrer import BULK_INFERRER
 from components.evaluator import EVALUATOR
 from components.example_gen import EXAMPLE_GEN
@@ -15,7 +16,7 @@ from components.transform import TRANSFORM
 from components.tuner import TUNER
 from pipeline import identity
 from pipeline.config import Config
-from pipeline.runner.plan import Pipeline
+from pipeline.runner.plan import Guard, Pipeline
 
 
 def define(pipe: Pipeline, config: Config) -> None:
@@ -31,7 +32,7 @@ def define(pipe: Pipeline, config: Config) -> None:
     schema = pipe.add(SCHEMA_GEN, config.schema_gen, statistics=statistics)
     pipe.add(
         EXAMPLE_VALIDATOR,
-        config.example_validator,
+        config.example_validator.with_defaults_from(config.transform.tokens),
         examples=examples,
         statistics=statistics,
         schema=schema,
@@ -49,11 +50,19 @@ def define(pipe: Pipeline, config: Config) -> None:
         EXPORTER, config.exporter, examples=examples, features=features, model=model
     )
 
-    # Verdicts. The candidate is compared with the version that is served, on the same rows.
+    # Verdicts. The candidate is compared with the version that is served, on the same rows. The
+    # guard says before any training that a threshold is of a slice that no row is in.
     judged = config.evaluator.with_defaults_from(
         config.pusher.serving_dir, config.pusher.model_name
     )
     evaluation = pipe.add(EVALUATOR, judged, examples=examples, saved_model=saved_model)
+    pipe.guards.append(
+        Guard(
+            of=EVALUATOR.name,
+            after=EXAMPLE_GEN.name,
+            judge=lambda output: evaluator.check_examples(judged, output),
+        )
+    )
     blessing = pipe.add(
         INFRA_VALIDATOR, config.infra_validator, saved_model=saved_model, evaluation=evaluation
     )

@@ -33,7 +33,7 @@ def guard(config: Config) -> Guard:
         check(config, identity.labels_of(num_rows))
 
     return Guard(
-        of=PUSHER.name, before=lambda: check(config), after=EXAMPLE_GEN.name, judge=check_labels
+        of=PUSHER.name, after=EXAMPLE_GEN.name, judge=check_labels, before=lambda: check(config)
     )
 
 

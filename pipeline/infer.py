@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.bulk_inferrer import BULK_INFERRER, BulkInferrerParams, check, folder
+from components.bulk_inferrer import (
+    BULK_INFERRER,
+    BulkInferrerParams,
+    check,
+    check_signature,
+    folder,
+)
 from pipeline.runner import worker
 from pipeline.runner.pool import workers
 from pipeline.runner.stopping import stopping
@@ -15,7 +21,7 @@ from seqline.errors import UserError
 from seqline.jobs import dataflow
 from seqline.storage.files import is_remote
 from seqline.storage.staging import path_of, upload
-from serving.predict import InputError, find_model
+from serving.predict import InputError, find_model, standard_error_kept
 
 LOG = "log.txt"
 NAME = "infer"
@@ -51,6 +57,8 @@ def infer(
         raise UserError(str(error)) from None
 
     check(params)
+    with standard_error_kept():
+        check_signature(saved_model, params)
     place = path_of(output) if is_remote(output) else Path(output).absolute()
     if not is_remote(str(saved_model)):
         saved_model = saved_model.absolute()

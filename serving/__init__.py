@@ -4,7 +4,8 @@
 prometheus-client, and nothing else that seqline depends on. Model config files and warm-up requests
 also need tensorflow-serving-api.
 
-  tensors.py    JSON <-> tensors
+  tensors.py    JSON -> tensors
+  answers.py    tensors -> JSON
   model.py      one loaded SavedModel
   versions.py   which versions are loaded, and which one takes a request
   batching.py   requests joined into batches

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving import tensors
+from serving import answers, tensors
 from serving.batching import Batcher
 from serving.errors import RefusedError, short
 from serving.metrics import Metrics
@@ -104,7 +104,7 @@ class App:
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"][:200])
             response = _answer(
-                tensors.dump({"error": "Internal error; the server's log has more."}), 500
+                answers.dump({"error": "Internal error; the server's log has more."}), 500
             )
 
         self.metrics.on_request(
@@ -133,9 +133,9 @@ class App:
 
         _allow(request, "GET", "HEAD")
         if name is None:
-            return _answer(tensors.dump({"models": sorted(self.versions.models)}))
+            return _answer(answers.dump({"models": sorted(self.versions.models)}))
         if not match["metadata"]:
-            return _answer(tensors.dump(self.versions.status(name, number, label)))
+            return _answer(answers.dump(self.versions.status(name, number, label)))
 
         version = self.versions.choose(name, number, label)
         definitions = self.versions.acquire(version).metadata
@@ -144,7 +144,7 @@ class App:
             "model_spec": {"name": name, "signature_name": "", "version": str(version.number)},
             "metadata": {"signature_def": {"signature_def": definitions}},
         }
-        return _answer(tensors.dump(document), version=version)
+        return _answer(answers.dump(document), version=version)
 
     async def _call(
         self, request: Request, verb: str, name: str, number: int | None, label: str | None
@@ -209,7 +209,7 @@ class App:
         outputs = await self.batcher.run(model, signature, inputs)
         return await _apart(
             sum(value.nbytes for value in outputs.values()),
-            lambda: tensors.predict_answer(by_row, outputs),
+            lambda: answers.predict_answer(by_row, outputs),
         )
 
     async def _classify_or_regress(self, model: LoadedModel, verb: str, body: bytes) -> bytes:
@@ -222,12 +222,13 @@ class App:
         outputs = await self.batcher.run(
             model, signature, dict.fromkeys(signature.inputs, examples)
         )
+        answers.refuse_not_finite(outputs)
         results = _regressions(outputs) if verb == "regress" else _classes(outputs, model.labels)
 
         # TensorFlow Serving's documentation says "result" in one place and "results" in another;
         # the server says "results".
         return await _apart(
-            len(examples) << 8, lambda: tensors.dump({"results": results, "result": results})
+            len(examples) << 8, lambda: answers.dump({"results": results, "result": results})
         )
 
     def _measure(self) -> bytes:
@@ -288,13 +289,13 @@ def _classes(outputs: tensors.Tensors, labels: list[str]) -> list[list[list[Any]
 
     num_rows, num_classes = given.shape
     if classes is not None:
-        named = tensors.to_plain(classes, "classes")
+        named = answers.to_plain(classes, "classes")
     else:
         named = [labels if len(labels) == num_classes else [""] * num_classes] * num_rows
 
     scored = [[0.0] * num_classes] * num_rows
     if scores is not None:
-        scored = tensors.to_plain(scores, "scores")
+        scored = answers.to_plain(scores, "scores")
 
     pairs = zip(named, scored, strict=True)
     return [[list(pair) for pair in zip(*row, strict=True)] for row in pairs]
@@ -302,7 +303,7 @@ def _classes(outputs: tensors.Tensors, labels: list[str]) -> list[list[list[Any]
 
 def _regressions(outputs: tensors.Tensors) -> list[float]:
     values = outputs["outputs"]
-    return tensors.to_plain(values.reshape(-1), "outputs")
+    return answers.to_plain(values.reshape(-1), "outputs")
 
 
 async def _apart(num_bytes: int, work: Callable[[], Any]) -> Any:
@@ -326,7 +327,7 @@ def _answer(body: bytes, status: int = 200, version: Version | None = None) -> R
 
 def _refusal(error: RefusedError) -> Response:
     response = _answer(
-        tensors.dump({"error": str(error).encode("utf-8", "replace").decode()}), error.status
+        answers.dump({"error": str(error).encode("utf-8", "replace").decode()}), error.status
     )
     if error.retry_after is not None:
         response.headers["retry-after"] = str(error.retry_after)

@@ -5,10 +5,11 @@
 
 import contextlib
 import json
+import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ BATCH_SIZE = 256
 # Where models are published by default, each in a folder of its name.
 SERVING_DIR = "serving_dir"
 FLOAT32_MAX = 3.4028234663852886e38
+NO_CLASS = "has no class: the model's probabilities for it are not finite numbers"
 # A run exports a model as artifacts/exporter/<key>/saved_model.
 EXPORTED = Path("artifacts", "exporter", "saved_model")
 
@@ -133,7 +135,8 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
 
     Yields:
         {content: what was read, "label": ..., "probabilities": {label: probability}}, with the
-        likeliest label first.
+        likeliest label first. {content: what was read, "error": why} for a row that has no class:
+        its numbers are so large that the probabilities are not finite.
 
     Raises:
         InputError: A text cannot be read as the content. The batch that it is in, of up to
@@ -154,6 +157,7 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
         _read(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)
     )
 
+    number = 0
     for rows in _batches(read):
         request = {
             name: tf.constant(value, arguments[name].dtype)
@@ -165,6 +169,11 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
         # label [batch], probabilities [batch, num_classes]
         answers = zip(answer["label"].numpy(), answer["probabilities"].numpy(), strict=True)
         for row, (label, probabilities) in zip(rows, answers, strict=True):
+            number += 1
+            if not all(map(math.isfinite, probabilities.tolist())):
+                yield {content: row, "error": f"Row {number} {NO_CLASS}."}
+                continue
+
             pairs = zip(labels, probabilities.tolist(), strict=True)
             ranked = sorted(pairs, key=lambda pair: -pair[1])
             yield {
@@ -316,6 +325,13 @@ def standard_error_kept() -> Iterator[None]:
             os.close(before)
 
 
+def without_class(errors: Sequence[str]) -> str:
+    """A sentence on the errors of rows that have no class."""
+    if len(errors) == 1:
+        return errors[0]
+    return f"{len(errors)} rows have no class. The first: {errors[0]}"
+
+
 def main() -> None:
     """`python -m serving.predict MODEL [TEXT ...]`.
 
@@ -326,11 +342,16 @@ def main() -> None:
 
     model, *texts = sys.argv[1:]
     lines = (line.rstrip("\n") for line in sys.stdin)
+    errors = []
     try:
         for answer in predict(find_model(Path(model)), texts or lines):
             print(json.dumps(answer, ensure_ascii=False))
+            errors += [answer["error"]] if "error" in answer else []
     except InputError as error:
         sys.exit(f"error: {error}")
+
+    if errors:
+        sys.exit(f"error: {without_class(errors)}")
 
 
 if __name__ == "__main__":

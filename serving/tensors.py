@@ -1,4 +1,4 @@
-"""JSON <-> tensors, as TensorFlow Serving's REST API defines it.
+"""Tensors from JSON, as TensorFlow Serving's REST API defines it.
 
 TensorFlow Serving's documentation says what is allowed. Where it is silent, json_tensor.cc decides.
 What is not allowed raises RefusedError, in TensorFlow Serving's words.
@@ -7,6 +7,7 @@ What is not allowed raises RefusedError, in TensorFlow Serving's words.
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -18,9 +19,19 @@ from tensorflow.core.example import example_pb2
 from serving.errors import RefusedError
 
 MAX_RANK = 32
-# Kind of a dtype, as numpy has it -> the types of its values in JSON.
-LEAVES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
 Tensors = dict[str, np.ndarray]
+
+
+class Literal(float):
+    """NaN, Infinity or -Infinity, as the body has it.
+
+    Python also reads a number that no double holds, such as 1e400, as infinity: as a plain float.
+    """
+
+
+# Kind of a dtype, as numpy has it -> the types of its values in JSON.
+LEAVES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float, Literal}}
+DECODER = json.JSONDecoder(parse_constant=Literal)
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ def parse(body: bytes) -> dict[str, Any]:
         raise RefusedError("JSON Parse error: The document is empty")
 
     try:
-        document = json.loads(body.decode("utf-8"))
+        document = DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         message = (
             f"JSON Parse error: the body is not UTF-8 at byte {error.start}; send binary values as"
@@ -216,6 +227,9 @@ def _floats(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
             raise _lossy(leaf, dtype, name)
 
     array = np.array(leaves, np.float64)
+    if np.isinf(array).any() and any(type(leaf) is float and math.isinf(leaf) for leaf in leaves):
+        raise RefusedError(f"Input {name}: JSON Parse error: Number too big to be stored in double")
+
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
 
@@ -311,63 +325,15 @@ def _fill(feature: Any, values: list[Any], name: str) -> None:
         feature.bytes_list.value.extend(_bytes(value, name) for value in values)
     elif kinds <= {int, bool}:
         feature.int64_list.value.extend(map(int, values))
-    elif kinds <= {int, float}:
+    elif kinds <= LEAVES["f"]:
         # TensorFlow Serving refuses a list of both, but JavaScript writes 1.0 as 1.
         feature.float_list.value.extend(_convert(values, np.dtype(np.float32), name).tolist())
     else:
         problem = "has elements of several types"
-        if unexpected := kinds - {str, dict, int, bool, float}:
+        if unexpected := kinds - {str, dict, int, bool, float, Literal}:
             problem = "has element with unexpected JSON type"
         names = sorted(kind.__name__ for kind in unexpected or kinds)
         raise RefusedError(f"Feature: {name} {problem}: {', '.join(names)}")
-
-
-def predict_answer(by_row: bool, outputs: Tensors) -> bytes:
-    """The answer to a predict request, in the format of the request."""
-    plain = {name: to_plain(value, name) for name, value in outputs.items()}
-    if not by_row:
-        return dump({"outputs": plain if len(plain) > 1 else next(iter(plain.values()))})
-
-    sizes = {value.shape[0] if value.ndim else None for value in outputs.values()}
-    if len(sizes) > 1 or None in sizes:
-        raise RefusedError(
-            "The outputs have no common batch size; ask for them in column format, by 'inputs'."
-        )
-
-    if len(plain) == 1:
-        return dump({"predictions": next(iter(plain.values()))})
-
-    rows = zip(*plain.values(), strict=True)
-    return dump({"predictions": [dict(zip(plain, row, strict=True)) for row in rows]})
-
-
-def dump(answer: Any) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-
-
-def to_plain(array: np.ndarray, name: str) -> Any:
-    """Nested lists for JSON.
-
-    A float gets the shortest digits that mean it in its own type: 0.2, not 0.20000000298023224.
-
-    Args:
-        array: The tensor.
-        name: Its name. Strings are sent as base64 if it ends in `_bytes`.
-    """
-    if array.dtype.kind == "O":
-        plain = np.empty(array.shape, object)
-        for index, value in np.ndenumerate(array):
-            if name.endswith("_bytes"):
-                plain[index] = {"b64": base64.b64encode(value).decode()}
-            else:
-                plain[index] = value.decode("utf-8", "replace")
-        return plain.tolist()
-
-    if array.dtype.kind not in "biu" and array.dtype != np.float64:
-        if array.dtype.kind != "f":  # bfloat16 and the like
-            array = array.astype(np.float32)
-        return array.astype("U").astype(np.float64).tolist()
-    return array.tolist()
 
 
 def _shape(shape: tuple[int, ...] | list[int]) -> str:

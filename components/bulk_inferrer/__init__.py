@@ -118,6 +118,21 @@ def check(params: BulkInferrerParams) -> None:
     source.check(params)
 
 
+def check_signature(saved_model: Path, params: BulkInferrerParams) -> None:
+    """Checks that a SavedModel has another signature than the default one, if that is asked.
+
+    The job checks the default one, too. To read a signature takes TensorFlow, which takes seconds.
+
+    Raises:
+        UserError: It has none of this name that classifies rows.
+    """
+    from components.bulk_inferrer import source
+    from seqline.model.served import SERVING_DEFAULT
+
+    if params.signature != SERVING_DEFAULT:
+        source.read_signature(saved_model, params.signature)
+
+
 def external_digest(params: BulkInferrerParams, memory: Path | None = None) -> str:
     """The digest of the source's content."""
     from components.bulk_inferrer import source

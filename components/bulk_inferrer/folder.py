@@ -44,7 +44,7 @@ PREDICTIONS = "predictions-*"
 NUM_READ = 256
 # Change it with how rows are cut into chunks and batches, and with what is written. It makes
 # earlier folders unusable.
-LAYOUT = 1
+LAYOUT = 2
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from apache_beam.ml.inference.base import RunInference
 from components.bulk_inferrer import BulkInferrerParams, folder, predictions
 from components.bulk_inferrer.chunks import CHUNK_ROWS, Chunk, cut
 from components.bulk_inferrer.folder import InferTask
-from components.bulk_inferrer.model import AnsweredChunk, SavedModelHandler, read_signature
-from components.bulk_inferrer.source import row_format
+from components.bulk_inferrer.model import AnsweredChunk, SavedModelHandler
+from components.bulk_inferrer.source import read_signature, row_format
 from seqline.component import Figures
 from seqline.data.examples import write_records
 from seqline.host import progress

@@ -8,9 +8,8 @@ second try gives the same bits.
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from components.bulk_inferrer.chunks import Chunk
 from seqline.data import features
-from seqline.errors import UserError
 from seqline.host import progress
-from seqline.model.served import RowSignature, ServedModel, signatures_of
+from seqline.model.served import ServedModel, has_class
+from seqline.rows.row import BadRow
 
 # More rows in a batch were measured to be no faster on a CPU, and to pad more.
 BATCH_ROWS = 512
@@ -31,27 +30,12 @@ BATCH_CELLS = 1 << 21
 MAX_THREADS = 4
 
 
-def read_signature(model: Path, name: str) -> RowSignature:
-    """The rows that a signature reads. Does not load the model.
-
-    Raises:
-        UserError: The model has no signature of this name that reads rows.
-    """
-    signatures = signatures_of(model)
-    if name not in signatures:
-        raise UserError(
-            f"{model} has no signature {name!r} that reads rows (bulk_inferrer.signature); it has "
-            f"{', '.join(signatures)}."
-        )
-    return signatures[name]
-
-
 @dataclass(frozen=True)
 class AnsweredChunk:
     """A chunk with the model's answers.
 
     Attributes:
-        chunk: The rows.
+        chunk: The rows that have a class; the others are among its bad rows.
         probabilities: float32 [rows, classes].
         class_id: int64 [rows].
         labels: The label of each row, UTF-8.
@@ -111,7 +95,31 @@ def answer(chunk: Chunk, model: ServedModel) -> AnsweredChunk:
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
         lengths = [len(content) for content in contents]
         list(pool.map(ask, batches(lengths, model.dim or 1)))
-    return AnsweredChunk(chunk, probabilities, class_id, labels.tolist())
+
+    answered = has_class(probabilities)
+    if not answered.all():
+        chunk = _without(chunk, np.flatnonzero(~answered).tolist())
+    return AnsweredChunk(
+        chunk, probabilities[answered], class_id[answered], labels[answered].tolist()
+    )
+
+
+def _without(chunk: Chunk, lacking: Sequence[int]) -> Chunk:
+    """A chunk whose rows without a class are bad rows, in the order of their places."""
+    refused = set(lacking)
+    bad = [
+        BadRow(
+            row.file,
+            row.line,
+            "the model's probabilities for it are not finite: its numbers are too large",
+            "format",
+        )
+        for number, row in enumerate(chunk.rows)
+        if number in refused
+    ]
+    rows = [row for number, row in enumerate(chunk.rows) if number not in refused]
+    in_order = sorted([*chunk.bad, *bad], key=lambda row: (row.file, row.line))
+    return replace(chunk, rows=rows, bad=in_order)
 
 
 def batches(lengths: Sequence[int], width: int = 1) -> list[list[int]]:

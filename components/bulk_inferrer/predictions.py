@@ -9,6 +9,7 @@ import numpy as np
 
 from components.bulk_inferrer.model import AnsweredChunk
 from seqline.data import features, tf_example_writer
+from seqline.rows.row import Row
 
 FILE = "file"
 LINE = "line"
@@ -23,7 +24,8 @@ SUFFIXES = {"jsonl": ".jsonl", "tfrecord": ".tfrecord.gz"}
 def kept_names(keep: Sequence[str]) -> list[str]:
     """The names of the kept columns among the fields of a prediction.
 
-    A column keeps its name unless a prediction has a field of this name.
+    A column keeps its name unless a prediction has a field of this name. Then it is called
+    `source_<name>`, with as many `source_` as make it a name of its own.
     """
     own = {
         FILE,
@@ -35,7 +37,15 @@ def kept_names(keep: Sequence[str]) -> list[str]:
         CLASS_ID,
         PROBABILITIES,
     }
-    return [f"source_{name}" if name in own else name for name in keep]
+    taken = own | set(keep)
+    names = []
+    for name in keep:
+        if name in own:
+            while name in taken:
+                name = f"source_{name}"
+            taken.add(name)
+        names.append(name)
+    return names
 
 
 def json_lines(
@@ -58,22 +68,30 @@ def json_lines(
         fields: dict[str, Any] = {
             FILE: row.file,
             LINE: row.line,
-            **dict(zip(names, row.kept, strict=True)),
+            **dict(zip(names, row.kept[: len(names)], strict=True)),
         }
         if content is not None:
-            fields[content] = _to_json(row.content)
+            fields[content] = _to_json(row, len(names))
 
         fields |= {features.LABEL: label.decode(), CLASS_ID: class_id, PROBABILITIES: probability}
         # "replace": a path that is not UTF-8 holds lone surrogates.
         yield encode(fields).encode("utf-8", "replace") + b"\n"
 
 
-def _to_json(content: Any) -> Any:
-    if isinstance(content, bytes):
-        return content.decode()
-    if isinstance(content, list):
-        return [token.decode() for token in content]
-    return content.tolist()
+def _to_json(row: Row, num_kept: int) -> Any:
+    """The content of a row. The numbers of a sequence are those of the source, not float32."""
+    if isinstance(row.content, bytes):
+        return row.content.decode()
+    if isinstance(row.content, list):
+        return [token.decode() for token in row.content]
+
+    given = row.kept[num_kept]  # see `source.row_format`
+    if isinstance(given, str):  # a cell of a CSV file
+        given = json.loads(given)
+    if isinstance(given[0], list):
+        return given
+    dim = row.content.shape[1]
+    return [given[start : start + dim] for start in range(0, len(given), dim)]
 
 
 def tf_examples(

@@ -6,8 +6,10 @@ from hashlib import blake2b
 from pathlib import Path
 
 from components.bulk_inferrer import BulkInferrerParams
+from seqline.data import features
 from seqline.data.examples import Content
 from seqline.errors import DataError, UserError
+from seqline.model.served import ANSWERS, RowSignature, signatures_of
 from seqline.rows import hugging_face, unused
 from seqline.rows.encodings import check_encoding
 from seqline.rows.find import Selection, location, match, select
@@ -25,6 +27,9 @@ def row_format(
 ) -> RowFormat:
     """The format of the rows, for a model that reads `content` and `dim`.
 
+    Sequences that are written with their predictions are kept, too: the model reads float32, and
+    what is written are the numbers of the source.
+
     Raises:
         UserError: Sequences would have to be joined, or a column is named twice.
     """
@@ -37,6 +42,7 @@ def row_format(
     if len(set(texts)) < len(texts):
         raise UserError(f"{SECTION}.text {list(texts)} names a column twice. Name it once.")
 
+    is_written = content == features.SEQUENCE and params.with_content
     return RowFormat(
         SECTION,
         content=content,
@@ -47,7 +53,7 @@ def row_format(
         delimiter=params.delimiter,
         quoting=params.quoting or "auto",
         header=tuple(params.columns or ()),
-        keep=tuple(params.keep),
+        keep=(*params.keep, *(texts if is_written else ())),
         empty_text=True,
     )
 
@@ -106,6 +112,21 @@ def check(params: BulkInferrerParams) -> None:
     if len(set(params.keep)) < len(params.keep):
         raise UserError(f"{SECTION}.keep {params.keep} names a column twice.")
     check_files([(selection.kind, file) for file in selection.files], format_)
+
+
+def read_signature(model: Path, name: str) -> RowSignature:
+    """The rows that a signature reads. Does not load the model.
+
+    Raises:
+        UserError: The model has no signature of this name that classifies rows.
+    """
+    signatures = signatures_of(model)
+    if name not in signatures:
+        raise UserError(
+            f"{model} has no signature {name!r} that reads rows and answers with"
+            f" {', '.join(ANSWERS)} (bulk_inferrer.signature); it has {', '.join(signatures)}."
+        )
+    return signatures[name]
 
 
 def digest(

@@ -16,13 +16,15 @@ figures do not depend on the order of the shards.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import EVALUATION, SAVED_MODEL
+from seqline.data.labels import normal
 from seqline.host import packages
+from seqline.suggest import suggestion
 
 
 class EvaluatorParams(Params):
@@ -125,19 +127,38 @@ class EvaluatorParams(Params):
         ),
     )
 
+    @field_validator("min_slice_accuracy")
+    @classmethod
+    def _normalise_labels(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {
+            f"label={normal(name.removeprefix('label='))}" if name.startswith("label=") else name: (
+                floor
+            )
+            for name, floor in given.items()
+        }
+
     @model_validator(mode="after")
     def _check_slices(self) -> "EvaluatorParams":
         if len(set(self.slices)) < len(self.slices):
             raise ValueError("evaluator.slices names one twice")
 
+        if self.min_slice_accuracy not in (None, {}) and not self.slices:
+            raise ValueError(
+                "evaluator.min_slice_accuracy is set, and evaluator.slices is empty: no slice would"
+                " be judged. Name slices, or remove it"
+            )
+
         floors: list[float] = []
         if isinstance(self.min_slice_accuracy, dict):
             floors += self.min_slice_accuracy.values()
             for name in self.min_slice_accuracy:
-                if name.partition("=")[0] not in self.slices:
+                feature = name.partition("=")[0]
+                if feature not in self.slices:
                     raise ValueError(
                         f"evaluator.min_slice_accuracy names {name!r}; evaluator.slices are"
-                        f" {', '.join(self.slices) or 'none'}"
+                        f" {', '.join(self.slices) or 'none'}.{suggestion(feature, self.slices)}"
                     )
         elif self.min_slice_accuracy is not None:
             floors.append(self.min_slice_accuracy)
@@ -165,13 +186,32 @@ class EvaluatorParams(Params):
 
 
 def check(params: EvaluatorParams) -> None:
-    """Raises UserError for a gate on the linear model if scikit-learn is not installed."""
+    """Checks the thresholds.
+
+    Raises:
+        UserError: There is one on the linear model, and scikit-learn is not installed. Or there is
+            one on a slice that cannot exist.
+    """
+    from components.evaluator import thresholds
+
+    thresholds.check(params)
     if params.min_gain_over_linear is not None and params.baseline != "none":
         packages.need(
             f"evaluator.min_gain_over_linear {params.min_gain_over_linear}",
             packages.LINEAR,
             ", or no such gate: leave the setting out.",
         )
+
+
+def check_examples(params: EvaluatorParams, examples: Path) -> None:
+    """Checks slices and their thresholds by the Examples, before a model is trained on them.
+
+    Raises:
+        UserError: They have no such feature, or no row of a label or a span that has a threshold.
+    """
+    from components.evaluator import thresholds
+
+    thresholds.check_examples(params, examples)
 
 
 def external_digest(

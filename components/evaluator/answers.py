@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from components.evaluator.rows import rows
 from seqline.data import features
-from seqline.model.served import ServedModel
+from seqline.model.served import ServedModel, has_class
 from seqline.storage.staging import writing
 
 # Rows of test whose answers are recorded.
@@ -19,9 +19,9 @@ NUM_ANSWERS = 64
 def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
     """Writes answers.jsonl.
 
-    Each line is one of the first rows of test, in order: {"row": the row as a JSON request of
-    `serving_default` has it, "probabilities", "label", "class_id"}. The probabilities have all
-    digits that float32 needs.
+    Each line is one of the first rows of test, in order, without those that have no class: {"row":
+    the row as a JSON request of `serving_default` has it, "probabilities", "label", "class_id"}.
+    The probabilities have all digits that float32 needs.
 
     The model runs on the CPU. A GPU may round its products to 10 bits (TF32), and then a server
     elsewhere would not answer the same.
@@ -30,10 +30,14 @@ def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
         model = ServedModel(saved_model)
         batch, _ = next(rows(examples, features.TEST))
         first = {name: value[:NUM_ANSWERS] for name, value in batch.items()}
-        answers = {name: value.tolist() for name, value in model.call(first).items()}
+        outputs = model.call(first)
+        answered = has_class(outputs["probabilities"])
+        answers = {name: value.tolist() for name, value in outputs.items()}
 
     with writing(output) as name, open(name, "w", encoding="utf-8") as file:
         for number, request in enumerate(json_rows(first)):
+            if not answered[number]:
+                continue
             answer: dict[str, Any] = {
                 "row": request,
                 "probabilities": answers["probabilities"][number],

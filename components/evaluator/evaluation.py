@@ -23,6 +23,7 @@ from seqline.data import features, origins
 from seqline.data.evaluation import Evaluation
 from seqline.data.examples import MANIFEST, content_of, read_manifest
 from seqline.data.feature_kinds import kinds_of
+from seqline.data.labels import normal
 from seqline.gates import refusals
 from seqline.host import packages, progress
 from seqline.model import identity
@@ -92,7 +93,7 @@ def _compared_with(
     known_labels = identity.of_folder(served.uri).labels
     if not why and known_labels:
         test_labels = set(label_counts(examples, features.TEST))
-        if not set(known_labels) & test_labels:
+        if not set(map(normal, known_labels)) & test_labels:
             why = "it knows no label of the test rows"
 
     if not why:

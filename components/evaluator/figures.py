@@ -7,7 +7,7 @@ from components.evaluator.measure import MeasureTask
 from components.evaluator.served_version import ServedVersion
 from components.evaluator.tally import UNIT, Measured, confusion
 from seqline.component import Figures
-from seqline.model.served import labels_of
+from seqline.model.served import labels_of, merge_labels
 
 # One value of each class, or None for a class that has none.
 OfClasses = list[float | None]
@@ -101,7 +101,7 @@ def _against_served(
     num_judged: int,
 ) -> Figures:
     """The comparison on all rows, and the levels for it and for `num_judged` slices."""
-    their_labels = labels_of(served.uri)
+    their_labels, _ = merge_labels(labels_of(served.uri))
     level, slice_level = gates.levels(num_judged, params.alpha)
     return {
         "digest": served.digest,

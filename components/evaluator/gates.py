@@ -6,7 +6,7 @@ Each has a value, a threshold and a reason.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from components.evaluator import EvaluatorParams, baselines
+from components.evaluator import EvaluatorParams, baselines, thresholds
 from seqline.component import Figures
 from seqline.gates import ROUNDING, Gate
 
@@ -114,6 +114,8 @@ def _slices(slices: Sequence[Figures], params: EvaluatorParams) -> Gate:
     name, floors = "slice_accuracy", params.min_slice_accuracy
     if floors is None:
         return Gate.not_judged(name, "min_slice_accuracy is not set")
+    if reason := thresholds.without_rows(params, slices):
+        return Gate(name, None, None, False, reason)
 
     judged = []
     for of_slice in slices:

@@ -23,6 +23,7 @@ from seqline.data import features, origins
 from seqline.data.examples import Block, Content, blocks, span_of
 from seqline.errors import UserError
 from seqline.host import progress
+from seqline.model.served import has_class
 from seqline.storage.staging import writing
 
 # The greatest number of values of a sliced feature. All slices have to fit in memory.
@@ -68,7 +69,7 @@ class BlockAnswers:
     Attributes:
         truth: The true class, int64 [rows].
         probabilities: float32 [rows, num_classes]; zeros for a row that is not finite.
-        predicted: The likeliest class, int64 [rows].
+        predicted: The likeliest class, int64 [rows]; a wrong one for a row that is not finite.
         finite: Whether all probabilities are finite numbers, bool [rows].
         loss: -log p(true class) in nats, float64 [rows].
         served: (predicted class, loss) of the served version, or None if there is none.
@@ -142,8 +143,10 @@ class Measurer:
     def _ask(self, block: Block) -> BlockAnswers:
         truth = np.array([self.class_of[label] for label in block.labels])
         probabilities, predicted = self.model.answer(block)
-        finite = np.isfinite(probabilities).all(axis=1)
+        finite = has_class(probabilities)
         probabilities[~finite] = 0
+        # No answer is a wrong one.
+        predicted[~finite] = np.where(truth[~finite] == 0, 1, 0)
 
         served = None
         if self.served:
@@ -226,7 +229,7 @@ class Measurer:
             truth, predicted, second = answers.truth[row], answers.predicted[row], runner_up[row]
             example: dict[str, Any] = {
                 "label": labels[truth],
-                "predicted": labels[predicted],
+                "predicted": labels[predicted] if answers.finite[row] else "",
                 "probability": float(probabilities[row, predicted]),
                 "probability_of_label": float(probabilities[row, truth]),
                 "runner_up": labels[second],

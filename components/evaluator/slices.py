@@ -1,13 +1,11 @@
 """Divides rows into slices by the values of a feature."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
-from unicodedata import name
 
 import numpy as np
 
-from seqline.data import features
+from seqline.data import features, scripts
 
 SCRIPT = "script"
 SPAN = "span"
@@ -65,15 +63,7 @@ def bucket(length: int) -> str:
 
 def script(text: str) -> str:
     """The script of most letters of a text, such as `latin` or `cyrillic`; `none` without any."""
-    letters = [letter for letter in text[:NUM_CHARACTERS] if letter.isalpha()]
-    scripts = [_script(letter) for letter in letters]
-    return max(sorted(set(scripts)), key=scripts.count) if scripts else "none"
-
-
-@lru_cache(maxsize=4096)
-def _script(letter: str) -> str:
-    """The first word of a letter's name in Unicode: latin, cyrillic, cjk, hangul, ..."""
-    return name(letter, "OTHER").split()[0].split("-")[0].lower()
+    return scripts.main_script([text[:NUM_CHARACTERS]]) or "none"
 
 
 def in_order(feature: str, values: Sequence[str]) -> list[str]:

@@ -34,6 +34,7 @@ from pydantic import Field, field_validator, model_validator
 
 from components.example_gen.sentences import describe
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
+from seqline.data import labels
 from seqline.data.examples import Content
 from seqline.data.span_cache import SpanCache
 from seqline.rows.row import Quoting, RowFormat, columns_given
@@ -217,11 +218,11 @@ class ExampleGenParams(Params):
     @field_validator("other_class")
     @classmethod
     def _can_be_a_label(cls, given: str) -> str:
-        if not given.strip() or not given.isprintable():
+        if labels.is_blank(given) or labels.CONTROL.search(labels.normal(given)):
             raise ValueError(
                 "other_class is a label: it has to show something, and no control characters"
             )
-        return given
+        return labels.normal(given)
 
     @model_validator(mode="after")
     def _leaves_train_rows(self) -> Self:

@@ -36,6 +36,7 @@ from components.example_gen.validate import named, validate, validate_rows, weig
 from seqline.component import Figures
 from seqline.data import features, origins
 from seqline.data.examples import Manifest, RareClass, Span, write_manifest
+from seqline.data.labels import normal
 from seqline.data.span_cache import SpanCache, link_all
 from seqline.digests import digest
 from seqline.errors import DataError, UserError
@@ -44,6 +45,7 @@ from seqline.jobs.beam import job
 from seqline.rows import unused
 from seqline.rows.row import Row
 from seqline.rows.unused import Unused
+from seqline.rows.values import short
 from seqline.storage.staging import path_of
 
 # The counts of all shards, while the job runs.
@@ -57,6 +59,8 @@ FOLDERS = (
     origins.FOLDER,
 )
 NO_DECISION = Decision()
+# Labels as they were written that a warning names.
+NUM_FORMS = 5
 # Params that say which spans to take, when to give up and what is decided for all of them: they do
 # not shape what a span's rows become by themselves.
 NOT_OF_A_SPAN = (
@@ -127,6 +131,8 @@ def _figures(
     warnings = unused.warnings(unused_files, "example_gen.source")
     if bad_rows.num_bad:
         warnings.append(f"{bad_rows.share} cannot be used and are skipped: {bad_rows.listed}.")
+    if counts.num_normalized:
+        warnings.append(_normalized(counts))
 
     if labels := weightless_classes(counts):
         warnings.append(
@@ -146,10 +152,29 @@ def _figures(
         "num_left_out_rows": total(counts.left_out),
         "num_gathered_rows": total(counts.gathered),
         "num_moved_rows": total(counts.moved),
+        "num_normalized_labels": counts.num_normalized,
+        "labels_as_written": counts.written,
         "rare_classes": [asdict(record) for record in rare_classes],
         "unused_files": [asdict(record) for record in unused_files],
         "warnings": warnings,
     }
+
+
+def _normalized(counts: RowCounts) -> str:
+    """A sentence on labels that were not written in their normal form, with the first of them."""
+    forms = [
+        f"{short(form)} as {short(normal(form))} ({count:,})"
+        for form, count in list(counts.written.items())[:NUM_FORMS]
+    ]
+
+    num_named = sum(list(counts.written.values())[:NUM_FORMS])
+    num_more = counts.num_normalized - num_named
+    more = f", and {num_more:,} more rows" if num_more else ""
+    return (
+        f"{counts.num_normalized:,} of {counts.num_read:,} rows have labels with white space at an"
+        f" end or in another Unicode form than NFC; they count as the normal form:"
+        f" {', '.join(forms)}{more}."
+    )
 
 
 def _sum(counts: Iterable[RowCounts]) -> RowCounts:
@@ -310,6 +335,10 @@ def _span(span: SourceSpan, part: SpanPart, params: ExampleGenParams, as_split: 
         key_as_split="" if as_split.is_empty else span_key(span, params, as_split),
         num_files=len(span.files) - counts.num_empty_files,
         unused_files=[asdict(record) for record in _unused([span], counts)],
+        num_normalized=counts.num_normalized,
+        written=counts.written,
+        num_swallowed=counts.num_swallowed,
+        swallowing=counts.swallowing,
     )
 
 

@@ -27,6 +27,9 @@ from seqline.storage.staging import writing
 # unbounded.
 ROW_BYTES = 64
 
+# Rows of several lines that are looked at for other rows within them, in each shard of the source.
+MAX_SUSPECTS = 10_000
+
 BAD_ROWS = "bad_rows"
 RARE_ROWS = "rare_rows"
 # The tag of the counts among the outputs of ReadShard.
@@ -149,6 +152,8 @@ class ReadShard(beam.DoFn):
         unit = sources.unit_of(shard)
         is_weighted = self.params.weight is not None
         pending = {split: PendingShard(split, unit, is_weighted) for split in features.SPLITS}
+        suspects: list[tuple[str, tuple[str, ...]]] = []
+
         rows = sources.read(shard, self.params)
         if self.params.split is not None:
             rows = map(split_column.named, rows)
@@ -161,6 +166,12 @@ class ReadShard(beam.DoFn):
                 lists[BAD_ROWS].write(json.dumps(row._asdict()) + "\n")
                 counts.note_bad(row)
                 continue
+
+            if row.label_as_written is not None:
+                counts.note_written(row.label_as_written)
+
+            if row.swallowed and len(suspects) < MAX_SUSPECTS:
+                suspects.append((f"{row.file}:{row.line}", row.swallowed))
 
             content = identity(row.content)
             split = row.split or shard.split
@@ -185,10 +196,14 @@ class ReadShard(beam.DoFn):
             for path in shard.paths:
                 if path not in with_rows:
                     counts.note_empty(path)
+        # Now the labels of the other rows are known.
+        for place, labels in suspects:
+            counts.note_swallowed(place, labels)
 
     def _split(self, span: int, row: Row, content: bytes, counts: RowCounts, rare_rows: Any) -> str:
         """The split of a row by its digest, or train where the decision moves it there."""
         content_digest = digest_of(content)
+        counts.note_content(content_digest)
         split = split_at(content_digest, self.fractions[span])
         if split == features.TRAIN:
             return split

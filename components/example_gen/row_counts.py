@@ -1,11 +1,17 @@
 """Counts of the rows of a shard, a span or a window of spans, and where the first ones are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
 from seqline.rows.unused import NUM_NAMED
+
+# Forms of labels that are counted one by one.
+MAX_FORMS = 100
+# With as many distinct contents, each split can have one.
+ENOUGH_CONTENTS = 3
 
 # split -> label -> rows
 Counts = dict[str, dict[str, int]]
@@ -42,6 +48,13 @@ class RowCounts:
         empty_files: The first of them.
         moved: Rows that went to train, by the split that their digest says and their label.
         weightless: Rows with the weight 0, of those that are used.
+        num_normalized: Rows whose label was not written in its normal form.
+        written: Label as it was written, where that is not its normal form -> rows. The first
+            MAX_FORMS of them.
+        num_swallowed: Lines in quoted fields that look like rows of the file, with known labels.
+        swallowing: The places of the first rows with such lines.
+        contents: The digests of the first ENOUGH_CONTENTS distinct contents that were split by
+            their digest.
     """
 
     num_read: int = 0
@@ -58,6 +71,11 @@ class RowCounts:
     num_empty_files: int = 0
     empty_files: list[str] = field(default_factory=list)
     weightless: Counts = field(default_factory=dict)
+    num_normalized: int = 0
+    written: dict[str, int] = field(default_factory=dict)
+    num_swallowed: int = 0
+    swallowing: list[str] = field(default_factory=list)
+    contents: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # They are lists where they come from JSON.
@@ -91,6 +109,15 @@ class RowCounts:
         for label, nearest in other.nearest.items():
             self.note_nearest(label, *nearest)
 
+        self.num_normalized += other.num_normalized
+        for form, count in other.written.items():
+            self._add_form(form, count)
+
+        self.num_swallowed += other.num_swallowed
+        self.swallowing = (self.swallowing + other.swallowing)[:NUM_QUOTED]
+        for digest in other.contents:
+            self.note_content(digest)
+
         self.errors += other.errors
         self.num_empty_files += other.num_empty_files
         self.empty_files = (self.empty_files + other.empty_files)[:NUM_NAMED]
@@ -105,6 +132,34 @@ class RowCounts:
         """Counts a file that holds no row."""
         self.num_empty_files += 1
         self.empty_files = [*self.empty_files, path][:NUM_NAMED]
+
+    def note_swallowed(self, place: str, labels: Sequence[str]) -> None:
+        """Counts the lines within a row that look like rows.
+
+        Args:
+            place: The file and line of the row.
+            labels: What stands in each of the lines where rows have their label. Lines of prose
+                have no label there that other rows have.
+        """
+        known = {label for labels in self.num_rows.values() for label in labels}
+        num = sum(label in known or label in self.written for label in labels)
+        self.num_swallowed += num
+        if num and len(self.swallowing) < NUM_QUOTED:
+            self.swallowing.append(place)
+
+    def note_content(self, digest: int) -> None:
+        """Keeps the digest of a content if few others are known."""
+        if len(self.contents) < ENOUGH_CONTENTS and digest not in self.contents:
+            self.contents.append(digest)
+
+    def note_written(self, form: str) -> None:
+        """Counts a row whose label was written in this form, which is not its normal one."""
+        self.num_normalized += 1
+        self._add_form(form, 1)
+
+    def _add_form(self, form: str, count: int) -> None:
+        if form in self.written or len(self.written) < MAX_FORMS:
+            self.written[form] = self.written.get(form, 0) + count
 
     def note_nearest(self, label: str, digest: int, num_rows: int = 1) -> None:
         """Keeps the digest of a content outside train if it is the nearest of its class."""

@@ -23,6 +23,9 @@ def describe(figures: Figures) -> str:
     if figures["num_bad_rows"]:
         notes.append(f"{figures['num_bad_rows']:,} bad rows skipped")
 
+    if figures["num_normalized_labels"]:
+        notes.append(f"{figures['num_normalized_labels']:,} labels normalised")
+
     notes += _rare_notes(figures)
     notes += unused.notes(Unused(**record) for record in figures.get("unused_files", []))
     if figures["cut_splits"]:

@@ -3,8 +3,10 @@
 from collections import Counter
 
 from components.example_gen import ExampleGenParams, split_column
-from components.example_gen.row_counts import RowCounts, total
+from components.example_gen.row_counts import ENOUGH_CONTENTS, RowCounts, total
+from components.example_gen.splits import SPLIT_NAMES
 from seqline.data import features
+from seqline.data.labels import folded
 from seqline.errors import DataError
 from seqline.rows import unused
 
@@ -92,7 +94,7 @@ def weightless_classes(counts: RowCounts) -> list[str]:
 def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
     """The rest of the sentence "The eval split has no row", and the way out."""
     if split in counts.left_out:
-        return _why_left_out(sorted(counts.left_out[split]), params)
+        return _why_left_out(sorted(counts.left_out[split]), counts, params)
 
     num_rows: Counter[str] = Counter()
     for labels in counts.num_rows.values():
@@ -105,6 +107,20 @@ def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
             f"{read} {num_single:,} of {len(num_rows):,} labels occur once: "
             "is example_gen.label the right column?"
         )
+
+    num_contents = len(counts.contents)
+    if 0 < num_contents < ENOUGH_CONTENTS:
+        have = "one content" if num_contents == 1 else "two contents between them"
+        return (
+            f"({counts.num_read:,} rows were read): the rows that are split by their content have"
+            f" {have}, and equal contents are never in two splits. Is example_gen.text the right"
+            " column? Otherwise name files for each split: example_gen.source = {train = ..., eval"
+            " = ..., test = ...}."
+        )
+    if _is_own(split, params):
+        return f"{read} Add rows to it: it is a split of the source's own."
+    if split == features.TRAIN:
+        return f"{read} Add rows, or lower example_gen.eval_fraction or example_gen.test_fraction."
     return f"{read} Add rows, or raise example_gen.{split}_fraction."
 
 
@@ -113,13 +129,28 @@ def named(labels: list[str]) -> str:
     return ", ".join(map(repr, labels[:NUM_NAMED])) + (", ..." if len(labels) > NUM_NAMED else "")
 
 
-def _why_left_out(labels: list[str], params: ExampleGenParams) -> str:
+def _is_own(split: str, params: ExampleGenParams) -> bool:
+    """Whether the source names files of a split."""
+    names = params.source if isinstance(params.source, dict) else ()
+    return any(SPLIT_NAMES.get(name) == split for name in names)
+
+
+def _why_left_out(labels: list[str], counts: RowCounts, params: ExampleGenParams) -> str:
+    similar = {folded(label): label for label in counts.num_rows.get(features.TRAIN, {})}
+    shown = [
+        f"{label!r} (train has {similar[folded(label)]!r})"
+        if folded(label) in similar
+        else repr(label)
+        for label in labels[:NUM_NAMED]
+    ]
+    listed = ", ".join(shown) + (", ..." if len(labels) > NUM_NAMED else "")
+
     few = "no row"
     if params.min_class_rows > 1:
         few = f"fewer than {params.min_class_rows:,} rows (example_gen.min_class_rows)"
 
     which = "its only label" if len(labels) == 1 else "every label in it"
     return (
-        f"left: train has {few} of {which} ({named(labels)}). "
+        f"left: train has {few} of {which} ({listed}). "
         "Is example_gen.label the right column in every file? Add such rows to train."
     )

@@ -45,6 +45,7 @@ SEVERITIES: dict[str, Severity] = {
     "bad_rows": "warning",
     "one_class": "error",
     "few_class_rows": "warning",
+    "similar_labels": "warning",
     "unknown_label": "error",
     "unseen_class": "error",
     "rare_class": "warning",
@@ -55,6 +56,8 @@ SEVERITIES: dict[str, Severity] = {
     "constant_dimension": "warning",
     "duplicates": "error",
     "repeated_rows": "warning",
+    "swallowed_rows": "warning",
+    "unspaced_script": "warning",
     "ambiguous": "error",
     "label_skew": "error",
     "length_skew": "error",
@@ -175,6 +178,18 @@ class ExampleValidatorParams(Params):
             " train (char_oov, char_drift)"
         ),
     )
+    min_unspaced_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description=(
+            "the share of letters of scripts without spaces between words from which word tokens"
+            " are reported (unspaced_script)"
+        ),
+    )
+    tokens: Literal["word", "char"] | None = Field(
+        None, description="the tokens that texts will be cut into; null: transform.tokens"
+    )
     strict: bool | None = Field(
         None,
         description=(
@@ -190,6 +205,10 @@ class ExampleValidatorParams(Params):
             " warning or ignore"
         ),
     )
+
+    def with_defaults_from(self, tokens: Literal["word", "char"]) -> "ExampleValidatorParams":
+        """These params with the transform's tokens if they have none of their own."""
+        return self.model_copy(update={"tokens": self.tokens or tokens})
 
     def severities_by(self, is_curated: bool) -> dict[str, Severity]:
         """Kind of anomaly -> its severity.

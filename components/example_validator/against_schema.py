@@ -5,7 +5,8 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from components.example_validator.anomaly import Anomaly, example, quote, share
+from components.example_validator.anomaly import Anomaly, example, named_classes, quote, share
+from components.example_validator.label_checks import domain_of
 from seqline.data import features
 
 STATS = statistics_pb2.FeatureNameStatistics
@@ -147,8 +148,7 @@ def _domain(
     split: str, feature: Feature, stats: Stats, figures: Mapping[str, Any], schema: Any
 ) -> Iterator[Anomaly]:
     """Checks labels against their domain. Texts and tokens have none: no list holds all of them."""
-    domains = {domain.name: list(domain.value) for domain in schema.string_domain}
-    domain = domains.get(feature.domain, list(feature.string_domain.value))
+    domain = domain_of(schema)
     if feature.name != features.LABEL or not domain:
         return
 
@@ -159,8 +159,8 @@ def _domain(
     if feature.HasField("distribution_constraints"):
         allowed = 1 - feature.distribution_constraints.min_domain_mass
     if num_unknown / num_rows > allowed:
-        most_frequent = sorted(unknown.items(), key=lambda entry: (-entry[1], entry[0]))[:5]
-        named = ", ".join(f"{quote(label)} ({count:,})" for label, count in most_frequent)
+        most_frequent = sorted(unknown.items(), key=lambda entry: (-entry[1], entry[0]))
+        named = named_classes(f"{quote(label)} ({count:,})" for label, count in most_frequent)
         known = ", ".join(quote(label) for label in sorted(domain)[:5])
         examples = tuple(figures["label_examples"][label] for label in sorted(unknown)[:3])
         message = (

@@ -1,10 +1,12 @@
 """One anomaly, and how a line of text reports it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # Characters of a row that a line quotes.
 QUOTED_CHARS = 40
+# Classes that a line names; the figures of example_gen have all of them.
+NUM_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,10 @@ def example(texts: Sequence[str]) -> str:
 def share(part: int, whole: int, noun: str = "rows") -> str:
     """`3 of 40 rows (7.5%)`."""
     return f"{part:,} of {whole:,} {noun} ({part / max(1, whole):.1%})"
+
+
+def named_classes(classes: Iterable[str]) -> str:
+    """The first classes, and how many more there are."""
+    named = list(classes)
+    more = f", and {len(named) - NUM_NAMED:,} more" if len(named) > NUM_NAMED else ""
+    return ", ".join(named[:NUM_NAMED]) + more

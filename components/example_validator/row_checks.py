@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.example_validator import ExampleValidatorParams
-from components.example_validator.anomaly import Anomaly, example, quote, share
+from components.example_validator.anomaly import Anomaly, example, named_classes, quote, share
+from components.example_validator.label_checks import domain_of
 from seqline.data import features
 from seqline.data.examples import KEPT, LEFT_OUT, Manifest, RareClass
 
 # Of the splits in which seven rows of a class are expected, one in a thousand lacks it by chance
 # (e^-7).
 EXPECTED_ROWS = 7
-# Classes that a line names; the figures of example_gen have all of them.
-NUM_NAMED = 20
+# If at most half of the contents of a split occur an even number of times, that so many all do is
+# chance once in a thousand splits (2^-10).
+NUM_COPIED = 10
 
 
 def check_sizes(
@@ -86,7 +88,9 @@ def _missing_classes(split: str, statistics: Mapping[str, Any]) -> Iterator[Anom
     if not missing:
         return
 
-    named = _named([f"{quote(label)} ({expected:.0f})" for label, expected in missing.items()])
+    named = named_classes(
+        [f"{quote(label)} ({expected:.0f})" for label, expected in missing.items()]
+    )
     message = (
         f"no row of {len(missing)} of {len(train['labels'])} classes, where train's shares"
         f" let expect so many of {figures['num_rows']:,}: {named}. Is the source"
@@ -113,22 +117,16 @@ def _one_class(figures: Mapping[str, Any]) -> Iterator[Anomaly]:
 
 def _classes_of_schema(figures: Mapping[str, Any], schema: Any) -> Iterator[Anomaly]:
     """Classes of the schema's domain of which train has no row."""
-    labels = figures["labels"]
-    if not labels:
+    missing = sorted(domain_of(schema) - set(figures["labels"]))
+    if not missing or not figures["labels"]:
         return
 
-    domains = {domain.name: domain.value for domain in schema.string_domain}
-    for feature in schema.feature:
-        if feature.name != features.LABEL:
-            continue
-
-        domain = domains.get(feature.domain, feature.string_domain.value)
-        for label in sorted(set(domain) - set(labels)):
-            message = (
-                f"no row of {quote(label)}, which is in the schema's domain: the model could never"
-                " say it. Add rows, or take it out of the schema"
-            )
-            yield Anomaly(features.TRAIN, features.LABEL, "missing_class", message)
+    named = named_classes([quote(label) for label in missing])
+    message = (
+        f"no row of {len(missing):,} of {len(domain_of(schema)):,} classes of the schema's domain:"
+        f" {named}. The model could never say them. Add rows, or take them out of the schema"
+    )
+    yield Anomaly(features.TRAIN, features.LABEL, "missing_class", message)
 
 
 def _small_classes(figures: Mapping[str, Any], params: ExampleValidatorParams) -> Iterator[Anomaly]:
@@ -138,7 +136,7 @@ def _small_classes(figures: Mapping[str, Any], params: ExampleValidatorParams) -
         return
 
     examples = tuple(figures["label_examples"][label] for label in list(small)[:3])
-    named = _named([f"{quote(label)} ({count:,})" for label, count in small.items()])
+    named = named_classes([f"{quote(label)} ({count:,})" for label, count in small.items()])
     message = (
         f"{len(small)} of {len(labels)} classes have fewer rows than"
         f" example_validator.min_class_rows {params.min_class_rows:,}:"
@@ -152,12 +150,6 @@ def _small_classes(figures: Mapping[str, Any], params: ExampleValidatorParams) -
         "FEATURE_TYPE_LOW_UNIQUE",
         examples,
     )
-
-
-def _named(classes: Sequence[str]) -> str:
-    """The first classes, and how many more there are."""
-    more = f", and {len(classes) - NUM_NAMED:,} more" if len(classes) > NUM_NAMED else ""
-    return ", ".join(classes[:NUM_NAMED]) + more
 
 
 def check_rare(manifest: Manifest, statistics: Mapping[str, Any]) -> Iterator[Anomaly]:
@@ -174,7 +166,7 @@ def check_rare(manifest: Manifest, statistics: Mapping[str, Any]) -> Iterator[An
         if not records:
             continue
 
-        named = _named([f"{quote(record.label)} ({record.counted})" for record in records])
+        named = named_classes([f"{quote(record.label)} ({record.counted})" for record in records])
         if len(records) == 1:
             have, their, them = "1 class has", "its", "it"
         else:
@@ -231,7 +223,8 @@ def check_repeats(
                 split, content, "duplicates", message, examples=tuple(duplicates["examples"])
             )
 
-    if figures["num_repeated"] > params.max_repeated_fraction * num_rows:
+    is_copied = figures["num_copies"] > 1 and figures["num_distinct"] >= NUM_COPIED
+    if figures["num_repeated"] > params.max_repeated_fraction * num_rows and not is_copied:
         texts = tuple(top["value"] for top in figures["top_values"][:3])
         most = ""
         if texts:
@@ -256,6 +249,41 @@ def check_repeats(
         )
         texts = tuple(shown["text"] for shown in ambiguous["examples"])
         yield Anomaly(split, content, "ambiguous", message, examples=texts)
+
+
+def check_copies(statistics: Mapping[str, Any]) -> Iterator[Anomaly]:
+    """Finds splits in which every row is there several times, as after reading files twice."""
+    copied: dict[int, list[str]] = {}  # times -> splits
+    for split in features.SPLITS:
+        figures = statistics["splits"][split]
+        if figures["num_copies"] > 1 and figures["num_distinct"] >= NUM_COPIED:
+            copied.setdefault(figures["num_copies"], []).append(split)
+
+    for times, splits in copied.items():
+        top = statistics["splits"][splits[0]]["top_values"]
+        texts = tuple(entry["value"] for entry in top[:3])
+        message = (
+            f"every row of {' and '.join(splits)} is there {times:,} times{example(texts)}. Are"
+            " files read twice, through links or copies, or was a table joined with itself? Take"
+            " the copies out of example_gen.source"
+        )
+        yield Anomaly(splits[0], statistics["content"], "repeated_rows", message, examples=texts)
+
+
+def check_swallowed(manifest: Manifest) -> Iterator[Anomaly]:
+    """Finds rows of CSV files whose quoted fields hold lines that look like rows."""
+    num_lines = sum(span.num_swallowed for span in manifest.spans)
+    if not num_lines:
+        return
+
+    places = [place for span in manifest.spans for place in span.swallowing]
+    message = (
+        f"{num_lines:,} lines within quoted fields look like rows, with as many columns and a known"
+        f" label, as after a quote that is not closed where it should be: in the rows at"
+        f" {', '.join(places[:3])}{', ...' if len(places) > 3 else ''}. If quotes are text in these"
+        ' files, set example_gen.quoting = "none"; otherwise double them'
+    )
+    yield Anomaly(features.TRAIN, manifest.content, "swallowed_rows", message)
 
 
 def check_dimensions(split: str, statistics: Mapping[str, Any]) -> Iterator[Anomaly]:

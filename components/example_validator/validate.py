@@ -8,7 +8,13 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from components.example_validator import ExampleValidatorParams, against_schema, row_checks, skew
+from components.example_validator import (
+    ExampleValidatorParams,
+    against_schema,
+    label_checks,
+    row_checks,
+    skew,
+)
 from components.example_validator.anomaly import Anomaly, Measurement
 from seqline.data import features
 from seqline.data.examples import read_manifest
@@ -52,6 +58,8 @@ def validate(
     for result in (
         *_check(figures, statistics, parsed_schema, params),
         *row_checks.check_rare(manifest, figures),
+        *row_checks.check_swallowed(manifest),
+        *label_checks.check_similar(manifest, figures),
     ):
         if isinstance(result, Measurement):
             measurements.append(result)
@@ -84,8 +92,9 @@ def validate(
 def _check(
     figures: Mapping[str, Any], statistics: Path, schema: Any, params: ExampleValidatorParams
 ) -> Iterator[Anomaly | Measurement]:
-    """All checks but those of rare classes, split by split."""
+    """All checks but those of the manifest, split by split."""
     yield from row_checks.check_sizes(figures, schema, params)
+    yield from row_checks.check_copies(figures)
 
     splits = [split for split in features.SPLITS if figures["splits"][split]["num_rows"]]
     for split in splits:
@@ -96,6 +105,7 @@ def _check(
         yield from row_checks.check_classes(split, figures, schema, params)
         yield from row_checks.check_repeats(split, figures, params)
         yield from row_checks.check_dimensions(split, figures)
+        yield from label_checks.check_script(split, figures, params)
         if split != features.TRAIN and features.TRAIN in splits:
             yield from skew.skew(split, figures, schema, params)
 

@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from components.exporter import ExporterParams
 from seqline.data import features
 from seqline.data.examples import MANIFEST
-from seqline.model import network
+from seqline.model.spec import read_spec
 
 FILE = "model.json"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
@@ -118,7 +118,7 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
     summary = json.loads((source / "transform.json").read_text())
     vocabulary = source / "vocabularies" / features.LABELS_VOCABULARY
     labels = vocabulary.read_text(encoding="utf-8").split("\n")[:-1]
-    spec = network.Spec(**json.loads((model / network.SPEC_FILE).read_text()))
+    spec = read_spec(model)
     card: dict[str, Any] = {
         "labels": labels,
         "content": summary.get("content", features.TEXT),

@@ -48,7 +48,8 @@ class Bound:
         if not np.isfinite(difference):
             return (
                 "A weight of the Model is not a finite number: train with a lower"
-                " trainer.learning_rate or with trainer.clip_norm."
+                " trainer.learning_rate or with trainer.clip_norm. Or the numbers of the row are"
+                " too large for the network: leave it out of the source."
             )
 
         if rounding.FACTOR * self.noise > rounding.MOST:

@@ -11,6 +11,7 @@ from components.exporter.folded import FoldedNetwork
 from seqline.data import features
 from seqline.data.examples import Content, raw_features
 from seqline.model.network import Spec
+from seqline.model.served import NO_CLASS
 from seqline.storage.staging import local_copy
 
 EXAMPLES = tf.TensorSpec([None], tf.string, name="examples")
@@ -96,6 +97,10 @@ class _Signatures:
     def answer(self, raw: Any, network: Callable[..., tf.Tensor]) -> dict[str, tf.Tensor]:
         probabilities = self.probabilities_of(raw, network)
         class_id = tf.argmax(probabilities, axis=-1)
+        if self.spec.dim:
+            # Finite numbers may be too large for the sums of a network. Ids never are.
+            finite = tf.reduce_all(tf.math.is_finite(probabilities), axis=-1)
+            class_id = tf.where(finite, class_id, NO_CLASS)
         return {
             "probabilities": probabilities,
             "label": self.module.labels.lookup(class_id),
@@ -117,8 +122,11 @@ class _Signatures:
         def serving_top_k(*row: tf.Tensor) -> dict[str, tf.Tensor]:
             probabilities = self.probabilities_of(to_raw(*row), self.probabilities)
             top = tf.math.top_k(probabilities, self.top_k)
+            class_ids = tf.cast(top.indices, tf.int64)
+            if self.spec.dim:
+                class_ids = tf.where(tf.math.is_finite(top.values), class_ids, NO_CLASS)
             return {
-                "top_labels": self.module.labels.lookup(tf.cast(top.indices, tf.int64)),
+                "top_labels": self.module.labels.lookup(class_ids),
                 "top_probabilities": top.values,
             }
 

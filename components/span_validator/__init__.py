@@ -14,9 +14,10 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from seqline.component import Component, Figures, NotInKey, Params
+from seqline.data.labels import normal
 from seqline.errors import DataError
 from seqline.gates import Gate, refusals
 
@@ -64,6 +65,11 @@ class SpanValidatorParams(Params):
     new: tuple[int, ...] = Field(
         (), strict=False, description="the spans to judge; `seqline retrain` sets them"
     )
+
+    @field_validator("classes")
+    @classmethod
+    def _normalise(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(normal, given))
 
     @property
     def is_on(self) -> bool:

@@ -11,7 +11,7 @@ from seqline.data import features
 from seqline.data.examples import Manifest, raw_features, span_of
 from seqline.data.examples import records as read_records
 from seqline.errors import UserError
-from seqline.model.served import ServedModel
+from seqline.model.served import ServedModel, merge_labels
 from seqline.storage.staging import path_of
 
 BATCH_SIZE = 256
@@ -49,6 +49,9 @@ class Answers:
 class SpanAsker:
     """Asks the served version about serialized tf.Examples.
 
+    Attributes:
+        labels: The model's labels in their normal form, in the order of its class ids.
+
     Raises:
         UserError: The version has no signature for tf.Examples.
     """
@@ -61,15 +64,11 @@ class SpanAsker:
                 "it. Push another one first."
             )
 
+        self.labels, self._places = merge_labels(self.model.labels)
         tokens = path_of(folder) / "assets" / features.TOKENS_VOCABULARY
         self.oov_id = None
         if tokens.is_file() and self.model.has(TRANSFORM):
             self.oov_id = features.oov_id(len(tokens.read_bytes().split(b"\n")) - 1)
-
-    @property
-    def labels(self) -> list[str]:
-        """The model's labels in the order of its class ids."""
-        return self.model.labels
 
     def ask(self, records: Sequence[bytes], labels: Sequence[str]) -> Answers:
         """Asks about rows.
@@ -96,11 +95,19 @@ class SpanAsker:
     def _ask_batch(self, records: Sequence[bytes], answers: Answers) -> None:
         """Adds the answers to a batch."""
         batch = {"examples": tf.constant(records)}
-        answers.probabilities.append(self.model.call(batch)["probabilities"])
+        answers.probabilities.append(self._merged(self.model.call(batch)["probabilities"]))
         if self.oov_id is not None:
             ids = self.model.call(batch, TRANSFORM)[features.IDS]
             answers.num_tokens += int((ids != features.PAD_ID).sum())
             answers.num_unknown += int((ids == self.oov_id).sum())
+
+    def _merged(self, probabilities: np.ndarray) -> np.ndarray:
+        """The probabilities of `labels`, [batch, labels], from those of the model's classes."""
+        if len(self._places) == len(self.labels):
+            return probabilities
+        merged = np.zeros((len(probabilities), len(self.labels)), np.float32)
+        np.add.at(merged.T, self._places, probabilities.T)
+        return merged
 
 
 def rows(

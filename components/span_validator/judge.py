@@ -21,6 +21,7 @@ from seqline.component import Figures
 from seqline.data import features
 from seqline.data.examples import Manifest, read_manifest
 from seqline.gates import Gate
+from seqline.model.served import has_class
 
 # Standard deviations of the difference of two shares that are put down to chance. One span in a
 # thousand differs by more.
@@ -118,6 +119,9 @@ def claims(answers: Answers, classes: Sequence[str]) -> np.ndarray:
     together for a class with few rows.
     """
     table, labels = answers.table, np.array(answers.labels, object)
+    if len(table):
+        answered = has_class(table)
+        table, labels = table[answered], labels[answered]
     own = {label: table[labels == label, column] for column, label in enumerate(classes)}
     of_all = np.concatenate(list(own.values()))
     mean = float(of_all.mean()) if len(of_all) else 1.0
@@ -136,12 +140,15 @@ def figures_of(answers: Answers, classes: Sequence[str], thresholds: np.ndarray 
 
     Returns:
         {num_rows; oov: share of unknown tokens, None without tokens; accuracy and noise (share of
-        contradicted labels) among the rows whose label the model knows, None without such rows}.
+        contradicted labels) among the rows that have an answer and whose label the model knows,
+        None without such rows}.
     """
     table = answers.table
     class_of = {label: number for number, label in enumerate(classes)}
     truth = np.array([class_of.get(label, -1) for label in answers.labels], np.int64)
     known = truth >= 0
+    if len(table):
+        known &= has_class(table)
     figures: Figures = {
         "num_rows": len(truth),
         "oov": answers.num_unknown / answers.num_tokens if answers.num_tokens else None,

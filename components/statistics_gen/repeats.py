@@ -1,5 +1,6 @@
 """Contents that occur more than once: within a split, in two splits, under several labels."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,9 @@ class SplitRepeats:
 
     num_distinct: int = 0
     num_repeated: int = 0
+    # How often each row (a content with its label) is there: the greatest number by which all of
+    # their counts can be divided. 0 without rows.
+    num_copies: int = 0
     # (count, digest) of the most frequent contents that occur twice or more.
     top: list[tuple[int, int]] = field(default_factory=list)
     ambiguous: Matches = field(default_factory=Matches)  # contents with several labels
@@ -121,6 +125,7 @@ def is_in(digests: np.ndarray, others: np.ndarray) -> np.ndarray:
 def _add(split: SplitRepeats, distinct: Contents, table: Rows, num_top: int) -> None:
     split.num_distinct += len(distinct.digest)
     split.num_repeated += int((distinct.count - 1).sum())
+    split.num_copies = math.gcd(split.num_copies, int(np.gcd.reduce(table.count)))
     split.ambiguous.add(distinct, distinct.num_labels > 1, table)
 
     several = np.flatnonzero(distinct.count > 1)
@@ -145,6 +150,7 @@ def _to_json(
     return {
         "num_distinct": split.num_distinct,
         "num_repeated": split.num_repeated,
+        "num_copies": split.num_copies,
         "top_values": [{"value": texts[digest], "count": count} for count, digest in split.top],
         "duplicates": {
             other: {

@@ -1,13 +1,14 @@
 """The tokens and characters of the splits, and how many of them the train split does not have."""
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.statistics_gen.histogram import Histogram
-from seqline.data import counts
+from seqline.data import counts, scripts
 
 # Entries outside the train split that are shown.
 NUM_EXAMPLES = 5
@@ -25,12 +26,19 @@ class Vocabulary:
     num: int = 0  # occurrences
     num_distinct: int = 0
     num_once: int = 0  # entries that occur once
+    # Occurrences of entries with letters of scripts without spaces, and entries that occur once.
+    num_unspaced: int = 0
+    num_unspaced_once: int = 0
     top: Top = field(default_factory=list)  # the most frequent entries
 
     def add(self, entries: Mapping[bytes, int], num_top: int) -> None:
         self.num += sum(entries.values())
         self.num_distinct += len(entries)
         self.num_once += sum(1 for count in entries.values() if count == 1)
+        for entry, count in entries.items():
+            if not entry.isascii() and scripts.UNSPACED_CHAR.search(entry.decode(errors="replace")):
+                self.num_unspaced += count
+                self.num_unspaced_once += count == 1
         self.top = heapq.nlargest(
             num_top, [*self.top, *((count, entry) for entry, count in entries.items())]
         )
@@ -90,7 +98,29 @@ def of_chars(histograms: Mapping[str, Histogram], num_top: int) -> dict[str, Any
         }
 
     _add(vocabularies, outsides, entries, num_top)
-    return _to_json(vocabularies, outsides)
+    figures = _to_json(vocabularies, outsides)
+    for split, chars in entries.items():
+        figures[split] |= _letters(chars)
+    return figures
+
+
+def _letters(chars: Mapping[bytes, int]) -> dict[str, Any]:
+    """How many letters there are, and those of each script without spaces between words."""
+    num_letters = 0
+    unspaced: Counter[str] = Counter()
+    for char, count in chars.items():
+        letter = char.decode()
+        if not letter.isalpha():
+            continue
+
+        num_letters += count
+        if scripts.UNSPACED_CHAR.fullmatch(letter):
+            unspaced[scripts.script_of(letter)] += count
+
+    return {
+        "num_letters": num_letters,
+        "unspaced_scripts": dict(sorted(unspaced.items(), key=lambda entry: (-entry[1], entry[0]))),
+    }
 
 
 def _add(
@@ -117,6 +147,8 @@ def _to_json(
             "num": vocabulary.num,
             "num_distinct": vocabulary.num_distinct,
             "num_once": vocabulary.num_once,
+            "num_unspaced": vocabulary.num_unspaced,
+            "num_unspaced_once": vocabulary.num_unspaced_once,
             "top": _top_to_json(vocabulary.top),
             "oov": _outside_to_json(outside, vocabulary, reference) if outside else None,
         }

@@ -25,15 +25,13 @@ from pydantic import Field, field_validator, model_validator
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import MODEL
 from seqline.digests import digest
-from seqline.errors import UserError
+from seqline.model.spec import SPEC_FILE
 from seqline.storage import files, staging
 
 # In Hyperparameters: trainer parameter -> the value that a tuner found best.
 BEST_FILE = "best.json"
 
-# In a Model: the network's shape (`seqline.model.network` writes it), and what a warm start
-# carried over.
-SPEC_FILE = "network.json"
+# In a Model: what a warm start carried over.
 START_FILE = "start.json"
 # The files of a Model that a warm start reads, and that its key therefore depends on.
 STARTS_FROM = (SPEC_FILE, MODEL, START_FILE, "vocabularies/*")
@@ -272,23 +270,16 @@ class TrainerParams(Params):
 
 
 def check(params: TrainerParams) -> None:
-    """Raises UserError for a missing file to start from, and for a Model of another shape."""
+    """Raises UserError for a file to start from that cannot be used, and for another shape."""
     if params.warm_start:
-        folder = staging.path_of(params.warm_start)
-        if not (folder / MODEL).is_file() or not (folder / SPEC_FILE).is_file():
-            raise UserError(
-                f"trainer.warm_start {params.warm_start!r} holds no {MODEL} with its {SPEC_FILE}."
-                " Give the folder of a trainer's Model."
-            )
+        from components.trainer import earlier
 
-        if different := difference(json.loads((folder / SPEC_FILE).read_text()), params):
-            raise UserError(
-                f"trainer.warm_start {params.warm_start!r}: {different}, or leave"
-                " trainer.warm_start out."
-            )
+        earlier.check(params)
 
     if params.embeddings:
-        files.stat(params.embeddings)
+        from components.trainer import vectors
+
+        vectors.check(params.embeddings, params.embedding_dim)
 
 
 def difference(network: Mapping[str, Any], params: TrainerParams) -> str | None:
@@ -373,6 +364,8 @@ def describe(figures: Figures) -> str:
         f"{figures['num_parameters']:,} parameters; eval accuracy {figures['eval_accuracy']:.3f} "
         f"in epoch {figures['best_epoch']} of {figures['num_epochs']}"
     )
+    if (num_vectors := figures.get("num_tokens_with_vectors")) is not None:
+        text += f"; {num_vectors:,} tokens start from vectors"
     if start := figures.get("warm_start"):
         counts = []
         for name in ("tokens", "labels"):

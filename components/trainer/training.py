@@ -1,6 +1,5 @@
 """One training: steps, evaluations and checkpoints, until the last epoch or a signal."""
 
-import json
 import logging
 import math
 import time
@@ -15,7 +14,7 @@ from components.trainer import TrainerParams, checkpoint
 from components.trainer.checkpoint import TrainingProgress
 from components.trainer.counting import Counts
 from components.trainer.distributed.strategy import Team
-from components.trainer.input import dataset, shuffled
+from components.trainer.input import dataset, read_summary, shuffled
 from components.trainer.loop import Loop
 from components.trainer.optimizer import learning_rate
 from components.trainer.training_log import TrainingLog
@@ -26,6 +25,12 @@ from seqline.errors import StoppedError, UserError
 from seqline.model import network
 
 log = logging.getLogger("seqline.trainer")
+
+# Numbers of the data can do what a high learning rate does.
+TOO_LARGE = (
+    " If it is not the rate, some numbers of the sequences are too large: see value_range of"
+    " example_validator."
+)
 
 # The most steps that one call of the compiled training function makes. Signals and checkpoints
 # wait for its end.
@@ -64,6 +69,7 @@ class Training:
         self.params = params
         self.team = team
         self.work = work
+        self.hint = TOO_LARGE if spec.dim else ""
         summary = read_summary(source)
         num_rows = summary["num_rows"]
         pass_steps = math.ceil(num_rows[features.TRAIN] / params.batch_size)
@@ -264,7 +270,7 @@ class Training:
             raise UserError(
                 f"The loss of step {step + 1} (epoch {step // self.epoch_steps + 1}) is not a"
                 f" number: training diverged at trainer.learning_rate {self.params.learning_rate}"
-                f" ({rate:.3g} at that step). Lower it, or set trainer.clip_norm."
+                f" ({rate:.3g} at that step). Lower it, or set trainer.clip_norm.{self.hint}"
             )
 
     def _keep_best(self, figures: dict[str, float], weights: list[np.ndarray]) -> None:
@@ -273,7 +279,7 @@ class Training:
             raise UserError(
                 f"The loss of epoch {progress.epoch} on the eval split is {figures['val_loss']}:"
                 f" training diverged at trainer.learning_rate {self.params.learning_rate}. Lower"
-                " it, or set trainer.clip_norm."
+                f" it, or set trainer.clip_norm.{self.hint}"
             )
 
         score = (figures["val_accuracy"], -figures["val_loss"])
@@ -284,11 +290,6 @@ class Training:
         if self.team.is_chief:
             checkpoint.save(self.work, self.progress, self.loop.state(), self.best_weights)
         self.saved = time.monotonic()
-
-
-def read_summary(source: Path) -> Any:
-    """The transform.json of Features."""
-    return json.loads((source / "transform.json").read_text())
 
 
 def passes_per_epoch(params: TrainerParams, num_steps: int, dim: int) -> int:

@@ -12,7 +12,6 @@ random network: here `warm_start_shrink` of what was learned, plus the rest of w
 would have.
 """
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +20,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.trainer import START_FILE, TrainerParams, counting, difference
+from components.trainer import TrainerParams, counting, difference, vectors
+from components.trainer.earlier import spec_of, started, vocabularies_of
+from components.trainer.input import read_summary
 from seqline.component import Figures
 from seqline.data import features
 from seqline.data.features import NUM_RESERVED_IDS, PAD_ID
-from seqline.errors import UserError
+from seqline.errors import DataError, UserError
 from seqline.model import network
-from seqline.storage.files import open_file
+from seqline.rows.tokens import NeverOccurring
 from seqline.storage.staging import local_copy, path_of
 
 log = logging.getLogger("seqline.trainer")
@@ -49,52 +50,65 @@ def initialize(
         source: the Features.
 
     Returns:
-        `num_tokens_with_vectors` and `warm_start`, each only where `params` ask for it.
+        What `_read_vectors` returns and `warm_start`, each only where `params` ask for it.
     """
     figures: Figures = {}
     if params.embeddings:
-        tokens = vocabulary(source, features.TOKENS_VOCABULARY)
-        figures["num_tokens_with_vectors"] = _read_vectors(model, tokens, params.embeddings)
+        if spec.dim:
+            raise UserError(
+                f"trainer.embeddings {params.embeddings!r} gives vectors of tokens, and these"
+                " Features hold sequences of numbers. Leave it out."
+            )
+        figures |= _read_vectors(model, source, params.embeddings)
     if params.warm_start:
         figures["warm_start"] = carry_over(model, spec, source, params)
     return figures
 
 
-def _read_vectors(model: keras.Model, tokens: Sequence[bytes], path: str) -> int:
-    """Sets the embeddings of the tokens that a file of vectors has; returns how many these are.
+def _read_vectors(model: keras.Model, source: Path, path: str) -> Figures:
+    """Sets the embeddings of the tokens that a file of vectors has.
 
-    A line of the file is a token and its numbers, separated by spaces, as GloVe, word2vec and
-    fastText write it.
+    Where the file has a token twice, the first one counts.
+
+    Args:
+        source: the Features.
+
+    Returns:
+        `num_tokens_with_vectors`, and `num_duplicate_vectors` where there are any.
+
+    Raises:
+        UserError: the file cannot be read, or has no vector for any token.
     """
     layer = model.get_layer("embedding")
     (table,) = (np.array(weight) for weight in layer.get_weights())  # [V + 2, embedding_dim]
+    tokens = vocabulary(source, features.TOKENS_VOCABULARY)
     ids = {token: rank + 1 for rank, token in enumerate(tokens)}
 
+    summary = read_summary(source)
+    never = NeverOccurring(summary.get("tokens"), summary.get("lowercase", False))
     tokens_with_vectors = set()
-    with open_file(path) as file:
-        for number, line in enumerate(file, start=1):
-            token, *numbers = line.rstrip().split(b" ")
-            if number == 1 and len(numbers) == 1:
-                continue  # The first line of word2vec and fastText: how many vectors, how long.
+    num_lines = num_duplicates = 0
 
-            if len(numbers) != table.shape[1]:
-                raise UserError(
-                    f"trainer.embeddings {path}:{number} has {len(numbers)} numbers;"
-                    f" trainer.embedding_dim is {table.shape[1]}. Set one of them to the other."
-                )
-
-            if token not in ids:
-                continue
-
-            try:
-                table[ids[token]] = np.array(numbers, np.float32)
-            except ValueError:
-                raise UserError(
-                    f"trainer.embeddings {path}:{number} holds something that is not a number:"
-                    f" {line[:60]!r}."
-                ) from None
-
+    for line, token, numbers in vectors.read(path, table.shape[1], ids):
+        num_lines += 1
+        if token not in ids:
+            never.look(token, line)
+        elif token in tokens_with_vectors:
+            num_duplicates += 1
+        else:
+            table[ids[token]] = np.array(numbers, np.float32)
             tokens_with_vectors.add(token)
+
+    announced = vectors.num_announced(path)
+    if announced is not None and announced != num_lines:
+        log.warning(
+            "trainer.embeddings %s: its first line says %d vectors, it holds %d. Was it cut off?",
+            path,
+            announced,
+            num_lines,
+        )
+    if never.total():
+        log.warning("trainer.embeddings %s: %s.", path, never.sentence(num_lines))
 
     if not tokens_with_vectors:
         raise UserError(
@@ -106,7 +120,15 @@ def _read_vectors(model: keras.Model, tokens: Sequence[bytes], path: str) -> int
     log.info(
         "%d of %d tokens start from vectors of %s", len(tokens_with_vectors), len(tokens), path
     )
-    return len(tokens_with_vectors)
+    figures: Figures = {"num_tokens_with_vectors": len(tokens_with_vectors)}
+    if num_duplicates:
+        log.warning(
+            "trainer.embeddings %s: %d lines repeat a known token; the first one counts.",
+            path,
+            num_duplicates,
+        )
+        figures["num_duplicate_vectors"] = num_duplicates
+    return figures
 
 
 @dataclass(frozen=True)
@@ -168,8 +190,9 @@ def carry_over(
     earlier, old = _load(place, folder)
     _check_shape(place, old, spec, params)
 
+    vocabularies = vocabularies_of(place, folder, old)
     tokens, labels = (
-        matches(vocabulary(folder, name), vocabulary(source, name))
+        matches(vocabularies.get(name, []), vocabulary(source, name))
         for name in (features.TOKENS_VOCABULARY, features.LABELS_VOCABULARY)
     )
     figures = labels.figures("labels")
@@ -205,13 +228,7 @@ def carry_over(
 
     counts = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in figures.items())
     log.info("warm start from %s: %s", place, counts)
-    return {**figures, "in_a_row": started(folder).get("in_a_row", 0) + 1}
-
-
-def started(folder: Path) -> Figures:
-    """The start.json of a Model; empty for one that started cold."""
-    path = folder / START_FILE
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    return {**figures, "in_a_row": started(place, folder).get("in_a_row", 0) + 1}
 
 
 def _mixed(learned: np.ndarray, fresh: np.ndarray, shrink: float) -> np.ndarray:
@@ -220,13 +237,11 @@ def _mixed(learned: np.ndarray, fresh: np.ndarray, shrink: float) -> np.ndarray:
 
 def _load(place: str, folder: Path) -> tuple[keras.Model, network.Spec]:
     """The earlier network, refused where it cannot be read or a weight is not finite."""
+    spec_of(place, folder)
     try:
         earlier, old = network.load(folder, training=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"trainer.warm_start {place!r} cannot be read ({str(error).splitlines()[0]}). Name"
-            " another Model."
-        ) from None
+    except DataError as error:
+        raise UserError(f"trainer.warm_start {place!r}: {error}") from None
 
     for layer in earlier.layers:
         if not all(np.isfinite(weight).all() for weight in layer.get_weights()):

@@ -94,7 +94,9 @@ def check(params: TransformParams) -> None:
     if params.vocabulary is None:
         return
 
-    known = _read_vocabulary(params.vocabulary)
+    from components.transform import imported
+
+    known = set(imported.read(params.vocabulary))
     missing = [token for token in params.reserved_tokens if token.encode() not in known]
     if missing and params.vocabulary_mode == "frozen":
         raise UserError(
@@ -103,43 +105,14 @@ def check(params: TransformParams) -> None:
         )
 
 
-def _read_vocabulary(path: str) -> set[bytes]:
-    """The tokens of a vocabulary file. Raises UserError, naming the line, for a damaged one."""
-    try:
-        lines = Path(path).read_bytes().split(b"\n")
-    except OSError as error:
-        raise UserError(
-            f"transform.vocabulary {path!r} cannot be read: {error.strerror}."
-        ) from None
-
-    tokens = lines[:-1] if not lines[-1] else lines
-    line_of: dict[bytes, int] = {}
-    for number, token in enumerate(tokens, start=1):
-        place = f"transform.vocabulary {path}:{number}"
-        try:
-            token.decode()
-        except UnicodeDecodeError:
-            raise UserError(f"{place} is not UTF-8: {token!r}.") from None
-
-        if token.endswith(b"\r"):  # TensorFlow would drop it, and find another token
-            raise UserError(f"{place} ends in a carriage return; line ends are \\n only.")
-        if not token:
-            raise UserError(f"{place} is empty; every line is one token, once.")
-        if token in line_of:
-            raise UserError(
-                f"{place} repeats line {line_of[token]}; every line is one token, once."
-            )
-
-        line_of[token] = number
-
-    if not tokens:
-        raise UserError(f"transform.vocabulary {path!r} holds no token.")
-    return set(line_of)
-
-
 def external_digest(params: TransformParams, memory: Path | None = None) -> str:
-    """The digest of the imported vocabulary's content; "" without one."""
-    return digest(Path(params.vocabulary).read_bytes().hex()) if params.vocabulary else ""
+    """The digest of the imported vocabulary's tokens; "" without one."""
+    if params.vocabulary is None:
+        return ""
+
+    from components.transform import imported
+
+    return digest(b"\n".join(imported.read(params.vocabulary)).hex())
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """From Examples to Features: missing first passes, vocabularies, the graph, the second pass."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from seqline.data.span_cache import SpanCache, is_whole
 from seqline.host import progress
 from seqline.jobs.beam import job
 from seqline.storage.staging import local_folder, remove
+
+log = logging.getLogger("seqline.transform")
 
 
 def transform(
@@ -146,6 +149,8 @@ def learn(
         )
         return parameters, figures, None
 
+    if warning := vocabulary.never_occurring(params, manifest.content):
+        log.warning("%s", warning)
     tokens, token_figures, counts = vocabulary.rank(buckets_of(parts), params)
     vocabulary.write(output / features.TOKENS_VOCABULARY, tokens)
     parameters = Parameters(manifest.content, labels, output, tokens=tokens)

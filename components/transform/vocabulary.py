@@ -2,13 +2,18 @@
 
 import heapq
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
-from components.transform import TransformParams
+from components.transform import TransformParams, imported
 from seqline.component import Figures
-from seqline.data import features
+from seqline.data import features, scripts
 from seqline.data.counts import Counts
 from seqline.errors import DataError
+from seqline.rows.tokens import NeverOccurring
+
+# Tokens of each bucket that are looked at where none is frequent enough.
+NUM_SAMPLED = 5
 
 
 def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes], Figures, Counts]:
@@ -38,9 +43,11 @@ def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes
     known: Counts = {}
     num_distinct = 0
     num_occurrences = 0
+    sample: list[str] = []  # of the tokens, for a message
 
     for counts in buckets:
         num_distinct += len(counts)
+        sample += [token.decode(errors="replace") for token in islice(counts, NUM_SAMPLED)]
         num_occurrences += sum(counts.values())
         known.update({token: counts[token] for token in given & counts.keys()})
         others = (
@@ -54,8 +61,7 @@ def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes
     if not tokens:
         raise DataError(
             f"No token of the train split occurs {params.min_frequency} times or more: "
-            "the vocabulary would be empty. "
-            "Lower transform.min_frequency, or look at the texts."
+            f"the vocabulary would be empty. {_way_out(sample, params)}"
         )
 
     known.update({token: count for count, token in best})
@@ -81,12 +87,31 @@ def fixed_tokens(params: TransformParams) -> list[bytes]:
 
     They are the tokens of an imported vocabulary, then the reserved tokens that it lacks.
     """
-    imported = []
-    if params.vocabulary:
-        imported = Path(params.vocabulary).read_bytes().rstrip(b"\n").split(b"\n")
+    given = imported.read(params.vocabulary) if params.vocabulary else []
     reserved = [token.encode() for token in params.reserved_tokens]
-    known = set(imported)
-    return imported + [token for token in reserved if token not in known]
+    known = set(given)
+    return given + [token for token in reserved if token not in known]
+
+
+def never_occurring(params: TransformParams, content: str) -> str:
+    """A sentence on the tokens of an imported vocabulary that can never occur; "" for none.
+
+    Reserved tokens are left out: they are wanted whether they occur or not.
+    """
+    if not params.vocabulary:
+        return ""
+
+    tokens = params.tokens if content == features.TEXT else None
+    never = NeverOccurring(tokens, params.lowercase)
+    reserved = {token.encode() for token in params.reserved_tokens}
+    given = imported.read(params.vocabulary)
+    for line, token in enumerate(given, start=1):
+        if token not in reserved:
+            never.look(token, line)
+
+    if not never.total():
+        return ""
+    return f"{imported.SETTING} {params.vocabulary}: {never.sentence(len(given))}."
 
 
 def drift(tokens: list[bytes], counts: Counts, previous: Path | None) -> Figures | None:
@@ -116,6 +141,16 @@ def drift(tokens: list[bytes], counts: Counts, previous: Path | None) -> Figures
         "num_moved": num_moved,
         "new_token_rate": num_occurrences / max(1, sum(counts.values())),
     }
+
+
+def _way_out(sample: list[str], params: TransformParams) -> str:
+    """What helps where no token is frequent enough."""
+    if params.tokens == "word" and scripts.unspaced_share(sample) >= 0.5:
+        return (
+            "The texts are of a script without spaces between words"
+            f' ({scripts.main_script(sample)}): set transform.tokens = "char".'
+        )
+    return "Lower transform.min_frequency, or look at the texts."
 
 
 def write(path: Path, entries: list[bytes]) -> None:

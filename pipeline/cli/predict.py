@@ -29,6 +29,7 @@ def predict(
     from seqline.storage.staging import local_copy, path_of
     from serving import predict as asking
 
+    errors = []
     try:
         place = local_copy(asking.find_model(path_of(model)))
         for answer in asking.predict(place, texts or _lines()):
@@ -36,8 +37,12 @@ def predict(
             # A row may hold bytes that are not UTF-8, and the output must be.
             line = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             print(line, flush=True)
+            errors += [answer["error"]] if "error" in answer else []
     except asking.InputError as error:
         raise UserError(str(error)) from None
+
+    if errors:
+        raise UserError(asking.without_class(errors))
 
 
 def _lines() -> Iterator[str]:

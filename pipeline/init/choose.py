@@ -1,7 +1,6 @@
 """Finds the columns of content and label, by their values and their names."""
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,9 +19,10 @@ from pipeline.init.column import (
     text_score,
 )
 from pipeline.init.inspection import Inspection
+from seqline.data import labels, scripts
 
-# Scripts that are written without spaces between words.
-UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+# Texts, and letters of each, whose script is looked at.
+NUM_TEXTS, NUM_LETTERS = 300, 200
 NUM_SHOWN = 3
 NUM_SINGLE = 5
 
@@ -41,8 +41,9 @@ class Choice:
         texts: The best candidates for `text`, the best first.
         labels: The best candidates for `label`, the best first: (column, value -> rows).
         lengths: Lengths of the contents in tokens or time steps, in ascending order.
-        script: The script of the texts, such as LATIN.
+        script: The script of the texts, such as latin.
         characters: Whether characters make better tokens than words.
+        unspaced: Whether that is because the script has no spaces.
         notes: Sentences about what looks wrong.
     """
 
@@ -57,6 +58,7 @@ class Choice:
     lengths: list[int] = field(default_factory=list)
     script: str = ""
     characters: bool = False
+    unspaced: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -76,19 +78,19 @@ def choose(inspected: Inspection, text: Sequence[str] = (), label: str | None = 
     texts = _text_candidates([column for column in inspected.columns if column.name != label])
     chosen = tuple(text or texts[:1])
     others = [column for column in inspected.columns if column.name not in chosen]
-    labels = _label_candidates(others)
+    candidates = _label_candidates(others)
     if label is not None:
-        labels = [(name, counts) for name, counts in labels if name != label]
-        labels.insert(0, (label, counts_of(inspected.column(label))))
+        candidates = [(name, counts) for name, counts in candidates if name != label]
+        candidates.insert(0, (label, counts_of(inspected.column(label))))
     if inspected.has_classes:
-        labels = [("label", inspected.counts)]
+        candidates = [("label", inspected.counts)]
 
     choice = Choice(
         text=chosen,
-        label=labels[0][0] if labels else None,
+        label=candidates[0][0] if candidates else None,
         contents=Contents("text"),
         texts=texts[:NUM_SHOWN],
-        labels=labels[:NUM_SHOWN],
+        labels=candidates[:NUM_SHOWN],
     )
     left = [column for column in others if column.name != choice.label]
     # Files for each split say it already.
@@ -130,8 +132,9 @@ def _measure(choice: Choice, column: Column) -> None:
         return
 
     texts = [value for value in values if isinstance(value, str)]
-    choice.script = script_of(texts)
+    choice.script = scripts.main_script(text[:NUM_LETTERS] for text in texts[:NUM_TEXTS])
     choice.characters = needs_characters(texts)
+    choice.unspaced = is_unspaced(texts)
     choice.lengths = sorted(len(text) if choice.characters else len(text.split()) for text in texts)
 
 
@@ -147,12 +150,9 @@ def label_notes(inspected: Inspection, choice: Choice) -> list[str]:
     """Sentences about labels that may not be what they look like."""
     notes = []
     counts = choice.counts
-    by_fold: dict[str, list[str]] = {}
-    for label in counts:
-        by_fold.setdefault(label.casefold(), []).append(label)
-    for labels in [labels for labels in by_fold.values() if len(labels) > 1][:NUM_SHOWN]:
-        shown = " and ".join(f"{label!r} {counts[label]:,}" for label in sorted(labels))
-        notes.append(f"Labels that differ in case only are classes of their own: {shown}.")
+    for group in labels.similar(counts)[:NUM_SHOWN]:
+        shown = " and ".join(f"{label!r} {counts[label]:,}" for label in group)
+        notes.append(f"Labels that differ in how they are written are several classes: {shown}.")
 
     if choice.label and not inspected.has_classes:
         values = inspected.column(choice.label).filled
@@ -161,9 +161,8 @@ def label_notes(inspected: Inspection, choice: Choice) -> list[str]:
             first = min(written)
             are = "1 label is" if len(written) == 1 else f"{len(written):,} labels are"
             notes.append(
-                f"{are} written with outer white space or in another Unicode"
-                f" form, such as {first!r}, which counts as"
-                f" {label_of(first)!r}."
+                f"{are} written with outer white space or in another Unicode form, such as"
+                f" {first!r}, which counts as {label_of(first)!r}."
             )
         if any(isinstance(value, float) for value in values):
             notes.append("The labels are whole numbers that were written as floats: 1.0 is 1.")
@@ -187,17 +186,13 @@ def needs_characters(texts: list[str]) -> bool:
     if not texts:
         return False
     words = sorted(len(text.split()) for text in texts)
-    return script_of(texts) in UNSPACED or words[len(words) // 2] <= 1
+    return is_unspaced(texts) or words[len(words) // 2] <= 1
 
 
-def script_of(texts: list[str]) -> str:
-    """The script of most letters, as Unicode names it; "" for texts without letters."""
-    counts: Counter[str] = Counter()
-    for text in texts[:300]:
-        for letter in text[:200]:
-            if letter.isalpha():
-                counts[unicodedata.name(letter, "?").split(" ", 1)[0].split("-")[0]] += 1
-    return counts.most_common(1)[0][0] if counts else ""
+def is_unspaced(texts: list[str]) -> bool:
+    """Whether most letters are of scripts without spaces between words."""
+    starts = [text[:NUM_LETTERS] for text in texts[:NUM_TEXTS]]
+    return scripts.unspaced_share(starts) >= 0.5
 
 
 def quantile(lengths: list[int], share: float) -> int:

@@ -3,13 +3,13 @@
 import json
 import math
 import statistics
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from components.example_gen.splits import SPLIT_NAMES
 from seqline.data import features
+from seqline.data.labels import normal
 
 TEXT_NAMES = (
     "text",
@@ -115,7 +115,7 @@ def label_of(value: Any) -> str:
     """A value as a label: whole floats are integers, and outer white space does not count."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return unicodedata.normalize("NFC", str(value)).strip()
+    return normal(str(value))
 
 
 def text_score(column: Column) -> float:

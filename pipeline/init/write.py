@@ -168,7 +168,7 @@ def _transform(choice: Choice) -> list[str]:
     lines = []
     if choice.characters:
         why = "The texts are single words"
-        if quantile(choice.lengths, 0.5) > 30:
+        if choice.unspaced:
             why = "The script has no spaces between words"
         lines += [f"# {why}, so that characters are the tokens.", 'tokens = "char"']
 

@@ -97,7 +97,7 @@ def _has_threshold(rule: Rule, config: Config) -> bool:
         return True
     section = getattr(config, rule.stage)
     value = getattr(section, rule.field)
-    if value is None or (rule.name == "server" and value == NONE):
+    if value is None or value == {} or (rule.name == "server" and value == NONE):
         return False
     return rule.open is None or value != rule.open or rule.field in section.model_fields_set
 

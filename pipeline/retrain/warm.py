@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from components import trainer
 from components.pusher.versions import place_of
-from components.trainer import START_FILE, TRAINER
+from components.trainer import TRAINER
+from components.trainer.earlier import started
 from pipeline import identity
 from pipeline.config import Config
 from pipeline.definition import define
@@ -115,16 +116,15 @@ def choose_model(config: Config, store: Store, version: int | None = None) -> Ch
         return cold(f"version {version}: another model, {' and '.join(differences)}")
 
     card = json_object(place.read(f"{version}/{CARD}"))
-    key = card.get("keys", {}).get("model")
+    keys = card.get("keys")
+    key = keys.get("model") if isinstance(keys, dict) else None
     if not key:
         return cold(f"version {version} does not say which Model it was made of")
     if obstacle := _obstacle(config, store, card, key):
         return cold(f"version {version}: {obstacle}")
 
     folder = store.path(TRAINER.name, key)
-    num_before = 0
-    if (folder / START_FILE).is_file():
-        num_before = json.loads((folder / START_FILE).read_text())["in_a_row"]
+    num_before = started(str(folder), folder).get("in_a_row", 0)
     return Choice(
         with_warm_start(config, str(folder)),
         "warm",
@@ -137,6 +137,8 @@ def choose_model(config: Config, store: Store, version: int | None = None) -> Ch
 
 def _obstacle(config: Config, store: Store, card: Mapping[str, Any], key: str) -> str | None:
     """Why training cannot start from the Model of a served version; None if it can."""
+    if not _is_whole(card):
+        return f"its {CARD} is damaged"
     record = store.execution(TRAINER.name, key)
     if record is None or not (store.path(TRAINER.name, key) / MODEL).is_file():
         return f"its Model, {key}, is not under {store.root}"
@@ -147,6 +149,17 @@ def _obstacle(config: Config, store: Store, card: Mapping[str, Any], key: str) -
     if config.tuner.is_on and (tuned := sorted(set(config.tuner.ranges) & set(trainer.SHAPE))):
         return f"the tuner is to choose {', '.join(tuned)}"
     return _changed_meaning(config, store, card)
+
+
+def _is_whole(card: Mapping[str, Any]) -> bool:
+    """Whether the card of a served version has what is compared."""
+    network, keys = card.get("network"), card["keys"]
+    return (
+        "content" in card
+        and isinstance(network, dict)
+        and set(trainer.SHAPE) <= set(network)
+        and {"examples", "features"} <= set(keys)
+    )
 
 
 def _changed_meaning(config: Config, store: Store, card: Mapping[str, Any]) -> str | None:

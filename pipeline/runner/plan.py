@@ -32,15 +32,15 @@ class Guard:
 
     Attributes:
         of: The stage. The guard is asked only in runs that select it.
-        before: Is called before any stage runs.
         after: The stage whose artifact `judge` needs.
         judge: `judge(output)` is called when that artifact is finished.
+        before: Is called before any stage runs.
     """
 
     of: str
-    before: Callable[[], None]
     after: str
     judge: Callable[[Path], None]
+    before: Callable[[], None] = lambda: None
 
 
 class Pipeline:

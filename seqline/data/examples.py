@@ -75,6 +75,11 @@ class Span:
         num_files: Files with rows that were read.
         unused_files: {reason, count, names of the first ones} of the files that were not, for each
             reason.
+        num_normalized: Rows whose label was not written in its normal form.
+        written: Label as it was written, where that is not its normal form -> rows, for the first
+            such forms.
+        num_swallowed: Lines in quoted fields of CSV files that look like rows.
+        swallowing: The files and lines of the first rows with such lines.
     """
 
     number: int
@@ -88,6 +93,10 @@ class Span:
     key_as_split: str = ""
     num_files: int = 0
     unused_files: list[dict[str, Any]] = field(default_factory=list)
+    num_normalized: int = 0
+    written: dict[str, int] = field(default_factory=dict)
+    num_swallowed: int = 0
+    swallowing: list[str] = field(default_factory=list)
 
 
 # What was done with the rows of a rare class, as examples.json says it.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seqline.data import features
+from seqline.data.labels import normal
 from seqline.errors import UserError
 from seqline.model.digest import MANIFEST
 from seqline.storage.files import is_remote
@@ -63,7 +64,8 @@ def differences(candidate: Identity, served: Identity) -> list[str]:
         reasons.append("they have different names")
     if candidate.content and served.content and candidate.content != served.content:
         reasons.append(f"one reads {served.content}, the other {candidate.content}")
-    if candidate.labels and served.labels and not set(candidate.labels) & set(served.labels):
+    own, theirs = (set(map(normal, labels or ())) for labels in (candidate.labels, served.labels))
+    if own and theirs and not own & theirs:
         reasons.append("they have no label in common")
     return reasons
 

@@ -13,7 +13,7 @@ the exporter serves it; both build it here, from the same Spec.
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ import keras
 from keras import layers, ops
 
 from seqline.data.features import MODEL, NUM_RESERVED_IDS, PAD_ID, oov_id
+from seqline.errors import DataError
 from seqline.model.fast_rnn import DistinctEmbedding, FastSimpleRNN
 from seqline.model.layers import (
     Bigrams,
@@ -32,53 +33,11 @@ from seqline.model.layers import (
     WithinLength,
     WordDropout,
 )
-
-SPEC_FILE = "network.json"
+from seqline.model.spec import SPEC_FILE, Spec, read_spec
 
 Implementation = Literal["fast", "keras"]
-
-
-@dataclass(frozen=True)
-class Spec:
-    """Everything that decides the network's shape and its behaviour while training.
-
-    The fields about embeddings, words and bigrams matter for ids only. The trainer's parameters of
-    the same names say what the others mean.
-
-    Attributes:
-        num_tokens: V of the vocabulary; the embedding has V + 2 rows (PAD, V tokens, OOV). 0 for
-            numeric sequences.
-        masking: False reads padding like text (inputs are then padded to max_length), as a plain
-            Keras model without a mask does.
-        skip_dim: 0 for no skip branch.
-        bigram_buckets: buckets of hashed bigrams; 0 for none.
-        num_bigrams: buckets with a row in the skip branch's embedding, after the V + 2 of tokens.
-        dim: numbers of a time step; 0 for ids.
-    """
-
-    num_tokens: int
-    num_classes: int
-    max_length: int
-    embedding_dim: int
-    rnn_units: int
-    bidirectional: bool
-    pooling: str
-    masking: bool
-    recurrent_gain: float
-    embedding_scale: float
-    word_dropout: float
-    dropout: float
-    skip_dim: int
-    skip_gain: float
-    skip_dropout: float
-    branch_dropout: float
-    seed: int
-    num_layers: int = 1
-    embedding_dropout: float = 0.0
-    recurrent_dropout: float = 0.0
-    bigram_buckets: int = 0
-    num_bigrams: int = 0
-    dim: int = 0
+# What Keras and h5py raise for a file of weights that is damaged, or is of another network.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, IndexError)
 
 
 def build(
@@ -290,10 +249,20 @@ def load(path: Path, training: bool = False, dtype: str = "float32") -> tuple[ke
     Args:
         training: whether it can be trained; otherwise it is for inference only.
         dtype: what an inference network computes in.
+
+    Raises:
+        DataError: a file is damaged.
     """
-    spec = Spec(**json.loads((path / SPEC_FILE).read_text()))
+    spec = read_spec(path)
     trained = build(spec)
-    trained.load_weights(path / MODEL)
+    try:
+        trained.load_weights(path / MODEL)
+    except DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise DataError(
+            f"{path / MODEL} cannot be read: {reason}. Copy or train the Model again."
+        ) from None
+
     if training:
         return trained, spec
 

@@ -10,11 +10,16 @@ import numpy as np
 
 from seqline.data import features
 from seqline.data.examples import Content
-from seqline.errors import UserError
+from seqline.data.labels import normal
+from seqline.errors import DataError, UserError
 from seqline.model import model_path
 from seqline.storage.staging import local_copy, path_of
 
 SERVING_DEFAULT = "serving_default"
+# The outputs of a signature that classifies rows.
+ANSWERS = ("probabilities", "class_id", "label")
+# The class of a row that has none.
+NO_CLASS = -1
 
 
 @dataclass(frozen=True)
@@ -30,19 +35,44 @@ class RowSignature:
     dim: int | None
 
 
+def has_class(probabilities: np.ndarray) -> np.ndarray:
+    """Whether rows have a class: their probabilities are finite numbers, bool [rows].
+
+    Finite numbers of a sequence may be so large that the sums of a network are not: then every
+    probability is NaN, and the greatest of them means nothing.
+
+    Args:
+        probabilities: [rows, classes].
+    """
+    return np.isfinite(probabilities).all(axis=1)
+
+
 def signatures_of(saved_model: str | Path) -> dict[str, RowSignature]:
-    """The signatures that read rows, by name in order. Does not load the model."""
+    """The signatures that classify rows, by name in order. Does not load the model.
+
+    Raises:
+        DataError: The SavedModel is damaged.
+    """
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     content = (local_copy(path_of(saved_model)) / "saved_model.pb").read_bytes()
+    try:
+        saved = saved_model_pb2.SavedModel.FromString(content)
+    except DecodeError:
+        raise DataError(
+            f"{saved_model}/saved_model.pb is damaged. Copy or push the SavedModel again."
+        ) from None
+
     signatures = {}
-    for graph in saved_model_pb2.SavedModel.FromString(content).meta_graphs:
+    for graph in saved.meta_graphs:
         for name, definition in graph.signature_def.items():
             shapes = {
                 argument: [dim.size for dim in tensor.tensor_shape.dim]
                 for argument, tensor in definition.inputs.items()
             }
-            if signature := _signature(shapes):
+            signature = _signature(shapes)
+            if signature and set(ANSWERS) <= set(definition.outputs):
                 signatures[name] = signature
     return dict(sorted(signatures.items()))
 
@@ -61,6 +91,16 @@ def labels_of(saved_model: str | Path) -> list[str]:
     """The labels of a SavedModel in the order of its class ids."""
     path = path_of(saved_model) / "assets" / features.LABELS_VOCABULARY
     return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def merge_labels(labels: Sequence[str]) -> tuple[list[str], list[int]]:
+    """The normal forms of a model's labels, and the place of each class among them.
+
+    A model of an earlier seqline may have classes for several forms of one label.
+    """
+    places: dict[str, int] = {}
+    columns = [places.setdefault(normal(label), len(places)) for label in labels]
+    return list(places), columns
 
 
 def arguments(content: Content, dim: int | None, rows: Any) -> dict[str, Any]:
@@ -145,7 +185,8 @@ class ServedModel:
 
         Returns:
             The outputs of the signature, among them probabilities: float32 [batch, classes],
-            class_id: int64 [batch] and label: bytes [batch].
+            class_id: int64 [batch] and label: bytes [batch]. A row whose probabilities are not
+            finite has class_id NO_CLASS and label b"".
         """
         return self.call(arguments(self.content, self.dim, rows))
 
@@ -168,8 +209,19 @@ class ServedModel:
                 for name, value in arguments.items()
             }
         )
-        return {name: output.numpy() for name, output in outputs.items()}
+        return _class_or_none({name: output.numpy() for name, output in outputs.items()})
 
     def _specs(self, signature: str) -> dict[str, Any]:
         specs: dict[str, Any] = self._loaded.signatures[signature].structured_input_signature[1]
         return specs
+
+
+def _class_or_none(answers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Takes the class and the label from rows that have none. Older exports name the first one."""
+    if set(ANSWERS) <= set(answers):
+        lacking = ~has_class(answers["probabilities"])
+        if lacking.any():
+            nothing: dict[str, Any] = {"class_id": NO_CLASS, "label": b""}
+            for name, value in nothing.items():
+                answers[name] = np.where(lacking, value, answers[name])
+    return answers

@@ -11,6 +11,7 @@ from seqline.errors import UserError
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.values import (
     Labels,
+    NormalLabel,
     UnusableError,
     encode_text,
     encode_tokens,
@@ -27,6 +28,8 @@ from seqline.suggest import suggestion
 Judge = Callable[[Sequence[Any], str, int], Row | BadRow]
 # Columns that a message lists, at most.
 MAX_LISTED = 40
+
+NO_LABEL: NormalLabel = (b"", None)
 
 
 def judge(format_: RowFormat, flat: bool = False) -> Judge:
@@ -46,7 +49,8 @@ def judge(format_: RowFormat, flat: bool = False) -> Judge:
         try:
             content, label = values
             name = label if type(label) is str else label_string(label)
-            return Row(encode(content), labels[name], file, line)
+            normal, as_written = labels[name]
+            return Row(encode(content), normal, file, line, (), None, 1.0, as_written)
         except UnusableError as error:
             return BadRow(file, line, *error.args)
 
@@ -74,11 +78,13 @@ def _judge_any(
         others = iter(whole[num_texts:])
 
         try:
-            label = b"" if format_.label is None else labels[label_string(next(others))]
+            label, as_written = NO_LABEL
+            if format_.label is not None:
+                label, as_written = labels[label_string(next(others))]
             split = None if format_.split is None else split_name(next(others))
             weight = 1.0 if format_.weight is None else to_weight(next(others))
             kept = tuple([to_json(value) for value in others])
-            return Row(encode(content), label, file, line, kept, split, weight)
+            return Row(encode(content), label, file, line, kept, split, weight, as_written)
         except UnusableError as error:
             return BadRow(file, line, *error.args)
 

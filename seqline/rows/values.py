@@ -2,15 +2,19 @@
 
 import json
 import math
-import re
+from base64 import b64encode
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from seqline.data import labels
+from seqline.data.labels import CONTROL
+
 # Labels that are kept with their bytes. A column that is not a label has as many values as rows.
 KNOWN_LABELS = 10_000
-# Control characters and Unicode's line ends: a token becomes a line of a vocabulary file.
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# From here on, several integers are the same float.
+MAX_EXACT = 2.0**53
 
 # The largest weight: the squares of gradients have to be finite in float32.
 MAX_WEIGHT = 1e12
@@ -153,32 +157,72 @@ def _mistyped(value: Any, content: str) -> UnusableError:
     return UnusableError(f"{subject} {short(value)}, not {kind}", problem)
 
 
-class Labels(dict[str, bytes]):
-    """Label -> its UTF-8, worked out once for each label."""
+# A label in its normal form, UTF-8, and as it was written where that differs.
+NormalLabel = tuple[bytes, str | None]
 
-    def __missing__(self, label: str) -> bytes:
+
+class Labels(dict[str, NormalLabel]):
+    """Label -> its normal form, worked out once for each label."""
+
+    def __missing__(self, label: str) -> NormalLabel:
         try:
-            encoded = label.encode()
+            label.encode()
         except UnicodeEncodeError:
             raise UnusableError(
                 f"the label is not valid in the source's encoding: {short(label)}", "encoding"
             ) from None
 
-        if not label.strip():
+        if labels.is_blank(label):
             raise UnusableError("the label is empty", "empty label")
-        if not label.isprintable():
-            raise UnusableError(f"the label {short(label)} holds control characters", "format")
+
+        normal = labels.normal(label)
+        if control := CONTROL.search(normal):
+            raise UnusableError(
+                f"the label {short(label)} holds the control character U+{ord(control[0]):04X}",
+                "format",
+            )
+
+        entry = (normal.encode(), None if normal == label else label)
         if len(self) < KNOWN_LABELS:
-            self[label] = encoded
-        return encoded
+            self[label] = entry
+        return entry
 
 
 def label_string(label: Any) -> str:
-    """A label as a string; it may come as an integer."""
-    if isinstance(label, bool | int | str):
+    """A label as a string; it may come as a whole number.
+
+    pandas and Arrow make a column of integers one of floats where a value is missing, so 1.0 is the
+    label 1, and NaN is none.
+    """
+    if isinstance(label, str):
+        return label
+    if isinstance(label, np.generic):
+        label = label.item()
+    if isinstance(label, bool | int):
         return str(label)
+    if isinstance(label, float | Decimal):
+        return _whole(label)
+
     problem = "missing label" if label is None else "type"
-    raise UnusableError(f"the label is {short(label)}, not a string or an integer", problem)
+    raise UnusableError(f"the label is {short(label)}, not a string or a whole number", problem)
+
+
+def _whole(label: float | Decimal) -> str:
+    """A label that came as a number with a fraction of 0."""
+    if math.isnan(label):
+        raise UnusableError(f"the label is {label}, a missing value", "missing label")
+    if math.isinf(label) or label != int(label):
+        raise UnusableError(
+            f"the label is {label}, not a string or a whole number: write classes as strings",
+            "type",
+        )
+    if isinstance(label, float) and abs(label) >= MAX_EXACT:
+        raise UnusableError(
+            f"the label is {label:.0f}, a float of 2^53 or more, where whole numbers are not exact:"
+            " write it as a string or an integer",
+            "type",
+        )
+    return str(int(label))
 
 
 def split_name(value: Any) -> str:
@@ -205,29 +249,61 @@ def to_weight(value: Any) -> float:
 
 
 def to_json(value: Any) -> Any:
-    """A value to keep, as JSON holds it: NaN and infinity are null, other types are strings."""
+    """A value to keep, as JSON holds it without loss.
+
+    NaN is null, and infinity the string "Infinity". Bytes that are not UTF-8 are {"b64": base64},
+    as in TensorFlow Serving's API. Values of types that JSON does not have, such as dates and
+    decimals, are strings.
+    """
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise UnusableError(
-                f"a value to keep is not valid in the source's encoding: {short(value)}", "encoding"
-            ) from None
-        return value
-
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {to_json(str(key)): to_json(element) for key, element in value.items()}
+        return _string(value)
     if isinstance(value, np.ndarray):
         value = value.tolist()
+    elif isinstance(value, np.generic):
+        value = value.item()
+
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _NOT_FINITE.get(value)
     if isinstance(value, list | tuple):
         return [to_json(element) for element in value]
+    if isinstance(value, dict):
+        return _object(value)
     if isinstance(value, bytes):
-        return to_json(value.decode("utf-8", "surrogateescape"))
-    return to_json(str(value))
+        return _string(value.decode("utf-8", "surrogateescape"))
+    return value if isinstance(value, bool | int) or value is None else _string(str(value))
+
+
+_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+def _string(text: str) -> str | dict[str, str]:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return text
+
+    try:
+        return {"b64": b64encode(text.encode("utf-8", "surrogateescape")).decode()}
+    except UnicodeEncodeError:  # Half a pair in a JSON escape.
+        raise UnusableError(
+            f"a value to keep is not valid in the source's encoding: {short(text)}", "encoding"
+        ) from None
+
+
+def _object(value: dict[Any, Any]) -> dict[str, Any]:
+    """An object. Keys that are the same as strings would lose a value."""
+    kept = {}
+    for key, element in value.items():
+        name = _string(str(key))
+        if not isinstance(name, str) or name in kept:
+            problem = "is not text" if not isinstance(name, str) else "is there twice as text"
+            raise UnusableError(f"the key {short(key)} of a value to keep {problem}", "format")
+        kept[name] = to_json(element)
+    return kept
 
 
 def short(value: Any) -> str:

@@ -179,6 +179,11 @@ def test_a_source_of_a_wrong_type_is_one_error(toml: str) -> None:
             b"[evaluator]\nmin_accuracy = 2\n[example_gen]\nsource = 'a'\n",
             r"mine\.toml: evaluator\.min_accuracy: .*equal to 1, not 2\.$",
         ),
+        (
+            b"[trainer]\nembeddings = 'v.txt'\n"
+            b"[example_gen]\nsource = 'a.csv'\ncontent = 'sequence'\n",
+            r"mine\.toml: trainer\.embeddings 'v\.txt' is about tokens, and example_gen\.content =",
+        ),
     ],
 )
 def test_a_file_that_is_not_allowed_is_named(toml: str, content: bytes, message: str) -> None:

@@ -212,7 +212,40 @@ def test_a_value_of_another_type_is_refused(server: Server, name: str, value: An
 # JSON conformance.
 
 
-def test_nan_and_infinity(server: Server) -> None:
-    body = '{"signature_name": "float32", "instances": [1.0, -3.14, NaN, Infinity, -Infinity]}'
+@pytest.mark.parametrize("signature", ["float32", "float64", "half"])
+@pytest.mark.parametrize("body", ['"instances": [1.0, -3.14, NaN, 2, Infinity, -Infinity]', None])
+def test_an_answer_that_json_cannot_hold_is_refused_and_names_the_items(
+    server: Server, signature: str, body: str | None
+) -> None:
+    body = body or '"inputs": [1.0, -3.14, NaN, 2, Infinity, -Infinity]'
+    body = f'{{"signature_name": "{signature}", {body}}}'
     got = requests.post(f"{server.url}/v1/models/typed:predict", body, timeout=TIMEOUT)
-    assert got.text == '{"predictions":[1.0,-3.14,NaN,Infinity,-Infinity]}'
+    assert got.status_code == 400
+    assert got.json()["error"].startswith("No answer for item 2, 4, 5 of 6 (counted from 0): its ")
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1E+999", "1e0400", "9" * 400 + ".0"])
+def test_a_number_that_no_double_holds_is_a_parse_error(server: Server, number: str) -> None:
+    body = f'{{"signature_name": "float64", "instances": [{number}]}}'
+    got = requests.post(f"{server.url}/v1/models/typed:predict", body, timeout=TIMEOUT)
+    assert got.status_code == 400
+    assert "JSON Parse error: Number too big to be stored in double" in got.json()["error"]
+
+
+@pytest.mark.parametrize("number", ["1e300", "1e-400", "0" + ".0" + "0" * 400, "-1e100"])
+def test_a_number_with_a_long_exponent_may_be_a_double(server: Server, number: str) -> None:
+    body = f'{{"signature_name": "float64", "instances": [{number}]}}'
+    got = requests.post(f"{server.url}/v1/models/typed:predict", body, timeout=TIMEOUT)
+    assert got.json() == {"predictions": [float(number)]}
+
+
+def test_an_item_of_a_batch_without_a_class_is_named(server: Server) -> None:
+    """The first number of each time step is summed up; the sum of these is infinite."""
+    url = f"{server.url}/v1/models/sequence:predict"
+    good = {"sequence": [[1.0, 9.0]], "length": 1}
+    bad = {"sequence": [[3e38, 9.0], [3e38, 9.0]], "length": 2}
+    assert requests.post(url, json={"instances": [good]}, timeout=TIMEOUT).status_code == 200
+    padded = {"sequence": [[1.0, 9.0], [0.0, 0.0]], "length": 1}
+    got = requests.post(url, json={"instances": [padded, bad]}, timeout=TIMEOUT)
+    assert got.status_code == 400
+    assert "No answer for item 1 of 2" in got.json()["error"]

@@ -8,7 +8,8 @@ import tensorflow as tf
 def fake_model(path: Path, content: str, sure: float = 0.75) -> Path:
     """A SavedModel that calls a row "odd" or "even" by its length.
 
-    The length is the number of tokens, or the sum of the first numbers of the time steps.
+    The length is the number of tokens, or the sum of the first numbers of the time steps. If the
+    sum is infinite, the probabilities are NaN, and the class is not to be trusted.
     """
 
     def answer(parity: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -31,7 +32,10 @@ def fake_model(path: Path, content: str, sure: float = 0.75) -> Path:
     )
     def by_sequence(sequence: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
         present = tf.sequence_mask(length, tf.shape(sequence)[1], tf.float32)
-        return answer(tf.cast(tf.reduce_sum(sequence[:, :, 0] * present, axis=1), tf.int32))
+        total = tf.reduce_sum(sequence[:, :, 0] * present, axis=1)  # [batch]
+        answers = answer(tf.cast(total, tf.int32))
+        answers["probabilities"] += 0 * total[:, None]  # NaN where the sum is infinite
+        return answers
 
     path.mkdir(parents=True)
     (path / "labels").write_text("even\nodd\n")

@@ -129,8 +129,8 @@ def test_tfrecords_hold_the_same_and_can_be_trained_on(
         (
             {"encoding": "utf-9"},
             (
-                "bulk_inferrer.encoding 'utf-9' is not an encoding that Python knows, such as utf-8"
-                " or latin-1."
+                "bulk_inferrer.encoding 'utf-9' is not an encoding that Python knows, such as"
+                " utf-8, utf-16 or latin-1."
             ),
         ),
     ],
@@ -147,16 +147,17 @@ def test_a_source_that_cannot_work(
     assert str(raised.value).startswith(message)
 
 
-def test_a_signature_that_is_not_there(tmp_path: Path, served: Path) -> None:
+@pytest.mark.parametrize("name", ["serving_fats", "serving_top_k", "serving_examples", "classify"])
+def test_a_signature_that_does_not_classify_rows(name: str, tmp_path: Path, served: Path) -> None:
     source = write_texts(tmp_path / "a.jsonl", ["gold"])
     with pytest.raises(
         UserError,
         match=(
-            r"has no signature 'serving_fats' that reads rows \(bulk_inferrer\.signature\); it has"
-            r" .*serving_default"
+            rf"has no signature '{name}' that reads rows and answers with probabilities, class_id,"
+            r" label \(bulk_inferrer\.signature\); it has serving_default, serving_fast"
         ),
     ):
-        infer(tmp_path / "out", served, source, signature="serving_fats")
+        infer(tmp_path / "out", served, source, signature=name)
 
 
 def test_bad_rows_are_counted_and_listed(
@@ -209,7 +210,7 @@ def test_bad_sequences_and_kept_values(tmp_path: Path) -> None:
     source = tmp_path / "a.csv"
     source.write_bytes(b'id,text\n1,"[[1, 2]]"\n2,"[[1, 2, 3]]"\n3,[]\n\xff,"[[1, 2]]"\n')
     infer(tmp_path / "out", model, source, keep=["id"], max_bad_fraction=0.9)
-    assert [row["id"] for row in answers(tmp_path / "out")] == ["1"]
+    assert [row["id"] for row in answers(tmp_path / "out")] == ["1", {"b64": "/w=="}]
 
     bad = [
         json.loads(line)["reason"]
@@ -218,7 +219,45 @@ def test_bad_sequences_and_kept_values(tmp_path: Path) -> None:
     assert bad == [
         "a time step has 3 numbers, not the model's 2",
         "the sequence is empty",
-        "a value to keep is not valid in the source's encoding: '\\udcff'",
+    ]
+
+
+def test_a_sequence_without_a_class_is_a_bad_row(tmp_path: Path) -> None:
+    """The sum of its numbers is infinite, and the model's probabilities are NaN."""
+    model = fake_model(tmp_path / "model", "sequence")
+    source = tmp_path / "a.jsonl"
+    source.write_text('{"text": [[1, 2]]}\n{"text": [[3e38, 2], [3e38, 2]]}\n{"text": [[2, 2]]}\n')
+    figures = infer(tmp_path / "out", model, source, max_bad_fraction=0.5)
+    assert (figures["num_rows"], figures["num_bad_rows"]) == (2, 1)
+    assert [(row["line"], row["label"]) for row in answers(tmp_path / "out")] == [
+        (1, "odd"),
+        (3, "even"),
+    ]
+
+    [bad] = map(json.loads, (tmp_path / "out" / "bad_rows.jsonl").read_text().splitlines())
+    assert (bad["line"], bad["problem"]) == (2, "format")
+    assert bad["reason"] == (
+        "the model's probabilities for it are not finite: its numbers are too large"
+    )
+    with pytest.raises(DataError, match=r"1 of 3 rows \(33.33%\) cannot be used"):
+        infer(tmp_path / "strict", model, source)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_the_numbers_of_a_sequence_are_written_as_the_source_has_them(
+    suffix: str, tmp_path: Path
+) -> None:
+    """16,777,217 is no float32."""
+    model = fake_model(tmp_path / "model", "sequence")
+    source = tmp_path / f"a.{suffix}"
+    if suffix == "csv":
+        source.write_text('text\n"[[16777217, 0.1]]"\n"[3, 0.1, 2, 0.2]"\n')
+    else:
+        source.write_text('{"text": [[16777217, 0.1]]}\n{"text": [3, 0.1, 2, 0.2]}\n')
+    infer(tmp_path / "out", model, source)
+    assert [row["sequence"] for row in answers(tmp_path / "out")] == [
+        [[16777217, 0.1]],
+        [[3, 0.1], [2, 0.2]],
     ]
 
 

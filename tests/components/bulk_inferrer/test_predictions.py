@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.bulk_inferrer import (
     predictions,
@@ -180,3 +182,20 @@ def test_names_that_are_taken() -> None:
         "source_file",
         "source_tokens",
     ]
+    assert predictions.kept_names(["label", "source_label", "source_source_label"]) == [
+        "source_source_source_label",
+        "source_label",
+        "source_source_label",
+    ]
+
+
+@given(
+    st.lists(
+        st.builds("".join, st.lists(st.sampled_from(["source_", "label", "line", "id"]))),
+        unique=True,
+    )
+)
+def test_no_name_is_lost(keep: list[str]) -> None:
+    names = predictions.kept_names(keep)
+    assert len(set(names)) == len(keep)
+    assert not set(names) & {"label", "line"}

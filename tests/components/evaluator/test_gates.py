@@ -156,6 +156,15 @@ def test_a_slice_is_judged_by_its_own_threshold_and_only_with_rows_enough() -> N
     assert (judged.passed, judged.reason) == (None, "no slice with a threshold has 50 rows")
 
 
+def test_a_threshold_of_a_slice_without_rows_refuses() -> None:
+    floors = {"label": 0.6, "label=a": 0.5, "length=4-7": 0.5}
+    judged = gates(figures(), min_slice_accuracy=floors)["slice_accuracy"]
+    assert (judged.value, judged.passed) == (None, False)
+    assert judged.reason == (
+        "test has no row of slices that min_slice_accuracy names: length=4-7 (it has '0')"
+    )
+
+
 def test_a_linear_model_that_is_asked_for_and_not_there_refuses() -> None:
     [gate] = [
         gate
@@ -199,6 +208,14 @@ def test_the_levels_add_up_to_alpha() -> None:
         (
             "evaluator.min_slice_accuracy={script = 0.5}",
             "names 'script'; evaluator.slices are label, length",
+        ),
+        (
+            "evaluator.min_slice_accuracy={'lable=tech' = 0.5}",
+            "names 'lable=tech'; evaluator.slices are label, length. Did you mean 'label'?",
+        ),
+        (
+            "evaluator={slices = [], min_slice_accuracy = 0.5}",
+            "evaluator.min_slice_accuracy is set, and evaluator.slices is empty",
         ),
         (
             "evaluator.min_slice_accuracy=1.5",

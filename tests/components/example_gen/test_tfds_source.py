@@ -60,7 +60,7 @@ def test_rows_of_a_data_set(tmp_path: Path) -> None:
     prepare_a_data_set(tmp_path)
     place = "tfds:seqline_rows/train[shard 0]"
     assert sorted(read_all(**fields), key=str) == [
-        (place, 2, "the label is None, not a string or an integer", "missing label"),
+        (place, 2, "the label is None, not a string or a whole number", "missing label"),
         Row("caf\u00e9".encode(), b"y", place, 1),
     ]
     weighted = [row for row in read_all(**fields, weight="number") if isinstance(row, Row)]

@@ -104,7 +104,7 @@ def test_broken_sequences_are_stopped_with_their_line(
                 'feature { name: "label" type: BYTES string_domain { value: "animals" value:'
                 ' "fruit" value: "tools" } }'
             ),
-            "train split, label: no row of 'tools', which is in the schema's domain",
+            "train split, label: no row of 1 of 3 classes of the schema's domain: 'tools'",
         ),
         (
             'feature { name: "label" presence { min_count: 31 } }',

@@ -112,3 +112,31 @@ def test_copies_and_dead_sensors_are_warned_of(tmp_path: Path) -> None:
         "train split, sequence[1]: 1 of 2 dimensions are constant: number 1, e.g. always 7. Is a"
         " sensor dead? Leave them out of the source" in figures["lines"]
     )
+
+
+def test_rows_that_are_all_there_twice_are_warned_of(tmp_path: Path) -> None:
+    """The share of repeated rows is exactly max_repeated_fraction: not above it."""
+    good = good_rows()
+    doubled = {**good, "train": good["train"] * 2, "test": good["test"] * 2}
+    figures = chain(tmp_path, {1: doubled}, max_length_divergence=1)
+    assert figures["lines"] == [
+        "train split, text: every row of train and test is there 2 times, e.g. "
+        "'cherry fig apple and more'. Are files read twice, through links or copies, or was a table"
+        " joined with itself? Take the copies out of example_gen.source"
+    ]
+
+
+def test_rows_of_which_one_is_there_once_are_not_all_copies(tmp_path: Path) -> None:
+    good = good_rows()
+    almost = {**good, "train": [*good["train"], *good["train"][1:]]}
+    assert chain(tmp_path, {1: almost})["kinds"] == []
+
+
+def test_rows_within_quoted_fields_are_warned_of(tmp_path: Path) -> None:
+    span = {"num_swallowed": 1200, "swallowing": ["a.csv:3", "a.csv:90", "b.csv:2", "b.csv:8"]}
+    assert chain(tmp_path, {1: good_rows()}, span=span)["lines"] == [
+        "train split, text: 1,200 lines within quoted fields look like rows, with as many columns"
+        " and a known label, as after a quote that is not closed where it should be: in the rows at"
+        " a.csv:3, a.csv:90, b.csv:2, .... If quotes are text in these files, set"
+        ' example_gen.quoting = "none"; otherwise double them'
+    ]

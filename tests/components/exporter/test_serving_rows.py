@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,38 @@ def test_predict_asks_for_tokens_and_sequences(served: dict[str, Any]) -> None:
         assert [answer["probabilities"][name] for name in "ab"] == pytest.approx(
             probabilities.tolist(), abs=2e-6
         )
+
+
+def test_numbers_that_are_too_large_give_no_class(served: dict[str, Any]) -> None:
+    """In the graph itself, for any server; the other rows of the batch keep their answers."""
+    if served["content"] == "tokens":
+        pytest.skip("ids are never too large")
+
+    # Which of the sums are infinite, and which are not, depends on the weights.
+    large = [[[a * 3e38, b * 3e38, c * 3e38]] * 5 for a, b, c in product((1, -1), repeat=3)]
+    rows = [served["rows"][1], *large]
+    answer = ask(served, rows)
+    lacking = ~np.isfinite(answer["probabilities"]).all(axis=1)
+    assert lacking.any()
+    assert not lacking[0]
+
+    likeliest = np.nan_to_num(answer["probabilities"]).argmax(axis=1)
+    np.testing.assert_array_equal(answer["class_id"], np.where(lacking, -1, likeliest))
+    labels = [b"a", b"b", b""]
+    assert answer["label"].tolist() == [labels[class_id] for class_id in answer["class_id"]]
+    np.testing.assert_allclose(
+        answer["probabilities"][0], ask(served, rows[:1])["probabilities"][0], atol=1e-6
+    )
+
+    for number, predicted in enumerate(predict(served["path"], map(json.dumps, rows))):
+        assert predicted["sequence"] == rows[number]
+        if lacking[number]:
+            assert predicted["error"] == (
+                f"Row {number + 1} has no class: the model's probabilities for it are not finite"
+                " numbers."
+            )
+        else:
+            assert predicted["label"] == answer["label"][number].decode()
 
 
 def test_padding_and_other_rows_do_not_matter(served: dict[str, Any]) -> None:

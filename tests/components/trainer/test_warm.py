@@ -316,3 +316,29 @@ def test_embeddings_start_from_the_vectors_of_a_file(features: Path, tmp_path: P
     (tmp_path / "vectors.txt").write_bytes(b"elsewhere 0 0 0 0 0 0 0 0\n")
     with pytest.raises(UserError, match="no vector for any of the"):
         trained(features, tmp_path / "none", **settings)
+
+
+def test_duplicates_and_tokens_that_never_occur_are_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    features = text_features(tmp_path / "features", WORDS, LABELS)
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_bytes(b"9 4\nant 1 2 3 4\nAnt 5 6 7 8\nant 5 6 7 8\na\x07 1 1 1 1\n")
+    figures = start(features, tmp_path / "warm", embeddings=str(vectors))
+
+    assert figures["num_tokens_with_vectors"] == 1
+    assert figures["num_duplicate_vectors"] == 1
+    assert table(tmp_path / "warm", "embedding")[b"ant"].tolist() == [1, 2, 3, 4]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"trainer.embeddings {vectors}: its first line says 9 vectors, it holds 4. Was it cut off?",
+        f"trainer.embeddings {vectors}: 1 of 4 tokens can never occur: 1 control characters"
+        " ('a\\x07' in line 5).",
+        f"trainer.embeddings {vectors}: 1 lines repeat a known token; the first one counts.",
+    ]
+
+
+def test_vectors_are_refused_for_sequences(tmp_path: Path) -> None:
+    features = sequence_features(tmp_path / "features", LABELS)
+    (tmp_path / "vectors.txt").write_bytes(b"ant 1 2 3 4\n")
+    with pytest.raises(UserError, match="gives vectors of tokens, and these Features hold seq"):
+        start(features, tmp_path / "warm", embeddings=str(tmp_path / "vectors.txt"))

@@ -153,7 +153,7 @@ def test_a_model_that_diverged_or_is_damaged_is_refused(
 
     (diverged / MODEL).write_bytes((earlier / MODEL).read_bytes()[:5000])
     with pytest.raises(
-        UserError, match=r"trainer\.warm_start '.*' cannot be read \(.*\)\. Name another Model\."
+        UserError, match=r"trainer\.warm_start '.*': .*model\.weights\.h5 cannot be read: .*\."
     ):
         start(earlier_features, tmp_path / "two", warm_start=str(diverged))
 

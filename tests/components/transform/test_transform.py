@@ -163,6 +163,15 @@ def test_tensorflow_transform_opens_the_output(small_features: Path) -> None:
     }
 
 
+def test_sentences_of_a_script_without_spaces_are_no_words(tmp_path: Path) -> None:
+    texts = ["\u8fd9\u662f\u597d\u7535\u5f71", "\u7535\u5f71\u4e0d\u597d"]
+    examples = write_examples(
+        tmp_path / "examples", {split: [*zip(texts, "ab", strict=True)] for split in SPLITS}
+    )
+    with pytest.raises(DataError, match=r"words \(cjk\): set transform\.tokens = \"char\"\.$"):
+        transform(examples, tmp_path / "features", min_frequency=2)
+
+
 def test_an_empty_vocabulary_is_refused(small_examples: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"occurs 3 times or more.*Lower transform\.min_frequency"):
         transform(small_examples, tmp_path / "few", min_frequency=3)

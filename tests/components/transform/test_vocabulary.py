@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.transform import TRANSFORM, TransformParams, check
+from components.transform import TRANSFORM, TransformParams, check, vocabulary
 from seqline.data.features import EVAL
 from seqline.errors import DataError, UserError
 from tests.support.exports import read_ids
@@ -72,13 +72,14 @@ def test_what_is_outside_is_the_imported_vocabularys_content(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "reserved", "message"),
     [
-        (None, [], "transform.vocabulary .*No such file"),
+        (None, [], "transform.vocabulary .*tokens does not exist. Correct the path"),
         (b"", [], "holds no token"),
         (b"a\n\nb\n", [], ":2 is empty"),
         (b"a\nb\na\n", [], ":3 repeats line 1"),
         (b"a\n", ["<url>"], r"\['<url>'\] are not in the frozen vocabulary"),
         (b"a\n", ["a", "a"], "names a token twice"),
-        (b"a\r\nb\r\n", [], ":1 ends in a carriage return"),
+        (b"a\r\nb\n", [], ":1 ends in a carriage return"),
+        ("a\nb\n".encode("utf-16"), [], "is UTF-16. Convert it"),
         (b"a\n\xff\n", [], ":2 is not UTF-8"),
         (b"a\n", [""], "a token must not be empty"),
     ],
@@ -90,3 +91,43 @@ def test_vocabulary_files_that_cannot_work(
         (tmp_path / "tokens").write_bytes(content)
     with pytest.raises(UserError, match=message):
         check(TransformParams(vocabulary=str(tmp_path / "tokens"), reserved_tokens=reserved))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"the\nfilm\n",
+        b"\xef\xbb\xbfthe\nfilm\n",
+        b"the\r\nfilm\r\n",
+        b"the\nfilm\n\n",
+        b"the\nfilm",
+    ],
+)
+def test_a_mark_crlf_and_blank_last_lines_lose_no_token(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_bytes(content)
+    params = TransformParams(vocabulary=str(tmp_path / "tokens"))
+    check(params)
+    assert vocabulary.fixed_tokens(params) == [b"the", b"film"]
+    assert TRANSFORM.external_digest is not None
+    (tmp_path / "plain").write_bytes(b"the\nfilm\n")
+    plain = TransformParams(vocabulary=str(tmp_path / "plain"))
+    assert TRANSFORM.external_digest(params) == TRANSFORM.external_digest(plain)
+
+
+def test_a_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"transform\.vocabulary: .* Is a directory"):
+        check(TransformParams(vocabulary=str(tmp_path)))
+
+
+def test_tokens_that_can_never_occur_are_counted_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_bytes("the\nThe\nnew york\n[CLS]\ne\u0301\n".encode())
+    params = TransformParams(vocabulary=str(path), reserved_tokens=["[CLS]"])
+    assert vocabulary.never_occurring(params, "text") == (
+        f"transform.vocabulary {path}: 3 of 5 tokens can never occur under"
+        ' transform.tokens = "word"'
+        " and transform.lowercase = true: 1 upper case ('The' in line 2), 1 white space ('new york'"
+        " in line 3), 1 not in Unicode's form C ('e\\u0301' in line 5)."
+    )
+    assert vocabulary.never_occurring(params, "tokens") == ""
+    assert vocabulary.never_occurring(TransformParams(), "text") == ""

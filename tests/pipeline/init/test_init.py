@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.init import choose, inspection
+from pipeline.init import inspection
 from seqline.errors import UserError
 from tests.pipeline.init.support import init, rows, write_csv
 from tests.support import CHECKOUT
@@ -104,21 +104,6 @@ def test_a_large_file_is_looked_at_in_part(tmp_path: Path) -> None:
     inspected = inspection.inspect("a.jsonl")
     assert (inspected.num_rows, inspected.whole) == (inspection.MAX_ROWS, False)
     assert init("a.jsonl")["evaluator"]["min_accuracy"] == 0.25
-
-
-@pytest.mark.parametrize(
-    ("text", "script"),
-    [
-        ("good film", "LATIN"),
-        ("хороший фильм", "CYRILLIC"),
-        ("好电影", "CJK"),
-        ("これはひどい", "HIRAGANA"),
-        ("فيلم جيد", "ARABIC"),
-        ("123", ""),
-    ],
-)
-def test_scripts(text: str, script: str) -> None:
-    assert choose.script_of([text]) == script
 
 
 def test_neither_tensorflow_nor_beam(tmp_path: Path) -> None:

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqline.model.served import RowSignature, ServedModel, arguments, labels_of, signatures_of
+from seqline.errors import DataError
+from seqline.model.served import (
+    RowSignature,
+    ServedModel,
+    arguments,
+    has_class,
+    labels_of,
+    signatures_of,
+)
 from tests.support.models import fake_model
 
 TOKENS = tf.ragged.constant([[b"a", b"b", b"c"], [b"a", b"b"]])
@@ -42,6 +50,20 @@ def test_a_row_of_json_is_an_argument(content: str, row: dict[str, Any], tmp_pat
     answers = model.call({name: [value] for name, value in row.items()})
     assert answers["label"].tolist() == [b"odd"]
     assert not model.has("serving_examples")
+
+
+def test_a_row_whose_probabilities_are_not_finite_has_no_class(tmp_path: Path) -> None:
+    model = ServedModel(fake_model(tmp_path / "model", "sequence"))
+    answers = model.ask(tf.ragged.constant([[3e38, 9.0] * 2, [1.0, 9.0]]))
+    assert answers["class_id"].tolist() == [-1, 1]
+    assert answers["label"].tolist() == [b"", b"odd"]
+    assert has_class(answers["probabilities"]).tolist() == [False, True]
+
+
+def test_a_damaged_saved_model_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"\x0a\xff")
+    with pytest.raises(DataError, match=r"saved_model\.pb is damaged\. Copy or push"):
+        signatures_of(tmp_path)
 
 
 def test_rows_are_padded_to_the_longest() -> None:

@@ -167,8 +167,8 @@ def test_class_labels_of_hugging_face_are_names(tmp_path: Path, write: Write) ->
     rows = read_all(path)
     assert [row[:2] for row in rows[:2]] == [(b"a", b"pos"), (b"b", b"neg")]
     assert reasons(rows) == [
-        (3, "the label is None, not a string or an integer", "missing label"),
-        (4, "the label is None, not a string or an integer", "missing label"),
+        (3, "the label is None, not a string or a whole number", "missing label"),
+        (4, "the label is None, not a string or a whole number", "missing label"),
     ]
     assert usable(read_all(path, label="n"))[3] == (b"d", b"4")
 

@@ -19,9 +19,14 @@ def test_jsonl_labels(tmp_path: Path) -> None:
     assert read_bytes(path, content) == [
         Row(b"a", b"1", str(path), 1),
         Row(b"b", b"True", str(path), 2),
-        BadRow(str(path), 3, "the label is 1.5, not a string or an integer", "type"),
-        BadRow(str(path), 4, "the label is None, not a string or an integer", "missing label"),
-        BadRow(str(path), 5, "the label 'x\\x00y' holds control characters", "format"),
+        BadRow(
+            str(path),
+            3,
+            "the label is 1.5, not a string or a whole number: write classes as strings",
+            "type",
+        ),
+        BadRow(str(path), 4, "the label is None, not a string or a whole number", "missing label"),
+        BadRow(str(path), 5, "the label 'x\\x00y' holds the control character U+0000", "format"),
     ]
 
 

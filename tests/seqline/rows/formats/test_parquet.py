@@ -1,3 +1,5 @@
+import math
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,8 +40,42 @@ def test_parquet_columns_of_other_kinds(tmp_path: Path) -> None:
         (b"d", b"x"),
     ]
 
-    path = write_parquet(tmp_path / "c.parquet", {"text": ["a"], "label": [1.0]})
-    assert reasons(read_all(path)) == [(1, "the label is 1.0, not a string or an integer", "type")]
+
+def test_parquet_labels_that_came_as_floats(tmp_path: Path) -> None:
+    """pandas writes whole numbers as floats where one is missing."""
+    labels = [1.0, -0.0, 1e3, None, math.nan, 0.5, math.inf, 2.0**53]
+    columns = {"text": list("abcdefgh"), "label": labels}
+    rows = read_all(write_parquet(tmp_path / "a.parquet", columns))
+
+    assert [row.label for row in rows[:3]] == [b"1", b"0", b"1000"]
+    assert reasons(rows[3:]) == [
+        (4, "the label is None, not a string or a whole number", "missing label"),
+        (5, "the label is nan, a missing value", "missing label"),
+        (
+            6,
+            "the label is 0.5, not a string or a whole number: write classes as strings",
+            "type",
+        ),
+        (
+            7,
+            "the label is inf, not a string or a whole number: write classes as strings",
+            "type",
+        ),
+        (
+            8,
+            "the label is 9007199254740992, a float of 2^53 or more, where whole numbers are not"
+            " exact: write it as a string or an integer",
+            "type",
+        ),
+    ]
+
+    decimals = pa.array([Decimal("7.00"), Decimal("7.50")], pa.decimal128(5, 2))
+    path = write_parquet(tmp_path / "b.parquet", {"text": ["a", "b"], "label": decimals})
+    good, bad = read_all(path)
+    assert good.label == b"7"
+    assert bad.reason == (
+        "the label is 7.50, not a string or a whole number: write classes as strings"
+    )
 
 
 def test_parquet_by_row_groups(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_tfrecord_of_another_system(tmp_path: Path) -> None:
         Row(b"two", b"1", str(path), 2),
     ]
     assert reasons(rows)[:-1] == [
-        (3, "the label is 1.5, not a string or an integer", "type"),
+        (3, "the label is 1.5, not a string or a whole number: write classes as strings", "type"),
         (4, "the text is not valid in the source's encoding: 'caf\\udce9'", "encoding"),
         (5, "no feature 'body'", "missing text"),
         (6, "no feature 'topic'", "missing label"),
