@@ -132,12 +132,16 @@ class EvaluatorParams(Params):
     def _normalise_labels(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        return {
-            f"label={normal(name.removeprefix('label='))}" if name.startswith("label=") else name: (
-                floor
-            )
-            for name, floor in given.items()
-        }
+
+        floors: dict[str, float] = {}
+        for name, floor in given.items():
+            feature, is_single, value = name.partition("=")
+            if is_single and feature == "label":
+                name = f"label={normal(value)}"
+            if name in floors:
+                raise ValueError(f"evaluator.min_slice_accuracy names {name!r} twice")
+            floors[name] = floor
+        return floors
 
     @model_validator(mode="after")
     def _check_slices(self) -> "EvaluatorParams":

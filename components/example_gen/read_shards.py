@@ -27,7 +27,7 @@ from seqline.storage.staging import writing
 # unbounded.
 ROW_BYTES = 64
 
-# Rows of several lines that are looked at for other rows within them, in each shard of the source.
+# Rows of a shard of the source that may hold others and wait until all labels are known.
 MAX_SUSPECTS = 10_000
 
 BAD_ROWS = "bad_rows"
@@ -170,8 +170,12 @@ class ReadShard(beam.DoFn):
             if row.label_as_written is not None:
                 counts.note_written(row.label_as_written)
 
-            if row.swallowed and len(suspects) < MAX_SUSPECTS:
-                suspects.append((f"{row.file}:{row.line}", row.swallowed))
+            if row.swallowed:
+                place = f"{row.file}:{row.line}"
+                if len(suspects) < MAX_SUSPECTS:
+                    suspects.append((place, row.swallowed))
+                else:  # By now most labels are known.
+                    counts.note_swallowed(place, row.swallowed)
 
             content = identity(row.content)
             split = row.split or shard.split
@@ -196,6 +200,7 @@ class ReadShard(beam.DoFn):
             for path in shard.paths:
                 if path not in with_rows:
                     counts.note_empty(path)
+
         # Now the labels of the other rows are known.
         for place, labels in suspects:
             counts.note_swallowed(place, labels)

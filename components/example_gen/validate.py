@@ -114,8 +114,8 @@ def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
         return (
             f"({counts.num_read:,} rows were read): the rows that are split by their content have"
             f" {have}, and equal contents are never in two splits. Is example_gen.text the right"
-            " column? Otherwise name files for each split: example_gen.source = {train = ..., eval"
-            " = ..., test = ...}."
+            " column? Otherwise say the splits: example_gen.source = {train = ..., eval = ..., test"
+            " = ...}, or a column with example_gen.split."
         )
     if _is_own(split, params):
         return f"{read} Add rows to it: it is a split of the source's own."

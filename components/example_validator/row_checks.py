@@ -166,7 +166,8 @@ def check_rare(manifest: Manifest, statistics: Mapping[str, Any]) -> Iterator[An
         if not records:
             continue
 
-        named = named_classes([f"{quote(record.label)} ({record.counted})" for record in records])
+        records.sort(key=lambda record: -sum(record.num_rows.values()))
+        named = named_classes(f"{quote(record.label)} ({record.counted})" for record in records)
         if len(records) == 1:
             have, their, them = "1 class has", "its", "it"
         else:

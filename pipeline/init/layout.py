@@ -140,7 +140,6 @@ def layout_of(path: str, format_: RowFormat) -> Layout | None:
 
     Raises:
         UserError: It holds lines of fastText.
-        DataError: Names and rows have not the same number of fields.
     """
     lines = _lines(path, format_.encoding)
     delimiters = dialect.DELIMITERS if format_.delimiter is None else (format_.delimiter,)
@@ -168,7 +167,6 @@ def layout_of(path: str, format_: RowFormat) -> Layout | None:
         first, others = rows[0], rows[1:]
     if not format_.header and header.is_row(first, others):
         return Layout(delimiter, is_quoted, num_columns=len(first))
-    _check_widths(first, others, path)
     return Layout(delimiter, is_quoted, names=tuple(first), has_comments=has_comments)
 
 
@@ -229,13 +227,3 @@ def _is_quoted(lines: Sequence[str], delimiter: str) -> bool:
     name = label.name if label is not None and label_score(label) > 0 else None
     names = tuple(str(place) for place in range(width))
     return quotes.pair(iter(lines), Dialect(delimiter, header=names), name)
-
-
-def _check_widths(first: Sequence[str], others: Sequence[Sequence[str]], path: str) -> None:
-    """Refuses rows that all have one field more than the header, which is not empty."""
-    if len(others) > 1 and all(len(row) == len(first) + 1 and row[-1] for row in others):
-        raise DataError(
-            f"{path}: the header has {len(first)} names, and every row one field more. R writes"
-            " row names so: write it with row.names = FALSE, or put a name for the first column in"
-            " front of the header."
-        )

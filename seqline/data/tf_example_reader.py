@@ -184,7 +184,10 @@ def values(feature: Any) -> list[bytes] | list[int] | np.ndarray:
 
     packed = b"".join(feature.float_list.value)
     if not packed:  # Floats that are not packed are rare, but allowed.
-        unpacked = UNPACKED_FLOAT_LIST.FromString(feature.float_list.SerializeToString())
+        try:
+            unpacked = UNPACKED_FLOAT_LIST.FromString(feature.float_list.SerializeToString())
+        except DecodeError as error:
+            raise ValueError(str(error)) from None
         return np.array(unpacked.value, np.float32)
 
     if len(packed) % 4:

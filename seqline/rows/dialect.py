@@ -24,7 +24,11 @@ SHOWN = {",": "the comma", "\t": "the tab", ";": "the semicolon", "|": "the bar"
 HEAD_LINES = 50
 # Excel's first line, which names the delimiter.
 SEP = re.compile(r'\s*"?sep=([^\r\n"])"?\s*', re.IGNORECASE)
+# Characters that no text holds; \x01 may be a delimiter.
+BINARY = re.compile("[\x00\x02-\x08\x0e-\x1a]")
 NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?")
+# So many rows with another number of fields than the header are no chance.
+MANY_ROWS = 5
 # No name of a column is so long, or has so many words.
 LONG_NAME = 60
 MANY_WORDS = 6
@@ -112,7 +116,7 @@ def find(head: Sequence[str], path: str, format_: RowFormat) -> Dialect | None:
         raise _no_header(head, start, dialects, path, format_)
 
     _refuse_duplicates(found, path, format_)
-    return _with_trailing(head, found)
+    return _with_width(head, found, path, format_)
 
 
 def _with_header(
@@ -197,16 +201,32 @@ def _refuse_duplicates(dialect: Dialect, path: str, format_: RowFormat) -> None:
             )
 
 
-def _with_trailing(head: Sequence[str], dialect: Dialect) -> Dialect:
-    """The dialect with an empty last column more or less, if all of the first rows say so."""
+def _with_width(head: Sequence[str], dialect: Dialect, path: str, format_: RowFormat) -> Dialect:
+    """The dialect with an empty last column more or less, if all of the first rows say so.
+
+    Raises:
+        UserError: All of the first rows have another number of fields than the header.
+    """
     rows = rows_of(dialect, head[dialect.start :])
-    if len(rows) < 2:
+    widths = {len(fields) for fields in rows}
+    width = widths.pop() if len(widths) == 1 else dialect.width
+    if width == dialect.width or len(rows) < 2:
         return dialect
-    if all(len(fields) == dialect.width + 1 and not fields[-1] for fields in rows):
+
+    if width == dialect.width + 1 and not any(fields[-1] for fields in rows):
         return replace(dialect, header=(*dialect.header, ""))
-    if not dialect.header[-1] and all(len(fields) == dialect.width - 1 for fields in rows):
+    if width == dialect.width - 1 and not dialect.header[-1]:
         return replace(dialect, header=dialect.header[:-1])
-    return dialect
+    if len(rows) < MANY_ROWS:
+        return dialect
+
+    names_of_rows = " R does not name a first column of row names: row.names = FALSE."
+    raise UserError(
+        f"{path} has {dialect.width} columns in its header and {width} in each of its first"
+        f" {len(rows)} rows. Name all of them in the header, or correct the rows: a field with"
+        f" {shown(dialect.delimiter)} in it is in quotes."
+        f"{names_of_rows if width == dialect.width + 1 else ''}"
+    )
 
 
 # Errors
@@ -237,10 +257,17 @@ def _no_header(
             return DataError(f"{path}:{start + 1}: the header is not CSV: {error}. Correct it.")
 
     advice = _advice(head, start, dialect, names, format_)
-    otherwise = (
-        f" If this is a row and no header, name the {len(names)} columns in"
-        f" {format_.section}.columns."
-    )
+    if len(names) > 1:
+        otherwise = (
+            f" If this is a row and no header, name the {len(names)} columns in"
+            f" {format_.section}.columns."
+        )
+    else:
+        separators = " or ".join(shown(each.delimiter) for each in dialects)
+        otherwise = (
+            f" It is one column: it is not separated by {separators}; if it is by another"
+            f" character, set {format_.section}.delimiter to it."
+        )
     return lack(names, path, format_, advice=advice, otherwise=otherwise)
 
 
@@ -254,8 +281,10 @@ def _advice(
     if any("\udc80" <= char <= "\udcff" for char in line):
         return (
             f"it is not {format_.encoding}: its header is {short(line.strip())}. Set"
-            f" {section}.encoding to the file's, such as 'cp1252' (Windows)"
+            f" {section}.encoding to the file's, such as 'cp1252' (Windows) or 'gb18030' (Chinese)"
         )
+    if kind := _other_kind(line):
+        return kind
 
     for delimiter in (*DELIMITERS, *RARE_DELIMITERS):
         fields = _first(replace(best, delimiter=delimiter), head[start:])[0]
@@ -266,11 +295,10 @@ def _advice(
             )
 
     for number in range(start + 1, len(head)):
+        if not head[number].strip():
+            continue
         if wanted <= {name.strip() for name in _first(best, head[number:])[0]}:
-            return (
-                f"line {number + 1} is the header. Remove the {number - start} lines before it from"
-                " the file"
-            )
+            return f"line {number + 1} is the header. Remove what precedes it from the file"
 
     quoted = {name.strip("'\"") for name in names}
     if wanted <= quoted and format_.quoting != "none":
@@ -282,6 +310,22 @@ def _advice(
             f"its first line looks like a row, {short(names[0])}, ..., so it has no header. Name"
             f" its {len(names)} columns in their order: {section}.columns = [...]"
         )
+    return ""
+
+
+def _other_kind(line: str) -> str:
+    """What a file holds that is not CSV, by its first line, and what to do; or an empty string."""
+    if line.lstrip().startswith(("{", "[{")):
+        return "it holds JSON. Name it .jsonl"
+    if line.startswith("__label__"):
+        return "it holds fastText's lines, `__label__x text`. Write them as CSV with two columns"
+    if "\x85" in line:
+        return (
+            "its lines end in U+0085, as on mainframes. Convert it to UTF-8 with iconv, and U+0085"
+            " to line feeds"
+        )
+    if BINARY.search(line):
+        return "it holds control characters, so it is not a text file. Name one in the source"
     return ""
 
 

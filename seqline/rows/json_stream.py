@@ -44,22 +44,26 @@ class UnclosedError(Exception):
 
 
 def is_stream(head: str) -> bool:
-    """Whether a text that begins so holds an array of objects, or objects over several lines."""
+    """Whether a text that begins so holds an array of objects, or not one object a line."""
     head = head.lstrip(WHITE + "\ufeff")
     if head.startswith("["):
         return head[1:].lstrip(WHITE)[:1] in ("{", "]")
 
+    if not head.startswith("{"):
+        return False
     first_line, _, others = head.partition("\n")
-    if not head.startswith("{") or not others or _starts_with_object(first_line):
-        return False
-    return _starts_with_object(head)
+    end = _end_of_object(first_line)
+    if end is not None:  # Others may follow in the same line, or after a comma.
+        return first_line[end:].lstrip(WHITE)[:1] in ("{", ",")
+    return bool(others) and _end_of_object(head) is not None
 
 
-def _starts_with_object(text: str) -> bool:
+def _end_of_object(text: str) -> int | None:
+    """Where the object at the beginning of a text ends; None where it is not JSON."""
     try:
-        return isinstance(decode(text)[0], dict)
+        return decode(text)[1]
     except (ValueError, RecursionError):
-        return False
+        return None
 
 
 def values(text: TextIO) -> Iterator[Value]:

@@ -123,7 +123,7 @@ def run(case: Case, folder: Path) -> Outcome:
             output=places["schema"],
         )
 
-        validator = example_validator.ExampleValidatorParams()
+        validator = example_validator.ExampleValidatorParams(tokens="word")
         found = example_validator.run(
             examples=places["examples"],
             statistics=places["statistics"],

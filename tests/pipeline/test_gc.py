@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from components.example_gen import EXAMPLE_GEN
 from components.transform import TRANSFORM, TransformParams, part_path
 from pipeline import gc
 from pipeline.store import open_store
 from pipeline.store.folder import Store
 from pipeline.store.layout import DISCARDED
+from seqline.data.examples import Manifest, Span, write_manifest
 from tests.support import CHECKOUT
 from tests.support.fake_cloud import gcs
 from tests.support.gc_roots import RUN, Root, key
-from tests.support.records import run_record
+from tests.support.records import execution, run_record
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +245,18 @@ def test_the_transforms_pieces_are_found_by_what_analysed_them(tmp_path: Path) -
     assert TRANSFORM.span_part is not None
     given = TRANSFORM.span_part(span_cache, "k", "text", TransformParams())
     assert given == part_path(span_cache, "k", "text", TransformParams())
+
+
+def test_a_span_that_was_read_several_times_has_several_parts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = store.path("example_gen", key(1))
+    folder.mkdir(parents=True)
+    record = execution("example_gen", key(1), type="Examples", params={"source": "a.csv"})
+    record.write(folder / "execution.json")
+    span = Span(0, "as used", key_as_read="as read", key_as_split="as split")
+    write_manifest(Manifest("text", None, (span,)), folder)
+
+    span_cache = store.span_cache(EXAMPLE_GEN)
+    assert set(gc._parts_of_window(("example_gen", key(1)), store)) == {
+        span_cache.path(span=name) for name in ("as used", "as read", "as split")
+    }

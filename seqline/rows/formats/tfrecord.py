@@ -121,11 +121,11 @@ def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
     for record in records(path):
         try:
             features, lists = parse_with_lists(record)
+            row = {name: _readable(value(features[name])) for name in sorted(features)}
+            for name in sorted(set(lists) - set(row)):
+                row[name] = _readable(steps(lists[name]))
         except ValueError:
-            continue
-        row = {name: _readable(value(features[name])) for name in sorted(features)}
-        for name in sorted(set(lists) - set(row)):
-            row[name] = _readable(steps(lists[name]))
+            continue  # A run says what is wrong with it.
         yield row
 
 

@@ -214,6 +214,10 @@ def test_the_levels_add_up_to_alpha() -> None:
             "names 'lable=tech'; evaluator.slices are label, length. Did you mean 'label'?",
         ),
         (
+            "evaluator.min_slice_accuracy={'label=tech' = 0.5, 'label=tech ' = 0.6}",
+            "evaluator.min_slice_accuracy names 'label=tech' twice",
+        ),
+        (
             "evaluator={slices = [], min_slice_accuracy = 0.5}",
             "evaluator.min_slice_accuracy is set, and evaluator.slices is empty",
         ),

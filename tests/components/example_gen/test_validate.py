@@ -19,8 +19,8 @@ from seqline.errors import DataError
             {},
             "The train split has no row (120 rows were read): the rows that are split by their"
             " content have one content, and equal contents are never in two splits. Is"
-            " example_gen.text the right column? Otherwise name files for each split:"
-            " example_gen.source = {train = ..., eval = ..., test = ...}.",
+            " example_gen.text the right column? Otherwise say the splits: example_gen.source ="
+            " {train = ..., eval = ..., test = ...}, or a column with example_gen.split.",
         ),
         (
             {"num_rows": {"eval": {"bad": 60}, "test": {"good": 60}}, "contents": [7, 8, 9]},

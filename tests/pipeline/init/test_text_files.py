@@ -122,11 +122,11 @@ def test_the_encoding_of_texts_in_folders(tmp_path: Path) -> None:
         ),
         (
             "a.tsv",
-            "text\tlabel\n1\ta b\tx\n2\tc d\ty\n",
+            "text\tlabel\n" + "1\ta b\tx\n2\tc d\ty\n" * 3,
             (
-                "a.tsv: the header has 2 names, and every row one field more. R writes row names"
-                " so: write it with row.names = FALSE, or put a name for the first column in front"
-                " of the header."
+                "a.tsv has 2 columns in its header and 3 in each of its first 6 rows. Name all of"
+                " them in the header, or correct the rows: a field with the tab '\\t' in it is in"
+                " quotes. R does not name a first column of row names: row.names = FALSE."
             ),
         ),
         (

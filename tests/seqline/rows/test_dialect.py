@@ -70,7 +70,23 @@ def test_a_header_that_comes_again_is_no_row(tmp_path: Path) -> None:
         ),
         (
             "A title\nfrom a report\ntext,label\na,x\n",
-            "line 3 is the header. Remove the 2 lines before it from the file.",
+            "line 3 is the header. Remove what precedes it from the file.",
+        ),
+        ("A title\n\ntext,label\n", "line 3 is the header. Remove what precedes it from the file."),
+        ('{"text": "a", "label": "x"}\n', "it holds JSON. Name it .jsonl."),
+        (
+            "__label__x a\n",
+            "it holds fastText's lines, `__label__x text`. Write them as CSV with two columns.",
+        ),
+        (
+            "\x02\x03,\n",
+            "it holds control characters, so it is not a text file. Name one in the source.",
+        ),
+        (
+            "one\n",
+            "it has 'one'. Set example_gen.text to one of them. It is one column: it is not"
+            " separated by the comma ',' or the tab '\\t' or the semicolon ';' or the bar '|'; if"
+            " it is by another character, set example_gen.delimiter to it.",
         ),
         (
             "'text','label'\n'a','x'\n",
@@ -98,6 +114,18 @@ def test_advice(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         check(path)
     assert str(error.value) == f"{path} has no column 'text' (example_gen.text); {message}"
+
+
+def test_rows_that_are_all_wider_than_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"text","label"\n' + '"1","a","x"\n' * 5)
+    with pytest.raises(UserError) as error:
+        check(path)
+    assert str(error.value) == (
+        f"{path} has 2 columns in its header and 3 in each of its first 5 rows. Name all of them in"
+        " the header, or correct the rows: a field with the comma ',' in it is in quotes. R does"
+        " not name a first column of row names: row.names = FALSE."
+    )
 
 
 def test_a_configured_delimiter_that_is_wrong(tmp_path: Path) -> None:

@@ -27,8 +27,10 @@ TWO = [{"text": "a", "label": "x"}, {"text": "b]}", "label": "y"}]
         ("".join(json.dumps(row, indent=1) + "\n" for row in TWO), (1, 5)),
         ("".join(json.dumps([row]) + "\n" for row in TWO), (1, 2)),
         ("\n".join(map(json.dumps, TWO)), (1, 2)),
+        (",\n".join(map(json.dumps, TWO)) + ",\n", (1, 2)),
+        ("".join(map(json.dumps, TWO)), (1, 1)),
     ],
-    ids=["one line", "indented", "a line each", "no array", "arrays", "lines"],
+    ids=["one line", "indented", "each", "no array", "arrays", "lines", "commas", "no line ends"],
 )
 def test_rows_and_their_lines(
     tmp_path: Path, name: str, content: str, lines: tuple[int, int]

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.trainer import TrainerParams, run
 from pipeline.store.layout import artifact_digest
+from seqline.data.features import TRAIN
 from seqline.errors import StoppedError
 from seqline.model.network import load
 from tests.support import CHECKOUT
@@ -71,9 +73,12 @@ print(json.dumps(run(features=features, params=params, output=output)))
 """
 
 
+@pytest.mark.parametrize("are_weighted", [False, True])
 def test_two_workers_train_what_one_device_trains_also_where_a_batch_has_no_row_for_one(
-    features: Path, tmp_path: Path
+    features: Path, tmp_path: Path, are_weighted: bool
 ) -> None:
+    if are_weighted:
+        features = with_weights(features, tmp_path / "features")
     # 163 rows in batches of 54, the last one of a single row; the eval split is one batch of 23.
     settings = {
         "embedding_dim": 8,
@@ -114,6 +119,22 @@ def test_two_workers_train_what_one_device_trains_also_where_a_batch_has_no_row_
         strict=True,
     ):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
+
+
+def with_weights(features: Path, target: Path) -> Path:
+    """A copy of Features in which the rows of train weigh 0, 0.5, 1 and 1.5, in turn."""
+    shutil.copytree(features, target)
+    for path in (target / f"Split-{TRAIN}").iterdir():
+        records = list(tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator())
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for number, record in enumerate(records):
+                row = tf.train.Example.FromString(record)
+                row.features.feature["weight"].float_list.value.append(number % 4 / 2)
+                writer.write(row.SerializeToString())
+
+    summary = json.loads((target / "transform.json").read_text())
+    (target / "transform.json").write_text(json.dumps({**summary, "weighted": True}))
+    return target
 
 
 def seqline(root: Path, *arguments: str, config: str = "") -> subprocess.Popen[str]:

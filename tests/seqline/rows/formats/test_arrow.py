@@ -14,6 +14,7 @@ from tests.support.source_files import (
     read_all,
     read_bytes,
     reasons,
+    row_format,
     usable,
     write_arrow,
     write_table,

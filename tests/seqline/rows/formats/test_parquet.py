@@ -12,7 +12,14 @@ from seqline.rows.formats import parquet
 from seqline.rows.read import cut
 from seqline.rows.row import BadRow, Row
 from seqline.storage import files
-from tests.support.source_files import check, read_all, reasons, usable, write_parquet
+from tests.support.source_files import (
+    check,
+    read_all,
+    reasons,
+    row_format,
+    usable,
+    write_parquet,
+)
 
 
 def test_parquet_columns_of_other_kinds(tmp_path: Path) -> None:

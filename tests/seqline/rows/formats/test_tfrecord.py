@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from seqline.errors import DataError, UserError
+from seqline.rows.formats import tfrecord
 from seqline.rows.row import Row
 from tests.support.source_files import (
     check,
@@ -15,6 +16,7 @@ from tests.support.source_files import (
     read_all,
     read_bytes,
     reasons,
+    row_format,
     usable,
     write_tfrecord,
 )
@@ -185,6 +187,18 @@ def test_tfrecord_shards_without_a_record(
     write_tfrecord(tmp_path / "a.tfrecord-00001-of-00002", ROWS)
     check(tmp_path / "a.tfrecord-*")
     assert usable(read_all(tmp_path / "a.tfrecord-*")) == [(b"a", b"x"), (b"b", b"y")]
+
+
+def test_tfrecord_beginnings_for_init(tmp_path: Path) -> None:
+    records = [
+        sequence_example({"label": [3]}, {"words": [[b"a"], [b"b"]], "s": [[1.0, 2.0]]}),
+        b"not an Example",
+        example(label=[b"x"], words=[b"c"]),
+    ]
+    path = write_tfrecord(tmp_path / "a.tfrecord", records)
+    first = {"label": 3, "s": [[1.0, 2.0]], "words": ["a", "b"]}
+    rows = [*tfrecord.raw_rows(str(path), row_format())]
+    assert rows == [first, {"label": "x", "words": "c"}]
 
 
 def sequence_example(context: dict[str, list[Any]], lists: dict[str, list[list[Any]]]) -> bytes:
