@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,8 +22,8 @@ def init(
         typer.Argument(
             metavar="DATA...",
             help=(
-                "a CSV, TSV, JSONL, TFRecord or Parquet file, a glob, or a folder of classes; a"
-                " second one is the test data"
+                "a CSV, TSV, JSON, TFRecord, Parquet or Arrow file, compressed or not, a glob, or a"
+                " folder; a second one is the test data"
             ),
         ),
     ],
@@ -39,13 +40,18 @@ def init(
     test: Annotated[
         str | None, typer.Option("--test", help="the test data, where they are files of their own")
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option("--encoding", help="the encoding of text files; guessed if not given"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace the file if it exists")] = False,
 ) -> None:
     """Look at data and write a configuration for it, with comments and a threshold for every gate.
 
-    Reads the beginning of the data: format, encoding, delimiter, columns, which of them may be the
-    label, script and lengths.
+    Reads the beginning of the data: format, encoding, delimiter, header, columns, which of them may
+    be the content, the label or the split, script and lengths.
     """
+    from components import example_gen
     from pipeline import config as configuration
     from pipeline.init import choose, inspection, write
     from seqline.errors import UserError
@@ -60,7 +66,8 @@ def init(
             f"{target} exists already: name another file with -o, or replace it with --force."
         )
 
-    inspected = inspection.inspect(source)
+    given = {} if encoding is None else {"encoding": encoding}
+    inspected = inspection.inspect(source, given)
     _check_columns(inspected, text, label)
     choice = choose.choose(inspected, text or [], label)
     for column, role, flag in (
@@ -73,7 +80,15 @@ def init(
                 f" {', '.join(map(repr, inspected.names))}."
             )
 
+    if inspected.whole and len(choice.counts) < 2:
+        raise UserError(
+            f"All rows of {inspected.file} have one class in the column {choice.label!r}; a model"
+            " needs two. Name another column with --label, or add data."
+        )
+
     content = write.toml(inspected, choice, configuration.default_name(target))
+    # What cannot work is not written.
+    example_gen.check(configuration.build(tomllib.loads(content), str(target)).example_gen)
     try:
         target.write_text(content, encoding="utf-8")
     except OSError as error:
@@ -81,7 +96,6 @@ def init(
             f"{target} cannot be written: {error.strerror}. Name another file with -o."
         ) from None
 
-    configuration.load(str(target))
     _print(inspected, choice)
 
     print(f"\nwritten to {target}: read it, and correct what is wrong. Then")
@@ -135,6 +149,8 @@ def _print(inspected: "Inspection", choice: "Choice") -> None:
     form = inspected.kind.upper()
     if inspected.kind == "csv":
         form = f"CSV, columns separated by {inspected.delimiter!r}"
+        if not inspected.is_quoted:
+            form += ", quotes are text"
     if inspected.kind == "folder":
         form = "a folder of classes"
 
@@ -144,10 +160,13 @@ def _print(inspected: "Inspection", choice: "Choice") -> None:
     if not inspected.whole:
         rows = f"looked at the first {rows}"
 
-    print(f"data      {files}: {form}, {inspected.encoding}; {size}, {rows}")
+    encoding = f", {inspected.mark or inspected.encoding}" if inspected.is_text else ""
+    print(f"data      {files}: {form}{encoding}; {size}, {rows}")
     if not inspected.has_classes:
         print(f"columns   {', '.join(inspected.names)}")
     print(f"content   {' and '.join(choice.text)}: {_content(choice)}")
+    if choice.joined:
+        print(f"  or      {' and '.join(choice.joined)}, joined")
 
     for place, (column, counts) in enumerate(choice.labels):
         head = "  or" if place else "label"
@@ -158,10 +177,11 @@ def _print(inspected: "Inspection", choice: "Choice") -> None:
     if choice.split is not None:
         print(f"split     {choice.split}")
 
-    single = [label for label, count in choice.counts.items() if count < 2]
-    if single:
-        print(f"note      {len(single)} classes have one row: {', '.join(single[:5])}")
-    for note in inspected.notes:
+    if choice.weight is not None:
+        print(f"weight    perhaps {choice.weight}: not used")
+    if inspected.header:
+        print("note      The file has no header: its columns got names by their values.")
+    for note in choice.notes:
         print(f"note      {note}")
 
 

@@ -1,6 +1,10 @@
 """`seqline init`: inspects data, and writes a configuration for them.
 
   inspection.py   the beginning of the data: format, columns, what they hold
+  layout.py       encoding, delimiter and quoting of text files
+  header.py       whether a CSV file has a header, and names for columns without
+  fast_text.py    files of rows whose format is none, with the way to one
+  column.py       what the values and the name of a column tell
   choose.py       which column is the content and which is the label
   write.py        the configuration, with comments and a threshold for every gate
 
@@ -8,6 +12,7 @@ The command is pipeline/cli/init.py. None of it needs TensorFlow or Beam; it rea
 16 MB of text files, at most.
 """
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from pipeline.init.inspection import Inspection
 
 SECTION = "example_gen."
+# Settings that say how the rows of a text file are read.
+READING = ("encoding", "delimiter", "quoting", "columns")
 
 
 def in_memory(
@@ -64,16 +71,21 @@ def in_memory(
             # The configuration's own error says what is wrong with it.
             return {"name": name, "example_gen": example_gen}
 
+    reading = {key: said[key] for key in READING if key in said}
+    if not _can_be_right(reading):
+        return {"name": name, "example_gen": example_gen}
+
     given = {*said, *columns}
-    strings = {field: value for field, value in said.items() if isinstance(value, str)}
-    inspected = inspection.inspect(source, strings.get("encoding"), strings.get("delimiter"))
+    inspected = inspection.inspect(source, reading)
 
     configuration: dict[str, Any] = {"name": name, "example_gen": example_gen}
     example_gen |= {key: value for key, value in inspected.reading().items() if key not in given}
     if inspected.has_classes:
         return configuration
 
-    _check_columns(columns, inspected, given, source, command)
+    call = [command, shlex.quote(source)]
+    call += [f"--set {shlex.quote(setting)}" for setting in settings]
+    _check_columns(columns, inspected, given, call)
     column = inspected.joined(columns.get("text", ["text"]))
     contents = choose.content_of(column)
 
@@ -112,12 +124,22 @@ def _are_names(value: Any) -> bool:
     return isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value)
 
 
+def _can_be_right(reading: Mapping[str, Any]) -> bool:
+    """Whether values are of the types that settings have; if not, the configuration says it."""
+    strings = [value for key, value in reading.items() if key != "columns"]
+    columns = reading.get("columns", [])
+    return (
+        all(isinstance(value, str) for value in strings)
+        and reading.get("quoting", "auto") in ("auto", "double", "none")
+        and (columns == [] or _are_names(columns))
+    )
+
+
 def _check_columns(
     columns: Mapping[str, Sequence[str]],
     inspected: "Inspection",
     given: set[str],
-    source: str,
-    command: str,
+    call: Sequence[str],
 ) -> None:
     """Checks that the columns of content and label exist.
 
@@ -125,8 +147,7 @@ def _check_columns(
         columns: Those that are named, by `text` and `label`.
         inspected: The data.
         given: Fields of example_gen that have a value.
-        source: The data, as the user named them.
-        command: The command that the user typed.
+        call: The command that the user typed: command, data and settings.
     """
     from seqline.suggest import suggestion
 
@@ -139,17 +160,30 @@ def _check_columns(
             )
 
     missing = [key for key in ("text", "label") if key not in given and key not in names]
-    if not missing:
+    has_made_up_names = bool(inspected.header) and "columns" not in given
+    if not missing and not has_made_up_names:
         return
 
     proposed = {key: named for key, named in _proposed(columns, inspected).items() if named}
-    way = f"Say which: {command} ... --text NAME --label NAME"
+    way = f"Say which: {call[0]} ... --text NAME --label NAME"
     if len(proposed) == 2:
-        flags = [
-            f"--{key} {shlex.quote(column)}" for key, named in proposed.items() for column in named
+        words = [*call]
+        if has_made_up_names:
+            # TOML strings are quoted as JSON's.
+            header = json.dumps(list(inspected.header), ensure_ascii=False)
+            words.append(f"--set {shlex.quote(f'{SECTION}columns={header}')}")
+        words += [
+            f"--{key} {shlex.quote(column)}"
+            for key, named in proposed.items()
+            for column in named
+            if [column] != [key]
         ]
-        call = " ".join([command, shlex.quote(source), *flags])
-        way = f"Say which ones they are, such as: {call}"
+        way = f"Say which ones they are, such as: {' '.join(words)}"
+    if has_made_up_names:
+        raise UserError(
+            f"{inspected.file} has no header: its first line is a row, so its"
+            f" {len(inspected.header)} columns have to be named. {way}"
+        )
     raise UserError(
         f"{inspected.file} has no column {' and none '.join(map(repr, missing))}; it has"
         f" {', '.join(map(repr, names))}. {way}"

@@ -1,66 +1,30 @@
 """Finds the columns of content and label, by their values and their names."""
 
 import json
-import math
-import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from components.example_gen.splits import SPLIT_NAMES
-from pipeline.init.inspection import Column, Inspection
-from seqline.data import features, scripts
-from seqline.data.labels import normal
+from pipeline.init.column import (
+    Column,
+    Contents,
+    content_of,
+    counts_of,
+    is_split,
+    is_title,
+    is_weight,
+    label_of,
+    label_score,
+    text_score,
+)
+from pipeline.init.inspection import Inspection
+from seqline.data import labels, scripts
 
-TEXT_NAMES = (
-    "text",
-    "content",
-    "review",
-    "sentence",
-    "body",
-    "message",
-    "comment",
-    "tweet",
-    "article",
-    "document",
-    "question",
-    "tokens",
-)
-LABEL_NAMES = (
-    "label",
-    "labels",
-    "class",
-    "category",
-    "target",
-    "sentiment",
-    "topic",
-    "stars",
-    "rating",
-    "intent",
-    "tag",
-    "polarity",
-    "y",
-)
-# Columns that have few values and are not labels.
-OTHER_NAMES = ("id", "split", "fold", "date", "year", "user", "lang", "language", "source", "index")
-MAX_CLASSES = 1000
 # Texts, and letters of each, whose script is looked at.
 NUM_TEXTS, NUM_LETTERS = 300, 200
 NUM_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Contents:
-    """The content of a column.
-
-    Attributes:
-        content: The kind of the values.
-        dim: Numbers in a time step, if the values are flat lists of numbers.
-    """
-
-    content: Literal["text", "tokens", "sequence"]
-    dim: int | None = None
+NUM_SINGLE = 5
 
 
 @dataclass
@@ -69,25 +33,33 @@ class Choice:
 
     Attributes:
         text: The column with the content, or several that are joined; () if no column can be it.
-        split: The column with the split of each row; None if no column is one.
         label: The column with the label; None if no column can be it.
         contents: The kind of the content.
+        split: The column with the split of each row; None if no column is one.
+        weight: A column that may be a weight; None if no column is one.
+        joined: Columns that may be joined, such as a title and the content; () for none.
         texts: The best candidates for `text`, the best first.
         labels: The best candidates for `label`, the best first: (column, value -> rows).
         lengths: Lengths of the contents in tokens or time steps, in ascending order.
         script: The script of the texts, such as latin.
         characters: Whether characters make better tokens than words.
+        unspaced: Whether that is because the script has no spaces.
+        notes: Sentences about what looks wrong.
     """
 
     text: tuple[str, ...]
     label: str | None
     contents: Contents
     split: str | None = None
+    weight: str | None = None
+    joined: tuple[str, ...] = ()
     texts: list[str] = field(default_factory=list)
     labels: list[tuple[str, Counter[str]]] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     script: str = ""
     characters: bool = False
+    unspaced: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> Counter[str]:
@@ -106,41 +78,39 @@ def choose(inspected: Inspection, text: Sequence[str] = (), label: str | None = 
     texts = _text_candidates([column for column in inspected.columns if column.name != label])
     chosen = tuple(text or texts[:1])
     others = [column for column in inspected.columns if column.name not in chosen]
-    labels = _label_candidates(others)
+    candidates = _label_candidates(others)
     if label is not None:
-        labels = [(name, counts) for name, counts in labels if name != label]
-        labels.insert(0, (label, counts_of(inspected.column(label))))
+        candidates = [(name, counts) for name, counts in candidates if name != label]
+        candidates.insert(0, (label, counts_of(inspected.column(label))))
     if inspected.has_classes:
-        labels = [("label", inspected.counts)]
+        candidates = [("label", inspected.counts)]
 
     choice = Choice(
         text=chosen,
-        label=labels[0][0] if labels else None,
+        label=candidates[0][0] if candidates else None,
         contents=Contents("text"),
         texts=texts[:NUM_SHOWN],
-        labels=labels[:NUM_SHOWN],
+        labels=candidates[:NUM_SHOWN],
     )
+    left = [column for column in others if column.name != choice.label]
     # Files for each split say it already.
-    if isinstance(inspected.source, str):
-        columns = [column for column in others if column.name != choice.label]
-        choice.split = next((column.name for column in columns if _is_split(column)), None)
+    if not inspected.has_splits:
+        choice.split = next((column.name for column in left if is_split(column)), None)
+    choice.weight = next((column.name for column in left if is_weight(column)), None)
+
+    if len(chosen) == 1 and content_of(inspected.column(chosen[0])).content == "text":
+        titles = {column.name for column in left if is_title(column)} - {choice.split}
+        names = [name for name in inspected.names if name in titles or name == chosen[0]]
+        choice.joined = tuple(names) if titles else ()
     if chosen:
         _measure(choice, inspected.joined(chosen))
+    choice.notes = [*inspected.notes, *label_notes(inspected, choice)]
     return choice
-
-
-def _is_split(column: Column) -> bool:
-    """Whether all values name splits, and train is one of several."""
-    splits = {
-        SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else None
-        for value in column.values
-    }
-    return len(splits) > 1 and features.TRAIN in splits and None not in splits
 
 
 def _text_candidates(columns: list[Column]) -> list[str]:
     """The columns that may be the content, the best first."""
-    scores = {column.name: _text_score(column) for column in columns}
+    scores = {column.name: text_score(column) for column in columns}
     least = max(scores.values(), default=0.0) / 10
     ranked = sorted(scores, key=lambda name: scores[name], reverse=True)
     return [name for name in ranked if scores[name] > max(0.0, least)]
@@ -148,96 +118,8 @@ def _text_candidates(columns: list[Column]) -> list[str]:
 
 def _label_candidates(columns: list[Column]) -> list[tuple[str, Counter[str]]]:
     """The columns that may be the label, the best first, with the rows of each value."""
-    ranked = sorted(columns, key=_label_score, reverse=True)
-    return [(column.name, counts_of(column)) for column in ranked if _label_score(column) > 0]
-
-
-def content_of(column: Column) -> Contents:
-    """The kind of most of the first values: text, tokens, or a sequence of numbers."""
-    kinds = Counter(_kind(value) for value in column.filled[:200])
-    if not kinds:
-        return Contents("text")
-    content, is_flat = kinds.most_common(1)[0][0]
-    return Contents(content, 1 if content == "sequence" and is_flat else None)
-
-
-def counts_of(column: Column) -> Counter[str]:
-    """Rows of each value, as example_gen makes a label of it."""
-    return Counter(_label(value) for value in column.filled if not isinstance(value, list))
-
-
-def _label(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return normal(str(value))
-
-
-def _kind(value: Any) -> tuple[Literal["text", "tokens", "sequence"], bool]:
-    """(the kind of a value, whether it is a flat list of numbers)."""
-    if isinstance(value, str) and value.startswith("["):
-        # A sequence in a CSV file is JSON.
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return ("text", False)
-        if not value or isinstance(value[0], str):
-            return ("text", False)
-
-    if not isinstance(value, list):
-        return ("text", False)
-    if value and isinstance(value[0], str):
-        return ("tokens", False)
-    return ("sequence", bool(value) and not isinstance(value[0], list))
-
-
-def _text_score(column: Column) -> float:
-    """How much a column looks like the content: long values, few repetitions, a fitting name."""
-    values = column.filled[:1000]
-    if not values:
-        return 0.0
-    if content_of(column).content != "text":
-        return 1000.0 * _named(column, TEXT_NAMES, 3.0)
-
-    texts = [value for value in values if isinstance(value, str)]
-    if len(texts) < 0.9 * len(values):
-        return 0.0
-
-    with_letters = sum(any(char.isalpha() for char in text) for text in texts) / len(values)
-    length = statistics.fmean(min(len(text), 1000) for text in texts)
-    distinct = len({*map(str, values)}) / len(values)
-    name = _named(column, TEXT_NAMES, 3.0) * _named(column, OTHER_NAMES, 0.1)
-    return with_letters * length * distinct * name
-
-
-def _label_score(column: Column) -> float:
-    """How much a column looks like the label: few values, each frequent, and a fitting name."""
-    values = [value for value in column.filled if not isinstance(value, list)]
-    if not values or any(map(_is_fraction, values)):
-        return 0.0
-
-    counts = counts_of(column)
-    if not 2 <= len(counts) <= MAX_CLASSES or len(counts) > max(2, len(values) / 2):
-        return 0.0
-    if statistics.fmean(map(len, counts)) > 60:
-        return 0.0
-
-    name = _named(column, LABEL_NAMES, 10.0) * _named(column, OTHER_NAMES, 0.1)
-    is_split = {name.strip().lower() for name in counts} <= set(SPLIT_NAMES)
-    return 10.0 / (1 + math.log(len(counts))) * name * (0.05 if is_split else 1)
-
-
-def _is_fraction(value: Any) -> bool:
-    """Whether a value is a finite number that is not a whole one."""
-    return isinstance(value, float) and math.isfinite(value) and value != int(value)
-
-
-def _named(column: Column, names: tuple[str, ...], factor: float) -> float:
-    """The factor if the column has one of the names, its root if a word of its name is one."""
-    lower = column.name.lower().strip()
-    if lower in names:
-        return factor
-    words = lower.replace("-", "_").split("_")
-    return math.sqrt(factor) if any(word in names for word in words) else 1.0
+    ranked = sorted(columns, key=label_score, reverse=True)
+    return [(column.name, counts_of(column)) for column in ranked if label_score(column) > 0]
 
 
 def _measure(choice: Choice, column: Column) -> None:
@@ -245,14 +127,55 @@ def _measure(choice: Choice, column: Column) -> None:
     choice.contents = content_of(column)
     values = column.filled
     if choice.contents.content != "text":
-        lists = [json.loads(value) if isinstance(value, str) else value for value in values]
+        lists = [_from_json(value) if isinstance(value, str) else value for value in values]
         choice.lengths = sorted(len(value) for value in lists if isinstance(value, list))
         return
 
     texts = [value for value in values if isinstance(value, str)]
     choice.script = scripts.main_script(text[:NUM_LETTERS] for text in texts[:NUM_TEXTS])
     choice.characters = needs_characters(texts)
+    choice.unspaced = is_unspaced(texts)
     choice.lengths = sorted(len(text) if choice.characters else len(text.split()) for text in texts)
+
+
+def _from_json(text: str) -> Any:
+    """A sequence in a CSV file; None for what is not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def label_notes(inspected: Inspection, choice: Choice) -> list[str]:
+    """Sentences about labels that may not be what they look like."""
+    notes = []
+    counts = choice.counts
+    for group in labels.similar(counts)[:NUM_SHOWN]:
+        shown = " and ".join(f"{label!r} {counts[label]:,}" for label in group)
+        notes.append(f"Labels that differ in how they are written are several classes: {shown}.")
+
+    if choice.label and not inspected.has_classes:
+        values = inspected.column(choice.label).filled
+        written = {value for value in values if isinstance(value, str) and value != label_of(value)}
+        if written:
+            first = min(written)
+            are = "1 label is" if len(written) == 1 else f"{len(written):,} labels are"
+            notes.append(
+                f"{are} written with outer white space or in another Unicode form, such as"
+                f" {first!r}, which counts as {label_of(first)!r}."
+            )
+        if any(isinstance(value, float) for value in values):
+            notes.append("The labels are whole numbers that were written as floats: 1.0 is 1.")
+
+    if single := [label for label, count in counts.items() if count < 2]:
+        shown = ", ".join(map(repr, single[:NUM_SINGLE]))
+        more = f" and {len(single) - NUM_SINGLE:,} more" if len(single) > NUM_SINGLE else ""
+        classes = "1 class has" if len(single) == 1 else f"{len(single):,} classes have"
+        notes.append(
+            f"{classes} one row, which cannot be in train and in test: {shown}{more}. See"
+            " min_class_rows and rare_classes."
+        )
+    return notes
 
 
 def needs_characters(texts: list[str]) -> bool:
@@ -263,8 +186,13 @@ def needs_characters(texts: list[str]) -> bool:
     if not texts:
         return False
     words = sorted(len(text.split()) for text in texts)
+    return is_unspaced(texts) or words[len(words) // 2] <= 1
+
+
+def is_unspaced(texts: list[str]) -> bool:
+    """Whether most letters are of scripts without spaces between words."""
     starts = [text[:NUM_LETTERS] for text in texts[:NUM_TEXTS]]
-    return scripts.unspaced_share(starts) >= 0.5 or words[len(words) // 2] <= 1
+    return scripts.unspaced_share(starts) >= 0.5
 
 
 def quantile(lengths: list[int], share: float) -> int:

@@ -1,45 +1,35 @@
-"""Reads the beginning of data: their format, encoding, delimiter, and the values of the columns."""
+"""Reads the beginning of data: their format, how their rows are read, and the columns' values."""
 
-import codecs
-import csv
-import io
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.init import fast_text, header, layout
+from pipeline.init.column import Column
 from seqline.errors import DataError, UserError
-from seqline.rows import encodings, json_stream
-from seqline.rows.formats import all_formats, format_of
-from seqline.storage import files
+from seqline.rows import unused
+from seqline.rows.encodings import check_encoding
+from seqline.rows.formats import all_formats, folder, format_of
+from seqline.rows.row import RowFormat, partitions_of
+from seqline.storage import compression
+from seqline.storage.files import File, is_remote
 
 # Of all files together. Files are often sorted by label: a few thousand rows would show two classes
 # of twenty.
 MAX_ROWS = 100_000
 MAX_BYTES = 16 << 20
-# Files of a folder of classes whose texts are read, and bytes of each.
+# Files that are looked into, those of a folder of classes, and those of a bucket.
+MAX_FILES = 1000
 MAX_TEXTS = 200
-MAX_TEXT_BYTES = 100_000
-DELIMITERS = ",\t;|"
-# The most frequent encoding of files that are not UTF-8.
-OTHER_ENCODING = "cp1252"
-
-
-@dataclass
-class Column:
-    """A column's values in the first rows, None where a row has none."""
-
-    name: str
-    values: list[Any] = field(default_factory=list)
-
-    @property
-    def filled(self) -> list[Any]:
-        """The values that are neither None nor empty."""
-        return [value for value in self.values if value not in (None, "")]
+MAX_REMOTE_FILES = 50
+# Columns that are looked at. Objects may have a name of their own in each row.
+MAX_COLUMNS = 1000
+# The formats whose files are text.
+TEXT_KINDS = ("csv", "jsonl", "folder")
+SECTION = "example_gen"
 
 
 @dataclass
@@ -55,8 +45,12 @@ class Inspection:
         columns: The columns of the rows that were read, in the order of their first use.
         num_rows: Rows that were read, or all texts of a folder.
         whole: Whether these are all rows.
+        has_splits: Whether the files say the splits of their rows.
         encoding: The encoding that was given or guessed.
+        mark: The encoding that the byte order mark of the first file says; None without one.
         delimiter: The delimiter that was given or guessed.
+        is_quoted: Whether quotes enclose the fields of a CSV file.
+        header: The names of all columns of files without a header.
         counts: Label -> rows, of a folder of classes.
         notes: Sentences about what looks wrong.
     """
@@ -66,11 +60,15 @@ class Inspection:
     kind: str
     num_files: int
     num_bytes: int
-    columns: list[Column]
-    num_rows: int
-    whole: bool
+    columns: list[Column] = field(default_factory=list)
+    num_rows: int = 0
+    whole: bool = True
+    has_splits: bool = False
     encoding: str = "utf-8"
+    mark: str | None = None
     delimiter: str = ","
+    is_quoted: bool = True
+    header: tuple[str, ...] = ()
     counts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
@@ -82,7 +80,12 @@ class Inspection:
     @property
     def has_classes(self) -> bool:
         """Whether the folders are the classes, so that there are no columns to name."""
-        return self.kind == "folder"
+        return self.kind == folder.NAME
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its files are text, in some encoding."""
+        return self.kind in TEXT_KINDS
 
     def column(self, name: str) -> Column:
         """The column with this name."""
@@ -100,13 +103,17 @@ class Inspection:
             values.append(" ".join(parts) if is_text else parts[0])
         return Column(" and ".join(names), values)
 
-    def reading(self) -> dict[str, str]:
+    def reading(self) -> dict[str, Any]:
         """How the rows are read, as fields of example_gen, where these are not the defaults."""
-        fields = {}
+        fields: dict[str, Any] = {}
         if self.encoding != "utf-8":
             fields["encoding"] = self.encoding
         if self.delimiter != ",":
             fields["delimiter"] = self.delimiter
+        if not self.is_quoted:
+            fields["quoting"] = "none"
+        if self.header:
+            fields["columns"] = list(self.header)
         return fields
 
 
@@ -121,243 +128,216 @@ def stem(source: str) -> Path:
         if part and not re.search(r"[*?\[{:]", part)
     ]
     name = literal[-1] if literal else "model"
-    for suffix in (".gz", *_suffixes()):
-        name = name.removesuffix(suffix)
-    return Path(name or "model").with_suffix("") if name in (".", "..") else Path(f"{name}.toml")
+    suffixes = "|".join(
+        re.escape(suffix) for format_ in all_formats() for suffix in format_.SUFFIXES
+    )
+    short = re.sub(rf"({suffixes}){compression.SUFFIX}$", "", name, flags=re.IGNORECASE)
+    return Path("model.toml" if name in (".", "..") or not short else f"{short}.toml")
 
 
-def _suffixes() -> list[str]:
-    return [suffix for format_ in all_formats() for suffix in format_.SUFFIXES]
+def inspect(source: str | dict[str, str], given: Mapping[str, Any] | None = None) -> Inspection:
+    """Reads the beginning of a source.
 
-
-def inspect(
-    source: str | dict[str, str], encoding: str | None = None, delimiter: str | None = None
-) -> Inspection:
-    """Reads the beginning of a source. Encoding and delimiter are guessed where none is given.
+    Args:
+        source: As `example_gen.source`.
+        given: Fields of example_gen that say how rows are read, as far as they are known:
+            encoding, delimiter, quoting, columns. The others are guessed.
 
     Raises:
-        UserError: The source names nothing, or the encoding or the delimiter cannot be right.
-        DataError: A file has no row.
+        UserError: The source names nothing, or what is given cannot be right.
+        DataError: No file has a row.
     """
     from components.example_gen import ExampleGenParams, splits
 
+    given = given or {}
+    if isinstance(source, str):
+        fast_text.refuse_other_names(source)
     spans = splits.find(ExampleGenParams(source=source))
     all_files = [file for span in spans for part in span.parts for file in part.files]
 
-    # The newest span shows best what is to come.
+    # The newest span shows best what is to come. It may have empty files only.
     train = [
-        part for span in reversed(spans) for part in span.parts if part.split in (None, "train")
+        part
+        for span in reversed(spans)
+        for part in span.parts
+        if part.split in (None, "train") and part.files
     ]
-    paths = [file.path for part in train for file in part.files if file.size]
-    if not paths:
-        raise DataError(f"{all_files[0].path} is empty.")
-
+    if not train:
+        raise DataError(f"{all_files[0].path} has rows, and no file of train has. Add some.")
     kind = train[0].kind
-    about: dict[str, Any] = {
-        "source": source,
-        "file": paths[0],
-        "kind": kind,
-        "num_files": len(all_files),
-        "num_bytes": sum(file.size for file in all_files),
-    }
+    files = [file for part in train for file in part.files]
 
-    if kind == "folder":
-        return _folder(about, paths)
+    inspected = Inspection(
+        source=source,
+        file=files[0].path,
+        kind=kind,
+        num_files=len(all_files),
+        num_bytes=sum(file.size for file in all_files),
+        has_splits=any(part.split is not None for part in train),
+        notes=unused.warnings((record for span in spans for record in span.unused), "the source"),
+    )
+    some = _sample(files, kind)
+    format_ = _format(inspected, given, [file.path for file in some])
+    rows = _Rows(kind, format_)
+    inspected.whole = rows.read(some) and len(some) == len(files)
+    _fill(inspected, rows, files, given.get("columns", ()))
+    return inspected
 
-    _check_reading(encoding, delimiter)
-    reader = _Reader(kind, encoding, delimiter)
-    is_whole = reader.read(paths)
-    if not reader.rows:
-        raise DataError(f"{paths[0]} holds no row that can be read.")
 
-    names = list(dict.fromkeys(name for row in reader.rows for name in row))
-    return Inspection(
-        **about,
-        columns=[Column(name, [row.get(name) for row in reader.rows]) for name in names],
-        num_rows=len(reader.rows),
-        whole=is_whole,
-        encoding=reader.encoding or "utf-8",
-        delimiter=reader.delimiter or ",",
-        notes=reader.notes,
+def _sample(files: Sequence[File], kind: str) -> list[File]:
+    """Files from all parts of a source: in each there may be another label."""
+    limit = MAX_TEXTS if kind == folder.NAME else MAX_FILES
+    if is_remote(files[0].path):
+        limit = min(limit, MAX_REMOTE_FILES)
+    if len(files) <= limit:
+        return list(files)
+    return [files[place * len(files) // limit] for place in range(limit)]
+
+
+def _format(inspected: Inspection, given: Mapping[str, Any], paths: Sequence[str]) -> RowFormat:
+    """How rows are read. What is guessed is noted in the inspection."""
+    format_ = RowFormat(
+        SECTION,
+        text=(),
+        encoding=given.get("encoding", "utf-8"),
+        delimiter=given.get("delimiter"),
+        quoting=given.get("quoting", "auto"),
+        header=tuple(given.get("columns", ())),
+    )
+    check_encoding(format_)
+    if format_.delimiter is not None and len(format_.delimiter) != 1:
+        raise UserError(
+            f"{SECTION}.delimiter {format_.delimiter!r} is not one character, such as ';'."
+        )
+    if not inspected.is_text:
+        return format_
+
+    if "encoding" not in given:
+        format_ = replace(format_, encoding=layout.encoding_of(paths, MAX_BYTES))
+    inspected.encoding = format_.encoding
+    inspected.mark = layout.mark_of(inspected.file)
+    return _csv_format(inspected, format_, paths) if inspected.kind == "csv" else format_
+
+
+def _csv_format(inspected: Inspection, format_: RowFormat, paths: Sequence[str]) -> RowFormat:
+    """How the rows of CSV files are read, by the first of them that has a line."""
+    layouts = (layout.layout_of(path, format_) for path in paths)
+    found = next((found for found in layouts if found is not None), None)
+    if found is None:
+        return format_
+
+    inspected.delimiter, inspected.is_quoted = found.delimiter, found.is_quoted
+    inspected.header = format_.header or tuple(
+        f"column_{place + 1}" for place in range(found.num_columns)
+    )
+    if not inspected.header and found.names and header.looks_odd(found.names):
+        inspected.notes.append(
+            "The first line looks like a row and was taken for the header. If it is a row, name the"
+            f" {len(found.names)} columns: columns = [...]."
+        )
+    return replace(
+        format_,
+        # Comments may come before the header, which a name tells.
+        text=found.names[:1] if found.has_comments else (),
+        delimiter=found.delimiter,
+        quoting="double" if found.is_quoted else "none",
+        header=inspected.header,
     )
 
 
-def _check_reading(encoding: str | None, delimiter: str | None) -> None:
-    try:
-        codecs.lookup(encoding or "utf-8")
-    except LookupError:
-        raise UserError(
-            f"example_gen.encoding {encoding!r} is not an encoding that Python knows, such as utf-8"
-            " or latin-1."
-        ) from None
-    if delimiter is not None and len(delimiter) != 1:
-        raise UserError(f"example_gen.delimiter {delimiter!r} is not one character.")
+def _fill(
+    inspected: Inspection, rows: "_Rows", files: Sequence[File], given_header: Sequence[str]
+) -> None:
+    """Fills in the columns of the rows that were read."""
+    if inspected.kind == "jsonl" and len(rows.rows) == 1:
+        _refuse_documents(rows.rows[0], inspected.file)
+    if not rows.rows:
+        unit = "JSON object" if inspected.kind == "jsonl" else "row"
+        raise DataError(f"{inspected.file} holds no {unit} that can be read. Name files with rows.")
+
+    names = list(dict.fromkeys(name for row in rows.rows for name in row))[:MAX_COLUMNS]
+    inspected.columns = [Column(name, [row.get(name) for row in rows.rows]) for name in names]
+    inspected.num_rows = len(rows.rows)
+
+    if inspected.has_classes:
+        inspected.counts = Counter(folder.label_of(file.path, "label") for file in files)
+        inspected.num_rows = len(files)
+        inspected.whole = True
+    elif inspected.header and not given_header:
+        _name_columns(inspected)
+
+
+def _name_columns(inspected: Inspection) -> None:
+    """Names the columns of files without a header by their values."""
+    own = [column for column in inspected.columns if column.name in inspected.header]
+    for column, name in zip(own, header.names_for(own), strict=True):
+        column.name = name
+    inspected.header = tuple(column.name for column in own)
+
+
+def _refuse_documents(row: Mapping[str, Any], path: str) -> None:
+    """Refuses a file of one JSON object that holds the rows, as its format does.
+
+    Args:
+        row: Its fields, see `nested.fields_of`.
+        path: The file.
+    """
+    outer = list(dict.fromkeys(name.split(".")[0] for name in row))
+    inner = list(dict.fromkeys(name.split(".")[1] for name in row if "." in name))
+    names = outer
+    if not set(outer) & set(row) and not all(name.isdecimal() for name in inner):
+        names = inner
+    for value in row.values():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            names = list(value[0])
+    format_of("jsonl").check(path, RowFormat(SECTION, text=tuple(names)))
 
 
 @dataclass
-class _Reader:
+class _Rows:
     """Reads rows of files, up to the limits.
 
     Attributes:
         kind: The NAME of the files' format.
-        encoding: If it is not given, that of the first file.
-        delimiter: If it is not given, that of the first file.
+        format_: How they are read.
         rows: What was read: column -> value.
-        notes: Sentences about what looks wrong.
-        num_bytes: Bytes of text that were read.
+        num_bytes: Bytes of their values, about.
     """
 
     kind: str
-    encoding: str | None = None
-    delimiter: str | None = None
+    format_: RowFormat
     rows: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     num_bytes: int = 0
 
-    def read(self, paths: Sequence[str]) -> bool:
-        """Reads files. Returns whether all of their rows were read."""
+    def read(self, files: Sequence[File]) -> bool:
+        """Reads files, about as much of each. Returns whether all of their rows were read."""
         is_whole = True
-        for path in paths:
-            if len(self.rows) >= MAX_ROWS or self.num_bytes >= MAX_BYTES:
-                return False
-            rows, is_all = self._rows(path)
-            self.rows += rows
+        by_file = {}
+        # What small ones leave, the others may have.
+        by_size = sorted(files, key=lambda file: file.size)
+        for num_left, file in zip(range(len(files), 0, -1), by_size, strict=True):
+            max_rows = -(-(MAX_ROWS - len(self.rows)) // num_left)
+            max_bytes = (MAX_BYTES - self.num_bytes) / num_left
+            by_file[file.path], is_all = self._of_file(file.path, max_rows, max_bytes)
+            self.rows += by_file[file.path]
             is_whole = is_whole and is_all
+
+        self.rows = [row for file in files for row in by_file[file.path]]
         return is_whole
 
-    def _rows(self, path: str) -> tuple[list[dict[str, Any]], bool]:
-        """The first rows of a file, and whether they are all."""
-        limit = MAX_ROWS - len(self.rows)
-        first_rows = format_of(self.kind).first_rows(path, limit)
-        if first_rows is not None:
-            return first_rows
-
-        beginning, is_whole = _beginning(path, MAX_BYTES - self.num_bytes)
-        self.num_bytes += len(beginning)
-        mark = encodings.mark_of(beginning)
-        if mark is None:
-            self.encoding = self.encoding or _encoding(beginning, path)
-            text = beginning.decode(self.encoding, "replace")
-        else:
-            text = beginning[len(mark[0]) :].decode(mark[1], "replace")
-        if self.kind == "jsonl":
-            return _jsonl_rows(text, is_whole, limit)
-
-        self.delimiter = self.delimiter or _delimiter(text, path)
-        return _csv_rows(text, self.delimiter, is_whole, limit, self.notes)
-
-
-def _beginning(path: str, limit: int) -> tuple[bytes, bool]:
-    """The first bytes of a file, unzipped, up to the end of a line, and whether they are all."""
-    with files.translate_errors(path), files.open_content(path) as file:
-        content = file.read(limit)
-        if not file.read(1):
-            return content, True
-    return content[: content.rfind(b"\n") + 1] or content, False
-
-
-def _encoding(content: bytes, path: str) -> str:
-    """The encoding of the beginning of a file without a byte order mark."""
-    try:
-        # The end may cut a character in two.
-        codecs.getincrementaldecoder("utf-8")().decode(content)
-        return "utf-8"
-    except UnicodeDecodeError as error:
-        if b"\0" in content[:1000]:
-            raise DataError(f"{path} is not a text file: it holds zero bytes.") from error
-
-    try:
-        content.decode(OTHER_ENCODING)
-        return OTHER_ENCODING
-    except UnicodeDecodeError:
-        return "latin-1"
-
-
-def _delimiter(text: str, path: str) -> str:
-    """The delimiter that gives most rows as many fields as the header, and more than one."""
-    tab_first = path.lower().removesuffix(".gz").endswith(".tsv")
-    sample = "\n".join(text.splitlines()[:200])
-
-    def regularity(delimiter: str) -> tuple[float, int]:
-        """(share of rows with as many fields as the header, fields of the header)."""
-        try:
-            rows = [row for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row]
-        except csv.Error:
-            return (0.0, 0)
-        if not rows or len(rows[0]) < 2:
-            return (0.0, 0)
-        return (round(sum(len(row) == len(rows[0]) for row in rows) / len(rows), 2), len(rows[0]))
-
-    by_name = "\t" if tab_first else ","
-    best = max(DELIMITERS, key=lambda delimiter: (regularity(delimiter), delimiter == by_name))
-    return best if regularity(best)[0] > 0.5 else by_name
-
-
-def _csv_rows(
-    text: str, delimiter: str, is_whole: bool, limit: int, notes: list[str]
-) -> tuple[list[dict[str, Any]], bool]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows: list[dict[str, Any]] = []
-
-    try:
-        header = next(filter(None, reader), [])
-        if not _looks_like_names(header):
-            notes.append(
-                "the first line does not look like the names of columns; if it is a row, name them"
-                " in example_gen.columns"
-            )
-
-        for fields in reader:
-            if len(rows) == limit:
+    def _of_file(
+        self, path: str, max_rows: int, max_bytes: float
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """The first rows of a file, one at least, and whether they are all."""
+        partitions = partitions_of(path)
+        rows: list[dict[str, Any]] = []
+        num_bytes = 0
+        for row in format_of(self.kind).raw_rows(path, self.format_):
+            if rows and (len(rows) >= max_rows or num_bytes >= max_bytes):
+                self.num_bytes += num_bytes
                 return rows, False
-            if len(fields) == len(header):
-                rows.append(dict(zip(header, fields, strict=True)))
-    except csv.Error as error:
-        notes.append(f"line {reader.line_num} is not CSV: {error}")
-    return rows, is_whole
+            rows.append({**row, **partitions})
+            num_bytes += sum(len(value) for value in row.values() if isinstance(value, str | list))
 
-
-def _looks_like_names(header: list[str]) -> bool:
-    """Whether fields are different from each other, short, and not numbers."""
-    is_number = re.compile(r"-?\d+(\.\d+)?").fullmatch
-    has_others = any(len(name) > 80 or is_number(name) for name in header)
-    return len(set(header)) == len(header) and not has_others
-
-
-def _jsonl_rows(text: str, is_whole: bool, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    rows: list[dict[str, Any]] = []
-    for value in _json_values(text):
-        if len(rows) == limit:
-            return rows, False
-        if isinstance(value, dict):
-            rows.append(value)
-    return rows, is_whole
-
-
-def _json_values(text: str) -> Iterator[Any]:
-    """The values of a file's beginning, whose last one may be cut off."""
-    if json_stream.is_stream(text):
-        with suppress(json_stream.UnclosedError):
-            for value in json_stream.values(io.StringIO(text)):
-                yield value.value
-        return
-
-    for line in text.split("\n"):
-        with suppress(ValueError, RecursionError):
-            yield json.loads(line)
-
-
-def _folder(about: dict[str, Any], paths: Sequence[str]) -> Inspection:
-    """A folder of <class>/*.txt: all of its files are counted, and some of them are read."""
-    counts = Counter(path.split("/")[-2] for path in paths)
-    texts = []
-    labels = []
-
-    step = max(1, len(paths) // MAX_TEXTS)
-    for path in paths[::step][:MAX_TEXTS]:
-        with files.translate_errors(path), files.open_content(path) as file:
-            texts.append(file.read(MAX_TEXT_BYTES).decode("utf-8", "replace"))
-            labels.append(path.split("/")[-2])
-
-    columns = [Column("text", texts), Column("label", labels)]
-    return Inspection(**about, columns=columns, num_rows=len(paths), whole=True, counts=counts)
+        self.num_bytes += num_bytes
+        return rows, True

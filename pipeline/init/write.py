@@ -5,6 +5,7 @@ import math
 import textwrap
 from importlib.util import find_spec
 
+from pipeline.init import layout
 from pipeline.init.choose import Choice, quantile
 from pipeline.init.inspection import Inspection
 
@@ -76,22 +77,36 @@ def _example_gen(inspected: Inspection, choice: Choice) -> list[str]:
     lines = [
         "[example_gen]",
         *_comment(
-            "The labelled data: a file, a glob, a folder of <class>/*.txt, or {train = ..., test ="
-            " ...}. Without a test file, rows are set aside for it."
+            "The labelled data: a file, a glob, a folder, or {train = ..., test = ...}. Without"
+            " test data, rows are set aside for them."
         ),
         f"source = {_table(source) if isinstance(source, dict) else _string(source)}",
     ]
 
     if not inspected.has_classes:
         lines += _columns(choice)
-    if inspected.encoding != "utf-8":
-        lines += [
-            "# The encoding of the file, which is not UTF-8.",
-            f"encoding = {_string(inspected.encoding)}",
-        ]
+    lines += _reading(inspected)
+    for note in choice.notes:
+        lines += _comment(f"Note: {note}")
+    return lines
 
-    if inspected.delimiter != ",":
-        lines += ["# What separates the columns.", f"delimiter = {_string(inspected.delimiter)}"]
+
+def _reading(inspected: Inspection) -> list[str]:
+    """How the rows are read, where that is not the default."""
+    guess = ""
+    if inspected.encoding in (layout.OTHER_ENCODING, "latin-1"):
+        guess = " It is a guess: see whether accents are right."
+    reasons = {
+        "encoding": f"The encoding of the text, which is not UTF-8.{guess}",
+        "delimiter": "What separates the columns.",
+        "quoting": "Quotes do not enclose fields: they are part of the text.",
+        "columns": "The names of the columns, in order: the file has no header, and these are made"
+        " up.",
+    }
+    lines = []
+    for name, value in inspected.reading().items():
+        shown = f"[{_listed(value)}]" if isinstance(value, list) else _string(value)
+        lines += [*_comment(reasons[name]), f"{name} = {shown}"]
     return lines
 
 
@@ -104,8 +119,13 @@ def _columns(choice: Choice) -> list[str]:
         text = _string("".join(choice.text))
         head = f"The column with the content{which}."
 
-    lines = [
-        *_comment(head),
+    lines = _comment(head)
+    if choice.joined:
+        lines += [
+            "# Several columns can be joined by a blank, such as:",
+            f"# text = [{_listed(list(choice.joined))}]",
+        ]
+    lines += [
         f"text = {text}",
         *_comment(f"The column with the label: {_shares(choice)}."),
     ]
@@ -121,6 +141,11 @@ def _columns(choice: Choice) -> list[str]:
                 " it."
             ),
             f"split = {_string(choice.split)}",
+        ]
+    if choice.weight is not None:
+        lines += [
+            *_comment("A column that may say how much a row counts in training. To use it:"),
+            f"# weight = {_string(choice.weight)}",
         ]
 
     content = choice.contents.content
@@ -143,7 +168,7 @@ def _transform(choice: Choice) -> list[str]:
     lines = []
     if choice.characters:
         why = "The texts are single words"
-        if quantile(choice.lengths, 0.5) > 30:
+        if choice.unspaced:
             why = "The script has no spaces between words"
         lines += [f"# {why}, so that characters are the tokens.", 'tokens = "char"']
 

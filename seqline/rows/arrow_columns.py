@@ -204,7 +204,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, Decimal) and value == value.to_integral_value()
 
 
-def first_rows(batch: "pa.RecordBatch", file: str) -> list[dict[str, Any]]:
+def raw_rows(batch: "pa.RecordBatch", file: str) -> list[dict[str, Any]]:
     """The rows of a batch by the names of the columns, with the fields of structs as columns.
 
     Columns that share a name are left out: they cannot be read.

@@ -146,7 +146,7 @@ def _first(dialect: Dialect, lines: Sequence[str]) -> tuple[list[str], int]:
         return [], reader.line_num
 
 
-def _rows(dialect: Dialect, lines: Sequence[str]) -> list[list[str]]:
+def rows_of(dialect: Dialect, lines: Sequence[str]) -> list[list[str]]:
     """The rows of the head that are CSV. Its last one may be cut off, so it does not count."""
     rows: list[list[str]] = []
     reader = dialect.reader(lines)
@@ -165,7 +165,7 @@ def _headerless(
 ) -> Dialect:
     """The dialect by which most of the first rows have as many fields as columns are named."""
     section, names = format_.section, format_.header
-    rows = [_rows(dialect, head[start:]) for dialect in dialects]
+    rows = [rows_of(dialect, head[start:]) for dialect in dialects]
     fitting = [sum(len(fields) == len(names) for fields in found) for found in rows]
     best = max(range(len(dialects)), key=lambda number: fitting[number])
 
@@ -208,7 +208,7 @@ def _with_width(head: Sequence[str], dialect: Dialect, path: str, format_: RowFo
     Raises:
         UserError: All of the first rows have another number of fields than the header.
     """
-    rows = _rows(dialect, head[dialect.start :])
+    rows = rows_of(dialect, head[dialect.start :])
     widths = {len(fields) for fields in rows}
     width = widths.pop() if len(widths) == 1 else dialect.width
     if width == dialect.width or len(rows) < 2:

@@ -51,3 +51,12 @@ def _paths(row: Mapping[str, Any], before: str) -> Iterator[str]:
         yield f"{before}{name}"
         if isinstance(value, Mapping):
             yield from _paths(value, f"{before}{name}.")
+
+
+def fields_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a row that are not objects, by the names that `look_up` finds them by."""
+    if not any(isinstance(value, Mapping) for value in row.values()):
+        return dict(row)
+
+    fields = {name: look_up(row, name) for name in paths(row)}
+    return {name: value for name, value in fields.items() if not isinstance(value, Mapping)}

@@ -67,16 +67,21 @@ class RowFormat:
         Folders `<column>=<value>` are Hive's partitions, which Spark, pandas and Arrow write. The
         value is percent-encoded.
         """
-        values = {}
-        for folder in path.split("/")[:-1]:
-            name, is_partition, value = folder.partition("=")
-            if is_partition:
-                values[unquote(name)] = None if value == MISSING_PARTITION else unquote(value)
-
+        values = partitions_of(path)
         constants = tuple(
             (name, values[name]) for name in dict.fromkeys(self.wanted) if name in values
         )
         return replace(self, constants=constants) if constants else self
+
+
+def partitions_of(path: str) -> dict[str, str | None]:
+    """The columns that the folders of a path name, with their values; None is a missing one."""
+    values = {}
+    for folder in path.split("/")[:-1]:
+        name, is_partition, value = folder.partition("=")
+        if is_partition:
+            values[unquote(name)] = None if value == MISSING_PARTITION else unquote(value)
+    return values
 
 
 def columns_given(given: Any) -> Any:

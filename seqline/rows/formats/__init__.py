@@ -53,10 +53,14 @@ class Format(Protocol):
             format_: How rows are read, at this path (`RowFormat.at`).
         """
 
-    def first_rows(self, path: str, limit: int) -> tuple[list[dict[str, Any]], bool] | None:
-        """The first rows, column by column, and whether they are all, for `seqline init`.
+    def raw_rows(self, path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
+        """The rows as they are, by the names of all columns, for `seqline init`.
 
-        None for a format of text, whose encoding has to be guessed first: init guesses it.
+        Rows that cannot be read are passed over, as are columns that share a name.
+
+        Args:
+            path: The file.
+            format_: How text files are read. It names no columns: it is not known yet which.
         """
 
 

@@ -66,20 +66,13 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
                     yield judged(values, path, line)
 
 
-def first_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """See `Format.first_rows`."""
-    rows: list[dict[str, Any]] = []
+def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
+    """See `Format.raw_rows`."""
     with _opened(path) as opened:
-        if opened is None:
-            return [], True
-        for batch in opened[1]:
-            if batch.num_rows and len(rows) == limit:
-                return rows, False
-            some = batch.slice(0, limit - len(rows))
-            rows += arrow_columns.first_rows(some, path)
-            if some.num_rows < batch.num_rows:
-                return rows, False
-    return rows, True
+        for whole in opened[1] if opened else ():
+            size = arrow_columns.batch_rows(whole.num_rows, whole.nbytes)
+            for start in range(0, whole.num_rows, size):
+                yield from arrow_columns.raw_rows(whole.slice(start, size), path)
 
 
 @contextmanager

@@ -131,8 +131,25 @@ def _hint(path: str, line: int, format_: RowFormat) -> str:
     return f"; if no quote encloses a field, set {format_.section}.quoting to 'none'"
 
 
-def first_rows(path: str, limit: int) -> None:
-    """None, see `Format.first_rows`."""
+def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
+    """See `Format.raw_rows`. A delimiter has to be named: no columns tell it."""
+    with _opened(path, format_) as (reader, found):
+        if found is None:
+            return
+
+        places = {
+            name: place
+            for place, name in enumerate(found.header)
+            if name and found.header.count(name) == 1
+        }
+        while True:
+            try:
+                for fields in reader:
+                    if len(fields) == found.width:
+                        yield {name: fields[place] for name, place in places.items()}
+                return
+            except csv.Error:
+                continue
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote
 
 from seqline.errors import UserError
@@ -60,17 +61,22 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         return
 
     # A file has no columns, so their names say nothing.
-    values = (text,) if format_.label is None else (text, _label(path, format_.label))
+    values = (text,) if format_.label is None else (text, label_of(path, format_.label))
     format_ = replace(format_, text=("text",), constants=())
     yield judge(format_, flat=True)(values, path, 1)
 
 
-def _label(path: str, column: str) -> str:
+def label_of(path: str, column: str) -> str:
     """The name of the folder of a text; `pos` for a partition `label=pos` of the column `label`."""
     folder = path.rsplit("/", 2)[1]
     name, is_partition, value = folder.partition("=")
     return unquote(value) if is_partition and name == column else folder
 
 
-def first_rows(path: str, limit: int) -> None:
-    """None, see `Format.first_rows`."""
+def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
+    """See `Format.raw_rows`."""
+    named = replace(format_, text=("text",), label="label", constants=())
+    shard = Shard(NAME, None, (path,))
+    for row in read(path, shard, named):
+        if isinstance(row, Row):
+            yield {"text": row.content.decode(), "label": row.label.decode()}

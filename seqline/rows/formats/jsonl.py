@@ -6,13 +6,14 @@ Lines end in \\n only: a row may hold U+0085 or U+2028.
 import codecs
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from seqline.errors import UserError
 from seqline.rows import encodings, json_stream
 from seqline.rows.json_stream import WHITE
 from seqline.rows.judge import Judge, judge, missing, pick, require, undecodable
-from seqline.rows.nested import MISSING, look_up, paths
+from seqline.rows.nested import MISSING, fields_of, look_up, paths
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
 from seqline.rows.values import short
@@ -249,5 +250,25 @@ def _read_stream(file: Any, path: str, format_: RowFormat, judged: Judge) -> Ite
             raise files.damaged(path, f" after line {line}", cause) from None
 
 
-def first_rows(path: str, limit: int) -> None:
-    """None, see `Format.first_rows`."""
+def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
+    """See `Format.raw_rows`. Fields of objects are columns of their own, such as `review.text`."""
+    with files.translate_errors(path), files.open_content(path) as file:
+        for value in _values(file, format_.encoding):
+            if isinstance(value, dict):
+                yield fields_of(value)
+
+
+def _values(file: Any, encoding: str) -> Iterator[Any]:
+    """The JSON values of a file at its start, without what is not JSON."""
+    if json_stream.is_stream(encodings.head_of(file, encoding)):
+        with suppress(json_stream.UnclosedError), encodings.open_text(file, encoding) as text:
+            for value in json_stream.values(text):
+                yield value.value
+        return
+
+    lines, encoding = encodings.lines(file, encoding)
+    for content in lines:
+        try:
+            yield json.loads(content.removeprefix(MARK).decode(encoding))
+        except (ValueError, RecursionError):
+            continue

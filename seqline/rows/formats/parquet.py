@@ -86,14 +86,15 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
                 yield judged(values, path, line)
 
 
-def first_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """See `Format.first_rows`."""
+def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
+    """See `Format.raw_rows`."""
     with _opened(path) as file:
-        batch = None if file is None else next(file.iter_batches(limit, use_threads=False), None)
-        if file is None or batch is None:
-            return [], True
-        rows = arrow_columns.first_rows(batch, path)
-        return rows, len(rows) == file.metadata.num_rows
+        if file is None:
+            return
+        num_rows, num_bytes = map(sum, zip((0, 0), *_row_groups(file), strict=True))
+        size = arrow_columns.batch_rows(num_rows, num_bytes)
+        for batch in file.iter_batches(size, use_threads=False):
+            yield from arrow_columns.raw_rows(batch, path)
 
 
 @contextmanager

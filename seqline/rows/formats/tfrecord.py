@@ -114,13 +114,11 @@ def _reader(name: str, format_: RowFormat) -> Callable[[Any, Any], Any]:
     return read_list if is_list else read_value
 
 
-def first_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """See `Format.first_rows`."""
+def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
+    """See `Format.raw_rows`."""
     from seqline.data.tf_example_reader import parse_with_lists, steps, value
 
-    left = records(path)
-    rows = []
-    for record in islice(left, limit):
+    for record in records(path):
         try:
             features, lists = parse_with_lists(record)
             row = {name: _readable(value(features[name])) for name in sorted(features)}
@@ -128,8 +126,7 @@ def first_rows(path: str, limit: int) -> tuple[list[dict[str, Any]], bool]:
                 row[name] = _readable(steps(lists[name]))
         except ValueError:
             continue  # A run says what is wrong with it.
-        rows.append(row)
-    return rows, next(left, None) is None
+        yield row
 
 
 def _readable(held: Any) -> Any:

@@ -14,6 +14,7 @@ from tests.support.source_files import (
     read_all,
     read_bytes,
     reasons,
+    row_format,
     usable,
     write_arrow,
     write_table,
@@ -97,8 +98,7 @@ def test_arrow_of_corrupt_offsets_does_not_crash(tmp_path: Path) -> None:
 def test_arrow_beginnings_for_init(tmp_path: Path) -> None:
     path = write_arrow(tmp_path / "a.arrow", pa.table(COLUMNS), True, batch_rows=2)
     rows = pa.table(COLUMNS).to_pylist()
-    assert arrow.first_rows(str(path), 2) == (rows[:2], False)
-    assert arrow.first_rows(str(path), 3) == (rows, True)
+    assert [*arrow.raw_rows(str(path), row_format())] == rows
 
 
 # What Arrow and Parquet files share: seqline.rows.arrow_columns.

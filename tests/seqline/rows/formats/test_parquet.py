@@ -12,7 +12,14 @@ from seqline.rows.formats import parquet
 from seqline.rows.read import cut
 from seqline.rows.row import BadRow, Row
 from seqline.storage import files
-from tests.support.source_files import check, read_all, reasons, usable, write_parquet
+from tests.support.source_files import (
+    check,
+    read_all,
+    reasons,
+    row_format,
+    usable,
+    write_parquet,
+)
 
 
 def test_parquet_columns_of_other_kinds(tmp_path: Path) -> None:
@@ -154,7 +161,7 @@ def test_parquet_without_rows(tmp_path: Path) -> None:
     empty[2].touch()
     for path in empty:
         assert read_all(path) == []
-        assert parquet.first_rows(str(path), 5) == ([], True)
+        assert [*parquet.raw_rows(str(path), row_format())] == []
     with pytest.raises(DataError, match=r"a\.parquet and 2 others have no row"):
         check(tmp_path / "*.parquet")
 
