@@ -27,6 +27,10 @@ HEAD_LINES = 50
 SEP = re.compile(r'\s*"?sep=([^\r\n"])"?\s*', re.IGNORECASE)
 # Characters that no text holds; \x01 may be a delimiter.
 BINARY = re.compile("[\x00\x02-\x08\x0e-\x1a]")
+WHOLE_LINES = (
+    "each line is in quotes as a whole, so it is one field. Remove the first and the last quote of"
+    " each line, and write those between that are doubled once"
+)
 NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?")
 # So many rows with another number of fields than the header are no chance.
 MANY_ROWS = 5
@@ -43,6 +47,8 @@ class Dialect:
         delimiter: What separates fields.
         header: The names of the columns.
         start: Lines before the first row.
+        num_unnamed: Columns at the end that have no name. A value there may be the end of a text
+            with a delimiter that is not quoted.
         quotes: Whether quotes enclose fields; otherwise they are text.
         blanks: Whether blanks after a delimiter belong to it.
     """
@@ -50,6 +56,7 @@ class Dialect:
     delimiter: str
     header: tuple[str, ...] = ()
     start: int = 0
+    num_unnamed: int = 0
     quotes: bool = True
     blanks: bool = False
 
@@ -203,7 +210,7 @@ def _refuse_duplicates(dialect: Dialect, path: str, format_: RowFormat) -> None:
 
 
 def _with_width(head: Sequence[str], dialect: Dialect, path: str, format_: RowFormat) -> Dialect:
-    """The dialect with an empty last column more or less, if all of the first rows say so.
+    """The dialect with empty last columns more or less, if all of the first rows say so.
 
     Raises:
         UserError: All of the first rows have another number of fields than the header.
@@ -212,22 +219,39 @@ def _with_width(head: Sequence[str], dialect: Dialect, path: str, format_: RowFo
     widths = {len(fields) for fields in rows}
     width = widths.pop() if len(widths) == 1 else dialect.width
     if width == dialect.width or len(rows) < 2:
-        return dialect
+        return _with_unnamed(dialect)
 
-    if width == dialect.width + 1 and not any(fields[-1] for fields in rows):
-        return replace(dialect, header=(*dialect.header, ""))
-    if width == dialect.width - 1 and not dialect.header[-1]:
-        return replace(dialect, header=dialect.header[:-1])
+    num_more = width - dialect.width
+    if num_more > 0 and not any(any(fields[dialect.width :]) for fields in rows):
+        return _with_unnamed(replace(dialect, header=dialect.header + ("",) * num_more))
+    if num_more < 0 and not any(dialect.header[width:]):
+        return _with_unnamed(replace(dialect, header=dialect.header[:width]))
     if len(rows) < MANY_ROWS:
         return dialect
 
+    if width == 1 and all(
+        fields[0].count(dialect.delimiter) == dialect.width - 1 for fields in rows
+    ):
+        raise UserError(f"{path}:{dialect.start + 1}: {WHOLE_LINES}.")
     names_of_rows = " R does not name a first column of row names: row.names = FALSE."
     raise UserError(
         f"{path} has {dialect.width} columns in its header and {width} in each of its first"
         f" {len(rows)} rows. Name all of them in the header, or correct the rows: a field with"
         f" {shown(dialect.delimiter)} in it is in quotes."
-        f"{names_of_rows if width == dialect.width + 1 else ''}"
+        f"{names_of_rows if num_more == 1 else ''}"
     )
+
+
+def _with_unnamed(dialect: Dialect) -> Dialect:
+    names = dialect.header
+    num_unnamed = next((n for n, name in enumerate(reversed(names)) if name), len(names))
+    return replace(dialect, num_unnamed=num_unnamed)
+
+
+def holds_columns(line: str, format_: RowFormat) -> bool:
+    """Whether a line is the header of a CSV file with the columns that are read."""
+    dialects = [Dialect(delimiter) for delimiter in DELIMITERS]
+    return _with_header([line], [0], dialects, format_) is not None
 
 
 # Errors
@@ -250,14 +274,14 @@ def _no_header(
     )
     dialect, names = dialects[best], by_dialect[best]
 
-    if not names:
+    advice = _advice(head, start, dialect, names, format_)
+    if not names and not advice:
         reader = dialect.reader(head[start:])
         try:
             next(reader)
         except csv.Error as error:
             return DataError(f"{path}:{start + 1}: the header is not CSV: {error}. Correct it.")
 
-    advice = _advice(head, start, dialect, names, format_)
     if len(names) > 1:
         otherwise = (
             f" If this is a row and no header, name the {len(names)} columns in"
@@ -299,6 +323,10 @@ def _advice(
                 f"its columns are separated by {shown(delimiter)}, not by {shown(best.delimiter)}."
                 f" Set {section}.delimiter to {delimiter!r}"
             )
+
+    for delimiter in DELIMITERS:
+        if len(names) == 1 and wanted <= set(names[0].split(delimiter)):
+            return WHOLE_LINES
 
     for number in range(start + 1, len(head)):
         if not head[number].strip():

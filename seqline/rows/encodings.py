@@ -56,8 +56,17 @@ def ends_lines_as_ascii(encoding: str) -> bool:
 
 
 def mark_of(head: bytes) -> tuple[bytes, str] | None:
-    """The byte order mark at the beginning of a file, and the encoding that it says."""
-    return next(((mark, name) for mark, name in MARKS if head.startswith(mark)), None)
+    """The byte order mark at the beginning of a file, and the encoding that it says.
+
+    It may be there several times: tools put one before a file that has one.
+    """
+    for mark, name in MARKS:
+        if head.startswith(mark):
+            number = 1
+            while head.startswith(mark, number * len(mark)):
+                number += 1
+            return mark * number, name
+    return None
 
 
 def _encoding_of(head: bytes, encoding: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from seqline.errors import UserError
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.values import (
+    NULL,
     Labels,
     NormalLabel,
     UnusableError,
@@ -17,6 +18,7 @@ from seqline.rows.values import (
     encode_tokens,
     from_json,
     label_string,
+    short,
     split_name,
     to_floats,
     to_json,
@@ -74,10 +76,10 @@ def _judge_any(
 
     def judge_any(values: Sequence[Any], file: str, line: int) -> Row | BadRow:
         whole = [value if place is None else values[place] for place, value in places]
-        content = whole[0] if num_texts == 1 else _joined(whole[:num_texts], format_.content, flat)
         others = iter(whole[num_texts:])
 
         try:
+            content = whole[0] if num_texts == 1 else _joined(whole, format_, flat)
             label, as_written = NO_LABEL
             if format_.label is not None:
                 label, as_written = labels[label_string(next(others))]
@@ -91,17 +93,30 @@ def _judge_any(
     return judge_any
 
 
-def _joined(values: Sequence[Any], content: str, flat: bool) -> Any:
-    """The contents of several columns as one. Columns without a content are passed over."""
-    filled = [value for value in values if value is not None and value != ""]
+def _joined(values: Sequence[Any], format_: RowFormat, flat: bool) -> Any:
+    """The contents of several columns as one. Columns without a content are passed over.
+
+    Args:
+        values: The values of a row, those of the contents first.
+        format_: How rows are read.
+        flat: As in `judge`.
+
+    Raises:
+        UnusableError: Some of them are no contents. It names the first column of these.
+    """
+    named = zip(format_.text, values, strict=False)
+    filled = [(name, value) for name, value in named if value not in (None, "", NULL)]
     if not filled:
         return values[0]
-    if content == "tokens" and not flat:
-        is_list = all(isinstance(value, list) for value in filled)
-        return [token for value in filled for token in value] if is_list else filled[0]
-    if all(isinstance(value, str) for value in filled):
-        return " ".join(filled)
-    return next(value for value in filled if not isinstance(value, str))
+
+    is_list = format_.content == "tokens" and not flat
+    for name, value in filled:
+        if not isinstance(value, list if is_list else str):
+            kind = "a list of strings" if is_list else "a string"
+            raise UnusableError(f"the content in {name!r} is {short(value)}, not {kind}", "type")
+    if is_list:
+        return [token for _, value in filled for token in value]
+    return " ".join([value for _, value in filled])
 
 
 def _encoder(format_: RowFormat, flat: bool) -> Callable[[Any], Any]:

@@ -19,6 +19,10 @@ MAX_EXACT = 2.0**53
 # The largest weight: the squares of gradients have to be finite in float32.
 MAX_WEIGHT = 1e12
 
+# What MySQL, PostgreSQL and Hive write for NULL into text files.
+NULL = "\\N"
+NULL_BYTES = NULL.encode()
+
 # Content -> the subject of a sentence about it, and its type.
 KINDS = {
     "text": ("the text is", "a string"),
@@ -44,6 +48,8 @@ def encode_text(text: Any, empty: bool = False) -> bytes:
 
     if not empty and (not text or text.isspace()):
         raise UnusableError("the text is empty", "empty text")
+    if encoded == NULL_BYTES:
+        raise UnusableError(f"the text is {NULL}, a NULL of a database", "missing text")
     return encoded
 
 
@@ -54,6 +60,8 @@ def encode_tokens(tokens: Any) -> list[bytes]:
     try:
         if not tokens or "" in tokens or CONTROL.search("".join(tokens)):
             raise _bad_token(tokens)
+        if tokens == [NULL]:
+            raise UnusableError(f"the text is {NULL}, a NULL of a database", "missing text")
         return [token.encode() for token in tokens]
     except (TypeError, UnicodeEncodeError):
         raise _bad_token(tokens) from None
@@ -176,6 +184,8 @@ class Labels(dict[str, NormalLabel]):
             raise UnusableError("the label is empty", "empty label")
 
         normal = labels.normal(label)
+        if normal == NULL:
+            raise UnusableError(f"the label is {NULL}, a NULL of a database", "missing label")
         if control := CONTROL.search(normal):
             raise UnusableError(
                 f"the label {short(label)} holds the control character U+{ord(control[0]):04X}",

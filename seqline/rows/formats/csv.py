@@ -17,6 +17,7 @@ from seqline.rows.dialect import Dialect
 from seqline.rows.judge import judge, pick
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
+from seqline.rows.values import short
 from seqline.storage import compression, files
 from seqline.storage.files import File
 
@@ -53,6 +54,8 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
 
         picked = pick([found.header.index(name) for name in format_.columns])
         width = found.width
+        # Where there are columns without names no row takes the short way.
+        plain_width = -1 if found.num_unnamed else width
         last_name = found.header[-1]
         judged = judge(format_, flat=True)
         hint: str | None = None
@@ -61,7 +64,11 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         while True:
             try:
                 for fields in reader:
-                    if len(fields) == width and reader.line_num == line and fields[-1] != last_name:
+                    if (
+                        len(fields) == plain_width
+                        and reader.line_num == line
+                        and fields[-1] != last_name
+                    ):
                         yield judged(picked(fields), path, line)
                         line += 1
                         continue
@@ -73,6 +80,8 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
                             yield BadRow(path, line, f"{reason}{_up_to(end, line)}", "format")
                     elif _is_header(fields, found):
                         yield BadRow(path, line, "it repeats the header", "format")
+                    elif found.num_unnamed and any(fields[width - found.num_unnamed :]):
+                        yield BadRow(path, line, _pushed_out(fields, found), "format")
                     else:
                         row = judged(picked(fields), path, line)
                         yield _with_swallowed(row, fields, found, format_)
@@ -98,6 +107,15 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
 
 def _header(format_: RowFormat) -> str:
     return f"{format_.section}.columns" if format_.header else "the header"
+
+
+def _pushed_out(fields: list[str], found: Dialect) -> str:
+    """Why a row with a value behind the columns with names is a bad one."""
+    value = next(filter(None, fields[found.width - found.num_unnamed :]))
+    return (
+        f"{short(value)} is in a column without a name: a field with"
+        f" {dialect.shown(found.delimiter)} in it is in quotes; or name the column"
+    )
 
 
 def _up_to(end: int, line: int) -> str:

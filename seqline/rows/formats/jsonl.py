@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from seqline.errors import UserError
-from seqline.rows import encodings, json_stream
+from seqline.rows import dialect, encodings, json_stream
 from seqline.rows.json_stream import WHITE
 from seqline.rows.judge import Judge, judge, missing, pick, require, undecodable
 from seqline.rows.nested import MISSING, fields_of, look_up, paths
@@ -40,6 +40,8 @@ def check(path: str, format_: RowFormat) -> bool:
         return False
     if isinstance(row, dict):
         _require(row, path, format_)
+    if isinstance(row, str) and dialect.holds_columns(row, format_):
+        raise UserError(f"{path} holds CSV: its first line is {short(row.strip())}. Name it .csv.")
     return True
 
 
@@ -54,15 +56,17 @@ def _first_value(file: Any, encoding: str) -> Any:
 
 
 def _first_line(file: Any, encoding: str) -> Any:
-    """The value of the first line that is not blank, None where it is no JSON; MISSING without."""
+    """The value of the first line that is not blank, itself if it is not JSON; MISSING without."""
     lines, encoding = encodings.lines(file, encoding)
     first = next((line for line in lines if line.removeprefix(MARK).strip()), None)
     if first is None:
         return MISSING
+    line = ""
     try:
-        return json.loads(first.removeprefix(MARK).decode(encoding))
+        line = first.removeprefix(MARK).decode(encoding)
+        return json.loads(line)
     except (ValueError, RecursionError):
-        return None
+        return line
 
 
 def _require(row: dict[str, Any], path: str, format_: RowFormat) -> None:

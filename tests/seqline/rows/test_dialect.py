@@ -38,6 +38,10 @@ def test_the_delimiter_by_which_the_header_holds_the_columns(
         "text,label\na,x,\nb,y,\n",
         "text,label,\na,x\nb,y\n",
         "text,label,\na,x,\nb,y,\n",
+        "text,label\na,x,,,\nb,y,,,\n",
+        "text,label,,,\na,x\nb,y\n",
+        "text,label,,\na,x,,,,\nb,y,,,,\n",
+        "\ufeff\ufefftext,label\na,x\nb,y\n",
         "text,label\ra,x\rb,y",
         '"text";"label"\n"a";"x"\nb;y\n',
         "text,label\r\na,x\nb,y\r",
@@ -57,6 +61,45 @@ def test_lines_are_counted_from_the_first_of_the_file(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "header", ["label,text,,", "label,text,", "label,text"], ids=["two", "one", "only in the rows"]
+)
+def test_the_end_of_a_text_in_a_column_without_a_name_is_not_lost(
+    tmp_path: Path, header: str
+) -> None:
+    width = max(3, header.count(",") + 1)
+    rows = ["x,a", "y,b, and more", "x,c"]
+    lines = [row + "," * (width - 1 - row.count(",")) for row in rows]
+    bad = BadRow(
+        str(tmp_path / "a.csv"),
+        3,
+        "' and more' is in a column without a name: a field with the comma ',' in it is in quotes;"
+        " or name the column",
+        "format",
+    )
+    if header == "label,text":  # The first rows do not all have an empty column more.
+        bad = bad._replace(reason="3 fields where the header has 2")
+        lines = [row.removesuffix(",") for row in lines]
+
+    content = "\n".join([header, *lines]).encode()
+    assert read_bytes(tmp_path / "a.csv", content) == [
+        Row(b"a", b"x", bad.file, 2),
+        bad,
+        Row(b"c", b"x", bad.file, 4),
+    ]
+
+
+def test_a_null_of_a_database_is_no_value(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    content = b"text\tlabel\n\\N\tx\na\t\\N\nb\\N\ty\\N\n"
+    expected = [
+        BadRow(str(path), 2, "the text is \\N, a NULL of a database", "missing text"),
+        BadRow(str(path), 3, "the label is \\N, a NULL of a database", "missing label"),
+    ]
+    assert read_bytes(path, content) == [*expected, Row(b"b\\N", b"y\\N", str(path), 4)]
+    assert read_bytes(path, content, content="tokens")[:2] == expected
+
+
 def test_a_header_that_comes_again_is_no_row(tmp_path: Path) -> None:
     rows = read_bytes(tmp_path / "a.csv", b"text,label\na,x\n\xef\xbb\xbftext,label\nb,y\n")
     assert reasons(rows) == [(3, "it repeats the header", "format")]
@@ -70,6 +113,16 @@ def test_a_header_that_comes_again_is_no_row(tmp_path: Path) -> None:
             "text^label\na^x\n",
             "its columns are separated by '^', not by the comma ','. Set example_gen.delimiter to"
             " '^'.",
+        ),
+        (
+            '"text" "label"\n"1" "a" "x"\n',
+            "its columns are separated by the blank ' ', not by the comma ','. Set"
+            " example_gen.delimiter to ' '.",
+        ),
+        (
+            '"text,label"\n"a,x"\n',
+            "each line is in quotes as a whole, so it is one field. Remove the first and the last"
+            " quote of each line, and write those between that are doubled once.",
         ),
         (
             "A title\nfrom a report\ntext,label\na,x\n",
@@ -128,6 +181,17 @@ def test_rows_that_are_all_wider_than_the_header(tmp_path: Path) -> None:
         f"{path} has 2 columns in its header and 3 in each of its first 5 rows. Name all of them in"
         " the header, or correct the rows: a field with the comma ',' in it is in quotes. R does"
         " not name a first column of row names: row.names = FALSE."
+    )
+
+
+def test_rows_in_quotes_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + '"a,x"\n' * 5)
+    with pytest.raises(UserError) as error:
+        check(path)
+    assert str(error.value) == (
+        f"{path}:2: each line is in quotes as a whole, so it is one field. Remove the first and the"
+        " last quote of each line, and write those between that are doubled once."
     )
 
 

@@ -19,7 +19,7 @@ def test_contents_are_joined_by_a_space() -> None:
     assert judged("Hello", "the world", "x", "test", "2.5") == row
 
 
-@pytest.mark.parametrize("title", [None, ""])
+@pytest.mark.parametrize("title", [None, "", "\\N"])
 def test_a_column_without_a_content_is_passed_over(title: str | None) -> None:
     assert judged(title, "the world", "x", "train", 1)[0] == b"the world"
 
@@ -29,7 +29,8 @@ def test_a_column_without_a_content_is_passed_over(title: str | None) -> None:
     [
         ((None, None, "x", "train", 1), "the text is None, not a string", "missing text"),
         (("", "", "x", "train", 1), "the text is empty", "empty text"),
-        (("a", 7, "x", "train", 1), "the text is 7, not a string", "type"),
+        (("a", 7, "x", "train", 1), "the content in 'body' is 7, not a string", "type"),
+        (("\\N", "\\N", "x", "train", 1), "the text is \\N, a NULL", "missing text"),
         (("a", "b", None, "train", 1), "the label is None, not", "missing label"),
         (("a", "b", "x", None, 1), "the split is None, not a name", "split"),
         (("a", "b", "x", " ", 1), "the split is ' ', not a name", "split"),

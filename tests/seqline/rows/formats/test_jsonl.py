@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqline.errors import UserError
 from seqline.rows.row import BadRow, Row
-from tests.support.source_files import read_bytes
+from tests.support.source_files import check, read_bytes
 
 
 def test_jsonl_labels(tmp_path: Path) -> None:
@@ -28,6 +29,16 @@ def test_jsonl_labels(tmp_path: Path) -> None:
         BadRow(str(path), 4, "the label is None, not a string or a whole number", "missing label"),
         BadRow(str(path), 5, "the label 'x\\x00y' holds the control character U+0000", "format"),
     ]
+
+
+@pytest.mark.parametrize("header", ["text,label", "\ufefftext;label", '"id"\t"text"\t"label"'])
+def test_jsonl_that_is_csv(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f"\n{header}\na,x\n")
+    with pytest.raises(UserError) as error:
+        check(path)
+    shown = ascii(header.removeprefix("\ufeff"))
+    assert str(error.value) == f"{path} holds CSV: its first line is {shown}. Name it .csv."
 
 
 def test_jsonl_bad_rows_name_their_line_and_reason(tmp_path: Path) -> None:
