@@ -9,6 +9,8 @@ from dataclasses import replace
 from seqline.rows.dialect import Dialect
 
 LINE_END = re.compile(r"\r\n|\r|\n")
+# One that is neither doubled nor escaped, as in `"Up" and "Down"`.
+SINGLE_QUOTE = re.compile(r'(?<!["\\])"(?!")')
 # A quote that swallows so many lines does not enclose a field.
 MAX_FIELD_LINES = 10_000
 # Labels that are told apart, at most.
@@ -95,7 +97,7 @@ class _Plain:
         start: Lines before the row that is being read.
         num_bad: Lines so far with another number of fields than the header.
         num_enclosed: Fields so far with quotes at both ends.
-        num_halves: Fields so far with a quote at one end.
+        num_halves: Fields so far with a quote at one end, or at both and a single one between.
         is_runaway: Whether a row went on for MAX_FIELD_LINES; then the lines end.
     """
 
@@ -124,8 +126,9 @@ class _Plain:
         if '"' in line:
             for field in line.rstrip("\r\n").split(self.dialect.delimiter):
                 num_ends = field.startswith('"') + (field.endswith('"') and len(field) > 1)
-                self.num_enclosed += num_ends == 2
-                self.num_halves += num_ends == 1
+                is_enclosed = num_ends == 2 and not SINGLE_QUOTE.search(field, 1, len(field) - 1)
+                self.num_enclosed += is_enclosed
+                self.num_halves += num_ends > 0 and not is_enclosed
         return line
 
 

@@ -252,6 +252,12 @@ def test_tabs_and_quotes_that_do_not_pair(tmp_path: Path) -> None:
     assert rows[:3] == [(b'"opens 0', b"x"), (b"plain 0", b"y"), (b'closes 0"', b"x")]
 
 
+def test_tabs_and_two_quoted_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    rows = read_bytes(path, b'text\tlabel\n"Up" and "Down"\tx\n"one" or "two"\ty\nthree\tx\n')
+    assert usable(rows) == [(b'"Up" and "Down"', b"x"), (b'"one" or "two"', b"y"), (b"three", b"x")]
+
+
 def test_tabs_and_quotes_that_pair(tmp_path: Path) -> None:
     content = 'text\tlabel\n"a ""b"" c"\tx\n"d\te"\ty\n"f\ng"\tx\n'
     assert usable(read_bytes(tmp_path / "a.tsv", content.encode())) == [
