@@ -4,6 +4,7 @@ What a file says itself (a byte order mark, `sep=;`) the formats know. Here is w
 before the columns are known.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ ENCODINGS = {
 NOT_LATIN = 0.4
 # Damaged lines among those with other letters, up to which a file still is UTF-8.
 MAX_DAMAGED = 0.05
+# The last character of UTF-8, or the beginning of one.
+CUT_CHARACTER = re.compile(rb"[\xc0-\xff][\x80-\xbf]*\Z")
+# What a crash leaves at the end of a file that was being written.
+PADDING = re.compile(rb"\0{16,}\Z")
 # Delimiters that no comma or tab is mistaken for. The blank separates words.
 RARE_DELIMITERS = ("\x01", "^", "~")
 
@@ -85,21 +90,22 @@ def encoding_of(paths: Sequence[str], limit: int) -> str:
     """
     for path in paths:
         with files.translate_errors(path), files.open_content(path) as file:
-            content = file.read(max(10_000, limit // len(paths)))
+            size = max(10_000, limit // len(paths))
+            content = file.read(size)
+        if len(content) == size:  # Its end may cut a character in two.
+            content = CUT_CHARACTER.sub(b"", content)
+        content = PADDING.sub(b"", content)
         if encodings.mark_of(content) is None and not _is_utf_8(content):
             return _other_encoding(content, path)
     return "utf-8"
 
 
 def _is_utf_8(content: bytes) -> bool:
-    """Whether text is UTF-8, but for a few lines. Its end may cut a character in two."""
+    """Whether text is UTF-8, but for a few lines."""
     if b"\0" in content[:10_000]:
         return False
     lines = [line for line in content.split(b"\n") if not line.isascii()]
-    num_damaged = sum(not _decodes(line, "utf-8") for line in lines[:-1])
-    if lines and len(lines) < 20 and not num_damaged:
-        end = lines[-1]
-        return any(_decodes(end[: len(end) - cut], "utf-8") for cut in range(min(4, len(end))))
+    num_damaged = sum(not _decodes(line, "utf-8") for line in lines)
     return num_damaged <= MAX_DAMAGED * len(lines)
 
 

@@ -106,6 +106,22 @@ def test_the_encoding_of_texts_in_folders(tmp_path: Path) -> None:
     assert init("news")["example_gen"] == {"source": "news", "encoding": "cp1252"}
 
 
+def test_a_last_letter_that_is_not_utf_8(tmp_path: Path) -> None:
+    """A whole file cannot end within a character."""
+    (tmp_path / "a.txt").write_bytes("my caf\u00e9".encode("cp1252"))
+    (tmp_path / "b.txt").write_bytes("my caf\u00e9".encode())
+    assert layout.encoding_of([str(tmp_path / "a.txt")], 1 << 20) == "cp1252"
+    assert layout.encoding_of([str(tmp_path / "b.txt")], 1 << 20) == "utf-8"
+
+    (tmp_path / "b.txt").write_bytes(("a" * 9_999 + "\u00e9\n").encode())
+    assert layout.encoding_of([str(tmp_path / "b.txt")], 10_000) == "utf-8"
+
+
+def test_zeros_that_a_crash_left_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(CSV.encode() + b"\0" * 4096)
+    assert layout.encoding_of([str(tmp_path / "a.csv")], 1 << 20) == "utf-8"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
