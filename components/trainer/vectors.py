@@ -23,6 +23,7 @@ FLOAT32_MAX = 3.4028234663852886e38
 CHECKED_LINES = 1000
 HEAD_BYTES = 4096
 HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)\s*")
+MARKS = re.compile(rb"\A(?:\xef\xbb\xbf)+")
 INTEGER = re.compile(rb"[+-]?\d+")
 # First bytes -> a file that is no text, and the way out.
 OTHERS = {
@@ -100,7 +101,7 @@ def _read(path: str, dim: int, wanted: Container[bytes]) -> Iterator[Vector]:
     ):
         for number, line in enumerate(file, start=1):
             if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
+                line = MARKS.sub(b"", line)
                 if length := _length_in_header(line, dim):
                     if length != dim:
                         raise _wrong_length(f"{path}:1 says that vectors have", length, dim)
@@ -147,7 +148,7 @@ def _plain_token(line: bytes, dim: int) -> bytes | None:
 def num_announced(path: str) -> int | None:
     """How many vectors the first line says that there are; None if it does not say it."""
     with files.translate_errors(path), files.open_content(path) as file:
-        match = HEADER.fullmatch(file.readline(HEAD_BYTES).removeprefix(codecs.BOM_UTF8))
+        match = HEADER.fullmatch(MARKS.sub(b"", file.readline(HEAD_BYTES)))
     return int(match[1]) if match else None
 
 

@@ -2,7 +2,9 @@
 
 import codecs
 
+from seqline.data.labels import CONTROL
 from seqline.errors import UserError
+from seqline.rows.values import short
 from seqline.storage import files
 
 SETTING = "transform.vocabulary"
@@ -11,7 +13,7 @@ SETTING = "transform.vocabulary"
 def read(path: str) -> list[bytes]:
     """The tokens of a vocabulary file, in the order of its lines.
 
-    The file may begin with a byte order mark, end its lines in CRLF, and end in blank lines.
+    The file may begin with byte order marks, end its lines in CRLF, and end in blank lines.
 
     Raises:
         UserError: It cannot be read, is not UTF-8, or a line is not a token. The message has the
@@ -21,7 +23,9 @@ def read(path: str) -> list[bytes]:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{SETTING} {path} is UTF-16. Convert it: iconv -f utf-16 -t utf-8")
 
-    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    while content.startswith(codecs.BOM_UTF8):
+        content = content.removeprefix(codecs.BOM_UTF8)
+    lines = content.split(b"\n")
     if all(line.endswith(b"\r") for line in lines[:-1]):
         lines = [line.removesuffix(b"\r") for line in lines]
     while lines and not lines[-1]:
@@ -59,5 +63,10 @@ def _check(token: bytes, place: str) -> None:
 
     if token.endswith(b"\r"):  # TensorFlow would drop it, and find another token
         raise UserError(f"{place} ends in a carriage return, and not every line does.")
+    if len(token) > 1 and (control := CONTROL.search(token.decode())):
+        raise UserError(
+            f"{place} holds the control character U+{ord(control[0]):04X}, which no token has:"
+            f" {short(token.decode())}. A line is one token, in UTF-8 and without other columns."
+        )
     if not token:
         raise UserError(f"{place} is empty; every line is one token, once.")

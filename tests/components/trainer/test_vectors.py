@@ -34,6 +34,7 @@ def taken(path: str, dim: int = 3) -> list[tuple[bytes, list[float] | None]]:
     [
         b"the 1 2 3\nfilm 4 5 6\n",
         b"\xef\xbb\xbfthe 1 2 3\nfilm 4 5 6\n",
+        b"\xef\xbb\xbf\xef\xbb\xbfthe 1 2 3\nfilm 4 5 6\n",
         b"the\t1\t2\t3\nfilm\t4\t5\t6\n",
         b"the 1 2 3\r\nfilm 4 5 6\r\n",
         b"the 1 2 3\nfilm 4 5 6\n\n",

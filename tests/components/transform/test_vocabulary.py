@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.transform import TRANSFORM, TransformParams, check, vocabulary
+from components.transform.imported import read
 from seqline.data.features import EVAL
 from seqline.errors import DataError, UserError
 from tests.support.exports import read_ids
@@ -69,6 +70,12 @@ def test_what_is_outside_is_the_imported_vocabularys_content(tmp_path: Path) -> 
     assert "vocabulary" not in TransformParams().key_fields()
 
 
+def test_a_file_of_tokens_as_editors_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_bytes(b"\xef\xbb\xbf\xef\xbb\xbfthe\r\n\t\r\na b\r\n\r\n")
+    assert read(str(path)) == [b"the", b"\t", b"a b"]
+
+
 @pytest.mark.parametrize(
     ("content", "reserved", "message"),
     [
@@ -81,6 +88,13 @@ def test_what_is_outside_is_the_imported_vocabularys_content(tmp_path: Path) -> 
         (b"a\r\nb\n", [], ":1 ends in a carriage return"),
         ("a\nb\n".encode("utf-16"), [], "is UTF-16. Convert it"),
         (b"a\n\xff\n", [], ":2 is not UTF-8"),
+        (
+            b"a\nthe\t120\n",
+            [],
+            r":2 holds the control character U\+0009, .*: 'the\\t120'\. A line is",
+        ),
+        (b"the\ra\rof", [], r":1 holds the control character U\+000D"),
+        ("the\na\n".encode("utf-16-le"), [], r":1 holds the control character U\+0000"),
         (b"a\n", [""], "a token must not be empty"),
     ],
 )
