@@ -220,7 +220,7 @@ def _read_sequence(text: str, place: str, dim: int) -> list[list[float]]:
     how = f"Give a JSON list of time steps with {dim} finite number(s) each, [[number, ...], ...]."
 
     try:
-        steps = json.loads(text)
+        steps = json.loads(text, parse_float=_float)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place} is not JSON, {error}: {_short(text)}. {how}") from None
 
@@ -246,6 +246,13 @@ def _read_sequence(text: str, place: str, dim: int) -> list[list[float]]:
             )
 
     return [[float(number) for number in step] for step in steps]
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):  # Python reads 1e400 so.
+        raise ValueError(f"{_short(text)} is too large for a number")
+    return number
 
 
 def _is_number(value: Any) -> bool:

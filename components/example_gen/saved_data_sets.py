@@ -3,13 +3,15 @@
 import glob
 import os
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from components.example_gen import spans
 from components.example_gen.spans import SpanFiles
 from seqline.data import features
 from seqline.errors import DataError, UserError
-from seqline.rows import hugging_face
+from seqline.rows import hugging_face, unused
 from seqline.rows.formats import arrow, kind_of_name
+from seqline.rows.unused import Unused
 from seqline.storage import files
 from seqline.storage.files import File
 from seqline.storage.listing import Entry
@@ -20,7 +22,22 @@ KIND = arrow.NAME
 Matched = dict[str | None, dict[int, SpanFiles]]
 
 
-def match(pattern: str, split_names: Mapping[str, str]) -> tuple[Matched, tuple[str, ...]] | None:
+class SavedSplits(NamedTuple):
+    """What a pattern of data sets matches.
+
+    Attributes:
+        matched: The files, split by split. The split is None where the rows are split by their
+            digest: a single Dataset, or one with nothing but train.
+        unused_splits: The names of the splits that are not used.
+        unused: Other data files beside them.
+    """
+
+    matched: Matched
+    unused_splits: tuple[str, ...]
+    unused: list[Unused]
+
+
+def match(pattern: str, split_names: Mapping[str, str]) -> SavedSplits | None:
     """The files of the data sets that a pattern names, split by split.
 
     Args:
@@ -28,9 +45,7 @@ def match(pattern: str, split_names: Mapping[str, str]) -> tuple[Matched, tuple[
         split_names: The names that data sets give their splits -> ours.
 
     Returns:
-        The files, and the names of the splits that are not used. The split is None where the rows
-        are split by their digest: a single Dataset, or one with nothing but train. None where the
-        pattern names no such folder.
+        None where the pattern names no such folder.
 
     Raises:
         UserError: The splits cannot be told.
@@ -51,11 +66,11 @@ def match(pattern: str, split_names: Mapping[str, str]) -> tuple[Matched, tuple[
         )
 
     splits: dict[str | None, list[File]] = {}
-    unused = []
+    unused_splits = []
     for name, its_files in by_name.items():
         split = None if name is None else split_names.get(name)
         if name is not None and split is None:
-            unused.append(name)
+            unused_splits.append(name)
         elif split in splits:
             raise UserError(
                 f"example_gen.source {pattern!r} has one split under two names, among"
@@ -82,7 +97,16 @@ def match(pattern: str, split_names: Mapping[str, str]) -> tuple[Matched, tuple[
         )
         for split, its in splits.items()
     }
-    return matched, tuple(sorted(unused))
+    return SavedSplits(matched, tuple(sorted(unused_splits)), _unused(by_name))
+
+
+def _unused(by_name: dict[str | None, list[File]]) -> list[Unused]:
+    """The data files in the same folders that are not of the data set."""
+    paths = {file.path for its_files in by_name.values() for file in its_files}
+    folders = sorted({path.rpartition("/")[0] for path in paths})
+    found = [file for folder in folders for file in files.match(f"{glob.escape(folder)}/*.arrow")]
+    others = (file.path for file in found if file.path not in paths)
+    return unused.unused(unused.NOT_OF_DATA_SET, others)
 
 
 def _by_name(pattern: str) -> dict[str | None, list[File]] | None:

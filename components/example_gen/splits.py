@@ -136,18 +136,20 @@ def _match_all(
             by_split[split] = _match(pattern)
             continue
 
-        matched, unused_splits = saved
-        if split is None:
-            return {
-                own: SplitMatches(pattern, Matches([]), by_span, saved_data_sets.KIND)
-                for own, by_span in matched.items()
-            }, unused_splits
-        if None not in matched or unused_splits:
+        if split is not None and (None not in saved.matched or saved.unused_splits):
             raise UserError(
                 f"example_gen.source has {pattern!r} for {split}, which has splits of its own; name"
                 f" the folder of one, such as {pattern.rstrip('/')}/{split}."
             )
-        by_split[split] = SplitMatches(pattern, Matches([]), matched[None], saved_data_sets.KIND)
+
+        others = saved.unused
+        for own, by_span in saved.matched.items():
+            matches = Matches([], others)
+            others = []  # Counted once.
+            kind = saved_data_sets.KIND
+            by_split[own or split] = SplitMatches(pattern, matches, by_span, kind)
+        if split is None:
+            return by_split, saved.unused_splits
     return by_split, ()
 
 

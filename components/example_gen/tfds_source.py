@@ -20,7 +20,7 @@ from components.example_gen import ExampleGenParams
 from components.example_gen.splits import SPLIT_NAMES, TFDS_KIND
 from seqline.data import features
 from seqline.errors import DataError, UserError
-from seqline.rows.nested import look_up, parts
+from seqline.rows.nested import MISSING, look_up, parts
 from seqline.rows.row import BadRow, Row
 from seqline.rows.shards import Shard
 from seqline.storage import files
@@ -159,7 +159,7 @@ def shards(name: str, params: ExampleGenParams) -> tuple[list[Shard], list[str]]
     fields: list[tuple[str, str | None]] = [("text", feature) for feature in params.texts]
     fields += [("label", params.label), ("split", params.split), ("weight", params.weight)]
     for field, feature in fields:
-        if feature is not None and _feature(info.features, feature) is None:
+        if feature is not None and _feature(info.features, feature) is MISSING:
             names = _names(info.features)
             raise UserError(
                 f"example_gen.source 'tfds:{name}' has no feature {feature!r}"
@@ -222,14 +222,14 @@ def read(shard: Shard, params: ExampleGenParams) -> Iterator[Row | BadRow]:
 
 
 def _feature(features: Any, name: str) -> Any:
-    """The feature of this name, or the one that the dots of the name lead to; None without one."""
+    """The feature of this name, or the one that the dots of the name lead to, or MISSING."""
     import tensorflow_datasets as tfds
 
     if name in features:
         return features[name]
     for part in parts(name):
         if not isinstance(features, tfds.features.FeaturesDict) or part not in features:
-            return None
+            return MISSING
         features = features[part]
     return features
 

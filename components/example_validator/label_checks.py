@@ -41,7 +41,9 @@ def check_similar(manifest: Manifest, statistics: Mapping[str, Any]) -> Iterator
 
     named = "; ".join(_group(group, num_rows) for group in groups[:NUM_GROUPS])
     more = f"; and {len(groups) - NUM_GROUPS:,} more" if len(groups) > NUM_GROUPS else ""
-    have = "1 group of labels differs" if len(groups) == 1 else f"{len(groups):,} groups differ"
+    have = "1 group of labels differs"
+    if len(groups) > 1:
+        have = f"{len(groups):,} groups of labels differ"
     message = (
         f"{have} only in case, spaces, characters that look alike or a .0: {named}{more}. Write"
         " them alike in the source if they are one class, or set"

@@ -264,7 +264,7 @@ def check_copies(statistics: Mapping[str, Any]) -> Iterator[Anomaly]:
         top = statistics["splits"][splits[0]]["top_values"]
         texts = tuple(entry["value"] for entry in top[:3])
         message = (
-            f"every row of {' and '.join(splits)} is there {times:,} times{example(texts)}. Are"
+            f"every row of {', '.join(splits)} is there {times:,} times{example(texts)}. Are"
             " files read twice, through links or copies, or was a table joined with itself? Take"
             " the copies out of example_gen.source"
         )

@@ -106,6 +106,12 @@ def _read(path: str, dim: int, wanted: Container[bytes]) -> Iterator[Vector]:
                         raise _wrong_length(f"{path}:1 says that vectors have", length, dim)
                     continue
 
+            if line.find(b"\r", 0, -2) >= 0:
+                raise UserError(
+                    f"{SETTING} {path}:{number} holds a carriage return within the line. Lines end"
+                    " in \\n or \\r\\n."
+                )
+
             token = _plain_token(line, dim)
             if token is not None and token not in wanted:
                 yield Vector(number, token, None)
@@ -191,6 +197,11 @@ def _split(line: bytes, fields: list[bytes], place: str, dim: int) -> tuple[byte
         num_numbers -= 1  # The first one is the token: `1984 0.1 0.2 0.3`.
 
     texts = fields[len(fields) - dim :]
+    if len(fields) == 1:
+        raise UserError(
+            f"{SETTING} {place} has no blank: {_shown(fields[0])}. A line is a token and its {dim}"
+            " numbers, separated by blanks or tabs."
+        )
     if num_numbers < dim <= len(fields) - 1:
         wrong = next(text for text in reversed(texts) if not _is_number(text))
         raise _not_a_number(wrong, place)
@@ -217,17 +228,15 @@ def _is_number(text: bytes) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return b"_" not in text  # Python reads 1_000.
 
 
 def _numbers(texts: list[bytes], place: str) -> list[float]:
     numbers = []
     for text in texts:
-        try:
-            number = float(text)
-        except ValueError:
-            raise _not_a_number(text, place) from None
-
+        if not _is_number(text):
+            raise _not_a_number(text, place)
+        number = float(text)
         if not abs(number) <= FLOAT32_MAX:  # NaN compares as False.
             raise UserError(
                 f"{SETTING} {place} holds {_shown(text)}, which is not a finite number in float32."

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from seqline.errors import DataError, UserError
+from seqline.rows.encodings import ends_lines_as_ascii
 from seqline.rows.judge import lack, require
 from seqline.rows.row import RowFormat
 from seqline.rows.values import short
@@ -278,6 +279,11 @@ def _advice(
     section, line, wanted = format_.section, head[start], set(format_.columns)
     if line.count("\0") * 4 > len(line):
         return _wide(line, section)
+    if not ends_lines_as_ascii(format_.encoding) and not re.search("[\t -~]", line):
+        return (
+            f"it is not {format_.encoding}, in which its header is {short(line)}. Remove"
+            f" {section}.encoding, or set it to the file's"
+        )
     if any("\udc80" <= char <= "\udcff" for char in line):
         return (
             f"it is not {format_.encoding}: its header is {short(line.strip())}. Set"

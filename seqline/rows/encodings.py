@@ -39,8 +39,10 @@ def check_encoding(format_: RowFormat) -> None:
         UserError: It does not.
     """
     try:
-        codecs.lookup(format_.encoding)
         "\n".encode(format_.encoding)
+        # Some cannot pass over what they cannot decode.
+        encoding = _encoding_of(b"", format_.encoding)
+        codecs.getincrementaldecoder(encoding)(ESCAPE).decode(b"text")
     except (LookupError, ValueError):
         raise UserError(
             f"{format_.section}.encoding {format_.encoding!r} is not an encoding that Python knows,"
@@ -58,6 +60,20 @@ def mark_of(head: bytes) -> tuple[bytes, str] | None:
     return next(((mark, name) for mark, name in MARKS if head.startswith(mark)), None)
 
 
+def _encoding_of(head: bytes, encoding: str) -> str:
+    """The encoding of a file that begins so: what its mark says, or what is configured.
+
+    UTF-16 and UTF-32 without a mark are in the order that the zero byte of a first ASCII character
+    tells, in the little-endian one without such.
+    """
+    if mark := mark_of(head):
+        return mark[1]
+    name = codecs.lookup(encoding).name
+    if name in ("utf-16", "utf-32"):
+        return f"{name}-be" if head.startswith(b"\0") else f"{name}-le"
+    return encoding
+
+
 def open_text(file: Any, encoding: str, newline: str = "") -> io.TextIOWrapper:
     """The text of a file at its start, without its byte order mark. Line ends are kept.
 
@@ -66,9 +82,10 @@ def open_text(file: Any, encoding: str, newline: str = "") -> io.TextIOWrapper:
         encoding: The encoding, if no mark says another.
         newline: Where lines end, as in `open`.
     """
-    if mark := mark_of(file.peek(4)):
+    head = file.peek(4)
+    encoding = _encoding_of(head, encoding)
+    if mark := mark_of(head):
         file.read(len(mark[0]))
-        encoding = mark[1]
     errors = "surrogateescape" if ends_lines_as_ascii(encoding) else ESCAPE
     return io.TextIOWrapper(file, encoding, errors, newline=newline)
 
@@ -100,14 +117,14 @@ def decode(content: bytes, encoding: str) -> str:
     Raises:
         UnicodeDecodeError: A byte cannot be decoded.
     """
-    mark = mark_of(content)
-    return content[len(mark[0]) :].decode(mark[1]) if mark else content.decode(encoding)
+    mark, _ = mark_of(content) or (b"", encoding)
+    return content[len(mark) :].decode(_encoding_of(content, encoding))
 
 
 def head_of(file: BinaryIO, encoding: str) -> str:
     """The beginning of a file's text as far as its buffer holds it, without moving in it."""
     head: bytes = file.peek(4)  # type: ignore[attr-defined]  # BinaryIO has no peek.
+    encoding = _encoding_of(head, encoding)
     if mark := mark_of(head):
         head = head[len(mark[0]) :]
-        encoding = mark[1]
     return codecs.getincrementaldecoder(encoding)("replace").decode(head)

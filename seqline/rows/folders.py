@@ -142,6 +142,8 @@ def _choose(
         return texts.NAME, plain
     if data:
         _check_one_kind([*data, *plain], name, path)
+        if labelled:
+            _check_no_splits(data, name, path)
         return kind_of_name(data[0].name) or "", data
 
     # The files of 20 Newsgroups are named by numbers.
@@ -172,9 +174,27 @@ def _holds_splits(folders: set[str], name: str, path: str) -> UserError:
     splits = {SPLIT_FOLDERS[folder.lower()]: f'"{path}/{folder}"' for folder in sorted(folders)}
     table = ", ".join(f"{split} = {place}" for split, place in splits.items())
     return UserError(
-        f"{name} holds the folders of splits, {', '.join(sorted(folders))}, and these those of the"
-        f" classes. Name each split: source = {{{table}}}."
+        f"{name} holds the folders of splits, {', '.join(sorted(folders))}. Name each split:"
+        f" source = {{{table}}}."
     )
+
+
+def _check_no_splits(data: list[_Inside], name: str, path: str) -> None:
+    """Refuses train.csv beside test.csv, or test-00000-of-00001.parquet: no parts of one whole."""
+    places: dict[str, str] = {}
+    for file in data:
+        word = re.match("[A-Za-z]*", file.name)[0]  # type: ignore[index]  # It always matches.
+        split = SPLIT_FOLDERS.get(word.lower())
+        if split is not None and not file.folders:
+            is_first = split not in places
+            places[split] = f"{path}/{file.name if is_first else f'{word}*{suffix(file.name)}'}"
+
+    if "train" in places and len(places) > 1:
+        table = ", ".join(f'{split} = "{place}"' for split, place in places.items())
+        raise UserError(
+            f"{name} holds the files of several splits. Name each split: source = {{{table}}};"
+            f' or all files by a glob, to split their rows anew: "{path}/*".'
+        )
 
 
 def _check_one_kind(files: list[_Inside], name: str, path: str) -> None:
@@ -201,6 +221,9 @@ def _nothing(inside: list[_Inside], name: str, path: str, labelled: bool) -> Use
     if deeper:
         first = unused.printable(deeper[0].entry.path)
         ending = suffix(deeper[0].name)
+        outer = {file.folders[0] for file in deeper}
+        if labelled and {folder.lower() for folder in outer} <= set(SPLIT_FOLDERS):
+            return _holds_splits(outer, name, path)
         return DataError(
             f"{name} holds files of rows in deeper folders only ({first}). Name them by a glob:"
             f' "{shown}/**/*{ending}". A folder\'s name is a column where it is `column=value`.'

@@ -25,6 +25,8 @@ class Reason:
 EMPTY = Reason("empty")
 MARKER = Reason("marker")  # _SUCCESS, .DS_Store
 OLDER_VERSION = Reason("older version")
+# Of an earlier save of a data set of Hugging Face, or what `map` gave.
+NOT_OF_DATA_SET = Reason("not of the data set")
 HIDDEN = Reason(
     "hidden", "hidden names", "Rename what holds rows, and move the rest out of the source."
 )
@@ -75,6 +77,7 @@ REASONS = {
         EMPTY,
         MARKER,
         OLDER_VERSION,
+        NOT_OF_DATA_SET,
         HIDDEN,
         SUFFIX,
         CASE,

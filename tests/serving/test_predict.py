@@ -1,10 +1,18 @@
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serving.predict import BATCH_SIZE, InputError, find_model, predict
+from serving.predict import (
+    BATCH_SIZE,
+    InputError,
+    find_model,
+    main,
+    predict,
+    without_class,
+)
 from tests.support.models import fake_model
 
 
@@ -55,6 +63,24 @@ def test_rows_of_any_length_are_answered_in_order(models: dict[str, Path]) -> No
     assert ask(models["tokens"]) == []
 
 
+def test_a_row_without_a_class_is_an_error_and_the_others_are_answered(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sum of the numbers is infinite, and the model's probabilities are NaN."""
+    large = "[[3e38, 9], [3e38, 9]]"
+    rows = ["[[1, 9]]", large, "[[2, 9]]"]
+    monkeypatch.setattr(sys, "argv", ["predict", str(models["sequence"]), *rows])
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    problem = "Row 2 has no class: the model's probabilities for it are not finite numbers."
+    assert ended.value.code == f"error: {problem}"
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer.get("label") for answer in answers] == ["odd", None, "even"]
+    assert answers[1] == {"sequence": json.loads(large), "error": problem}
+    assert without_class([problem, problem]) == f"2 rows have no class. The first: {problem}"
+
+
 def test_numbers_may_be_integers_and_as_great_as_a_float32_is(models: dict[str, Path]) -> None:
     [answer] = ask(models["sequence"], "[[1, 3.4028234663852886e38], [2, -1e-50]]")
     assert answer == {
@@ -92,6 +118,7 @@ HOW = "Give a JSON list of time steps with 2 finite number(s) each, [[number, ..
         ("[[1, true]]", "Row 2, time step 1 holds 'true'. "),
         ("[[NaN, 1]]", "Row 2, time step 1 holds 'NaN'. "),
         ("[[1, -Infinity]]", "Row 2, time step 1 holds '-Infinity'. "),
+        ("[[1, 1e400]]", "Row 2 is not JSON, '1e400' is too large for a number: '[[1, 1e400]]'. "),
         ("[[1, 1e39]]", "Row 2, time step 1 holds '1e+39'. "),
         (f"[[1, 1{'0' * 400}]]", f"Row 2, time step 1 holds '1{'0' * 39}...'. "),
         ("[[1, [2]]]", "Row 2, time step 1 holds '[2]'. "),

@@ -205,7 +205,10 @@ def _read_slowly(
     try:
         row = json.loads(content.decode(encoding))
     except UnicodeDecodeError as error:
-        yield undecodable(error, path, line, encoding)
+        if not encodings.ends_lines_as_ascii(format_.encoding):  # Its places are lost.
+            yield BadRow(path, line, f"not valid {format_.encoding}", "encoding")
+        else:
+            yield undecodable(error, path, line, encoding)
     except (ValueError, RecursionError) as error:
         yield BadRow(path, line, f"not JSON: {error}", "format")
     else:

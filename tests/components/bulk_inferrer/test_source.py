@@ -10,8 +10,8 @@ ROWS = [{"text": "a", "label": 0}, {"text": "b", "label": 1}]
 
 
 def find(path: Path) -> tuple[str, list[str]]:
-    kind, found = source.find(BulkInferrerParams(source=str(path)))
-    return kind, [Path(file.path).name for file in found]
+    selection = source.find(BulkInferrerParams(source=str(path)))
+    return selection.kind, [Path(file.path).name for file in selection.files]
 
 
 def test_a_saved_data_set_is_a_source(tmp_path: Path) -> None:

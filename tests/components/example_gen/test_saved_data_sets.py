@@ -53,6 +53,16 @@ def test_a_data_set_in_the_cache_has_its_own_splits(tmp_path: Path) -> None:
     assert len(rows(folder)) == 8
 
 
+def test_other_data_files_beside_a_data_set_are_counted(tmp_path: Path) -> None:
+    folder = prepare(tmp_path, "imdb", {"train": [ROWS], "test": [ROWS]}, CLASSES)
+    (folder / "cache-0123456789abcdef.arrow").write_bytes(b"what map gave")
+    for source in (str(folder), {"train": str(save_dataset(folder / "a", ROWS, CLASSES))}):
+        (span,) = sources.window(ExampleGenParams(source=source))
+        counted = [(record.reason, record.count) for record in span.unused]
+        assert counted == ([("not of the data set", 1)] if source == str(folder) else [])
+    assert len(rows(folder)) == 8
+
+
 def test_saved_data_sets_as_spans(tmp_path: Path) -> None:
     for span in (1, 2):
         splits = {"train": ROWS[:span], "test": ROWS[:1]}

@@ -116,7 +116,7 @@ def test_names_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     for encoding, message in (
         ("utf-9", "'utf-9' is not an encoding"),
-        ("utf-16", "'utf-16' has line ends of its own"),
+        ("utf-16", "a.csv has no column 'text' .*; it is not utf-16, in which its header is"),
     ):
         with pytest.raises(UserError, match=message):
             check(ExampleGenParams(source="a.csv", encoding=encoding))

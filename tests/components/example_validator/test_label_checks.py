@@ -30,7 +30,9 @@ def test_labels_that_differ_in_case_are_warned_of_once(tmp_path: Path) -> None:
     rows = with_labels({"animals": ["animals", "Animals"], "fruit": ["1", "1.0"]})
     figures = chain(tmp_path, {1: rows})
     groups = "'1' (35 rows), '1.0' (35 rows); 'Animals' (35 rows), 'animals' (35 rows)"
-    assert figures["lines"] == ["train split, label: 2 groups differ" + SIMILAR.format(groups)]
+    assert figures["lines"] == [
+        "train split, label: 2 groups of labels differ" + SIMILAR.format(groups)
+    ]
 
 
 def test_labels_that_look_alike_are_shown_by_their_codes(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_rows_that_are_all_there_twice_are_warned_of(tmp_path: Path) -> None:
     doubled = {**good, "train": good["train"] * 2, "test": good["test"] * 2}
     figures = chain(tmp_path, {1: doubled}, max_length_divergence=1)
     assert figures["lines"] == [
-        "train split, text: every row of train and test is there 2 times, e.g. "
+        "train split, text: every row of train, test is there 2 times, e.g. "
         "'cherry fig apple and more'. Are files read twice, through links or copies, or was a table"
         " joined with itself? Take the copies out of example_gen.source"
     ]

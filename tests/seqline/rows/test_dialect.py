@@ -1,8 +1,11 @@
 """What a CSV file's own lines tell about its dialect, and what errors advise."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seqline.errors import DataError, UserError
 from seqline.rows.row import BadRow, Row
@@ -256,3 +259,17 @@ def test_enclosed_lines_with_tabs_are_no_rows(tmp_path: Path) -> None:
 def test_quotes_that_do_not_pair_without_labels(tmp_path: Path) -> None:
     rows = read_bytes(tmp_path / "a.tsv", f"text\tlabel\n{STRAY}".encode(), label=None)
     assert len(usable(rows)) == 60
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.text('ab "', min_size=1, max_size=5), st.sampled_from("xy"))))
+def test_no_row_between_tabs_is_lost_in_silence(pairs: list[tuple[str, str]]) -> None:
+    content = "".join(f"{text}\t{label}\n" for text, label in pairs)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            rows = read_bytes(Path(folder, "a.tsv"), f"text\tlabel\n{content}".encode())
+        except DataError:  # A quote opens and is never closed.
+            return
+
+    shown = [row for row in rows if isinstance(row, BadRow) or row.swallowed]
+    assert len(rows) == len(pairs) or shown

@@ -60,6 +60,13 @@ def test_any_encoding_can_be_configured(tmp_path: Path, name: str, encoding: str
     assert usable(rows) == [(f"{TEXT}\n".encode(), b"x"), (b"b", b"y")]
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "b.jsonl"])
+def test_utf16_without_a_mark_in_either_order(tmp_path: Path, name: str, order: str) -> None:
+    rows = read_bytes(tmp_path / name, files_of(f"utf-16-{order}")[name], encoding="UTF-16")
+    assert usable(rows) == [(f"{TEXT}\n".encode(), b"x"), (b"b", b"y")]
+
+
 def test_bytes_that_cannot_be_decoded_cost_one_row(tmp_path: Path) -> None:
     # A half of a surrogate pair, and a last byte that is half a character.
     raw = b"\xff\xfe" + "text,label\na,x\nb".encode("utf-16-le")
@@ -78,12 +85,13 @@ def test_bytes_that_cannot_be_decoded_cost_one_row(tmp_path: Path) -> None:
     raw = '{"text": "a'.encode("utf-16-le") + b"\x3d\xd8" + '", "label": "x"}\n'.encode("utf-16-le")
     raw += '{"text": "b", "label": "x"}\n'.encode("utf-16-le")
     bad, good = read_bytes(path, raw, encoding="utf-16-le")
-    assert isinstance(bad, BadRow)
-    assert (bad.line, bad.problem) == (1, "encoding")
+    assert bad == BadRow(str(path), 1, "not valid utf-16-le", "encoding")
     assert good == Row(b"b", b"x", str(path), 2)
 
 
-@pytest.mark.parametrize("encoding", ["utf-9", "base64", "rot13", "undefined", "a\0b", ""])
+@pytest.mark.parametrize(
+    "encoding", ["utf-9", "base64", "rot13", "undefined", "a\0b", "", "idna", "punycode"]
+)
 def test_what_is_not_an_encoding(encoding: str) -> None:
     with pytest.raises(UserError) as error:
         check_encoding(row_format(encoding=encoding))

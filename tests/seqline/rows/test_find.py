@@ -187,6 +187,8 @@ def test_a_file_is_read_once() -> None:
 
 
 def test_folders_that_cannot_be_read() -> None:
+    write("hub/train-00000-of-00002.csv", "hub/train-00001-of-00002.csv", "hub/test.csv")
+    write("parts/train/a.csv", "parts/test/a.csv")
     write("md/a/1.md", "md/b/2.md", "bare/part-00000", "deep/2024/a.csv", "top/1.txt")
     write("delta/_delta_log/0.json", "delta/a.parquet", "aclImdb/train/pos/1.txt")
     write("aclImdb/test/pos/1.txt", "aclImdb/test/urls.txt", "aclImdb/train/urls.txt")
@@ -210,8 +212,19 @@ def test_folders_that_cannot_be_read() -> None:
         ("delta", "the folder delta is a table of Delta Lake: its files also hold rows that"),
         (
             "aclImdb",
-            "the folder aclImdb holds the folders of splits, test, train, and these those of the"
-            ' classes. Name each split: source = {test = "aclImdb/test", train = "aclImdb/train"}.',
+            "the folder aclImdb holds the folders of splits, test, train. Name each split:"
+            ' source = {test = "aclImdb/test", train = "aclImdb/train"}.',
+        ),
+        (
+            "hub",
+            "the folder hub holds the files of several splits. Name each split: source = {test ="
+            ' "hub/test.csv", train = "hub/train*.csv"}; or all files by a glob, to split their'
+            ' rows anew: "hub/*".',
+        ),
+        (
+            "parts",
+            "the folder parts holds the folders of splits, test, train. Name each split: source ="
+            ' {test = "parts/test", train = "parts/train"}.',
         ),
         ("empty", "the folder empty holds no file that is not hidden."),
     ):
