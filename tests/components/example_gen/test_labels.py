@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from components.example_gen import ExampleGenParams, describe
 from components.example_gen.row_counts import MAX_FORMS, RowCounts
-from seqline.data.examples import read_manifest
+from seqline.data.manifest import read_manifest
 from tests.components.example_gen.support import make, read_examples
 from tests.support.corpus import corpus_rows, write_jsonl
 
