@@ -19,7 +19,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from components.example_gen import ExampleGenParams, rare, sources, split_column
+from components.example_gen import ExampleGenParams, rare, sources, split_column, splits
 from components.example_gen.rare import Decision
 from components.example_gen.read_shards import (
     BAD_ROWS,
@@ -101,14 +101,15 @@ def ingest(
         parts = reader.read({number: decision.of(part.counts) for number, part in parts.items()})
         counts = _sum(part.counts for part in parts.values())
 
-    validate(counts, params)
+    validate(counts, params, {part.split for span in window for part in span.parts})
     _take_over([part.path for part in parts.values()], output)
     dim = int(next(iter(counts.dims))) if counts.dims else None
     spans = tuple(_span(span, parts[span.number], params, as_split) for span in window)
     is_weighted = params.weight is not None
     manifest = Manifest(params.content, dim, spans, tuple(rare_classes), is_weighted)
     write_manifest(manifest, output)
-    return _figures(counts, rare_classes, _unused(window, counts)) | {
+    warnings = splits.read_again(window)
+    return _figures(counts, rare_classes, _unused(window, counts), warnings) | {
         "num_files": sum(span.num_files for span in spans),
         "spans": [span.number for span in window],
         "num_spans_read": len(reader.numbers_read),
@@ -124,11 +125,14 @@ def _unused(window: Iterable[SourceSpan], counts: RowCounts) -> tuple[Unused, ..
 
 
 def _figures(
-    counts: RowCounts, rare_classes: Sequence[RareClass], unused_files: Sequence[Unused]
+    counts: RowCounts,
+    rare_classes: Sequence[RareClass],
+    unused_files: Sequence[Unused],
+    warnings: list[str],
 ) -> Figures:
     bad_rows = counts.bad_rows
     # example_validator warns of rare classes.
-    warnings = unused.warnings(unused_files, "example_gen.source")
+    warnings = [*unused.warnings(unused_files, "example_gen.source"), *warnings]
     if bad_rows.num_bad:
         warnings.append(f"{bad_rows.share} cannot be used and are skipped: {bad_rows.listed}.")
     if counts.num_normalized:
