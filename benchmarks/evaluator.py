@@ -62,7 +62,7 @@ def write_split(root: Path, split: str, rows: Pairs, num_rows: int) -> dict[str,
 
 
 def write_examples(data: Path, num_test: int, root: Path) -> None:
-    from seqline.data import examples
+    from seqline.data import manifest
 
     train, test = read_pairs(data / "train.jsonl"), read_pairs(data / "test.jsonl")
     splits = {
@@ -71,8 +71,8 @@ def write_examples(data: Path, num_test: int, root: Path) -> None:
         "test": (test, num_test),
     }
     counts = {split: write_split(root, split, rows, num) for split, (rows, num) in splits.items()}
-    examples.write_manifest(
-        examples.Manifest("text", None, (examples.Span(0, f"{num_test}", num_rows=counts),)), root
+    manifest.write_manifest(
+        manifest.Manifest("text", None, (manifest.Span(0, f"{num_test}", num_rows=counts),)), root
     )
 
 

@@ -52,14 +52,8 @@ def folds(rows: list[Row], num_folds: int) -> list[tuple[list[Row], list[Row]]]:
 
 
 def write_examples(train: list[Row], test: list[Row], output: Path) -> None:
-    from seqline.data.examples import (
-        ExampleShard,
-        Manifest,
-        Span,
-        shard_name,
-        write,
-        write_manifest,
-    )
+    from seqline.data.examples import ExampleShard, shard_name, write
+    from seqline.data.manifest import Manifest, Span, write_manifest
 
     order = np.random.default_rng(1).permutation(len(train))
     held_out = len(train) // 10

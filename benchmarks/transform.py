@@ -25,7 +25,7 @@ def write_examples(data: Path, num_rows: int, unique: int, output: Path) -> None
 
     Each row has `unique` tokens that no other row has.
     """
-    from seqline.data import examples, features
+    from seqline.data import examples, features, manifest
 
     rows = read_jsonl(data)
     labels = [row["label"].encode() for row in rows]
@@ -50,8 +50,8 @@ def write_examples(data: Path, num_rows: int, unique: int, output: Path) -> None
         examples.write(shard, folder / shard.name, "text")
 
     counts = {features.TRAIN: dict.fromkeys(sorted({row["label"] for row in rows}), 1)}
-    span = examples.Span(0, "all", num_rows=counts)
-    examples.write_manifest(examples.Manifest("text", None, (span,)), output)
+    span = manifest.Span(0, "all", num_rows=counts)
+    manifest.write_manifest(manifest.Manifest("text", None, (span,)), output)
 
 
 def ours(examples: Path, output: Path) -> None:

@@ -30,7 +30,7 @@ from pipeline.store.folder import Store
 from pipeline.store.layout import CLEANING, DISCARDED, RUN, RUN_LOCK, SPAN_CACHE
 from pipeline.store.records import FINISHED, RUNNING, Execution, RunRecord
 from seqline.component import Component
-from seqline.data import examples
+from seqline.data.manifest import read_manifest
 from seqline.errors import DataError, UserError
 from seqline.storage.files import is_remote
 
@@ -305,7 +305,7 @@ def _parts_of_window(name: Key, store: Store) -> Iterator[Path]:
             key_of_examples = name[1]
         else:
             key_of_examples = record.inputs["examples"].key
-        manifest = examples.read_manifest(store.path("example_gen", key_of_examples))
+        manifest = read_manifest(store.path("example_gen", key_of_examples))
         params = component.params.model_validate_json(json.dumps(record.params))
 
         # A span with rare classes, or with a split that its column lacks, is read several times:

@@ -10,7 +10,7 @@ from components.example_gen import EXAMPLE_GEN
 from components.pusher import PUSHER, versions
 from pipeline.config import Config
 from pipeline.runner.plan import Guard
-from seqline.data.examples import read_manifest
+from seqline.data.manifest import read_manifest
 from seqline.errors import UserError
 from seqline.model import identity
 from seqline.model.identity import Identity

@@ -94,14 +94,8 @@ def rows_of(name: str, data: Path, number: int) -> list[Row]:
 
 
 def write_examples(rows: list[Row], output: Path) -> None:
-    from seqline.data.examples import (
-        ExampleShard,
-        Manifest,
-        Span,
-        shard_name,
-        write,
-        write_manifest,
-    )
+    from seqline.data.examples import ExampleShard, shard_name, write
+    from seqline.data.manifest import Manifest, Span, write_manifest
 
     content: Any = "text" if isinstance(rows[0][0], str) else "sequence"
     counts, half = {}, len(rows) // 2

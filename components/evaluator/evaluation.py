@@ -21,9 +21,9 @@ from components.evaluator.served_version import ServedVersion
 from seqline.component import Figures
 from seqline.data import features, origins
 from seqline.data.evaluation import Evaluation
-from seqline.data.examples import MANIFEST, content_of, read_manifest
 from seqline.data.feature_kinds import kinds_of
 from seqline.data.labels import normal
+from seqline.data.manifest import MANIFEST, content_of, read_manifest
 from seqline.gates import refusals
 from seqline.host import packages, progress
 from seqline.model import identity

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from seqline.data import features
-from seqline.data.examples import MANIFEST, blocks, content_of, read_manifest
+from seqline.data.examples import blocks
+from seqline.data.manifest import MANIFEST, content_of, read_manifest
 from seqline.model.served import arguments
 
 # Rows that a model is asked about at once.

@@ -7,8 +7,8 @@ from pathlib import Path
 from components.evaluator import EvaluatorParams, slices
 from seqline.component import Figures
 from seqline.data import features
-from seqline.data.examples import read_manifest
 from seqline.data.feature_kinds import kinds_of
+from seqline.data.manifest import read_manifest
 from seqline.errors import UserError
 from seqline.suggest import suggestion
 

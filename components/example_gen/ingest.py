@@ -10,7 +10,6 @@ for splits that a column of splits lacks: all spans of the window are then read 
 """
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -29,23 +28,20 @@ from components.example_gen.read_shards import (
     ShardJob,
     WriteShard,
 )
-from components.example_gen.row_counts import RowCounts, total
+from components.example_gen.row_counts import RowCounts
 from components.example_gen.split_by_digest import split_fractions
 from components.example_gen.splits import SourceSpan
-from components.example_gen.validate import named, validate, validate_rows, weightless_classes
+from components.example_gen.summary import figures_of, unused_files
+from components.example_gen.validate import validate, validate_rows
 from seqline.component import Figures
 from seqline.data import features, origins
-from seqline.data.examples import Manifest, RareClass, Span, write_manifest
-from seqline.data.labels import normal
+from seqline.data.manifest import Manifest, Span, write_manifest
 from seqline.data.span_cache import SpanCache, link_all
 from seqline.digests import digest
 from seqline.errors import DataError, UserError
 from seqline.host import progress
 from seqline.jobs.beam import job
-from seqline.rows import unused
 from seqline.rows.row import Row
-from seqline.rows.unused import Unused
-from seqline.rows.values import short
 from seqline.storage.staging import path_of
 
 # The counts of all shards, while the job runs.
@@ -59,8 +55,6 @@ FOLDERS = (
     origins.FOLDER,
 )
 NO_DECISION = Decision()
-# Labels as they were written that a warning names.
-NUM_FORMS = 5
 # Params that say which spans to take, when to give up and what is decided for all of them: they do
 # not shape what a span's rows become by themselves.
 NOT_OF_A_SPAN = (
@@ -108,77 +102,14 @@ def ingest(
     is_weighted = params.weight is not None
     manifest = Manifest(params.content, dim, spans, tuple(rare_classes), is_weighted)
     write_manifest(manifest, output)
-    warnings = splits.read_again(window)
-    return _figures(counts, rare_classes, _unused(window, counts), warnings) | {
+    not_read, read_again = unused_files(window, counts), splits.read_again(window)
+    return figures_of(counts, rare_classes, not_read, read_again) | {
         "num_files": sum(span.num_files for span in spans),
         "spans": [span.number for span in window],
         "num_spans_read": len(reader.numbers_read),
         "ignored_splits": sources.unused_splits(window[0], params),
         "cut_splits": [split for split in features.SPLITS if split in as_split.cut],
     }
-
-
-def _unused(window: Iterable[SourceSpan], counts: RowCounts) -> tuple[Unused, ...]:
-    """The files of spans that are not read, and those that hold no row."""
-    empty = unused.unused(unused.EMPTY, counts.empty_files, counts.num_empty_files)
-    return unused.merge([*(record for span in window for record in span.unused), *empty])
-
-
-def _figures(
-    counts: RowCounts,
-    rare_classes: Sequence[RareClass],
-    unused_files: Sequence[Unused],
-    warnings: list[str],
-) -> Figures:
-    bad_rows = counts.bad_rows
-    # example_validator warns of rare classes.
-    warnings = [*unused.warnings(unused_files, "example_gen.source"), *warnings]
-    if bad_rows.num_bad:
-        warnings.append(f"{bad_rows.share} cannot be used and are skipped: {bad_rows.listed}.")
-    if counts.num_normalized:
-        warnings.append(_normalized(counts))
-
-    if labels := weightless_classes(counts):
-        warnings.append(
-            f"All rows of train of {len(labels):,} of {len(counts.labels):,} classes have the"
-            f" weight 0, so that no model learns them: {named(labels)}."
-        )
-
-    for sentence in warnings:
-        logging.getLogger("seqline.example_gen").warning("%s", sentence)
-
-    return {
-        "num_rows": {
-            split: dict(sorted(counts.num_rows[split].items())) for split in features.SPLITS
-        },
-        "num_read": counts.num_read,
-        "num_bad_rows": bad_rows.num_bad,
-        "num_left_out_rows": total(counts.left_out),
-        "num_gathered_rows": total(counts.gathered),
-        "num_moved_rows": total(counts.moved),
-        "num_normalized_labels": counts.num_normalized,
-        "labels_as_written": counts.written,
-        "rare_classes": [asdict(record) for record in rare_classes],
-        "unused_files": [asdict(record) for record in unused_files],
-        "warnings": warnings,
-    }
-
-
-def _normalized(counts: RowCounts) -> str:
-    """A sentence on labels that were not written in their normal form, with the first of them."""
-    forms = [
-        f"{short(form)} as {short(normal(form))} ({count:,})"
-        for form, count in list(counts.written.items())[:NUM_FORMS]
-    ]
-
-    num_named = sum(list(counts.written.values())[:NUM_FORMS])
-    num_more = counts.num_normalized - num_named
-    more = f", and {num_more:,} more rows" if num_more else ""
-    return (
-        f"{counts.num_normalized:,} of {counts.num_read:,} rows have labels with white space at an"
-        f" end or in another Unicode form than NFC; they count as the normal form:"
-        f" {', '.join(forms)}{more}."
-    )
 
 
 def _sum(counts: Iterable[RowCounts]) -> RowCounts:
@@ -338,7 +269,7 @@ def _span(span: SourceSpan, part: SpanPart, params: ExampleGenParams, as_split: 
         key_as_read=span_key(span, params),
         key_as_split="" if as_split.is_empty else span_key(span, params, as_split),
         num_files=len(span.files) - counts.num_empty_files,
-        unused_files=[asdict(record) for record in _unused([span], counts)],
+        unused_files=[asdict(record) for record in unused_files([span], counts)],
         num_normalized=counts.num_normalized,
         written=counts.written,
         num_swallowed=counts.num_swallowed,

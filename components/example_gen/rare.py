@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from components.example_gen import ExampleGenParams
 from components.example_gen.row_counts import RowCounts
 from seqline.data import features
-from seqline.data.examples import GATHERED, KEPT, LEFT_OUT, RareClass
+from seqline.data.manifest import GATHERED, KEPT, LEFT_OUT, RareClass
 from seqline.errors import DataError
 
 # Classes that a message names; all of them are in the figures.

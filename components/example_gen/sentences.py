@@ -1,7 +1,7 @@
 """The line of a run about its Examples. Imports nothing heavy."""
 
 from seqline.component import Figures
-from seqline.data.examples import GATHERED, LEFT_OUT
+from seqline.data.manifest import GATHERED, LEFT_OUT
 from seqline.rows import unused
 from seqline.rows.unused import Unused
 

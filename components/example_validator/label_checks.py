@@ -7,7 +7,7 @@ from typing import Any
 from components.example_validator import ExampleValidatorParams
 from components.example_validator.anomaly import Anomaly, quote
 from seqline.data import features, labels
-from seqline.data.examples import KEPT, Manifest
+from seqline.data.manifest import KEPT, Manifest
 
 # Groups of similar labels that a line names.
 NUM_GROUPS = 10

@@ -10,7 +10,7 @@ from components.example_validator import ExampleValidatorParams
 from components.example_validator.anomaly import Anomaly, example, named_classes, quote, share
 from components.example_validator.label_checks import domain_of
 from seqline.data import features
-from seqline.data.examples import KEPT, LEFT_OUT, Manifest, RareClass
+from seqline.data.manifest import KEPT, LEFT_OUT, Manifest, RareClass
 
 # Of the splits in which seven rows of a class are expected, one in a thousand lacks it by chance
 # (e^-7).

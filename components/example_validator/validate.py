@@ -17,7 +17,7 @@ from components.example_validator import (
 )
 from components.example_validator.anomaly import Anomaly, Measurement
 from seqline.data import features
-from seqline.data.examples import read_manifest
+from seqline.data.manifest import read_manifest
 from seqline.errors import DataError
 
 SCHEMA_DIFF = "SchemaDiff.pb"

@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from components.exporter import ExporterParams
 from seqline.data import features
-from seqline.data.examples import MANIFEST
+from seqline.data.manifest import MANIFEST
 from seqline.model.spec import read_spec
 
 FILE = "model.json"

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from seqline.data import features
-from seqline.data.examples import Manifest, raw_features, span_of
+from seqline.data.examples import raw_features, span_of
 from seqline.data.examples import records as read_records
+from seqline.data.manifest import Manifest
 from seqline.errors import UserError
 from seqline.model.served import ServedModel, merge_labels
 from seqline.storage.staging import path_of

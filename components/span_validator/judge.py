@@ -19,7 +19,7 @@ from components.span_validator import SpanValidatorParams
 from components.span_validator.asking import Answers, SpanAsker, rows
 from seqline.component import Figures
 from seqline.data import features
-from seqline.data.examples import Manifest, read_manifest
+from seqline.data.manifest import Manifest, read_manifest
 from seqline.gates import Gate
 from seqline.model.served import has_class
 

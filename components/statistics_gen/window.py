@@ -18,7 +18,8 @@ from components.statistics_gen import (
 from components.statistics_gen.histogram import Histogram
 from seqline.component import Figures
 from seqline.data import features
-from seqline.data.examples import Manifest, Span, read_manifest, span_of
+from seqline.data.examples import span_of
+from seqline.data.manifest import Manifest, Span, read_manifest
 from seqline.data.span_cache import SpanCache, link
 from seqline.storage.staging import local_copy
 

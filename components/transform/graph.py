@@ -15,7 +15,8 @@ from components.transform import TransformParams
 from components.transform.analysis import Moments
 from components.transform.text import normalize, tokenize
 from seqline.data import features
-from seqline.data.examples import Content, Manifest, raw_features
+from seqline.data.examples import Content, raw_features
+from seqline.data.manifest import Manifest
 from seqline.jobs.beam import LOCAL_RUNNER, pipeline_options
 from seqline.model.canonical import canonicalize
 from seqline.storage.staging import local_copy, reading_all

@@ -21,7 +21,8 @@ from components.transform.graph import Parameters
 from seqline.component import Figures
 from seqline.data import examples as example_files
 from seqline.data import features, tf_example_writer
-from seqline.data.examples import Manifest, span_of
+from seqline.data.examples import span_of
+from seqline.data.manifest import Manifest
 from seqline.data.span_cache import SpanCache, link
 from seqline.host import progress
 from seqline.jobs.beam import job

@@ -11,7 +11,8 @@ from components.transform.analysis import buckets_of, moments_of
 from components.transform.graph import Parameters
 from seqline.component import Figures
 from seqline.data import features
-from seqline.data.examples import Manifest, read_manifest, span_of
+from seqline.data.examples import span_of
+from seqline.data.manifest import Manifest, read_manifest
 from seqline.data.read_examples import ReadExamples
 from seqline.data.span_cache import SpanCache, is_whole
 from seqline.host import progress

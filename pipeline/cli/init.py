@@ -76,8 +76,13 @@ def init(
     ):
         if column is None:
             raise UserError(
-                f"No column of {inspected.file} looks like the {role}; name it with {flag}. It has"
-                f" {', '.join(map(repr, inspected.names))}."
+                " ".join(
+                    [
+                        f"No column of {inspected.file} looks like the {role}; name it with"
+                        f" {flag}. It has {', '.join(map(repr, inspected.names))}.",
+                        *inspected.notes,
+                    ]
+                )
             )
 
     if inspected.whole and len(choice.counts) < 2:

@@ -184,9 +184,10 @@ def _check_columns(
             f"{inspected.file} has no header: its first line is a row, so its"
             f" {len(inspected.header)} columns have to be named. {way}"
         )
+    notes = "".join(f" {note}" for note in inspected.notes)
     raise UserError(
         f"{inspected.file} has no column {' and none '.join(map(repr, missing))}; it has"
-        f" {', '.join(map(repr, names))}. {way}"
+        f" {', '.join(map(repr, names))}.{notes} {way}"
     )
 
 

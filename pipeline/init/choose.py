@@ -20,6 +20,7 @@ from pipeline.init.column import (
 )
 from pipeline.init.inspection import Inspection
 from seqline.data import labels, scripts
+from seqline.rows.values import short
 
 # Texts, and letters of each, whose script is looked at.
 NUM_TEXTS, NUM_LETTERS = 300, 200
@@ -162,7 +163,7 @@ def label_notes(inspected: Inspection, choice: Choice) -> list[str]:
             are = "1 label is" if len(written) == 1 else f"{len(written):,} labels are"
             notes.append(
                 f"{are} written with outer white space or in another Unicode form, such as"
-                f" {first!r}, which counts as {label_of(first)!r}."
+                f" {short(first)}, which counts as {label_of(first)!r}."
             )
         if any(isinstance(value, float) for value in values):
             notes.append("The labels are whole numbers that were written as floats: 1.0 is 1.")

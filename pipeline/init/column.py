@@ -123,8 +123,11 @@ def text_score(column: Column) -> float:
     values = column.filled[:NUM_VALUES]
     if not values:
         return 0.0
-    if content_of(column).content != "text":
+    content = content_of(column).content
+    if content == "sequence":
         return 1000.0 * _named(column, TEXT_NAMES, 3.0)
+    if content == "tokens":
+        values = [" ".join(map(str, value)) for value in values if isinstance(value, list)]
 
     texts = [value for value in values if isinstance(value, str)]
     if len(texts) < 0.9 * len(values):

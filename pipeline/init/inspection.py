@@ -230,6 +230,11 @@ def _csv_format(inspected: Inspection, format_: RowFormat, paths: Sequence[str])
     inspected.header = format_.header or tuple(
         f"column_{place + 1}" for place in range(found.num_columns)
     )
+    for name in {name for name in found.names if name and found.names.count(name) > 1}:
+        inspected.notes.append(
+            f"{found.names.count(name)} columns are called {name!r}, so that none of them can be"
+            " read: rename all but one."
+        )
     if not inspected.header and found.names and header.looks_odd(found.names):
         inspected.notes.append(
             "The first line looks like a row and was taken for the header. If it is a row, name the"
@@ -265,6 +270,8 @@ def _fill(
         inspected.whole = True
     elif inspected.header and not given_header:
         _name_columns(inspected)
+    elif inspected.kind == "csv":
+        _strip_names(inspected)
 
 
 def _name_columns(inspected: Inspection) -> None:
@@ -273,6 +280,14 @@ def _name_columns(inspected: Inspection) -> None:
     for column, name in zip(own, header.names_for(own), strict=True):
         column.name = name
     inspected.header = tuple(column.name for column in own)
+
+
+def _strip_names(inspected: Inspection) -> None:
+    """Takes the blanks around names away, as the format does."""
+    stripped = [name.strip() for name in inspected.names]
+    if len(set(stripped)) == len(stripped):
+        for column, name in zip(inspected.columns, stripped, strict=True):
+            column.name = name
 
 
 def _refuse_documents(row: Mapping[str, Any], path: str) -> None:
@@ -287,9 +302,9 @@ def _refuse_documents(row: Mapping[str, Any], path: str) -> None:
     names = outer
     if not set(outer) & set(row) and not all(name.isdecimal() for name in inner):
         names = inner
-    for value in row.values():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            names = list(value[0])
+    in_lists = [name.split(".") for name in row if re.fullmatch(r"[^.]+\.0\.[^.]+", name)]
+    if in_lists:
+        names = [name for first, _, name in in_lists if first == in_lists[0][0]]
     format_of("jsonl").check(path, RowFormat(SECTION, text=tuple(names)))
 
 

@@ -14,6 +14,7 @@ from seqline.errors import DataError, UserError
 from seqline.rows import dialect, encodings, quotes
 from seqline.rows.dialect import Dialect
 from seqline.rows.row import RowFormat
+from seqline.rows.values import short
 from seqline.storage import files
 
 # The most frequent encoding of files that are not UTF-8.
@@ -139,7 +140,7 @@ def layout_of(path: str, format_: RowFormat) -> Layout | None:
         format_: Its encoding, and delimiter, quoting and header where they are known.
 
     Raises:
-        UserError: It holds lines of fastText.
+        UserError: It holds lines of fastText, or begins with a title.
     """
     lines = _lines(path, format_.encoding)
     delimiters = dialect.DELIMITERS if format_.delimiter is None else (format_.delimiter,)
@@ -165,6 +166,7 @@ def layout_of(path: str, format_: RowFormat) -> Layout | None:
         lines = lines[:1] + [line for line in lines if not line.startswith("#")]
         rows = [fields for fields in rows if not fields[0].startswith("#")]
         first, others = rows[0], rows[1:]
+    _refuse_title(first, others, path)
     if not format_.header and header.is_row(first, others):
         return Layout(delimiter, is_quoted, num_columns=len(first))
     return Layout(delimiter, is_quoted, names=tuple(first), has_comments=has_comments)
@@ -227,3 +229,13 @@ def _is_quoted(lines: Sequence[str], delimiter: str) -> bool:
     name = label.name if label is not None and label_score(label) > 0 else None
     names = tuple(str(place) for place in range(width))
     return quotes.pair(iter(lines), Dialect(delimiter, header=names), name)
+
+
+def _refuse_title(first: Sequence[str], others: Sequence[Sequence[str]], path: str) -> None:
+    """Refuses a line before the header, such as the title of a report."""
+    widths = {len(row) for row in others}
+    if len(first) == 1 and len(others) > 2 and len(widths) == 1 and 1 not in widths:
+        raise UserError(
+            f"{path} begins with {short(first[0])}, which is neither a header nor a row: those have"
+            f" {widths.pop()} columns. Remove what comes before them."
+        )

@@ -54,9 +54,24 @@ def _paths(row: Mapping[str, Any], before: str) -> Iterator[str]:
 
 
 def fields_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a row that are not objects, by the names that `look_up` finds them by."""
-    if not any(isinstance(value, Mapping) for value in row.values()):
-        return dict(row)
+    """The fields of a row that are not objects, by the names that `look_up` finds them by.
 
-    fields = {name: look_up(row, name) for name in paths(row)}
-    return {name: value for name, value in fields.items() if not isinstance(value, Mapping)}
+    Of a list of objects there are the fields of its first one, such as `messages.0.content`.
+    """
+    fields = {}
+    for name, value in _leaves(row, ""):
+        if look_up(row, name) is value:
+            fields[name] = value
+        if len(fields) == MAX_PATHS:
+            break
+    return fields
+
+
+def _leaves(row: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            yield from _leaves(value[0], f"{before}{name}.0.")
+        else:
+            yield f"{before}{name}", value

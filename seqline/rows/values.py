@@ -130,7 +130,7 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
     return floats
 
 
-def _from_large(value: list[Any]) -> np.ndarray:
+def _from_large(value: Any) -> np.ndarray:
     """Numbers of which some are integers beyond numpy's, as floats."""
     try:
         return np.asarray(value, np.float64)

@@ -17,8 +17,8 @@ from components.example_gen import ExampleGenParams, ingest, sources
 from components.example_gen import run as run_example_gen
 from components.transform import TransformParams, materialize, passes
 from pipeline.store.layout import artifact_digest
-from seqline.data.examples import read_manifest
 from seqline.data.features import shards
+from seqline.data.manifest import read_manifest
 from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError
 from seqline.jobs import beam

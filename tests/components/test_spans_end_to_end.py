@@ -13,8 +13,8 @@ from components.example_gen import ExampleGenParams, split_by_digest
 from components.example_gen import run as run_example_gen
 from components.transform import TransformParams
 from pipeline.store.layout import artifact_digest
-from seqline.data.examples import read_manifest
 from seqline.data.features import SPLITS, shards
+from seqline.data.manifest import read_manifest
 from seqline.data.span_cache import SpanCache
 from seqline.errors import UserError
 from seqline.storage import files

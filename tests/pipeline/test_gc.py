@@ -19,7 +19,7 @@ from pipeline import gc
 from pipeline.store import open_store
 from pipeline.store.folder import Store
 from pipeline.store.layout import DISCARDED
-from seqline.data.examples import Manifest, Span, write_manifest
+from seqline.data.manifest import Manifest, Span, write_manifest
 from tests.support import CHECKOUT
 from tests.support.fake_cloud import gcs
 from tests.support.gc_roots import RUN, Root, key

@@ -10,17 +10,8 @@ import numpy as np
 
 from components.trainer import TrainerParams
 from components.transform import TransformParams
-from seqline.data.examples import (
-    MANIFEST,
-    Content,
-    ExampleShard,
-    Manifest,
-    Span,
-    read_manifest,
-    shard_name,
-    write,
-    write_manifest,
-)
+from seqline.data.examples import Content, ExampleShard, shard_name, write
+from seqline.data.manifest import MANIFEST, Manifest, Span, read_manifest, write_manifest
 
 TOPICS = {
     "animals": ["cat", "dog", "horse", "bird", "fish", "whale", "mouse", "goat", "sheep", "lion"],

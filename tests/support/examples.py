@@ -9,7 +9,8 @@ import numpy as np
 
 from components.statistics_gen import StatisticsGenParams, run
 from seqline.data import examples as examples_format
-from seqline.data.examples import Content, ExampleShard, Manifest, Span
+from seqline.data.examples import Content, ExampleShard
+from seqline.data.manifest import Manifest, Span
 
 # (content, label): a str, a list of str, or nested lists of floats.
 Rows = Sequence[tuple[Any, str]]

@@ -15,7 +15,8 @@ from components.statistics_gen import StatisticsGenParams
 from components.statistics_gen import run as run_statistics_gen
 from pipeline.store.layout import artifact_digest
 from seqline.component import Figures
-from seqline.data.examples import MANIFEST, Content
+from seqline.data.examples import Content
+from seqline.data.manifest import MANIFEST
 from tests.support.examples import write_spans
 
 WORDS = {

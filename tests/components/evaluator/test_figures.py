@@ -28,7 +28,8 @@ from components.evaluator.measure import Measurer, MeasureTask, merge
 from components.evaluator.metrics import macro_f1_interval
 from components.evaluator.rows import rows
 from seqline.data import features
-from seqline.data.examples import blocks, content_of, read
+from seqline.data.examples import blocks, read
+from seqline.data.manifest import content_of
 from seqline.errors import UserError
 from tests.support.corpus import write_examples
 from tests.support.linear_models import linear_model, small

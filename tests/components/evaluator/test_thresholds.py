@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.evaluator import EvaluatorParams, check, check_examples
-from seqline.data.examples import Manifest, Span, write_manifest
+from seqline.data.manifest import Manifest, Span, write_manifest
 from seqline.errors import UserError
 
 

@@ -7,11 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
-from hypothesis import given, settings
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from components.example_gen import ExampleGenParams
+from seqline.data import labels
+from seqline.data.features import SPLITS
 from seqline.rows.row import BadRow, Row
-from tests.components.example_gen.support import read_all
+from tests.components.example_gen.support import make, read_all, read_examples
 from tests.support import forms
 from tests.support.forms import Form, Rows
 
@@ -100,7 +104,8 @@ TEXTS = st.one_of(
 LABELS = st.one_of(
     st.sampled_from(["pos", "neg", "caf\u00e9", "cafe\u0301", "pos ", " neg", "\u00a0", "1"]),
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4),
-)
+    # Labels of nothing but invisible characters are empty: tests/seqline/data/test_labels.py.
+).filter(lambda label: not labels.is_blank(label) or not label.strip())
 
 
 def shards_of(rows: Rows, cuts: list[int]) -> list[Rows]:
@@ -126,6 +131,7 @@ def usable(text: str, label: str) -> tuple[bytes, bytes] | None:
 )
 def test_rows_in_any_form(form: Form, rows: list[tuple[str, str]], cuts: list[int]) -> None:
     rows = [row for row in rows if form.lossless(*row)]
+    assume(rows)  # A source without any row is refused.
     with tempfile.TemporaryDirectory() as folder:
         for number, shard in enumerate(shards_of(rows, cuts)):
             # Some programs write no byte for a shard without rows, others a header.
@@ -142,3 +148,45 @@ def test_rows_in_any_form(form: Form, rows: list[tuple[str, str]], cuts: list[in
     expected = [usable(*row) for row in rows]
     assert good == [row for row in expected if row is not None]
     assert len(bad) == expected.count(None)
+
+
+FORMS = {
+    "tsv": forms.text_form(
+        ".tsv", lambda rows: forms.as_csv(rows, "\t", csv.QUOTE_ALL, True, "\r\n"), {}, "utf-16"
+    ),
+    "headerless": forms.text_form(
+        ".csv",
+        lambda rows: forms.as_csv(rows, ";", csv.QUOTE_MINIMAL, False, "\n"),
+        {**HEADERLESS, "delimiter": ";"},
+        compression=".zst",
+    ),
+    "array": forms.text_form(".json", lambda rows: forms.json_array(rows, 2), {}),
+    "parquet": Form(".parquet", lambda rows, path: forms.write_parquet(rows, path, KINDS[3], 7)),
+    "arrow": Form(".arrow", lambda rows, path: forms.write_arrow(rows, path, KINDS[2], True)),
+    "tfrecord": Form(".tfrecord", lambda rows, path: forms.write_tfrecord(rows, path, "ZLIB")),
+}
+
+
+def split_examples(form: Form, rows: Rows, folder: Path) -> dict[str, list[tuple[str, str]]]:
+    """The Examples of rows in a form, in shards of which one is empty, by their splits."""
+    folder.mkdir()
+    for number, shard in enumerate([rows[:7], rows[7:7], rows[7:]]):
+        form.write(shard, folder / f"part-{number}{form.suffix}")
+
+    params = ExampleGenParams(source=f"{folder}/part-*{form.suffix}", **form.settings)
+    figures = make(params, folder / "examples")
+    num_used = sum(sum(counts.values()) for counts in figures["num_rows"].values())
+    assert figures["num_read"] == num_used + figures["num_bad_rows"]
+    assert figures["num_files"] + sum(each["count"] for each in figures["unused_files"]) == 3
+    return {split: read_examples(folder / "examples", split) for split in SPLITS}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_examples_of_any_form(name: str, tmp_path: Path) -> None:
+    rows = [(f"text {number}, \u00fc", "pos" if number % 3 else "neg ") for number in range(60)]
+    lines = forms.text_form(".jsonl", lambda rows: forms.json_lines(rows, False), {})
+    plain = split_examples(lines, rows, tmp_path / "plain")
+    assert sorted(row for split in plain.values() for row in split) == sorted(
+        (text, label.strip()) for text, label in rows
+    )
+    assert split_examples(FORMS[name], rows, tmp_path / name) == plain

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.example_gen import ExampleGenParams, describe
-from seqline.data.examples import read_manifest
+from seqline.data.manifest import read_manifest
 from seqline.errors import DataError
 from tests.components.example_gen.support import FRACTIONS, make, read_examples, split_of
 from tests.support.corpus import corpus_rows, write_jsonl

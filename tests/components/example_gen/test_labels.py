@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from components.example_gen import ExampleGenParams, describe
 from components.example_gen.row_counts import MAX_FORMS, RowCounts
-from seqline.data.examples import read_manifest
-from tests.components.example_gen.support import make, read_examples
+from seqline.data.manifest import read_manifest
+from tests.components.example_gen.support import make, read_all, read_examples, write
 from tests.support.corpus import corpus_rows, write_jsonl
 
 # The corpus has 40 rows of each class; these forms take turns with `animals` and `fruit`.
@@ -95,3 +95,23 @@ def test_lines_within_quotes_that_look_like_rows_are_counted(tmp_path: Path) -> 
     (span,) = read_manifest(tmp_path / "output").spans
     assert span.num_read == 90 - 3 + 1
     assert (span.num_swallowed, span.swallowing) == (3, [f"{source}:3"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "suffix"),
+    [("{}", b"a", "txt"), ("label={}", b"text\na\n", "csv")],
+    ids=["folder", "partition"],
+)
+def test_names_of_folders_are_normalised_too(
+    tmp_path: Path, name: str, content: bytes, suffix: str
+) -> None:
+    """macOS writes names of folders decomposed."""
+    for label in ("cafe\u0301", "tea"):
+        write(tmp_path / name.format(label) / f"1.{suffix}", content)
+
+    source = tmp_path if suffix == "txt" else tmp_path / "*" / "*.csv"
+    rows = read_all(source)
+    assert sorted((row.label.decode(), row.label_as_written) for row in rows) == [
+        ("caf\u00e9", "cafe\u0301"),
+        ("tea", None),
+    ]

@@ -9,7 +9,7 @@ import pytest
 
 from components.example_gen import ExampleGenParams, describe
 from components.example_gen.split_by_digest import digest_of, split_at
-from seqline.data.examples import read_manifest
+from seqline.data.manifest import read_manifest
 from seqline.errors import DataError
 from tests.components.example_gen.support import FRACTIONS, make, read_examples, split_of
 from tests.support.corpus import corpus_rows, write_jsonl

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from components.example_gen import ExampleGenParams, describe, run
 from components.example_gen.split_by_digest import digest_of, split_at
 from pipeline.store.layout import artifact_digest
-from seqline.data.examples import read_manifest
+from seqline.data.manifest import read_manifest
 from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError
 from tests.components.example_gen.support import make, read_examples

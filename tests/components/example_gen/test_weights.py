@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from components.example_gen import ExampleGenParams
-from seqline.data.examples import read, read_manifest
+from seqline.data.examples import read
+from seqline.data.manifest import read_manifest
 from seqline.errors import DataError
 from tests.components.example_gen.support import make, split_of
 from tests.support.corpus import corpus_rows, write_jsonl

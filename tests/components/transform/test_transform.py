@@ -12,8 +12,9 @@ import tensorflow_transform as tft
 from components.transform import TRANSFORM, graph
 from pipeline.store.layout import artifact_digest
 from seqline.data import tf_example_writer
-from seqline.data.examples import read_manifest, write_records
+from seqline.data.examples import write_records
 from seqline.data.features import EVAL, SPLITS, TEST, TRAIN, shards
+from seqline.data.manifest import read_manifest
 from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError
 from tests.support.corpus import write_examples

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather
 
+from seqline.errors import UserError
 from tests.pipeline.init.support import init, rows, write_csv
 from tests.support.hugging_face import save_dataset, save_dict
 from tests.support.source_files import write_parquet
@@ -136,3 +137,36 @@ def test_labels_that_are_not_what_they_look_like(tmp_path: Path) -> None:
         " 'bad ', which counts as 'bad'."
     ) in text
     assert "Note: 1 class has one row, which cannot be in train and in test: 'odd'." in text
+
+
+def test_fields_of_objects_in_lists(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"messages": [{"content": text, "n": 1}], "tags": ["a", "b"], "label": label})
+        for text, label in rows()
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert init("a.jsonl")["example_gen"] == {
+        "source": "a.jsonl",
+        "text": "messages.0.content",
+        "label": "label",
+    }
+
+
+def test_blanks_around_names(tmp_path: Path) -> None:
+    content = "".join(f"{text} , {label}\n" for text, label in rows())
+    (tmp_path / "a.csv").write_text(f"text , label\n{content}")
+    assert init("a.csv")["example_gen"] == {"source": "a.csv", "text": "text", "label": "label"}
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    write_csv(
+        tmp_path / "a.csv",
+        ["text", "text", "label"],
+        [(text, text, label) for text, label in rows()],
+    )
+    with pytest.raises(UserError) as raised:
+        init("a.csv")
+    assert str(raised.value).endswith(
+        " It has 'label'. 2 columns are called 'text', so that none of them can be read: rename all"
+        " but one."
+    )

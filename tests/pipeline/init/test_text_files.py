@@ -138,6 +138,14 @@ def test_the_encoding_of_texts_in_folders(tmp_path: Path) -> None:
             ),
         ),
         (
+            "a.csv",
+            "Report\n\ntext,label\n" + "a b,x\nc d,y\n" * 2,
+            (
+                "a.csv begins with 'Report', which is neither a header nor a row: those have 2"
+                " columns. Remove what comes before them."
+            ),
+        ),
+        (
             "a.txt",
             "text\tlabel\na b\tx\nc d\ty\n",
             (
