@@ -98,7 +98,7 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
 
     if array.dtype.kind == "O" and _first_other(value) is NUMBER:
         array = _from_large(value)
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "iuf" or _has_boolean(value, array):
         raise UnusableError(
             f"the sequence holds {short(_first_other(value))}, not only numbers", "type"
         )
@@ -128,6 +128,18 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
             f"time step {step + 1} holds a number that is not finite in float32", "format"
         )
     return floats
+
+
+def _has_boolean(value: Any, array: np.ndarray) -> bool:
+    """Whether true or false is among numbers: numpy takes them for 1 and 0, the server does not.
+
+    Most sequences hold neither 1 nor 0, which their array tells faster than their lists.
+    """
+    if type(value) is not list or not ((array == 0) | (array == 1)).any():
+        return False
+    return any(
+        bool in map(type, step) if type(step) is list else type(step) is bool for step in value
+    )
 
 
 def _from_large(value: Any) -> np.ndarray:

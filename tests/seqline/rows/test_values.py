@@ -70,6 +70,8 @@ def test_tokens_that_cannot_be_used(tmp_path: Path, value: Any, reason: str, pro
         ("[[1, 2], [3, null]]", "the sequence holds None, not only numbers", "type"),
         ('[[1, "2"]]', "the sequence holds '2', not only numbers", "type"),
         ("[[true, false]]", "the sequence holds True, not only numbers", "type"),
+        ("[[1, 2], [3, true]]", "the sequence holds True, not only numbers", "type"),
+        ("[1, false]", "the sequence holds False, not only numbers", "type"),
         (f"[[{2**70}, null]]", "the sequence holds None, not only numbers", "type"),
         (f"[[{2**70}, true]]", "the sequence holds True, not only numbers", "type"),
         (
