@@ -18,7 +18,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from components.example_gen import ExampleGenParams, rare, sources, split_column
+from components.example_gen import ExampleGenParams, rare, sources, split_column, splits
 from components.example_gen.rare import Decision
 from components.example_gen.read_shards import (
     BAD_ROWS,
@@ -95,14 +95,15 @@ def ingest(
         parts = reader.read({number: decision.of(part.counts) for number, part in parts.items()})
         counts = _sum(part.counts for part in parts.values())
 
-    validate(counts, params)
+    validate(counts, params, {part.split for span in window for part in span.parts})
     _take_over([part.path for part in parts.values()], output)
     dim = int(next(iter(counts.dims))) if counts.dims else None
     spans = tuple(_span(span, parts[span.number], params, as_split) for span in window)
     is_weighted = params.weight is not None
     manifest = Manifest(params.content, dim, spans, tuple(rare_classes), is_weighted)
     write_manifest(manifest, output)
-    return figures_of(counts, rare_classes, unused_files(window, counts)) | {
+    not_read, read_again = unused_files(window, counts), splits.read_again(window)
+    return figures_of(counts, rare_classes, not_read, read_again) | {
         "num_files": sum(span.num_files for span in spans),
         "spans": [span.number for span in window],
         "num_spans_read": len(reader.numbers_read),

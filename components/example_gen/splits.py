@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
@@ -13,7 +14,7 @@ from seqline.rows import unused
 from seqline.rows.find import Matches, Selection, location, match, select
 from seqline.rows.formats import folder
 from seqline.rows.unused import Unused
-from seqline.storage.files import File
+from seqline.storage.files import File, is_remote
 from seqline.storage.listing import Entry
 
 # The kind of shards of a TFDS data set. It is not a format of files: only this component reads it.
@@ -263,6 +264,35 @@ def _match(source: str) -> SplitMatches:
     others = (entry.shown for entry in matches.entries if entry.path not in of_spans)
     matches.unused += unused.unused(unused.NO_SPAN, others)
     return SplitMatches(source, matches, by_span)
+
+
+def read_again(window: Sequence[SourceSpan]) -> list[str]:
+    """A sentence about files that several spans or splits have, through links; none without.
+
+    Within one each file is read once. Here each reads it: a span is what its folder holds.
+    """
+    parts = [part for span in window for part in span.parts]
+    if len(parts) < 2:
+        return []
+
+    first_names: dict[tuple[int, int], str] = {}
+    again = []
+    for file in (file for part in parts for file in part.files if not is_remote(file.path)):
+        with suppress(OSError):  # It is gone meanwhile.
+            status = os.stat(file.path)
+            first = first_names.setdefault((status.st_dev, status.st_ino), file.path)
+            if first is not file.path:
+                again.append(f"{unused.printable(file.path)} (that is {unused.printable(first)})")
+
+    if not again:
+        return []
+    record = unused.Unused(unused.SAME.name, len(again), tuple(again[: unused.NUM_NAMED]))
+    verb = "are" if len(again) > 1 else "is"
+    return [
+        f"{unused.counted(record)} of example_gen.source {verb} read more than once, for several"
+        f" spans or splits: {unused.named(record)}. Take them out of all but one if"
+        " rows are to count once."
+    ]
 
 
 def class_and_name(file: File) -> str:

@@ -26,7 +26,10 @@ def unused_files(window: Iterable[SourceSpan], counts: RowCounts) -> tuple[Unuse
 
 
 def figures_of(
-    counts: RowCounts, rare_classes: Sequence[RareClass], not_read: Sequence[Unused]
+    counts: RowCounts,
+    rare_classes: Sequence[RareClass],
+    not_read: Sequence[Unused],
+    about_files: Sequence[str],
 ) -> Figures:
     """The figures of the rows. Logs the warnings among them.
 
@@ -34,10 +37,11 @@ def figures_of(
         counts: The rows of the window.
         rare_classes: What was decided about rare classes.
         not_read: The files that are not read.
+        about_files: Other warnings about the files.
     """
     bad_rows = counts.bad_rows
     # example_validator warns of rare classes.
-    warnings = unused.warnings(not_read, "example_gen.source")
+    warnings = [*unused.warnings(not_read, "example_gen.source"), *about_files]
     if bad_rows.num_bad:
         warnings.append(f"{bad_rows.share} cannot be used and are skipped: {bad_rows.listed}.")
     if counts.num_normalized:

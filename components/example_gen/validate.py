@@ -1,10 +1,10 @@
 """Whether a model can be trained and measured on the rows that were read."""
 
 from collections import Counter
+from collections.abc import Set
 
 from components.example_gen import ExampleGenParams, split_column
 from components.example_gen.row_counts import ENOUGH_CONTENTS, RowCounts, total
-from components.example_gen.splits import SPLIT_NAMES
 from seqline.data import features
 from seqline.data.labels import folded
 from seqline.errors import DataError
@@ -45,8 +45,13 @@ def _encoding_advice(counts: RowCounts, params: ExampleGenParams) -> str:
     )
 
 
-def validate(counts: RowCounts, params: ExampleGenParams) -> None:
+def validate(counts: RowCounts, params: ExampleGenParams, own: Set[str | None]) -> None:
     """Checks the rows as they are used.
+
+    Args:
+        counts: Of them.
+        params: Those of the component.
+        own: The splits that the source itself has.
 
     Raises:
         DataError: A split is empty, all rows have one label, or fewer than two classes of train
@@ -54,7 +59,9 @@ def validate(counts: RowCounts, params: ExampleGenParams) -> None:
     """
     for split in features.SPLITS:
         if not counts.num_in(split):
-            raise DataError(f"The {split} split has no row {_why_empty(split, counts, params)}")
+            raise DataError(
+                f"The {split} split has no row {_why_empty(split, counts, params, own)}"
+            )
 
     labels = counts.labels
     if len(labels) < 2:
@@ -91,7 +98,9 @@ def weightless_classes(counts: RowCounts) -> list[str]:
     return sorted(label for label, count in weightless.items() if count == num_rows[label])
 
 
-def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
+def _why_empty(
+    split: str, counts: RowCounts, params: ExampleGenParams, own: Set[str | None]
+) -> str:
     """The rest of the sentence "The eval split has no row", and the way out."""
     if split in counts.left_out:
         return _why_left_out(sorted(counts.left_out[split]), counts, params)
@@ -117,7 +126,7 @@ def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
             " column? Otherwise say the splits: example_gen.source = {train = ..., eval = ..., test"
             " = ...}, or a column with example_gen.split."
         )
-    if _is_own(split, params):
+    if split in own:
         return f"{read} Add rows to it: it is a split of the source's own."
     if split == features.TRAIN:
         return f"{read} Add rows, or lower example_gen.eval_fraction or example_gen.test_fraction."
@@ -127,12 +136,6 @@ def _why_empty(split: str, counts: RowCounts, params: ExampleGenParams) -> str:
 def named(labels: list[str]) -> str:
     """The first labels, as a message names them."""
     return ", ".join(map(repr, labels[:NUM_NAMED])) + (", ..." if len(labels) > NUM_NAMED else "")
-
-
-def _is_own(split: str, params: ExampleGenParams) -> bool:
-    """Whether the source names files of a split."""
-    names = params.source if isinstance(params.source, dict) else ()
-    return any(SPLIT_NAMES.get(name) == split for name in names)
 
 
 def _why_left_out(labels: list[str], counts: RowCounts, params: ExampleGenParams) -> str:

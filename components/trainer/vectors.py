@@ -22,7 +22,8 @@ FLOAT32_MAX = 3.4028234663852886e38
 # Lines that a run checks before its first stage.
 CHECKED_LINES = 1000
 HEAD_BYTES = 4096
-HEADER = re.compile(rb"\s*(\d+)[ \t]+(\d+)\s*")
+# No file has 10^18 vectors, and Python refuses integers of thousands of digits.
+HEADER = re.compile(rb"\s*(\d{1,18})[ \t]+(\d{1,18})\s*")
 MARKS = re.compile(rb"\A(?:\xef\xbb\xbf)+")
 INTEGER = re.compile(rb"[+-]?\d+")
 # First bytes -> a file that is no text, and the way out.

@@ -111,7 +111,8 @@ def find(head: Sequence[str], path: str, format_: RowFormat) -> Dialect | None:
 
     while start < len(head) and not head[start].strip():
         start += 1
-    if start == len(head):
+    # pandas writes `""` as the header of a frame without columns.
+    if start == len(head) or [line.strip() for line in head[start:]] == ['""']:
         return None
 
     starts = [start]

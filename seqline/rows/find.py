@@ -17,6 +17,8 @@ from seqline.storage import files, gcs, listing
 from seqline.storage.files import File
 from seqline.storage.listing import WILDCARD, Entry, translate
 
+# Bytes of a name that are not UTF-8, as Python holds them.
+NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*))?(?=/)")
 
 
@@ -184,7 +186,7 @@ def select(
         labelled: Whether texts need the folder of a class.
 
     Raises:
-        UserError: They are of several kinds, or of one that cannot be read.
+        UserError: They are of several kinds, or of one that cannot be read, or a name is not UTF-8.
         DataError: A folder holds no such files.
     """
     kind = ""
@@ -207,6 +209,7 @@ def select(
             others += shape.unused
 
     distinct, same = _distinct(chosen)
+    _check_names(distinct, section)
     empty = [entry for entry in distinct if not entry.size and kind != texts.NAME]
     others += [*same, *unused.unused(unused.EMPTY, (entry.path for entry in empty))]
     return Selection(
@@ -251,3 +254,17 @@ def _distinct(entries: Sequence[Entry]) -> tuple[list[Entry], list[Unused]]:
     names = (f"{name} (that is {first})" for name, first in sorted(same))
     chosen = sorted(by_identity.values(), key=lambda entry: entry.path)
     return chosen, unused.unused(unused.SAME, names)
+
+
+def _check_names(entries: Sequence[Entry], section: str) -> None:
+    """Refuses names that cannot be written beside rows, into JSON and protocol buffers.
+
+    Raises:
+        UserError: The bytes of a name are not UTF-8.
+    """
+    for entry in entries:
+        if not entry.path.isascii() and NOT_UTF_8.search(entry.path):
+            raise UserError(
+                f"{section}.source: the name of the file {entry.path!r} is not UTF-8. Rename it, or"
+                " its folder: the places of rows are written with the names of their files."
+            )

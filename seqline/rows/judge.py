@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from seqline.errors import UserError
-from seqline.rows.row import BadRow, Row, RowFormat
+from seqline.rows.row import BadRow, Row, RowFormat, partitions_of
 from seqline.rows.values import (
     NULL,
     Labels,
@@ -208,10 +208,17 @@ def lack(
     if advice:
         return UserError(f"{subject}; {advice}.")
 
-    listed = ", ".join(map(repr, names[:MAX_LISTED]))
+    # Folders `Label=pos/` are columns, too.
+    in_path = [each for each in partitions_of(path) if each not in names]
+    if not names and not in_path:
+        return UserError(f"{subject}; it has none. Write the file again with its {noun}s.")
+
+    listed = ", ".join(map(repr, names[:MAX_LISTED])) or "none"
     if len(names) > MAX_LISTED:
         listed += f" and {len(names) - MAX_LISTED:,} more"
-    hint = _nested(name, names) or suggestion(name, names)
+    if in_path:
+        listed += f", and {', '.join(map(repr, in_path))} in its path"
+    hint = _nested(name, names) or suggestion(name, [*names, *in_path])
     way_out = f"Set {setting} to one of them.{'' if hint else otherwise}"
     return UserError(f"{subject}; it has {listed}.{hint} {way_out}")
 

@@ -125,7 +125,8 @@ def merge(records: Iterable[Unused]) -> tuple[Unused, ...]:
     names: dict[str, tuple[str, ...]] = {}
     for record in records:
         counts[record.reason] = counts.get(record.reason, 0) + record.count
-        names[record.reason] = (names.get(record.reason, ()) + record.names)[:NUM_NAMED]
+        # Records that come from JSON hold lists.
+        names[record.reason] = (*names.get(record.reason, ()), *record.names)[:NUM_NAMED]
     return tuple(
         Unused(reason, counts[reason], names[reason]) for reason in REASONS if reason in counts
     )

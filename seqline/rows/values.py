@@ -104,7 +104,9 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
     except ValueError:
         raise UnusableError("the sequence has time steps of different lengths", "format") from None
 
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind == "O" and _first_other(value) is NUMBER:
+        array = _from_large(value)
+    if array.dtype.kind not in "iuf" or _has_boolean(value, array):
         raise UnusableError(
             f"the sequence holds {short(_first_other(value))}, not only numbers", "type"
         )
@@ -136,18 +138,39 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
     return floats
 
 
+def _has_boolean(value: Any, array: np.ndarray) -> bool:
+    """Whether true or false is among numbers: numpy takes them for 1 and 0, the server does not.
+
+    Most sequences hold neither 1 nor 0, which their array tells faster than their lists.
+    """
+    if type(value) is not list or not ((array == 0) | (array == 1)).any():
+        return False
+    return any(
+        bool in map(type, step) if type(step) is list else type(step) is bool for step in value
+    )
+
+
+def _from_large(value: Any) -> np.ndarray:
+    """Numbers of which some are integers beyond numpy's, as floats."""
+    try:
+        return np.asarray(value, np.float64)
+    except OverflowError:
+        raise UnusableError(
+            "the sequence holds an integer that is not finite in float32", "format"
+        ) from None
+
+
 NUMBER = object()
 
 
 def _first_other(value: Any) -> Any:
-    """The first value in nested lists that is not a number of numpy's; NUMBER if all are."""
+    """The first value in nested lists that is not a number; NUMBER if all are."""
     if isinstance(value, list):
         for element in value:
             if (other := _first_other(element)) is not NUMBER:
                 return other
         return NUMBER
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
-    is_number = isinstance(value, float) or (is_integer and abs(value) < 2**63)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return NUMBER if is_number else value
 
 

@@ -51,6 +51,8 @@ OTHERS = {
 # Where the mark of a tar archive is, and the mark.
 TAR_PLACE = 257
 TAR = b"ustar"
+# Bytes at the beginning of a file that tell its kind.
+HEAD_BYTES = TAR_PLACE + len(TAR)
 
 # Compressed bytes that are read at once. Zstandard says all that they hold at once.
 READ_BYTES = 1 << 16
@@ -90,18 +92,18 @@ def opened(file: BinaryIO, path: str) -> BinaryIO:
     elif (make_decoder := _decoder_of(head)) is not None:
         content = _buffered(file, _decompress(file, make_decoder))
     else:
-        _refuse_others(head, path)
+        refuse_others(head, path)
         return file
 
     head = _head(content)
     if is_compressed(head) and not _is_tfrecord(head):
         raise UserError(f"{path} is compressed twice. Unpack it once.")
-    _refuse_others(head, path)
+    refuse_others(head, path)
     return content
 
 
 def _head(file: Any) -> bytes:
-    return bytes(file.peek(TAR_PLACE + len(TAR))[: TAR_PLACE + len(TAR)])
+    return bytes(file.peek(HEAD_BYTES)[:HEAD_BYTES])
 
 
 def _is_tfrecord(head: bytes) -> bool:
@@ -119,7 +121,24 @@ def _is_tfrecord(head: bytes) -> bool:
     return head[8:12] == struct.pack("<I", masked)
 
 
-def _refuse_others(head: bytes, path: str) -> None:
+def check_packed(file: Any, path: str) -> None:
+    """Refuses what is compressed, or of another known kind, in the place of a binary table.
+
+    Args:
+        file: The file at its start, where it is again afterwards.
+        path: Its path, for messages.
+
+    Raises:
+        UserError: It is such a file.
+    """
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if is_compressed(head):
+        raise UserError(f"{path} is compressed as a whole, which such tables never are. Unpack it.")
+    refuse_others(head, path)
+
+
+def refuse_others(head: bytes, path: str) -> None:
     """Raises UserError where a file is of a known kind that holds no rows."""
     for mark, (kind, way_out) in OTHERS.items():
         if head[: len(mark)].lower() == mark.lower():

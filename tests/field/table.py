@@ -8,10 +8,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.field import file_cases, text_cases, wild_cases
+from tests.field import file_cases, more_file_cases, text_cases, wild_cases
 from tests.field.case import Outcome, run
 
-CASES = {**text_cases.CASES, **file_cases.CASES, **wild_cases.CASES}
+CASES = {
+    **text_cases.CASES,
+    **file_cases.CASES,
+    **wild_cases.CASES,
+    **more_file_cases.CASES,
+}
 
 
 def shown(outcome: Outcome, folder: str) -> str:

@@ -12,7 +12,7 @@ from seqline.rows import arrow_columns
 from seqline.rows.judge import judge
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
-from seqline.storage import files
+from seqline.storage import compression, files
 from seqline.storage.files import File
 
 if TYPE_CHECKING:
@@ -39,8 +39,15 @@ def check(path: str, format_: RowFormat) -> bool:
         if opened is None:
             return False
         schema, batches = opened
+        if _is_empty(schema, batches):
+            return False
         arrow_columns.find(schema, path, format_)
         return any(batch.num_rows for batch in batches)
+
+
+def _is_empty(schema: "pa.Schema", batches: Iterator["pa.RecordBatch"]) -> bool:
+    """Whether it has neither columns nor rows, as pandas writes a frame without any."""
+    return not len(schema) and not any(batch.num_rows for batch in batches)
 
 
 def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
@@ -57,6 +64,8 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
             return
 
         schema, batches = opened
+        if _is_empty(schema, batches):
+            return
         columns = arrow_columns.find(schema, path, format_)
         for whole in batches:
             size = arrow_columns.batch_rows(whole.num_rows, whole.nbytes)
@@ -97,6 +106,8 @@ def _opened(
                 " pandas.read_feather(path).to_feather(path) does."
             )
         if not magic.startswith((FILE_MAGIC, STREAM_MAGIC)):
+            file.seek(0)
+            compression.check_packed(file, path)
             raise files.damaged(path, "", "it is neither an Arrow file nor an Arrow stream")
 
         with arrow_columns.translate_errors(path, place):
@@ -117,7 +128,7 @@ def _batches(file: Any, is_file: bool, path: str, format_: RowFormat | None) -> 
     open_ipc = ipc.open_file if is_file else ipc.open_stream
     file.seek(0)
     reader = open_ipc(file)
-    if format_ is not None:
+    if format_ is not None and len(reader.schema):
         columns = arrow_columns.find(reader.schema, path, format_)
         names = {column.path[0] for column in columns}
         places = [place for place, field in enumerate(reader.schema) if field.name in names]

@@ -9,7 +9,7 @@ from seqline.rows import arrow_columns
 from seqline.rows.judge import judge
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
-from seqline.storage import files
+from seqline.storage import compression, files
 from seqline.storage.files import File
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ PATTERN: str | None = r".*\.(parquet|parq|pq)"
 SUFFIXES: tuple[str, ...] = (".parquet", ".parq", ".pq")
 UNIT = "row"
 
+MAGIC = b"PAR1"
 ENCRYPTED_MAGIC = b"PARE"
 # Bytes of a column that are read at once.
 READ_BYTES = 1 << 20
@@ -30,8 +31,15 @@ def check(path: str, format_: RowFormat) -> bool:
     with _opened(path) as file:
         if file is None:
             return False
+        if _is_empty(file):
+            return False
         arrow_columns.find(file.schema_arrow, path, format_)
         return bool(file.metadata.num_rows)
+
+
+def _is_empty(file: "pq.ParquetFile") -> bool:
+    """Whether it has neither columns nor rows, as pandas writes a frame without any."""
+    return not len(file.schema_arrow) and not file.metadata.num_rows
 
 
 def cut(file: File, split: str | None, shard_bytes: int) -> list[Shard]:
@@ -65,7 +73,7 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
     judged = judge(format_)
     line = 0
     with _opened(path, lambda: f" after row {line}" if line else "") as file:
-        if file is None:
+        if file is None or _is_empty(file):
             return
 
         columns = arrow_columns.find(file.schema_arrow, path, format_)
@@ -116,6 +124,8 @@ def _opened(path: str, place: Callable[[], str] = str) -> Iterator["pq.ParquetFi
             raise DataError(f"{path} is encrypted. Write it again without encryption.")
 
         file.seek(0)
+        if magic != MAGIC:
+            compression.check_packed(file, path)
         with (
             arrow_columns.translate_errors(path, place),
             # Not pre-buffered, and in pieces: a row group need not fit into memory.

@@ -198,3 +198,12 @@ def test_a_file_that_changes_meanwhile(
     ):
         infer(tmp_path / "out", served, source)
     assert not (tmp_path / "out" / "predictions.json").exists()
+
+
+def test_a_finished_folder_tells_again_what_was_not_read(tmp_path: Path, served: Path) -> None:
+    source = write_texts(tmp_path / "a.jsonl", ["gold", "fig"])
+    (tmp_path / "b.jsonl").symlink_to(source)
+    (tmp_path / ".c.jsonl").write_text("")
+    first, second = (infer(tmp_path / "out", served, f"{tmp_path}/*.jsonl") for _ in range(2))
+    assert [record["reason"] for record in second["unused_files"]] == ["hidden", "same file"]
+    assert (second["warnings"], second["num_rows"]) == (first["warnings"], 2)

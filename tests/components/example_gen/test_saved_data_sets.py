@@ -6,7 +6,7 @@ import pytest
 from components.example_gen import ExampleGenParams, sources
 from seqline.errors import DataError, UserError
 from seqline.rows.row import BadRow, Row
-from tests.components.example_gen.support import read_all
+from tests.components.example_gen.support import make, read_all
 from tests.support.hugging_face import prepare, save_dataset, save_dict
 
 CLASSES = ["neg", "pos"]
@@ -107,3 +107,14 @@ def test_saved_data_sets_that_cannot_be_used(tmp_path: Path) -> None:
     save_dataset(tmp_path / "e", ROWS, CLASSES)
     with pytest.raises(UserError, match=r"data sets with splits and one without; name one kind"):
         shards(f"{tmp_path}/*")
+
+
+def test_an_empty_split_of_a_data_set_is_its_own(tmp_path: Path) -> None:
+    rows = [{"text": f"t{number}", "label": number % 2} for number in range(60)]
+    folder = save_dict(tmp_path / "a", {"train": rows, "test": []}, CLASSES)
+    with pytest.raises(DataError) as raised:
+        make(ExampleGenParams(source=str(folder)), tmp_path / "examples")
+    assert str(raised.value) == (
+        "The test split has no row (60 rows were read). Add rows to it: it is a split of the"
+        " source's own."
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.example_gen import ExampleGenParams, check, describe, external_digest, sources
-from components.example_gen.splits import find
+from components.example_gen.splits import find, read_again
 from seqline.errors import DataError
 from tests.components.example_gen.support import make, read_all, window, write
 from tests.support.corpus import corpus_rows, write_jsonl
@@ -187,3 +187,29 @@ def test_a_split_that_is_empty_in_one_span_takes_no_rows_of_train(tmp_path: Path
         for span in spans
     ]
     assert counts == [{"train": 50, "eval": 10, "test": 20}, {"train": 50, "eval": 10}]
+
+
+def test_a_file_of_two_spans_is_read_in_both_and_named(tmp_path: Path) -> None:
+    rows = corpus_rows(180)
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+    first = write_jsonl(tmp_path / "1" / "a.jsonl", rows[:120])
+    write_jsonl(tmp_path / "2" / "b.jsonl", rows[120:])
+    (tmp_path / "2" / "a.jsonl").symlink_to("../1/a.jsonl")
+
+    figures = make(ExampleGenParams(source=f"{tmp_path}/{{SPAN}}/*.jsonl"), tmp_path / "examples")
+    assert (figures["num_read"], figures["num_files"]) == (300, 3)
+    assert figures["warnings"] == [
+        "1 file of example_gen.source is read more than once, for several spans or splits:"
+        f" {tmp_path}/2/a.jsonl (that is {first}). Take them out of all but one if rows are to"
+        " count once."
+    ]
+
+
+def test_a_file_of_two_splits_is_named(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.csv", b"text,label\na,x\n")
+    os.link(source, tmp_path / "b.csv")
+    params = ExampleGenParams(source={"train": str(source), "test": f"{tmp_path}/b.csv"})
+    (sentence,) = read_again(find(params))
+    assert f": {tmp_path}/b.csv (that is {source})." in sentence
+    assert not read_again(find(ExampleGenParams(source=str(tmp_path))))

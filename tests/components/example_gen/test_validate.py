@@ -6,6 +6,7 @@ import pytest
 
 from components.example_gen import ExampleGenParams
 from components.example_gen.row_counts import RowCounts
+from components.example_gen.splits import SPLIT_NAMES
 from components.example_gen.validate import validate
 from seqline.errors import DataError
 
@@ -55,8 +56,8 @@ from seqline.errors import DataError
 def test_an_empty_split_names_its_cause_and_a_way_out(
     counts: dict[str, Any], params: dict[str, Any], message: str
 ) -> None:
+    given = ExampleGenParams(**{"source": "a.csv", **params})
+    own = {SPLIT_NAMES[name] for name in given.source} if "source" in params else {None}
     with pytest.raises(DataError) as raised:
-        validate(
-            RowCounts(num_read=120, **counts), ExampleGenParams(**{"source": "a.csv", **params})
-        )
+        validate(RowCounts(num_read=120, **counts), given, own)
     assert str(raised.value) == message

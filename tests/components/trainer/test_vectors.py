@@ -100,6 +100,7 @@ def test_tokens_may_hold_blanks_and_numbers(tmp_path: Path) -> None:
         (b"the 1 2 3\nfilm 0.4 0.5 0.6 0.7\n", r"v\.txt:2 has 4 numbers"),
         (b"the 1 2 3\nfilm 4 x 6\n", r"v\.txt:2 holds something that is not a number: 'x'"),
         (b"the,1,2,3\n", r"v\.txt:1 has no blank: 'the,1,2,3'\. A line is a token and its 3 num"),
+        (b"2 " + b"9" * 4400 + b"\nthe 1 2 3\n", r"v\.txt:1 has 1 number"),
         (b"the 1_0 2 3\n", r"v\.txt:1 holds something that is not a number: '1_0'"),
         (b"the 1 2 3\rfilm 4 5 6\r", r"v\.txt:1 holds a carriage return within the line"),
         (b"2 300\nthe 1 2 3\n", r"v\.txt:1 says that vectors have 300 numbers"),

@@ -314,3 +314,17 @@ def test_files_found_are_read_or_not_used(
         assert len(set(names)) == len(names)
         if source in ("tree", "tree/"):
             assert len(names) + sum(count for count, _ in others.values()) == num_files("tree")
+
+
+def test_a_name_that_is_not_utf_8_is_refused() -> None:
+    folder = Path(os.fsdecode(b"caf\xe9"))
+    write(str(folder / "a.csv"))
+    with pytest.raises(UserError) as raised:
+        find("*/*.csv")
+    assert str(raised.value) == (
+        "example_gen.source: the name of the file 'caf\\udce9/a.csv' is not UTF-8. Rename it, or"
+        " its folder: the places of rows are written with the names of their files."
+    )
+
+    write("b.csv", "\u00e9.csv")
+    assert find("*.csv")[1] == ["b.csv", "\u00e9.csv"]

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from seqline.rows.judge import judge
+from seqline.errors import UserError
+from seqline.rows.judge import judge, require
 from seqline.rows.row import BadRow, Row, RowFormat
 
 FORMAT = RowFormat("example_gen", text=("title", "body"), label="label", split="fold", weight="w")
@@ -62,3 +63,20 @@ def test_constants_take_the_place_of_columns() -> None:
 def test_columns_to_keep_come_last() -> None:
     format_ = RowFormat("bulk_inferrer", text=("a", "b"), keep=("id", "day")).at("d/day=3/a.csv")
     assert judged("x", "y", 7, format_=format_) == Row(b"x y", b"", "f", 1, (7, "3"))
+
+
+def test_a_missing_column_may_be_one_of_the_path() -> None:
+    format_ = RowFormat("example_gen", label="label")
+    with pytest.raises(UserError) as raised:
+        require(["text"], "d/Label=pos/a.csv", format_)
+    assert str(raised.value) == (
+        "d/Label=pos/a.csv has no column 'label' (example_gen.label); it has 'text', and 'Label' in"
+        " its path. Did you mean 'Label'? Set example_gen.label to one of them."
+    )
+
+    with pytest.raises(UserError) as raised:
+        require([], "a.tfrecord", format_, "feature")
+    assert str(raised.value) == (
+        "a.tfrecord has no feature 'text' (example_gen.text); it has none. Write the file again"
+        " with its features."
+    )

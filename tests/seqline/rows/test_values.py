@@ -70,6 +70,20 @@ def test_tokens_that_cannot_be_used(tmp_path: Path, value: Any, reason: str, pro
         ("[[1, 2], [3, null]]", "the sequence holds None, not only numbers", "type"),
         ('[[1, "2"]]', "the sequence holds '2', not only numbers", "type"),
         ("[[true, false]]", "the sequence holds True, not only numbers", "type"),
+        ("[[1, 2], [3, true]]", "the sequence holds True, not only numbers", "type"),
+        ("[1, false]", "the sequence holds False, not only numbers", "type"),
+        (f"[[{2**70}, null]]", "the sequence holds None, not only numbers", "type"),
+        (f"[[{2**70}, true]]", "the sequence holds True, not only numbers", "type"),
+        (
+            f"[[1, 2], [3, {10**39}]]",
+            "time step 2 holds a number that is not finite in float32",
+            "format",
+        ),
+        (
+            f"[[1, 2], [3, {10**400}]]",
+            "the sequence holds an integer that is not finite in float32",
+            "format",
+        ),
         ("[[1, 2, 3]]", "a time step has 3 numbers, not example_gen.dim 2", "format"),
         (
             "[1, 2, 3]",
@@ -220,3 +234,10 @@ def test_a_value_to_keep_that_would_lose_something_is_refused(value: Any, reason
     with pytest.raises(UnusableError) as raised:
         to_json(value)
     assert raised.value.args[0] == reason
+
+
+def test_integers_beyond_64_bits_are_numbers(tmp_path: Path) -> None:
+    content = f'{{"text": [[{2**70}, -1], [{-(2**65)}, 2]], "label": "x"}}'.encode()
+    (row,) = read_bytes(tmp_path / "a.jsonl", content, content="sequence")
+    assert isinstance(row, Row)
+    assert row.content.tolist() == [[2.0**70, -1.0], [-(2.0**65), 2.0]]

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqline.rows.row import Row
+from seqline.errors import UserError
+from seqline.rows.formats import format_of, kind_of_name
+from seqline.rows.row import Row, RowFormat
 from tests.support.source_files import read_all, write_arrow, write_tfrecord
 
 STRINGS = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.binary_view())
@@ -191,3 +195,42 @@ def test_rows_in_any_tfrecord(data: st.DataObject, source: tuple[str, Rows, list
 
         dim = 2 if content == "sequence" else None
         assert read(folder, ".tfrecord", content=content, dim=dim) == expected(content, rows)
+
+
+def has_row(path: Path) -> bool:
+    format_ = format_of(kind_of_name(path.name) or "")
+    return format_.check(str(path), RowFormat("example_gen", label="label"))
+
+
+def test_a_frame_without_columns_is_an_empty_file(tmp_path: Path) -> None:
+    row = Row(b"a", b"x", "", 1)
+    nothing, frame = pd.DataFrame([]), pd.DataFrame({"text": ["a"], "label": ["x"]})
+    for suffix, write in ((".parquet", "to_parquet"), (".feather", "to_feather")):
+        for name, table in (("a", frame), ("b", nothing)):
+            getattr(table, write)(tmp_path / f"{name}{suffix}")
+        both = [tmp_path / f"{name}{suffix}" for name in ("a", "b")]
+        assert [has_row(path) for path in both] == [True, False]
+        assert [[each._replace(file="") for each in read_all(path)] for path in both] == [[row], []]
+
+
+@pytest.mark.parametrize(
+    ("name", "magic", "message"),
+    [
+        ("a.parquet", b"ARROW1\0\0", "is an Arrow file. Name it .arrow."),
+        ("a.arrow", b"PAR1\x15\0\0\0", "is a Parquet file. Name it .parquet."),
+        ("a.feather", b"Obj\x01\0\0\0\0", "is an Avro file. Convert it to Parquet or JSONL."),
+        (
+            "a.parquet",
+            gzip.compress(b"PAR1"),
+            "is compressed as a whole, which such tables never are. Unpack it.",
+        ),
+    ],
+)
+def test_a_file_of_another_kind_is_named(
+    tmp_path: Path, name: str, magic: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(magic.ljust(40, b"\0"))
+    with pytest.raises(UserError) as raised:
+        has_row(path)
+    assert str(raised.value) == f"{path} {message}"

@@ -123,3 +123,8 @@ def test_csv_text_longer_than_the_limit_of_the_csv_module(tmp_path: Path) -> Non
     (row,) = read_bytes(tmp_path / "a.csv", b"text,label\n" + b"a" * 200_000 + b",x\n")
     assert isinstance(row, Row)
     assert row.content == b"a" * 200_000
+
+
+@pytest.mark.parametrize("content", [b'""\n', b'""', b'\r\n""\r\n'])
+def test_csv_of_a_pandas_frame_without_columns_has_no_row(tmp_path: Path, content: bytes) -> None:
+    assert read_bytes(tmp_path / "a.csv", content) == []
