@@ -12,7 +12,7 @@ from typing import Any
 
 from seqline.errors import DataError, UserError
 from seqline.rows.encodings import ends_lines_as_ascii
-from seqline.rows.judge import lack, require
+from seqline.rows.judge import lack, refuse_doubled, require
 from seqline.rows.row import RowFormat
 from seqline.rows.values import short
 
@@ -202,6 +202,7 @@ def _headerless(
 
 
 def _refuse_duplicates(dialect: Dialect, path: str, format_: RowFormat) -> None:
+    refuse_doubled(dialect.header, path, format_)
     for name in format_.columns:
         if dialect.header.count(name) > 1:
             raise UserError(

@@ -3,7 +3,7 @@
 Plain Python, no TensorFlow, no Beam.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -171,10 +171,26 @@ def require(names: Sequence[str], path: str, format_: RowFormat, noun: str = "co
         noun: What the format calls a column.
 
     Raises:
-        UserError: It lacks one. The message suggests the column that may be meant.
+        UserError: It lacks one, and the message suggests the column that may be meant; or its path
+            names one that it has itself.
     """
+    refuse_doubled(names, path, format_, noun)
     if set(format_.columns) - set(names):
         raise lack(names, path, format_, noun)
+
+
+def refuse_doubled(
+    names: Iterable[str], path: str, format_: RowFormat, noun: str = "column"
+) -> None:
+    """Raises UserError if a file has a column that its path names, too. See `require`."""
+    own = set(names)
+    for name, value in format_.constants:
+        # A folder far above the source may happen to be called so: neither is certain.
+        if name in own:
+            raise UserError(
+                f"{path} has a {noun} {name!r} of its own, and its path names one,"
+                f" {name}={value}. Rename the folder or the {noun}."
+            )
 
 
 def lack(

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from seqline.errors import DataError, UserError
-from seqline.rows.judge import decoded, judge, missing, require
+from seqline.rows.judge import decoded, judge, missing, refuse_doubled, require
 from seqline.rows.row import BadRow, Row, RowFormat
 from seqline.rows.shards import Shard
 from seqline.storage import compression, files
@@ -276,6 +276,7 @@ def _look_at_first(path: str, format_: RowFormat) -> bool:
         if format_.content == "sequence" and format_.dim is None:
             _require_dim(features, lists, path, format_)
         if set(format_.columns) <= names:
+            refuse_doubled(names, path, format_, "feature")
             return True
 
     if num_records:
