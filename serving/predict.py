@@ -36,7 +36,9 @@ def find_model(path: Path) -> Path:
     Raises:
         InputError: There is none, or there are several models; see `find_versions`.
     """
-    for character in WILDCARDS:
+    # A model in a bucket is copied to a place of its own.
+    wildcards = WILDCARDS if isinstance(path, Path) else ""
+    for character in wildcards:
         if character in str(path.absolute()):
             raise InputError(
                 f"The model at {str(path)!r} cannot be loaded: TensorFlow takes {character!r} in"

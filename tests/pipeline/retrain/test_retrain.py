@@ -203,7 +203,7 @@ def test_a_span_that_is_a_broken_delivery_is_rejected_and_left_out(copy: Path, k
     code, lines = retrain(copy)
     assert code == 20
     assert {
-        "empty": "data/2/rows.jsonl is empty.",
+        "empty": "span 2 has no rows in any split. Deliver it again, or take it out of the window.",
         "delivered twice": "rows in span 2 are in span 1, too",
     }[kind] in lines[-1]
 
