@@ -66,6 +66,7 @@ class Runs:
         examples.mkdir()
         pattern = str(self.root / "data" / "{SPAN}" / "*.jsonl")
         figures = run_example_gen(
+            # Each of the params has its own type.
             params=ExampleGenParams(source=pattern, **params),  # type: ignore[arg-type]
             output=examples,
             span_cache=SpanCache(self.root / "example_gen"),

@@ -35,6 +35,7 @@ from seqline.rows.tokens import NeverOccurring, why_never
     ],
 )
 def test_why_a_token_can_never_occur(token: str, tokens: str, lowercase: bool, reason: str) -> None:
+    # The parameter is a string, not one of the two.
     assert why_never(token.encode(), tokens, lowercase) == reason  # type: ignore[arg-type]
 
 
