@@ -10,7 +10,7 @@ import numpy as np
 from components.statistics_gen import StatisticsGenParams, run
 from seqline.data import examples as examples_format
 from seqline.data.examples import Content, ExampleShard
-from seqline.data.manifest import Manifest, Span
+from seqline.data.manifest import Manifest, Span, write_manifest
 
 # (content, label): a str, a list of str, or nested lists of floats.
 Rows = Sequence[tuple[Any, str]]
@@ -75,7 +75,7 @@ def write_spans(
         manifest_spans.append(Span(number, key, num_rows=num_rows, **fields))
 
     root.mkdir(parents=True, exist_ok=True)
-    examples_format.write_manifest(Manifest(content, dim, tuple(manifest_spans)), root)
+    write_manifest(Manifest(content, dim, tuple(manifest_spans)), root)
     return root
 
 

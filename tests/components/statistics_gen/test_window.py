@@ -7,8 +7,8 @@ import apache_beam as beam
 import pytest
 
 from components.statistics_gen import StatisticsGenParams, analyze
-from seqline.data import examples as examples_format
 from seqline.data.examples import Content
+from seqline.data.manifest import read_manifest
 from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError
 from seqline.jobs.beam import job
@@ -124,7 +124,7 @@ def test_another_job_can_count_the_rows_that_it_reads(tmp_path: Path) -> None:
     """
     span_cache = SpanCache(tmp_path / "span_cache")
     examples = write_spans(tmp_path / "examples", {1: TWENTY})
-    key = examples_format.read_manifest(examples).spans[0].key
+    key = read_manifest(examples).spans[0].key
     arguments: dict[str, Any] = {
         "content": "text",
         "dim": None,
