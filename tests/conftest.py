@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from components.evaluator import EvaluatorParams
 from components.evaluator import run as run_evaluator
@@ -25,6 +26,10 @@ from seqline.component import Figures
 from seqline.storage.staging import path_of
 from tests.support.corpus import TRAINER_PARAMS, TRANSFORM_PARAMS, corpus_rows, write_jsonl
 from tests.support.fake_cloud.gcs import FakeGcs, serve
+
+# Hypothesis fails an example that takes 200 ms: no test asserts a time.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
