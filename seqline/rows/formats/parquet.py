@@ -13,6 +13,7 @@ from seqline.storage import compression, files
 from seqline.storage.files import File
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 NAME = "parquet"
@@ -81,11 +82,11 @@ def read(path: str, shard: Shard, format_: RowFormat) -> Iterator[Row | BadRow]:
         end = shard.end or len(groups)
         line = sum(num_rows for num_rows, _ in groups[: shard.start])
         num_rows, num_bytes = map(sum, zip((0, 0), *groups[shard.start : end], strict=True))
-        batches = file.iter_batches(
+        batches = _batches(
+            file,
+            range(shard.start, end),
             arrow_columns.batch_rows(num_rows, num_bytes),
-            row_groups=list(range(shard.start, end)),
-            columns=[".".join(column.path) for column in columns],
-            use_threads=False,
+            [".".join(column.path) for column in columns],
         )
 
         for batch in batches:
@@ -101,8 +102,21 @@ def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
             return
         num_rows, num_bytes = map(sum, zip((0, 0), *_row_groups(file), strict=True))
         size = arrow_columns.batch_rows(num_rows, num_bytes)
-        for batch in file.iter_batches(size, use_threads=False):
+        for batch in _batches(file, range(file.metadata.num_row_groups), size):
             yield from arrow_columns.raw_rows(batch, path)
+
+
+def _batches(
+    file: "pq.ParquetFile", groups: range, size: int, columns: list[str] | None = None
+) -> "Iterator[pa.RecordBatch]":
+    """The rows of row groups, in batches of at most `size`, of some columns or of all."""
+    from pyarrow import types
+
+    # Arrow does not join a struct's dictionaries from several row groups: "Nested data conversions
+    # not implemented for chunked array outputs".
+    has_structs = any(types.is_struct(field.type) for field in file.schema_arrow)
+    for part in [[group] for group in groups] if has_structs else [list(groups)]:
+        yield from file.iter_batches(size, row_groups=part, columns=columns, use_threads=False)
 
 
 @contextmanager

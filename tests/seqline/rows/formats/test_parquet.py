@@ -203,3 +203,14 @@ def test_parquet_reads_few_long_rows_at_once() -> None:
     # 64 MiB are 64 rows of 1 MiB, and not one of 100 MiB: that one is read alone.
     assert arrow_columns.batch_rows(1000, 1000 << 20) == 64
     assert arrow_columns.batch_rows(10, 1000 << 20) == 1
+
+
+def test_categories_in_structs_in_several_row_groups(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    texts = pa.array([f"text {number}" for number in range(5)]).dictionary_encode()
+    rows = pa.StructArray.from_arrays([texts], names=["text"])
+    table = pa.table({"row": rows, "label": ["x"] * 5})
+    pq.write_table(table, path, row_group_size=2)
+    assert usable(read_all(path, text="row.text")) == [
+        (f"text {number}".encode(), b"x") for number in range(5)
+    ]
