@@ -183,7 +183,7 @@ def _check_no_splits(data: list[_Inside], name: str, path: str) -> None:
     """Refuses train.csv beside test.csv, or test-00000-of-00001.parquet: no parts of one whole."""
     places: dict[str, str] = {}
     for file in data:
-        word = re.match("[A-Za-z]*", file.name)[0]  # type: ignore[index]  # It always matches.
+        word = re.split("[^A-Za-z]", file.name, maxsplit=1)[0]
         split = SPLIT_FOLDERS.get(word.lower())
         if split is not None and not file.folders:
             is_first = split not in places

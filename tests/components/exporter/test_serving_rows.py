@@ -234,7 +234,7 @@ def test_predict_asks_for_tokens_and_sequences(served: dict[str, Any]) -> None:
 def test_numbers_that_are_too_large_give_no_class(served: dict[str, Any]) -> None:
     """In the graph itself, for any server; the other rows of the batch keep their answers."""
     if served["content"] == "tokens":
-        pytest.skip("ids are never too large")
+        pytest.skip("rows of tokens hold ids, not numbers that could overflow")
 
     # Which of the sums are infinite, and which are not, depends on the weights.
     large = [[[a * 3e38, b * 3e38, c * 3e38]] * 5 for a, b, c in product((1, -1), repeat=3)]
