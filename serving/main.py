@@ -10,6 +10,7 @@ import shlex
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -189,8 +190,11 @@ async def _announce(server: Any, listening: socket.socket, port_file: Path | Non
     log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
     if port_file:
-        aside = port_file.with_name(f".{port_file.name}.{os.getpid()}")
-        aside.write_text(f"{port}\n")
+        # A name that no one can have put a link at before.
+        descriptor, aside = tempfile.mkstemp(prefix=f".{port_file.name}.", dir=port_file.parent)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"{port}\n")
+        os.chmod(aside, 0o644)  # as a program that waits for it may be another user's
         os.replace(aside, port_file)
 
 
