@@ -3,7 +3,7 @@
     python -m tests.soak.server_story [--requests 100000] [--pushes 20] [--rollbacks 5]
         [--connections 100] [--p99-ms 100] [--rss-mb 600] [--models FOLDER]
 
-`seqline serve` runs as a process of its own on two text models, made by `seqline run`, that answer
+`seqline serve` runs as a process of its own on text models, made by `seqline run`, that answer
 every text differently. Good clients, each on one connection that it keeps, ask for texts whose
 answers are known: over REST, and over gRPC where the server has it. The requests come in three
 phases: "alone"; "versions", while half of the pushes and rollbacks happen; and "attacked", while
@@ -16,6 +16,7 @@ was not there yet, if it is a damaged one, or if it is older than the client's a
 
 import argparse
 import http.client
+import itertools
 import json
 import multiprocessing
 import resource
@@ -29,7 +30,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -51,15 +52,18 @@ SHARES = {"alone": 0.2, "versions": 0.3, "attacked": 0.5}
 # Two models, or a model and its answer over the wire: the same, or another one.
 SAME, OTHER = 1e-5, 1e-3
 WRONG_SHOWN = 20
+# After a rollback from one to another, a push has to be of a third: the first stays rolled back.
+NUM_MODELS = 3
+KEEP_VERSIONS = 4
 
 # Text -> for each model (label, probabilities).
 Answers = dict[str, list[tuple[str, list[float]]]]
 
 
 def make_models(folder: Path) -> list[Path]:
-    """Two text models that differ in the seed of their training."""
+    """Text models that differ in the seed of their training."""
     models = []
-    for seed in (0, 1):
+    for seed in range(NUM_MODELS):
         place = folder / f"seed-{seed}"
         if not (place / small_run.ROOT).exists():
             small_run.make(place)
@@ -101,7 +105,9 @@ def known_answers(models: list[Path], texts: list[str]) -> Answers:
     process.join()
 
     different = {
-        text: both for text, both in answers.items() if not is_same(both[0], both[1], OTHER)
+        text: given
+        for text, given in answers.items()
+        if not any(is_same(*pair, OTHER) for pair in itertools.combinations(given, 2))
     }
     assert len(different) >= 10, "the models answer alike"
     return different
@@ -240,47 +246,72 @@ class Story:
     Attributes:
         models: The models' folders.
         serving_dir: Where their versions are.
-        changes: What has happened, a line each.
+        current, rolled_back: The number of the model that was published last, and of the one that
+            was rolled back from; -1 for none.
         wrong: What must not have happened.
         damaged: The damaged versions.
     """
 
     def __init__(self, models: list[Path], serving_dir: Path, shared: Shared) -> None:
         self.models, self.serving_dir, self.shared = models, serving_dir, shared
-        self.current = -1
+        self.current, self.rolled_back = NUM_MODELS - 1, -1
         self.wrong: list[str] = []
         self.damaged: list[Path] = []
         self.longest_wait = 0.0
 
     def push(self) -> int:
-        model = 1 - self.current if self.current >= 0 else 0
-        # Before it is pushed: a client may see it before `push` returns.
-        expected = self._highest() + 1
-        self.shared.models[expected] = model
-        done = push(
-            self.models[model], self.serving_dir, keep_versions=4, model_name=NAME, name=NAME
-        )
-        return self._published(done["version"], expected, model)
+        """Pushes the next model that was neither served last nor rolled back from."""
+        after = [(self.current + step) % NUM_MODELS for step in range(1, NUM_MODELS)]
+        model = next(number for number in after if number != self.rolled_back)
+        folder = self.models[model]
+
+        def change() -> Any:
+            return push(
+                folder,
+                self.serving_dir,
+                keep_versions=KEEP_VERSIONS,
+                model_name=NAME,
+                name=NAME,
+            )
+
+        version = self._publish(model, change)
+        self.rolled_back = -1
+        return version
 
     def rollback(self) -> int:
-        model = 1 - self.current
+        """Rolls back to the newest good version that has another model."""
+        before = self.current
+        numbers = sorted((int(path.name) for path in self._numbered()), reverse=True)
+        to = next(number for number in numbers if self.shared.models[number] not in (-1, before))
+        version = self._publish(self.shared.models[to], lambda: rollback(self.serving_dir, to))
+        self.rolled_back = before
+        return version
+
+    def _publish(self, model: int, change: Callable[[], Any]) -> int:
+        """Makes a change that gives the next version; returns its number."""
+        # Before it happens: a client may see the version before the change returns.
         expected = self._highest() + 1
         self.shared.models[expected] = model
-        done = rollback(self.serving_dir)
-        return self._published(done["version"], expected, model)
+        try:
+            version = int(change()["version"])
+        except Exception:
+            self.shared.models[expected] = -1
+            raise
 
-    def _published(self, version: int, expected: int, model: int) -> int:
         if version != expected:
+            self.shared.models[expected] = -1
             self.wrong.append(f"version {version} was pushed, expected {expected}")
         self.current = model
         for folder in self.damaged:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         self.damaged = []
         return version
 
+    def _numbered(self) -> list[Path]:
+        return [path for path in self.serving_dir.glob("*") if path.name.isdecimal()]
+
     def _highest(self) -> int:
-        names = [path.name for path in self.serving_dir.glob("*") if path.name.isdecimal()]
-        return max(map(int, names), default=0)
+        return max((int(path.name) for path in self._numbered()), default=0)
 
     def damage(self, number: int) -> None:
         """Adds a copy of the newest version, with a byte flipped in one of its files."""

@@ -1,13 +1,15 @@
 """A small pipeline with every stage but the span validator, for the tests that break its runs."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
+from components.pusher.folder import Folder
 from pipeline.store.folder import Store
 from pipeline.store.layout import artifact_digest
 from pipeline.store.records import RunRecord
+from seqline.model.digest import MANIFEST
+from seqline.storage.files import parse_object
 from tests.support.command_line import environment
 from tests.support.corpus import corpus_rows, write_jsonl
 
@@ -38,11 +40,24 @@ num_epochs = 4
 patience = 4
 checkpoint_steps = 3
 
+[evaluator]
+min_accuracy = 0.5
+min_macro_f1 = 0.5
+
+[infra_validator]
+max_model_mb = 50.0
+
+[retrain]
+without = [
+    "cross_entropy", "gain_over_linear", "slice_accuracy", "calibration", "latency",
+]
+
 [bulk_inferrer]
 source = "unlabelled.jsonl"
 """
 CONFIG_FILE = "small.toml"
 ROOT = "artifacts"
+NAME = "small"  # of the model, after its configuration
 
 
 def rows() -> list[dict[str, str]]:
@@ -106,10 +121,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def versions(folder: Path) -> dict[int, str]:
-    """Version -> the digest of the model that its manifest names."""
+    """Version -> the digest of the model that its manifest names; "damaged" without one."""
     found = {}
-    for manifest in (folder / "serving_dir").glob("*/*/assets.extra/manifest.json"):
-        version = manifest.parent.parent.name
-        if version.isdecimal():
-            found[int(version)] = json.loads(manifest.read_bytes())["digest"]
+    for version in (folder / "serving_dir" / NAME).glob("[0-9]*"):
+        manifest = parse_object(Folder(version.parent).read(f"{version.name}/{MANIFEST}")) or {}
+        found[int(version.name)] = str(manifest.get("digest", "damaged"))
     return found
