@@ -15,49 +15,41 @@ was not there yet, if it is a damaged one, or if it is older than the client's a
 """
 
 import argparse
-import http.client
 import itertools
 import json
 import multiprocessing
 import resource
-import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from components.pusher.publish import push, rollback
 from tests.soak import small_run
 from tests.soak.attackers import Attackers
 from tests.soak.attackers import bodies as worst_bodies
-from tests.support.command_line import environment
+from tests.soak.changes import NUM_MODELS, Story
+from tests.soak.good_clients import (
+    NAME,
+    PHASES,
+    WRONG_SHOWN,
+    Answers,
+    Shared,
+    is_same,
+    start_clients,
+)
+from tests.soak.server_process import Memory, serving
 
-NAME = "small"
-TIMEOUT = 120.0
-PHASES = ("alone", "versions", "attacked")
 # The share of the requests in each phase.
 SHARES = {"alone": 0.2, "versions": 0.3, "attacked": 0.5}
-# Two models, or a model and its answer over the wire: the same, or another one.
-SAME, OTHER = 1e-5, 1e-3
-WRONG_SHOWN = 20
-# After a rollback from one to another, a push has to be of a third: the first stays rolled back.
-NUM_MODELS = 3
-KEEP_VERSIONS = 4
-
-# Text -> for each model (label, probabilities).
-Answers = dict[str, list[tuple[str, list[float]]]]
+# The answers of two models differ by more.
+OTHER = 1e-3
 
 
 def make_models(folder: Path) -> list[Path]:
@@ -111,344 +103,6 @@ def known_answers(models: list[Path], texts: list[str]) -> Answers:
     }
     assert len(different) >= 10, "the models answer alike"
     return different
-
-
-def is_same(one: Any, other: Any, tolerance: float) -> bool:
-    (label, probabilities), (other_label, other_probabilities) = one, other
-    pairs = zip(probabilities, other_probabilities, strict=True)
-    return label == other_label and all(abs(a - b) <= tolerance for a, b in pairs)
-
-
-class Shared:
-    """What the good clients and the story tell each other, across processes.
-
-    Attributes:
-        phase: The number of the phase that requests belong to; -1 ends the clients.
-        counts: The requests of each phase so far.
-        newest: The newest version that a client saw.
-        models: Version -> which model it is, by its number in an array; -1 for none.
-    """
-
-    def __init__(self, context: Any) -> None:
-        self.phase = context.Value("i", 0)
-        self.counts = [context.Value("q", 0) for _ in PHASES]
-        self.newest = context.Value("q", 0)
-        self.models = context.Array("i", [-1] * 1000)
-
-
-def ask_over_rest(
-    address: tuple[str, int], answers: Answers, shared: Shared, told: Connection
-) -> None:
-    """Asks one text after the other on one connection, and sends what came of it."""
-    connection = http.client.HTTPConnection(*address, timeout=TIMEOUT)
-
-    def ask(text: str) -> tuple[int, Any]:
-        body = json.dumps({"instances": [text]})
-        try:
-            connection.request("POST", f"/v1/models/{NAME}:predict", body)
-            response = connection.getresponse()
-            content = response.read()
-        except (OSError, http.client.HTTPException):
-            connection.close()  # the next request opens it again
-            raise
-        if response.status != 200:
-            raise ValueError(f"{response.status}: {content[:200]!r}")
-        [row] = json.loads(content)["predictions"]
-        version = int(response.headers["x-model-version"])
-        return version, (row["label"], row["probabilities"])
-
-    keep_asking(ask, answers, shared, told)
-
-
-def ask_over_grpc(
-    address: tuple[str, int], answers: Answers, shared: Shared, told: Connection
-) -> None:
-    """The same over gRPC, with the stubs of tensorflow-serving-api."""
-    import grpc
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
-
-    channel = grpc.insecure_channel(f"{address[0]}:{address[1]}")
-    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-    def ask(text: str) -> tuple[int, Any]:
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = NAME
-        request.inputs["text"].CopyFrom(tf.make_tensor_proto([text]))
-        got = stub.Predict(request, timeout=TIMEOUT)
-        label = tf.make_ndarray(got.outputs["label"])[0].decode()
-        probabilities = tf.make_ndarray(got.outputs["probabilities"])[0].tolist()
-        return got.model_spec.version.value, (label, probabilities)
-
-    keep_asking(ask, answers, shared, told)
-
-
-def keep_asking(ask: Any, answers: Answers, shared: Shared, told: Connection) -> None:
-    """Asks until the story ends; sends {seconds of each phase, wrong, failed, versions}."""
-    seconds: list[list[float]] = [[] for _ in PHASES]
-    wrong: list[str] = []
-    failed: Counter[str] = Counter()
-    seen: Counter[int] = Counter()
-    texts = sorted(answers)
-    last, number = 0, 0
-    told.send("ready")
-
-    while (phase := shared.phase.value) >= 0:
-        number += 1
-        text = texts[number % len(texts)]
-        started = time.perf_counter()
-        try:
-            version, answer = ask(text)
-        except Exception as error:
-            failed[f"{PHASES[phase]}: {type(error).__name__}: {error}"[:300]] += 1
-            time.sleep(0.01)
-            continue
-
-        seconds[phase].append(time.perf_counter() - started)
-        with shared.counts[phase].get_lock():
-            shared.counts[phase].value += 1
-        if version not in seen:
-            with shared.newest.get_lock():
-                shared.newest.value = max(version, shared.newest.value)
-
-        seen[version] += 1
-        complaint = judge(version, last, answer, answers[text], shared)
-        if complaint:
-            wrong.append(f"{PHASES[phase]}: {complaint}")
-        last = version
-
-    told.send(
-        {
-            "seconds": seconds,
-            "wrong": len(wrong),
-            "such": wrong[:WRONG_SHOWN],
-            "failed": failed,
-            "versions": seen,
-        }
-    )
-
-
-def judge(version: int, last: int, answer: Any, expected: list[Any], shared: Shared) -> str | None:
-    """What is wrong with an answer; None if it is right."""
-    model = shared.models[version]
-    if model < 0:
-        return f"version {version} was never pushed, or was damaged"
-    if version < last:
-        return f"version {version} after {last}"
-    if not is_same(answer, expected[model], SAME):
-        return f"version {version} answered {answer}, not {expected[model]}"
-    return None
-
-
-class Story:
-    """Pushes, rollbacks and damaged versions, one after the other.
-
-    Attributes:
-        models: The models' folders.
-        serving_dir: Where their versions are.
-        current, rolled_back: The number of the model that was published last, and of the one that
-            was rolled back from; -1 for none.
-        wrong: What must not have happened.
-        damaged: The damaged versions.
-    """
-
-    def __init__(self, models: list[Path], serving_dir: Path, shared: Shared) -> None:
-        self.models, self.serving_dir, self.shared = models, serving_dir, shared
-        self.current, self.rolled_back = NUM_MODELS - 1, -1
-        self.wrong: list[str] = []
-        self.damaged: list[Path] = []
-        self.longest_wait = 0.0
-
-    def push(self) -> int:
-        """Pushes the next model that was neither served last nor rolled back from."""
-        after = [(self.current + step) % NUM_MODELS for step in range(1, NUM_MODELS)]
-        model = next(number for number in after if number != self.rolled_back)
-        folder = self.models[model]
-
-        def change() -> Any:
-            return push(
-                folder,
-                self.serving_dir,
-                keep_versions=KEEP_VERSIONS,
-                model_name=NAME,
-                name=NAME,
-            )
-
-        version = self._publish(model, change)
-        self.rolled_back = -1
-        return version
-
-    def rollback(self) -> int:
-        """Rolls back to the newest good version that has another model."""
-        before = self.current
-        numbers = sorted((int(path.name) for path in self._numbered()), reverse=True)
-        to = next(number for number in numbers if self.shared.models[number] not in (-1, before))
-        version = self._publish(self.shared.models[to], lambda: rollback(self.serving_dir, to))
-        self.rolled_back = before
-        return version
-
-    def _publish(self, model: int, change: Callable[[], Any]) -> int:
-        """Makes a change that gives the next version; returns its number."""
-        # Before it happens: a client may see the version before the change returns.
-        expected = self._highest() + 1
-        self.shared.models[expected] = model
-        try:
-            version = int(change()["version"])
-        except Exception:
-            self.shared.models[expected] = -1
-            raise
-
-        if version != expected:
-            self.shared.models[expected] = -1
-            self.wrong.append(f"version {version} was pushed, expected {expected}")
-        self.current = model
-        for folder in self.damaged:
-            shutil.rmtree(folder, ignore_errors=True)
-        self.damaged = []
-        return version
-
-    def _numbered(self) -> list[Path]:
-        return [path for path in self.serving_dir.glob("*") if path.name.isdecimal()]
-
-    def _highest(self) -> int:
-        return max((int(path.name) for path in self._numbered()), default=0)
-
-    def damage(self, number: int) -> None:
-        """Adds a copy of the newest version, with a byte flipped in one of its files."""
-        newest = self.serving_dir / str(self._highest())
-        copy = self.serving_dir / str(self._highest() + 1)
-        aside = self.serving_dir / ".by-hand"
-        shutil.copytree(newest, aside)
-
-        names = ["variables/variables.data-00000-of-00001", "assets/labels", "saved_model.pb"]
-        file = aside / names[number % len(names)]
-        if not file.exists():
-            file = max((path for path in aside.rglob("*") if path.is_file()), key=_size)
-        content = bytearray(file.read_bytes())
-        content[len(content) // 2] ^= 1
-        file.write_bytes(content)
-        aside.rename(copy)
-        self.damaged.append(copy)
-
-    def wait_until_served(self, version: int) -> None:
-        started = time.monotonic()
-        while self.shared.newest.value < version:
-            if time.monotonic() > started + TIMEOUT:
-                self.wrong.append(f"version {version} was not served after {TIMEOUT:.0f} s")
-                return
-            time.sleep(0.02)
-        self.longest_wait = max(self.longest_wait, time.monotonic() - started)
-
-    def change(self, kind: str, number: int) -> None:
-        """One change, which must succeed and be served."""
-        try:
-            version = self.push() if kind == "push" else self.rollback()
-        except Exception as error:
-            self.wrong.append(f"{kind} {number}: {type(error).__name__}: {error}")
-            return
-        self.wait_until_served(version)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
-class Memory:
-    """The resident bytes of a process and its children, sampled in a thread."""
-
-    def __init__(self, pid: int) -> None:
-        self.process = psutil.Process(pid)
-        self.peak = 0
-        self.most_descriptors = 0
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def now(self) -> int:
-        total = 0
-        for process in (self.process, *self.process.children(recursive=True)):
-            with suppress(psutil.Error):
-                total += process.memory_info().rss
-        return total
-
-    def _watch(self) -> None:
-        with suppress(psutil.Error):
-            while True:
-                self.peak = max(self.peak, self.now())
-                self.most_descriptors = max(self.most_descriptors, self.process.num_fds())
-                time.sleep(0.1)
-
-
-@contextmanager
-def serving(folder: Path, serving_dir: Path) -> Iterator[tuple[Any, dict[str, int], Path]]:
-    """`seqline serve` as a process: (the process, ports by protocol, its log)."""
-    log, port_file = folder / "server.log", folder / "port"
-    flags = ["--rest_api_port=0", f"--port_file={port_file}", f"--model_name={NAME}"]
-    flags += [f"--model_base_path={serving_dir}"]
-    ports = {}
-    if has_grpc():
-        ports["grpc"] = free_port()
-        flags.append(f"--port={ports['grpc']}")
-
-    command = [sys.executable, "-m", "pipeline", "serve", *flags]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        deadline = time.monotonic() + TIMEOUT
-        while not port_file.exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        ports["rest"] = int(port_file.read_text())
-        wait_until_loaded(ports["rest"], log)
-        yield process, ports, log
-    finally:
-        process.kill()
-        process.wait()
-
-
-def has_grpc() -> bool:
-    from serving import flags
-
-    return hasattr(flags.parse([]), "port")
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-def wait_until_loaded(port: int, log: Path) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
-        with suppress(OSError):
-            connection.request("GET", f"/v1/models/{NAME}")
-            if b"AVAILABLE" in connection.getresponse().read():
-                return
-        connection.close()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
-
-
-def start_clients(ports: dict[str, int], num_rest: int, answers: Answers, shared: Shared) -> Any:
-    """Starts the good clients, and waits until each is ready: [(process, pipe)]."""
-    context = multiprocessing.get_context("spawn")
-    kinds = [("rest", ask_over_rest)] * num_rest
-    if "grpc" in ports:
-        kinds.append(("grpc", ask_over_grpc))
-
-    clients = []
-    for protocol, target in kinds:
-        ours, theirs = context.Pipe()
-        arguments = (("127.0.0.1", ports[protocol]), answers, shared, theirs)
-        process = context.Process(target=target, args=arguments, name=protocol, daemon=True)
-        process.start()
-        clients.append((process, ours))
-    for _, ours in clients:
-        ours.recv()
-    return clients
 
 
 def tell(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
