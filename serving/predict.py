@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,10 +54,10 @@ def find_model(path: Path) -> Path:
         return path
 
     folder = find_versions(path, "--model")
-    versions = _versions(folder)
+    versions = version_folders(folder)
     if not versions:
         raise InputError(f"No SavedModel at {path}, nor a version of one under it. {_way_out()}")
-    return max(versions, key=lambda version: int(version.name))
+    return versions[max(versions)]
 
 
 def find_versions(path: Path, flag: str) -> Path:
@@ -75,7 +76,7 @@ def find_versions(path: Path, flag: str) -> Path:
         InputError: There are several models. The message lists them.
     """
     models = find_models(path)
-    if _versions(path):
+    if version_folders(path):
         if not models or str(path) != SERVING_DIR:
             return path
 
@@ -98,21 +99,40 @@ def find_versions(path: Path, flag: str) -> Path:
 def find_models(path: Path) -> dict[str, Path]:
     """Name -> folder of the models under a path that have a folder of their own."""
     folders = {
-        file.parent.parent for file in path.glob("*/*/saved_model.pb") if _is_version(file.parent)
+        file.parent.parent
+        for file in path.glob("*/*/saved_model.pb")
+        if version_number(file.parent.name) is not None
     }
     return {
         folder.name: folder
         for folder in sorted(folders, key=lambda folder: folder.name)
-        if not _is_version(folder)
+        if version_number(folder.name) is None
     }
 
 
-def _versions(path: Path) -> list[Path]:
-    return [file.parent for file in path.glob("*/saved_model.pb") if _is_version(file.parent)]
+def version_folders(path: Path) -> dict[int, Path]:
+    """Number -> folder of the versions under a path.
+
+    Of two folders with one number, such as 123 and 00123, the one with the shorter name counts.
+    """
+    folders = [file.parent for file in path.glob("*/saved_model.pb")]
+    # The shortest name comes last, and stays.
+    return {
+        number: folder
+        for folder in sorted(folders, key=lambda folder: -len(folder.name))
+        if (number := version_number(folder.name)) is not None
+    }
 
 
-def _is_version(folder: Path) -> bool:
-    return folder.name.isascii() and folder.name.isdigit()
+def version_number(name: str) -> int | None:
+    """The version that a folder's name stands for, as TensorFlow Serving reads it.
+
+    It is an integer of 64 bits that may begin with zeros: 00000123 is version 123. None for every
+    other name.
+    """
+    if not re.fullmatch("[0-9]{1,255}", name) or int(name) >= 1 << 63:
+        return None
+    return int(name)
 
 
 def _way_out() -> str:
