@@ -147,7 +147,7 @@ class Attackers:
                     self.answers[name, "closed by the server"] += 1
                     connection.close()
             held = alive
-            self.stopped.wait(seconds if len(held) >= self.connections else 0.01)
+            self.stopped.wait(seconds if len(held) >= self.connections else 0.05)
 
         self.answers[name, "open at the end"] += len(held)
         for connection in held:
