@@ -14,14 +14,14 @@ from typing import Any, Protocol
 log = logging.getLogger("seqline.serve")
 
 SWEEP_SECONDS = 1.0
-# A connection is not closed for another one in its first second: it may be about to send.
+# Among the connections of one address, those in their first second go last: they are about to send.
 FRESH_SECONDS = 1.0
 # Most connections by default, and their share of the descriptors that the process may open: the
 # models, the files of a version that is being loaded and gRPC need some, too.
 MOST_CONNECTIONS = 4096
 DESCRIPTOR_SHARE = 0.5
-# Connections that are found at once as the next to go, so that not each new one looks at all.
-NUM_CANDIDATES = 64
+# The share of connections that are found at once as the next to go: not each new one looks at all.
+CANDIDATE_SHARE = 1 / 64
 # Connections that are accepted before anything else is done, each of which takes a descriptor, and
 # those that the system keeps until then.
 ACCEPTED_AT_ONCE, WAITING_TO_BE_ACCEPTED = 64, 2048
@@ -119,12 +119,13 @@ class Connections:
 
     def _next_to_go(self, now: float, newest: Connection | None) -> list[tuple[float, Connection]]:
         waiting = [
-            (now - since < FRESH_SECONDS, -self.by_peer[connection.peer], since, connection)
+            (-self.by_peer[connection.peer], now - since < FRESH_SECONDS, since, connection)
             for connection in self.open
             if connection is not newest and (since := connection.since) is not None
         ]
         waiting.sort(key=lambda place: place[:3])
-        return [(since, connection) for *_, since, connection in waiting[NUM_CANDIDATES::-1]]
+        num_candidates = int(self.most * CANDIDATE_SHARE) + 1
+        return [(since, connection) for *_, since, connection in waiting[:num_candidates][::-1]]
 
     def _on_dropped(self, now: float) -> None:
         self.num_dropped += 1

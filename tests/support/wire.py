@@ -15,6 +15,7 @@ from serving.connections import Connections
 from serving.http_server import make_server
 
 PATIENCE = 60
+STUCK_SECONDS = 3
 
 
 @dataclass
@@ -59,7 +60,7 @@ def statuses(answers: bytes) -> list[int]:
 def echo(asked: list[tuple[str, str, bytes, bytes, bytes]]) -> Any:
     """An application that answers any request with what it was, and notes it.
 
-    /early answers before it reads the body, /stuck never, /long with 32 MB.
+    /early answers before it reads the body, /stuck after a while, /long with 32 MB.
     """
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -72,7 +73,7 @@ def echo(asked: list[tuple[str, str, bytes, bytes, bytes]]) -> Any:
             more = message["more_body"]
 
         if scope["path"] == "/stuck":
-            await asyncio.sleep(PATIENCE)
+            await asyncio.sleep(STUCK_SECONDS)
         headers = dict(scope["headers"])
         asked.append(
             (
