@@ -1,18 +1,10 @@
 """The records of runs and of artifacts: run.json and execution.json."""
 
-import json
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from pydantic import TypeAdapter, ValidationError
-
-from seqline.errors import UserError
-from seqline.storage.staging import writing
-
-R = TypeVar("R")
+from seqline.storage import records
 
 # How a run ended, or that it did not end yet.
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
@@ -51,11 +43,11 @@ class Execution:
             UserError: The file is damaged.
         """
         way_out = f"Remove {path.parent}; the next run makes the artifact again."
-        return parse(cls, read_object(path, way_out), path, way_out)
+        return records.read(cls, path, way_out)
 
     def write(self, path: Path) -> None:
         """Writes an execution.json. A reader sees all of it or nothing."""
-        write_object(asdict(self), path)
+        records.write_object(asdict(self), path)
 
 
 @dataclass(frozen=True)
@@ -103,58 +95,20 @@ class RunRecord:
             UserError: The file is damaged.
         """
         way_out = f"Remove {path.parent}; artifacts do not need it."
-        content = read_object(path, way_out)
+        content = records.read_object(path, way_out)
 
         known = {info.name for info in fields(cls)} - {"about"}
         own = {name: value for name, value in content.items() if name in known}
         about = {name: value for name, value in content.items() if name not in known}
 
-        return parse(cls, {**own, "about": about}, path, way_out)
+        return records.parse(cls, {**own, "about": about}, path, way_out)
 
     def write(self, path: Path) -> None:
         """Writes a run.json. A reader sees the old one or the new one."""
-        write_object(self.as_json(), path)
+        records.write_object(self.as_json(), path)
 
     def as_json(self) -> dict[str, Any]:
         """The content of run.json."""
         own = asdict(self)
         about = own.pop("about")
         return {name: value for name, value in own.items() if value is not None} | about
-
-
-def read_object(path: Path, way_out: str) -> dict[str, Any]:
-    """Reads a JSON object. Raises FileNotFoundError, or UserError for anything else."""
-    data = path.read_bytes()
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, str(error), way_out) from None
-    if not isinstance(content, dict):
-        raise _damaged(path, "it holds no JSON object", way_out)
-    return content
-
-
-def parse(cls: Callable[..., R], content: Mapping[str, Any], path: Path, way_out: str) -> R:
-    """Makes a record from the content of a file. Raises UserError if a field does not fit."""
-    try:
-        record: R = _adapter(cls).validate_python(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise _damaged(path, f"{place}: {first['msg'].lower()}", way_out) from None
-    return record
-
-
-@cache
-def _adapter(cls: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
-
-
-def _damaged(path: Path, problem: str, way_out: str) -> UserError:
-    return UserError(f"{path} is damaged ({problem}). {way_out}")
-
-
-def write_object(content: Mapping[str, Any], path: Path) -> None:
-    """Writes a JSON object. A reader sees the old file or the new one."""
-    with writing(path) as part:
-        Path(part).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

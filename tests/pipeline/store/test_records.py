@@ -77,9 +77,9 @@ def test_records_from_before_models_had_names_are_read(tmp_path: Path) -> None:
         ('{"run": "x', "Unterminated string starting at: line 1 column 9 (char 8)"),
         ("null", "it holds no JSON object"),
         ("\N{BROKEN BAR}" * 3, "Expecting value: line 1 column 1 (char 0)"),
-        (json.dumps({**RUN, "stages": [{"component": "a"}]}), "stages.0.key: field required"),
-        (json.dumps({**RUN, "uses": []}), "uses: input should be a valid dictionary"),
-        (json.dumps({"run": "x"}), "started: field required"),
+        (json.dumps({**RUN, "stages": [{"component": "a"}]}), "stages.0.key: Field required"),
+        (json.dumps({**RUN, "uses": []}), "uses: Input should be an object"),
+        (json.dumps({"run": "x"}), "started: Field required"),
     ],
 )
 def test_a_damaged_run_is_refused(content: str, problem: str, tmp_path: Path) -> None:
