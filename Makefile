@@ -39,6 +39,7 @@ DATA ?= ../shared/data
 soak: $(FULL) ## kills, faults and broken data, over and over (needs ../shared/data, or DATA=folder)
 	$(BIN)/python -m tests.soak.push_kills
 	$(BIN)/python -m tests.soak.faults
+	$(BIN)/python -m tests.soak.connections
 	$(BIN)/python -m tests.soak.kills --data $(DATA)
 	$(BIN)/python -m tests.soak.retrain_story --data $(DATA)
 
