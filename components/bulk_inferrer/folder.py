@@ -300,7 +300,7 @@ def finish(task: InferTask, params: BulkInferrerParams, labels: list[str]) -> Fi
     manifest = {
         "model": {
             "digest": task.identity["model"],
-            "version": int(task.model.name) if task.model.name.isdigit() else None,
+            "version": int(task.model.name) if task.model.name.isdecimal() else None,
         },
         "source": {
             "digest": task.identity["source"],

@@ -98,7 +98,11 @@ def load(work: Path, step: int) -> tuple[TrainingProgress, list[np.ndarray], lis
 
 
 def _read(path: Path) -> tuple[TrainingProgress, list[np.ndarray], list[np.ndarray]]:
-    with reading(path) as local, open(local, "rb") as file, np.load(file) as arrays:
+    with (
+        reading(path) as local,
+        open(local, "rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):
         progress = TrainingProgress(**json.loads(str(arrays["progress"])))
         state = [arrays[name] for name in _numbered(arrays.files, "state_")]
         best = [arrays[name] for name in _numbered(arrays.files, "best_")]

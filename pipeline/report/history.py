@@ -6,6 +6,7 @@ from components.pusher import versions
 from pipeline.report import records, verdict
 from pipeline.report.contents import seconds_of
 from pipeline.store.folder import Store
+from pipeline.store.records import RUNNING, RunRecord
 from seqline.errors import UserError
 from seqline.host import owner
 
@@ -139,15 +140,37 @@ def _run(store: Store, name: str) -> dict[str, Any]:
 
 
 def why(run: records.Records) -> str:
-    """The reason why the run did something, or the error that ended it, in one line."""
-    if reason := (run.record.about.get("retrain") or {}).get("reason"):
+    """Why the run did something, or else where and why it ended, in one line."""
+    record, ended = run.record, verdict.verdict(run)
+    is_cut_short = ended["name"] in ("failed", "interrupted", "running")
+    reason = (record.about.get("retrain") or {}).get("reason")
+    if reason and not is_cut_short:
         return str(reason)
 
-    ended = verdict.verdict(run)
+    if is_cut_short:
+        return _where_it_ended(record, ended["error"] or reason)
     if ended["tone"] == verdict.BAD and ended["error"]:
         return str(ended["error"])
 
-    for stage in run.record.stages:
+    for stage in record.stages:
         if not stage.cached:
             return f"{stage.component}: {stage.reason}"
     return "nothing had to run"
+
+
+def _where_it_ended(record: RunRecord, error: str | None) -> str:
+    """The stage in which a run was stopped or failed, and the error, if there was one."""
+    ended = {stage.component for stage in record.stages}
+    # The runner announces the stages in the order of the pipeline.
+    under_way = next((component for component in record.uses if component not in ended), None)
+    if error and (under_way is None or f"before {under_way} " in error):
+        return error
+    if error:
+        return f"{under_way}: {error}"
+
+    where = f"in {under_way}" if under_way else "before the first stage"
+    if ended and under_way is None:
+        where = f"after {record.stages[-1].component}"
+    if record.verdict == RUNNING:
+        return f"no end was recorded: it still runs, or was killed {where}"
+    return f"it ended {where}, without a reason"

@@ -262,14 +262,21 @@ class Store:
         """
         return artifact.uri
 
+    def seal(
+        self, partial: Path, artifact: Artifact, component: str, record: Execution
+    ) -> Execution:
+        """The record with the digests of the files in `partial`. Reads them: a second for a GB."""
+        memory = self.verified(component, artifact.key)
+        return replace(record, files=integrity.digests_of(partial, WITHOUT_DIGESTS, memory))
+
     def commit(self, partial: Path, artifact: Artifact, component: str, record: Execution) -> None:
         """Writes the record and makes the artifact visible by one rename. Needs the lock.
 
-        The record gets the digests of the files.
+        A record that has not been sealed is sealed first.
         """
-        memory = self.verified(component, artifact.key)
-        files = integrity.digests_of(partial, WITHOUT_DIGESTS, memory)
-        replace(record, files=files).write(partial / EXECUTION)
+        if record.files is None:
+            record = self.seal(partial, artifact, component, record)
+        record.write(partial / EXECUTION)
         artifact.uri.parent.mkdir(parents=True, exist_ok=True)
 
         # An artifact that is made again by force: for a moment neither exists, never a mixture.
