@@ -99,4 +99,6 @@ def find_versions(serving_dir: str) -> str:
 
 
 def _served(place: versions.Place, version: int) -> Identity:
-    return identity.of_version(lambda path: place.read(f"{version}/{path}"))
+    return identity.of_version(
+        lambda path: place.read(f"{version}/{path}"), f"{place.place}/{version}"
+    )

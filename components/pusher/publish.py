@@ -92,7 +92,9 @@ def push(
 
         replaced_name = None
         if newest is not None:
-            served = identity.of_version(lambda path: place.read(f"{newest}/{path}"))
+            served = identity.of_version(
+                lambda path: place.read(f"{newest}/{path}"), f"{place.place}/{newest}"
+            )
             candidate = identity.of_folder(model, name)
             identity.check(candidate, served, newest, place.place, replaces)
             if name and served.name and served.name != name and label == STABLE:

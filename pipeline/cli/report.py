@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -82,6 +83,7 @@ def history(
         print(json.dumps(entries, indent=2))
     else:
         print_history(Console(), entries)
+    _say_once(line for entry in entries for line in entry["damaged"])
 
 
 def compare(
@@ -105,6 +107,13 @@ def compare(
         print(json.dumps(comparison, indent=2))
     else:
         print_comparison(Console(), comparison)
+    _say_once([*one.damaged, *other.damaged])
+
+
+def _say_once(sentences: Iterable[str]) -> None:
+    """Tells of damaged records that were passed over; several runs may have used one."""
+    for sentence in dict.fromkeys(sentences):
+        typer.echo(f"note: {sentence}", err=True)
 
 
 app, history_app, compare_app = usage.single(report), usage.single(history), usage.single(compare)

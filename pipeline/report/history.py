@@ -22,8 +22,9 @@ def history(store: Store, num: int | None = None, model: str | None = None) -> l
         model: the name of a model, to list only its runs; None for all.
 
     Returns:
-        [{when, kind, model, run, verdict, tone, why, accuracy, gain, version, seconds}]; kind is
-        run, promote or rollback.
+        [{when, kind, model, run, verdict, tone, why, accuracy, gain, version, seconds, damaged}];
+        kind is run, promote or rollback. damaged: a sentence about each record of the run's
+        artifacts that is damaged, and was passed over.
     """
     names = records.names(store)
     if num and model is None:
@@ -43,7 +44,7 @@ def events(store: Store) -> list[dict[str, Any]]:
     for name in records.names(store):
         try:
             run = records.read(store, name, files=False)
-        except Exception:  # listed as damaged among the runs
+        except UserError:  # listed as damaged among the runs
             continue
         if serving_dir := run.figures("pusher").get("serving_dir"):
             models[serving_dir] = run.record.name
@@ -52,7 +53,11 @@ def events(store: Store) -> list[dict[str, Any]]:
 
 def _events(serving_dir: str, model: str) -> list[dict[str, Any]]:
     try:
-        noted = [_event(note, model) for note in versions.history(serving_dir) if note.get("what")]
+        noted = [
+            _event(note, model)
+            for note in versions.history(serving_dir)
+            if isinstance(note.get("what"), str)
+        ]
         known = {(event["kind"], event["version"]) for event in noted}
         rollbacks = _rollbacks(serving_dir, model)
         return noted + [
@@ -82,6 +87,7 @@ def _event(note: dict[str, Any], model: str) -> dict[str, Any]:
         "gain": None,
         "version": note.get("version"),
         "seconds": None,
+        "damaged": [],
     }
 
 
@@ -106,7 +112,7 @@ def _rollbacks(serving_dir: str, model: str) -> list[dict[str, Any]]:
 def _run(store: Store, name: str) -> dict[str, Any]:
     try:
         run = records.read(store, name, files=False)
-    except Exception as error:
+    except UserError as error:
         return {
             "when": None,
             "kind": "run",
@@ -119,6 +125,7 @@ def _run(store: Store, name: str) -> dict[str, Any]:
             "gain": None,
             "version": None,
             "seconds": None,
+            "damaged": [],
         }
 
     ended, evaluation = verdict.name_of(run), run.figures("evaluator")
@@ -136,6 +143,7 @@ def _run(store: Store, name: str) -> dict[str, Any]:
         "gain": -served["loss_of_accuracy"] + 0.0 if served else None,
         "version": run.figures("pusher").get("version") if ended == "pushed" else None,
         "seconds": seconds_of(run.record),
+        "damaged": list(run.damaged),
     }
 
 

@@ -1,38 +1,63 @@
 """The records of runs and of artifacts: run.json and execution.json."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Required, Self
 
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, with_config
+from typing_extensions import TypedDict
+
+from seqline.digests import digest
 from seqline.storage import records
 
 # How a run ended, or that it did not end yet.
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
+Verdict = Annotated[str, Field(pattern=f"^({RUNNING}|{FINISHED}|{FAILED}|{STOPPED})$")]
+
+# The last field of an execution.json.
+CHECKSUM = "checksum"
+# A TypedDict of which other versions wrote more fields.
+MORE = ConfigDict(extra="allow")
+
+# A component or a key: a part of a path.
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+
+
+def _check_time(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("it has no time zone")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_check_time)]
 
 
 @dataclass(frozen=True)
 class Source:
     """The artifact that an execution read as one of its inputs."""
 
-    component: str
-    key: str
+    component: Name
+    key: Name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
     """The record of an artifact: its execution.json, fields in the order of the file."""
 
-    component: str
+    component: Name
     name: str = ""  # of the model that the run was for; records from before models had one lack it
     type: str
-    key: str
+    key: Name
     key_parts: dict[str, Any]
     params: dict[str, Any]
     inputs: dict[str, Source]
     figures: dict[str, Any]
     started: str
     finished: str
-    seconds: float
+    seconds: FiniteFloat
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -43,22 +68,73 @@ class Execution:
             UserError: The file is damaged.
         """
         way_out = f"Remove {path.parent}; the next run makes the artifact again."
-        return records.read(cls, path, way_out)
+        content = records.read_object(path, way_out)
+
+        checksum = content.pop(CHECKSUM, None)  # earlier versions wrote none
+        if checksum is not None and checksum != _checksum(content):
+            raise records.damaged(path, f"its {CHECKSUM} is that of another content", way_out)
+        return records.parse(cls, content, path, way_out)
 
     def write(self, path: Path) -> None:
         """Writes an execution.json. A reader sees all of it or nothing."""
-        records.write_object(asdict(self), path)
+        content = asdict(self)
+        records.write_object({**content, CHECKSUM: _checksum(content)}, path)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """The digest of an execution.json, without the field that holds it.
+
+    Figures are of any form: only a digest tells whether they are those that the stage returned.
+    """
+    return digest(json.dumps(content))
 
 
 @dataclass(frozen=True)
 class StageRecord:
     """A stage of a run that has ended."""
 
-    component: str
-    key: str
+    component: Name
+    key: Name
     cached: bool
     reason: str
-    seconds: float
+    seconds: FiniteFloat
+
+
+class GateRecord(TypedDict):
+    """The verdict of a gate, as in `seqline.gates.Gate`."""
+
+    name: str
+    value: float | None
+    threshold: float | None
+    passed: bool | None
+    reason: str
+
+
+@with_config(MORE)
+class RetrainVerdict(TypedDict, total=False):
+    """The field "retrain" of the run.json of a retraining, as far as anything reads it."""
+
+    verdict: Required[str]
+    exit_code: int | None
+    reason: str
+    bootstrap: bool | None
+    start: str | None
+    changed: list[str]
+    pushed: dict[str, Any] | None
+    gates: list[GateRecord]
+
+
+@with_config(MORE)
+class About(TypedDict, total=False):
+    """The further fields of a run.json, as far as anything reads them."""
+
+    command: list[str]
+    folder: str
+    config: dict[str, Any]
+    pipeline: list[str]
+    seqline: str
+    python: str
+    retrain: RetrainVerdict
 
 
 @dataclass(kw_only=True)
@@ -78,12 +154,12 @@ class RunRecord:
 
     run: str
     name: str = ""
-    started: str
-    verdict: str
-    uses: dict[str, list[str]] = field(default_factory=dict)
+    started: Time
+    verdict: Verdict
+    uses: dict[Name, list[Name]] = field(default_factory=dict)
     stages: list[StageRecord]
     error: str | None = None
-    finished: str | None = None
+    finished: Time | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -101,6 +177,7 @@ class RunRecord:
         own = {name: value for name, value in content.items() if name in known}
         about = {name: value for name, value in content.items() if name not in known}
 
+        records.parse(About, about, path, way_out)
         return records.parse(cls, {**own, "about": about}, path, way_out)
 
     def write(self, path: Path) -> None:

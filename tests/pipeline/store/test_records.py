@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.store.folder import Store
 from pipeline.store.records import Execution, RunRecord, StageRecord
+from seqline.digests import digest
 from seqline.errors import UserError
 from tests.support.records import execution, run_record
 
@@ -40,6 +41,7 @@ EXECUTION = {
     "finished": "2026-01-01T00:00:02.000+00:00",
     "seconds": 2.0,
 }
+WRITTEN = {**EXECUTION, "checksum": digest(json.dumps(EXECUTION))}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ EXECUTION = {
     [
         (RunRecord, RUN),
         (RunRecord, {name: RUN[name] for name in list(RUN)[:6]}),  # a run that goes on
-        (Execution, EXECUTION),
+        (Execution, WRITTEN),
     ],
 )
 def test_a_record_is_written_as_it_was_read(kind: Any, content: Any, tmp_path: Path) -> None:
