@@ -70,6 +70,12 @@ def _add_models(parser: OneLineParser) -> None:
         help="a ModelServerConfig as text: several models, version policies, labels",
     )
 
+    parser.add_argument(
+        "--unverified",
+        action="store_true",
+        help="serve versions whose files are not those that were pushed, too",
+    )
+
     # Both are read again and again.
     poll = "seconds between looks at %s (default: %%(default)s); 0 for one look only"
     parser.add_argument(

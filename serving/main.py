@@ -19,10 +19,12 @@ from serving import config
 from serving.config import ConfigError, ModelConfig
 from serving.flags import parse
 from serving.predict import standard_error_kept
+from serving.verify import verified
 
 log = logging.getLogger("seqline.serve")
 
 NEEDED = {"uvicorn": "uvicorn", "starlette": "starlette", "prometheus_client": "prometheus-client"}
+DAMAGED = "Push it again or roll back (seqline rollback); --unverified serves it as it is"
 # Seconds that a thread may hold Python's lock while others wait. The default, 5 ms, is longer than
 # a request takes.
 SWITCH_INTERVAL = 0.0005
@@ -139,16 +141,19 @@ async def _serve(
 
 
 def _load(flags: argparse.Namespace, folder: Path) -> Any:
-    """Loads a version and warms it up. Called in the loader's thread."""
+    """Loads a version that is what was pushed and warms it up. Called in the loader's thread."""
     from serving.model import LoadedModel
 
-    model = LoadedModel(
-        folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
-    )
+    model = None
     try:
-        sent = model.warm_up()
+        with verified(folder, DAMAGED, flags.unverified):
+            model = LoadedModel(
+                folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
+            )
+            sent = model.warm_up()
     except Exception:
-        model.close()
+        if model is not None:
+            model.close()
         raise
 
     log.info("%s/%s: loaded, %d warm-up requests", folder.parent.name, folder.name, sent)

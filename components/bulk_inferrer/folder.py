@@ -306,7 +306,7 @@ def finish(task: InferTask, params: BulkInferrerParams, labels: list[str]) -> Fi
     manifest: Any = {
         "model": {
             "digest": task.identity["model"],
-            "version": int(task.model.name) if task.model.name.isdigit() else None,
+            "version": int(task.model.name) if task.model.name.isdecimal() else None,
         },
         "source": {
             "digest": task.identity["source"],

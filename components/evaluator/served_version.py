@@ -47,12 +47,13 @@ def find(
         return None
 
     place = serving_dir.rstrip("/")
-    versions = {}
+    versions: dict[int, str] = {}
     for file in files.match(f"{glob.escape(place)}/*/saved_model.pb"):
         folder = file.path.removesuffix("/saved_model.pb")
         name = folder.rpartition("/")[2]
-        if name.isascii() and name.isdigit():
-            versions[int(name)] = folder
+        # As the server reads names: a 64 bit integer, and of 12 and 0012 the shorter one.
+        if name.isascii() and name.isdigit() and int(name) < 1 << 63:
+            versions[int(name)] = min(folder, versions.get(int(name), folder), key=len)
 
     own = digest_of(sha256_of_files(local_copy(saved_model))) if versions else ""
     for version, uri in sorted(versions.items(), reverse=True):

@@ -247,6 +247,11 @@ def _publish(
 ) -> int:
     """Copies the model, verifies the copy and makes it the next version. Needs the lock."""
     version = place.highest_number() + 1
+    if version >= 1 << 63:
+        raise UserError(
+            f"{place.place} holds version {version - 1}, the highest that a server takes. "
+            "Rename or remove it, or push to another place: --set pusher.serving_dir=..."
+        )
     with place.aside() as aside:
         for name in files:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)

@@ -111,7 +111,11 @@ def load(work: Path, step: int) -> tuple[TrainingProgress, list[np.ndarray], lis
 
 
 def _read(path: Path) -> tuple[TrainingProgress, list[np.ndarray], list[np.ndarray]]:
-    with reading(path) as local, open(local, "rb") as file, np.load(file) as arrays:
+    with (
+        reading(path) as local,
+        open(local, "rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):
         content = records.parse_object(str(arrays["progress"]), path, "")
         progress = records.parse(TrainingProgress, content, path, "")
         state = [arrays[name] for name in _numbered(arrays.files, "state_")]

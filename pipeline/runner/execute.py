@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,7 @@ def execute(pipeline: Pipeline, store: Store, folder: Path, options: Options) ->
         run.save()
         try:
             with (
-                stopping() as stop,
+                stopping("between two stages") as stop,
                 workers(folder / LOG, options.jobs, stop, options.fresh) as pool,
             ):
                 run.use(known_keys(pipeline, store, {}))
@@ -57,7 +57,8 @@ def execute(pipeline: Pipeline, store: Store, folder: Path, options: Options) ->
                 scheduler.run_stages()
         except BaseException as error:
             run.fail(error)
-            run.save()
+            with suppress(OSError):  # a full disk: what ended the run says more
+                run.save()
             raise
 
         run.finish()
@@ -255,7 +256,8 @@ class Scheduler:
             execution = derivation.execution(
                 self.pipeline.name, figures, making.started, now(), seconds
             )
-            self.store.commit(making.folder, derivation.artifact, stage.name, execution)
+            with self.stop.held_back():  # it is either not visible or whole
+                self.store.commit(making.folder, derivation.artifact, stage.name, execution)
         except BaseException:
             self.store.drop(making.folder)
             raise

@@ -45,7 +45,10 @@ def take_part(
         UserError: The inputs do not appear in the store, or the chief's run has failed before.
         Exception: What the stage raised.
     """
-    with stopping() as stop, tempfile.TemporaryDirectory(prefix="seqline-") as name:
+    with (
+        stopping("while waiting for the chief") as stop,
+        tempfile.TemporaryDirectory(prefix="seqline-") as name,
+    ):
         for stage in pipeline.stages:
             if not stage.component.on_all_workers or stage.name not in selected:
                 continue

@@ -9,7 +9,7 @@ from pipeline.runner.plan import Pipeline, Stage
 from pipeline.store.folder import Store
 from pipeline.store.records import FAILED, FINISHED, RUNNING, STOPPED, RunRecord, StageRecord
 from seqline.component import Artifact, Figures
-from seqline.errors import StoppedError, UserError
+from seqline.errors import UnfinishedError, UserError
 from seqline.host.clock import now
 
 
@@ -153,7 +153,8 @@ class Run:
                 guard.judge(result.artifact.uri)
 
     def fail(self, error: BaseException) -> None:
-        self._end(STOPPED if isinstance(error, StoppedError) else FAILED, error)
+        is_stopped = isinstance(error, UnfinishedError | KeyboardInterrupt)
+        self._end(STOPPED if is_stopped else FAILED, error)
 
     def finish(self) -> None:
         self._end(FINISHED, None)
