@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
 import numpy as np
-from pydantic import Field, FiniteFloat
+from pydantic import AfterValidator, Field, FiniteFloat
 from typing_extensions import TypedDict
 
 from components.statistics_gen.histogram import Histogram, exact_sums, float_keys
@@ -140,7 +140,15 @@ def write(totals: Totals, path: Path) -> None:
 
 
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-HistogramFile = Annotated[list[list[Int64]], Field(min_length=2, max_length=2)]
+
+
+def _of_one_length(lists: list[list[int]]) -> list[list[int]]:
+    if len(lists) != 2 or len(lists[0]) != len(lists[1]):
+        raise ValueError("it is no list of values with a list of as many counts")
+    return lists
+
+
+HistogramFile = Annotated[list[list[Int64]], AfterValidator(_of_one_length)]
 
 
 class NumbersFile(TypedDict):

@@ -37,7 +37,7 @@ def report(
 
     Every run ends with a report.
     """
-    from pipeline.report import JSON, MARKDOWN, STEP_SUMMARY, reference, write_report
+    from pipeline.report import JSON, MARKDOWN, STEP_SUMMARY, records, reference, write_report
     from seqline.errors import UserError
 
     store = reference.store_of(root)
@@ -46,7 +46,9 @@ def report(
             f"--summary needs {STEP_SUMMARY} in the environment: the file to append to."
         )
 
-    page = write_report(store, reference.find(store, run), summary)
+    name = reference.find(store, run)
+    page = write_report(store, name, summary)
+    _say_once(records.read(store, name).damaged)
     if as_json:
         print((page.parent / JSON).read_text(), end="")
     else:

@@ -1,7 +1,6 @@
 """The records of runs and of artifacts: run.json and execution.json."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +16,8 @@ from seqline.storage import records
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
 Verdict = Annotated[str, Field(pattern=f"^({RUNNING}|{FINISHED}|{FAILED}|{STOPPED})$")]
 
-# The last field of an execution.json.
-CHECKSUM = "checksum"
+# The field of execution.json with the digest of all others.
+DIGEST = "digest"
 # A TypedDict of which other versions wrote more fields.
 MORE = ConfigDict(extra="allow")
 
@@ -69,24 +68,17 @@ class Execution:
         """
         way_out = f"Remove {path.parent}; the next run makes the artifact again."
         content = records.read_object(path, way_out)
-
-        checksum = content.pop(CHECKSUM, None)  # earlier versions wrote none
-        if checksum is not None and checksum != _checksum(content):
-            raise records.damaged(path, f"its {CHECKSUM} is that of another content", way_out)
-        return records.parse(cls, content, path, way_out)
+        written = content.pop(DIGEST, None)
+        record = records.parse(cls, content, path, way_out)
+        if written not in (None, digest(content)):
+            raise records.damaged(path, "it changed after it was written", way_out)
+        return record
 
     def write(self, path: Path) -> None:
         """Writes an execution.json. A reader sees all of it or nothing."""
-        content = asdict(self)
-        records.write_object({**content, CHECKSUM: _checksum(content)}, path)
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    """The digest of an execution.json, without the field that holds it.
-
-    Figures are of any form: only a digest tells whether they are those that the stage returned.
-    """
-    return digest(json.dumps(content))
+        # As a reader will see it: keys of figures may be numbers, and are texts in the file.
+        content = json.loads(json.dumps(asdict(self)))
+        records.write_object(content | {DIGEST: digest(content)}, path)
 
 
 @dataclass(frozen=True)

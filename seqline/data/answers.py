@@ -23,7 +23,7 @@ class Answer:
         label, class_id: The likeliest class; None where the model does not tell it.
     """
 
-    row: dict[str, Any]
+    row: Annotated[dict[str, Any], Field(min_length=1)]
     probabilities: Annotated[list[FiniteFloat], Field(min_length=1)]
     label: str | None = None
     class_id: int | None = None
@@ -45,6 +45,8 @@ def read_answers(path: Path) -> list[Answer]:
 
     if lines.pop():
         raise records.damaged(path, "its last line is not whole", way_out)
+    if not lines:
+        raise records.damaged(path, "it holds no row", way_out)
     answers = []
     for number, line in enumerate(lines, start=1):
         place = f"{path}, line {number},"

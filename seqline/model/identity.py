@@ -148,7 +148,7 @@ def read_card(content: bytes | None, path: str) -> ModelCard:
     """
     if content is None:
         return ModelCard()
-    way_out = f"Remove {path.removesuffix(f'/{CARD}')}, and push a model again."
+    way_out = _way_out(path.removesuffix(f"/{CARD}"))
     return records.parse(ModelCard, records.parse_object(content, path, way_out), path, way_out)
 
 
@@ -163,10 +163,21 @@ def of_folder(folder: str | Path, name: str | None = None) -> Identity:
 
     def read(path: str) -> bytes | None:
         file = place / path
-        return file.read_bytes() if file.is_file() else None
+        try:
+            return file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UserError(
+                f"{file} cannot be read ({error.strerror or error}). {_way_out(str(folder))}"
+            ) from None
 
     own = of_version(read, str(folder))
     return Identity(own.name or name, own.content, own.labels)
+
+
+def _way_out(place: str) -> str:
+    return f"Remove {place}, and push a model again."
 
 
 def labels_of(num_rows: Sequence[dict[str, dict[str, int]]]) -> tuple[str, ...]:

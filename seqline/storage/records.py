@@ -26,6 +26,10 @@ MADE_AGAIN = "seqline run --verify makes it again."
 MAX_PROBLEM = 200
 
 
+class DamagedRecordError(UserError):
+    """A record that is not what its writer wrote."""
+
+
 def read(cls: Callable[..., R], path: Path, way_out: str) -> R:
     """Reads a record.
 
@@ -37,7 +41,8 @@ def read(cls: Callable[..., R], path: Path, way_out: str) -> R:
 
     Raises:
         FileNotFoundError: There is no such file.
-        UserError: The file is damaged, or cannot be read.
+        DamagedRecordError: The file is damaged.
+        UserError: The file cannot be read.
     """
     return parse(cls, _load(_read_bytes(path, way_out), path, way_out), path, way_out)
 
@@ -107,12 +112,12 @@ def parse(cls: Callable[..., R], content: Any, path: Path | str, way_out: str) -
     return record
 
 
-def damaged(path: Path | str, problem: str, way_out: str) -> UserError:
+def damaged(path: Path | str, problem: str, way_out: str) -> DamagedRecordError:
     """The error for a record that is not what its writer wrote."""
     line = " ".join(problem.split())
     if len(line) > MAX_PROBLEM:
         line = f"{line[:MAX_PROBLEM]}..."
-    return UserError(f"{path} is damaged ({line}). {way_out}")
+    return DamagedRecordError(f"{path} is damaged ({line}). {way_out}")
 
 
 @cache

@@ -41,7 +41,7 @@ EXECUTION = {
     "finished": "2026-01-01T00:00:02.000+00:00",
     "seconds": 2.0,
 }
-WRITTEN = {**EXECUTION, "checksum": digest(json.dumps(EXECUTION))}
+WRITTEN = {**EXECUTION, "digest": digest(EXECUTION)}
 
 
 @pytest.mark.parametrize(
