@@ -24,6 +24,7 @@ from components.pusher import publish, versions
 from components.pusher.folder import Folder
 from components.pusher.labels import MODELS_CONFIG
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
+from seqline.data.blessing import InfraBlessing
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import NotBlessedError, UserError
@@ -40,15 +41,6 @@ class Push:
     digest: str
     pushed: bool
     rolled_back: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class InfraBlessing:
-    """What the pusher reads of the infra_validator's blessing.json."""
-
-    blessed: bool
-    refusals: list[str]
-    digest: str
 
 
 class PusherParams(Params):
@@ -163,7 +155,7 @@ def run(
     model = saved_model / SAVED_MODEL
     verdict = Evaluation.read(evaluation / EVALUATION)
     _need_blessing(verdict.blessed, verdict.refusals)
-    infra = _read_blessing(infra_blessing / INFRA_BLESSING)
+    infra = InfraBlessing.read(infra_blessing / INFRA_BLESSING)
     _need_blessing(infra.blessed, infra.refusals)
 
     try:
@@ -188,14 +180,6 @@ def run(
 
     (output / PUSH).write_text(json.dumps(figures, indent=2) + "\n")
     return {**figures, "serving_dir": versions.place_of(params.serving_dir).place}
-
-
-def _read_blessing(path: Path) -> InfraBlessing:
-    way_out = f"Delete its artifact, {path.parent}, and run again."
-    try:
-        return records.read(InfraBlessing, path, way_out)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. {way_out}") from None
 
 
 def _need_blessing(blessed: bool, refusals: Sequence[str]) -> None:
