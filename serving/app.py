@@ -27,7 +27,7 @@ from serving.versions import Version, Versions
 log = logging.getLogger("seqline.serve")
 
 MODELS = re.compile(
-    r"/v1/models(?:/(?P<name>[^/:]+)(?:/versions/(?P<number>\d{1,19})|/labels/(?P<label>[^/:]+))?"
+    r"/v1/models(?:/(?P<name>[^/:]+)(?:/versions/(?P<number>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
     r"(?:/(?P<metadata>metadata)|:(?P<verb>predict|classify|regress))?)?",
     re.IGNORECASE,
 )

@@ -18,6 +18,7 @@ from typing import Any
 from serving.config import ModelConfig
 from serving.errors import RefusedError, short
 from serving.model import LoadedModel
+from serving.predict import version_number
 
 log = logging.getLogger("seqline.serve")
 
@@ -200,8 +201,10 @@ class Versions:
                 self._retire(name, version)
 
         for model in list(self.models.values()):
-            folders = await loop.run_in_executor(self.thread, _scan, model.config.base_path)
-            self._complain(model, folders)
+            folders, complaint = await loop.run_in_executor(
+                self.thread, _scan, model.config.base_path
+            )
+            self._complain(model, complaint)
             while (number := self._next(model, folders)) is not None:
                 await self._load(model, number, *folders[number])
 
@@ -314,30 +317,46 @@ class Versions:
             if has_gone or number in ended[:-MAX_ENDED]:
                 del model.versions[number]
 
-    def _complain(self, model: ServedModel, folders: Folders) -> None:
-        complaint = "" if folders else f"there is no version under {model.config.base_path} yet"
+    def _complain(self, model: ServedModel, complaint: str) -> None:
+        """Logs what is wrong with a model's folder, once for as long as it stays so."""
         if complaint and complaint != model.complaint:
             log.warning("%s: %s", model.config.name, complaint)
         model.complaint = complaint
 
 
-def _scan(base_path: Path) -> Folders:
-    """The versions under a folder."""
+def _scan(base_path: Path) -> tuple[Folders, str]:
+    """The versions under a folder, and a sentence on what is wrong with it, "" for nothing.
+
+    Of two folders with one number, such as 123 and 00123, the one with the shorter name is served.
+    """
     try:
-        numbered = [
-            path for path in base_path.iterdir() if path.name.isascii() and path.name.isdigit()
-        ]
+        paths = sorted(base_path.iterdir(), key=lambda path: len(path.name))
     except OSError:
-        return {}
+        paths = []
 
     folders: Folders = {}
-    for folder in numbered:
+    complaint = ""
+    for folder in paths:
+        number = version_number(folder.name)
+        if number is None:
+            continue
+
         try:
             saved = (folder / "saved_model.pb").stat()
         except OSError:
             continue  # It has just gone, or is not complete yet.
 
-        stamp = (saved.st_dev, saved.st_ino, saved.st_mtime_ns, saved.st_size)
-        folders[int(folder.name)] = (folder, stamp)
+        if number in folders:
+            served = folders[number][0].name
+            complaint = (
+                f"the folders {served} and {folder.name} under {base_path} are both version"
+                f" {number}; {served} is served. Remove or rename one of them."
+            )
+            continue
 
-    return folders
+        stamp = (saved.st_dev, saved.st_ino, saved.st_mtime_ns, saved.st_size)
+        folders[number] = (folder, stamp)
+
+    if not folders:
+        complaint = f"there is no version under {base_path} yet"
+    return folders, complaint

@@ -95,11 +95,10 @@ def vocabularies_of(place: str, folder: Path, spec: Spec) -> dict[str, list[byte
 def started(place: str, folder: Path) -> Figures:
     """The start.json of an earlier Model; empty for one that started cold."""
     path = folder / START_FILE
-    if not path.exists():
-        return {}
-
     try:
         content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
     except OSError as error:
         raise _refused(place, f"{START_FILE} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError):

@@ -12,11 +12,11 @@ from components.trainer import START_FILE, TrainerParams, checkpoint, external_d
 from components.trainer.counting import Counts, count
 from components.trainer.distributed import cluster, strategy
 from components.trainer.distributed.links import Message
-from components.trainer.input import read_summary
 from components.trainer.interruption import StopSignal
 from components.trainer.training import OnEpoch, Training
 from seqline.component import Figures
 from seqline.data import features
+from seqline.data.transform_summary import read_summary
 from seqline.digests import digest
 from seqline.host.progress import tell
 from seqline.model import network, size

@@ -29,6 +29,7 @@ from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.span_cache import SpanCache
+from seqline.data.transform_summary import SUMMARY
 from seqline.digests import digest
 from seqline.errors import UserError
 
@@ -184,7 +185,7 @@ def run(
         previous,
         beam_args,
     )
-    (output / "transform.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     return figures
 
 

@@ -28,7 +28,7 @@ from pipeline.runner.run import Options, StageResult
 from pipeline.store.folder import Store
 from seqline.component import Figures
 from seqline.data.features import MODEL
-from seqline.model.identity import CARD, json_object
+from seqline.model.identity import CARD, read_card
 
 Start = Literal["warm", "cold"]
 
@@ -115,9 +115,9 @@ def choose_model(config: Config, store: Store, version: int | None = None) -> Ch
     if differences := identity.what_differs(config):
         return cold(f"version {version}: another model, {' and '.join(differences)}")
 
-    card = json_object(place.read(f"{version}/{CARD}"))
-    keys = card.get("keys")
-    key = keys.get("model") if isinstance(keys, dict) else None
+    path = f"{version}/{CARD}"
+    card = read_card(place.read(path), f"{place.place}/{path}")
+    key = card.get("keys", {}).get("model")
     if not key:
         return cold(f"version {version} does not say which Model it was made of")
     if obstacle := _obstacle(config, store, card, key):
