@@ -24,6 +24,8 @@ from seqline.host import packages
 from seqline.model.digest import digest_of, sha256_of_files
 from seqline.storage import records
 
+EMBEDDED, DOCKER, NONE = "embedded", "docker:", "none"
+
 
 class InfraValidatorParams(Params):
     server: str = Field(
