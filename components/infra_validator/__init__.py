@@ -22,7 +22,6 @@ from seqline.errors import UserError
 from seqline.gates import Gate, refusals
 from seqline.host import packages
 from seqline.model.digest import digest_of, sha256_of_files
-from seqline.storage import records
 
 EMBEDDED, DOCKER, NONE = "embedded", "docker:", "none"
 
