@@ -477,11 +477,13 @@ def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
     whole = save().read_bytes()
     assert checkpoint.newest(tmp_path) == 3
     for progress in (
-        '{"step": "3"}',
-        '{"step": 4}',
-        '{"step": 3, "sums": [1, 2]}',
-        '{"step": 3, "epoch": 1, "history": {"loss": []}}',
-        '{"step": 3, "best": "no"}',
+        '{"num_arrays": 2, "step": "3"}',
+        '{"num_arrays": 2, "step": 4}',
+        '{"num_arrays": 2, "step": 3, "sums": [1, 2]}',
+        '{"num_arrays": 2, "step": 3, "epoch": 1, "history": {"loss": []}}',
+        '{"num_arrays": 2, "step": 3, "best": "no"}',
+        '{"num_arrays": "2", "step": 3}',
+        '{"step": 3}',
         "[]",
         "{" * 100_000,
         "",
@@ -491,7 +493,7 @@ def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"checkpoint-000000003\.npz cannot be read"):
             checkpoint.load(tmp_path, 3)
 
-    np.savez(save(), progress=np.array('{"step": 3}'), state_1=np.zeros(2))
+    np.savez(save(), progress=np.array('{"num_arrays": 1, "step": 3}'), state_1=np.zeros(2))
     assert checkpoint.newest(tmp_path) is None
     for data in (b"", whole[: len(whole) // 2], bytes(1000), whole.replace(b"NUMPY", b"numpy")):
         save().write_bytes(data)

@@ -3,7 +3,8 @@
 A run that was killed continues from its last checkpoint as if nothing had happened.
 
     <work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; the file
-                                   appears whole or not at all
+                                   appears whole or not at all. Each of its members has a checksum;
+                                   `progress` has their number, since a damaged name hides one
 """
 
 import json
@@ -28,10 +29,11 @@ log = logging.getLogger("seqline.trainer")
 
 # Checkpoints that are kept: the newest, and the one before it.
 NUM_KEPT = 2
-# What reading raises for a file that is missing, cut off or of another format.
+# What reading raises for a file that is missing, cut off, damaged or of another format.
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile),
-    *(zlib.error, struct.error, RuntimeError, MemoryError, OverflowError),
+    *(zlib.error, struct.error, MemoryError, OverflowError),
+    RuntimeError,  # of zipfile: a flag says that a member is encrypted, or compressed in a new way
 )
 
 
@@ -73,7 +75,8 @@ def save(
     arrays |= {f"best_{number}": value for number, value in enumerate(best_weights)}
 
     with writing(work / _file_name(progress.step)) as path, open(path, "wb") as file:
-        np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)
+        content = {"num_arrays": len(arrays), **asdict(progress)}
+        np.savez(file, progress=np.array(json.dumps(content)), **arrays)
         file.flush()
         os.fsync(file.fileno())
 
@@ -117,10 +120,13 @@ def _read(path: Path) -> tuple[TrainingProgress, list[np.ndarray], list[np.ndarr
         np.load(file, allow_pickle=False) as arrays,
     ):
         content = records.parse_object(str(arrays["progress"]), path, "")
+        num_arrays = content.pop("num_arrays")
         progress = records.parse(TrainingProgress, content, path, "")
         state = [arrays[name] for name in _numbered(arrays.files, "state_")]
         best = [arrays[name] for name in _numbered(arrays.files, "best_")]
 
+    if len(state) + len(best) != num_arrays:
+        raise BadZipFile(f"{len(state) + len(best)} of {num_arrays} arrays can be found")
     lengths = {len(values) for values in progress.history.values()}
     if path.name != _file_name(progress.step) or not lengths <= {progress.epoch}:
         raise ValueError(f"step {progress.step}, epoch {progress.epoch} and its figures disagree")

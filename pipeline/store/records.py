@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from seqline.digests import digest
 from seqline.storage import records
+from seqline.storage.integrity import FileDigest
 
 # How a run ended, or that it did not end yet.
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
@@ -44,10 +45,19 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """The record of an artifact: its execution.json, fields in the order of the file."""
+    """The record of an artifact: its execution.json, fields in the order of the file.
+
+    The file ends with a digest of the record itself.
+
+    Attributes:
+        name: The name of the model that the run was for; empty in a record from before models had
+            one.
+        files: The digest of each file of the artifact, by its name; None in a record from before
+            there were any.
+    """
 
     component: Name
-    name: str = ""  # of the model that the run was for; records from before models had one lack it
+    name: str = ""
     type: str
     key: Name
     key_parts: dict[str, Any]
@@ -57,6 +67,7 @@ class Execution:
     started: str
     finished: str
     seconds: FiniteFloat
+    files: dict[str, FileDigest] | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -64,7 +75,8 @@ class Execution:
 
         Raises:
             FileNotFoundError: There is no such file.
-            UserError: The file is damaged.
+            DamagedRecordError: The file is damaged.
+            UserError: The file cannot be read.
         """
         way_out = f"Remove {path.parent}; the next run makes the artifact again."
         content = records.read_object(path, way_out)
