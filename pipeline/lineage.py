@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from components.pusher.versions import Place, read_manifest
 from pipeline.store.records import FINISHED, Execution, RunRecord
+from seqline.errors import UserError
 from seqline.model.identity import CARD, read_card
 
 # (component, key).
@@ -28,6 +30,8 @@ def made_of(
 ) -> set[Key]:
     """The artifacts that a version was made of: its pushes, or else those that its card names.
 
+    If its manifest is damaged, its pushes are those that gave it its number.
+
     Args:
         place: where the version was pushed to.
         version: its number.
@@ -38,10 +42,21 @@ def made_of(
     Raises:
         UserError: the version's manifest or its card is damaged.
     """
-    digest = (read_manifest(place, version) or {}).get("digest")
-    pushed = {name for name, record in pushes.items() if record.figures.get("digest") == digest}
+    damage = None
+    try:
+        manifest = read_manifest(place, version)
+        wanted: dict[str, Any] = {"digest": manifest.digest if manifest else None}
+    except UserError as error:
+        damage, wanted = error, {"version": version, "serving_dir": place.place}
+    pushed = {
+        name
+        for name, record in pushes.items()
+        if all(record.figures.get(figure) == value for figure, value in wanted.items())
+    }
     if pushed:
         return pushed
+    if damage:
+        raise damage
 
     keys = _keys_of(place, version)
     artifacts = set()
