@@ -4,7 +4,7 @@ A run that was killed continues from its last checkpoint as if nothing had happe
 
     <work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; the file
                                    appears whole or not at all. Each of its members has a checksum;
-                                   `progress` has their number, since a damaged name hides one
+                                   `progress` has their number, since a damaged name may hide one
 """
 
 import json
@@ -120,8 +120,9 @@ def _read(path: Path) -> tuple[TrainingProgress, list[np.ndarray], list[np.ndarr
         progress = TrainingProgress(**content)
         state = [arrays[name] for name in _numbered(arrays.files, "state_")]
         best = [arrays[name] for name in _numbered(arrays.files, "best_")]
-    if len(state) + len(best) != num_arrays:
-        raise BadZipFile(f"{len(state) + len(best)} of {num_arrays} arrays can be found")
+        num_names = len(set(arrays.files) - {"progress"})
+    if not len(state) + len(best) == num_names == num_arrays:
+        raise BadZipFile(f"{num_names} of {num_arrays} arrays can be found")
     progress.best = (progress.best[0], progress.best[1])
     return progress, state, best
 
