@@ -295,12 +295,17 @@ def _identity(status: os.stat_result) -> list[int]:
 # Objects under gs://
 
 
+def of_object(size: int, content: str) -> FileDigest:
+    """The digest of an object, from its size and content as a listing gives them."""
+    # Without the size and generation that a listing adds to a crc32c: a copy has another one.
+    return FileDigest(size, ":".join(content.split(":")[:2]))
+
+
 def _listed(folder: Path, skip: Collection[str]) -> Iterator[tuple[str, FileDigest]]:
     for path, size, content in folder.beneath():  # type: ignore[attr-defined] # a GsPath
         name = str(path.relative_to(folder))
         if name.partition("/")[0] not in skip:
-            # Without size and generation, which a listing adds to a crc32c: a copy has another one.
-            yield name, FileDigest(size, ":".join(content.split(":")[:2]))
+            yield name, of_object(size, content)
 
 
 def _changes_of_objects(
