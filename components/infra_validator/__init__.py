@@ -22,7 +22,6 @@ from seqline.errors import UserError
 from seqline.gates import Gate, refusals
 from seqline.host import packages
 from seqline.model.digest import digest_of, sha256_of_files
-from seqline.storage import records
 
 EMBEDDED, DOCKER, NONE = "embedded", "docker:", "none"
 
@@ -173,7 +172,7 @@ def stale(output: Path, params: InfraValidatorParams) -> str | None:
     try:
         blessing = InfraBlessing.read(output / INFRA_BLESSING)
     except UserError as error:
-        return str(error)
+        return str(error).rstrip(".")
     if blessing.asked and not blessing.blessed:
         return "the server refused it the last time"
     return None

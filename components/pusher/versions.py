@@ -108,7 +108,9 @@ def identity_of(place: Place, version: int) -> Identity:
     if damage := damage_of(place, version):
         log.warning("%s/%d is damaged: %s", place.place, version, damage)
         return Identity(manifest.name if manifest else None)
-    return identity.of_version(lambda path: place.read(f"{version}/{path}"))
+    return identity.of_version(
+        lambda path: place.read(f"{version}/{path}"), f"{place.place}/{version}"
+    )
 
 
 def check_records(place: Place) -> None:
