@@ -9,9 +9,9 @@ artifact of a stage that reads it is removed, so that the next `seqline run` rea
 second run follows. For each kind of record, seven damages are tried on the commands that read
 it, and on a run.
 
-Wrong is: a traceback; a run that ends well with other artifacts than the undisturbed one; a damage
-that a second run does not get over either, unless its line says what to do; an error without a
-line. The last line of the output is a JSON object with the table.
+Wrong is: a traceback; a run that ends well with other artifacts than the undisturbed one, where it
+had to read what is damaged; a damage that a second run does not get over either; an error without a
+line, or without a way out. The last line of the output is a JSON object with the table.
 """
 
 import argparse
@@ -286,6 +286,8 @@ def run_twice(place: Place, kind: Kind, row: Row, file: Path) -> None:
         check(row, name, ended, file)
         row.after += f"; {name}: {', '.join(made_again(ended[1])) or 'nothing'}"
         if ended[0] != 0:
+            if name == "second run":
+                row.wrong.append(f"a second run does not get over it: {row.said[name]}")
             continue
 
         different = place.differences()

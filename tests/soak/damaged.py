@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.store import layout
 from tests.soak import small_run
 
 ARTIFACTS = small_run.ROOT
 SERVED = "serving_dir/small"
 # A depth at which Python's parser gives up.
 DEEP = 100_000
-# Files of an artifact that its digest leaves out.
-NOT_CONTENT = ("execution.json", "tensorboard/", "server.log", "origins/")
 
 
 @dataclass(frozen=True)
@@ -91,13 +90,7 @@ RECORDS = [
 def files_of(path: Path) -> list[Path]:
     """The files of an artifact that are part of its content, the largest first."""
     files = [file for file in path.rglob("*") if file.is_file()]
-    content = [
-        file
-        for file in files
-        if not file.relative_to(path).as_posix().startswith(NOT_CONTENT)
-        # A span cache's mark and records are records, not content.
-        or len(files) == 1
-    ]
+    content = [file for file in files if file.relative_to(path).parts[0] not in layout.RECORDS]
     return sorted(content, key=lambda file: (-file.stat().st_size, str(file)))
 
 

@@ -120,7 +120,7 @@ def tell(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         memory = Memory(process.pid)
         clients = start_clients(ports, given.clients, answers, shared)
         address = ("127.0.0.1", ports["rest"])
-        attackers = Attackers(address, worst_bodies(f"/v1/models/{NAME}"), given.connections)
+        attackers = Attackers(address, worst_bodies(NAME), given.connections)
         before = memory.now()
         play(given, story, shared, attackers)
         shared.phase.value = -1
