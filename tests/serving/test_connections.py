@@ -107,7 +107,7 @@ def test_a_connection_too_many_is_told_so_if_all_are_busy() -> None:
         busy = [server.connect() for _ in range(3)]
         for connection in busy:
             connection.sendall(b"GET /stuck HTTP/1.1\r\n" + HOST + b"\r\n")
-        wait_for(lambda: all(each.since is None for each in list(server.connections.open)))
+        wait_for(lambda: [each.since for each in list(server.connections.open)] == [None] * 3)
 
         got = server.exchange()
         assert statuses(got) == [503]
