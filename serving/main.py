@@ -150,11 +150,12 @@ async def _serve(
     watching = asyncio.create_task(_watch(flags, configs, versions.update))
     announcing = asyncio.create_task(_announce(server, listening, access, flags.port_file))
     sweeping = asyncio.create_task(connections.sweep())
+    port = listening.getsockname()[1]
     await server.serve(sockets=[listening])
 
     for task in (watching, announcing, sweeping):
         task.cancel()
-    _remove_port_file(flags.port_file)
+    _remove_port_file(flags.port_file, port)
     log.info("stopped")
     # The interpreter's own exit would wait for a version that is being loaded.
     os._exit(0)
@@ -195,15 +196,20 @@ async def _announce(
 
     if port_file:
         aside = port_file.with_name(f".{port_file.name}.{os.getpid()}")
-        aside.write_text(f"{port}\n")
-        os.replace(aside, port_file)
+        try:
+            aside.write_text(f"{port}\n")
+            os.replace(aside, port_file)
+        except OSError as error:
+            log.error("--port_file %s cannot be written: %s", port_file, error.strerror)
+            server.should_exit = True
 
 
-def _remove_port_file(port_file: Path | None) -> None:
-    """Removes the port file, in which nobody listens any more."""
+def _remove_port_file(port_file: Path | None, port: int) -> None:
+    """Removes the port file, unless another server has written its port there."""
     if port_file:
         with contextlib.suppress(OSError):
-            port_file.unlink()
+            if port_file.read_text() == f"{port}\n":
+                port_file.unlink()
 
 
 async def _watch(
