@@ -10,6 +10,7 @@ import shlex
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -195,9 +196,14 @@ async def _announce(
     log.info("listening on %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
 
     if port_file:
-        aside = port_file.with_name(f".{port_file.name}.{os.getpid()}")
         try:
-            aside.write_text(f"{port}\n")
+            # A name that no one can have put a link at before.
+            descriptor, aside = tempfile.mkstemp(
+                prefix=f".{port_file.name}.", dir=port_file.parent
+            )
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(f"{port}\n")
+            os.chmod(aside, 0o644)  # as a program that waits for it may be another user's
             os.replace(aside, port_file)
         except OSError as error:
             log.error("--port_file %s cannot be written: %s", port_file, error.strerror)
