@@ -43,6 +43,7 @@ soak: $(FULL) ## kills, damage, attacks, faults and broken data, over and over (
 	$(BIN)/python -m tests.soak.server_story
 	$(BIN)/python -m tests.soak.request_fuzz --minutes 60
 	$(BIN)/python -m tests.soak.faults
+	$(BIN)/python -m tests.soak.connections
 	$(BIN)/python -m tests.soak.kills --data $(DATA)
 	$(BIN)/python -m tests.soak.retrain_story --data $(DATA)
 

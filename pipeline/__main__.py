@@ -3,6 +3,7 @@
 Imports are inside `main`, so that `seqline doctor` runs in a broken installation.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ def main() -> None:
 
     From here to its end a signal gives one line and exit code 50.
     """
+    # The last of all that is done at exit. After it Python gives SIGINT back to the system, which
+    # would end the process with 130 and no word.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     _handle(_end_before_work)
     if sys.argv[1:2] == ["doctor"]:
         from pipeline.doctor import __main__ as doctor

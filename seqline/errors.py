@@ -35,8 +35,9 @@ class StoppedError(UnfinishedError):
         self.by = by
 
     def __str__(self) -> str:
-        words = ["stopped", self.where, "by", self.by]
-        return f"{' '.join(filter(None, words))}; the same command goes on from there"
+        if not self.where:
+            return f"stopped by {self.by}; run the same command again"
+        return f"stopped {self.where} by {self.by}; the same command goes on from there"
 
 
 class LostWorkerError(UnfinishedError):

@@ -15,15 +15,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serving import config
+from serving import config, logs
+from serving.access import Access, AccessError
+from serving.access import read as read_access
 from serving.config import ConfigError, ModelConfig
+from serving.connections import WAITING_TO_BE_ACCEPTED
 from serving.flags import parse
 from serving.predict import standard_error_kept
 from serving.verify import verified
 
 log = logging.getLogger("seqline.serve")
 
-NEEDED = {"uvicorn": "uvicorn", "starlette": "starlette", "prometheus_client": "prometheus-client"}
+NEEDED = {
+    "uvicorn": "uvicorn",
+    "httptools": "httptools",
+    "starlette": "starlette",
+    "prometheus_client": "prometheus-client",
+}
 DAMAGED = "Push it again or roll back (seqline rollback); --unverified serves it as it is"
 # Seconds that a thread may hold Python's lock while others wait. The default, 5 ms, is longer than
 # a request takes.
@@ -39,21 +47,20 @@ def main(arguments: Sequence[str]) -> int:
     flags = parse(arguments)
     try:
         _check_packages()
+        access = read_access(flags)
         configs = config.models_of(flags)
+        _check_port_file(flags.port_file)
         listening = _listen(flags.host, flags.rest_api_port)
-    except ConfigError as error:
+    except (AccessError, ConfigError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    # A descriptor of its own, see `_serve`.
-    errors = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    logging.basicConfig(
-        stream=errors, format="%(asctime)s %(levelname).1s %(message)s", level=logging.WARNING
-    )
+    logs.start(flags.log_format)
     log.setLevel(logging.INFO)
+    logging.getLogger("seqline.access").setLevel(logging.INFO)
 
     with listening:
-        asyncio.run(_serve(flags, configs, listening))
+        asyncio.run(_serve(flags, configs, access, listening))
     return 0
 
 
@@ -65,6 +72,13 @@ def _check_packages() -> None:
         raise ConfigError(
             f"seqline serve needs {', '.join(missing)}: {shlex.quote(sys.executable)} -m pip"
             f" install {' '.join(missing)}"
+        )
+
+
+def _check_port_file(path: Path | None) -> None:
+    if path and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise ConfigError(
+            f"--port_file {path} cannot be written; give a file in a folder that can."
         )
 
 
@@ -96,7 +110,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _serve(
-    flags: argparse.Namespace, configs: list[ModelConfig], listening: socket.socket
+    flags: argparse.Namespace, configs: list[ModelConfig], access: Access, listening: socket.socket
 ) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow would log each wrong request.
 
@@ -106,6 +120,7 @@ async def _serve(
 
         from serving.app import App
         from serving.batching import Batcher, Limits
+        from serving.http_server import make_server
         from serving.metrics import Metrics
         from serving.versions import Versions
 
@@ -124,17 +139,22 @@ async def _serve(
     app = App(
         versions, batcher, metrics, flags.max_body_bytes, flags.max_rows, flags.max_total_bytes
     )
-    server = _stoppable_server(app)
+    server, connections = make_server(flags, app, access)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()  # A million objects of TensorFlow's modules, which need no further collection.
 
     watching = asyncio.create_task(_watch(flags, configs, versions.update))
-    announcing = asyncio.create_task(_announce(server, listening, flags.port_file))
+    announcing = asyncio.create_task(_announce(server, listening, access, flags.port_file))
+    sweeping = asyncio.create_task(connections.sweep())
     await server.serve(sockets=[listening])
 
-    for task in (watching, announcing):
+    for task in (watching, announcing, sweeping):
         task.cancel()
+    _remove_port_file(flags.port_file)
     log.info("stopped")
     # The interpreter's own exit would wait for a version that is being loaded.
     os._exit(0)
@@ -160,43 +180,30 @@ def _load(flags: argparse.Namespace, folder: Path) -> Any:
     return model
 
 
-def _stoppable_server(app: Any) -> Any:
-    """A uvicorn server that SIGTERM and Ctrl-C end when it has answered what it is answering."""
-    import uvicorn
-
-    settings = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_keep_alive=75,
-        ws="none",
-    )
-    server = uvicorn.Server(settings)
-
-    # uvicorn's own handlers would raise the signal again after an orderly stop, and it
-    # has no setting for that: the method is replaced.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.handle_exit, number, None)
-    return server
-
-
-async def _announce(server: Any, listening: socket.socket, port_file: Path | None) -> None:
+async def _announce(
+    server: Any, listening: socket.socket, access: Access, port_file: Path | None
+) -> None:
     """Logs the address and writes the port file when the server accepts requests."""
     while not server.started:
         await asyncio.sleep(0.01)
+    # asyncio accepts as many at once as the system may keep waiting; the second may be more.
+    listening.listen(WAITING_TO_BE_ACCEPTED)
 
     host, port = listening.getsockname()[:2]
-    log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    scheme = "https" if access.tls else "http"
+    log.info("listening on %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
 
     if port_file:
         aside = port_file.with_name(f".{port_file.name}.{os.getpid()}")
         aside.write_text(f"{port}\n")
         os.replace(aside, port_file)
+
+
+def _remove_port_file(port_file: Path | None) -> None:
+    """Removes the port file, in which nobody listens any more."""
+    if port_file:
+        with contextlib.suppress(OSError):
+            port_file.unlink()
 
 
 async def _watch(

@@ -67,6 +67,12 @@ class Bucket:
             gcs.write_object(self._path(name), content)
 
     @contextmanager
+    def replacing(self, name: str, content: bytes) -> Iterator[None]:
+        """Writes an object when the block ends well."""
+        yield
+        self.replace(name, content)
+
+    @contextmanager
     def lock(self) -> Iterator[None]:
         """Lets one push in at a time, and first removes what a killed one left."""
         place = path_of(self._path(LOCK))

@@ -10,7 +10,7 @@ import typer
 from pipeline import environment
 from pipeline.cli import usage
 from pipeline.cli.usage import Lazy
-from pipeline.runner.stopping import exit_at_once, stopping
+from pipeline.runner.stopping import Stop, exit_at_once, stopping
 from seqline import __version__
 from seqline.errors import StoppedError, UnfinishedError
 
@@ -110,15 +110,21 @@ def main() -> None:
     """
     with stopping() as stop:
         try:
-            environment.warn_of_unknown()
-            code = app(standalone_mode=False, prog_name="seqline")
-            sys.exit(code if isinstance(code, int) else 0)
+            _run(stop)
         except UnfinishedError as error:
             _end_early(error)
-        except Exception as error:
-            if stop.by:  # a library has put its own error in the place of the stop
-                _end_early(StoppedError(stop.where, stop.by))
-            _end(error)
+
+
+def _run(stop: Stop) -> None:
+    try:
+        environment.warn_of_unknown()
+        code = app(standalone_mode=False, prog_name="seqline")
+    except Exception as error:
+        if stop.by:  # a library has put its own error in the place of the stop
+            raise StoppedError(stop.where, stop.by) from None
+        _end(error)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 def _end_early(error: UnfinishedError) -> NoReturn:

@@ -1,5 +1,6 @@
 """The runs under a root, and the promotions and rollbacks by hand between them."""
 
+import logging
 from typing import Any
 
 from components.pusher import versions
@@ -9,6 +10,8 @@ from pipeline.store.folder import Store
 from pipeline.store.records import RUNNING, RunRecord
 from seqline.errors import UserError
 from seqline.host import owner
+
+log = logging.getLogger("seqline.report")
 
 
 def history(store: Store, num: int | None = None, model: str | None = None) -> list[dict[str, Any]]:
@@ -52,7 +55,7 @@ def events(store: Store) -> list[dict[str, Any]]:
 
 def _events(serving_dir: str, model: str) -> list[dict[str, Any]]:
     try:
-        noted = [_event(note, model) for note in versions.history(serving_dir) if note.get("what")]
+        noted = [_event(note, model) for note in versions.history(serving_dir)]
         known = {(event["kind"], event["version"]) for event in noted}
         rollbacks = _rollbacks(serving_dir, model)
         return noted + [
@@ -62,25 +65,24 @@ def _events(serving_dir: str, model: str) -> list[dict[str, Any]]:
         return []
 
 
-def _event(note: dict[str, Any], model: str) -> dict[str, Any]:
-    """An entry from a note, as in `components.pusher.versions.history`."""
-    to = f" to version {note['rollback_of']}" if note.get("rollback_of") else ""
-    instead = f" instead of {note['instead_of']}" if note.get("instead_of") else ""
+def _event(note: versions.Event, model: str) -> dict[str, Any]:
+    to = f" to version {note.rollback_of}" if note.rollback_of else ""
+    instead = f" instead of {note.instead_of}" if note.instead_of else ""
     by = ""
-    if isinstance(note.get("by"), dict):
-        by = f" by {owner.name({**note['by'], 'since': None})}"  # the entry has the time already
+    if note.by:
+        by = f" by {owner.name({**note.by, 'since': None})}"  # the entry has the time already
 
     return {
-        "when": note.get("time"),
-        "kind": note["what"],
+        "when": note.time,
+        "kind": note.what,
         "model": model,
         "run": None,
-        "verdict": note["what"],
+        "verdict": note.what,
         "tone": verdict.NEUTRAL,
         "why": f"by hand{to}{instead}{by}",
         "accuracy": None,
         "gain": None,
-        "version": note.get("version"),
+        "version": note.version,
         "seconds": None,
     }
 
@@ -91,14 +93,19 @@ def _rollbacks(serving_dir: str, model: str) -> list[dict[str, Any]]:
     rollbacks = []
 
     for version in place.versions():
-        manifest = versions.read_manifest(place, version) or {}
-        if manifest.get("rollback_of"):
-            note = {
-                "what": "rollback",
-                "time": manifest.get("pushed"),
-                "version": version,
-                "rollback_of": manifest["rollback_of"],
-            }
+        try:
+            manifest = versions.read_manifest(place, version)
+        except UserError as error:
+            log.warning("%s", error)
+            continue
+
+        if manifest and manifest.rollback_of:
+            note = versions.Event(
+                time=manifest.pushed or "",
+                what="rollback",
+                version=version,
+                rollback_of=manifest.rollback_of,
+            )
             rollbacks.append(_event(note, model))
     return rollbacks
 

@@ -123,7 +123,11 @@ def _wait_for_inputs(
 
 
 def _is_finished(planned: Planned, store: Store) -> bool:
-    return planned.key is not None and store.execution(planned.stage.name, planned.key) is not None
+    """Whether an artifact is in the store, and whole: the chief makes a damaged one again."""
+    name, key = planned.stage.name, planned.key
+    if key is None or store.damage(name, key) is not None:
+        return False
+    return store.execution(name, key) is not None
 
 
 def _check_chief(stage: Stage, runs: Sequence[Path]) -> None:

@@ -4,18 +4,20 @@ The stages of a run end soon and keep nothing half-made. A command ends with one
 exit code of its own: with the first signal in an orderly way, with a second one at once.
 """
 
+import _thread
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from seqline.errors import StoppedError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+RELEASE_SECONDS = 1.0
 
 
 class Stop:
@@ -143,6 +145,29 @@ def exit_at_once(line: str) -> NoReturn:
     Not `print`, which a signal handler must not call: it may have interrupted another `print`.
     """
     try:
+        _release_semaphores()
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))
     finally:
         os._exit(StoppedError.exit_code)
+
+
+def _release_semaphores() -> None:
+    """Does what multiprocessing does first at a normal exit, for a moment at most.
+
+    Otherwise its resource tracker, a process of its own, warns on the terminal of semaphores that
+    leaked. In another thread: this one may have been interrupted with a lock that it needs.
+    """
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is None:
+        return
+
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run() -> None:
+        with suppress(Exception):
+            util._run_finalizers(0)  # there is no public name for it
+        done.release()
+
+    _thread.start_new_thread(run, ())
+    done.acquire(timeout=RELEASE_SECONDS)

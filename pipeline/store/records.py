@@ -1,13 +1,18 @@
 """The records of runs and of artifacts: run.json and execution.json."""
 
+import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from seqline.digests import digest
 from seqline.storage import records
+from seqline.storage.integrity import FileDigest
 
 # How a run ended, or that it did not end yet.
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
+# The field of execution.json with the digest of all others.
+DIGEST = "digest"
 
 
 @dataclass(frozen=True)
@@ -20,10 +25,19 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """The record of an artifact: its execution.json, fields in the order of the file."""
+    """The record of an artifact: its execution.json, fields in the order of the file.
+
+    The file ends with a digest of the record itself.
+
+    Attributes:
+        name: The name of the model that the run was for; empty in a record from before models had
+            one.
+        files: The digest of each file of the artifact, by its name; None in a record from before
+            there were any.
+    """
 
     component: str
-    name: str = ""  # of the model that the run was for; records from before models had one lack it
+    name: str = ""
     type: str
     key: str
     key_parts: dict[str, Any]
@@ -33,6 +47,7 @@ class Execution:
     started: str
     finished: str
     seconds: float
+    files: dict[str, FileDigest] | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -40,14 +55,20 @@ class Execution:
 
         Raises:
             FileNotFoundError: There is no such file.
-            UserError: The file is damaged.
+            DamagedRecordError: The file is damaged.
+            UserError: The file cannot be read.
         """
         way_out = f"Remove {path.parent}; the next run makes the artifact again."
-        return records.read(cls, path, way_out)
+        content = records.read_object(path, way_out)
+        if content.pop(DIGEST, None) not in (None, digest(content)):
+            raise records.damaged(path, "it changed after it was written", way_out)
+        return records.parse(cls, content, path, way_out)
 
     def write(self, path: Path) -> None:
         """Writes an execution.json. A reader sees all of it or nothing."""
-        records.write_object(asdict(self), path)
+        # As a reader will see it: keys of figures may be numbers, and are texts in the file.
+        content = json.loads(json.dumps(asdict(self)))
+        records.write_object(content | {DIGEST: digest(content)}, path)
 
 
 @dataclass(frozen=True)

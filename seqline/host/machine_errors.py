@@ -158,7 +158,8 @@ def _figures(number: int, names: Sequence[str]) -> str:
         if state.f_files > 0 and state.f_favail == 0:
             return f" (all {state.f_files:,} files that the disk can hold exist)"
         usage = shutil.disk_usage(folder)
-        return f" ({usage.free / 1e6:,.1f} MB free of {usage.total / 1e6:,.1f} MB)"
+        # Not those at the moment of the error: what was half-written is removed by now.
+        return f" ({usage.free / 1e6:,.1f} of {usage.total / 1e6:,.1f} MB are free now)"
 
     if number in (errno.EMFILE, errno.EFBIG, errno.EAGAIN):
         import resource

@@ -18,6 +18,10 @@ from seqline.storage.staging import writing
 R = TypeVar("R")
 
 
+class DamagedRecordError(UserError):
+    """A record that is not what its writer wrote."""
+
+
 def read(cls: Callable[..., R], path: Path, way_out: str) -> R:
     """Reads a record.
 
@@ -28,7 +32,8 @@ def read(cls: Callable[..., R], path: Path, way_out: str) -> R:
 
     Raises:
         FileNotFoundError: There is no such file.
-        UserError: The file is damaged, or cannot be read.
+        DamagedRecordError: The file is damaged.
+        UserError: The file cannot be read.
     """
     return parse(cls, read_object(path, way_out), path, way_out)
 
@@ -74,9 +79,9 @@ def parse(cls: Callable[..., R], content: Mapping[str, Any], path: Path | str, w
     return record
 
 
-def damaged(path: Path | str, problem: str, way_out: str) -> UserError:
+def damaged(path: Path | str, problem: str, way_out: str) -> DamagedRecordError:
     """The error for a record that is not what its writer wrote."""
-    return UserError(f"{path} is damaged ({problem}). {way_out}")
+    return DamagedRecordError(f"{path} is damaged ({problem}). {way_out}")
 
 
 @cache
