@@ -39,7 +39,13 @@ def _add_address(parser: OneLineParser) -> None:
         help="port (default: %(default)s); 0 for any free one",
     )
     parser.add_argument(
-        "--port_file", type=Path, help="where to write the port once requests are accepted"
+        "--port",
+        type=int,
+        default=0,
+        help="port for gRPC on the same host, such as 8500 (default: %(default)s, no gRPC)",
+    )
+    parser.add_argument(
+        "--port_file", type=Path, help="where to write the REST port once requests are accepted"
     )
 
 

@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _check_packages()
         configs = config.models_of(flags)
+        _check_grpc_port(flags.host, flags.port)
         listening = _listen(flags.host, flags.rest_api_port)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -93,6 +94,27 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def _check_grpc_port(host: str, port: int) -> None:
+    """Refuses a port that gRPC cannot have, before the models are loaded."""
+    if not port:
+        return
+    if not 0 <= port < 1 << 16:
+        raise ConfigError(f"--port {port} is not a port. Give one up to 65535, or 0 for no gRPC.")
+
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"--host {host} --port {port}: {error.strerror or error}. Give a free port, or 0 for no"
+            " gRPC."
+        ) from None
+
+
 async def _serve(
     flags: argparse.Namespace, configs: list[ModelConfig], listening: socket.socket
 ) -> None:
@@ -123,6 +145,7 @@ async def _serve(
         versions, batcher, metrics, flags.max_body_bytes, flags.max_rows, flags.max_total_bytes
     )
     server = _stoppable_server(app)
+    grpc_server = await _start_grpc(app, flags) if flags.port else None
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()  # A million objects of TensorFlow's modules, which need no further collection.
@@ -130,12 +153,25 @@ async def _serve(
     watching = asyncio.create_task(_watch(flags, configs, versions.update))
     announcing = asyncio.create_task(_announce(server, listening, flags.port_file))
     await server.serve(sockets=[listening])
+    if grpc_server is not None:
+        await grpc_server.stop()
 
     for task in (watching, announcing):
         task.cancel()
     log.info("stopped")
     # The interpreter's own exit would wait for a version that is being loaded.
     os._exit(0)
+
+
+async def _start_grpc(app: Any, flags: argparse.Namespace) -> Any:
+    # A client's failed handshake shall not fill the log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from serving.grpc_server import GrpcServer
+
+    server = GrpcServer(app, flags.host, flags.port)
+    await server.start()
+    log.info("listening for gRPC on %s", server.address)
+    return server
 
 
 def _load(flags: argparse.Namespace, folder: Path) -> Any:

@@ -47,7 +47,7 @@ def find(
         return None
 
     place = serving_dir.rstrip("/")
-    versions = {}
+    versions: dict[int, str] = {}
     for file in files.match(f"{glob.escape(place)}/*/saved_model.pb"):
         folder = file.path.removesuffix("/saved_model.pb")
         name = folder.rpartition("/")[2]
