@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from components.pusher.versions import Place, read_manifest
 from pipeline.store.folder import Store
 from pipeline.store.records import FINISHED, Execution, RunRecord
+from seqline.errors import UserError
 
 # (component, key).
 Key = tuple[str, str]
@@ -32,6 +34,8 @@ def made_of(
 ) -> set[Key]:
     """The artifacts that a version was made of: its pushes, or else those that its card names.
 
+    If its manifest is damaged, its pushes are those that gave it its number.
+
     Args:
         place: where the version was pushed to.
         version: its number.
@@ -39,8 +43,16 @@ def made_of(
         entries: the names of all entries of the store.
         pushes: the key of each of the pusher's artifacts -> its record.
     """
-    digest = (read_manifest(place, version) or {}).get("digest")
-    pushed = {name for name, record in pushes.items() if record.figures.get("digest") == digest}
+    try:
+        manifest = read_manifest(place, version)
+        wanted: dict[str, Any] = {"digest": manifest.digest if manifest else None}
+    except UserError:
+        wanted = {"version": version, "serving_dir": place.place}
+    pushed = {
+        name
+        for name, record in pushes.items()
+        if all(record.figures.get(figure) == value for figure, value in wanted.items())
+    }
     if pushed:
         return pushed
 

@@ -17,6 +17,7 @@ import grpc
 import tensorflow as tf
 from grpc_health.v1 import health_pb2
 
+from serving.access import Access
 from serving.app import ABOUT_INPUT, App
 from serving.errors import RefusedError, short
 from serving.grpc_service import FailedCall, PredictionService
@@ -87,12 +88,14 @@ class GrpcServer:
 
     Args:
         app: The REST side.
+        access: Who may ask.
         host: Where to listen.
         port: Where to listen.
     """
 
-    def __init__(self, app: App, host: str, port: int) -> None:
+    def __init__(self, app: App, access: Access, host: str, port: int) -> None:
         self.app = app
+        self.access = access
         self.num_watches = 0
         self.stopping = False
         num_reading = max(8, app.max_total_bytes // app.max_body_bytes)
@@ -134,7 +137,14 @@ class GrpcServer:
         )
 
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.server.add_insecure_port(self.address)
+        if access.tls is None:
+            self.server.add_insecure_port(self.address)
+        else:
+            tls = access.tls
+            credentials = grpc.ssl_server_credentials(
+                [(tls.key, tls.certificate)], tls.client_ca, tls.client_ca is not None
+            )
+            self.server.add_secure_port(self.address, credentials)
 
     async def start(self) -> None:
         await self.server.start()
@@ -183,6 +193,7 @@ class GrpcServer:
         return handle
 
     async def _answer(self, method: Method, call: Call, context: Any) -> bytes:
+        self._authorize(context)
         body = await self._read(context)
         self.app.total_bytes += len(body)
         try:
@@ -193,6 +204,14 @@ class GrpcServer:
             return await method(body, call)
         finally:
             self.app.total_bytes -= len(body)
+
+    def _authorize(self, context: Any) -> None:
+        given = dict(context.invocation_metadata() or ()).get("authorization")
+        if not self.access.is_allowed(given):
+            raise FailedCall(
+                grpc.StatusCode.UNAUTHENTICATED,
+                "This server wants its token: authorization: Bearer TOKEN",
+            )
 
     async def _read(self, context: Any) -> bytes:
         """The one message of a call."""
@@ -247,12 +266,16 @@ class GrpcServer:
     async def _service_name(self, context: grpc.aio.ServicerContext) -> str:
         """The model that a health request asks about, "" for the whole server."""
         try:
-            return health_pb2.HealthCheckRequest.FromString(await self._read(context)).service
+            body = await self._read(context)
+            name: str = health_pb2.HealthCheckRequest.FromString(body).service
+            if name:  # The state of the whole server is for everybody, as /healthz is.
+                self._authorize(context)
+            return name
         except Exception as error:
             if not isinstance(error, FailedCall):
                 error = FailedCall(grpc.StatusCode.INVALID_ARGUMENT, "This is no health request.")
             await context.abort(error.code, str(error))
-            raise
+            raise  # Not reached: abort raises.
 
     def _health(self, name: str) -> int:
         """SERVING while the model, or for "" the server, has a version that takes requests."""

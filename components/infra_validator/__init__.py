@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,16 @@ from seqline.errors import UserError
 from seqline.gates import Gate, refusals
 from seqline.host import packages
 from seqline.model.digest import digest_of, sha256_of_files
+from seqline.storage import records
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What blessing.json says of the server's answers."""
+
+    blessed: bool
+    asked: bool
+
 
 EMBEDDED, DOCKER, NONE = "embedded", "docker:", "none"
 
@@ -165,8 +176,13 @@ def run(
 
 def stale(output: Path, params: InfraValidatorParams) -> str | None:
     """Has a server asked again after a refusal: the machine may only have been busy."""
-    blessing = json.loads((output / INFRA_BLESSING).read_text())
-    if blessing["asked"] and not blessing["blessed"]:
+    try:
+        blessing = records.read(Verdict, output / INFRA_BLESSING, "")
+    except FileNotFoundError:
+        return f"{output / INFRA_BLESSING} is missing"
+    except UserError as error:
+        return str(error).rstrip(" .")
+    if blessing.asked and not blessing.blessed:
         return "the server refused it the last time"
     return None
 

@@ -49,6 +49,12 @@ class Bucket:
             }
         )
 
+    def path_of(self, version: int) -> str:
+        """The path of a version: of 12 and 0012 the one that a server takes, the shorter name."""
+        names = [name.partition("/")[0] for name in self._names()]
+        named = [name for name in names if is_number(name) and int(name) == version]
+        return self._path(min(named, key=len, default=str(version)))
+
     def highest_number(self) -> int:
         """The highest number of a whole version, 0 without one.
 
@@ -65,6 +71,12 @@ class Bucket:
         """Writes an object; a reader sees the old content or the new one."""
         with translate_errors(self._path(name)):
             gcs.write_object(self._path(name), content)
+
+    @contextmanager
+    def replacing(self, name: str, content: bytes) -> Iterator[None]:
+        """Writes an object when the block ends well."""
+        yield
+        self.replace(name, content)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

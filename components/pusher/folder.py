@@ -53,19 +53,45 @@ class Folder:
         named = [path for path in self._numbered() if int(path.name) == version]
         return min(named, key=lambda path: len(path.name), default=self.path / str(version))
 
+    def path_of(self, version: int) -> str:
+        """The path of a version."""
+        return str(self._folder(version))
+
     def read(self, name: str) -> bytes | None:
-        """A file by its path under serving_dir; None where it does not exist."""
+        """A file by its path under serving_dir; None where it does not exist.
+
+        Raises:
+            UserError: it is something else, or cannot be read.
+        """
         version, _, rest = name.partition("/")
         path = self._folder(int(version)) / rest if is_number(version) else self.path / name
         try:
+            if path.exists() and not path.is_file():
+                raise UserError(f"{path} is not a file. Remove it.")
             return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror or error}). "
+                "Make it readable, or remove it."
+            ) from None
 
     def replace(self, name: str, content: bytes) -> None:
         """Writes a file; a reader sees the old content or the new one."""
+        with self.replacing(name, content):
+            pass
+
+    @contextmanager
+    def replacing(self, name: str, content: bytes) -> Iterator[None]:
+        """Writes a file that appears when the block ends well.
+
+        It is on the disk before the block begins, so that then a rename is all that is left to do.
+        """
         with writing_local(self.path / name, to_disk=True) as part:
             Path(part).write_bytes(content)
+            fsync(part)
+            yield
 
     @contextmanager
     def lock(self) -> Iterator[None]:

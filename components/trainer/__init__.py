@@ -25,6 +25,7 @@ from pydantic import Field, field_validator, model_validator
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import MODEL
 from seqline.digests import digest
+from seqline.errors import UserError
 from seqline.model.spec import SPEC_FILE
 from seqline.storage import files, staging
 
@@ -53,6 +54,10 @@ BLOG_POST: dict[str, Any] = {
     "schedule": "constant",
     "clip_norm": 0.0,
 }
+
+
+class DivergedError(UserError):
+    """The loss is no longer a number: these parameters do not train these data."""
 
 
 class TrainerParams(Params):
@@ -346,7 +351,7 @@ def run(
         hyperparameters: their values replace those in params.
 
     Raises:
-        UserError: the loss is no longer a number.
+        DivergedError: the loss is no longer a number.
         StoppedError: a signal ended the training.
         LostWorkerError: another worker was lost.
     """

@@ -3,11 +3,13 @@
 A run that was killed continues from its last checkpoint as if nothing had happened.
 
     <work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; the file
-                                   appears whole or not at all
+                                   appears whole or not at all. Each of its members has a checksum;
+                                   `progress` has their number, since a damaged name hides one
 """
 
 import json
 import os
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,17 @@ from seqline.storage.staging import reading, writing
 
 # Checkpoints that are kept: the newest, and the one before it.
 NUM_KEPT = 2
-# What reading raises for a file that is missing, cut off or of another format.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
+# What reading raises for a file that is missing, cut off, damaged or of another format.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,  # of zipfile: a flag says that a member is encrypted, or compressed in a new way
+    BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass
@@ -60,7 +71,8 @@ def save(
     arrays |= {f"best_{number}": value for number, value in enumerate(best_weights)}
 
     with writing(work / _file_name(progress.step)) as path, open(path, "wb") as file:
-        np.savez(file, progress=np.array(json.dumps(asdict(progress))), **arrays)
+        content = {"num_arrays": len(arrays), **asdict(progress)}
+        np.savez(file, progress=np.array(json.dumps(content)), **arrays)
         file.flush()
         os.fsync(file.fileno())
 
@@ -98,10 +110,18 @@ def load(work: Path, step: int) -> tuple[TrainingProgress, list[np.ndarray], lis
 
 
 def _read(path: Path) -> tuple[TrainingProgress, list[np.ndarray], list[np.ndarray]]:
-    with reading(path) as local, open(local, "rb") as file, np.load(file) as arrays:
-        progress = TrainingProgress(**json.loads(str(arrays["progress"])))
+    with (
+        reading(path) as local,
+        open(local, "rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):
+        content = json.loads(str(arrays["progress"]))
+        num_arrays = content.pop("num_arrays")
+        progress = TrainingProgress(**content)
         state = [arrays[name] for name in _numbered(arrays.files, "state_")]
         best = [arrays[name] for name in _numbered(arrays.files, "best_")]
+    if len(state) + len(best) != num_arrays:
+        raise BadZipFile(f"{len(state) + len(best)} of {num_arrays} arrays can be found")
     progress.best = (progress.best[0], progress.best[1])
     return progress, state, best
 

@@ -98,6 +98,12 @@ Model = Annotated[
         help="a SavedModel, or a folder with versions of one; local or in gs://",
     ),
 ]
+Unverified = Annotated[
+    bool,
+    typer.Option(
+        "--unverified", help="ask a version whose files are not those that were pushed, too"
+    ),
+]
 BeamRunner = Annotated[
     str | None,
     typer.Option(

@@ -110,7 +110,7 @@ def _run(
     from pipeline.cli import console, launch
     from pipeline.dataflow import preflight
     from pipeline.retrain.attempt import options as options_of
-    from seqline.errors import UserError
+    from seqline.errors import UnfinishedError, UserError
     from seqline.jobs import dataflow
 
     store = attempt.store
@@ -127,10 +127,10 @@ def _run(
         how = options_of(attempt, jobs, beam_args)
         results = launch.execute(attempt.pipe, store, run, how, out, verbose, attempt.watch)
         console.print_warnings(out, results)
-    except UserError as error:
+    except (UserError, UnfinishedError) as error:
         if not attempt.record:
             raise
-        advice = error.advice
+        advice = getattr(error, "advice", ())
     finally:
         if attempt.record:
             _print_outcome(out, attempt.record, advice, store, run)

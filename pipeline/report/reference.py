@@ -120,4 +120,5 @@ def _served(store: Store, names: list[str]) -> tuple[str, int]:
     newest = max(target.versions(), default=None)
     if newest is None:
         raise UserError(f"{place} holds no version: nothing is served.")
-    return place, int((versions.read_manifest(target, newest) or {}).get("rollback_of") or newest)
+    manifest = versions.read_manifest(target, newest)
+    return place, (manifest.rollback_of if manifest else None) or newest

@@ -34,7 +34,7 @@ from pipeline.store.layout import RUN
 from pipeline.store.records import RUNNING, STOPPED, RunRecord
 from seqline.data.features import SAVED_MODEL
 from seqline.digests import digest
-from seqline.errors import StoppedError, UserError
+from seqline.errors import UserError
 from seqline.host.clock import now
 from seqline.storage import staging
 
@@ -168,8 +168,6 @@ class RetrainAttempt:
             best = warm.train_both(
                 warm.with_warm_start(self.config, None), self.config, self.store, options
             )
-        except StoppedError:
-            raise
         except UserError:
             return
 

@@ -3,6 +3,8 @@
 <root>/<component>/<key>/         a finished artifact; execution.json, written last, is its record
 <root>/span_cache/<component>/    parts of spans that later windows use again
                                   (seqline.data.span_cache)
+<root>/verified/                  sizes, times and inodes of the files of artifacts, so that those
+                                  whose digests were as expected are not read again
 <root>/work/<component>-<key>/    checkpoints of an unfinished artifact
 <root>/partial/                   artifacts being written, each in a folder of its own
 <root>/runs/<run>/                run.json: the stages of a run; log.txt: what the libraries print
@@ -26,6 +28,7 @@ EXECUTION = "execution.json"
 RUN = "run.json"
 LOG = "log.txt"
 SPAN_CACHE = "span_cache"
+VERIFIED = "verified"
 # Locks that do not belong to an artifact: of a run (the beginning of its name), of the clean-up.
 RUN_LOCK, CLEANING = "run-", "cleaning"
 # The beginning of a name under partial/, of entries that the clean-up removed.
@@ -33,6 +36,9 @@ DISCARDED = "discarded-"
 # Parts of an artifact that hold times, or the place from which rows were read: `artifact_digest`
 # leaves them out.
 RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log", "origins"}
+# Parts of an artifact without digests: the record that holds them, and the folder into which
+# TensorBoard writes its own files later. No stage reads either.
+WITHOUT_DIGESTS = (EXECUTION, "tensorboard")
 
 
 def key_parts(

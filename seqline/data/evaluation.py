@@ -8,10 +8,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from seqline.errors import DataError
 from seqline.gates import Gate
+from seqline.storage import records
 
 Interval = tuple[float, float]
 
@@ -80,19 +79,15 @@ class Evaluation:
         """Reads an evaluation.json.
 
         Raises:
-            DataError: The file is missing or damaged.
+            DataError: The file is missing.
+            UserError: The file is damaged.
         """
         way_out = f"Delete its artifact, {path.parent}, and run again."
 
         try:
-            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
+            return records.read(cls, path, way_out)
         except FileNotFoundError:
             raise DataError(f"{path} is missing. {way_out}") from None
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            problem = f"{place}: {first['msg']}" if place else first["msg"]
-            raise DataError(f"{path} is damaged ({problem}). {way_out}") from None
 
     def write(self, path: Path) -> None:
         """Writes an evaluation.json."""

@@ -64,9 +64,7 @@ def test_push_rollback_and_labels_as_in_a_folder(
         "history.jsonl",
         "models.config",
     ]
-    assert [
-        (event["what"], event["version"], event["instead_of"]) for event in history(SERVED)
-    ] == [
+    assert [(event.what, event.version, event.instead_of) for event in history(SERVED)] == [
         ("promote", 2, 1),
         ("rollback", 3, 2),
     ]
@@ -227,8 +225,8 @@ def test_a_damaged_version_is_not_rolled_back_to(
     with pytest.raises(
         DataError,
         match=(
-            r"Version 1 in gs://models/topics is not what was pushed: variables/variables\.index is"
-            r" another"
+            r"Version 1 in gs://models/topics cannot come back: variables/variables\.index is not"
+            r" what was pushed: its SHA-256 is another\. Name another with --to\."
         ),
     ):
         rollback(SERVED)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from components.pusher import PusherParams, check, publish
+from components.pusher import PusherParams, check, writing
 from components.pusher.folder import Folder, is_number
 from components.pusher.publish import push
 from components.pusher.versions import listing
@@ -127,7 +127,7 @@ def test_a_copy_that_differs_is_never_a_version(
     def damaging(source: Path, target: Path, **_: Any) -> None:
         target.write_bytes(source.read_bytes() + b"!")
 
-    monkeypatch.setattr(publish.shutil, "copyfile", damaging)
+    monkeypatch.setattr(writing.shutil, "copyfile", damaging)
     with pytest.raises(
         DataError,
         match=(

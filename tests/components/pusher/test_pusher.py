@@ -1,13 +1,14 @@
 """The pusher as a component."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.pusher import PusherParams, publish, run, stale
+from components.pusher import PusherParams, run, stale
 from seqline.errors import DataError, NotBlessedError
 from seqline.model.digest import EVALUATION, digest_of, sha256_of_files
 from tests.components.pusher.reading import versions
@@ -113,7 +114,7 @@ def test_a_model_that_does_not_load_is_refused(
 ) -> None:
     from components.pusher.verify import load_and_ask
 
-    publish.shutil.copytree(saved_model / "saved_model", tmp_path / "copy")
+    shutil.copytree(saved_model / "saved_model", tmp_path / "copy")
     (tmp_path / "copy" / damage).write_bytes(b"")
     answer = json.loads((evaluation / "answers.jsonl").read_text().splitlines()[0])
     with pytest.raises(DataError, match=r"does not load and answer \(.+\)\. Nothing was pushed\.$"):

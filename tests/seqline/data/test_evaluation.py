@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seqline.data.evaluation import Evaluation
-from seqline.errors import DataError
+from seqline.errors import DataError, UserError
 from seqline.gates import Gate
 from tests.support.evaluations import evaluation
 
@@ -43,10 +43,10 @@ def without(key: str) -> Callable[[dict[str, Any]], str]:
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda content: "", "Invalid JSON: EOF while parsing a value"),
-        (lambda content: json.dumps(content)[:100], "Invalid JSON: EOF while parsing"),
-        (lambda content: "<html>", "Invalid JSON: expected value"),
-        (lambda content: "[]", "Input should be an object"),
+        (lambda content: "", "Expecting value: line 1"),
+        (lambda content: json.dumps(content)[:100], "Unterminated string"),
+        (lambda content: "<html>", "Expecting value: line 1"),
+        (lambda content: "[]", "it holds no JSON object"),
         (without("blessed"), "blessed: Field required"),
         (lambda content: json.dumps({**content, "blessed": "yes"}), "blessed: Input should be a"),
         (lambda content: json.dumps({**content, "refusals": None}), "refusals: Input should be a"),
@@ -65,7 +65,7 @@ def test_a_damaged_file_is_refused_in_one_line(
 ) -> None:
     path = tmp_path / FILE
     path.write_text(damage(evaluation().to_json()))
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(UserError) as raised:
         Evaluation.read(path)
     message = str(raised.value)
     assert message.startswith(f"{path} is damaged ({problem}")
