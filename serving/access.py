@@ -27,7 +27,7 @@ from serving.protos import ssl_config
 log = logging.getLogger("seqline.access")
 
 # Paths that need no token: they tell whether the server runs, and nothing else.
-OPEN_PATHS = frozenset({"/healthz"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # Sent with every answer: a browser shall not guess its type, keep it, or embed it elsewhere.
 SECURITY_HEADERS = [
