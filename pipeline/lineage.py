@@ -42,11 +42,12 @@ def made_of(
     Raises:
         UserError: the version's manifest or its card is damaged.
     """
+    damage = None
     try:
         manifest = read_manifest(place, version)
         wanted: dict[str, Any] = {"digest": manifest.digest if manifest else None}
-    except UserError:
-        wanted = {"version": version, "serving_dir": place.place}
+    except UserError as error:
+        damage, wanted = error, {"version": version, "serving_dir": place.place}
     pushed = {
         name
         for name, record in pushes.items()
@@ -54,6 +55,8 @@ def made_of(
     }
     if pushed:
         return pushed
+    if damage:
+        raise damage
 
     keys = _keys_of(place, version)
     artifacts = set()

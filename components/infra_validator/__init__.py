@@ -172,7 +172,7 @@ def stale(output: Path, params: InfraValidatorParams) -> str | None:
     try:
         blessing = InfraBlessing.read(output / INFRA_BLESSING)
     except UserError as error:
-        return str(error)
+        return str(error).rstrip(".")
     if blessing.asked and not blessing.blessed:
         return "the server refused it the last time"
     return None

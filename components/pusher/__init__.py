@@ -24,6 +24,7 @@ from components.pusher import publish, versions
 from components.pusher.folder import Folder
 from components.pusher.labels import MODELS_CONFIG
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
+from seqline.data.answers import read_answers
 from seqline.data.blessing import InfraBlessing
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
@@ -195,8 +196,7 @@ def _verification(evaluation: Path) -> Callable[[Path], None]:
     def verify(folder: Path) -> None:
         from components.pusher import verify as loading
 
-        with (evaluation / ANSWERS).open(encoding="utf-8") as answers:
-            loading.load_and_ask(folder, json.loads(next(answers)))
+        loading.load_and_ask(folder, read_answers(evaluation / ANSWERS)[0])
 
     return verify
 

@@ -20,14 +20,14 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import MODEL
 from seqline.digests import digest
 from seqline.errors import UserError
 from seqline.model.spec import SPEC_FILE
-from seqline.storage import files, records, staging
+from seqline.storage import files, staging
 
 # TensorFlow counts rows and time steps with 32 bits in many kernels, and steps with 64: the product
 # of two of these numbers fits.
@@ -367,26 +367,13 @@ def run(
         StoppedError: a signal ended the training.
         LostWorkerError: another worker was lost.
     """
-    from components.trainer import fit
+    from components.trainer import best, fit
 
-    tuned = read_best(hyperparameters, params) if hyperparameters else {}
+    tuned = best.read(hyperparameters, params) if hyperparameters else {}
     own = output / "work"
     figures = fit.fit(features, params.with_values(tuned).with_start_epochs(), output, work or own)
     rmtree(own, ignore_errors=True)
     return {**figures, "tuned": tuned} if tuned else figures
-
-
-def read_best(hyperparameters: Path, params: TrainerParams) -> dict[str, Any]:
-    """The parameters that the tuner found best. Raises UserError for a missing or damaged file."""
-    path = hyperparameters / BEST_FILE
-    best = records.of_artifact(dict[str, Any], path)
-    try:
-        params.with_values(best)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise records.damaged(path, f"{place}: {first['msg']}", records.MADE_AGAIN) from None
-    return best
 
 
 def describe(figures: Figures) -> str:

@@ -4,7 +4,7 @@ A run that was killed continues from its last checkpoint as if nothing had happe
 
     <work>/checkpoint-<step>.npz   every variable, in order, and `progress`, a JSON object; the file
                                    appears whole or not at all. Each of its members has a checksum;
-                                   `progress` has their number, since a damaged name hides one
+                                   `progress` has their number, since a damaged name may hide one
 """
 
 import json
@@ -32,8 +32,8 @@ NUM_KEPT = 2
 # What reading raises for a file that is missing, cut off, damaged or of another format.
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile),
-    # RuntimeError of zipfile: a flag says that a member is encrypted, or compressed in a new way.
-    *(zlib.error, struct.error, RuntimeError, MemoryError, OverflowError),
+    *(zlib.error, struct.error, MemoryError, OverflowError),
+    RuntimeError,  # of zipfile: a flag says that a member is encrypted, or compressed in a new way
 )
 
 
@@ -120,13 +120,14 @@ def _read(path: Path) -> tuple[TrainingProgress, list[np.ndarray], list[np.ndarr
         np.load(file, allow_pickle=False) as arrays,
     ):
         content = records.parse_object(str(arrays["progress"]), path, "")
-        num_arrays = content.pop("num_arrays", None)
+        num_arrays = content.pop("num_arrays")
         progress = records.parse(TrainingProgress, content, path, "")
         state = [arrays[name] for name in _numbered(arrays.files, "state_")]
         best = [arrays[name] for name in _numbered(arrays.files, "best_")]
+        num_names = len(set(arrays.files) - {"progress"})
 
-    if len(state) + len(best) != num_arrays:
-        raise BadZipFile(f"{len(state) + len(best)} of {num_arrays} arrays can be found")
+    if not len(state) + len(best) == num_names == num_arrays:
+        raise BadZipFile(f"{num_names} of {num_arrays} arrays can be found")
     lengths = {len(values) for values in progress.history.values()}
     if path.name != _file_name(progress.step) or not lengths <= {progress.epoch}:
         raise ValueError(f"step {progress.step}, epoch {progress.epoch} and its figures disagree")

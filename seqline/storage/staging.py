@@ -18,7 +18,7 @@ from typing import cast
 
 from seqline.errors import UserError
 from seqline.host.cache import cache_folder
-from seqline.storage import gcs
+from seqline.storage import gcs, integrity
 from seqline.storage.atomic import writing_local
 from seqline.storage.files import is_remote, translate_errors
 from seqline.storage.path import GsPath
@@ -30,6 +30,8 @@ DEFAULT_CACHE_GB = 10.0
 NUM_KEPT = 64
 # Folders are small. One that was not used for this long is deleted.
 UNUSED_SECONDS = 7 * 24 * 3600
+# The file beside the copy of a folder that says which of its files need not be read again.
+VERIFIED = ".verified.json"
 
 
 def path_of(place: str | Path) -> Path:
@@ -126,19 +128,25 @@ def remove(place: str | Path) -> None:
 def local_copy(place: Path) -> Path:
     """A local folder with the files, and the name, of a finished one; do not change it.
 
-    The cache keeps it. A local folder is used as it is.
+    The cache keeps it. A copy that was damaged there is fetched again. A local folder is used as it
+    is.
     """
     if isinstance(place, Path):
         return place
 
     names = []
     contents = []
-    for path, _, content in place.beneath():
+    digests = {}
+    for path, size, content in place.beneath():
         name = str(path.relative_to(place))
         names.append((path, name))
         contents.append(f"{name} {content}")
+        digests[name] = integrity.of_object(size, content)
 
     target = _cache("folders") / _digest(place.name, *contents)
+    copy, memory = target / place.name, target / VERIFIED
+    if target.exists() and integrity.changes_in(copy, digests, memory=memory):
+        shutil.rmtree(target, ignore_errors=True)
     if not target.exists():
         with tempfile.TemporaryDirectory(prefix="part-", dir=target.parent) as part:
             _download_folder(names, Path(part, "copy", place.name))

@@ -42,7 +42,7 @@ EXECUTION = {
     "seconds": 2.0,
     "files": {"model": {"size": 1, "digest": "sha256:2d71"}},
 }
-WRITTEN = {**EXECUTION, "digest": digest(EXECUTION)}
+EXECUTION["digest"] = digest(EXECUTION)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ WRITTEN = {**EXECUTION, "digest": digest(EXECUTION)}
     [
         (RunRecord, RUN),
         (RunRecord, {name: RUN[name] for name in list(RUN)[:6]}),  # a run that goes on
-        (Execution, WRITTEN),
+        (Execution, EXECUTION),
     ],
 )
 def test_a_record_is_written_as_it_was_read(kind: Any, content: Any, tmp_path: Path) -> None:
