@@ -90,7 +90,10 @@ def damage_of(place: Place, version: int) -> Damage | None:
 
     A version that seqline did not push only has to hold a model.
     """
-    folder = local_copy(path_of(f"{place.place}/{version}"))
+    if isinstance(place, Folder):
+        folder = place.folder(version)
+    else:
+        folder = local_copy(path_of(f"{place.place}/{version}"))
     if damage := pushed.damage_of(folder):
         return damage
     if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
