@@ -48,10 +48,14 @@ class Folder:
     def _numbered(self) -> list[Path]:
         return [path for path in self.path.glob("*") if is_number(path.name)]
 
-    def folder(self, version: int) -> Path:
+    def _folder(self, version: int) -> Path:
         """The folder of a version: of 12 and 0012 the one that a server takes, the shorter name."""
         named = [path for path in self._numbered() if int(path.name) == version]
         return min(named, key=lambda path: len(path.name), default=self.path / str(version))
+
+    def path_of(self, version: int) -> str:
+        """The path of a version."""
+        return str(self._folder(version))
 
     def read(self, name: str) -> bytes | None:
         """A file by its path under serving_dir; None where it does not exist.
@@ -60,7 +64,7 @@ class Folder:
             UserError: it is something else, or cannot be read.
         """
         version, _, rest = name.partition("/")
-        path = self.folder(int(version)) / rest if is_number(version) else self.path / name
+        path = self._folder(int(version)) / rest if is_number(version) else self.path / name
         try:
             if path.exists() and not path.is_file():
                 raise UserError(f"{path} is not a file. Remove it.")
@@ -129,12 +133,12 @@ class Folder:
     @contextmanager
     def files(self, version: int) -> Iterator[Path]:
         """A folder with the files of a version. Needs the lock."""
-        yield self.folder(version)
+        yield self._folder(version)
 
     def remove(self, version: int) -> None:
         """Removes a version by one rename, then its files. Needs the lock."""
         removed = self.path / f"{REMOVED}{version}-{uuid.uuid4().hex}"
-        os.rename(self.folder(version), removed)
+        os.rename(self._folder(version), removed)
         fsync(self.path)
         shutil.rmtree(removed)
 

@@ -90,10 +90,7 @@ def damage_of(place: Place, version: int) -> Damage | None:
 
     A version that seqline did not push only has to hold a model.
     """
-    if isinstance(place, Folder):
-        folder = place.folder(version)
-    else:
-        folder = local_copy(path_of(f"{place.place}/{version}"))
+    folder = local_copy(path_of(place.path_of(version)))
     if damage := pushed.damage_of(folder):
         return damage
     if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):

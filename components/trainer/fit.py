@@ -19,7 +19,7 @@ from seqline.data import features
 from seqline.data.transform_summary import read_summary
 from seqline.digests import digest
 from seqline.host.progress import tell
-from seqline.model import network
+from seqline.model import network, size
 from seqline.storage.staging import local_copy
 
 
@@ -57,6 +57,7 @@ def fit(
     ):
         tell("counting the train split")
         spec, counts = network_spec(source, params)
+        size.check(spec)
         tell("building the network")
         training = Training(source, params, spec, counts, team, work)
         training.run(output, on_epoch)

@@ -31,7 +31,7 @@ def bodies(model: str) -> list[Body]:
     made = [
         ("context x 10,000", f"{path}:classify", _context(20_000)),
         ("14 MB of numbers", f"{path}:predict", _filled(b"1", 14 * MB)),
-        ("deep lists, closed", f"{path}:predict", _filled(b"[" * 8 * MB + b"]" * 8 * MB, 1)),
+        ("8 MB of deep lists", f"{path}:predict", _filled(b"[" * 8 * MB + b"]" * 8 * MB, 1)),
         ("a number of 15 MB", f"{path}:predict", _filled(b"9" * 15 * MB, 1)),
         (
             "7 MB of marks",

@@ -210,21 +210,14 @@ def line_of(out: str, path: Path) -> str:
     """The line that tells of the damage: of an error, else of the file, else of a stage."""
     lines = [line.strip() for line in out.splitlines() if line.strip()]
     if "Traceback" in out:
-        frames = [line for line in lines if line.startswith('File "')]
-        last = frames[-1].split('"')[1].removeprefix(f"{CHECKOUT}/") if frames else ""
-        number = frames[-1].split("line ")[1].split(",")[0] if frames else ""
-        return f"TRACEBACK {last}:{number} {lines[-1]}"[:300]
+        ours = re.findall(rf'File "{CHECKOUT}/((?!\.venv)[^"]+)", line (\d+)', out) or [("", "")]
+        return f"TRACEBACK {':'.join(ours[-1])} {lines[-1]}"[:300]
 
-    names = [str(path), path.name, path.parent.name]
-    for wanted in (lambda line: line.startswith("error"), lambda line: any_in(names, line)):
-        chosen = [number for number, line in enumerate(lines) if wanted(line)]
-        if chosen:
-            return " ".join(lines[chosen[0] : chosen[0] + 4])[:400]
-    return ""
-
-
-def any_in(names: list[str], line: str) -> bool:
-    return any(name in line for name in names)
+    for number, line in enumerate(lines):
+        if line.startswith("error"):
+            return " ".join(lines[number : number + 4])[:400]
+    told = [line for line in lines if path.name in line or "damaged" in line or "differ" in line]
+    return told[0][:300] if told else ""
 
 
 def made_again(out: str) -> list[str]:
@@ -258,6 +251,7 @@ def damage_artifact(place: Place, kind: Kind, damage: str, number: int, keep_tim
     DAMAGES[damage](file)
     if keep_times and file.exists():
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    check(row, "plan", place.call(COMMANDS["plan"]), file)
     run_twice(place, kind, row, file)
     return row
 

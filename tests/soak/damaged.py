@@ -50,9 +50,9 @@ KINDS = [
     Kind("InfraBlessing", f"{ARTIFACTS}/infra_validator/*", "pusher"),
     Kind("Push", f"{ARTIFACTS}/pusher/*"),
     Kind("Predictions", f"{ARTIFACTS}/bulk_inferrer/*"),
-    Kind("span cache, Examples", f"{ARTIFACTS}/span_cache/example_gen/*-*", "example_gen"),
-    Kind("span cache, rows", f"{ARTIFACTS}/span_cache/statistics_gen/*-*", "statistics_gen"),
-    Kind("span cache, counts", f"{ARTIFACTS}/span_cache/transform/*-*", "transform"),
+    Kind("span cache, Examples", f"{ARTIFACTS}/span_cache/example_gen/*/", "example_gen"),
+    Kind("span cache, rows", f"{ARTIFACTS}/span_cache/statistics_gen/*/", "statistics_gen"),
+    Kind("span cache, counts", f"{ARTIFACTS}/span_cache/transform/*/", "transform"),
     Kind("pushed version", f"{SERVED}/1", "evaluator"),
     Kind("checkpoint", f"{ARTIFACTS}/work/trainer-*"),
 ]

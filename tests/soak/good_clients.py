@@ -3,6 +3,7 @@
 import http.client
 import json
 import multiprocessing
+import os
 import time
 from collections import Counter
 from multiprocessing.connection import Connection
@@ -97,9 +98,10 @@ def keep_asking(ask: Any, answers: Answers, shared: Shared, told: Connection) ->
     seen: Counter[int] = Counter()
     texts = sorted(answers)
     last, number = 0, 0
+    story = os.getppid()
     told.send("ready")
 
-    while (phase := shared.phase.value) >= 0:
+    while (phase := shared.phase.value) >= 0 and os.getppid() == story:
         number += 1
         text = texts[number % len(texts)]
         started = time.perf_counter()

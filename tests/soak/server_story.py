@@ -275,6 +275,7 @@ def main() -> None:
 
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the server, too
     with tempfile.TemporaryDirectory() as folder:
         figures = tell(given, Path(folder))
     check_bounds(given, figures)
