@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.report.records import Records, folder_of, read
 from pipeline.store.folder import Store
 from pipeline.store.layout import RUN
+from seqline.errors import UserError
 from seqline.storage.staging import writing
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
@@ -79,9 +80,11 @@ def report_run(store: Store, run: Path, say: Callable[[str], None]) -> Path | No
         if not (folder_of(store, run.name) / RUN).is_file():
             return None
         return write_report(store, run)
+    except UserError as error:
+        say(f"The report of {run.name} could not be written: {error}")
     except Exception as error:
         say(f"The report of {run.name} could not be written: {type(error).__name__}: {error}")
-        return None
+    return None
 
 
 def build(records: Records, root: str) -> dict[str, Any]:

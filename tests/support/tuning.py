@@ -39,7 +39,7 @@ def make_trial(number: int, state: Any, accuracy: float | None, loss: float | No
         state,
         accuracy,
         loss,
-        3,
+        1,
         1.5,
         [0.5],
         {"completed_rung_0": 0.5},

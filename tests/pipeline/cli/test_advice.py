@@ -100,9 +100,10 @@ def test_data_that_are_refused_say_how_to_let_them_pass(here: Path) -> None:
         here, EXAMPLE_VALIDATOR, ExampleValidatorParams(), {"num_errors": 1, "num_warnings": 0}
     )
     validated.artifact.uri.mkdir(parents=True)
+    of_test = {"split": "test", "feature": "label", "line": "...", "examples": []}
     anomalies = [
-        {"kind": "label_skew", "severity": "error", "line": "..."},
-        {"kind": "duplicates", "severity": "warning", "line": "..."},
+        {**of_test, "kind": "label_skew", "severity": "error"},
+        {**of_test, "kind": "duplicates", "severity": "warning"},
     ]
     (validated.artifact.uri / ANOMALIES).write_text(json.dumps(anomalies))
 

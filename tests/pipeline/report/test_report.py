@@ -191,9 +191,7 @@ def test_a_report_that_fails_says_so_and_fails_no_run(store: Store) -> None:
     (folder / "run.json").write_text("{")
     assert report.report_run(store, folder, said.append) is None
     assert len(said) == 1
-    assert re.match(
-        r"The report of one could not be written: UserError: .*run\.json is damaged", said[0]
-    )
+    assert re.match(r"The report of one could not be written: .*run\.json is damaged", said[0])
 
 
 def test_the_summary_is_appended_to_the_step_summary(
