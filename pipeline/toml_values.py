@@ -91,8 +91,11 @@ def problems(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, 
         for item in value:
             yield from problems(item, name, depth + 1)
     elif isinstance(value, int) and not -MOST_INTEGER <= value <= MOST_INTEGER:
-        digits = value.bit_length() * 30103 // 100000 + 1  # of 2**n, log10(2) * n
-        yield name, f"is a number of {digits:,} digits; at most {MOST_INTEGER:,} can be meant"
+        # In bits, since Python refuses to write thousands of digits.
+        yield (
+            name,
+            f"is a number of {value.bit_length():,} bits; at most {MOST_INTEGER:,} can be meant",
+        )
     elif isinstance(value, str) and "\0" in value and not name.endswith(OF_CHARACTERS):
         yield name, f"{shown(value)} holds a zero byte, which no path and no text can hold"
 

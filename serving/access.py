@@ -13,6 +13,7 @@ import ipaddress
 import json
 import logging
 import re
+import socket
 import ssl
 import tempfile
 import time
@@ -26,7 +27,7 @@ from serving.protos import ssl_config
 log = logging.getLogger("seqline.access")
 
 # Paths that need no token: they tell whether the server runs, and nothing else.
-OPEN_PATHS = frozenset({"/healthz"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # Sent with every answer: a browser shall not guess its type, keep it, or embed it elsewhere.
 SECURITY_HEADERS = [
@@ -230,9 +231,10 @@ def _hosts(given: str, listening: str) -> frozenset[str] | None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+        addresses = {str(each[4][0]) for each in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False  # It cannot be listened on, either, which is said in a moment.
+    return all(ipaddress.ip_address(each.partition("%")[0]).is_loopback for each in addresses)
 
 
 def _digest(path: Path | None) -> bytes | None:

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving import answers, tensors
+from serving import answers, openapi, tensors
 from serving.batching import Batcher
 from serving.errors import RefusedError, short
 from serving.metrics import Metrics
@@ -31,7 +31,8 @@ MODELS = re.compile(
     r"(?:/(?P<metadata>metadata)|:(?P<verb>predict|classify|regress))?)?",
     re.IGNORECASE,
 )
-METRICS = "/monitoring/prometheus/metrics"
+METRICS = ("/monitoring/prometheus/metrics", "/metrics")
+ALIVE, READY, OPENAPI = "/healthz", "/readyz", "/openapi.json"
 VERSION_HEADER = "x-model-version"
 JSON = "application/json"
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
@@ -77,6 +78,8 @@ class App:
         self.max_total_bytes = max_total_bytes
         self.total_bytes = 0
         self.page, self.page_headers = _page()
+        # The document, and what it shows: name -> stamp of the version.
+        self.openapi: tuple[dict[str, Any], bytes] = ({"": ()}, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,12 +116,20 @@ class App:
         await response(scope, receive, send)
 
     async def _others(self, request: Request, path: str) -> Response:
-        if path in ("/", METRICS):
+        if path in ("/", *METRICS, ALIVE, READY, OPENAPI):
             _allow(request, "GET", "HEAD")
         if path == "/":
             return Response(self.page, headers=self.page_headers, media_type="text/html")
-        if path == METRICS:
+        if path in METRICS:
             return Response(self._measure(), media_type="text/plain; version=0.0.4")
+        if path == ALIVE:
+            return _answer(answers.dump({"status": "ok"}))
+        if path == OPENAPI:
+            return _answer(self._openapi())
+        if path == READY:
+            if reason := self.versions.not_ready():
+                raise RefusedError(reason, status=503, retry_after=1)
+            return _answer(answers.dump({"status": "ready"}))
 
         status = 400 if path.lower().startswith("/v1/") else 404
         raise RefusedError(f"Malformed request: {request.method} {path[:200]}", status=status)
@@ -230,6 +241,29 @@ class App:
         return await _apart(
             len(examples) << 8, lambda: answers.dump({"results": results, "result": results})
         )
+
+    def _openapi(self) -> bytes:
+        """The OpenAPI document of the newest version of each model that answers."""
+        newest = {
+            name: model.versions[model.available()[-1]]
+            for name, model in self.versions.models.items()
+            if model.available()
+        }
+        shown = {name: version.stamp for name, version in newest.items()}
+        if self.openapi[0] != shown:
+            models = {}
+            for name, version in newest.items():
+                model = self.versions.acquire(version)
+                verbs = {
+                    verb: [key for key, one in model.signatures.items() if _fits(one, verb)]
+                    for verb in ("classify", "regress")
+                }
+                models[name] = (model, verbs)
+            document = answers.dump(openapi.document(models))
+            for version in newest.values():
+                self.versions.release(version)
+            self.openapi = (shown, document)
+        return self.openapi[1]
 
     def _measure(self) -> bytes:
         self.metrics.loaded.clear()

@@ -7,6 +7,7 @@ that batch ends, when they have `max_batch_size` rows, or when the first of them
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -131,11 +132,37 @@ class Batcher:
     ) -> Tensors:
         answer = asyncio.get_running_loop().create_future()
         queue = self.queues.setdefault(key, Queue(model, signature))
-        queue.waiting.append(PendingRequest(inputs, rows, answer, time.monotonic()))
+        request = PendingRequest(inputs, rows, answer, time.monotonic())
+        queue.waiting.append(request)
         queue.rows += rows
         self.num_waiting += 1
         self._start()
-        return await answer
+
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            await self._give_up(key, queue, request)
+            raise
+
+    async def _give_up(self, key: Hashable, queue: Queue, request: PendingRequest) -> None:
+        """Ends the wait of a request whose client went away: one that has not begun does not run.
+
+        One that runs is waited for, since its model may be unloaded after it.
+        """
+        if request in queue.waiting:
+            queue.waiting.remove(request)
+            queue.rows -= request.rows
+            self.num_waiting -= 1
+            request.answer.cancel()
+            if not queue.running and not queue.waiting:
+                del self.queues[key]
+            return
+
+        while not request.answer.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([request.answer])
+        if not request.answer.cancelled():
+            request.answer.exception()  # Nobody else asks for it.
 
     def _start(self) -> None:
         """Starts the batches that are due on free threads, the longest waiting first."""

@@ -4,6 +4,7 @@ One sweep a second looks at all of them; no connection has a timer of its own.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -24,7 +25,11 @@ DESCRIPTOR_SHARE = 0.5
 CANDIDATE_SHARE = 1 / 64
 # Connections that are accepted before anything else is done, each of which takes a descriptor, and
 # those that the system keeps until then.
-ACCEPTED_AT_ONCE, WAITING_TO_BE_ACCEPTED = 64, 2048
+ACCEPTED_AT_ONCE, WAITING_TO_BE_ACCEPTED = 32, 2048
+# Descriptors that are enough for anything.
+ENOUGH = 1 << 16
+# Descriptors that are left to everything else, whatever is asked for.
+RESERVED = 96
 # Seconds between two lines about one thing that goes wrong again and again.
 LOG_SECONDS = 10.0
 
@@ -181,21 +186,35 @@ def peer_of(client: Iterable[Any] | None) -> str:
 
 
 def raise_descriptor_limit() -> int:
-    """Lets the process open as many files as it may. Returns how many that are."""
+    """Lets the process open as many files as it may, or ENOUGH. Returns how many that are."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    endless = resource.RLIM_INFINITY
-    wanted = 1 << 16 if hard == endless else hard
-    if soft != endless and soft < wanted:
-        try:
+    if soft == resource.RLIM_INFINITY:
+        return ENOUGH
+    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
+    if soft < wanted:
+        # macOS allows less than it says.
+        with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-        except (OSError, ValueError):  # macOS allows less than it says.
-            pass
-    return 1 << 16 if soft == endless else soft
+            return wanted
+    return soft
 
 
-def most_connections(num_descriptors: int) -> int:
-    """How many connections there may be if the process may open so many files."""
-    return max(16, min(MOST_CONNECTIONS, int(num_descriptors * DESCRIPTOR_SHARE)))
+def most_connections(num_descriptors: int, wanted: int | None = None) -> int:
+    """How many connections there may be.
+
+    Args:
+        num_descriptors: How many files the process may open.
+        wanted: How many are asked for; None for the default. More than there are descriptors for
+            is not granted, and the log says so.
+    """
+    if wanted is None:
+        return max(16, min(MOST_CONNECTIONS, int(num_descriptors * DESCRIPTOR_SHARE)))
+    granted = max(1, min(wanted, num_descriptors - RESERVED))
+    if granted < wanted:
+        log.warning(
+            "--max_connections %d is more than %d open files allow (ulimit -n): there may be %d",
+            *(wanted, num_descriptors, granted),
+        )
+    return granted

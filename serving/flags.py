@@ -63,7 +63,7 @@ def _add_address(parser: OneLineParser) -> None:
         help="port of gRPC; 0 for none (default: %(default)s; TensorFlow Serving's is 8500)",
     )
     parser.add_argument(
-        "--port_file", type=Path, help="where to write the port once requests are accepted"
+        "--port_file", type=Path, help="where to write the REST port once requests are accepted"
     )
     parser.add_argument("--version", action=_Version)
 

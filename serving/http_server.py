@@ -32,8 +32,8 @@ def make_server(
     deadlines = Deadlines(
         flags.header_timeout_seconds, flags.idle_timeout_seconds, flags.min_bytes_per_second
     )
-    most = most_connections(raise_descriptor_limit())
-    connections = Connections(flags.max_connections or most, deadlines)
+    most = most_connections(raise_descriptor_limit(), flags.max_connections)
+    connections = Connections(most, deadlines)
 
     tls = access.tls
     settings = uvicorn.Config(

@@ -61,3 +61,4 @@ def start(log_format: str) -> None:
     handler = logging.StreamHandler(errors)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.captureWarnings(True)

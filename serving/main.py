@@ -10,7 +10,8 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ NEEDED = {
     "starlette": "starlette",
     "prometheus_client": "prometheus-client",
 }
+NEEDED_BY_GRPC = {
+    "grpc": "grpcio",
+    "grpc_health": "grpcio-health-checking",
+    "tensorflow_serving": "tensorflow-serving-api",
+}
 DAMAGED = "Push it again or roll back (seqline rollback); --unverified serves it as it is"
 # Seconds that a thread may hold Python's lock while others wait. The default, 5 ms, is longer than
 # a request takes.
@@ -46,10 +52,11 @@ def main(arguments: Sequence[str]) -> int:
     """
     flags = parse(arguments)
     try:
-        _check_packages()
+        _check_packages(NEEDED)
         access = read_access(flags)
         configs = config.models_of(flags)
         _check_port_file(flags.port_file)
+        _check_grpc(flags.host, flags.port)
         listening = _listen(flags.host, flags.rest_api_port)
     except (AccessError, ConfigError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -64,10 +71,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _check_packages() -> None:
+def _check_packages(needed: Mapping[str, str]) -> None:
     from importlib.util import find_spec
 
-    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    missing = [package for module, package in needed.items() if find_spec(module) is None]
     if missing:
         raise ConfigError(
             f"seqline serve needs {', '.join(missing)}: {shlex.quote(sys.executable)} -m pip"
@@ -109,6 +116,28 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def _check_grpc(host: str, port: int) -> None:
+    """Refuses a port that gRPC cannot have, before the models are loaded."""
+    if not port:
+        return
+    _check_packages(NEEDED_BY_GRPC)
+    if not 0 <= port < 1 << 16:
+        raise ConfigError(f"--port {port} is not a port. Give one up to 65535, or 0 for no gRPC.")
+
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"--host {host} --port {port}: {error.strerror or error}. Give a free port, or 0 for no"
+            " gRPC."
+        ) from None
+
+
 async def _serve(
     flags: argparse.Namespace, configs: list[ModelConfig], access: Access, listening: socket.socket
 ) -> None:
@@ -143,6 +172,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.handle_exit, number, None)
+    grpc_server = await _start_grpc(flags, app, access) if flags.port else None
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()  # A million objects of TensorFlow's modules, which need no further collection.
@@ -150,14 +180,28 @@ async def _serve(
     watching = asyncio.create_task(_watch(flags, configs, versions.update))
     announcing = asyncio.create_task(_announce(server, listening, access, flags.port_file))
     sweeping = asyncio.create_task(connections.sweep())
+    port = listening.getsockname()[1]
     await server.serve(sockets=[listening])
+    if grpc_server is not None:
+        await grpc_server.stop()
 
     for task in (watching, announcing, sweeping):
         task.cancel()
-    _remove_port_file(flags.port_file)
+    _remove_port_file(flags.port_file, port)
     log.info("stopped")
     # The interpreter's own exit would wait for a version that is being loaded.
     os._exit(0)
+
+
+async def _start_grpc(flags: argparse.Namespace, app: Any, access: Access) -> Any:
+    # A client's failed handshake shall not fill the log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from serving.grpc_server import GrpcServer
+
+    server = GrpcServer(app, access, flags.host, flags.port)
+    await server.start()
+    log.info("listening for gRPC on %s", server.address)
+    return server
 
 
 def _load(flags: argparse.Namespace, folder: Path) -> Any:
@@ -194,16 +238,24 @@ async def _announce(
     log.info("listening on %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
 
     if port_file:
-        aside = port_file.with_name(f".{port_file.name}.{os.getpid()}")
-        aside.write_text(f"{port}\n")
-        os.replace(aside, port_file)
+        try:
+            # A name that no one can have put a link at before.
+            descriptor, aside = tempfile.mkstemp(prefix=f".{port_file.name}.", dir=port_file.parent)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(f"{port}\n")
+            os.chmod(aside, 0o644)  # as a program that waits for it may be another user's
+            os.replace(aside, port_file)
+        except OSError as error:
+            log.error("--port_file %s cannot be written: %s", port_file, error.strerror)
+            server.should_exit = True
 
 
-def _remove_port_file(port_file: Path | None) -> None:
-    """Removes the port file, in which nobody listens any more."""
+def _remove_port_file(port_file: Path | None, port: int) -> None:
+    """Removes the port file, unless another server has written its port there."""
     if port_file:
         with contextlib.suppress(OSError):
-            port_file.unlink()
+            if port_file.read_text() == f"{port}\n":
+                port_file.unlink()
 
 
 async def _watch(

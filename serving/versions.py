@@ -117,6 +117,23 @@ class Versions:
             raise RefusedError(f"Servable not found for request: Latest({name[:100]})", status=404)
         return self.models[name]
 
+    def not_ready(self) -> str:
+        """Why requests should go elsewhere, "" if a version of every model takes them.
+
+        A model of which no version could be loaded does not count beside one that answers.
+        """
+        loading = [
+            name
+            for name, model in self.models.items()
+            if not model.available()
+            and any(version.state in (START, LOADING) for version in model.versions.values())
+        ]
+        if loading:
+            return f"The first version of {', '.join(loading)[:200]} is being loaded."
+        if not any(model.available() for model in self.models.values()):
+            return "No version of any model is available."
+        return ""
+
     def choose(self, name: str, number: int | None = None, label: str | None = None) -> Version:
         """The version that answers a request: the newest one without a number or a label.
 

@@ -42,6 +42,7 @@ from seqline.errors import DataError, UserError
 from seqline.host import progress
 from seqline.jobs.beam import job
 from seqline.rows.row import Row
+from seqline.storage import records
 from seqline.storage.staging import path_of
 
 # The counts of all shards, while the job runs.
@@ -213,7 +214,12 @@ class WindowReader:
 
 
 def _read_counts(folder: Path) -> RowCounts:
-    return RowCounts(**json.loads((folder / SPAN_COUNTS).read_text()))
+    way_out = f"Remove {folder}; the next run reads its span again."
+    path = folder / SPAN_COUNTS
+    try:
+        return records.read(RowCounts, path, way_out)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. {way_out}") from None
 
 
 def with_dim(spans: Iterable[SourceSpan], params: ExampleGenParams) -> ExampleGenParams:

@@ -5,33 +5,23 @@ evaluator's answers (answers.jsonl). Writes blessing.json, the verdict with its 
 digest of the model, and server.log, the output of the server.
 """
 
-import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
+from seqline.data.blessing import InfraBlessing
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import UserError
 from seqline.gates import Gate, refusals
 from seqline.host import packages
 from seqline.model.digest import digest_of, sha256_of_files
-from seqline.storage import records
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What blessing.json says of the server's answers."""
-
-    blessed: bool
-    asked: bool
-
 
 EMBEDDED, DOCKER, NONE = "embedded", "docker:", "none"
 
@@ -156,18 +146,18 @@ def run(
         judged += live
         reasons = refusals(judged)
 
-    blessing = {
-        "blessed": not reasons,
-        "refusals": reasons,
-        "server": params.server,
-        "asked": measured is not None,
-        "digest": digest,
-    }
+    blessing = InfraBlessing(
+        blessed=not reasons,
+        refusals=reasons,
+        server=params.server,
+        asked=measured is not None,
+        digest=digest,
+    )
+    blessing.write(output / INFRA_BLESSING)
 
-    (output / INFRA_BLESSING).write_text(json.dumps(blessing, indent=2) + "\n")
     # The gates have values that a clock measured. They are figures, not part of the artifact.
     return {
-        **blessing,
+        **asdict(blessing),
         "num_bytes": num_bytes,
         **(measured or {}),
         "gates": [gate.to_json() for gate in judged],
@@ -175,13 +165,14 @@ def run(
 
 
 def stale(output: Path, params: InfraValidatorParams) -> str | None:
-    """Has a server asked again after a refusal: the machine may only have been busy."""
+    """Has a server asked again after a refusal, since the machine may only have been busy.
+
+    The same for a damaged blessing.
+    """
     try:
-        blessing = records.read(Verdict, output / INFRA_BLESSING, "")
-    except FileNotFoundError:
-        return f"{output / INFRA_BLESSING} is missing"
+        blessing = InfraBlessing.read(output / INFRA_BLESSING)
     except UserError as error:
-        return str(error).rstrip(" .")
+        return str(error).rstrip(".")
     if blessing.asked and not blessing.blessed:
         return "the server refused it the last time"
     return None

@@ -24,6 +24,8 @@ from components.pusher import publish, versions
 from components.pusher.folder import Folder
 from components.pusher.labels import MODELS_CONFIG
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
+from seqline.data.answers import read_answers
+from seqline.data.blessing import InfraBlessing
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import NotBlessedError, UserError
@@ -40,15 +42,6 @@ class Push:
     digest: str
     pushed: bool
     rolled_back: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class InfraBlessing:
-    """What the pusher reads of the infra_validator's blessing.json."""
-
-    blessed: bool
-    refusals: list[str]
-    digest: str
 
 
 class PusherParams(Params):
@@ -163,7 +156,7 @@ def run(
     model = saved_model / SAVED_MODEL
     verdict = Evaluation.read(evaluation / EVALUATION)
     _need_blessing(verdict.blessed, verdict.refusals)
-    infra = _read_blessing(infra_blessing / INFRA_BLESSING)
+    infra = InfraBlessing.read(infra_blessing / INFRA_BLESSING)
     _need_blessing(infra.blessed, infra.refusals)
 
     try:
@@ -190,14 +183,6 @@ def run(
     return {**figures, "serving_dir": versions.place_of(params.serving_dir).place}
 
 
-def _read_blessing(path: Path) -> InfraBlessing:
-    way_out = f"Delete its artifact, {path.parent}, and run again."
-    try:
-        return records.read(InfraBlessing, path, way_out)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. {way_out}") from None
-
-
 def _need_blessing(blessed: bool, refusals: Sequence[str]) -> None:
     if not blessed:
         raise NotBlessedError(
@@ -211,8 +196,7 @@ def _verification(evaluation: Path) -> Callable[[Path], None]:
     def verify(folder: Path) -> None:
         from components.pusher import verify as loading
 
-        with (evaluation / ANSWERS).open(encoding="utf-8") as answers:
-            loading.load_and_ask(folder, json.loads(next(answers)))
+        loading.load_and_ask(folder, read_answers(evaluation / ANSWERS)[0])
 
     return verify
 

@@ -49,6 +49,12 @@ class Bucket:
             }
         )
 
+    def path_of(self, version: int) -> str:
+        """The path of a version: of 12 and 0012 the one that a server takes, the shorter name."""
+        names = [name.partition("/")[0] for name in self._names()]
+        named = [name for name in names if is_number(name) and int(name) == version]
+        return self._path(min(named, key=len, default=str(version)))
+
     def highest_number(self) -> int:
         """The highest number of a whole version, 0 without one.
 

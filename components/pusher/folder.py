@@ -53,6 +53,10 @@ class Folder:
         named = [path for path in self._numbered() if int(path.name) == version]
         return min(named, key=lambda path: len(path.name), default=self.path / str(version))
 
+    def path_of(self, version: int) -> str:
+        """The path of a version."""
+        return str(self._folder(version))
+
     def read(self, name: str) -> bytes | None:
         """A file by its path under serving_dir; None where it does not exist.
 

@@ -211,7 +211,7 @@ def _newest(place: Place, version: int) -> Manifest | None:
     try:
         return read_manifest(place, version)
     except UserError as error:
-        log.warning("%s", str(error).partition("). ")[0] + ")")
+        log.warning("%s", error)
         return None
 
 

@@ -90,7 +90,7 @@ def damage_of(place: Place, version: int) -> Damage | None:
 
     A version that seqline did not push only has to hold a model.
     """
-    folder = local_copy(path_of(f"{place.place}/{version}"))
+    folder = local_copy(path_of(place.path_of(version)))
     if damage := pushed.damage_of(folder):
         return damage
     if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
@@ -108,7 +108,9 @@ def identity_of(place: Place, version: int) -> Identity:
     if damage := damage_of(place, version):
         log.warning("%s/%d is damaged: %s", place.place, version, damage)
         return Identity(manifest.name if manifest else None)
-    return identity.of_version(lambda path: place.read(f"{version}/{path}"))
+    return identity.of_version(
+        lambda path: place.read(f"{version}/{path}"), f"{place.place}/{version}"
+    )
 
 
 def check_records(place: Place) -> None:

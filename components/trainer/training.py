@@ -14,13 +14,14 @@ from components.trainer import DivergedError, TrainerParams, checkpoint
 from components.trainer.checkpoint import TrainingProgress
 from components.trainer.counting import Counts
 from components.trainer.distributed.strategy import Team
-from components.trainer.input import dataset, read_summary, shuffled
+from components.trainer.input import dataset, shuffled
 from components.trainer.loop import Loop
 from components.trainer.optimizer import learning_rate
 from components.trainer.training_log import TrainingLog
 from components.trainer.warm import initialize
 from seqline.component import Figures
 from seqline.data import features
+from seqline.data.transform_summary import read_summary
 from seqline.errors import StoppedError
 from seqline.model import network
 

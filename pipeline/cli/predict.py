@@ -133,7 +133,13 @@ def infer(
     started = time.monotonic()
     try:
         figures = inferring.infer(
-            model, output, params, force, beam_args, lambda: progress.begin(BULK_INFERRER.name)
+            model,
+            output,
+            params,
+            force,
+            beam_args,
+            lambda: progress.begin(BULK_INFERRER.name),
+            unverified,
         )
     finally:
         progress.stop()

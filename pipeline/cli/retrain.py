@@ -53,7 +53,7 @@ def retrain(
     interrupted (run again), 2 bad configuration, 1 a bug.
     """
     from components.trainer.distributed import cluster
-    from pipeline import identity
+    from pipeline import identity, sizes
     from pipeline.retrain import decide, lock, state, thresholds
     from pipeline.store import open_store
     from seqline.errors import UserError
@@ -64,6 +64,7 @@ def retrain(
     loaded = chosen.read(common, "retrain", takes_data=False)
     packages.need_storage(loaded.model_dump())
     thresholds.check(loaded)
+    sizes.check(loaded)
 
     if cluster.read():
         raise UserError(

@@ -22,8 +22,7 @@ def main() -> None:
 
 def _check(root: str) -> None:
     from pipeline.store import open_store
-    from pipeline.store.layout import EXECUTION
-    from seqline.storage.integrity import Change
+    from seqline.storage.integrity import EXECUTION, Change
     from seqline.storage.records import DamagedRecordError
 
     store = open_store(root)

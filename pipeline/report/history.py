@@ -25,8 +25,9 @@ def history(store: Store, num: int | None = None, model: str | None = None) -> l
         model: the name of a model, to list only its runs; None for all.
 
     Returns:
-        [{when, kind, model, run, verdict, tone, why, accuracy, gain, version, seconds}]; kind is
-        run, promote or rollback.
+        [{when, kind, model, run, verdict, tone, why, accuracy, gain, version, seconds, damaged}];
+        kind is run, promote or rollback. damaged: a sentence about each record of the run's
+        artifacts that is damaged, and was passed over.
     """
     names = records.names(store)
     if num and model is None:
@@ -46,7 +47,7 @@ def events(store: Store) -> list[dict[str, Any]]:
     for name in records.names(store):
         try:
             run = records.read(store, name, files=False)
-        except Exception:  # listed as damaged among the runs
+        except UserError:  # listed as damaged among the runs
             continue
         if serving_dir := run.figures("pusher").get("serving_dir"):
             models[serving_dir] = run.record.name
@@ -84,6 +85,7 @@ def _event(note: versions.Event, model: str) -> dict[str, Any]:
         "gain": None,
         "version": note.version,
         "seconds": None,
+        "damaged": [],
     }
 
 
@@ -113,7 +115,7 @@ def _rollbacks(serving_dir: str, model: str) -> list[dict[str, Any]]:
 def _run(store: Store, name: str) -> dict[str, Any]:
     try:
         run = records.read(store, name, files=False)
-    except Exception as error:
+    except UserError as error:
         return {
             "when": None,
             "kind": "run",
@@ -126,6 +128,7 @@ def _run(store: Store, name: str) -> dict[str, Any]:
             "gain": None,
             "version": None,
             "seconds": None,
+            "damaged": [],
         }
 
     ended, evaluation = verdict.name_of(run), run.figures("evaluator")
@@ -143,6 +146,7 @@ def _run(store: Store, name: str) -> dict[str, Any]:
         "gain": -served["loss_of_accuracy"] + 0.0 if served else None,
         "version": run.figures("pusher").get("version") if ended == "pushed" else None,
         "seconds": seconds_of(run.record),
+        "damaged": list(run.damaged),
     }
 
 

@@ -18,11 +18,9 @@ from typing import cast
 from pipeline.store.folder import Store
 from pipeline.store.layout import (
     CLEANING,
-    EXECUTION,
     LOG,
     RUN,
     SPAN_CACHE,
-    WITHOUT_DIGESTS,
     run_name,
 )
 from pipeline.store.records import RUNNING, Execution, RunRecord
@@ -32,7 +30,7 @@ from seqline.data.span_cache import MARK
 from seqline.errors import UserError
 from seqline.storage import gcs, integrity, staging
 from seqline.storage.files import is_remote, translate_errors
-from seqline.storage.integrity import Change
+from seqline.storage.integrity import EXECUTION, WITHOUT_DIGESTS, Change
 from seqline.storage.path import GsPath
 from seqline.storage.records import DamagedRecordError
 

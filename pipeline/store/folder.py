@@ -15,13 +15,11 @@ from pipeline.store.damage import reason_of
 from pipeline.store.layout import (
     CLEANING,
     DISCARDED,
-    EXECUTION,
     LOG,
     RUN,
     RUN_LOCK,
     SPAN_CACHE,
     VERIFIED,
-    WITHOUT_DIGESTS,
     cache_salt,
     run_name,
 )
@@ -30,7 +28,7 @@ from seqline.component import Artifact, Component
 from seqline.data.span_cache import SpanCache
 from seqline.errors import UserError
 from seqline.storage import integrity, locks
-from seqline.storage.integrity import Change
+from seqline.storage.integrity import EXECUTION, WITHOUT_DIGESTS, Change
 from seqline.storage.records import DamagedRecordError
 
 

@@ -23,8 +23,8 @@ from typing import Any
 from pipeline.store.code import code_digest
 from seqline.component import Component, Params
 from seqline.digests import digest
+from seqline.storage.integrity import EXECUTION
 
-EXECUTION = "execution.json"
 RUN = "run.json"
 LOG = "log.txt"
 SPAN_CACHE = "span_cache"
@@ -36,9 +36,6 @@ DISCARDED = "discarded-"
 # Parts of an artifact that hold times, or the place from which rows were read: `artifact_digest`
 # leaves them out.
 RECORDS = {EXECUTION, "tensorboard", "trials.json", "server.log", "origins"}
-# Parts of an artifact without digests: the record that holds them, and the folder into which
-# TensorBoard writes its own files later. No stage reads either.
-WITHOUT_DIGESTS = (EXECUTION, "tensorboard")
 
 
 def key_parts(

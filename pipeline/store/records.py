@@ -2,8 +2,12 @@
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Required, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, with_config
+from typing_extensions import TypedDict
 
 from seqline.digests import digest
 from seqline.storage import records
@@ -11,16 +15,32 @@ from seqline.storage.integrity import FileDigest
 
 # How a run ended, or that it did not end yet.
 RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
+Verdict = Annotated[str, Field(pattern=f"^({RUNNING}|{FINISHED}|{FAILED}|{STOPPED})$")]
+
 # The field of execution.json with the digest of all others.
 DIGEST = "digest"
+# A TypedDict of which other versions wrote more fields.
+MORE = ConfigDict(extra="allow")
+
+# A component or a key: a part of a path.
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+
+
+def _check_time(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("it has no time zone")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_check_time)]
 
 
 @dataclass(frozen=True)
 class Source:
     """The artifact that an execution read as one of its inputs."""
 
-    component: str
-    key: str
+    component: Name
+    key: Name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +56,17 @@ class Execution:
             there were any.
     """
 
-    component: str
+    component: Name
     name: str = ""
     type: str
-    key: str
+    key: Name
     key_parts: dict[str, Any]
     params: dict[str, Any]
     inputs: dict[str, Source]
     figures: dict[str, Any]
     started: str
     finished: str
-    seconds: float
+    seconds: FiniteFloat
     files: dict[str, FileDigest] | None = None
 
     @classmethod
@@ -60,9 +80,11 @@ class Execution:
         """
         way_out = f"Remove {path.parent}; the next run makes the artifact again."
         content = records.read_object(path, way_out)
-        if content.pop(DIGEST, None) not in (None, digest(content)):
+        written = content.pop(DIGEST, None)
+        record = records.parse(cls, content, path, way_out)
+        if written not in (None, digest(content)):
             raise records.damaged(path, "it changed after it was written", way_out)
-        return records.parse(cls, content, path, way_out)
+        return record
 
     def write(self, path: Path) -> None:
         """Writes an execution.json. A reader sees all of it or nothing."""
@@ -75,11 +97,48 @@ class Execution:
 class StageRecord:
     """A stage of a run that has ended."""
 
-    component: str
-    key: str
+    component: Name
+    key: Name
     cached: bool
     reason: str
-    seconds: float
+    seconds: FiniteFloat
+
+
+class GateRecord(TypedDict):
+    """The verdict of a gate, as in `seqline.gates.Gate`."""
+
+    name: str
+    value: float | None
+    threshold: float | None
+    passed: bool | None
+    reason: str
+
+
+@with_config(MORE)
+class RetrainVerdict(TypedDict, total=False):
+    """The field "retrain" of the run.json of a retraining, as far as anything reads it."""
+
+    verdict: Required[str]
+    exit_code: int | None
+    reason: str
+    bootstrap: bool | None
+    start: str | None
+    changed: list[str]
+    pushed: dict[str, Any] | None
+    gates: list[GateRecord]
+
+
+@with_config(MORE)
+class About(TypedDict, total=False):
+    """The further fields of a run.json, as far as anything reads them."""
+
+    command: list[str]
+    folder: str
+    config: dict[str, Any]
+    pipeline: list[str]
+    seqline: str
+    python: str
+    retrain: RetrainVerdict
 
 
 @dataclass(kw_only=True)
@@ -99,12 +158,12 @@ class RunRecord:
 
     run: str
     name: str = ""
-    started: str
-    verdict: str
-    uses: dict[str, list[str]] = field(default_factory=dict)
+    started: Time
+    verdict: Verdict
+    uses: dict[Name, list[Name]] = field(default_factory=dict)
     stages: list[StageRecord]
     error: str | None = None
-    finished: str | None = None
+    finished: Time | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -122,6 +181,7 @@ class RunRecord:
         own = {name: value for name, value in content.items() if name in known}
         about = {name: value for name, value in content.items() if name not in known}
 
+        records.parse(About, about, path, way_out)
         return records.parse(cls, {**own, "about": about}, path, way_out)
 
     def write(self, path: Path) -> None:

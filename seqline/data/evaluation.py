@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from seqline.errors import DataError
 from seqline.gates import Gate
 from seqline.storage import records
 
@@ -79,15 +78,14 @@ class Evaluation:
         """Reads an evaluation.json.
 
         Raises:
-            DataError: The file is missing.
-            UserError: The file is damaged.
+            UserError: The file is missing or damaged, or contradicts itself.
         """
-        way_out = f"Delete its artifact, {path.parent}, and run again."
-
-        try:
-            return records.read(cls, path, way_out)
-        except FileNotFoundError:
-            raise DataError(f"{path} is missing. {way_out}") from None
+        evaluation = records.of_artifact(cls, path)
+        if evaluation.blessed == bool(evaluation.refusals):
+            problem = f"blessed: it is {str(evaluation.blessed).lower()}, with"
+            problem += f" {len(evaluation.refusals)} refusals"
+            raise records.damaged(path, problem, records.MADE_AGAIN)
+        return evaluation
 
     def write(self, path: Path) -> None:
         """Writes an evaluation.json."""

@@ -72,6 +72,9 @@ def _refusal(error: BaseException) -> tuple[int, str] | None:
         for number in OF_THE_MACHINE:
             if os.strerror(number) in text:
                 return number, _name_in(text, number)
+        name = _name_in(text, errno.ENOENT)
+        if name and _is_place_gone(name):
+            return errno.ENOENT, name
         if "can't start new thread" in text:
             return errno.EAGAIN, ""
         if re.search(r"\bOOM when allocating|failed to allocate memory", text):

@@ -23,6 +23,11 @@ from seqline.errors import UserError
 from seqline.storage import files
 from seqline.storage.files import DigestCache, digest_cache, is_remote
 
+# The record of an artifact, whose `files` are its digests.
+EXECUTION = "execution.json"
+# Parts of an artifact without digests: the record itself, and the folder into which TensorBoard
+# writes its own files later. No stage reads either.
+WITHOUT_DIGESTS = (EXECUTION, "tensorboard")
 # 1.2 GB/s on a core of 2023, whose processor has instructions for it; BLAKE2b has 0.5, MD5 0.6.
 ALGORITHM = "sha256"
 # Those that this machine can compute. An object's crc32c says nothing here; its size does.
@@ -126,6 +131,24 @@ def changes_in(
         ]
         changes |= _compare(folder, to_read, expected, cache)
     return [Change(*change) for change in sorted(changes.items())]
+
+
+def changes_in_artifact(folder: Path) -> list[Change]:
+    """The files of a finished artifact that were changed, cut or deleted, by its own record.
+
+    For one that a setting names, wherever it is. Without a record, or without digests in it, there
+    are none. Every byte is read.
+    """
+    try:
+        record = files.parse_object((folder / EXECUTION).read_bytes()) or {}
+        expected = {
+            str(name): FileDigest(int(file["size"]), str(file["digest"]))
+            for name, file in (record.get("files") or {}).items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    changes = changes_in(folder, expected, WITHOUT_DIGESTS) if expected else []
+    return [change for change in changes if change.problem != ADDED]
 
 
 @contextmanager
@@ -272,12 +295,17 @@ def _identity(status: os.stat_result) -> list[int]:
 # Objects under gs://
 
 
+def of_object(size: int, content: str) -> FileDigest:
+    """The digest of an object, from its size and content as a listing gives them."""
+    # Without the size and generation that a listing adds to a crc32c: a copy has another one.
+    return FileDigest(size, ":".join(content.split(":")[:2]))
+
+
 def _listed(folder: Path, skip: Collection[str]) -> Iterator[tuple[str, FileDigest]]:
     for path, size, content in folder.beneath():  # type: ignore[attr-defined] # a GsPath
         name = str(path.relative_to(folder))
         if name.partition("/")[0] not in skip:
-            # Without size and generation, which a listing adds to a crc32c: a copy has another one.
-            yield name, FileDigest(size, ":".join(content.split(":")[:2]))
+            yield name, of_object(size, content)
 
 
 def _changes_of_objects(

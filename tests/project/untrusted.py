@@ -59,6 +59,7 @@ OTHERS = {
     "scikit-learn": "fits a linear model on counts",
     "setuptools": "packs our own code",
     "typer": "reads the command line",
+    "typing-extensions": "has TypedDict for older Pythons",
 }
 
 

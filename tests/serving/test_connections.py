@@ -107,7 +107,7 @@ def test_a_connection_too_many_is_told_so_if_all_are_busy() -> None:
         busy = [server.connect() for _ in range(3)]
         for connection in busy:
             connection.sendall(b"GET /stuck HTTP/1.1\r\n" + HOST + b"\r\n")
-        wait_for(lambda: all(each.since is None for each in list(server.connections.open)))
+        wait_for(lambda: [each.since for each in list(server.connections.open)] == [None] * 3)
 
         got = server.exchange()
         assert statuses(got) == [503]
@@ -167,6 +167,7 @@ def test_out_of_descriptors_is_a_line_and_not_a_log_full(
 
 def test_the_limit_follows_from_the_descriptors() -> None:
     assert [most_connections(number) for number in (20, 300, 1024, 20_000)] == [16, 150, 512, 4096]
+    assert [most_connections(1000, wanted) for wanted in (1, 800, 5000)] == [1, 800, 904]
     assert raise_descriptor_limit() == raise_descriptor_limit()
 
 

@@ -114,7 +114,8 @@ def wire(*arguments: str) -> Iterator[Wire]:
         await serving
         sweeping.cancel()
 
-    with socket.socket() as listening:
+    # asyncio sends short answers at once only on a socket that says it is TCP.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=asyncio.run, args=(serve(),))
         thread.start()

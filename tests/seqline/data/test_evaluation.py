@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seqline.data.evaluation import Evaluation
-from seqline.errors import DataError, UserError
+from seqline.errors import UserError
 from seqline.gates import Gate
 from tests.support.evaluations import evaluation
 
@@ -46,7 +46,15 @@ def without(key: str) -> Callable[[dict[str, Any]], str]:
         (lambda content: "", "Expecting value: line 1"),
         (lambda content: json.dumps(content)[:100], "Unterminated string"),
         (lambda content: "<html>", "Expecting value: line 1"),
-        (lambda content: "[]", "it holds no JSON object"),
+        (lambda content: "[]", "Input should be an object"),
+        (
+            lambda content: json.dumps({**content, "refusals": ["x"]}),
+            "blessed: it is true, with 1 refusals",
+        ),
+        (
+            lambda content: json.dumps({**content, "blessed": False}),
+            "blessed: it is false, with 0 refusals",
+        ),
         (without("blessed"), "blessed: Field required"),
         (lambda content: json.dumps({**content, "blessed": "yes"}), "blessed: Input should be a"),
         (lambda content: json.dumps({**content, "refusals": None}), "refusals: Input should be a"),
@@ -69,10 +77,10 @@ def test_a_damaged_file_is_refused_in_one_line(
         Evaluation.read(path)
     message = str(raised.value)
     assert message.startswith(f"{path} is damaged ({problem}")
-    assert message.endswith(f"). Delete its artifact, {tmp_path}, and run again.")
+    assert message.endswith("). seqline run --verify makes it again.")
     assert "\n" not in message
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"^{tmp_path}/{FILE} is missing\. Delete its artifact"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}/{FILE} is missing\. seqline run --verify"):
         Evaluation.read(tmp_path / FILE)
