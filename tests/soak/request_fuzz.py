@@ -27,10 +27,10 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from serving import flags, tensors
+from serving import tensors
 from serving.errors import RefusedError
 from tests.soak.raw_http import FORBIDDEN, MODEL, SECOND, VALID, answers_in, exchange, requests_in
-from tests.soak.server_process import free_port
+from tests.soak.server_process import free_port, has_grpc
 from tests.support.served import Server, half_plus, serving
 
 EXAMPLES = 300  # of one call of Hypothesis
@@ -260,7 +260,7 @@ def measure(given_: argparse.Namespace, folder: Path) -> dict[str, Found]:
     half_plus(folder / MODEL / "1", 3)
     found = {"parser": Found(), "forbidden": Found(), "http": Found()}
     more = []
-    if hasattr(flags.parse([]), "port"):
+    if has_grpc():
         found["grpc"] = Found()
         port = free_port()
         more = [f"--port={port}"]

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,8 @@ def serving(folder: Path, serving_dir: Path) -> Iterator[tuple[Any, dict[str, in
 
 
 def has_grpc() -> bool:
-    from serving import flags
-
-    return hasattr(flags.parse([]), "port")
+    """Whether the server answers over gRPC."""
+    return find_spec("serving.grpc_server") is not None
 
 
 def free_port() -> int:

@@ -272,6 +272,7 @@ def drawn(seconds: dict[str, float], count: int, draw: random.Random) -> list[Ki
 
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     draw = random.Random(given.seed)
+    undisturbed(folder / "first")  # the first one of a day imports from a cold disk
     seconds, expected = undisturbed(folder / "whole")
     order = list(seconds)
     print("undisturbed:", ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
@@ -284,14 +285,16 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         kills.append(Kill(stage, wait, SIGNALS[number % 2], aim))
 
     draw.shuffle(kills)
-    chains = [kills[start : start + given.chain] for start in range(0, len(kills), given.chain)]
     places: Counter[str] = Counter()
-    graces, wrong, done = [], [], 0
+    graces, wrong, done, chains = [], [], 0, 0
 
-    for number, planned in enumerate(chains):
-        print(f"chain {number + 1} of {len(chains)}", flush=True)
+    while kills:
+        chains += 1
+        planned, kills = kills[: given.chain], kills[given.chain :]
+        print(f"chain {chains}, {len(kills)} kills after it", flush=True)
         planned.sort(key=lambda kill: (order.index(kill.stage), kill.wait))
-        rows, complaints = chain(folder / f"chain-{number}", planned, order, expected)
+        rows, complaints = chain(folder / f"chain-{chains}", planned, order, expected)
+        kills = planned[len(rows) :] + kills  # those that a run's early end left over
         for kill, where, grace in rows:
             places[where.split(",")[0]] += 1
             done += where != TOO_LATE
@@ -303,9 +306,9 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     return {
         "kills": done,
-        "planned": len(kills),
+        "planned": given.kills + given.aimed,
         "seed": given.seed,
-        "chains": len(chains),
+        "chains": chains,
         "stage_seconds": {name: round(value, 1) for name, value in seconds.items()},
         "met": dict(places.most_common()),
         "longest_seconds_from_sigterm_to_end": round(max(graces, default=0.0), 1),
