@@ -41,7 +41,8 @@ soak: $(FULL) ## kills, damage, attacks, faults and broken data, over and over (
 	$(BIN)/python -m tests.soak.stage_kills
 	$(BIN)/python -m tests.soak.damage
 	$(BIN)/python -m tests.soak.server_story
-	$(BIN)/python -m tests.soak.request_fuzz --minutes 60
+	$(BIN)/python -m tests.soak.request_fuzz --minutes 40
+	$(BIN)/python -m tests.soak.schema_fuzz --minutes 20
 	$(BIN)/python -m tests.soak.faults
 	$(BIN)/python -m tests.soak.connections
 	$(BIN)/python -m tests.soak.kills --data $(DATA)

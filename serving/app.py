@@ -78,8 +78,8 @@ class App:
         self.max_total_bytes = max_total_bytes
         self.total_bytes = 0
         self.page, self.page_headers = _page()
-        # The document, and what it shows: name -> stamp of the version.
-        self.openapi: tuple[dict[str, Any], bytes] = ({"": ()}, b"")
+        # What the document shows, and the document.
+        self.openapi: tuple[Any, bytes] = (None, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -249,20 +249,28 @@ class App:
             for name, model in self.versions.models.items()
             if model.available()
         }
-        shown = {name: version.stamp for name, version in newest.items()}
+        shown = {
+            name: (
+                version.stamp,
+                self.versions.models[name].available(),
+                list(self.versions.models[name].labels),
+            )
+            for name, version in newest.items()
+        }
+
+        # Nothing else runs meanwhile, so no version is unloaded.
         if self.openapi[0] != shown:
             models = {}
             for name, version in newest.items():
-                model = self.versions.acquire(version)
+                assert version.loaded is not None
                 verbs = {
-                    verb: [key for key, one in model.signatures.items() if _fits(one, verb)]
+                    verb: [
+                        key for key, one in version.loaded.signatures.items() if _fits(one, verb)
+                    ]
                     for verb in ("classify", "regress")
                 }
-                models[name] = (model, verbs)
-            document = answers.dump(openapi.document(models))
-            for version in newest.values():
-                self.versions.release(version)
-            self.openapi = (shown, document)
+                models[name] = openapi.Shown(version.loaded, verbs, *shown[name][1:])
+            self.openapi = (shown, answers.dump(openapi.document(models)))
         return self.openapi[1]
 
     def _measure(self) -> bytes:

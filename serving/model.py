@@ -104,7 +104,13 @@ class LoadedModel:
             tf.errors.OpError: TensorFlow refuses the inputs.
         """
         wanted = self.signatures[signature]
-        values = self.calls[signature](*(inputs[name] for name in wanted.inputs))
+        try:
+            values = self.calls[signature](*(inputs[name] for name in wanted.inputs))
+        except UnicodeDecodeError:
+            # TensorFlow's message quotes the bytes, and Python cannot read it.
+            raise tf.errors.InvalidArgumentError(
+                None, None, "the model cannot read its bytes"
+            ) from None
         return {name: np.asarray(value) for name, value in zip(wanted.outputs, values, strict=True)}
 
     def warm_up(self) -> int:

@@ -1,6 +1,7 @@
 """The REST side as an OpenAPI document, made of the signatures of the models that are loaded."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,29 @@ CALL_ERRORS = MODEL_ERRORS | {
     413: "The body, its rows or its values are over a limit.",
     415: "The body has an encoding that is not known here.",
 }
-# Signatures of a model by the verb that asks them.
-Verbs = Mapping[str, Iterable[str]]
+EXAMPLES_SIGNATURE = "serving_examples"
+BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 
-def document(models: Mapping[str, tuple[LoadedModel, Verbs]]) -> dict[str, Any]:
-    """The document.
+@dataclass(frozen=True)
+class Shown:
+    """A model in the document.
 
-    Args:
-        models: Name -> the version that answers, and the signatures that classify and regress ask.
+    Attributes:
+        loaded: The version that answers.
+        verbs: "classify" and "regress" -> the signatures that they ask.
+        versions: The numbers of the versions that take requests.
+        labels: The labels of such versions.
     """
+
+    loaded: LoadedModel
+    verbs: Mapping[str, Iterable[str]]
+    versions: Iterable[int]
+    labels: Iterable[str]
+
+
+def document(models: Mapping[str, Shown]) -> dict[str, Any]:
+    """The document of the models by name."""
     paths = {
         "/healthz": _get("Whether the server runs", _object({"status": {"const": "ok"}})),
         "/readyz": _get("Whether models answer", _object({"status": {"const": "ready"}})),
@@ -47,8 +61,8 @@ def document(models: Mapping[str, tuple[LoadedModel, Verbs]]) -> dict[str, Any]:
             _object({"models": {"type": "array", "items": {"type": "string"}}}),
         ),
     }
-    for name, (model, verbs) in models.items():
-        paths |= _model_paths(name, model, verbs)
+    for name, model in models.items():
+        paths |= _model_paths(name, model)
 
     return {
         "openapi": "3.1.0",
@@ -62,29 +76,30 @@ def document(models: Mapping[str, tuple[LoadedModel, Verbs]]) -> dict[str, Any]:
             "schemas": {
                 "Error": _object({"error": {"type": "string"}}),
                 "Status": _status(),
-                "Base64": _object({"b64": {"type": "string", "contentEncoding": "base64"}}),
+                "Base64": _object({"b64": {"type": "string", "pattern": BASE64}}),
             }
         },
     }
 
 
-def _model_paths(name: str, model: LoadedModel, verbs: Verbs) -> dict[str, Any]:
+def _model_paths(name: str, model: Shown) -> dict[str, Any]:
     """The paths of a model: of its newest version, of one by number and of one by label."""
-    signatures = model.signatures.values()
+    signatures, verbs = model.loaded.signatures.values(), model.verbs
     request = {"anyOf": [form for one in signatures for form in _requests(one)]}
     answer = {"anyOf": [form for one in signatures for form in _answers(one)]}
     metadata = _object(
         {"model_spec": {"type": "object"}, "metadata": {"type": "object"}},
     )
 
-    number = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
-    label = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 100}
+    choices: list[tuple[str, list[Any]]] = [
+        ("", []),
+        ("/versions/{version}", [_parameter("version", "integer", model.versions)]),
+    ]
+    if model.labels:
+        choices.append(("/labels/{label}", [_parameter("label", "string", model.labels)]))
+
     paths: dict[str, Any] = {}
-    for suffix, parameter in (
-        ("", None),
-        ("/versions/{version}", _parameter("version", number)),
-        ("/labels/{label}", _parameter("label", label)),
-    ):
+    for suffix, parameters in choices:
         base = f"/v1/models/{name}{suffix}"
         added = {
             base: _get("The states of its versions", {"$ref": "#/components/schemas/Status"}),
@@ -93,18 +108,18 @@ def _model_paths(name: str, model: LoadedModel, verbs: Verbs) -> dict[str, Any]:
         }
         if verbs["classify"]:
             added[f"{base}:classify"] = _post(
-                "Classifies tf.Examples", _examples_request(verbs["classify"]), _classes_answer()
+                "Classifies tf.Examples", _examples_request(model, "classify"), _classes_answer()
             )
         if verbs["regress"]:
             results = {"type": "array", "items": {"type": "number"}}
             added[f"{base}:regress"] = _post(
                 "Regression of tf.Examples",
-                _examples_request(verbs["regress"]),
+                _examples_request(model, "regress"),
                 _object({"results": results, "result": results}),
             )
 
         for path in added.values():
-            path["parameters"] = [parameter] if parameter else []
+            path["parameters"] = parameters
             verb, errors = ("get", MODEL_ERRORS) if "get" in path else ("post", CALL_ERRORS)
             path[verb]["responses"] |= _errors(errors)
         paths |= added
@@ -122,10 +137,10 @@ def _requests(signature: Signature) -> list[dict[str, Any]]:
 
     if all(spec.shape is None or spec.shape for spec in signature.inputs.values()):
         rows = {name: _tensor(spec, True) for name, spec in signature.inputs.items()}
-        row: dict[str, Any] = _object(rows)
+        instances: dict[str, Any] = {"type": "array", "items": _object(rows), "minItems": 1}
         if len(rows) == 1:
-            row = {"anyOf": [row, next(iter(rows.values()))]}
-        instances = {"type": "array", "items": row, "minItems": 1}
+            plain = {**instances, "items": next(iter(rows.values()))}
+            instances = {"anyOf": [instances, plain]}
         forms.append(_form(named, required, instances=instances, inputs=False))
 
     columns = {name: _tensor(spec) for name, spec in signature.inputs.items()}
@@ -141,7 +156,7 @@ def _form(named: dict[str, Any], required: list[str], **keys: Any) -> dict[str, 
     return {"type": "object", "properties": {**named, **keys}, "required": [*required, *needed]}
 
 
-def _examples_request(signatures: Iterable[str]) -> dict[str, Any]:
+def _examples_request(model: Shown, verb: str) -> dict[str, Any]:
     value: dict[str, Any] = {
         "anyOf": [
             {"type": "string"},
@@ -151,16 +166,20 @@ def _examples_request(signatures: Iterable[str]) -> dict[str, Any]:
             {"type": "array", "items": {"type": "number"}},
         ]
     }
-    example = {"type": "object", "additionalProperties": value}
-    return {
-        "type": "object",
-        "properties": {
-            "signature_name": {"enum": ["", *signatures]},
-            "examples": {"type": "array", "items": example, "minItems": 1},
-            "context": example,
-        },
-        "required": ["examples"],
-    }
+    example: dict[str, Any] = {"type": "object", "additionalProperties": value}
+    properties: dict[str, Any] = {"examples": {"type": "array", "items": example, "minItems": 1}}
+    names = list(model.verbs[verb])
+    if not {DEFAULT_SIGNATURE, EXAMPLES_SIGNATURE} & {*names}:
+        return _form({"signature_name": {"enum": names}}, ["signature_name"], **properties)
+
+    default = model.loaded.signatures.get(DEFAULT_SIGNATURE)
+    if default is not None and list(default.inputs) == ["text"]:
+        # A model of the exporter's: its tf.Examples hold what its other signatures take.
+        example["properties"] = {"text": {"type": "string"}}
+        example["required"] = ["text"]
+    else:
+        properties["context"] = {"type": "object", "additionalProperties": value}
+    return _form({"signature_name": {"enum": ["", *names]}}, [], **properties)
 
 
 # Answers.
@@ -209,10 +228,13 @@ def _tensor(spec: Tensor, one_row: bool = False, answer: str = "") -> dict[str, 
     schema = _value(spec.dtype, answer)
     if spec.shape is None:
         return {}
-    for size in reversed(spec.shape[1:] if one_row else spec.shape):
+    sizes = spec.shape[1:] if one_row else spec.shape
+    for depth, size in reversed(list(enumerate(sizes, start=1))):
         schema = {"type": "array", "items": schema}
         if size != -1:
             schema |= {"minItems": size, "maxItems": size}
+        elif depth < len(sizes) and not answer:
+            schema["minItems"] = 1  # An empty list does not tell how many lists it would hold.
     return schema
 
 
@@ -242,7 +264,8 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _parameter(name: str, kind: str, values: Iterable[Any]) -> dict[str, Any]:
+    schema = {"type": kind, "enum": list(values)}
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
