@@ -2,26 +2,37 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import logging
 import re
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving import answers, tensors
+from serving import answers, reading, tensors
 from serving.batching import Batcher
 from serving.errors import RefusedError, short
+from serving.limits import RequestLimits, held_bytes
 from serving.metrics import Metrics
-from serving.model import DEFAULT_SIGNATURE, LoadedModel, Signature
+from serving.model import (
+    ABOUT_INPUT,
+    CLASSIFY,
+    DEFAULT_SIGNATURE,
+    EXAMPLES,
+    REGRESS,
+    LoadedModel,
+    Signature,
+)
+from serving.readers import Readers
+from serving.reading import Question, ReadRequest
+from serving.strings import row_bytes
 from serving.versions import Version, Versions
 
 log = logging.getLogger("seqline.serve")
@@ -34,18 +45,18 @@ MODELS = re.compile(
 METRICS = "/monitoring/prometheus/metrics"
 VERSION_HEADER = "x-model-version"
 JSON = "application/json"
-CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 EXAMPLES_SIGNATURE = "serving_examples"
-# Longer bodies are read and written in a thread, so that other requests go on.
-LONG_BODY = 1 << 16
-# TensorFlow's errors that are about what was sent.
-ABOUT_INPUT = (
-    tf.errors.InvalidArgumentError,
-    tf.errors.OutOfRangeError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.UnimplementedError,
-    tf.errors.NotFoundError,
-)
+# A body is read here, in the event loop's thread, if that takes a fraction of a millisecond: if it
+# has few bytes and few values. Other bodies are read in a process. Escapes, and tf.Examples, which
+# only a body that names a signature has, are slow to read.
+LIGHT_BYTES, SLOW_BYTES = 64 << 10, 4 << 10
+LIGHT_VALUES = 2000
+# A long answer is written in a thread, so that other requests go on.
+LONG_ANSWER = 4 << 10
+# The part of max_total_bytes that long bodies may take, so that short ones find room.
+LONG_SHARE = 0.75
+# An internal error is logged with its traceback this often, whatever is sent.
+LOG_SECONDS = 10.0
 
 
 class App:
@@ -55,9 +66,9 @@ class App:
         versions: The models.
         batcher: Runs their calls.
         metrics: Where requests are counted.
-        max_body_bytes: Bytes of one request's body.
-        max_rows: Rows of one request.
-        max_total_bytes: Bytes of the bodies of all requests in flight.
+        readers: Read long bodies.
+        limits: Limits of one request.
+        max_total_bytes: Bytes of all requests in flight: bodies, what was read, and answers.
     """
 
     def __init__(
@@ -65,17 +76,19 @@ class App:
         versions: Versions,
         batcher: Batcher,
         metrics: Metrics,
-        max_body_bytes: int,
-        max_rows: int,
+        readers: Readers,
+        limits: RequestLimits,
         max_total_bytes: int,
     ) -> None:
         self.versions = versions
         self.batcher = batcher
         self.metrics = metrics
-        self.max_body_bytes = max_body_bytes
-        self.max_rows = max_rows
-        self.max_total_bytes = max_total_bytes
-        self.total_bytes = 0
+        self.readers = readers
+        self.limits = limits
+        self.total = Total(max_total_bytes)
+        # One thread: several would take turns in holding up the event loop's.
+        self.writer = ThreadPoolExecutor(1, "answers")
+        self.last_logged = -LOG_SECONDS
         self.page, self.page_headers = _page()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,6 +98,8 @@ class App:
         request = Request(scope, receive)
         started = time.monotonic()
         model = version = method = ""
+        held = Held(self.total)
+        scope[HELD] = held
 
         try:
             path = scope["path"]
@@ -100,9 +115,10 @@ class App:
         except RefusedError as error:
             response = _refusal(error)
         except ClientDisconnect:
+            held.release()
             return
         except Exception:
-            log.exception("%s %s", scope["method"], scope["path"][:200])
+            self._log_failure(scope)
             response = _answer(
                 answers.dump({"error": "Internal error; the server's log has more."}), 500
             )
@@ -110,7 +126,18 @@ class App:
         self.metrics.on_request(
             model, version, method or "other", response.status_code, time.monotonic() - started
         )
-        await response(scope, receive, send)
+        try:
+            await response(scope, receive, send)
+        finally:
+            held.release()
+
+    def _log_failure(self, scope: Scope) -> None:
+        """Logs the exception of a request; not each one, should they come by thousands."""
+        now = time.monotonic()
+        asked = f"{scope['method']} {scope['path'][:200]}"
+        if now >= self.last_logged + LOG_SECONDS:
+            self.last_logged = now
+            log.exception("%s", asked)
 
     async def _others(self, request: Request, path: str) -> Response:
         if path in ("/", METRICS):
@@ -150,86 +177,95 @@ class App:
         self, request: Request, verb: str, name: str, number: int | None, label: str | None
     ) -> Response:
         self.versions.find(name)
+        held: Held = request.scope[HELD]
+        body = await self._body(request, held)
+
+        # Chosen only now: the versions may have changed while the body arrived.
+        version = self.versions.choose(name, number, label)
+        model = self.versions.acquire(version)
+        encoding = _encoding(request)
         try:
-            async with self._body(request) as body:
-                # Chosen only now: the versions may have changed while the body arrived.
-                version = self.versions.choose(name, number, label)
-                model = self.versions.acquire(version)
-                try:
-                    call = self._predict if verb == "predict" else self._classify_or_regress
-                    return _answer(await call(model, verb, body), version=version)
-                finally:
-                    self.versions.release(version)
+            if verb == "predict":
+                answer = await self._predict(model, encoding, body, held)
+            else:
+                answer = await self._classify_or_regress(model, verb, encoding, body, held)
         except ABOUT_INPUT as error:
             raise RefusedError(short(error.message)) from None
-
-    @contextlib.asynccontextmanager
-    async def _body(self, request: Request) -> AsyncIterator[bytes]:
-        """The request's body. It counts towards max_total_bytes until the request is answered."""
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise RefusedError("Content-Encoding must be identity.", status=415)
-
-        too_long = RefusedError(
-            f"The request's body has more than {self.max_body_bytes} bytes; send its rows in"
-            " several.",
-            status=413,
-        )
-
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self.max_body_bytes:
-            raise too_long
-
-        chunks, size = [], 0
-        try:
-            async for chunk in request.stream():
-                chunks.append(chunk)
-                size += len(chunk)
-                self.total_bytes += len(chunk)
-
-                if size > self.max_body_bytes:
-                    raise too_long
-                if self.total_bytes > self.max_total_bytes:
-                    raise RefusedError(
-                        "Too many bytes of requests are waiting already. Try again.",
-                        status=503,
-                        retry_after=1,
-                    )
-
-            yield b"".join(chunks)
         finally:
-            self.total_bytes -= size
+            self.versions.release(version)
 
-    async def _predict(self, model: LoadedModel, verb: str, body: bytes) -> bytes:
-        def read() -> tuple[Signature, bool, tensors.Tensors]:
-            document = tensors.parse(body)
-            signature = _signature(model, tensors.signature_name(document) or DEFAULT_SIGNATURE)
-            return signature, *tensors.read_inputs(document, signature.inputs, self.max_rows)
+        held.add(len(answer))
+        return _answer(answer, version=version)
 
-        signature, by_row, inputs = await _apart(len(body), read)
-        outputs = await self.batcher.run(model, signature, inputs)
-        return await _apart(
-            sum(value.nbytes for value in outputs.values()),
-            lambda: answers.predict_answer(by_row, outputs),
+    async def _body(self, request: Request, held: "Held") -> bytearray:
+        """The request's body."""
+        _encoding(request)
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and len(declared) < 20:
+            self.limits.check_body(int(declared))
+
+        # Not a list of what arrived: a client may send a byte at a time.
+        body = bytearray()
+        async for chunk in request.stream():
+            self.limits.check_body(len(body) + len(chunk))
+            held.add(len(chunk))
+            body += chunk
+        return body
+
+    async def _read(self, question: Question, body: bytearray, held: "Held") -> ReadRequest:
+        if _is_light(question, body):
+            read = reading.read(question, body, self.limits)
+            held.add(sum(held_bytes(value) for value in read.inputs.values()))
+            return read
+        return await self.readers.read(question, body, held.add)
+
+    async def _predict(
+        self, model: LoadedModel, encoding: str, body: bytearray, held: "Held"
+    ) -> bytes:
+        inputs = {name: signature.inputs for name, signature in model.signatures.items()}
+        examples = [name for name, one in model.signatures.items() if one.takes_examples]
+        question = Question(encoding, DEFAULT_SIGNATURE, inputs, examples)
+        read = await self._read(question, body, held)
+
+        signature = model.signatures[read.signature]
+        outputs = await self._run(model, signature, read.inputs, held)
+        return await self._write(
+            outputs, lambda: answers.predict_answer(read.by_row, outputs, held.add)
         )
 
-    async def _classify_or_regress(self, model: LoadedModel, verb: str, body: bytes) -> bytes:
-        def read() -> tuple[Signature, np.ndarray]:
-            document = tensors.parse(body)
-            signature = _examples_signature(model, verb, tensors.signature_name(document))
-            return signature, tensors.read_examples(document, self.max_rows)
+    async def _classify_or_regress(
+        self, model: LoadedModel, verb: str, encoding: str, body: bytearray, held: "Held"
+    ) -> bytes:
+        read = await self._read(Question(encoding, None, {}, []), body, held)
+        signature = _examples_signature(model, verb, read.signature)
+        inputs = dict.fromkeys(signature.inputs, read.inputs[EXAMPLES])
 
-        signature, examples = await _apart(len(body), read)
-        outputs = await self.batcher.run(
-            model, signature, dict.fromkeys(signature.inputs, examples)
-        )
+        outputs = await self._run(model, signature, inputs, held)
         answers.refuse_not_finite(outputs)
-        results = _regressions(outputs) if verb == "regress" else _classes(outputs, model.labels)
-
-        # TensorFlow Serving's documentation says "result" in one place and "results" in another;
-        # the server says "results".
-        return await _apart(
-            len(examples) << 8, lambda: answers.dump({"results": results, "result": results})
+        if verb == "regress":
+            return await self._write(outputs, lambda: answers.regress_answer(outputs))
+        return await self._write(
+            outputs, lambda: answers.classify_answer(outputs, model.labels, held.add)
         )
+
+    async def _run(
+        self, model: LoadedModel, signature: Signature, inputs: dict[str, Any], held: "Held"
+    ) -> tensors.Tensors:
+        if not signature.batchable:
+            # It is not split, and the model may pad each row to the longest.
+            sizes = [row_bytes(value) for value in inputs.values() if value.shape and len(value)]
+            padded = sum(len(each) * int(each.max()) for each in sizes)
+            self.limits.check_held(padded, "The rows, each as long as the longest, take")
+
+        outputs = await self.batcher.run(model, signature, inputs)
+        held.add(sum(value.nbytes for value in outputs.values()))
+        return outputs
+
+    async def _write(self, outputs: tensors.Tensors, work: Callable[[], bytes]) -> bytes:
+        """The result of work on outputs, which is done in a thread if they are many."""
+        if sum(value.size for value in outputs.values()) * 8 < LONG_ANSWER:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self.writer, work)
 
     def _measure(self) -> bytes:
         self.metrics.loaded.clear()
@@ -241,13 +277,68 @@ class App:
         return self.metrics.text()
 
 
-def _signature(model: LoadedModel, name: str) -> Signature:
-    if name not in model.signatures:
-        known = ", ".join(model.signatures)
+HELD = "seqline.held"
+
+
+class Total:
+    """Bytes of all requests in flight."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.num_bytes = 0
+        self.lock = threading.Lock()
+
+
+class Held:
+    """Bytes of one request, which count in the total until it is answered. For any thread."""
+
+    def __init__(self, total: Total) -> None:
+        self.total = total
+        self.num_bytes = 0
+
+    def add(self, num_bytes: int) -> None:
+        """Counts bytes before they are held.
+
+        Raises:
+            RefusedError: All requests in flight hold too many (503).
+        """
+        with self.total.lock:
+            is_long = self.num_bytes + num_bytes > LIGHT_BYTES
+            most = self.total.most * (LONG_SHARE if is_long else 1)
+            if self.total.num_bytes + num_bytes > most:
+                raise RefusedError(
+                    "Too many bytes of requests are waiting already. Try again.",
+                    status=503,
+                    retry_after=1,
+                )
+            self.total.num_bytes += num_bytes
+            self.num_bytes += num_bytes
+
+    def release(self) -> None:
+        with self.total.lock:
+            self.total.num_bytes -= self.num_bytes
+            self.num_bytes = 0
+
+
+def _encoding(request: Request) -> str:
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in reading.ENCODINGS:
+        known = ", ".join(reading.ENCODINGS[1:])
         raise RefusedError(
-            f'Serving signature name: "{name[:100]}" not found in signature def; there are {known}'
+            f"Content-Encoding {encoding[:40]!r} is not known here; send one of {known}.",
+            status=415,
         )
-    return model.signatures[name]
+    return encoding
+
+
+def _is_light(question: Question, body: bytearray) -> bool:
+    """Whether a body is read so fast that nobody waits for it."""
+    if question.encoding in reading.INFLATED or len(body) > LIGHT_BYTES:
+        return False
+    slow = b"\\" in body or b"signature_name" in body or question.default is None
+    if len(body) > SLOW_BYTES and slow:
+        return False
+    return sum(map(body.count, (b",", b"[", b"{"))) <= LIGHT_VALUES
 
 
 def _examples_signature(model: LoadedModel, verb: str, name: str) -> Signature:
@@ -260,8 +351,9 @@ def _examples_signature(model: LoadedModel, verb: str, name: str) -> Signature:
             return model.signatures[candidate]
 
     if name:
-        _signature(model, name)
-        tried = f"{name!r} is none"
+        if name not in model.signatures:
+            raise reading.unknown_signature(name, model.signatures)
+        tried = f"{name[:100]!r} is none"
     else:
         tried = f"neither {DEFAULT_SIGNATURE} nor {EXAMPLES_SIGNATURE} is one"
     raise RefusedError(f"Expected a {verb} signature, for tf.Examples; {tried}.")
@@ -275,43 +367,7 @@ def _fits(signature: Signature, verb: str) -> bool:
         return signature.method == REGRESS and "outputs" in signature.outputs
     if signature.method == CLASSIFY:
         return bool({"classes", "scores"} & signature.outputs.keys())
-    return list(signature.inputs) == ["examples"] and "probabilities" in signature.outputs
-
-
-def _classes(outputs: tensors.Tensors, labels: list[str]) -> list[list[list[Any]]]:
-    """For each example [[label, score], ...], with the classes in the model's order."""
-    scores = outputs.get("scores", outputs.get("probabilities"))
-    classes = outputs.get("classes")
-    given = classes if classes is not None else scores
-    assert given is not None
-    if given.ndim != 2 or (scores is not None and scores.shape != given.shape):
-        raise RefusedError("The signature's outputs are not [batch, classes].")
-
-    num_rows, num_classes = given.shape
-    if classes is not None:
-        named = answers.to_plain(classes, "classes")
-    else:
-        named = [labels if len(labels) == num_classes else [""] * num_classes] * num_rows
-
-    scored = [[0.0] * num_classes] * num_rows
-    if scores is not None:
-        scored = answers.to_plain(scores, "scores")
-
-    pairs = zip(named, scored, strict=True)
-    return [[list(pair) for pair in zip(*row, strict=True)] for row in pairs]
-
-
-def _regressions(outputs: tensors.Tensors) -> list[float]:
-    values = outputs["outputs"]
-    return answers.to_plain(values.reshape(-1), "outputs")
-
-
-async def _apart(num_bytes: int, work: Callable[[], Any]) -> Any:
-    """The result of work on so many bytes, which is done in a thread if they are many."""
-    if num_bytes < LONG_BODY:
-        return work()
-    awaited: Awaitable[Any] = asyncio.get_running_loop().run_in_executor(None, work)
-    return await awaited
+    return list(signature.inputs) == [EXAMPLES] and "probabilities" in signature.outputs
 
 
 def _allow(request: Request, *methods: str) -> None:
