@@ -34,11 +34,16 @@ test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several m
 test-cloud: $(FULL) ## the tests on a fake of Google Cloud, on loopback
 	$(BIN)/pytest -n 2 --dist loadfile -k "cloud or dataflow or gcs or bucket or preflight"
 
-# About an hour. Arguments of one of them: .venv/bin/python -m tests.soak.kills --help
+# About three hours. Arguments of one of them: .venv/bin/python -m tests.soak.kills --help
 DATA ?= ../shared/data
-soak: $(FULL) ## kills, faults and broken data, over and over (needs ../shared/data, or DATA=folder)
+soak: $(FULL) ## kills, damage, attacks, faults and broken data, over and over (needs ../shared/data, or DATA=folder)
 	$(BIN)/python -m tests.soak.push_kills
+	$(BIN)/python -m tests.soak.stage_kills
+	$(BIN)/python -m tests.soak.damage
+	$(BIN)/python -m tests.soak.server_story
+	$(BIN)/python -m tests.soak.request_fuzz --minutes 60
 	$(BIN)/python -m tests.soak.faults
+	$(BIN)/python -m tests.soak.connections
 	$(BIN)/python -m tests.soak.kills --data $(DATA)
 	$(BIN)/python -m tests.soak.retrain_story --data $(DATA)
 

@@ -3,11 +3,26 @@
 Imports are inside `main`, so that `seqline doctor` runs in a broken installation.
 """
 
+import atexit
+import os
+import signal
 import sys
+from collections.abc import Callable
+from types import FrameType
+
+# seqline.errors.StoppedError's, which is not imported yet.
+EXIT_CODE = 50
 
 
 def main() -> None:
-    """Runs `seqline`; if its libraries cannot be imported, points to `seqline doctor`."""
+    """Runs `seqline`; if its libraries cannot be imported, points to `seqline doctor`.
+
+    From here to its end a signal gives one line and exit code 50.
+    """
+    # The last of all that is done at exit. After it Python gives SIGINT back to the system, which
+    # would end the process with 130 and no word.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    _handle(_end_before_work)
     if sys.argv[1:2] == ["doctor"]:
         from pipeline.doctor import __main__ as doctor
 
@@ -23,7 +38,28 @@ def main() -> None:
         )
         raise
 
-    app.main()
+    try:
+        app.main()
+    except SystemExit as ended:
+        # The work is done: what is left of this process may end at once.
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        _handle(lambda number, frame: os._exit(code))
+        raise
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` leaves it
+            signal.signal(number, handler)
+
+
+def _end_before_work(number: int, frame: FrameType | None) -> None:
+    """Ends the process while nothing has been begun: it imports, or only looks (`doctor`)."""
+    name = signal.Signals(number).name
+    os.write(
+        2, f"stopped by {name} before anything was done; run the same command again\n".encode()
+    )
+    os._exit(EXIT_CODE)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import difflib
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +24,8 @@ from components.statistics_gen import StatisticsGenParams
 from components.trainer import TrainerParams
 from components.transform import TransformParams
 from components.tuner import TunerParams
+from pipeline import toml_values
+from pipeline.toml_values import shown
 from seqline.component import Params
 from seqline.errors import UserError
 from seqline.model import model_path
@@ -40,6 +41,10 @@ NULL = "null"
 PLACES = ("name", "root", "pusher.serving_dir", "example_gen.data_dir")
 # The model's name where neither the configuration nor its file gives one.
 DEFAULT_NAME = "model"
+# A file's name has 255 bytes; locks and files under way put some of their own before and after it.
+MOST_NAME = 200
+# Errors of a configuration that one line tells.
+MOST_ERRORS = 5
 
 
 class RetrainParams(Params):
@@ -76,6 +81,7 @@ class Config(BaseModel):
     name: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+        max_length=MOST_NAME,
         description="the model's name; by default that of the configuration file",
     )
     root: str = Field(
@@ -110,7 +116,11 @@ class Config(BaseModel):
     def _can_be_opened(self) -> Self:
         """Refuses places that TensorFlow would take for globs, before any stage has run."""
         for name, place in (("root", self.root), ("pusher.serving_dir", self.pusher.serving_dir)):
-            if not is_remote(place) and (problem := model_path.problem(place)):
+            if is_remote(place):
+                continue
+            if problem := toml_values.problem_of_place(place):
+                raise ValueError(f"{name} {problem}")
+            if problem := model_path.problem(place):
                 raise ValueError(f"{name} {place!r}: {problem}; name another folder")
         return self
 
@@ -166,11 +176,7 @@ def load(
         UserError: The file is missing or not TOML, a name is unknown, or a value is not allowed.
     """
     file = find(path)
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is not TOML: {error}") from None
-
+    content = toml_values.read(file)
     sections = list(Config.model_fields)
     if content and not any(
         difflib.get_close_matches(name, sections, n=1, cutoff=0.8) for name in content
@@ -203,27 +209,35 @@ def build(
     """
     given: dict[str, str] = {}  # name -> the name of the place that set it, for errors
     for name, (variable, text) in (environment or {}).items():
-        value = text if name in PLACES else toml_value(text)
-        _set(content, name.split("."), value, f"{variable}={text}")
+        value = text if name in PLACES else toml_values.value_of(text, variable)
+        _set(content, name.split("."), value, shown_as(f"{variable}={text}"))
         given[name] = variable
 
     for setting in settings:
         name, equals, text = setting.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise UserError(f"--set {setting!r} is not name=value, such as trainer.rnn_units=128.")
-        _set(content, name.split("."), toml_value(text), f"--set {setting!r}")
-        given[name] = f"--set {name}"
+            raise UserError(
+                f"--set {shown(setting)} is not name=value, such as trainer.rnn_units=128."
+            )
+        given[name] = f"--set {shown_as(name)}"
+        value = toml_values.value_of(text, given[name])
+        _set(content, name.split("."), value, f"--set {shown(setting)}")
 
     for name, place in (places or {}).items():
-        _set(content, name.split("."), place, f"--set {f'{name}={place}'!r}")
+        _set(content, name.split("."), place, f"--set {shown(f'{name}={place}')}")
         given[name] = f"--set {name}"
+
+    for name, problem in toml_values.problems(content):
+        raise UserError(f"{given.get(name) or f'{where}: {shown_as(name)}'} {problem}.")
 
     _replace_null(content, Config)
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        sentences = [_sentence(problem, where, given) for problem in error.errors()]
+        sentences = [_sentence(problem, where, given) for problem in error.errors()[:MOST_ERRORS]]
+        if num_more := error.error_count() - len(sentences):
+            sentences.append(f"and {num_more:,} more")
         raise UserError("; ".join(sentences)) from None
 
 
@@ -247,7 +261,8 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 def default_name(file: Path) -> str:
     """The name of a model whose configuration names none: its file's, made fit for a URL."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(file.name).stem).strip(".-") or DEFAULT_NAME
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(file.name).stem).strip(".-")
+    return name[:MOST_NAME] or DEFAULT_NAME
 
 
 def reference() -> str:
@@ -280,13 +295,16 @@ def find(path: str) -> Path:
             raise UserError(f"There is no configuration {path}.")
         return path_of(path)
 
+    if kind := toml_values.kind_of_path(path):
+        raise UserError(f"{path!r} is {kind}, and no configuration: name a file.")
+
     for candidate in (Path(path), CONFIGS / f"{path}.toml"):
-        with suppress(OSError):  # the name may be too long for a file
+        with suppress(OSError, ValueError):  # the name may be too long for a file
             if candidate.is_file():
                 return candidate
 
     raise UserError(
-        f"There is no configuration {path!r}: no such file, and those that ship are"
+        f"There is no configuration {shown(path)}: no such file, and those that ship are"
         f" {', '.join(shipped())}.{suggestion(path, [*neighbours(path), *shipped()])}"
     )
 
@@ -298,14 +316,6 @@ def neighbours(path: str) -> list[str]:
         return [os.path.join(folder, name) for name in sorted(os.listdir(folder or "."))]
     except (OSError, ValueError):
         return []
-
-
-def toml_value(text: str) -> Any:
-    """The value of a text in TOML, or the text itself if it is not TOML."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) -> None:
@@ -326,7 +336,7 @@ def _sentence(error: Any, file: str, given: Mapping[str, str]) -> str:
         given: Name -> the name of the place that set it, if that is not the file.
     """
     name = ".".join(str(part) for part in error["loc"])
-    where = given.get(name) or (f"{file}: {name}" if name else file)
+    where = given.get(name) or (f"{file}: {shown_as(name)}" if name else file)
 
     if error["type"] == "extra_forbidden":
         known = list(_model(error["loc"][:-1]).model_fields)
@@ -344,8 +354,14 @@ def _sentence(error: Any, file: str, given: Mapping[str, str]) -> str:
     return (
         f"{sentence}."
         if isinstance(error["input"], dict)
-        else f"{sentence}, not {error['input']!r}."
+        else f"{sentence}, not {shown(error['input'])}."
     )
+
+
+def shown_as(name: str) -> str:
+    """A name as an error shows it; one of another kind of characters is quoted."""
+    is_plain = name.isprintable() and len(name) <= toml_values.NUM_SHOWN
+    return name if is_plain else shown(name)
 
 
 def _setter_within(name: str, given: Mapping[str, str]) -> str | None:
@@ -354,7 +370,7 @@ def _setter_within(name: str, given: Mapping[str, str]) -> str | None:
         return None
     for other, label in given.items():
         if other.startswith(f"{name}."):
-            return f"{label}: {name}"
+            return f"{label}: {shown_as(name)}"
     return None
 
 

@@ -7,6 +7,9 @@ It keeps:
   the parts of spans that windows over the kept Examples use again.
 The rest is removed if it has a name that the store gives; anything else under root stays.
 
+What has a damaged record stays, too. Where that record may name artifacts that are still needed,
+all artifacts stay.
+
 A run may begin, or go on, at any time. Before it relies on an artifact, it names the artifact in
 its record (`Store.announce`). While a clean-up holds its lock (`Store.cleaning`), no run can do so:
 the records of the living runs are all that a clean-up has to know.
@@ -14,7 +17,7 @@ the records of the living runs are all that a clean-up has to know.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,19 +29,20 @@ from components.pusher.publish import remove_versions
 from components.pusher.versions import old_versions, place_of
 from pipeline import definition, lineage
 from pipeline.lineage import Key
+from pipeline.root_contents import PUSHER, RootContents, read
 from pipeline.store.folder import Store
-from pipeline.store.layout import CLEANING, DISCARDED, RUN, RUN_LOCK, SPAN_CACHE
-from pipeline.store.records import FINISHED, RUNNING, Execution, RunRecord
+from pipeline.store.layout import CLEANING, DISCARDED, RUN_LOCK, SPAN_CACHE
+from pipeline.store.records import FINISHED, RUNNING, RunRecord
 from seqline.component import Component
 from seqline.data.manifest import read_manifest
 from seqline.errors import DataError, UserError
 from seqline.storage.files import is_remote
 
 KEYED = re.compile(r"(.+?)-([0-9a-f]{20})(?:-old)?(?:-[0-9a-f]{8})?")
-PUSHER = "pusher"
 # The name of SPAN_CACHE in earlier releases; nothing reads such a folder any more.
 OLD_SPAN_CACHE = "pieces"
 PART_OF_SPAN = "part of a span"
+KEEPS_ALL = "all artifacts, checkpoints and parts of spans stay: a damaged record may name any"
 # A run's folder exists for a moment before its record does.
 GRACE = timedelta(days=1)
 COMPONENTS = {
@@ -68,25 +72,7 @@ class Plan:
     served: dict[str, list[int]] = field(default_factory=dict)  # kept, by serving_dir
     runs: set[str] = field(default_factory=set)  # kept
     artifacts: set[Key] = field(default_factory=set)  # kept
-
-
-@dataclass(frozen=True)
-class _Root:
-    """The content of a store, as a clean-up reads it once.
-
-    Attributes:
-        store: the store.
-        records: run -> its record.
-        entries: entry (`Store.entries`) -> bytes.
-        pushes: the key of each of the pusher's artifacts -> its record.
-        alive: the runs that are alive.
-    """
-
-    store: Store
-    records: Mapping[str, RunRecord]
-    entries: Mapping[str, int]
-    pushes: Mapping[Key, Execution]
-    alive: set[str]
+    keeps_all: bool = False  # artifacts: a damaged record may name any
 
 
 def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | None = None) -> Plan:
@@ -101,13 +87,18 @@ def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | No
     Raises:
         UserError: it cannot be known which versions are served.
     """
-    root = _read(store)
+    root = read(store)
     made = Plan()
-    roots = _keep_served(made, serving_dir, root, keep_versions)
+    roots, is_known = _keep_served(made, serving_dir, root, keep_versions)
     made.runs = _kept_runs(root, roots, keep_runs)
     for run in made.runs:
-        roots |= lineage.relied_on(root.records[run])
-    made.artifacts = lineage.with_inputs(store, roots)
+        if record := root.records[run]:
+            roots |= lineage.relied_on(record)
+    made.artifacts = lineage.with_inputs(root.execution, roots)
+    made.keeps_all = not is_known or _needs_a_damaged_record(root, made)
+    if made.keeps_all:
+        made.artifacts |= set(filter(None, map(lineage.artifact_of, root.entries)))
+    made.notes += [*root.damaged.values(), *([KEEPS_ALL] if made.keeps_all else [])]
 
     items = [_judge(entry, root, made) for entry in root.entries]
     items_of_entries = [item for item in items if item]
@@ -116,37 +107,29 @@ def plan(store: Store, serving_dir: str, keep_runs: int, keep_versions: int | No
     if root.alive:
         runs = ", ".join(sorted(root.alive))
         made.notes.append(f"parts of spans are left alone as long as a run is alive: {runs}")
-    else:
+    elif not made.keeps_all:
         made.items += _unused_parts(root, made)
     return made
 
 
-def _read(store: Store) -> _Root:
-    # Runs before locks: a run holds its lock when it writes its record, so a run with a record and
-    # without a lock has ended.
-    records = {run.name: RunRecord.read(run / RUN) for run in store.runs()}
-    entries = store.entries()
-
-    pushes: dict[Key, Execution] = {}
-    alive = set()
-    for entry in entries:
-        name = lineage.artifact_of(entry)
-        if name and name[0] == PUSHER and (record := store.execution(*name)):
-            pushes[name] = record
-
-        folder, _, leaf = entry.partition("/")
-        if folder == "locks" and leaf.startswith(RUN_LOCK) and store.is_held(leaf):
-            alive.add(leaf.removeprefix(RUN_LOCK))
-    return _Root(store, records, entries, pushes, alive)
+def _needs_a_damaged_record(root: RootContents, made: Plan) -> bool:
+    """Whether a damaged record may name artifacts that are needed: of a kept run, or of a push."""
+    needed = made.runs | root.alive | made.artifacts
+    return any(name in needed or name[0] == PUSHER for name in root.damaged)
 
 
 # Keeping
 
 
-def _keep_served(made: Plan, serving_dir: str, root: _Root, keep_versions: int | None) -> set[Key]:
+def _keep_served(
+    made: Plan, serving_dir: str, root: RootContents, keep_versions: int | None
+) -> tuple[set[Key], bool]:
     """The artifacts of the versions that stay, wherever runs of this root pushed to.
 
     Adds to the plan the versions that stay, and those of serving_dir that are removed.
+
+    Returns:
+        (the artifacts, whether these are all: the record of each version could be read).
     """
     last_push = {
         str(record.figures.get("serving_dir", "")): name
@@ -155,6 +138,7 @@ def _keep_served(made: Plan, serving_dir: str, root: _Root, keep_versions: int |
     given = place_of(serving_dir).place
 
     kept: set[Key] = set()
+    is_known = True
     for name in {given, *last_push} - {""}:
         place = place_of(name)
         versions = place.versions()
@@ -172,24 +156,32 @@ def _keep_served(made: Plan, serving_dir: str, root: _Root, keep_versions: int |
         made.served[name] = [version for version in versions if version not in removed]
 
         for version in made.served[name]:
-            artifacts = lineage.made_of(place, version, root.store, root.entries, root.pushes)
+            try:
+                artifacts = lineage.made_of(
+                    place, version, root.entries, root.pushes, root.execution
+                )
+            except UserError as error:
+                made.notes.append(str(error))
+                is_known = False
+                continue
             if not artifacts:
                 made.notes.append(
                     f"version {version} in {name} was not made under this root: nothing is kept"
                     " for it"
                 )
             kept |= artifacts
-    return kept
+    return kept, is_known
 
 
-def _kept_runs(root: _Root, served: set[Key], keep_runs: int) -> set[str]:
+def _kept_runs(root: RootContents, served: set[Key], keep_runs: int) -> set[str]:
     """The last runs, those that are alive, and those that pushed a served version."""
     names = sorted(root.records)
     last = names[len(names) - min(keep_runs, len(names)) :]
     pushed = {
         run
         for run, record in root.records.items()
-        if (lineage.stages_of(record) & served & set(root.pushes)) - lineage.cached_of(record)
+        if record
+        and (lineage.stages_of(record) & served & set(root.pushes)) - lineage.cached_of(record)
     }
     return {*last, *(root.alive & set(names)), *pushed}
 
@@ -197,7 +189,7 @@ def _kept_runs(root: _Root, served: set[Key], keep_runs: int) -> set[str]:
 # Judging
 
 
-def _judge(entry: str, root: _Root, made: Plan) -> Item | None:
+def _judge(entry: str, root: RootContents, made: Plan) -> Item | None:
     """The item that an entry is; None for one that stays, and for parts of spans."""
     store, size = root.store, root.entries[entry]
     folder, _, leaf = entry.partition("/")
@@ -205,6 +197,8 @@ def _judge(entry: str, root: _Root, made: Plan) -> Item | None:
     about = (keyed[1], keyed[2]) if keyed else None
 
     if folder == "runs":
+        if leaf in root.damaged:
+            return None
         is_new = leaf not in root.records and _is_young(leaf)
         if leaf in made.runs | root.alive or is_new:
             return None
@@ -220,19 +214,24 @@ def _judge(entry: str, root: _Root, made: Plan) -> Item | None:
         if about is None or _is_being_made(about, store):
             return None
         is_work = folder == "work"
-        if is_work and about in made.artifacts and store.execution(*about) is None:
+        is_finished = about in root.executions
+        if is_work and not is_finished and (made.keeps_all or about in made.artifacts):
             return None  # its run goes on from there
         return Item("checkpoints" if is_work else "left-over", entry, size, "of a run that is dead")
 
     artifact = lineage.artifact_of(entry)
-    if artifact is None or artifact in made.artifacts or _is_being_made(artifact, store):
+    if artifact is None or artifact in made.artifacts or artifact in root.damaged:
         return None
-    record = store.execution(*artifact)
+    if _is_being_made(artifact, store):
+        return None
+    record = root.execution(*artifact)
     finished = f"made {record.finished[:16].replace('T', ' ')}" if record else "never finished"
     return Item("artifact", entry, size, finished)
 
 
-def _judge_lock(leaf: str, entry: str, about: Key | None, root: _Root, made: Plan) -> Item | None:
+def _judge_lock(
+    leaf: str, entry: str, about: Key | None, root: RootContents, made: Plan
+) -> Item | None:
     """A lock that no living process holds.
 
     Under gs:// an artifact's lock disappears with its owner. One that a killed owner left is taken
@@ -265,14 +264,16 @@ def _verdict(record: RunRecord | None) -> str:
     return "killed" if record.verdict == RUNNING else record.verdict
 
 
-def _unused_parts(root: _Root, made: Plan) -> Iterator[Item]:
+def _unused_parts(root: RootContents, made: Plan) -> Iterator[Item]:
     """The parts of spans that no window over kept Examples uses again."""
     store = root.store
-    used = {
-        str(path.relative_to(store.root))
-        for name in made.artifacts
-        for path in _parts_of_window(name, store)
-    }
+    used = set()
+    for name in made.artifacts:
+        try:
+            used |= {str(path.relative_to(store.root)) for path in _parts_of_window(name, root)}
+        except UserError as error:
+            made.notes.append(f"{error} Until then, all parts of spans are kept.")
+            return
 
     unused = set()
     for entry in root.entries:
@@ -285,7 +286,11 @@ def _unused_parts(root: _Root, made: Plan) -> Iterator[Item]:
             unused.add(entry)
 
     # A Dataflow job of a kept run that has not finished may still write its parts, under gs://.
-    goes_on = any(root.records[run].verdict != FINISHED for run in made.runs)
+    goes_on = any(
+        record is None or record.verdict != FINISHED
+        for run, record in root.records.items()
+        if run in made.runs
+    )
     leave_partial = goes_on and is_remote(str(store.root))
     shared = store.shared(unused, [f"{component}/{key}" for component, key in made.artifacts])
     for entry in sorted(unused - shared):
@@ -293,18 +298,24 @@ def _unused_parts(root: _Root, made: Plan) -> Iterator[Item]:
             yield Item(PART_OF_SPAN, entry, root.entries[entry], "of no kept window")
 
 
-def _parts_of_window(name: Key, store: Store) -> Iterator[Path]:
-    """The parts of spans that an artifact was put together from."""
-    component, record = COMPONENTS.get(name[0]), store.execution(*name)
+def _parts_of_window(name: Key, root: RootContents) -> Iterator[Path]:
+    """The parts of spans that an artifact was put together from.
+
+    Raises:
+        UserError: a record that names them is damaged.
+    """
+    store, component, record = root.store, COMPONENTS.get(name[0]), root.execution(*name)
     if component is None or component.span_part is None or record is None:
         return
 
-    # An artifact of an earlier seqline raises one of these: its parts are not found any more.
-    with suppress(DataError, KeyError, ValidationError):
-        if component.output == "Examples":
-            key_of_examples = name[1]
-        else:
-            key_of_examples = record.inputs["examples"].key
+    key_of_examples = name[1]
+    if component.output != "Examples":
+        if "examples" not in record.inputs:
+            return  # an artifact of an earlier seqline: its parts are not found any more
+        key_of_examples = record.inputs["examples"].key
+
+    # An artifact of an earlier seqline may have no manifest, or other parameters.
+    with suppress(DataError, ValidationError):
         manifest = read_manifest(store.path("example_gen", key_of_examples))
         params = component.params.model_validate_json(json.dumps(record.params))
 

@@ -56,7 +56,8 @@ def check(config: Config, labels: tuple[str, ...] | None = None) -> None:
             log.warning("%s", advice)
     else:
         candidate = Identity(params.model_name, config.example_gen.content, labels)
-        identity.check(candidate, _served(place, version), version, place.place, params.replaces)
+        served = versions.identity_of(place, version)
+        identity.check(candidate, served, version, place.place, params.replaces)
 
 
 def from_before_names(serving_dir: str) -> str:
@@ -86,7 +87,7 @@ def what_differs(config: Config) -> list[str]:
     if version is None:
         return []
     candidate = Identity(config.pusher.model_name, config.example_gen.content)
-    return identity.differences(candidate, _served(place, version))
+    return identity.differences(candidate, versions.identity_of(place, version))
 
 
 def find_versions(serving_dir: str) -> str:
@@ -96,7 +97,3 @@ def find_versions(serving_dir: str) -> str:
     except predict.InputError as error:
         raise UserError(str(error)) from None
     return serving_dir if folder == path_of(serving_dir) else str(folder)
-
-
-def _served(place: versions.Place, version: int) -> Identity:
-    return identity.of_version(lambda path: place.read(f"{version}/{path}"))

@@ -19,8 +19,9 @@ from seqline.component import Figures
 from seqline.digests import digest
 from seqline.errors import UserError
 from seqline.jobs import dataflow
+from seqline.model import pushed
 from seqline.storage.files import is_remote
-from seqline.storage.staging import path_of, upload
+from seqline.storage.staging import local_copy, path_of, upload
 from serving.predict import InputError, find_model, standard_error_kept
 
 LOG = "log.txt"
@@ -34,6 +35,7 @@ def infer(
     force: bool,
     beam_args: Sequence[str],
     on_start: Callable[[], None],
+    unverified: bool = False,
 ) -> Figures:
     """Classifies the rows of params.source.
 
@@ -46,6 +48,7 @@ def infer(
         force: Whether to replace the predictions of another task.
         beam_args: The flags that say where Beam runs.
         on_start: Called before the work starts; not for a task that is complete.
+        unverified: Ask a pushed version even if its files are not those that were pushed.
 
     Raises:
         UserError: The model, the source or the folder cannot be used.
@@ -56,6 +59,8 @@ def infer(
     except InputError as error:
         raise UserError(str(error)) from None
 
+    if not unverified:
+        pushed.check(local_copy(saved_model), saved_model)
     check(params)
     with standard_error_kept():
         check_signature(saved_model, params)
@@ -78,7 +83,12 @@ def infer(
             future = pool.submit(
                 worker.call,
                 _infer,
-                {"task": task, "params": params, "beam_args": flags},
+                {
+                    "task": task,
+                    "params": params,
+                    "beam_args": flags,
+                    "unverified": unverified,
+                },
                 BULK_INFERRER.name,
             )
             return dict(pool.result(future, NAME))
@@ -98,7 +108,12 @@ def _log(place: Path) -> Iterator[Path]:
             upload(Path(name), place)
 
 
-def _infer(task: folder.InferTask, params: BulkInferrerParams, beam_args: Sequence[str]) -> Figures:
+def _infer(
+    task: folder.InferTask,
+    params: BulkInferrerParams,
+    beam_args: Sequence[str],
+    unverified: bool,
+) -> Figures:
     from components.bulk_inferrer import job
 
-    return job.infer(task, params, beam_args)
+    return job.infer(task, params, beam_args, unverified=unverified)

@@ -1,20 +1,18 @@
 """The artifacts that runs and served versions are made of, read from the records of a store."""
 
-import json
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from components.pusher.versions import Place, read_manifest
-from pipeline.store.folder import Store
 from pipeline.store.records import FINISHED, Execution, RunRecord
+from seqline.errors import UserError
+from seqline.model.identity import CARD, read_card
 
 # (component, key).
 Key = tuple[str, str]
 
 KEY = re.compile(r"[0-9a-f]{20}")
-# The file of a version that names the keys of its artifacts.
-CARD = "assets.extra/model.json"
 
 
 def artifact_of(entry: str) -> Key | None:
@@ -26,32 +24,53 @@ def artifact_of(entry: str) -> Key | None:
 def made_of(
     place: Place,
     version: int,
-    store: Store,
     entries: Iterable[str],
     pushes: Mapping[Key, Execution],
+    execution: Callable[[str, str], Execution | None],
 ) -> set[Key]:
     """The artifacts that a version was made of: its pushes, or else those that its card names.
+
+    If its manifest is damaged, its pushes are those that gave it its number.
 
     Args:
         place: where the version was pushed to.
         version: its number.
-        store: the store in which to look.
         entries: the names of all entries of the store.
         pushes: the key of each of the pusher's artifacts -> its record.
+        execution: gives the record of an artifact; None for one without a record.
+
+    Raises:
+        UserError: the version's manifest or its card is damaged.
     """
-    digest = (read_manifest(place, version) or {}).get("digest")
-    pushed = {name for name, record in pushes.items() if record.figures.get("digest") == digest}
+    damage = None
+    try:
+        manifest = read_manifest(place, version)
+        wanted: dict[str, Any] = {"digest": manifest.digest if manifest else None}
+    except UserError as error:
+        damage, wanted = error, {"version": version, "serving_dir": place.place}
+    pushed = {
+        name
+        for name, record in pushes.items()
+        if all(record.figures.get(figure) == value for figure, value in wanted.items())
+    }
     if pushed:
         return pushed
+    if damage:
+        raise damage
 
-    keys: set[str] = set()
-    with suppress(ValueError):
-        keys = set(json.loads(place.read(f"{version}/{CARD}") or b"{}").get("keys", {}).values())
+    keys = _keys_of(place, version)
     artifacts = set()
     for name in map(artifact_of, entries):
-        if name and (name[1] in keys or _is_exported_from(store.execution(*name), keys)):
+        if name and (name[1] in keys or _is_exported_from(execution(*name), keys)):
             artifacts.add(name)
     return artifacts
+
+
+def _keys_of(place: Place, version: int) -> set[str]:
+    """The keys of artifacts that a version's card names; none without a card."""
+    path = f"{version}/{CARD}"
+    card = read_card(place.read(path), f"{place.place}/{path}")
+    return set(card.get("keys", {}).values())
 
 
 def _is_exported_from(record: Execution | None, keys: set[str]) -> bool:
@@ -71,15 +90,22 @@ def relied_on(record: RunRecord) -> set[Key]:
     return artifacts
 
 
-def with_inputs(store: Store, roots: Iterable[Key]) -> set[Key]:
-    """The artifacts, and all that they were made of, as far as their records tell."""
+def with_inputs(
+    execution: Callable[[str, str], Execution | None], roots: Iterable[Key]
+) -> set[Key]:
+    """The artifacts, and all that they were made of, as far as their records tell.
+
+    Args:
+        execution: gives the record of an artifact; None for one without a record.
+        roots: the artifacts.
+    """
     kept: set[Key] = set()
     todo = list(roots)
     while todo:
         name = todo.pop()
         if name not in kept:
             kept.add(name)
-            if record := store.execution(*name):
+            if record := execution(*name):
                 todo += [(source.component, source.key) for source in record.inputs.values()]
     return kept
 

@@ -11,15 +11,23 @@ class UserError(ValueError):
     advice: Sequence[tuple[str, str]] = ()
 
 
-class StoppedError(UserError):
-    """A signal ended the work early. The same command goes on from there.
+class UnfinishedError(BaseException):
+    """The work ended early, and nothing is wrong with it. The same command goes on from there.
 
-    Args:
-        where: How far the work was, such as "at step 120 of 800".
-        by: The name of the signal, or of the worker that received it.
+    Not an Exception: what handles faults (`except UserError`, `except Exception`) must not take it
+    for one, such as for a trial that failed.
     """
 
     exit_code = 50
+
+
+class StoppedError(UnfinishedError):
+    """A signal ended the work early.
+
+    Args:
+        where: How far the work was, such as "at step 120 of 800"; "" if that says nothing.
+        by: The name of the signal, or of the worker that received it.
+    """
 
     def __init__(self, where: str, by: str) -> None:
         super().__init__(where, by)
@@ -27,13 +35,13 @@ class StoppedError(UserError):
         self.by = by
 
     def __str__(self) -> str:
+        if not self.where:
+            return f"stopped by {self.by}; run the same command again"
         return f"stopped {self.where} by {self.by}; the same command goes on from there"
 
 
-class LostWorkerError(UserError):
+class LostWorkerError(UnfinishedError):
     """Another worker is gone. The same command on all workers goes on from the last checkpoint."""
-
-    exit_code = StoppedError.exit_code
 
 
 class DataError(UserError):

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,17 +15,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving import answers, reading, tensors
+from serving import answers, openapi, reading, tensors
 from serving.batching import Batcher
 from serving.errors import RefusedError, short
+from serving.example_signatures import examples_signature, fits
+from serving.holding import LIGHT_BYTES, Held, Total
 from serving.limits import RequestLimits, held_bytes
 from serving.metrics import Metrics
 from serving.model import (
     ABOUT_INPUT,
-    CLASSIFY,
     DEFAULT_SIGNATURE,
     EXAMPLES,
-    REGRESS,
     LoadedModel,
     Signature,
 )
@@ -38,23 +37,23 @@ from serving.versions import Version, Versions
 log = logging.getLogger("seqline.serve")
 
 MODELS = re.compile(
-    r"/v1/models(?:/(?P<name>[^/:]+)(?:/versions/(?P<number>\d{1,19})|/labels/(?P<label>[^/:]+))?"
+    r"/v1/models(?:/(?P<name>[^/:]+)(?:/versions/(?P<number>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
     r"(?:/(?P<metadata>metadata)|:(?P<verb>predict|classify|regress))?)?",
     re.IGNORECASE,
 )
-METRICS = "/monitoring/prometheus/metrics"
+METRICS = ("/monitoring/prometheus/metrics", "/metrics")
+ALIVE, READY, OPENAPI = "/healthz", "/readyz", "/openapi.json"
 VERSION_HEADER = "x-model-version"
 JSON = "application/json"
-EXAMPLES_SIGNATURE = "serving_examples"
 # A body is read here, in the event loop's thread, if that takes a fraction of a millisecond: if it
 # has few bytes and few values. Other bodies are read in a process. Escapes, and tf.Examples, which
 # only a body that names a signature has, are slow to read.
-LIGHT_BYTES, SLOW_BYTES = 64 << 10, 4 << 10
+SLOW_BYTES = 4 << 10
 LIGHT_VALUES = 2000
 # A long answer is written in a thread, so that other requests go on.
 LONG_ANSWER = 4 << 10
-# The part of max_total_bytes that long bodies may take, so that short ones find room.
-LONG_SHARE = 0.75
+# Where an ASGI scope keeps what its request holds.
+HELD = "seqline.held"
 # An internal error is logged with its traceback this often, whatever is sent.
 LOG_SECONDS = 10.0
 
@@ -90,6 +89,8 @@ class App:
         self.writer = ThreadPoolExecutor(1, "answers")
         self.last_logged = -LOG_SECONDS
         self.page, self.page_headers = _page()
+        # The document, and what it shows: name -> stamp of the version.
+        self.openapi: tuple[dict[str, Any], bytes] = ({"": ()}, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -140,12 +141,20 @@ class App:
             log.exception("%s", asked)
 
     async def _others(self, request: Request, path: str) -> Response:
-        if path in ("/", METRICS):
+        if path in ("/", *METRICS, ALIVE, READY, OPENAPI):
             _allow(request, "GET", "HEAD")
         if path == "/":
             return Response(self.page, headers=self.page_headers, media_type="text/html")
-        if path == METRICS:
+        if path in METRICS:
             return Response(self._measure(), media_type="text/plain; version=0.0.4")
+        if path == ALIVE:
+            return _answer(answers.dump({"status": "ok"}))
+        if path == OPENAPI:
+            return _answer(self._openapi())
+        if path == READY:
+            if reason := self.versions.not_ready():
+                raise RefusedError(reason, status=503, retry_after=1)
+            return _answer(answers.dump({"status": "ready"}))
 
         status = 400 if path.lower().startswith("/v1/") else 404
         raise RefusedError(f"Malformed request: {request.method} {path[:200]}", status=status)
@@ -197,7 +206,7 @@ class App:
         held.add(len(answer))
         return _answer(answer, version=version)
 
-    async def _body(self, request: Request, held: "Held") -> bytearray:
+    async def _body(self, request: Request, held: Held) -> bytearray:
         """The request's body."""
         _encoding(request)
         declared = request.headers.get("content-length", "")
@@ -212,7 +221,7 @@ class App:
             body += chunk
         return body
 
-    async def _read(self, question: Question, body: bytearray, held: "Held") -> ReadRequest:
+    async def _read(self, question: Question, body: bytearray, held: Held) -> ReadRequest:
         if _is_light(question, body):
             read = reading.read(question, body, self.limits)
             held.add(sum(held_bytes(value) for value in read.inputs.values()))
@@ -220,7 +229,7 @@ class App:
         return await self.readers.read(question, body, held.add)
 
     async def _predict(
-        self, model: LoadedModel, encoding: str, body: bytearray, held: "Held"
+        self, model: LoadedModel, encoding: str, body: bytearray, held: Held
     ) -> bytes:
         inputs = {name: signature.inputs for name, signature in model.signatures.items()}
         examples = [name for name, one in model.signatures.items() if one.takes_examples]
@@ -228,19 +237,19 @@ class App:
         read = await self._read(question, body, held)
 
         signature = model.signatures[read.signature]
-        outputs = await self._run(model, signature, read.inputs, held)
+        outputs = await self.run(model, signature, read.inputs, held)
         return await self._write(
             outputs, lambda: answers.predict_answer(read.by_row, outputs, held.add)
         )
 
     async def _classify_or_regress(
-        self, model: LoadedModel, verb: str, encoding: str, body: bytearray, held: "Held"
+        self, model: LoadedModel, verb: str, encoding: str, body: bytearray, held: Held
     ) -> bytes:
         read = await self._read(Question(encoding, None, {}, []), body, held)
-        signature = _examples_signature(model, verb, read.signature)
+        signature = examples_signature(model, verb, read.signature)
         inputs = dict.fromkeys(signature.inputs, read.inputs[EXAMPLES])
 
-        outputs = await self._run(model, signature, inputs, held)
+        outputs = await self.run(model, signature, inputs, held)
         answers.refuse_not_finite(outputs)
         if verb == "regress":
             return await self._write(outputs, lambda: answers.regress_answer(outputs))
@@ -248,8 +257,8 @@ class App:
             outputs, lambda: answers.classify_answer(outputs, model.labels, held.add)
         )
 
-    async def _run(
-        self, model: LoadedModel, signature: Signature, inputs: dict[str, Any], held: "Held"
+    async def run(
+        self, model: LoadedModel, signature: Signature, inputs: dict[str, Any], held: Held
     ) -> tensors.Tensors:
         if not signature.batchable:
             # It is not split, and the model may pad each row to the longest.
@@ -267,6 +276,29 @@ class App:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self.writer, work)
 
+    def _openapi(self) -> bytes:
+        """The OpenAPI document of the newest version of each model that answers."""
+        newest = {
+            name: model.versions[model.available()[-1]]
+            for name, model in self.versions.models.items()
+            if model.available()
+        }
+        shown = {name: version.stamp for name, version in newest.items()}
+        if self.openapi[0] != shown:
+            models = {}
+            for name, version in newest.items():
+                model = self.versions.acquire(version)
+                verbs = {
+                    verb: [key for key, one in model.signatures.items() if fits(one, verb)]
+                    for verb in ("classify", "regress")
+                }
+                models[name] = (model, verbs)
+            document = answers.dump(openapi.document(models))
+            for version in newest.values():
+                self.versions.release(version)
+            self.openapi = (shown, document)
+        return self.openapi[1]
+
     def _measure(self) -> bytes:
         self.metrics.loaded.clear()
         for name, model in self.versions.models.items():
@@ -275,49 +307,6 @@ class App:
         self.metrics.waiting.set(self.batcher.num_waiting)
         self.metrics.running.set(self.batcher.limits.num_threads - self.batcher.free)
         return self.metrics.text()
-
-
-HELD = "seqline.held"
-
-
-class Total:
-    """Bytes of all requests in flight."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.num_bytes = 0
-        self.lock = threading.Lock()
-
-
-class Held:
-    """Bytes of one request, which count in the total until it is answered. For any thread."""
-
-    def __init__(self, total: Total) -> None:
-        self.total = total
-        self.num_bytes = 0
-
-    def add(self, num_bytes: int) -> None:
-        """Counts bytes before they are held.
-
-        Raises:
-            RefusedError: All requests in flight hold too many (503).
-        """
-        with self.total.lock:
-            is_long = self.num_bytes + num_bytes > LIGHT_BYTES
-            most = self.total.most * (LONG_SHARE if is_long else 1)
-            if self.total.num_bytes + num_bytes > most:
-                raise RefusedError(
-                    "Too many bytes of requests are waiting already. Try again.",
-                    status=503,
-                    retry_after=1,
-                )
-            self.total.num_bytes += num_bytes
-            self.num_bytes += num_bytes
-
-    def release(self) -> None:
-        with self.total.lock:
-            self.total.num_bytes -= self.num_bytes
-            self.num_bytes = 0
 
 
 def _encoding(request: Request) -> str:
@@ -339,35 +328,6 @@ def _is_light(question: Question, body: bytearray) -> bool:
     if len(body) > SLOW_BYTES and slow:
         return False
     return sum(map(body.count, (b",", b"[", b"{"))) <= LIGHT_VALUES
-
-
-def _examples_signature(model: LoadedModel, verb: str, name: str) -> Signature:
-    """The signature that a classify or regress request asks.
-
-    It has that method, or, as the exporter's, takes serialized tf.Examples and gives probabilities.
-    """
-    for candidate in [name] if name else [DEFAULT_SIGNATURE, EXAMPLES_SIGNATURE]:
-        if candidate in model.signatures and _fits(model.signatures[candidate], verb):
-            return model.signatures[candidate]
-
-    if name:
-        if name not in model.signatures:
-            raise reading.unknown_signature(name, model.signatures)
-        tried = f"{name[:100]!r} is none"
-    else:
-        tried = f"neither {DEFAULT_SIGNATURE} nor {EXAMPLES_SIGNATURE} is one"
-    raise RefusedError(f"Expected a {verb} signature, for tf.Examples; {tried}.")
-
-
-def _fits(signature: Signature, verb: str) -> bool:
-    inputs = list(signature.inputs.values())
-    if len(inputs) != 1 or inputs[0].dtype.kind != "O" or inputs[0].shape not in (None, (-1,)):
-        return False
-    if verb == "regress":
-        return signature.method == REGRESS and "outputs" in signature.outputs
-    if signature.method == CLASSIFY:
-        return bool({"classes", "scores"} & signature.outputs.keys())
-    return list(signature.inputs) == [EXAMPLES] and "probabilities" in signature.outputs
 
 
 def _allow(request: Request, *methods: str) -> None:

@@ -14,6 +14,7 @@ that long requests take turns.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -189,6 +190,8 @@ class Batcher:
         finally:
             for turn in turns:
                 turn.cancel()
+            # A part that runs is waited for, since its model may be unloaded after it.
+            await asyncio.gather(*turns, return_exceptions=True)
         return {name: _join([answer[name] for answer in answers]) for name in signature.outputs}
 
     async def _submit_part(
@@ -226,11 +229,37 @@ class Batcher:
     ) -> Tensors:
         answer = asyncio.get_running_loop().create_future()
         queue = self.queues.setdefault(key, Queue(model, signature, is_long))
-        queue.waiting.append(PendingRequest(inputs, rows, longest, answer, time.monotonic()))
+        request = PendingRequest(inputs, rows, longest, answer, time.monotonic())
+        queue.waiting.append(request)
         queue.rows += rows
         self.num_waiting += 1
         self._start()
-        return await answer
+
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            await self._give_up(key, queue, request)
+            raise
+
+    async def _give_up(self, key: Hashable, queue: Queue, request: PendingRequest) -> None:
+        """Ends the wait of a request whose client went away: one that has not begun does not run.
+
+        One that runs is waited for, since its model may be unloaded after it.
+        """
+        if request in queue.waiting:
+            queue.waiting.remove(request)
+            queue.rows -= request.rows
+            self.num_waiting -= 1
+            request.answer.cancel()
+            if not queue.running and not queue.waiting:
+                del self.queues[key]
+            return
+
+        while not request.answer.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([request.answer])
+        if not request.answer.cancelled():
+            request.answer.exception()  # Nobody else asks for it.
 
     def _start(self) -> None:
         """Starts the batches that are due on free threads, the longest waiting first."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.flags import MODEL_NAME
-from serving.predict import SERVING_DIR, find_models
+from serving.predict import SERVING_DIR, find_models, version_folders
 
 
 class ConfigError(ValueError):
@@ -56,7 +56,7 @@ def models_of(flags: argparse.Namespace) -> list[ModelConfig]:
         check_name(name, "--model_name")
 
     models = find_models(base_path)
-    holds_versions = any(base_path.glob("[0-9]*/saved_model.pb"))
+    holds_versions = bool(version_folders(base_path))
     if not models or (holds_versions and base_path != Path(SERVING_DIR)):
         return [ModelConfig(name or MODEL_NAME, base_path)]
     if holds_versions:  # From before models had names.

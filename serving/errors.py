@@ -1,4 +1,4 @@
-"""Refusals of requests, and TensorFlow's messages made fit for a client."""
+"""Refusals of requests and rows, and TensorFlow's messages made fit for a client."""
 
 import re
 
@@ -21,6 +21,10 @@ class RefusedError(Exception):
         super().__init__(cut(message))
         self.status = status
         self.retry_after = retry_after
+
+
+class InputError(ValueError):
+    """There is no model to ask, or a row is not what the model reads."""
 
 
 def short(message: str) -> str:

@@ -10,19 +10,35 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serving import config
+from serving import config, logs
+from serving.access import Access, AccessError
+from serving.access import read as read_access
 from serving.config import ConfigError, ModelConfig
+from serving.connections import WAITING_TO_BE_ACCEPTED
 from serving.flags import parse
 from serving.predict import standard_error_kept
+from serving.verify import verified
 
 log = logging.getLogger("seqline.serve")
 
-NEEDED = {"uvicorn": "uvicorn", "starlette": "starlette", "prometheus_client": "prometheus-client"}
+NEEDED = {
+    "uvicorn": "uvicorn",
+    "httptools": "httptools",
+    "starlette": "starlette",
+    "prometheus_client": "prometheus-client",
+}
+NEEDED_BY_GRPC = {
+    "grpc": "grpcio",
+    "grpc_health": "grpcio-health-checking",
+    "tensorflow_serving": "tensorflow-serving-api",
+}
+DAMAGED = "Push it again or roll back (seqline rollback); --unverified serves it as it is"
 # Seconds that a thread may hold Python's lock while others wait. The default, 5 ms, is longer than
 # a request takes.
 SWITCH_INTERVAL = 0.0005
@@ -36,33 +52,40 @@ def main(arguments: Sequence[str]) -> int:
     """
     flags = parse(arguments)
     try:
-        _check_packages()
+        _check_packages(NEEDED)
+        access = read_access(flags)
         configs = config.models_of(flags)
+        _check_port_file(flags.port_file)
+        _check_grpc(flags.host, flags.port)
         listening = _listen(flags.host, flags.rest_api_port)
-    except ConfigError as error:
+    except (AccessError, ConfigError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    # A descriptor of its own, see `_serve`.
-    errors = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    logging.basicConfig(
-        stream=errors, format="%(asctime)s %(levelname).1s %(message)s", level=logging.WARNING
-    )
+    logs.start(flags.log_format)
     log.setLevel(logging.INFO)
+    logging.getLogger("seqline.access").setLevel(logging.INFO)
 
     with listening:
-        asyncio.run(_serve(flags, configs, listening))
+        asyncio.run(_serve(flags, configs, access, listening))
     return 0
 
 
-def _check_packages() -> None:
+def _check_packages(needed: Mapping[str, str]) -> None:
     from importlib.util import find_spec
 
-    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    missing = [package for module, package in needed.items() if find_spec(module) is None]
     if missing:
         raise ConfigError(
             f"seqline serve needs {', '.join(missing)}: {shlex.quote(sys.executable)} -m pip"
             f" install {' '.join(missing)}"
+        )
+
+
+def _check_port_file(path: Path | None) -> None:
+    if path and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise ConfigError(
+            f"--port_file {path} cannot be written; give a file in a folder that can."
         )
 
 
@@ -93,8 +116,30 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def _check_grpc(host: str, port: int) -> None:
+    """Refuses a port that gRPC cannot have, before the models are loaded."""
+    if not port:
+        return
+    _check_packages(NEEDED_BY_GRPC)
+    if not 0 <= port < 1 << 16:
+        raise ConfigError(f"--port {port} is not a port. Give one up to 65535, or 0 for no gRPC.")
+
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"--host {host} --port {port}: {error.strerror or error}. Give a free port, or 0 for no"
+            " gRPC."
+        ) from None
+
+
 async def _serve(
-    flags: argparse.Namespace, configs: list[ModelConfig], listening: socket.socket
+    flags: argparse.Namespace, configs: list[ModelConfig], access: Access, listening: socket.socket
 ) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow would log each wrong request.
 
@@ -113,6 +158,7 @@ async def _serve(
 
         from serving.app import App
         from serving.batching import Batcher, Limits
+        from serving.http_server import make_server
         from serving.metrics import Metrics
         from serving.versions import Versions
 
@@ -130,76 +176,94 @@ async def _serve(
     batcher = Batcher(limits, metrics.on_batch)
     versions = Versions(partial(_load, flags))
     app = App(versions, batcher, metrics, readers, request_limits, flags.max_total_bytes)
-    server = _stoppable_server(app)
+    server, connections = make_server(flags, app, access)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    grpc_server = await _start_grpc(flags, app, access) if flags.port else None
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()  # A million objects of TensorFlow's modules, which need no further collection.
 
     watching = asyncio.create_task(_watch(flags, configs, versions.update))
-    announcing = asyncio.create_task(_announce(server, listening, flags.port_file))
+    announcing = asyncio.create_task(_announce(server, listening, access, flags.port_file))
+    sweeping = asyncio.create_task(connections.sweep())
+    port = listening.getsockname()[1]
     await server.serve(sockets=[listening])
+    if grpc_server is not None:
+        await grpc_server.stop()
 
-    for task in (watching, announcing):
+    for task in (watching, announcing, sweeping):
         task.cancel()
+    _remove_port_file(flags.port_file, port)
     log.info("stopped")
     # The interpreter's own exit would wait for a version that is being loaded.
     os._exit(0)
 
 
+async def _start_grpc(flags: argparse.Namespace, app: Any, access: Access) -> Any:
+    # A client's failed handshake shall not fill the log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from serving.grpc_server import GrpcServer
+
+    server = GrpcServer(app, access, flags.host, flags.port)
+    await server.start()
+    log.info("listening for gRPC on %s", server.address)
+    return server
+
+
 def _load(flags: argparse.Namespace, folder: Path) -> Any:
-    """Loads a version and warms it up. Called in the loader's thread."""
+    """Loads a version that is what was pushed and warms it up. Called in the loader's thread."""
     from serving.model import LoadedModel
 
-    model = LoadedModel(
-        folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
-    )
+    model = None
     try:
-        sent = model.warm_up()
+        with verified(folder, DAMAGED, flags.unverified):
+            model = LoadedModel(
+                folder, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
+            )
+            sent = model.warm_up()
     except Exception:
-        model.close()
+        if model is not None:
+            model.close()
         raise
 
     log.info("%s/%s: loaded, %d warm-up requests", folder.parent.name, folder.name, sent)
     return model
 
 
-def _stoppable_server(app: Any) -> Any:
-    """A uvicorn server that SIGTERM and Ctrl-C end when it has answered what it is answering."""
-    import uvicorn
-
-    settings = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_keep_alive=75,
-        ws="none",
-    )
-    server = uvicorn.Server(settings)
-
-    # uvicorn's own handlers would raise the signal again after an orderly stop, and it
-    # has no setting for that: the method is replaced.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.handle_exit, number, None)
-    return server
-
-
-async def _announce(server: Any, listening: socket.socket, port_file: Path | None) -> None:
+async def _announce(
+    server: Any, listening: socket.socket, access: Access, port_file: Path | None
+) -> None:
     """Logs the address and writes the port file when the server accepts requests."""
     while not server.started:
         await asyncio.sleep(0.01)
+    # asyncio accepts as many at once as the system may keep waiting; the second may be more.
+    listening.listen(WAITING_TO_BE_ACCEPTED)
 
     host, port = listening.getsockname()[:2]
-    log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    scheme = "https" if access.tls else "http"
+    log.info("listening on %s://%s:%d", scheme, f"[{host}]" if ":" in host else host, port)
 
     if port_file:
-        aside = port_file.with_name(f".{port_file.name}.{os.getpid()}")
-        aside.write_text(f"{port}\n")
-        os.replace(aside, port_file)
+        try:
+            # A name that no one can have put a link at before.
+            descriptor, aside = tempfile.mkstemp(prefix=f".{port_file.name}.", dir=port_file.parent)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(f"{port}\n")
+            os.chmod(aside, 0o644)  # as a program that waits for it may be another user's
+            os.replace(aside, port_file)
+        except OSError as error:
+            log.error("--port_file %s cannot be written: %s", port_file, error.strerror)
+            server.should_exit = True
+
+
+def _remove_port_file(port_file: Path | None, port: int) -> None:
+    """Removes the port file, unless another server has written its port there."""
+    if port_file:
+        with contextlib.suppress(OSError):
+            if port_file.read_text() == f"{port}\n":
+                port_file.unlink()
 
 
 async def _watch(

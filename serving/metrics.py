@@ -89,6 +89,11 @@ class Metrics:
         self.requests.labels(model, version, method, str(code), STATUS.get(code, "UNKNOWN")).inc()
         self.latency.labels(model, method.capitalize(), "REST").observe(1e6 * seconds)
 
+    def on_rpc(self, model: str, version: str, method: str, status: str, seconds: float) -> None:
+        """Counts a call of gRPC, which has no HTTP status."""
+        self.requests.labels(model, version, method.lower(), "", status).inc()
+        self.latency.labels(model, method, "GRPC").observe(1e6 * seconds)
+
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""
         # prometheus_client insists on the suffix _total; TensorFlow Serving does without.

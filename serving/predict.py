@@ -7,27 +7,33 @@ import contextlib
 import json
 import math
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from serving.errors import InputError, short
+from serving.rows import read_row
+from serving.verify import DifferentError, verified
+
 BATCH_SIZE = 256
 # Where models are published by default, each in a folder of its name.
 SERVING_DIR = "serving_dir"
-FLOAT32_MAX = 3.4028234663852886e38
 NO_CLASS = "has no class: the model's probabilities for it are not finite numbers"
 # A run exports a model as artifacts/exporter/<key>/saved_model.
 EXPORTED = Path("artifacts", "exporter", "saved_model")
+LABELS = Path("assets", "labels")
+UNVERIFIED = "--unverified"
+DAMAGED = (
+    "Push it again, roll back (seqline rollback), or name another version with --model;"
+    f" {UNVERIFIED} asks it as it is."
+)
 
 
 # Loading a model looks for its variables by a glob in which the folder is not escaped.
 WILDCARDS = "*?[\\"
-
-
-class InputError(ValueError):
-    """There is no model, or a row is not what the model reads."""
 
 
 def find_model(path: Path) -> Path:
@@ -48,10 +54,10 @@ def find_model(path: Path) -> Path:
         return path
 
     folder = find_versions(path, "--model")
-    versions = _versions(folder)
+    versions = version_folders(folder)
     if not versions:
         raise InputError(f"No SavedModel at {path}, nor a version of one under it. {_way_out()}")
-    return max(versions, key=lambda version: int(version.name))
+    return versions[max(versions)]
 
 
 def find_versions(path: Path, flag: str) -> Path:
@@ -70,7 +76,7 @@ def find_versions(path: Path, flag: str) -> Path:
         InputError: There are several models. The message lists them.
     """
     models = find_models(path)
-    if _versions(path):
+    if version_folders(path):
         if not models or str(path) != SERVING_DIR:
             return path
 
@@ -93,21 +99,40 @@ def find_versions(path: Path, flag: str) -> Path:
 def find_models(path: Path) -> dict[str, Path]:
     """Name -> folder of the models under a path that have a folder of their own."""
     folders = {
-        file.parent.parent for file in path.glob("*/*/saved_model.pb") if _is_version(file.parent)
+        file.parent.parent
+        for file in path.glob("*/*/saved_model.pb")
+        if version_number(file.parent.name) is not None
     }
     return {
         folder.name: folder
         for folder in sorted(folders, key=lambda folder: folder.name)
-        if not _is_version(folder)
+        if version_number(folder.name) is None
     }
 
 
-def _versions(path: Path) -> list[Path]:
-    return [file.parent for file in path.glob("*/saved_model.pb") if _is_version(file.parent)]
+def version_folders(path: Path) -> dict[int, Path]:
+    """Number -> folder of the versions under a path.
+
+    Of two folders with one number, such as 123 and 00123, the one with the shorter name counts.
+    """
+    folders = [file.parent for file in path.glob("*/saved_model.pb")]
+    # The shortest name comes last, and stays.
+    return {
+        number: folder
+        for folder in sorted(folders, key=lambda folder: -len(folder.name))
+        if (number := version_number(folder.name)) is not None
+    }
 
 
-def _is_version(folder: Path) -> bool:
-    return folder.name.isascii() and folder.name.isdigit()
+def version_number(name: str) -> int | None:
+    """The version that a folder's name stands for, as TensorFlow Serving reads it.
+
+    It is an integer of 64 bits that may begin with zeros: 00000123 is version 123. None for every
+    other name.
+    """
+    if not re.fullmatch("[0-9]{1,255}", name) or int(name) >= 1 << 63:
+        return None
+    return int(name)
 
 
 def _way_out() -> str:
@@ -126,7 +151,9 @@ def _way_out() -> str:
     )
 
 
-def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+def predict(
+    model_dir: Path, texts: Iterable[str], unverified: bool = False
+) -> Iterator[dict[str, Any]]:
     """Answers texts in order.
 
     How a text is read depends on the content of the model:
@@ -135,28 +162,33 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
       tokens    as a JSON list of strings; anything else is split at white space
       sequence  as a JSON list of time steps, each a list of as many numbers as the model reads
 
+    Args:
+        model_dir: The SavedModel.
+        texts: The texts.
+        unverified: Ask a pushed version even if its files are not those that were pushed.
+
     Yields:
         {content: what was read, "label": ..., "probabilities": {label: probability}}, with the
         likeliest label first. {content: what was read, "error": why} for a row that has no class:
         its numbers are so large that the probabilities are not finite.
 
     Raises:
-        InputError: A text cannot be read as the content. The batch that it is in, of up to
-            BATCH_SIZE texts, is not answered.
+        InputError: The version is not what was pushed, or a text cannot be read as the content. The
+            batch that it is in, of up to BATCH_SIZE texts, is not answered.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with standard_error_kept():
-        import tensorflow as tf
+    try:
+        with verified(model_dir, DAMAGED, unverified):
+            serve, content, labels = _load(model_dir)
+    except DifferentError as error:
+        raise InputError(f"{model_dir}: {error}") from None
 
-        serve = tf.saved_model.load(str(model_dir)).signatures["serving_default"]
+    import tensorflow as tf
 
     arguments = serve.structured_input_signature[1]
-    content = next(name for name in ("text", "tokens", "sequence") if name in arguments)
     dim = arguments[content].shape[2] if content == "sequence" else 0
-    labels = (model_dir / "assets" / "labels").read_text(encoding="utf-8").split("\n")[:-1]
 
     read = (
-        _read(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)
+        read_row(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)
     )
 
     number = 0
@@ -185,95 +217,43 @@ def predict(model_dir: Path, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _read(text: str, place: str, content: str, dim: int) -> Any:
-    """The row that a text stands for: a text, a list of tokens or a list of time steps.
+def _load(model_dir: Path) -> tuple[Any, str, list[str]]:
+    """The signature `serving_default` of a SavedModel, the content that it reads, and the labels.
 
-    Args:
-        text: The text.
-        place: Its name in an error.
-        content: The content of the model.
-        dim: Numbers of a time step.
+    Raises:
+        InputError: The model cannot be loaded, or is of another kind.
     """
-    if content == "text":
-        return text
-    return _read_sequence(text, place, dim) if content == "sequence" else _read_tokens(text, place)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    problem = ""
+    with standard_error_kept():
+        import tensorflow as tf
 
+        try:
+            serve = tf.saved_model.load(str(model_dir)).signatures["serving_default"]
+        except Exception as error:  # Damaged files make TensorFlow raise all kinds of errors.
+            problem = short(getattr(error, "message", None) or str(error)) or type(error).__name__
+    if problem:
+        raise InputError(f"{model_dir} cannot be loaded ({problem}). Name another with --model.")
 
-def _read_tokens(text: str, place: str) -> list[str]:
-    how = 'Give a JSON list of strings, ["one", "two"], or tokens with white space between.'
-    tokens = text.split()
-    if text.lstrip().startswith("["):
-        with contextlib.suppress(ValueError, RecursionError):  # [CLS] is a token.
-            tokens = json.loads(text)
-
-    if not tokens:
-        raise InputError(f"{place} has no token: {_short(text)}. {how}")
-
-    for position, token in enumerate(tokens, start=1):
-        if not isinstance(token, str) or not token or not _is_unicode(token):
-            raise InputError(
-                f"{place}, token {position} is {_short(json.dumps(token))}, not a string of one"
-                f" character or more. {how}"
-            )
-    return tokens
-
-
-def _read_sequence(text: str, place: str, dim: int) -> list[list[float]]:
-    how = f"Give a JSON list of time steps with {dim} finite number(s) each, [[number, ...], ...]."
+    contents = ("text", "tokens", "sequence")
+    content = next((name for name in contents if name in serve.structured_input_signature[1]), "")
+    if not content or not {"label", "probabilities"} <= set(serve.structured_outputs):
+        raise InputError(
+            f"{model_dir} is not a model of seqline: its signature serving_default does not"
+            " classify texts, tokens or sequences."
+        )
 
     try:
-        steps = json.loads(text, parse_float=_float)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place} is not JSON, {error}: {_short(text)}. {how}") from None
+        lines = (model_dir / LABELS).read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model_dir / LABELS} cannot be read: {error}.") from None
 
-    if not isinstance(steps, list) or not steps:
-        raise InputError(f"{place} is {_short(text)}, not a list of one time step or more. {how}")
-
-    for position, step in enumerate(steps, start=1):
-        if not isinstance(step, list):
-            raise InputError(
-                f"{place}, time step {position} is {_short(json.dumps(step))}, not a list. {how}"
-            )
-
-        if len(step) != dim:
-            raise InputError(
-                f"{place}, time step {position} has {len(step)} number(s); the model reads {dim}."
-                f" {how}"
-            )
-
-        wrong = [number for number in step if not _is_number(number)]
-        if wrong:
-            raise InputError(
-                f"{place}, time step {position} holds {_short(json.dumps(wrong[0]))}. {how}"
-            )
-
-    return [[float(number) for number in step] for step in steps]
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):  # Python reads 1e400 so.
-        raise ValueError(f"{_short(text)} is too large for a number")
-    return number
-
-
-def _is_number(value: Any) -> bool:
-    # NaN compares as False; a greater number would be infinite as a float32.
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FLOAT32_MAX
-    )
-
-
-def _is_unicode(token: str) -> bool:
-    """Whether a string has no lone surrogate, but for those that stand for undecodable bytes."""
-    return not any(
-        "\ud800" <= character <= "\udfff" and not "\udc80" <= character <= "\udcff"
-        for character in token
-    )
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:40]}...")
+    num_classes = serve.structured_outputs["probabilities"].shape[-1]
+    if num_classes not in (None, len(lines)):
+        raise InputError(
+            f"{model_dir / LABELS} has {len(lines)} labels; the model has {num_classes} classes."
+        )
+    return serve, content, lines
 
 
 def _request(rows: list[Any], content: str, dim: int) -> dict[str, list[Any]]:
@@ -342,18 +322,20 @@ def without_class(errors: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """`python -m serving.predict MODEL [TEXT ...]`.
+    """`python -m serving.predict [--unverified] MODEL [TEXT ...]`.
 
     Without a TEXT it reads texts from standard input, one a line.
     """
-    if not sys.argv[1:]:
-        sys.exit("usage: python -m serving.predict MODEL [TEXT ...]")
+    unverified = sys.argv[1:2] == [UNVERIFIED]
+    arguments = sys.argv[1 + unverified :]
+    if not arguments:
+        sys.exit(f"usage: python -m serving.predict [{UNVERIFIED}] MODEL [TEXT ...]")
 
-    model, *texts = sys.argv[1:]
+    model, *texts = arguments
     lines = (line.rstrip("\n") for line in sys.stdin)
     errors = []
     try:
-        for answer in predict(find_model(Path(model)), texts or lines):
+        for answer in predict(find_model(Path(model)), texts or lines, unverified):
             print(json.dumps(answer, ensure_ascii=False))
             errors += [answer["error"]] if "error" in answer else []
     except InputError as error:

@@ -18,6 +18,7 @@ from typing import Any
 from serving.config import ModelConfig
 from serving.errors import RefusedError, short
 from serving.model import LoadedModel
+from serving.predict import version_number
 
 log = logging.getLogger("seqline.serve")
 
@@ -116,6 +117,23 @@ class Versions:
             raise RefusedError(f"Servable not found for request: Latest({name[:100]})", status=404)
         return self.models[name]
 
+    def not_ready(self) -> str:
+        """Why requests should go elsewhere, "" if a version of every model takes them.
+
+        A model of which no version could be loaded does not count beside one that answers.
+        """
+        loading = [
+            name
+            for name, model in self.models.items()
+            if not model.available()
+            and any(version.state in (START, LOADING) for version in model.versions.values())
+        ]
+        if loading:
+            return f"The first version of {', '.join(loading)[:200]} is being loaded."
+        if not any(model.available() for model in self.models.values()):
+            return "No version of any model is available."
+        return ""
+
     def choose(self, name: str, number: int | None = None, label: str | None = None) -> Version:
         """The version that answers a request: the newest one without a number or a label.
 
@@ -200,8 +218,10 @@ class Versions:
                 self._retire(name, version)
 
         for model in list(self.models.values()):
-            folders = await loop.run_in_executor(self.thread, _scan, model.config.base_path)
-            self._complain(model, folders)
+            folders, complaint = await loop.run_in_executor(
+                self.thread, _scan, model.config.base_path
+            )
+            self._complain(model, complaint)
             while (number := self._next(model, folders)) is not None:
                 await self._load(model, number, *folders[number])
 
@@ -314,30 +334,46 @@ class Versions:
             if has_gone or number in ended[:-MAX_ENDED]:
                 del model.versions[number]
 
-    def _complain(self, model: ServedModel, folders: Folders) -> None:
-        complaint = "" if folders else f"there is no version under {model.config.base_path} yet"
+    def _complain(self, model: ServedModel, complaint: str) -> None:
+        """Logs what is wrong with a model's folder, once for as long as it stays so."""
         if complaint and complaint != model.complaint:
             log.warning("%s: %s", model.config.name, complaint)
         model.complaint = complaint
 
 
-def _scan(base_path: Path) -> Folders:
-    """The versions under a folder."""
+def _scan(base_path: Path) -> tuple[Folders, str]:
+    """The versions under a folder, and a sentence on what is wrong with it, "" for nothing.
+
+    Of two folders with one number, such as 123 and 00123, the one with the shorter name is served.
+    """
     try:
-        numbered = [
-            path for path in base_path.iterdir() if path.name.isascii() and path.name.isdigit()
-        ]
+        paths = sorted(base_path.iterdir(), key=lambda path: len(path.name))
     except OSError:
-        return {}
+        paths = []
 
     folders: Folders = {}
-    for folder in numbered:
+    complaint = ""
+    for folder in paths:
+        number = version_number(folder.name)
+        if number is None:
+            continue
+
         try:
             saved = (folder / "saved_model.pb").stat()
         except OSError:
             continue  # It has just gone, or is not complete yet.
 
-        stamp = (saved.st_dev, saved.st_ino, saved.st_mtime_ns, saved.st_size)
-        folders[int(folder.name)] = (folder, stamp)
+        if number in folders:
+            served = folders[number][0].name
+            complaint = (
+                f"the folders {served} and {folder.name} under {base_path} are both version"
+                f" {number}; {served} is served. Remove or rename one of them."
+            )
+            continue
 
-    return folders
+        stamp = (saved.st_dev, saved.st_ino, saved.st_mtime_ns, saved.st_size)
+        folders[number] = (folder, stamp)
+
+    if not folders:
+        complaint = f"there is no version under {base_path} yet"
+    return folders, complaint

@@ -29,6 +29,7 @@ from seqline.errors import NotBlessedError
 from seqline.rows import unused
 from seqline.rows.row import Quoting, RowFormat, columns_given
 from seqline.rows.unused import Unused
+from seqline.storage import records
 
 
 class BulkInferrerParams(Params):
@@ -180,7 +181,7 @@ def gate(output: Path, params: BulkInferrerParams) -> None:
     """Raises DataError if there are more bad rows than max_bad_fraction now allows."""
     from components.bulk_inferrer import folder
 
-    folder.validate(folder.totals_of(output), params)
+    folder.validate(folder.totals_of(output, records.MADE_AGAIN), params)
 
 
 def describe(figures: Figures) -> str:
@@ -191,8 +192,8 @@ def describe(figures: Figures) -> str:
         text += f" and {len(labels) - 5} other labels"
     if figures["num_bad_rows"]:
         text += f"; {figures['num_bad_rows']:,} bad rows skipped"
-    records = [Unused(**record) for record in figures.get("unused_files", [])]
-    return "; ".join([text, *unused.notes(records)])
+    not_read = [Unused(**found) for found in figures.get("unused_files", [])]
+    return "; ".join([text, *unused.notes(not_read)])
 
 
 BULK_INFERRER = Component(

@@ -11,16 +11,23 @@ gs://, holds the predictions of one task:
 """
 
 import json
+import re
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from components.bulk_inferrer import BulkInferrerParams, source
+from components.bulk_inferrer.files import (
+    ChunkNote,
+    PredictionsFile,
+    PredictionTotals,
+    TaskIdentity,
+)
 from seqline.component import Figures
 from seqline.errors import UserError
 from seqline.model import digest
@@ -28,7 +35,7 @@ from seqline.rows import unused
 from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
 from seqline.rows.unused import Unused
-from seqline.storage import gcs, locks
+from seqline.storage import gcs, locks, records
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
 
@@ -40,6 +47,9 @@ LOCK = ".lock"
 # Files that are not of the task: the lock, and the log of the command line.
 OTHERS = {LOCK, "log.txt"}
 PREDICTIONS = "predictions-*"
+CHUNK = re.compile("[0-9]{5,9}-[0-9]{5,9}[.]json")
+# The way out for a damaged predictions.json.
+AGAIN = "Remove it; everything is predicted again."
 # Notes of chunks in memory at once.
 NUM_READ = 256
 # Change it with how rows are cut into chunks and batches, and with what is written. It makes
@@ -71,25 +81,6 @@ class InferTask:
         return self.folder / CHUNKS / "digests.json"
 
 
-@dataclass
-class PredictionTotals:
-    """Sums over all chunks.
-
-    Attributes:
-        num_rows: Rows with a prediction.
-        num_labels: Label -> rows.
-        num_bad: Problem -> rows without a prediction.
-        quoted: The first bad rows, for a message.
-        files: {name, num_rows, first: the place of the first row} of each file with predictions.
-    """
-
-    num_rows: int = 0
-    num_labels: Counter[str] = field(default_factory=Counter)
-    num_bad: Counter[str] = field(default_factory=Counter)
-    quoted: list[str] = field(default_factory=list)
-    files: list[dict[str, Any]] = field(default_factory=list)
-
-
 @contextmanager
 def opened(
     folder: Path, model: Path, params: BulkInferrerParams, force: bool = False
@@ -108,7 +99,7 @@ def opened(
         UserError: The folder holds predictions of another task, or other files.
     """
     with _locked(folder):
-        earlier = _identity_of(folder)
+        earlier = _identity_of(folder, force)
         selection = source.find(params)
         (folder / CHUNKS).mkdir(exist_ok=True)
         task = InferTask(folder, model, selection.kind, selection.files, {})
@@ -152,15 +143,24 @@ def _drop_parts(folder: Path) -> None:
         left_over.unlink(missing_ok=True)
 
 
-def _identity_of(folder: Path) -> dict[str, Any] | None:
+def _identity_of(folder: Path, force: bool) -> dict[str, Any] | None:
     """The identity of the task whose predictions a folder holds, or None.
 
+    Args:
+        folder: The folder.
+        force: Takes a damaged identity for that of another task.
+
     Raises:
-        UserError: The folder holds other files.
+        UserError: The folder holds other files, or its identity is damaged.
     """
     try:
-        return dict(json.loads((folder / TASK).read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
+        way_out = "Name another folder, or replace its predictions with --force."
+        return dict(records.read(TaskIdentity, folder / TASK, way_out))
+    except UserError:
+        if force:
+            return {}
+        raise
+    except FileNotFoundError:
         contents = folder.glob("**/*") if is_remote(str(folder)) else folder.iterdir()
         names = {path.relative_to(folder).parts[0] for path in contents}
         others = sorted(names - OTHERS - {TASK, CHUNKS})
@@ -224,7 +224,7 @@ def _clear(folder: Path) -> None:
 
 def results(folder: Path) -> list[Path]:
     """The files of a finished task."""
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = records.read(PredictionsFile, folder / MANIFEST, AGAIN)
     names = [*(file["name"] for file in manifest["files"]), BAD_ROWS, TASK, MANIFEST]
     return [folder / name for name in names if (folder / name).exists()]
 
@@ -246,6 +246,8 @@ def done(folder: Path) -> dict[int, tuple[frozenset[int], bool]]:
     """
     chunks_of: dict[int, set[int]] = {}
     for path in (folder / CHUNKS).glob("*-*.json"):
+        if not CHUNK.fullmatch(path.name):
+            continue
         shard, _, number = path.name.removesuffix(".json").partition("-")
         chunks_of.setdefault(int(shard), set()).add(int(number))
 
@@ -258,15 +260,19 @@ def done(folder: Path) -> dict[int, tuple[frozenset[int], bool]]:
     return {shard: (frozenset(chunks), shard in whole) for shard, chunks in chunks_of.items()}
 
 
-def _read_all(paths: list[Path]) -> list[dict[str, Any]]:
-    """The contents of JSON files, in order. Objects are read several at once."""
-    if not paths or not is_remote(str(paths[0])):
-        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+def _read_note(path: Path) -> ChunkNote:
+    return records.read(ChunkNote, path, "Remove it; its chunk is predicted again.")
 
-    contents: dict[int, dict[str, Any]] = {}
+
+def _read_all(paths: list[Path]) -> list[ChunkNote]:
+    """The notes of chunks, in order. Objects are read several at once."""
+    if not paths or not is_remote(str(paths[0])):
+        return [_read_note(path) for path in paths]
+
+    contents: dict[int, ChunkNote] = {}
 
     def read(number: int) -> None:
-        contents[number] = json.loads(paths[number].read_text(encoding="utf-8"))
+        contents[number] = _read_note(paths[number])
 
     gcs.at_once(read, [(number,) for number in range(len(paths))])
     return [contents[number] for number in range(len(paths))]
@@ -275,7 +281,7 @@ def _read_all(paths: list[Path]) -> list[dict[str, Any]]:
 def finished(folder: Path) -> Figures | None:
     """The figures of a finished task, or None."""
     try:
-        return figures(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        return figures(records.read(PredictionsFile, folder / MANIFEST, AGAIN))
     except FileNotFoundError:
         return None
 
@@ -297,10 +303,10 @@ def finish(task: InferTask, params: BulkInferrerParams, labels: list[str]) -> Fi
             with writing(task.folder / BAD_ROWS) as name, open(name, "wb") as file:
                 shutil.copyfileobj(bad_rows, file)
 
-    manifest = {
+    manifest: Any = {
         "model": {
             "digest": task.identity["model"],
-            "version": int(task.model.name) if task.model.name.isdigit() else None,
+            "version": int(task.model.name) if task.model.name.isdecimal() else None,
         },
         "source": {
             "digest": task.identity["source"],
@@ -330,7 +336,9 @@ def _add_up(folder: Path, bad_rows: IO[bytes]) -> PredictionTotals:
             totals.num_rows += note["num_rows"]
             totals.num_labels.update(note["num_labels"])
             if note["num_rows"]:
-                totals.files.append({name: note[name] for name in ("name", "num_rows", "first")})
+                totals.files.append(
+                    {"name": note["name"], "num_rows": note["num_rows"], "first": note["first"]}
+                )
 
             for row in note["bad_rows"]:
                 bad_rows.write(json.dumps(row).encode() + b"\n")
@@ -341,22 +349,30 @@ def _add_up(folder: Path, bad_rows: IO[bytes]) -> PredictionTotals:
     return totals
 
 
-def figures(manifest: dict[str, Any]) -> Figures:
+def figures(manifest: PredictionsFile) -> Figures:
     """The figures of a run from its predictions.json."""
-    counted = {name: manifest[name] for name in ("num_rows", "num_labels", "num_bad_rows")}
     unused_files = manifest["source"].get("unused_files", [])
-    records = [Unused(**record) for record in unused_files]
+    not_read = [
+        Unused(found["reason"], found["count"], tuple(found["names"])) for found in unused_files
+    ]
     return {
-        **counted,
+        "num_rows": manifest["num_rows"],
+        "num_labels": manifest["num_labels"],
+        "num_bad_rows": manifest["num_bad_rows"],
         "model": manifest["model"]["digest"],
         "unused_files": unused_files,
-        "warnings": unused.warnings(records, f"{source.SECTION}.source"),
+        "warnings": unused.warnings(not_read, f"{source.SECTION}.source"),
     }
 
 
-def totals_of(folder: Path) -> PredictionTotals:
-    """The sums of a finished task."""
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+def totals_of(folder: Path, way_out: str = AGAIN) -> PredictionTotals:
+    """The sums of a finished task.
+
+    Args:
+        folder: Its folder.
+        way_out: What helps against a damaged predictions.json.
+    """
+    manifest = records.read(PredictionsFile, folder / MANIFEST, way_out)
     return PredictionTotals(
         manifest["num_rows"],
         Counter(manifest["num_labels"]),

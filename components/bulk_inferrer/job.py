@@ -43,6 +43,7 @@ def infer(
     params: BulkInferrerParams,
     beam_args: Iterable[str] = (),
     chunk_rows: int = CHUNK_ROWS,
+    unverified: bool = False,
 ) -> Figures:
     """Writes the predictions that are missing.
 
@@ -51,6 +52,7 @@ def infer(
         params: The settings.
         beam_args: Where Beam runs.
         chunk_rows: The greatest number of rows in a chunk. All runs of a task need the same.
+        unverified: Ask a pushed version even if its files are not those that were pushed.
 
     Raises:
         DataError: See `components.bulk_inferrer.run`.
@@ -79,6 +81,7 @@ def infer(
             num_bytes=sum(file.size for file in task.files) if is_new else None,
         )
 
+        handler = SavedModelHandler(str(task.model), params.signature, unverified)
         write = WriteChunk(str(task.folder), len(shards), signature.content, params)
         with job([*beam_args]) as pipeline:
             _ = (
@@ -86,7 +89,7 @@ def infer(
                 | "Shards" >> beam.Create(jobs)
                 | "Spread" >> beam.Reshuffle()
                 | "Read" >> beam.ParDo(ReadChunks(format_, chunk_rows))
-                | "Ask" >> RunInference(SavedModelHandler(str(task.model), params.signature))
+                | "Ask" >> RunInference(handler)
                 | "Write" >> beam.ParDo(write)
             )
 

@@ -54,13 +54,14 @@ class SavedModelHandler(ModelHandler[list[Chunk], AnsweredChunk, ServedModel]):
     every row.
     """
 
-    def __init__(self, model: str, signature: str) -> None:
+    def __init__(self, model: str, signature: str, unverified: bool = False) -> None:
         super().__init__()
         self.model = model
         self.signature = signature
+        self.unverified = unverified
 
     def load_model(self) -> ServedModel:
-        return ServedModel(self.model, self.signature)
+        return ServedModel(self.model, self.signature, self.unverified)
 
     def should_skip_batching(self) -> bool:
         return True

@@ -3,19 +3,22 @@
 It is a module of its own so that an evaluation without Beam does not import it.
 """
 
-import pickle
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 
 from components.evaluator.measure import Measurer, MeasureTask, check_slices
-from components.evaluator.tally import Measured
+from components.evaluator.tally import Calibration, Measured, Tally
+from seqline.errors import DataError
 from seqline.jobs.beam import job
 from seqline.storage.staging import path_of, writing
 
-RESULT = "measured"
+RESULT = "measured.json"
 
 
 def measure(task: MeasureTask, shards: Sequence[str], beam_args: Sequence[str]) -> Measured:
@@ -30,7 +33,7 @@ def measure(task: MeasureTask, shards: Sequence[str], beam_args: Sequence[str]) 
             | "Merge" >> beam.CombineGlobally(Merge(task.num_examples))
             | "Write" >> beam.Map(partial(_write, path=target))
         )
-    return pickle.loads(path_of(target).read_bytes())
+    return read(path_of(target))
 
 
 class MeasureShard(beam.DoFn):
@@ -73,4 +76,75 @@ class Merge(beam.CombineFn):
 
 def _write(measured: Measured, path: str) -> None:
     with writing(path) as name:
-        Path(name).write_bytes(pickle.dumps(measured))
+        Path(name).write_text(json.dumps(to_json(measured)), encoding="utf-8")
+
+
+# The result as JSON, and not as a pickle, which would run what another user of a shared folder or
+# bucket put in its place. A counter is a list of [key, count].
+
+
+def read(path: Path) -> Measured:
+    """The result that the job wrote.
+
+    Raises:
+        DataError: it is not what the job wrote.
+    """
+    try:
+        return from_json(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(
+            f"{path} is not what the evaluator's job wrote ({type(error).__name__}). Does another"
+            " program write there? Run again."
+        ) from None
+
+
+def to_json(measured: Measured) -> dict[str, Any]:
+    return {
+        "num_examples": measured.num_examples,
+        "num_not_finite": measured.num_not_finite,
+        "overall": _sums(measured.overall),
+        "slices": [[*name, _sums(tally)] for name, tally in measured.slices.items()],
+        "ranks": list(measured.ranks.items()),
+        "calibration": _sums(measured.calibration),
+        "hardest": measured.hardest.examples,
+        "confidently_wrong": measured.confidently_wrong.examples,
+    }
+
+
+def from_json(content: Mapping[str, Any]) -> Measured:
+    measured = Measured(
+        num_examples=content["num_examples"],
+        overall=_tally(content["overall"]),
+        slices={(feature, value): _tally(sums) for feature, value, sums in content["slices"]},
+        ranks=_counter(content["ranks"]),
+        calibration=Calibration(
+            **{name: _counter(pairs) for name, pairs in content["calibration"].items()}
+        ),
+        num_not_finite=content["num_not_finite"],
+    )
+    for worst, examples in (
+        (measured.hardest, content["hardest"]),
+        (measured.confidently_wrong, content["confidently_wrong"]),
+    ):
+        worst.examples = [
+            (badness, shard, row, dict(shown)) for badness, shard, row, shown in examples
+        ]
+    return measured
+
+
+def _sums(sums: Tally | Calibration) -> dict[str, Any]:
+    return {
+        name: list(value.items()) if isinstance(value, Counter) else value
+        for name, value in vars(sums).items()
+    }
+
+
+def _tally(content: Mapping[str, Any]) -> Tally:
+    values = dict(content)
+    for name in ("cells", "served_cells"):
+        values[name] = Counter({(truth, answer): rows for (truth, answer), rows in values[name]})
+    return Tally(**values)
+
+
+def _counter(pairs: Iterable[tuple[int, int]]) -> Counter[int]:
+    return Counter(dict(pairs))

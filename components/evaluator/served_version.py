@@ -4,15 +4,18 @@ Imports nothing heavy.
 """
 
 import glob
-import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from seqline.digests import digest
-from seqline.model import identity
+from seqline.errors import DataError
+from seqline.model import identity, pushed
 from seqline.model.digest import MANIFEST, digest_of, sha256_of_files
 from seqline.storage import files
-from seqline.storage.staging import local_copy
+from seqline.storage.staging import local_copy, path_of
+
+log = logging.getLogger("seqline.evaluator")
 
 
 @dataclass(frozen=True)
@@ -42,23 +45,40 @@ def find(
         serving_dir: The folder with the versions, or None if nothing is served.
         saved_model: The candidate.
         memory: A file that remembers the digests of files without a manifest.
+
+    Raises:
+        UserError: A manifest is damaged.
+        DataError: There are such versions, and none of them is what was pushed.
     """
     if not serving_dir:
         return None
 
     place = serving_dir.rstrip("/")
-    versions = {}
+    versions: dict[int, str] = {}
     for file in files.match(f"{glob.escape(place)}/*/saved_model.pb"):
         folder = file.path.removesuffix("/saved_model.pb")
         name = folder.rpartition("/")[2]
-        if name.isascii() and name.isdigit():
-            versions[int(name)] = folder
+        # As the server reads names: a 64 bit integer, and of 12 and 0012 the shorter one.
+        if name.isascii() and name.isdigit() and int(name) < 1 << 63:
+            versions[int(name)] = min(folder, versions.get(int(name), folder), key=len)
 
     own = digest_of(sha256_of_files(local_copy(saved_model))) if versions else ""
+    damaged = None
     for version, uri in sorted(versions.items(), reverse=True):
         content = _digest_of_version(uri, memory)
-        if content != own:
+        if content == own:
+            continue
+
+        try:
+            pushed.check(local_copy(path_of(uri)), uri)
+        except DataError as error:  # a server passes it over, too
+            damaged = damaged or error
+            log.warning("version %d is passed over: %s", version, error)
+        else:
             return ServedVersion(version, uri, content)
+
+    if damaged:
+        raise damaged
     return None
 
 
@@ -75,11 +95,8 @@ def _digest_of_version(uri: str, memory: Path | None) -> str:
     """The digest in its manifest, or of its files if it was not pushed by seqline."""
     path = f"{uri}/{MANIFEST}"
     if files.match(glob.escape(path)):
-        try:
-            with files.translate_errors(path), files.open_file(path) as file:
-                return str(json.loads(file.read())["digest"])
-        except (ValueError, KeyError, TypeError):
-            pass  # a manifest of another kind
+        with files.translate_errors(path), files.open_file(path) as file:
+            return pushed.Manifest.parse(file.read(), uri).digest
 
     with files.digest_cache(memory) as cache:
         contents = [

@@ -36,12 +36,13 @@ from components.example_gen.validate import validate, validate_rows
 from seqline.component import Figures
 from seqline.data import features, origins
 from seqline.data.manifest import Manifest, Span, write_manifest
-from seqline.data.span_cache import SpanCache, link_all
+from seqline.data.span_cache import SpanCache, files_of, link_all
 from seqline.digests import digest
 from seqline.errors import DataError, UserError
 from seqline.host import progress
 from seqline.jobs.beam import job
 from seqline.rows.row import Row
+from seqline.storage import records
 from seqline.storage.staging import path_of
 
 # The counts of all shards, while the job runs.
@@ -213,7 +214,12 @@ class WindowReader:
 
 
 def _read_counts(folder: Path) -> RowCounts:
-    return RowCounts(**json.loads((folder / SPAN_COUNTS).read_text()))
+    way_out = f"Remove {folder}; the next run reads its span again."
+    path = folder / SPAN_COUNTS
+    try:
+        return records.read(RowCounts, path, way_out)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. {way_out}") from None
 
 
 def with_dim(spans: Iterable[SourceSpan], params: ExampleGenParams) -> ExampleGenParams:
@@ -279,7 +285,12 @@ def _span(span: SourceSpan, part: SpanPart, params: ExampleGenParams, as_split: 
 
 def _take_over(parts: Iterable[Path], output: Path) -> None:
     """Links the files of the spans' parts into the artifact."""
-    pairs = [(path, output / path.relative_to(part)) for part in parts for path in part.glob("*/*")]
+    pairs = [
+        (path, output / path.relative_to(part))
+        for part in parts
+        for path in files_of(part)
+        if path.parent != part
+    ]
     for folder in {target.parent for _, target in pairs}:
         folder.mkdir(exist_ok=True)
     link_all(pairs)

@@ -20,6 +20,7 @@ supervision (`seqline retrain`), the same difference is an error.
 
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,7 @@ from pydantic import Field, field_validator
 
 from seqline.component import Component, Figures, Params
 from seqline.errors import DataError
+from seqline.storage import records
 
 ANOMALIES = "anomalies.json"
 # Errors that the gate quotes.
@@ -258,10 +260,36 @@ def run(
     }
 
 
+@dataclass(frozen=True)
+class AnomalyRecord:
+    """An entry of anomalies.json.
+
+    Attributes:
+        split: Its split.
+        feature: Its feature; empty for the whole split.
+        kind: Its kind, one of SEVERITIES.
+        severity: What is done about it.
+        line: It in one line.
+        examples: Values that show it.
+    """
+
+    split: str
+    feature: str
+    kind: str
+    severity: Literal["error", "warning"]
+    line: str
+    examples: list[str]
+
+
+def read_anomalies(output: Path) -> list[AnomalyRecord]:
+    """Reads an anomalies.json. Raises UserError if it is missing or damaged."""
+    return records.of_artifact(list[AnomalyRecord], output / ANOMALIES)
+
+
 def gate(output: Path, params: ExampleValidatorParams) -> None:
     """Raises DataError with the lines of the errors."""
-    anomalies = json.loads((output / ANOMALIES).read_text(encoding="utf-8"))
-    lines = [anomaly["line"] for anomaly in anomalies if anomaly["severity"] == "error"]
+    anomalies = read_anomalies(output)
+    lines = [anomaly.line for anomaly in anomalies if anomaly.severity == "error"]
     if len(lines) > NUM_QUOTED:
         lines[NUM_QUOTED:] = [f"and {len(lines) - NUM_QUOTED} more in {output / ANOMALIES}"]
     if lines:

@@ -1,6 +1,5 @@
 """Runs every check, gives severities, and writes tensorflow-metadata's Anomalies."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,10 @@ from components.example_validator import (
 from components.example_validator.anomaly import Anomaly, Measurement
 from seqline.data import features
 from seqline.data.manifest import read_manifest
+from seqline.data.schema_origin import SchemaOrigin
+from seqline.data.statistics import Statistics
 from seqline.errors import DataError
+from seqline.storage import records
 
 SCHEMA_DIFF = "SchemaDiff.pb"
 
@@ -38,7 +40,7 @@ def validate(
     Raises:
         DataError: the Statistics are not of these Examples.
     """
-    figures = json.loads((statistics / features.STATISTICS).read_text(encoding="utf-8"))
+    figures = records.of_artifact(Statistics, statistics / features.STATISTICS)
     manifest = read_manifest(examples)
     spans = {str(span.number) for span in manifest.spans}
     if figures["content"] != manifest.content or set(figures["spans"]) != spans:
@@ -50,8 +52,8 @@ def validate(
     parsed_schema = text_format.Parse(
         (schema / features.SCHEMA).read_text(encoding="utf-8"), schema_pb2.Schema()
     )
-    origin = json.loads((schema / features.SCHEMA_ORIGIN).read_text(encoding="utf-8"))
-    severities = params.severities_by(origin["curated"])
+    origin = records.of_artifact(SchemaOrigin, schema / features.SCHEMA_ORIGIN)
+    severities = params.severities_by(origin.curated)
 
     anomalies: list[Anomaly] = []
     measurements: list[Measurement] = []

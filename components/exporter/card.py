@@ -17,7 +17,9 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from components.exporter import ExporterParams
 from seqline.data import features
 from seqline.data.manifest import MANIFEST
+from seqline.data.transform_summary import content_of, read_summary
 from seqline.model.spec import read_spec
+from seqline.storage import records
 
 FILE = "model.json"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
@@ -115,13 +117,13 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
     Args:
         source: the Features.
     """
-    summary = json.loads((source / "transform.json").read_text())
+    summary = read_summary(source)
     vocabulary = source / "vocabularies" / features.LABELS_VOCABULARY
     labels = vocabulary.read_text(encoding="utf-8").split("\n")[:-1]
     spec = read_spec(model)
     card: dict[str, Any] = {
         "labels": labels,
-        "content": summary.get("content", features.TEXT),
+        "content": content_of(summary),
         "max_length": spec.max_length,
         "network": asdict(spec),
         "exporter": params.model_dump(mode="json"),
@@ -140,16 +142,25 @@ def add_tolerance(path: Path, tolerance: float) -> None:
 
     See `seqline.model.rounding`.
     """
-    card = json.loads(path.read_text(encoding="utf-8"))
+    card = records.read_object(path, records.MADE_AGAIN)
     _write({**card, "parity": {"tolerance": tolerance}}, path)
 
 
 def training(model: Path) -> dict[str, Any]:
     """The figures of the epoch whose weights the trainer kept; empty without a history."""
     path = model / "history.json"
-    history = json.loads(path.read_text()) if path.is_file() else {}
+    try:
+        history = records.read(dict[str, list[float]], path, records.MADE_AGAIN)
+    except FileNotFoundError:
+        return {}
     if "val_accuracy" not in history:
         return {}
+
+    num_epochs = len(history["val_accuracy"])
+    lengths = {len(values) for values in history.values()}
+    if lengths != {num_epochs} or "val_loss" not in history or not num_epochs:
+        problem = "its figures are not of the same epochs"
+        raise records.damaged(path, problem, records.MADE_AGAIN)
 
     accuracies, losses = history["val_accuracy"], history["val_loss"]
     best = max(range(len(accuracies)), key=lambda epoch: (accuracies[epoch], -losses[epoch]))

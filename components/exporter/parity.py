@@ -86,7 +86,7 @@ class ParityCheck:
                 f"A plain TensorFlow process cannot serve the export {saved_model}: {''.join(last)}"
             )
 
-        with np.load(folder / "answers.npz") as answers:
+        with np.load(folder / "answers.npz", allow_pickle=False) as answers:
             return compare(rows, transformed, probabilities, dict(answers), params, noise)
 
     def _send_job(self, folder: Path, saved_model: Path, rows: ParityRows) -> None:

@@ -1,6 +1,5 @@
 """The rows by which an export is compared with the network that was trained."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import tensorflow as tf
 from components.exporter import ExporterParams
 from seqline.data import features
 from seqline.data.examples import Content, raw_features
+from seqline.data.transform_summary import content_of, read_summary
 from seqline.storage.staging import reading
 
 # Rows of every split but eval.
@@ -58,9 +58,9 @@ def choose_rows(examples: Path, source: Path, params: ExporterParams) -> ParityR
     Args:
         source: the Features.
     """
-    summary = json.loads((source / "transform.json").read_text())
+    summary = read_summary(source)
     labels = (source / "vocabularies" / features.LABELS_VOCABULARY).read_bytes().split(b"\n")[:-1]
-    rows = ParityRows(summary.get("content", features.TEXT), summary.get("dim") or 0, labels)
+    rows = ParityRows(content_of(summary), summary.get("dim") or 0, labels)
     num_eval = params.parity_rows
     if params.table_dtype != "float32":
         num_eval = max(num_eval, NUM_MEASURED)

@@ -1,6 +1,5 @@
 """The signatures: raw rows through the transform graph and the served network."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import tensorflow as tf
 from components.exporter.folded import FoldedNetwork
 from seqline.data import features
 from seqline.data.examples import Content, raw_features
+from seqline.data.transform_summary import content_of, read_summary
 from seqline.model.network import Spec
 from seqline.model.served import NO_CLASS
 from seqline.storage.staging import local_copy
@@ -32,8 +32,8 @@ def serving_module(
     Returns:
         (a module that holds what the functions use, and nothing else; name -> function).
     """
-    summary = json.loads((source / "transform.json").read_text())
-    content: Content = summary.get("content", features.TEXT)
+    summary = read_summary(source)
+    content: Content = content_of(summary)
     signatures = _Signatures(served, source, content, top_k)
     functions = [*signatures.of_rows(), *signatures.of_examples()]
     if content != features.SEQUENCE and served.spec.num_tokens < MOST_NARROW_TOKENS:
@@ -181,7 +181,7 @@ class _Signatures:
             probabilities, class_id = answer(ids)
             return {"probabilities": probabilities, "class_id": class_id}
 
-        summary = json.loads((source / "transform.json").read_text())
+        summary = read_summary(source)
         # Other runtimes lack the operations that split characters. A transform of an older version
         # does not say what it did.
         if summary.get("tokens") != "word":

@@ -5,16 +5,17 @@ evaluator's answers (answers.jsonl). Writes blessing.json, the verdict with its 
 digest of the model, and server.log, the output of the server.
 """
 
-import json
 import os
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
+from seqline.data.blessing import InfraBlessing
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import UserError
@@ -145,18 +146,18 @@ def run(
         judged += live
         reasons = refusals(judged)
 
-    blessing = {
-        "blessed": not reasons,
-        "refusals": reasons,
-        "server": params.server,
-        "asked": measured is not None,
-        "digest": digest,
-    }
+    blessing = InfraBlessing(
+        blessed=not reasons,
+        refusals=reasons,
+        server=params.server,
+        asked=measured is not None,
+        digest=digest,
+    )
+    blessing.write(output / INFRA_BLESSING)
 
-    (output / INFRA_BLESSING).write_text(json.dumps(blessing, indent=2) + "\n")
     # The gates have values that a clock measured. They are figures, not part of the artifact.
     return {
-        **blessing,
+        **asdict(blessing),
         "num_bytes": num_bytes,
         **(measured or {}),
         "gates": [gate.to_json() for gate in judged],
@@ -164,9 +165,15 @@ def run(
 
 
 def stale(output: Path, params: InfraValidatorParams) -> str | None:
-    """Has a server asked again after a refusal: the machine may only have been busy."""
-    blessing = json.loads((output / INFRA_BLESSING).read_text())
-    if blessing["asked"] and not blessing["blessed"]:
+    """Has a server asked again after a refusal, since the machine may only have been busy.
+
+    The same for a damaged blessing.
+    """
+    try:
+        blessing = InfraBlessing.read(output / INFRA_BLESSING)
+    except UserError as error:
+        return str(error).rstrip(".")
+    if blessing.asked and not blessing.blessed:
         return "the server refused it the last time"
     return None
 

@@ -28,6 +28,16 @@ POLL_SECONDS = 0.05
 GRACE_SECONDS = 5.0
 LOG_LINES = 3
 
+# A line that TensorFlow logs itself, and the lines among these about devices and instructions. It
+# logs them on every machine without a GPU: they are the cause of nothing.
+TENSORFLOW_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWEF] |[IWEF]\d{4} .*\]")
+ABOUT_DEVICES = re.compile(
+    r"cuda|cudnn|cublas|cufft|cuinit|gpu|nvidia|tensorrt|tf-trt|onednn|cpu_feature_guard"
+    r"|computation_placer|mlir|port\.cc",
+    re.IGNORECASE,
+)
+OTHER_NOISE = ("WARNING: All log messages before absl::", "To enable the following instructions")
+
 
 class ServerError(Exception):
     """The server did not start, does not answer, or answers with an error. One line tells which."""
@@ -95,6 +105,12 @@ class Server:
                     f" {last_lines(self.log)}"
                 ) from None
 
+            if isinstance(error, TimeoutError):
+                raise ServerError(
+                    f"timed out: the server did not answer {method} {path} within"
+                    f" {self.wait_seconds:g} s. {log_and_way_out(self.log, self.wait_seconds)}"
+                ) from None
+
             raise ServerError(
                 f"the server does not answer ({_line(str(error) or type(error).__name__)}):"
                 f" {last_lines(self.log)}"
@@ -144,7 +160,7 @@ def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[
 
         try:
             deadline = started + wait_seconds
-            port = port or _port_of(port_file, process, log, deadline)
+            port = port or _port_of(port_file, process, log, wait_seconds, deadline)
             server = Server(process, port, log, wait_seconds, container)
             _wait_until_available(server, deadline)
             server.load_seconds = time.monotonic() - started
@@ -209,41 +225,57 @@ def _start(command: list[str], log: Path) -> subprocess.Popen:
         )
 
 
-def _port_of(port_file: Path | None, process: subprocess.Popen, log: Path, deadline: float) -> int:
+def _port_of(
+    port_file: Path | None,
+    process: subprocess.Popen,
+    log: Path,
+    wait_seconds: float,
+    deadline: float,
+) -> int:
     assert port_file is not None, "a server without a port file has a port"
     while not port_file.exists():
-        _need_time(process, log, deadline)
+        _need_process(process, log)
+        if time.monotonic() > deadline:
+            raise _timed_out("it had not opened its port yet", log, wait_seconds)
         time.sleep(POLL_SECONDS)
     return int(port_file.read_text())
 
 
 def _wait_until_available(server: Server, deadline: float) -> None:
-    state, message = "", ""
+    state, message, doing = "", "", ""
     while state != "AVAILABLE":
-        with suppress(ServerError):
+        try:
             state, message = server.state()
+            doing = f"its model was in the state {state or 'unknown'}"
+            if message:
+                doing += f" ({_line(message)})"
+        except ServerError:
+            doing = f"it did not answer on port {server.port}"
 
         if state == "END":
             raise ServerError(
                 f"the server cannot load the model: {_line(message) or last_lines(server.log)}"
             )
 
-        _need_time(server.process, server.log, deadline, message)
+        _need_process(server.process, server.log)
+        if time.monotonic() > deadline:
+            raise _timed_out(doing, server.log, server.wait_seconds)
         time.sleep(POLL_SECONDS)
 
 
-def _need_time(process: subprocess.Popen, log: Path, deadline: float, message: str = "") -> None:
+def _need_process(process: subprocess.Popen, log: Path) -> None:
     if process.poll() is not None:
         raise ServerError(
             f"the server ended with exit code {process.returncode} before it had the model:"
             f" {last_lines(log)}"
         )
 
-    if time.monotonic() > deadline:
-        raise ServerError(
-            "the server did not have the model in infra_validator.wait_seconds:"
-            f" {_line(message) or last_lines(log)}"
-        )
+
+def _timed_out(doing: str, log: Path, wait_seconds: float) -> ServerError:
+    return ServerError(
+        f"timed out: the server did not have the model after {wait_seconds:g} s: {doing}."
+        f" {log_and_way_out(log, wait_seconds)}"
+    )
 
 
 def _end(process: subprocess.Popen, container: str | None) -> None:
@@ -271,9 +303,24 @@ def _free_port() -> int:
 
 
 def last_lines(log: Path) -> str:
-    """The end of a server's log as one line."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return _line(" | ".join(lines[-LOG_LINES:])) or "it printed nothing"
+    """The end of a server's log as one line, without TensorFlow's lines about devices."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    own = [line for line in lines if line and not _is_noise(line)]
+    return _line(" | ".join(own[-LOG_LINES:])) or "it printed nothing"
+
+
+def _is_noise(line: str) -> bool:
+    if line.startswith(OTHER_NOISE):
+        return True
+    return bool(TENSORFLOW_LINE.match(line) and ABOUT_DEVICES.search(line))
+
+
+def log_and_way_out(log: Path, wait_seconds: float) -> str:
+    """The sentences after a time-out: what the server said last, and how to give it more time."""
+    return (
+        f"Its last lines: {last_lines(log)}. If the machine is slow or busy, give it more time:"
+        f" --set infra_validator.wait_seconds={2 * wait_seconds:g}"
+    )
 
 
 def _line(text: str) -> str:

@@ -4,7 +4,6 @@ The server also gets the warm-up requests that are in the SavedModel.
 """
 
 import base64
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +16,18 @@ import numpy as np
 from components.infra_validator import InfraValidatorParams, gates
 from components.infra_validator.server import Server, ServerError, running
 from seqline.component import Figures
+from seqline.data.answers import Answer, read_answers
 from seqline.data.features import ANSWERS
 from seqline.gates import Gate
 from seqline.host import progress
 from seqline.model import rounding
+from seqline.model.identity import CARD, ModelCard
+from seqline.storage import records
 
 SERVER_LOG = "server.log"
 # The requests that TensorFlow Serving sends to itself before a version is available.
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
 SIGNATURE = "serving_default"
-# The exporter's card of the model.
-CARD = Path("assets.extra", "model.json")
 
 
 def validate(
@@ -44,8 +44,7 @@ def validate(
     Returns:
         (the gates, what was measured). Nothing is measured of a server that failed.
     """
-    content = (evaluation / ANSWERS).read_text(encoding="utf-8")
-    answers = [json.loads(line) for line in content.splitlines()]
+    answers = read_answers(evaluation / ANSWERS)
     warmup = list(warmup_requests(model / WARMUP))
     log = output / SERVER_LOG
     tolerance = tolerance_of(model, params)
@@ -100,15 +99,13 @@ def tolerance_of(model: Path, params: InfraValidatorParams) -> Tolerance:
     if params.max_difference is not None:
         return Tolerance(params.max_difference, "infra_validator.max_difference")
     path = model / CARD
-    card = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    card = records.of_artifact(ModelCard, path) if path.exists() else ModelCard()
     if "parity" in card:
         return Tolerance(card["parity"]["tolerance"], "the tolerance in the model's model.json")
     return Tolerance(rounding.UNKNOWN, "the model's model.json names no tolerance")
 
 
-def compare(
-    server: Server, answers: list[dict[str, Any]], tolerance: Tolerance
-) -> tuple[list[str], float]:
+def compare(server: Server, answers: list[Answer], tolerance: Tolerance) -> tuple[list[str], float]:
     """Sends every row in a request of its own and compares the answers.
 
     Args:
@@ -126,11 +123,11 @@ def compare(
     refusals: list[str] = []
     greatest = 0.0
     for number, answer in enumerate(answers, start=1):
-        request = {"signature_name": SIGNATURE, "instances": [answer["row"]]}
+        request = {"signature_name": SIGNATURE, "instances": [answer.row]}
         [prediction] = server.ask(request).get("predictions") or [None]
         progress.advance()
 
-        wanted = answer["probabilities"]
+        wanted = answer.probabilities
         given = prediction.get("probabilities") if isinstance(prediction, dict) else None
         if not isinstance(given, list) or len(given) != len(wanted):
             raise ServerError(
@@ -182,28 +179,27 @@ def way_out(difference: float) -> str:
     )
 
 
-def _other_label(
-    prediction: dict[str, Any], answer: dict[str, Any], tolerance: Tolerance
-) -> str | None:
+def _other_label(prediction: dict[str, Any], answer: Answer, tolerance: Tolerance) -> str | None:
     """Tells what is wrong with the label of a row, if anything.
 
     It may differ from the evaluator's only if the two best classes are equal within the tolerance.
     """
     for name in ("label", "class_id"):
-        if name not in answer or prediction.get(name) == answer[name]:
+        wanted = getattr(answer, name)
+        if wanted is None or prediction.get(name) == wanted:
             continue
 
-        first, second, *_ = [*sorted(answer["probabilities"], reverse=True), 0.0]
+        first, second, *_ = [*sorted(answer.probabilities, reverse=True), 0.0]
         if not np.log(first / max(second, rounding.SMALLEST)) <= tolerance.value:
             return (
                 f"the server answers {name} {prediction.get(name)!r}, the evaluator got"
-                f" {answer[name]!r}, with {first:.6g} against {second:.6g} for the next class: no"
+                f" {wanted!r}, with {first:.6g} against {second:.6g} for the next class: no"
                 " rounding turns them around, the model's labels are in another order"
             )
     return None
 
 
-def measure(server: Server, answers: list[dict[str, Any]], num_requests: int) -> list[float]:
+def measure(server: Server, answers: list[Answer], num_requests: int) -> list[float]:
     """The latencies of `num_requests` requests of one row, in seconds.
 
     They are sent one after the other over one connection.
@@ -211,7 +207,7 @@ def measure(server: Server, answers: list[dict[str, Any]], num_requests: int) ->
     latencies = []
     for answer in islice(cycle(answers), num_requests):
         started = time.perf_counter()
-        server.ask({"signature_name": SIGNATURE, "instances": [answer["row"]]})
+        server.ask({"signature_name": SIGNATURE, "instances": [answer.row]})
         latencies.append(time.perf_counter() - started)
         progress.advance()
     return latencies

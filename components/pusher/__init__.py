@@ -14,6 +14,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,12 +24,24 @@ from components.pusher import publish, versions
 from components.pusher.folder import Folder
 from components.pusher.labels import MODELS_CONFIG
 from seqline.component import Component, Figures, NotInKey, NotInKeyPath, Params
+from seqline.data.answers import read_answers
+from seqline.data.blessing import InfraBlessing
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import NotBlessedError, UserError
-from seqline.model.digest import digest_of, sha256_of_files
+from seqline.storage import records
 
 PUSH = "push.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """push.json; see `publish.push`."""
+
+    version: int
+    digest: str
+    pushed: bool
+    rolled_back: bool
 
 
 class PusherParams(Params):
@@ -101,11 +114,12 @@ def check(params: PusherParams) -> None:
     """Checks serving_dir before the run.
 
     Raises:
-        UserError: it cannot be written, or it is a symlink or has '..' in it.
+        UserError: it cannot be written, it is a symlink or has '..' in it, or a record in it is
+            damaged.
     """
     place = versions.place_of(params.serving_dir)
     if not isinstance(place, Folder):
-        place.versions()
+        versions.check_records(place)
         return
 
     existing = next(path for path in (place.path, *place.path.parents) if path.exists())
@@ -122,6 +136,7 @@ def check(params: PusherParams) -> None:
             f"({error.strerror}: {existing}). "
             "Change its permissions, or name another with --set pusher.serving_dir=..."
         ) from None
+    versions.check_records(place)
 
 
 def run(
@@ -141,17 +156,14 @@ def run(
     model = saved_model / SAVED_MODEL
     verdict = Evaluation.read(evaluation / EVALUATION)
     _need_blessing(verdict.blessed, verdict.refusals)
-    infra = json.loads((infra_blessing / INFRA_BLESSING).read_text())
-    _need_blessing(infra["blessed"], infra["refusals"])
-    if infra["digest"] != digest_of(sha256_of_files(model)):
-        raise NotBlessedError(
-            f"The model was not pushed: {model} is not the one that was validated. Run again."
-        )
+    infra = InfraBlessing.read(infra_blessing / INFRA_BLESSING)
+    _need_blessing(infra.blessed, infra.refusals)
 
     try:
         figures = publish.push(
             model,
             params.serving_dir,
+            blessed=infra.digest,
             evaluation=(evaluation / EVALUATION).read_bytes(),
             verify=_verification(evaluation) if params.verify else None,
             label=params.label,
@@ -184,8 +196,7 @@ def _verification(evaluation: Path) -> Callable[[Path], None]:
     def verify(folder: Path) -> None:
         from components.pusher import verify as loading
 
-        with (evaluation / ANSWERS).open(encoding="utf-8") as answers:
-            loading.load_and_ask(folder, json.loads(next(answers)))
+        loading.load_and_ask(folder, read_answers(evaluation / ANSWERS)[0])
 
     return verify
 
@@ -193,18 +204,26 @@ def _verification(evaluation: Path) -> Callable[[Path], None]:
 def stale(output: Path, params: PusherParams) -> str | None:
     """Why an earlier push must be done again; None if it holds.
 
-    It does not hold if its version is no longer the newest, or if models.config is missing. It
-    holds after a rollback from it, which a person asked for.
+    It does not hold if its version is no longer the newest, if that is damaged, or if models.config
+    is missing. It holds after a rollback from it, which a person asked for.
     """
-    push = json.loads((output / PUSH).read_text())
+    try:
+        push = records.read(Push, output / PUSH, "")
+    except FileNotFoundError:
+        return f"{output / PUSH} is missing"
+    except UserError as error:
+        return str(error).rstrip(" .")
+
     place = versions.place_of(params.serving_dir)
     newest = max(place.versions(), default=None)
     if newest is None:
         return f"{place.place} holds no version"
 
-    manifest = versions.read_manifest(place, newest) or {}
-    if push["digest"] not in (manifest.get("digest"), manifest.get("instead_of")):
+    manifest = versions.read_manifest(place, newest)
+    if manifest is None or push.digest not in (manifest.digest, manifest.instead_of):
         return f"the newest version in {place.place}, {newest}, is another model"
+    if manifest.digest == push.digest and (damage := versions.damage_of(place, newest)):
+        return f"the newest version in {place.place}, {newest}, is damaged: {damage}"
     if place.read(MODELS_CONFIG) is None:
         return f"{place.place} has no {MODELS_CONFIG}"
     return None

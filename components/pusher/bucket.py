@@ -42,10 +42,18 @@ class Bucket:
         """The versions that are whole, in ascending order."""
         names = [name.split("/") for name in self._names()]
         return sorted(
-            int(parts[0])
-            for parts in names
-            if len(parts) == 2 and parts[1] == SAVED_MODEL_PB and is_number(parts[0])
+            {
+                int(parts[0])
+                for parts in names
+                if len(parts) == 2 and parts[1] == SAVED_MODEL_PB and is_number(parts[0])
+            }
         )
+
+    def path_of(self, version: int) -> str:
+        """The path of a version: of 12 and 0012 the one that a server takes, the shorter name."""
+        names = [name.partition("/")[0] for name in self._names()]
+        named = [name for name in names if is_number(name) and int(name) == version]
+        return self._path(min(named, key=len, default=str(version)))
 
     def highest_number(self) -> int:
         """The highest number of a whole version, 0 without one.
@@ -63,6 +71,12 @@ class Bucket:
         """Writes an object; a reader sees the old content or the new one."""
         with translate_errors(self._path(name)):
             gcs.write_object(self._path(name), content)
+
+    @contextmanager
+    def replacing(self, name: str, content: bytes) -> Iterator[None]:
+        """Writes an object when the block ends well."""
+        yield
+        self.replace(name, content)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -141,7 +155,9 @@ class Bucket:
         whole = {str(version) for version in self.versions()}
         for name in self._names():
             number, slash, _ = name.partition("/")
-            if slash and is_number(number) and number not in whole:
+            # A push writes 12 and never 0012, which is somebody else's.
+            is_ours = slash and is_number(number) and number == str(int(number))
+            if is_ours and number not in whole:
                 gcs.delete_object(self._path(name))
 
 

@@ -39,7 +39,7 @@ class Folder:
 
     def versions(self) -> list[int]:
         """The versions, in ascending order."""
-        return sorted(int(path.name) for path in self._numbered() if path.is_dir())
+        return sorted({int(path.name) for path in self._numbered() if path.is_dir()})
 
     def highest_number(self) -> int:
         """The highest number that any name has; 0 without one."""
@@ -48,17 +48,50 @@ class Folder:
     def _numbered(self) -> list[Path]:
         return [path for path in self.path.glob("*") if is_number(path.name)]
 
+    def _folder(self, version: int) -> Path:
+        """The folder of a version: of 12 and 0012 the one that a server takes, the shorter name."""
+        named = [path for path in self._numbered() if int(path.name) == version]
+        return min(named, key=lambda path: len(path.name), default=self.path / str(version))
+
+    def path_of(self, version: int) -> str:
+        """The path of a version."""
+        return str(self._folder(version))
+
     def read(self, name: str) -> bytes | None:
-        """A file by its path under serving_dir; None where it does not exist."""
+        """A file by its path under serving_dir; None where it does not exist.
+
+        Raises:
+            UserError: it is something else, or cannot be read.
+        """
+        version, _, rest = name.partition("/")
+        path = self._folder(int(version)) / rest if is_number(version) else self.path / name
         try:
-            return (self.path / name).read_bytes()
+            if path.exists() and not path.is_file():
+                raise UserError(f"{path} is not a file. Remove it.")
+            return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read ({error.strerror or error}). "
+                "Make it readable, or remove it."
+            ) from None
 
     def replace(self, name: str, content: bytes) -> None:
         """Writes a file; a reader sees the old content or the new one."""
+        with self.replacing(name, content):
+            pass
+
+    @contextmanager
+    def replacing(self, name: str, content: bytes) -> Iterator[None]:
+        """Writes a file that appears when the block ends well.
+
+        It is on the disk before the block begins, so that then a rename is all that is left to do.
+        """
         with writing_local(self.path / name, to_disk=True) as part:
             Path(part).write_bytes(content)
+            fsync(part)
+            yield
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -100,19 +133,19 @@ class Folder:
     @contextmanager
     def files(self, version: int) -> Iterator[Path]:
         """A folder with the files of a version. Needs the lock."""
-        yield self.path / str(version)
+        yield self._folder(version)
 
     def remove(self, version: int) -> None:
         """Removes a version by one rename, then its files. Needs the lock."""
         removed = self.path / f"{REMOVED}{version}-{uuid.uuid4().hex}"
-        os.rename(self.path / str(version), removed)
+        os.rename(self._folder(version), removed)
         fsync(self.path)
         shutil.rmtree(removed)
 
 
 def is_number(name: str) -> bool:
-    """Whether a server takes a name for a version: a 64 bit integer, such as 12."""
-    return re.fullmatch(r"0|[1-9][0-9]{0,18}", name) is not None and int(name) < 2**63
+    """Whether a server takes a name for a version: a 64 bit integer, such as 12 or 0012."""
+    return re.fullmatch("[0-9]{1,255}", name) is not None and int(name) < 2**63
 
 
 def check_path(path: str) -> None:

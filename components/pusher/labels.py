@@ -16,6 +16,8 @@ from seqline.errors import UserError
 
 MODELS_CONFIG = "models.config"
 STABLE, CANARY = "stable", "canary"
+# Characters of a parser's complaint that are shown.
+MAX_PROBLEM = 200
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,16 @@ def read(config: bytes | None, name: str, place: str) -> Served | None:
 
 def labelled(config: bytes | None, place: str) -> set[int]:
     """The versions that a label of any model names; see `read`."""
-    return {
-        number
-        for entry in _parse(config, place).model_config_list.config
-        for number in entry.version_labels.values()
-    }
+    return set(by_version(config, place))
+
+
+def by_version(config: bytes | None, place: str) -> dict[int, list[tuple[str, str]]]:
+    """Version -> (model, label) of each label that names it; see `read`."""
+    named: dict[int, list[tuple[str, str]]] = {}
+    for entry in _parse(config, place).model_config_list.config:
+        for label, number in sorted(entry.version_labels.items()):
+            named.setdefault(number, []).append((entry.name, label))
+    return named
 
 
 def write(
@@ -109,10 +116,18 @@ def _parse(config: bytes | None, place: str):  # type: ignore[no-untyped-def]
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 
+    way_out = "Correct it, or remove it and push again (seqline run), which writes it anew."
+    message = model_server_config_pb2.ModelServerConfig()
     try:
-        return text_format.Parse(config or b"", model_server_config_pb2.ModelServerConfig())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+        text_format.Parse(config or b"", message)
+    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        problem = " ".join(str(error).split())
         raise UserError(
-            f"{place} is not a ModelServerConfig of TensorFlow Serving ({error}). "
-            "Correct it, or remove it."
+            f"{place} is not a ModelServerConfig of TensorFlow Serving ({problem[:MAX_PROBLEM]}). "
+            f"{way_out}"
         ) from None
+
+    # What is left of a file that was cut names no model, and so protects no version.
+    if config is not None and not message.model_config_list.config:
+        raise UserError(f"{place} is damaged: it names no model. {way_out}")
+    return message

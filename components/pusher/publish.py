@@ -3,20 +3,19 @@
 It works the same way in a local folder and under gs://.
 """
 
-import json
 import logging
-import os
-import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.pusher import labels
-from components.pusher.folder import HISTORY, Folder
-from components.pusher.labels import CANARY, MODELS_CONFIG, STABLE, Served
+from components.pusher.folder import Folder
+from components.pusher.labels import CANARY, MODELS_CONFIG, STABLE
 from components.pusher.versions import (
     MODEL_NAME,
     Place,
+    check_records,
+    damage_of,
+    identity_of,
     need_manifest,
     need_versions,
     old_versions,
@@ -24,12 +23,19 @@ from components.pusher.versions import (
     read_manifest,
     read_served,
 )
+from components.pusher.writing import (
+    errors_of,
+    moved_label,
+    noted,
+    publish_files,
+    replacing,
+)
 from seqline.component import Figures
-from seqline.errors import DataError, UserError
+from seqline.errors import DataError, NotBlessedError, UserError
 from seqline.host.clock import now
-from seqline.model import identity
-from seqline.model.digest import EVALUATION, MANIFEST, digest_of, sha256, sha256_of_files
-from seqline.storage.atomic import fsync
+from seqline.model import identity, pushed
+from seqline.model.digest import EVALUATION, digest_of, sha256_of_files
+from seqline.model.pushed import Manifest
 
 log = logging.getLogger("seqline.pusher")
 
@@ -38,6 +44,7 @@ def push(
     model: Path,
     serving_dir: str | Path,
     *,
+    blessed: str | None = None,
     evaluation: bytes | None = None,
     verify: Callable[[Path], None] | None = None,
     label: str = STABLE,
@@ -52,6 +59,7 @@ def push(
     Args:
         model: a SavedModel's folder.
         serving_dir: a folder, or a gs:// name.
+        blessed: the digest that the model must have, None for any.
         evaluation: the content of assets.extra/evaluation.json.
         verify: is called with the copy before it becomes a version, and raises what is wrong with
             it.
@@ -67,46 +75,61 @@ def push(
         content already, or is the rollback from it (`rolled_back`): then it stays as it is.
 
     Raises:
+        NotBlessedError: the model is not the one that was blessed.
         OtherModelError: the newest version is another model, and not `replaces`.
+        UserError: serving_dir cannot be written, or a record in it is damaged. Nothing is pushed.
     """
     place = place_of(serving_dir)
     served_from = served_from or place.place
     _refuse_overlap(model, place)
     files = sha256_of_files(model)
     digest = digest_of(files)
+    if blessed not in (None, digest):
+        raise NotBlessedError(
+            f"The model was not pushed: {model} is not the one that was validated. Run again."
+        )
 
-    with place.lock():
+    with errors_of(place), place.lock():
+        check_records(place)
         newest = max(place.versions(), default=None)
-        before = read_manifest(place, newest) or {}
-        if digest in (before.get("digest"), before.get("instead_of")):
-            is_rolled_back = before.get("digest") != digest
-            if not is_rolled_back:
-                _set_label(place, label, newest, model_name, served_from)
-
-            return {
-                "version": newest,
-                "digest": digest,
-                "pushed": False,
-                "rolled_back": is_rolled_back,
-            }
+        before = read_manifest(place, newest)
+        done = _pushed_before(place, newest, before, digest)
+        if done and not done["rolled_back"]:
+            _label(place, label, done["version"], model_name, served_from)
+        if done:
+            return done
 
         replaced_name = None
         if newest is not None:
-            served = identity.of_version(lambda path: place.read(f"{newest}/{path}"))
+            served = identity_of(place, newest)
             candidate = identity.of_folder(model, name)
             identity.check(candidate, served, newest, place.place, replaces)
             if name and served.name and served.name != name and label == STABLE:
-                replaced_name = before.get("model_name")
+                replaced_name = before.model_name if before else None
 
+        version = _next_number(place)
         about = {"pushed": now("seconds"), "model_name": model_name}
         if name:
             about["name"] = name
-
-        version = _publish(place, model, files, evaluation, about, verify)
-        _set_label(place, label, version, model_name, served_from, replaced_name)
+        moved = moved_label(place, label, version, model_name, served_from, replaced_name)
+        publish_files(place, version, model, files, evaluation, about, verify, moved)
         _remove_old(place, keep_versions)
 
     return {"version": version, "digest": digest, "pushed": True, "rolled_back": False}
+
+
+def _pushed_before(
+    place: Place, newest: int | None, before: Manifest | None, digest: str
+) -> Figures | None:
+    """What a push returns if the newest version is this model, or the rollback from it."""
+    if newest is None or before is None or digest not in (before.digest, before.instead_of):
+        return None
+
+    is_rolled_back = before.digest != digest
+    if not is_rolled_back and (damage := damage_of(place, newest)):
+        log.warning("%s/%d is damaged: %s. It is pushed again", place.place, newest, damage)
+        return None
+    return {"version": newest, "digest": digest, "pushed": False, "rolled_back": is_rolled_back}
 
 
 def rollback(
@@ -128,64 +151,90 @@ def rollback(
     """
     place = place_of(serving_dir)
     need_versions(place)
-    with place.lock():
+    with errors_of(place), place.lock():
         versions = place.versions()
-        newest = read_manifest(place, versions[-1]) or {}
+        newest = _newest(place, versions[-1])
         if to is None:
-            to = _earlier(place, versions, newest)
+            to = _unfinished(place, versions[-1], newest) or _earlier(place, versions, newest)
         if to not in versions:
             raise UserError(
                 f"{place.place} holds no version {to}. It holds {', '.join(map(str, versions))}."
             )
 
         manifest = need_manifest(place, to)
-        if manifest["digest"] == newest.get("digest"):
-            raise UserError(
-                f"The newest version in {place.place}, {versions[-1]}, has the content of version"
-                f" {to}: nothing to do."
-            )
+        model_name = manifest.model_name or MODEL_NAME
+        event: dict[str, Any] = {"what": "rollback", "rollback_of": to}
 
-        model_name = manifest.get("model_name", MODEL_NAME)
+        if newest and manifest.digest == newest.digest and not damage_of(place, versions[-1]):
+            if to != _unfinished(place, versions[-1], newest):
+                raise UserError(
+                    f"The newest version in {place.place}, {versions[-1]}, has the content of "
+                    f"version {to}: nothing to do."
+                )
+            # A rollback that was killed between its two renames.
+            version = versions[-1]
+            moved = moved_label(place, STABLE, version, model_name, None)
+            records = {**noted(place, {**event, "version": version}, by), **moved}
+            with replacing(place, records):
+                pass
+            return {"version": version, "rollback_of": to}
+
+        version = _next_number(place)
         about = {
             "pushed": now("seconds"),
             "model_name": model_name,
             "rollback_of": to,
-            "instead_of": newest.get("digest"),
+            "instead_of": newest.digest if newest else None,
         }
-        if manifest.get("name"):
-            about["name"] = manifest["name"]
+        if manifest.name:
+            about["name"] = manifest.name
+
+        replaced_name = newest.model_name if newest else None
+        moved = moved_label(place, STABLE, version, model_name, None, replaced_name)
+        event = {**event, "version": version, "instead_of": versions[-1]}
+        records = {**noted(place, event, by), **moved}
 
         with place.files(to) as folder:
-            files = sha256_of_files(folder)
-            if files != manifest["files"]:
+            if damage := pushed.damage_of(folder):
                 raise DataError(
-                    f"Version {to} in {place.place} is not what was pushed: "
-                    f"{_difference(files, manifest['files'])}. Name another."
+                    f"Version {to} in {place.place} cannot come back: {damage}. "
+                    "Name another with --to."
                 )
-            version = _publish(place, folder, files, place.read(f"{to}/{EVALUATION}"), about, None)
-
-        _set_label(place, STABLE, version, model_name, None, newest.get("model_name"))
-        event = {
-            "what": "rollback",
-            "version": version,
-            "rollback_of": to,
-            "instead_of": versions[-1],
-        }
-        _record(place, event, by)
+            evaluation = place.read(f"{to}/{EVALUATION}")
+            publish_files(place, version, folder, manifest.files, evaluation, about, None, records)
 
     return {"version": version, "rollback_of": to}
 
 
-def _earlier(place: Place, versions: list[int], newest: dict[str, Any]) -> int:
+def _newest(place: Place, version: int) -> Manifest | None:
+    """The manifest of the newest version. A damaged one is no reason not to roll back from it."""
+    try:
+        return read_manifest(place, version)
+    except UserError as error:
+        log.warning("%s", error)
+        return None
+
+
+def _unfinished(place: Place, version: int, newest: Manifest | None) -> int | None:
+    """The version that the newest one brought back, if its label has not moved to it yet."""
+    if newest is None or newest.rollback_of is None:
+        return None
+    served = read_served(place, newest.model_name or MODEL_NAME)
+    is_stable = served is not None and served.labels.get(STABLE) == version
+    return None if is_stable else newest.rollback_of
+
+
+def _earlier(place: Place, versions: list[int], newest: Manifest | None) -> int:
     """The version to roll back to: the last one before the newest with other content.
 
     After a rollback it goes on from the version that was rolled back to, so that it does not return
-    to the one that was rolled back from.
+    to the one that was rolled back from. If the newest is damaged, its own content may return.
     """
-    before = newest.get("rollback_of") or versions[-1]
+    is_whole = newest is not None and not damage_of(place, versions[-1])
+    before = (newest.rollback_of if newest and is_whole else None) or versions[-1]
     for version in reversed([version for version in versions if version < before]):
         manifest = read_manifest(place, version)
-        if manifest and manifest["digest"] != newest.get("digest"):
+        if manifest and not (is_whole and newest and manifest.digest == newest.digest):
             return version
 
     raise UserError(
@@ -208,13 +257,14 @@ def promote(
         The canary's version.
 
     Raises:
-        UserError: the model has no canary.
+        UserError: the model has no canary, or there is no such version.
+        DataError: the version is not what was pushed.
     """
     place = place_of(serving_dir)
     need_versions(place)
-    with place.lock():
-        newest = read_manifest(place, max(place.versions(), default=None)) or {}
-        name = model_name or newest.get("model_name", MODEL_NAME)
+    with errors_of(place), place.lock():
+        newest = read_manifest(place, max(place.versions(), default=None))
+        name = model_name or (newest.model_name if newest else None) or MODEL_NAME
         served = read_served(place, name)
         version = served.labels.get(CANARY) if served else None
         if version is None:
@@ -222,110 +272,43 @@ def promote(
                 f"{place.place} has no canary to promote. Push one with --set pusher.label=canary."
             )
 
-        instead_of = served.labels.get(STABLE) if served else None
-        _set_label(place, STABLE, version, name, None)
-        _record(place, {"what": "promote", "version": version, "instead_of": instead_of}, by)
-
-    return version
-
-
-def _record(place: Place, event: Mapping[str, Any], by: Mapping[str, Any] | None) -> None:
-    """Adds a line to the history. Needs the lock."""
-    line = json.dumps({"time": now("seconds"), **event, "by": by}, ensure_ascii=False) + "\n"
-    place.replace(HISTORY, (place.read(HISTORY) or b"") + line.encode())
-
-
-def _publish(
-    place: Place,
-    model: Path,
-    files: dict[str, str],
-    evaluation: bytes | None,
-    about: dict[str, Any],
-    verify: Callable[[Path], None] | None,
-) -> int:
-    """Copies the model, verifies the copy and makes it the next version. Needs the lock."""
-    version = place.highest_number() + 1
-    with place.aside() as aside:
-        for name in files:
-            (aside / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(model / name, aside / name, follow_symlinks=False)
-
-        added = {} if evaluation is None else {EVALUATION: evaluation}
-        for name, content in added.items():
-            _write(aside / name, content)
-
-        manifest = {
-            "digest": digest_of(files),
-            "files": files,
-            "beside": {name: sha256(aside / name) for name in added},
-            **about,
-        }
-        _write(aside / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
-
-        for path in [*aside.rglob("*"), aside]:
-            fsync(path)
-            _drop_from_page_cache(path)
-
-        copied = sha256_of_files(aside)
-        if copied != files:
+        versions = place.versions()
+        if version not in versions:
+            raise UserError(
+                f"{place.place}/{MODELS_CONFIG} gives the label {CANARY} to version {version}, but"
+                f" there is no such version: it holds {', '.join(map(str, versions))}."
+                " Push one with --set pusher.label=canary."
+            )
+        if damage := damage_of(place, version):
             raise DataError(
-                f"The copy of {model} in {place.place} is not the same: "
-                f"{_difference(copied, files)}. Is the disk sound? Nothing was pushed."
+                f"Version {version} in {place.place} was not promoted: {damage}. "
+                "Push it again: seqline run with --set pusher.label=canary."
             )
 
-        if verify:
-            verify(aside)
-        place.publish(aside, version)
+        instead_of = served.labels.get(STABLE) if served else None
+        event = {"what": "promote", "version": version, "instead_of": instead_of}
+        moved = moved_label(place, STABLE, version, name, None)
+        with replacing(place, {**noted(place, event, by), **moved}):
+            pass
 
     return version
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+def _next_number(place: Place) -> int:
+    """The number of the next version. Raises UserError if no server takes it. Needs the lock."""
+    version = place.highest_number() + 1
+    if version >= 1 << 63:
+        raise UserError(
+            f"{place.place} holds version {version - 1}, the highest that a server takes. "
+            "Rename or remove it, or push to another place: --set pusher.serving_dir=..."
+        )
+    return version
 
 
-def _drop_from_page_cache(path: Path) -> None:
-    """Makes the next reader of a file read the disk, so that its digest is that of the disk."""
-    if path.is_file() and hasattr(os, "posix_fadvise"):
-        with path.open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _set_label(
-    place: Place,
-    label: str,
-    version: int | None,
-    model_name: str,
-    served_from: str | None,
-    replaced_name: str | None = None,
-) -> None:
-    """Moves a label in models.config. Needs the lock.
-
-    Args:
-        place: the serving_dir.
-        label: the label.
-        version: the version that it moves to.
-        model_name: the model's name in models.config.
-        served_from: the entry's base_path, None to leave it as it is.
-        replaced_name: the name of a model that is no longer served from here. Its entry is removed:
-            otherwise its clients would get the answers of another model.
-    """
-    assert version is not None, "a label needs a version"
-    config = place.read(MODELS_CONFIG)
-    before = read_served(place, model_name)
-    entry = before or (read_served(place, replaced_name) if replaced_name else None)
-    base_path = served_from or (entry.base_path if entry else place.place)
-    moved = labels.moved(before.labels if before else {}, label, version)
-    after = labels.write(
-        config,
-        Served(model_name, base_path, moved),
-        place.versions(),
-        f"{place.place}/{MODELS_CONFIG}",
-        replaced_name,
-    )
-    if after != config:
-        place.replace(MODELS_CONFIG, after)
+def _label(place: Place, label: str, version: int, model_name: str, served_from: str) -> None:
+    """Moves a label in models.config. Needs the lock."""
+    with replacing(place, moved_label(place, label, version, model_name, served_from)):
+        pass
 
 
 def remove_versions(
@@ -333,7 +316,7 @@ def remove_versions(
 ) -> list[int]:
     """Removes those of the chosen versions that are still old ones, and returns them."""
     place = place_of(serving_dir)
-    with place.lock():
+    with errors_of(place), place.lock():
         removed = [version for version in old_versions(place, keep_versions) if version in chosen]
         for version in removed:
             place.remove(version)
@@ -345,7 +328,12 @@ def _remove_old(place: Place, keep_versions: int | None) -> None:
     if keep_versions is None:
         return
     for version in old_versions(place, keep_versions):
-        place.remove(version)
+        try:
+            place.remove(version)
+        except OSError as error:  # the new one is pushed all the same
+            reason = error.strerror or error
+            log.warning("%s/%d cannot be removed (%s)", place.place, version, reason)
+            return
         log.info("removed version %d: the last %d are kept", version, keep_versions)
 
 
@@ -357,12 +345,3 @@ def _refuse_overlap(model: Path, place: Place) -> None:
                 f"pusher.serving_dir {place.place!r} and the model {str(model)!r} lie in one "
                 "another. Name another folder."
             )
-
-
-def _difference(files: dict[str, str], expected: dict[str, str]) -> str:
-    name = min(name for name in {*files, *expected} if files.get(name) != expected.get(name))
-    if name not in files:
-        return f"{name} is missing"
-    if name not in expected:
-        return f"{name} is not one of its files"
-    return f"{name} is another"

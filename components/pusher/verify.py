@@ -1,10 +1,10 @@
 """Checks that a copy of a SavedModel loads and answers as it was evaluated."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from seqline.data.answers import Answer
 from seqline.errors import DataError
 from seqline.model.served import ServedModel
 
@@ -13,18 +13,17 @@ from seqline.model.served import ServedModel
 TOLERANCE = 1e-3
 
 
-def load_and_ask(folder: Path, answer: dict[str, Any]) -> None:
+def load_and_ask(folder: Path, answer: Answer) -> None:
     """Loads a copy of the model and asks it one row.
 
     Args:
         folder: The copy.
-        answer: {"row": the arguments of `serving_default` without their batch, "probabilities":
-            the evaluator's answer}.
+        answer: The row, and the evaluator's answer.
 
     Raises:
         DataError: The copy does not load, does not answer, or answers differently.
     """
-    row = {name: [value] for name, value in answer["row"].items()}
+    row = {name: [value] for name, value in answer.row.items()}
     try:
         probabilities = ServedModel(folder).call(row)["probabilities"][0]
     except Exception as error:  # damaged files make TensorFlow raise all kinds of errors
@@ -34,7 +33,7 @@ def load_and_ask(folder: Path, answer: dict[str, Any]) -> None:
             "Nothing was pushed."
         ) from error
 
-    expected = np.array(answer["probabilities"], np.float32)
+    expected = np.array(answer.probabilities, np.float32)
     if probabilities.shape != expected.shape or not np.allclose(
         probabilities, expected, rtol=0, atol=TOLERANCE
     ):

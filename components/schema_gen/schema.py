@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from components.schema_gen import SchemaGenParams
 from seqline.component import Figures
 from seqline.data import features
+from seqline.data.schema_origin import SchemaOrigin
 from seqline.errors import UserError
 
 HEADER = (
@@ -40,7 +42,7 @@ def write(statistics: Path, params: SchemaGenParams, output: Path) -> Figures:
         text = HEADER + text_format.MessageToString(schema, as_utf8=True)
         (output / features.SCHEMA).write_text(text, encoding="utf-8")
 
-    origin = json.dumps({"curated": is_curated}) + "\n"
+    origin = json.dumps(asdict(SchemaOrigin(is_curated))) + "\n"
     (output / features.SCHEMA_ORIGIN).write_text(origin, encoding="utf-8")
 
     domains = {domain.name: len(domain.value) for domain in schema.string_domain}

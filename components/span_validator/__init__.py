@@ -11,6 +11,7 @@ known spans; the gates; and the refused spans with their reasons.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,27 @@ from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.labels import normal
 from seqline.errors import DataError
 from seqline.gates import Gate, refusals
+from seqline.storage import records
 
 SPANS = "spans.json"
+
+
+@dataclass(frozen=True)
+class SpanVerdict:
+    """The verdict in a spans.json.
+
+    Attributes:
+        gates: The gates.
+        refused: Number of a refused span -> why.
+    """
+
+    gates: list[Gate]
+    refused: dict[str, str]
+
+    @classmethod
+    def read(cls, output: Path) -> "SpanVerdict":
+        """Reads a spans.json. Raises UserError if it is missing or damaged."""
+        return records.of_artifact(cls, output / SPANS)
 
 
 class SpanValidatorParams(Params):
@@ -93,8 +113,7 @@ def run(*, examples: Path, params: SpanValidatorParams, output: Path) -> Figures
 
 def gate(output: Path, params: SpanValidatorParams) -> None:
     """Raises DataError with the reason of each gate that refused a span."""
-    verdict = json.loads((output / SPANS).read_text(encoding="utf-8"))
-    reasons = refusals(Gate(**gate) for gate in verdict["gates"])
+    reasons = refusals(SpanVerdict.read(output).gates)
     if reasons:
         raise DataError("; ".join(reasons) + ".")
 

@@ -4,11 +4,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import numpy as np
+from pydantic import AfterValidator, Field, FiniteFloat
+from typing_extensions import TypedDict
 
 from components.statistics_gen.histogram import Histogram, exact_sums, float_keys
+from seqline.storage import records
+from seqline.storage.records import Count
 
 # (order, digest, text). The row with the smallest order is shown, and of equal ones that with the
 # smallest digest: the same row in any order of shards.
@@ -135,9 +139,53 @@ def write(totals: Totals, path: Path) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
+def _of_one_length(lists: list[list[int]]) -> list[list[int]]:
+    if len(lists) != 2 or len(lists[0]) != len(lists[1]):
+        raise ValueError("it is no list of values with a list of as many counts")
+    return lists
+
+
+HistogramFile = Annotated[list[list[Int64]], AfterValidator(_of_one_length)]
+
+
+class NumbersFile(TypedDict):
+    """Numbers, as the file holds them."""
+
+    num: Count
+    num_zeros: list[Count]
+    sums: list[int]
+    squares: list[int]
+    minimum: list[FiniteFloat]
+    maximum: list[FiniteFloat]
+    bins: HistogramFile
+
+
+class TotalsFile(TypedDict):
+    """Totals, as the file holds them."""
+
+    num_rows: Count
+    num_missing: dict[str, Count]
+    num_bytes: Count
+    labels: dict[str, Count]
+    lengths: dict[str, HistogramFile]
+    chars: HistogramFile | None
+    numbers: NumbersFile | None
+    weights: NotRequired[NumbersFile | None]
+    examples: dict[str, tuple[int, int, str]]
+
+
+def way_out(part: Path) -> str:
+    """What helps against a damaged file of a span's part."""
+    return f"Remove {part}; the next run counts its span again."
+
+
 def read(path: Path) -> Totals:
-    """Reads Totals that `write` wrote."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """Reads Totals that `write` wrote. Raises UserError for a damaged file."""
+    checked = records.read(TotalsFile, path, way_out(path.parent))
+    content: dict[str, Any] = dict(checked)
     content["lengths"] = {
         name: Histogram.from_json(lists) for name, lists in content["lengths"].items()
     }

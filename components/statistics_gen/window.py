@@ -21,6 +21,8 @@ from seqline.data import features
 from seqline.data.examples import span_of
 from seqline.data.manifest import Manifest, Span, read_manifest
 from seqline.data.span_cache import SpanCache, link
+from seqline.data.statistics import SpanStatistics
+from seqline.storage import records
 from seqline.storage.staging import local_copy
 
 
@@ -38,8 +40,8 @@ def build(
         span.number: local_copy(part_path(span_cache, span.key, manifest.content, params))
         for span in manifest.spans
     }
-    spans = {
-        number: json.loads((part / features.STATISTICS).read_text(encoding="utf-8"))
+    spans: dict[int, dict[str, Any]] = {
+        number: dict(records.read(SpanStatistics, part / features.STATISTICS, totals.way_out(part)))
         for number, part in parts.items()
     }
     for span in manifest.spans:

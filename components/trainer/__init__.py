@@ -25,8 +25,15 @@ from pydantic import Field, field_validator, model_validator
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import MODEL
 from seqline.digests import digest
+from seqline.errors import UserError
 from seqline.model.spec import SPEC_FILE
 from seqline.storage import files, staging
+
+# TensorFlow counts rows and time steps with 32 bits in many kernels, and steps with 64: the product
+# of two of these numbers fits.
+MOST = 2**31 - 1
+# Each layer is a loop of its own, which is compiled on its own.
+MOST_LAYERS = 1000
 
 # In Hyperparameters: trainer parameter -> the value that a tuner found best.
 BEST_FILE = "best.json"
@@ -55,6 +62,10 @@ BLOG_POST: dict[str, Any] = {
 }
 
 
+class DivergedError(UserError):
+    """The loss is no longer a number: these parameters do not train these data."""
+
+
 class TrainerParams(Params):
     pooling: Literal["last", "mean", "max", "mean_max"] = Field(
         "max",
@@ -66,7 +77,9 @@ class TrainerParams(Params):
         64, ge=1, description="width of the token embeddings; not used for sequences"
     )
     rnn_units: int = Field(64, ge=1, description="width of the SimpleRNN's state")
-    num_layers: int = Field(1, ge=1, description="number of stacked SimpleRNN layers")
+    num_layers: int = Field(
+        1, ge=1, le=MOST_LAYERS, description="number of stacked SimpleRNN layers"
+    )
     bidirectional: bool = Field(True, description="a second SimpleRNN reads the text from its end")
     masking: bool = Field(
         True, description="ignore padding; false reads it like text, up to max_length"
@@ -138,7 +151,10 @@ class TrainerParams(Params):
         ),
     )
     warm_start_epochs: int | None = Field(
-        None, ge=1, description="num_epochs of a warm start; null: the same as of a cold start"
+        None,
+        ge=1,
+        le=MOST,
+        description="num_epochs of a warm start; null: the same as of a cold start",
     )
     embeddings: Annotated[str | None, NotInKey] = Field(
         None,
@@ -181,11 +197,12 @@ class TrainerParams(Params):
     clip_norm: float = Field(
         1.0, ge=0, description="the greatest global norm of the gradients; 0: no clipping"
     )
-    batch_size: int = Field(64, ge=1, description="rows per step, over all replicas")
-    num_epochs: int = Field(12, ge=1, description="maximum number of epochs")
+    batch_size: int = Field(64, ge=1, le=MOST, description="rows per step, over all replicas")
+    num_epochs: int = Field(12, ge=1, le=MOST, description="maximum number of epochs")
     min_epoch_steps: int | None = Field(
         None,
         ge=1,
+        le=MOST,
         description=(
             "minimum number of steps per epoch: small data sets are read several times;"
             " null: 1, or 32 for sequences"
@@ -346,13 +363,13 @@ def run(
         hyperparameters: their values replace those in params.
 
     Raises:
-        UserError: the loss is no longer a number.
+        DivergedError: the loss is no longer a number.
         StoppedError: a signal ended the training.
         LostWorkerError: another worker was lost.
     """
-    from components.trainer import fit
+    from components.trainer import best, fit
 
-    tuned = json.loads((hyperparameters / BEST_FILE).read_text()) if hyperparameters else {}
+    tuned = best.read(hyperparameters, params) if hyperparameters else {}
     own = output / "work"
     figures = fit.fit(features, params.with_values(tuned).with_start_epochs(), output, work or own)
     rmtree(own, ignore_errors=True)

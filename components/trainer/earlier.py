@@ -12,7 +12,7 @@ from seqline.data import features
 from seqline.data.features import MODEL
 from seqline.errors import DataError, UserError
 from seqline.model.spec import SPEC_FILE, Spec, read_spec
-from seqline.storage import files, staging
+from seqline.storage import files, integrity, staging
 
 # The first bytes of a file of weights.
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -31,6 +31,9 @@ def check(params: TrainerParams) -> None:
             f"trainer.warm_start {place!r} holds no {MODEL} with its {SPEC_FILE}."
             " Give the folder of a trainer's Model."
         )
+
+    if changes := integrity.changes_in_artifact(folder):
+        raise _refused(place, f"{changes[0].name} {changes[0].problem}.")
 
     spec = spec_of(place, folder)
     weights = str(folder / MODEL)
@@ -95,11 +98,10 @@ def vocabularies_of(place: str, folder: Path, spec: Spec) -> dict[str, list[byte
 def started(place: str, folder: Path) -> Figures:
     """The start.json of an earlier Model; empty for one that started cold."""
     path = folder / START_FILE
-    if not path.exists():
-        return {}
-
     try:
         content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
     except OSError as error:
         raise _refused(place, f"{START_FILE} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError):

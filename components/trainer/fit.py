@@ -12,14 +12,14 @@ from components.trainer import START_FILE, TrainerParams, checkpoint, external_d
 from components.trainer.counting import Counts, count
 from components.trainer.distributed import cluster, strategy
 from components.trainer.distributed.links import Message
-from components.trainer.input import read_summary
 from components.trainer.interruption import StopSignal
 from components.trainer.training import OnEpoch, Training
 from seqline.component import Figures
 from seqline.data import features
+from seqline.data.transform_summary import read_summary
 from seqline.digests import digest
 from seqline.host.progress import tell
-from seqline.model import network
+from seqline.model import network, size
 from seqline.storage.staging import local_copy
 
 
@@ -57,6 +57,7 @@ def fit(
     ):
         tell("counting the train split")
         spec, counts = network_spec(source, params)
+        size.check(spec)
         tell("building the network")
         training = Training(source, params, spec, counts, team, work)
         training.run(output, on_epoch)

@@ -9,7 +9,6 @@ in memory.
           -> batches permuted -> padded
 """
 
-import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -31,11 +30,6 @@ POOL_BATCHES = 32
 NUM_FETCHED = 4
 # Longer than any row: pool * LENGTHS + length sorts by pool, then by length.
 LENGTHS = 2**32
-
-
-def read_summary(source: Path) -> Any:
-    """The transform.json of Features."""
-    return json.loads((source / "transform.json").read_text())
 
 
 def dataset(

@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.trainer import TrainerParams, checkpoint
+from components.trainer import DivergedError, TrainerParams, checkpoint
 from components.trainer.checkpoint import TrainingProgress
 from components.trainer.counting import Counts
 from components.trainer.distributed.strategy import Team
-from components.trainer.input import dataset, read_summary, shuffled
+from components.trainer.input import dataset, shuffled
 from components.trainer.loop import Loop
 from components.trainer.optimizer import learning_rate
 from components.trainer.training_log import TrainingLog
 from components.trainer.warm import initialize
 from seqline.component import Figures
 from seqline.data import features
-from seqline.errors import StoppedError, UserError
+from seqline.data.transform_summary import read_summary
+from seqline.errors import StoppedError
 from seqline.model import network
 
 log = logging.getLogger("seqline.trainer")
@@ -264,10 +265,10 @@ class Training:
         return sums.numpy().tolist(), stop_reason
 
     def _refuse_bad(self, step: int) -> None:
-        """Raises UserError for a step with a loss that is not finite; -1 if there is none."""
+        """Raises DivergedError for a step with a loss that is not finite; -1 if there is none."""
         if step >= 0:
             rate = float(learning_rate(self.params, tf.constant(step), self.loop.num_steps))
-            raise UserError(
+            raise DivergedError(
                 f"The loss of step {step + 1} (epoch {step // self.epoch_steps + 1}) is not a"
                 f" number: training diverged at trainer.learning_rate {self.params.learning_rate}"
                 f" ({rate:.3g} at that step). Lower it, or set trainer.clip_norm.{self.hint}"
@@ -276,7 +277,7 @@ class Training:
     def _keep_best(self, figures: dict[str, float], weights: list[np.ndarray]) -> None:
         progress = self.progress
         if not math.isfinite(figures["val_loss"]):
-            raise UserError(
+            raise DivergedError(
                 f"The loss of epoch {progress.epoch} on the eval split is {figures['val_loss']}:"
                 f" training diverged at trainer.learning_rate {self.params.learning_rate}. Lower"
                 f" it, or set trainer.clip_norm.{self.hint}"

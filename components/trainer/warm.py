@@ -22,10 +22,10 @@ import numpy as np
 
 from components.trainer import TrainerParams, counting, difference, vectors
 from components.trainer.earlier import spec_of, started, vocabularies_of
-from components.trainer.input import read_summary
 from seqline.component import Figures
 from seqline.data import features
 from seqline.data.features import NUM_RESERVED_IDS, PAD_ID
+from seqline.data.transform_summary import read_summary
 from seqline.errors import DataError, UserError
 from seqline.model import network
 from seqline.rows.tokens import NeverOccurring

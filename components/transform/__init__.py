@@ -29,8 +29,12 @@ from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.span_cache import SpanCache
+from seqline.data.transform_summary import SUMMARY
 from seqline.digests import digest
 from seqline.errors import UserError
+
+# Ids and time steps are numbers of 32 bits in many kernels of TensorFlow.
+MOST = 2**31 - 1
 
 
 class TransformParams(Params):
@@ -41,6 +45,7 @@ class TransformParams(Params):
     vocab_size: int = Field(
         20_000,
         ge=1,
+        le=MOST,
         description=(
             "the greatest number of tokens in the vocabulary: the most frequent ones of the"
             " train split"
@@ -67,6 +72,7 @@ class TransformParams(Params):
     max_length: int = Field(
         256,
         ge=1,
+        le=MOST,
         description=(
             "how many tokens of a text (time steps of a sequence) are used; the rest is cut off"
         ),
@@ -179,7 +185,7 @@ def run(
         previous,
         beam_args,
     )
-    (output / "transform.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     return figures
 
 

@@ -10,19 +10,22 @@ or, for sequences, moments/<shard>.json.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
+from pydantic import Field, FiniteFloat
 
 from components.transform import TransformParams
 from components.transform.text import normalize, tokenize
 from seqline.data import counts, features
 from seqline.data.examples import ExampleShard
+from seqline.storage import records
 from seqline.storage.staging import local_copy, reading, reading_all, writing
 
 # Rows that TensorFlow tokenises at once.
@@ -284,6 +287,15 @@ class Moments:
         )
 
 
+@dataclass(frozen=True)
+class ShardMoments:
+    """The moments of a shard, as their file holds them."""
+
+    count: Annotated[int, Field(ge=1, lt=2**63)]
+    mean: list[FiniteFloat]
+    squares: list[FiniteFloat]
+
+
 class MomentsOfShard(beam.DoFn):
     """Writes moments/<shard>.json for a shard of sequences, if it is of the train split."""
 
@@ -294,15 +306,12 @@ class MomentsOfShard(beam.DoFn):
         if shard.span in self.folders and shard.split == features.TRAIN:
             steps = np.concatenate(shard.contents).astype(np.float64)  # [time of all rows, dim]
             mean = steps.mean(axis=0)
-            moments = {
-                "count": len(steps),
-                "mean": mean.tolist(),
-                "squares": ((steps - mean) ** 2).sum(axis=0).tolist(),
-            }
+            squares = ((steps - mean) ** 2).sum(axis=0)
+            moments = ShardMoments(len(steps), mean.tolist(), squares.tolist())
 
             path = f"{self.folders[shard.span]}/moments/{shard.name}.json"
             with writing(path) as name:
-                Path(name).write_text(json.dumps(moments))
+                Path(name).write_text(json.dumps(asdict(moments)))
         yield from ()
 
 
@@ -314,11 +323,15 @@ def moments_of(parts: Iterable[Path]) -> Moments:
     Args:
         parts: the parts of the spans.
     """
-    shards = []
+    shards: list[Moments] = []
     for part in parts:
         for path in sorted(local_copy(part / "moments").glob("*.json")):
-            read = json.loads(path.read_text())
-            shards.append(Moments(read["count"], np.array(read["mean"]), np.array(read["squares"])))
+            way_out = f"Remove {part}; the next run counts its span again."
+            read = records.read(ShardMoments, path, way_out)
+            dims = {len(read.mean), len(read.squares), *(len(shard.mean) for shard in shards)}
+            if len(dims) > 1:
+                raise records.damaged(path, f"mean: {len(read.mean)} numbers", way_out)
+            shards.append(Moments(read.count, np.array(read.mean), np.array(read.squares)))
 
     total = shards[0]
     for moments in shards[1:]:

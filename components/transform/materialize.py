@@ -4,7 +4,6 @@ A shard of Features follows from its tokens (or numbers) and from the ids that t
 which neither changed is linked from the span cache, where an earlier run kept it.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -28,8 +27,8 @@ from seqline.host import progress
 from seqline.jobs.beam import job
 from seqline.storage.staging import path_of
 
-# A shard is written in seconds, so no process is still writing a file of this age.
-LEFT_OVER_SECONDS = 3600
+# The file of a part of the span cache.
+SHARD = "features.gz"
 # Names of counts; the others are names of splits.
 AT_MAX_LENGTH = "at_max_length"
 MADE = "made"
@@ -62,9 +61,6 @@ def materialize(
         num_made, the shards that no earlier run had made.
     """
     span_cache.root.mkdir(parents=True, exist_ok=True)
-    for left_over in span_cache.root.glob("*.part"):  # of a run that was killed
-        if time.time() - left_over.stat().st_mtime > LEFT_OVER_SECONDS:
-            left_over.unlink(missing_ok=True)
 
     shards = []
     for split in manifest.splits:
@@ -138,11 +134,12 @@ class TransformShard(beam.DoFn):
             {split: len(length), AT_MAX_LENGTH: int((length == self.max_length).sum()), MADE: 0}
         )
         part = self.span_cache.path(features=digest)
-        if not part.exists():
-            example_files.write_records(part, tf_example_writer.examples(columns()))
-            counts[MADE] = 1
+        with self.span_cache.making({0: part}) as folders:
+            for folder in folders.values():
+                example_files.write_records(folder / SHARD, tf_example_writer.examples(columns()))
+                counts[MADE] = 1
 
-        link(part, path_of(target))
+        link(part / SHARD, path_of(target))
         progress.advance()
         yield counts
 

@@ -14,7 +14,7 @@ from seqline.data import features
 from seqline.data.examples import span_of
 from seqline.data.manifest import Manifest, read_manifest
 from seqline.data.read_examples import ReadExamples
-from seqline.data.span_cache import SpanCache, is_whole
+from seqline.data.span_cache import SpanCache
 from seqline.host import progress
 from seqline.jobs.beam import job
 from seqline.storage.staging import local_folder, remove
@@ -87,19 +87,6 @@ def first_pass(
 ) -> int:
     """Analyzes the spans that were not analyzed yet, and returns how many they were."""
     spans = {span.number: span.key for span in manifest.spans}
-    missing = {
-        number
-        for number, key in spans.items()
-        if not is_whole(part_path(span_cache, key, manifest.content, params))
-    }
-
-    paths = [
-        path
-        for split in manifest.splits
-        for path in features.shards(examples, split)
-        if span_of(path) in missing
-    ]
-
     with analyze(
         spans=spans,
         content=manifest.content,
@@ -107,14 +94,22 @@ def first_pass(
         params=params,
         span_cache=span_cache,
     ) as transform:
-        if transform is not None:
-            with job(beam_args) as pipeline:
-                shards = pipeline | ReadExamples(
-                    paths, manifest.content, manifest.dim, manifest.is_weighted
-                )
-                _ = shards | "Analyze" >> transform
+        if transform is None:
+            return 0
 
-    return len(missing)
+        paths = [
+            path
+            for split in manifest.splits
+            for path in features.shards(examples, split)
+            if span_of(path) in transform.folders
+        ]
+        with job(beam_args) as pipeline:
+            shards = pipeline | ReadExamples(
+                paths, manifest.content, manifest.dim, manifest.is_weighted
+            )
+            _ = shards | "Analyze" >> transform
+
+    return len(transform.folders)
 
 
 def learn(

@@ -112,7 +112,8 @@ def run(*, features: Path, params: TuningParams, output: Path, work: Path | None
             interrupted. With `max_minutes`, the clock may decide otherwise.
 
     Raises:
-        UserError: all trials failed.
+        UserError: all trials failed; or what a training raised for any reason but that it diverged.
+        StoppedError: a signal ended a trial. It goes on from its checkpoint the next time.
     """
     check(params)
     from components.tuner import search

@@ -28,7 +28,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from components.trainer import BEST_FILE, fit
+from components.trainer import BEST_FILE, DivergedError, fit
 from components.trainer.distributed.strategy import alone
 from components.tuner import TuningParams
 from components.tuner.ranges import Range, number_type, typed
@@ -161,7 +161,7 @@ def _train(
             fit.fit(features, trainer, Path(model), folder / "checkpoints", on_epoch)
     except optuna.TrialPruned:
         state = "pruned"
-    except UserError as raised:
+    except DivergedError as raised:
         state, error = "failed", str(raised)
 
     accuracy, loss = max(scores) if scores and state != "failed" else (None, None)

@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import FiniteFloat
+
+from seqline.storage import records
+from seqline.storage.records import Count
 from seqline.storage.staging import writing
 
 TRIALS_FILE = "trials.json"
@@ -32,12 +36,12 @@ class Trial:
     number: int
     params: dict[str, Any]
     state: State
-    eval_accuracy: float | None
-    eval_loss: float | None
-    epochs: int
-    seconds: float
-    accuracies: list[float] = field(default_factory=list)
-    rungs: dict[str, float] = field(default_factory=dict)
+    eval_accuracy: FiniteFloat | None
+    eval_loss: FiniteFloat | None
+    epochs: Count
+    seconds: FiniteFloat
+    accuracies: list[FiniteFloat] = field(default_factory=list)
+    rungs: dict[str, FiniteFloat] = field(default_factory=dict)
     error: str | None = None
 
     @property
@@ -55,11 +59,34 @@ def best_of(trials: Sequence[Trial]) -> Trial | None:
 
 
 def load(folder: Path) -> list[Trial]:
-    """Reads the trials that `save` wrote; [] without the file."""
+    """Reads the trials that `save` wrote; [] without the file.
+
+    Raises:
+        UserError: The file is damaged.
+    """
     path = folder / TRIALS_FILE
-    if not path.exists():
+    way_out = "Remove it; the search then begins again."
+    try:
+        trials = records.read(list[Trial], path, way_out)
+    except FileNotFoundError:
         return []
-    return [Trial(**record) for record in json.loads(path.read_text())]
+
+    for place, trial in enumerate(trials):
+        if problem := _problem(place, trial):
+            raise records.damaged(path, f"{place}.{problem}", way_out)
+    return trials
+
+
+def _problem(place: int, trial: Trial) -> str:
+    """What no trial can be, at its place in the list; empty for nothing."""
+    if trial.number != place:
+        return f"number: it is {trial.number}"
+    if trial.epochs != len(trial.accuracies):
+        return f"epochs: {trial.epochs}, with {len(trial.accuracies)} accuracies"
+    has_score = trial.eval_accuracy is not None and trial.eval_loss is not None
+    if has_score == (trial.state == "failed"):
+        return f"state: {trial.state}, {'with' if has_score else 'without'} a score"
+    return ""
 
 
 def save(trials: Sequence[Trial], folder: Path) -> None:

@@ -3,13 +3,13 @@
 It says which gate refused, how the baselines did, where the model is, how to ask it and what helps.
 """
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from components.example_validator import ANOMALIES
+from components.example_validator import ANOMALIES, read_anomalies
 from pipeline.report import advice
 from pipeline.report.advice import Evidence
 from pipeline.report.reproduce import EXAMPLES
@@ -77,7 +77,7 @@ def _of_data(ended: Mapping[str, StageResult]) -> Iterator[Line]:
         path = validator.artifact.uri / ANOMALIES
         yield "all anomalies", short_path(path)
         helps = [*advice.HELP["anomalies"].steps, *helps]
-        flag = advice.let_pass(_read(path))
+        flag = advice.let_pass(_read(validator.artifact.uri))
 
     yield from _listed("what helps", helps)
     if flag:
@@ -97,12 +97,11 @@ def evidence_of(ended: Mapping[str, StageResult]) -> Evidence:
     )
 
 
-def _read(anomalies: Path) -> list[dict[str, Any]]:
+def _read(output: Path) -> list[dict[str, Any]]:
     try:
-        records: list[dict[str, Any]] = json.loads(anomalies.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return [asdict(anomaly) for anomaly in read_anomalies(output)]
+    except UserError:  # advice on another error must not hide it
         return []
-    return records
 
 
 def _listed(label: str, sentences: Sequence[str]) -> Iterator[Line]:

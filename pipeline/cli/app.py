@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -9,7 +10,9 @@ import typer
 from pipeline import environment
 from pipeline.cli import usage
 from pipeline.cli.usage import Lazy
+from pipeline.runner.stopping import Stop, exit_at_once, stopping
 from seqline import __version__
+from seqline.errors import StoppedError, UnfinishedError
 
 # In the order of `seqline --help`. The module of a command is imported when the command is called.
 COMMANDS = {
@@ -102,23 +105,36 @@ def version() -> None:
 def main() -> None:
     """Runs the command line.
 
-    A user's error ends it with one line and the error's exit code, a bug with a traceback.
+    A user's error ends it with one line and the error's exit code, a bug with a traceback. A signal
+    ends it with one line and exit code 50, see `pipeline.runner.stopping`.
     """
-    environment.warn_of_unknown()
+    with stopping() as stop:
+        try:
+            _run(stop)
+        except UnfinishedError as error:
+            _end_early(error)
+
+
+def _run(stop: Stop) -> None:
     try:
+        environment.warn_of_unknown()
         code = app(standalone_mode=False, prog_name="seqline")
-    except typer.Abort:
-        print("aborted", file=sys.stderr)
-        sys.exit(1)
-    except usage.UsageError as error:
-        _end_of_usage(error)
-    except BrokenPipeError:  # `seqline show | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except Exception as error:
+        if stop.by:  # a library has put its own error in the place of the stop
+            raise StoppedError(stop.where, stop.by) from None
         _end(error)
     else:
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_early(error: UnfinishedError) -> NoReturn:
+    """Ends the program with a line. It is not an error: the user wanted it, or has to do nothing.
+
+    At once: the interpreter's own end waits for threads, and half-imported libraries crash in it.
+    """
+    with suppress(OSError):  # the reader of a pipe may have ended with the same Ctrl-C
+        sys.stdout.flush()
+    exit_at_once(str(error))
 
 
 def _end_of_usage(error: Any) -> NoReturn:
@@ -129,15 +145,23 @@ def _end_of_usage(error: Any) -> NoReturn:
     sys.exit(usage.EXIT_CODE)
 
 
-def _end(error: Exception) -> NoReturn:
+def _end(error: Exception) -> None:
     """Ends the program as the error says. Raises the error again if it is a bug."""
+    if isinstance(error, typer.Abort):
+        print("aborted", file=sys.stderr)
+        sys.exit(1)
+    if isinstance(error, usage.UsageError):
+        _end_of_usage(error)
+    if isinstance(error, BrokenPipeError):  # `seqline show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
     from pipeline.runner.worker import StageError
-    from seqline.errors import StoppedError, UserError
+    from seqline.errors import UserError
+    from seqline.host import machine_errors
 
-    if isinstance(error, StoppedError):  # not an error: the user wanted it
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
-
+    if not isinstance(error, UserError):
+        error = machine_errors.explain(error) or error
     if isinstance(error, UserError):
         from pipeline.cli.console import print_error
 

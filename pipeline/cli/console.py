@@ -150,17 +150,24 @@ def print_versions(console: Console, versions: Sequence[Mapping[str, Any]]) -> N
     )
 
     for version in versions:
-        accuracy, rollback_of = version["accuracy"], version["rollback_of"]
+        accuracy = version["accuracy"]
         cells = (
             str(version["version"]),
             ", ".join(version["labels"]),
-            (version["digest"] or "not ours")[:12],
+            (version["digest"] or ("" if version["damaged"] else "not ours"))[:12],
             (version["pushed"] or "")[:16].replace("T", " "),
             "" if accuracy is None else f"{accuracy:.3f}",
-            f"rollback to {rollback_of}" if rollback_of else "",
+            _state(version),
         )
         table.add_row(*map(escape, cells))
     console.print(table)
+
+
+def _state(version: Mapping[str, Any]) -> str:
+    """What is special about a version of the listing."""
+    if version["damaged"]:
+        return f"damaged: {version['damaged']} {version['problem']}"
+    return f"rollback to {version['rollback_of']}" if version["rollback_of"] else ""
 
 
 def print_plan(console: Console, planned: Sequence[Planned]) -> None:

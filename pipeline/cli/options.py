@@ -98,6 +98,12 @@ Model = Annotated[
         help="a SavedModel, or a folder with versions of one; local or in gs://",
     ),
 ]
+Unverified = Annotated[
+    bool,
+    typer.Option(
+        "--unverified", help="ask a version whose files are not those that were pushed, too"
+    ),
+]
 BeamRunner = Annotated[
     str | None,
     typer.Option(
@@ -175,12 +181,14 @@ def load(
 ) -> tuple["configuration.Config", "Pipeline", "Store"]:
     """The configuration, its pipeline and its store."""
     loaded = chosen.read(common, command)
+    from pipeline import sizes
     from pipeline.definition import define
     from pipeline.runner.plan import Pipeline
     from pipeline.store import open_store
     from seqline.host import packages
 
     packages.need_storage(loaded.model_dump())
+    sizes.check(loaded)
     pipe = Pipeline()
     define(pipe, loaded)
     return loaded, pipe, open_store(loaded.root)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import chosen, options, usage
-from pipeline.cli.options import Model, Settings, Text, Verbose
+from pipeline.cli.options import Model, Settings, Text, Unverified, Verbose
 
 
 def predict(
@@ -23,6 +23,7 @@ def predict(
         ),
     ] = None,
     model: Model = "serving_dir",
+    unverified: Unverified = False,
 ) -> None:
     """Classify rows with the served model: texts, tokens or sequences. One JSON line each."""
     from seqline.errors import UserError
@@ -32,7 +33,7 @@ def predict(
     errors = []
     try:
         place = local_copy(asking.find_model(path_of(model)))
-        for answer in asking.predict(place, texts or _lines()):
+        for answer in asking.predict(place, texts or _lines(), unverified):
             line = json.dumps(answer, ensure_ascii=False)
             # A row may hold bytes that are not UTF-8, and the output must be.
             line = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -93,6 +94,7 @@ def infer(
         bool,
         typer.Option("--force", help="replace predictions of another model, source or setting"),
     ] = False,
+    unverified: Unverified = False,
     verbose: Verbose = False,
 ) -> None:
     """Classify the rows of files with the served model: JSON lines or TFRecord.
@@ -131,7 +133,13 @@ def infer(
     started = time.monotonic()
     try:
         figures = inferring.infer(
-            model, output, params, force, beam_args, lambda: progress.begin(BULK_INFERRER.name)
+            model,
+            output,
+            params,
+            force,
+            beam_args,
+            lambda: progress.begin(BULK_INFERRER.name),
+            unverified,
         )
     finally:
         progress.stop()

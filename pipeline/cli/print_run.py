@@ -45,6 +45,10 @@ def print_run(out: Console, run: Records, folder: Path) -> None:
         out.print()
         _print_stage(out, stage.component, run)
 
+    if run.damaged:
+        out.print()
+    for sentence in run.damaged:
+        print_line(out, Text(f"note: {sentence}"))
     print_line(out, Text(f"\nlog: {short_path(folder / LOG)}"))
 
 
@@ -68,7 +72,8 @@ def _print_stage(out: Console, component: str, run: Records) -> None:
     head = Text(component, "bold")
     execution = run.executions.get(component)
     if execution is None:
-        print_line(out, head.append("  its artifact is gone", "default not bold"))
+        state = "gone or damaged, see below" if run.damaged else "gone"
+        print_line(out, head.append(f"  its artifact is {state}", "default not bold"))
         return
 
     sources = [f"{source.component} {source.key[:6]}" for source in execution.inputs.values()]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -36,7 +37,7 @@ def report(
 
     Every run ends with a report.
     """
-    from pipeline.report import JSON, MARKDOWN, STEP_SUMMARY, reference, write_report
+    from pipeline.report import JSON, MARKDOWN, STEP_SUMMARY, records, reference, write_report
     from seqline.errors import UserError
 
     store = reference.store_of(root)
@@ -45,7 +46,9 @@ def report(
             f"--summary needs {STEP_SUMMARY} in the environment: the file to append to."
         )
 
-    page = write_report(store, reference.find(store, run), summary)
+    name = reference.find(store, run)
+    page = write_report(store, name, summary)
+    _say_once(records.read(store, name).damaged)
     if as_json:
         print((page.parent / JSON).read_text(), end="")
     else:
@@ -82,6 +85,7 @@ def history(
         print(json.dumps(entries, indent=2))
     else:
         print_history(Console(), entries)
+    _say_once(line for entry in entries for line in entry["damaged"])
 
 
 def compare(
@@ -105,6 +109,13 @@ def compare(
         print(json.dumps(comparison, indent=2))
     else:
         print_comparison(Console(), comparison)
+    _say_once([*one.damaged, *other.damaged])
+
+
+def _say_once(sentences: Iterable[str]) -> None:
+    """Tells of damaged records that were passed over; several runs may have used one."""
+    for sentence in dict.fromkeys(sentences):
+        typer.echo(f"note: {sentence}", err=True)
 
 
 app, history_app, compare_app = usage.single(report), usage.single(history), usage.single(compare)

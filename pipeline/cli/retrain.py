@@ -53,7 +53,7 @@ def retrain(
     interrupted (run again), 2 bad configuration, 1 a bug.
     """
     from components.trainer.distributed import cluster
-    from pipeline import identity
+    from pipeline import identity, sizes
     from pipeline.retrain import decide, lock, state, thresholds
     from pipeline.store import open_store
     from seqline.errors import UserError
@@ -64,6 +64,7 @@ def retrain(
     loaded = chosen.read(common, "retrain", takes_data=False)
     packages.need_storage(loaded.model_dump())
     thresholds.check(loaded)
+    sizes.check(loaded)
 
     if cluster.read():
         raise UserError(
@@ -110,7 +111,7 @@ def _run(
     from pipeline.cli import console, launch
     from pipeline.dataflow import preflight
     from pipeline.retrain.attempt import options as options_of
-    from seqline.errors import UserError
+    from seqline.errors import UnfinishedError, UserError
     from seqline.jobs import dataflow
 
     store = attempt.store
@@ -127,10 +128,10 @@ def _run(
         how = options_of(attempt, jobs, beam_args)
         results = launch.execute(attempt.pipe, store, run, how, out, verbose, attempt.watch)
         console.print_warnings(out, results)
-    except UserError as error:
+    except (UserError, UnfinishedError) as error:
         if not attempt.record:
             raise
-        advice = error.advice
+        advice = getattr(error, "advice", ())
     finally:
         if attempt.record:
             _print_outcome(out, attempt.record, advice, store, run)

@@ -26,6 +26,12 @@ To = Annotated[str | None, typer.Option("--to", help="last stage that may run")]
 Force = Annotated[
     bool, typer.Option("--force", help="run the selected stages again even if they are finished")
 ]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="read every file of the finished artifacts, and make damaged ones again"
+    ),
+]
 
 
 def run(
@@ -35,6 +41,7 @@ def run(
     first: From = None,
     last: To = None,
     force: Force = False,
+    verify: Verify = False,
     jobs: Jobs = 1,
     verbose: Verbose = False,
     profile: Annotated[
@@ -98,6 +105,7 @@ def run(
         fresh=team is not None,
         beam_args=beam_args,
         force=forced,
+        verify=verify,
         selected=selected,
         about=lambda done, error: about(loaded, pipe, ["seqline", *sys.argv[1:]]),
     )
@@ -131,6 +139,7 @@ def plan(
     first: From = None,
     last: To = None,
     force: Force = False,
+    verify: Verify = False,
 ) -> None:
     """Print what a run would do, stage by stage, and why. Changes nothing."""
     from rich.console import Console
@@ -142,7 +151,7 @@ def plan(
     loaded, pipe, store = options.load(common, "plan")
     example_gen.check(loaded.example_gen)
     selected = _select(pipe, first, last)
-    planned = planning.plan(pipe, store, selected if force else ())
+    planned = planning.plan(pipe, store, selected if force else (), verify)
     console.print_plan(Console(), [stage for stage in planned if stage.stage.name in selected])
 
 

@@ -24,7 +24,7 @@ def show(
     store = reference.store_of(root)
     run = records.read(store, reference.find(store, run_id), files=False)
     if as_json:
-        # A stage whose artifact was deleted has no execution.
+        # A stage whose artifact was deleted has no execution, nor has one whose record is damaged.
         executions = {
             stage.component: asdict(run.executions[stage.component])
             if stage.component in run.executions
@@ -32,6 +32,8 @@ def show(
             for stage in run.record.stages
         }
         print(json.dumps({**run.record.as_json(), "executions": executions}, indent=2))
+        for sentence in run.damaged:
+            typer.echo(f"note: {sentence}", err=True)
         return
     print_run(Console(), run, records.folder_of(store, run.name))
 

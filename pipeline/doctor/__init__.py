@@ -6,7 +6,8 @@ where not even the command line starts.
 
   machine.py         Python, byte code
   libraries.py       versions and imports; versions.py and probe.py are its scripts
-  places.py          the folders and buckets of a configuration; configuration.py is its script
+  places.py          the folders and buckets of a configuration, and the artifacts in them;
+                     configuration.py and artifacts.py are its scripts
 """
 
 import json

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="import nothing heavy: a second instead of half a minute",
+        help="import nothing heavy, read no artifact: a second instead of half a minute",
     )
     return parser
 
@@ -89,6 +89,7 @@ def _findings(flags: argparse.Namespace) -> Iterator[Finding]:
     yield from _guarded("places", _of_places(configured))
 
     if not flags.quick:
+        yield from _guarded("artifacts", places.artifacts(configured.root))
         are_sound = all(finding.status != FAIL for finding in versions)
         yield from _guarded("imports", libraries.imported(are_sound))
 

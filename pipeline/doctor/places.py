@@ -16,6 +16,8 @@ from pipeline.doctor import FAIL, OK, WARN, Finding, ask
 HERE = Path(__file__).parent
 CONFIG_SECONDS = 120.0
 BUCKET_SECONDS = 120.0
+# Every byte of every artifact is read, a gigabyte a second.
+ARTIFACTS_SECONDS = 600.0
 # GB. Artifacts and checkpoints of a small run; those of many runs over growing data.
 LEAST_ROOM, ENOUGH_ROOM = 0.2, 2.0
 PROBE_BYTES = 1 << 20
@@ -176,6 +178,33 @@ def runs_to_come(root: str) -> Iterator[Finding]:
             " folders away"
         )
         yield Finding(WARN, "clock", text, way_out)
+
+
+def artifacts(root: str) -> Iterator[Finding]:
+    """Whether the files of the artifacts under a root are those that their stages wrote."""
+    answers, failure = ask(HERE / "artifacts.py", {"root": root}, ARTIFACTS_SECONDS)
+    for answer in answers:
+        if "problem" in answer:
+            text = f"{answer['place']}: {answer['name']} {answer['problem']}"
+            way_out = "seqline run makes it again where its pipeline needs it; or remove the folder"
+            if answer["problem"].startswith("was added"):
+                way_out = "move it out of the artifact"
+            yield Finding(FAIL, "artifacts", text, way_out)
+        elif "error" in answer:
+            failure = answer["error"]
+
+    if failure:
+        text = f"not all of {root} was compared with its digests: {failure}"
+        yield Finding(WARN, "artifacts", text, "seqline run --verify reads those of a pipeline")
+        return
+
+    counts = answers[-1]
+    are_whole = not any("problem" in answer for answer in answers)
+    if are_whole and counts["num_artifacts"]:
+        text = f"{counts['num_artifacts']} artifacts, {counts['num_files']} files as written"
+        if counts["num_without"]:
+            text += f"; {counts['num_without']} of an earlier release have no digests"
+        yield Finding(OK, "artifacts", text)
 
 
 def bucket(name: str, place: str) -> Finding:

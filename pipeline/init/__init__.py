@@ -105,7 +105,7 @@ def _said(settings: Sequence[str]) -> dict[str, Any]:
 
     `--set` overrides the environment.
     """
-    from pipeline.config import toml_value
+    from pipeline.toml_values import value_of
 
     pairs = [(name, value) for name, (_, value) in environment.settings().items()]
     for setting in settings:
@@ -113,7 +113,7 @@ def _said(settings: Sequence[str]) -> dict[str, Any]:
         pairs.append((name.strip(), value))
 
     return {
-        name.removeprefix(SECTION): toml_value(value)
+        name.removeprefix(SECTION): value_of(value, name)
         for name, value in pairs
         if name.startswith(SECTION)
     }

@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.report.records import Records, folder_of, read
 from pipeline.store.folder import Store
 from pipeline.store.layout import RUN
+from seqline.storage.staging import writing
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 # GitHub Actions shows the file of this name on the page of a job.
@@ -43,20 +44,24 @@ def write_report(store: Store, run: str | Path, summary: bool = True) -> Path:
     short = markdown.render(report)
 
     if toml := reproduce.config_toml(records, str(store.root)):
-        (folder / reproduce.CONFIG).write_text(toml, encoding="utf-8")
+        _write(folder / reproduce.CONFIG, toml)
 
     # ASCII, so that no label can steer a terminal that shows the file.
-    (folder / JSON).write_text(
-        json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    (folder / MARKDOWN).write_text(short, encoding="utf-8")
-    (folder / HTML).write_text(html.render(report), encoding="utf-8")
+    _write(folder / JSON, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    _write(folder / MARKDOWN, short)
+    _write(folder / HTML, html.render(report))
 
     if summary and (place := os.environ.get(STEP_SUMMARY)):
         with open(place, "a", encoding="utf-8") as file:
             file.write(short)
 
     return folder / HTML
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file anew. If a link has its name, that is replaced, and its target stays."""
+    with writing(path) as name:
+        Path(name).write_text(text, encoding="utf-8")
 
 
 def report_run(store: Store, run: Path, say: Callable[[str], None]) -> Path | None:

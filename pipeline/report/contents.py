@@ -42,7 +42,7 @@ def contents(records: Records, root: str) -> dict[str, Any]:
         "reported_by": __version__,
         "verdict": verdict.verdict(records),
         "next_steps": next_steps.next_steps(records, root),
-        "warnings": data.warnings(records),
+        "warnings": [*records.damaged, *data.warnings(records)],
         "compared": model.compared(records),
         **model.evaluated(records),
         "gates": verdict.gates(records),

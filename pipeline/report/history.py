@@ -1,13 +1,17 @@
 """The runs under a root, and the promotions and rollbacks by hand between them."""
 
+import logging
 from typing import Any
 
 from components.pusher import versions
 from pipeline.report import records, verdict
 from pipeline.report.contents import seconds_of
 from pipeline.store.folder import Store
+from pipeline.store.records import RUNNING, RunRecord
 from seqline.errors import UserError
 from seqline.host import owner
+
+log = logging.getLogger("seqline.report")
 
 
 def history(store: Store, num: int | None = None, model: str | None = None) -> list[dict[str, Any]]:
@@ -21,8 +25,9 @@ def history(store: Store, num: int | None = None, model: str | None = None) -> l
         model: the name of a model, to list only its runs; None for all.
 
     Returns:
-        [{when, kind, model, run, verdict, tone, why, accuracy, gain, version, seconds}]; kind is
-        run, promote or rollback.
+        [{when, kind, model, run, verdict, tone, why, accuracy, gain, version, seconds, damaged}];
+        kind is run, promote or rollback. damaged: a sentence about each record of the run's
+        artifacts that is damaged, and was passed over.
     """
     names = records.names(store)
     if num and model is None:
@@ -42,7 +47,7 @@ def events(store: Store) -> list[dict[str, Any]]:
     for name in records.names(store):
         try:
             run = records.read(store, name, files=False)
-        except Exception:  # listed as damaged among the runs
+        except UserError:  # listed as damaged among the runs
             continue
         if serving_dir := run.figures("pusher").get("serving_dir"):
             models[serving_dir] = run.record.name
@@ -51,7 +56,7 @@ def events(store: Store) -> list[dict[str, Any]]:
 
 def _events(serving_dir: str, model: str) -> list[dict[str, Any]]:
     try:
-        noted = [_event(note, model) for note in versions.history(serving_dir) if note.get("what")]
+        noted = [_event(note, model) for note in versions.history(serving_dir)]
         known = {(event["kind"], event["version"]) for event in noted}
         rollbacks = _rollbacks(serving_dir, model)
         return noted + [
@@ -61,26 +66,26 @@ def _events(serving_dir: str, model: str) -> list[dict[str, Any]]:
         return []
 
 
-def _event(note: dict[str, Any], model: str) -> dict[str, Any]:
-    """An entry from a note, as in `components.pusher.versions.history`."""
-    to = f" to version {note['rollback_of']}" if note.get("rollback_of") else ""
-    instead = f" instead of {note['instead_of']}" if note.get("instead_of") else ""
+def _event(note: versions.Event, model: str) -> dict[str, Any]:
+    to = f" to version {note.rollback_of}" if note.rollback_of else ""
+    instead = f" instead of {note.instead_of}" if note.instead_of else ""
     by = ""
-    if isinstance(note.get("by"), dict):
-        by = f" by {owner.name({**note['by'], 'since': None})}"  # the entry has the time already
+    if note.by:
+        by = f" by {owner.name({**note.by, 'since': None})}"  # the entry has the time already
 
     return {
-        "when": note.get("time"),
-        "kind": note["what"],
+        "when": note.time,
+        "kind": note.what,
         "model": model,
         "run": None,
-        "verdict": note["what"],
+        "verdict": note.what,
         "tone": verdict.NEUTRAL,
         "why": f"by hand{to}{instead}{by}",
         "accuracy": None,
         "gain": None,
-        "version": note.get("version"),
+        "version": note.version,
         "seconds": None,
+        "damaged": [],
     }
 
 
@@ -90,14 +95,19 @@ def _rollbacks(serving_dir: str, model: str) -> list[dict[str, Any]]:
     rollbacks = []
 
     for version in place.versions():
-        manifest = versions.read_manifest(place, version) or {}
-        if manifest.get("rollback_of"):
-            note = {
-                "what": "rollback",
-                "time": manifest.get("pushed"),
-                "version": version,
-                "rollback_of": manifest["rollback_of"],
-            }
+        try:
+            manifest = versions.read_manifest(place, version)
+        except UserError as error:
+            log.warning("%s", error)
+            continue
+
+        if manifest and manifest.rollback_of:
+            note = versions.Event(
+                time=manifest.pushed or "",
+                what="rollback",
+                version=version,
+                rollback_of=manifest.rollback_of,
+            )
             rollbacks.append(_event(note, model))
     return rollbacks
 
@@ -105,7 +115,7 @@ def _rollbacks(serving_dir: str, model: str) -> list[dict[str, Any]]:
 def _run(store: Store, name: str) -> dict[str, Any]:
     try:
         run = records.read(store, name, files=False)
-    except Exception as error:
+    except UserError as error:
         return {
             "when": None,
             "kind": "run",
@@ -118,6 +128,7 @@ def _run(store: Store, name: str) -> dict[str, Any]:
             "gain": None,
             "version": None,
             "seconds": None,
+            "damaged": [],
         }
 
     ended, evaluation = verdict.name_of(run), run.figures("evaluator")
@@ -135,19 +146,42 @@ def _run(store: Store, name: str) -> dict[str, Any]:
         "gain": -served["loss_of_accuracy"] + 0.0 if served else None,
         "version": run.figures("pusher").get("version") if ended == "pushed" else None,
         "seconds": seconds_of(run.record),
+        "damaged": list(run.damaged),
     }
 
 
 def why(run: records.Records) -> str:
-    """The reason why the run did something, or the error that ended it, in one line."""
-    if reason := (run.record.about.get("retrain") or {}).get("reason"):
+    """Why the run did something, or else where and why it ended, in one line."""
+    record, ended = run.record, verdict.verdict(run)
+    is_cut_short = ended["name"] in ("failed", "interrupted", "running")
+    reason = (record.about.get("retrain") or {}).get("reason")
+    if reason and not is_cut_short:
         return str(reason)
 
-    ended = verdict.verdict(run)
+    if is_cut_short:
+        return _where_it_ended(record, ended["error"] or reason)
     if ended["tone"] == verdict.BAD and ended["error"]:
         return str(ended["error"])
 
-    for stage in run.record.stages:
+    for stage in record.stages:
         if not stage.cached:
             return f"{stage.component}: {stage.reason}"
     return "nothing had to run"
+
+
+def _where_it_ended(record: RunRecord, error: str | None) -> str:
+    """The stage in which a run was stopped or failed, and the error, if there was one."""
+    ended = {stage.component for stage in record.stages}
+    # The runner announces the stages in the order of the pipeline.
+    under_way = next((component for component in record.uses if component not in ended), None)
+    if error and (under_way is None or f"before {under_way} " in error):
+        return error
+    if error:
+        return f"{under_way}: {error}"
+
+    where = f"in {under_way}" if under_way else "before the first stage"
+    if ended and under_way is None:
+        where = f"after {record.stages[-1].component}"
+    if record.verdict == RUNNING:
+        return f"no end was recorded: it still runs, or was killed {where}"
+    return f"it ended {where}, without a reason"

@@ -1,24 +1,16 @@
 """The records of a run: its own, those of its stages, and small files of its artifacts."""
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.report.files import FILES
 from pipeline.store.folder import Store
 from pipeline.store.layout import RUN
 from pipeline.store.records import Execution, RunRecord
 from seqline.errors import UserError
-
-# Component -> the JSON file of its artifact that a report reads. The size of each follows from the
-# number of classes, slices and spans, not of rows.
-FILES = {
-    "evaluator": "evaluation.json",
-    "trainer": "history.json",
-    "statistics_gen": "statistics.json",
-    "example_validator": "anomalies.json",
-    "example_gen": "examples.json",
-}
+from seqline.storage import records
 
 
 @dataclass(frozen=True)
@@ -29,11 +21,13 @@ class Records:
         record: The run's own record.
         executions: Component -> the record of its artifact, if that still exists.
         files: Component -> the content of its JSON file, if that exists.
+        damaged: A sentence about each record or file that is damaged, and left out.
     """
 
     record: RunRecord
     executions: dict[str, Execution] = field(default_factory=dict)
     files: dict[str, Any] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,7 +48,7 @@ def folder_of(store: Store, run: str) -> Path:
 
 
 def read(store: Store, run: str, files: bool = True) -> Records:
-    """Reads a run's record and those of its artifacts.
+    """Reads a run's record and those of its artifacts. A damaged one of an artifact is left out.
 
     Args:
         store: Where the run is.
@@ -62,8 +56,31 @@ def read(store: Store, run: str, files: bool = True) -> Records:
         files: Also read the artifacts' files that a report shows.
 
     Raises:
-        UserError: The run has no record, or a record is damaged.
+        UserError: The run has no record, or a damaged one.
     """
+    record = read_run(store, run)
+    executions: dict[str, Execution] = {}
+    contents: dict[str, Any] = {}
+    damaged: list[str] = []
+
+    for stage in record.stages:
+        execution = _passing_over(damaged, store.execution, stage.component, stage.key)
+        if execution is None:
+            continue
+        executions[stage.component] = execution
+
+        if files and stage.component in FILES:
+            name, kind = FILES[stage.component]
+            path = store.path(stage.component, stage.key) / name
+            content = _passing_over(damaged, records.read, kind, path, records.MADE_AGAIN)
+            if content is not None:
+                contents[stage.component] = content
+
+    return Records(record, executions, contents, tuple(damaged))
+
+
+def read_run(store: Store, run: str) -> RunRecord:
+    """Reads the record of a run alone. Raises UserError if it is missing or damaged."""
     path = folder_of(store, run) / RUN
     try:
         record = RunRecord.read(path)
@@ -71,24 +88,18 @@ def read(store: Store, run: str, files: bool = True) -> Records:
         raise UserError(
             f"There is no run {run!r} under {str(store.root)!r}: {path} does not exist."
         ) from None
-
-    executions, contents = {}, {}
-    for stage in record.stages:
-        execution = store.execution(stage.component, stage.key)
-        if execution is None:
-            continue
-        executions[stage.component] = execution
-        if files and stage.component in FILES:
-            content = _json(store.path(stage.component, stage.key) / FILES[stage.component])
-            if content is not None:
-                contents[stage.component] = content
-    return Records(record, executions, contents)
+    record.run = run  # what the record says is not trusted to be a folder
+    return record
 
 
-def _json(path: Path) -> Any:
+def _passing_over(damaged: list[str], read: Callable[..., Any], *arguments: Any) -> Any:
+    """What `read` returns; None for a missing file, and for a damaged one, which is noted."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return read(*arguments)
+    except FileNotFoundError:
+        return None
+    except UserError as error:
+        damaged.append(str(error))
         return None
 
 

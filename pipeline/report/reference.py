@@ -5,6 +5,8 @@ version that the run pushed. If several models share a root, `previous` is the r
 run of the same model, and versions are those of the place that was pushed to last.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from components.pusher import versions
@@ -81,9 +83,16 @@ def _previous(store: Store, names: list[str]) -> str:
 def _model(store: Store, run: str) -> str:
     """The model of a run; "" if its record does not name one, or is damaged."""
     try:
-        return records.read(store, run, files=False).record.name
+        return records.read_run(store, run).name
     except UserError:
         return ""
+
+
+def _readable(store: Store, names: Iterable[str]) -> Iterator[records.Records]:
+    """The runs whose records are not damaged."""
+    for name in names:
+        with suppress(UserError):
+            yield records.read(store, name, files=False)
 
 
 def _pusher_of(store: Store, names: list[str], version: int, place: str | None) -> str | None:
@@ -92,20 +101,19 @@ def _pusher_of(store: Store, names: list[str], version: int, place: str | None) 
     If every run that has the version took it from the cache, the last of them; None if none has it.
     """
     last = None
-    for name in reversed(names):
-        run = records.read(store, name, files=False)
+    for run in _readable(store, reversed(names)):
         pushed = run.figures("pusher")
         if pushed.get("version") == version and place in (None, pushed.get("serving_dir")):
-            last = last or name
+            last = last or run.name
             if not run.is_cached("pusher"):
-                return name
+                return run.name
     return last
 
 
 def _pushed_to(store: Store, names: list[str]) -> str | None:
     """The place that was pushed to last; None if no run pushed."""
-    for name in reversed(names):
-        if place := records.read(store, name, files=False).figures("pusher").get("serving_dir"):
+    for run in _readable(store, reversed(names)):
+        if place := run.figures("pusher").get("serving_dir"):
             return str(place)
     return None
 
@@ -120,4 +128,5 @@ def _served(store: Store, names: list[str]) -> tuple[str, int]:
     newest = max(target.versions(), default=None)
     if newest is None:
         raise UserError(f"{place} holds no version: nothing is served.")
-    return place, int((versions.read_manifest(target, newest) or {}).get("rollback_of") or newest)
+    manifest = versions.read_manifest(target, newest)
+    return place, (manifest.rollback_of if manifest else None) or newest

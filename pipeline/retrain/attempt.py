@@ -1,6 +1,5 @@
 """One attempt to retrain, under the lock: the run, its record, and what the next one remembers."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.example_gen import sources
-from components.span_validator import SPANS
+from components.span_validator import SpanVerdict
 from pipeline.config import Config
 from pipeline.definition import define
 from pipeline.report import reproduce
@@ -34,7 +33,7 @@ from pipeline.store.layout import RUN
 from pipeline.store.records import RUNNING, STOPPED, RunRecord
 from seqline.data.features import SAVED_MODEL
 from seqline.digests import digest
-from seqline.errors import StoppedError, UserError
+from seqline.errors import UserError
 from seqline.host.clock import now
 from seqline.storage import staging
 
@@ -168,8 +167,6 @@ class RetrainAttempt:
             best = warm.train_both(
                 warm.with_warm_start(self.config, None), self.config, self.store, options
             )
-        except StoppedError:
-            raise
         except UserError:
             return
 
@@ -318,9 +315,7 @@ class RetrainAttempt:
             (result for result in results if result.stage.name == "span_validator"), None
         )
         if validated and any(gate["passed"] is False for gate in validated.figures["gates"]):
-            report = json.loads((validated.artifact.uri / SPANS).read_text(encoding="utf-8"))
-            refused: dict[str, str] = report["refused"]
-            return refused
+            return SpanVerdict.read(validated.artifact.uri).refused
         if not {result.stage.name for result in results} <= set(DATA_STAGES):
             return {}
 

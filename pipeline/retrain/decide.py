@@ -171,9 +171,10 @@ def served_in(serving_dir: str) -> Served | None:
     version = max(place.versions(), default=None)
     if version is None:
         return None
-    manifest = versions.read_manifest(place, version) or {}
-    content = manifest.get("digest") or f"version {version}"
-    return Served(version, content, manifest.get("rollback_of"))
+    manifest = versions.read_manifest(place, version)
+    if manifest is None:
+        return Served(version, f"version {version}")
+    return Served(version, manifest.digest, manifest.rollback_of)
 
 
 def _sentence(last: LastVerdict, served: Served | None) -> str:

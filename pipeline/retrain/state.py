@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.store import records
 from pipeline.store.folder import Store
+from seqline.storage import records
 
 # Pushes whose spans are remembered: after a rollback, one of them is served again.
 MAX_PUSHES = 100

@@ -28,7 +28,8 @@ from pipeline.runner.run import Options, StageResult
 from pipeline.store.folder import Store
 from seqline.component import Figures
 from seqline.data.features import MODEL
-from seqline.model.identity import CARD, json_object
+from seqline.model.identity import CARD, read_card
+from seqline.storage.records import DamagedRecordError
 
 Start = Literal["warm", "cold"]
 
@@ -115,9 +116,9 @@ def choose_model(config: Config, store: Store, version: int | None = None) -> Ch
     if differences := identity.what_differs(config):
         return cold(f"version {version}: another model, {' and '.join(differences)}")
 
-    card = json_object(place.read(f"{version}/{CARD}"))
-    keys = card.get("keys")
-    key = keys.get("model") if isinstance(keys, dict) else None
+    path = f"{version}/{CARD}"
+    card = read_card(place.read(path), f"{place.place}/{path}")
+    key = card.get("keys", {}).get("model")
     if not key:
         return cold(f"version {version} does not say which Model it was made of")
     if obstacle := _obstacle(config, store, card, key):
@@ -139,6 +140,8 @@ def _obstacle(config: Config, store: Store, card: Mapping[str, Any], key: str) -
     """Why training cannot start from the Model of a served version; None if it can."""
     if not _is_whole(card):
         return f"its {CARD} is damaged"
+    if damage := store.damage(TRAINER.name, key):
+        return f"its Model, {key}, is damaged: {damage}"
     record = store.execution(TRAINER.name, key)
     if record is None or not (store.path(TRAINER.name, key) / MODEL).is_file():
         return f"its Model, {key}, is not under {store.root}"
@@ -169,7 +172,10 @@ def _changed_meaning(config: Config, store: Store, card: Mapping[str, Any]) -> s
         ("transform", card["keys"]["features"], _transform_meaning(card["content"])),
     )
     for component, key, names in checked:
-        record = store.execution(component, key)
+        try:
+            record = store.execution(component, key)
+        except DamagedRecordError:
+            return f"the record of its {component} is damaged"
         if record is None:
             return f"the record of its {component} is not under {store.root}"
         before = record.params

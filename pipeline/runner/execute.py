@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,11 @@ from pipeline.runner.plan import Pipeline, Stage, known_keys, read_external_dige
 from pipeline.runner.pool import Workers, workers
 from pipeline.runner.run import Options, Run, StageResult
 from pipeline.runner.stopping import Stop, stopping
+from pipeline.runner.worker import StageError
 from pipeline.store.folder import Store
 from pipeline.store.layout import LOG
-from seqline.errors import StoppedError, UserError
+from seqline.data.features import IN_SHARDS
+from seqline.errors import DataError, StoppedError, UserError
 from seqline.host.clock import now
 from seqline.jobs import dataflow
 
@@ -48,7 +50,7 @@ def execute(pipeline: Pipeline, store: Store, folder: Path, options: Options) ->
         run.save()
         try:
             with (
-                stopping() as stop,
+                stopping("between two stages") as stop,
                 workers(folder / LOG, options.jobs, stop, options.fresh) as pool,
             ):
                 run.use(known_keys(pipeline, store, {}))
@@ -57,7 +59,8 @@ def execute(pipeline: Pipeline, store: Store, folder: Path, options: Options) ->
                 scheduler.run_stages()
         except BaseException as error:
             run.fail(error)
-            run.save()
+            with suppress(OSError):  # a full disk: what ended the run says more
+                run.save()
             raise
 
         run.finish()
@@ -140,7 +143,7 @@ class Scheduler:
         keys = {name: result.artifact.key for name, result in self.run.results.items()}
         self.run.use(known_keys(self.pipeline, self.store, {**keys, stage.name: artifact.key}))
 
-        reason = self._reason_to_run(derivation)
+        reason = self._reason_to_run(derivation, self.options.verify)
         if reason is not None:
             lock.enter_context(self.store.lock(stage.name, artifact.key))
             # Once more: another run may have made it while this one waited for the lock.
@@ -156,15 +159,42 @@ class Scheduler:
 
         if stage not in self.run.selected:
             raise UserError(
-                f"{stage.name} is not among the selected stages and its artifact does not exist "
-                f"({reason}). Widen --from."
+                f"{stage.name} is not among the selected stages and would have to run ({reason}). "
+                "Widen --from."
             )
+        self._check_inputs(derivation)
         self._submit(derivation, reason, lock)
 
-    def _reason_to_run(self, derivation: Derivation) -> str | None:
+    def _reason_to_run(self, derivation: Derivation, verify: bool = False) -> str | None:
         return reason_to_run(
-            derivation.stage, derivation.parts, self.store, self.options.force, self.pipeline.name
+            derivation.stage,
+            derivation.parts,
+            self.store,
+            self.options.force,
+            self.pipeline.name,
+            verify,
         )
+
+    def _check_inputs(self, derivation: Derivation, in_full: bool = False) -> None:
+        """Checks that the inputs of a stage are still what their stages wrote.
+
+        Args:
+            derivation: The stage's.
+            in_full: Read every byte. Otherwise files of large artifacts that have kept their size,
+                times and inode are trusted.
+
+        Raises:
+            DataError: A file changed since the run looked at its artifact.
+        """
+        stage = derivation.stage
+        for name, artifact in derivation.inputs.items():
+            source = stage.inputs[name].name
+            is_small = artifact.type not in IN_SHARDS
+            if damage := self.store.damage(source, artifact.key, in_full or is_small):
+                raise DataError(
+                    f"{stage.name} cannot use the artifact of {source} in {artifact.uri}: "
+                    f"{damage}. Run again: {source} makes it again."
+                )
 
     def _submit(self, derivation: Derivation, reason: str, lock: ExitStack) -> None:
         """Has a worker make a stage's artifact."""
@@ -218,7 +248,7 @@ class Scheduler:
         return arguments
 
     def _previous(self, derivation: Derivation) -> Path | None:
-        """The artifact that the stage made last, unless it is this one or was deleted."""
+        """The artifact that the stage made last, unless it is this one, deleted or damaged."""
         name = derivation.stage.name
         latest = self.store.latest(name, self.pipeline.name)
         if latest is None:
@@ -226,6 +256,8 @@ class Scheduler:
 
         self.run.use({name: latest.key})
         if latest.key == derivation.artifact.key or not self.store.execution(name, latest.key):
+            return None
+        if self.store.changes(name, latest.key):
             return None
         return self.store.path(name, latest.key)
 
@@ -255,15 +287,29 @@ class Scheduler:
             execution = derivation.execution(
                 self.pipeline.name, figures, making.started, now(), seconds
             )
-            self.store.commit(making.folder, derivation.artifact, stage.name, execution)
-        except BaseException:
+            execution = self.store.seal(making.folder, derivation.artifact, stage.name, execution)
+            with self.stop.held_back():  # it is either not visible or whole
+                self.store.commit(making.folder, derivation.artifact, stage.name, execution)
+        except BaseException as error:
             self.store.drop(making.folder)
+            self._blame_inputs(derivation, error)
             raise
 
         making.lock.close()
         self.run.add(
             StageResult(stage, derivation.artifact, figures, seconds, False, making.reason)
         )
+
+    def _blame_inputs(self, derivation: Derivation, error: BaseException) -> None:
+        """Raises DataError if a stage failed because an input is damaged in spite of its times.
+
+        The files of large inputs are read for an error that can come from damaged bytes.
+        """
+        if isinstance(error, DataError | StageError):
+            try:
+                self._check_inputs(derivation, in_full=True)
+            except DataError as damage:
+                raise damage from error
 
     def _check_unchanged(self, derivation: Derivation) -> None:
         """Raises UserError if the external data is no longer what the key was derived from."""

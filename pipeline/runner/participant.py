@@ -45,7 +45,10 @@ def take_part(
         UserError: The inputs do not appear in the store, or the chief's run has failed before.
         Exception: What the stage raised.
     """
-    with stopping() as stop, tempfile.TemporaryDirectory(prefix="seqline-") as name:
+    with (
+        stopping("while waiting for the chief") as stop,
+        tempfile.TemporaryDirectory(prefix="seqline-") as name,
+    ):
         for stage in pipeline.stages:
             if not stage.component.on_all_workers or stage.name not in selected:
                 continue
@@ -120,7 +123,11 @@ def _wait_for_inputs(
 
 
 def _is_finished(planned: Planned, store: Store) -> bool:
-    return planned.key is not None and store.execution(planned.stage.name, planned.key) is not None
+    """Whether an artifact is in the store, and whole: the chief makes a damaged one again."""
+    name, key = planned.stage.name, planned.key
+    if key is None or store.damage(name, key) is not None:
+        return False
+    return store.execution(name, key) is not None
 
 
 def _check_chief(stage: Stage, runs: Sequence[Path]) -> None:

@@ -103,22 +103,30 @@ class Planned:
     reason: str  # why it runs, or "finished"
 
 
-def plan(pipeline: Pipeline, store: Store, force: Sequence[str] = ()) -> list[Planned]:
+def plan(
+    pipeline: Pipeline, store: Store, force: Sequence[str] = (), verify: bool = False
+) -> list[Planned]:
     """Plans a run, stage by stage. Reads digests and records, changes nothing.
 
     Args:
         pipeline: The stages.
         store: Where their artifacts are.
         force: The names of stages that run even if they are finished.
+        verify: Read every file of the finished artifacts, see `Store.changes`.
     """
     planned: dict[str, Planned] = {}
     for stage in pipeline.stages:
-        planned[stage.name] = _plan_stage(stage, planned, store, force, pipeline.name)
+        planned[stage.name] = _plan_stage(stage, planned, store, force, pipeline.name, verify)
     return list(planned.values())
 
 
 def _plan_stage(
-    stage: Stage, planned: Mapping[str, Planned], store: Store, force: Sequence[str], model: str
+    stage: Stage,
+    planned: Mapping[str, Planned],
+    store: Store,
+    force: Sequence[str],
+    model: str,
+    verify: bool,
 ) -> Planned:
     component = stage.component
     inputs = {name: planned[source.name] for name, source in stage.inputs.items()}
@@ -137,7 +145,7 @@ def _plan_stage(
         return Planned(stage, None, True, "its data is not prepared yet")
 
     parts = key_parts(component, stage.params, keys, external_digest)
-    reason = reason_to_run(stage, parts, store, force, model)
+    reason = reason_to_run(stage, parts, store, force, model, verify)
     return Planned(stage, digest(parts), reason is not None, reason or "finished")
 
 
@@ -193,9 +201,14 @@ def read_external_digest(stage: Stage, store: Store, inputs: Mapping[str, str]) 
 
 
 def reason_to_run(
-    stage: Stage, parts: Mapping[str, Any], store: Store, force: Sequence[str], model: str
+    stage: Stage,
+    parts: Mapping[str, Any],
+    store: Store,
+    force: Sequence[str],
+    model: str,
+    verify: bool = False,
 ) -> str | None:
-    """Why a stage must run. None if its artifact is finished and still holds.
+    """Why a stage must run. None if its artifact is finished, whole, and still holds.
 
     Args:
         stage: The stage.
@@ -203,10 +216,18 @@ def reason_to_run(
         store: Where its artifacts are.
         force: The names of stages that run even if they are finished.
         model: The model's name. The parts are compared with those of its last artifact.
+        verify: Read every file of the artifact, see `Store.changes`.
+
+    Raises:
+        DataError: A file was added to the artifact.
+        UserError: The artifact cannot be read.
     """
     key = digest(parts)
     if stage.name in force:
         return "forced"
+
+    if damage := store.damage(stage.name, key, verify):
+        return damage
 
     if store.execution(stage.name, key) is None:
         latest = store.latest(stage.name, model)

@@ -17,6 +17,9 @@ from pipeline.runner import worker
 from pipeline.runner.stopping import Stop
 from seqline.errors import StoppedError, UserError
 from seqline.host import progress
+from seqline.storage.atomic import open_regular
+
+MOST_JOBS = 64
 
 
 class Workers:
@@ -34,7 +37,8 @@ class Workers:
     """
 
     def __init__(self, log_file: Path, jobs: int, stop: Stop, fresh: bool) -> None:
-        self.jobs = jobs
+        # Each of them takes system resources when the pool is made. No pipeline has more stages.
+        self.jobs = min(jobs, MOST_JOBS)
         self.fresh = fresh
         self.stop = stop
         stop.end_workers = self.end
@@ -57,23 +61,24 @@ class Workers:
 
     def submit(self, *call: Any) -> Future:
         """Has a process call a function: submit(function, *arguments)."""
-        if self.fresh or not self.pools:
-            self.pools.append(
-                ProcessPoolExecutor(
-                    1 if self.fresh else self.jobs,
-                    mp_context=self.context,
-                    initializer=worker.initialize,
-                    initargs=self.arguments,
+        with self.stop.held_back(), _interrupt_blocked():
+            if self.fresh or not self.pools:
+                self.pools.append(
+                    ProcessPoolExecutor(
+                        1 if self.fresh else self.jobs,
+                        mp_context=self.context,
+                        initializer=worker.initialize,
+                        initargs=self.arguments,
+                    )
                 )
-            )
 
-        pool = self.pools[-1]
-        future = pool.submit(*call)
-        self.processes |= pool._processes or {}
+            pool = self.pools[-1]
+            future = pool.submit(*call)
+            self.processes |= pool._processes or {}
 
-        if self.fresh:
-            future.add_done_callback(lambda _: pool.shutdown(wait=False))
-        self.futures.append(future)
+            if self.fresh:
+                future.add_done_callback(lambda _: pool.shutdown(wait=False))
+            self.futures.append(future)
 
         return future
 
@@ -126,11 +131,31 @@ class Workers:
 
 
 @contextmanager
+def _interrupt_blocked() -> Iterator[None]:
+    """Blocks SIGINT in the processes that start within the block, until they unblock it.
+
+    A terminal sends Ctrl-C to them, too. Before `worker.initialize` it would end them with a
+    traceback on the terminal.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def workers(log_file: Path, jobs: int, stop: Stop, fresh: bool = False) -> Iterator[Workers]:
     """Worker processes until the end of the block, see `Workers`.
 
     An error in the block ends those that are still at work: their results would not be used.
+
+    Raises:
+        UserError: The log is something else than a file.
+        OSError: It cannot be written.
     """
+    # Here, where what is wrong with it can still be said.
+    os.close(open_regular(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
     pool = Workers(log_file, jobs, stop, fresh)
     pool.listener.start()
     try:

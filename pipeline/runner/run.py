@@ -9,7 +9,7 @@ from pipeline.runner.plan import Pipeline, Stage
 from pipeline.store.folder import Store
 from pipeline.store.records import FAILED, FINISHED, RUNNING, STOPPED, RunRecord, StageRecord
 from seqline.component import Artifact, Figures
-from seqline.errors import StoppedError, UserError
+from seqline.errors import UnfinishedError, UserError
 from seqline.host.clock import now
 
 
@@ -43,6 +43,7 @@ class Options:
         fresh: Each stage gets a process of its own, see `pipeline.runner.pool.Workers`.
         beam_args: The flags that say where Beam runs.
         force: The names of stages that run even if they are finished.
+        verify: Every file of the finished artifacts is read, see `Store.changes`.
         selected: The names of the stages that may run; None for all.
         submitted: A list for the names of the Dataflow jobs that stages may have submitted.
         on_start: Called when a stage starts.
@@ -55,6 +56,7 @@ class Options:
     fresh: bool = False
     beam_args: Sequence[str] = ()
     force: Sequence[str] = ()
+    verify: bool = False
     selected: Sequence[str] | None = None
     submitted: list[str] = field(default_factory=list)
     on_start: Callable[[Stage], None] = lambda stage: None
@@ -153,7 +155,8 @@ class Run:
                 guard.judge(result.artifact.uri)
 
     def fail(self, error: BaseException) -> None:
-        self._end(STOPPED if isinstance(error, StoppedError) else FAILED, error)
+        is_stopped = isinstance(error, UnfinishedError | KeyboardInterrupt)
+        self._end(STOPPED if is_stopped else FAILED, error)
 
     def finish(self) -> None:
         self._end(FINISHED, None)

@@ -1,30 +1,40 @@
-"""Stops a run on SIGTERM and Ctrl-C.
+"""Stops a command on SIGTERM and Ctrl-C.
 
-Its stages end soon and keep nothing half-made, and the command ends with an exit code of its own.
+The stages of a run end soon and keep nothing half-made. A command ends with one line and with an
+exit code of its own: with the first signal in an orderly way, with a second one at once.
 """
 
+import _thread
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any, NoReturn
 
 from seqline.errors import StoppedError
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+RELEASE_SECONDS = 1.0
+
 
 class Stop:
-    """Whether a signal has asked the run to stop.
+    """Whether a signal has asked the command to stop.
 
     Attributes:
         by: The name of that signal, empty as long as none has arrived.
+        where: How far the command is when no worker is at work, for the line.
         end_workers: Sends a signal to the worker processes. Returns False if none is at work.
     """
 
     def __init__(self) -> None:
         self.by = ""
+        self.where = ""
         self.end_workers: Callable[[int], bool] = lambda number: False
+        self._num_held = 0
+        self._is_held_back = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal.
@@ -39,35 +49,125 @@ class Stop:
         name = signal.Signals(number).name
         if self.by:
             self.end_workers(signal.SIGKILL)
-            print(
+            exit_at_once(
                 f"stopped at once by a second {name}; the same command goes on from the last"
-                " checkpoint",
-                file=sys.stderr,
-                flush=True,
+                " checkpoint"
             )
-            os._exit(StoppedError.exit_code)
 
         self.by = name
+        if self._num_held:
+            self._is_held_back = True
+        else:
+            self._end_work()
+
+    def _end_work(self) -> None:
         if not self.end_workers(signal.SIGTERM):
-            raise StoppedError("between two stages", name)
+            raise StoppedError(self.where, self.by)
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Lets a first signal wait for the end of the block, which is short.
+
+        It is for what must not be left half: a commit, the start of a process.
+        """
+        self._num_held += 1
+        try:
+            yield
+        finally:
+            self._num_held -= 1
+            if self._is_held_back and not self._num_held:
+                self._is_held_back = False
+                self._end_work()
+
+
+# That of the outermost `stopping` block.
+_active: Stop | None = None
 
 
 @contextmanager
-def stopping() -> Iterator[Stop]:
+def stopping(where: str = "") -> Iterator[Stop]:
     """Handles SIGTERM and SIGINT within the block.
 
-    Python allows that in the main thread only. In another thread nothing changes.
+    A block within another one handles them together with it: the second signal is the second one
+    wherever the first one came. Python allows handlers in the main thread only. In another thread
+    nothing changes.
+
+    Args:
+        where: How far the command is while no worker is at work: "between two stages".
     """
-    stop = Stop()
+    global _active
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield Stop()
         return
+
+    if _active is not None:
+        stop, where_before, end_before = _active, _active.where, _active.end_workers
+        stop.where = where
+        try:
+            yield stop
+        finally:
+            stop.where, stop.end_workers = where_before, end_before
+        return
+
+    stop = _active = Stop()
+    stop.where = where
+    # A signal that is ignored stays ignored: `nohup`, and a shell's background jobs.
     before = {
-        number: signal.signal(number, stop.handle) for number in (signal.SIGTERM, signal.SIGINT)
+        number: signal.signal(number, stop.handle)
+        for number in SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
+    hook_before, sys.unraisablehook = sys.unraisablehook, _hook(sys.unraisablehook)
 
     try:
         yield stop
     finally:
+        _active = None
+        sys.unraisablehook = hook_before
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _hook(others: Callable[["sys.UnraisableHookArgs"], object]) -> Callable[..., None]:
+    """Obeys a stop that Python could not raise, because it came within a destructor, say."""
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if isinstance(unraisable.exc_value, StoppedError):
+            exit_at_once(str(unraisable.exc_value))
+        others(unraisable)
+
+    return hook
+
+
+def exit_at_once(line: str) -> NoReturn:
+    """Ends this process with a line on standard error, and runs nothing else.
+
+    Not `print`, which a signal handler must not call: it may have interrupted another `print`.
+    """
+    try:
+        _release_semaphores()
+        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+    finally:
+        os._exit(StoppedError.exit_code)
+
+
+def _release_semaphores() -> None:
+    """Does what multiprocessing does first at a normal exit, for a moment at most.
+
+    Otherwise its resource tracker, a process of its own, warns on the terminal of semaphores that
+    leaked. In another thread: this one may have been interrupted with a lock that it needs.
+    """
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is None:
+        return
+
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run() -> None:
+        with suppress(Exception):
+            util._run_finalizers(0)  # there is no public name for it
+        done.release()
+
+    _thread.start_new_thread(run, ())
+    done.acquire(timeout=RELEASE_SECONDS)

@@ -10,11 +10,13 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from seqline.component import Figures
 from seqline.errors import UserError
-from seqline.host import progress
+from seqline.host import machine_errors, progress
+from seqline.storage.atomic import open_regular
 
 # How often a worker checks that the process that started it still exists.
 WATCH_SECONDS = 0.5
@@ -40,10 +42,11 @@ def initialize(log_file: str, messages: Any, parent: int, tells_progress: bool =
     # A terminal sends Ctrl-C to every process. The run hears it, too, and sends SIGTERM to the
     # workers that must stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # see `pool._interrupt_blocked`
 
     # File descriptors, not sys.stdout: TensorFlow's C++ writes past Python, and before any log
     # level counts.
-    descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = _open_log(log_file)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     warnings.simplefilter("default")
@@ -60,6 +63,14 @@ def initialize(log_file: str, messages: Any, parent: int, tells_progress: bool =
         progress.log.setLevel(progress.LEVEL)
 
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _open_log(log_file: str) -> int:
+    """The log's descriptor, or that of no file: an error here would be taken for a dead process."""
+    try:
+        return open_regular(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except (OSError, UserError):
+        return os.open(os.devnull, os.O_WRONLY)
 
 
 # The stage that this process runs.
@@ -87,7 +98,7 @@ def call(run: Callable[..., Figures], arguments: Mapping[str, Any], stage: str =
         stage: The stage's name, by which the run tells the messages of its processes apart.
 
     Raises:
-        UserError: What `run` raised.
+        UserError: What `run` raised, or what the machine refused it.
         StageError: `run` raised something else.
     """
     global _stage
@@ -96,5 +107,11 @@ def call(run: Callable[..., Figures], arguments: Mapping[str, Any], stage: str =
         return run(**arguments)
     except UserError:
         raise
-    except Exception:
-        raise StageError(traceback.format_exc()) from None
+    except Exception as error:
+        places = [arguments[name] for name in ("output", "work") if name in arguments]
+        explained = machine_errors.explain(error, stage, places)
+        if explained is None:
+            raise StageError(traceback.format_exc()) from None
+        with suppress(OSError):  # the log may be on the same full disk
+            traceback.print_exc()
+        raise explained from None

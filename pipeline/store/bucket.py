@@ -10,20 +10,29 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from pipeline.store.folder import Store
-from pipeline.store.layout import CLEANING, EXECUTION, LOG, RUN, SPAN_CACHE, run_name
+from pipeline.store.layout import (
+    CLEANING,
+    LOG,
+    RUN,
+    SPAN_CACHE,
+    run_name,
+)
 from pipeline.store.records import RUNNING, Execution, RunRecord
 from seqline.component import Artifact
 from seqline.data.features import IN_SHARDS
 from seqline.data.span_cache import MARK
 from seqline.errors import UserError
-from seqline.storage import gcs, staging
+from seqline.storage import gcs, integrity, staging
 from seqline.storage.files import is_remote, translate_errors
+from seqline.storage.integrity import EXECUTION, WITHOUT_DIGESTS, Change
 from seqline.storage.path import GsPath
+from seqline.storage.records import DamagedRecordError
 
 # Entries that are deleted before the clean-up looks again whether its lock is still its own.
 NUM_AT_ONCE = 20
@@ -39,6 +48,8 @@ class GsStore(Store):
         super().__init__(root)
         # A record never changes, unless this very run replaces it: each is read once.
         self._executions: dict[Path, Execution] = {}
+        # Artifacts that were whole when this process asked last.
+        self._whole: set[Path] = set()
 
     @staticmethod
     def _place(root: str) -> Path:
@@ -53,12 +64,29 @@ class GsStore(Store):
             self._executions[path] = record
         return self._executions.get(path)
 
+    def changes(self, component: str, key: str, in_full: bool = False) -> list[Change]:
+        """See `Store.changes`. The service has digests: an artifact is listed, once in a run."""
+        path = self.path(component, key)
+        record = self.execution(component, key)
+        if record is None or record.files is None or (path in self._whole and not in_full):
+            return []
+
+        changes = integrity.changes_in(path, record.files, WITHOUT_DIGESTS, in_full=in_full)
+        if changes:
+            self._whole.discard(path)
+            self._executions.pop(path, None)  # another run may be making the artifact again
+        else:
+            self._whole.add(path)
+        return changes
+
     def _records(self, component: str) -> Iterator[Execution]:
         """The newest record alone: each costs a request."""
         with translate_errors(str(self.root)):
             newest = gcs.newest(f"{self.root / component}/", f"/{EXECUTION}")
-        if newest and (record := self.execution(component, staging.path_of(newest).parent.name)):
-            yield record
+        with suppress(DamagedRecordError):
+            key = staging.path_of(newest).parent.name if newest else ""
+            if key and (record := self.execution(component, key)):
+                yield record
 
     def announce(self, run: Path, record: RunRecord) -> None:
         """Saves the record first, then waits for a clean-up.
@@ -95,6 +123,7 @@ class GsStore(Store):
         Its mark goes first, so that no reader takes the rest for an artifact.
         """
         self._executions.pop(self.path(component, key), None)
+        self._whole.discard(self.path(component, key))
         (self.path(component, key) / EXECUTION).unlink(missing_ok=True)
         staging.remove(self.path(component, key))
 
@@ -103,8 +132,16 @@ class GsStore(Store):
         if not is_remote(str(partial)):
             super().drop(partial)
 
+    def seal(
+        self, partial: Path, artifact: Artifact, component: str, record: Execution
+    ) -> Execution:
+        # `commit` asks the service for its digests, when it has the files.
+        return record
+
     def commit(self, partial: Path, artifact: Artifact, component: str, record: Execution) -> None:
         """Uploads the local folder, and the record last. Needs the lock.
+
+        The record gets the digests of the files, which the service has.
 
         Raises:
             UserError: the lock was lost meanwhile.
@@ -118,7 +155,9 @@ class GsStore(Store):
             renew()
             super().drop(partial)
 
-        record.write(artifact.uri / EXECUTION)
+        files = integrity.digests_of(artifact.uri, WITHOUT_DIGESTS)
+        replace(record, files=files).write(artifact.uri / EXECUTION)
+        self._whole.add(artifact.uri)
         staging.remove(self.work(component, artifact.key))
 
     def local_folder(self, artifact: Artifact, by_workers: bool = False) -> Path:

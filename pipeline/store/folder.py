@@ -8,16 +8,18 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
+from pipeline.store.damage import reason_of
 from pipeline.store.layout import (
     CLEANING,
     DISCARDED,
-    EXECUTION,
     LOG,
     RUN,
     RUN_LOCK,
     SPAN_CACHE,
+    VERIFIED,
     cache_salt,
     run_name,
 )
@@ -25,7 +27,9 @@ from pipeline.store.records import Execution, RunRecord
 from seqline.component import Artifact, Component
 from seqline.data.span_cache import SpanCache
 from seqline.errors import UserError
-from seqline.storage import locks
+from seqline.storage import integrity, locks
+from seqline.storage.integrity import EXECUTION, WITHOUT_DIGESTS, Change
+from seqline.storage.records import DamagedRecordError
 
 
 class Store:
@@ -71,14 +75,64 @@ class Store:
         """
         return self.root / "work" / f"{component}-{key}"
 
+    def verified(self, component: str, key: str) -> Path:
+        """The file that says which files of an artifact need not be read again."""
+        return self.root / VERIFIED / f"{component}-{key}.json"
+
     # Finished artifacts
 
     def execution(self, component: str, key: str) -> Execution | None:
-        """The record of a finished artifact; None where it does not exist."""
+        """The record of a finished artifact; None where it does not exist.
+
+        Raises:
+            DamagedRecordError: it is damaged.
+        """
         try:
             return Execution.read(self.path(component, key) / EXECUTION)
         except FileNotFoundError:
             return None
+
+    def changes(self, component: str, key: str, in_full: bool = False) -> list[Change]:
+        """The changes in the files of a finished artifact since it was written.
+
+        Args:
+            component: its name.
+            key: the artifact's.
+            in_full: read every byte. Otherwise a file is trusted that has kept its size, times and
+                inode since it was read last.
+
+        Returns:
+            [] for an artifact that is whole, that does not exist, or whose record is from before
+            there were digests.
+
+        Raises:
+            DamagedRecordError: the record is damaged.
+            UserError: a file may not be read.
+        """
+        record = self.execution(component, key)
+        if record is None or record.files is None:
+            return []
+        return integrity.changes_in(
+            self.path(component, key),
+            record.files,
+            WITHOUT_DIGESTS,
+            self.verified(component, key),
+            in_full,
+        )
+
+    def damage(self, component: str, key: str, in_full: bool = False) -> str | None:
+        """What is damaged in a finished artifact, in words; None if it is whole. See `changes`.
+
+        Raises:
+            DataError: a file was added to it. To make the artifact again would delete that file.
+            UserError: a file may not be read.
+        """
+        try:
+            changes = self.changes(component, key, in_full)
+        except DamagedRecordError:
+            return f"its {EXECUTION} is damaged"
+
+        return reason_of(changes, self.path(component, key), component)
 
     def latest(self, component: str, name: str = "") -> Execution | None:
         """The record of the artifact that a component made last.
@@ -90,9 +144,9 @@ class Store:
                 model.
         """
         if name and (key := self._keys_of_last_run(name).get(component)):
-            record = self.execution(component, key)
-            if record:
-                return record
+            with suppress(DamagedRecordError):
+                if record := self.execution(component, key):
+                    return record
 
         records = [
             record for record in self._records(component) if not name or record.name in ("", name)
@@ -100,10 +154,11 @@ class Store:
         return max(records, key=lambda record: record.finished, default=None)
 
     def _records(self, component: str) -> Iterator[Execution]:
-        """The records among which `latest` looks for the last one."""
+        """The records among which `latest` looks for the last one; not the damaged ones."""
         for path in (self.root / component).glob(f"*/{EXECUTION}"):
-            if record := self.execution(component, path.parent.name):
-                yield record
+            with suppress(DamagedRecordError):
+                if record := self.execution(component, path.parent.name):
+                    yield record
 
     def _keys_of_last_run(self, name: str) -> dict[str, str]:
         """Component -> key, each from the last run of a model that reached the component.
@@ -205,8 +260,20 @@ class Store:
         """
         return artifact.uri
 
+    def seal(
+        self, partial: Path, artifact: Artifact, component: str, record: Execution
+    ) -> Execution:
+        """The record with the digests of the files in `partial`. Reads them: a second for a GB."""
+        memory = self.verified(component, artifact.key)
+        return replace(record, files=integrity.digests_of(partial, WITHOUT_DIGESTS, memory))
+
     def commit(self, partial: Path, artifact: Artifact, component: str, record: Execution) -> None:
-        """Writes the record and makes the artifact visible by one rename. Needs the lock."""
+        """Writes the record and makes the artifact visible by one rename. Needs the lock.
+
+        A record that has not been sealed is sealed first.
+        """
+        if record.files is None:
+            record = self.seal(partial, artifact, component, record)
         record.write(partial / EXECUTION)
         artifact.uri.parent.mkdir(parents=True, exist_ok=True)
 
@@ -290,6 +357,10 @@ class Store:
         Returns:
             A function that frees their bytes. It does not need `cleaning`.
         """
+        for name in names:
+            component, _, key = name.partition("/")
+            self.verified(component, key).unlink(missing_ok=True)
+
         discarded = self.root / "partial" / f"{DISCARDED}{uuid.uuid4().hex[:8]}"
         for number, name in enumerate(names):
             try:

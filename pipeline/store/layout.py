@@ -3,6 +3,8 @@
 <root>/<component>/<key>/         a finished artifact; execution.json, written last, is its record
 <root>/span_cache/<component>/    parts of spans that later windows use again
                                   (seqline.data.span_cache)
+<root>/verified/                  sizes, times and inodes of the files of artifacts, so that those
+                                  whose digests were as expected are not read again
 <root>/work/<component>-<key>/    checkpoints of an unfinished artifact
 <root>/partial/                   artifacts being written, each in a folder of its own
 <root>/runs/<run>/                run.json: the stages of a run; log.txt: what the libraries print
@@ -21,11 +23,12 @@ from typing import Any
 from pipeline.store.code import code_digest
 from seqline.component import Component, Params
 from seqline.digests import digest
+from seqline.storage.integrity import EXECUTION
 
-EXECUTION = "execution.json"
 RUN = "run.json"
 LOG = "log.txt"
 SPAN_CACHE = "span_cache"
+VERIFIED = "verified"
 # Locks that do not belong to an artifact: of a run (the beginning of its name), of the clean-up.
 RUN_LOCK, CLEANING = "run-", "cleaning"
 # The beginning of a name under partial/, of entries that the clean-up removed.

@@ -8,10 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from seqline.errors import DataError
 from seqline.gates import Gate
+from seqline.storage import records
 
 Interval = tuple[float, float]
 
@@ -80,19 +78,14 @@ class Evaluation:
         """Reads an evaluation.json.
 
         Raises:
-            DataError: The file is missing or damaged.
+            UserError: The file is missing or damaged, or contradicts itself.
         """
-        way_out = f"Delete its artifact, {path.parent}, and run again."
-
-        try:
-            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
-        except FileNotFoundError:
-            raise DataError(f"{path} is missing. {way_out}") from None
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            problem = f"{place}: {first['msg']}" if place else first["msg"]
-            raise DataError(f"{path} is damaged ({problem}). {way_out}") from None
+        evaluation = records.of_artifact(cls, path)
+        if evaluation.blessed == bool(evaluation.refusals):
+            problem = f"blessed: it is {str(evaluation.blessed).lower()}, with"
+            problem += f" {len(evaluation.refusals)} refusals"
+            raise records.damaged(path, problem, records.MADE_AGAIN)
+        return evaluation
 
     def write(self, path: Path) -> None:
         """Writes an evaluation.json."""

@@ -8,6 +8,8 @@ from typing import Any
 from seqline.data import features
 from seqline.data.examples import Content
 from seqline.errors import DataError
+from seqline.storage import records
+from seqline.storage.records import Count
 
 MANIFEST = "examples.json"
 
@@ -40,17 +42,17 @@ class Span:
     number: int
     key: str
     version: int | None = None
-    num_read: int = 0
-    num_rows: dict[str, dict[str, int]] = field(default_factory=dict)
-    num_bad: dict[str, int] = field(default_factory=dict)
-    num_left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    num_read: Count = 0
+    num_rows: dict[str, dict[str, Count]] = field(default_factory=dict)
+    num_bad: dict[str, Count] = field(default_factory=dict)
+    num_left_out: dict[str, dict[str, Count]] = field(default_factory=dict)
     key_as_read: str = ""
     key_as_split: str = ""
-    num_files: int = 0
+    num_files: Count = 0
     unused_files: list[dict[str, Any]] = field(default_factory=list)
-    num_normalized: int = 0
-    written: dict[str, int] = field(default_factory=dict)
-    num_swallowed: int = 0
+    num_normalized: Count = 0
+    written: dict[str, Count] = field(default_factory=dict)
+    num_swallowed: Count = 0
     swallowing: list[str] = field(default_factory=list)
 
 
@@ -72,7 +74,7 @@ class RareClass:
     """
 
     label: str
-    num_rows: dict[str, int]
+    num_rows: dict[str, Count]
     place: str
     done: str
     is_unseen: bool = False
@@ -102,7 +104,7 @@ class Manifest:
     """
 
     content: Content
-    dim: int | None
+    dim: Count | None
     spans: tuple[Span, ...]
     rare_classes: tuple[RareClass, ...] = ()
     is_weighted: bool = False
@@ -131,21 +133,14 @@ def read_manifest(root: Path) -> Manifest:
 
     Raises:
         DataError: It is missing.
+        UserError: It is damaged.
     """
     try:
-        content = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        return records.read(Manifest, root / MANIFEST, records.MADE_AGAIN)
     except FileNotFoundError:
         raise DataError(
             f"{root} has no {MANIFEST}: these are not Examples of example_gen."
         ) from None
-
-    return Manifest(
-        content=content["content"],
-        dim=content["dim"],
-        spans=tuple(Span(**span) for span in content["spans"]),
-        rare_classes=tuple(RareClass(**record) for record in content.get("rare_classes", [])),
-        is_weighted=content.get("is_weighted", False),
-    )
 
 
 def content_of(root: Path) -> tuple[Content, int | None]:

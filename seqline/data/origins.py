@@ -15,20 +15,31 @@ one by one.
 import gzip
 import json
 import sys
+import zlib
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zlib import crc32
 
 from seqline.data import features
 from seqline.errors import DataError
+from seqline.storage import records
+from seqline.storage.records import Count
 from seqline.storage.staging import reading, writing
 
 FOLDER = "origins"
 SPLITS = (features.TEST,)
 COMPRESSION_LEVEL = 1
+
+
+@dataclass(frozen=True)
+class OriginsHead:
+    """The line of JSON. See `Origins`."""
+
+    unit: Literal["line", "row", ""]
+    files: list[tuple[Count, str]]
 
 
 @dataclass
@@ -99,20 +110,34 @@ def write(origins: Origins, contents: Iterable[Any], path: str) -> None:
 
 
 def read(path: str) -> Origins | None:
-    """Reads origins. None for Examples without: an earlier version's, or another tool's."""
+    """Reads origins.
+
+    Returns:
+        None for Examples without: an earlier version's, or another tool's.
+
+    Raises:
+        UserError: The file is damaged.
+    """
     try:
         with reading(path) as name, gzip.open(name) as file:
-            head, held = json.loads(file.readline()), file.read()
-
-        num = len(held) // 12
-        lines, sums = array("q", held[: 8 * num]), array("I", held[8 * num :])
-    except (OSError, DataError, ValueError, EOFError):
+            line, held = file.readline(), file.read()
+    except (FileNotFoundError, DataError):
         return None
+    except (OSError, EOFError, zlib.error) as error:
+        raise records.damaged(path, str(error), records.MADE_AGAIN) from None
 
+    content = records.parse_object(line, path, records.MADE_AGAIN)
+    head = records.parse(OriginsHead, content, path, records.MADE_AGAIN)
+    num, rest = divmod(len(held), 12)
+    starts = [first for first, _ in head.files]
+    if rest or starts != sorted(set(starts)) or (starts[:1] != [0] and num):
+        raise records.damaged(path, "its rows are not whole", records.MADE_AGAIN)
+
+    lines, sums = array("q", held[: 8 * num]), array("I", held[8 * num :])
     if sys.byteorder == "big":
         lines.byteswap()
         sums.byteswap()
-    return Origins(head["unit"], [(first, file) for first, file in head["files"]], lines, sums)
+    return Origins(head.unit, head.files, lines, sums)
 
 
 def _little(numbers: "array[int]") -> bytes:

@@ -5,6 +5,10 @@ was made of it, a part of an artifact, has a folder of its own. It is found by t
 was derived from, and an artifact takes its files over: by hard links, or under gs:// by copies
 inside the service.
 
+A file of a part and that of an artifact are the same bytes on disk. So a part that is taken over is
+read first, and made again if it is not what was written: otherwise an artifact that is made again
+after a damage would get the damaged file again.
+
 Imports nothing heavy.
 """
 
@@ -13,17 +17,19 @@ import platform
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from seqline.digests import digest
 from seqline.host import owner
-from seqline.storage import gcs, staging
+from seqline.storage import gcs, integrity, records, staging
 from seqline.storage.files import is_remote, translate_errors
+from seqline.storage.integrity import FileDigest
 
-# Under gs:// a part is whole when it holds this object, which comes last.
+# A part is finished when it holds this file, which comes last and has the digests of the others.
 MARK = "whole"
 
 HOST = platform.node()
@@ -65,8 +71,10 @@ class SpanCache:
         Yields:
             Span -> the folder to write into, for each part that is not finished.
         """
-        self._remove_left_overs()
-        partial = {span: self._partial(path) for span, path in paths.items() if not is_whole(path)}
+        if not is_remote(str(self.root)):
+            _remove_left_overs(self.root)
+        missing = {span: path for span, path in paths.items() if not _is_usable(path)}
+        partial = {span: self._partial(path) for span, path in missing.items()}
         is_done = False
 
         try:
@@ -77,7 +85,7 @@ class SpanCache:
             for span, folder in partial.items():
                 # Another run may have been faster: then its part is as good.
                 if not is_whole(paths[span]):
-                    _rename(folder, paths[span])
+                    _finish(folder, paths[span])
             is_done = True
         finally:
             if is_done or not self._keeps_partial():
@@ -93,34 +101,93 @@ class SpanCache:
             return self.root / f"partial-{digest([self.owner, path.name])}"
         return self.root / f"{OWN}-{uuid.uuid4().hex}"
 
-    def _remove_left_overs(self) -> None:
-        """Removes what killed processes of this machine were writing.
 
-        On a shared disk the folders of other machines are left alone. Under gs:// all are: there
-        `seqline gc` goes by their age, since processes of two containers have the same numbers.
-        """
-        if is_remote(str(self.root)):
-            return
-        for path in self.root.glob(f"partial-{HOST}-*"):
-            pid = int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])
-            if not owner.is_running(pid):
-                shutil.rmtree(path, ignore_errors=True)
+@cache
+def _remove_left_overs(root: Path) -> None:
+    """Removes what killed processes of this machine were writing, once in a process.
+
+    On a shared disk the folders of other machines are left alone. Under gs:// all are: there
+    `seqline gc` goes by their age, since processes of two containers have the same numbers.
+    """
+    for path in root.glob(f"partial-{HOST}-*"):
+        pid = int(path.name.removeprefix(f"partial-{HOST}-").partition("-")[0])
+        if not owner.is_running(pid):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def is_whole(path: Path) -> bool:
     """Whether a part is finished."""
-    return (path / MARK).is_file() if is_remote(str(path)) else path.exists()
+    return (path / MARK).is_file()
 
 
-def _rename(folder: Path, path: Path) -> None:
+def files_of(path: Path) -> list[Path]:
+    """The files of a finished part."""
+    return [path / name for name in _digests_of(path)]
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """The content of a MARK."""
+
+    files: dict[str, FileDigest]
+
+
+def _digests_of(path: Path) -> dict[str, FileDigest]:
+    """The digests in a part's MARK. Raises FileNotFoundError, or UserError for a damaged MARK."""
+    mark = path / MARK
+    return records.read(_Mark, mark, f"Remove {path}; the next run makes it again.").files
+
+
+def _is_usable(path: Path) -> bool:
+    """Whether a part is finished, with the bytes that were written. A damaged one is removed."""
+    try:
+        digests = _digests_of(path)
+    except FileNotFoundError:
+        # Under gs:// another run may be finishing it.
+        if not is_remote(str(path)):
+            _remove(path)
+        return False
+    except records.DamagedRecordError:
+        _remove(path)
+        return False
+
+    # What a killed run left beside the files is not taken over.
+    changes = integrity.changes_in(path, digests, skip=[MARK])
+    if all(change.problem == integrity.ADDED for change in changes):
+        return True
+    _remove(path)
+    return False
+
+
+def _remove(path: Path) -> None:
+    """Removes a part. Another run that does the same may be faster."""
+    if is_remote(str(path)):
+        (path / MARK).unlink(missing_ok=True)
+        staging.remove(path)
+        return
+
+    aside = path.with_name(f"{OWN}-{uuid.uuid4().hex}")
+    with suppress(FileNotFoundError):
+        os.rename(path, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _finish(folder: Path, path: Path) -> None:
     """Makes a folder the part with this path."""
+    digests = integrity.digests_of(folder)
+    mark = {"files": {name: asdict(file) for name, file in digests.items()}}
     if not is_remote(str(path)):
-        os.rename(folder, path)
+        records.write_object(mark, folder / MARK)
+        try:
+            os.rename(folder, path)
+        except OSError:
+            if not is_whole(path):  # otherwise another process or thread was faster
+                raise
         return
 
     # Two runs that do this at once write the same bytes under the same names.
-    link_all([(file, path / str(file.relative_to(folder))) for file in folder.rglob("*")])
-    (path / MARK).write_bytes(b"")
+    link_all([(folder / name, path / name) for name in digests])
+    records.write_object(mark, path / MARK)
 
 
 def link_all(pairs: Iterable[tuple[Path, Path]]) -> None:

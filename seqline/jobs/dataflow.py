@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from seqline.errors import DataError, StoppedError, UserError
+from seqline.errors import DataError, StoppedError, UnfinishedError, UserError
 
 log = logging.getLogger("seqline.dataflow")
 # Between INFO and WARNING, so shown without --verbose: what was submitted, where it can be seen,
@@ -301,7 +301,9 @@ def _log_message(name: str, message: dict[str, str], errors: list[str]) -> None:
     log.log(level, "%s: %s", name, text.strip().rpartition("\n")[2])
 
 
-def _failure(client: Client, job: str, name: str, state: str, errors: Sequence[str]) -> UserError:
+def _failure(
+    client: Client, job: str, name: str, state: str, errors: Sequence[str]
+) -> UserError | UnfinishedError:
     """The error of a job that did not succeed: what its workers raised, if the service tells it."""
     if state != FAILED:
         return StoppedError(

@@ -9,12 +9,17 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, FiniteFloat, with_config
+from typing_extensions import TypedDict
 
 from seqline.data import features
+from seqline.data.examples import Content
 from seqline.data.labels import normal
 from seqline.errors import UserError
 from seqline.model.digest import MANIFEST
+from seqline.storage import records
 from seqline.storage.files import is_remote
 from seqline.storage.staging import path_of
 
@@ -51,6 +56,22 @@ class Identity:
 
         text = repr(self.name) if self.name else "a model without a name"
         return f"{text} ({'; '.join(known)})" if known else text
+
+
+class Parity(TypedDict):
+    """How far another server's answers may differ, in log-odds."""
+
+    tolerance: Annotated[FiniteFloat, Field(gt=0)]
+
+
+@with_config(ConfigDict(extra="allow"))
+class ModelCard(TypedDict, total=False):
+    """The fields of the exporter's model card that are read."""
+
+    labels: list[str]
+    content: Content
+    keys: dict[str, str]
+    parity: Parity
 
 
 class OtherModelError(UserError):
@@ -98,23 +119,37 @@ def check(
     )
 
 
-def of_version(read: Callable[[str], bytes | None]) -> Identity:
+def of_version(read: Callable[[str], bytes | None], place: str = "the model") -> Identity:
     """The identity of a version or a SavedModel.
 
     Args:
         read: Reads a file by its path in the model; None for a file that does not exist.
+        place: Its folder, for errors.
+
+    Raises:
+        UserError: Its card is damaged.
     """
-    manifest, card = json_object(read(MANIFEST)), json_object(read(CARD))
+    manifest, card = json_object(read(MANIFEST)), read_card(read(CARD), f"{place}/{CARD}")
 
     labels = card.get("labels")
     if not labels and (content := read(LABELS)):
         labels = content.decode("utf-8", "replace").split("\n")[:-1]
 
     return Identity(
-        _text(manifest.get("name")),
-        _text(card.get("content")),
-        tuple(labels) if isinstance(labels, list) else None,
+        _text(manifest.get("name")), card.get("content"), None if labels is None else tuple(labels)
     )
+
+
+def read_card(content: bytes | None, path: str) -> ModelCard:
+    """The card of a model, from the content of its file. Empty for a model without.
+
+    Raises:
+        UserError: The card is damaged.
+    """
+    if content is None:
+        return ModelCard()
+    way_out = _way_out(path.removesuffix(f"/{CARD}"))
+    return records.parse(ModelCard, records.parse_object(content, path, way_out), path, way_out)
 
 
 def of_folder(folder: str | Path, name: str | None = None) -> Identity:
@@ -128,10 +163,21 @@ def of_folder(folder: str | Path, name: str | None = None) -> Identity:
 
     def read(path: str) -> bytes | None:
         file = place / path
-        return file.read_bytes() if file.is_file() else None
+        try:
+            return file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UserError(
+                f"{file} cannot be read ({error.strerror or error}). {_way_out(str(folder))}"
+            ) from None
 
-    own = of_version(read)
+    own = of_version(read, str(folder))
     return Identity(own.name or name, own.content, own.labels)
+
+
+def _way_out(place: str) -> str:
+    return f"Remove {place}, and push a model again."
 
 
 def labels_of(num_rows: Sequence[dict[str, dict[str, int]]]) -> tuple[str, ...]:

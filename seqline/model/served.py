@@ -12,7 +12,7 @@ from seqline.data import features
 from seqline.data.examples import Content
 from seqline.data.labels import normal
 from seqline.errors import DataError, UserError
-from seqline.model import model_path
+from seqline.model import model_path, pushed
 from seqline.storage.staging import local_copy, path_of
 
 SERVING_DEFAULT = "serving_default"
@@ -134,13 +134,25 @@ class ServedModel:
     Attributes:
         folder: Where it is, local or under gs://.
         signature: The name of the signature that is asked.
+
+    Args:
+        folder: See above.
+        signature: See above.
+        unverified: Load a pushed version even if its files are not those that were pushed.
+
+    Raises:
+        DataError: The version is not what was pushed.
     """
 
-    def __init__(self, folder: str | Path, signature: str = SERVING_DEFAULT) -> None:
+    def __init__(
+        self, folder: str | Path, signature: str = SERVING_DEFAULT, unverified: bool = False
+    ) -> None:
         import tensorflow as tf
 
         self.folder = str(folder)
         path = str(local_copy(path_of(folder)))
+        if not unverified:
+            pushed.check(Path(path), folder)
         if problem := model_path.problem(path):
             raise UserError(f"The model cannot be loaded: {problem}. Move or copy it.")
         self._loaded = tf.saved_model.load(path)

@@ -1,7 +1,6 @@
 """The shape of a network, and its file in a Model. Imports nothing heavy."""
 
 import json
-import math
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ SPEC_FILE = "network.json"
 POOLINGS = ("last", "mean", "max", "mean_max")
 # Fields that are 1 or more. Other numbers are 0 or more.
 POSITIVE = ("num_classes", "max_length", "rnn_units", "num_layers")
+# No number of a network reaches it.
+MOST = 2**53
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def _is_value(name: str, kind: Any, value: Any) -> bool:
         return kind is bool and isinstance(value, bool)
     if not isinstance(value, int if kind is int else int | float):
         return False
-    return math.isfinite(value) and value >= (1 if name in POSITIVE else 0)
+    # Not isfinite first: an integer may be too large to become a float.
+    return (1 if name in POSITIVE else 0) <= value < MOST
 
 
 def _damaged(path: Path, problem: str) -> DataError:

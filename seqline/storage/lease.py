@@ -26,6 +26,8 @@ log = logging.getLogger("seqline.locks")
 # An owner that is alive renews its lock three times in this time: long enough for a service that
 # does not answer for half a minute.
 LEASE_SECONDS = 60.0
+# A longer lease is damage: nobody waits for it.
+MOST_SECONDS = 7 * 86400.0
 # Between two looks at another owner's lock: soon at first, then less often.
 FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 0.05, 2.0
 
@@ -189,9 +191,11 @@ def is_held(path: str, own_lock: str) -> bool:
 
 
 def lease_seconds(holder: Mapping[str, Any], default: float) -> float:
-    """The lease that an owner promised to renew its lock within."""
+    """The lease that an owner promised to renew its lock within; the default if it is damaged."""
     seconds = holder.get("lease_seconds")
-    return float(seconds) if isinstance(seconds, int | float) else default
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        return default
+    return float(seconds) if 0 < seconds <= MOST_SECONDS else default
 
 
 def sentence(holder: Mapping[str, Any], doing: str) -> str:

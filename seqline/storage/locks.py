@@ -22,6 +22,7 @@ from typing import Any
 
 from seqline.host import owner
 from seqline.storage import lease
+from seqline.storage.atomic import open_regular
 from seqline.storage.files import is_remote, parse_object
 from seqline.storage.lease import LEASE_SECONDS, HeldError
 
@@ -59,7 +60,7 @@ def held(
     Raises:
         HeldError: another process holds the lock.
         OSError: the file cannot be written.
-        UserError: the bucket cannot be written.
+        UserError: the bucket cannot be written, or the file is something else, such as a link.
     """
     if is_remote(str(place)):
         with lease.held(str(place), doing, waits, seconds) as held_lease:
@@ -88,11 +89,16 @@ def is_held(place: Path, own_lock: Path) -> bool:
     """
     if is_remote(str(place)):
         return lease.is_held(str(place), str(own_lock))
-    with suppress(FileNotFoundError), place.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    try:
+        descriptor = open_regular(place, os.O_RDONLY, may_be_linked=True)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
     return False
 
 
@@ -101,12 +107,18 @@ def _flocked(path: Path, doing: str, waits: bool) -> Iterator[int]:
     """The descriptor of the file, which this process holds by flock within the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT, may_be_linked=True)
         try:
             _flock(descriptor, doing, waits, str(path))
             # While this process waited, `pipeline.gc` may have deleted the file; others then lock
             # a new one.
-            if _is_still(path, descriptor):
+            if not _is_still(path, descriptor):
+                continue
+            if os.fstat(descriptor).st_nlink > 1:
+                # The file has another name, by `cp -al` or on purpose: what is behind that name
+                # stays as it is, and the lock gets a file of its own.
+                path.unlink()
+            else:
                 yield descriptor
                 return
         finally:

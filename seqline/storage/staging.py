@@ -16,18 +16,22 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import cast
 
+from seqline.errors import UserError
 from seqline.host.cache import cache_folder
-from seqline.storage import gcs
+from seqline.storage import gcs, integrity
 from seqline.storage.atomic import writing_local
 from seqline.storage.files import is_remote, translate_errors
 from seqline.storage.path import GsPath
 
-# Single files in the cache may take this much; then the least recently used ones are deleted. The
+# Single files in the cache may take so many GB; then the least recently used ones are deleted. The
 # newest NUM_KEPT stay: a process may be about to open them.
-CACHE_BYTES = int(float(os.environ.get("SEQLINE_CACHE_GB", "10")) * (1 << 30))
+CACHE_GB = "SEQLINE_CACHE_GB"
+DEFAULT_CACHE_GB = 10.0
 NUM_KEPT = 64
 # Folders are small. One that was not used for this long is deleted.
 UNUSED_SECONDS = 7 * 24 * 3600
+# The file beside the copy of a folder that says which of its files need not be read again.
+VERIFIED = ".verified.json"
 
 
 def path_of(place: str | Path) -> Path:
@@ -124,19 +128,25 @@ def remove(place: str | Path) -> None:
 def local_copy(place: Path) -> Path:
     """A local folder with the files, and the name, of a finished one; do not change it.
 
-    The cache keeps it. A local folder is used as it is.
+    The cache keeps it. A copy that was damaged there is fetched again. A local folder is used as it
+    is.
     """
     if isinstance(place, Path):
         return place
 
     names = []
     contents = []
-    for path, _, content in place.beneath():
+    digests = {}
+    for path, size, content in place.beneath():
         name = str(path.relative_to(place))
         names.append((path, name))
         contents.append(f"{name} {content}")
+        digests[name] = integrity.of_object(size, content)
 
     target = _cache("folders") / _digest(place.name, *contents)
+    copy, memory = target / place.name, target / VERIFIED
+    if target.exists() and integrity.changes_in(copy, digests, memory=memory):
+        shutil.rmtree(target, ignore_errors=True)
     if not target.exists():
         with tempfile.TemporaryDirectory(prefix="part-", dir=target.parent) as part:
             _download_folder(names, Path(part, "copy", place.name))
@@ -148,7 +158,9 @@ def local_copy(place: Path) -> Path:
     return target / place.name
 
 
-def fetch(path: str, content: str, cache_bytes: int = CACHE_BYTES, num_kept: int = NUM_KEPT) -> str:
+def fetch(
+    path: str, content: str, cache_bytes: float | None = None, num_kept: int = NUM_KEPT
+) -> str:
     """The name of a local copy of an object, from the cache.
 
     Open it soon: the cache makes room for other files.
@@ -156,7 +168,7 @@ def fetch(path: str, content: str, cache_bytes: int = CACHE_BYTES, num_kept: int
     Args:
         path: the object.
         content: the digest of its content, as `seqline.storage.files.match` gives it.
-        cache_bytes: the cache's limit.
+        cache_bytes: the cache's limit; None for that of SEQLINE_CACHE_GB.
         num_kept: how many of the newest files stay even beyond the limit.
     """
     target = _cache("files") / _digest(content)
@@ -165,8 +177,21 @@ def fetch(path: str, content: str, cache_bytes: int = CACHE_BYTES, num_kept: int
     except FileNotFoundError:
         with writing(target) as part:
             _download(path, part)
-        _make_room(target.parent, cache_bytes, num_kept)
+        _make_room(target.parent, cache_limit() if cache_bytes is None else cache_bytes, num_kept)
     return str(target)
+
+
+def cache_limit() -> float:
+    """The bytes that single files in the cache may take.
+
+    Raises:
+        UserError: SEQLINE_CACHE_GB is not a number of 0 or more.
+    """
+    text = os.environ.get(CACHE_GB) or str(DEFAULT_CACHE_GB)
+    with suppress(ValueError):
+        if (limit := float(text)) >= 0:  # not where it is nan
+            return limit * (1 << 30)
+    raise UserError(f"{CACHE_GB} in the environment is {text!r}: give a number of GB, such as 10.")
 
 
 def _cache(kind: str) -> Path:
@@ -179,7 +204,7 @@ def _digest(*parts: str) -> str:
     return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def _make_room(folder: Path, cache_bytes: int, num_kept: int) -> None:
+def _make_room(folder: Path, cache_bytes: float, num_kept: int) -> None:
     files = []
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):  # another process made room, too

@@ -16,6 +16,7 @@ import pytest
 from components.example_gen import EXAMPLE_GEN
 from components.transform import TRANSFORM, TransformParams, part_path
 from pipeline import gc
+from pipeline.root_contents import read
 from pipeline.store import open_store
 from pipeline.store.folder import Store
 from pipeline.store.layout import DISCARDED
@@ -257,6 +258,6 @@ def test_a_span_that_was_read_several_times_has_several_parts(tmp_path: Path) ->
     write_manifest(Manifest("text", None, (span,)), folder)
 
     span_cache = store.span_cache(EXAMPLE_GEN)
-    assert set(gc._parts_of_window(("example_gen", key(1)), store)) == {
+    assert set(gc._parts_of_window(("example_gen", key(1)), read(store))) == {
         span_cache.path(span=name) for name in ("as used", "as read", "as split")
     }

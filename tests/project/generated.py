@@ -4,7 +4,7 @@
 """
 
 from pipeline.config import reference
-from tests.project import layers
+from tests.project import layers, untrusted
 from tests.support import CHECKOUT
 
 BEGIN = "<!-- begin: written by python -m tests.project.generated -->\n"
@@ -12,6 +12,7 @@ END = "<!-- end -->\n"
 PARTS = {
     "docs/architecture.md": layers.table,
     "docs/reference/configuration.md": reference,
+    "docs/security.md": untrusted.table,
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.models import fake_model
 from tests.support.served import Server, documented, half_plus, serving, typed
+from tests.support.training import free_ports
 
 TYPES = [
     "bool",
@@ -58,7 +59,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> Itera
     (folder / "models.config").write_text(CONFIG.format(text=folder / "text"))
 
     limits = ("--max_body_bytes=100000", "--max_rows=300", "--max_batch_size=8")
-    with serving(folder, f"--model_config_file={folder / 'models.config'}", *limits) as started:
+    [port] = free_ports(1)
+    config = f"--model_config_file={folder / 'models.config'}"
+    with serving(folder, config, f"--port={port}", *limits) as started:
         started.wait("/v1/models/half_plus_three", "AVAILABLE", "AVAILABLE")
         for name in ("documented", "typed", "tokens", "sequence", "text"):
             started.wait(f"/v1/models/{name}", "AVAILABLE")

@@ -67,6 +67,39 @@ def ask(
     return asyncio.run(all_at_once()), sizes
 
 
+def test_a_request_whose_client_went_away_does_not_run(models: dict[str, LoadedModel]) -> None:
+    sizes: list[int] = []
+    model = models["roots"]
+
+    async def give_up() -> None:
+        limits = Limits(num_threads=1, timeout=NEVER, max_batch_size=8)
+        batcher = Batcher(limits, lambda rows, _: sizes.append(rows))
+        signature = model.signatures["serving_default"]
+        first, *others = (
+            asyncio.ensure_future(batcher.run(model, signature, floats(*values)))
+            for values in ([1, 4], [9, 16, 25], [36])
+        )
+        await asyncio.sleep(0)
+        assert batcher.num_waiting == 2
+
+        others[0].cancel()  # It waits.
+        with pytest.raises(asyncio.CancelledError):
+            await others[0]
+        assert batcher.num_waiting == 1
+
+        first.cancel()  # It runs: its model stays in use until it is done.
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert sizes == [2]
+
+        assert (await others[1])["y"].tolist() == [6]
+        assert (batcher.num_waiting, batcher.queues) == (0, {})
+        batcher.threads.shutdown()
+
+    asyncio.run(give_up())
+    assert sizes == [2, 1]
+
+
 def floats(*values: float) -> dict[str, np.ndarray]:
     return {"x": np.array(values, np.float32)}
 

@@ -31,6 +31,18 @@ def test_wrong_flags_are_one_line(
         )
         assert error(f"--rest_api_port={port}") == expected
 
+        expected = (
+            f"error: --host 127.0.0.1 --port {port}: Address already in use. Give a free port, or 0"
+            " for no gRPC.\n"
+        )
+        assert error("--rest_api_port=0", f"--port={port}") == expected
+        # It was an abbreviation of --port_file once.
+        monkeypatch.chdir(tmp_path)
+        assert error(f"--rest_api_port={port}", "--port", "8500").startswith("error: --host")
+        assert list(tmp_path.iterdir()) == []
+
+    assert "--port 70000 is not a port." in error("--rest_api_port=0", "--port=70000")
+    assert "--port -1 is not a port." in error("--rest_api_port=0", "--port=-1")
     assert "--rest_api_port 70000 is not a port." in error("--rest_api_port=70000")
     assert "cannot be a model's name in a path" in error("--model_name=a/b")
     assert "No such file or directory" in error(f"--model_config_file={tmp_path / 'gone'}")
@@ -85,7 +97,7 @@ def test_a_wrong_config_file_is_one_line(tmp_path: Path, text: str, message: str
 def test_the_command_answers_help_without_tensorflow_and_serves_without_beam() -> None:
     look = (
         "print(sorted(set(sys.modules) & {'tensorflow', 'apache_beam', 'tensorflow_transform',"
-        " 'pydantic', 'tensorflow_serving'}))"
+        " 'pydantic', 'tensorflow_serving', 'grpc'}))"
     )
     code = (
         "import sys\nfrom serving import main\ntry: main.main(['--help'])\nexcept SystemExit:"

@@ -9,8 +9,10 @@ from serving.predict import (
     BATCH_SIZE,
     InputError,
     find_model,
+    find_models,
     main,
     predict,
+    version_folders,
     without_class,
 )
 from tests.support.models import fake_model
@@ -170,5 +172,18 @@ def test_the_newest_version_is_asked(tmp_path: Path) -> None:
         (tmp_path / version / "saved_model.pb").touch()
     assert find_model(tmp_path) == tmp_path / "10"
     assert find_model(tmp_path / "9") == tmp_path / "9"
+
+    # As the server takes names: zeros may come first, the shorter name counts.
+    for name in ("00000012", "012", "+99", "\u0663\u0663", str(2**63)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert find_model(tmp_path) == tmp_path / "012"
+    model = tmp_path / "several" / "model"
+    for name in ("0012", "12", str(2**63)):
+        (model / name).mkdir(parents=True)
+        (model / name / "saved_model.pb").touch()
+    assert find_models(model.parent) == {"model": model}
+    assert version_folders(model) == {12: model / "12"}
+
     with pytest.raises(InputError, match="No SavedModel at"):
         find_model(tmp_path / "nothing")

@@ -121,6 +121,31 @@ def test_new_versions_broken_ones_and_ones_that_go(
     assert answer(server) == 3.0
 
 
+def test_a_number_may_begin_with_zeros_and_the_shorter_name_is_served(
+    server: Server, base: Path, made: dict[str, Path]
+) -> None:
+    for name in ("+5", "\u0663", "-7", "1_0", str(2**63)):
+        push(made["3"], base / name)
+    push(made["1"], base / "00000123")
+    server.wait(MODEL, "AVAILABLE")
+    assert answer(server, f"{MODEL}/versions/123") == 1.0
+
+    push(made["2"], base / "123")
+    wait_for(server, 2.0)
+    server.wait(MODEL, "AVAILABLE")
+    complaint = (
+        f"half: the folders 123 and 00000123 under {base} are both version 123; 123 is served."
+        " Remove or rename one of them.\n"
+    )
+    while complaint not in server.log.read_text():
+        pass
+    server.post("/v1/models/slow:predict", {"inputs": 100_000})  # looks go by
+    assert server.log.read_text().count(complaint) == 1
+
+    shutil.rmtree(base / "123")
+    wait_for(server, 1.0)
+
+
 def test_a_version_that_is_replaced_is_read_again_and_the_last_one_stays(
     server: Server, base: Path, made: dict[str, Path]
 ) -> None:

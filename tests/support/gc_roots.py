@@ -3,14 +3,14 @@
 import json
 import re
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
 from pipeline import gc
 from pipeline.store import open_store
 from pipeline.store.records import Source, StageRecord
-from seqline.model.digest import MANIFEST
+from seqline.model.digest import MANIFEST, digest_of
 from tests.support.records import execution, run_record
 
 # One of the future is young, whatever the day.
@@ -20,6 +20,11 @@ ARTIFACT = re.compile(r"(\w+)/([0-9a-f]{20})")
 
 def key(number: int) -> str:
     return blake2b(str(number).encode(), digest_size=10).hexdigest()
+
+
+def files_of(content: str) -> dict[str, str]:
+    """The files of a version with this content, as its manifest has them."""
+    return {"saved_model.pb": sha256(content.encode()).hexdigest()}
 
 
 class Root:
@@ -38,6 +43,8 @@ class Root:
         self, component: str, number: int, inputs: Sequence[tuple[str, int]] = (), **figures: Any
     ) -> tuple[str, str]:
         folder = self.store.path(component, key(number))
+        if "digest" in figures:
+            figures["digest"] = digest_of(files_of(figures["digest"]))
         self.write_file(folder / "Split-train" / "data", b"data")
         record = execution(
             component,
@@ -77,8 +84,10 @@ class Root:
     def serve(self, version: int, digest: str, **labels: int) -> None:
         folder = self.serving_dir / str(version)
         (folder / MANIFEST).parent.mkdir(parents=True)
-        (folder / MANIFEST).write_text(json.dumps({"digest": digest, "files": {}}))
-        (folder / "saved_model.pb").write_text("model")
+        files = files_of(digest)
+        manifest = {"digest": digest_of(files), "files": files}
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+        (folder / "saved_model.pb").write_text(digest)
 
     def write_file(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from pipeline import report
 from pipeline.cli.app import app
 from pipeline.store.folder import Store
 from seqline.errors import UserError
-from seqline.model.digest import MANIFEST
+from seqline.model.digest import MANIFEST, digest_of
 from tests.support.records import execution
 from tests.support.report_runs import LABELS, stages_of
 
@@ -51,11 +51,14 @@ def write_three_runs(store: Store) -> None:
 
     manifest = served / "4" / MANIFEST
     manifest.parent.mkdir(parents=True)
-    manifest.write_text(
-        json.dumps(
-            {"digest": "x", "files": {}, "rollback_of": 1, "pushed": "2026-01-02T12:00:00+00:00"}
-        )
-    )
+    files = {"saved_model.pb": "0" * 64}
+    content = {
+        "digest": digest_of(files),
+        "files": files,
+        "rollback_of": 1,
+        "pushed": "2026-01-02T12:00:00+00:00",
+    }
+    manifest.write_text(json.dumps(content))
 
 
 def write_run(

@@ -25,6 +25,7 @@ class Server:
     url: str
     process: subprocess.Popen
     log: Path
+    grpc: str = ""  # host and port, if --port is given
 
     def get(self, path: str) -> requests.Response:
         return requests.get(self.url + path, timeout=TIMEOUT)
@@ -97,7 +98,13 @@ def serving(folder: Path, *flags: str) -> Iterator[Server]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
-        yield Server(f"http://127.0.0.1:{int(port_file.read_text())}", process, log)
+        grpc_port = next((flag for flag in flags if flag.startswith("--port=")), "--port=")
+        yield Server(
+            f"http://127.0.0.1:{int(port_file.read_text())}",
+            process,
+            log,
+            f"127.0.0.1:{grpc_port.removeprefix('--port=')}",
+        )
     finally:
         process.kill()
         process.wait()

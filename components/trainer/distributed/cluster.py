@@ -8,6 +8,7 @@ Imports nothing heavy: the command line reads it, too.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Cluster | None:
 
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed(f"is not JSON ({error})", text) from None
 
     if content == {}:
@@ -105,7 +106,7 @@ def _addresses(jobs: Mapping[str, Any], job: str, text: str) -> list[str]:
 
     for address in addresses:
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
             raise _malformed(f"has {address!r} in cluster.{job}, which is not host:port", text)
 
     if job == "chief" and len(addresses) > 1:
@@ -119,7 +120,9 @@ def _own_number(task: Any, members: tuple[tuple[str, int, str], ...], text: str)
 
     numbers = {(job, index): number for number, (job, index, _) in enumerate(members)}
     job, index = task["type"], task["index"]
-    if isinstance(index, str) and index.isdigit():  # some launchers write it as a string
+    if isinstance(index, str) and re.fullmatch(
+        "[0-9]{1,9}", index
+    ):  # some launchers write it as a string
         index = int(index)
     if not isinstance(job, str) or type(index) is not int or (job, index) not in numbers:
         known = ", ".join(f"{job} {index}" for job, index in numbers)

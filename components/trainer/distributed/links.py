@@ -14,7 +14,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
 from components.trainer.distributed.cluster import Cluster
+from seqline.errors import UserError
+from seqline.storage import records
+from seqline.storage.records import Count
 
 log = logging.getLogger("seqline.trainer")
 
@@ -25,6 +31,25 @@ SILENCE_SECONDS = 40.0
 GIVE_UP_SECONDS = 20.0
 
 Message = dict[str, Any]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class MessageFields(TypedDict, total=False):
+    """The fields that a message may have."""
+
+    number: Count
+    must_match: dict[str, Any]
+    decision: "Decision"
+    error: str
+    lost: Count
+    bye: bool
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Decision(TypedDict):
+    """What the chief decides: the step to go on from, None to begin."""
+
+    step: Count | None
 
 
 class Link:
@@ -47,12 +72,10 @@ class Link:
             raise ConnectionError("closed")
 
         try:
-            message = json.loads(line)
-        except ValueError:
-            message = None
-
-        if not isinstance(message, dict):
-            raise ConnectionError("not one of ours")
+            message = records.parse_object(line, "the message", "")
+            records.parse(MessageFields, message, "the message", "")
+        except UserError:
+            raise ConnectionError("not one of ours") from None
         return message
 
     def close(self) -> None:
@@ -102,7 +125,7 @@ class Links:
                 return
 
             if "lost" in message:
-                self._note(int(message["lost"]), "was lost")
+                self._note(message["lost"], "was lost")
             if message.get("bye"):
                 self._note(number, "ended")
                 return

@@ -193,6 +193,8 @@ def _answer(link: Link, deadline: float, check_stop: Callable[[], None]) -> Mess
 
         message = link.receive(BEAT_SECONDS)
         if "error" in message:
-            raise UserError(str(message["error"]))
+            raise UserError(message["error"])
+        if "decision" not in message:
+            raise ConnectionError("not one of ours")
         return message
     raise ConnectionError("no answer")

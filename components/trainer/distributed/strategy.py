@@ -198,9 +198,7 @@ def team(
             yield Team(strategy, decision["step"], cluster, stop_signal)
 
         is_orderly = True
-    except LostWorkerError:
-        raise
-    except UserError:  # All workers raise the same.
+    except (StoppedError, UserError):  # All workers raise the same.
         is_orderly = True
         raise
     finally:

@@ -53,8 +53,10 @@ def test_schema_diffs_are_filled_in_as_tfdv_does(tmp_path: Path) -> None:
 
 
 def test_the_gate_quotes_the_first_errors_only(tmp_path: Path) -> None:
-    anomalies = [{"severity": "error", "line": f"line {number}"} for number in range(25)] + [
-        {"severity": "warning", "line": "not this"}
+    first = {"split": "train", "feature": "text", "kind": "few_rows", "examples": []}
+    anomalies = [
+        *({**first, "severity": "error", "line": f"line {number}"} for number in range(25)),
+        {**first, "severity": "warning", "line": "not this"},
     ]
     (tmp_path / "anomalies.json").write_text(json.dumps(anomalies))
     with pytest.raises(DataError) as error:

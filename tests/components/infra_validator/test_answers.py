@@ -1,6 +1,7 @@
 """The recorded answers, and their comparison with those of a server."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from components.infra_validator import (
     validation,
 )
 from components.infra_validator.validation import warmup_requests
+from seqline.data.answers import Answer
 from tests.components.infra_validator.support import evaluated
 
 
@@ -79,12 +81,7 @@ class Answering:
 
 def test_labels_differ_only_where_two_classes_are_as_good_as_equal() -> None:
     tolerance = validation.Tolerance(1e-5, "a test")
-    answer = {
-        "row": {"text": "a"},
-        "probabilities": [0.25, 0.5, 0.25],
-        "label": "fruit",
-        "class_id": 1,
-    }
+    answer = Answer({"text": "a"}, [0.25, 0.5, 0.25], "fruit", 1)
     server: Any = Answering(probabilities=[0.25, 0.5, 0.25], label="metals", class_id=2)
 
     [refusal], difference = validation.compare(server, [answer], tolerance)
@@ -96,11 +93,11 @@ def test_labels_differ_only_where_two_classes_are_as_good_as_equal() -> None:
     )
     assert difference == 0
 
-    equal = {**answer, "probabilities": [0.1, 0.450001, 0.449999]}
+    equal = replace(answer, probabilities=[0.1, 0.450001, 0.449999])
     server = Answering(probabilities=[0.1, 0.449999, 0.450001], label="metals", class_id=2)
     assert validation.compare(server, [equal], tolerance)[0] == []
 
-    unnamed: Any = {name: answer[name] for name in ("row", "probabilities")}
+    unnamed = Answer(answer.row, answer.probabilities)
     server = Answering(probabilities=[0.25, 0.5, 0.25])
     assert validation.compare(server, [unnamed], tolerance) == ([], 0.0)
 

@@ -1,8 +1,10 @@
 """Servers as processes: those that fail, hang, are killed, or lack their libraries."""
 
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -61,10 +63,87 @@ def test_a_server_that_never_answers_is_ended(
     _, blessing = validate(
         saved_model, evaluation, tmp_path / "output", server=server, wait_seconds=1.0
     )
-    assert blessing["refusals"] == [
-        f"the server did not have the model in infra_validator.wait_seconds: waiting {tmp_path}"
-    ]
+    [refusal] = blessing["refusals"]
+    assert re.fullmatch(
+        "timed out: the server did not have the model after 1 s: it did not answer on port"
+        rf" [0-9]+\. Its last lines: waiting {tmp_path}\. If the machine is slow or busy, give it"
+        r" more time: --set infra_validator\.wait_seconds=2",
+        refusal,
+    )
     assert servers_on(tmp_path) == []
+
+
+# What TensorFlow logs on a machine without a GPU, and before anything else.
+NOISE = """\
+2026-01-02 03:04:05.123456: I external/local_xla/xla/tsl/cuda/cudart_stub.cc:31] no cuda drivers
+WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+I0000 00:00:1767321845.123456    1234 port.cc:153] oneDNN custom operations are on.
+E0000 00:00:1767321845.123456    1234 cuda_platform.cc:51] failed call to cuInit: UNKNOWN ERROR
+To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow
+2026-01-02 03:04:06.123456: E external/local_xla/xla/stream_executor/cuda/cuda_platform.cc:51] x
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "shown"),
+    [
+        ("", "it printed nothing"),
+        ("one\n", "one"),
+        (
+            "2026-01-02 03:04:05.123456: E tensorflow/core/saver.cc:1] NOT_FOUND: variables\n",
+            "2026-01-02 03:04:05.123456: E tensorflow/core/saver.cc:1] NOT_FOUND: variables",
+        ),
+    ],
+)
+def test_tensorflows_lines_about_devices_are_not_a_servers_last_words(
+    own: str, shown: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "server.log"
+    log.write_text(own + NOISE)
+    assert server_process.last_lines(log) == shown
+
+
+def test_a_server_that_starts_too_slowly_has_timed_out_and_no_device_is_blamed(
+    saved_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = program(tmp_path / "slow", f"cat <<'END'\n{NOISE}END\nexec sleep 1000")
+    monkeypatch.setattr(server_process.sys, "executable", slow)
+    # The guard needs the real Python: the server is started without it.
+    monkeypatch.setattr(server_process, "_start", _start_unguarded)
+    with (
+        pytest.raises(server_process.ServerError) as raised,
+        running("embedded", saved_model / "saved_model", tmp_path / "server.log", 0.5),
+    ):
+        pass
+    assert str(raised.value) == (
+        "timed out: the server did not have the model after 0.5 s: it had not opened its port yet."
+        " Its last lines: it printed nothing. If the machine is slow or busy, give it more time:"
+        " --set infra_validator.wait_seconds=1"
+    )
+
+
+def _start_unguarded(command: list[str], log: Path) -> subprocess.Popen:
+    with log.open("wb") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file)
+
+
+def test_a_request_without_an_answer_has_timed_out(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_text(f"busy\n{NOISE}")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts, and says nothing
+        running_process = subprocess.Popen(["sleep", "1000"])
+        try:
+            server = server_process.Server(running_process, silent.getsockname()[1], log, 0.2)
+            with pytest.raises(server_process.ServerError) as raised:
+                server.ask({})
+        finally:
+            running_process.kill()
+            running_process.wait()
+    assert str(raised.value) == (
+        "timed out: the server did not answer POST /v1/models/seqline:predict within 0.2 s. Its"
+        " last lines: busy. If the machine is slow or busy, give it more time: --set"
+        " infra_validator.wait_seconds=0.4"
+    )
 
 
 def test_a_program_gets_the_flags_of_tensorflow_model_server(tmp_path: Path) -> None:

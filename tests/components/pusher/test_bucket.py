@@ -64,9 +64,7 @@ def test_push_rollback_and_labels_as_in_a_folder(
         "history.jsonl",
         "models.config",
     ]
-    assert [
-        (event["what"], event["version"], event["instead_of"]) for event in history(SERVED)
-    ] == [
+    assert [(event.what, event.version, event.instead_of) for event in history(SERVED)] == [
         ("promote", 2, 1),
         ("rollback", 3, 2),
     ]
@@ -108,10 +106,20 @@ def test_what_a_killed_push_left_is_no_version_and_goes(
     push(models("a"), SERVED)
     fake.put("models", "topics/2/variables/variables.index", b"half")
     fake.put("models", "topics/other/file", b"not ours")
+    fake.put("models", "topics/003/half", b"a push writes no such name")
     assert [listed["version"] for listed in listing(SERVED)] == [1]
     assert push(models("b"), SERVED)["version"] == 2
-    assert names(fake) == [*version(1), *version(2), "models.config", "other/file"]
+    assert names(fake) == ["003/half", *version(1), *version(2), "models.config", "other/file"]
     assert fake.buckets["models"]["topics/2/variables/variables.index"][1] == b"bb"
+
+
+def test_a_push_beside_a_number_with_zeros_is_above_it(
+    fake: FakeGcs, models: Callable[[str], Path]
+) -> None:
+    fake.put("models", "topics/0041/saved_model.pb", b"of another program")
+    assert [listed["version"] for listed in listing(SERVED)] == [41]
+    assert push(models("a"), SERVED)["version"] == 42
+    assert "0041/saved_model.pb" in names(fake)
 
 
 def test_pushes_at_once_all_land_without_a_gap(
@@ -217,8 +225,8 @@ def test_a_damaged_version_is_not_rolled_back_to(
     with pytest.raises(
         DataError,
         match=(
-            r"Version 1 in gs://models/topics is not what was pushed: variables/variables\.index is"
-            r" another"
+            r"Version 1 in gs://models/topics cannot come back: variables/variables\.index is not"
+            r" what was pushed: its SHA-256 is another\. Name another with --to\."
         ),
     ):
         rollback(SERVED)

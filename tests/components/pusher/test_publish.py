@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from components.pusher import PusherParams, check, publish
+from components.pusher import PusherParams, check, writing
 from components.pusher.folder import Folder, is_number
 from components.pusher.publish import push
 from components.pusher.versions import listing
 from seqline.errors import DataError, UserError
 from seqline.model.digest import EVALUATION, MANIFEST, digest_of, sha256_of_files
+from serving.predict import version_number
 from tests.components.pusher.reading import content, labels_in, versions
 from tests.support import CHECKOUT
 
@@ -68,18 +70,43 @@ def test_the_evaluation_beside_it_does_not_make_another_model(
 
 
 def test_names_that_are_no_version(models: Callable[[str], Path], served: Path) -> None:
-    for name in ("9", "10", "tmp", ".12", "007", "\u0663", "\u00b2", "-3", "99999999999999999999"):
+    names = ("9", "10", "tmp", ".12", "+12", "\u0663", "\u00b2", "-3", str(2**63))
+    for name in names:
         (served / name).mkdir(parents=True)
     (served / "11").write_text("a file")
     assert versions(served) == [9, 10]
     assert push(models("a"), served)["version"] == 12
 
 
-@given(st.text(max_size=25))
+def test_a_push_beside_a_number_with_zeros_is_above_it(
+    models: Callable[[str], Path], served: Path
+) -> None:
+    shutil.copytree(models("a"), served / "00000123")
+    assert versions(served) == [123]
+    assert push(models("b"), served)["version"] == 124
+    assert versions(served) == [123, 124]
+
+    # A version of ours keeps its record under a name with zeros.
+    (served / "124").rename(served / "0124")
+    assert [row["digest"] is None for row in listing(served)] == [True, False]
+    assert not push(models("b"), served)["pushed"]
+
+
+def test_a_push_above_the_highest_number_is_refused(
+    models: Callable[[str], Path], served: Path
+) -> None:
+    (served / str(2**63 - 1)).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"holds version {2**63 - 1}, the highest that a server"):
+        push(models("a"), served)
+
+
+@given(st.one_of(st.text(max_size=25), st.from_regex("0*[0-9]{1,20}", fullmatch=True)))
+@example("9223372036854775807")
+@example("0009223372036854775808")
 def test_a_number_is_what_a_server_parses(name: str) -> None:
-    assert is_number(name) == (
-        name.isascii() and name.isdigit() and str(int(name)) == name and int(name) < 2**63
-    )
+    is_digits = name.isascii() and name.isdigit()
+    assert is_number(name) == (is_digits and int(name) < 2**63)
+    assert is_number(name) == (version_number(name) is not None)
 
 
 def test_what_a_killed_push_left_is_no_version_and_goes(
@@ -100,7 +127,7 @@ def test_a_copy_that_differs_is_never_a_version(
     def damaging(source: Path, target: Path, **_: Any) -> None:
         target.write_bytes(source.read_bytes() + b"!")
 
-    monkeypatch.setattr(publish.shutil, "copyfile", damaging)
+    monkeypatch.setattr(writing.shutil, "copyfile", damaging)
     with pytest.raises(
         DataError,
         match=(

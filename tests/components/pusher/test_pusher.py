@@ -1,13 +1,15 @@
 """The pusher as a component."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.pusher import PusherParams, publish, run, stale
+from components.pusher import PusherParams, run, stale
+from seqline.data.answers import read_answers
 from seqline.errors import DataError, NotBlessedError
 from seqline.model.digest import EVALUATION, digest_of, sha256_of_files
 from tests.components.pusher.reading import versions
@@ -113,8 +115,8 @@ def test_a_model_that_does_not_load_is_refused(
 ) -> None:
     from components.pusher.verify import load_and_ask
 
-    publish.shutil.copytree(saved_model / "saved_model", tmp_path / "copy")
+    shutil.copytree(saved_model / "saved_model", tmp_path / "copy")
     (tmp_path / "copy" / damage).write_bytes(b"")
-    answer = json.loads((evaluation / "answers.jsonl").read_text().splitlines()[0])
+    answer = read_answers(evaluation / "answers.jsonl")[0]
     with pytest.raises(DataError, match=r"does not load and answer \(.+\)\. Nothing was pushed\.$"):
         load_and_ask(tmp_path / "copy", answer)

@@ -91,7 +91,7 @@ def test_a_rollback_that_cannot_be(models: Callable[[str], Path], served: Path) 
 
     (served / "1" / "saved_model.pb").write_text("damaged")
     with pytest.raises(
-        DataError, match=r"Version 1 in .* is not what was pushed: saved_model\.pb is another"
+        DataError, match=r"Version 1 in .* cannot come back: saved_model\.pb is not what was pushed"
     ):
         rollback(served)
     (served / "1" / MANIFEST).unlink()

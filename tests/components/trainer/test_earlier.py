@@ -12,6 +12,7 @@ from components.trainer import TrainerParams, check
 from components.trainer.earlier import HDF5, started
 from seqline.errors import UserError
 from seqline.model.spec import Spec
+from seqline.storage.integrity import digests_of
 
 SPEC = Spec(
     num_tokens=2,
@@ -124,3 +125,20 @@ def test_a_cold_start_has_no_record(model: Path) -> None:
     assert started("model", model) == {"in_a_row": 2}
     (model / "start.json").unlink()
     assert started("model", model) == {}
+
+
+def test_weights_that_changed_after_their_run_are_refused(model: Path) -> None:
+    """A file of weights has no checksums of its own."""
+    digests = digests_of(model)
+    record = {"files": {name: asdict(file) for name, file in digests.items()}}
+    (model / "execution.json").write_text(json.dumps(record))
+    (model / "notes").write_text("mine")
+    params = TrainerParams(warm_start=str(model))
+    check(params)
+    (model / "model.weights.h5").write_bytes(HDF5 + b"..!")
+    with pytest.raises(UserError) as error:
+        check(params)
+    assert str(error.value) == (
+        f"trainer.warm_start {str(model)!r}: model.weights.h5 changed after it was written. "
+        "Name another Model, or copy it again with all its files."
+    )

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from components.trainer import BEST_FILE
+from components.trainer import BEST_FILE, fit
 from components.tuner import TUNER, TuningParams
 from components.tuner.search import NUM_RANDOM, ask
 from components.tuner.trials import TRIALS_FILE, Trial, load, save
 from seqline.component import Figures
-from seqline.errors import UserError
+from seqline.errors import LostWorkerError, UserError
 from tests.support import CHECKOUT
 from tests.support.corpus import TRAINER_PARAMS
 from tests.support.tuning import BASE, RANGES, make_trial, params_of, trials_by_hand, tune
@@ -66,29 +66,38 @@ def test_a_search_continues_after_the_trials_that_exist(
 
 
 KILLED_IN_AN_EPOCH = """
-import json, logging, os, signal, sys
+import json, logging, os, sys
 from pathlib import Path
 from components.tuner import TuningParams, run
-features, output, params, message, file = sys.argv[1:]
+from seqline.errors import StoppedError
+features, output, params, number, message, file = sys.argv[1:]
 output, work = Path(output), Path(output).parent / "work"
 class Killer(logging.Handler):
     def emit(self, record):
         if record.getMessage().startswith(message) and (work / file).exists():
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), int(number))
 logging.getLogger("seqline").setLevel(logging.INFO)
 logging.getLogger("seqline").addHandler(Killer())
 output.mkdir()
 params = TuningParams(**json.loads(params))
-run(features=Path(features), params=params, output=output, work=work)
+try:
+    run(features=Path(features), params=params, output=output, work=work)
+except StoppedError as stopped:
+    sys.exit(f"stopped {stopped.where} by {stopped.by}")
 """
 
 
-def kill_at(message: str, file: str, features: Path, output: Path, params: TuningParams) -> None:
-    """Runs the tuner in another process.
+def kill_at(
+    number: int, message: str, file: str, features: Path, output: Path, params: TuningParams
+) -> tuple[int, str]:
+    """Runs the tuner in another process, which signals itself.
 
-    It kills itself at a log message once a file is in the work folder.
+    It does so at a log message once a file is in the work folder.
+
+    Returns:
+        (the exit code, the last line).
     """
-    given = [str(features), str(output), params.model_dump_json(), message, file]
+    given = [str(features), str(output), params.model_dump_json(), str(number), message, file]
     done = subprocess.run(
         [sys.executable, "-c", KILLED_IN_AN_EPOCH, *given],
         capture_output=True,
@@ -96,7 +105,7 @@ def kill_at(message: str, file: str, features: Path, output: Path, params: Tunin
         cwd=CHECKOUT,
         env=os.environ,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+    return done.returncode, done.stderr.splitlines()[-1]
 
 
 def test_a_search_that_was_killed_ends_with_the_same_trials(
@@ -109,7 +118,10 @@ def test_a_search_that_was_killed_ends_with_the_same_trials(
 
     # In the second epoch of the last trial: the first one is in a checkpoint, and the second one is
     # lost.
-    kill_at("epoch 2/2", "trial-00007", features, tmp_path / "killed", params)
+    code, _ = kill_at(
+        signal.SIGKILL, "epoch 2/2", "trial-00007", features, tmp_path / "killed", params
+    )
+    assert code == -signal.SIGKILL
 
     assert [replace(trial, seconds=0) for trial in load(tmp_path / "work")] == trials[:7]
     assert [path.name for path in (tmp_path / "work").glob("trial-*")] == ["trial-00007"]
@@ -117,6 +129,42 @@ def test_a_search_that_was_killed_ends_with_the_same_trials(
     assert list((tmp_path / "killed").iterdir()) == []
     assert tune(features, tmp_path / "finished", params, tmp_path / "work") == (figures, trials)
     assert (tmp_path / "finished" / BEST_FILE).read_bytes() == (folder / BEST_FILE).read_bytes()
+
+
+def test_a_trial_that_was_stopped_has_not_failed_and_goes_on(
+    uninterrupted: tuple[Path, Figures, list[Trial]], features: Path, tmp_path: Path
+) -> None:
+    folder, figures, trials = uninterrupted
+    params = params_of(num_trials=8, halving=False)
+    (tmp_path / "work").mkdir()
+    save(trials_by_hand(), tmp_path / "work")
+
+    # Noted at the end of the first epoch, obeyed after the next steps.
+    code, line = kill_at(
+        signal.SIGTERM, "epoch 1/2", TRIALS_FILE, features, tmp_path / "stopped", params
+    )
+
+    assert code == 1
+    assert line.startswith("stopped at step ")
+    assert line.endswith(" by SIGTERM")
+    assert load(tmp_path / "work") == trials_by_hand()
+    assert list((tmp_path / "work").glob("trial-00006/checkpoints/*.npz"))
+    assert list((tmp_path / "stopped").iterdir()) == []
+    assert tune(features, tmp_path / "finished", params, tmp_path / "work") == (figures, trials)
+    assert (tmp_path / "finished" / BEST_FILE).read_bytes() == (folder / BEST_FILE).read_bytes()
+
+
+@pytest.mark.parametrize("error", [UserError("no room"), LostWorkerError("gone"), OSError(28, "")])
+def test_only_a_trial_that_diverges_fails(
+    error: BaseException, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(fit, "fit", fail)
+    with pytest.raises(type(error)):
+        tune(features, tmp_path / "new", params_of(), tmp_path / "work")
+    assert load(tmp_path / "work") == []
 
 
 @pytest.mark.parametrize("algorithm", ["random", "bayesian"])

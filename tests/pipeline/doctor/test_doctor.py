@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.doctor import FAIL, libraries, places
+from pipeline.doctor import FAIL, OK, libraries, places
+from pipeline.store.folder import Store
+from seqline.component import Artifact
 from tests.support import CHECKOUT
 from tests.support.fake_cloud import gcs
+from tests.support.records import execution
 
 
 def doctor(
@@ -331,3 +334,31 @@ def test_it_needs_the_standard_library_alone() -> None:
     command = [sys.executable, "-I", "-S", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_artifacts_are_compared_with_their_digests(tmp_path: Path) -> None:
+    store = Store(tmp_path / "root")
+    assert list(places.artifacts(str(store.root))) == []
+    for key in ("k1", "k2"):
+        folder = store.begin("trainer", key)
+        (folder / "model").write_text("abc")
+        artifact = Artifact("Model", store.path("trainer", key), key)
+        store.commit(folder, artifact, "trainer", execution("trainer", key))
+    old = store.path("trainer", "k0")
+    old.mkdir()
+    execution("trainer", "k0").write(old / "execution.json")
+
+    (whole,) = places.artifacts(str(store.root))
+    text = "3 artifacts, 2 files as written; 1 of an earlier release have no digests"
+    assert (whole.status, whole.text) == (OK, text)
+
+    (store.path("trainer", "k1") / "model").write_text("abd")
+    (store.path("trainer", "k1") / "notes").write_text("mine")
+    (store.path("trainer", "k2") / "execution.json").write_text("{")
+    findings = list(places.artifacts(str(store.root)))
+    assert [(finding.status, finding.text) for finding in findings] == [
+        (FAIL, f"{store.path('trainer', 'k1')}: model changed after it was written"),
+        (FAIL, f"{store.path('trainer', 'k1')}: notes was added after it was written"),
+        (FAIL, f"{store.path('trainer', 'k2')}: execution.json is damaged"),
+    ]
+    assert [finding.way_out.split()[0] for finding in findings] == ["seqline", "move", "seqline"]

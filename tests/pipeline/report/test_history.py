@@ -1,11 +1,15 @@
 """`seqline history`."""
 
 import json
+from typing import Any
+
+import pytest
 
 from components.pusher import versions
 from pipeline.report.history import history
 from pipeline.store.folder import Store
-from tests.support.reports import invoke
+from tests.support.report_runs import LABELS, stages_of
+from tests.support.reports import invoke, write_run
 
 
 def test_history(three_runs: Store) -> None:
@@ -50,3 +54,81 @@ def test_one_damaged_run_hides_no_other(three_runs: Store) -> None:
         "refused",
         "rollback",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ended", "uses", "more", "why"),
+    [
+        (
+            3,
+            5,
+            {
+                "verdict": "stopped",
+                "error": "StoppedError: stopped at step 120 of 800 by SIGTERM; the same command"
+                " goes on from there",
+            },
+            "example_validator: stopped at step 120 of 800 by SIGTERM; the same command goes on"
+            " from there",
+        ),
+        (
+            3,
+            5,
+            {"verdict": "stopped", "error": "StoppedError: stopped before example_validator by x"},
+            "stopped before example_validator by x",
+        ),
+        (2, 3, {"verdict": "failed", "error": "UserError: no number."}, "schema_gen: no number."),
+        (0, 0, {"verdict": "failed", "error": "UserError: no such file."}, "no such file."),
+        (3, 3, {"verdict": "failed", "error": "UserError: disk full."}, "disk full."),
+        (2, 2, {"verdict": "failed", "error": "DataError: an anomaly."}, "an anomaly."),
+        (0, 1, {"verdict": "failed"}, "it ended in example_gen, without a reason"),
+        (
+            1,
+            2,
+            {"verdict": "running"},
+            "no end was recorded: it still runs, or was killed in statistics_gen",
+        ),
+        (
+            0,
+            0,
+            {"verdict": "running"},
+            "no end was recorded: it still runs, or was killed before the first stage",
+        ),
+        (
+            2,
+            2,
+            {"verdict": "running"},
+            "no end was recorded: it still runs, or was killed after statistics_gen",
+        ),
+        (
+            1,
+            2,
+            {
+                "verdict": "stopped",
+                "error": "StoppedError: stopped at step 1 by SIGINT",
+                "retrain": {
+                    "verdict": "interrupted",
+                    "exit_code": 50,
+                    "reason": "stopped at step 1 by SIGINT",
+                },
+            },
+            "statistics_gen: stopped at step 1 by SIGINT",
+        ),
+        (2, 2, {"verdict": "finished"}, "nothing had to run"),
+    ],
+)
+def test_a_run_that_was_cut_short_says_where_and_why(
+    ended: int, uses: int, more: dict[str, Any], why: str, store: Store
+) -> None:
+    executions, files = stages_of(LABELS, [])
+    stages = list(executions)
+    write_run(
+        store,
+        "20260101-0001",
+        {name: executions[name] for name in stages[:ended]},
+        files,
+        cached=tuple(stages),
+        uses={name: ["key"] for name in stages[:uses]},
+        **more,
+    )
+    [entry] = history(store)
+    assert entry["why"] == why

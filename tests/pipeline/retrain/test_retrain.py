@@ -152,8 +152,9 @@ def test_a_rollback_by_hand_is_not_undone_and_is_recorded(copy: Path) -> None:
 
     [event] = versions.history(copy / "serving_dir" / "c")
     expected = {"what": "rollback", "version": 3, "rollback_of": 1, "instead_of": 2}
-    assert {name: event[name] for name in expected} == expected
-    assert event["by"]["user"] == owner.who()["user"]
+    assert {name: getattr(event, name) for name in expected} == expected
+    assert event.by is not None
+    assert event.by["user"] == owner.who()["user"]
 
 
 # Data

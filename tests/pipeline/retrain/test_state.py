@@ -22,9 +22,9 @@ def pushed_model(digest: str, spans: dict[str, str]) -> Push:
     [
         ("{", "Expecting property name"),
         ("[]", "it holds no JSON object"),
-        ('{"pushes": [{"digest": "d", "version": 1}]}', "pushes.0.run: field required"),
-        ('{"left_out": {"2": "bad"}}', "left_out.2: input should be a dictionary"),
-        ('{"last": {"fingerprint": 3}}', "last.fingerprint: input should be a valid string"),
+        ('{"pushes": [{"digest": "d", "version": 1}]}', "pushes.0.run: Field required"),
+        ('{"left_out": {"2": "bad"}}', "left_out.2: Input should be an object"),
+        ('{"last": {"fingerprint": 3}}', "last.fingerprint: Input should be a valid string"),
     ],
 )
 def test_a_damaged_state_is_named(tmp_path: Path, content: str, problem: str) -> None:

@@ -90,7 +90,9 @@ def store(config: Config, earlier: Path, earlier_features: Path, tmp_path: Path)
     return store
 
 
-def test_the_model_that_is_served_is_chosen(config: Config, store: Store, tmp_path: Path) -> None:
+def test_the_model_that_is_served_is_chosen(
+    config: Config, store: Store, earlier: Path, tmp_path: Path
+) -> None:
     choice = choose_model(config, store)
     folder = store.path("trainer", "model")
     assert choice == Choice(
@@ -106,7 +108,9 @@ def test_the_model_that_is_served_is_chosen(config: Config, store: Store, tmp_pa
     assert TRAINER.check is not None
 
     TRAINER.check(choice.config.trainer)
-    (folder / START_FILE).write_text(json.dumps({"in_a_row": 4}))
+    fourth = shutil.copytree(earlier, tmp_path / "fourth" / "model")
+    (fourth / START_FILE).write_text(json.dumps({"in_a_row": 4}))
+    commit(store, "trainer", "Model", fourth, config.trainer)
     assert choose_model(config, store).in_a_row == 5
 
     (tmp_path / "foreign").mkdir()
@@ -200,6 +204,23 @@ def test_what_was_cleared_away_is_said(
     shutil.rmtree(store.root / gone)
     choice = choose_model(config, store)
     assert (choice.start, choice.reason) == ("cold", f"version 1: {reason} {store.root}")
+
+
+def test_a_damaged_model_is_not_started_from(config: Config, store: Store) -> None:
+    record = store.path("transform", "features") / "execution.json"
+    content = record.read_bytes()
+    record.write_bytes(content[:-9])
+    assert choose_model(config, store).reason == "version 1: the record of its transform is damaged"
+
+    record.write_bytes(content)
+    weights = store.path("trainer", "model") / "model.weights.h5"
+    with weights.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"!")
+    assert choose_model(config, store).reason == (
+        "version 1: its Model, model, is damaged: model.weights.h5 of its artifact changed after it"
+        " was written"
+    )
 
 
 def test_all_of_it_may_lie_in_a_bucket(

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,9 @@ import pytest
 
 from pipeline.store.folder import Store
 from pipeline.store.records import Execution, RunRecord, StageRecord
+from seqline.digests import digest
 from seqline.errors import UserError
+from seqline.storage.records import DamagedRecordError
 from tests.support.records import execution, run_record
 
 RUN = {
@@ -39,7 +40,9 @@ EXECUTION = {
     "started": "2026-01-01T00:00:00.000+00:00",
     "finished": "2026-01-01T00:00:02.000+00:00",
     "seconds": 2.0,
+    "files": {"model": {"size": 1, "digest": "sha256:2d71"}},
 }
+EXECUTION["digest"] = digest(EXECUTION)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +69,18 @@ def test_records_from_before_models_had_names_are_read(tmp_path: Path) -> None:
         json.dumps({name: RUN[name] for name in ("run", "started", "verdict", "stages")})
     )
     assert (RunRecord.read(path).uses, RunRecord.read(path).about) == ({}, {})
-    path.write_text(json.dumps({name: EXECUTION[name] for name in EXECUTION if name != "name"}))
-    assert Execution.read(path).name == ""
+    of_earlier_release = {
+        name: EXECUTION[name] for name in EXECUTION if name not in ("name", "files", "digest")
+    }
+    path.write_text(json.dumps(of_earlier_release))
+    assert (Execution.read(path).name, Execution.read(path).files) == ("", None)
+
+
+def test_an_execution_that_says_something_else_than_was_written_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "execution.json"
+    path.write_text(json.dumps(EXECUTION).replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(DamagedRecordError, match=r"is damaged \(it changed after it was written\)"):
+        Execution.read(path)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +90,9 @@ def test_records_from_before_models_had_names_are_read(tmp_path: Path) -> None:
         ('{"run": "x', "Unterminated string starting at: line 1 column 9 (char 8)"),
         ("null", "it holds no JSON object"),
         ("\N{BROKEN BAR}" * 3, "Expecting value: line 1 column 1 (char 0)"),
-        (json.dumps({**RUN, "stages": [{"component": "a"}]}), "stages.0.key: field required"),
-        (json.dumps({**RUN, "uses": []}), "uses: input should be a valid dictionary"),
-        (json.dumps({"run": "x"}), "started: field required"),
+        (json.dumps({**RUN, "stages": [{"component": "a"}]}), "stages.0.key: Field required"),
+        (json.dumps({**RUN, "uses": []}), "uses: Input should be an object"),
+        (json.dumps({"run": "x"}), "started: Field required"),
     ],
 )
 def test_a_damaged_run_is_refused(content: str, problem: str, tmp_path: Path) -> None:
@@ -96,16 +109,18 @@ def test_a_damaged_run_is_refused(content: str, problem: str, tmp_path: Path) ->
         RunRecord.read(path)
 
 
-@pytest.mark.parametrize(
-    "read", [Store.latest, lambda store, component: store.execution(component, "k1")]
-)
-def test_a_damaged_artifact_is_refused(read: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_damaged_artifact_is_refused_and_hides_no_other(tmp_path: Path) -> None:
     store = Store(tmp_path)
     path = store.path("trainer", "k1") / "execution.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(EXECUTION)[:100])
     with pytest.raises(UserError, match=rf"^{path} is damaged .* the next run makes the artifact"):
-        read(store, "trainer")
+        store.execution("trainer", "k1")
+    assert store.damage("trainer", "k1") == "its execution.json is damaged"
+    assert store.latest("trainer") is None
+    (tmp_path / "trainer" / "k2").mkdir()
+    execution("trainer", "k2").write(tmp_path / "trainer" / "k2" / "execution.json")
+    assert store.latest("trainer") == execution("trainer", "k2")
 
 
 def test_a_damaged_run_hides_no_other_from_the_store(tmp_path: Path) -> None:

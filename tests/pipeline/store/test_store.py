@@ -13,9 +13,15 @@ from pipeline.store.layout import artifact_digest, key_parts
 from seqline.component import Artifact
 from seqline.digests import digest
 from seqline.errors import UserError
+from seqline.storage.integrity import FileDigest
 from tests.support.records import execution
 
 INPUTS = {"features": "k1"}
+# As `sha256sum` prints them.
+DIGESTS = {
+    "one": FileDigest(3, "sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"),
+    "two": FileDigest(3, "sha256:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"),
+}
 
 
 def key(params: TrainerParams, inputs: dict[str, str] = INPUTS) -> str:
@@ -133,7 +139,7 @@ def test_an_artifact_appears_whole_and_replaces_an_old_one(tmp_path: Path) -> No
 
         assert (store.path("trainer", "k") / "model").read_text() == content
         assert store.execution("trainer", "k") == execution(
-            "trainer", "k", figures={"content": content}
+            "trainer", "k", figures={"content": content}, files={"model": DIGESTS[content]}
         )
 
     assert list((tmp_path / "root" / "partial").iterdir()) == []

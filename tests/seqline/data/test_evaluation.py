@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seqline.data.evaluation import Evaluation
-from seqline.errors import DataError
+from seqline.errors import UserError
 from seqline.gates import Gate
 from tests.support.evaluations import evaluation
 
@@ -43,10 +43,18 @@ def without(key: str) -> Callable[[dict[str, Any]], str]:
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda content: "", "Invalid JSON: EOF while parsing a value"),
-        (lambda content: json.dumps(content)[:100], "Invalid JSON: EOF while parsing"),
-        (lambda content: "<html>", "Invalid JSON: expected value"),
+        (lambda content: "", "Expecting value: line 1"),
+        (lambda content: json.dumps(content)[:100], "Unterminated string"),
+        (lambda content: "<html>", "Expecting value: line 1"),
         (lambda content: "[]", "Input should be an object"),
+        (
+            lambda content: json.dumps({**content, "refusals": ["x"]}),
+            "blessed: it is true, with 1 refusals",
+        ),
+        (
+            lambda content: json.dumps({**content, "blessed": False}),
+            "blessed: it is false, with 0 refusals",
+        ),
         (without("blessed"), "blessed: Field required"),
         (lambda content: json.dumps({**content, "blessed": "yes"}), "blessed: Input should be a"),
         (lambda content: json.dumps({**content, "refusals": None}), "refusals: Input should be a"),
@@ -65,14 +73,14 @@ def test_a_damaged_file_is_refused_in_one_line(
 ) -> None:
     path = tmp_path / FILE
     path.write_text(damage(evaluation().to_json()))
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(UserError) as raised:
         Evaluation.read(path)
     message = str(raised.value)
     assert message.startswith(f"{path} is damaged ({problem}")
-    assert message.endswith(f"). Delete its artifact, {tmp_path}, and run again.")
+    assert message.endswith("). seqline run --verify makes it again.")
     assert "\n" not in message
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"^{tmp_path}/{FILE} is missing\. Delete its artifact"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}/{FILE} is missing\. seqline run --verify"):
         Evaluation.read(tmp_path / FILE)

@@ -18,6 +18,7 @@ import pytest
 from components.example_gen import ExampleGenParams, run
 from seqline.data import features, origins
 from seqline.data.examples import read
+from seqline.errors import UserError
 
 NUM_ROWS = 60
 
@@ -144,7 +145,7 @@ def test_a_row_that_is_another_has_no_place(tmp_path: Path) -> None:
     assert places.place(9, known[0]) == {"file": "rows.csv", "line": 2}
 
 
-def test_examples_without_origins(tmp_path: Path) -> None:
+def test_examples_without_origins_and_with_damaged_ones(tmp_path: Path) -> None:
     row = {"shard": "data_tfrecord-00000-00000-00000.gz", "row": 0, "checksum": 1}
     origins.locate(tmp_path, "test", [row])
     assert row == {"shard": "data_tfrecord-00000-00000-00000.gz", "row": 0}
@@ -152,7 +153,8 @@ def test_examples_without_origins(tmp_path: Path) -> None:
     path.parent.mkdir()
     for damaged in (gzip.compress(b'{"unit": "line"}\n')[:-3], gzip.compress(b"{"), b"", b"text"):
         path.write_bytes(damaged)
-        assert origins.read(str(path)) is None
+        with pytest.raises(UserError, match=rf"^{path} is damaged .*--verify makes it again\.$"):
+            origins.read(str(path))
 
 
 @pytest.mark.parametrize(

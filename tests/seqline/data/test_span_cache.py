@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seqline.data.span_cache import HOST, SpanCache, link
+from seqline.data.span_cache import HOST, SpanCache, files_of, link
 from tests.support import CHECKOUT
 
 
@@ -101,3 +101,48 @@ def test_a_link_is_the_same_file_and_a_second_one_changes_nothing(
     assert (tmp_path / "copy").read_text() == "x"
     assert not os.path.samefile(tmp_path / "source", tmp_path / "copy")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "source", "target"]
+
+
+def make(span_cache: SpanCache, path: Path) -> bool:
+    """Makes a part of two files. Returns whether it was missing."""
+    with span_cache.making({1: path}) as folders:
+        for folder in folders.values():
+            (folder / "Split-train").mkdir()
+            (folder / "Split-train" / "x").write_text("abc")
+            (folder / "span.json").write_text("{}")
+    return bool(folders)
+
+
+@pytest.mark.parametrize("name", ["Split-train/x", "span.json", "whole"])
+@pytest.mark.parametrize("damage", ["flipped", "cut", "deleted"])
+def test_a_damaged_part_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
+    span_cache = SpanCache(tmp_path)
+    path = span_cache.path(span=1)
+    assert make(span_cache, path)
+    assert not make(span_cache, path)
+    link(path / "Split-train" / "x", tmp_path / "in an artifact")
+
+    if damage == "deleted":
+        (path / name).unlink()
+    elif damage == "cut":
+        os.truncate(path / name, 1)
+    else:
+        with (path / name).open("r+b") as file:
+            file.write(b"\xff")
+
+    assert make(span_cache, path)
+    assert (path / "Split-train" / "x").read_text() == "abc"
+    assert not make(span_cache, path)
+    assert sorted(file.name for file in files_of(path)) == ["span.json", "x"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
+        [path.name, "in an artifact"]
+    )
+
+
+def test_what_was_added_to_a_part_is_not_taken_over(tmp_path: Path) -> None:
+    span_cache = SpanCache(tmp_path)
+    path = span_cache.path(span=1)
+    make(span_cache, path)
+    (path / "Split-train" / "y").write_text("of another program")
+    assert not make(span_cache, path)
+    assert sorted(file.name for file in files_of(path)) == ["span.json", "x"]

@@ -48,3 +48,27 @@ def test_a_link_is_a_copy_inside_the_service(place: Path, cloud: FakeGcs, tmp_pa
         "/upload/" in request or "/download/" in request for request in cloud.requests[asked:]
     )
     assert (place / "two").read_text() == "x"
+
+
+def test_a_damaged_part_is_made_again(place: Path, cloud: FakeGcs) -> None:
+    span_cache = SpanCache(place, owner="k")
+    path = span_cache.path(span=1)
+
+    def make() -> bool:
+        with span_cache.making({1: path}) as folders:
+            for folder in folders.values():
+                (folder / "Split-train" / "x").write_text("abc")
+        return bool(folders)
+
+    assert make()
+    assert not make()
+    for damage in (
+        lambda: (path / "Split-train" / "x").write_text("abd"),
+        lambda: (path / "Split-train" / "x").unlink(),
+        lambda: (path / "whole").write_text("{"),
+        lambda: (path / "whole").unlink(),
+    ):
+        damage()
+        assert make()
+        assert (path / "Split-train" / "x").read_text() == "abc"
+        assert not make()

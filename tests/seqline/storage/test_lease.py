@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seqline.errors import UserError
-from seqline.storage import locks
+from seqline.storage import lease, locks
 from tests.support import CHECKOUT
 from tests.support.fake_cloud.gcs import FakeGcs
 
@@ -90,3 +91,13 @@ def test_an_answer_that_gets_lost_is_no_other_owner(place: Path, cloud: FakeGcs)
     cloud.loses = loses
     with locks.held(place / "lock", "x", waits=False):
         assert lost
+
+
+@pytest.mark.parametrize(
+    ("promised", "seconds"),
+    [(0.2, 0.2), (90, 90.0), *((value, 60.0) for value in (None, "9", True, -1, 0, 1e9, 10**400))],
+)
+def test_a_lock_that_promises_no_lease_has_the_default_one(promised: Any, seconds: float) -> None:
+    assert lease.lease_seconds({"lease_seconds": promised}, 60.0) == seconds
+    assert lease.lease_seconds({"lease_seconds": float("nan")}, 60.0) == 60.0
+    assert lease.lease_seconds({"lease_seconds": float("inf")}, 60.0) == 60.0

@@ -71,6 +71,19 @@ def test_a_finished_folder_is_fetched_once_and_again_when_it_changed(
     assert staging.local_copy(Path("here")) == Path("here")
 
 
+@pytest.mark.parametrize("damage", ["flipped", "cut", "deleted"])
+def test_a_copy_that_was_damaged_in_the_cache_is_fetched_again(
+    place: Path, cloud: FakeGcs, damage: str
+) -> None:
+    (place / "assets/labels").write_text("bad good")
+    copied = staging.local_copy(place) / "assets/labels"
+    if damage == "deleted":
+        copied.unlink()
+    else:
+        copied.write_text("bad gold" if damage == "flipped" else "bad")
+    assert (staging.local_copy(place) / "assets/labels").read_text() == "bad good"
+
+
 def test_the_cache_keeps_to_its_size_and_to_the_files_used_last(
     place: Path, tmp_path: Path
 ) -> None:

@@ -18,6 +18,10 @@ def written(cluster: object, job: str = "worker", index: int | str = 0) -> str:
     ("text", "message"),
     [
         ("{", "TF_CONFIG is not JSON"),
+        ("[" * 100_000, "TF_CONFIG is not JSON"),
+        (written(TWO, index="\N{SUPERSCRIPT TWO}"), "says that this is worker \N{SUPERSCRIPT TWO}"),
+        (written(TWO, index="1" * 5000), "says that this is worker 111"),
+        (written({"worker": ["a:" + "1" * 5000]}), "which is not host:port"),
         ("[]", 'has no table "cluster"'),
         ('{"task": {"type": "worker", "index": 0}}', 'has no table "cluster"'),
         (json.dumps({"cluster": TWO}), 'has no "task" with a type and an index'),
