@@ -72,9 +72,11 @@ def lengths(value: Any) -> np.ndarray:
 def row_bytes(value: Any) -> np.ndarray:
     """Bytes of each row [rows] of a tensor, which has one dimension at least."""
     rows = len(value)
+    if not rows:
+        return np.zeros(0, np.int64)
     if isinstance(value, Strings) or value.dtype.kind == "O":
         return lengths(value).reshape(rows, -1).sum(axis=1) + 8 * prod(value.shape[1:])
-    return np.full(rows, value.nbytes // max(1, rows), np.int64)
+    return np.full(rows, value.nbytes // rows, np.int64)
 
 
 def as_array(value: Any) -> np.ndarray:

@@ -24,6 +24,7 @@ def test_sizes_are_the_same_for_objects_and_for_a_block() -> None:
     for value in (array, pack(array)):
         assert lengths(value).tolist() == [[1, 0], [3, 1]]
         assert row_bytes(value).tolist() == [1 + 16, 4 + 16]  # And 8 bytes for each string.
+    assert row_bytes(np.zeros((0, 5), object)).tolist() == []
     assert row_bytes(np.zeros((3, 5), np.float32)).tolist() == [20, 20, 20]
 
 
