@@ -25,14 +25,17 @@ class Held:
     def __init__(self, total: Total) -> None:
         self.total = total
         self.num_bytes = 0
+        self.is_released = False
 
     def add(self, num_bytes: int) -> None:
         """Counts bytes before they are held.
 
         Raises:
-            RefusedError: All requests in flight hold too many (503).
+            RefusedError: All requests in flight hold too many, or this one is over (503).
         """
         with self.total.lock:
+            if self.is_released:  # Its client went away while a thread worked for it.
+                raise RefusedError("The request is over.", status=503)
             is_long = self.num_bytes + num_bytes > LIGHT_BYTES
             most = self.total.most * (LONG_SHARE if is_long else 1)
             if self.total.num_bytes + num_bytes > most:
@@ -48,3 +51,4 @@ class Held:
         with self.total.lock:
             self.total.num_bytes -= self.num_bytes
             self.num_bytes = 0
+            self.is_released = True

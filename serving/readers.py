@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import heapq
 import itertools
 import json
 import os
@@ -156,12 +155,14 @@ class Readers:
         work = _Waiting(
             due, next(self.numbers), size, lambda one: one.read(question, body, hold), answer
         )
-        heapq.heappush(self.waiting, work)
+        self.waiting.append(work)
         self._start()
         return await answer
 
     def _start(self) -> None:
         """Gives the free readers what is due first of what they may read."""
+        # A client that went away waits no more.
+        self.waiting = [work for work in self.waiting if not work.answer.done()]
         for one in self.readers:
             if not one.is_free:
                 continue
@@ -171,7 +172,6 @@ class Readers:
             if chosen is None:
                 continue
             self.waiting.remove(chosen)
-            heapq.heapify(self.waiting)
             one.is_free = False
             asyncio.get_running_loop().create_task(self._run(one, chosen))
 
