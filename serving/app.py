@@ -2,26 +2,36 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serving import answers, openapi, tensors
+from serving import answers, openapi, reading, tensors
 from serving.batching import Batcher
 from serving.errors import RefusedError, short
+from serving.example_signatures import examples_signature, fits
+from serving.holding import LIGHT_BYTES, Held, Total
+from serving.limits import RequestLimits, held_bytes
 from serving.metrics import Metrics
-from serving.model import DEFAULT_SIGNATURE, LoadedModel, Signature
+from serving.model import (
+    ABOUT_INPUT,
+    DEFAULT_SIGNATURE,
+    EXAMPLES,
+    LoadedModel,
+    Signature,
+)
+from serving.readers import Readers
+from serving.reading import Question, ReadRequest
+from serving.strings import row_bytes
 from serving.versions import Version, Versions
 
 log = logging.getLogger("seqline.serve")
@@ -35,18 +45,17 @@ METRICS = ("/monitoring/prometheus/metrics", "/metrics")
 ALIVE, READY, OPENAPI = "/healthz", "/readyz", "/openapi.json"
 VERSION_HEADER = "x-model-version"
 JSON = "application/json"
-CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
-EXAMPLES_SIGNATURE = "serving_examples"
-# Longer bodies are read and written in a thread, so that other requests go on.
-LONG_BODY = 1 << 16
-# TensorFlow's errors that are about what was sent.
-ABOUT_INPUT = (
-    tf.errors.InvalidArgumentError,
-    tf.errors.OutOfRangeError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.UnimplementedError,
-    tf.errors.NotFoundError,
-)
+# A body is read here, in the event loop's thread, if that takes a fraction of a millisecond: if it
+# has few bytes and few values. Other bodies are read in a process. Escapes, and tf.Examples, which
+# only a body that names a signature has, are slow to read.
+SLOW_BYTES = 4 << 10
+LIGHT_VALUES = 2000
+# A long answer is written in a thread, so that other requests go on.
+LONG_ANSWER = 4 << 10
+# Where an ASGI scope keeps what its request holds.
+HELD = "seqline.held"
+# An internal error is logged with its traceback this often, whatever is sent.
+LOG_SECONDS = 10.0
 
 
 class App:
@@ -56,9 +65,9 @@ class App:
         versions: The models.
         batcher: Runs their calls.
         metrics: Where requests are counted.
-        max_body_bytes: Bytes of one request's body.
-        max_rows: Rows of one request.
-        max_total_bytes: Bytes of the bodies of all requests in flight.
+        readers: Read long bodies.
+        limits: Limits of one request.
+        max_total_bytes: Bytes of all requests in flight: bodies, what was read, and answers.
     """
 
     def __init__(
@@ -66,17 +75,19 @@ class App:
         versions: Versions,
         batcher: Batcher,
         metrics: Metrics,
-        max_body_bytes: int,
-        max_rows: int,
+        readers: Readers,
+        limits: RequestLimits,
         max_total_bytes: int,
     ) -> None:
         self.versions = versions
         self.batcher = batcher
         self.metrics = metrics
-        self.max_body_bytes = max_body_bytes
-        self.max_rows = max_rows
-        self.max_total_bytes = max_total_bytes
-        self.total_bytes = 0
+        self.readers = readers
+        self.limits = limits
+        self.total = Total(max_total_bytes)
+        # One thread: several would take turns in holding up the event loop's.
+        self.writer = ThreadPoolExecutor(1, "answers")
+        self.last_logged = -LOG_SECONDS
         self.page, self.page_headers = _page()
         # What the document shows, and the document.
         self.openapi: tuple[Any, bytes] = (None, b"")
@@ -88,6 +99,8 @@ class App:
         request = Request(scope, receive)
         started = time.monotonic()
         model = version = method = ""
+        held = Held(self.total)
+        scope[HELD] = held
 
         try:
             path = scope["path"]
@@ -103,9 +116,10 @@ class App:
         except RefusedError as error:
             response = _refusal(error)
         except ClientDisconnect:
+            held.release()
             return
         except Exception:
-            log.exception("%s %s", scope["method"], scope["path"][:200])
+            self._log_failure(scope)
             response = _answer(
                 answers.dump({"error": "Internal error; the server's log has more."}), 500
             )
@@ -113,7 +127,18 @@ class App:
         self.metrics.on_request(
             model, version, method or "other", response.status_code, time.monotonic() - started
         )
-        await response(scope, receive, send)
+        try:
+            await response(scope, receive, send)
+        finally:
+            held.release()
+
+    def _log_failure(self, scope: Scope) -> None:
+        """Logs the exception of a request; not each one, should they come by thousands."""
+        now = time.monotonic()
+        asked = f"{scope['method']} {scope['path'][:200]}"
+        if now >= self.last_logged + LOG_SECONDS:
+            self.last_logged = now
+            log.exception("%s", asked)
 
     async def _others(self, request: Request, path: str) -> Response:
         if path in ("/", *METRICS, ALIVE, READY, OPENAPI):
@@ -161,86 +186,95 @@ class App:
         self, request: Request, verb: str, name: str, number: int | None, label: str | None
     ) -> Response:
         self.versions.find(name)
+        held: Held = request.scope[HELD]
+        body = await self._body(request, held)
+
+        # Chosen only now: the versions may have changed while the body arrived.
+        version = self.versions.choose(name, number, label)
+        model = self.versions.acquire(version)
+        encoding = _encoding(request)
         try:
-            async with self._body(request) as body:
-                # Chosen only now: the versions may have changed while the body arrived.
-                version = self.versions.choose(name, number, label)
-                model = self.versions.acquire(version)
-                try:
-                    call = self._predict if verb == "predict" else self._classify_or_regress
-                    return _answer(await call(model, verb, body), version=version)
-                finally:
-                    self.versions.release(version)
+            if verb == "predict":
+                answer = await self._predict(model, encoding, body, held)
+            else:
+                answer = await self._classify_or_regress(model, verb, encoding, body, held)
         except ABOUT_INPUT as error:
             raise RefusedError(short(error.message)) from None
-
-    @contextlib.asynccontextmanager
-    async def _body(self, request: Request) -> AsyncIterator[bytes]:
-        """The request's body. It counts towards max_total_bytes until the request is answered."""
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise RefusedError("Content-Encoding must be identity.", status=415)
-
-        too_long = RefusedError(
-            f"The request's body has more than {self.max_body_bytes} bytes; send its rows in"
-            " several.",
-            status=413,
-        )
-
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self.max_body_bytes:
-            raise too_long
-
-        chunks, size = [], 0
-        try:
-            async for chunk in request.stream():
-                chunks.append(chunk)
-                size += len(chunk)
-                self.total_bytes += len(chunk)
-
-                if size > self.max_body_bytes:
-                    raise too_long
-                if self.total_bytes > self.max_total_bytes:
-                    raise RefusedError(
-                        "Too many bytes of requests are waiting already. Try again.",
-                        status=503,
-                        retry_after=1,
-                    )
-
-            yield b"".join(chunks)
         finally:
-            self.total_bytes -= size
+            self.versions.release(version)
 
-    async def _predict(self, model: LoadedModel, verb: str, body: bytes) -> bytes:
-        def read() -> tuple[Signature, bool, tensors.Tensors]:
-            document = tensors.parse(body)
-            signature = _signature(model, tensors.signature_name(document) or DEFAULT_SIGNATURE)
-            return signature, *tensors.read_inputs(document, signature.inputs, self.max_rows)
+        held.add(len(answer))
+        return _answer(answer, version=version)
 
-        signature, by_row, inputs = await _apart(len(body), read)
-        outputs = await self.batcher.run(model, signature, inputs)
-        return await _apart(
-            sum(value.nbytes for value in outputs.values()),
-            lambda: answers.predict_answer(by_row, outputs),
+    async def _body(self, request: Request, held: Held) -> bytearray:
+        """The request's body."""
+        _encoding(request)
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and len(declared) < 20:
+            self.limits.check_body(int(declared))
+
+        # Not a list of what arrived: a client may send a byte at a time.
+        body = bytearray()
+        async for chunk in request.stream():
+            self.limits.check_body(len(body) + len(chunk))
+            held.add(len(chunk))
+            body += chunk
+        return body
+
+    async def _read(self, question: Question, body: bytearray, held: Held) -> ReadRequest:
+        if _is_light(question, body):
+            read = reading.read(question, body, self.limits)
+            held.add(sum(held_bytes(value) for value in read.inputs.values()))
+            return read
+        return await self.readers.read(question, body, held.add)
+
+    async def _predict(
+        self, model: LoadedModel, encoding: str, body: bytearray, held: Held
+    ) -> bytes:
+        inputs = {name: signature.inputs for name, signature in model.signatures.items()}
+        examples = [name for name, one in model.signatures.items() if one.takes_examples]
+        question = Question(encoding, DEFAULT_SIGNATURE, inputs, examples)
+        read = await self._read(question, body, held)
+
+        signature = model.signatures[read.signature]
+        outputs = await self.run(model, signature, read.inputs, held)
+        return await self._write(
+            outputs, lambda: answers.predict_answer(read.by_row, outputs, held.add)
         )
 
-    async def _classify_or_regress(self, model: LoadedModel, verb: str, body: bytes) -> bytes:
-        def read() -> tuple[Signature, np.ndarray]:
-            document = tensors.parse(body)
-            signature = _examples_signature(model, verb, tensors.signature_name(document))
-            return signature, tensors.read_examples(document, self.max_rows)
+    async def _classify_or_regress(
+        self, model: LoadedModel, verb: str, encoding: str, body: bytearray, held: Held
+    ) -> bytes:
+        read = await self._read(Question(encoding, None, {}, []), body, held)
+        signature = examples_signature(model, verb, read.signature)
+        inputs = dict.fromkeys(signature.inputs, read.inputs[EXAMPLES])
 
-        signature, examples = await _apart(len(body), read)
-        outputs = await self.batcher.run(
-            model, signature, dict.fromkeys(signature.inputs, examples)
-        )
+        outputs = await self.run(model, signature, inputs, held)
         answers.refuse_not_finite(outputs)
-        results = _regressions(outputs) if verb == "regress" else _classes(outputs, model.labels)
-
-        # TensorFlow Serving's documentation says "result" in one place and "results" in another;
-        # the server says "results".
-        return await _apart(
-            len(examples) << 8, lambda: answers.dump({"results": results, "result": results})
+        if verb == "regress":
+            return await self._write(outputs, lambda: answers.regress_answer(outputs))
+        return await self._write(
+            outputs, lambda: answers.classify_answer(outputs, model.labels, held.add)
         )
+
+    async def run(
+        self, model: LoadedModel, signature: Signature, inputs: dict[str, Any], held: Held
+    ) -> tensors.Tensors:
+        if not signature.batchable:
+            # It is not split, and the model may pad each row to the longest.
+            sizes = [row_bytes(value) for value in inputs.values() if value.shape and len(value)]
+            padded = sum(len(each) * int(each.max()) for each in sizes)
+            self.limits.check_held(padded, "The rows, each as long as the longest, take")
+
+        outputs = await self.batcher.run(model, signature, inputs)
+        held.add(sum(value.nbytes for value in outputs.values()))
+        return outputs
+
+    async def _write(self, outputs: tensors.Tensors, work: Callable[[], bytes]) -> bytes:
+        """The result of work on outputs, which is done in a thread if they are many."""
+        if sum(value.size for value in outputs.values()) * 8 < LONG_ANSWER:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self.writer, work)
 
     def _openapi(self) -> bytes:
         """The OpenAPI document of the newest version of each model that answers."""
@@ -264,9 +298,7 @@ class App:
             for name, version in newest.items():
                 assert version.loaded is not None
                 verbs = {
-                    verb: [
-                        key for key, one in version.loaded.signatures.items() if _fits(one, verb)
-                    ]
+                    verb: [key for key, one in version.loaded.signatures.items() if fits(one, verb)]
                     for verb in ("classify", "regress")
                 }
                 models[name] = openapi.Shown(version.loaded, verbs, *shown[name][1:])
@@ -283,77 +315,25 @@ class App:
         return self.metrics.text()
 
 
-def _signature(model: LoadedModel, name: str) -> Signature:
-    if name not in model.signatures:
-        known = ", ".join(model.signatures)
+def _encoding(request: Request) -> str:
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in reading.ENCODINGS:
+        known = ", ".join(reading.ENCODINGS[1:])
         raise RefusedError(
-            f'Serving signature name: "{name[:100]}" not found in signature def; there are {known}'
+            f"Content-Encoding {encoding[:40]!r} is not known here; send one of {known}.",
+            status=415,
         )
-    return model.signatures[name]
+    return encoding
 
 
-def _examples_signature(model: LoadedModel, verb: str, name: str) -> Signature:
-    """The signature that a classify or regress request asks.
-
-    It has that method, or, as the exporter's, takes serialized tf.Examples and gives probabilities.
-    """
-    for candidate in [name] if name else [DEFAULT_SIGNATURE, EXAMPLES_SIGNATURE]:
-        if candidate in model.signatures and _fits(model.signatures[candidate], verb):
-            return model.signatures[candidate]
-
-    if name:
-        _signature(model, name)
-        tried = f"{name!r} is none"
-    else:
-        tried = f"neither {DEFAULT_SIGNATURE} nor {EXAMPLES_SIGNATURE} is one"
-    raise RefusedError(f"Expected a {verb} signature, for tf.Examples; {tried}.")
-
-
-def _fits(signature: Signature, verb: str) -> bool:
-    inputs = list(signature.inputs.values())
-    if len(inputs) != 1 or inputs[0].dtype.kind != "O" or inputs[0].shape not in (None, (-1,)):
+def _is_light(question: Question, body: bytearray) -> bool:
+    """Whether a body is read so fast that nobody waits for it."""
+    if question.encoding in reading.INFLATED or len(body) > LIGHT_BYTES:
         return False
-    if verb == "regress":
-        return signature.method == REGRESS and "outputs" in signature.outputs
-    if signature.method == CLASSIFY:
-        return bool({"classes", "scores"} & signature.outputs.keys())
-    return list(signature.inputs) == ["examples"] and "probabilities" in signature.outputs
-
-
-def _classes(outputs: tensors.Tensors, labels: list[str]) -> list[list[list[Any]]]:
-    """For each example [[label, score], ...], with the classes in the model's order."""
-    scores = outputs.get("scores", outputs.get("probabilities"))
-    classes = outputs.get("classes")
-    given = classes if classes is not None else scores
-    assert given is not None
-    if given.ndim != 2 or (scores is not None and scores.shape != given.shape):
-        raise RefusedError("The signature's outputs are not [batch, classes].")
-
-    num_rows, num_classes = given.shape
-    if classes is not None:
-        named = answers.to_plain(classes, "classes")
-    else:
-        named = [labels if len(labels) == num_classes else [""] * num_classes] * num_rows
-
-    scored = [[0.0] * num_classes] * num_rows
-    if scores is not None:
-        scored = answers.to_plain(scores, "scores")
-
-    pairs = zip(named, scored, strict=True)
-    return [[list(pair) for pair in zip(*row, strict=True)] for row in pairs]
-
-
-def _regressions(outputs: tensors.Tensors) -> list[float]:
-    values = outputs["outputs"]
-    return answers.to_plain(values.reshape(-1), "outputs")
-
-
-async def _apart(num_bytes: int, work: Callable[[], Any]) -> Any:
-    """The result of work on so many bytes, which is done in a thread if they are many."""
-    if num_bytes < LONG_BODY:
-        return work()
-    awaited: Awaitable[Any] = asyncio.get_running_loop().run_in_executor(None, work)
-    return await awaited
+    slow = b"\\" in body or b"signature_name" in body or question.default is None
+    if len(body) > SLOW_BYTES and slow:
+        return False
+    return sum(map(body.count, (b",", b"[", b"{"))) <= LIGHT_VALUES
 
 
 def _allow(request: Request, *methods: str) -> None:

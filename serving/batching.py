@@ -4,6 +4,13 @@ At most `num_threads` batches run at once. A request that finds its queue idle r
 single connection never waits. While a batch of its queue runs, other requests gather. They run when
 that batch ends, when they have `max_batch_size` rows, or when the first of them has waited for
 `timeout` and a thread is free. Rows are joined only where the answer is the same as alone.
+
+Long work never holds up short work. A request of many rows or bytes is split, its parts are not
+joined with short requests, and they run on all threads but one. Its parts enter a few at a time, so
+that long requests take turns.
+
+    threads    1  [long A, part 1][long B, part 1][long A, part 2][long B, part 2] ...
+               2  [short][short]      [short, short]  [short]
 """
 
 import asyncio
@@ -17,9 +24,15 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import RefusedError
-from serving.model import LoadedModel, Signature
+from serving.errors import RefusedError, short
+from serving.model import ABOUT_INPUT, LoadedModel, Signature
+from serving.strings import as_array, row_bytes
 from serving.tensors import Tensors
+
+# A request of more bytes is long: TensorFlow may need 10 ms for it, where others need one.
+SHORT_BYTES = 16 << 10
+# Bytes of a batch, each row counted as its longest one, to which the model may pad it.
+BATCH_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,8 @@ class Limits:
         max_batch_size: Rows of a batch, at most.
         timeout: Seconds that a request waits for others, at most.
         num_threads: Batches that run at once.
-        max_queued: Requests that wait for a thread, at most.
+        max_queued: Requests that wait for a thread, at most. Half as many may be long.
+        max_output_bytes: Bytes of the outputs for one request.
     """
 
     enabled: bool = True
@@ -39,6 +53,11 @@ class Limits:
     timeout: float = 0.001
     num_threads: int = 2
     max_queued: int = 1000
+    max_output_bytes: int = 32 << 20
+
+    @property
+    def num_long_threads(self) -> int:
+        return max(1, self.num_threads - 1)
 
 
 @dataclass(eq=False)
@@ -48,12 +67,14 @@ class PendingRequest:
     Attributes:
         inputs: Its tensors.
         rows: How many rows they have.
+        longest: Bytes of the longest row.
         answer: Gets the outputs, or an exception.
         arrived: When it came, as time.monotonic() has it.
     """
 
-    inputs: Tensors
+    inputs: dict[str, Any]
     rows: int
+    longest: int
     answer: asyncio.Future
     arrived: float
 
@@ -65,6 +86,7 @@ class Queue:
     Attributes:
         model: The model that they ask.
         signature: The signature that they ask.
+        is_long: Whether they are long.
         waiting: The requests that wait, in order.
         rows: The rows of those that wait.
         running: The batches that run.
@@ -72,6 +94,7 @@ class Queue:
 
     model: LoadedModel
     signature: Signature
+    is_long: bool
     waiting: deque[PendingRequest] = field(default_factory=deque)
     rows: int = 0
     running: int = 0
@@ -94,45 +117,119 @@ class Batcher:
         self.free = limits.num_threads
         self.queues: dict[Hashable, Queue] = {}
         self.num_waiting = 0
+        self.num_long = 0  # Long batches that run.
         self.timer: asyncio.TimerHandle | None = None
 
-    async def run(self, model: LoadedModel, signature: Signature, inputs: Tensors) -> Tensors:
+    async def run(
+        self, model: LoadedModel, signature: Signature, inputs: dict[str, Any]
+    ) -> Tensors:
         """The outputs for one request.
 
+        Args:
+            model: The model.
+            signature: One of its signatures.
+            inputs: Input -> array or Strings.
+
         Raises:
-            RefusedError: Too many requests wait (503).
+            RefusedError: Too many requests wait (503), or the answer is too long (413).
             Exception: What the model raises for this request.
         """
-        if self.num_waiting >= self.limits.max_queued:
+        sizes = {len(value) if value.shape else None for value in inputs.values()}
+        rows = sizes.pop() if len(sizes) == 1 else None
+        each = _bytes_of_rows(inputs, rows)
+
+        # In column format the inputs need not have one batch size.
+        if not signature.batchable or rows is None or not self.limits.enabled:
+            is_long = int(each.sum()) > SHORT_BYTES or (rows or 1) > self.limits.max_batch_size
+            self._refuse_if_full(is_long)
+            return await self._submit(object(), model, signature, inputs, 1, 0, is_long)
+
+        parts = _parts(each, self.limits.max_batch_size)
+        is_long = len(parts) > 1 or int(each.sum()) > SHORT_BYTES
+        self._refuse_if_full(is_long)
+        if len(parts) <= 1:
+            return await self._submit_part(model, signature, inputs, each, slice(0, rows), is_long)
+        return await self._run_parts(model, signature, inputs, each, parts)
+
+    async def _run_parts(
+        self,
+        model: LoadedModel,
+        signature: Signature,
+        inputs: dict[str, Any],
+        each: np.ndarray,
+        parts: list[slice],
+    ) -> Tensors:
+        """The outputs for a long request, of which as many parts wait as threads may run."""
+        remaining = iter(enumerate(parts))
+        answers: list[Tensors] = [{}] * len(parts)
+        held = 0
+
+        async def take_turns() -> None:
+            nonlocal held
+            for number, part in remaining:
+                taken = {name: value[part] for name, value in inputs.items()}
+                answer = await self._submit_part(
+                    model, signature, taken, each[part], part, is_long=True
+                )
+
+                held += sum(value.nbytes for value in answer.values())
+                if held > self.limits.max_output_bytes:
+                    raise RefusedError(
+                        f"The answer has more than {self.limits.max_output_bytes} bytes. Send the"
+                        " rows in several requests.",
+                        status=413,
+                    )
+                answers[number] = answer
+
+        turns = [
+            asyncio.ensure_future(take_turns())
+            for _ in range(min(len(parts), self.limits.num_long_threads))
+        ]
+        try:
+            await asyncio.gather(*turns)
+        finally:
+            for turn in turns:
+                turn.cancel()
+            # A part that runs is waited for, since its model may be unloaded after it.
+            await asyncio.gather(*turns, return_exceptions=True)
+        return {name: _join([answer[name] for answer in answers]) for name in signature.outputs}
+
+    async def _submit_part(
+        self,
+        model: LoadedModel,
+        signature: Signature,
+        inputs: dict[str, Any],
+        each: np.ndarray,
+        part: slice,
+        is_long: bool,
+    ) -> Tensors:
+        key = (*_key(model, signature, inputs), is_long)
+        longest = int(each.max()) if each.size else 0
+        rows = len(each)
+        try:
+            return await self._submit(key, model, signature, inputs, rows, longest, is_long)
+        except RowError as error:
+            raise RowError(part.start + error.row, error.message) from None
+
+    def _refuse_if_full(self, is_long: bool) -> None:
+        if self.num_waiting >= self.limits.max_queued // (2 if is_long else 1):
             raise RefusedError(
                 "Too many requests wait already. Try again.", status=503, retry_after=1
             )
 
-        sizes = {value.shape[0] for value in inputs.values()} if signature.batchable else set()
-        # In column format the inputs need not have one batch size.
-        if len(sizes) != 1 or not self.limits.enabled:
-            return await self._submit(object(), model, signature, inputs, 1)
-
-        rows, most = sizes.pop(), self.limits.max_batch_size
-        if rows <= most:
-            key = _key(model, signature, inputs)
-            return await self._submit(key, model, signature, inputs, rows)
-
-        calls = []
-        for start in range(0, rows, most):
-            part = {name: value[start : start + most] for name, value in inputs.items()}
-            key = _key(model, signature, part)
-            calls.append(self._submit(key, model, signature, part, min(most, rows - start)))
-
-        answers = await asyncio.gather(*calls)
-        return {name: _join([answer[name] for answer in answers]) for name in signature.outputs}
-
     async def _submit(
-        self, key: Hashable, model: LoadedModel, signature: Signature, inputs: Tensors, rows: int
+        self,
+        key: Hashable,
+        model: LoadedModel,
+        signature: Signature,
+        inputs: dict[str, Any],
+        rows: int,
+        longest: int,
+        is_long: bool,
     ) -> Tensors:
         answer = asyncio.get_running_loop().create_future()
-        queue = self.queues.setdefault(key, Queue(model, signature))
-        request = PendingRequest(inputs, rows, answer, time.monotonic())
+        queue = self.queues.setdefault(key, Queue(model, signature, is_long))
+        request = PendingRequest(inputs, rows, longest, answer, time.monotonic())
         queue.waiting.append(request)
         queue.rows += rows
         self.num_waiting += 1
@@ -171,7 +268,12 @@ class Batcher:
             self.timer = None
 
         while self.free:
-            waiting = [key for key, queue in self.queues.items() if queue.waiting]
+            may_be_long = self.num_long < self.limits.num_long_threads
+            waiting = [
+                key
+                for key, queue in self.queues.items()
+                if queue.waiting and (may_be_long or not queue.is_long)
+            ]
             if not waiting:
                 return
 
@@ -192,25 +294,34 @@ class Batcher:
     def _dispatch(self, key: Hashable, queue: Queue) -> None:
         """Takes the next batch out of a queue and runs it on a free thread."""
         batch = [queue.waiting.popleft()]
-        rows = batch[0].rows
-        while queue.waiting and rows + queue.waiting[0].rows <= self.limits.max_batch_size:
-            rows += queue.waiting[0].rows
+        rows, longest = batch[0].rows, batch[0].longest
+        while queue.waiting:
+            joined = rows + queue.waiting[0].rows
+            longer = max(longest, queue.waiting[0].longest)
+            if joined > self.limits.max_batch_size or joined * longer > BATCH_BYTES:
+                break
+            rows, longest = joined, longer
             batch.append(queue.waiting.popleft())
 
         queue.rows -= rows
         self.num_waiting -= len(batch)
         self.free -= 1
+        self.num_long += queue.is_long
         queue.running += 1
         loop = asyncio.get_running_loop()
         started = time.monotonic()
 
         def work() -> None:
-            inputs = [request.inputs for request in batch]
+            inputs = [
+                {name: as_array(value) for name, value in request.inputs.items()}
+                for request in batch
+            ]
             answers = _execute(queue.model, queue.signature, inputs)
             loop.call_soon_threadsafe(done, answers)
 
         def done(answers: list[Any]) -> None:
             self.free += 1
+            self.num_long -= queue.is_long
             queue.running -= 1
             if not queue.running and not queue.waiting:
                 del self.queues[key]
@@ -229,7 +340,47 @@ class Batcher:
         self.threads.submit(work)
 
 
-def _key(model: LoadedModel, signature: Signature, inputs: Tensors) -> Hashable:
+class RowError(RefusedError):
+    """TensorFlow refuses one row of a request.
+
+    Attributes:
+        row: Which one, counted from 0.
+        message: Why.
+    """
+
+    def __init__(self, row: int, message: str) -> None:
+        super().__init__(f"{short(message)} (item {row} of the request, counted from 0)")
+        self.row = row
+        self.message = message
+
+
+def _bytes_of_rows(inputs: dict[str, Any], rows: int | None) -> np.ndarray:
+    """Bytes of each row [rows]. One row that has them all where the inputs have no common rows."""
+    if rows is None:
+        total = sum(int(row_bytes(value).sum()) if value.shape else 64 for value in inputs.values())
+        return np.array([total], np.int64)
+    each = np.zeros(rows, np.int64)
+    for value in inputs.values():
+        each += row_bytes(value)
+    return each
+
+
+def _parts(each: np.ndarray, max_rows: int) -> list[slice]:
+    """Cuts rows into parts of up to BATCH_BYTES, every row counted as the longest of its part."""
+    sizes = each.tolist()
+    parts, start, longest = [], 0, 0
+    for row, size in enumerate(sizes):
+        longer, num_rows = max(longest, size), row - start + 1
+        if row > start and (num_rows > max_rows or num_rows * longer > BATCH_BYTES):
+            parts.append(slice(start, row))
+            start, longer = row, size
+        longest = longer
+    if sizes:
+        parts.append(slice(start, len(sizes)))
+    return parts
+
+
+def _key(model: LoadedModel, signature: Signature, inputs: dict[str, Any]) -> tuple[Hashable, ...]:
     """The queue of a request. Requests in one queue may be joined.
 
     Their rows have one shape or, where the signature says how to pad, up to twice the time steps.
@@ -269,12 +420,40 @@ def _execute(model: LoadedModel, signature: Signature, requests: list[Tensors]) 
         ]
     except Exception as error:
         if len(requests) == 1:
-            return [error]
+            return [_of_row(error, model, signature, requests[0])]
         middle = len(requests) // 2
         return [
             *_execute(model, signature, requests[:middle]),
             *_execute(model, signature, requests[middle:]),
         ]
+
+
+def _of_row(
+    error: Exception, model: LoadedModel, signature: Signature, inputs: Tensors
+) -> Exception:
+    """The error of the first row that fails alone; the given one if none does."""
+    sizes = {len(value) if value.shape else 0 for value in inputs.values()}
+    start, stop = 0, sizes.pop() if len(sizes) == 1 else 0
+    if not isinstance(error, ABOUT_INPUT) or not stop:
+        return error
+    if stop == 1:
+        return RowError(0, error.message)
+
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        try:
+            half = {name: value[start:middle] for name, value in inputs.items()}
+            model.run(signature.name, half)
+        except ABOUT_INPUT as raised:
+            error, stop = raised, middle
+        else:
+            start = middle
+
+    try:
+        model.run(signature.name, {name: value[start:stop] for name, value in inputs.items()})
+    except ABOUT_INPUT as raised:
+        return RowError(start, raised.message)
+    return error
 
 
 def _join(values: list[np.ndarray], pad: Any = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import re
 
+# Characters of a message.
 MAX_LENGTH = 500
 # Where a message of TensorFlow stops being about the request: at the node, or at the end of a line.
 NODE = re.compile(r"\s*\[\[|\n")
@@ -9,7 +10,7 @@ PATH = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"\]]+/)+[^\s'\"\]]*")
 
 
 class RefusedError(Exception):
-    """Answered with {"error": message}.
+    """Answered with {"error": message}. What a message quotes of a request may be long: it is cut.
 
     Attributes:
         status: The HTTP status: 4xx, or 503 when the server has too much to do.
@@ -17,7 +18,7 @@ class RefusedError(Exception):
     """
 
     def __init__(self, message: str, status: int = 400, retry_after: int | None = None) -> None:
-        super().__init__(message)
+        super().__init__(cut(message))
         self.status = status
         self.retry_after = retry_after
 
@@ -32,5 +33,9 @@ def short(message: str) -> str:
     first = re.search(r"\(0\) [A-Z_]+: (.*)", message)
     message = message.removeprefix("Graph execution error:")
     line = NODE.split((first[1] if first else message).strip(), maxsplit=1)[0]
-    line = PATH.sub("...", line)
-    return line if len(line) <= MAX_LENGTH else line[: MAX_LENGTH - 3] + "..."
+    return cut(PATH.sub("...", cut(line, 4 * MAX_LENGTH)))
+
+
+def cut(line: str, most: int = MAX_LENGTH) -> str:
+    """The line, or its beginning."""
+    return line if len(line) <= most else line[: most - 3] + "..."

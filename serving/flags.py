@@ -197,16 +197,38 @@ def _add_limits(parser: OneLineParser) -> None:
     parser.add_argument(
         "--max_body_bytes",
         type=_positive,
-        default=16 << 20,
-        help="of one request; beyond, 413 (default: %(default)s)",
+        default=2 << 20,
+        help="of one request, as sent and inflated; beyond, 413 (default: %(default)s)",
     )
 
     parser.add_argument(
         "--max_total_bytes",
         type=_positive,
-        default=256 << 20,
-        help="of all requests in flight; beyond, 503 (default: %(default)s)",
+        default=96 << 20,
+        help="of all requests in flight, with their answers; beyond, 503 (default: %(default)s)",
     )
+
+    parser.add_argument(
+        "--max_text_bytes",
+        type=_positive,
+        default=64 << 10,
+        help="of one string: a text, a token, a tf.Example; beyond, 413 (default: %(default)s)",
+    )
+
+    parser.add_argument(
+        "--max_held_bytes",
+        type=_positive,
+        default=32 << 20,
+        help="of one request's values as read or answered; beyond, 413 (default: %(default)s)",
+    )
+
+    parser.add_argument(
+        "--max_read_seconds",
+        type=_positive,
+        default=10,
+        help="processor time to read one body; beyond, 413 (default: %(default)s)",
+    )
+
     parser.add_argument(
         "--max_rows",
         type=_positive,

@@ -18,9 +18,11 @@ import tensorflow as tf
 from grpc_health.v1 import health_pb2
 
 from serving.access import Access
-from serving.app import ABOUT_INPUT, App
+from serving.app import App
 from serving.errors import RefusedError, short
 from serving.grpc_service import FailedCall, PredictionService
+from serving.holding import Held
+from serving.model import ABOUT_INPUT
 
 log = logging.getLogger("seqline.serve")
 
@@ -67,15 +69,17 @@ def _options(max_body_bytes: int) -> list[tuple[str, int]]:
 
 @dataclass
 class Call:
-    """What the metrics need to know of a call.
+    """A call.
 
     Attributes:
-        method: As REST's.
+        method: As REST's, for the metrics.
+        held: What it holds until it is answered.
         model: The model's name, "" for none that exists.
         version: The version that answers.
     """
 
     method: str
+    held: Held
     model: str = ""
     version: str = ""
 
@@ -98,14 +102,14 @@ class GrpcServer:
         self.access = access
         self.num_watches = 0
         self.stopping = False
-        num_reading = max(8, app.max_total_bytes // app.max_body_bytes)
+        num_reading = max(8, app.total.most // app.limits.max_body_bytes)
         self.reading = asyncio.Semaphore(num_reading)
 
         service = PredictionService(app)
         # As many as may wait, and the watches; gRPC refuses the next one before it is read.
         most = app.batcher.limits.max_queued + MAX_WATCHES
         self.server = grpc.aio.server(
-            options=_options(app.max_body_bytes), maximum_concurrent_rpcs=most
+            options=_options(app.limits.max_body_bytes), maximum_concurrent_rpcs=most
         )
         self.server.add_generic_rpc_handlers(
             [
@@ -169,7 +173,7 @@ class GrpcServer:
         """What gRPC calls for a method: reads the request, counts it, and words its failure."""
 
         async def handle(messages: Any, context: grpc.aio.ServicerContext) -> bytes:
-            call = Call(name)
+            call = Call(name, Held(self.app.total))
             started = time.monotonic()
             code, message, answer = grpc.StatusCode.OK, "", b""
 
@@ -195,15 +199,11 @@ class GrpcServer:
     async def _answer(self, method: Method, call: Call, context: Any) -> bytes:
         self._authorize(context)
         body = await self._read(context)
-        self.app.total_bytes += len(body)
         try:
-            if self.app.total_bytes > self.app.max_total_bytes:
-                raise RefusedError(
-                    "Too many bytes of requests are waiting already. Try again.", status=503
-                )
+            call.held.add(len(body))
             return await method(body, call)
         finally:
-            self.app.total_bytes -= len(body)
+            call.held.release()
 
     def _authorize(self, context: Any) -> None:
         given = dict(context.invocation_metadata() or ()).get("authorization")

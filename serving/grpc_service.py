@@ -22,9 +22,11 @@ from tensorflow_serving.apis import (
 )
 
 from serving import messages
-from serving.app import App, _examples_signature
+from serving.app import App
 from serving.errors import RefusedError
-from serving.model import DEFAULT_SIGNATURE, LoadedModel, Signature
+from serving.example_signatures import examples_signature
+from serving.examples import check_serialized
+from serving.model import DEFAULT_SIGNATURE, EXAMPLES, LoadedModel, Signature
 from serving.tensors import Tensors
 from serving.versions import Version
 
@@ -67,7 +69,7 @@ class PredictionService:
 
             wanted = _wanted(request.output_filter, signature)
             inputs = await self._apart(len(body), lambda: self._inputs(request, signature))
-            outputs = await self.app.batcher.run(model, signature, inputs)
+            outputs = await self.app.run(model, signature, inputs, call.held)
 
             def answer() -> bytes:
                 response = predict_pb2.PredictResponse(model_spec=_spec(call, version, name))
@@ -91,16 +93,25 @@ class PredictionService:
                 f" {{{extra}}}. Missing but required: {{{','.join(sorted(wanted - given))}}}."
             )
 
-        most = self.app.max_body_bytes
-        return {
-            name: messages.to_array(request.inputs[name], spec, name, self.app.max_rows, most)
+        limits = self.app.limits
+        inputs = {
+            name: messages.to_array(
+                request.inputs[name], spec, name, limits.max_rows, limits.max_held_bytes
+            )
             for name, spec in signature.inputs.items()
         }
+        limits.check_inputs(inputs)
+        if signature.takes_examples:
+            [serialized] = inputs.values()
+            check_serialized(serialized)
+        return inputs
 
     async def classify(self, body: bytes, call: Any) -> bytes:
         request = await self._parse(classification_pb2.ClassificationRequest, body)
         async with self._chosen(request, call) as (version, model):
-            signature, outputs = await self._ask_examples(request, model, "classify", len(body))
+            signature, outputs = await self._ask_examples(
+                request, model, "classify", len(body), call
+            )
 
             def answer() -> bytes:
                 response = classification_pb2.ClassificationResponse(
@@ -115,7 +126,9 @@ class PredictionService:
     async def regress(self, body: bytes, call: Any) -> bytes:
         request = await self._parse(regression_pb2.RegressionRequest, body)
         async with self._chosen(request, call) as (version, model):
-            signature, outputs = await self._ask_examples(request, model, "regress", len(body))
+            signature, outputs = await self._ask_examples(
+                request, model, "regress", len(body), call
+            )
             values = outputs["outputs"].reshape(-1)
 
             def answer() -> bytes:
@@ -129,16 +142,19 @@ class PredictionService:
             return await self._apart(values.size * BYTES_OF_VALUE, answer)
 
     async def _ask_examples(
-        self, request: Any, model: LoadedModel, verb: str, num_bytes: int
+        self, request: Any, model: LoadedModel, verb: str, num_bytes: int, call: Any
     ) -> tuple[Signature, Tensors]:
         """The signature for the tf.Examples of a request, and its outputs."""
-        app = self.app
-        signature = _examples_signature(model, verb, request.model_spec.signature_name)
-        examples = await self._apart(
-            num_bytes,
-            lambda: messages.examples_of(request.input, app.max_rows, app.max_body_bytes),
-        )
-        outputs = await app.batcher.run(model, signature, dict.fromkeys(signature.inputs, examples))
+        limits = self.app.limits
+        signature = examples_signature(model, verb, request.model_spec.signature_name)
+
+        def read() -> Tensors:
+            examples = messages.examples_of(request.input, limits.max_rows, limits.max_held_bytes)
+            limits.check_inputs({EXAMPLES: examples})
+            return dict.fromkeys(signature.inputs, examples)
+
+        inputs = await self._apart(num_bytes, read)
+        outputs = await self.app.run(model, signature, inputs, call.held)
         return signature, outputs
 
     async def multi_inference(self, body: bytes, call: Any) -> bytes:

@@ -143,6 +143,15 @@ async def _serve(
 ) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow would log each wrong request.
 
+    from serving.limits import RequestLimits
+    from serving.readers import Readers
+
+    # Its processes start while TensorFlow is imported.
+    request_limits = RequestLimits(
+        flags.max_body_bytes, flags.max_rows, flags.max_text_bytes, flags.max_held_bytes
+    )
+    readers = Readers(request_limits, flags.max_read_seconds)
+
     # TensorFlow ignores its log level while it is loaded, and when it finds no GPU.
     with standard_error_kept():
         import tensorflow as tf
@@ -162,12 +171,11 @@ async def _serve(
         timeout=flags.batch_timeout_micros / 1e6,
         num_threads=flags.num_batch_threads,
         max_queued=flags.max_queued_requests,
+        max_output_bytes=flags.max_held_bytes,
     )
     batcher = Batcher(limits, metrics.on_batch)
     versions = Versions(partial(_load, flags))
-    app = App(
-        versions, batcher, metrics, flags.max_body_bytes, flags.max_rows, flags.max_total_bytes
-    )
+    app = App(versions, batcher, metrics, readers, request_limits, flags.max_total_bytes)
     server, connections = make_server(flags, app, access)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
+from tensorflow.core.protobuf import config_pb2
 
 from serving.errors import short
 from serving.tensors import Tensor, Tensors
@@ -20,10 +21,23 @@ from serving.tensors import Tensor, Tensors
 log = logging.getLogger("seqline.serve")
 
 DEFAULT_SIGNATURE = "serving_default"
+CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
+# TensorFlow's errors that are about what was sent.
+ABOUT_INPUT = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.OutOfRangeError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnimplementedError,
+    tf.errors.NotFoundError,
+    tf.errors.DataLossError,
+    tf.errors.ResourceExhaustedError,
+)
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
 # Input -> the value that the exporter's signatures take as padding after a row.
 PADDED = ({"tokens": b""}, {"sequence": 0.0})
 LENGTH = "length"
+# The input of the exporter's signatures that takes serialized tf.Examples.
+EXAMPLES = "examples"
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,15 @@ class Signature:
     outputs: dict[str, Tensor]
     batchable: bool
     padding: dict[str, Any]
+
+    @property
+    def takes_examples(self) -> bool:
+        """Whether its only input is serialized tf.Examples [batch]."""
+        inputs = list(self.inputs.items())
+        if len(inputs) != 1 or inputs[0][1].dtype.kind != "O":
+            return False
+        is_list = inputs[0][1].shape in (None, (-1,))
+        return is_list and (self.method in (CLASSIFY, REGRESS) or inputs[0][0] == EXAMPLES)
 
 
 class LoadedModel:
@@ -92,10 +115,15 @@ class LoadedModel:
             raise ValueError(short(getattr(error, "message", None) or str(error))) from error
 
     def _callable(self, signature: Signature) -> Any:
-        return self.session.make_callable(
-            [tensor.node for tensor in signature.outputs.values()],
-            [tensor.node for tensor in signature.inputs.values()],
-        )
+        fetched = [tensor.node for tensor in signature.outputs.values()]
+        fed = [tensor.node for tensor in signature.inputs.values()]
+        if len({*fetched, *fed}) < len(fetched) + len(fed):
+            return self.session.make_callable(fetched, fed)  # The other takes no tensor twice.
+
+        # make_callable explains an error by the lines of Python that built the graph. For the first
+        # bad request it reads their files, for seconds, while nothing else of Python runs.
+        options = config_pb2.CallableOptions(feed=fed, fetch=fetched)
+        return self.session._make_callable_from_options(options)
 
     def run(self, signature: str, inputs: Tensors) -> Tensors:
         """Calls a signature, from any thread.

@@ -4,8 +4,8 @@ TensorFlow Serving's documentation says what is allowed. Where it is silent, jso
 What is not allowed raises RefusedError, in TensorFlow Serving's words.
 """
 
-import base64
 import binascii
+import codecs
 import json
 import math
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from tensorflow.core.example import example_pb2
 
 from serving.errors import RefusedError
+from serving.limits import RequestLimits
 
 MAX_RANK = 32
 Tensors = dict[str, np.ndarray]
@@ -50,7 +50,12 @@ class Tensor:
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body. NaN, Infinity and -Infinity are numbers."""
+    """The JSON object in a body.
+
+    NaN, Infinity and -Infinity are numbers. A byte order mark before it is passed over. Of a key
+    that an object has twice, the last one counts.
+    """
+    body = body.removeprefix(codecs.BOM_UTF8)
     if not body.strip():
         raise RefusedError("JSON Parse error: The document is empty")
 
@@ -68,7 +73,7 @@ def parse(body: bytes) -> dict[str, Any]:
         raise RefusedError(f"JSON Parse error: {error}") from None
 
     if not isinstance(document, dict):
-        raise RefusedError(f"JSON Value: {_show(document)} Is not object")
+        raise RefusedError(f"JSON Value: {show(document)} Is not object")
     return document
 
 
@@ -81,7 +86,7 @@ def signature_name(document: Mapping[str, Any]) -> str:
 
 
 def read_inputs(
-    document: Mapping[str, Any], specs: Mapping[str, Tensor], max_rows: int
+    document: Mapping[str, Any], specs: Mapping[str, Tensor], limits: RequestLimits
 ) -> tuple[bool, Tensors]:
     """Reads a predict request.
 
@@ -97,7 +102,9 @@ def read_inputs(
         raise RefusedError("Not formatted correctly: Missing 'inputs' or 'instances' key")
 
     if has_rows:
-        return True, _from_rows(document["instances"], specs, max_rows)
+        inputs = _from_rows(document["instances"], specs, limits)
+        limits.check_inputs(inputs)
+        return True, inputs
 
     given = document["inputs"]
     if not isinstance(given, dict) or _is_b64(given):
@@ -113,16 +120,18 @@ def read_inputs(
         raise RefusedError(f"Missing named input: {', '.join(missing)} in 'inputs' object.")
 
     sizes = [len(given[name]) for name in specs if isinstance(given[name], list)]
-    _limit(max(sizes, default=1), max_rows)
-    return False, {name: from_json(given[name], spec, name) for name, spec in specs.items()}
+    limits.check_rows(max(sizes, default=1))
+    inputs = {name: from_json(given[name], spec, name) for name, spec in specs.items()}
+    limits.check_inputs(inputs)
+    return False, inputs
 
 
-def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors:
+def _from_rows(rows: Any, specs: Mapping[str, Tensor], limits: RequestLimits) -> Tensors:
     if not isinstance(rows, list):
         raise RefusedError("Expecting 'instances' to be an list/array")
     if not rows:
         raise RefusedError("No values in 'instances' array")
-    _limit(len(rows), max_rows)
+    limits.check_rows(len(rows))
 
     named = isinstance(rows[0], dict) and not _is_b64(rows[0])
     if not named and len(specs) > 1:
@@ -148,13 +157,6 @@ def _from_rows(rows: Any, specs: Mapping[str, Tensor], max_rows: int) -> Tensors
     }
 
 
-def _limit(rows: int, max_rows: int) -> None:
-    if rows > max_rows:
-        raise RefusedError(
-            f"The request has {rows} rows; this server takes {max_rows} at most.", status=413
-        )
-
-
 def from_json(value: Any, spec: Tensor, name: str) -> np.ndarray:
     """A dense tensor from nested lists. All lists of a level must have the same size."""
     rank = MAX_RANK if spec.shape is None else len(spec.shape)
@@ -170,7 +172,7 @@ def from_json(value: Any, spec: Tensor, name: str) -> np.ndarray:
         for node in nodes:
             if not isinstance(node, list):
                 raise RefusedError(
-                    f"Input {name}: JSON Value: {_show(node)} found at incorrect level:"
+                    f"Input {name}: JSON Value: {show(node)} found at incorrect level:"
                     f" {len(shape) + 1}"
                 )
 
@@ -189,14 +191,14 @@ def from_json(value: Any, spec: Tensor, name: str) -> np.ndarray:
         or any(dim not in (-1, size) for dim, size in zip(wanted, shape, strict=True))
     ):
         raise RefusedError(f"Input {name}: got shape {_shape(shape)}, expecting {_shape(wanted)}")
-    return _convert(nodes, spec.dtype, name).reshape(shape)
+    return convert(nodes, spec.dtype, name).reshape(shape)
 
 
-def _convert(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
+def convert(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
     """An array [num_leaves] of the values at the ends of nested lists."""
     if dtype.kind == "O":
         array = np.empty(len(leaves), object)
-        array[:] = [_bytes(leaf, name) for leaf in leaves]
+        array[:] = [to_bytes(leaf, name) for leaf in leaves]
         return array
 
     allowed = LEAVES.get(dtype.kind)
@@ -241,18 +243,18 @@ def _floats(leaves: list[Any], dtype: np.dtype, name: str) -> np.ndarray:
 
 def _wrong_type(leaf: Any, dtype: np.dtype, name: str) -> RefusedError:
     return RefusedError(
-        f"Input {name}: JSON Value: {_show(leaf)} is not of expected type: {dtype.name}"
+        f"Input {name}: JSON Value: {show(leaf)} is not of expected type: {dtype.name}"
     )
 
 
 def _lossy(leaf: Any, dtype: np.dtype, name: str) -> RefusedError:
     return RefusedError(
-        f"Input {name}: Cannot convert JSON value: {_show(leaf)} to {dtype.name} without loss of"
+        f"Input {name}: Cannot convert JSON value: {show(leaf)} to {dtype.name} without loss of"
         " precision."
     )
 
 
-def _bytes(leaf: Any, name: str) -> bytes:
+def to_bytes(leaf: Any, name: str) -> bytes:
     if isinstance(leaf, str):
         try:
             return leaf.encode("utf-8")
@@ -265,83 +267,39 @@ def _bytes(leaf: Any, name: str) -> bytes:
         wrong = "is not of expected type: string"
         if isinstance(leaf, dict):
             wrong = "not formatted correctly for base64 data"
-        raise RefusedError(f"Input {name}: JSON Value: {_show(leaf)} {wrong}")
+        raise RefusedError(f"Input {name}: JSON Value: {show(leaf)} {wrong}")
 
+    return _decode(leaf["b64"], name)
+
+
+def _decode(text: str, name: str) -> bytes:
+    """The bytes of base64, as TensorFlow Serving takes it.
+
+    White space in it is passed over, and the padding at its end may be missing.
+    """
+    padded = "".join(text.split())
+    digits = padded.rstrip("=")
+    padding = "=" * (-len(digits) % 4)
     try:
-        return base64.b64decode(leaf["b64"].encode("ascii"), validate=True)
+        if padded not in (digits, digits + padding):
+            raise binascii.Error("more or less padding than it needs")
+        return binascii.a2b_base64((digits + padding).encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise RefusedError(f"Input {name}: Unable to base64 decode") from None
+        raise RefusedError(f"Input {name}: Unable to base64 decode {show(text)}") from None
 
 
 def _is_b64(value: Any) -> bool:
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
-def read_examples(document: Mapping[str, Any], max_rows: int) -> np.ndarray:
-    """The serialized tf.Examples [batch] of a classify or regress request.
-
-    Each holds the features of `context`, too.
-    """
-    examples = document.get("examples")
-    if not isinstance(examples, list):
-        raise RefusedError("Expecting 'examples' value to be an list/array")
-    if not examples:
-        raise RefusedError("'examples' value is an empty array")
-    _limit(len(examples), max_rows)
-
-    context = _example(document.get("context", {}))
-    serialized = np.empty(len(examples), object)
-    for number, given in enumerate(examples):
-        example = _example(given)
-        both = sorted(set(example.features.feature) & set(context.features.feature))
-        if both:
-            raise RefusedError(f"Feature: {both[0]} is in 'context' and in example {number}")
-        example.MergeFrom(context)
-        serialized[number] = example.SerializeToString()
-
-    return serialized
-
-
-def _example(given: Any) -> example_pb2.Example:
-    if not isinstance(given, dict):
-        raise RefusedError(f"Example must be JSON object but got {_show(given)}")
-
-    example = example_pb2.Example()
-    for name, value in given.items():
-        values = value if isinstance(value, list) else [value]
-        try:
-            _fill(example.features.feature[name], values, name)
-        except (ValueError, TypeError) as error:
-            # An integer beyond int64, a number beyond float32, a lone surrogate in a name.
-            raise RefusedError(
-                f"Feature: {_show(name)} cannot be stored: {_show(str(error))}"
-            ) from None
-    return example
-
-
-def _fill(feature: Any, values: list[Any], name: str) -> None:
-    kinds = set(map(type, values))
-    if kinds <= {str, dict}:
-        feature.bytes_list.value.extend(_bytes(value, name) for value in values)
-    elif kinds <= {int, bool}:
-        feature.int64_list.value.extend(map(int, values))
-    elif kinds <= LEAVES["f"]:
-        # TensorFlow Serving refuses a list of both, but JavaScript writes 1.0 as 1.
-        feature.float_list.value.extend(_convert(values, np.dtype(np.float32), name).tolist())
-    else:
-        problem = "has elements of several types"
-        if unexpected := kinds - {str, dict, int, bool, float, Literal}:
-            problem = "has element with unexpected JSON type"
-        names = sorted(kind.__name__ for kind in unexpected or kinds)
-        raise RefusedError(f"Feature: {name} {problem}: {', '.join(names)}")
-
-
 def _shape(shape: tuple[int, ...] | list[int]) -> str:
     return f"[{','.join('?' if size == -1 else str(size) for size in shape)}]"
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
     """A JSON value for an error: short, and printable on any terminal."""
+    if isinstance(value, str):
+        value = value[:60]
     try:
         text = json.dumps(value)
     except (ValueError, RecursionError):  # An integer of thousands of digits, or nested too deeply.

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.batching import Batcher, Limits
-from serving.errors import RefusedError, short
+from serving.batching import Batcher, Limits, RowError
+from serving.errors import RefusedError
 from serving.model import LoadedModel
 from tests.support.models import fake_model
 from tests.support.served import save
@@ -126,8 +126,9 @@ def test_a_bad_row_fails_alone(models: dict[str, LoadedModel]) -> None:
 
     for number, answer in enumerate(answers):
         if number == 5:
-            assert isinstance(answer, tf.errors.InvalidArgumentError)
-            assert short(answer.message).startswith(
+            assert isinstance(answer, RowError)
+            assert (answer.row, answer.status) == (0, 400)
+            assert str(answer).startswith(
                 "assertion failed: [there is no root of less than nothing"
             )
         else:
@@ -140,7 +141,8 @@ def test_a_huge_request_is_split_and_put_together(models: dict[str, LoadedModel]
     assert answer["y"].tolist() == list(range(21))
     assert sizes == [8, 8, 5]
     [error], _ = ask(models["roots"], [floats(*range(20), -1)])
-    assert isinstance(error, tf.errors.InvalidArgumentError)
+    assert isinstance(error, RowError)
+    assert error.row == 20
 
 
 def test_where_the_answer_has_the_shape_of_the_batch_nothing_is_joined(

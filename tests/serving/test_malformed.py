@@ -54,7 +54,7 @@ def test_limits_of_body_and_rows(server: Server) -> None:
     assert chunked.status_code == 413
     assert chunked.json()["error"][:40] == "The request's body has more than 100000 "
     packed = requests.post(
-        server.url + path, b"{}", headers={"Content-Encoding": "gzip"}, timeout=TIMEOUT
+        server.url + path, b"{}", headers={"Content-Encoding": "br"}, timeout=TIMEOUT
     )
     assert packed.status_code == 415
 
@@ -68,7 +68,10 @@ def test_an_error_in_the_graph_is_the_requests(server: Server) -> None:
         "/v1/models/text:predict",
         {"signature_name": "serving_examples", "instances": ["no example"]},
     )
-    assert message == "Could not parse example input, value: 'no example'"
+    assert message == (
+        "Could not parse example input: item 0 of 1 (counted from 0) is not a serialized"
+        " tf.Example: b'no example'"
+    )
 
 
 JSON = st.recursive(

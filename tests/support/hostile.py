@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import zlib
+from functools import cache
 
 JSON = {"Content-Type": "application/json"}
 GZIP = {**JSON, "Content-Encoding": "gzip"}
@@ -19,6 +20,7 @@ HUGE = 16_000_000
 MARKS = ("\u0301\u0323", "\u0323\u0301", "\u0301\u0334\u0323\u0345")
 
 
+@cache
 def bodies(model: str = "m") -> dict[str, Body]:
     """Name -> (path, headers, body)."""
     predict, classify = f"/v1/models/{model}:predict", f"/v1/models/{model}:classify"
