@@ -292,7 +292,7 @@ def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
 
 @contextlib.contextmanager
 def standard_error_kept() -> Iterator[None]:
-    """Holds back what is written to descriptor 2, and shows it only after an error.
+    """Holds back what is written to descriptor 2, and shows it only after an error, not a stop.
 
     TensorFlow's C++ code writes there before any log level counts. The lines may explain an error.
     """
@@ -303,7 +303,7 @@ def standard_error_kept() -> Iterator[None]:
 
         try:
             yield
-        except BaseException:
+        except Exception:
             sys.stderr.flush()
             lines.seek(0)
             os.write(before, lines.read())

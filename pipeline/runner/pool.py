@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class Workers:
         self.stop = stop
         stop.end_workers = self.end
 
+        _start_tracker()
         self.context = multiprocessing.get_context("spawn")
         self.messages: Any = self.context.Queue()
         handlers = logging.getLogger("seqline").handlers
@@ -128,6 +130,24 @@ class Workers:
         """
         codes = {process.exitcode for process in self.processes.values()} - {None, 0}
         return codes == {-signal.SIGTERM}
+
+
+def _start_tracker() -> None:
+    """Starts multiprocessing's tracker of semaphores, in which it removes those that leaked.
+
+    It would warn of them on the terminal after the end of a run that was stopped: workers that are
+    ended leave theirs to it.
+    """
+    variable, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
+    quiet = "ignore:resource_tracker:UserWarning"
+    os.environ[variable] = f"{before},{quiet}" if before else quiet
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
 
 
 @contextmanager

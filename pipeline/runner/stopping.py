@@ -4,20 +4,18 @@ The stages of a run end soon and keep nothing half-made. A command ends with one
 exit code of its own: with the first signal in an orderly way, with a second one at once.
 """
 
-import _thread
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from seqline.errors import StoppedError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-RELEASE_SECONDS = 1.0
 
 
 class Stop:
@@ -82,6 +80,9 @@ class Stop:
 
 # That of the outermost `stopping` block.
 _active: Stop | None = None
+# Where standard error was when that block began. While TensorFlow is imported, descriptor 2 is a
+# file that nobody reads.
+_errors = 2
 
 
 @contextmanager
@@ -95,7 +96,7 @@ def stopping(where: str = "") -> Iterator[Stop]:
     Args:
         where: How far the command is while no worker is at work: "between two stages".
     """
-    global _active
+    global _active, _errors
     if threading.current_thread() is not threading.main_thread():
         yield Stop()
         return
@@ -117,6 +118,7 @@ def stopping(where: str = "") -> Iterator[Stop]:
         for number in SIGNALS
         if signal.getsignal(number) is not signal.SIG_IGN
     }
+    _errors = _duplicate(2)
     hook_before, sys.unraisablehook = sys.unraisablehook, _hook(sys.unraisablehook)
 
     try:
@@ -126,6 +128,17 @@ def stopping(where: str = "") -> Iterator[Stop]:
         sys.unraisablehook = hook_before
         for number, handler in before.items():
             signal.signal(number, handler)
+        if _errors != 2:
+            os.close(_errors)
+            _errors = 2
+
+
+def _duplicate(descriptor: int) -> int:
+    """Another descriptor of the same file, or the same one where there is none to be had."""
+    try:
+        return os.dup(descriptor)
+    except OSError:  # standard error is closed, or too many files are open
+        return descriptor
 
 
 def _hook(others: Callable[["sys.UnraisableHookArgs"], object]) -> Callable[..., None]:
@@ -145,29 +158,6 @@ def exit_at_once(line: str) -> NoReturn:
     Not `print`, which a signal handler must not call: it may have interrupted another `print`.
     """
     try:
-        _release_semaphores()
-        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+        os.write(_errors, f"{line}\n".encode(errors="backslashreplace"))
     finally:
         os._exit(StoppedError.exit_code)
-
-
-def _release_semaphores() -> None:
-    """Does what multiprocessing does first at a normal exit, for a moment at most.
-
-    Otherwise its resource tracker, a process of its own, warns on the terminal of semaphores that
-    leaked. In another thread: this one may have been interrupted with a lock that it needs.
-    """
-    util: Any = sys.modules.get("multiprocessing.util")
-    if util is None:
-        return
-
-    done = _thread.allocate_lock()
-    done.acquire()
-
-    def run() -> None:
-        with suppress(Exception):
-            util._run_finalizers(0)  # there is no public name for it
-        done.release()
-
-    _thread.start_new_thread(run, ())
-    done.acquire(timeout=RELEASE_SECONDS)
