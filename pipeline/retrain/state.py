@@ -5,7 +5,7 @@ model, and the file was <root>/retrain/state.json. The first model that is retra
 that file.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,11 @@ def load(store: Store, name: str) -> State:
             content = records.read_object(path, way_out)
         except FileNotFoundError:
             continue
-        return records.parse(State, content, path, way_out)
+        state = records.parse(State, content, path, way_out)
+        # Every release wrote all of them: what is missing would be forgotten in silence.
+        if missing := [info.name for info in fields(State) if info.name not in content]:
+            raise records.damaged(path, f"{missing[0]}: Field required", way_out)
+        return state
     return State()
 
 

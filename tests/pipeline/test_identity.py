@@ -327,7 +327,7 @@ def test_the_state_of_a_retraining_goes_by_the_name(tmp_path: Path) -> None:
     store = Store(tmp_path)
     push = state.Push(digest="d", version=1, run="r", spans={"1": "x"}, model="k")
     (tmp_path / "retrain").mkdir()
-    (tmp_path / "retrain" / "state.json").write_text(json.dumps({"pushes": [asdict(push)]}))
+    (tmp_path / "retrain" / "state.json").write_text(json.dumps(asdict(State(pushes=[push]))))
     before = state.load(store, "a")
     assert before.pushes == [push]
     state.save(store, "a", before)

@@ -22,6 +22,8 @@ def pushed_model(digest: str, spans: dict[str, str]) -> Push:
     [
         ("{", "Expecting property name"),
         ("[]", "it holds no JSON object"),
+        ("{}", "last: Field required"),
+        ('{"last": null, "attempt": null, "left_out": {}}', "pushes: Field required"),
         ('{"pushes": [{"digest": "d", "version": 1}]}', "pushes.0.run: Field required"),
         ('{"left_out": {"2": "bad"}}', "left_out.2: Input should be an object"),
         ('{"last": {"fingerprint": 3}}', "last.fingerprint: Input should be a valid string"),
