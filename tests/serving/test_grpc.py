@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,7 +24,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from tests.support.served import Server
+from tests.serving.test_access import certificate
+from tests.support.served import Server, serving
+from tests.support.training import free_ports
 
 SECONDS = 60
 CODE = grpc.StatusCode
@@ -358,3 +361,43 @@ def test_calls_are_counted(server: Server, stub: Any) -> None:
     labels = f'API="Predict",entrypoint="GRPC",le="100.0",model_name="{HALF}"'
     assert f":tensorflow:serving:request_latency_bucket{{{labels}}} " in text
     assert "gone" not in text
+
+
+def test_the_token_and_tls_hold_for_grpc(tmp_path: Path) -> None:
+    certificate_file, key_file = certificate(tmp_path)
+    token_file = tmp_path / "token"
+    token_file.write_text("a-token-of-our-own_123")
+    [port] = free_ports(1)
+    flags = (
+        f"--port={port}",
+        f"--model_base_path={tmp_path / 'none'}",
+        f"--token_file={token_file}",
+        f"--ssl_certificate_file={certificate_file}",
+        f"--ssl_key_file={key_file}",
+    )
+    credentials = grpc.ssl_channel_credentials(certificate_file.read_bytes())
+
+    with (
+        serving(tmp_path, *flags) as server,
+        grpc.secure_channel(f"localhost:{port}", credentials) as secure,
+        grpc.insecure_channel(server.grpc) as plain,
+    ):
+        health = health_pb2_grpc.HealthStub(secure)
+        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        named = health_pb2.HealthCheckRequest(service="half")
+        assert refusal(health.Check, named)[0] == CODE.UNAUTHENTICATED
+
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(secure)
+        request = predict_request("half")
+        assert refusal(stub.Predict, request)[0] == CODE.UNAUTHENTICATED
+        for token, code in (("wrong", CODE.UNAUTHENTICATED), (token_file.read_text(), None)):
+            metadata = [("authorization", f"Bearer {token}")]
+            got = refusal(stub.Predict, request, metadata=metadata)[0]
+            assert got == (code or CODE.NOT_FOUND)
+
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(plain)
+        with pytest.raises(grpc.RpcError) as raised:
+            stub.Predict(request, timeout=5)
+        assert raised.value.code() in (CODE.UNAVAILABLE, CODE.DEADLINE_EXCEEDED)
+        assert server.log.read_text().count("\n") < 10
