@@ -339,7 +339,8 @@ def _is_light(question: Question, body: bytearray) -> bool:
 def _allow(request: Request, *methods: str) -> None:
     if request.method not in methods:
         raise RefusedError(
-            f"Method {request.method[:20]} is not allowed here; use {methods[0]}.", status=405
+            f"Method {request.method[:20]} is not allowed here; use {' or '.join(methods)}.",
+            status=405,
         )
 
 
@@ -354,7 +355,8 @@ def _refusal(error: RefusedError) -> Response:
     if error.retry_after is not None:
         response.headers["retry-after"] = str(error.retry_after)
     if error.status == 405:
-        response.headers["allow"] = str(error).rpartition(" use ")[2].rstrip(".")
+        methods = str(error).rpartition(" use ")[2].rstrip(".")
+        response.headers["allow"] = methods.replace(" or ", ", ")
     return response
 
 

@@ -84,7 +84,11 @@ def document(models: Mapping[str, Shown]) -> dict[str, Any]:
 
 def _model_paths(name: str, model: Shown) -> dict[str, Any]:
     """The paths of a model: of its newest version, of one by number and of one by label."""
-    signatures, verbs = model.loaded.signatures.values(), model.verbs
+    verbs = model.verbs
+    # The default one comes first: it is the example that a reader looks for.
+    signatures = sorted(
+        model.loaded.signatures.values(), key=lambda one: one.name != DEFAULT_SIGNATURE
+    )
     request = {"anyOf": [form for one in signatures for form in _requests(one)]}
     answer = {"anyOf": [form for one in signatures for form in _answers(one)]}
     metadata = _object(
@@ -198,7 +202,9 @@ def _answers(signature: Signature) -> list[dict[str, Any]]:
 
 
 def _classes_answer() -> dict[str, Any]:
-    pair = {"type": "array", "prefixItems": [{"type": "string"}, {"type": "number"}], "minItems": 2}
+    # Not prefixItems, which tools turn into what JSON Schema took for it before.
+    value = {"type": ["string", "number"]}
+    pair = {"type": "array", "items": value, "minItems": 2, "maxItems": 2}
     results = {"type": "array", "items": {"type": "array", "items": pair}}
     return _object({"results": results, "result": results})
 

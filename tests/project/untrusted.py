@@ -51,6 +51,7 @@ READERS = {
 }
 # Packages that the code imports and that read nothing of this kind.
 OTHERS = {
+    "ml-dtypes": "gives numpy more types of numbers",
     "optuna": "chooses numbers; its study is in memory",
     "packaging": "reads versions of installed packages",
     "pip": "is looked for, not called",
