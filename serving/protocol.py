@@ -18,12 +18,19 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from serving.connections import Connections, peer_of
+from serving.request_head import (
+    MAX_HEAD,
+    MAX_HEADERS,
+    MAX_TARGET,
+    ProtocolError,
+    check_head,
+    origin_form,
+    shown,
+    too_many_headers,
+)
 
 log = logging.getLogger("seqline.serve")
 
-MAX_TARGET = 8 << 10
-MAX_HEAD = 32 << 10
-MAX_HEADERS = 100
 # Requests that may wait behind one that is being answered. The rest of the connection is not read.
 MAX_PIPELINED = 16
 # Bytes of a chunked body that are none of its content: sizes, extensions, trailers. Beyond these
@@ -35,9 +42,6 @@ LINGER_SECONDS, LINGER_BYTES = 2.0, 64 << 20
 STOP_SECONDS = 5.0
 
 REQUEST_LINE = re.compile(rb"(?:\r\n)?[A-Z-]+ [!-~]+ HTTP/\d\.\d\r\n")
-ABSOLUTE = re.compile(rb"https?://([^/?]*)(/[^?]*)?(\?.*)?", re.IGNORECASE | re.DOTALL)
-# A name or an IPv4 address, or an IPv6 address in brackets; and a port.
-HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 class Waits(Enum):
@@ -49,18 +53,6 @@ class Waits(Enum):
     BODY = "the rest of a body"
     NOTHING = "nothing: the client waits for its answer"
     CLOSE = "the end of the connection, after an error"
-
-
-class ProtocolError(Exception):
-    """What a client sent is not HTTP as this server takes it.
-
-    Attributes:
-        status: The HTTP status of the answer, after which the connection is closed.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class StrictProtocol(HttpToolsProtocol):
@@ -237,8 +229,11 @@ class StrictProtocol(HttpToolsProtocol):
             raise too_many_headers()
 
     def on_headers_complete(self) -> None:
-        self._check_head()
-        self.url = self._origin_form()
+        version = self.parser.get_http_version()
+        check_head(version, self.url, self.headers)
+        self.url = origin_form(self.parser.get_method(), self.url, self.headers)
+        if version == "1.0":
+            self.expect_100_continue = False
         if len(self.pipeline) >= MAX_PIPELINED:
             self._finish()
             raise ProtocolError(429, "Too many requests wait on this connection.")
@@ -247,55 +242,6 @@ class StrictProtocol(HttpToolsProtocol):
         if self.cut_at < float("inf"):
             self.cycle.keep_alive = False
         self._wait_for(Waits.BODY)
-
-    def _check_head(self) -> None:
-        """Checks version and headers, of which each request has few."""
-        version = self.parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise ProtocolError(505, f"HTTP/{version} is not spoken here; use HTTP/1.1.")
-
-        hosts, size = [], len(self.url)
-        for name, value in self.headers:
-            size += len(name) + len(value) + 4
-            if name == b"host":
-                hosts.append(value.strip(b" \t"))
-            elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
-                raise ProtocolError(
-                    501, f"Transfer-Encoding must be chunked, by HTTP/1.1, not {shown(value)}."
-                )
-            elif name == b"expect" and value.lower() != b"100-continue":
-                raise ProtocolError(417, f"Expect must be 100-continue, not {shown(value)}.")
-
-        if size > MAX_HEAD:
-            raise too_many_headers()
-        if len(hosts) > 1 or (not hosts and version == "1.1"):
-            raise ProtocolError(400, f"A request has one Host header, not {len(hosts)}.")
-        if hosts and not HOST.fullmatch(hosts[0]):
-            raise ProtocolError(400, f"Malformed Host header: {shown(hosts[0])}.")
-        if version == "1.0":
-            self.expect_100_continue = False
-
-    def _origin_form(self) -> bytes:
-        """The request's target as path and query.
-
-        Of an absolute target (http://host/path), the host takes the place of the header's.
-        """
-        target, method = self.url, self.parser.get_method()
-        if method == b"CONNECT":
-            raise ProtocolError(405, "CONNECT is not allowed here; this is no proxy.")
-        if b"#" in target:
-            raise ProtocolError(400, f"Malformed request target: {shown(target)}.")
-        if target.startswith(b"/"):
-            return target
-        if target == b"*" and method == b"OPTIONS":
-            return b"/*"
-
-        absolute = ABSOLUTE.fullmatch(target)
-        if not absolute or not HOST.fullmatch(absolute[1]):
-            raise ProtocolError(400, f"Malformed request target: {shown(target)}.")
-        self.headers[:] = [header for header in self.headers if header[0] != b"host"]
-        self.headers.append((b"host", absolute[1]))
-        return (absolute[2] or b"/") + (absolute[3] or b"")
 
     def on_body(self, body: bytes) -> None:
         self.num_content += len(body)
@@ -442,15 +388,3 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _patience(self) -> float:
         return self.deadlines.head if self.waits == Waits.FIRST else self.deadlines.idle
-
-
-def too_many_headers() -> ProtocolError:
-    return ProtocolError(
-        431, f"A request may have {MAX_HEADERS} headers and {MAX_HEAD} bytes of them."
-    )
-
-
-def shown(sent: bytes) -> str:
-    """The beginning of what a client sent, in printable ASCII."""
-    text = sent[:100].decode("latin-1").encode("unicode_escape").decode("ascii")
-    return text[:160] + ("..." if len(sent) > 100 or len(text) > 160 else "")

@@ -25,7 +25,6 @@ from pydantic import Field, field_validator, model_validator
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import MODEL
 from seqline.digests import digest
-from seqline.errors import UserError
 from seqline.model.spec import SPEC_FILE
 from seqline.storage import files, staging
 
@@ -60,10 +59,6 @@ BLOG_POST: dict[str, Any] = {
     "schedule": "constant",
     "clip_norm": 0.0,
 }
-
-
-class DivergedError(UserError):
-    """The loss is no longer a number: these parameters do not train these data."""
 
 
 class TrainerParams(Params):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.trainer import DivergedError, TrainerParams, checkpoint
+from components.trainer import TrainerParams, checkpoint
 from components.trainer.checkpoint import TrainingProgress
 from components.trainer.counting import Counts
 from components.trainer.distributed.strategy import Team
@@ -22,7 +22,7 @@ from components.trainer.warm import initialize
 from seqline.component import Figures
 from seqline.data import features
 from seqline.data.transform_summary import read_summary
-from seqline.errors import StoppedError
+from seqline.errors import StoppedError, UserError
 from seqline.model import network
 
 log = logging.getLogger("seqline.trainer")
@@ -47,6 +47,10 @@ SEQUENCE_EPOCH_STEPS = 32
 
 # (number of the epoch, from 1; its figures) after its evaluation.
 OnEpoch = Callable[[int, dict[str, float]], None]
+
+
+class DivergedError(UserError):
+    """The loss is no longer a number: these parameters do not train these data."""
 
 
 class Training:

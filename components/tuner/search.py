@@ -28,8 +28,9 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from components.trainer import BEST_FILE, DivergedError, fit
+from components.trainer import BEST_FILE, fit
 from components.trainer.distributed.strategy import alone
+from components.trainer.training import DivergedError
 from components.tuner import TuningParams
 from components.tuner.ranges import Range, number_type, typed
 from components.tuner.trials import State, Trial, best_of, load, save

@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import stat
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.store.damage import reason_of
+from pipeline.store.entries import files_of, inode, remove_entry
 from pipeline.store.layout import (
     CLEANING,
     DISCARDED,
@@ -325,16 +325,16 @@ class Store:
         for path in (*self.root.glob("*/*"), *self.root.glob(f"{SPAN_CACHE}/*/*")):
             name = path.relative_to(self.root).as_posix()
             if not (name.startswith(f"{SPAN_CACHE}/") and name.count("/") == 1):
-                sizes[name] = sum(status.st_size for status in _files(path))
+                sizes[name] = sum(status.st_size for status in files_of(path))
         return sizes
 
     def shared(self, names: Collection[str], kept: Collection[str]) -> set[str]:
         """Those of the entries that share a file with one of the kept entries."""
-        kept_files = {_inode(status) for name in kept for status in _files(self.root / name)}
+        kept_files = {inode(status) for name in kept for status in files_of(self.root / name)}
         return {
             name
             for name in names
-            if any(_inode(status) in kept_files for status in _files(self.root / name))
+            if any(inode(status) in kept_files for status in files_of(self.root / name))
         }
 
     def freed(self, names: Collection[str]) -> int:
@@ -345,9 +345,9 @@ class Store:
         num_links: Counter[tuple[int, int]] = Counter()
         freed = 0
         for name in names:
-            for status in _files(self.root / name):
-                num_links[_inode(status)] += 1
-                if num_links[_inode(status)] == status.st_nlink:
+            for status in files_of(self.root / name):
+                num_links[inode(status)] += 1
+                if num_links[inode(status)] == status.st_nlink:
                     freed += status.st_size
         return freed
 
@@ -371,34 +371,6 @@ class Store:
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
-                _remove(self.root / name)  # the disk is so full that it takes no other name
+                remove_entry(self.root / name)  # the disk is so full that it takes no other name
 
         return lambda: shutil.rmtree(discarded, ignore_errors=True)
-
-
-def _remove(path: Path) -> None:
-    """Removes an entry; first the file without which it counts as unfinished."""
-    for mark in (EXECUTION, RUN) if path.is_dir() else ("",):
-        (path / mark).unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
-
-
-def _files(path: Path) -> Iterator[os.stat_result]:
-    """The files of an entry, or the one file that it is; what disappears meanwhile is left out."""
-    names: Iterator[str] = iter([str(path)])
-    if path.is_dir():  # not rglob, which raises where a folder disappears while it is read
-        names = (
-            os.path.join(folder, name)
-            for folder, folders, files in os.walk(path)
-            for name in (*folders, *files)
-        )
-
-    for name in names:
-        with suppress(FileNotFoundError):
-            status = os.lstat(name)
-            if not stat.S_ISDIR(status.st_mode):
-                yield status
-
-
-def _inode(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino

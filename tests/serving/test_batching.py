@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.batching import Batcher, Limits, RowError
+from serving.batch import RowError
+from serving.batching import Batcher, Limits
 from serving.errors import RefusedError
 from serving.model import LoadedModel
 from tests.support.models import fake_model

@@ -24,7 +24,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from tests.serving.test_access import certificate
+from tests.support.certificate import certificate
 from tests.support.served import Server, serving
 from tests.support.training import free_ports
 

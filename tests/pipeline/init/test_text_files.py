@@ -21,7 +21,7 @@ PLAIN = {"text": "text", "label": "label"}
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.csv", gzip.compress(CSV.encode())),
+        ("a.csv", gzip.compress(CSV.encode(), mtime=0)),
         ("a.csv.bz2", bz2.compress(CSV.encode())),
         ("A.CSV.XZ", lzma.compress(CSV.encode())),
         ("a.csv.zst", zstandard.compress(CSV.encode())),
