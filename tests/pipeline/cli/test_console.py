@@ -15,6 +15,8 @@ def test_versions_fit_a_terminal_of_80_columns() -> None:
         "pushed": "2026-11-28T21:24:23+00:00",
         "accuracy": 0.952,
         "rollback_of": 1,
+        "damaged": None,
+        "problem": None,
     }
     out = StringIO()
     print_versions(Console(file=out, width=80), [version])

@@ -141,7 +141,7 @@ def refuse(params: NumberParams) -> None:
     raise UserError("number is too odd")
 
 
-@pytest.mark.parametrize(("about", "num_runs"), [({}, 0), ({"retrain": {}}, 1)])
+@pytest.mark.parametrize(("about", "num_runs"), [({}, 0), ({"retrain": {"verdict": "failed"}}, 1)])
 def test_a_failed_check_leaves_a_record_only_if_there_is_something_to_say(
     data: Path, store: Store, about: dict[str, Any], num_runs: int
 ) -> None:
