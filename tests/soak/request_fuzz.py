@@ -27,13 +27,15 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from serving import tensors
+from serving import examples, tensors
 from serving.errors import RefusedError
+from serving.limits import RequestLimits
 from tests.soak.raw_http import FORBIDDEN, MODEL, SECOND, VALID, answers_in, exchange, requests_in
 from tests.soak.server_process import free_port, has_grpc
 from tests.support.served import Server, half_plus, serving
 
 EXAMPLES = 300  # of one call of Hypothesis
+LIMITS = RequestLimits(max_rows=100)
 SHOWN = 10
 
 
@@ -126,8 +128,8 @@ def fuzz_parser(found: Found) -> Callable[[], None]:
     @given(BODIES, SPECS)
     def test(body: bytes, specs: dict[str, tensors.Tensor]) -> None:
         for read in (
-            lambda document: tensors.read_inputs(document, specs, 100),
-            lambda document: tensors.read_examples(document, 100),
+            lambda document: tensors.read_inputs(document, specs, LIMITS),
+            lambda document: examples.read_examples(document, LIMITS),
         ):
             try:
                 read(tensors.parse(body))

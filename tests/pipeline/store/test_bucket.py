@@ -189,7 +189,8 @@ def test_a_second_run_does_nothing(
     }
     asked = len(cloud.requests)
     assert "0 of 8 stages ran" in seqline(cloud, tmp_path, command(corpus, ROOT))
-    assert len(cloud.requests) - asked < 70
+    # One for each artifact lists its files, to compare them with their digests.
+    assert len(cloud.requests) - asked < 80
 
     new = {
         name
