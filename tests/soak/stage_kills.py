@@ -13,6 +13,7 @@ folders empty, and one version there.
 """
 
 import argparse
+import glob
 import json
 import os
 import random
@@ -89,7 +90,8 @@ class Output:
 
 def exists(folder: Path, pattern: str) -> Callable[[], bool]:
     """Whether a file of this pattern is there; made for being asked without a pause."""
-    return lambda: next(folder.glob(pattern), None) is not None
+    # Not Path.glob, which raises where a folder disappears while it looks.
+    return lambda: bool(glob.glob(str(folder / pattern)))
 
 
 def aims(folder: Path) -> list[tuple[str, str, Callable[[], bool]]]:
@@ -129,8 +131,8 @@ def met(folder: Path, output: Output) -> str:
     partial = sorted(
         path.name.split("-")[0] for path in (folder / small_run.ROOT / "partial").glob("*")
     )
-    pushing = list((folder / "serving_dir").glob("*/.pushing-*"))
-    records = list((folder / small_run.ROOT).glob("partial/*/execution.json"))
+    pushing = glob.glob(str(folder / "serving_dir" / "*" / ".pushing-*"))
+    records = glob.glob(str(folder / small_run.ROOT / "partial" / "*" / "execution.json"))
     where = output.stage() or "before the first stage"
     where += f", partial: {' '.join(partial) or 'none'}"
     where += ", with its record" if records else ""
