@@ -121,7 +121,7 @@ def _parse(config: bytes | None, place: str):  # type: ignore[no-untyped-def]
     try:
         text_format.Parse(config or b"", message)
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        problem = " ".join(str(error).split())
+        problem = " ".join(str(error).split()) or "it is not text"
         raise UserError(
             f"{place} is not a ModelServerConfig of TensorFlow Serving ({problem[:MAX_PROBLEM]}). "
             f"{way_out}"

@@ -309,7 +309,10 @@ def run_again(place: Place, kind: Kind, row: Row, file: Path) -> None:
 
 def follow(line: str, folder: Path) -> None:
     """Removes what an error says to remove."""
-    for place in re.findall(r"(?:[Rr]emove|[Dd]elete)\D*?(/[^\s,;]+)", line):
+    named = re.findall(r"(?:[Rr]emove|[Dd]elete)\D*?(/[^\s,;]+)", line)
+    if "remove it" in line:  # what the line begins with
+        named += re.findall(r"/[^\s,;]+", line)[:1]
+    for place in named:
         path = Path(place.rstrip("."))
         if not path.is_relative_to(folder):
             continue
