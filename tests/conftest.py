@@ -4,6 +4,7 @@ Each artifact is made once for all tests and processes.
 """
 
 import fcntl
+import logging
 import os
 import pickle
 import shutil
@@ -30,6 +31,15 @@ from tests.support.fake_cloud.gcs import FakeGcs, serve
 # Hypothesis fails an example that takes 200 ms: no test asserts a time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def no_log_outlives_its_test() -> Iterator[None]:
+    """A command that runs in this process begins a log, which ends with the process elsewhere."""
+    logger = logging.getLogger("seqline")
+    before = list(logger.handlers)
+    yield
+    logger.handlers = before
 
 
 @pytest.fixture(scope="session")

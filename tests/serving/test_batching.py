@@ -91,7 +91,7 @@ def test_a_request_whose_client_went_away_does_not_run(models: dict[str, LoadedM
         first.cancel()  # It runs: its model stays in use until it is done.
         with pytest.raises(asyncio.CancelledError):
             await first
-        assert sizes == [2]
+        assert sizes[0] == 2  # The next may have run already.
 
         assert (await others[1])["y"].tolist() == [6]
         assert (batcher.num_waiting, batcher.queues) == (0, {})
