@@ -135,8 +135,10 @@ def _model_paths(name: str, model: Shown) -> dict[str, Any]:
 
 def _requests(signature: Signature) -> list[dict[str, Any]]:
     """The forms of a predict request: rows or columns."""
-    named = {"signature_name": {"const": signature.name}}
-    required = [] if signature.name == DEFAULT_SIGNATURE else ["signature_name"]
+    # No name and an empty one mean the default, as in a protocol buffer.
+    is_default = signature.name == DEFAULT_SIGNATURE
+    named = {"signature_name": {"enum": ["", signature.name] if is_default else [signature.name]}}
+    required = [] if is_default else ["signature_name"]
     forms = []
 
     if all(spec.shape is None or spec.shape for spec in signature.inputs.values()):

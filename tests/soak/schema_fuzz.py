@@ -69,7 +69,7 @@ def fuzz(server: Server, seconds: float, first: int) -> tuple[dict[str, Counter[
                 kind = f"{operation.method} {operation.path}, {mode.value}"
                 try:
                     statuses[kind] += ask(server.url, operation, mode, NUM_REQUESTS, number)
-                except Exception as error:
+                except (Exception, BaseExceptionGroup) as error:
                     errors = getattr(error, "exceptions", [error])
                     wrong.setdefault(kind, f"seed {number}: {'; '.join(map(str, errors))[:1000]}")
             number += 1
