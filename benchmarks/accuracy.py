@@ -1,33 +1,43 @@
-"""Test accuracy of the default configuration, next to a linear model and two simpler networks.
+"""Test accuracy, cross-entropy and calibration of the default, beside a linear model and its parts.
 
-    python -m benchmarks.accuracy [--seeds 3] [--datasets bbc_news mr ...]
+    python -m benchmarks.accuracy [--seeds 3] [--datasets bbc_news mr ...] [--ways seqline wide ...]
 
 BBC News comes with the extra `sample`; the other sets are JSONL files
-`<data>/<set>/{train,test}.jsonl`. Every model is made by `seqline run` on the same splits: `last
-state` with trainer.pooling=last, `no skip` with trainer.skip_dim=0. The linear model is logistic
-regression on tf-idf, on statistics of the numbers for sequences. The last line is one JSON object
+`<data>/<set>/{train,test}.jsonl`. Every model is made by `seqline run` on the same splits: `wide`
+with trainer.recurrent=false, `recurrent` with trainer.wide=false, `last state` (the tutorial's
+model) with trainer.pooling=last. The linear model is logistic regression on tf-idf (C = 10, words
+1-2, or characters 1-4), on statistics of the numbers for sequences, fitted to the same train split.
+ECE is the expected calibration error over 15 bins of equal width. The last line is one JSON object
 with the figures.
 """
 
 import json
-import statistics
 import tempfile
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from benchmarks.common import Table, parser, print_result, seqline, settings
 
 WAYS: dict[str, dict[str, object]] = {
     "seqline": {},
+    "wide": {"trainer.recurrent": False},
+    "recurrent": {"trainer.wide": False},
     "last state": {"trainer.pooling": "last"},
-    "no skip": {"trainer.skip_dim": 0},
 }
 SETS = ["bbc_news", "mr", "sms_spam", "trec6", "agnews_small", "surnames", "japanese_vowels"]
+# Sets of sequences have no n-grams.
+SEQUENCES = {"japanese_vowels"}
 # What a set needs besides its files: characters as tokens for names, its columns and the content of
 # its rows.
 SETTINGS: dict[str, dict[str, object]] = {
     "surnames": {"transform.tokens": "char", "evaluator.baseline": "char"},
     "japanese_vowels": {"example_gen.content": "sequence", "example_gen.text": "sequence"},
 }
+MEASURES = ("accuracy", "cross_entropy", "ece")
+NUM_BINS = 15
 
 
 def settings_of(name: str, data: Path) -> dict[str, object]:
@@ -41,7 +51,7 @@ def settings_of(name: str, data: Path) -> dict[str, object]:
     return {**files, **SETTINGS.get(name, {})}
 
 
-def evaluate(name: str, values: dict[str, object], work: Path) -> dict[str, float]:
+def evaluate(name: str, values: dict[str, object], work: Path) -> dict[str, Any]:
     """Runs the pipeline up to the evaluator; returns its figures and the seconds of training."""
     empty = work / "empty.toml"
     empty.write_text("")
@@ -50,17 +60,61 @@ def evaluate(name: str, values: dict[str, object], work: Path) -> dict[str, floa
     places = [*root, "--data-dir", str(work / "data")]
     seqline("run", config, *places, "--to", "evaluator", *settings(values))
 
-    executions = json.loads(seqline("show", "--json", *root).stdout)["executions"]
-    figures, training = executions["evaluator"]["figures"], executions["trainer"]
-    [linear] = [value for name, value in figures["baselines"].items() if "logistic" in name]
-
+    run = json.loads(seqline("show", "--json", *root).stdout)
+    figures, training = (run["executions"][stage]["figures"] for stage in ("evaluator", "trainer"))
     return {
-        "accuracy": figures["accuracy"],
-        "eval_accuracy": training["figures"]["eval_accuracy"],
-        "linear": linear,
-        "majority": figures["baselines"]["majority class"],
-        "train_seconds": training["seconds"],
+        **{measure: figures[measure] for measure in MEASURES},
+        "eval_accuracy": training["eval_accuracy"],
+        "baselines": figures["baselines"],
+        "train_seconds": run["executions"]["trainer"]["seconds"],
+        "examples": str(work / "artifacts" / "example_gen" / run["uses"]["example_gen"][0]),
     }
+
+
+def read_split(examples: Path, split: str) -> tuple[list[str], np.ndarray]:
+    """(texts, labels) of a split of Examples."""
+    import tensorflow as tf
+
+    files = sorted(map(str, (examples / f"Split-{split}").glob("*.gz")))
+    texts, labels = [], []
+    for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
+        feature = tf.train.Example.FromString(record).features.feature
+        texts.append(feature["text"].bytes_list.value[0].decode())
+        labels.append(feature["label"].bytes_list.value[0].decode())
+    return texts, np.array(labels)
+
+
+def linear(name: str, examples: Path) -> dict[str, float]:
+    """The measures of tf-idf and logistic regression, fitted to the same train split."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    is_char = SETTINGS.get(name, {}).get("transform.tokens") == "char"
+    vectorizer = TfidfVectorizer(
+        sublinear_tf=True,
+        analyzer="char" if is_char else "word",
+        ngram_range=(1, 4) if is_char else (1, 2),
+    )
+    classifier = LogisticRegression(C=10, max_iter=1000)
+    texts, labels = read_split(examples, "train")
+    classifier.fit(vectorizer.fit_transform(texts), labels)
+
+    texts, labels = read_split(examples, "test")
+    probabilities = classifier.predict_proba(vectorizer.transform(texts))
+    right = probabilities[classifier.classes_[None] == labels[:, None]]
+    best = probabilities.max(axis=1)
+    is_right = classifier.classes_[probabilities.argmax(axis=1)] == labels
+    bins = np.minimum((best * NUM_BINS).astype(int), NUM_BINS - 1)
+    gaps = [abs(float((best - is_right)[bins == number].sum())) for number in range(NUM_BINS)]
+    return {
+        "accuracy": float(is_right.mean()),
+        "cross_entropy": float(-np.log(right).mean()),
+        "ece": sum(gaps) / len(labels),
+    }
+
+
+def mean(runs: list[dict[str, Any]], measure: str) -> float:
+    return float(np.mean([run[measure] for run in runs]))
 
 
 def main() -> None:
@@ -69,40 +123,42 @@ def main() -> None:
     arguments.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     given = arguments.parse_args()
 
-    table = Table(
-        ("set", "<16"),
-        *((way, "<16") for way in given.ways),
-        ("linear", "8.3f"),
-        ("majority", "8.3f"),
-        ("train s", "8.1f"),
-    )
+    columns = ((measure, "8.3f") for measure in MEASURES)
+    table = Table(("set", "<16"), ("model", "<12"), *columns, ("+-", "6.3f"), ("train s", "8.1f"))
+    results: dict[str, dict[str, Any]] = {}
+    means: dict[str, list[float]] = defaultdict(list)
 
-    results: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in given.datasets:
             base = settings_of(name, given.data)
-            runs = {
-                way: [
+            results[name] = {}
+            for way in given.ways:
+                if name in SEQUENCES and way == "wide":
+                    continue
+                runs = [
                     evaluate(name, {**base, **WAYS[way], "trainer.seed": seed}, Path(folder))
                     for seed in range(given.seeds)
                 ]
-                for way in given.ways
-            }
+                figures = [mean(runs, measure) for measure in MEASURES]
+                spread = float(np.std([run["accuracy"] for run in runs]))
+                table.row(name, way, *figures, spread, mean(runs, "train_seconds"))
+                results[name][way] = {
+                    measure: [run[measure] for run in runs] for measure in MEASURES
+                }
+                means[way].append(figures[0])
 
-            first = runs[given.ways[0]]
-            accuracies = {way: [run["accuracy"] for run in each] for way, each in runs.items()}
-            cells = [
-                f"{statistics.mean(values):.3f} +- {statistics.pstdev(values):.3f}"
-                for values in accuracies.values()
-            ]
-            seconds = statistics.mean(run["train_seconds"] for run in first)
-            table.row(name, *cells, first[0]["linear"], first[0]["majority"], seconds)
-            results[name] = {
-                **accuracies,
-                "eval": [run["eval_accuracy"] for run in first],
-                "linear": first[0]["linear"],
-            }
+            baselines = dict(runs[0]["baselines"])
+            results[name]["baselines"] = baselines
+            if name in SEQUENCES:
+                [figures] = [[value] for known, value in baselines.items() if "logistic" in known]
+            else:
+                results[name]["linear"] = linear(name, Path(runs[0]["examples"]))
+                figures = list(results[name]["linear"].values())
+            table.row(name, "linear", *figures, *[None] * (5 - len(figures)))
+            means["linear"].append(figures[0])
 
+    for way, accuracies in means.items():
+        table.row("mean", way, sum(accuracies) / len(accuracies), *[None] * 4)
     print_result(results)
 
 
