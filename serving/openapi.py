@@ -97,10 +97,10 @@ def _model_paths(name: str, model: Shown) -> dict[str, Any]:
 
     choices: list[tuple[str, list[Any]]] = [
         ("", []),
-        ("/versions/{version}", [_parameter("version", "integer", model.versions)]),
+        ("/versions/{version}", [_parameter("version", {"pattern": _numbers(model.versions)})]),
     ]
     if model.labels:
-        choices.append(("/labels/{label}", [_parameter("label", "string", model.labels)]))
+        choices.append(("/labels/{label}", [_parameter("label", {"enum": list(model.labels)})]))
 
     paths: dict[str, Any] = {}
     for suffix, parameters in choices:
@@ -272,9 +272,13 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parameter(name: str, kind: str, values: Iterable[Any]) -> dict[str, Any]:
-    schema = {"type": kind, "enum": list(values)}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", **schema}}
+
+
+def _numbers(versions: Iterable[int]) -> str:
+    """The pattern of the versions in a path, where zeros may come first: 7, 007."""
+    return f"^0{{0,9}}({'|'.join(map(str, versions))})$"
 
 
 def _get(summary: str, schema: dict[str, Any], media_type: str = JSON) -> dict[str, Any]:
