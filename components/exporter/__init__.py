@@ -22,11 +22,11 @@ Signatures, each for `batch` rows:
                         `sequence` (time * dim numbers, step by step) -> as serving_default
     classify            inputs: the same tf.Examples -> classes: string [batch, num_classes],
                         scores: float32 [batch, num_classes]; for TensorFlow Serving's Classify API
-    serving_ids         neither for sequences nor with a wide part; ids: int64 [batch, time], 0 after the row ->
-                        probabilities, class_id
-    serving_ascii       texts only, not with a wide part; text: string [batch] -> probabilities, class_id, by the few
-                        string operations that other runtimes have (OpenVINO); NaN and -1 for a
-                        text that is not all ASCII
+    serving_ids         not for sequences, nor with a wide part; ids: int64 [batch, time], 0 after
+                        the row -> probabilities, class_id
+    serving_ascii       texts only, not with a wide part; text: string [batch] -> probabilities,
+                        class_id, by the few string operations that other runtimes have (OpenVINO);
+                        NaN and -1 for a text that is not all ASCII
     transform_features  examples: the same tf.Examples, `label` optional -> ids: int64
                         [batch, time] with PAD after the row, or values: float32
                         [batch, time, dim] with zeros after it; length: int64 [batch];

@@ -47,9 +47,9 @@ class Table(tf.Module):
         if dtype == "int8":
             largest = np.abs(rows).max(axis=1, keepdims=True)  # [num, 1]
             scale = np.maximum(largest, np.finfo(np.float32).tiny) / 127
-            self.scale = _variable(scale, f"{name}_scale")
+            self.scale = constant(scale, f"{name}_scale")
             rows = np.rint(rows / scale)
-        self.rows = _variable(rows, name, dtype)
+        self.rows = constant(rows, name, dtype)
 
     def __call__(self, ids: tf.Tensor) -> tf.Tensor:
         """ids [...] -> float32 [..., width]."""
@@ -62,7 +62,7 @@ def _wide(weight: np.ndarray) -> np.ndarray:
     return np.asarray(weight, np.float64)
 
 
-def _variable(value: np.ndarray, name: str, dtype: str = "float32") -> tf.Variable:
+def constant(value: np.ndarray, name: str, dtype: str = "float32") -> tf.Variable:
     return tf.Variable(tf.cast(tf.constant(value), dtype), trainable=False, name=name)
 
 
@@ -82,9 +82,9 @@ class Direction(tf.Module):
         self.table = table
         kernel, recurrent, bias = weights
         if table is None:
-            self.kernel = _variable(kernel, f"{name}_kernel")
-            self.bias = _variable(bias, f"{name}_bias")
-        self.recurrent = _variable(recurrent, f"{name}_recurrent")
+            self.kernel = constant(kernel, f"{name}_kernel")
+            self.bias = constant(bias, f"{name}_bias")
+        self.recurrent = constant(recurrent, f"{name}_recurrent")
 
 
 class FoldedNetwork(tf.Module):
@@ -118,8 +118,8 @@ class FoldedNetwork(tf.Module):
         num_poolings = 2 if spec.pooling == "mean_max" else 1
         width = spec.rnn_units * num_directions * num_poolings
         kernel, bias = weights["output"]
-        self.kernel = _variable(kernel[:width], "output_kernel")
-        self.bias = _variable(bias, "output_bias")
+        self.kernel = constant(kernel[:width], "output_kernel")
+        self.bias = constant(bias, "output_bias")
         if spec.skip_dim:
             self._fold_skip(weights, kernel[width:], table_dtype)
 
@@ -154,17 +154,17 @@ class FoldedNetwork(tf.Module):
         self.skip_kernel = None
         if self.spec.dim:
             self.skip_layer = [
-                _variable(weight, f"skip_{name}")
+                constant(weight, f"skip_{name}")
                 for name, weight in zip(("kernel", "bias"), weights["skip_embedding"], strict=True)
             ]
-            self.skip_kernel = _variable(kernel * self.spec.skip_gain, "skip_output")
+            self.skip_kernel = constant(kernel * self.spec.skip_gain, "skip_output")
             return
 
         rows = _wide(weights["skip_embedding"][0]) * self.spec.skip_gain
         if self.spec.num_classes <= self.spec.skip_dim:
             rows = rows @ _wide(kernel)
         else:
-            self.skip_kernel = _variable(kernel, "skip_output")
+            self.skip_kernel = constant(kernel, "skip_output")
 
         rows[PAD_ID] = 0
         self.skip_table = Table(rows, dtype, "skip_table")
@@ -174,7 +174,7 @@ class FoldedNetwork(tf.Module):
             first_id = self.spec.num_tokens + NUM_RESERVED_IDS - 1
             # The id of each bucket's row, PAD for none.
             ids = np.where(numbers > 0, numbers + first_id, PAD_ID)
-            self.bigram_ids = _variable(ids, "bigram_ids", "int32")
+            self.bigram_ids = constant(ids, "bigram_ids", "int32")
 
     def probabilities(
         self, content: tf.Tensor, length: tf.Tensor, fast: bool = False, narrow: bool = False
