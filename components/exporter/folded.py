@@ -17,17 +17,16 @@ maximum changes by it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from components.exporter import time_loop
 from components.exporter.bigrams import narrow_buckets, wide_buckets
+from components.exporter.tables import Table, TableDtype, constant
 from seqline.data.features import NUM_RESERVED_IDS, PAD_ID, oov_id
 from seqline.model.network import Spec
-
-TableDtype = Literal["float32", "bfloat16", "int8"]
 
 # The compiled loop is compiled once for each shape: batches of these sizes, and above them
 # multiples of the last.
@@ -38,32 +37,9 @@ SHORTEST = 32
 LOWEST = -1e9
 
 
-class Table(tf.Module):
-    """Rows [num, width] of float32, or of fewer bits: bfloat16, or int8 with a factor a row."""
-
-    def __init__(self, rows: np.ndarray, dtype: TableDtype, name: str) -> None:
-        super().__init__(name=name)
-        self.scale = None
-        if dtype == "int8":
-            largest = np.abs(rows).max(axis=1, keepdims=True)  # [num, 1]
-            scale = np.maximum(largest, np.finfo(np.float32).tiny) / 127
-            self.scale = constant(scale, f"{name}_scale")
-            rows = np.rint(rows / scale)
-        self.rows = constant(rows, name, dtype)
-
-    def __call__(self, ids: tf.Tensor) -> tf.Tensor:
-        """ids [...] -> float32 [..., width]."""
-        rows = tf.cast(tf.gather(self.rows, ids), tf.float32)
-        return rows if self.scale is None else rows * tf.gather(self.scale, ids)
-
-
 def _wide(weight: np.ndarray) -> np.ndarray:
     """Float64: products of weights are rounded once, when they are stored."""
     return np.asarray(weight, np.float64)
-
-
-def constant(value: np.ndarray, name: str, dtype: str = "float32") -> tf.Variable:
-    return tf.Variable(tf.cast(tf.constant(value), dtype), trainable=False, name=name)
 
 
 class Direction(tf.Module):
@@ -179,7 +155,13 @@ class FoldedNetwork(tf.Module):
     def probabilities(
         self, content: tf.Tensor, length: tf.Tensor, fast: bool = False, narrow: bool = False
     ) -> tf.Tensor:
-        """The probabilities of rows.
+        """The probabilities of rows, float32 [batch, num_classes]; see `logits`."""
+        return tf.nn.softmax(self.logits(content, length, fast, narrow))
+
+    def logits(
+        self, content: tf.Tensor, length: tf.Tensor, fast: bool = False, narrow: bool = False
+    ) -> tf.Tensor:
+        """The logits of rows.
 
         Args:
             content: ids, int64 [batch, time], or values, float32 [batch, time, dim]. Without
@@ -199,7 +181,7 @@ class FoldedNetwork(tf.Module):
             else:
                 skip = self._skip_of_ids(content, narrow_buckets if narrow else wide_buckets)
             logits += skip if self.skip_kernel is None else tf.matmul(skip, self.skip_kernel)
-        return tf.nn.softmax(logits)
+        return logits
 
     def _skip_of_ids(self, ids: tf.Tensor, hashed: Callable[..., Any]) -> tf.Tensor:
         """[batch, skip_dim], or [batch, num_classes] where the table holds logits."""

@@ -9,7 +9,8 @@ a word of the vocabulary is one row, its characters included; its part of N^2 is
 
     scores = prior + 1/N (sum over words sqrt(c) R_w + sum over sequences sqrt(c) idf_s W_s)
 
-Only for the words outside the vocabulary the characters' rows are added up, by integer hashes of
+Each row of scores has the mean 0 over the classes, which changes no probability. Only for the
+words outside the vocabulary the characters' rows are added up, by integer hashes of
 their code points: no string is built for an n-gram. Products of weights are in float64, rounded
 once, when they are stored.
 """
@@ -21,8 +22,8 @@ import numpy as np
 import scipy.sparse as sp
 import tensorflow as tf
 
-from components.exporter.folded import Table, TableDtype, constant
 from components.exporter.hashed import LOW, KeyTable
+from components.exporter.tables import Table, TableDtype, constant
 from seqline.data import ngrams
 from seqline.data.features import NUM_RESERVED_IDS, oov_id
 from seqline.data.ngrams import CHARACTERS, END, FACTOR, SIZES, START
@@ -74,7 +75,7 @@ class FoldedWide(tf.Module):
         # The features of each kind that stay.
         ends = np.searchsorted(wide.features, [self.num_tokens, self.num_tokens + num_sequences])
         of_tokens, _, of_characters = np.split(wide.features, ends)
-        weights = wide.matrix.astype(np.float64) * wide.idf[:, None]
+        weights = _centred(wide.matrix) * wide.idf[:, None]
         token_rows, sequence_rows, character_rows = np.split(weights, ends)
         token_idf, sequence_idf, character_idf = np.split(wide.idf, ends)
         self.has_characters = bool(len(of_characters))
@@ -107,7 +108,7 @@ class FoldedWide(tf.Module):
         # PAD and words outside the vocabulary have no code: those that have one are odd.
         codes = np.concatenate([np.zeros(1, np.uint64), wide.codes, np.zeros(1, np.uint64)])
         self.codes = constant(codes.view(np.int64), "codes", "int64")
-        self.prior = constant(wide.prior, "prior")
+        self.prior = constant(_centred(wide.prior), "prior")
         self.pool = constant(wide.pool, "pool")
 
     def scores(self, words: tf.SparseTensor, unknown: tf.SparseTensor) -> tf.Tensor:
@@ -133,7 +134,17 @@ class FoldedWide(tf.Module):
         """Numbers for each class [..., num_classes] of numbers [..., K]; K is 1 for two classes."""
         if self.prior.shape[0] > 1:
             return scores
-        return tf.concat([tf.zeros_like(scores), scores], axis=-1)
+        return tf.concat([-scores / 2, scores / 2], axis=-1)
+
+    def pooled(self, scores: tf.Tensor, logits: tf.Tensor | None) -> tf.Tensor:
+        """The logits of the whole: a scores + b logits, [batch, num_classes].
+
+        Args:
+            logits: of the recurrent part; None without one.
+        """
+        if logits is None:
+            return self.pool[0] * scores
+        return self.pool[0] * scores + self.pool[1] * logits
 
     def lengths(self, found: Sequence[Found], batch: tf.Tensor) -> tf.Tensor:
         """N of texts, float32 [batch]."""
@@ -195,6 +206,15 @@ class FoldedWide(tf.Module):
         return found
 
 
+def _centred(scores: np.ndarray) -> np.ndarray:
+    """Scores [..., K] that have the mean 0 over the classes, float64.
+
+    The softmax stays, and a feature's numbers say what speaks for a class and what against it.
+    """
+    scores = scores.astype(np.float64)
+    return scores if scores.shape[-1] == 1 else scores - scores.mean(axis=-1, keepdims=True)
+
+
 def with_ends(
     values: tf.Tensor, text: tf.Tensor, batch: tf.Tensor, first: Any, last: Any
 ) -> tf.RaggedTensor:
@@ -244,14 +264,15 @@ def _keys(
         known: an n-gram of a code that is not known is left out.
     """
     keys, places = [], []
-    key, whole = codes, known
+    key = codes
+    whole = tf.ones_like(codes, tf.bool) if known is None else known
+    all_known = whole
     for size in range(2, max(sizes) + 1):
         key = key[:-1] * FACTOR + codes[size - 1 :]
-        if known is not None:
-            whole = whole[:-1] & known[size - 1 :]
+        whole = whole[:-1] & all_known[size - 1 :]
         if size in sizes:
             is_one = tf.equal(group[: tf.size(key)], group[size - 1 :])
-            place = tf.where(is_one if whole is None else is_one & whole)[:, 0]
+            place = tf.where(is_one & whole)[:, 0]
             keys.append(tf.gather(key, place))
             places.append(place)
     return tf.concat(keys, axis=0), tf.concat(places, axis=0)

@@ -8,8 +8,8 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.exporter.folded import TableDtype
 from components.exporter.hashed import KeyTable
+from components.exporter.tables import TableDtype
 from components.exporter.wide import FoldedWide
 from seqline.model.wide import Wide, log_softmax
 from tests.support.ngrams import WORDS, rows_of, table_of, wide_of
