@@ -85,6 +85,8 @@ class _Signatures:
     def transform(self, raw: Any, label: tf.Tensor) -> dict[str, tf.Tensor]:
         """Raw rows as the network reads them: feature -> dense values, padded."""
         row = self.module.transform.transform_fn({self.content: raw, features.LABEL: label})
+        of_ngrams = (features.WORDS, features.UNKNOWN)
+        row = {name: value for name, value in row.items() if name not in of_ngrams}
         return _pad(row, self.spec)
 
     def probabilities_of(self, raw: Any, network: Callable[..., tf.Tensor]) -> tf.Tensor:
