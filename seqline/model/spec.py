@@ -1,7 +1,7 @@
 """The shape of a network, and its file in a Model. Imports nothing heavy."""
 
 import json
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,11 @@ class Spec:
     dim: int = 0
     wide: bool = False
     recurrent: bool = True
+
+
+def write_spec(spec: Spec, folder: Path) -> None:
+    """Writes the network.json of a Model."""
+    (folder / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2) + "\n")
 
 
 def read_spec(folder: Path) -> Spec:
