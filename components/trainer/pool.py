@@ -112,7 +112,12 @@ class Recurrent:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        self.call = tf.function(lambda ids: model(ids, training=False), reduce_retracing=True)
+        self.time = model.input_shape[1]
+        self.call = tf.function(
+            lambda ids: model(ids, training=False),
+            autograph=False,
+            input_signature=[tf.TensorSpec([None, self.time], tf.int64)],
+        )
 
     def __call__(self, path: Path) -> np.ndarray:
         """float64 [rows of a shard of Features, num_classes]."""
@@ -122,8 +127,7 @@ class Recurrent:
         result = np.zeros((num_rows, self.model.output_shape[-1]))
         for first in range(0, num_rows, BATCH_ROWS):
             chosen = order[first : first + BATCH_ROWS]
-            time = self.model.input_shape[1]
-            dense = tf.gather(ids, chosen).to_tensor(features.PAD_ID, shape=[None, time])
+            dense = tf.gather(ids, chosen).to_tensor(features.PAD_ID, shape=[None, self.time])
             # One time step at least.
             dense = tf.pad(dense, [[0, 0], [0, max(0, 1 - dense.shape[1])]])
             result[chosen] = self.call(dense).numpy()
