@@ -41,7 +41,11 @@ def define(pipe: Pipeline, config: Config) -> None:
         pipe.add(SPAN_VALIDATOR, config.span_validator, examples=examples)
 
     # Model.
-    features = pipe.add(TRANSFORM, config.transform, examples=examples)
+    features = pipe.add(
+        TRANSFORM,
+        config.transform.with_defaults_from(getattr(config.trainer, "wide", False)),
+        examples=examples,
+    )
     tuned = None
     if config.tuner.is_on:
         tuned = pipe.add(TUNER, config.tuner.with_defaults_from(config.trainer), features=features)

@@ -33,10 +33,12 @@ def files(folders: dict[str, Path], data: dict[Path, Path]) -> dict[str, dict[st
         examples, features = sources / "examples", sources / "features"
         rows = choose_rows(examples, features, params)
 
-        def caught(saved_model: Path, rows: Any = rows, model: Path = model) -> str:
+        def caught(
+            saved_model: Path, rows: Any = rows, source: Path = features, model: Path = model
+        ) -> str:
             try:
                 with parity.ParityCheck() as check:
-                    figures = check.run(saved_model, rows, model, params)
+                    figures = check.run(saved_model, rows, source, model, params)
             except ParityError as error:
                 return str(error)
             return f"passes, {figures['difference']:.1e} of {figures['tolerance']:.1e}"

@@ -72,8 +72,8 @@ def train(name: str, examples: Path, features: Path, output: Path) -> None:
     params = ExporterParams()
     rows = choose_rows(examples, features, params)
     export.write(examples, features, model, params, output / "saved_model", rows)
-    transformed, probabilities = parity.expected(rows, model)
-    exact = parity.expected(rows, model, dtype="float64")[1]
+    transformed, probabilities = parity.expected(rows, features, model)
+    exact = parity.expected(rows, features, model, dtype="float64")[1]
     np.savez(
         output / "network.npz", float32=probabilities, float64=exact, label=transformed["label"]
     )

@@ -16,19 +16,43 @@ Signatures, each for `batch` rows:
                         (--xla_cpu_compilation_enabled)
     serving_top_k       the same rows -> top_labels: string [batch, k],
                         top_probabilities: float32 [batch, k], the likeliest first
+    serving_explain     models with a wide part only; the same rows, text or tokens -> why the k
+                        likeliest labels got what they got, `top_k` of them, see below
     serving_examples    examples: serialized tf.Examples with `text`, `tokens` (any number) or
                         `sequence` (time * dim numbers, step by step) -> as serving_default
     classify            inputs: the same tf.Examples -> classes: string [batch, num_classes],
                         scores: float32 [batch, num_classes]; for TensorFlow Serving's Classify API
-    serving_ids         not for sequences; ids: int64 [batch, time], 0 after the row ->
-                        probabilities, class_id
-    serving_ascii       texts only; text: string [batch] -> probabilities, class_id, by the few
-                        string operations that other runtimes have (OpenVINO); NaN and -1 for a
-                        text that is not all ASCII
+    serving_ids         not for sequences, nor with a wide part; ids: int64 [batch, time], 0 after
+                        the row -> probabilities, class_id
+    serving_ascii       texts only, not with a wide part; text: string [batch] -> probabilities,
+                        class_id, by the few string operations that other runtimes have (OpenVINO);
+                        NaN and -1 for a text that is not all ASCII
     transform_features  examples: the same tf.Examples, `label` optional -> ids: int64
                         [batch, time] with PAD after the row, or values: float32
                         [batch, time, dim] with zeros after it; length: int64 [batch];
                         label: int64 [batch], the class id, -1 for none
+
+What serving_explain gives (`components.exporter.explanation`), all numbers float32:
+
+    top_labels, top_probabilities   [batch, k], as serving_top_k
+    ngrams              string [batch, m]: the tokens and sequences of tokens of the whole text that
+                        the wide part knows, at most 50, those that count most for or against the
+                        first of top_labels in front; "" after the last. The tokens of a sequence
+                        are joined by a space; where tokens are characters, by nothing, and the
+                        start and the end of the text are U+2402 and U+2403
+    counts              int64 [batch, m]: how often the text has it; 0 after the last
+    scores              [batch, m, k]: what it adds, all of its occurrences together, to each of
+                        top_labels; positive speaks for the label, negative against it
+    others              [batch, k]: what the text's other n-grams add, those beyond the 50
+    prior               [batch, k]: what the wide part says of a text without n-grams
+    recurrent           [batch, k]: what the recurrent part adds (absent without one)
+    wide_probabilities, recurrent_probabilities
+                        [batch, k]: what each of the two parts says alone (the latter is absent
+                        without one)
+
+For each label, scores (over m) + others + prior + recurrent = log p - the mean of log p over all
+classes, with p the served probabilities: the log-odds of a label against the average one. The
+difference of two labels' sums is log(p_1 / p_2).
 
 saved_model/assets.extra/ holds tf_serving_warmup_requests and model.json: the model card as data,
 with the tolerance that answers of this model are to be compared with (`parity.tolerance`).

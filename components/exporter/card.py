@@ -35,6 +35,10 @@ SUMMARIES = {
     "serving_top_k": (
         "The likeliest labels of raw rows with their probabilities, in descending order."
     ),
+    "serving_explain": (
+        "Why raw rows got their likeliest labels: what each n-gram of the text and each part of"
+        " the model adds to their log-odds against the average label."
+    ),
     "serving_examples": "As serving_default, for serialized tf.Examples.",
     "classify": (
         "All classes with their probabilities for serialized tf.Examples, for TensorFlow Serving's"
@@ -66,8 +70,21 @@ DESCRIPTIONS = {
     "class_id": "int64 [batch]: its line in assets/labels, from 0",
     "top_labels": "string [batch, k]: the likeliest labels, in descending order",
     "top_probabilities": "float32 [batch, k]: their probabilities",
+    "ngrams": (
+        'string [batch, m]: tokens and sequences of tokens, those that count most in front, ""'
+        " behind the last one"
+    ),
+    "counts": "int64 [batch, m]: how often the text has each",
+    "scores": (
+        "float32 [batch, num_classes]: the probabilities of `classes`; of serving_explain"
+        " [batch, m, k]: what each of `ngrams` adds to each of top_labels"
+    ),
+    "others": "float32 [batch, k]: what n-grams that are not among `ngrams` add",
+    "prior": "float32 [batch, k]: what the wide part says of a text without n-grams",
+    "recurrent": "float32 [batch, k]: what the recurrent part adds",
+    "wide_probabilities": "float32 [batch, k]: by the wide part alone",
+    "recurrent_probabilities": "float32 [batch, k]: by the recurrent part alone",
     "classes": "string [batch, num_classes]: the labels",
-    "scores": "float32 [batch, num_classes]: their probabilities",
 }
 
 

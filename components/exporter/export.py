@@ -3,12 +3,10 @@
 from pathlib import Path
 
 from components.exporter import ExporterParams, card, comparison, parity, warmup
-from components.exporter.folded import fold
 from components.exporter.parity_rows import ParityRows, choose_rows
-from components.exporter.serving import serving_module
+from components.exporter.serving import load_parts, serving_module
 from seqline.component import Figures
 from seqline.host import progress
-from seqline.model import network
 from seqline.model.canonical import canonicalize
 
 # TensorFlow Serving and its like look for files of their own here.
@@ -32,7 +30,7 @@ def export(
         write(examples, source, model, params, output, rows)
 
         progress.tell("comparing its answers with the trained network's")
-        proof = check.run(output, rows, model, params)
+        proof = check.run(output, rows, source, model, params)
         tolerance = comparison.of_answers(params, proof["noise"])
         card.add_tolerance(output / EXTRA / card.FILE, tolerance)
 
@@ -55,8 +53,8 @@ def write(
     """
     import tensorflow as tf
 
-    served = fold(*network.load(model), params.table_dtype)
-    module, signatures = serving_module(served, source, params.top_k)
+    parts = load_parts(source, model, params.table_dtype)
+    module, signatures = serving_module(parts, source, params.top_k)
     progress.tell("writing the SavedModel")
     tf.saved_model.save(module, str(output), signatures=signatures)
     card.annotate(output)

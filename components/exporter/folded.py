@@ -17,17 +17,16 @@ maximum changes by it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from components.exporter import time_loop
 from components.exporter.bigrams import narrow_buckets, wide_buckets
+from components.exporter.tables import Table, TableDtype, constant
 from seqline.data.features import NUM_RESERVED_IDS, PAD_ID, oov_id
 from seqline.model.network import Spec
-
-TableDtype = Literal["float32", "bfloat16", "int8"]
 
 # The compiled loop is compiled once for each shape: batches of these sizes, and above them
 # multiples of the last.
@@ -38,32 +37,9 @@ SHORTEST = 32
 LOWEST = -1e9
 
 
-class Table(tf.Module):
-    """Rows [num, width] of float32, or of fewer bits: bfloat16, or int8 with a factor a row."""
-
-    def __init__(self, rows: np.ndarray, dtype: TableDtype, name: str) -> None:
-        super().__init__(name=name)
-        self.scale = None
-        if dtype == "int8":
-            largest = np.abs(rows).max(axis=1, keepdims=True)  # [num, 1]
-            scale = np.maximum(largest, np.finfo(np.float32).tiny) / 127
-            self.scale = _variable(scale, f"{name}_scale")
-            rows = np.rint(rows / scale)
-        self.rows = _variable(rows, name, dtype)
-
-    def __call__(self, ids: tf.Tensor) -> tf.Tensor:
-        """ids [...] -> float32 [..., width]."""
-        rows = tf.cast(tf.gather(self.rows, ids), tf.float32)
-        return rows if self.scale is None else rows * tf.gather(self.scale, ids)
-
-
 def _wide(weight: np.ndarray) -> np.ndarray:
     """Float64: products of weights are rounded once, when they are stored."""
     return np.asarray(weight, np.float64)
-
-
-def _variable(value: np.ndarray, name: str, dtype: str = "float32") -> tf.Variable:
-    return tf.Variable(tf.cast(tf.constant(value), dtype), trainable=False, name=name)
 
 
 class Direction(tf.Module):
@@ -82,9 +58,9 @@ class Direction(tf.Module):
         self.table = table
         kernel, recurrent, bias = weights
         if table is None:
-            self.kernel = _variable(kernel, f"{name}_kernel")
-            self.bias = _variable(bias, f"{name}_bias")
-        self.recurrent = _variable(recurrent, f"{name}_recurrent")
+            self.kernel = constant(kernel, f"{name}_kernel")
+            self.bias = constant(bias, f"{name}_bias")
+        self.recurrent = constant(recurrent, f"{name}_recurrent")
 
 
 class FoldedNetwork(tf.Module):
@@ -118,8 +94,8 @@ class FoldedNetwork(tf.Module):
         num_poolings = 2 if spec.pooling == "mean_max" else 1
         width = spec.rnn_units * num_directions * num_poolings
         kernel, bias = weights["output"]
-        self.kernel = _variable(kernel[:width], "output_kernel")
-        self.bias = _variable(bias, "output_bias")
+        self.kernel = constant(kernel[:width], "output_kernel")
+        self.bias = constant(bias, "output_bias")
         if spec.skip_dim:
             self._fold_skip(weights, kernel[width:], table_dtype)
 
@@ -154,17 +130,17 @@ class FoldedNetwork(tf.Module):
         self.skip_kernel = None
         if self.spec.dim:
             self.skip_layer = [
-                _variable(weight, f"skip_{name}")
+                constant(weight, f"skip_{name}")
                 for name, weight in zip(("kernel", "bias"), weights["skip_embedding"], strict=True)
             ]
-            self.skip_kernel = _variable(kernel * self.spec.skip_gain, "skip_output")
+            self.skip_kernel = constant(kernel * self.spec.skip_gain, "skip_output")
             return
 
         rows = _wide(weights["skip_embedding"][0]) * self.spec.skip_gain
         if self.spec.num_classes <= self.spec.skip_dim:
             rows = rows @ _wide(kernel)
         else:
-            self.skip_kernel = _variable(kernel, "skip_output")
+            self.skip_kernel = constant(kernel, "skip_output")
 
         rows[PAD_ID] = 0
         self.skip_table = Table(rows, dtype, "skip_table")
@@ -174,12 +150,18 @@ class FoldedNetwork(tf.Module):
             first_id = self.spec.num_tokens + NUM_RESERVED_IDS - 1
             # The id of each bucket's row, PAD for none.
             ids = np.where(numbers > 0, numbers + first_id, PAD_ID)
-            self.bigram_ids = _variable(ids, "bigram_ids", "int32")
+            self.bigram_ids = constant(ids, "bigram_ids", "int32")
 
     def probabilities(
         self, content: tf.Tensor, length: tf.Tensor, fast: bool = False, narrow: bool = False
     ) -> tf.Tensor:
-        """The probabilities of rows.
+        """The probabilities of rows, float32 [batch, num_classes]; see `logits`."""
+        return tf.nn.softmax(self.logits(content, length, fast, narrow))
+
+    def logits(
+        self, content: tf.Tensor, length: tf.Tensor, fast: bool = False, narrow: bool = False
+    ) -> tf.Tensor:
+        """The logits of rows.
 
         Args:
             content: ids, int64 [batch, time], or values, float32 [batch, time, dim]. Without
@@ -199,7 +181,7 @@ class FoldedNetwork(tf.Module):
             else:
                 skip = self._skip_of_ids(content, narrow_buckets if narrow else wide_buckets)
             logits += skip if self.skip_kernel is None else tf.matmul(skip, self.skip_kernel)
-        return tf.nn.softmax(logits)
+        return logits
 
     def _skip_of_ids(self, ids: tf.Tensor, hashed: Callable[..., Any]) -> tf.Tensor:
         """[batch, skip_dim], or [batch, num_classes] where the table holds logits."""

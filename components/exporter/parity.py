@@ -8,8 +8,9 @@ Every row is answered by a process that has TensorFlow and nothing else.
     ids             `transform_features` of the SavedModel gives for raw rows the Features that
                     Beam wrote, bit for bit.
     probabilities   serving_default, serving_examples and serving_fast give the probabilities of
-                    the network of Keras layers on those Features, to a tolerance that follows from
-                    the network's own rounding (`seqline.model.rounding`).
+                    the network of Keras layers on those Features, pooled with those of the wide
+                    part (`seqline.model.wide.Wide`) on their n-grams, to a tolerance that follows
+                    from the model's own rounding (`seqline.model.rounding`).
     labels          Each signature gives the network's label, except where its two best
                     probabilities are closer than the tolerance.
 """
@@ -21,16 +22,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from components.exporter import ExporterParams
 from components.exporter.comparison import SIGNATURES, UNFINISHED, ParityError, compare
-from components.exporter.folded import fold
-from components.exporter.parity_rows import ParityRows
+from components.exporter.parity_rows import ParityRows, ngrams_of
+from components.exporter.serving import load_parts
 from seqline.component import Figures
 from seqline.data import features
+from seqline.data.ngrams import Rows
 from seqline.model import network, rounding
+from seqline.model.spec import Spec, read_spec
+from seqline.model.wide import WIDE, Wide, log_softmax, pooled
 
 BATCH_SIZE = 128
 # Of the largest number in a row of a variable: they are products in float64, rounded once (6e-8).
@@ -61,9 +66,17 @@ class ParityCheck:
         self.folder.cleanup()
 
     def run(
-        self, saved_model: Path, rows: ParityRows, model: Path, params: ExporterParams
+        self,
+        saved_model: Path,
+        rows: ParityRows,
+        source: Path,
+        model: Path,
+        params: ExporterParams,
     ) -> Figures:
         """Compares an export with its Model.
+
+        Args:
+            source: the Features.
 
         Returns:
             Figures of the comparison.
@@ -75,9 +88,9 @@ class ParityCheck:
         self._send_job(folder, saved_model, rows)
 
         # While the other process answers.
-        compare_weights(saved_model, model, params)
-        transformed, probabilities = expected(rows, model)
-        noise = noise_of(rows, model, probabilities)
+        compare_weights(saved_model, source, model, params)
+        transformed, probabilities = expected(rows, source, model)
+        noise = noise_of(rows, source, model, probabilities)
 
         if self.process.wait() != 0:
             self.log.seek(0)
@@ -112,25 +125,51 @@ class ParityCheck:
 
 
 def expected(
-    rows: ParityRows, model: Path, dtype: str = "float32", batch_size: int = BATCH_SIZE
+    rows: ParityRows,
+    source: Path,
+    model: Path,
+    dtype: str = "float32",
+    batch_size: int = BATCH_SIZE,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Computes what an export has to answer.
 
     Args:
-        model: the Model, whose network of Keras layers computes in `dtype`.
+        source: the Features.
+        model: the Model, whose parts compute in `dtype`: the network of Keras layers, and the wide
+            part by its features' matrix.
 
     Returns:
-        (feature -> what the Features hold, [rows, ...], padded; the network's probabilities on it,
+        (feature -> what the Features hold, [rows, ...], padded; the model's probabilities on it,
         [rows, num_classes]).
     """
-    trained, spec = network.load(model, dtype=dtype)
+    spec = read_spec(model)
     transformed = _parse_features(rows, spec)
+    logits = None
+    if spec.recurrent:
+        logits = _logits(transformed, model, dtype, batch_size)
+    if not spec.wide:
+        return transformed, tf.nn.softmax(logits).numpy()
+
+    wide = Wide.read(model / WIDE)
+    of_wide = np.concatenate([_wide_scores(wide, part, dtype) for part in ngrams_of(rows, source)])
+    of_wide = log_softmax(of_wide)
+    recurrent = np.zeros_like(of_wide) if logits is None else log_softmax(logits)
+    return transformed, np.exp(pooled(of_wide, recurrent, wide.pool))
+
+
+def _logits(
+    transformed: dict[str, np.ndarray], model: Path, dtype: str, batch_size: int
+) -> np.ndarray:
+    """The network's logits, [rows, num_classes]: of what its last layer reads."""
+    trained, spec = network.load(model, dtype=dtype)
+    last = trained.get_layer("output")
+    inner = keras.Model(trained.input, last.input)
     content = transformed[features.VALUES if spec.dim else features.IDS]
     length = transformed[features.LENGTH]
 
     # Rows of about the same length are together, and each batch is as wide as its longest row.
     order = np.argsort(length, kind="stable")
-    probabilities = np.zeros((len(content), spec.num_classes), dtype)
+    logits = np.zeros((len(content), spec.num_classes), dtype)
     with tf.device("CPU:0"):
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
@@ -138,12 +177,17 @@ def expected(
             inputs: Any = content[batch, :width]
             if spec.dim:
                 inputs = (inputs, length[batch])
-            probabilities[batch] = trained(inputs, training=False)
+            logits[batch] = tf.matmul(inner(inputs, training=False), last.kernel) + last.bias
+    return logits
 
-    return transformed, probabilities
+
+def _wide_scores(wide: Wide, rows: Rows, dtype: str) -> np.ndarray:
+    """[n, K] in float32 or float64."""
+    content = wide.content(rows).astype(dtype)
+    return content @ wide.matrix.astype(dtype) + wide.prior.astype(dtype)
 
 
-def _parse_features(rows: ParityRows, spec: network.Spec) -> dict[str, np.ndarray]:
+def _parse_features(rows: ParityRows, spec: Spec) -> dict[str, np.ndarray]:
     """The Features of the rows as dense arrays: ids [rows, time] or values [rows, time, dim]."""
     name, dtype = (features.VALUES, tf.float32) if spec.dim else (features.IDS, tf.int64)
     integer = tf.io.FixedLenFeature([], tf.int64)
@@ -165,29 +209,44 @@ def _parse_features(rows: ParityRows, spec: network.Spec) -> dict[str, np.ndarra
     }
 
 
-def compare_weights(saved_model: Path, model: Path, params: ExporterParams) -> None:
+def compare_weights(saved_model: Path, source: Path, model: Path, params: ExporterParams) -> None:
     """Raises ParityError for a variable in the file that is not what the Model's weights give."""
-    served = fold(*network.load(model), params.table_dtype)
+    parts = load_parts(source, model, params.table_dtype)
+    modules = {"served": parts.network, "wide": parts.wide}
     with TemporaryDirectory(prefix="seqline-parity-") as folder:
         # Both name a variable by its place in the module.
-        checkpoint = tf.train.Checkpoint(served=served).write(f"{folder}/weights")
+        checkpoint = tf.train.Checkpoint(
+            **{name: module for name, module in modules.items() if module is not None}
+        ).write(f"{folder}/weights")
         folded = tf.train.load_checkpoint(checkpoint)
         written = tf.train.load_checkpoint(str(saved_model / "variables" / "variables"))
 
         for key in sorted(written.get_variable_to_shape_map()):
-            if not key.startswith("served/"):
+            if not key.startswith(("served/", "wide/")):
                 continue
             name = key.removeprefix("served/").removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
-            wanted = _numbers(folded.get_tensor(key)) if folded.has_tensor(key) else np.empty(0)
-            _compare_variable(name, wanted, _numbers(written.get_tensor(key)))
+            wanted = folded.get_tensor(key) if folded.has_tensor(key) else np.empty(0)
+            _compare_variable(name, np.asarray(wanted), np.asarray(written.get_tensor(key)))
 
 
 def _compare_variable(name: str, wanted: np.ndarray, got: np.ndarray) -> None:
+    if got.dtype.kind != "i":
+        wanted, got = wanted.astype(np.float64), got.astype(np.float64)
     if wanted.shape != got.shape:
         raise ParityError(
             f"Parity fails at {name} of the export, {list(got.shape)}: the Model gives"
             f" {list(wanted.shape)}. {UNFINISHED}"
         )
+
+    if got.dtype.kind == "i":
+        if not np.array_equal(wanted, got):
+            raise ParityError(
+                f"Parity fails at {name} of the export: {int((wanted != got).sum())} of"
+                f" {got.size} integers are not the Model's. No setting accepts it: the file does"
+                " not hold what was trained. Check the disk and export again."
+                f" {UNFINISHED}"
+            )
+        return
 
     # What is not a number in the Model shows in the answers.
     difference = np.where(np.isnan(got) & np.isnan(wanted), 0, np.abs(got - wanted))
@@ -211,15 +270,11 @@ def _compare_variable(name: str, wanted: np.ndarray, got: np.ndarray) -> None:
     )
 
 
-def _numbers(tensor: np.ndarray) -> np.ndarray:
-    return np.asarray(tensor).astype(np.float64)
-
-
-def noise_of(rows: ParityRows, model: Path, probabilities: np.ndarray) -> float:
+def noise_of(rows: ParityRows, source: Path, model: Path, probabilities: np.ndarray) -> float:
     """How far a network's probabilities are from those of the same weights in float64.
 
     In log-odds, the largest of all rows; 0 where one is NaN.
     """
-    exact = expected(rows, model, "float64")[1]
+    exact = expected(rows, source, model, "float64")[1]
     differences = rounding.log_odds_differences(probabilities, exact)
     return float(np.nan_to_num(differences.max(), nan=0.0))

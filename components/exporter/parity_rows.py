@@ -1,6 +1,8 @@
 """The rows by which an export is compared with the network that was trained."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.exporter import ExporterParams
-from seqline.data import features
+from seqline.data import features, ngrams
 from seqline.data.examples import Content, raw_features
+from seqline.data.ngrams import Rows
 from seqline.data.transform_summary import content_of, read_summary
 from seqline.storage.staging import reading
 
@@ -88,6 +91,20 @@ def choose_rows(examples: Path, source: Path, params: ExporterParams) -> ParityR
                 break
 
     return rows
+
+
+def ngrams_of(rows: ParityRows, source: Path) -> Iterator[Rows]:
+    """The n-grams of the rows that are compared, a file at a time.
+
+    Args:
+        source: the Features.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    for (split, path), places in groupby(rows.places, key=lambda place: place[:2]):
+        shard = Rows.read(ngrams.folder_of(source, split) / f"{path.name}.arrow")
+        yield shard.take(np.array([row - 1 for _, _, row in places]))
 
 
 def _records(path: Path, limit: int | None) -> list[bytes]:

@@ -1,17 +1,23 @@
-"""The signatures: raw rows through the transform graph and the served network."""
+"""The signatures: raw rows through the transform graph and the served parts of the model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from components.exporter.folded import FoldedNetwork
+from components.exporter import explanation
+from components.exporter.folded import FoldedNetwork, fold
+from components.exporter.tables import TableDtype
+from components.exporter.wide import FoldedWide
 from seqline.data import features
 from seqline.data.examples import Content, raw_features
 from seqline.data.transform_summary import content_of, read_summary
-from seqline.model.network import Spec
+from seqline.model import network
 from seqline.model.served import NO_CLASS
+from seqline.model.spec import Spec, read_spec
+from seqline.model.wide import WIDE, Wide
 from seqline.storage.staging import local_copy
 
 EXAMPLES = tf.TensorSpec([None], tf.string, name="examples")
@@ -21,9 +27,41 @@ MOST_NARROW_TOKENS = 2**20 - 2
 NORMAL = r"[\t\n\r\x20-\x7e]"
 
 
-def serving_module(
-    served: FoldedNetwork, source: Path, top_k: int
-) -> tuple[tf.Module, dict[str, Callable]]:
+@dataclass(frozen=True)
+class Parts:
+    """What is served.
+
+    Attributes:
+        network: None for a model without a recurrent part.
+        wide: None for a model without a wide part.
+    """
+
+    spec: Spec
+    network: FoldedNetwork | None
+    wide: FoldedWide | None = None
+
+
+def load_parts(source: Path, model: Path, table_dtype: TableDtype) -> Parts:
+    """The parts of a Model, folded.
+
+    Args:
+        source: the Features.
+
+    Raises:
+        DataError: a file of the Model is damaged.
+    """
+    spec, served = read_spec(model), None
+    if spec.recurrent:
+        served = fold(*network.load(model), table_dtype)
+    if not spec.wide:
+        return Parts(spec, served)
+
+    vocabulary = (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes()
+    wide = FoldedWide(Wide.read(model / WIDE), vocabulary.split(b"\n")[:-1], table_dtype)
+    return Parts(spec, served, wide)
+
+
+def serving_module(parts: Parts, source: Path, top_k: int) -> tuple[tf.Module, dict[str, Callable]]:
     """Makes the module to save and its signatures.
 
     Args:
@@ -34,34 +72,45 @@ def serving_module(
     """
     summary = read_summary(source)
     content: Content = content_of(summary)
-    signatures = _Signatures(served, source, content, top_k)
+    signatures = _Signatures(parts, source, content, top_k)
     functions = [*signatures.of_rows(), *signatures.of_examples()]
-    if content != features.SEQUENCE and served.spec.num_tokens < MOST_NARROW_TOKENS:
+    if parts.wide is not None:
+        functions.append(signatures.of_explanations(source))
+    elif content != features.SEQUENCE and parts.spec.num_tokens < MOST_NARROW_TOKENS:
         functions += signatures.of_other_runtimes(source)
     return signatures.module, {function.__name__: function for function in functions}
 
 
 class _Signatures:
-    """Makes the signatures. What they share is traced once: the transform graph, the networks."""
+    """Makes the signatures. What they share is traced once: the transform graph, the parts."""
 
-    def __init__(self, served: FoldedNetwork, source: Path, content: Content, top_k: int) -> None:
-        self.spec = spec = served.spec
+    def __init__(self, parts: Parts, source: Path, content: Content, top_k: int) -> None:
+        self.spec = spec = parts.spec
         self.content = content
         self.top_k = min(top_k, spec.num_classes)
         self.module = module = tf.Module()
-        module.served = served
         module.transform = tf.saved_model.load(str(local_copy(source / "transform_fn")))
-        module.labels = tf.lookup.StaticHashTable(
-            tf.lookup.TextFileInitializer(
-                str(local_copy(source / "vocabularies") / features.LABELS_VOCABULARY),
-                key_dtype=tf.int64,
-                key_index=tf.lookup.TextFileIndex.LINE_NUMBER,
-                value_dtype=tf.string,
-                value_index=tf.lookup.TextFileIndex.WHOLE_LINE,
-            ),
-            default_value="",
-        )
+        module.labels = _lines(source, features.LABELS_VOCABULARY)
+        self.wide = parts.wide
+        self.network: Callable[..., tf.Tensor] | None = None
+        self.compiled: Callable[..., tf.Tensor] | None = None
 
+        if parts.wide is not None:
+            module.wide = parts.wide
+            self.scores = tf.function(
+                parts.wide.scores,
+                [
+                    tf.SparseTensorSpec([None, None], tf.int64),
+                    tf.SparseTensorSpec([None, None], tf.string),
+                ],
+                autograph=False,
+            )
+        if parts.network is not None:
+            module.served = parts.network
+            self._trace(parts.network)
+
+    def _trace(self, served: FoldedNetwork) -> None:
+        spec = self.spec
         time = None if spec.masking else spec.max_length
         content_spec = tf.TensorSpec([None, time], tf.int64)
         if spec.dim:
@@ -69,32 +118,52 @@ class _Signatures:
         inputs = [content_spec, tf.TensorSpec([None], tf.int64)]
 
         @tf.function(input_signature=inputs, autograph=False)
-        def probabilities(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-            return served.probabilities(content, length)
+        def logits(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+            return served.logits(content, length)
 
         @tf.function(input_signature=inputs, autograph=False)
         def compiled(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-            return served.probabilities(content, length, fast=True)
+            return served.logits(content, length, fast=True)
 
         @tf.function(input_signature=inputs, autograph=False)
         def narrow(content: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
             return served.probabilities(content, length, narrow=True)
 
-        self.probabilities, self.compiled, self.narrow = probabilities, compiled, narrow
+        self.network, self.compiled, self.narrow = logits, compiled, narrow
 
     def transform(self, raw: Any, label: tf.Tensor) -> dict[str, tf.Tensor]:
         """Raw rows as the network reads them: feature -> dense values, padded."""
         row = self.module.transform.transform_fn({self.content: raw, features.LABEL: label})
+        of_ngrams = (features.WORDS, features.UNKNOWN)
+        row = {name: value for name, value in row.items() if name not in of_ngrams}
         return _pad(row, self.spec)
 
-    def probabilities_of(self, raw: Any, network: Callable[..., tf.Tensor]) -> tf.Tensor:
-        """[batch, num_classes]."""
-        row = self.transform(raw, tf.fill(tf.shape(raw)[:1], ""))
-        content = row[features.VALUES if self.spec.dim else features.IDS]
-        probabilities = network(content, row[features.LENGTH])
-        return tf.ensure_shape(probabilities, [None, self.spec.num_classes])
+    def logits_of(
+        self, raw: Any, network: Callable[..., tf.Tensor] | None
+    ) -> tuple[tf.Tensor | None, Sequence[tf.SparseTensor]]:
+        """(The network's logits of raw rows, [batch, num_classes]; what the wide part reads.)"""
+        label = tf.fill(tf.shape(raw)[:1], "")
+        row = self.module.transform.transform_fn({self.content: raw, features.LABEL: label})
+        of_wide: Sequence[tf.SparseTensor] = ()
+        if self.wide is not None:
+            of_wide = row.pop(features.WORDS), row.pop(features.UNKNOWN)
+        if network is None:
+            return None, of_wide
 
-    def answer(self, raw: Any, network: Callable[..., tf.Tensor]) -> dict[str, tf.Tensor]:
+        row = _pad(row, self.spec)
+        content = row[features.VALUES if self.spec.dim else features.IDS]
+        logits = network(content, row[features.LENGTH])
+        return tf.ensure_shape(logits, [None, self.spec.num_classes]), of_wide
+
+    def probabilities_of(self, raw: Any, network: Callable[..., tf.Tensor] | None) -> tf.Tensor:
+        """[batch, num_classes]."""
+        logits, of_wide = self.logits_of(raw, network)
+        if self.wide is not None:
+            scores = tf.ensure_shape(self.scores(*of_wide), [None, self.spec.num_classes])
+            logits = self.wide.pooled(scores, logits)
+        return tf.nn.softmax(logits)
+
+    def answer(self, raw: Any, network: Callable[..., tf.Tensor] | None) -> dict[str, tf.Tensor]:
         probabilities = self.probabilities_of(raw, network)
         class_id = tf.argmax(probabilities, axis=-1)
         if self.spec.dim:
@@ -107,12 +176,29 @@ class _Signatures:
             "class_id": class_id,
         }
 
+    def of_explanations(self, source: Path) -> Callable:
+        wide = self.wide
+        assert wide is not None
+        to_raw, arguments = _request(self.content, self.spec.dim)
+        self.module.tokens = tokens = _lines(source, features.TOKENS_VOCABULARY)
+        joint = "" if wide.bounded else " "
+
+        @tf.function(input_signature=arguments, autograph=False)
+        def serving_explain(*row: tf.Tensor) -> dict[str, tf.Tensor]:
+            logits, (words, unknown) = self.logits_of(to_raw(*row), self.network)
+            class_ids, outputs = explanation.explain(
+                wide, words, unknown, logits, tokens.lookup, joint, self.top_k
+            )
+            return {"top_labels": self.module.labels.lookup(class_ids), **outputs}
+
+        return serving_explain
+
     def of_rows(self) -> list[Callable]:
         to_raw, arguments = _request(self.content, self.spec.dim)
 
         @tf.function(input_signature=arguments, autograph=False)
         def serving_default(*row: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.answer(to_raw(*row), self.probabilities)
+            return self.answer(to_raw(*row), self.network)
 
         @tf.function(input_signature=arguments, autograph=False)
         def serving_fast(*row: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -120,7 +206,7 @@ class _Signatures:
 
         @tf.function(input_signature=arguments, autograph=False)
         def serving_top_k(*row: tf.Tensor) -> dict[str, tf.Tensor]:
-            probabilities = self.probabilities_of(to_raw(*row), self.probabilities)
+            probabilities = self.probabilities_of(to_raw(*row), self.network)
             top = tf.math.top_k(probabilities, self.top_k)
             class_ids = tf.cast(top.indices, tf.int64)
             if self.spec.dim:
@@ -136,14 +222,14 @@ class _Signatures:
         @tf.function(input_signature=[EXAMPLES], autograph=False)
         def serving_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             row = _parse(examples, self.content, self.spec.dim)
-            return self.answer(row[self.content], self.probabilities)
+            return self.answer(row[self.content], self.network)
 
         @tf.function(
             input_signature=[tf.TensorSpec([None], tf.string, name="inputs")], autograph=False
         )
         def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             row = _parse(inputs, self.content, self.spec.dim)
-            scores = self.probabilities_of(row[self.content], self.probabilities)
+            scores = self.probabilities_of(row[self.content], self.network)
             classes = self.module.labels.lookup(tf.range(self.spec.num_classes, dtype=tf.int64))
             return {
                 "classes": tf.repeat(classes[None, :], tf.shape(scores)[0], axis=0),
@@ -214,6 +300,20 @@ class _Signatures:
             }
 
         return [serving_ids, serving_ascii]
+
+
+def _lines(source: Path, vocabulary: str) -> tf.lookup.StaticHashTable:
+    """Number of a line, from 0 -> the line; "" for none."""
+    return tf.lookup.StaticHashTable(
+        tf.lookup.TextFileInitializer(
+            str(local_copy(source / "vocabularies") / vocabulary),
+            key_dtype=tf.int64,
+            key_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+            value_dtype=tf.string,
+            value_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+        ),
+        default_value="",
+    )
 
 
 def _request(content: Content, dim: int) -> tuple[Callable[..., Any], list[tf.TensorSpec]]:

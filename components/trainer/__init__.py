@@ -1,12 +1,14 @@
-"""Fits the SimpleRNN model to the Features.
+"""Fits the model to the Features: a recurrent part, a SimpleRNN, and a wide part on n-grams.
 
-Reads Features, ids or the values of sequences: it learns from the train split and chooses the best
-epoch by the eval split. It never reads the test split. Reads Hyperparameters if a tuner made some:
-their values replace those in the params.
+Reads Features, ids or the values of sequences: it learns from the train split, and by the eval
+split it chooses the best epoch and pools the two parts. It never reads the test split. Reads
+Hyperparameters if a tuner made some: their values replace those in the params.
 
 Writes Model:
 
-    network.json, model.weights.h5   `seqline.model.network.load` reads them
+    network.json, model.weights.h5   `seqline.model.network.load` reads them; no weights without a
+                                     recurrent part
+    wide.arrow                       the wide part and the pool, see `seqline.model.wide`
     vocabularies/                    the meaning of their rows and columns
     history.json                     every epoch's figures
     start.json                       after a warm start: what was carried over
@@ -58,10 +60,30 @@ BLOG_POST: dict[str, Any] = {
     "learning_rate": 1e-3,
     "schedule": "constant",
     "clip_norm": 0.0,
+    "wide": False,
 }
 
 
 class TrainerParams(Params):
+    wide: bool = Field(
+        False,
+        description=(
+            "a linear model on the n-grams of the whole text, pooled with the SimpleRNN; not for"
+            " sequences"
+        ),
+    )
+    recurrent: bool = Field(
+        True, description="the SimpleRNN; false leaves the wide part alone, for text and tokens"
+    )
+    wide_megabytes: int = Field(
+        256,
+        ge=1,
+        le=2**20,
+        description=(
+            "the most megabytes of the wide part's weights and penalties in training: with many"
+            " classes the n-grams in fewer texts are left out"
+        ),
+    )
     pooling: Literal["last", "mean", "max", "mean_max"] = Field(
         "max",
         description=(
@@ -260,6 +282,12 @@ class TrainerParams(Params):
                 raise ValueError("each device is named once, and all are GPUs or all CPUs")
         return given
 
+    @model_validator(mode="after")
+    def _something_is_fitted(self) -> "TrainerParams":
+        if not self.wide and not self.recurrent:
+            raise ValueError("trainer.wide and trainer.recurrent are both false: set one to true")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _last_means_the_blog_post_model(cls, given: Any) -> Any:
@@ -372,10 +400,20 @@ def run(
 
 
 def describe(figures: Figures) -> str:
-    text = (
-        f"{figures['num_parameters']:,} parameters; eval accuracy {figures['eval_accuracy']:.3f} "
-        f"in epoch {figures['best_epoch']} of {figures['num_epochs']}"
-    )
+    text = f"eval accuracy {figures['eval_accuracy']:.3f}"
+    if "best_epoch" in figures:
+        text = f"{figures['num_parameters']:,} parameters; {text}"
+        if "pool" not in figures:
+            text += f" in epoch {figures['best_epoch']} of {figures['num_epochs']}"
+    if (num_features := figures.get("num_wide_features")) is not None:
+        text += f"; wide part of {num_features:,} n-grams"
+    if "eval_accuracy_wide" in figures:
+        a, b = figures["pool"]
+        text += (
+            f" {figures['eval_accuracy_wide']:.3f} (x {a:.2f}), recurrent part"
+            f" {figures['eval_accuracy_recurrent']:.3f} (x {b:.2f}) in epoch"
+            f" {figures['best_epoch']} of {figures['num_epochs']}"
+        )
     if (num_vectors := figures.get("num_tokens_with_vectors")) is not None:
         text += f"; {num_vectors:,} tokens start from vectors"
     if start := figures.get("warm_start"):

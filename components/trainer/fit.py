@@ -1,25 +1,33 @@
-"""Fits a network to Features, from the first step or from wherever an earlier run got to."""
+"""Fits both parts to Features, from the first step or from wherever an earlier run got to."""
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components.trainer import START_FILE, TrainerParams, checkpoint, external_digest
+from components.trainer import wide as wide_part
 from components.trainer.counting import Counts, count
 from components.trainer.distributed import cluster, strategy
 from components.trainer.distributed.links import Message
+from components.trainer.distributed.strategy import Team
 from components.trainer.interruption import StopSignal
+from components.trainer.pool import pool
 from components.trainer.training import OnEpoch, Training
 from seqline.component import Figures
-from seqline.data import features
-from seqline.data.transform_summary import read_summary
+from seqline.data import features, ngrams
+from seqline.data.transform_summary import content_of, read_summary
 from seqline.digests import digest
+from seqline.errors import StoppedError, UserError
 from seqline.host.progress import tell
 from seqline.model import network, size
+from seqline.model.spec import write_spec
+from seqline.model.wide import WIDE
 from seqline.storage.staging import local_copy
 
 
@@ -57,13 +65,24 @@ def fit(
     ):
         tell("counting the train split")
         spec, counts = network_spec(source, params)
-        size.check(spec)
-        tell("building the network")
-        training = Training(source, params, spec, counts, team, work)
-        training.run(output, on_epoch)
+        figures, training = {}, None
+        if spec.recurrent:
+            size.check(spec)
+            tell("building the network")
+            training = Training(source, params, spec, counts, team, work)
+            training.run(output, on_epoch)
+            figures = _figures(training)
         if team.is_chief:
             _write_model(training, spec, source, output)
+        if spec.wide:
+            class_weights = counts.class_weights() if params.class_weights == "balanced" else None
+            wide = _Wide(source, params, spec, class_weights, team, work)
+            figures |= wide.run(training, output)
+    return figures
 
+
+def _figures(training: Training) -> Figures:
+    """Those of the recurrent part."""
     progress = training.progress
     best = progress.best_epoch - 1
     return {
@@ -77,6 +96,54 @@ def fit(
     }
 
 
+class _Wide:
+    """The wide part of a Model, which the chief fits while the other workers wait."""
+
+    def __init__(
+        self,
+        source: Path,
+        params: TrainerParams,
+        spec: network.Spec,
+        class_weights: np.ndarray | None,
+        team: Team,
+        work: Path,
+    ) -> None:
+        self.source = source
+        self.params = params
+        ones = np.ones(spec.num_classes, np.float32)
+        self.class_weights = ones if class_weights is None else class_weights
+        self.team = team
+        self.work = work
+        self.num_classes = spec.num_classes
+
+    def run(self, training: Training | None, output: Path) -> Figures:
+        """Fits it, pools it with the recurrent part and writes both; returns their figures.
+
+        Raises:
+            StoppedError: a signal ended the fit, on any worker.
+        """
+        if not self.team.is_chief:
+            while not self._sync(0.0):
+                pass
+            return {}
+
+        fitted = wide_part.Fit(self.source, self.params, self.class_weights, self.work)
+        wide = fitted.run(lambda: self._sync(0.0))
+        tell("pooling")
+        model = training.loop.model if training else None
+        weights, figures = pool(wide, model, self.source)
+        replace(wide, pool=weights).write(output / WIDE)
+        self._sync(1.0)
+        return {"num_wide_features": len(wide.features), "pool": weights.tolist(), **figures}
+
+    def _sync(self, done: float) -> bool:
+        """Whether the chief is done. Raises StoppedError if a worker was asked to stop."""
+        stop_reason, mean = self.team.sync_stop(done)
+        if stop_reason:
+            raise StoppedError("while fitting the wide part", stop_reason)
+        return mean > 0
+
+
 def _must_match(source: Path, params: TrainerParams) -> Message:
     """The values that have to be the same on all workers."""
     must_match = {f"trainer.{name}": value for name, value in params.key_fields().items()}
@@ -87,11 +154,16 @@ def _must_match(source: Path, params: TrainerParams) -> Message:
     return must_match
 
 
-def _write_model(training: Training, spec: network.Spec, source: Path, output: Path) -> None:
+def _write_model(training: Training | None, spec: network.Spec, source: Path, output: Path) -> None:
+    """Writes all but the wide part."""
+    shutil.copytree(local_copy(source / "vocabularies"), output / "vocabularies")
+    if training is None:
+        write_spec(spec, output)
+        return
+
     with training.team.strategy.scope():
         training.loop.restore_weights(training.best_weights)
     network.save(training.loop.model, spec, output)
-    shutil.copytree(local_copy(source / "vocabularies"), output / "vocabularies")
     history = dict(sorted(training.progress.history.items()))
     (output / "history.json").write_text(json.dumps(history, indent=2) + "\n")
     if training.params.warm_start:
@@ -109,7 +181,8 @@ def network_spec(source: Path, params: TrainerParams) -> tuple[network.Spec, Cou
     dim = summary.get("dim") or 0
     num_tokens = 0 if dim else _num_lines(vocabularies / features.TOKENS_VOCABULARY)
     num_classes = _num_lines(vocabularies / features.LABELS_VOCABULARY)
-    num_buckets = params.bigram_buckets if params.skip_dim and not dim else 0
+    has_bigrams = params.recurrent and params.skip_dim and not dim
+    num_buckets = params.bigram_buckets if has_bigrams else 0
     counts = count(source, num_classes, num_buckets, num_tokens, dim)
 
     values: dict[str, Any] = params.model_dump(include=set(network.Spec.__dataclass_fields__))
@@ -120,8 +193,30 @@ def network_spec(source: Path, params: TrainerParams) -> tuple[network.Spec, Cou
         "dim": dim,
         "bigram_buckets": num_buckets,
         "num_bigrams": int(counts.bigram_rows(params.bigram_min_count).max(initial=0)),
+        "wide": _has_wide(source, params, num_classes),
     }
     return network.Spec(**values), counts
+
+
+def _has_wide(source: Path, params: TrainerParams, num_classes: int) -> bool:
+    """Whether the Model gets a wide part.
+
+    Raises:
+        UserError: it should get one, and the Features have no n-grams.
+    """
+    is_sequence = content_of(read_summary(source)) == features.SEQUENCE
+    has_wide = params.wide and not is_sequence and num_classes > 1
+    if not has_wide and not params.recurrent:
+        what = "Sequences have" if is_sequence else "A single class has"
+        raise UserError(
+            f"{what} no wide part, and trainer.recurrent is false. Set trainer.recurrent = true."
+        )
+    if has_wide and not (source / ngrams.TABLE).exists():
+        raise UserError(
+            f"trainer.wide is true and {source} has no {ngrams.TABLE}: transform.ngrams is 0. Leave"
+            " transform.ngrams out, or set trainer.wide = false."
+        )
+    return has_wide
 
 
 def _num_lines(path: Path) -> int:

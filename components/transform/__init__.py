@@ -5,7 +5,7 @@ tensorflow-transform opens (`tft.TFTransformOutput(<output>)`):
   transform_fn/          a SavedModel from raw rows to Features, with the vocabularies as assets
   transformed_metadata/  the schema of the Features
   vocabularies/          tokens (not for sequences) and labels, one a line, in rank order
-  transform.json         content, dim, max_length and the figures
+  transform.json         content, dim, max_length, whether there are n-grams, and the figures
   Split-*/               the Features:
                            ids      1..V, OOV is V + 1; at most max_length
                            values   for sequences, instead of ids: standardised, flat [time, dim]
@@ -13,6 +13,7 @@ tensorflow-transform opens (`tft.TFTransformOutput(<output>)`):
                            label    class id
                            weight   float, where the Examples have weights. Weights shape nothing
                                     else: neither the vocabulary nor the standardisation
+  ngrams.arrow, Ngrams-*/  the n-grams of whole texts (seqline.data.ngrams), unless `ngrams` is 0
 
 The first pass (`analyze`) reads each span once: it tokenises and counts, and keeps both. The
 vocabulary of any window is the sum of its spans' counts. The second pass only maps tokens to ids,
@@ -23,18 +24,22 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from seqline.component import Component, Figures, NotInKey, Params
+from seqline.data import features
 from seqline.data.span_cache import SpanCache
 from seqline.data.transform_summary import SUMMARY
 from seqline.digests import digest
 from seqline.errors import UserError
+from seqline.storage.staging import remove
 
 # Ids and time steps are numbers of 32 bits in many kernels of TensorFlow.
 MOST = 2**31 - 1
+# The most n-grams of each kind, unless `ngrams` says another number.
+DEFAULT_NGRAMS = 1 << 18
 
 
 class TransformParams(Params):
@@ -83,6 +88,31 @@ class TransformParams(Params):
             "sequences: give every number of a time step mean 0 and variance 1 over the train split"
         ),
     )
+    ngrams: int | None = Field(
+        None,
+        ge=0,
+        le=MOST,
+        description=(
+            "the most n-grams of each kind, sequences of tokens and characters of words, for the"
+            " trainer's wide part; 0: none; null: 262,144, or 0 where trainer.wide is false"
+        ),
+    )
+
+    def with_defaults_from(self, wide: bool) -> Self:
+        """These params, with a number of n-grams.
+
+        Args:
+            wide: whether the trainer has a wide part.
+        """
+        if self.ngrams is not None:
+            return self
+        return self.model_copy(update={"ngrams": DEFAULT_NGRAMS if wide else 0})
+
+    def most_ngrams(self, content: str) -> int:
+        """The most n-grams of each kind; 0 for none."""
+        if content == features.SEQUENCE:
+            return 0
+        return DEFAULT_NGRAMS if self.ngrams is None else self.ngrams
 
 
 def check(params: TransformParams) -> None:
@@ -147,17 +177,23 @@ def analyze(
             yield None
             return
 
-        from components.transform import analysis
+        from components.transform import analysis, ngram_counts
 
         yield analysis.AnalyzeShards(folders, content, params)
+
+        # As large as their sums, which are all that a window needs.
+        for folder in folders.values():
+            remove(folder / ngram_counts.TABLES)
 
 
 def part_path(span_cache: SpanCache, span_key: str, content: str, params: TransformParams) -> Path:
     """The path of a span's part in the span cache, whether it exists or not.
 
-    It follows only those params that shape the span's tokens.
+    It follows only those params that shape the span's tokens, and whether n-grams are counted.
     """
-    how = [params.tokens, params.lowercase] if content == "text" else []
+    how: list[Any] = [params.tokens, params.lowercase] if content == features.TEXT else []
+    if params.most_ngrams(content):
+        how.append("ngrams")
     return span_cache.path(analysis=span_key, content=content, how=how)
 
 

@@ -5,6 +5,7 @@ The part of a span in the span cache holds
                                 indices into them
   counts/<group>.arrow          the train split's token counts (seqline.data.counts), one file for
                                 each group of buckets
+  ngram_counts/<group>.arrow    the same for n-grams, where they are wanted
 or, for sequences, moments/<shard>.json.
 """
 
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 from pydantic import Field, FiniteFloat
 
-from components.transform import TransformParams
+from components.transform import TransformParams, ngram_counts
 from components.transform.text import normalize, tokenize
 from seqline.data import counts, features
 from seqline.data.examples import ExampleShard
@@ -100,7 +101,7 @@ class AnalyzeShards(beam.PTransform):
         self.params = params
 
         subfolders = [f"Split-{split}" for split in features.SPLITS]
-        subfolders += ["tables", "counts", "moments"]
+        subfolders += ["tables", "counts", "moments", ngram_counts.TABLES, ngram_counts.SUMS]
         for folder in folders.values():
             for name in subfolders:
                 (folder / name).mkdir()
@@ -109,26 +110,31 @@ class AnalyzeShards(beam.PTransform):
         if self.content == features.SEQUENCE:
             return shards | "Moments" >> beam.ParDo(MomentsOfShard(self.folders))
 
-        return (
+        groups = (
             shards
             | "Tokenize" >> beam.ParDo(TokenizeShard(self.folders, self.content, self.params))
             | "TablesOfSpan" >> beam.GroupByKey()
             | "Groups" >> beam.FlatMapTuple(_with_groups)
             | "SpreadGroups" >> beam.Reshuffle()
-            | "SumTables" >> beam.MapTuple(sum_tables)
         )
+        sums = groups | "SumTables" >> beam.MapTuple(sum_tables)
+        if not self.params.most_ngrams(self.content):
+            return sums
+
+        of_ngrams = groups | "SumNgrams" >> beam.MapTuple(ngram_counts.sum_tables)
+        return (sums, of_ngrams) | "Sums" >> beam.Flatten()
 
 
-def _with_groups(folder: str, tables: Iterable[str]) -> list[tuple[str, list[str], int]]:
+def _with_groups(folder: str, names: Iterable[str]) -> list[tuple[str, list[str], int]]:
     """The arguments of `sum_tables` for every group of buckets."""
-    return [(folder, sorted(tables), group) for group in range(NUM_GROUPS)]
+    return [(folder, sorted(names), group) for group in range(NUM_GROUPS)]
 
 
 class TokenizeShard(beam.DoFn):
     """Writes the tokens of a shard.
 
-    For a shard of train it also writes its count table, and yields (the folder of its span, the
-    path of that table).
+    For a shard of train it also writes its count tables, and yields (the folder of its span, the
+    name of those tables).
     """
 
     def __init__(self, folders: Mapping[int, str], content: str, params: TransformParams) -> None:
@@ -136,6 +142,7 @@ class TokenizeShard(beam.DoFn):
         self.content = content
         self.tokens = params.tokens
         self.lowercase = params.lowercase
+        self.has_ngrams = params.most_ngrams(content) > 0
 
     def setup(self) -> None:
         strings = [tf.TensorSpec([None], tf.string)]
@@ -162,9 +169,17 @@ class TokenizeShard(beam.DoFn):
             return
 
         num = np.bincount(tokenized.indices, minlength=len(tokenized.tokens)).tolist()
-        table = f"{folder}/tables/{shard.name}.arrow"
-        with writing(table) as name:
+        table = f"{shard.name}.arrow"
+        with writing(f"{folder}/tables/{table}") as name:
             counts.write(name, counts.split(dict(zip(tokenized.tokens, num, strict=True))))
+
+        if self.has_ngrams:
+            kinds = ngram_counts.kinds_of(self.content, self.tokens)
+            ngrams = ngram_counts.count(
+                tokenized.tokens, tokenized.indices, tokenized.lengths, kinds
+            )
+            path = f"{folder}/{ngram_counts.TABLES}/{table}"
+            ngram_counts.write(path, ngram_counts.split(ngrams))
         yield folder, table
 
     def tokenize(self, shard: ExampleShard) -> TokenShard:
@@ -240,13 +255,14 @@ def _ranges(
     return np.arange(int(ends[-1])) + np.repeat(starts[chosen] - (ends - size), size), size
 
 
-def sum_tables(folder: str, tables: Sequence[str], group: int) -> None:
+def sum_tables(folder: str, names: Sequence[str], group: int) -> None:
     """Sums one group of the buckets of a span's count tables. One bucket is in memory at a time."""
+    tables = [f"{folder}/tables/{name}" for name in names]
     path = f"{folder}/counts/{group}.arrow"
     per_group = counts.NUM_BUCKETS // NUM_GROUPS
     buckets = range(group * per_group, (group + 1) * per_group)
-    with reading_all(tables) as names, writing(path) as target:
-        counts.write(target, (counts.sum_bucket(names, bucket) for bucket in buckets))
+    with reading_all(tables) as copies, writing(path) as target:
+        counts.write(target, (counts.sum_bucket(copies, bucket) for bucket in buckets))
 
 
 def buckets_of(parts: Iterable[Path]) -> Iterator[counts.Counts]:

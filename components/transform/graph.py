@@ -93,12 +93,21 @@ def _token_features(
     else:
         tokens = tf.RaggedTensor.from_sparse(content)
 
-    tokens = tokens[:, : params.max_length]
     # StaticVocabularyTable gives 0..V-1 to its tokens and V to every other token. With one added,
     # 0 is PAD and V + 1 is OOV.
     table = _token_table(parameters.folder / features.TOKENS_VOCABULARY)
-    ids = tokens.with_flat_values(table.lookup(tokens.flat_values) + 1)  # [batch, (num_tokens)]
-    return {features.IDS: ids.to_sparse(), features.LENGTH: ids.row_lengths()}
+    if not params.most_ngrams(parameters.content):
+        tokens = tokens[:, : params.max_length]
+    words = tokens.with_flat_values(table.lookup(tokens.flat_values) + 1)  # [batch, (num_tokens)]
+    ids = words[:, : params.max_length]
+    row = {features.IDS: ids.to_sparse(), features.LENGTH: ids.row_lengths()}
+    if not params.most_ngrams(parameters.content):
+        return row
+
+    # The whole text, for its n-grams.
+    oov = features.oov_id(len(parameters.tokens or []))
+    unknown = tf.ragged.boolean_mask(tokens, words == oov)
+    return {**row, features.WORDS: words.to_sparse(), features.UNKNOWN: unknown.to_sparse()}
 
 
 def _sequence_features(

@@ -1,7 +1,8 @@
 """The second pass: tokens to ids, shard by shard, and sequences to standardised ones.
 
 A shard of Features follows from its tokens (or numbers) and from the ids that they get. A shard for
-which neither changed is linked from the span cache, where an earlier run kept it.
+which neither changed is linked from the span cache, where an earlier run kept it. Its n-grams
+follow from its tokens and the table of n-grams, and are kept in the same way.
 """
 
 from collections import Counter
@@ -17,9 +18,10 @@ import numpy as np
 from components.transform import TransformParams
 from components.transform.analysis import TokenShard
 from components.transform.graph import Parameters
+from components.transform.ngram_rows import rows_of
 from seqline.component import Figures
 from seqline.data import examples as example_files
-from seqline.data import features, tf_example_writer
+from seqline.data import features, ngrams, tf_example_writer
 from seqline.data.examples import span_of
 from seqline.data.manifest import Manifest
 from seqline.data.span_cache import SpanCache, link
@@ -29,6 +31,7 @@ from seqline.storage.staging import path_of
 
 # The file of a part of the span cache.
 SHARD = "features.gz"
+NGRAMS = "ngrams.arrow"
 # Names of counts; the others are names of splits.
 AT_MAX_LENGTH = "at_max_length"
 MADE = "made"
@@ -44,7 +47,9 @@ def materialize(
     span_cache: SpanCache,
     beam_args: Sequence[str],
 ) -> Figures:
-    """Writes `Split-*/` under `output`, each shard under the name of the shard that it comes from.
+    """Writes `Split-*/` and `Ngrams-*/` under `output`.
+
+    Each shard has the name of the shard that it comes from.
 
     Args:
         examples: the Examples.
@@ -58,13 +63,16 @@ def materialize(
 
     Returns:
         num_rows by split; num_at_max_length, the rows that fill max_length and may have been cut;
-        num_made, the shards that no earlier run had made.
+        num_made, the shards of `Split-*/` that no earlier run had made.
     """
     span_cache.root.mkdir(parents=True, exist_ok=True)
 
+    has_ngrams = params.most_ngrams(manifest.content) > 0
     shards = []
     for split in manifest.splits:
         (output / f"Split-{split}").mkdir()
+        if has_ngrams:
+            ngrams.folder_of(output, split).mkdir()
         for path in features.shards(examples, split):
             tokens = parts[span_of(path)] / f"Split-{split}" / f"{path.name}.arrow"
             source = path if manifest.content == features.SEQUENCE else tokens
@@ -78,7 +86,9 @@ def materialize(
             | "Spread" >> beam.Reshuffle()
             | "Transform"
             >> beam.ParDo(
-                TransformShard(parameters, params.max_length, span_cache, manifest.is_weighted)
+                TransformShard(
+                    parameters, params.max_length, span_cache, manifest.is_weighted, has_ngrams
+                )
             )
             | "Total" >> beam.CombineGlobally(total)
             | "WriteCounts" >> beam.Map(partial(write_counts, path=str(output / "counts")))
@@ -105,7 +115,12 @@ class TransformShard(beam.DoFn):
     """
 
     def __init__(
-        self, parameters: Parameters, max_length: int, span_cache: SpanCache, is_weighted: bool
+        self,
+        parameters: Parameters,
+        max_length: int,
+        span_cache: SpanCache,
+        is_weighted: bool,
+        has_ngrams: bool,
     ) -> None:
         self.content = parameters.content
         self.folder = str(parameters.folder)
@@ -113,6 +128,23 @@ class TransformShard(beam.DoFn):
         self.max_length = max_length
         self.span_cache = span_cache
         self.is_weighted = is_weighted
+        self.has_ngrams = has_ngrams
+
+    @cached_property
+    def table(self) -> ngrams.Table:
+        """The n-grams that a model may use. Every worker reads them once."""
+        return ngrams.Table.read(path_of(self.folder).parent / ngrams.TABLE)
+
+    @cached_property
+    def table_digest(self) -> str:
+        arrays = [
+            np.array([len(self.table.tokens)]),
+            self.table.orders,
+            self.table.bounded,
+            self.table.sequence_keys,
+            self.table.character_keys,
+        ]
+        return _digest("table", arrays)
 
     @cached_property
     def vocabularies(self) -> dict[str, dict[bytes, int]]:
@@ -140,6 +172,8 @@ class TransformShard(beam.DoFn):
                 counts[MADE] = 1
 
         link(part / SHARD, path_of(target))
+        if self.has_ngrams:
+            self._write_ngrams(split, source, path_of(target))
         progress.advance()
         yield counts
 
@@ -155,11 +189,7 @@ class TransformShard(beam.DoFn):
             (int64 [n]).
         """
         shard = TokenShard.read(source)
-        known = self.vocabularies[features.TOKENS_VOCABULARY]
-        oov = features.oov_id(len(known))
-
-        # Ranks count from 0, ids from 1: 0 is PAD.
-        id_of = np.array([known.get(token, oov - 1) + 1 for token in shard.tokens], np.uint32)
+        id_of = self._ids_of(shard.tokens)
         label = self._labels(shard.labels)
         weights = [] if shard.weights is None else [shard.weights]
         length = np.minimum(shard.lengths, self.max_length).astype(np.int64)
@@ -177,7 +207,41 @@ class TransformShard(beam.DoFn):
             ]
 
         arrays = [id_of, shard.indices, shard.lengths, label, *weights]
-        return self._digest(arrays), columns, length
+        return _digest(f"{self.content} {self.max_length}", arrays), columns, length
+
+    def _write_ngrams(self, split: str, source: str, target: Path) -> None:
+        """Makes or links the n-grams of a shard of Features."""
+        shard = TokenShard.read(source)
+        ids = self._ids_of(shard.tokens)
+        labels = self._labels(shard.labels)
+        arrays: list[np.ndarray] = [
+            np.frombuffer(b"".join(shard.tokens), np.uint8),
+            np.array([len(token) for token in shard.tokens], np.int64),
+            *(ids, shard.indices, shard.lengths, labels),
+            *([] if shard.weights is None else [shard.weights]),
+        ]
+        part = self.span_cache.path(ngrams=_digest(self.table_digest, arrays))
+        with self.span_cache.making({0: part}) as folders:
+            for folder in folders.values():
+                rows = rows_of(
+                    shard.tokens,
+                    shard.indices,
+                    shard.lengths,
+                    ids,
+                    self.table,
+                    labels,
+                    shard.weights,
+                )
+                rows.write(folder / NGRAMS)
+
+        output = target.parent.parent
+        link(part / NGRAMS, ngrams.folder_of(output, split) / f"{target.name}.arrow")
+
+    def _ids_of(self, tokens: Sequence[bytes]) -> np.ndarray:
+        # Ranks count from 0, ids from 1: 0 is PAD.
+        known = self.vocabularies[features.TOKENS_VOCABULARY]
+        oov = features.oov_id(len(known))
+        return np.array([known.get(token, oov - 1) + 1 for token in tokens], np.uint32)
 
     def _sequences(self, source: str) -> tuple[str, Any, np.ndarray]:
         """Reads a shard of Examples; otherwise as `_tokens`."""
@@ -200,14 +264,16 @@ class TransformShard(beam.DoFn):
                 *_columns_of(weights),
             ]
 
-        return self._digest([steps, mean, scale, length, label, *weights]), columns, length
+        arrays = [steps, mean, scale, length, label, *weights]
+        return _digest(f"{self.content} {self.max_length}", arrays), columns, length
 
-    def _digest(self, arrays: Iterable[np.ndarray]) -> str:
-        digest = blake2b(f"{self.content} {self.max_length}".encode(), digest_size=16)
-        for array in arrays:
-            digest.update(str(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+
+def _digest(how: str, arrays: Iterable[np.ndarray]) -> str:
+    digest = blake2b(how.encode(), digest_size=16)
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _columns_of(weights: Sequence[np.ndarray]) -> list[list[bytes]]:

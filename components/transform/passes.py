@@ -1,16 +1,24 @@
 """From Examples to Features: missing first passes, vocabularies, the graph, the second pass."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.transform import TransformParams, analyze, graph, materialize, part_path, vocabulary
+from components.transform import (
+    TransformParams,
+    analyze,
+    graph,
+    materialize,
+    ngram_counts,
+    part_path,
+    vocabulary,
+)
 from components.transform.analysis import buckets_of, moments_of
 from components.transform.graph import Parameters
 from seqline.component import Figures
-from seqline.data import features
+from seqline.data import features, ngrams
 from seqline.data.examples import span_of
 from seqline.data.manifest import Manifest, read_manifest
 from seqline.data.read_examples import ReadExamples
@@ -48,6 +56,11 @@ def transform(
             manifest, params, list(parts.values()), folder / "vocabularies", previous
         )
         graph.write(parameters, params, folder)
+        if limit := params.most_ngrams(manifest.content):
+            table = choose_ngrams(manifest, params, parts.values(), parameters.tokens or [], limit)
+            table.write(folder / ngrams.TABLE)
+            figures["num_sequences"] = len(table.sequences)
+            figures["num_characters"] = len(table.characters)
 
     # Every worker can read the vocabularies in the output.
     parameters = replace(parameters, folder=output / "vocabularies")
@@ -67,6 +80,7 @@ def transform(
         summary |= {"tokens": params.tokens, "lowercase": params.lowercase}
     if manifest.is_weighted:
         summary["weighted"] = True
+    summary["ngrams"] = params.most_ngrams(manifest.content) > 0
     summary |= figures
 
     # How much was reused depends on the span cache; the artifact does not, so these stay out of it.
@@ -110,6 +124,32 @@ def first_pass(
             _ = shards | "Analyze" >> transform
 
     return len(transform.folders)
+
+
+def choose_ngrams(
+    manifest: Manifest,
+    params: TransformParams,
+    parts: Iterable[Path],
+    tokens: Sequence[bytes],
+    limit: int,
+) -> ngrams.Table:
+    """The n-grams of the train split that a model may use.
+
+    Args:
+        manifest: of the Examples.
+        params: of the transform.
+        parts: the parts of the spans.
+        tokens: the vocabulary, in rank order.
+        limit: the most n-grams of each kind.
+    """
+    rows = [span.num_rows.get(features.TRAIN, {}).values() for span in manifest.spans]
+    return ngram_counts.choose(
+        ngram_counts.buckets_of(parts),
+        tokens,
+        num_texts=sum(map(sum, rows)),
+        kinds=ngram_counts.kinds_of(manifest.content, params.tokens),
+        limit=limit,
+    )
 
 
 def learn(

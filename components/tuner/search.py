@@ -144,7 +144,8 @@ def _train(
     folder: Path,
     started: float,
 ) -> Trial:
-    trainer = params.trainer.with_values(chosen)
+    # The wide part is the same in every trial.
+    trainer = params.trainer.with_values({**chosen, "wide": False, "recurrent": True})
     scores: list[tuple[float, float]] = []
 
     def on_epoch(epoch: int, figures: dict[str, float]) -> None:

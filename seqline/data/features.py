@@ -15,6 +15,10 @@ WEIGHT = "weight"
 IDS = "ids"
 VALUES = "values"
 LENGTH = "length"
+# Further outputs of the transform graph, where n-grams are counted: the ids of a whole text, and
+# its tokens outside the vocabulary. The shards do not hold them.
+WORDS = "words"
+UNKNOWN = "unknown"
 
 TRAIN = "train"
 EVAL = "eval"

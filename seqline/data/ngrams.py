@@ -187,6 +187,27 @@ class Rows:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, texts: np.ndarray) -> "Rows":
+        """The n-grams of some of the texts, in the order of their numbers."""
+        of_words = _positions(self.word_lengths, texts)
+        of_sequences = _positions(self.sequence_lengths, texts)
+        kept, words = np.unique(self.words[of_words], return_inverse=True)
+        of_characters = _positions(self.character_lengths, kept)
+        return Rows(
+            words.astype(np.uint32),
+            self.word_counts[of_words],
+            self.word_lengths[texts],
+            self.sequences[of_sequences],
+            self.sequence_counts[of_sequences],
+            self.sequence_lengths[texts],
+            self.ids[kept],
+            self.characters[of_characters],
+            self.character_counts[of_characters],
+            self.character_lengths[kept],
+            self.labels[texts],
+            self.weights[texts] if len(self.weights) else self.weights,
+        )
+
     def write(self, path: Path) -> None:
         write_arrays(self, path)
 
@@ -194,6 +215,14 @@ class Rows:
     def read(cls, path: Path) -> "Rows":
         """Raises DataError if the file is damaged."""
         return cls(**read_arrays(path, [field.name for field in fields(cls)]))
+
+
+def _positions(lengths: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The places of the numbers of some of the lists that stand one after the other."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    sizes = lengths[chosen].astype(np.int64)
+    offsets = ends[chosen] - np.cumsum(sizes)
+    return np.repeat(offsets, sizes) + np.arange(sizes.sum())
 
 
 def write_arrays(content: Any, path: Path) -> None:

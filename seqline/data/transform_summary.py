@@ -23,6 +23,7 @@ class TransformSummary(TypedDict, total=False):
         max_length: The most tokens or time steps of a row.
         tokens, lowercase: What a token is; texts only.
         weighted: Whether each row has a weight.
+        ngrams: Whether there are n-grams of the texts.
         num_rows: Split -> rows.
     """
 
@@ -32,6 +33,7 @@ class TransformSummary(TypedDict, total=False):
     tokens: Literal["word", "char"]
     lowercase: bool
     weighted: bool
+    ngrams: bool
     num_rows: Required[dict[str, Count]]
 
 

@@ -10,10 +10,8 @@ their skip branch is the mean of a Dense(relu) over the time steps. The trainer 
 the exporter serves it; both build it here, from the same Spec.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +31,7 @@ from seqline.model.layers import (
     WithinLength,
     WordDropout,
 )
-from seqline.model.spec import SPEC_FILE, Spec, read_spec
+from seqline.model.spec import Spec, read_spec, write_spec
 
 Implementation = Literal["fast", "keras"]
 # What Keras and h5py raise for a file of weights that is damaged, or is of another network.
@@ -236,7 +234,7 @@ def save(model: keras.Model, spec: Spec, output: Path) -> None:
 
     The same weights give the same bytes. (A .keras archive would hold the time.)
     """
-    (output / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2) + "\n")
+    write_spec(spec, output)
     # By a network of stock layers: a weights file names layers by their class.
     plain = build(spec)
     copy_weights(model, plain)

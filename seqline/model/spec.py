@@ -1,7 +1,7 @@
 """The shape of a network, and its file in a Model. Imports nothing heavy."""
 
 import json
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Spec:
         bigram_buckets: buckets of hashed bigrams; 0 for none.
         num_bigrams: buckets with a row in the skip branch's embedding, after the V + 2 of tokens.
         dim: numbers of a time step; 0 for ids.
+        wide: whether the Model has a wide part, see `seqline.model.wide`.
+        recurrent: whether it has the network that the other fields describe.
     """
 
     num_tokens: int
@@ -56,6 +58,13 @@ class Spec:
     bigram_buckets: int = 0
     num_bigrams: int = 0
     dim: int = 0
+    wide: bool = False
+    recurrent: bool = True
+
+
+def write_spec(spec: Spec, folder: Path) -> None:
+    """Writes the network.json of a Model."""
+    (folder / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2) + "\n")
 
 
 def read_spec(folder: Path) -> Spec:

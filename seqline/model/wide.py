@@ -58,13 +58,17 @@ class Wide:
         """The weights, [F, K]."""
         return self.weights.reshape(len(self.features), len(self.prior))
 
-    def log_probabilities(self, rows: Rows) -> np.ndarray:
-        """log p_wide of texts, whose places are those of the table; float64 [n, num_classes]."""
+    def content(self, rows: Rows) -> sp.csr_matrix:
+        """The features of texts, whose places are those of the table; float32 [n, F]."""
         num_tokens, num_sequences, _ = self.sizes.tolist()
         idf = np.zeros(int(self.sizes.sum()))
         idf[self.features] = self.idf
-        content = matrix(rows, idf, num_tokens, num_sequences)[:, self.features]
-        return log_softmax(content @ self.matrix.astype(np.float64) + self.prior)
+        return matrix(rows, idf, num_tokens, num_sequences)[:, self.features]
+
+    def log_probabilities(self, rows: Rows) -> np.ndarray:
+        """log p_wide of texts, whose places are those of the table; float64 [n, num_classes]."""
+        scores = self.content(rows) @ self.matrix.astype(np.float64) + self.prior
+        return log_softmax(scores)
 
     def write(self, path: Path) -> None:
         ngrams.write_arrays(self, path)

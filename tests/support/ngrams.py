@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seqline.data.ngrams import END, FACTOR, START, Rows, Table, token_code
+from seqline.data.ngrams import END, FACTOR, START, Rows, Table, token_code, token_codes
+from seqline.model.wide import Wide
 
 # Texts of words; the labels of three classes.
 WORDS = [
@@ -178,3 +179,32 @@ def features_of(text: Sequence[str], vocabulary: Sequence[str], table: Table) ->
         values[feature] = count**0.5 * idf[feature]
         squared += count * idf[feature] ** 2
     return {feature: value / squared**0.5 for feature, value in values.items()}
+
+
+def wide_of(
+    table: Table,
+    vocabulary: Sequence[str],
+    num_classes: int = 3,
+    keep: float = 0.8,
+    pool: Sequence[float] = (0.8, 0.6),
+) -> Wide:
+    """A wide part of random weights over a share of a table's features."""
+    random = np.random.default_rng(0)
+    kept = np.flatnonzero(random.random(table.num_features) < keep)
+    num_tokens, num_sequences = len(table.tokens), len(table.sequences)
+    of_sequences = kept[(kept >= num_tokens) & (kept < num_tokens + num_sequences)] - num_tokens
+    of_characters = kept[kept >= num_tokens + num_sequences] - num_tokens - num_sequences
+    num_scores = num_classes if num_classes > 2 else 1
+    return Wide(
+        sizes=np.array([num_tokens, num_sequences, len(table.characters)]),
+        orders=table.orders,
+        bounded=table.bounded,
+        codes=token_codes([token.encode() for token in vocabulary]),
+        features=kept,
+        sequence_keys=table.sequence_keys[of_sequences],
+        character_keys=table.character_keys[of_characters],
+        idf=table.idf()[kept],
+        weights=random.normal(scale=3, size=len(kept) * num_scores).astype(np.float32),
+        prior=random.normal(size=num_scores).astype(np.float32),
+        pool=np.array(pool),
+    )

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.exporter.bigrams import narrow_buckets, wide_buckets
-from components.exporter.folded import BATCH_SIZES, FoldedNetwork, Table, fold
+from components.exporter.folded import BATCH_SIZES, FoldedNetwork, fold
+from components.exporter.tables import Table
 from seqline.model.layers import bigram_buckets
 from seqline.model.network import Spec, build
 from tests.support.networks import SPEC

@@ -30,7 +30,7 @@ def exported(saved_model: Path, tmp_path: Path) -> Path:
 
 def prove(exported: Path, examples: Path, features: Path, model: Path) -> None:
     with parity.ParityCheck() as check:
-        check.run(exported, choose_rows(examples, features, PARAMS), model, PARAMS)
+        check.run(exported, choose_rows(examples, features, PARAMS), features, model, PARAMS)
 
 
 def test_a_changed_line_of_the_vocabulary(
@@ -129,7 +129,7 @@ def test_weights_that_are_off_by_a_thousandth(
     with pytest.raises(
         ParityError, match=r"^Parity fails at layers/0/0/recurrent\[\d, \d\] of the export"
     ):
-        parity.compare_weights(exported, model, PARAMS)
+        parity.compare_weights(exported, features, model, PARAMS)
 
     [rows] = weights_of(model, "embedding")
     exported = export_of(
@@ -138,7 +138,7 @@ def test_weights_that_are_off_by_a_thousandth(
     with pytest.raises(
         ParityError, match=r"^Parity fails at layers/0/0/table/rows\[\d+, \d\] of the export"
     ):
-        parity.compare_weights(exported, model, PARAMS)
+        parity.compare_weights(exported, features, model, PARAMS)
 
 
 def test_labels_in_another_order(
@@ -164,8 +164,8 @@ def compared(
 ) -> tuple[ParityRows, dict[str, np.ndarray], np.ndarray, float]:
     """(the rows, what the Features hold, the trained network's probabilities, its noise)."""
     rows = choose_rows(examples, features, PARAMS)
-    transformed, probabilities = parity.expected(rows, model)
-    return rows, transformed, probabilities, parity.noise_of(rows, model, probabilities)
+    transformed, probabilities = parity.expected(rows, features, model)
+    return rows, transformed, probabilities, parity.noise_of(rows, features, model, probabilities)
 
 
 def compare(
@@ -203,10 +203,10 @@ def served_probabilities(
     return answer
 
 
-def test_rounding_passes(compared: Any, model: Path) -> None:
+def test_rounding_passes(compared: Any, features: Path, model: Path) -> None:
     rows, transformed, _, noise = compared
     assert 0 < noise < 1e-6
-    others = parity.expected(rows, model, batch_size=7)[1]
+    others = parity.expected(rows, features, model, batch_size=7)[1]
     figures = compare(compared, others)
     assert figures["difference"] <= figures["tolerance"] / 10
     assert figures["tolerance"] == 5e-5

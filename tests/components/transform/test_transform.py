@@ -15,6 +15,7 @@ from seqline.data import tf_example_writer
 from seqline.data.examples import write_records
 from seqline.data.features import EVAL, SPLITS, TEST, TRAIN, shards
 from seqline.data.manifest import read_manifest
+from seqline.data.ngrams import folder_of
 from seqline.data.span_cache import SpanCache
 from seqline.errors import DataError
 from tests.support.corpus import write_examples
@@ -48,9 +49,13 @@ def test_output_holds_the_promised_files_and_nothing_else(
     small_features: Path, small_examples: Path
 ) -> None:
     names = [
+        "Ngrams-eval",
+        "Ngrams-test",
+        "Ngrams-train",
         "Split-eval",
         "Split-test",
         "Split-train",
+        "ngrams.arrow",
         "transform.json",
         "transform_fn",
         "transformed_metadata",
@@ -59,9 +64,10 @@ def test_output_holds_the_promised_files_and_nothing_else(
     assert sorted(path.name for path in small_features.iterdir()) == names
 
     for split in SPLITS:
-        assert [path.name for path in (small_features / f"Split-{split}").iterdir()] == [
-            path.name for path in shards(small_examples, split)
-        ]
+        names = [path.name for path in shards(small_examples, split)]
+        assert [path.name for path in (small_features / f"Split-{split}").iterdir()] == names
+        of_ngrams = [path.name for path in folder_of(small_features, split).iterdir()]
+        assert of_ngrams == [f"{name}.arrow" for name in names]
 
     assert json.loads((small_features / "transform.json").read_text()) == {
         "max_length": 256,
@@ -71,8 +77,12 @@ def test_output_holds_the_promised_files_and_nothing_else(
         "dim": None,
         "num_tokens": 8,
         "num_classes": 3,
+        "ngrams": True,
         "num_distinct_tokens": 8,
         "oov_rate": 0.0,
+        "num_sequences": 0,
+        # The ten n-grams of " cat " and of " dog ", which are in two texts each.
+        "num_characters": 20,
         "num_rows": {"train": 4, "eval": 1, "test": 1},
         "num_at_max_length": 0,
     }
@@ -95,6 +105,8 @@ def test_vocab_size_and_max_length_cut(small_examples: Path, tmp_path: Path) -> 
         "num_classes": 3,
         "num_distinct_tokens": 8,
         "oov_rate": pytest.approx(7 / 11, abs=1e-12),
+        "num_sequences": 0,
+        "num_characters": 20,
         "num_rows": {"train": 4, "eval": 1, "test": 1},
         "num_at_max_length": 3,
         "num_spans": 1,
@@ -161,6 +173,8 @@ def test_tensorflow_transform_opens_the_output(small_features: Path) -> None:
         "ids": tf.io.VarLenFeature(tf.int64),
         "length": tf.io.FixedLenFeature([], tf.int64),
         "label": tf.io.FixedLenFeature([], tf.int64),
+        "words": tf.io.VarLenFeature(tf.int64),
+        "unknown": tf.io.VarLenFeature(tf.string),
     }
 
 

@@ -1,0 +1,351 @@
+"""Fits the wide part: softmax regression on the n-grams of the whole text.
+
+With W = s V (for each feature and class) and the penalty factors s^2 from `evidence`, it minimises
+
+    sum over the texts of their weight times cross-entropy + |V|^2 / (2 SPREAD)
+
+so that the weights are free where a feature is telling about a class, as the ratios of naive Bayes
+say (Wang and Manning, "Baselines and Bigrams", 2012). It is convex: nothing depends on where it
+starts. AdaGrad makes a step for a batch of texts, with one rate for each feature, and comes as near
+to the minimum as the eval split can tell in five to ten passes. The products of a batch are SciPy's
+own compiled loops, in place.
+
+A checkpoint, wide-<step>.npz in the folder of checkpoints, holds all that changes: a fit that was
+killed goes on from it, and ends with the same bytes.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+# SciPy's products for given arrays: its public `@` makes matrices and copies around each.
+from scipy.sparse import _sparsetools
+
+from components.trainer import TrainerParams, checkpoint
+from components.trainer.wide_batches import Batch, Batches, Texts
+from seqline.data import features, ngrams
+from seqline.data.ngrams import Table
+from seqline.host.progress import tell
+from seqline.model.wide import Wide
+from seqline.storage.staging import reading, writing
+
+log = logging.getLogger("seqline.trainer")
+
+# Epochs are as many as make this number of rows, between the two bounds.
+EPOCH_ROWS = 100_000
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 10
+# Of AdaGrad; it falls to 0 over the epochs.
+RATE = 1.5
+# The penalty of a weight is its square over twice this.
+SPREAD = 10.0
+# Penalty factor of a feature that tells nothing about a class.
+LEAST_EVIDENCE = 0.1
+# A step removes no more of a weight, though its penalty be strong.
+MOST_DECAY = 0.5
+# Bytes of a feature and class while training: a weight and a penalty factor.
+WEIGHT_BYTES = 8
+# Features and classes whose evidence is computed at once.
+CHUNK = 2**22
+
+
+@dataclass
+class State:
+    """All that changes during a fit.
+
+    Attributes:
+        step: Batches done, of all epochs.
+        weights: W, float32 [F, K]. K is 1 for two classes.
+        squares: AdaGrad's sums of squared gradients by feature, float32 [F].
+        prior: Scores of a text without features, float32 [K].
+        prior_squares: The sum of squared gradients of the prior, float64 [1].
+    """
+
+    step: int
+    weights: np.ndarray
+    squares: np.ndarray
+    prior: np.ndarray
+    prior_squares: np.ndarray
+
+
+class Fit:
+    """One fit of the wide part to the train split of Features.
+
+    Args:
+        source: The Features.
+        class_weights: float32 [num_classes], factors on the losses of a class's rows.
+        work: The folder of checkpoints.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        params: TrainerParams,
+        class_weights: np.ndarray,
+        work: Path,
+    ) -> None:
+        tell("counting n-grams")
+        self.table = Table.read(source / ngrams.TABLE)
+        self.source = source
+        self.params = params
+        self.work = work
+        num_classes = len(class_weights)
+        num_scores = 1 if num_classes == 2 else num_classes
+
+        most = params.wide_megabytes * 2**20 // (WEIGHT_BYTES * num_scores)
+        self.kept = most_frequent(self.table, most)
+        texts = Texts(source, features.TRAIN, self.table, self.kept)
+        self.batches = Batches(texts, class_weights, params.seed)
+        self._count(num_classes)
+
+        num_features = len(self.texts_with)
+        self.state = State(
+            0,
+            np.zeros((num_features, num_scores), np.float32),
+            np.full(num_features, 1e-8, np.float32),
+            self.prior.copy(),
+            np.ones(1),
+        )
+        if saved := _newest(work, self.state):
+            self.state = saved
+            log.info("the wide part goes on from step %d of %d", saved.step, self.num_steps)
+        self.saved = time.monotonic()
+
+    def _count(self, num_classes: int) -> None:
+        """Reads all batches once: what the fit has to know of the whole split."""
+        num_features = self.table.num_features if self.kept is None else len(self.kept)
+        by_class = np.zeros((num_features, num_classes), np.float32)
+        self.texts_with = np.zeros(num_features, np.int64)
+        self.num_rows = num_batches = 0
+        classes = np.zeros(num_classes)
+        for batch in self.batches.all():
+            self.num_rows += len(batch)
+            num_batches += 1
+            classes += np.bincount(batch.labels, batch.weights, num_classes)
+            self.texts_with[batch.features] += batch.texts.astype(np.int64)
+            _add_by_class(batch, by_class)
+
+        # Weights whose mean is 1: what they are a part of is not theirs to say.
+        self.scale = self.num_rows / classes.sum() if classes.sum() > 0 else 1.0
+        wanted = EPOCH_ROWS // max(1, self.num_rows)
+        self.num_epochs = min(max(wanted, FEWEST_EPOCHS), MOST_EPOCHS)
+        self.num_steps = num_batches * self.num_epochs
+        self.prior, self.factors = _evidence(
+            by_class * np.float32(self.scale), classes * self.scale
+        )
+
+    def run(self, stop_if_asked: Callable[[], object]) -> Wide:
+        """Fits until the last epoch.
+
+        Args:
+            stop_if_asked: Called about every second. What it raises ends the fit, after a
+                checkpoint.
+
+        Returns:
+            The wide part, pooled with nothing.
+        """
+        state, asked = self.state, time.monotonic()
+        num_batches = self.num_steps // self.num_epochs
+        for epoch in range(state.step // num_batches, self.num_epochs):
+            done = state.step - epoch * num_batches
+            for number, batch in enumerate(self.batches.epoch(epoch + 1)):
+                if number < done:
+                    continue
+                self._step(batch)
+                state.step += 1
+                tell("fitting the wide part", state.step, self.num_steps)
+                if time.monotonic() - asked > 1:
+                    self._stop_if_asked(stop_if_asked)
+                    asked = time.monotonic()
+            self._save()
+            self._stop_if_asked(stop_if_asked)
+        return self._wide()
+
+    def _step(self, batch: Batch) -> None:
+        """One step of AdaGrad. Its arrays are as small as the batch."""
+        state, num_rows, num = self.state, len(batch), len(batch.features)
+        num_scores = len(state.prior)
+        weights = state.weights[batch.features]  # [num, K]
+        scores = np.tile(state.prior, (num_rows, 1))  # [num_rows, K]
+        _sparsetools.csr_matvecs(
+            *(num_rows, num, num_scores, batch.starts, batch.columns, batch.values),
+            *(weights.ravel(), scores.ravel()),
+        )
+        errors = _errors(scores, batch.labels)
+        errors *= (batch.weights * np.float32(self.scale))[:, None]
+
+        rate = np.float32(RATE * (1 - state.step / self.num_steps))
+        norms = np.square(errors).sum(axis=1)  # [num_rows]
+        state.prior_squares += norms.sum()
+        state.prior -= (rate / np.sqrt(state.prior_squares)).astype(np.float32) * errors.sum(axis=0)
+
+        squares = state.squares[batch.features]
+        _sparsetools.csc_matvec(
+            *(num, num_rows, batch.starts, batch.columns, np.square(batch.values)),
+            *(norms, squares),
+        )
+        state.squares[batch.features] = squares
+
+        gradient = np.zeros_like(weights)
+        _sparsetools.csc_matvecs(
+            *(num, num_rows, num_scores, batch.starts, batch.columns, batch.values),
+            *(errors.ravel(), gradient.ravel()),
+        )
+        gradient *= self.factors[batch.features]
+
+        # An epoch meets a feature in texts_with texts: each brings its part of the penalty.
+        rates = rate / np.sqrt(squares)
+        share = batch.texts / self.texts_with[batch.features].astype(np.float32)
+        gradient *= rates[:, None]
+        weights *= (1 - np.minimum(rates * share / np.float32(SPREAD), MOST_DECAY))[:, None]
+        weights -= gradient
+        state.weights[batch.features] = weights
+
+    def _stop_if_asked(self, stop_if_asked: Callable[[], object]) -> None:
+        try:
+            stop_if_asked()
+        except BaseException:
+            self._save()
+            raise
+        if time.monotonic() - self.saved >= self.params.checkpoint_seconds:
+            self._save()
+
+    def _save(self) -> None:
+        _save(self.work, self.state)
+        self.saved = time.monotonic()
+
+    def _wide(self) -> Wide:
+        table = self.table
+        places = np.arange(table.num_features) if self.kept is None else self.kept
+        return wide_of(table, places, self.state.weights, self.state.prior, codes_of(self.source))
+
+
+def wide_of(
+    table: Table, places: np.ndarray, weights: np.ndarray, prior: np.ndarray, codes: np.ndarray
+) -> Wide:
+    """The wide part with the features at these places of a table, float32 [F, K]."""
+    sizes = [len(table.tokens), len(table.sequences), len(table.characters)]
+    sequences = places[(places >= sizes[0]) & (places < sum(sizes[:2]))] - sizes[0]
+    characters = places[places >= sum(sizes[:2])] - sum(sizes[:2])
+    return Wide(
+        sizes=np.array(sizes, np.int64),
+        orders=table.orders,
+        bounded=table.bounded,
+        codes=codes,
+        features=places.astype(np.int64),
+        sequence_keys=table.sequence_keys[sequences],
+        character_keys=table.character_keys[characters],
+        idf=table.idf()[places],
+        weights=weights.ravel(),
+        prior=prior,
+        pool=np.array([1.0, 0.0]),
+    )
+
+
+def codes_of(source: Path) -> np.ndarray:
+    """The codes of the tokens of the vocabulary of Features."""
+    content = (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes()
+    return ngrams.token_codes(content.split(b"\n")[:-1])
+
+
+def most_frequent(table: Table, most: int) -> np.ndarray | None:
+    """The places of the `most` features that are in most texts, ascending; None for all."""
+    if table.num_features <= most:
+        return None
+    texts = np.concatenate([table.tokens, table.sequences, table.characters])
+    return np.sort(np.argsort(-texts, kind="stable")[:most])
+
+
+def _add_by_class(batch: Batch, by_class: np.ndarray) -> None:
+    """Adds the weights of a batch's texts with each feature, by class, [F, num_classes]."""
+    num_rows, num_classes = len(batch), by_class.shape[1]
+    held = np.repeat(batch.weights, np.diff(batch.starts))
+    content = sp.csr_matrix((held, batch.columns, batch.starts), (num_rows, len(batch.features)))
+    ones = np.ones(num_rows, np.float32)
+    classes = sp.csr_matrix((ones, (batch.labels, np.arange(num_rows))), (num_classes, num_rows))
+    sums = (classes @ content).tocoo()
+    by_class[batch.features[sums.col], sums.row] += sums.data
+
+
+def _evidence(by_class: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The prior scores and the penalty factors s^2.
+
+    A factor is |log((observed + 1) / (expected + 1))| + .1 of the texts of the class that hold the
+    feature; for two classes, of the difference of these logarithms.
+
+    Args:
+        by_class: Weights of the texts with each feature, float32 [F, num_classes]; overwritten.
+        classes: Weights of the texts of each class, [num_classes].
+
+    Returns:
+        (prior float32 [K], factors float32 [F, K]).
+    """
+    prior = np.log((classes + 1) / (classes.sum() + len(classes)))
+    shares = (classes / max(classes.sum(), 1e-30)).astype(np.float32)
+    size = max(1, CHUNK // len(classes))
+    for first in range(0, len(by_class), size):
+        observed = by_class[first : first + size]
+        expected = observed.sum(axis=1, keepdims=True) * shares
+        observed += 1
+        np.log(observed, out=observed)
+        observed -= np.log1p(expected)
+
+    if len(classes) == 2:
+        by_class = by_class[:, 1:] - by_class[:, :1]
+        prior = prior[1:] - prior[:1]
+    np.abs(by_class, out=by_class)
+    by_class += np.float32(LEAST_EVIDENCE)
+    return prior.astype(np.float32), by_class
+
+
+def _errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Probabilities minus truth, [n, K], in place of the scores."""
+    if scores.shape[1] == 1:
+        np.clip(scores, -60, 60, out=scores)
+        errors = 1 / (1 + np.exp(-scores))
+        errors[:, 0] -= labels
+        return errors
+
+    scores -= scores.max(axis=1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=1, keepdims=True)
+    scores[np.arange(len(labels)), labels] -= 1
+    return scores
+
+
+def _save(work: Path, state: State) -> None:
+    """Writes a checkpoint and deletes all others but the one before it."""
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / f"wide-{state.step:09d}.npz"
+    with writing(path) as name, open(name, "wb") as file:
+        np.savez(file, **vars(state))
+        file.flush()
+        os.fsync(file.fileno())
+    for old in sorted(work.glob("wide-*.npz"))[: -checkpoint.NUM_KEPT]:
+        old.unlink()
+
+
+def _newest(work: Path, new: State) -> State | None:
+    """The newest checkpoint that can be read; None if there is none.
+
+    Args:
+        new: A state of the same shapes.
+    """
+    for path in sorted(work.glob("wide-*.npz"), reverse=True):
+        try:
+            with reading(path) as name, np.load(name, allow_pickle=False) as arrays:
+                content = {name: arrays[name] for name in vars(new)}
+            step = int(content.pop("step"))
+            for name, value in content.items():
+                expected = getattr(new, name)
+                if (value.shape, value.dtype) != (expected.shape, expected.dtype):
+                    raise ValueError(f"{name} is {value.dtype} {list(value.shape)}")
+            return State(step, **content)
+        except checkpoint.UNREADABLE as error:
+            log.warning("%s cannot be read (%s): the fit begins earlier", path, error)
+    return None
