@@ -41,6 +41,7 @@ def _smallest(config: Config, trainer: TrainerParams) -> Spec:
         "num_classes": 1,
         "max_length": config.transform.max_length,
         "dim": (config.example_gen.dim or 1) if is_sequence else 0,
+        "skip_dim": trainer.skip_dim_beside(trainer.wide and not is_sequence),
         "num_bigrams": 0,
     }
     return Spec(**values)

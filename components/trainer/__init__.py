@@ -46,6 +46,9 @@ STARTS_FROM = (SPEC_FILE, MODEL, START_FILE, "vocabularies/*")
 # The parameters that an earlier network must have in common with a new one.
 SHAPE = ("embedding_dim", "rnn_units", "num_layers", "bidirectional", "pooling", "skip_dim")
 
+# The width of the skip branch of a model without a wide part, unless a number is given.
+SKIP_DIM = 64
+
 # The model of countless tutorials: Embedding -> SimpleRNN -> Dense on the last state, padding read
 # like text. `pooling = "last"` means exactly this model; a setting that is also given stays.
 BLOG_POST: dict[str, Any] = {
@@ -66,7 +69,7 @@ BLOG_POST: dict[str, Any] = {
 
 class TrainerParams(Params):
     wide: bool = Field(
-        False,
+        True,
         description=(
             "a linear model on the n-grams of the whole text, pooled with the SimpleRNN; not for"
             " sequences"
@@ -126,10 +129,13 @@ class TrainerParams(Params):
         description="dropout on the state between two time steps, as in Keras's SimpleRNN",
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout on the pooled states")
-    skip_dim: int = Field(
-        64,
+    skip_dim: int | None = Field(
+        None,
         ge=0,
-        description=("width of the skip branch, the mean of its own embeddings; 0: no skip branch"),
+        description=(
+            "width of the skip branch, the mean of its own embeddings; 0: no skip branch; null: 0"
+            " beside a wide part, else 64"
+        ),
     )
     skip_gain: float = Field(
         3.0, gt=0, description="factor on the skip branch: how much faster it learns than the RNN"
@@ -302,6 +308,12 @@ class TrainerParams(Params):
         """
         return TrainerParams(**{**self.model_dump(), **values})
 
+    def skip_dim_beside(self, has_wide: bool) -> int:
+        """The width of the skip branch of a model with or without a wide part."""
+        if self.skip_dim is not None:
+            return self.skip_dim
+        return 0 if has_wide else SKIP_DIM
+
     def with_start_epochs(self) -> "TrainerParams":
         """A copy with the epochs of a warm start, if it is one."""
         if self.warm_start and self.warm_start_epochs:
@@ -331,17 +343,20 @@ def difference(network: Mapping[str, Any], params: TrainerParams) -> str | None:
     Returns:
         The beginning of a sentence, for an error or a report; None if the shapes are the same.
     """
+    has_wide = params.wide and not network.get("dim")
+    wanted = {name: getattr(params, name) for name in SHAPE}
+    wanted["skip_dim"] = params.skip_dim_beside(has_wide)
     different = []
     for name in SHAPE:
         if name == "embedding_dim" and network.get("dim"):
             continue  # Sequences have no embeddings.
-        if network[name] != getattr(params, name):
+        if network[name] != wanted[name]:
             different.append(name)
 
     if not different:
         return None
 
-    values = [f"its {name} is {network[name]}, here {getattr(params, name)}" for name in different]
+    values = [f"its {name} is {network[name]}, here {wanted[name]}" for name in different]
     settings = [f"trainer.{name} = {json.dumps(network[name])}" for name in different]
     return f"{' and '.join(values)}. Set {', '.join(settings)}"
 

@@ -181,7 +181,9 @@ def network_spec(source: Path, params: TrainerParams) -> tuple[network.Spec, Cou
     dim = summary.get("dim") or 0
     num_tokens = 0 if dim else _num_lines(vocabularies / features.TOKENS_VOCABULARY)
     num_classes = _num_lines(vocabularies / features.LABELS_VOCABULARY)
-    has_bigrams = params.recurrent and params.skip_dim and not dim
+    has_wide = _has_wide(source, params, num_classes)
+    skip_dim = params.skip_dim_beside(has_wide)
+    has_bigrams = params.recurrent and skip_dim and not dim
     num_buckets = params.bigram_buckets if has_bigrams else 0
     counts = count(source, num_classes, num_buckets, num_tokens, dim)
 
@@ -193,7 +195,8 @@ def network_spec(source: Path, params: TrainerParams) -> tuple[network.Spec, Cou
         "dim": dim,
         "bigram_buckets": num_buckets,
         "num_bigrams": int(counts.bigram_rows(params.bigram_min_count).max(initial=0)),
-        "wide": _has_wide(source, params, num_classes),
+        "skip_dim": skip_dim,
+        "wide": has_wide,
     }
     return network.Spec(**values), counts
 

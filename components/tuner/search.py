@@ -35,6 +35,8 @@ from components.tuner import TuningParams
 from components.tuner.ranges import Range, number_type, typed
 from components.tuner.trials import State, Trial, best_of, load, save
 from seqline.component import Figures
+from seqline.data.features import SEQUENCE
+from seqline.data.transform_summary import content_of, read_summary
 from seqline.errors import UserError
 from seqline.host.progress import part_of
 from seqline.storage.staging import remove
@@ -144,8 +146,14 @@ def _train(
     folder: Path,
     started: float,
 ) -> Trial:
-    # The wide part is the same in every trial.
-    trainer = params.trainer.with_values({**chosen, "wide": False, "recurrent": True})
+    # The wide part is the same in every trial. The network is the one that stands beside it.
+    has_wide = params.trainer.wide and content_of(read_summary(features)) != SEQUENCE
+    beside = {
+        "wide": False,
+        "recurrent": True,
+        "skip_dim": params.trainer.skip_dim_beside(has_wide),
+    }
+    trainer = params.trainer.with_values({**beside, **chosen})
     scores: list[tuple[float, float]] = []
 
     def on_epoch(epoch: int, figures: dict[str, float]) -> None:
