@@ -86,6 +86,10 @@ class Component:
 
         describe: `describe(figures)` gives the line that a person reads in the run's table.
 
+        from_data: `from_data(params, figures)` names the settings that the data decide, with the
+            values that they have in a finished artifact of these figures, or with what is known of
+            them where figures are None.
+
         libraries: The distributions whose versions are part of the key.
 
         on_all_workers: Every worker that TF_CONFIG names runs it at the same time. The chief alone
@@ -125,6 +129,7 @@ class Component:
     params: type[Params]
     run: Callable[..., Figures]
     describe: Callable[[Figures], str]
+    from_data: Callable[[Any, Figures | None], Mapping[str, str]] | None = None
     libraries: tuple[str, ...] = ()
     on_all_workers: bool = False
     check: Callable[[Any], None] | None = None

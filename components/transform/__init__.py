@@ -5,7 +5,7 @@ tensorflow-transform opens (`tft.TFTransformOutput(<output>)`):
   transform_fn/          a SavedModel from raw rows to Features, with the vocabularies as assets
   transformed_metadata/  the schema of the Features
   vocabularies/          tokens (not for sequences) and labels, one a line, in rank order
-  transform.json         content, dim, max_length and the figures
+  transform.json         content, dim, the max_length that was used, and the figures
   Split-*/               the Features:
                            ids      1..V, OOV is V + 1; at most max_length
                            values   for sequences, instead of ids: standardised, flat [time, dim]
@@ -35,6 +35,8 @@ from seqline.errors import UserError
 
 # Ids and time steps are numbers of 32 bits in many kernels of TensorFlow.
 MOST = 2**31 - 1
+# The greatest max_length that the data decide. A longer one costs more time than it gains accuracy.
+MOST_FROM_DATA = 256
 
 
 class TransformParams(Params):
@@ -69,12 +71,14 @@ class TransformParams(Params):
             " after them, up to vocab_size"
         ),
     )
-    max_length: int = Field(
-        256,
+    max_length: int | None = Field(
+        None,
         ge=1,
         le=MOST,
         description=(
-            "how many tokens of a text (time steps of a sequence) are used; the rest is cut off"
+            "how many tokens of a text (time steps of a sequence) are used; the rest is cut off;"
+            " null: from the data, at most 256 (99 of 100 texts of the train split are read whole,"
+            " rounded up to a multiple of 32; sequences: the longest one)"
         ),
     )
     standardize: bool = Field(
@@ -200,8 +204,11 @@ def describe(figures: Figures) -> str:
             f"{figures['oov_rate']:.1%} of train tokens outside it"
         )
 
-    full = figures["num_at_max_length"] / max(1, sum(figures["num_rows"].values()))
-    text += f"; {full:.0%} of rows reach max_length"
+    # Features of an earlier version do not say it.
+    if "num_cut" in figures:
+        cut = figures["num_cut"] / max(1, sum(figures["num_rows"].values()))
+        whence = " (from the data)" if figures["max_length_from_data"] else ""
+        text += f"; max_length {figures['max_length']}{whence} cuts {cut:.1%} of rows"
 
     if drift := figures.get("vocabulary_drift"):
         text += (
@@ -211,6 +218,23 @@ def describe(figures: Figures) -> str:
     return text
 
 
+def from_data(params: TransformParams, figures: Figures | None) -> dict[str, str]:
+    """The settings that the data decide, for `seqline plan`.
+
+    Args:
+        params: the settings as they are given.
+        figures: of the finished Features; None before the first run.
+
+    Returns:
+        Name of a setting -> its value, or what is known of it.
+    """
+    if params.max_length is not None:
+        return {}
+    if figures and "max_length" in figures:
+        return {"max_length": f"{figures['max_length']}, from the data"}
+    return {"max_length": f"from the data, at most {MOST_FROM_DATA}"}
+
+
 TRANSFORM = Component(
     name="transform",
     inputs={"examples": "Examples"},
@@ -218,6 +242,7 @@ TRANSFORM = Component(
     params=TransformParams,
     run=run,
     describe=describe,
+    from_data=from_data,
     libraries=("tensorflow", "tensorflow-transform"),
     analyze=analyze,
     span_part=part_path,

@@ -5,7 +5,7 @@ The part of a span in the span cache holds
                                 indices into them
   counts/<group>.arrow          the train split's token counts (seqline.data.counts), one file for
                                 each group of buckets
-or, for sequences, moments/<shard>.json.
+or, for sequences, moments/<shard>.json. Both have lengths/<shard>.json (see `lengths`).
 """
 
 import json
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 from pydantic import Field, FiniteFloat
 
-from components.transform import TransformParams
+from components.transform import TransformParams, lengths
 from components.transform.text import normalize, tokenize
 from seqline.data import counts, features
 from seqline.data.examples import ExampleShard
@@ -100,7 +100,7 @@ class AnalyzeShards(beam.PTransform):
         self.params = params
 
         subfolders = [f"Split-{split}" for split in features.SPLITS]
-        subfolders += ["tables", "counts", "moments"]
+        subfolders += ["tables", "counts", "moments", lengths.FOLDER]
         for folder in folders.values():
             for name in subfolders:
                 (folder / name).mkdir()
@@ -161,6 +161,7 @@ class TokenizeShard(beam.DoFn):
         if shard.split != features.TRAIN:
             return
 
+        lengths.write(folder, shard.name, tokenized.lengths)
         num = np.bincount(tokenized.indices, minlength=len(tokenized.tokens)).tolist()
         table = f"{folder}/tables/{shard.name}.arrow"
         with writing(table) as name:
@@ -297,7 +298,7 @@ class ShardMoments:
 
 
 class MomentsOfShard(beam.DoFn):
-    """Writes moments/<shard>.json for a shard of sequences, if it is of the train split."""
+    """Writes the moments and lengths of a shard of sequences, if it is of the train split."""
 
     def __init__(self, folders: Mapping[int, str]) -> None:
         self.folders = folders
@@ -309,9 +310,11 @@ class MomentsOfShard(beam.DoFn):
             squares = ((steps - mean) ** 2).sum(axis=0)
             moments = ShardMoments(len(steps), mean.tolist(), squares.tolist())
 
-            path = f"{self.folders[shard.span]}/moments/{shard.name}.json"
-            with writing(path) as name:
+            folder = self.folders[shard.span]
+            with writing(f"{folder}/moments/{shard.name}.json") as name:
                 Path(name).write_text(json.dumps(asdict(moments)))
+            num_steps = np.array([len(row) for row in shard.contents], np.int64)
+            lengths.write(folder, shard.name, num_steps)
         yield from ()
 
 

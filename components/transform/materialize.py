@@ -30,7 +30,7 @@ from seqline.storage.staging import path_of
 # The file of a part of the span cache.
 SHARD = "features.gz"
 # Names of counts; the others are names of splits.
-AT_MAX_LENGTH = "at_max_length"
+CUT = "cut"
 MADE = "made"
 
 
@@ -50,16 +50,17 @@ def materialize(
         examples: the Examples.
         manifest: of the Examples.
         parameters: what the graph holds.
-        params: of the transform.
+        params: of the transform, with a max_length.
         parts: span -> its part, which the first pass made.
         output: the artifact.
         span_cache: where shards of Features are kept.
         beam_args: the flags that say where Beam runs.
 
     Returns:
-        num_rows by split; num_at_max_length, the rows that fill max_length and may have been cut;
-        num_made, the shards that no earlier run had made.
+        num_rows by split; num_cut, the rows that are longer than max_length; num_made, the shards
+        that no earlier run had made.
     """
+    assert params.max_length, "max_length is known before the second pass"
     span_cache.root.mkdir(parents=True, exist_ok=True)
 
     shards = []
@@ -92,7 +93,7 @@ def materialize(
     (output / "counts").unlink()
     return {
         "num_rows": {split: counts[split] for split in manifest.splits},
-        "num_at_max_length": counts[AT_MAX_LENGTH],
+        "num_cut": counts[CUT],
         "num_made": counts[MADE],
     }
 
@@ -101,7 +102,7 @@ class TransformShard(beam.DoFn):
     """Makes a shard of Features, or links one that an earlier run made.
 
     (split, path of a tokenised shard or of Examples, path of Features) -> counts: rows by split,
-    rows at max_length, shards made.
+    rows that are cut, shards made.
     """
 
     def __init__(
@@ -128,11 +129,10 @@ class TransformShard(beam.DoFn):
     def process(self, shard: tuple[str, str, str]) -> Iterator[Counter[str]]:
         split, source, target = shard
         read = self._sequences if self.content == features.SEQUENCE else self._tokens
-        digest, columns, length = read(source)
+        digest, columns, lengths = read(source)
 
-        counts = Counter(
-            {split: len(length), AT_MAX_LENGTH: int((length == self.max_length).sum()), MADE: 0}
-        )
+        num_cut = int((lengths > self.max_length).sum())
+        counts = Counter({split: len(lengths), CUT: num_cut, MADE: 0})
         part = self.span_cache.path(features=digest)
         with self.span_cache.making({0: part}) as folders:
             for folder in folders.values():
@@ -152,7 +152,7 @@ class TransformShard(beam.DoFn):
 
         Returns:
             The digest of its Features, a function that makes their columns, and the rows' lengths
-            (int64 [n]).
+            before they are cut (int32 [n]).
         """
         shard = TokenShard.read(source)
         known = self.vocabularies[features.TOKENS_VOCABULARY]
@@ -176,8 +176,8 @@ class TransformShard(beam.DoFn):
                 *_columns_of(weights),
             ]
 
-        arrays = [id_of, shard.indices, shard.lengths, label, *weights]
-        return self._digest(arrays), columns, length
+        arrays = [id_of, shard.indices, shard.lengths, length, label, *weights]
+        return self._digest(arrays), columns, shard.lengths
 
     def _sequences(self, source: str) -> tuple[str, Any, np.ndarray]:
         """Reads a shard of Examples; otherwise as `_tokens`."""
@@ -186,7 +186,8 @@ class TransformShard(beam.DoFn):
         shard = example_files.read(source, "sequence", dim, self.is_weighted)
         label = self._labels(shard.labels)
         weights = [] if shard.weights is None else [np.array(shard.weights, np.float32)]
-        length = np.array([min(len(row), self.max_length) for row in shard.contents], np.int64)
+        lengths = np.array([len(row) for row in shard.contents], np.int64)
+        length = np.minimum(lengths, self.max_length)
 
         # [time of all rows, dim]
         steps = np.concatenate([row[: self.max_length] for row in shard.contents])
@@ -200,10 +201,11 @@ class TransformShard(beam.DoFn):
                 *_columns_of(weights),
             ]
 
-        return self._digest([steps, mean, scale, length, label, *weights]), columns, length
+        return self._digest([steps, mean, scale, length, label, *weights]), columns, lengths
 
     def _digest(self, arrays: Iterable[np.ndarray]) -> str:
-        digest = blake2b(f"{self.content} {self.max_length}".encode(), digest_size=16)
+        # Not of max_length itself: where another one cuts the same, the Features are the same.
+        digest = blake2b(self.content.encode(), digest_size=16)
         for array in arrays:
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)

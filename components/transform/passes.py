@@ -6,7 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.transform import TransformParams, analyze, graph, materialize, part_path, vocabulary
+from components.transform import (
+    TransformParams,
+    analyze,
+    graph,
+    lengths,
+    materialize,
+    part_path,
+    vocabulary,
+)
 from components.transform.analysis import buckets_of, moments_of
 from components.transform.graph import Parameters
 from seqline.component import Figures
@@ -42,6 +50,9 @@ def transform(
         for span in manifest.spans
     }
 
+    is_from_data = params.max_length is None
+    params = lengths.resolve(params, parts.values(), manifest.content)
+
     progress.tell("building the vocabulary and the graph")
     with local_folder(output) as folder:
         parameters, figures, drift = learn(
@@ -61,8 +72,15 @@ def transform(
         remove(span_cache.root)
 
     num_made = rows.pop("num_made")
-    figures = {"content": manifest.content, "dim": manifest.dim, **figures, **rows}
-    summary: dict[str, Any] = {"max_length": params.max_length}
+    figures = {
+        "content": manifest.content,
+        "dim": manifest.dim,
+        **figures,
+        "max_length": params.max_length,
+        "max_length_from_data": is_from_data,
+        **rows,
+    }
+    summary: dict[str, Any] = {}
     if manifest.content == features.TEXT:
         summary |= {"tokens": params.tokens, "lowercase": params.lowercase}
     if manifest.is_weighted:

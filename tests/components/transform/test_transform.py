@@ -64,7 +64,6 @@ def test_output_holds_the_promised_files_and_nothing_else(
         ]
 
     assert json.loads((small_features / "transform.json").read_text()) == {
-        "max_length": 256,
         "tokens": "word",
         "lowercase": True,
         "content": "text",
@@ -73,8 +72,10 @@ def test_output_holds_the_promised_files_and_nothing_else(
         "num_classes": 3,
         "num_distinct_tokens": 8,
         "oov_rate": 0.0,
+        "max_length": 32,
+        "max_length_from_data": True,
         "num_rows": {"train": 4, "eval": 1, "test": 1},
-        "num_at_max_length": 0,
+        "num_cut": 0,
     }
 
 
@@ -95,16 +96,18 @@ def test_vocab_size_and_max_length_cut(small_examples: Path, tmp_path: Path) -> 
         "num_classes": 3,
         "num_distinct_tokens": 8,
         "oov_rate": pytest.approx(7 / 11, abs=1e-12),
+        "max_length": 3,
+        "max_length_from_data": False,
         "num_rows": {"train": 4, "eval": 1, "test": 1},
-        "num_at_max_length": 3,
+        "num_cut": 1,
         "num_spans": 1,
         "num_spans_analyzed": 1,
         "num_shards_made": 3,
     }
     assert (
         TRANSFORM.describe(figures)
-        == "vocabulary of 2 tokens, 3 classes; 63.6% of train tokens outside it; 50% of rows reach"
-        " max_length"
+        == "vocabulary of 2 tokens, 3 classes; 63.6% of train tokens outside it; max_length 3 cuts"
+        " 16.7% of rows"
     )
 
 
