@@ -40,8 +40,14 @@ MOST_FROM_DATA = 256
 
 
 class TransformParams(Params):
-    tokens: Literal["word", "char"] = Field(
-        "word", description="what a token of a text is: words and punctuation marks, or characters"
+    tokens: Literal["word", "char"] | None = Field(
+        None,
+        description=(
+            "what a token of a text is: words and punctuation marks, or characters; null: by"
+            " script, characters where most letters of the train split are of a script without"
+            " spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan), words"
+            " elsewhere"
+        ),
     )
     lowercase: bool = Field(True, description="fold upper case to lower case (texts only)")
     vocab_size: int = Field(
@@ -153,7 +159,7 @@ def analyze(
 
         from components.transform import analysis
 
-        yield analysis.AnalyzeShards(folders, content, params)
+        yield analysis.AnalyzeShards(folders, content, with_words(params))
 
 
 def part_path(span_cache: SpanCache, span_key: str, content: str, params: TransformParams) -> Path:
@@ -161,8 +167,27 @@ def part_path(span_cache: SpanCache, span_key: str, content: str, params: Transf
 
     It follows only those params that shape the span's tokens.
     """
-    how = [params.tokens, params.lowercase] if content == "text" else []
+    how = [with_words(params).tokens, params.lowercase] if content == "text" else []
     return span_cache.path(analysis=span_key, content=content, how=how)
+
+
+def part_paths(
+    span_cache: SpanCache, span_key: str, content: str, params: TransformParams
+) -> list[Path]:
+    """The paths of all parts of a span that an artifact may need: see `part_path`.
+
+    By script, its words are counted before it is known whether characters are its tokens.
+    """
+    kinds = ("word", "char") if params.tokens is None and content == "text" else (params.tokens,)
+    return [
+        part_path(span_cache, span_key, content, params.model_copy(update={"tokens": tokens}))
+        for tokens in kinds
+    ]
+
+
+def with_words(params: TransformParams) -> TransformParams:
+    """The params with words as tokens where the script is to decide: it is seen in the words."""
+    return params if params.tokens else params.model_copy(update={"tokens": "word"})
 
 
 def run(
@@ -200,6 +225,7 @@ def describe(figures: Figures) -> str:
         )
     else:
         text = (
+            f"{language_line(figures)}"
             f"vocabulary of {figures['num_tokens']:,} tokens, {figures['num_classes']} classes; "
             f"{figures['oov_rate']:.1%} of train tokens outside it"
         )
@@ -218,21 +244,37 @@ def describe(figures: Figures) -> str:
     return text
 
 
-def from_data(params: TransformParams, figures: Figures | None) -> dict[str, str]:
+def language_line(figures: Figures) -> str:
+    """That the script has decided for characters; "" elsewhere."""
+    language = figures.get("language")
+    return f"texts are {language}: tokens are characters (transform.tokens); " if language else ""
+
+
+def from_data(
+    params: TransformParams, inputs: Mapping[str, Params], figures: Figures | None
+) -> dict[str, str]:
     """The settings that the data decide, for `seqline plan`.
 
     Args:
         params: the settings as they are given.
+        inputs: the params of example_gen, as `examples`.
         figures: of the finished Features; None before the first run.
 
     Returns:
         Name of a setting -> its value, or what is known of it.
     """
-    if params.max_length is not None:
-        return {}
-    if figures and "max_length" in figures:
-        return {"max_length": f"{figures['max_length']}, from the data"}
-    return {"max_length": f"from the data, at most {MOST_FROM_DATA}"}
+    settings = {}
+    if params.tokens is None and getattr(inputs["examples"], "content", "text") == "text":
+        settings["tokens"] = "by script: words, or characters where words have no spaces"
+        if figures:
+            texts = figures.get("language") or "of a script with spaces"
+            settings["tokens"] = f"{figures['tokens']}, as the texts are {texts}"
+
+    if params.max_length is None:
+        settings["max_length"] = f"from the data, at most {MOST_FROM_DATA}"
+        if figures:
+            settings["max_length"] = f"{figures['max_length']}, from the data"
+    return settings
 
 
 TRANSFORM = Component(
@@ -245,7 +287,7 @@ TRANSFORM = Component(
     from_data=from_data,
     libraries=("tensorflow", "tensorflow-transform"),
     analyze=analyze,
-    span_part=part_path,
+    span_parts=part_paths,
     check=check,
     external_digest=external_digest,
 )

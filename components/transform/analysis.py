@@ -5,7 +5,8 @@ The part of a span in the span cache holds
                                 indices into them
   counts/<group>.arrow          the train split's token counts (seqline.data.counts), one file for
                                 each group of buckets
-or, for sequences, moments/<shard>.json. Both have lengths/<shard>.json (see `lengths`).
+or, for sequences, moments/<shard>.json. Both have lengths/<shard>.json (see `lengths`); words of
+texts, letters/<shard>.json (see `by_script`).
 """
 
 import json
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 from pydantic import Field, FiniteFloat
 
-from components.transform import TransformParams, lengths
+from components.transform import TransformParams, by_script, lengths
 from components.transform.text import normalize, tokenize
 from seqline.data import counts, features
 from seqline.data.examples import ExampleShard
@@ -100,7 +101,7 @@ class AnalyzeShards(beam.PTransform):
         self.params = params
 
         subfolders = [f"Split-{split}" for split in features.SPLITS]
-        subfolders += ["tables", "counts", "moments", lengths.FOLDER]
+        subfolders += ["tables", "counts", "moments", lengths.FOLDER, by_script.FOLDER]
         for folder in folders.values():
             for name in subfolders:
                 (folder / name).mkdir()
@@ -134,7 +135,7 @@ class TokenizeShard(beam.DoFn):
     def __init__(self, folders: Mapping[int, str], content: str, params: TransformParams) -> None:
         self.folders = folders
         self.content = content
-        self.tokens = params.tokens
+        self.tokens = params.tokens or "word"  # of the content text, `analyze` has decided it
         self.lowercase = params.lowercase
 
     def setup(self) -> None:
@@ -162,6 +163,9 @@ class TokenizeShard(beam.DoFn):
             return
 
         lengths.write(folder, shard.name, tokenized.lengths)
+        if self.content == features.TEXT and self.tokens == "word":
+            letters = by_script.count(tokenized.tokens, tokenized.indices, tokenized.lengths)
+            by_script.write(folder, shard.name, letters)
         num = np.bincount(tokenized.indices, minlength=len(tokenized.tokens)).tolist()
         table = f"{folder}/tables/{shard.name}.arrow"
         with writing(table) as name:

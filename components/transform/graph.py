@@ -89,6 +89,7 @@ def _token_features(
     content: Any, parameters: Parameters, params: TransformParams
 ) -> dict[str, Any]:
     if parameters.content == features.TEXT:
+        assert params.tokens, "what a token is is known before the graph"
         tokens = tokenize(normalize(content, params.lowercase), params.tokens)
     else:
         tokens = tf.RaggedTensor.from_sparse(content)

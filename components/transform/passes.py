@@ -9,6 +9,7 @@ from typing import Any
 from components.transform import (
     TransformParams,
     analyze,
+    by_script,
     graph,
     lengths,
     materialize,
@@ -44,11 +45,14 @@ def transform(
         The figures, and the content of transform.json.
     """
     manifest = read_manifest(examples)
-    num_analyzed = first_pass(examples, manifest, params, span_cache, beam_args)
-    parts = {
-        span.number: part_path(span_cache, span.key, manifest.content, params)
-        for span in manifest.spans
-    }
+    num_analyzed, parts = first_pass(examples, manifest, params, span_cache, beam_args)
+    language = ""
+    if params.tokens is None and manifest.content == features.TEXT:
+        params, language = by_script.resolve(params, parts.values())
+        if language:
+            log.info("texts are %s: tokens are characters (transform.tokens)", language)
+            num_more, parts = first_pass(examples, manifest, params, span_cache, beam_args)
+            num_analyzed = max(num_analyzed, num_more)
 
     is_from_data = params.max_length is None
     params = lengths.resolve(params, parts.values(), manifest.content)
@@ -82,7 +86,10 @@ def transform(
     }
     summary: dict[str, Any] = {}
     if manifest.content == features.TEXT:
-        summary |= {"tokens": params.tokens, "lowercase": params.lowercase}
+        summary["lowercase"] = params.lowercase
+        figures["tokens"] = params.tokens
+        if language:
+            figures["language"] = language
     if manifest.is_weighted:
         summary["weighted"] = True
     summary |= figures
@@ -102,8 +109,16 @@ def first_pass(
     params: TransformParams,
     span_cache: SpanCache,
     beam_args: Sequence[str],
-) -> int:
-    """Analyzes the spans that were not analyzed yet, and returns how many they were."""
+) -> tuple[int, dict[int, Path]]:
+    """Analyzes the spans that were not analyzed yet.
+
+    Returns:
+        How many they were, and span -> its part, for all spans.
+    """
+    parts = {
+        span.number: part_path(span_cache, span.key, manifest.content, params)
+        for span in manifest.spans
+    }
     spans = {span.number: span.key for span in manifest.spans}
     with analyze(
         spans=spans,
@@ -113,7 +128,7 @@ def first_pass(
         span_cache=span_cache,
     ) as transform:
         if transform is None:
-            return 0
+            return 0, parts
 
         paths = [
             path
@@ -127,7 +142,7 @@ def first_pass(
             )
             _ = shards | "Analyze" >> transform
 
-    return len(transform.folders)
+    return len(transform.folders), parts
 
 
 def learn(

@@ -130,7 +130,7 @@ def from_data(planned: Sequence[Planned], store: Store) -> dict[str, str]:
     Returns:
         Name of a setting -> its value, or what is known of it.
     """
-    settings = {}
+    settings: dict[str, str] = {}
     for stage in planned:
         component = stage.stage.component
         if component.from_data is None:
@@ -139,7 +139,10 @@ def from_data(planned: Sequence[Planned], store: Store) -> dict[str, str]:
         record = None
         if stage.key and not stage.runs:
             record = store.execution(component.name, stage.key)
-        decided = component.from_data(stage.stage.params, record.figures if record else None)
+        inputs = {name: source.params for name, source in stage.stage.inputs.items()}
+        decided = component.from_data(
+            stage.stage.params, inputs, record.figures if record else None
+        )
         settings |= {f"{component.name}.{name}": value for name, value in decided.items()}
     return settings
 

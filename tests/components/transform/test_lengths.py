@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.example_gen import ExampleGenParams
 from components.transform import TRANSFORM, TransformParams, lengths
 from components.transform.lengths import NUM_COUNTS, choose
 from seqline.data.features import EVAL, TEST, TRAIN
@@ -104,7 +105,8 @@ def test_damaged_lengths_are_named_with_a_way_out(tmp_path: Path) -> None:
 
 def test_a_plan_says_what_is_known() -> None:
     assert TRANSFORM.from_data
-    from_data, params = TRANSFORM.from_data, TransformParams()
-    assert from_data(params, None) == {"max_length": "from the data, at most 256"}
-    assert from_data(params, {"max_length": 64}) == {"max_length": "64, from the data"}
-    assert from_data(TransformParams(max_length=9), None) == {}
+    from_data, params = TRANSFORM.from_data, TransformParams(tokens="word")
+    inputs = {"examples": ExampleGenParams(source="a.csv")}
+    assert from_data(params, inputs, None) == {"max_length": "from the data, at most 256"}
+    assert from_data(params, inputs, {"max_length": 64}) == {"max_length": "64, from the data"}
+    assert from_data(TransformParams(tokens="char", max_length=9), inputs, None) == {}

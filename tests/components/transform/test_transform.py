@@ -97,6 +97,7 @@ def test_vocab_size_and_max_length_cut(small_examples: Path, tmp_path: Path) -> 
         "num_distinct_tokens": 8,
         "oov_rate": pytest.approx(7 / 11, abs=1e-12),
         "max_length": 3,
+        "tokens": "word",
         "max_length_from_data": False,
         "num_rows": {"train": 4, "eval": 1, "test": 1},
         "num_cut": 1,
@@ -173,7 +174,11 @@ def test_sentences_of_a_script_without_spaces_are_no_words(tmp_path: Path) -> No
         tmp_path / "examples", {split: [*zip(texts, "ab", strict=True)] for split in SPLITS}
     )
     with pytest.raises(DataError, match=r"words \(cjk\): set transform\.tokens = \"char\"\.$"):
-        transform(examples, tmp_path / "features", min_frequency=2)
+        transform(examples, tmp_path / "features", min_frequency=2, tokens="word")
+
+    # By script, characters are the tokens.
+    by_script = transform(examples, tmp_path / "characters", min_frequency=2)
+    assert (by_script["tokens"], by_script["num_tokens"]) == ("char", 3)
 
 
 def test_an_empty_vocabulary_is_refused(small_examples: Path, tmp_path: Path) -> None:

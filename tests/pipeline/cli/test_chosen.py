@@ -239,7 +239,10 @@ def test_a_run_of_data_without_a_file(tmp_path: Path, seqline: Any) -> None:
         *("example_gen", "statistics_gen", "schema_gen", "example_validator"),
         *("transform", "trainer", "exporter", "evaluator", "infra_validator", "pusher"),
     ]
-    assert "transform.max_length  from the data, at most 256" in settings.splitlines()
+    assert settings.splitlines() == [
+        "transform.tokens  by script: words, or characters where words have no spaces",
+        "transform.max_length  from the data, at most 256",
+    ]
     assert not (tmp_path / "artifacts" / "example_gen").exists()
 
 

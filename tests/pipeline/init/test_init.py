@@ -166,7 +166,10 @@ def test_what_init_writes_runs_and_retrains(tmp_path: Path) -> None:
     code, out = seqline("plan", str(run / "config.toml"), "--to", "transform")
     table, _, settings = out.partition("\n\n")
     assert [line.split()[1] for line in table.splitlines()[1:]] == ["cached"] * 5, out
-    assert settings == "transform.max_length  32, from the data\n"
+    assert settings.splitlines() == [
+        "transform.tokens  word, as the texts are of a script with spaces",
+        "transform.max_length  32, from the data",
+    ]
 
 
 def test_a_class_as_frequent_as_99_of_100_leaves_little_to_gain(tmp_path: Path) -> None:

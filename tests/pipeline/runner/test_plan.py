@@ -1,6 +1,7 @@
 """The stages that will run, and the reason for each."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ def gone(output: Path, params: NumberParams) -> str | None:
     return "its effect is gone" if params.behaviour == "stale" else None
 
 
-def size_of(params: NumberParams, figures: dict[str, Any] | None) -> dict[str, str]:
+def size_of(
+    params: NumberParams, inputs: Mapping[str, Any], figures: dict[str, Any] | None
+) -> dict[str, str]:
     return {"size": f"{len(figures)} figure" if figures else "from the data"}
 
 
