@@ -5,8 +5,9 @@
 BBC News comes with the extra `sample`; the other sets are JSONL files
 `<data>/<set>/{train,test}.jsonl`. Every model is made by `seqline run` on the same splits: `wide`
 with trainer.recurrent=false, `recurrent` with trainer.wide=false and no skip branch, `last state`
-(the tutorial's model) with trainer.pooling=last. The linear model is logistic regression on tf-idf (C = 10, words
-1-2, or characters 1-4), on statistics of the numbers for sequences, fitted to the same train split.
+(the tutorial's model) with trainer.pooling=last. The linear model is logistic regression on tf-idf
+(C = 10, words 1-2, or characters 1-4), on statistics of the numbers for sequences, fitted to the
+same train split.
 ECE is the expected calibration error over 15 bins of equal width. The last line is one JSON object
 with the figures.
 """

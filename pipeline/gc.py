@@ -282,7 +282,7 @@ def _unused_parts(root: RootContents, made: Plan) -> Iterator[Item]:
         if component and folder == OLD_SPAN_CACHE:
             yield Item(PART_OF_SPAN, entry, root.entries[entry], "of an earlier release")
         is_part = folder == SPAN_CACHE and not entry.endswith("/digests.json")
-        if component and component.span_part and is_part and entry not in used:
+        if component and component.span_parts and is_part and entry not in used:
             unused.add(entry)
 
     # A Dataflow job of a kept run that has not finished may still write its parts, under gs://.
@@ -305,7 +305,7 @@ def _parts_of_window(name: Key, root: RootContents) -> Iterator[Path]:
         UserError: a record that names them is damaged.
     """
     store, component, record = root.store, COMPONENTS.get(name[0]), root.execution(*name)
-    if component is None or component.span_part is None or record is None:
+    if component is None or component.span_parts is None or record is None:
         return
 
     key_of_examples = name[1]
@@ -328,7 +328,8 @@ def _parts_of_window(name: Key, root: RootContents) -> Iterator[Path]:
             if key
         }
         for key in keys:
-            yield component.span_part(store.span_cache(component), key, manifest.content, params)
+            span_cache = store.span_cache(component)
+            yield from component.span_parts(span_cache, key, manifest.content, params)
 
 
 # Removing

@@ -39,7 +39,8 @@ def _smallest(config: Config, trainer: TrainerParams) -> Spec:
     values |= {
         "num_tokens": 0 if is_sequence else len(config.transform.reserved_tokens),
         "num_classes": 1,
-        "max_length": config.transform.max_length,
+        # Where the data decide it, it is not known yet, and one step is the least.
+        "max_length": config.transform.max_length or 1,
         "dim": (config.example_gen.dim or 1) if is_sequence else 0,
         "skip_dim": trainer.skip_dim_beside(trainer.wide and not is_sequence),
         "num_bigrams": 0,

@@ -86,6 +86,10 @@ class Component:
 
         describe: `describe(figures)` gives the line that a person reads in the run's table.
 
+        from_data: `from_data(params, inputs, figures)` names the settings that the data decide,
+            with the values that they have in a finished artifact of these figures, or with what is
+            known of them where figures are None. `inputs` are the params of the stages before.
+
         libraries: The distributions whose versions are part of the key.
 
         on_all_workers: Every worker that TF_CONFIG names runs it at the same time. The chief alone
@@ -106,8 +110,8 @@ class Component:
             gives a Beam PTransform over ExampleShards, or None if nothing is missing. With it a
             source counts, while the rows pass by, what this component has to know of every row.
 
-        span_part: `span_part(span_cache, span_key, content, params)` is the place in the span cache
-            of the part of one span. A part that no kept artifact needs may be deleted.
+        span_parts: `span_parts(span_cache, span_key, content, params)` are the places in the span
+            cache of the parts of one span. A part that no kept artifact needs may be deleted.
 
         gate: `gate(output, params)` raises DataError for an artifact that must stop the run. No
             later stage starts before it has passed.
@@ -125,13 +129,14 @@ class Component:
     params: type[Params]
     run: Callable[..., Figures]
     describe: Callable[[Figures], str]
+    from_data: Callable[[Any, Mapping[str, Any], Figures | None], Mapping[str, str]] | None = None
     libraries: tuple[str, ...] = ()
     on_all_workers: bool = False
     check: Callable[[Any], None] | None = None
     external_digest: Callable[..., str | None] | None = None
     prepare: Callable[[Any], None] | None = None
     analyze: Callable[..., Any] | None = None
-    span_part: Callable[[Any, str, Any, Any], Path] | None = None
+    span_parts: Callable[[Any, str, Any, Any], list[Path]] | None = None
     gate: Callable[[Path, Any], None] | None = None
     stale: Callable[[Path, Any], str | None] | None = None
 

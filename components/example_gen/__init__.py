@@ -380,7 +380,7 @@ EXAMPLE_GEN = Component(
     params=ExampleGenParams,
     run=run,
     describe=describe,
-    span_part=lambda span_cache, span_key, content, params: span_cache.path(span=span_key),
+    span_parts=lambda span_cache, span_key, content, params: [span_cache.path(span=span_key)],
     check=check,
     external_digest=external_digest,
     prepare=prepare,

@@ -190,7 +190,11 @@ class ExampleValidatorParams(Params):
         ),
     )
     tokens: Literal["word", "char"] | None = Field(
-        None, description="the tokens that texts will be cut into; null: transform.tokens"
+        None,
+        description=(
+            "the tokens that texts will be cut into; null: transform.tokens, or by script where"
+            " that is null, too"
+        ),
     )
     strict: bool | None = Field(
         None,
@@ -208,7 +212,9 @@ class ExampleValidatorParams(Params):
         ),
     )
 
-    def with_defaults_from(self, tokens: Literal["word", "char"]) -> "ExampleValidatorParams":
+    def with_defaults_from(
+        self, tokens: Literal["word", "char"] | None
+    ) -> "ExampleValidatorParams":
         """These params with the transform's tokens if they have none of their own."""
         return self.model_copy(update={"tokens": self.tokens or tokens})
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from components.example_validator import ExampleValidatorParams
 from components.example_validator.anomaly import Anomaly, quote
-from seqline.data import features, labels
+from seqline.data import features, labels, scripts
 from seqline.data.manifest import KEPT, Manifest
 
 # Groups of similar labels that a line names.
@@ -71,7 +71,7 @@ def check_script(
     if (
         split != features.TRAIN
         or statistics["content"] != features.TEXT
-        or params.tokens != "word"
+        or params.tokens == "char"
         or not figures["chars"]
     ):
         return
@@ -82,6 +82,9 @@ def check_script(
     once = tokens["num_unspaced_once"] / max(1, tokens["num_unspaced"])
     # Texts in which spaces were put between the words have tokens that occur again.
     if not num_unspaced or share < params.min_unspaced_share or once <= MAX_ONCE:
+        return
+    # By script, such texts are cut into characters.
+    if params.tokens is None and share > scripts.MOST:
         return
 
     named = " and ".join(list(chars["unspaced_scripts"])[:3])

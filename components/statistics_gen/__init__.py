@@ -137,7 +137,7 @@ STATISTICS_GEN = Component(
     describe=describe,
     libraries=("tensorflow-metadata", "numpy", "pyarrow"),
     analyze=analyze,
-    span_part=lambda span_cache, span_key, content, params: part_path(
-        span_cache, span_key, content, params
-    ),
+    span_parts=lambda span_cache, span_key, content, params: [
+        part_path(span_cache, span_key, content, params)
+    ],
 )

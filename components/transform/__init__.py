@@ -5,7 +5,8 @@ tensorflow-transform opens (`tft.TFTransformOutput(<output>)`):
   transform_fn/          a SavedModel from raw rows to Features, with the vocabularies as assets
   transformed_metadata/  the schema of the Features
   vocabularies/          tokens (not for sequences) and labels, one a line, in rank order
-  transform.json         content, dim, max_length, whether there are n-grams, and the figures
+  transform.json         content, dim, the max_length that was used, whether there are n-grams, and
+                         the figures
   Split-*/               the Features:
                            ids      1..V, OOV is V + 1; at most max_length
                            values   for sequences, instead of ids: standardised, flat [time, dim]
@@ -40,11 +41,19 @@ from seqline.storage.staging import remove
 MOST = 2**31 - 1
 # The most n-grams of each kind, unless `ngrams` says another number.
 DEFAULT_NGRAMS = 1 << 18
+# The greatest max_length that the data decide. A longer one costs more time than it gains accuracy.
+MOST_FROM_DATA = 256
 
 
 class TransformParams(Params):
-    tokens: Literal["word", "char"] = Field(
-        "word", description="what a token of a text is: words and punctuation marks, or characters"
+    tokens: Literal["word", "char"] | None = Field(
+        None,
+        description=(
+            "what a token of a text is: words and punctuation marks, or characters; null: by"
+            " script, characters where most letters of the train split are of a script without"
+            " spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan), words"
+            " elsewhere"
+        ),
     )
     lowercase: bool = Field(True, description="fold upper case to lower case (texts only)")
     vocab_size: int = Field(
@@ -74,12 +83,14 @@ class TransformParams(Params):
             " after them, up to vocab_size"
         ),
     )
-    max_length: int = Field(
-        256,
+    max_length: int | None = Field(
+        None,
         ge=1,
         le=MOST,
         description=(
-            "how many tokens of a text (time steps of a sequence) are used; the rest is cut off"
+            "how many tokens of a text (time steps of a sequence) are used; the rest is cut off;"
+            " null: from the data, at most 256 (99 of 100 texts of the train split are read whole,"
+            " rounded up to a multiple of 32; sequences: the longest one)"
         ),
     )
     standardize: bool = Field(
@@ -179,7 +190,7 @@ def analyze(
 
         from components.transform import analysis, ngram_counts
 
-        yield analysis.AnalyzeShards(folders, content, params)
+        yield analysis.AnalyzeShards(folders, content, with_words(params))
 
         # As large as their sums, which are all that a window needs.
         for folder in folders.values():
@@ -191,10 +202,31 @@ def part_path(span_cache: SpanCache, span_key: str, content: str, params: Transf
 
     It follows only those params that shape the span's tokens, and whether n-grams are counted.
     """
-    how: list[Any] = [params.tokens, params.lowercase] if content == features.TEXT else []
+    how: list[Any] = []
+    if content == features.TEXT:
+        how += [with_words(params).tokens, params.lowercase]
     if params.most_ngrams(content):
         how.append("ngrams")
     return span_cache.path(analysis=span_key, content=content, how=how)
+
+
+def part_paths(
+    span_cache: SpanCache, span_key: str, content: str, params: TransformParams
+) -> list[Path]:
+    """The paths of all parts of a span that an artifact may need: see `part_path`.
+
+    By script, its words are counted before it is known whether characters are its tokens.
+    """
+    kinds = ("word", "char") if params.tokens is None and content == "text" else (params.tokens,)
+    return [
+        part_path(span_cache, span_key, content, params.model_copy(update={"tokens": tokens}))
+        for tokens in kinds
+    ]
+
+
+def with_words(params: TransformParams) -> TransformParams:
+    """The params with words as tokens where the script is to decide: it is seen in the words."""
+    return params if params.tokens else params.model_copy(update={"tokens": "word"})
 
 
 def run(
@@ -232,12 +264,16 @@ def describe(figures: Figures) -> str:
         )
     else:
         text = (
+            f"{language_line(figures)}"
             f"vocabulary of {figures['num_tokens']:,} tokens, {figures['num_classes']} classes; "
             f"{figures['oov_rate']:.1%} of train tokens outside it"
         )
 
-    full = figures["num_at_max_length"] / max(1, sum(figures["num_rows"].values()))
-    text += f"; {full:.0%} of rows reach max_length"
+    # Features of an earlier version do not say it.
+    if "num_cut" in figures:
+        cut = figures["num_cut"] / max(1, sum(figures["num_rows"].values()))
+        whence = " (from the data)" if figures["max_length_from_data"] else ""
+        text += f"; max_length {figures['max_length']}{whence} cuts {cut:.1%} of rows"
 
     if drift := figures.get("vocabulary_drift"):
         text += (
@@ -247,6 +283,39 @@ def describe(figures: Figures) -> str:
     return text
 
 
+def language_line(figures: Figures) -> str:
+    """That the script has decided for characters; "" elsewhere."""
+    language = figures.get("language")
+    return f"texts are {language}: tokens are characters (transform.tokens); " if language else ""
+
+
+def from_data(
+    params: TransformParams, inputs: Mapping[str, Params], figures: Figures | None
+) -> dict[str, str]:
+    """The settings that the data decide, for `seqline plan`.
+
+    Args:
+        params: the settings as they are given.
+        inputs: the params of example_gen, as `examples`.
+        figures: of the finished Features; None before the first run.
+
+    Returns:
+        Name of a setting -> its value, or what is known of it.
+    """
+    settings = {}
+    if params.tokens is None and getattr(inputs["examples"], "content", "text") == "text":
+        settings["tokens"] = "by script: words, or characters where words have no spaces"
+        if figures:
+            texts = figures.get("language") or "of a script with spaces"
+            settings["tokens"] = f"{figures['tokens']}, as the texts are {texts}"
+
+    if params.max_length is None:
+        settings["max_length"] = f"from the data, at most {MOST_FROM_DATA}"
+        if figures:
+            settings["max_length"] = f"{figures['max_length']}, from the data"
+    return settings
+
+
 TRANSFORM = Component(
     name="transform",
     inputs={"examples": "Examples"},
@@ -254,9 +323,10 @@ TRANSFORM = Component(
     params=TransformParams,
     run=run,
     describe=describe,
+    from_data=from_data,
     libraries=("tensorflow", "tensorflow-transform"),
     analyze=analyze,
-    span_part=part_path,
+    span_parts=part_paths,
     check=check,
     external_digest=external_digest,
 )

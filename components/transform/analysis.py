@@ -6,7 +6,8 @@ The part of a span in the span cache holds
   counts/<group>.arrow          the train split's token counts (seqline.data.counts), one file for
                                 each group of buckets
   ngram_counts/<group>.arrow    the same for n-grams, where they are wanted
-or, for sequences, moments/<shard>.json.
+or, for sequences, moments/<shard>.json. Both have lengths/<shard>.json (see `lengths`); words of
+texts, letters/<shard>.json (see `by_script`).
 """
 
 import json
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 from pydantic import Field, FiniteFloat
 
-from components.transform import TransformParams, ngram_counts
+from components.transform import TransformParams, by_script, lengths, ngram_counts
 from components.transform.text import normalize, tokenize
 from seqline.data import counts, features
 from seqline.data.examples import ExampleShard
@@ -101,7 +102,8 @@ class AnalyzeShards(beam.PTransform):
         self.params = params
 
         subfolders = [f"Split-{split}" for split in features.SPLITS]
-        subfolders += ["tables", "counts", "moments", ngram_counts.TABLES, ngram_counts.SUMS]
+        subfolders += ["tables", "counts", "moments", lengths.FOLDER, by_script.FOLDER]
+        subfolders += [ngram_counts.TABLES, ngram_counts.SUMS]
         for folder in folders.values():
             for name in subfolders:
                 (folder / name).mkdir()
@@ -140,7 +142,7 @@ class TokenizeShard(beam.DoFn):
     def __init__(self, folders: Mapping[int, str], content: str, params: TransformParams) -> None:
         self.folders = folders
         self.content = content
-        self.tokens = params.tokens
+        self.tokens = params.tokens or "word"  # of the content text, `analyze` has decided it
         self.lowercase = params.lowercase
         self.has_ngrams = params.most_ngrams(content) > 0
 
@@ -168,6 +170,10 @@ class TokenizeShard(beam.DoFn):
         if shard.split != features.TRAIN:
             return
 
+        lengths.write(folder, shard.name, tokenized.lengths)
+        if self.content == features.TEXT and self.tokens == "word":
+            letters = by_script.count(tokenized.tokens, tokenized.indices, tokenized.lengths)
+            by_script.write(folder, shard.name, letters)
         num = np.bincount(tokenized.indices, minlength=len(tokenized.tokens)).tolist()
         table = f"{shard.name}.arrow"
         with writing(f"{folder}/tables/{table}") as name:
@@ -313,7 +319,7 @@ class ShardMoments:
 
 
 class MomentsOfShard(beam.DoFn):
-    """Writes moments/<shard>.json for a shard of sequences, if it is of the train split."""
+    """Writes the moments and lengths of a shard of sequences, if it is of the train split."""
 
     def __init__(self, folders: Mapping[int, str]) -> None:
         self.folders = folders
@@ -325,9 +331,11 @@ class MomentsOfShard(beam.DoFn):
             squares = ((steps - mean) ** 2).sum(axis=0)
             moments = ShardMoments(len(steps), mean.tolist(), squares.tolist())
 
-            path = f"{self.folders[shard.span]}/moments/{shard.name}.json"
-            with writing(path) as name:
+            folder = self.folders[shard.span]
+            with writing(f"{folder}/moments/{shard.name}.json") as name:
                 Path(name).write_text(json.dumps(asdict(moments)))
+            num_steps = np.array([len(row) for row in shard.contents], np.int64)
+            lengths.write(folder, shard.name, num_steps)
         yield from ()
 
 

@@ -55,7 +55,7 @@ def standardization(moments: Moments, params: TransformParams) -> tuple[np.ndarr
 
 
 def write(parameters: Parameters, params: TransformParams, output: Path) -> None:
-    """Writes `transform_fn/` and `transformed_metadata/` under `output`.
+    """Writes `transform_fn/` and `transformed_metadata/` under `output`. `params` has a max_length.
 
     The vocabularies are final, so there are no analyzers and no data to read. It takes a second on
     the local runner, wherever the passes over the data run.
@@ -89,6 +89,7 @@ def _token_features(
     content: Any, parameters: Parameters, params: TransformParams
 ) -> dict[str, Any]:
     if parameters.content == features.TEXT:
+        assert params.tokens, "what a token is is known before the graph"
         tokens = tokenize(normalize(content, params.lowercase), params.tokens)
     else:
         tokens = tf.RaggedTensor.from_sparse(content)
@@ -114,6 +115,7 @@ def _sequence_features(
     content: tf.SparseTensor, parameters: Parameters, params: TransformParams
 ) -> dict[str, Any]:
     assert parameters.dim, "a sequence has a dimension"
+    assert params.max_length, "max_length is known before the graph"
     max_numbers = params.max_length * parameters.dim
     values = tf.RaggedTensor.from_sparse(content)[:, :max_numbers]  # [batch, (time * dim)]
     steps = tf.reshape(values.flat_values, [-1, parameters.dim])  # [time of all rows, dim]

@@ -33,7 +33,7 @@ from seqline.storage.staging import path_of
 SHARD = "features.gz"
 NGRAMS = "ngrams.arrow"
 # Names of counts; the others are names of splits.
-AT_MAX_LENGTH = "at_max_length"
+CUT = "cut"
 MADE = "made"
 
 
@@ -55,16 +55,17 @@ def materialize(
         examples: the Examples.
         manifest: of the Examples.
         parameters: what the graph holds.
-        params: of the transform.
+        params: of the transform, with a max_length.
         parts: span -> its part, which the first pass made.
         output: the artifact.
         span_cache: where shards of Features are kept.
         beam_args: the flags that say where Beam runs.
 
     Returns:
-        num_rows by split; num_at_max_length, the rows that fill max_length and may have been cut;
-        num_made, the shards of `Split-*/` that no earlier run had made.
+        num_rows by split; num_cut, the rows that are longer than max_length; num_made, the shards
+        of `Split-*/` that no earlier run had made.
     """
+    assert params.max_length, "max_length is known before the second pass"
     span_cache.root.mkdir(parents=True, exist_ok=True)
 
     has_ngrams = params.most_ngrams(manifest.content) > 0
@@ -102,7 +103,7 @@ def materialize(
     (output / "counts").unlink()
     return {
         "num_rows": {split: counts[split] for split in manifest.splits},
-        "num_at_max_length": counts[AT_MAX_LENGTH],
+        "num_cut": counts[CUT],
         "num_made": counts[MADE],
     }
 
@@ -111,7 +112,7 @@ class TransformShard(beam.DoFn):
     """Makes a shard of Features, or links one that an earlier run made.
 
     (split, path of a tokenised shard or of Examples, path of Features) -> counts: rows by split,
-    rows at max_length, shards made.
+    rows that are cut, shards made.
     """
 
     def __init__(
@@ -159,11 +160,10 @@ class TransformShard(beam.DoFn):
     def process(self, shard: tuple[str, str, str]) -> Iterator[Counter[str]]:
         split, source, target = shard
         read = self._sequences if self.content == features.SEQUENCE else self._tokens
-        digest, columns, length = read(source)
+        digest, columns, lengths = read(source)
 
-        counts = Counter(
-            {split: len(length), AT_MAX_LENGTH: int((length == self.max_length).sum()), MADE: 0}
-        )
+        num_cut = int((lengths > self.max_length).sum())
+        counts = Counter({split: len(lengths), CUT: num_cut, MADE: 0})
         part = self.span_cache.path(features=digest)
         with self.span_cache.making({0: part}) as folders:
             for folder in folders.values():
@@ -185,7 +185,7 @@ class TransformShard(beam.DoFn):
 
         Returns:
             The digest of its Features, a function that makes their columns, and the rows' lengths
-            (int64 [n]).
+            before they are cut (int32 [n]).
         """
         shard = TokenShard.read(source)
         id_of = self._ids_of(shard.tokens)
@@ -205,8 +205,8 @@ class TransformShard(beam.DoFn):
                 *_columns_of(weights),
             ]
 
-        arrays = [id_of, shard.indices, shard.lengths, label, *weights]
-        return _digest(f"{self.content} {self.max_length}", arrays), columns, length
+        arrays = [id_of, shard.indices, shard.lengths, length, label, *weights]
+        return _digest(self.content, arrays), columns, shard.lengths
 
     def _write_ngrams(self, split: str, source: str, target: Path) -> None:
         """Makes or links the n-grams of a shard of Features."""
@@ -249,7 +249,8 @@ class TransformShard(beam.DoFn):
         shard = example_files.read(source, "sequence", dim, self.is_weighted)
         label = self._labels(shard.labels)
         weights = [] if shard.weights is None else [np.array(shard.weights, np.float32)]
-        length = np.array([min(len(row), self.max_length) for row in shard.contents], np.int64)
+        lengths = np.array([len(row) for row in shard.contents], np.int64)
+        length = np.minimum(lengths, self.max_length)
 
         # [time of all rows, dim]
         steps = np.concatenate([row[: self.max_length] for row in shard.contents])
@@ -263,8 +264,9 @@ class TransformShard(beam.DoFn):
                 *_columns_of(weights),
             ]
 
+        # Not of max_length itself: where another one cuts the same, the Features are the same.
         arrays = [steps, mean, scale, length, label, *weights]
-        return _digest(f"{self.content} {self.max_length}", arrays), columns, length
+        return _digest(self.content, arrays), columns, lengths
 
 
 def _digest(how: str, arrays: Iterable[np.ndarray]) -> str:

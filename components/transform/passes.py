@@ -9,7 +9,9 @@ from typing import Any
 from components.transform import (
     TransformParams,
     analyze,
+    by_script,
     graph,
+    lengths,
     materialize,
     ngram_counts,
     part_path,
@@ -44,11 +46,17 @@ def transform(
         The figures, and the content of transform.json.
     """
     manifest = read_manifest(examples)
-    num_analyzed = first_pass(examples, manifest, params, span_cache, beam_args)
-    parts = {
-        span.number: part_path(span_cache, span.key, manifest.content, params)
-        for span in manifest.spans
-    }
+    num_analyzed, parts = first_pass(examples, manifest, params, span_cache, beam_args)
+    language = ""
+    if params.tokens is None and manifest.content == features.TEXT:
+        params, language = by_script.resolve(params, parts.values())
+        if language:
+            log.info("texts are %s: tokens are characters (transform.tokens)", language)
+            num_more, parts = first_pass(examples, manifest, params, span_cache, beam_args)
+            num_analyzed = max(num_analyzed, num_more)
+
+    is_from_data = params.max_length is None
+    params = lengths.resolve(params, parts.values(), manifest.content)
 
     progress.tell("building the vocabulary and the graph")
     with local_folder(output) as folder:
@@ -74,10 +82,20 @@ def transform(
         remove(span_cache.root)
 
     num_made = rows.pop("num_made")
-    figures = {"content": manifest.content, "dim": manifest.dim, **figures, **rows}
-    summary: dict[str, Any] = {"max_length": params.max_length}
+    figures = {
+        "content": manifest.content,
+        "dim": manifest.dim,
+        **figures,
+        "max_length": params.max_length,
+        "max_length_from_data": is_from_data,
+        **rows,
+    }
+    summary: dict[str, Any] = {}
     if manifest.content == features.TEXT:
-        summary |= {"tokens": params.tokens, "lowercase": params.lowercase}
+        summary["lowercase"] = params.lowercase
+        figures["tokens"] = params.tokens
+        if language:
+            figures["language"] = language
     if manifest.is_weighted:
         summary["weighted"] = True
     summary["ngrams"] = params.most_ngrams(manifest.content) > 0
@@ -98,8 +116,16 @@ def first_pass(
     params: TransformParams,
     span_cache: SpanCache,
     beam_args: Sequence[str],
-) -> int:
-    """Analyzes the spans that were not analyzed yet, and returns how many they were."""
+) -> tuple[int, dict[int, Path]]:
+    """Analyzes the spans that were not analyzed yet.
+
+    Returns:
+        How many they were, and span -> its part, for all spans.
+    """
+    parts = {
+        span.number: part_path(span_cache, span.key, manifest.content, params)
+        for span in manifest.spans
+    }
     spans = {span.number: span.key for span in manifest.spans}
     with analyze(
         spans=spans,
@@ -109,7 +135,7 @@ def first_pass(
         span_cache=span_cache,
     ) as transform:
         if transform is None:
-            return 0
+            return 0, parts
 
         paths = [
             path
@@ -123,7 +149,7 @@ def first_pass(
             )
             _ = shards | "Analyze" >> transform
 
-    return len(transform.folders)
+    return len(transform.folders), parts
 
 
 def choose_ngrams(

@@ -170,11 +170,24 @@ def _state(version: Mapping[str, Any]) -> str:
     return f"rollback to {version['rollback_of']}" if version["rollback_of"] else ""
 
 
-def print_plan(console: Console, planned: Sequence[Planned]) -> None:
-    """Prints a line for each stage: whether it runs, its key, and why."""
+def print_plan(
+    console: Console, planned: Sequence[Planned], settings: Mapping[str, str] | None = None
+) -> None:
+    """Prints a line for each stage: whether it runs, its key, and why.
+
+    Args:
+        console: Where to print.
+        planned: The stages.
+        settings: Name of a setting that the data decide -> what is known of it.
+    """
     table = plain_table("stage", "", "key", "why")
     for stage in planned:
         does = "runs" if stage.runs else "cached"
         key = stage.key or "not known yet"
         table.add_row(stage.stage.name, does, key, escape(stage.reason))
     console.print(table)
+
+    if settings:
+        console.print()
+    for name, value in (settings or {}).items():
+        print_hanging(console, Text(f"{name}  "), Text(value), len(name) + 2)

@@ -152,7 +152,8 @@ def plan(
     example_gen.check(loaded.example_gen)
     selected = _select(pipe, first, last)
     planned = planning.plan(pipe, store, selected if force else (), verify)
-    console.print_plan(Console(), [stage for stage in planned if stage.stage.name in selected])
+    planned = [stage for stage in planned if stage.stage.name in selected]
+    console.print_plan(Console(), planned, planning.from_data(planned, store))
 
 
 def _select(pipe: "Pipeline", first: str | None, last: str | None) -> list[str]:

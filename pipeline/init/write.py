@@ -5,14 +5,15 @@ import math
 import textwrap
 from importlib.util import find_spec
 
+from components import transform
 from pipeline.init import layout
 from pipeline.init.choose import Choice, quantile
 from pipeline.init.inspection import Inspection
 
 # Columns of the file, at most, except for long names of the user's.
 WIDTH = 100
-# Defaults of the settings that are written only where the data ask for another value.
-MAX_LENGTH = 256
+# The greatest max_length that the transform takes from the data, and the greatest that is written.
+MAX_LENGTH = transform.MOST_FROM_DATA
 MAX_MAX_LENGTH = 512
 # Fewer rows than this, a fifth of which is test, measure the difference of two models badly.
 FEW_ROWS = 5000
@@ -172,14 +173,19 @@ def _transform(choice: Choice) -> list[str]:
             why = "The script has no spaces between words"
         lines += [f"# {why}, so that characters are the tokens.", 'tokens = "char"']
 
+    # The data decide it up to MAX_LENGTH. More is worth stating for number sequences, whose end may
+    # be all that tells them apart; a text has told most by then, and longer ones cost time.
     long = quantile(choice.lengths, 0.95)
     if long > MAX_LENGTH:
+        setting = f"max_length = {min(MAX_MAX_LENGTH, math.ceil(long / 64) * 64)}"
+        is_sequence = choice.contents.content == "sequence"
+        reason = f"How many {'time steps' if is_sequence else 'tokens'} of a row are used"
         lines += [
             *_comment(
-                "How many tokens of a row are used; the rest is cut off. "
-                f"The 95th percentile is {long:,}. Longer rows cost time."
+                f"{reason}; the rest is cut off. The 95th percentile is {long:,}. Longer rows cost"
+                f" time.{'' if is_sequence else f' By default the first {MAX_LENGTH}. For more:'}"
             ),
-            f"max_length = {min(MAX_MAX_LENGTH, math.ceil(long / 64) * 64)}",
+            setting if is_sequence else f"# {setting}",
         ]
     return ["", "[transform]", *lines] if lines else []
 

@@ -145,7 +145,9 @@ def _vocabulary(records: Records) -> dict[str, Any] | None:
         "num_tokens",
         "num_distinct_tokens",
         "oov_rate",
-        "num_at_max_length",
+        "max_length",
+        "max_length_from_data",
+        "num_cut",
         "num_rows",
         "vocabulary_drift",
     )

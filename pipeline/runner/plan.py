@@ -120,6 +120,33 @@ def plan(
     return list(planned.values())
 
 
+def from_data(planned: Sequence[Planned], store: Store) -> dict[str, str]:
+    """The settings that the data decide, such as max_length, with what is known of them.
+
+    Args:
+        planned: The stages of a plan.
+        store: Where their artifacts are.
+
+    Returns:
+        Name of a setting -> its value, or what is known of it.
+    """
+    settings: dict[str, str] = {}
+    for stage in planned:
+        component = stage.stage.component
+        if component.from_data is None:
+            continue
+
+        record = None
+        if stage.key and not stage.runs:
+            record = store.execution(component.name, stage.key)
+        inputs = {name: source.params for name, source in stage.stage.inputs.items()}
+        decided = component.from_data(
+            stage.stage.params, inputs, record.figures if record else None
+        )
+        settings |= {f"{component.name}.{name}": value for name, value in decided.items()}
+    return settings
+
+
 def _plan_stage(
     stage: Stage,
     planned: Mapping[str, Planned],

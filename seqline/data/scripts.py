@@ -15,6 +15,8 @@ UNSPACED = (
     "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ef\uaa60-\uaa76\uf900-\ufaff\uff66-\uff9f"
     "\U00020000-\U000323af"
 )
+# Where more of the letters are of such scripts, tokens are characters unless it is said otherwise.
+MOST = 0.5
 UNSPACED_CHAR = re.compile(f"[{UNSPACED}]")
 
 

@@ -243,9 +243,17 @@ def test_what_its_record_no_longer_names_its_card_does(tmp_path: Path) -> None:
 
 def test_the_transforms_pieces_are_found_by_what_analysed_them(tmp_path: Path) -> None:
     span_cache = Store(tmp_path).span_cache(TRANSFORM)
-    assert TRANSFORM.span_part is not None
-    given = TRANSFORM.span_part(span_cache, "k", "text", TransformParams())
-    assert given == part_path(span_cache, "k", "text", TransformParams())
+    assert TRANSFORM.span_parts is not None
+    given = TRANSFORM.span_parts(span_cache, "k", "text", TransformParams(tokens="char"))
+    assert given == [part_path(span_cache, "k", "text", TransformParams(tokens="char"))]
+
+    # By script, the words of a span are counted before its characters may be.
+    by_script = TRANSFORM.span_parts(span_cache, "k", "text", TransformParams())
+    assert by_script == [
+        part_path(span_cache, "k", "text", TransformParams(tokens="word")),
+        part_path(span_cache, "k", "text", TransformParams(tokens="char")),
+    ]
+    assert len(TRANSFORM.span_parts(span_cache, "k", "tokens", TransformParams())) == 1
 
 
 def test_a_span_that_was_read_several_times_has_several_parts(tmp_path: Path) -> None:

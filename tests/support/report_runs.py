@@ -290,7 +290,9 @@ def _figures(
         "num_tokens": 40,
         "num_distinct_tokens": 50,
         "oov_rate": 0.02,
-        "num_at_max_length": 0,
+        "max_length": 64,
+        "max_length_from_data": True,
+        "num_cut": 0,
         "num_rows": {},
         "vocabulary_drift": {"num_new": 3, "num_gone": 2, "new_token_rate": 0.01},
     }

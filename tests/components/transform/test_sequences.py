@@ -101,8 +101,8 @@ def test_sequences_as_they_are_and_cut(tmp_path: Path) -> None:
     assert [row.tolist() for row in read_values(tmp_path / "f", TRAIN)] == [
         row[:2] for row, _ in SEQUENCES[TRAIN]
     ]
-    assert figures["num_at_max_length"] == 2
+    assert figures["num_cut"] == 1
     assert (
         TRANSFORM.describe(figures)
-        == "sequences of 3 numbers a time step, 2 classes; 40% of rows reach max_length"
+        == "sequences of 3 numbers a time step, 2 classes; max_length 2 cuts 20.0% of rows"
     )

@@ -70,7 +70,6 @@ def test_output_holds_the_promised_files_and_nothing_else(
         assert of_ngrams == [f"{name}.arrow" for name in names]
 
     assert json.loads((small_features / "transform.json").read_text()) == {
-        "max_length": 256,
         "tokens": "word",
         "lowercase": True,
         "content": "text",
@@ -83,8 +82,10 @@ def test_output_holds_the_promised_files_and_nothing_else(
         "num_sequences": 0,
         # The ten n-grams of " cat " and of " dog ", which are in two texts each.
         "num_characters": 20,
+        "max_length": 32,
+        "max_length_from_data": True,
         "num_rows": {"train": 4, "eval": 1, "test": 1},
-        "num_at_max_length": 0,
+        "num_cut": 0,
     }
 
 
@@ -107,16 +108,19 @@ def test_vocab_size_and_max_length_cut(small_examples: Path, tmp_path: Path) -> 
         "oov_rate": pytest.approx(7 / 11, abs=1e-12),
         "num_sequences": 0,
         "num_characters": 20,
+        "max_length": 3,
+        "tokens": "word",
+        "max_length_from_data": False,
         "num_rows": {"train": 4, "eval": 1, "test": 1},
-        "num_at_max_length": 3,
+        "num_cut": 1,
         "num_spans": 1,
         "num_spans_analyzed": 1,
         "num_shards_made": 3,
     }
     assert (
         TRANSFORM.describe(figures)
-        == "vocabulary of 2 tokens, 3 classes; 63.6% of train tokens outside it; 50% of rows reach"
-        " max_length"
+        == "vocabulary of 2 tokens, 3 classes; 63.6% of train tokens outside it; max_length 3 cuts"
+        " 16.7% of rows"
     )
 
 
@@ -184,7 +188,11 @@ def test_sentences_of_a_script_without_spaces_are_no_words(tmp_path: Path) -> No
         tmp_path / "examples", {split: [*zip(texts, "ab", strict=True)] for split in SPLITS}
     )
     with pytest.raises(DataError, match=r"words \(cjk\): set transform\.tokens = \"char\"\.$"):
-        transform(examples, tmp_path / "features", min_frequency=2)
+        transform(examples, tmp_path / "features", min_frequency=2, tokens="word")
+
+    # By script, characters are the tokens.
+    by_script = transform(examples, tmp_path / "characters", min_frequency=2)
+    assert (by_script["tokens"], by_script["num_tokens"]) == ("char", 3)
 
 
 def test_an_empty_vocabulary_is_refused(small_examples: Path, tmp_path: Path) -> None:

@@ -233,10 +233,15 @@ def test_several_columns_of_which_one_does_not_exist(tmp_path: Path) -> None:
 def test_a_run_of_data_without_a_file(tmp_path: Path, seqline: Any) -> None:
     code, out, error = seqline("plan", "reviews.csv", "--text", "review", "--label", "stars")
     assert (code, error) == (0, "")
-    assert [line.split()[0] for line in out.splitlines()] == [
+    table, _, settings = out.partition("\n\n")
+    assert [line.split()[0] for line in table.splitlines()] == [
         "stage",
         *("example_gen", "statistics_gen", "schema_gen", "example_validator"),
         *("transform", "trainer", "exporter", "evaluator", "infra_validator", "pusher"),
+    ]
+    assert settings.splitlines() == [
+        "transform.tokens  by script: words, or characters where words have no spaces",
+        "transform.max_length  from the data, at most 256",
     ]
     assert not (tmp_path / "artifacts" / "example_gen").exists()
 

@@ -39,7 +39,9 @@ def test_long_texts(tmp_path: Path) -> None:
         ["text", "label"],
         [("word " * (300 + number), number % 2) for number in range(40)],
     )
-    assert init("a.csv")["transform"] == {"max_length": 384}
+    # The default reads the first 256; more is proposed.
+    assert init("a.csv")["transform"] == {}
+    assert "# max_length = 384\n" in (tmp_path / "my.toml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,12 @@ def test_what_init_writes_runs_and_retrains(tmp_path: Path) -> None:
     assert code == 0, out
     run = next((tmp_path / "artifacts" / "runs").iterdir())
     code, out = seqline("plan", str(run / "config.toml"), "--to", "transform")
-    assert [line.split()[1] for line in out.splitlines()[1:]] == ["cached"] * 5, out
+    table, _, settings = out.partition("\n\n")
+    assert [line.split()[1] for line in table.splitlines()[1:]] == ["cached"] * 5, out
+    assert settings.splitlines() == [
+        "transform.tokens  word, as the texts are of a script with spaces",
+        "transform.max_length  32, from the data",
+    ]
 
 
 def test_a_class_as_frequent_as_99_of_100_leaves_little_to_gain(tmp_path: Path) -> None:

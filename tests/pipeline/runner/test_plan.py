@@ -1,10 +1,13 @@
 """The stages that will run, and the reason for each."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline.runner import plan as planning
 from pipeline.runner.plan import Pipeline, difference, plan
 from pipeline.store.folder import Store
 from tests.support.small_stages import (
@@ -20,6 +23,12 @@ from tests.support.small_stages import (
 
 def gone(output: Path, params: NumberParams) -> str | None:
     return "its effect is gone" if params.behaviour == "stale" else None
+
+
+def size_of(
+    params: NumberParams, inputs: Mapping[str, Any], figures: dict[str, Any] | None
+) -> dict[str, str]:
+    return {"size": f"{len(figures)} figure" if figures else "from the data"}
 
 
 def test_a_changed_param_reruns_its_stage_and_those_after_it(data: Path, store: Store) -> None:
@@ -125,3 +134,15 @@ def test_only_what_differs_is_named() -> None:
         "seed is 1, was 0; the data changed; its code changed; tensorflow is 2.19.1, was 2.19.0"
     )
     assert difference(before, before, "the data") == "its artifact is gone"
+
+
+def test_a_plan_knows_a_setting_from_the_data_once_its_stage_is_finished(
+    data: Path, store: Store
+) -> None:
+    pipe = chain(data, from_data=size_of)
+    planned = plan(pipe, store)
+    assert planning.from_data(planned, store) == {"second.size": "from the data"}
+
+    run(pipe, store)
+    planned = plan(pipe, store)
+    assert planning.from_data(planned, store) == {"second.size": "1 figure"}
