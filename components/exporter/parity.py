@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -127,6 +128,7 @@ def expected(
     transformed = _parse_features(rows, spec)
     content = transformed[features.VALUES if spec.dim else features.IDS]
     length = transformed[features.LENGTH]
+    answer = _as_graph(trained, spec, content)
 
     # Rows of about the same length are together, and each batch is as wide as its longest row.
     order = np.argsort(length, kind="stable")
@@ -138,9 +140,26 @@ def expected(
             inputs: Any = content[batch, :width]
             if spec.dim:
                 inputs = (inputs, length[batch])
-            probabilities[batch] = trained(inputs, training=False)
+            probabilities[batch] = answer(inputs)
 
     return transformed, probabilities
+
+
+def _as_graph(trained: keras.Model, spec: network.Spec, content: np.ndarray) -> Any:
+    """The network as a graph: eagerly, Python would take each time step of Keras's loop by itself.
+
+    It is traced once, for batches of any size.
+
+    Args:
+        content: ids [rows, time] or values [rows, time, dim].
+    """
+    time = None if spec.masking else content.shape[1]
+    inputs: Any = tf.TensorSpec([None, time, *content.shape[2:]], content.dtype)
+    if spec.dim:
+        inputs = (inputs, tf.TensorSpec([None], tf.int64))
+    return tf.function(
+        lambda given: trained(given, training=False), input_signature=[inputs], autograph=False
+    )
 
 
 def _parse_features(rows: ParityRows, spec: network.Spec) -> dict[str, np.ndarray]:
