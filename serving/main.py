@@ -22,6 +22,7 @@ from serving.access import read as read_access
 from serving.config import ConfigError, ModelConfig
 from serving.connections import WAITING_TO_BE_ACCEPTED
 from serving.flags import parse
+from serving.lean_imports import tensorflow_alone
 from serving.predict import standard_error_kept
 from serving.verify import verified
 
@@ -153,7 +154,7 @@ async def _serve(
     readers = Readers(request_limits, flags.max_read_seconds)
 
     # TensorFlow ignores its log level while it is loaded, and when it finds no GPU.
-    with standard_error_kept():
+    with standard_error_kept(), tensorflow_alone():
         import tensorflow as tf
 
         from serving.app import App

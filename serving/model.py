@@ -38,6 +38,9 @@ PADDED = ({"tokens": b""}, {"sequence": 0.0})
 LENGTH = "length"
 # The input of the exporter's signatures that takes serialized tf.Examples.
 EXAMPLES = "examples"
+# The names of the signatures that were asked in this process, of any model. A new version must not
+# keep their clients waiting.
+ASKED: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,22 @@ class LoadedModel:
                 for name, definition in sorted(meta_graph.signature_def.items())
             }
 
-            self.calls = {
-                name: self._callable(signature) for name, signature in self.signatures.items()
-            }
+            self.calls: dict[str, Any] = {}
             self.labels = _labels(folder)
         except Exception as error:
             self.session.close()
             raise ValueError(short(getattr(error, "message", None) or str(error))) from error
+
+    def _call_of(self, name: str) -> Any:
+        """The callable of a signature. Threads that ask at once may each make one.
+
+        TensorFlow optimizes the graph for each, which takes half a second, and a model has many
+        signatures that nobody asks.
+        """
+        if name not in self.calls:
+            self.calls[name] = self._callable(self.signatures[name])
+            ASKED.add(name)
+        return self.calls[name]
 
     def _callable(self, signature: Signature) -> Any:
         fetched = [tensor.node for tensor in signature.outputs.values()]
@@ -133,7 +145,7 @@ class LoadedModel:
         """
         wanted = self.signatures[signature]
         try:
-            values = self.calls[signature](*(inputs[name] for name in wanted.inputs))
+            values = self._call_of(signature)(*(inputs[name] for name in wanted.inputs))
         except UnicodeDecodeError:
             # TensorFlow's message quotes the bytes, and Python cannot read it.
             raise tf.errors.InvalidArgumentError(
@@ -144,12 +156,16 @@ class LoadedModel:
     def warm_up(self) -> int:
         """Sends the model's warm-up requests and returns how many there are.
 
-        If there are none, each signature gets a row of "" or zeros.
+        If there are none, each signature gets a row of "" or zeros. Signatures that were asked of
+        other versions are optimized, too.
 
         Raises:
             tf.errors.OpError: A warm-up request fails.
             ValueError: A warm-up request does not fit its signature.
         """
+        for name in ASKED & self.signatures.keys():
+            self._call_of(name)
+
         path = self.folder / WARMUP
         if path.is_file():
             return _replay(self, path)

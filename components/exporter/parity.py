@@ -166,6 +166,7 @@ def _logits(
     inner = keras.Model(trained.input, last.input)
     content = transformed[features.VALUES if spec.dim else features.IDS]
     length = transformed[features.LENGTH]
+    answer = _as_graph(inner, spec, content)
 
     # Rows of about the same length are together, and each batch is as wide as its longest row.
     order = np.argsort(length, kind="stable")
@@ -177,8 +178,25 @@ def _logits(
             inputs: Any = content[batch, :width]
             if spec.dim:
                 inputs = (inputs, length[batch])
-            logits[batch] = tf.matmul(inner(inputs, training=False), last.kernel) + last.bias
+            logits[batch] = tf.matmul(answer(inputs), last.kernel) + last.bias
     return logits
+
+
+def _as_graph(trained: keras.Model, spec: Spec, content: np.ndarray) -> Any:
+    """The network as a graph: eagerly, Python would take each time step of Keras's loop by itself.
+
+    It is traced once, for batches of any size.
+
+    Args:
+        content: ids [rows, time] or values [rows, time, dim].
+    """
+    time = None if spec.masking else content.shape[1]
+    inputs: Any = tf.TensorSpec([None, time, *content.shape[2:]], content.dtype)
+    if spec.dim:
+        inputs = (inputs, tf.TensorSpec([None], tf.int64))
+    return tf.function(
+        lambda given: trained(given, training=False), input_signature=[inputs], autograph=False
+    )
 
 
 def _wide_scores(wide: Wide, rows: Rows, dtype: str) -> np.ndarray:

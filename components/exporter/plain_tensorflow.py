@@ -22,6 +22,9 @@ ABSENT = {
     "tfx_bsl",
     "tensorflow_text",
     "apache_beam",
+    # TensorFlow imports these, too, where it finds them.
+    "scipy",
+    "googleapiclient",
 }
 
 

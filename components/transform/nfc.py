@@ -118,6 +118,11 @@ def _normalizer() -> Any:
     )
 
 
+def trace() -> None:
+    """Traces what a process traces once, so that a graph made next gets the same names always."""
+    _normalizer().get_concrete_function()
+
+
 def _normalize(text: tf.Tensor) -> tf.Tensor:
     decoded = tf.strings.unicode_decode(text, "UTF-8")  # [batch, (num_chars)]
     codes, rows = _decompose(decoded.values, decoded.value_rowids())  # [num_chars of all rows]

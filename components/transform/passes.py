@@ -173,7 +173,7 @@ def choose_ngrams(
         ngram_counts.buckets_of(parts),
         tokens,
         num_texts=sum(map(sum, rows)),
-        kinds=ngram_counts.kinds_of(manifest.content, params.tokens),
+        kinds=ngram_counts.kinds_of(manifest.content, params.tokens or "word"),
         limit=limit,
     )
 

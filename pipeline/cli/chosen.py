@@ -102,6 +102,11 @@ def is_data(name: str) -> bool:
     if DATA.fullmatch(name) or os.path.isdir(name):
         return True
 
+    from pipeline.config import shipped
+
+    if name in shipped():
+        return False  # without the formats, which import numpy
+
     from seqline.rows.formats import kind_of_name
 
     return kind_of_name(name.removesuffix(".gz")) is not None

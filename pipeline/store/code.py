@@ -101,6 +101,7 @@ def _is_empty(value: ast.expr) -> bool:
     return isinstance(value, ast.Constant) and value.value == ""
 
 
+@cache
 def _module_file(module: str, checkout: Path) -> Path:
     path = checkout.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
@@ -117,8 +118,13 @@ def _files(names: list[str], checkout: Path) -> Iterator[Path]:
         if f"{name}.".startswith(tuple(f"{folder}." for folder in NOT_IN_KEYS)):
             continue
         file = _module_file(name, checkout)
-        if file.is_file():
+        if _is_file(file):
             yield file
+
+
+@cache
+def _is_file(path: Path) -> bool:
+    return path.is_file()
 
 
 def _drop_docstring(
