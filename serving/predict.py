@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from serving import explanation
 from serving.errors import InputError, short
 from serving.rows import read_row
 from serving.verify import DifferentError, verified
@@ -22,10 +23,11 @@ BATCH_SIZE = 256
 # Where models are published by default, each in a folder of its name.
 SERVING_DIR = "serving_dir"
 NO_CLASS = "has no class: the model's probabilities for it are not finite numbers"
+DEFAULT = "serving_default"
 # A run exports a model as artifacts/exporter/<key>/saved_model.
 EXPORTED = Path("artifacts", "exporter", "saved_model")
 LABELS = Path("assets", "labels")
-UNVERIFIED = "--unverified"
+UNVERIFIED, EXPLAIN, JSON = "--unverified", "--explain", "--json"
 DAMAGED = (
     "Push it again, roll back (seqline rollback), or name another version with --model;"
     f" {UNVERIFIED} asks it as it is."
@@ -152,7 +154,7 @@ def _way_out() -> str:
 
 
 def predict(
-    model_dir: Path, texts: Iterable[str], unverified: bool = False
+    model_dir: Path, texts: Iterable[str], unverified: bool = False, explained: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Answers texts in order.
 
@@ -166,21 +168,27 @@ def predict(
         model_dir: The SavedModel.
         texts: The texts.
         unverified: Ask a pushed version even if its files are not those that were pushed.
+        explained: Say why, too.
 
     Yields:
         {content: what was read, "label": ..., "probabilities": {label: probability}}, with the
-        likeliest label first. {content: what was read, "error": why} for a row that has no class:
-        its numbers are so large that the probabilities are not finite.
+        likeliest label first, and "explanation" as `serving.explanation.explanations` gives it.
+        {content: what was read, "error": why} for a row that has no class: its numbers are so large
+        that the probabilities are not finite.
 
     Raises:
-        InputError: The version is not what was pushed, or a text cannot be read as the content. The
-            batch that it is in, of up to BATCH_SIZE texts, is not answered.
+        InputError: The version is not what was pushed, it cannot be explained, or a text cannot be
+            read as the content. The batch that it is in, of up to BATCH_SIZE texts, is not
+            answered.
     """
     try:
         with verified(model_dir, DAMAGED, unverified):
-            serve, content, labels = _load(model_dir)
+            signatures, content, labels = _load(model_dir)
     except DifferentError as error:
         raise InputError(f"{model_dir}: {error}") from None
+
+    serve = signatures[DEFAULT]
+    explain = _explaining(model_dir, signatures) if explained else None
 
     import tensorflow as tf
 
@@ -199,26 +207,47 @@ def predict(
         }
         with standard_error_kept():
             answer = serve(**request)
+            reasons = explain(**request) if explain else {}
 
         # label [batch], probabilities [batch, num_classes]
-        answers = zip(answer["label"].numpy(), answer["probabilities"].numpy(), strict=True)
-        for row, (label, probabilities) in zip(rows, answers, strict=True):
+        named = [label.decode() for label in answer["label"].numpy()]
+        why = explanation.explanations(
+            {name: value.numpy() for name, value in reasons.items()}, named if explain else []
+        )
+        answers = zip(rows, named, answer["probabilities"].numpy().tolist(), strict=True)
+        for row, label, probabilities in answers:
             number += 1
-            if not all(map(math.isfinite, probabilities.tolist())):
+            reason = {"explanation": next(why)} if explain else {}
+            if not all(map(math.isfinite, probabilities)):
                 yield {content: row, "error": f"Row {number} {NO_CLASS}."}
                 continue
 
-            pairs = zip(labels, probabilities.tolist(), strict=True)
-            ranked = sorted(pairs, key=lambda pair: -pair[1])
+            ranked = sorted(zip(labels, probabilities, strict=True), key=lambda pair: -pair[1])
             yield {
                 content: row,
-                "label": label.decode(),
+                "label": label,
                 "probabilities": {name: round(probability, 6) for name, probability in ranked},
+                **reason,
             }
 
 
+def _explaining(model_dir: Path, signatures: Any) -> Any:
+    """The signature that explains answers.
+
+    Raises:
+        InputError: The model has none.
+    """
+    explain = signatures.get(explanation.SIGNATURE)
+    if explain is None or explanation.OUTPUTS - explain.structured_outputs.keys():
+        raise InputError(
+            f"{model_dir} cannot explain its answers: {explanation.MISSING}. Leave {EXPLAIN} out,"
+            " or name another model with --model."
+        )
+    return explain
+
+
 def _load(model_dir: Path) -> tuple[Any, str, list[str]]:
-    """The signature `serving_default` of a SavedModel, the content that it reads, and the labels.
+    """The signatures of a SavedModel, the content that `serving_default` reads, and the labels.
 
     Raises:
         InputError: The model cannot be loaded, or is of another kind.
@@ -229,7 +258,8 @@ def _load(model_dir: Path) -> tuple[Any, str, list[str]]:
         import tensorflow as tf
 
         try:
-            serve = tf.saved_model.load(str(model_dir)).signatures["serving_default"]
+            signatures = tf.saved_model.load(str(model_dir)).signatures
+            serve = signatures[DEFAULT]
         except Exception as error:  # Damaged files make TensorFlow raise all kinds of errors.
             problem = short(getattr(error, "message", None) or str(error)) or type(error).__name__
     if problem:
@@ -253,7 +283,7 @@ def _load(model_dir: Path) -> tuple[Any, str, list[str]]:
         raise InputError(
             f"{model_dir / LABELS} has {len(lines)} labels; the model has {num_classes} classes."
         )
-    return serve, content, lines
+    return signatures, content, lines
 
 
 def _request(rows: list[Any], content: str, dim: int) -> dict[str, list[Any]]:
@@ -322,27 +352,41 @@ def without_class(errors: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """`python -m serving.predict [--unverified] MODEL [TEXT ...]`.
+    """`python -m serving.predict [--unverified] [--explain [--json]] MODEL [TEXT ...]`.
 
     Without a TEXT it reads texts from standard input, one a line.
     """
-    unverified = sys.argv[1:2] == [UNVERIFIED]
-    arguments = sys.argv[1 + unverified :]
+    arguments, flags = sys.argv[1:], set()
+    while arguments and arguments[0] in (UNVERIFIED, EXPLAIN, JSON):
+        flags.add(arguments.pop(0))
     if not arguments:
-        sys.exit(f"usage: python -m serving.predict [{UNVERIFIED}] MODEL [TEXT ...]")
+        sys.exit(
+            f"usage: python -m serving.predict [{UNVERIFIED}] [{EXPLAIN} [{JSON}]] MODEL [TEXT ...]"
+        )
 
     model, *texts = arguments
     lines = (line.rstrip("\n") for line in sys.stdin)
+    explained, as_json = EXPLAIN in flags, JSON in flags
     errors = []
     try:
-        for answer in predict(find_model(Path(model)), texts or lines, unverified):
-            print(json.dumps(answer, ensure_ascii=False))
+        answers = predict(find_model(Path(model)), texts or lines, UNVERIFIED in flags, explained)
+        for answer in answers:
+            print(printed(answer, explained and not as_json))
             errors += [answer["error"]] if "error" in answer else []
     except InputError as error:
         sys.exit(f"error: {error}")
 
     if errors:
         sys.exit(f"error: {without_class(errors)}")
+
+
+def printed(answer: dict[str, Any], as_text: bool) -> str:
+    """An answer as a line of JSON, or with its explanation as text that ends with an empty line."""
+    line = json.dumps(answer, ensure_ascii=False)
+    if as_text:
+        line = "\n".join([*explanation.lines(answer), ""])
+    # A row may hold bytes that are not UTF-8, and the output must be.
+    return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`seqline predict` and `seqline infer`: asking the served model."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import chosen, options, usage
-from pipeline.cli.options import Model, Settings, Text, Unverified, Verbose
+from pipeline.cli.options import AsJson, Model, Settings, Text, Unverified, Verbose
 
 
 def predict(
@@ -24,8 +23,22 @@ def predict(
     ] = None,
     model: Model = "serving_dir",
     unverified: Unverified = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help=(
+                "print for each row the n-grams that spoke most for and against its label, and"
+                " what the recurrent part adds (models with trainer.wide)"
+            ),
+        ),
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Classify rows with the served model: texts, tokens or sequences. One JSON line each."""
+    """Classify rows with the served model: texts, tokens or sequences.
+
+    One JSON line each; with --explain text, or with --explain --json JSON lines that say why.
+    """
     from seqline.errors import UserError
     from seqline.storage.staging import local_copy, path_of
     from serving import predict as asking
@@ -33,11 +46,8 @@ def predict(
     errors = []
     try:
         place = local_copy(asking.find_model(path_of(model)))
-        for answer in asking.predict(place, texts or _lines(), unverified):
-            line = json.dumps(answer, ensure_ascii=False)
-            # A row may hold bytes that are not UTF-8, and the output must be.
-            line = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-            print(line, flush=True)
+        for answer in asking.predict(place, texts or _lines(), unverified, explain):
+            print(asking.printed(answer, explain and not as_json), flush=True)
             errors += [answer["error"]] if "error" in answer else []
     except asking.InputError as error:
         raise UserError(str(error)) from None
