@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from components.trainer import TRAINER, TrainerParams, run, wide
+from components.trainer import TRAINER, TrainerParams, check, run, wide
 from components.trainer.fit import _Wide
 from components.trainer.input import dataset
 from components.trainer.wide_batches import paths_of
@@ -18,9 +19,10 @@ from seqline.data.ngrams import Rows
 from seqline.data.transform_summary import read_summary
 from seqline.errors import StoppedError, UserError
 from seqline.model.network import load
-from seqline.model.spec import read_spec
+from seqline.model.spec import read_spec, write_spec
 from seqline.model.wide import WIDE, Wide, pooled
 from tests.support.corpus import TRAINER_PARAMS
+from tests.support.networks import SPEC
 
 ALONE = TRAINER_PARAMS.with_values({"wide": True, "recurrent": False})
 
@@ -40,14 +42,17 @@ def test_both_parts_are_pooled_and_judged_as_a_whole(features: Path, tmp_path: P
     assert part.pool.tolist() == figures["pool"]
     assert len(part.features) == figures["num_wide_features"]
 
-    # The eval split is one shard here; `dataset` sorts rows by length.
+    # One shard, and one batch in the order of its rows.
     (path,) = paths_of(features, EVAL)
     rows = Rows.read(path)
-    num_rows = read_summary(features)["num_rows"][EVAL]
-    batches = dataset(features, EVAL, num_rows, num_classes=3, batch_size=1, pad_to=256)
-    network = np.concatenate(
-        [np.asarray(model(ids[:, :5000])) for ids, _ in batches.as_numpy_iterator()]
-    )
+    summary = read_summary(features)
+    num_rows, length = summary["num_rows"][EVAL], summary["max_length"]
+    (batch,) = dataset(
+        features, EVAL, num_rows, num_classes=3, batch_size=num_rows, pad_to=length
+    ).as_numpy_iterator()
+    longest = int((batch[0] > 0).sum(axis=1).max())
+    network = np.asarray(model(batch[0][:, :longest]))
+    assert batch[1].argmax(axis=1).tolist() == rows.labels.tolist()
     logs = pooled(part.log_probabilities(rows), np.log(network), part.pool)
     right = logs.argmax(axis=1) == rows.labels
     assert figures["eval_accuracy"] == pytest.approx(right.mean())
@@ -91,6 +96,16 @@ def test_the_wide_part_alone_goes_on_after_a_signal(
     assert steps[5] == 5
     whole, again_bytes = ((tmp_path / name / WIDE).read_bytes() for name in ("whole", "again"))
     assert whole == again_bytes
+
+
+def test_nothing_starts_from_a_wide_part_alone(tmp_path: Path) -> None:
+    for name in ("warm_start", "embeddings"):
+        with pytest.raises(UserError, match=f"{name} is for the recurrent part, and"):
+            check(ALONE.with_values({name: str(tmp_path)}))
+
+    write_spec(replace(SPEC, wide=True, recurrent=False), tmp_path)
+    with pytest.raises(UserError, match="is a wide part alone: no weights can be carried over"):
+        check(TRAINER_PARAMS.with_values({"warm_start": str(tmp_path)}))
 
 
 def test_sequences_have_no_wide_part(sequences: Path, tmp_path: Path) -> None:
