@@ -19,8 +19,8 @@ class AlignedModel:
     the labels is predicted as -1, and so is the class of a row that has none.
     """
 
-    def __init__(self, folder: str, labels: Sequence[str]) -> None:
-        self.served = ServedModel(folder)
+    def __init__(self, model: str | ServedModel, labels: Sequence[str]) -> None:
+        self.served = model if isinstance(model, ServedModel) else ServedModel(model)
         self.num_classes = len(labels)
         column_of = {label: column for column, label in enumerate(labels)}
         # The column of each class of the model's own.

@@ -16,7 +16,9 @@ from seqline.storage.staging import writing
 NUM_ANSWERS = 64
 
 
-def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
+def write_answers(
+    examples: Path, saved_model: Path, output: Path, loaded: ServedModel | None = None
+) -> None:
     """Writes answers.jsonl.
 
     Each line is one of the first rows of test, in order, without those that have no class: {"row":
@@ -25,9 +27,15 @@ def write_answers(examples: Path, saved_model: Path, output: Path) -> None:
 
     The model runs on the CPU. A GPU may round its products to 10 bits (TF32), and then a server
     elsewhere would not answer the same.
+
+    Args:
+        examples: The Examples.
+        saved_model: The folder of the SavedModel.
+        output: The file to write.
+        loaded: The SavedModel, if it is loaded on the CPU already.
     """
     with tf.device("CPU:0"):
-        model = ServedModel(saved_model)
+        model = loaded or ServedModel(saved_model)
         batch, _ = next(rows(examples, features.TEST))
         first = {name: value[:NUM_ANSWERS] for name, value in batch.items()}
         outputs = model.call(first)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from components.evaluator import EvaluatorParams, baselines, gates, ranking, served_version, slices
 from components.evaluator.answers import write_answers
@@ -27,7 +28,7 @@ from seqline.data.manifest import MANIFEST, content_of, read_manifest
 from seqline.gates import refusals
 from seqline.host import packages, progress
 from seqline.model import identity
-from seqline.model.served import labels_of
+from seqline.model.served import ServedModel, labels_of
 from seqline.storage.staging import remove
 
 log = logging.getLogger("seqline.evaluator")
@@ -53,8 +54,11 @@ def evaluate(
 
     # Workers elsewhere write their scores where the evaluation will be.
     scores = output.with_name("scores") if beam_args or isinstance(output, Path) else None
-    figures = measure(examples, model, params, served, scores, beam_args)
-    write_answers(examples, model, output.with_name(features.ANSWERS))
+    # Loading takes as long as asking. With a GPU it is loaded once for each device.
+    is_shared = not beam_args and not tf.config.list_physical_devices("GPU")
+    loaded = ServedModel(model) if is_shared else None
+    figures = measure(examples, model, params, served, scores, beam_args, loaded)
+    write_answers(examples, model, output.with_name(features.ANSWERS), loaded)
 
     accuracies = compare(examples, params)
     judged = gates.judge(figures, accuracies, params, not_compared["why"] if not_compared else "")
@@ -110,6 +114,7 @@ def measure(
     served: ServedVersion | None = None,
     scores: Path | None = None,
     beam_args: Sequence[str] = (),
+    loaded: ServedModel | None = None,
 ) -> Figures:
     """Measures a SavedModel on the test split, streamed through its `serving_default`.
 
@@ -120,6 +125,7 @@ def measure(
         served: The version to compare with, if there is one.
         scores: The folder of the probabilities while it measures, or None for a temporary one.
         beam_args: Where Beam's workers measure. Without any, this process does.
+        loaded: The SavedModel, if this process has loaded it already.
 
     Returns:
         See `components.evaluator.figures.figures_of`.
@@ -127,7 +133,7 @@ def measure(
     if scores is None:
         with tempfile.TemporaryDirectory() as folder:
             return measure(
-                examples, saved_model, params, served, Path(folder) / "scores", beam_args
+                examples, saved_model, params, served, Path(folder) / "scores", beam_args, loaded
             )
 
     params = params or EvaluatorParams()
@@ -141,7 +147,7 @@ def measure(
 
         measured = distributed.measure(task, [str(path) for path in shards], beam_args)
     else:
-        measurer = Measurer(task)
+        measurer = Measurer(task, loaded)
         measured = merge((measurer.measure(str(path)) for path in shards), task.num_examples)
 
     with tempfile.TemporaryDirectory(dir=scores if isinstance(scores, Path) else None) as folder:

@@ -23,7 +23,7 @@ from seqline.data import features, origins
 from seqline.data.examples import Block, Content, blocks, span_of
 from seqline.errors import UserError
 from seqline.host import progress
-from seqline.model.served import has_class
+from seqline.model.served import ServedModel, has_class
 from seqline.storage.staging import writing
 
 # The greatest number of values of a sliced feature. All slices have to fit in memory.
@@ -90,15 +90,20 @@ class BlockAnswers:
 
 
 class Measurer:
-    """Holds the models of a task, so that each process loads them once."""
+    """Holds the models of a task, so that each process loads them once.
 
-    def __init__(self, task: MeasureTask) -> None:
-        self.task = task
+    Args:
+        task: What is measured.
+        loaded: The task's SavedModel, if it is loaded already.
+    """
+
+    def __init__(self, task: MeasureTask, loaded: ServedModel | None = None) -> None:
+        self.task, self.loaded = task, loaded
         self.class_of = {label.encode(): number for number, label in enumerate(task.labels)}
 
     @cached_property
     def model(self) -> AlignedModel:
-        return AlignedModel(self.task.saved_model, self.task.labels)
+        return AlignedModel(self.loaded or self.task.saved_model, self.task.labels)
 
     @cached_property
     def served(self) -> AlignedModel | None:
