@@ -323,7 +323,9 @@ def _is_far(evidence: Evidence) -> bool:
 
 def _unknown_words(evidence: Evidence) -> float | None:
     """The share of eval's words that train lacks, if words are the tokens and many are unknown."""
-    if evidence.params.get("transform", {}).get("tokens") != "word":
+    stated = evidence.params.get("transform", {}).get("tokens")
+    by_script = evidence.figures.get("transform", {}).get("tokens")
+    if (stated or by_script) != "word":
         return None
     rate = evidence.figures.get("statistics_gen", {}).get("token_oov_rate", {}).get("eval")
     return rate if rate is not None and rate > MANY_UNKNOWN else None

@@ -184,6 +184,12 @@ def _changed_meaning(config: Config, store: Store, card: Mapping[str, Any]) -> s
         now = getattr(config, component).model_dump(mode="json")
 
         for name in names:
+            # By script, the tokens are known once the transform has run. They stay what they were,
+            # unless a window of another script comes.
+            if name == "tokens" and now[name] is None:
+                continue
+            if name == "tokens" and before.get(name) is None:
+                before = {**before, name: record.figures.get(name)}
             if before.get(name) != now[name]:
                 was, is_now = json.dumps(before.get(name)), json.dumps(now[name])
                 return f"{component}.{name} was {was}, is {is_now}"

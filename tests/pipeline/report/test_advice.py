@@ -67,17 +67,25 @@ def test_a_model_that_knows_no_more_than_the_majority() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "rate", "is_named"),
-    [("word", 0.81, True), ("word", 0.17, False), ("char", 0.81, False)],
+    ("stated", "by_script", "rate", "is_named"),
+    [
+        ("word", "word", 0.81, True),
+        ("word", "word", 0.17, False),
+        ("char", "char", 0.81, False),
+        (None, "word", 0.81, True),
+        (None, "char", 0.81, False),
+    ],
 )
 def test_characters_are_named_if_words_say_too_little(
-    tokens: str, rate: float, is_named: bool
+    stated: str | None, by_script: str, rate: float, is_named: bool
 ) -> None:
     refused = measured(0.2, 0.19)
+    figures = {
+        "statistics_gen": {"token_oov_rate": {"eval": rate, "test": None}},
+        "transform": {"tokens": by_script},
+    }
     evidence = Evidence(
-        refused.gates,
-        {**refused.figures, "statistics_gen": {"token_oov_rate": {"eval": rate, "test": None}}},
-        {"transform": {"tokens": tokens}},
+        refused.gates, {**refused.figures, **figures}, {"transform": {"tokens": stated}}
     )
     named = (
         "81% of the words of eval are unknown to train. Take characters as tokens: --set"

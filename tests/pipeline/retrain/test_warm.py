@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -49,7 +49,9 @@ def commit(store: Store, component: str, kind: str, folder: Path, params: Params
     """Puts an artifact into the store under the name of its folder, as a run does."""
     aside = store.begin(component, folder.name)
     shutil.copytree(folder, aside, dirs_exist_ok=True)
-    record = execution(component, folder.name, params=params.model_dump(mode="json"))
+    figures = {"tokens": "word"} if component == "transform" else {}  # the script's decision
+    stated = params.model_dump(mode="json")
+    record = execution(component, folder.name, params=stated, figures=figures)
     with store.lock(component, folder.name):
         store.commit(
             aside,
@@ -177,10 +179,13 @@ def test_what_stands_in_the_way_is_said(
     assert choose_model(other, store) == Choice(other, "cold", f"version 1: {reason}", 1)
 
 
-def test_what_changes_no_meaning_is_no_obstacle(config: Config, store: Store) -> None:
+@pytest.mark.parametrize("tokens", [None, "word"])
+def test_what_changes_no_meaning_is_no_obstacle(
+    tokens: Literal["word"] | None, config: Config, store: Store
+) -> None:
     other = config.model_copy(
         update={
-            "transform": TransformParams(vocab_size=50, max_length=3),
+            "transform": TransformParams(vocab_size=50, max_length=3, tokens=tokens),
             "trainer": TrainerParams(**{**SMALL, "learning_rate": 0.1, "bigram_buckets": 0}),
             "tuner": TunerParams(
                 num_trials=3, ranges={"learning_rate": {"low": 0.001, "high": 0.01}}
