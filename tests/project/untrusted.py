@@ -58,6 +58,7 @@ OTHERS = {
     "prometheus-client": "writes metrics",
     "rich": "writes to a terminal",
     "scikit-learn": "fits a linear model on counts",
+    "scipy": "multiplies sparse matrices of counts",
     "setuptools": "packs our own code",
     "typer": "reads the command line",
     "typing-extensions": "has TypedDict for older Pythons",
