@@ -28,6 +28,8 @@ BLOCK_ROWS = 100_000
 POOL_BATCHES = 32
 # How many shards under gs:// are fetched at once, and how many are fetched before they are read.
 NUM_FETCHED = 4
+# AutoGraph would rewrite the source of each function of the pipeline, for nothing: a second in all.
+plain = tf.autograph.experimental.do_not_convert
 # Longer than any row: pool * LENGTHS + length sorts by pool, then by length.
 LENGTHS = 2**32
 
@@ -43,8 +45,12 @@ def dataset(
     dim: int = 0,
 ) -> tf.data.Dataset:
     """The rows of a split, once. See `shuffled` for the arguments and the elements."""
-    cut = partial(_cut, None, batch_size=batch_size, sort=pad_to is None)
-    batches = blocks(root, split, batch_size, dim).enumerate().flat_map(cut)
+    cut = plain(partial(_cut, None, batch_size=batch_size, sort=pad_to is None))
+    kept = blocks(root, split, batch_size, dim)
+    if num_rows <= BLOCK_ROWS:
+        kept = kept.cache()
+
+    batches = kept.enumerate().flat_map(cut)
     num_batches = math.ceil(num_rows / batch_size)
     return batches.map(
         _pad(num_classes, pad_to, dim), num_parallel_calls=2, deterministic=True
@@ -84,13 +90,15 @@ def shuffled(
 
     Returns:
         Batches (inputs, one-hot label float32 [batch, num_classes]), and with weights (inputs,
-        label, weight float32 [batch]); one of a pass may be smaller. The inputs are ids int64
+        label, weight float32 [batch]), as few as batch_size allows and as even as possible: those
+        of a block differ by one row at most. The inputs are ids int64
         [batch, time], or with dim (values float32 [batch, time, dim], length int64 [batch]).
     """
     kept = blocks(root, features.TRAIN, batch_size, dim, block_rows, is_weighted)
     if num_rows <= block_rows:
         kept = kept.cache()
 
+    @plain
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
         cut = partial(_cut, (seed, number), batch_size=batch_size, sort=pad_to is None)
         return kept.enumerate().flat_map(cut)
@@ -116,13 +124,14 @@ def blocks(
         float32 [rows] where they are asked for.
     """
     rows = shards(root, split).interleave(
-        lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
+        plain(lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP")),
         cycle_length=4,
         num_parallel_calls=2,
         deterministic=True,
     )
     size = max(block_rows // batch_size, 1) * batch_size
-    return rows.batch(size).map(partial(_parse, dim=dim, is_weighted=is_weighted)).prefetch(1)
+    parse = plain(partial(_parse, dim=dim, is_weighted=is_weighted))
+    return rows.batch(size).map(parse).prefetch(1)
 
 
 def shards(root: Path, split: str) -> tf.data.Dataset:
@@ -140,6 +149,7 @@ def shards(root: Path, split: str) -> tf.data.Dataset:
     def fetched(path: bytes) -> bytes:
         return fetch(path.decode(), str(content[path.decode()])).encode()
 
+    @plain
     def local(path: tf.Tensor) -> tf.Tensor:
         # Not stateful: a path always has the same content.
         return tf.ensure_shape(tf.numpy_function(fetched, [path], tf.string, stateful=False), [])
@@ -170,13 +180,16 @@ def _cut(
 ) -> tf.data.Dataset:
     """Cuts a block into batches of (ragged content, label), and weight if the block has weights.
 
+    Batches of one size: a small last one would have to be compiled for itself, and its few rows
+    would move the weights as much as the many of another.
+
     Args:
         seeds: (seed, number of the pass), which decide the order; None to keep it.
         number: of the block.
         sort: whether rows of about the same length become a batch.
     """
     content = block[0]
-    num_rows = content.nrows()
+    num_rows = tf.cast(content.nrows(), tf.int64)
     num_batches = (num_rows + batch_size - 1) // batch_size
     order, batches = tf.range(num_rows), tf.range(num_batches)
     if seeds is not None:
@@ -188,12 +201,15 @@ def _cut(
             batches = _permutation(num_batches, stream + tf.constant([0, 1], tf.int64))
 
     if sort:
-        pool = tf.range(num_rows) // (batch_size * POOL_BATCHES)  # [rows]
-        length = tf.gather(content.row_lengths(), order)  # [rows]
+        # Its batch is the first one that ends after the row.
+        pool = ((tf.range(num_rows) + 1) * num_batches - 1) // num_rows // POOL_BATCHES  # [rows]
+        length = tf.gather(tf.cast(content.row_lengths(), tf.int64), order)  # [rows]
         order = tf.gather(order, tf.argsort(pool * LENGTHS + length, stable=True))
 
+    @plain
     def batch(number: tf.Tensor) -> tuple[Any, ...]:
-        rows = order[number * batch_size : (number + 1) * batch_size]
+        start = number * num_rows // num_batches
+        rows = order[start : (number + 1) * num_rows // num_batches]
         return tuple(tf.gather(column, rows) for column in block)
 
     return tf.data.Dataset.from_tensor_slices(batches).map(batch)
@@ -208,6 +224,7 @@ def _pad(num_classes: int, pad_to: int | None, dim: int) -> Callable[..., tuple[
     """A function from a batch (ragged content, label[, weight]) to what `shuffled` returns."""
     width = dim or 1  # numbers of a time step, which are consecutive in their row
 
+    @plain
     def pad(content: tf.RaggedTensor, label: tf.Tensor, *weight: tf.Tensor) -> tuple[Any, ...]:
         # [batch, time * width]
         dense = content.to_tensor(features.PAD_ID, shape=[None, pad_to and pad_to * width])

@@ -108,9 +108,9 @@ class Training:
         )
 
         self.train = iter(team.distributed(batches))
-        self.held_out = team.distributed(
-            dataset(source, features.EVAL, num_rows[features.EVAL], **shape)
-        )
+        # One iterator for all epochs: a new one would read the split again.
+        held_out = dataset(source, features.EVAL, num_rows[features.EVAL], **shape)
+        self.held_out = iter(team.distributed(held_out.repeat().prefetch(4)))
         self.saved = time.monotonic()
         self.call_steps = 1
 
@@ -258,12 +258,12 @@ class Training:
 
     def _evaluate(self) -> tuple[list[float], str]:
         """(losses, right answers and rows of the eval split; who asked to stop before its end)."""
-        iterator, sums = iter(self.held_out), tf.zeros([3], tf.float64)
+        sums = tf.zeros([3], tf.float64)
         step, stop_reason = 0, ""
         while step < self.num_eval_steps and not stop_reason:
             count = min(self.call_steps, self.num_eval_steps - step)
             called = time.monotonic()
-            sums = self.loop.evaluate(iterator, tf.constant(count, tf.int64), sums)
+            sums = self.loop.evaluate(self.held_out, tf.constant(count, tf.int64), sums)
             step += count
             stop_reason = self._sync(count, time.monotonic() - called)
         return sums.numpy().tolist(), stop_reason

@@ -29,7 +29,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from seqline.model.time_loops import ACTIVATIONS, recurrence
+from seqline.model.time_loops import ACTIVATIONS, PARTS, recurrence
 
 
 @keras.saving.register_keras_serializable("seqline")
@@ -74,6 +74,8 @@ class FastSimpleRNN(layers.SimpleRNN):
         pooling: "last", "mean", "max" or "mean_max" of the first `length` (int [batch]) states, in
             place of all states: [batch, units], or [batch, 2 * units] for "mean_max". It always
             takes the fast path. None for the states.
+        num_parts: of a batch that run at the same time on a CPU; 1 where other layers run at the
+            same time as this one.
 
     Raises:
         ValueError: `pooling` with an argument that the fast path does not support.
@@ -85,6 +87,7 @@ class FastSimpleRNN(layers.SimpleRNN):
         *,
         implementation: Literal["fast", "keras"] = "fast",
         pooling: str | None = None,
+        num_parts: int = PARTS,
         **kwargs: Any,
     ) -> None:
         if implementation not in ("fast", "keras"):
@@ -95,6 +98,7 @@ class FastSimpleRNN(layers.SimpleRNN):
         super().__init__(units, **kwargs)
         self.implementation = implementation
         self.pooling = pooling
+        self.num_parts = num_parts
         if pooling is not None and not self._has_fast_path():
             raise ValueError(
                 "FastSimpleRNN pools on its fast path only: with none of dropout, return_state,"
@@ -108,6 +112,7 @@ class FastSimpleRNN(layers.SimpleRNN):
             **super().get_config(),
             "implementation": self.implementation,
             "pooling": self.pooling,
+            "num_parts": self.num_parts,
         }
 
     def build(self, sequences_shape: Any, positions_shape: Any = None, **_: Any) -> None:
@@ -158,6 +163,7 @@ class FastSimpleRNN(layers.SimpleRNN):
             length=None if length is None else tf.cast(length, tf.int32),
             mask=None if mask is None else self._time_major(tf.cast(mask, tf.bool)),
             kept=kept,
+            num_parts=self.num_parts,
         )
         if len(outputs.shape) == 3:
             return tf.transpose(outputs, [1, 0, 2])  # [batch, time, units]

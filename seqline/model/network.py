@@ -32,6 +32,7 @@ from seqline.model.layers import (
     WordDropout,
 )
 from seqline.model.spec import Spec, read_spec, write_spec
+from seqline.model.time_loops import PARTS
 
 Implementation = Literal["fast", "keras"]
 # What Keras and h5py raise for a file of weights that is damaged, or is of another network.
@@ -174,7 +175,13 @@ class _Builder:
             pooling = Pooling(spec.pooling, spec.masking, name=f"{name}_pooling")
             return pooling(states, self.present)
 
-        rnn = FastSimpleRNN(spec.rnn_units, pooling=spec.pooling if pooled else None, **arguments)
+        # The two directions run at the same time, on two cores: each takes its batch as a whole.
+        rnn = FastSimpleRNN(
+            spec.rnn_units,
+            pooling=spec.pooling if pooled else None,
+            num_parts=1 if spec.bidirectional else PARTS,
+            **arguments,
+        )
         if not pooled:
             return rnn(sequence, positions=positions)
 

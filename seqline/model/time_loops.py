@@ -1,14 +1,16 @@
 """state[t] = activation(input[t] + state[t - 1] @ recurrent), forward and backward, fast on a CPU.
 
-XLA compiles only what is sequential: CHUNK time steps a call, with a backward pass written by hand.
-A chunk has the same shape whatever the length of the texts, so XLA compiles two functions (about
-0.5 s together) for each size of a batch, not for each length.
+XLA compiles only what is sequential: one call runs forward through time, one backward, which is
+written by hand. Both stop after the last time step of the batch, but compute on arrays whose time
+is rounded up to a power of two and whose rows are rounded up to a multiple of eight. So XLA
+compiles two functions (about 0.5 s together) for each power of two, not for each length.
 
-    time   0 .. 31 | 32 .. 63 | 64 .. 69, zeros      forward: chunk after chunk, left to right
-                                                     backward: the same chunks, right to left
+    time   0 .. 37, computed | 38 .. 63, zeros       forward: left to right
+                                                     backward: right to left
 
-A batch runs in two parts at the same time, each on its own core. Pooling happens inside the loop,
-so that neither the states nor their gradients are transposed, masked or copied outside of it.
+Calls that do not need each other run at the same time, each on its own core: the two directions of
+a network, or the parts of a batch. Pooling happens inside the loop, so that neither the states nor
+their gradients are transposed, masked or copied outside of it.
 """
 
 from collections.abc import Callable
@@ -17,8 +19,12 @@ from typing import Any
 
 import tensorflow as tf
 
-# Time steps of one compiled call.
-CHUNK = 32
+# The least time steps of a compiled loop.
+LEAST_TIME = 32
+# Rows of a part are rounded up to a multiple of this: batches of nearly one size share a loop.
+ROUND_ROWS = 8
+# Distinct rows are summed in tables of this many rows, or 4, 16, ... times as many.
+LEAST_DISTINCT = 1024
 # Parts of a batch that run at the same time on a CPU: a compiled loop keeps one core busy. Fixed,
 # not the number of cores: sums would be taken in another order elsewhere, and the weights would
 # differ in their last bits.
@@ -56,6 +62,7 @@ def recurrence(
     length: tf.Tensor | None = None,
     mask: tf.Tensor | None = None,
     kept: tf.Tensor | None = None,
+    num_parts: int = PARTS,
 ) -> tf.Tensor:
     """Runs through time, with gradients by `projected` and `recurrent`.
 
@@ -69,6 +76,7 @@ def recurrence(
         length: int32 [batch]; None for all time steps.
         mask: bool [time, batch]; where it is False, state[t] is state[t - 1].
         kept: float32 [batch, units], factors on state[t - 1]: recurrent dropout.
+        num_parts: of the batch that run at the same time on a CPU.
 
     Returns:
         The states [time, batch, units], or [batch, units], or [batch, 2 * units] for "mean_max";
@@ -77,9 +85,9 @@ def recurrence(
     """
     source = projected if positions is None else positions
     batch = tf.shape(source)[1]
-    num_parts = 1 if tf.config.list_physical_devices("GPU") else PARTS
+    num_parts = 1 if _has_gpu() else num_parts
     # Rows that nothing reads fill up the last part: parts of one size need one compilation.
-    missing = -batch % num_parts
+    missing = -batch % (num_parts * ROUND_ROWS)
 
     def split(tensor: tf.Tensor | None, batch_axis: int) -> list[Any]:
         if tensor is None:
@@ -114,6 +122,10 @@ def recurrence(
     return tf.concat(results, 0)[:batch]
 
 
+def _has_gpu() -> bool:
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def _recurrence(
     projected: tf.Tensor,
     recurrent: tf.Tensor,
@@ -130,106 +142,86 @@ def _recurrence(
     forward, backward = _compiled(activation, poolings)
     source = projected if positions is None else positions
     time, batch = tf.shape(source)[0], tf.shape(source)[1]
-    shape = [source.shape[1], projected.shape[-1]]  # of a state, as far as it is known
+    units = projected.shape[-1]
+    shape = [source.shape[1], units]  # of a state, as far as it is known
 
-    num_chunks = (time + CHUNK - 1) // CHUNK
-    source = _padded(source, num_chunks)
+    whole = _rounded(time, LEAST_TIME, 2)
     limits = tf.fill([batch, 1], time) if length is None else length[:, None]  # [batch, 1]
-    whole_mask = None if mask is None else _padded(mask[:, :, None], num_chunks)
-    zeros = tf.ensure_shape(tf.zeros([batch, projected.shape[-1]], projected.dtype), shape)
-
-    def arguments(number: tf.Tensor) -> dict[str, Any]:
-        """The arguments about a chunk that both compiled functions take."""
-        start = number * CHUNK
-        named = {"limits": limits, "start": start, "steps": tf.minimum(CHUNK, time - start)}
-        if kept is not None:
-            named["kept"] = kept
-        if whole_mask is not None:
-            named["mask"] = _chunk(whole_mask, number)
-        return named
-
-    def chunks() -> tf.TensorArray:
-        return tf.TensorArray(projected.dtype, num_chunks, element_shape=[CHUNK, *shape])
+    named: dict[str, Any] = {"limits": limits, "steps": time}
+    if kept is not None:
+        named["kept"] = kept
+    if mask is not None:
+        named["mask"] = _padded(mask[:, :, None], whole)
 
     @tf.custom_gradient
     def run(projected: tf.Tensor, recurrent: tf.Tensor) -> Any:
         # An eager GradientTape would otherwise record the compiled loops, too, which have no
         # gradient of their own.
         projected, recurrent = tf.stop_gradient(projected), tf.stop_gradient(recurrent)
-        inputs = _padded(projected, num_chunks) if positions is None else None
+        inputs = _padded(source if positions is not None else projected, whole)
+        if positions is not None:
+            inputs = tf.gather(projected, inputs)  # [whole, batch, units]
 
-        def advance(
-            number: tf.Tensor, state: tf.Tensor, collected: Any, written: tf.TensorArray
-        ) -> Any:
-            if inputs is None:
-                chunk = tf.gather(projected, _chunk(source, number))
-            else:
-                chunk = _chunk(inputs, number)
-            states, state, collected = forward(
-                chunk, state, collected, recurrent, **arguments(number)
-            )
-            return number + 1, state, collected, written.write(number, states)
-
-        initial = (0, zeros, tuple(_START[pooling](zeros) for pooling in poolings), chunks())
-        _, _, collected, written = tf.while_loop(
-            lambda number, *_: number < num_chunks, advance, initial, maximum_iterations=num_chunks
-        )
-        all_states = written.concat()  # [num_chunks * CHUNK, batch, units]
-
+        states, collected = forward(inputs, recurrent, **named)
+        states = tf.ensure_shape(states, [None, *shape])  # [whole + 1, batch, units]
         pooled = [
-            _finish(pooling, values, limits)
+            tf.ensure_shape(_finish(pooling, values, limits), shape)
             for pooling, values in zip(poolings, collected, strict=True)
         ]
 
         def gradient(upstream: tf.Tensor) -> Any:
-            d_all_states = _padded(upstream, num_chunks) if result == "sequences" else None
+            d_states = {"d_states": _padded(upstream, whole)} if result == "sequences" else {}
             d_pooled = tf.split(upstream, len(pooled), axis=1) if pooled else []
             into = tuple(
                 _upstream(pooling, d_pooling, values, limits)
                 for pooling, d_pooling, values in zip(poolings, d_pooled, collected, strict=True)
             )
-            transposed = tf.transpose(recurrent)
+            d_inputs = backward(states, into, tf.transpose(recurrent), **d_states, **named)
+            d_inputs = tf.ensure_shape(d_inputs, [None, *shape])  # [whole, batch, units]
 
-            def retreat(number: tf.Tensor, d_state: tf.Tensor, written: tf.TensorArray) -> Any:
-                named = arguments(number)
-                if d_all_states is not None:
-                    named["d_states"] = _chunk(d_all_states, number)
-                states = _chunk(all_states, number)
-                d_inputs, d_state = backward(states, d_state, into, transposed, **named)
-                return number - 1, d_state, written.write(number, d_inputs)
-
-            initial = (num_chunks - 1, zeros, chunks())
-            written = tf.while_loop(
-                lambda number, *_: number >= 0, retreat, initial, maximum_iterations=num_chunks
-            )[2]
-            d_projected = written.concat()[:time]  # [time, batch, units]
-
-            units = shape[1]
-            before = all_states[: time - 1] if kept is None else all_states[: time - 1] * kept
+            before, d_flat = states[:time], tf.reshape(d_inputs[:time], [-1, units])
+            if kept is not None:
+                before *= kept
             flat_before = tf.reshape(before, [-1, units])  # [time * batch, units]
-            d_flat = tf.reshape(d_projected[1:], [-1, units])
             d_recurrent = tf.matmul(flat_before, d_flat, transpose_a=True)  # [units, units]
 
-            if positions is not None:
-                num_rows = tf.shape(projected)[0]
-                d_projected = tf.math.unsorted_segment_sum(d_projected, positions, num_rows)
-            return d_projected, d_recurrent
+            if positions is None:
+                return d_inputs[:time], d_recurrent
+            return _summed_by_row(d_inputs, _padded(positions, whole), projected), d_recurrent
 
-        return all_states[:time] if result == "sequences" else tf.concat(pooled, axis=1), gradient
+        return states[1 : time + 1] if result == "sequences" else tf.concat(pooled, 1), gradient
 
     return run(projected, recurrent)
 
 
-def _padded(tensor: tf.Tensor, num_chunks: tf.Tensor) -> tf.Tensor:
-    """[time, ...] -> [num_chunks * CHUNK, ...]."""
-    rest = num_chunks * CHUNK - tf.shape(tensor)[0]
+def _rounded(size: tf.Tensor, least: int, factor: int) -> tf.Tensor:
+    """The first of least, least * factor, least * factor ** 2, ... that is not below size."""
+    # Compared with each: a logarithm in floating point may be off by one.
+    sizes = [least * factor**power for power in range(31) if least * factor**power < 2**31]
+    return tf.gather(sizes, tf.searchsorted(sizes, size[None])[0])
+
+
+def _padded(tensor: tf.Tensor, whole: tf.Tensor) -> tf.Tensor:
+    """[time, ...] -> [whole, ...]."""
+    rest = whole - tf.shape(tensor)[0]
     return tf.pad(tensor, [[0, rest], *([0, 0] for _ in tensor.shape[1:])])
 
 
-def _chunk(padded: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """[num_chunks * CHUNK, ...] -> [CHUNK, ...]."""
-    chunk = padded[number * CHUNK : (number + 1) * CHUNK]
-    return tf.ensure_shape(chunk, [CHUNK, *padded.shape[1:]])
+def _summed_by_row(values: tf.Tensor, positions: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Adds up the values [whole, batch, units] of each row that positions name, like `rows`."""
+    num_rows = tf.shape(rows)[0]
+    if _has_gpu():
+        return tf.math.unsorted_segment_sum(values, positions, num_rows)
+
+    # XLA's sum takes a quarter of the time of TensorFlow's, for one more compilation (0.1 s).
+    like = tf.zeros([_rounded(num_rows, LEAST_DISTINCT, 4), 0])
+    return tf.ensure_shape(_sum_by_row(values, positions, like)[:num_rows], rows.shape)
+
+
+@partial(tf.function, jit_compile=True, autograph=False)
+def _sum_by_row(values: tf.Tensor, positions: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """As many rows as `like` has: XLA knows the size of its arguments only."""
+    return tf.math.unsorted_segment_sum(values, positions, tf.shape(like)[0])
 
 
 # What a pooling has collected before the first time step, from zeros [batch, units].
@@ -296,60 +288,57 @@ def _compiled(activation: str, poolings: tuple[str, ...]) -> tuple[Any, Any]:
 
 def _forward(
     inputs: tf.Tensor,
-    state: tf.Tensor,
-    collected: tuple[Collected, ...],
     recurrent: tf.Tensor,
     *,
-    start: tf.Tensor,
     steps: tf.Tensor,
     limits: tf.Tensor,
     mask: tf.Tensor | None = None,
     kept: tf.Tensor | None = None,
     activation: Any,
     poolings: tuple[str, ...],
-) -> tuple[tf.Tensor, tf.Tensor, Any]:
-    """Runs the first `steps` time steps of a chunk.
+) -> tuple[tf.Tensor, Any]:
+    """Runs through the first `steps` time steps.
 
     Args:
-        inputs: [CHUNK, batch, units].
-        state: [batch, units], before the chunk.
-        start: the chunk's first time step.
+        inputs: [whole, batch, units].
         limits: int32 [batch, 1], time steps that pooling reads.
 
     Returns:
-        (the states [CHUNK, batch, units], zeros after the steps; the last one; what the poolings
-        have collected).
+        (the states before each time step and after the last one [whole + 1, batch, units], zeros
+        after the steps; what the poolings have collected).
     """
+    whole, zeros = tf.shape(inputs)[0], tf.zeros_like(inputs[0])
 
-    def body(time: tf.Tensor, state: tf.Tensor, collected: Any, written: tf.TensorArray) -> Any:
+    def body(time: tf.Tensor, collected: Any, written: tf.TensorArray) -> Any:
+        # Read back, not carried: XLA then computes a state where it is kept, with no copy of it.
+        state = written.read(time)
         before = state if kept is None else state * kept
         new = activation(inputs[time] + tf.matmul(before, recurrent))  # [batch, units]
         if mask is not None:
             new = tf.where(mask[time], new, state)
 
         collected = tuple(
-            _collect(pooling, values, new, start + time, limits)
+            _collect(pooling, values, new, time, limits)
             for pooling, values in zip(poolings, collected, strict=True)
         )
-        return time + 1, new, collected, written.write(time, new)
+        return time + 1, collected, written.write(time + 1, new)
 
-    written = tf.TensorArray(inputs.dtype, CHUNK, element_shape=inputs.shape[1:])
-    _, state, collected, written = tf.while_loop(
+    states = tf.TensorArray(inputs.dtype, whole + 1, element_shape=inputs.shape[1:])
+    collected = tuple(_START[pooling](zeros) for pooling in poolings)
+    _, collected, states = tf.while_loop(
         lambda time, *_: time < steps,
         body,
-        (0, state, collected, written),
-        maximum_iterations=CHUNK,
+        (0, collected, states.write(0, zeros)),
+        maximum_iterations=whole,
     )
-    return written.stack(), state, collected
+    return states.stack(), collected
 
 
 def _backward(
     states: tf.Tensor,
-    d_state: tf.Tensor,
     into: tuple[Collected, ...],
     transposed: tf.Tensor,
     *,
-    start: tf.Tensor,
     steps: tf.Tensor,
     limits: tf.Tensor,
     d_states: tf.Tensor | None = None,
@@ -357,27 +346,27 @@ def _backward(
     kept: tf.Tensor | None = None,
     derivative: Any,
     poolings: tuple[str, ...],
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Runs back through the first `steps` time steps of a chunk.
+) -> tf.Tensor:
+    """Runs back through the first `steps` time steps.
 
     Args:
-        states: [CHUNK, batch, units].
-        d_state: [batch, units], the gradient of the state after the chunk.
+        states: [whole + 1, batch, units], see `_forward`.
         into: of each pooling, see `_upstream`.
         transposed: recurrent, transposed.
-        d_states: [CHUNK, batch, units], gradients of the states themselves.
+        d_states: [whole, batch, units], gradients of the states themselves.
 
     Returns:
-        The gradients of (the chunk's inputs [CHUNK, batch, units], the state before it).
+        The gradients of the inputs, [whole, batch, units], zeros after the steps.
     """
+    whole = tf.shape(states)[0] - 1
 
     def body(time: tf.Tensor, d_state: tf.Tensor, written: tf.TensorArray) -> Any:
         for pooling, values in zip(poolings, into, strict=True):
-            d_state += _arriving(pooling, values, start + time, limits)
+            d_state += _arriving(pooling, values, time, limits)
         if d_states is not None:
             d_state += d_states[time]
 
-        d_input = d_state * derivative(states[time])  # [batch, units]
+        d_input = d_state * derivative(states[time + 1])  # [batch, units]
         if mask is not None:
             d_input = tf.where(mask[time], d_input, tf.zeros_like(d_input))
 
@@ -388,8 +377,11 @@ def _backward(
             d_before += tf.where(mask[time], tf.zeros_like(d_state), d_state)
         return time - 1, d_before, written.write(time, d_input)
 
-    written = tf.TensorArray(states.dtype, CHUNK, element_shape=states.shape[1:])
-    _, d_state, written = tf.while_loop(
-        lambda time, *_: time >= 0, body, (steps - 1, d_state, written), maximum_iterations=CHUNK
-    )
-    return written.stack(), d_state
+    d_inputs = tf.TensorArray(states.dtype, whole, element_shape=states.shape[1:])
+    d_inputs = tf.while_loop(
+        lambda time, *_: time >= 0,
+        body,
+        (steps - 1, tf.zeros_like(states[0]), d_inputs),
+        maximum_iterations=whole,
+    )[2]
+    return d_inputs.stack()

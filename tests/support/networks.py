@@ -6,10 +6,10 @@ from keras import layers
 
 from seqline.model.fast_rnn import DistinctEmbedding, FastSimpleRNN
 from seqline.model.network import Spec
-from seqline.model.time_loops import CHUNK
+from seqline.model.time_loops import LEAST_TIME
 
 TOKENS = 11
-IDS = np.random.default_rng(0).integers(0, TOKENS, (5, 2 * CHUNK + 3))
+IDS = np.random.default_rng(0).integers(0, TOKENS, (5, 2 * LEAST_TIME + 3))
 
 SPEC = Spec(
     num_tokens=9,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from seqline.model.fast_rnn import FastSimpleRNN
-from seqline.model.time_loops import CHUNK
+from seqline.model.time_loops import LEAST_TIME
 from tests.seqline.model.stock_layers import Layers, assert_same, like, outputs_and_gradients
 from tests.support.networks import IDS, recurrent_model
 
@@ -41,7 +41,7 @@ def compare(values: np.ndarray, mask: np.ndarray | None, **arguments: Any) -> No
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
-    time=st.sampled_from([1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5]),
+    time=st.sampled_from([1, 2, LEAST_TIME - 1, LEAST_TIME, LEAST_TIME + 1, 2 * LEAST_TIME + 5]),
     batch=st.sampled_from([1, 2, 5]),
     kind=st.sampled_from(["none", "right", "left", "random", "all"]),
     activation=st.sampled_from(["tanh", "relu", "linear", "sigmoid", None]),
@@ -67,7 +67,7 @@ def test_outputs_and_gradients_are_those_of_keras(
 
 @pytest.mark.parametrize("go_backwards", [False, True])
 @pytest.mark.parametrize("return_sequences", [False, True])
-@pytest.mark.parametrize("time", [1, CHUNK, 2 * CHUNK + 3])
+@pytest.mark.parametrize("time", [1, LEAST_TIME, 2 * LEAST_TIME + 3])
 def test_distinct_embedding_with_positions_is_embedding_and_rnn(
     time: int, return_sequences: bool, go_backwards: bool
 ) -> None:
@@ -130,8 +130,8 @@ def test_recurrent_dropout_drops_what_keras_drops(
 
     random = np.random.default_rng(0)
     values, mask = (
-        random.normal(size=(3, CHUNK + 5, 3)).astype(np.float32),
-        random.random((3, CHUNK + 5)) < 0.7,
+        random.normal(size=(3, LEAST_TIME + 5, 3)).astype(np.float32),
+        random.random((3, LEAST_TIME + 5)) < 0.7,
     )
 
     def found(kind: Any, present: Any) -> list[np.ndarray]:
@@ -162,7 +162,7 @@ POOLINGS = {
 @pytest.mark.parametrize("pooling", POOLINGS)
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(
-    time=st.sampled_from([1, 3, CHUNK, CHUNK + 1, 2 * CHUNK + 5]),
+    time=st.sampled_from([1, 3, LEAST_TIME, LEAST_TIME + 1, 2 * LEAST_TIME + 5]),
     batch=st.sampled_from([1, 4]),
     dropped=st.booleans(),
 )
@@ -211,7 +211,8 @@ def test_config_round_trip() -> None:
     )
     assert FastSimpleRNN.from_config(layer.get_config()).get_config() == layer.get_config()
     stock = layers.SimpleRNN(4, activation="relu", go_backwards=True, name="rnn").get_config()
-    assert layer.get_config() == {**stock, "implementation": "keras", "pooling": None}
+    own = {"implementation": "keras", "pooling": None, "num_parts": 2}
+    assert layer.get_config() == stock | own
     fast = recurrent_model(True)
     copy = keras.Model.from_config(fast.get_config())
     copy.set_weights(fast.get_weights())

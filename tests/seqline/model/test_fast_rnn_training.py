@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqline.model.time_loops import CHUNK
+from seqline.model.time_loops import LEAST_TIME
 from tests.seqline.model.stock_layers import assert_same
 from tests.support import CHECKOUT
 from tests.support.networks import IDS, recurrent_model
@@ -27,7 +27,7 @@ def fitted(
         steps_per_execution=steps_per_execution,
     )
 
-    batches = [(IDS[:, :time], np.arange(5) % 2) for time in (3, CHUNK, 35)] + [
+    batches = [(IDS[:, :time], np.arange(5) % 2) for time in (3, LEAST_TIME, 35)] + [
         (IDS[:3, :20], np.array([0, 1, 1]))
     ]
     signature = (tf.TensorSpec((None, None), tf.int64), tf.TensorSpec((None,), tf.int64))
