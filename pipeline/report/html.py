@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from pipeline.report import charts, model, text, units
+from pipeline.report.compiled import CompiledTemplates
 
 # Up to this many classes the confusion matrix is a table of numbers, and up to this many a picture;
 # of more classes, those with the most errors are drawn.
@@ -103,6 +104,7 @@ def _environment() -> Environment:
 
     environment = Environment(
         loader=FunctionLoader(_read),
+        bytecode_cache=CompiledTemplates(),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -15,6 +15,7 @@
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -73,6 +74,7 @@ def _versions(component: Component) -> dict[str, str | None]:
     return {name: _installed_version(name) for name in component.libraries}
 
 
+@cache
 def _installed_version(name: str) -> str | None:
     try:
         return version(name)
