@@ -49,8 +49,9 @@ def test_tokenised_shards_hold_the_graphs_tokens(texts: list[str], tokens: str) 
 
 def test_the_sum_of_tables_holds_one_bucket_at_a_time(tmp_path: Path) -> None:
     tables = []
+    (tmp_path / "tables").mkdir()
     for number in range(3):
-        tables.append(tmp_path / f"{number}.arrow")
+        tables.append(tmp_path / "tables" / f"{number}.arrow")
         # A third of the entries is in all tables.
         entries = [
             f"{'' if entry % 3 else number}token {entry}".encode() for entry in range(60_000)
@@ -76,7 +77,7 @@ def test_the_sum_of_tables_holds_one_bucket_at_a_time(tmp_path: Path) -> None:
 
     def streamed() -> tuple:
         for group in range(NUM_GROUPS):
-            sum_tables(str(tmp_path), [str(table) for table in tables], group)
+            sum_tables(str(tmp_path), [table.name for table in tables], group)
         return vocabulary.rank(
             buckets_of([tmp_path]), TransformParams(vocab_size=10, min_frequency=1)
         )
