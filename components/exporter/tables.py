@@ -10,7 +10,7 @@ TableDtype = Literal["float32", "int16", "bfloat16", "int8"]
 
 # The largest number of each type of integers.
 LARGEST = {"int16": 2**15 - 1, "int8": 2**7 - 1}
-# Narrower int16 tables have a factor for each column, as one for each row would be no smaller.
+# The least numbers of a row for which a factor of its own takes little space.
 WIDE_ROW = 16
 
 
@@ -18,12 +18,16 @@ class Table(tf.Module):
     """Rows [num, width] of float32, or of fewer bits: bfloat16, or integers with factors.
 
     A factor makes the largest number of a row (or of a column) the largest integer.
+
+    Args:
+        alike: rows are of about the same size, so that short rows of int16 can share a factor for
+            each column. Rows that fill up time are not.
     """
 
-    def __init__(self, rows: np.ndarray, dtype: TableDtype, name: str) -> None:
+    def __init__(self, rows: np.ndarray, dtype: TableDtype, name: str, alike: bool = False) -> None:
         super().__init__(name=name)
         self.scale = None
-        self.by_column = dtype == "int16" and rows.shape[1] < WIDE_ROW
+        self.by_column = alike and dtype == "int16" and rows.shape[1] < WIDE_ROW
         if dtype in LARGEST:
             axis = 0 if self.by_column else 1
             largest = np.abs(rows).max(axis=axis, keepdims=True)  # [1, width] or [num, 1]

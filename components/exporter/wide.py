@@ -98,7 +98,7 @@ class FoldedWide(tf.Module):
                 self.character_keys, character_rows, character_squares, table_dtype, "characters"
             )
 
-        self.words = Table(rows, table_dtype, "words")
+        self.words = Table(rows, table_dtype, "words", alike=True)
         self.word_squares = constant(squares, "word_squares")
         self.sequence_keys = KeyTable(wide.sequence_keys, "sequences")
         self.sequences, self.sequence_squares = _by_slots(
@@ -295,4 +295,4 @@ def _by_slots(
     by_slot[keys.slots_of_keys] = rows
     squares_by_slot = np.zeros(keys.num_slots)
     squares_by_slot[keys.slots_of_keys] = squares
-    return Table(by_slot, dtype, name), constant(squares_by_slot, f"{name}_squares")
+    return Table(by_slot, dtype, name, alike=True), constant(squares_by_slot, f"{name}_squares")

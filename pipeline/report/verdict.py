@@ -190,10 +190,10 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _of_export(figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """The gate of parity; none for quantized tables, whose difference the tolerance ignores."""
+    """The gate of parity; none for tables that are compared by probabilities."""
     difference, tolerance = figures.get("difference"), figures["tolerance"]
-    is_exact = figures.get("table_dtype", "float32") == "float32"
-    if difference is None or tolerance is None or not is_exact:
+    of_log_odds = figures.get("table_dtype", "float32") in ("float32", "int16")
+    if difference is None or tolerance is None or not of_log_odds:
         return []
 
     reason = (

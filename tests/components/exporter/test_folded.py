@@ -127,7 +127,7 @@ def test_narrow_tables_are_off_by_less_than_half_a_step(dtype: str, error: float
     assert not narrow[3].any()
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
+@pytest.mark.parametrize("dtype", ["int16", "bfloat16", "int8"])
 @pytest.mark.parametrize("pooling", ["max", "mean"])
 def test_narrow_tables_answer_about_the_same(dtype: str, pooling: str) -> None:
     spec = replace(DEFAULT, pooling=pooling)
