@@ -15,6 +15,8 @@ from seqline.model import rounding
 
 # How far probabilities may be off with narrow tables; how far they are is in the figures.
 TOLERANCES = {"bfloat16": 0.1, "int8": 0.1}
+# int16 tables are held to log-odds, as float32 ones: so much moves a probability by 0.0025.
+MOST_INT16 = rounding.MOST
 SIGNATURES = ("transform_features", "serving_default", "serving_examples", "serving_fast")
 
 UNFINISHED = "Nothing was exported."
@@ -33,17 +35,19 @@ class Bound:
         of_log_odds: whether it is one of log-odds; otherwise of probabilities.
         origin: where the tolerance comes from, for errors.
         noise: of the trained network, float32 against float64, in log-odds.
+        is_narrow: whether tables have fewer bits than float32.
     """
 
     tolerance: float
     of_log_odds: bool
     origin: str
     noise: float
+    is_narrow: bool = False
 
     def way_out(self, difference: float) -> str:
         """Says how to proceed after a difference above the tolerance."""
         accept = f"--set exporter.parity_tolerance={2 * difference:.0e}"
-        if not self.of_log_odds:
+        if self.is_narrow:
             return "Export with --set exporter.table_dtype=float32."
         if not np.isfinite(difference):
             return (
@@ -74,7 +78,10 @@ def bound_of(params: ExporterParams, noise: float) -> Bound:
     """
     if params.table_dtype in TOLERANCES:
         origin = f"what {params.table_dtype} tables may change"
-        return Bound(TOLERANCES[params.table_dtype], False, origin, noise)
+        return Bound(TOLERANCES[params.table_dtype], False, origin, noise, is_narrow=True)
+    if params.table_dtype == "int16":
+        tolerance = max(rounding.tolerance(noise), MOST_INT16)
+        return Bound(tolerance, True, "what int16 tables may change", noise, is_narrow=True)
     if params.parity_tolerance is not None:
         return Bound(params.parity_tolerance, True, "exporter.parity_tolerance", noise)
     return Bound(rounding.tolerance(noise), True, rounding.origin(noise), noise)

@@ -5,18 +5,29 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-TableDtype = Literal["float32", "bfloat16", "int8"]
+TableDtype = Literal["float32", "int16", "bfloat16", "int8"]
+
+
+# The largest number of each type of integers.
+LARGEST = {"int16": 2**15 - 1, "int8": 2**7 - 1}
+# Narrower int16 tables have a factor for each column, as one for each row would be no smaller.
+WIDE_ROW = 16
 
 
 class Table(tf.Module):
-    """Rows [num, width] of float32, or of fewer bits: bfloat16, or int8 with a factor a row."""
+    """Rows [num, width] of float32, or of fewer bits: bfloat16, or integers with factors.
+
+    A factor makes the largest number of a row (or of a column) the largest integer.
+    """
 
     def __init__(self, rows: np.ndarray, dtype: TableDtype, name: str) -> None:
         super().__init__(name=name)
         self.scale = None
-        if dtype == "int8":
-            largest = np.abs(rows).max(axis=1, keepdims=True)  # [num, 1]
-            scale = np.maximum(largest, np.finfo(np.float32).tiny) / 127
+        self.by_column = dtype == "int16" and rows.shape[1] < WIDE_ROW
+        if dtype in LARGEST:
+            axis = 0 if self.by_column else 1
+            largest = np.abs(rows).max(axis=axis, keepdims=True)  # [1, width] or [num, 1]
+            scale = np.maximum(largest, np.finfo(np.float32).tiny) / LARGEST[dtype]
             self.scale = constant(scale, f"{name}_scale")
             rows = np.rint(rows / scale)
         self.rows = constant(rows, name, dtype)
@@ -24,12 +35,18 @@ class Table(tf.Module):
     def __call__(self, ids: tf.Tensor) -> tf.Tensor:
         """ids [...] -> float32 [..., width]."""
         rows = tf.cast(tf.gather(self.rows, ids), tf.float32)
-        return rows if self.scale is None else rows * tf.gather(self.scale, ids)
+        if self.scale is None:
+            return rows
+        return rows * (self.scale if self.by_column else tf.gather(self.scale, ids))
 
     def at(self, ids: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         """Some numbers of rows: ids [num], columns [num, k] -> float32 [num, k]."""
         numbers = tf.cast(at(self.rows, ids, columns), tf.float32)
-        return numbers if self.scale is None else numbers * tf.gather(self.scale, ids)
+        if self.scale is None:
+            return numbers
+        if self.by_column:
+            return numbers * tf.gather(self.scale[0], columns)
+        return numbers * tf.gather(self.scale, ids)
 
 
 def at(rows: Any, ids: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:

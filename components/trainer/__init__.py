@@ -27,6 +27,7 @@ from pydantic import Field, field_validator, model_validator
 from seqline.component import Component, Figures, NotInKey, Params
 from seqline.data.features import MODEL
 from seqline.digests import digest
+from seqline.errors import UserError
 from seqline.model.spec import SPEC_FILE
 from seqline.storage import files, staging
 
@@ -311,6 +312,13 @@ class TrainerParams(Params):
 
 def check(params: TrainerParams) -> None:
     """Raises UserError for a file to start from that cannot be used, and for another shape."""
+    for name in ("warm_start", "embeddings"):
+        if getattr(params, name) and not params.recurrent:
+            raise UserError(
+                f"trainer.{name} is for the recurrent part, and trainer.recurrent is false: the"
+                f" wide part is always fitted anew. Leave trainer.{name} out."
+            )
+
     if params.warm_start:
         from components.trainer import earlier
 

@@ -26,6 +26,11 @@ def check(params: TrainerParams) -> None:
     """
     place = str(params.warm_start)
     folder = staging.path_of(place)
+    if (folder / SPEC_FILE).is_file() and not spec_of(place, folder).recurrent:
+        raise UserError(
+            f"trainer.warm_start {place!r} is a wide part alone: no weights can be carried over."
+            " Name another Model, or leave trainer.warm_start out."
+        )
     if not (folder / MODEL).is_file() or not (folder / SPEC_FILE).is_file():
         raise UserError(
             f"trainer.warm_start {place!r} holds no {MODEL} with its {SPEC_FILE}."

@@ -13,6 +13,7 @@ import tensorflow as tf
 from components.trainer import START_FILE, TrainerParams, checkpoint, external_digest
 from components.trainer import wide as wide_part
 from components.trainer.counting import Counts, count
+from components.trainer.cut import cut
 from components.trainer.distributed import cluster, strategy
 from components.trainer.distributed.links import Message
 from components.trainer.distributed.strategy import Team
@@ -128,7 +129,7 @@ class _Wide:
             return {}
 
         fitted = wide_part.Fit(self.source, self.params, self.class_weights, self.work)
-        wide = fitted.run(lambda: self._sync(0.0))
+        wide = cut(fitted.run(lambda: self._sync(0.0)), self.source)
         tell("pooling")
         model = training.loop.model if training else None
         weights, figures = pool(wide, model, self.source)

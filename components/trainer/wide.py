@@ -40,6 +40,8 @@ log = logging.getLogger("seqline.trainer")
 # Epochs are as many as make this number of rows, between the two bounds.
 EPOCH_ROWS = 100_000
 FEWEST_EPOCHS, MOST_EPOCHS = 5, 10
+# Seconds between two questions whether to stop.
+ASK_SECONDS = 1.0
 # Of AdaGrad; it falls to 0 over the epochs.
 RATE = 1.5
 # The penalty of a weight is its square over twice this.
@@ -50,8 +52,10 @@ LEAST_EVIDENCE = 0.1
 MOST_DECAY = 0.5
 # Bytes of a feature and class while training: a weight and a penalty factor.
 WEIGHT_BYTES = 8
-# Features and classes whose evidence is computed at once.
-CHUNK = 2**22
+# Keeps a quotient finite.
+TINY = 1e-30
+# Features times classes whose weights are handled at once.
+CACHED = 2**17
 
 
 @dataclass
@@ -98,7 +102,12 @@ class Fit:
         num_scores = 1 if num_classes == 2 else num_classes
 
         most = params.wide_megabytes * 2**20 // (WEIGHT_BYTES * num_scores)
-        self.kept = most_frequent(self.table, most)
+        self.kept = None
+        if self.table.num_features > most:
+            texts = Texts(source, features.TRAIN, self.table)
+            batches = Batches(texts, class_weights, params.seed)
+            self.kept = _most_telling(batches, self.table.num_features, most)
+
         texts = Texts(source, features.TRAIN, self.table, self.kept)
         self.batches = Batches(texts, class_weights, params.seed)
         self._count(num_classes)
@@ -127,17 +136,13 @@ class Fit:
             self.num_rows += len(batch)
             num_batches += 1
             classes += np.bincount(batch.labels, batch.weights, num_classes)
-            self.texts_with[batch.features] += batch.texts.astype(np.int64)
+            self.texts_with[batch.features] += np.diff(batch.starts)
             _add_by_class(batch, by_class)
 
-        # Weights whose mean is 1: what they are a part of is not theirs to say.
-        self.scale = self.num_rows / classes.sum() if classes.sum() > 0 else 1.0
         wanted = EPOCH_ROWS // max(1, self.num_rows)
         self.num_epochs = min(max(wanted, FEWEST_EPOCHS), MOST_EPOCHS)
         self.num_steps = num_batches * self.num_epochs
-        self.prior, self.factors = _evidence(
-            by_class * np.float32(self.scale), classes * self.scale
-        )
+        self.prior, self.factors = _evidence(by_class, classes)
 
     def run(self, stop_if_asked: Callable[[], object]) -> Wide:
         """Fits until the last epoch.
@@ -159,7 +164,7 @@ class Fit:
                 self._step(batch)
                 state.step += 1
                 tell("fitting the wide part", state.step, self.num_steps)
-                if time.monotonic() - asked > 1:
+                if time.monotonic() - asked >= ASK_SECONDS:
                     self._stop_if_asked(stop_if_asked)
                     asked = time.monotonic()
             self._save()
@@ -167,44 +172,55 @@ class Fit:
         return self._wide()
 
     def _step(self, batch: Batch) -> None:
-        """One step of AdaGrad. Its arrays are as small as the batch."""
-        state, num_rows, num = self.state, len(batch), len(batch.features)
+        """One step of AdaGrad, a few features at a time: their weights stay in the cache."""
+        state, num_rows = self.state, len(batch)
         num_scores = len(state.prior)
-        weights = state.weights[batch.features]  # [num, K]
+        size = max(1, CACHED // num_scores)
+        parts = [
+            slice(first, min(first + size, len(batch.features)))
+            for first in range(0, len(batch.features), size)
+        ]
         scores = np.tile(state.prior, (num_rows, 1))  # [num_rows, K]
-        _sparsetools.csr_matvecs(
-            *(num_rows, num, num_scores, batch.starts, batch.columns, batch.values),
-            *(weights.ravel(), scores.ravel()),
-        )
-        errors = _errors(scores, batch.labels)
-        errors *= (batch.weights * np.float32(self.scale))[:, None]
+        for part in parts:
+            weights = state.weights[batch.features[part]]  # [size, K]
+            starts = batch.starts[part.start : part.stop + 1]
+            _sparsetools.csc_matvecs(
+                *(num_rows, len(weights), num_scores, starts, batch.rows, batch.values),
+                *(weights.ravel(), scores.ravel()),
+            )
 
+        errors = _errors(scores, batch.labels)
+        errors *= batch.weights[:, None]
         rate = np.float32(RATE * (1 - state.step / self.num_steps))
         norms = np.square(errors).sum(axis=1)  # [num_rows]
         state.prior_squares += norms.sum()
         state.prior -= (rate / np.sqrt(state.prior_squares)).astype(np.float32) * errors.sum(axis=0)
 
         squares = state.squares[batch.features]
-        _sparsetools.csc_matvec(
-            *(num, num_rows, batch.starts, batch.columns, np.square(batch.values)),
+        _sparsetools.csr_matvec(
+            *(len(squares), num_rows, batch.starts, batch.rows, np.square(batch.values)),
             *(norms, squares),
         )
         state.squares[batch.features] = squares
 
-        gradient = np.zeros_like(weights)
-        _sparsetools.csc_matvecs(
-            *(num, num_rows, num_scores, batch.starts, batch.columns, batch.values),
-            *(errors.ravel(), gradient.ravel()),
-        )
-        gradient *= self.factors[batch.features]
-
         # An epoch meets a feature in texts_with texts: each brings its part of the penalty.
         rates = rate / np.sqrt(squares)
-        share = batch.texts / self.texts_with[batch.features].astype(np.float32)
-        gradient *= rates[:, None]
-        weights *= (1 - np.minimum(rates * share / np.float32(SPREAD), MOST_DECAY))[:, None]
-        weights -= gradient
-        state.weights[batch.features] = weights
+        share = (np.diff(batch.starts) / self.texts_with[batch.features]).astype(np.float32)
+        kept = 1 - np.minimum(rates * share / np.float32(SPREAD), np.float32(MOST_DECAY))
+        for part in parts:
+            places = batch.features[part]
+            gradient = np.zeros((len(places), num_scores), np.float32)
+            starts = batch.starts[part.start : part.stop + 1]
+            _sparsetools.csr_matvecs(
+                *(len(places), num_rows, num_scores, starts, batch.rows, batch.values),
+                *(errors.ravel(), gradient.ravel()),
+            )
+            gradient *= self.factors[places]
+            gradient *= rates[part, None]
+            weights = state.weights[places]
+            weights *= kept[part, None]
+            weights -= gradient
+            state.weights[places] = weights
 
     def _stop_if_asked(self, stop_if_asked: Callable[[], object]) -> None:
         try:
@@ -253,23 +269,44 @@ def codes_of(source: Path) -> np.ndarray:
     return ngrams.token_codes(content.split(b"\n")[:-1])
 
 
-def most_frequent(table: Table, most: int) -> np.ndarray | None:
-    """The places of the `most` features that are in most texts, ascending; None for all."""
-    if table.num_features <= most:
-        return None
-    texts = np.concatenate([table.tokens, table.sequences, table.characters])
-    return np.sort(np.argsort(-texts, kind="stable")[:most])
+def _most_telling(batches: Batches, num_features: int, most: int) -> np.ndarray:
+    """The places of the `most` features that tell most about the classes, ascending.
+
+    What a feature tells is the sum, over the classes, of the texts that hold it times the logarithm
+    of how many they are for one that was to be expected, above what chance gives. Only `most`
+    features are counted at once.
+    """
+    num_classes = len(batches.class_weights)
+    classes = np.zeros(num_classes, np.float32)
+    for batch in batches.all():
+        classes += np.bincount(batch.labels, batch.weights, num_classes)
+    shares = classes / max(classes.sum(), TINY)
+
+    scores = np.zeros(num_features)
+    for first in range(0, num_features, most):
+        by_class = np.zeros((min(most, num_features - first), num_classes), np.float32)
+        for batch in batches.all():
+            _add_by_class(batch.between(first, first + most), by_class)
+
+        size = max(1, CACHED // num_classes)
+        for start in range(0, len(by_class), size):
+            observed = by_class[start : start + size]
+            expected = observed.sum(axis=1, keepdims=True) * shares
+            told = observed * np.log((observed + 1) / (expected + 1))
+            told -= 0.5 * expected / (expected + 1)  # what chance tells
+            scores[first + start : first + start + len(observed)] = told.sum(axis=1)
+    return np.sort(np.argsort(-scores, kind="stable")[:most])
 
 
 def _add_by_class(batch: Batch, by_class: np.ndarray) -> None:
     """Adds the weights of a batch's texts with each feature, by class, [F, num_classes]."""
     num_rows, num_classes = len(batch), by_class.shape[1]
-    held = np.repeat(batch.weights, np.diff(batch.starts))
-    content = sp.csr_matrix((held, batch.columns, batch.starts), (num_rows, len(batch.features)))
+    held = batch.weights[batch.rows]
+    texts = sp.csr_matrix((held, batch.rows, batch.starts), (len(batch.features), num_rows))
     ones = np.ones(num_rows, np.float32)
-    classes = sp.csr_matrix((ones, (batch.labels, np.arange(num_rows))), (num_classes, num_rows))
-    sums = (classes @ content).tocoo()
-    by_class[batch.features[sums.col], sums.row] += sums.data
+    classes = sp.csr_matrix((ones, (np.arange(num_rows), batch.labels)), (num_rows, num_classes))
+    sums = (texts @ classes).tocoo()
+    by_class[batch.features[sums.row], sums.col] += sums.data
 
 
 def _evidence(by_class: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -286,8 +323,8 @@ def _evidence(by_class: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np
         (prior float32 [K], factors float32 [F, K]).
     """
     prior = np.log((classes + 1) / (classes.sum() + len(classes)))
-    shares = (classes / max(classes.sum(), 1e-30)).astype(np.float32)
-    size = max(1, CHUNK // len(classes))
+    shares = (classes / max(classes.sum(), TINY)).astype(np.float32)
+    size = max(1, CACHED // len(classes))
     for first in range(0, len(by_class), size):
         observed = by_class[first : first + size]
         expected = observed.sum(axis=1, keepdims=True) * shares
@@ -338,7 +375,11 @@ def _newest(work: Path, new: State) -> State | None:
     """
     for path in sorted(work.glob("wide-*.npz"), reverse=True):
         try:
-            with reading(path) as name, np.load(name, allow_pickle=False) as arrays:
+            with (
+                reading(path) as local,
+                open(local, "rb") as file,
+                np.load(file, allow_pickle=False) as arrays,
+            ):
                 content = {name: arrays[name] for name in vars(new)}
             step = int(content.pop("step"))
             for name, value in content.items():

@@ -6,7 +6,7 @@ or one shard, are in memory. The order follows from the seed and the number of t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,10 @@ from seqline.data import features, ngrams
 from seqline.data.ngrams import Rows, Table
 from seqline.model.wide import matrix
 
-# The most texts of a batch.
+# The most texts of a batch, which has one at least.
 BATCH_ROWS = 128
-# The most features times classes of a batch: its gradient takes four bytes for each.
-BATCH_NUMBERS = 2**24
+# The most values of its features, of all texts together.
+BATCH_VALUES = 2**20
 # The most bytes of batches in memory.
 HELD_BYTES = 2**29
 
@@ -30,19 +30,17 @@ class Batch:
 
     Attributes:
         features: The distinct features, ascending, int32 [m].
-        texts: How many of the texts hold each, float32 [m].
-        columns, values: The features of one text after the other, as places in `features`, int32
-            and float32 [sum].
-        starts: Where those of each text begin, and the end; int32 [n + 1].
+        starts: Where the texts of each begin, and the end; int32 [m + 1].
+        rows, values: The texts, from 0, that hold one feature after the other, and its value in
+            each; int32 and float32 [sum].
         labels: int64 [n].
         weights: float32 [n].
     """
 
     features: np.ndarray
-    texts: np.ndarray
-    columns: np.ndarray
-    values: np.ndarray
     starts: np.ndarray
+    rows: np.ndarray
+    values: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
 
@@ -52,6 +50,18 @@ class Batch:
     @property
     def num_bytes(self) -> int:
         return sum(array.nbytes for array in vars(self).values())
+
+    def between(self, first: int, end: int) -> "Batch":
+        """The same texts with the features from `first` to before `end`, counted from `first`."""
+        start, stop = np.searchsorted(self.features, [first, end])
+        inner = slice(self.starts[start], self.starts[stop])
+        return replace(
+            self,
+            features=self.features[start:stop] - np.int32(first),
+            starts=self.starts[start : stop + 1] - self.starts[start],
+            rows=self.rows[inner],
+            values=self.values[inner],
+        )
 
 
 def paths_of(source: Path, split: str) -> list[Path]:
@@ -145,19 +155,16 @@ class Batches:
 
         # The stream of no epoch.
         order = np.random.default_rng([self.seed, 0, number]).permutation(len(rows))
-        most = BATCH_NUMBERS // len(self.class_weights)
-        return list(_cut(content[order], rows.labels[order], weights[order], most))
+        return list(_cut(content[order], rows.labels[order], weights[order]))
 
 
-def _cut(
-    content: sp.csr_matrix, labels: np.ndarray, weights: np.ndarray, most: int
-) -> Iterator[Batch]:
-    """Cuts texts into batches of BATCH_ROWS texts and `most` values, but of one text at least."""
+def _cut(content: sp.csr_matrix, labels: np.ndarray, weights: np.ndarray) -> Iterator[Batch]:
+    """Cuts texts into batches."""
     place = np.zeros(content.shape[1], np.int32)
     starts = content.indptr.astype(np.int64)
     first = 0
     while first < len(labels):
-        end = int(np.searchsorted(starts, starts[first] + most, "right")) - 1
+        end = int(np.searchsorted(starts, starts[first] + BATCH_VALUES, "right")) - 1
         end = max(first + 1, min(end, first + BATCH_ROWS, len(labels)))
         inner = slice(starts[first], starts[end])
 
@@ -166,13 +173,20 @@ def _cut(
         marked[content.indices[inner]] = True
         distinct = np.flatnonzero(marked).astype(np.int32)
         place[distinct] = np.arange(len(distinct), dtype=np.int32)
-        columns = place[content.indices[inner]]
+        by_row = sp.csr_matrix(
+            (
+                content.data[inner],
+                place[content.indices[inner]],
+                starts[first : end + 1] - starts[first],
+            ),
+            (end - first, len(distinct)),
+        )
+        by_feature = by_row.tocsc()
         yield Batch(
             distinct,
-            np.bincount(columns, minlength=len(distinct)).astype(np.float32),
-            columns,
-            content.data[inner],
-            (starts[first : end + 1] - starts[first]).astype(np.int32),
+            by_feature.indptr.astype(np.int32),
+            by_feature.indices.astype(np.int32),
+            by_feature.data,
             labels[first:end],
             weights[first:end].astype(np.float32),
         )

@@ -130,13 +130,12 @@ class TransformShard(beam.DoFn):
         self.is_weighted = is_weighted
         self.has_ngrams = has_ngrams
 
-    @cached_property
-    def table(self) -> ngrams.Table:
-        """The n-grams that a model may use. Every worker reads them once."""
-        return ngrams.Table.read(path_of(self.folder).parent / ngrams.TABLE)
+    def setup(self) -> None:
+        # Not a property: Beam looks at all attributes when the job is put together.
+        if not self.has_ngrams:
+            return
 
-    @cached_property
-    def table_digest(self) -> str:
+        self.table = ngrams.Table.read(path_of(self.folder).parent / ngrams.TABLE)
         arrays = [
             np.array([len(self.table.tokens)]),
             self.table.orders,
@@ -144,7 +143,7 @@ class TransformShard(beam.DoFn):
             self.table.sequence_keys,
             self.table.character_keys,
         ]
-        return _digest("table", arrays)
+        self.table_digest = _digest("table", arrays)
 
     @cached_property
     def vocabularies(self) -> dict[str, dict[bytes, int]]:

@@ -7,7 +7,7 @@ import numpy as np
 from components.transform.ngram_counts import (
     blocks,
     distinct,
-    ranked,
+    encoded,
     text_sizes,
     with_bounds,
 )
@@ -77,12 +77,15 @@ def _sequences(code: np.ndarray, is_known: np.ndarray, lengths: np.ndarray, tabl
 
     ngrams = [keys(code, group, size) for size in table.orders.tolist()]
     first = np.concatenate([place for _, place in ngrams])
-    key, order, rank = ranked(np.concatenate([key for key, _ in ngrams]))
-
-    # Keys in ascending order are found several times as fast.
-    place = find(table.sequence_keys, key)[rank]
+    place = _places(table.sequence_keys, np.concatenate([key for key, _ in ngrams]))
     is_kept = place >= 0
-    return _lists(text[first[order[is_kept]]], place[is_kept], num_texts, len(table.sequence_keys))
+    return _lists(text[first[is_kept]], place[is_kept], num_texts, len(table.sequence_keys))
+
+
+def _places(table: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """As `find`, which looks for each distinct key once."""
+    distinct_keys, number = encoded(key)
+    return find(table, distinct_keys)[number]
 
 
 def _characters(tokens: Sequence[bytes], table: Table) -> Lists:
@@ -92,12 +95,11 @@ def _characters(tokens: Sequence[bytes], table: Table) -> Lists:
     found = []
     for words in blocks(np.array([len(token) + 1 for token in tokens], np.int64)):
         word, key = characters_of(tokens[words])
-        key, order, rank = ranked(key)
-        place = find(table.character_keys, key)[rank]
+        place = _places(table.character_keys, key)
         is_kept = place >= 0
         found.append(
             _lists(
-                word[order[is_kept]],
+                word[is_kept],
                 place[is_kept],
                 words.stop - words.start,
                 len(table.character_keys),

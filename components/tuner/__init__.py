@@ -83,8 +83,9 @@ class TunerParams(Params):
         return self.num_trials > 0 or self.max_minutes is not None
 
     def with_defaults_from(self, trainer: TrainerParams) -> "TuningParams":
-        """These parameters with the trainer's own."""
-        return TuningParams(**dict(self), trainer=trainer)
+        """These parameters with the trainer's own, but for the wide part, which no trial has."""
+        alone = {"wide": False, "recurrent": True, "wide_megabytes": 256}
+        return TuningParams(**dict(self), trainer=trainer.with_values(alone))
 
 
 class TuningParams(TunerParams):

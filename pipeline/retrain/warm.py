@@ -140,6 +140,8 @@ def _obstacle(config: Config, store: Store, card: Mapping[str, Any], key: str) -
     """Why training cannot start from the Model of a served version; None if it can."""
     if not _is_whole(card):
         return f"its {CARD} is damaged"
+    if not config.trainer.recurrent or card["network"].get("recurrent") is False:
+        return "a wide part alone is fitted anew"
     if damage := store.damage(TRAINER.name, key):
         return f"its Model, {key}, is damaged: {damage}"
     record = store.execution(TRAINER.name, key)

@@ -2,10 +2,22 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from seqline.data.ngrams import END, FACTOR, START, Rows, Table, token_code, token_codes
+from seqline.data.features import shard_path
+from seqline.data.ngrams import (
+    END,
+    FACTOR,
+    START,
+    TABLE,
+    Rows,
+    Table,
+    folder_of,
+    token_code,
+    token_codes,
+)
 from seqline.model.wide import Wide
 
 # Texts of words; the labels of three classes.
@@ -208,3 +220,29 @@ def wide_of(
         prior=random.normal(size=num_scores).astype(np.float32),
         pool=np.array(pool),
     )
+
+
+def write_ngrams(
+    root: Path, split: str, shards: Sequence[tuple[Sequence[Sequence[str]], Sequence[int]]]
+) -> None:
+    """Writes the n-grams of a split of Features: by shard, (texts, labels).
+
+    The first split decides the vocabulary, all its tokens in order, and the table.
+    """
+    path = root / TABLE
+    if not path.exists():
+        texts = [text for shard, _ in shards for text in shard]
+        vocabulary = sorted({token for text in texts for token in text})
+        (root / "vocabularies").mkdir(parents=True)
+        (root / "vocabularies" / "tokens").write_text("".join(f"{word}\n" for word in vocabulary))
+        table_of(texts, vocabulary).write(path)
+
+    vocabulary = (root / "vocabularies" / "tokens").read_text().split()
+    table = Table.read(path)
+    (root / f"Split-{split}").mkdir()
+    folder_of(root, split).mkdir()
+    for number, (texts, labels) in enumerate(shards):
+        shard = shard_path(root, split, number, len(shards))
+        shard.touch()
+        rows = rows_of(texts, labels, vocabulary, table)
+        rows.write(folder_of(root, split) / f"{shard.name}.arrow")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.trainer import BEST_FILE, fit
+from components.trainer import BEST_FILE, TrainerParams, fit
 from components.tuner import TUNER, TuningParams
 from components.tuner.search import NUM_RANDOM, ask
 from components.tuner.trials import TRIALS_FILE, Trial, load, save
@@ -301,3 +301,20 @@ def test_no_trial_starts_after_its_minutes(features: Path, tmp_path: Path) -> No
     ):
         figures, trials = tune(features, tmp_path / str(number), params_of(**settings), tmp_path)
         assert (figures["num_trials"], trials) == (6, trials_by_hand())
+
+
+def test_trials_train_the_recurrent_part_alone(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    def fail(source: Path, params: TrainerParams, *_: object) -> Figures:
+        trained.append((params.wide, params.recurrent))
+        raise UserError("enough")
+
+    monkeypatch.setattr(fit, "fit", fail)
+    base = BASE.with_values({"wide": True, "recurrent": False})
+    with pytest.raises(UserError, match="enough"):
+        tune(features, tmp_path / "whole", params_of(base), tmp_path / "work")
+    assert trained == [(False, True)]
+    assert params_of(base).key_fields() == params_of().key_fields()
