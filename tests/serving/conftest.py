@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.explained import explained_model
 from tests.support.models import fake_model
 from tests.support.served import Server, documented, half_plus, serving, typed
 from tests.support.training import free_ports
@@ -38,6 +39,7 @@ model_config_list {{
   config {{ name: "tokens" base_path: "tokens" }}
   config {{ name: "sequence" base_path: "sequence" }}
   config {{ name: "empty" base_path: "empty" }}
+  config {{ name: "explained" base_path: "explained" }}
   config {{ name: "text" base_path: "{text}" }}
 }}
 """
@@ -54,6 +56,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> Itera
         (folder / content).mkdir()
         fake_model(folder / "made" / content, content).rename(folder / content / "1")
 
+    (folder / "explained").mkdir()
+    explained_model(folder / "made" / "explained").rename(folder / "explained" / "1")
     (folder / "text").mkdir()
     (folder / "text" / "7").symlink_to(saved_model / "saved_model")
     (folder / "models.config").write_text(CONFIG.format(text=folder / "text"))
@@ -63,6 +67,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> Itera
     config = f"--model_config_file={folder / 'models.config'}"
     with serving(folder, config, f"--port={port}", *limits) as started:
         started.wait("/v1/models/half_plus_three", "AVAILABLE", "AVAILABLE")
-        for name in ("documented", "typed", "tokens", "sequence", "text"):
+        for name in ("documented", "typed", "tokens", "sequence", "explained", "text"):
             started.wait(f"/v1/models/{name}", "AVAILABLE")
         yield started

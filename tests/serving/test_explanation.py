@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from serving.predict import main, predict
 from tests.support.explained import explained_model
 from tests.support.models import fake_model
 from tests.support.openapi import CHECKS, operations
-from tests.support.served import Server, serving
+from tests.support.served import Server
 
 
 @pytest.fixture(scope="module")
@@ -227,19 +226,9 @@ def test_a_model_that_cannot_explain_is_one_line(models: dict[str, Path]) -> Non
 # Over HTTP.
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    (folder / "words").mkdir()
-    (folder / "words" / "1").symlink_to(models["words"])
-    with serving(folder, f"--model_base_path={folder / 'words'}", "--model_name=words") as started:
-        started.wait("/v1/models/words", "AVAILABLE")
-        yield started
-
-
 def test_the_signature_answers_over_http_in_the_form_of_the_document(server: Server) -> None:
     request = {"signature_name": "serving_explain", "instances": ["The meow, loud", "zzz"]}
-    first, second = server.answer("/v1/models/words:predict", request)["predictions"]
+    first, second = server.answer("/v1/models/explained:predict", request)["predictions"]
     assert first["top_labels"] == ["cat", "dog"]
     assert first["ngrams"] == ["meow", "the meow", "the", "loud"]
     assert first["counts"] == [1, 1, 1, 1]
@@ -248,13 +237,15 @@ def test_the_signature_answers_over_http_in_the_form_of_the_document(server: Ser
     assert (second["ngrams"], second["counts"]) == ([""] * 4, [0] * 4)
 
     paths = server.get("/openapi.json").json()["paths"]
-    asked = paths["/v1/models/words:predict"]["post"]
+    asked = paths["/v1/models/explained:predict"]["post"]
     schema = asked["requestBody"]["content"]["application/json"]["schema"]
     names = [form["properties"]["signature_name"]["const"] for form in schema["anyOf"]]
     assert "serving_explain" in names
 
     # Each form of an answer is one of the document's, that of a text without n-grams, too.
-    [operation] = [one for one in operations(server.url) if one.path == "/v1/models/words:predict"]
+    [operation] = [
+        one for one in operations(server.url) if one.path == "/v1/models/explained:predict"
+    ]
     columns = {"signature_name": "serving_explain", "inputs": ["zzz"]}
     for body in (request, request | {"instances": ["zzz"]}, columns):
         case = operation.Case(body=body, media_type="application/json")

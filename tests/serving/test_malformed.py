@@ -111,6 +111,7 @@ MODELS = st.sampled_from(
         "documented",
         "half_plus_three",
         "empty",
+        "explained",
         "gone",
     ]
 )
