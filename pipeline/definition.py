@@ -43,7 +43,7 @@ def define(pipe: Pipeline, config: Config) -> None:
     # Model.
     features = pipe.add(
         TRANSFORM,
-        config.transform.with_defaults_from(getattr(config.trainer, "wide", False)),
+        config.transform.with_defaults_from(config.trainer.wide),
         examples=examples,
     )
     tuned = None
