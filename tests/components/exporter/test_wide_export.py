@@ -212,5 +212,4 @@ def test_characters(examples: Path, tmp_path: Path) -> None:
     loaded = tf.saved_model.load(str(tmp_path / "exported" / "saved_model"))
     got = loaded.signatures["serving_explain"](text=tf.constant(["The tin, \u00e9!"]))
     named = [name.decode() for name in got["ngrams"].numpy()[0].tolist()]
-    assert "\u2402th" in named or "\u2402the" in named or "\u2402t" in named
     assert "tin" in named
