@@ -1,6 +1,7 @@
 """The served wide part has the log-probabilities of `Wide`, for every kind of text."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components.exporter.explanation import explain
 from components.exporter.hashed import KeyTable
 from components.exporter.tables import TableDtype
 from components.exporter.wide import FoldedWide
@@ -89,6 +91,18 @@ def test_characters_with_the_ends_of_the_text() -> None:
     np.testing.assert_allclose(
         answer(wide, texts, vocabulary), wide.log_probabilities(rows), atol=2e-6, rtol=2e-6
     )
+
+
+def test_an_explanation_names_the_ends_of_a_text() -> None:
+    vocabulary = ["a", "n"]
+    texts = [list("an"), list("an")]
+    table = table_of(texts, vocabulary, (2, 3, 4), bounded=True, with_characters=False)
+    served = FoldedWide(wide_of(table, vocabulary, keep=1.0), [b"a", b"n"])
+    words, unknown = transformed([list("an")], vocabulary)
+    tokens = tf.constant(vocabulary)
+    _, outputs = explain(served, words, unknown, None, partial(tf.gather, tokens), "", 3)
+    named = {name.decode() for name in outputs["ngrams"].numpy()[0].tolist()}
+    assert named == {"a", "n", "an", "\u2402a", "n\u2403", "\u2402an", "an\u2403", "\u2402an\u2403"}
 
 
 def test_lists_of_tokens() -> None:
