@@ -69,25 +69,6 @@ BLOG_POST: dict[str, Any] = {
 
 
 class TrainerParams(Params):
-    wide: bool = Field(
-        True,
-        description=(
-            "a linear model on the n-grams of the whole text, pooled with the SimpleRNN; not for"
-            " sequences"
-        ),
-    )
-    recurrent: bool = Field(
-        True, description="the SimpleRNN; false leaves the wide part alone, for text and tokens"
-    )
-    wide_megabytes: int = Field(
-        256,
-        ge=1,
-        le=2**20,
-        description=(
-            "the most megabytes of the wide part's weights and penalties in training: with many"
-            " classes the n-grams in fewer texts are left out"
-        ),
-    )
     pooling: Literal["last", "mean", "max", "mean_max"] = Field(
         "max",
         description=(
@@ -156,6 +137,25 @@ class TrainerParams(Params):
         ge=1,
         description=(
             "how many bigrams of train must fall into a bucket for it to get an embedding"
+        ),
+    )
+    wide: bool = Field(
+        True,
+        description=(
+            "a linear model on the n-grams of the whole text, pooled with the SimpleRNN; not for"
+            " sequences"
+        ),
+    )
+    recurrent: bool = Field(
+        True, description="the SimpleRNN; false leaves the wide part alone, for text and tokens"
+    )
+    wide_megabytes: int = Field(
+        256,
+        ge=1,
+        le=2**20,
+        description=(
+            "the most megabytes of the wide part's weights and penalties in training: with many"
+            " classes the n-grams in fewer texts are left out"
         ),
     )
     warm_start: Annotated[str | None, NotInKey] = Field(

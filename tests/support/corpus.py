@@ -31,7 +31,13 @@ TOPICS = {
 }
 # Small enough for a second a test, large enough to be learned.
 TRAINER_PARAMS = TrainerParams(
-    bidirectional=False, embedding_dim=8, rnn_units=8, skip_dim=8, batch_size=16, num_epochs=6
+    wide=False,
+    bidirectional=False,
+    embedding_dim=8,
+    rnn_units=8,
+    skip_dim=8,
+    batch_size=16,
+    num_epochs=6,
 )
 TRANSFORM_PARAMS = TransformParams(min_frequency=1, max_length=8)
 # About the same for commands, which a test gives the number of epochs.
@@ -40,6 +46,7 @@ SMALL_SETTINGS = {
     "transform.min_frequency": 1,
     "trainer.embedding_dim": 8,
     "trainer.rnn_units": 8,
+    "trainer.wide": "false",
     "trainer.skip_dim": 8,
     "trainer.batch_size": 16,
 }

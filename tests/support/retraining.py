@@ -23,6 +23,7 @@ min_frequency = 1
 bidirectional = false
 embedding_dim = 8
 rnn_units = 8
+wide = false
 skip_dim = 8
 batch_size = 16
 num_epochs = 4

@@ -15,7 +15,14 @@ from seqline.component import Figures
 from seqline.data.features import TRAIN
 from tests.support import CHECKOUT
 
-SMALL = {"embedding_dim": 4, "rnn_units": 4, "skip_dim": 4, "batch_size": 64, "num_epochs": 2}
+SMALL = {
+    "embedding_dim": 4,
+    "rnn_units": 4,
+    "wide": False,
+    "skip_dim": 4,
+    "batch_size": 64,
+    "num_epochs": 2,
+}
 # Twenty texts of up to four tokens; each has another first token, and the class is the length
 # modulo three.
 TEXTS = [[], *([number] * (number % 4 + 1) for number in range(1, 20))]

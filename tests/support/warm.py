@@ -25,6 +25,7 @@ LABELS = [b"first", b"second", b"third"]
 SMALL: dict[str, Any] = {
     "embedding_dim": 4,
     "rnn_units": 4,
+    "wide": False,
     "skip_dim": 4,
     "batch_size": 16,
     "num_epochs": 2,

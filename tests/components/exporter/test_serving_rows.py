@@ -35,7 +35,14 @@ SEQUENCE_ROWS = [
     for number in range(24)
 ]
 
-SMALL = {"embedding_dim": 4, "rnn_units": 4, "skip_dim": 4, "batch_size": 16, "num_epochs": 1}
+SMALL = {
+    "wide": False,
+    "embedding_dim": 4,
+    "rnn_units": 4,
+    "skip_dim": 4,
+    "batch_size": 16,
+    "num_epochs": 1,
+}
 
 
 Transformed = Callable[[Content], tuple[Path, Path]]

@@ -17,7 +17,14 @@ from tests.support.training import train_on_replicas, write_features
 
 # No dropout: replicas draw for their own rows.
 STILL = {"word_dropout": 0, "dropout": 0, "skip_dropout": 0, "branch_dropout": 0}
-SMALL = {"embedding_dim": 4, "rnn_units": 4, "skip_dim": 4, "bidirectional": False, **STILL}
+SMALL = {
+    "wide": False,
+    "embedding_dim": 4,
+    "rnn_units": 4,
+    "skip_dim": 4,
+    "bidirectional": False,
+    **STILL,
+}
 
 
 def step(rows: list[list[float]], classes: list[int], weights: list[float] | None) -> list[float]:

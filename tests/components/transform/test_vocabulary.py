@@ -136,7 +136,7 @@ def test_a_folder_is_one_line(tmp_path: Path) -> None:
 def test_tokens_that_can_never_occur_are_counted_and_named(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     path.write_bytes("the\nThe\nnew york\n[CLS]\ne\u0301\n".encode())
-    params = TransformParams(vocabulary=str(path), reserved_tokens=["[CLS]"])
+    params = TransformParams(tokens="word", vocabulary=str(path), reserved_tokens=["[CLS]"])
     assert vocabulary.never_occurring(params, "text") == (
         f"transform.vocabulary {path}: 3 of 5 tokens can never occur under"
         ' transform.tokens = "word"'

@@ -40,7 +40,7 @@ def pipeline(tmp_path: Path, corpus: Path, *settings: str) -> tuple[Pipeline, li
         *settings,
     ]
 
-    given += ["trainer.skip_dim=8", "trainer.num_epochs=1"]
+    given += ["trainer.wide=false", "trainer.skip_dim=8", "trainer.num_epochs=1"]
     pipe = Pipeline()
     define(pipe, load_config(str(config), given))
 
