@@ -44,6 +44,7 @@ def spec_of(kind: str, max_length: int) -> network.Spec:
     plain = {"pooling": "last", "masking": True} if kind == "simple" else {}
     params = TrainerParams(**plain)
     fields = params.model_dump(include=set(network.Spec.__dataclass_fields__))
+    fields["skip_dim"] = params.skip_dim_beside(has_wide=False)
     sizes = {"num_tokens": VOCABULARY, "num_classes": CLASSES, "max_length": max_length}
     return network.Spec(
         **{**fields, **sizes, "num_bigrams": 20_000 if params.bigram_buckets else 0}

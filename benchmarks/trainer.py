@@ -126,7 +126,6 @@ def stock(
     spec: network.Spec,
     params: TrainerParams,
     data: tf.data.Dataset,
-    prepare: Callable[[keras.Model], None] | None = None,
 ) -> Callable[[], None]:
     """The same by Keras's fit."""
     mirrored = (
@@ -137,8 +136,6 @@ def stock(
 
     with mirrored.scope():
         model = network.build(spec)
-        if prepare:
-            prepare(model)
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=params.label_smoothing)
         optimizer = keras.optimizers.Adam(
             params.learning_rate, global_clipnorm=params.clip_norm or None
@@ -269,7 +266,7 @@ def epochs_of(source: Path, work: Path, num_epochs: int) -> tuple[list[float], l
 def epoch(source: Path, work: Path) -> list[dict[str, Any]]:
     params = TrainerParams()
     seconds, _ = epochs_of(source, work / "epoch", params.num_epochs)
-    spec, counts = fit.network_spec(source, params)
+    spec, _ = fit.network_spec(source, params)
     num_rows = json.loads((source / "transform.json").read_text())["num_rows"][features.TRAIN]
     data = dataset(
         source,
@@ -280,10 +277,7 @@ def epoch(source: Path, work: Path) -> list[dict[str, Any]]:
         pad_to=None,
     ).cache()
 
-    def with_bigrams(model: keras.Model) -> None:
-        model.get_layer("bigrams").set_weights([counts.bigram_rows(params.bigram_min_count)])
-
-    by_fit = medians({"keras": stock(spec, params, data, with_bigrams)}, 3)["keras"]
+    by_fit = medians({"keras": stock(spec, params, data)}, 3)["keras"]
     figures = {
         "name": "trec6, an epoch",
         "seconds": {"keras": round(by_fit, 2), "seqline": round(statistics.median(seconds), 2)},
