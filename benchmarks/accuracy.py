@@ -7,7 +7,7 @@ BBC News comes with the extra `sample`; the other sets are JSONL files
 with trainer.recurrent=false, `recurrent` with trainer.wide=false and no skip branch, `last state`
 (the tutorial's model) with trainer.pooling=last. The linear model is logistic regression on tf-idf
 (C = 10, words 1-2, or characters 1-4), on statistics of the numbers for sequences, fitted to the
-same train split.
+same rows: train and eval.
 ECE is the expected calibration error over 15 bins of equal width. The last line is one JSON object
 with the figures.
 """
@@ -72,11 +72,12 @@ def evaluate(name: str, values: dict[str, object], work: Path) -> dict[str, Any]
     }
 
 
-def read_split(examples: Path, split: str) -> tuple[list[str], np.ndarray]:
-    """(texts, labels) of a split of Examples."""
+def read_splits(examples: Path, *splits: str) -> tuple[list[str], np.ndarray]:
+    """(texts, labels) of some splits of Examples."""
     import tensorflow as tf
 
-    files = sorted(map(str, (examples / f"Split-{split}").glob("*.gz")))
+    files = [str(path) for name in splits for path in (examples / f"Split-{name}").glob("*.gz")]
+    files.sort()
     texts, labels = [], []
     for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
         feature = tf.train.Example.FromString(record).features.feature
@@ -86,7 +87,7 @@ def read_split(examples: Path, split: str) -> tuple[list[str], np.ndarray]:
 
 
 def linear(name: str, examples: Path) -> dict[str, float]:
-    """The measures of tf-idf and logistic regression, fitted to the same train split."""
+    """The measures of tf-idf and logistic regression, fitted to the same rows."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
@@ -97,10 +98,10 @@ def linear(name: str, examples: Path) -> dict[str, float]:
         ngram_range=(1, 4) if is_char else (1, 2),
     )
     classifier = LogisticRegression(C=10, max_iter=1000)
-    texts, labels = read_split(examples, "train")
+    texts, labels = read_splits(examples, "train", "eval")
     classifier.fit(vectorizer.fit_transform(texts), labels)
 
-    texts, labels = read_split(examples, "test")
+    texts, labels = read_splits(examples, "test")
     probabilities = classifier.predict_proba(vectorizer.transform(texts))
     right = probabilities[classifier.classes_[None] == labels[:, None]]
     best = probabilities.max(axis=1)

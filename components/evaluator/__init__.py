@@ -112,7 +112,8 @@ class EvaluatorParams(Params):
         50_000,
         ge=1,
         description=(
-            "the most train rows that the linear model learns from, spread evenly over the split"
+            "the most rows of train and eval that the linear model learns from, spread evenly over"
+            " them"
         ),
     )
     serving_dir: Annotated[str | None, NotInKey] = Field(

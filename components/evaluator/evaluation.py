@@ -7,6 +7,7 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from seqline.storage.staging import remove
 
 log = logging.getLogger("seqline.evaluator")
 
+# The trainer learns from the rows of both; so does the linear model.
+LEARNED = (features.TRAIN, features.EVAL)
 # Fields that only evaluation.json has: they are too long for a run's figures.
 TABLES = ("classes", "confusion_matrix", "calibration", "slices", "hardest", "confidently_wrong")
 
@@ -219,9 +222,10 @@ def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
         return accuracies
 
     progress.tell("fitting the linear baseline")
-    every = -(-train.total() // params.max_baseline_rows)
-    contents, labels = _every(examples, features.TRAIN, every)
-    row_weights = weights(examples, features.TRAIN)
+    num_rows = sum(label_counts(examples, split).total() for split in LEARNED)
+    every = -(-num_rows // params.max_baseline_rows)
+    contents, labels = _every(examples, LEARNED, every)
+    row_weights = weights(examples, LEARNED)
     if row_weights is not None:
         contents, labels, row_weights = _weighted(contents, labels, row_weights[::every])
 
@@ -238,13 +242,13 @@ def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
     return {**accuracies, name: num_right / test.total()}
 
 
-def _every(examples: Path, split: str, every: int) -> tuple[list[Any], list[str]]:
-    """(contents, labels) of every `every`-th row of a split, in memory."""
+def _every(examples: Path, splits: Sequence[str], every: int) -> tuple[list[Any], list[str]]:
+    """(contents, labels) of every `every`-th row of some splits, in memory."""
     contents: list[Any] = []
     labels: list[str] = []
     num_seen = 0
 
-    for batch, batch_labels in _contents(examples, split):
+    for batch, batch_labels in chain.from_iterable(_contents(examples, name) for name in splits):
         first = -num_seen % every
         num_seen += len(batch)
         contents += batch[first::every]

@@ -1,6 +1,6 @@
 """Reads Examples in blocks of rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ def rows(examples: Path, split: str) -> Iterator[tuple[dict[str, Any], tf.Tensor
             yield arguments(content, dim, block.content), tf.constant(block.labels)
 
 
-def weights(examples: Path, split: str) -> np.ndarray | None:
-    """The weights of the rows of a split in order, float32 [rows]; None if rows have none."""
+def weights(examples: Path, splits: Sequence[str]) -> np.ndarray | None:
+    """The weights of the rows of some splits in order, float32 [rows]; None if rows have none."""
     if not (examples / MANIFEST).is_file() or not read_manifest(examples).is_weighted:
         return None
 
@@ -37,6 +37,7 @@ def weights(examples: Path, split: str) -> np.ndarray | None:
     return np.concatenate(
         [
             block.weights
+            for split in splits
             for path in features.shards(examples, split)
             for block in blocks(path, content, is_weighted=True)
         ]

@@ -28,7 +28,7 @@ from seqline.errors import StoppedError, UserError
 from seqline.host.progress import tell
 from seqline.model import network, size
 from seqline.model.spec import write_spec
-from seqline.model.wide import WIDE
+from seqline.model.wide import WIDE, Wide
 from seqline.storage.staging import local_copy
 
 
@@ -120,6 +120,8 @@ class _Wide:
     def run(self, training: Training | None, output: Path) -> Figures:
         """Fits it, pools it with the recurrent part and writes both; returns their figures.
 
+        The figures are of the fit to train alone, of which the eval split can judge.
+
         Raises:
             StoppedError: a signal ended the fit, on any worker.
         """
@@ -128,14 +130,20 @@ class _Wide:
                 pass
             return {}
 
-        fitted = wide_part.Fit(self.source, self.params, self.class_weights, self.work)
-        wide = cut(fitted.run(lambda: self._sync(0.0)), self.source)
+        wide = cut(self._fit(self.work), self.source)
         tell("pooling")
         model = training.loop.model if training else None
         weights, figures = pool(wide, model, self.source)
+
+        both = (features.TRAIN, features.EVAL)
+        wide = self._fit(self.work / "both", splits=both, kept=wide.features)
         replace(wide, pool=weights).write(output / WIDE)
         self._sync(1.0)
         return {"num_wide_features": len(wide.features), "pool": weights.tolist(), **figures}
+
+    def _fit(self, work: Path, **arguments: Any) -> Wide:
+        fitted = wide_part.Fit(self.source, self.params, self.class_weights, work, **arguments)
+        return fitted.run(lambda: self._sync(0.0))
 
     def _sync(self, done: float) -> bool:
         """Whether the chief is done. Raises StoppedError if a worker was asked to stop."""

@@ -1,6 +1,6 @@
 """Batches of texts as the features of the wide part.
 
-Each shard of a split is read, shuffled and cut into batches once; if all of them fit into memory
+Each shard of the splits is read, shuffled and cut into batches once; if all of them fit into memory
 they are kept. Otherwise they are read again in every epoch, and no more than HELD_BYTES of them,
 or one shard, are in memory. The order follows from the seed and the number of the epoch alone.
 """
@@ -71,17 +71,18 @@ def paths_of(source: Path, split: str) -> list[Path]:
 
 
 class Texts:
-    """The texts of a split as features.
+    """The texts of some splits as features.
 
     Args:
+        splits: Their names.
         table: The n-grams of the Features.
         kept: Places of the features that count, ascending; None for all.
     """
 
     def __init__(
-        self, source: Path, split: str, table: Table, kept: np.ndarray | None = None
+        self, source: Path, splits: Sequence[str], table: Table, kept: np.ndarray | None = None
     ) -> None:
-        self.paths = paths_of(source, split)
+        self.paths = [path for split in splits for path in paths_of(source, split)]
         self.num_tokens, self.num_sequences = len(table.tokens), len(table.sequences)
         self.kept = kept
         self.idf = table.idf()
@@ -97,7 +98,7 @@ class Texts:
 
 
 class Batches:
-    """The batches of the train split. Read them all once, by `all`, before the first epoch.
+    """The batches of the rows to learn from. Read them all once, by `all`, before the first epoch.
 
     Args:
         class_weights: float32 [num_classes], factors on the weights of a class's rows.

@@ -252,7 +252,10 @@ def test_rows_of_any_content_are_measured_as_they_are(content: str, tmp_path: Pa
         row = ["token"] * size if content == "tokens" else [[1.0, 9.0]] * size
         rows.append((row, ["even", "odd"][(size + (number % 10 == 0)) % 2]))
     examples = write_examples(
-        tmp_path / "examples", {"train": rows[:100], "test": rows}, content, num_shards=2
+        tmp_path / "examples",
+        {"train": rows[:100], "eval": rows[100:120], "test": rows},
+        content,
+        num_shards=2,
     )
 
     figures = measure(examples, fake_model(tmp_path / "model", content))

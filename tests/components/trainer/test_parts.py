@@ -11,10 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from components.trainer import TRAINER, TrainerParams, check, run, wide
+from components.trainer.cut import cut
 from components.trainer.fit import _Wide
 from components.trainer.input import dataset
 from components.trainer.wide_batches import paths_of
-from seqline.data.features import EVAL, MODEL
+from seqline.data.features import EVAL, MODEL, TRAIN
 from seqline.data.ngrams import Rows
 from seqline.data.transform_summary import read_summary
 from seqline.errors import StoppedError, UserError
@@ -32,15 +33,32 @@ def train(features: Path, output: Path, params: TrainerParams, **arguments: Path
     return run(features=features, params=params, output=output, **arguments)
 
 
+def go_on() -> None:
+    """What is called to ask whether to stop."""
+
+
 def test_both_parts_are_pooled_and_judged_as_a_whole(features: Path, tmp_path: Path) -> None:
     params = TRAINER_PARAMS.with_values({"wide": True, "num_epochs": 2})
     figures = train(features, tmp_path / "model", params)
     model, spec = load(tmp_path / "model")
     assert (spec.wide, spec.recurrent) == (True, True)
 
-    part = Wide.read(tmp_path / "model" / WIDE)
-    assert part.pool.tolist() == figures["pool"]
-    assert len(part.features) == figures["num_wide_features"]
+    served = Wide.read(tmp_path / "model" / WIDE)
+    assert served.pool.tolist() == figures["pool"]
+    assert len(served.features) == figures["num_wide_features"]
+
+    # The figures are of a fit to train alone; what is served learned from eval, too.
+    ones = np.ones(3, np.float32)
+    part = cut(wide.Fit(features, params, ones, tmp_path / "train").run(go_on), features)
+    part = replace(part, pool=served.pool)
+    arguments = {"splits": (TRAIN, EVAL), "kept": part.features}
+    again = wide.Fit(features, params, ones, tmp_path / "both", **arguments)
+    assert again.run(go_on).weights.tobytes() == served.weights.tobytes()
+    assert again.num_rows == sum(
+        read_summary(features)["num_rows"][split] for split in arguments["splits"]
+    )
+    assert part.features.tolist() == served.features.tolist()
+    assert part.weights.tobytes() != served.weights.tobytes()
 
     # One shard, and one batch in the order of its rows.
     (path,) = paths_of(features, EVAL)
@@ -62,7 +80,7 @@ def test_both_parts_are_pooled_and_judged_as_a_whole(features: Path, tmp_path: P
     assert figures["eval_accuracy_recurrent"] == pytest.approx(recurrent.mean())
 
     text = TRAINER.describe(figures)
-    assert f"wide part of {len(part.features):,} n-grams" in text
+    assert f"wide part of {len(served.features):,} n-grams" in text
     assert f"recurrent part {figures['eval_accuracy_recurrent']:.3f}" in text
 
 

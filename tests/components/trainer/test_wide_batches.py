@@ -19,7 +19,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(source: Path, held_bytes: int, kept: np.ndarray | None = None) -> Batches:
-    texts = Texts(source, TRAIN, Table.read(source / TABLE), kept)
+    texts = Texts(source, (TRAIN,), Table.read(source / TABLE), kept)
     return Batches(texts, np.array([1, 2, 3], np.float32), seed=0, held_bytes=held_bytes)
 
 
