@@ -6,10 +6,9 @@ BBC News comes with the extra `sample`; the other sets are JSONL files
 `<data>/<set>/{train,test}.jsonl`. Every model is made by `seqline run` on the same splits: `wide`
 with trainer.recurrent=false, `recurrent` with trainer.wide=false and no skip branch, `last state`
 (the tutorial's model) with trainer.pooling=last. The linear model is logistic regression on tf-idf
-(C = 10, words 1-2, or characters 1-4), on statistics of the numbers for sequences, fitted to the
-same rows: train and eval.
-ECE is the expected calibration error over 15 bins of equal width. The last line is one JSON object
-with the figures.
+(C = 10, words 1-2, or characters 1-4 where these are seqline's tokens), on statistics of the
+numbers for sequences, fitted to the same rows: train and eval. ECE is the expected calibration
+error over 15 bins of equal width. The last line is one JSON object with the figures.
 """
 
 import json
@@ -34,7 +33,7 @@ SEQUENCES = {"japanese_vowels"}
 # What a set needs besides its files: characters as tokens for names, its columns and the content of
 # its rows.
 SETTINGS: dict[str, dict[str, object]] = {
-    "surnames": {"transform.tokens": "char", "evaluator.baseline": "char"},
+    "surnames": {"transform.tokens": "char"},
     "japanese_vowels": {"example_gen.content": "sequence", "example_gen.text": "sequence"},
 }
 MEASURES = ("accuracy", "cross_entropy", "ece")
@@ -49,7 +48,9 @@ def settings_of(name: str, data: Path) -> dict[str, object]:
         f"example_gen.source.{split}": str((data / name / f"{split}.jsonl").resolve())
         for split in ("train", "test")
     }
-    return {**files, **SETTINGS.get(name, {})}
+    # For texts it is fitted here, once for all runs.
+    baseline = {} if name in SEQUENCES else {"evaluator.baseline": "none"}
+    return {**files, **baseline, **SETTINGS.get(name, {})}
 
 
 def evaluate(name: str, values: dict[str, object], work: Path) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def evaluate(name: str, values: dict[str, object], work: Path) -> dict[str, Any]
         "eval_accuracy": training["eval_accuracy"],
         "baselines": figures["baselines"],
         "train_seconds": run["executions"]["trainer"]["seconds"],
+        "tokens": run["executions"]["transform"]["figures"].get("tokens"),
         "examples": str(work / "artifacts" / "example_gen" / run["uses"]["example_gen"][0]),
     }
 
@@ -86,16 +88,19 @@ def read_splits(examples: Path, *splits: str) -> tuple[list[str], np.ndarray]:
     return texts, np.array(labels)
 
 
-def linear(name: str, examples: Path) -> dict[str, float]:
-    """The measures of tf-idf and logistic regression, fitted to the same rows."""
+def linear(examples: Path, tokens: str) -> dict[str, float]:
+    """The measures of tf-idf and logistic regression, fitted to the same rows.
+
+    Args:
+        tokens: The model's, `word` or `char`.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    is_char = SETTINGS.get(name, {}).get("transform.tokens") == "char"
     vectorizer = TfidfVectorizer(
         sublinear_tf=True,
-        analyzer="char" if is_char else "word",
-        ngram_range=(1, 4) if is_char else (1, 2),
+        analyzer=tokens,
+        ngram_range=(1, 4) if tokens == "char" else (1, 2),
     )
     classifier = LogisticRegression(C=10, max_iter=1000)
     texts, labels = read_splits(examples, "train", "eval")
@@ -154,7 +159,7 @@ def main() -> None:
             if name in SEQUENCES:
                 [figures] = [[value] for known, value in baselines.items() if "logistic" in known]
             else:
-                results[name]["linear"] = linear(name, Path(runs[0]["examples"]))
+                results[name]["linear"] = linear(Path(runs[0]["examples"]), runs[0]["tokens"])
                 figures = list(results[name]["linear"].values())
             table.row(name, "linear", *figures, *[None] * (5 - len(figures)))
             means["linear"].append(figures[0])

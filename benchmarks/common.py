@@ -132,7 +132,10 @@ def children_cpu_seconds() -> float:
 
 def settings(values: Mapping[str, object]) -> list[str]:
     """`--set` flags of the command line for settings by name."""
-    return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+    flags = []
+    for name, value in values.items():
+        flags += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return flags
 
 
 class Table:
