@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from components.example_gen import ExampleGenParams
 from components.pusher import PusherParams
-from components.trainer import BLOG_POST, TrainerParams
+from components.trainer import TrainerParams
+from components.trainer.params import BLOG_POST
 from pipeline.cli import options
 from pipeline.cli.chosen import Common
 from pipeline.config import CONFIGS, Config, default_name, find, load

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from components.trainer import BLOG_POST, TRAINER, TrainerParams
+from components.trainer import TRAINER, TrainerParams
+from components.trainer.params import BLOG_POST
 
 
 def test_pooling_last_is_the_blog_post_model_unless_a_setting_is_given() -> None:

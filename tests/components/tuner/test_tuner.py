@@ -8,7 +8,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from components.trainer import BLOG_POST, TrainerParams
+from components.trainer import TrainerParams
+from components.trainer.params import BLOG_POST
 from pipeline.config import load as load_config
 from pipeline.definition import define
 from pipeline.runner.plan import Pipeline, plan
