@@ -1,8 +1,9 @@
 """Fits the model to the Features: a recurrent part, a SimpleRNN, and a wide part on n-grams.
 
 Reads Features, ids or the values of sequences: it learns from the train split, and by the eval
-split it chooses the best epoch and pools the two parts. It never reads the test split. Reads
-Hyperparameters if a tuner made some: their values replace those in the params.
+split it chooses the best epoch and pools the two parts; then it fits the wide part to both. It
+never reads the test split. Reads Hyperparameters if a tuner made some: their values replace those
+in the params.
 
 Writes Model:
 
