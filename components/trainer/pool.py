@@ -2,8 +2,9 @@
 
     log p = a log p_wide + b log p_recurrent - normaliser
 
-a and b have the least cross-entropy on the eval split, drawn a little to 1. That calibrates the
-whole, too: a part that is too sure gets less than 1.
+a and b have the least cross-entropy on the eval split, drawn a little to CENTER: where the eval
+split is small, or its rows are easy, the recurrent part is heard a third as much. That calibrates
+the whole, too: a part that is too sure gets less than 1.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +22,11 @@ from seqline.data.ngrams import Rows
 from seqline.model.wide import Wide, pooled
 from seqline.storage.staging import reading
 
-# How strongly a and b are drawn to 1.
-PULL = 0.02
+# What a and b are drawn to, and how strongly. On folds of nine sets, with six recipes of the
+# recurrent part, accuracy is .0012 higher, cross-entropy .004 and ECE .0016 lower than with .02
+# towards 1 and 1; a pull of .02, and centers of (1, 0) or (1, .5), are as good.
+CENTER = np.array([1.0, 0.3])
+PULL = 0.05
 # The most of a and b.
 MOST = 20.0
 # The most log-probabilities of each part that decide a and b: 128 MB of each.
@@ -90,7 +94,7 @@ def pool(
 
 
 def fit_pool(answers: Sequence[Answers]) -> np.ndarray:
-    """a and b with the least cross-entropy plus PULL ((a - 1)^2 + (b - 1)^2), float64 [2]."""
+    """a and b with the least cross-entropy plus PULL |(a, b) - CENTER|^2, float64 [2]."""
     wide = np.concatenate([part.wide for part in answers])
     recurrent = np.concatenate([part.recurrent for part in answers if part.recurrent is not None])
     labels = np.concatenate([part.labels for part in answers])
@@ -100,8 +104,8 @@ def fit_pool(answers: Sequence[Answers]) -> np.ndarray:
         log_whole = pooled(wide, recurrent, weights)
         whole = np.exp(log_whole)
         slopes = [((whole * part).sum(axis=1) - part[rows, labels]).mean() for part in parts]
-        value = -log_whole[rows, labels].mean() + PULL * np.square(weights - 1).sum()
-        return value, np.array(slopes) + 2 * PULL * (weights - 1)
+        value = -log_whole[rows, labels].mean() + PULL * np.square(weights - CENTER).sum()
+        return value, np.array(slopes) + 2 * PULL * (weights - CENTER)
 
     found = minimize(loss, np.full(2, 0.5), jac=True, method="L-BFGS-B", bounds=[(0, MOST)] * 2)
     return np.asarray(found.x, np.float64)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.trainer.pool import PULL, Answers, fit_pool
+from components.trainer.pool import CENTER, PULL, Answers, fit_pool
 from seqline.model.wide import log_softmax, pooled
 
 
@@ -20,7 +20,7 @@ def test_no_other_weights_have_a_lower_loss() -> None:
     def loss(weights: np.ndarray) -> float:
         logs = pooled(part.wide, part.recurrent, weights)  # type: ignore[arg-type] - not None
         mean = -logs[np.arange(len(part.labels)), part.labels].mean()
-        return float(mean + PULL * ((weights - 1) ** 2).sum())
+        return float(mean + PULL * ((weights - CENTER) ** 2).sum())
 
     found = fit_pool([part])
     assert 0 < found[1] < 0.5 < found[0]  # who is too sure counts less
