@@ -49,13 +49,16 @@ NO_GATES: dict[str, object] = {
     "evaluator.min_slice_accuracy": 0,
 }
 LOOK_SECONDS = 0.03
-# What a command line contains -> what the process is. The first that fits.
+# What a name or command line contains -> what the process is. The first that fits.
 NAMES = {
+    "seqline-prover": "exporter's prover",
+    "seqline-server": "infra_validator's server",
+    "seqline-tf": "template of TensorFlow",
     "resource_tracker": "tracker of semaphores",
-    "multiprocessing": "worker",
     "plain_tensorflow": "exporter's prover",
     "serving.reader": "server's reader",
     "-m serving": "infra_validator's server",
+    "multiprocessing": "worker",
 }
 
 
@@ -150,10 +153,13 @@ def _stats() -> Iterator[tuple[int, list[str]]]:
 
 
 def _command_line(pid: int) -> str:
+    """The command line after the name, which a process that was only forked has for itself."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
+        name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+        line = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
     except OSError:
         return ""
+    return f"{name} {line}" if line else ""
 
 
 def by_stage(folder: Path, measured: Measured) -> dict[str, dict[str, float]]:

@@ -29,9 +29,11 @@ def tensorflow_alone() -> Iterator[None]:
     What TensorFlow did not find it goes without until the process ends, so this is for processes
     that only serve.
     """
-    finders = list(sys.meta_path)
-    sys.meta_path[:] = map(_Without, finders)
+    sys.meta_path[:] = map(_Without, sys.meta_path)
     try:
         yield
     finally:
-        sys.meta_path[:] = finders
+        # A library, such as six, may have added a finder of its own.
+        sys.meta_path[:] = [
+            finder.finder if isinstance(finder, _Without) else finder for finder in sys.meta_path
+        ]

@@ -1,11 +1,12 @@
 """Divides rows into slices by the values of a feature."""
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from seqline.data import features, scripts
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCRIPT = "script"
 SPAN = "span"
@@ -73,7 +74,9 @@ def in_order(feature: str, values: Sequence[str]) -> list[str]:
     return sorted(values)
 
 
-def groups(column: Sequence[str]) -> list[tuple[str, np.ndarray]]:
+def groups(column: Sequence[str]) -> list[tuple[str, "np.ndarray"]]:
     """(value, indices of its rows) of each value in a column."""
+    import numpy as np  # Here: each run checks names of slices, also one with nothing to do.
+
     values, inverse = np.unique(np.array(column, dtype=object), return_inverse=True)
     return [(str(value), np.flatnonzero(inverse == index)) for index, value in enumerate(values)]

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
-from components.example_gen import ExampleGenParams, saved_data_sets, spans
+from components.example_gen import ExampleGenParams, spans
 from components.example_gen.spans import SpanFiles
 from seqline.data import features
 from seqline.errors import DataError, UserError
@@ -130,6 +130,9 @@ def _match_all(
 
     A single pattern may name data sets that have splits of their own.
     """
+    # Here: it imports NumPy, which a run of a tfds source with nothing to do needs not.
+    from components.example_gen import saved_data_sets
+
     by_split: dict[str | None, SplitMatches] = {}
     for split, pattern in patterns.items():
         saved = saved_data_sets.match(location(pattern, "example_gen"), SPLIT_NAMES)

@@ -14,8 +14,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from components.example_gen import ExampleGenParams
 from components.example_gen.splits import SPLIT_NAMES, TFDS_KIND
 from seqline.data import features
@@ -247,6 +245,8 @@ def _names(features: Any) -> list[str]:
 
 def _value(value: Any) -> Any:
     """A scalar or an array of strings as Python's. Numbers stay an array, ragged ones are lists."""
+    import numpy as np  # Here: the digest of a data set needs no NumPy.
+
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return value if value.ndim else value.item()
     if hasattr(value, "to_list"):  # a ragged tensor's value

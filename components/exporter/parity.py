@@ -16,8 +16,7 @@ Every row is answered by a process that has TensorFlow and nothing else.
 """
 
 import json
-import subprocess
-import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +32,7 @@ from components.exporter.serving import load_parts
 from seqline.component import Figures
 from seqline.data import features
 from seqline.data.ngrams import Rows
+from seqline.host import plain_tensorflow
 from seqline.model import network, rounding
 from seqline.model.spec import Spec, read_spec
 from seqline.model.wide import WIDE, Wide, log_softmax, pooled
@@ -49,19 +49,17 @@ class ParityCheck:
         self.folder = TemporaryDirectory(prefix="seqline-parity-")
         self.log = open(Path(self.folder.name) / "log", "w+b")
         script = Path(__file__).with_name("plain_tensorflow.py")
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", str(script)],
-            stdin=subprocess.PIPE,
-            stdout=self.log,
-            stderr=self.log,
-            cwd=self.folder.name,
-            text=True,
+        self.process = plain_tensorflow.start(
+            script, "seqline-prover", self.log, Path(self.folder.name)
         )
         return self
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
         self.log.close()
         self.folder.cleanup()
 

@@ -1,6 +1,6 @@
 """A process with TensorFlow and nothing else reads a SavedModel and answers rows, as a server does.
 
-Run by path, isolated (`python -I plain_tensorflow.py`): no seqline is on its path. One line of JSON
+Run by `seqline.host.plain_tensorflow`: it finds no seqline, no Keras and no TFT. One line of JSON
 on standard input names what to do: {"saved_model": folder, "examples": TFRecord file of serialized
 tf.Examples, "answers": .npz file to write, "signatures": [names]}.
 """
@@ -10,40 +10,10 @@ import os
 import sys
 
 BATCH_SIZE = 128
-# What a server does not have; TensorFlow imports Keras where it finds it.
-ABSENT = {
-    "components",
-    "pipeline",
-    "seqline",
-    "serving",
-    "keras",
-    "tf_keras",
-    "tensorflow_transform",
-    "tfx_bsl",
-    "tensorflow_text",
-    "apache_beam",
-    # TensorFlow imports these, too, where it finds them.
-    "scipy",
-    "googleapiclient",
-}
-
-
-class Without:
-    """A finder of modules that does not find those in ABSENT."""
-
-    def __init__(self, finder) -> None:  # type: ignore[no-untyped-def]
-        self.finder = finder
-
-    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        if name.partition(".")[0] in ABSENT:
-            return None
-        return self.finder.find_spec(name, path, target)
 
 
 def main() -> None:
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # what it answers is compared with a CPU's
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.meta_path[:] = map(Without, sys.meta_path)
     import numpy as np
     import tensorflow as tf
 

@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from components.infra_validator import DOCKER, EMBEDDED
+from seqline.host import plain_tensorflow
+from seqline.host.plain_tensorflow import Program, Template
+from seqline.host.tensorflow_template import SERVER
 
 MODEL_NAME = "seqline"
 GUARD = Path(__file__).with_name("guard.py")
@@ -53,14 +56,16 @@ class Server:
         log: The file with its output.
         wait_seconds: How long a request may take.
         container: The name of its Docker container, if it has one.
+        template: What it was forked from, if it was (`running`).
         load_seconds: The time from the start of the process until the model was available.
     """
 
-    process: subprocess.Popen
+    process: subprocess.Popen | Program
     port: int
     log: Path
     wait_seconds: float
     container: str | None = None
+    template: Template | None = None
     load_seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -130,12 +135,15 @@ class Server:
         with suppress(OSError):
             status = Path("/proc", pid, "status").read_text()
             peak = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
-            return int(peak[1]) * 1024 / 1e6 if peak else None
+            shared = self.template.import_bytes if self.template else 0
+            return (int(peak[1]) * 1024 + shared) / 1e6 if peak else None
         return None
 
 
 @contextmanager
-def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[Server]:
+def running(
+    kind: str, model: Path, log: Path, wait_seconds: float, may_fork: bool = False
+) -> Iterator[Server]:
     """Runs a server. It has ended after the block, whatever happens.
 
     Args:
@@ -143,6 +151,8 @@ def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[
         model: The SavedModel, which becomes version 1.
         log: The file for the server's output.
         wait_seconds: How long the server may take to start, or to answer a request.
+        may_fork: The embedded server need not import TensorFlow by itself where a template has done
+            so (`seqline.host.plain_tensorflow`). Its time to load and its memory count that import.
 
     Raises:
         ServerError: The server does not start or does not load the model.
@@ -155,15 +165,22 @@ def running(kind: str, model: Path, log: Path, wait_seconds: float) -> Iterator[
         container = f"seqline-infra-{uuid.uuid4().hex[:12]}" if kind.startswith(DOCKER) else None
 
         started = time.monotonic()
-        process = _start(_command(kind, base, port, port_file, container), log)
+        command = _command(kind, base, port, port_file, container)
+        template = plain_tensorflow.template() if may_fork and kind == EMBEDDED else None
+        forked = _fork(template, command, log) if template else None
+        process = forked or _start(command, log)
         server: Server | None = None
 
         try:
             deadline = started + wait_seconds
             port = port or _port_of(port_file, process, log, wait_seconds, deadline)
-            server = Server(process, port, log, wait_seconds, container)
+            server = Server(
+                process, port, log, wait_seconds, container, template if forked else None
+            )
             _wait_until_available(server, deadline)
             server.load_seconds = time.monotonic() - started
+            if server.template:
+                server.load_seconds += server.template.import_seconds
             yield server
         finally:
             if server:
@@ -181,7 +198,7 @@ def _command(
             sys.executable,
             "-P",
             "-m",
-            "serving",
+            SERVER,
             *flags,
             f"--host={HOST}",
             f"--port_file={port_file}",
@@ -207,6 +224,16 @@ def _command(
     ]
 
 
+def _fork(template: Template, command: list[str], log: Path) -> Program | None:
+    """Starts the embedded server from a template. Returns None if that has ended."""
+    arguments = command[command.index(SERVER) + 1 :]
+    with log.open("wb") as file, suppress(OSError):
+        return template.fork(
+            SERVER, arguments, "seqline-server", file, environment={"CUDA_VISIBLE_DEVICES": "-1"}
+        )
+    return None
+
+
 def _start(command: list[str], log: Path) -> subprocess.Popen:
     # The server finds the packages of this process wherever that was started. It gets no GPU: the
     # processes of the run hold the memory of all GPUs.
@@ -227,7 +254,7 @@ def _start(command: list[str], log: Path) -> subprocess.Popen:
 
 def _port_of(
     port_file: Path | None,
-    process: subprocess.Popen,
+    process: subprocess.Popen | Program,
     log: Path,
     wait_seconds: float,
     deadline: float,
@@ -263,7 +290,7 @@ def _wait_until_available(server: Server, deadline: float) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _need_process(process: subprocess.Popen, log: Path) -> None:
+def _need_process(process: subprocess.Popen | Program, log: Path) -> None:
     if process.poll() is not None:
         raise ServerError(
             f"the server ended with exit code {process.returncode} before it had the model:"
@@ -278,7 +305,7 @@ def _timed_out(doing: str, log: Path, wait_seconds: float) -> ServerError:
     )
 
 
-def _end(process: subprocess.Popen, container: str | None) -> None:
+def _end(process: subprocess.Popen | Program, container: str | None) -> None:
     if container:
         subprocess.run(["docker", "rm", "--force", container], capture_output=True)
     process.send_signal(signal.SIGTERM)

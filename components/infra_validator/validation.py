@@ -48,10 +48,12 @@ def validate(
     warmup = list(warmup_requests(model / WARMUP))
     log = output / SERVER_LOG
     tolerance = tolerance_of(model, params)
+    # A limit is one of the server's own start.
+    may_fork = params.max_load_seconds is None and params.max_rss_mb is None
 
     progress.tell("starting the server")
     try:
-        with running(params.server, model, log, params.wait_seconds) as server:
+        with running(params.server, model, log, params.wait_seconds, may_fork) as server:
             num_requests = len(answers) + len(warmup) + params.num_requests
             progress.begin("asking the server", num_requests, "requests")
             refusals, difference = compare(server, answers, tolerance)

@@ -45,13 +45,14 @@ def execute(pipeline: Pipeline, store: Store, folder: Path, options: Options) ->
     """
     run = Run(pipeline, store, folder, options)
     run.check()
+    need_tensorflow = any("tensorflow" in stage.component.libraries for stage in run.selected)
 
     with store.running(folder.name):
         run.save()
         try:
             with (
                 stopping("between two stages") as stop,
-                workers(folder / LOG, options.jobs, stop, options.fresh) as pool,
+                workers(folder / LOG, options.jobs, stop, options.fresh, need_tensorflow) as pool,
             ):
                 run.use(known_keys(pipeline, store, {}))
                 scheduler = Scheduler(run, pool, stop)

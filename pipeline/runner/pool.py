@@ -35,9 +35,13 @@ class Workers:
         stop: Says which signal arrived, and sends it on to the processes.
         fresh: Each call gets a process of its own. Workers that train together have to begin with
             an untouched TensorFlow, on GPUs that no other process holds.
+        need_tensorflow: Calls need it. One process of several jobs may still not, so that only a
+            process that makes all stages imports it at once (`plain_tensorflow.start_template`).
     """
 
-    def __init__(self, log_file: Path, jobs: int, stop: Stop, fresh: bool) -> None:
+    def __init__(
+        self, log_file: Path, jobs: int, stop: Stop, fresh: bool, need_tensorflow: bool
+    ) -> None:
         # Each of them takes system resources when the pool is made. No pipeline has more stages.
         self.jobs = min(jobs, MOST_JOBS)
         self.fresh = fresh
@@ -55,7 +59,8 @@ class Workers:
         # Progress goes only to a handler that asks for it by its level, not to one that takes
         # everything, such as a notebook's.
         tells_progress = any(handler.level == progress.LEVEL for handler in handlers)
-        self.arguments = (str(log_file), self.messages, os.getpid(), tells_progress)
+        has_template = need_tensorflow and self.jobs == 1 and not fresh
+        self.arguments = (str(log_file), self.messages, os.getpid(), tells_progress, has_template)
 
         self.pools: list[ProcessPoolExecutor] = []
         self.processes: dict[int, BaseProcess] = {}
@@ -165,7 +170,9 @@ def _interrupt_blocked() -> Iterator[None]:
 
 
 @contextmanager
-def workers(log_file: Path, jobs: int, stop: Stop, fresh: bool = False) -> Iterator[Workers]:
+def workers(
+    log_file: Path, jobs: int, stop: Stop, fresh: bool = False, need_tensorflow: bool = False
+) -> Iterator[Workers]:
     """Worker processes until the end of the block, see `Workers`.
 
     An error in the block ends those that are still at work: their results would not be used.
@@ -176,7 +183,7 @@ def workers(log_file: Path, jobs: int, stop: Stop, fresh: bool = False) -> Itera
     """
     # Here, where what is wrong with it can still be said.
     os.close(open_regular(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
-    pool = Workers(log_file, jobs, stop, fresh)
+    pool = Workers(log_file, jobs, stop, fresh, need_tensorflow)
     pool.listener.start()
     try:
         yield pool

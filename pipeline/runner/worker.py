@@ -15,7 +15,7 @@ from typing import Any
 
 from seqline.component import Figures
 from seqline.errors import UserError
-from seqline.host import machine_errors, progress
+from seqline.host import machine_errors, plain_tensorflow, progress
 from seqline.storage.atomic import open_regular
 
 # How often a worker checks that the process that started it still exists.
@@ -29,7 +29,13 @@ class StageError(Exception):
     """
 
 
-def initialize(log_file: str, messages: Any, parent: int, tells_progress: bool = False) -> None:
+def initialize(
+    log_file: str,
+    messages: Any,
+    parent: int,
+    tells_progress: bool = False,
+    has_template: bool = False,
+) -> None:
     """Prepares a worker process: its output, its log and its end.
 
     Args:
@@ -38,6 +44,7 @@ def initialize(log_file: str, messages: Any, parent: int, tells_progress: bool =
         parent: The id of the process that started this one. Asked for here, it could already be
             the id of the process that adopts orphans.
         tells_progress: Also send how far stages are (`seqline.host.progress`).
+        has_template: Also import TensorFlow, for `seqline.host.plain_tensorflow`.
     """
     # A terminal sends Ctrl-C to every process. The run hears it, too, and sends SIGTERM to the
     # workers that must stop.
@@ -51,6 +58,8 @@ def initialize(log_file: str, messages: Any, parent: int, tells_progress: bool =
     os.dup2(descriptor, 2)
     warnings.simplefilter("default")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    if has_template:
+        plain_tensorflow.start_template()  # Here, where this process has no threads yet.
 
     log = logging.getLogger("seqline")
     log.setLevel(logging.INFO)

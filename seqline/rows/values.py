@@ -4,12 +4,14 @@ import json
 import math
 from base64 import b64encode
 from decimal import Decimal
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from seqline.data import labels
 from seqline.data.labels import CONTROL
+
+# Functions import NumPy, as each run imports this module, also one with nothing to do.
+if TYPE_CHECKING:
+    import numpy as np
 
 # Labels that are kept with their bytes. A column that is not a label has as many values as rows.
 KNOWN_LABELS = 10_000
@@ -86,7 +88,7 @@ def _bad_token(tokens: list[Any]) -> UnusableError:
     return UnusableError("the list of tokens is empty", "empty text")
 
 
-def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
+def to_floats(value: Any, dim: int | None, name: str) -> "np.ndarray":
     """A sequence as float32 [time, dim].
 
     Args:
@@ -94,6 +96,8 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
         dim: Numbers of a time step, if that is known.
         name: What errors call dim.
     """
+    import numpy as np
+
     if not isinstance(value, list | np.ndarray):
         raise _mistyped(value, "sequence")
     if not len(value) or (isinstance(value[0], list) and not any(value)):
@@ -138,7 +142,7 @@ def to_floats(value: Any, dim: int | None, name: str) -> np.ndarray:
     return floats
 
 
-def _has_boolean(value: Any, array: np.ndarray) -> bool:
+def _has_boolean(value: Any, array: "np.ndarray") -> bool:
     """Whether true or false is among numbers: numpy takes them for 1 and 0, the server does not.
 
     Most sequences hold neither 1 nor 0, which their array tells faster than their lists.
@@ -150,8 +154,10 @@ def _has_boolean(value: Any, array: np.ndarray) -> bool:
     )
 
 
-def _from_large(value: Any) -> np.ndarray:
+def _from_large(value: Any) -> "np.ndarray":
     """Numbers of which some are integers beyond numpy's, as floats."""
+    import numpy as np
+
     try:
         return np.asarray(value, np.float64)
     except OverflowError:
@@ -229,6 +235,9 @@ def label_string(label: Any) -> str:
     """
     if isinstance(label, str):
         return label
+
+    import numpy as np
+
     if isinstance(label, np.generic):
         label = label.item()
     if isinstance(label, bool | int):
@@ -267,6 +276,8 @@ def split_name(value: Any) -> str:
 
 def to_weight(value: Any) -> float:
     """A weight; in a text file it comes as a string."""
+    import numpy as np
+
     try:
         # Python's numbers may hold underscores, those of a source may not.
         is_number = not isinstance(value, bool) and "_" not in str(value)
@@ -292,6 +303,9 @@ def to_json(value: Any) -> Any:
         return value
     if isinstance(value, str):
         return _string(value)
+
+    import numpy as np
+
     if isinstance(value, np.ndarray):
         value = value.tolist()
     elif isinstance(value, np.generic):

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +11,7 @@ from components.example_gen import ExampleGenParams, tfds_source
 from seqline.errors import DataError, UserError
 from seqline.rows.row import Row
 from tests.components.example_gen.support import read_all
+from tests.support import CHECKOUT
 from tests.support.source_files import usable
 
 
@@ -116,3 +119,17 @@ def test_a_feature_with_the_split_beside_splits_of_its_own(monkeypatch: pytest.M
         "example_gen.split 'fold' names a feature with the splits, and 'tfds:rows' has the splits"
         " test, train of its own. Remove example_gen.split."
     )
+
+
+def test_a_look_at_finished_stages_imports_no_numpy() -> None:
+    """What a run of a tfds source with nothing to do imports of the components."""
+    code = (
+        "import sys\n"
+        "from components.evaluator import thresholds\n"
+        "from components.example_gen import sources, tfds_source\n"
+        "print(sorted({'numpy', 'tensorflow', 'pyarrow'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

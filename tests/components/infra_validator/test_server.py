@@ -250,6 +250,57 @@ def test_without_the_servers_libraries_it_says_what_to_install(
     assert INFRA_VALIDATOR.check is check
 
 
+FORKING = """
+import json, os, signal, sys
+from pathlib import Path
+from components.infra_validator.server import running
+from seqline.host import plain_tensorflow
+
+plain_tensorflow.start_template()
+template = plain_tensorflow.template()
+with running("embedded", Path(sys.argv[1]), Path(sys.argv[2]), 100, may_fork=True) as server:
+    assert isinstance(server.process, plain_tensorflow.Program)
+    assert server.state() == ("AVAILABLE", "")
+    assert server.load_seconds > template.import_seconds > 0
+    assert server.peak_rss_mb() > template.import_bytes / 1e6 > 100
+print(server.process.returncode)
+with running("embedded", Path(sys.argv[1]), Path(sys.argv[2]), 100, may_fork=True) as server:
+    print(server.process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
+def test_a_server_from_a_template_answers_and_dies_with_the_process(
+    saved_model: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "server.log"
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, str(saved_model / "saved_model"), str(log)],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    code, pid = done.stdout.split()
+    assert code == "0"
+    assert "version 1 takes requests" in log.read_text()
+
+    deadline = time.monotonic() + 60
+    while _is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _is_alive(pid)
+
+
+def _is_alive(pid: str) -> bool:
+    """A process that nobody waits for stays as a zombie, which is not alive."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_server_is_gone_after_an_error_in_the_block(saved_model: Path, tmp_path: Path) -> None:
     with (
         suppress(KeyError),

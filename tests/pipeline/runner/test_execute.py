@@ -1,6 +1,7 @@
 """A run makes, keeps and records artifacts, on small components."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,20 @@ def test_a_run_makes_every_artifact_and_the_second_one_none(data: Path, store: S
     again = run(chain(data), store)
     assert ran(again) == []
     assert [result.artifact for result in again] == [result.artifact for result in results]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
+def test_one_worker_imports_tensorflow_at_once_where_a_stage_needs_it(
+    data: Path, store: Store
+) -> None:
+    def has_template(jobs: int, *libraries: str) -> bool:
+        asked = NumberParams(behaviour="tell of the template")
+        pipe = chain(data, second=asked, libraries=libraries)
+        return run(pipe, store, jobs=jobs, force=["second"])[-1].figures["has_template"]
+
+    assert has_template(1, "tensorflow", "numpy")
+    assert not has_template(1, "numpy")
+    assert not has_template(2, "tensorflow")
 
 
 def test_force_runs_what_is_finished(data: Path, store: Store) -> None:
