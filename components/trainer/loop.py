@@ -26,6 +26,7 @@ from components.trainer.optimizer import (
     learning_rate,
     summed_over_replicas,
 )
+from seqline.model import network
 
 
 class Loop:
@@ -54,8 +55,9 @@ class Loop:
         self.average = Average(self.trained, params.average_decay)
         self.class_weights = class_weights
         self.losses = keras.losses.CategoricalCrossentropy(
-            label_smoothing=params.label_smoothing, reduction=None
+            from_logits=True, label_smoothing=params.label_smoothing, reduction=None
         )
+        self.logits = network.logits(model)
         self.train = tf.function(self._train, autograph=False, reduce_retracing=True)
         self.evaluate = tf.function(self._evaluate, autograph=False, reduce_retracing=True)
 
@@ -148,8 +150,8 @@ class Loop:
         inputs, labels, *weights = batch
         num_rows = self._over_replicas(tf.cast(tf.shape(labels)[0], tf.float32))
         with tf.GradientTape() as tape:
-            probabilities = self.model(inputs, training=True)  # [rows, num_classes]
-            losses = self.losses(labels, probabilities)  # [rows]
+            logits = self.logits(inputs, training=True)  # [rows, num_classes]
+            losses = self.losses(labels, logits)  # [rows]
             if self.class_weights is not None:
                 losses *= tf.linalg.matvec(labels, self.class_weights)
             if weights:
@@ -164,7 +166,7 @@ class Loop:
         gradients, norm = clipped(gradients, self.params.clip_norm)
         self.adam.apply(gradients, learning_rate(self.params, step, self.num_steps), step)
         self.average.update(step)
-        return self._counted(losses, probabilities, labels), norm
+        return self._counted(losses, logits, labels), norm
 
     def _evaluate(self, iterator: Any, count: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
         """The sums, float64 [3], with those of `count` more batches."""
@@ -179,13 +181,13 @@ class Loop:
 
     def _evaluate_replica(self, batch: tuple[Any, tf.Tensor]) -> tf.Tensor:
         inputs, labels = batch
-        probabilities = self.model(inputs, training=False)
-        return self._counted(self.losses(labels, probabilities), probabilities, labels)
+        logits = self.logits(inputs, training=False)
+        return self._counted(self.losses(labels, logits), logits, labels)
 
     @staticmethod
-    def _counted(losses: tf.Tensor, probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _counted(losses: tf.Tensor, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """The sum of the losses, right answers and rows, float64 [3]."""
-        right = tf.argmax(probabilities, axis=-1) == tf.argmax(labels, axis=-1)  # [rows]
+        right = tf.argmax(logits, axis=-1) == tf.argmax(labels, axis=-1)  # [rows]
         counts = [
             tf.reduce_sum(tf.cast(losses, tf.float64)),
             tf.reduce_sum(tf.cast(right, tf.float64)),

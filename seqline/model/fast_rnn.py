@@ -46,7 +46,7 @@ class DistinctEmbedding(layers.Embedding):
     def call(self, inputs: Any) -> Any:
         ids = tf.cast(inputs, tf.int32)
         distinct, positions = tf.unique(tf.reshape(ids, [-1]))
-        rows = tf.gather(self.embeddings.value, distinct)
+        rows = tf.gather(_of_replica(self.embeddings.value), distinct)
         return tf.cast(rows, self.compute_dtype), tf.reshape(positions, tf.shape(ids))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -58,6 +58,20 @@ class DistinctEmbedding(layers.Embedding):
             keras.KerasTensor(rows, dtype=self.compute_dtype),
             keras.KerasTensor(positions, dtype="int32"),
         )
+
+
+def _of_replica(variable: Any) -> Any:
+    """This replica's own copy of a variable, of which rows can be read.
+
+    Of a strategy's variable, `tf.gather` would first read all rows, which copies the table.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None:
+        return variable
+    copies = context.strategy.experimental_local_results(variable)
+    if len(copies) == 1:
+        return copies[0]
+    return next(copy for copy in copies if copy.handle is variable.handle)
 
 
 @keras.saving.register_keras_serializable("seqline")

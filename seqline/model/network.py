@@ -57,6 +57,28 @@ def build(
     return _Builder(spec, training, implementation).model()
 
 
+def logits(model: keras.Model) -> Callable[..., Any]:
+    """A function like the model, whose result is what the softmax of its last layer reads.
+
+    A loss is computed from these, so training needs no softmax: on a CPU it costs more than a
+    product of matrices, for a few numbers.
+
+    Args:
+        model: ends with a Dense layer with softmax.
+
+    Returns:
+        (inputs, training) -> [batch, num_classes].
+    """
+    output = model.layers[-1]
+    before = keras.Model(model.inputs, output.input)
+
+    def call(inputs: Any, training: bool) -> Any:
+        scores = ops.matmul(before(inputs, training=training), output.kernel)
+        return ops.add(scores, output.bias) if output.use_bias else scores
+
+    return call
+
+
 class _Builder:
     """Builds one network. Every random layer takes the next seed, so the order of calls matters."""
 

@@ -176,7 +176,7 @@ def _recurrence(
                 _upstream(pooling, d_pooling, values, limits)
                 for pooling, d_pooling, values in zip(poolings, d_pooled, collected, strict=True)
             )
-            d_inputs = backward(states, into, tf.transpose(recurrent), **d_states, **named)
+            d_inputs = backward(states, into, recurrent, **d_states, **named)
             d_inputs = tf.ensure_shape(d_inputs, [None, *shape])  # [whole, batch, units]
 
             before, d_flat = states[:time], tf.reshape(d_inputs[:time], [-1, units])
@@ -337,7 +337,7 @@ def _forward(
 def _backward(
     states: tf.Tensor,
     into: tuple[Collected, ...],
-    transposed: tf.Tensor,
+    recurrent: tf.Tensor,
     *,
     steps: tf.Tensor,
     limits: tf.Tensor,
@@ -352,13 +352,14 @@ def _backward(
     Args:
         states: [whole + 1, batch, units], see `_forward`.
         into: of each pooling, see `_upstream`.
-        transposed: recurrent, transposed.
         d_states: [whole, batch, units], gradients of the states themselves.
 
     Returns:
         The gradients of the inputs, [whole, batch, units], zeros after the steps.
     """
     whole = tf.shape(states)[0] - 1
+    # Here, not in TensorFlow: its transpose wakes a second thread for a small matrix.
+    transposed = tf.transpose(recurrent)
 
     def body(time: tf.Tensor, d_state: tf.Tensor, written: tf.TensorArray) -> Any:
         for pooling, values in zip(poolings, into, strict=True):
