@@ -75,7 +75,8 @@ class FoldedWide(tf.Module):
         # The features of each kind that stay.
         ends = np.searchsorted(wide.features, [self.num_tokens, self.num_tokens + num_sequences])
         of_tokens, _, of_characters = np.split(wide.features, ends)
-        weights = _centred(wide.matrix) * wide.idf[:, None]
+        weights = _centred(wide.matrix)
+        weights *= wide.idf[:, None]
         token_rows, sequence_rows, character_rows = np.split(weights, ends)
         token_idf, sequence_idf, character_idf = np.split(wide.idf, ends)
         self.has_characters = bool(len(of_characters))
@@ -212,7 +213,9 @@ def _centred(scores: np.ndarray) -> np.ndarray:
     The softmax stays, and a feature's numbers say what speaks for a class and what against it.
     """
     scores = scores.astype(np.float64)
-    return scores if scores.shape[-1] == 1 else scores - scores.mean(axis=-1, keepdims=True)
+    if scores.shape[-1] > 1:
+        scores -= scores.mean(axis=-1, keepdims=True)
+    return scores
 
 
 def with_ends(
