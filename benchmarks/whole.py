@@ -64,10 +64,11 @@ NAMES = {
 
 @dataclass
 class Process:
-    """A process that was seen, with its CPU seconds at each look."""
+    """A process that was seen, with its CPU seconds and memory at each look."""
 
     command: str
-    looks: list[tuple[float, float]] = field(default_factory=list)  # (time, CPU seconds so far)
+    # (time, CPU seconds so far, resident bytes)
+    looks: list[tuple[float, float, int]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -79,7 +80,7 @@ class Process:
 
     def until(self, moment: float) -> float:
         """CPU seconds up to a time."""
-        return max((cpu for looked, cpu in self.looks if looked <= moment), default=0.0)
+        return max((cpu for looked, cpu, _ in self.looks if looked <= moment), default=0.0)
 
 
 @dataclass
@@ -128,6 +129,7 @@ def look(root: int, processes: dict[tuple[int, str], Process]) -> None:
         stats[pid] = fields
 
     now, ticks = time.time(), os.sysconf("SC_CLK_TCK")
+    page = os.sysconf("SC_PAGE_SIZE")
     for pid, fields in stats.items():
         ancestor: int | None = pid
         while ancestor is not None and ancestor != root:
@@ -136,7 +138,8 @@ def look(root: int, processes: dict[tuple[int, str], Process]) -> None:
             continue
 
         process = processes.setdefault((pid, fields[19]), Process(""))
-        process.looks.append((now, (int(fields[11]) + int(fields[12])) / ticks))
+        cpu = (int(fields[11]) + int(fields[12])) / ticks
+        process.looks.append((now, cpu, int(fields[21]) * page))
         # Between fork and exec it has its parent's command line.
         process.command = _command_line(pid) or process.command
 

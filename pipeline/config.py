@@ -140,6 +140,17 @@ class Config(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _ngrams_for_wide(self) -> Self:
+        """Refuses before any stage what only the trainer would see, when the texts are counted."""
+        has_texts = self.example_gen.content != "sequence"
+        if has_texts and self.trainer.wide and self.transform.ngrams == 0:
+            raise ValueError(
+                "transform.ngrams 0 leaves trainer.wide true no n-grams: leave transform.ngrams"
+                " out, or set trainer.wide to false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _apart(self) -> Self:
         if is_remote(self.pusher.serving_dir):
             return self

@@ -12,6 +12,10 @@ MAJORITY = "majority class"
 TFIDF = "tf-idf + logistic regression"
 STATISTICS = "summary statistics + logistic regression"
 
+# The most bytes of the weights of tf-idf's features, of which training holds a few copies: the most
+# frequent features stay. Twenty classes have room for three million.
+WEIGHT_BYTES = 2**29
+
 # A trained baseline: rows -> labels, an array of str objects [rows].
 Answer = Callable[[Sequence[Any]], np.ndarray]
 
@@ -62,6 +66,7 @@ def tfidf_logistic_regression(
         analyzer=analyzer,
         ngram_range=(1, 2) if analyzer == "word" else (1, 4),
         sublinear_tf=True,
+        max_features=WEIGHT_BYTES // (8 * len(set(labels))),
         **for_tokens,
     )
 

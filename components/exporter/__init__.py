@@ -69,14 +69,17 @@ from pydantic import Field
 from seqline.component import Component, Figures, Params
 from seqline.data.features import SAVED_MODEL
 
+TableDtype = Literal["float32", "int16", "bfloat16", "int8"]
+
 
 class ExporterParams(Params):
-    table_dtype: Literal["float32", "int16", "bfloat16", "int8"] = Field(
-        "float32",
+    table_dtype: TableDtype | None = Field(
+        None,
         description=(
             "type of the tables of tokens and n-grams; int16 halves them and hardly changes an"
             " answer, bfloat16 halves them, int8 quarters them; the figures give the loss of"
-            " accuracy"
+            " accuracy; null: int16 for a model with a wide part, unless parity_tolerance is set or"
+            " log-odds of an answer change by more than 0.01, else float32"
         ),
     )
     top_k: int = Field(
@@ -103,6 +106,11 @@ class ExporterParams(Params):
             " with float32 tables; null: 50 times that network's own float32 rounding"
         ),
     )
+
+    @property
+    def tables(self) -> TableDtype:
+        """The type of the tables; an export decides for null, see `export.table_dtypes`."""
+        return self.table_dtype or "float32"
 
 
 def run(

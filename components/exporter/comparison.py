@@ -26,6 +26,10 @@ class ParityError(NotBlessedError):
     """The export does not answer as the network was trained; it is not finished."""
 
 
+class NarrowTablesError(ParityError):
+    """Tables of fewer bits than float32 change the answers by too much."""
+
+
 @dataclass(frozen=True)
 class Bound:
     """How far answers may differ.
@@ -43,6 +47,10 @@ class Bound:
     origin: str
     noise: float
     is_narrow: bool = False
+
+    def error(self, message: str) -> ParityError:
+        """The error of a difference above the tolerance."""
+        return NarrowTablesError(message) if self.is_narrow else ParityError(message)
 
     def way_out(self, difference: float) -> str:
         """Says how to proceed after a difference above the tolerance."""
@@ -76,10 +84,10 @@ def bound_of(params: ExporterParams, noise: float) -> Bound:
 
     A constant for narrow tables; otherwise the setting, or what follows from the network's noise.
     """
-    if params.table_dtype in TOLERANCES:
-        origin = f"what {params.table_dtype} tables may change"
-        return Bound(TOLERANCES[params.table_dtype], False, origin, noise, is_narrow=True)
-    if params.table_dtype == "int16":
+    if params.tables in TOLERANCES:
+        origin = f"what {params.tables} tables may change"
+        return Bound(TOLERANCES[params.tables], False, origin, noise, is_narrow=True)
+    if params.tables == "int16":
         tolerance = max(rounding.tolerance(noise), MOST_INT16)
         return Bound(tolerance, True, "what int16 tables may change", noise, is_narrow=True)
     if params.parity_tolerance is not None:
@@ -123,7 +131,7 @@ def compare(
 
     bound = bound_of(params, noise)
     figures: Figures = {
-        "table_dtype": params.table_dtype,
+        "table_dtype": params.tables,
         "num_rows": len(rows.places),
         "max_difference": 0.0,
         "difference": 0.0,
@@ -141,7 +149,7 @@ def compare(
         figures["difference"] = max(figures["difference"], float(difference.max()))
 
     figures |= {"tolerance": bound.tolerance, "noise": noise}
-    if params.table_dtype != "float32":
+    if params.tables != "float32":
         narrow = answers["serving_default.probabilities"]
         figures |= cost(rows, transformed[features.LABEL], probabilities, narrow)
     return figures
@@ -174,7 +182,7 @@ def _check_probabilities(
         return
 
     number = int(wrong[0])
-    raise ParityError(
+    raise bound.error(
         f"{_place(rows, number)}: {signature} of the export gives probabilities"
         f" {_digits(got[number], probabilities[number])}; the trained network gives"
         f" {_digits(probabilities[number], got[number])};"
@@ -213,7 +221,7 @@ def _check_labels(
 
         if not ahead[number] <= bound.tolerance:
             best = int(wanted[number])
-            raise ParityError(
+            raise bound.error(
                 f"{_place(rows, number)}: {signature} of the export answers {_text(label)!r}; the"
                 f" trained network answers {_text(rows.labels[best])!r},"
                 f" {probabilities[number, best]:.6g} against {probabilities[number, class_id]:.6g}:"

@@ -72,6 +72,8 @@ def explain(
     ranked = _ranked(
         tf.concat(text, 0), tf.concat(names, 0), tf.concat(counts, 0), tf.concat(added, 0), batch
     )
+    # Rows of few bits have a mean over the classes: less of it, the sums are those of log p.
+    ranked["others"] -= wide.pool[0] * tf.reduce_mean(scores, axis=1, keepdims=True)
     return tf.cast(class_ids, tf.int64), {**outputs, **ranked}
 
 

@@ -227,7 +227,7 @@ def _parse_features(rows: ParityRows, spec: Spec) -> dict[str, np.ndarray]:
 
 def compare_weights(saved_model: Path, source: Path, model: Path, params: ExporterParams) -> None:
     """Raises ParityError for a variable in the file that is not what the Model's weights give."""
-    parts = load_parts(source, model, params.table_dtype)
+    parts = load_parts(source, model, params.tables)
     modules = {"served": parts.network, "wide": parts.wide}
     with TemporaryDirectory(prefix="seqline-parity-") as folder:
         # Both name a variable by its place in the module.

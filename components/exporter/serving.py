@@ -7,9 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.exporter import explanation
+from components.exporter import TableDtype, explanation
 from components.exporter.folded import FoldedNetwork, fold
-from components.exporter.tables import TableDtype
 from components.exporter.wide import FoldedWide
 from seqline.data import features
 from seqline.data.examples import Content, raw_features

@@ -1,12 +1,11 @@
 """Tables of a served model: rows of float32, or of fewer bits."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-TableDtype = Literal["float32", "int16", "bfloat16", "int8"]
-
+from components.exporter import TableDtype
 
 # The largest number of each type of integers.
 LARGEST = {"int16": 2**15 - 1, "int8": 2**7 - 1}
@@ -33,7 +32,8 @@ class Table(tf.Module):
             largest = np.abs(rows).max(axis=axis, keepdims=True)  # [1, width] or [num, 1]
             scale = np.maximum(largest, np.finfo(np.float32).tiny) / LARGEST[dtype]
             self.scale = constant(scale, f"{name}_scale")
-            rows = np.rint(rows / scale)
+            rows = rows / scale
+            np.rint(rows, out=rows)
         self.rows = constant(rows, name, dtype)
 
     def __call__(self, ids: tf.Tensor) -> tf.Tensor:
@@ -60,4 +60,6 @@ def at(rows: Any, ids: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
 
 
 def constant(value: np.ndarray, name: str, dtype: str = "float32") -> tf.Variable:
+    if dtype != "bfloat16":  # NumPy has no such type
+        value = value.astype(dtype, copy=False)
     return tf.Variable(tf.cast(tf.constant(value), dtype), trainable=False, name=name)

@@ -23,7 +23,7 @@ import scipy.sparse as sp
 import tensorflow as tf
 
 from components.exporter.hashed import LOW, KeyTable
-from components.exporter.tables import Table, TableDtype, constant
+from components.exporter.tables import WIDE_ROW, Table, TableDtype, constant
 from seqline.data import ngrams
 from seqline.data.features import NUM_RESERVED_IDS, oov_id
 from seqline.data.ngrams import CHARACTERS, END, FACTOR, SIZES, START
@@ -75,7 +75,8 @@ class FoldedWide(tf.Module):
         # The features of each kind that stay.
         ends = np.searchsorted(wide.features, [self.num_tokens, self.num_tokens + num_sequences])
         of_tokens, _, of_characters = np.split(wide.features, ends)
-        weights = _centred(wide.matrix) * wide.idf[:, None]
+        weights = _centred(wide.matrix)
+        weights *= wide.idf[:, None]
         token_rows, sequence_rows, character_rows = np.split(weights, ends)
         token_idf, sequence_idf, character_idf = np.split(wide.idf, ends)
         self.has_characters = bool(len(of_characters))
@@ -212,7 +213,9 @@ def _centred(scores: np.ndarray) -> np.ndarray:
     The softmax stays, and a feature's numbers say what speaks for a class and what against it.
     """
     scores = scores.astype(np.float64)
-    return scores if scores.shape[-1] == 1 else scores - scores.mean(axis=-1, keepdims=True)
+    if scores.shape[-1] > 1:
+        scores -= scores.mean(axis=-1, keepdims=True)
+    return scores
 
 
 def with_ends(
@@ -226,13 +229,16 @@ def with_ends(
 
 def weighted_sum(table: Any, found: Found, factor: tf.Tensor, num_texts: tf.Tensor) -> tf.Tensor:
     """The sum of the rows of each text's features, each times its factor; [num_texts, K]."""
-    rows = table.rows if isinstance(table, Table) else table
+    rows, place = (table.rows if isinstance(table, Table) else table), found.place
     if rows.dtype != tf.float32:
-        rows = table(found.place) * factor[:, None]
-        return tf.math.unsorted_segment_sum(rows, found.text, num_texts)
+        if rows.shape[1] < WIDE_ROW:
+            rows = table(place) * factor[:, None]
+            return tf.math.unsorted_segment_sum(rows, found.text, num_texts)
+        distinct, place = tf.unique(place, tf.int64)
+        rows = table(distinct)
 
-    # Makes no copy of the rows, which matters with thousands of classes.
-    indices = tf.stack([found.text, found.place], axis=1)
+    # Makes no copy of the rows for each text, which matters with many classes.
+    indices = tf.stack([found.text, place], axis=1)
     size = tf.stack([num_texts, tf.shape(rows, out_type=tf.int64)[0]])
     return tf.sparse.sparse_dense_matmul(tf.SparseTensor(indices, factor, size), rows)
 

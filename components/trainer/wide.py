@@ -25,13 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 
 # SciPy's products for given arrays: its public `@` makes matrices and copies around each.
 from scipy.sparse import _sparsetools
 
 from components.trainer import TrainerParams, checkpoint
 from components.trainer.wide_batches import Batch, Batches, Texts
+from components.trainer.wide_choice import CACHED, TINY, add_by_class, most_telling
 from seqline.data import features, ngrams
 from seqline.data.ngrams import Table
 from seqline.host.progress import tell
@@ -55,10 +55,6 @@ LEAST_EVIDENCE = 0.1
 MOST_DECAY = 0.5
 # Bytes of a feature and class while training: a weight and a penalty factor.
 WEIGHT_BYTES = 8
-# Keeps a quotient finite.
-TINY = 1e-30
-# Features times classes whose weights are handled at once.
-CACHED = 2**17
 
 
 @dataclass
@@ -111,8 +107,7 @@ class Fit:
         most = params.wide_megabytes * 2**20 // (WEIGHT_BYTES * num_scores)
         self.kept = kept
         if kept is None and self.table.num_features > most:
-            batches = Batches(Texts(source, splits, self.table), class_weights, params.seed)
-            self.kept = _most_telling(batches, self.table.num_features, most)
+            self.kept = most_telling(source, self.table, class_weights, most)
 
         texts = Texts(source, splits, self.table, self.kept)
         self.batches = Batches(texts, class_weights, params.seed)
@@ -143,7 +138,7 @@ class Fit:
             num_batches += 1
             classes += np.bincount(batch.labels, batch.weights, num_classes)
             self.texts_with[batch.features] += np.diff(batch.starts)
-            _add_by_class(batch, by_class)
+            add_by_class(batch, by_class)
 
         wanted = EPOCH_ROWS // max(1, self.num_rows)
         self.num_epochs = min(max(wanted, FEWEST_EPOCHS), MOST_EPOCHS)
@@ -273,46 +268,6 @@ def codes_of(source: Path) -> np.ndarray:
     """The codes of the tokens of the vocabulary of Features."""
     content = (source / "vocabularies" / features.TOKENS_VOCABULARY).read_bytes()
     return ngrams.token_codes(content.split(b"\n")[:-1])
-
-
-def _most_telling(batches: Batches, num_features: int, most: int) -> np.ndarray:
-    """The places of the `most` features that tell most about the classes, ascending.
-
-    What a feature tells is the sum, over the classes, of the texts that hold it times the logarithm
-    of how many they are for one that was to be expected, above what chance gives. Only `most`
-    features are counted at once.
-    """
-    num_classes = len(batches.class_weights)
-    classes = np.zeros(num_classes, np.float32)
-    for batch in batches.all():
-        classes += np.bincount(batch.labels, batch.weights, num_classes)
-    shares = classes / max(classes.sum(), TINY)
-
-    scores = np.zeros(num_features)
-    for first in range(0, num_features, most):
-        by_class = np.zeros((min(most, num_features - first), num_classes), np.float32)
-        for batch in batches.all():
-            _add_by_class(batch.between(first, first + most), by_class)
-
-        size = max(1, CACHED // num_classes)
-        for start in range(0, len(by_class), size):
-            observed = by_class[start : start + size]
-            expected = observed.sum(axis=1, keepdims=True) * shares
-            told = observed * np.log((observed + 1) / (expected + 1))
-            told -= 0.5 * expected / (expected + 1)  # what chance tells
-            scores[first + start : first + start + len(observed)] = told.sum(axis=1)
-    return np.sort(np.argsort(-scores, kind="stable")[:most])
-
-
-def _add_by_class(batch: Batch, by_class: np.ndarray) -> None:
-    """Adds the weights of a batch's texts with each feature, by class, [F, num_classes]."""
-    num_rows, num_classes = len(batch), by_class.shape[1]
-    held = batch.weights[batch.rows]
-    texts = sp.csr_matrix((held, batch.rows, batch.starts), (len(batch.features), num_rows))
-    ones = np.ones(num_rows, np.float32)
-    classes = sp.csr_matrix((ones, (np.arange(num_rows), batch.labels)), (num_rows, num_classes))
-    sums = (texts @ classes).tocoo()
-    by_class[batch.features[sums.row], sums.col] += sums.data
 
 
 def _evidence(by_class: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

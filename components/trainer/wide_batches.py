@@ -6,7 +6,7 @@ or one shard, are in memory. The order follows from the seed and the number of t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,18 +50,6 @@ class Batch:
     @property
     def num_bytes(self) -> int:
         return sum(array.nbytes for array in vars(self).values())
-
-    def between(self, first: int, end: int) -> "Batch":
-        """The same texts with the features from `first` to before `end`, counted from `first`."""
-        start, stop = np.searchsorted(self.features, [first, end])
-        inner = slice(self.starts[start], self.starts[stop])
-        return replace(
-            self,
-            features=self.features[start:stop] - np.int32(first),
-            starts=self.starts[start : stop + 1] - self.starts[start],
-            rows=self.rows[inner],
-            values=self.values[inner],
-        )
 
 
 def paths_of(source: Path, split: str) -> list[Path]:

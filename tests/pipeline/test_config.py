@@ -185,12 +185,23 @@ def test_a_source_of_a_wrong_type_is_one_error(toml: str) -> None:
             b"[example_gen]\nsource = 'a.csv'\ncontent = 'sequence'\n",
             r"mine\.toml: trainer\.embeddings 'v\.txt' is about tokens, and example_gen\.content =",
         ),
+        (
+            b"[transform]\nngrams = 0\n[example_gen]\nsource = 'a.csv'\n",
+            r"mine\.toml: transform\.ngrams 0 leaves trainer\.wide true no n-grams: leave .* out,"
+            r" or set trainer\.wide to false\.$",
+        ),
     ],
 )
 def test_a_file_that_is_not_allowed_is_named(toml: str, content: bytes, message: str) -> None:
     Path(toml).write_bytes(content)
     with pytest.raises(UserError, match=message):
         load(toml)
+
+
+@pytest.mark.parametrize("setting", ["trainer.wide=false", "example_gen.content=sequence"])
+def test_no_ngrams_are_needed_without_a_wide_part(toml: str, setting: str) -> None:
+    Path(toml).write_bytes(b"[example_gen]\nsource = 'a.csv'\n")
+    assert load(toml, ["transform.ngrams=0", setting]).transform.ngrams == 0
 
 
 def test_every_error_is_told_at_once(toml: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.exporter import ExporterParams, export, parity, run
+from components.exporter import ExporterParams, comparison, export, parity, run
 from components.exporter.comparison import ParityError
 from components.exporter.parity_rows import choose_rows
 from components.exporter.serving import load_parts
@@ -16,6 +16,7 @@ from components.trainer import run as run_trainer
 from components.transform import run as run_transform
 from seqline.component import Figures
 from seqline.data.ngrams import Rows, folder_of
+from seqline.model.spec import read_spec
 from seqline.model.wide import WIDE, Wide
 from tests.support.corpus import TRAINER_PARAMS, TRANSFORM_PARAMS
 
@@ -49,6 +50,7 @@ def prove(saved_model: Path, examples: Path, features: Path, model: Path) -> Non
 
 def test_it_answers_as_both_parts_pooled(exported: tuple[Path, Figures]) -> None:
     saved_model, figures = exported
+    assert figures["table_dtype"] == "int16"
     assert 0 < figures["noise"] < 1e-4
     assert figures["difference"] < figures["tolerance"] / 5
 
@@ -163,6 +165,37 @@ def test_another_wide_part_answers_otherwise(
     monkeypatch.setattr(parity, "compare_weights", lambda *_: None)
     with pytest.raises(ParityError, match="Rounding does not explain it"):
         prove(tmp_path / "saved_model", examples, features, both)
+
+
+@pytest.mark.slow
+def test_tables_are_float32_where_int16_changes_too_much(
+    examples: Path, features: Path, both: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derived = comparison.bound_of
+
+    def strict(params: ExporterParams, noise: float) -> comparison.Bound:
+        bound = derived(params, noise)
+        return replace(bound, tolerance=0.0) if params.tables == "int16" else bound
+
+    monkeypatch.setattr(comparison, "bound_of", strict)
+    (tmp_path / "asked").mkdir()
+    asked_for = PARAMS.model_copy(update={"table_dtype": "int16"})
+    paths = {"examples": examples, "features": features, "model": both}
+    with pytest.raises(ParityError, match=r"Export with --set exporter\.table_dtype=float32\."):
+        run(**paths, params=asked_for, output=tmp_path / "asked")
+
+    figures = run(**paths, params=PARAMS, output=tmp_path)
+    assert figures["table_dtype"] == "float32"
+
+
+def test_the_types_of_tables(both: Path) -> None:
+    spec = read_spec(both)
+    plain = replace(spec, wide=False)
+    accepting = ExporterParams(parity_tolerance=0.1)
+    assert export.table_dtypes(ExporterParams(), spec) == ["int16", "float32"]
+    assert export.table_dtypes(ExporterParams(), plain) == ["float32"]
+    assert export.table_dtypes(accepting, spec) == ["float32"]
+    assert export.table_dtypes(ExporterParams(table_dtype="int8"), spec) == ["int8"]
 
 
 @pytest.mark.slow

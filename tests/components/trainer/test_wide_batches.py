@@ -74,13 +74,3 @@ def test_features_that_do_not_count_have_no_part_in_the_length(source: Path) -> 
         for _, _, features in texts_of(batch):
             if features:
                 assert sum(value.expected**2 for value in features.values()) == pytest.approx(1)
-
-
-def test_a_part_of_the_features_of_a_batch(source: Path) -> None:
-    for batch in make(source, 1).all():
-        part = batch.between(2, 9)
-        assert [(label, weight) for label, weight, _ in texts_of(part)] == [
-            (label, weight) for label, weight, _ in texts_of(batch)
-        ]
-        for (_, _, some), (_, _, whole) in zip(texts_of(part), texts_of(batch), strict=True):
-            assert some == {place - 2: whole[place] for place in whole if 2 <= place < 9}
