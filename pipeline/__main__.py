@@ -12,6 +12,7 @@ from types import FrameType
 
 # seqline.errors.StoppedError's, which is not imported yet.
 EXIT_CODE = 50
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> None:
@@ -19,9 +20,10 @@ def main() -> None:
 
     From here to its end a signal gives one line and exit code 50.
     """
-    # The last of all that is done at exit. After it Python gives SIGINT back to the system, which
-    # would end the process with 130 and no word.
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    # The last of all that is done at exit. After it Python gives both back to the system, which
+    # would end the process with 130 or 143 and no word.
+    for number in SIGNALS:
+        atexit.register(signal.signal, number, signal.SIG_IGN)
     _handle(_end_before_work)
     if sys.argv[1:2] == ["doctor"]:
         from pipeline.doctor import __main__ as doctor
@@ -48,7 +50,7 @@ def main() -> None:
 
 
 def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` leaves it
             signal.signal(number, handler)
 
