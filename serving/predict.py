@@ -27,7 +27,7 @@ DEFAULT = "serving_default"
 # A run exports a model as artifacts/exporter/<key>/saved_model.
 EXPORTED = Path("artifacts", "exporter", "saved_model")
 LABELS = Path("assets", "labels")
-UNVERIFIED, EXPLAIN, JSON = "--unverified", "--explain", "--json"
+UNVERIFIED, EXPLAIN, JSON = FLAGS = "--unverified", "--explain", "--json"
 DAMAGED = (
     "Push it again, roll back (seqline rollback), or name another version with --model;"
     f" {UNVERIFIED} asks it as it is."
@@ -357,7 +357,7 @@ def main() -> None:
     Without a TEXT it reads texts from standard input, one a line.
     """
     arguments, flags = sys.argv[1:], set()
-    while arguments and arguments[0] in (UNVERIFIED, EXPLAIN, JSON):
+    while arguments and arguments[0] in FLAGS:
         flags.add(arguments.pop(0))
     if not arguments:
         sys.exit(
@@ -365,6 +365,8 @@ def main() -> None:
         )
 
     model, *texts = arguments
+    for flag in set(FLAGS).intersection(texts):
+        sys.exit(f"error: {flag} is a flag, and stands before MODEL; here it would be a text.")
     lines = (line.rstrip("\n") for line in sys.stdin)
     explained, as_json = EXPLAIN in flags, JSON in flags
     errors = []

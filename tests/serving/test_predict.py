@@ -187,3 +187,15 @@ def test_the_newest_version_is_asked(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="No SavedModel at"):
         find_model(tmp_path / "nothing")
+
+
+def test_a_flag_behind_the_model_is_not_asked_as_a_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", "model", "--explain", "a text"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == (
+        "error: --explain is a flag, and stands before MODEL; here it would be a text."
+    )
+    assert capsys.readouterr().out == ""

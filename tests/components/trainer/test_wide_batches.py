@@ -37,6 +37,7 @@ def test_an_epoch_has_each_text_once_in_another_order(
     held_bytes: int, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wide_batches, "BATCH_ROWS", 1)
+    monkeypatch.setattr(wide_batches, "MOST_ROWS", 1)
     table = Table.read(source / TABLE)
     vocabulary = (source / "vocabularies" / "tokens").read_text().split()
     expected = [
@@ -74,3 +75,13 @@ def test_features_that_do_not_count_have_no_part_in_the_length(source: Path) -> 
         for _, _, features in texts_of(batch):
             if features:
                 assert sum(value.expected**2 for value in features.values()) == pytest.approx(1)
+
+
+def test_with_many_classes_a_batch_has_as_many_texts(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wide_batches, "BATCH_ROWS", 1)
+    # Three classes, and shards of three and two texts.
+    assert [len(batch) for batch in make(source, 10**6).all()] == [3, 2]
+    monkeypatch.setattr(wide_batches, "MOST_ROWS", 2)
+    assert [len(batch) for batch in make(source, 10**6).all()] == [2, 1, 2]
