@@ -37,7 +37,8 @@ from serving.versions import Version, Versions
 log = logging.getLogger("seqline.serve")
 
 MODELS = re.compile(
-    r"/v1/models(?:/(?P<name>[^/:]+)(?:/versions/(?P<number>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
+    r"/v1/models(?:/(?P<name>[^/:]+)"
+    r"(?:/versions/(?P<number>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
     r"(?:/(?P<metadata>metadata)|:(?P<verb>predict|classify|regress))?)?",
     re.IGNORECASE,
 )

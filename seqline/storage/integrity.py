@@ -321,7 +321,9 @@ def _changes_of_objects(
             if not in_full or algorithm not in COMPUTED:
                 continue
             with files.translate_errors(name), files.open_file(str(folder / name)) as file:
-                digest = _written(hashlib.file_digest(file, algorithm), algorithm)  # type: ignore[arg-type] # BinaryIO has readinto
+                # A BinaryIO has readinto, which its type does not say.
+                computed = hashlib.file_digest(file, algorithm)  # type: ignore[arg-type]
+                digest = _written(computed, algorithm)
         if digest != expected[name].digest:
             changes[name] = CHANGED
     return [Change(*change) for change in sorted(changes.items())]

@@ -151,7 +151,8 @@ def test_other_workers_wait_for_the_chief() -> None:
     answers = [("", 0.0), ("", 0.0), ("", 0.5), ("SIGTERM to worker 1", 0.0)]
     team = SimpleNamespace(is_chief=False, sync_stop=lambda done: answers.pop(0))
     spec = SimpleNamespace(num_classes=2)
-    part = _Wide(Path(), ALONE, spec, None, team, Path())  # type: ignore[arg-type] - as much as is used
+    # Spec and team have as much as is used.
+    part = _Wide(Path(), ALONE, spec, None, team, Path())  # type: ignore[arg-type]
     assert part.run(None, Path()) == {}
     assert len(answers) == 1
     with pytest.raises(StoppedError, match="SIGTERM to worker 1"):
