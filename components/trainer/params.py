@@ -122,7 +122,7 @@ class TrainerParams(Params):
         le=2**20,
         description=(
             "the most megabytes of the wide part's weights and penalties in training: with many"
-            " classes the n-grams in fewer texts are left out"
+            " classes the n-grams that tell least about them are left out"
         ),
     )
     warm_start: Annotated[str | None, NotInKey] = Field(

@@ -70,7 +70,7 @@ def logits(model: keras.Model) -> Callable[..., Any]:
         (inputs, training) -> [batch, num_classes].
     """
     output = model.layers[-1]
-    before = keras.Model(model.inputs, output.input)
+    before = keras.Model(model.input, output.input)
 
     def call(inputs: Any, training: bool) -> Any:
         scores = ops.matmul(before(inputs, training=training), output.kernel)

@@ -17,7 +17,7 @@ from seqline.model.layers import (
     WordDropout,
     bigram_buckets,
 )
-from seqline.model.network import Spec, build, copy_weights, load, save
+from seqline.model.network import Spec, build, copy_weights, load, logits, save
 from tests.support.networks import SPEC
 
 # The same for sequences of two numbers a time step.
@@ -252,10 +252,20 @@ def test_the_network_of_sequences_by_hand() -> None:
     weight, offset = model.get_layer("skip_embedding").get_weights()
     skip = 8 * np.maximum(values @ weight + offset, 0).mean(axis=0)
     output, bias = model.get_layer("output").get_weights()
-    logits = np.concatenate([np.max(states, axis=0), skip]) @ output + bias
+    scores = np.concatenate([np.max(states, axis=0), skip]) @ output + bias
 
-    expected = np.exp(logits) / np.exp(logits).sum()
+    expected = np.exp(scores) / np.exp(scores).sum()
     np.testing.assert_allclose(np.asarray(model((VALUES, LENGTHS)))[1], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", [SPEC, SEQUENCE_SPEC])
+def test_the_softmax_of_the_logits_are_the_probabilities(spec: Spec) -> None:
+    model = build(spec, training=False)
+    inputs = (VALUES, LENGTHS) if spec.dim else IDS
+    scores = np.asarray(logits(model)(inputs, training=False))
+    assert scores.shape == (4, 3)
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(np.asarray(model(inputs)), expected, atol=1e-6)
 
 
 def test_without_masking_the_time_is_max_length() -> None:
@@ -286,8 +296,8 @@ def test_bidirectional_reads_the_text_from_its_end_too() -> None:
     # Either direction's last state has read the whole text.
     pooled = np.concatenate([states(forward, embedded)[-1], states(backward, embedded[::-1])[-1]])
     output, bias = model.get_layer("output").get_weights()
-    logits = pooled @ output + bias
-    expected = np.exp(logits) / np.exp(logits).sum()
+    scores = pooled @ output + bias
+    expected = np.exp(scores) / np.exp(scores).sum()
     np.testing.assert_allclose(np.asarray(model(IDS[1:2]))[0], expected, atol=1e-6)
 
 
