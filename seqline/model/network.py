@@ -70,7 +70,9 @@ def logits(model: keras.Model) -> Callable[..., Any]:
         (inputs, training) -> [batch, num_classes].
     """
     output = model.layers[-1]
-    before = keras.Model(model.input, output.input)
+    # Of a single input callers give no list. (`model.input` is not there before the first call.)
+    inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
+    before = keras.Model(inputs, output.input)
 
     def call(inputs: Any, training: bool) -> Any:
         scores = ops.matmul(before(inputs, training=training), output.kernel)
