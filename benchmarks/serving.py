@@ -1,11 +1,11 @@
 """The exported SavedModel against Keras's own `model.export()` of the same weights, in one process.
 
 Two networks: `simple` is the tutorial model, Embedding -> SimpleRNN -> Dense on the last state with
-a mask, and as the peer exactly these stock layers; `default` is the trainer's default, max over the
-states beside a skip branch of tokens and bigrams. Both get ids, so that only the networks are
-compared: what the text costs is the same for both. The ways answer the same requests in turns;
-medians. Over HTTP one embedded server (`python -m serving`) has both models, and one connection
-asks it for rows of JSON numbers; batches are not waited for.
+a mask, and as the peer exactly these stock layers; `default` is the trainer's without a wide part,
+max over the states beside a skip branch of tokens and bigrams (`benchmarks.wide_serving` has one).
+Both get ids, so that only the networks are compared: what the text costs is the same for both. The
+ways answer the same requests in turns; medians. Over HTTP one embedded server (`python -m serving`)
+has both models, and one connection asks it for rows of JSON numbers; batches are not waited for.
 
     python -m benchmarks.serving [--rounds 7] [--seconds 3] [--no-http]
 """
