@@ -68,7 +68,7 @@ RUNS := --extra sample --extra tune
 
 lock: $(FULL) ## resolve the dependencies again for Python 3.11 to 3.13
 	$(LOCK) --all-extras --upgrade --output-file requirements.lock pyproject.toml
-	$(LOCK) $(RUNS) --extra gcp --constraint requirements.lock --upgrade --output-file requirements-gcp.lock pyproject.toml
+	$(LOCK) $(RUNS) --extra gcp --extra stores --constraint requirements.lock --upgrade --output-file requirements-gcp.lock pyproject.toml
 	grep -o 'apache-beam>[^"]*' pyproject.toml > $(VENV)/override.txt
 	$(LOCK) $(RUNS) --override $(VENV)/override.txt --constraint requirements.lock --upgrade \
 		--output-file requirements-runtime.lock pyproject.toml

@@ -21,8 +21,8 @@ ELSEWHERE: dict[str, list[str]] = json.loads(
 )
 # The extras that a lock is for.
 LOCKS = {
-    "requirements.lock": ["sample", "serve", "tune", "gcp", "test", "dev"],
-    "requirements-gcp.lock": ["sample", "serve", "tune", "gcp"],
+    "requirements.lock": ["sample", "serve", "tune", "gcp", "stores", "test", "dev"],
+    "requirements-gcp.lock": ["sample", "serve", "tune", "gcp", "stores"],
     "requirements-runtime.lock": ["sample", "serve", "tune"],
 }
 NO_TOOLS = ("requirements-gcp.lock", "requirements-runtime.lock")
