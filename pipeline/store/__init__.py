@@ -16,6 +16,6 @@ def open_store(root: str) -> Store:
     """
     if not is_remote(root):
         return Store(root)
-    from pipeline.store.bucket import GsStore
+    from pipeline.store.bucket import BucketStore
 
-    return GsStore(root)
+    return BucketStore(root)

@@ -36,7 +36,7 @@ class Store:
     """The artifacts under one root folder, and the records of the runs that made them.
 
     Attributes:
-        root: the folder, absolute; a GsPath under gs://.
+        root: the folder, absolute; a ObjectPath under gs://.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -256,7 +256,7 @@ class Store:
     def local_folder(self, artifact: Artifact, by_workers: bool = False) -> Path:
         """Where a stage reads an artifact.
 
-        A local folder, or a GsPath for artifacts in shards and for those that workers read.
+        A local folder, or a ObjectPath for artifacts in shards and for those that workers read.
         """
         return artifact.uri
 

@@ -13,7 +13,7 @@ from seqline.rows.formats import folder as texts
 from seqline.rows.formats import kind_of_name
 from seqline.rows.read import kind_of, known_kinds
 from seqline.rows.unused import Reason, Unused
-from seqline.storage import files, gcs, listing
+from seqline.storage import files, listing, objects
 from seqline.storage.files import File
 from seqline.storage.listing import WILDCARD, Entry, translate
 
@@ -124,7 +124,7 @@ def _match_remote(pattern: str) -> Matches:
     beneath: dict[str, list[Entry]] = {}
 
     with files.translate_errors(pattern):
-        for path, size, content in gcs.find(WILDCARD.split(root, maxsplit=1)[0]):
+        for path, size, content in objects.find(WILDCARD.split(root, maxsplit=1)[0]):
             found = wanted.fullmatch(path)
             if found is None:
                 continue
