@@ -1,4 +1,4 @@
-"""A serving_dir in Google Cloud Storage, where nothing can be renamed.
+"""A serving_dir in a bucket, where nothing can be renamed.
 
 A version exists when its saved_model.pb does, which is uploaded last.
 """
@@ -21,7 +21,7 @@ SAVED_MODEL_PB = "saved_model.pb"
 
 
 class Bucket:
-    """Versions under gs://bucket/path.
+    """Versions in a bucket, under <scheme>://<bucket>/<path>.
 
     Attributes:
         place: the path.
@@ -31,9 +31,9 @@ class Bucket:
     """
 
     def __init__(self, path: str, lease_seconds: float = locks.LEASE_SECONDS) -> None:
-        _, bucket, name = objects.split(path)
+        scheme, bucket, name = objects.split(path)
         if not bucket or not name.strip("/") or {"", ".", ".."} & set(name.rstrip("/").split("/")):
-            raise UserError(f"pusher.serving_dir {path!r} names no place: gs://<bucket>/<path>.")
+            raise UserError(f"pusher.serving_dir {path!r} names no place: {scheme}<bucket>/<path>.")
         self.place = path.rstrip("/")
         self.lease_seconds = lease_seconds
         self._renew_lock: Callable[[], None] | None = None

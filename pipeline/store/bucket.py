@@ -1,4 +1,4 @@
-"""The store under gs://: the names and the promises of the store in a folder, without a rename.
+"""The store in a bucket: the names and the promises of the store in a folder, without a rename.
 
 execution.json is written last and is the commit mark: objects under a key without it are no
 artifact. Beam's workers write their artifact in place. Every other stage writes into a local
@@ -39,7 +39,7 @@ NUM_AT_ONCE = 20
 
 
 class BucketStore(Store):
-    """The artifacts under one gs:// place.
+    """The artifacts under one place in a bucket.
 
     Methods that ask the service raise UserError or DataError: no bucket, no access, no answer.
     """
@@ -55,7 +55,9 @@ class BucketStore(Store):
     def _place(root: str) -> Path:
         place = ObjectPath(root)
         if not place.bucket or not place.name:
-            raise UserError(f"root {root!r} names no place in a bucket: gs://<bucket>/<path>.")
+            raise UserError(
+                f"root {root!r} names no place in a bucket: {place.scheme}<bucket>/<path>."
+            )
         return staging.path_of(str(place))
 
     def execution(self, component: str, key: str) -> Execution | None:

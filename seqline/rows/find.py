@@ -68,10 +68,8 @@ def location(source: str, section: str) -> str:
         path = source[url.end() :]
         return path if os.path.lexists(path) or "%" not in path else unquote(path)
 
-    if "://" in source and not files.is_remote(source):
-        raise UserError(
-            f"{name}: only local files, gs:// and tfds: names can be read; copy the files first."
-        )
+    if problem := objects.problem_of(source):
+        raise UserError(f"{name} {problem}, or a data set as tfds:<name>.")
 
     if source.startswith("~") and not os.path.lexists(source):
         path = os.path.expanduser(source)

@@ -1,10 +1,11 @@
 """A lock in a bucket; use it through `seqline.storage.locks`.
 
 The lock is an object that only one process can create, and that its owner renews as long as it
-lives. A process that waits looks at the object's version. If it stays the same for a whole
-lease, by the clock of the process that waits, the owner is dead and the lock is taken over. Clocks
-of two machines are never compared. If the owner was a process of this machine that has ended, its
-lock is taken over at once.
+lives. When its owner is done it is deleted or, where the service cannot do that on a condition,
+made empty; then only one process can write it. A process that waits looks at the object's version.
+If it stays the same for a whole lease, by the clock of the process that waits, the owner is dead
+and the lock is taken over. Clocks of two machines are never compared. If the owner was a process of
+this machine that has ended, its lock is taken over at once.
 """
 
 import json
@@ -92,6 +93,11 @@ class Lease:
                 continue
 
             content, version = current
+            if not content:  # its last owner gave it up, where nothing can be deleted on condition
+                if (written := self._write(version)) is not None:
+                    break
+                continue
+
             holder = parse_object(content) or {}
 
             if version != seen_version:
@@ -178,7 +184,7 @@ def is_held(path: str, own_lock: str) -> bool:
         written = objects.written(path)
         now = objects.written(own_lock)
 
-    if content is None or written is None or now is None:
+    if not content or written is None or now is None:
         return False
 
     holder = parse_object(content) or {}

@@ -1,8 +1,8 @@
 """A place in a bucket with as much of pathlib's interface as components ask of a Path.
 
 An object store has no folders: `mkdir` does nothing, a glob finds objects only, and what is written
-appears whole or not at all. Nothing is cached. `os.fspath` refuses a ObjectPath, so that no library
-takes it for a local file; `seqline.storage.staging` makes a local copy.
+appears whole or not at all. Nothing is cached. `os.fspath` refuses an ObjectPath, so that no
+library takes it for a local file; `seqline.storage.staging` makes a local copy.
 """
 
 import re

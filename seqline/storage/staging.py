@@ -35,12 +35,17 @@ VERIFIED = ".verified.json"
 
 
 def path_of(place: str | Path) -> Path:
-    """A Path for a local place, a ObjectPath for one under gs://.
+    """A Path for a local place, an ObjectPath for one in a bucket.
 
     The return type says Path for both: components use only the methods that ObjectPath has, too.
+
+    Raises:
+        UserError: it is under a scheme that is none of an object store.
     """
     if is_remote(str(place)):
         return cast(Path, ObjectPath(str(place)))
+    if problem := objects.problem_of(str(place)):
+        raise UserError(f"{str(place)!r} {problem}.")
     return Path(place)
 
 
@@ -106,7 +111,7 @@ def local_folder(place: str | Path) -> Iterator[Path]:
 
 
 def upload(folder: Path, target: Path, files: Sequence[Path] | None = None) -> None:
-    """Uploads the files of a local folder, or some of them, to a ObjectPath."""
+    """Uploads the files of a local folder, or some of them, to an ObjectPath."""
     chosen = folder.rglob("*") if files is None else files
     uploads = [
         (path, str(target / path.relative_to(folder).as_posix()))
