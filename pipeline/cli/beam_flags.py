@@ -49,7 +49,7 @@ def check(flags: Sequence[str], runner: str | None = None) -> None:
         hint = suggested_flag(flag, names, OPTIONS_URL)
         raise UserError(f"{flag} follows `--` and is not a flag of Beam's.{hint}")
 
-    _check_runner(runner or getattr(known, "runner", None))
+    _check_runner(getattr(known, "runner", None) if runner is None else runner)
 
 
 def _check_runner(runner: str | None) -> None:
@@ -65,11 +65,17 @@ def _check_runner(runner: str | None) -> None:
             f"--runner={runner} cannot run seqline's jobs: Beam's Dask runner computes one output"
             f" of a job, and these have several ({DASK_ISSUE}). Use PrismRunner or FlinkRunner."
         )
+    if "interactive" in runner.lower():
+        raise UserError(
+            f"--runner={runner} is for notebooks, and computes what is shown there."
+            " Use FnApiRunner for this machine."
+        )
     if "." in runner:
         _check_class(runner)
         return
 
-    names = [path.rsplit(".", 1)[-1] for path in StandardOptions.ALL_KNOWN_RUNNERS]
+    paths = (path.rsplit(".", 1)[-1] for path in StandardOptions.ALL_KNOWN_RUNNERS)
+    names = [name for name in paths if name != "InteractiveRunner"]
     lower = {name.lower() for name in names}
     if runner.lower() in lower or f"{runner.lower()}runner" in lower:
         return

@@ -16,10 +16,13 @@ from typing import Any
 from seqline.component import Figures
 from seqline.errors import UserError
 from seqline.host import machine_errors, plain_tensorflow, progress
+from seqline.jobs.portable import StopSignal
 from seqline.storage.atomic import open_regular
 
 # How often a worker checks that the process that started it still exists.
 WATCH_SECONDS = 0.5
+# How long a process without a parent may take to cancel its job on an engine.
+CANCEL_SECONDS = 30.0
 
 
 class StageError(Exception):
@@ -95,6 +98,9 @@ def _end_with(parent: int) -> None:
     """Ends this process when its parent has ended, so that a killed run leaves no worker."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
+    if isinstance(signal.getsignal(signal.SIGTERM), StopSignal):
+        os.kill(os.getpid(), signal.SIGTERM)  # it cancels its job, and ends
+        time.sleep(CANCEL_SECONDS)
     os._exit(1)
 
 

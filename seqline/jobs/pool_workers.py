@@ -40,11 +40,13 @@ class PoolWorkers:
 
     Attributes:
         before: the workers that ran already, of other jobs.
+        dead_before: the ids of workers that had ended already.
         seen: the job's workers, those that have ended included.
         gone_since: when a worker was first missed.
     """
 
     before: set[Worker] = field(default_factory=lambda: workers_here())
+    dead_before: set[int] = field(default_factory=lambda: dead_workers())
     seen: set[Worker] = field(default_factory=set)
     gone_since: float | None = None
 
@@ -67,7 +69,11 @@ class PoolWorkers:
     def is_one_lost(self, job: str) -> bool:
         """Whether a worker has ended and its engine still waits for it."""
         alive = self.alive(job)
-        if not any(_is_listening(worker.address) for worker in self.seen - alive):
+        is_lost = any(_is_listening(worker.address) for worker in self.seen - alive)
+        if not self.seen:  # it may have ended before it could be seen
+            others = self.dead_before | {worker.pid for worker in self.before}
+            is_lost = bool(dead_workers() - others)
+        if not is_lost:
             self.gone_since = None
             return False
 
@@ -99,6 +105,18 @@ def workers_here() -> set[Worker]:
                 address = match["address"] or match["endpoint"]
                 found.add(Worker(int(path.parent.name), address, match["name"] or match["id"]))
     return found
+
+
+def dead_workers() -> set[int]:
+    """The ids of the children of pools that have ended. A pool asks for none of them."""
+    dead = set()
+    for path in PROCESSES.glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            state, parent = path.read_text(errors="replace").rpartition(")")[2].split()[:2]
+            command = PROCESSES / parent / "cmdline"
+            if state == "Z" and "worker_pool_main" in command.read_text(errors="replace"):
+                dead.add(int(path.parent.name))
+    return dead
 
 
 def _is_listening(address: str) -> bool:

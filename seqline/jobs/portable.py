@@ -5,16 +5,20 @@ is missing. Here both are refused within seconds. Imports Beam and gRPC only whe
 asked.
 """
 
+import json
 import os
 import platform
 import re
 import shutil
+import signal
 import socket
 import time
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from seqline.errors import UserError
@@ -33,6 +37,20 @@ MAVEN = "https://repo.maven.apache.org/maven2/org/apache/beam"
 # Masters that the job server itself starts.
 OWN_MASTER = re.compile(r"\[(local|auto)\]|local(\[.*\])?")
 POOL_COMMAND = "python -m apache_beam.runners.worker.worker_pool_main --service_port={port}"
+
+
+@dataclass
+class StopSignal:
+    """A handler of SIGTERM in a process that has a job to cancel before it ends.
+
+    Attributes:
+        by: the signal's name, "" as long as none has arrived.
+    """
+
+    by: str = ""
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.by = signal.Signals(number).name
 
 
 class UnreachableError(UserError):
@@ -72,6 +90,7 @@ def check(beam_args: Sequence[str]) -> None:
             _check_job_server(endpoint)
     elif name == "PrismRunner":
         prism(beam_args)
+        _check_docker(beam_args)
     elif name == "FlinkRunner":
         _check_java_server(beam_args, "flink", "flink_master", "[auto]")
     elif name == "SparkRunner":
@@ -132,7 +151,8 @@ def _check_environment(name: str, beam_args: Sequence[str]) -> None:
                 f" --environment_config=HOST:PORT. `{POOL_COMMAND.format(port='PORT')}` starts one."
             )
         _check_address("environment_config", pool)
-    if kind == "PROCESS" and not (config or _environment_option(beam_args, "process_command")):
+    has_command = _environment_option(beam_args, "process_command") or _has_command(config)
+    if kind == "PROCESS" and not has_command:
         raise UserError(
             "--environment_type=PROCESS needs the command of a worker:"
             ' --environment_config=\'{"command": "/opt/apache/beam/boot"}\'.'
@@ -142,6 +162,26 @@ def _check_environment(name: str, beam_args: Sequence[str]) -> None:
             f"--runner={name} would run the workers in Beam's stock image, which has no seqline:"
             " add --environment_type=LOOPBACK (in this command), --environment_type=EXTERNAL"
             " (a worker pool), or --environment_type=DOCKER --environment_config=IMAGE."
+        )
+
+
+def _has_command(config: str | None) -> bool:
+    """Whether the configuration of PROCESS is JSON with a command."""
+    try:
+        return bool(json.loads(config or "")["command"])
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _check_docker(beam_args: Sequence[str]) -> None:
+    """Checks that an engine of this machine finds the Docker that it would run the workers in."""
+    socket_file = Path("/var/run/docker.sock")
+    if _environment(beam_args) != "DOCKER" or os.environ.get("DOCKER_HOST"):
+        return
+    if not socket_file.exists():
+        raise UserError(
+            f"--environment_type=DOCKER needs Docker on this machine, and {socket_file} is missing:"
+            " start Docker, set DOCKER_HOST, or use --environment_type=LOOPBACK."
         )
 
 

@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import grpc
 from apache_beam.options.pipeline_options import PortableOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
-from seqline.errors import LostWorkerError, StoppedError
+from seqline.errors import LostWorkerError, StoppedError, UserError
 from seqline.jobs import dataflow, portable
 from seqline.jobs.pool_workers import PoolWorkers
+from seqline.jobs.portable import StopSignal
 
 log = logging.getLogger("seqline.beam")
 
@@ -58,11 +58,6 @@ LOST = (
     "SDK harness",
     "unable to start",
 )
-
-
-@dataclass
-class Stop:
-    by: str = ""  # the signal
 
 
 def run(pipeline: Any, beam_args: Sequence[str]) -> None:
@@ -121,7 +116,7 @@ class Job:
     errors: list[str] = field(default_factory=list)
     silent_since: float | None = None
 
-    def wait(self, stop: Stop) -> None:
+    def wait(self, stop: StopSignal) -> None:
         """Waits until the job is done. Returns early, with the job cancelled, after a signal."""
         messages = threading.Thread(target=self._read_messages, daemon=True)
         messages.start()
@@ -228,21 +223,18 @@ def _short(text: str) -> str:
 
 
 @contextmanager
-def _stop_signal() -> Iterator[Stop]:
+def _stop_signal() -> Iterator[StopSignal]:
     """Notes SIGTERM in the block, after which it ends this process.
 
     Only where it would have ended the process at once: in the process of a stage.
     """
-    stop = Stop()
+    stop = StopSignal()
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield stop
         return
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.by = signal.Signals(number).name
-
-    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGTERM, stop)
     try:
         yield stop
     finally:
@@ -300,8 +292,9 @@ def _wait_for_start(process: subprocess.Popen[bytes], port: int, binary: str) ->
             socket.create_connection(("localhost", port), 1.0).close()
             return
         if process.poll() is not None or time.monotonic() > deadline:
-            how = f"exit code {process.returncode}" if process.returncode else "no answer"
-            raise dataflow.JobFailedError(
+            code = process.returncode
+            how = "no answer" if code is None else f"exit code {code}"
+            raise UserError(
                 f"Prism does not start ({how}): {binary} is not Prism, or of another version."
                 " The run's log has its messages."
             )

@@ -1,5 +1,6 @@
 """Flags for Beam, which follow `--`."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -99,3 +100,19 @@ def test_what_has_no_flag_for_beam_imports_none() -> None:
         " None)\nbeam_flags.check([], 'DataflowRunner')\nassert 'apache_beam' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT)
+
+
+@pytest.mark.parametrize(
+    ("runner", "message"),
+    [
+        ("DaskRunner", "cannot run seqline's jobs: Beam's Dask runner computes one output of a"),
+        ("apache_beam.runners.dask.dask_runner.DaskRunner", "cannot run seqline's jobs"),
+        ("InteractiveRunner", "is for notebooks"),
+        ("no.such.Runner", "cannot be imported: No module named 'no'"),
+        ("os.path.join", "is not the class of a runner of Beam's"),
+        ("", "Beam has no runner ''"),
+    ],
+)
+def test_a_runner_that_cannot_run_the_jobs_is_refused(runner: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        beam_flags.check([], runner)
