@@ -64,7 +64,7 @@ def _lacking(loaded: Any) -> Iterator[str]:
 
 def _try(place: str) -> str:
     """The fault of a bucket; "" if an object can be written, read and deleted."""
-    from pipeline.dataflow.preflight import PERMISSIONS
+    from pipeline.dataflow.services import PERMISSIONS
     from seqline.storage import gcs
     from seqline.storage.files import translate_errors
 
