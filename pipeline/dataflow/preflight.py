@@ -23,6 +23,7 @@ from seqline.host import packages
 from seqline.jobs import dataflow, shipping
 from seqline.jobs.dataflow import option
 from seqline.storage.files import is_remote
+from seqline.storage.objects import is_google
 
 NEEDED = {
     "project": "the Google Cloud project",
@@ -78,15 +79,14 @@ def check_infer(
     """As `check`, for bulk predictions alone."""
     packages.need("Dataflow", packages.DATAFLOW)
     problems = [*of_flags(beam_args), *_of_folders(beam_args)]
-    if not is_remote(output):
+    if not is_google(output):
         problems.append(
-            f"output {output!r} is a folder of this machine, where workers cannot write: "
+            f"output {output!r} {_where(output)}, where workers cannot write: "
             "--output=gs://bucket/path"
         )
-    if not is_remote(model):
+    if not is_google(model):
         problems.append(
-            f"model {model!r} is a folder of this machine, which workers cannot read: "
-            "name it under gs://"
+            f"model {model!r} {_where(model)}, which workers cannot read: name it under gs://"
         )
 
     problems += [
@@ -144,11 +144,8 @@ def _of_addresses(beam_args: Sequence[str]) -> Iterator[str]:
 def of_places(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> Iterator[str]:
     """Problems with places: what workers on other machines read or write must be under gs://."""
     yield from _of_folders(beam_args)
-    if not is_remote(root):
-        yield (
-            f"root {root!r} is a folder of this machine, where workers cannot write: "
-            "--root=gs://bucket/path"
-        )
+    if not is_google(root):
+        yield (f"root {root!r} {_where(root)}, where workers cannot write: --root=gs://bucket/path")
 
     for stage in pipeline.stages:
         if isinstance(stage.params, ExampleGenParams):
@@ -158,27 +155,31 @@ def of_places(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> Iterat
         if (
             isinstance(stage.params, EvaluatorParams)
             and stage.params.serving_dir
-            and not is_remote(stage.params.serving_dir)
+            and not is_google(stage.params.serving_dir)
         ):
             yield (
-                f"serving_dir {stage.params.serving_dir!r} is a folder of this machine, where "
-                "workers cannot read the served version that the evaluator compares with: "
+                f"serving_dir {stage.params.serving_dir!r} {_where(stage.params.serving_dir)}, "
+                "where workers cannot read the served version that the evaluator compares with: "
                 "--serving-dir=gs://bucket/path"
             )
+
+
+def _where(place: str, kind: str = "folder") -> str:
+    return "is not under gs://" if is_remote(place) else f"is a {kind} of this machine"
 
 
 def _of_folders(beam_args: Sequence[str]) -> Iterator[str]:
     for name in ("temp_location", "staging_location"):
         place = option(beam_args, name)
-        if place and not is_remote(place):
+        if place and not is_google(place):
             yield f"--{name}={place} is not under gs://"
 
 
 def _of_rows(params: BulkInferrerParams) -> Iterator[str]:
-    if params.source and not is_remote(params.source):
+    if params.source and not is_google(params.source):
         yield (
-            f"bulk_inferrer.source {params.source!r} is a file of this machine, which workers "
-            "cannot read: copy it to a bucket"
+            f"bulk_inferrer.source {params.source!r} {_where(params.source, 'file')}, which "
+            "workers cannot read: copy it to a bucket under gs://"
         )
 
 
@@ -186,15 +187,15 @@ def _of_source(params: ExampleGenParams) -> Iterator[str]:
     sources = [params.source] if isinstance(params.source, str) else list(params.source.values())
     for source in sources:
         if source.startswith("tfds:"):
-            if not is_remote(params.data_dir):
+            if not is_google(params.data_dir):
                 yield (
                     f"example_gen.source {source!r} is prepared in data_dir {params.data_dir!r}, "
                     "which workers cannot read: --data-dir=gs://bucket/path"
                 )
-        elif not is_remote(source):
+        elif not is_google(source):
             yield (
-                f"example_gen.source {source!r} is a file of this machine, which workers cannot "
-                "read: copy it to a bucket"
+                f"example_gen.source {source!r} {_where(source, 'file')}, which workers cannot "
+                "read: copy it to a bucket under gs://"
             )
 
 
@@ -220,7 +221,7 @@ def of_code(
 
     for flag in ("extra_package", "requirements_file"):
         file = option(beam_args, flag)
-        if file and not is_remote(file) and not Path(file).is_file():
+        if file and not is_google(file) and not Path(file).is_file():
             yield f"--{flag}={file} does not exist"
 
     for stage in pipeline.stages:

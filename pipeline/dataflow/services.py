@@ -6,7 +6,8 @@ from seqline.errors import UserError
 from seqline.jobs import dataflow
 from seqline.jobs.dataflow import option
 from seqline.storage import gcs
-from seqline.storage.files import is_remote, translate_errors
+from seqline.storage.files import translate_errors
+from seqline.storage.objects import is_google
 
 PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 
@@ -19,7 +20,7 @@ def of_services(root: str, beam_args: Sequence[str]) -> Iterator[str]:
     }
     buckets: dict[str, str] = {}  # bucket -> the first place in it, with its flag
     for name, place in places.items():
-        if is_remote(place):
+        if is_google(place):
             buckets.setdefault(place.removeprefix(gcs.PREFIX).partition("/")[0], f"{name} {place}")
 
     for bucket, place in buckets.items():

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from seqline.errors import UserError
 from seqline.jobs.dataflow import option, options
-from seqline.storage.files import is_remote
+from seqline.storage.objects import is_google
 
 log = logging.getLogger("seqline")
 
@@ -232,7 +232,7 @@ def check(given: Namespace, flags: Sequence[str]) -> None:
     pipe.stages = pipe.stages[: names.index(given.to) + 1 if given.to else None]
     pushes = "pusher" in [stage.name for stage in pipe.stages]
     problems = list(preflight.of_places(pipe, loaded.root, flags))
-    if pushes and not is_remote(loaded.pusher.serving_dir):
+    if pushes and not is_google(loaded.pusher.serving_dir):
         problems.append(
             f"serving_dir {loaded.pusher.serving_dir!r} is a folder of the worker and is deleted "
             "with it: give gs://bucket/path"
