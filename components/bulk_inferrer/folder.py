@@ -1,7 +1,7 @@
 """The folder that predictions are written into. Imports nothing heavy.
 
-A task is a model, a source and the settings that shape its predictions. A folder, local or under
-gs://, holds the predictions of one task:
+A task is a model, a source and the settings that shape its predictions. A folder, local or in
+a bucket, holds the predictions of one task:
 
     task.json                       the digests of the model and the source, and the settings
     chunks/<shard>-<chunk>.json     written after the predictions of a chunk: what was counted, and
@@ -37,7 +37,7 @@ from seqline.rows import unused
 from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
 from seqline.rows.unused import Unused
-from seqline.storage import locks, objects, records
+from seqline.storage import conditions, locks, objects, records
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
 
@@ -47,7 +47,7 @@ CHUNKS = "chunks"
 BAD_ROWS = "bad_rows.jsonl"
 LOCK = ".lock"
 # Files that are not of the task: the lock, and the log of the command line.
-OTHERS = {LOCK, "log.txt"}
+OTHERS = {LOCK, conditions.MARK, "log.txt"}
 PREDICTIONS = "predictions-*"
 CHUNK = re.compile("[0-9]{5,9}-[0-9]{5,9}[.]json")
 # The way out for a damaged predictions.json.
