@@ -11,7 +11,7 @@ FULL := $(VENV)/.full
 # Without byte code every import of TensorFlow takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install install-cloud install-all run test test-slow test-cloud soak lint lint-workflows format lock clean
+.PHONY: help install install-cloud install-all run test test-slow test-stores test-cloud soak lint lint-workflows format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/'
@@ -26,10 +26,25 @@ run: $(RUNTIME) ## run the pipeline on BBC News
 	$(BIN)/seqline run bbc_news
 
 test: $(FULL) ## run the tests, but for the slow ones
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations 15
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not stores" --durations 15
 
 test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several machines and devices, kills in every stage
-	$(BIN)/pytest -n 2 --dist loadfile -m slow --durations 15
+	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not stores" --durations 15
+
+# Object stores that others wrote, by the versions that the tests are held to. Those in Go need go,
+# those in JavaScript npm; what cannot be installed is skipped, with the reason.
+EMULATORS := .emulators
+GO_STORES := github.com/versity/versitygw/cmd/versitygw@v1.8.0 github.com/fsouza/fake-gcs-server@v1.56.1
+NPM_STORES := azurite@3.37.0 s3rver@3.7.1
+test-stores: $(FULL) ## install emulators of S3, Azure and Google Cloud Storage by go and npm, and run on them
+	@mkdir -p $(EMULATORS)
+	@[ "$$(cat $(EMULATORS)/go.txt 2> /dev/null)" = "$(GO_STORES)" ] || ! command -v go > /dev/null || \
+		( for module in $(GO_STORES); do GOBIN=$(abspath $(EMULATORS))/bin go install $$module || exit 1; done; \
+		echo "$(GO_STORES)" > $(EMULATORS)/go.txt ) || echo "go could not install $(GO_STORES)"
+	@[ "$$(cat $(EMULATORS)/npm.txt 2> /dev/null)" = "$(NPM_STORES)" ] || ! command -v npm > /dev/null || \
+		( npm install --silent --no-save --prefix $(EMULATORS) $(NPM_STORES) && \
+		echo "$(NPM_STORES)" > $(EMULATORS)/npm.txt ) || echo "npm could not install $(NPM_STORES)"
+	$(BIN)/pytest -m stores --durations 15 tests/stores
 
 test-cloud: $(FULL) ## the tests on a fake of Google Cloud, on loopback
 	$(BIN)/pytest -n 2 --dist loadfile -k "cloud or dataflow or gcs or bucket or preflight"

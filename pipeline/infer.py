@@ -64,7 +64,9 @@ def infer(
     check(params)
     with standard_error_kept():
         check_signature(saved_model, params)
-    place = path_of(output) if is_remote(output) else Path(output).absolute()
+    place = path_of(output)
+    if isinstance(place, Path):
+        place = place.absolute()
     if not is_remote(str(saved_model)):
         saved_model = saved_model.absolute()
 

@@ -35,7 +35,7 @@ from seqline.rows import unused
 from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
 from seqline.rows.unused import Unused
-from seqline.storage import gcs, locks, records
+from seqline.storage import locks, objects, records
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
 
@@ -274,7 +274,7 @@ def _read_all(paths: list[Path]) -> list[ChunkNote]:
     def read(number: int) -> None:
         contents[number] = _read_note(paths[number])
 
-    gcs.at_once(read, [(number,) for number in range(len(paths))])
+    objects.at_once(read, [(number,) for number in range(len(paths))])
     return [contents[number] for number in range(len(paths))]
 
 

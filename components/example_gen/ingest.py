@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from components.example_gen.read_shards import (
     WriteShard,
 )
 from components.example_gen.row_counts import RowCounts
+from components.example_gen.shard_sum import SumShards
 from components.example_gen.split_by_digest import split_fractions
 from components.example_gen.splits import SourceSpan
 from components.example_gen.summary import figures_of, unused_files
@@ -43,10 +45,9 @@ from seqline.host import progress
 from seqline.jobs.beam import job
 from seqline.rows.row import Row
 from seqline.storage import records
-from seqline.storage.staging import path_of
+from seqline.storage.staging import writing
 
-# The counts of all shards, while the job runs.
-COUNTS_FILE = "summary"
+# The file of a span's part that holds its RowCounts.
 SPAN_COUNTS = "span.json"
 # The folders of a span's part.
 FOLDERS = (
@@ -79,22 +80,20 @@ def ingest(
     digest_cache = span_cache.root / "digests.json"
     window = sources.window(params, digest_cache)
     reader = WindowReader(window, params, span_cache, analyses, beam_args, digest_cache)
-    parts = reader.read({span.number: NO_DECISION for span in window})
-    counts = _sum(part.counts for part in parts.values())
-    validate_rows(counts, params)
+    parts, counts = reader.read({span.number: NO_DECISION for span in window})
 
     as_split = Decision(cut=split_column.missing_splits(counts, params))
     if not as_split.is_empty:
         # Rows of train go to the splits that the column lacks.
-        parts = reader.read(dict.fromkeys(parts, as_split))
-        counts = _sum(part.counts for part in parts.values())
+        parts, counts = reader.read(dict.fromkeys(parts, as_split))
 
     decision, rare_classes = rare.decide(counts, params)
     if not decision.is_empty:
         # The rows that it is about go to other splits, or nowhere: their spans are read again.
         decision = replace(decision, cut=as_split.cut)
-        parts = reader.read({number: decision.of(part.counts) for number, part in parts.items()})
-        counts = _sum(part.counts for part in parts.values())
+        parts, counts = reader.read(
+            {number: decision.of(part.counts) for number, part in parts.items()}
+        )
 
     validate(counts, params, {part.split for span in window for part in span.parts})
     _take_over([part.path for part in parts.values()], output)
@@ -113,16 +112,15 @@ def ingest(
     }
 
 
-def _sum(counts: Iterable[RowCounts]) -> RowCounts:
-    whole = RowCounts()
-    for part in counts:
-        whole.merge(part)
-    return whole
-
-
 @dataclass(frozen=True)
 class SpanPart:
-    """An ingested span: its key, its finished folder in the span cache and its rows."""
+    """An ingested span.
+
+    Attributes:
+        key: The span's.
+        path: Its finished folder in the span cache.
+        counts: Its rows, without what only the sum of a window is asked for.
+    """
 
     key: str
     path: Path
@@ -153,8 +151,11 @@ class WindowReader:
         self.digest_cache = digest_cache
         self.numbers_read: set[int] = set()
 
-    def read(self, decisions: Mapping[int, Decision]) -> dict[int, SpanPart]:
-        """The parts of all spans, by their numbers. Those that are missing are made.
+    def read(self, decisions: Mapping[int, Decision]) -> tuple[dict[int, SpanPart], RowCounts]:
+        """Makes the parts of spans that are missing.
+
+        Returns:
+            The parts of all spans, by their numbers, and the rows of all of them together.
 
         Raises:
             DataError: The source's files changed while they were read, or hold rows that no run
@@ -180,15 +181,18 @@ class WindowReader:
                         "nothing was kept. Run again."
                     )
 
-            counts = {
-                number: _read_counts(folders.get(number, path)) for number, path in paths.items()
-            }
-            # Nothing is kept of rows that no run can use.
-            validate_rows(_sum(counts.values()), self.params)
+            parts = {}
+            whole = RowCounts()
+            for number, path in paths.items():
+                counts = _read_counts(folders.get(number, path))
+                whole.merge(counts)
+                # A place and a content for each class of each span would add up.
+                counts.places, counts.nearest = {}, {}
+                parts[number] = SpanPart(keys[number], path, counts)
 
-        return {
-            number: SpanPart(keys[number], path, counts[number]) for number, path in paths.items()
-        }
+            # Nothing is kept of rows that no run can use.
+            validate_rows(whole, self.params)
+        return parts, whole
 
     def _transforms(
         self,
@@ -332,7 +336,6 @@ def read_spans(
         for name in FOLDERS:
             (folders[span.number] / name).mkdir()
 
-    counts_file = next(iter(folders.values())) / COUNTS_FILE
     places = {number: str(folder) for number, folder in folders.items()}
     _begin_progress(spans, len(jobs))
     read_shard = ReadShard(params, fractions, places, decisions)
@@ -351,17 +354,20 @@ def read_spans(
 
         _ = (
             outputs[COUNTS]
-            | "ToOne" >> beam.CombineGlobally(_collect)
-            | "WriteSummary" >> beam.Map(_write_json, str(counts_file))
+            | "SumCounts" >> beam.CombinePerKey(SumShards())
+            | "WriteCounts" >> beam.MapTuple(partial(_write_counts, folders=places))
         )
 
-    of_shards = sorted(json.loads(counts_file.read_text()))
-    counts_file.unlink()
     for number, folder in folders.items():
-        counts = _sum(RowCounts(**fields) for span, _, fields in of_shards if span == number)
-        for message, exit_code in counts.errors:
+        if not (folder / SPAN_COUNTS).exists():  # a span without a shard
+            _write_counts(number, RowCounts(), places)
+        for message, exit_code in _read_counts(folder).errors:
             raise UserError(message) if exit_code == UserError.exit_code else DataError(message)
-        (folder / SPAN_COUNTS).write_text(json.dumps(asdict(counts), indent=2) + "\n")
+
+
+def _write_counts(span: int, counts: RowCounts, folders: Mapping[int, str]) -> None:
+    with writing(f"{folders[span]}/{SPAN_COUNTS}") as name:
+        Path(name).write_text(json.dumps(asdict(counts), indent=2) + "\n")
 
 
 def _begin_progress(spans: Sequence[SourceSpan], num_shards: int) -> None:
@@ -370,15 +376,3 @@ def _begin_progress(spans: Sequence[SourceSpan], num_shards: int) -> None:
         progress.begin("reading", num_bytes, "bytes")
     else:  # a TFDS data set
         progress.begin("reading", num_shards, "shards")
-
-
-def _collect(elements: Iterable[Any]) -> list[Any]:
-    """A CombineFn in one function: Beam hands it elements first, then lists of its own results."""
-    collected: list[Any] = []
-    for element in elements:
-        collected += element if isinstance(element, list) else [element]
-    return collected
-
-
-def _write_json(value: Any, path: str) -> None:
-    path_of(path).write_text(json.dumps(value))

@@ -4,7 +4,6 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from shutil import copyfile
 from typing import Any
 
@@ -88,7 +87,7 @@ class PendingShard:
 class ReadShard(beam.DoFn):
     """ShardJob -> ExampleShards of at most SHARD_BYTES, and the RowCounts of the source's shard.
 
-    The counts are tagged COUNTS: (span, number of the source's shard, RowCounts as a dict).
+    The counts are tagged COUNTS: (span, (number of the source's shard, RowCounts)).
 
     Bad rows, and rows of rare classes, go to files of the shard's own, which appear whole: a bundle
     that is tried again rewrites them.
@@ -143,7 +142,7 @@ class ReadShard(beam.DoFn):
                     with writing(path) as name:
                         copyfile(listed.name, name)
 
-        yield beam.pvalue.TaggedOutput(COUNTS, (span, number, asdict(counts)))
+        yield beam.pvalue.TaggedOutput(COUNTS, (span, (number, counts)))
 
     def _read(
         self, span: int, number: int, shard: Shard, counts: RowCounts, lists: Mapping[str, Any]

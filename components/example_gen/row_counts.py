@@ -83,11 +83,30 @@ class RowCounts:
 
     def merge(self, other: "RowCounts") -> None:
         """Adds the rows of another shard or span, which comes after these."""
-        self.num_read += other.num_read
+        self.add_sums(other)
         for problem, count in other.num_bad.items():
             self.num_bad[problem] = self.num_bad.get(problem, 0) + count
         self.quoted = (self.quoted + other.quoted)[:NUM_QUOTED]
 
+        for split, places in other.places.items():
+            for label, place in places.items():
+                self.places.setdefault(split, {}).setdefault(label, place)
+
+        for dim, place in other.dims.items():
+            self.dims.setdefault(dim, place)
+        for form, count in other.written.items():
+            self._add_form(form, count)
+
+        self.swallowing = (self.swallowing + other.swallowing)[:NUM_QUOTED]
+        for digest in other.contents:
+            self.note_content(digest)
+
+        self.errors += other.errors
+        self.empty_files = (self.empty_files + other.empty_files)[:NUM_NAMED]
+
+    def add_sums(self, other: "RowCounts") -> None:
+        """Adds what does not depend on which rows come first. See `merge` for the rest."""
+        self.num_read += other.num_read
         for own_counts, other_counts in (
             (self.num_rows, other.num_rows),
             (self.left_out, other.left_out),
@@ -99,28 +118,12 @@ class RowCounts:
                 for label, count in labels.items():
                     add(own_counts, split, label, count)
 
-        for split, places in other.places.items():
-            for label, place in places.items():
-                self.places.setdefault(split, {}).setdefault(label, place)
-
-        for dim, place in other.dims.items():
-            self.dims.setdefault(dim, place)
-
         for label, nearest in other.nearest.items():
             self.note_nearest(label, *nearest)
 
         self.num_normalized += other.num_normalized
-        for form, count in other.written.items():
-            self._add_form(form, count)
-
         self.num_swallowed += other.num_swallowed
-        self.swallowing = (self.swallowing + other.swallowing)[:NUM_QUOTED]
-        for digest in other.contents:
-            self.note_content(digest)
-
-        self.errors += other.errors
         self.num_empty_files += other.num_empty_files
-        self.empty_files = (self.empty_files + other.empty_files)[:NUM_NAMED]
 
     def note_bad(self, row: BadRow) -> None:
         """Counts a bad row."""

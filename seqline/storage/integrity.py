@@ -77,7 +77,7 @@ def digests_of(
     """The digests of all files of a folder, by their names within it, sorted.
 
     Args:
-        folder: A local folder, or a GsPath.
+        folder: A local folder, or an ObjectPath.
         skip: Names of files and folders at the top that do not count.
         memory: The file that gets what `changes_in` needs to read no file again.
     """
@@ -103,7 +103,7 @@ def changes_in(
     A new file whose name begins with a dot is no change: desktops and network disks write such.
 
     Args:
-        folder: A local folder, or a GsPath.
+        folder: A local folder, or an ObjectPath.
         expected: Its digests, of `digests_of`, there or where it was copied from.
         skip: Names of files and folders at the top that do not count.
         memory: The file with the times and inodes of the files whose digests were as expected.
@@ -302,7 +302,7 @@ def of_object(size: int, content: str) -> FileDigest:
 
 
 def _listed(folder: Path, skip: Collection[str]) -> Iterator[tuple[str, FileDigest]]:
-    for path, size, content in folder.beneath():  # type: ignore[attr-defined] # a GsPath
+    for path, size, content in folder.beneath():  # type: ignore[attr-defined] # an ObjectPath
         name = str(path.relative_to(folder))
         if name.partition("/")[0] not in skip:
             yield name, of_object(size, content)

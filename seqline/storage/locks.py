@@ -46,7 +46,7 @@ def held(
     """Holds the lock within the block.
 
     Args:
-        place: the lock's file, a Path or a GsPath. It may be deleted while no process holds it.
+        place: the lock, a Path or an ObjectPath. It may be deleted while no process holds it.
         doing: what the owner does, for people: "making trainer 3f2a".
         waits: wait as long as another owner lives. False raises HeldError as soon as the other
             owner is known to live, which takes a lease at most.
