@@ -11,7 +11,7 @@ FULL := $(VENV)/.full
 # Without byte code every import of TensorFlow takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install install-cloud install-all run test test-slow test-engines test-stores test-cloud soak lint lint-workflows format lock clean
+.PHONY: help install install-cloud install-all run test test-slow test-stores test-engines test-cloud soak lint lint-workflows format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/'
@@ -26,10 +26,10 @@ run: $(RUNTIME) ## run the pipeline on BBC News
 	$(BIN)/seqline run bbc_news
 
 test: $(FULL) ## run the tests, but for the slow ones
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not engines and not stores" --durations 15
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not stores and not engines" --durations 15
 
 test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several machines and devices, kills in every stage
-	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not stores" --durations 15
+	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not stores and not engines" --durations 15
 
 # Object stores that others wrote, by the versions that the tests are held to. Those in Go need go,
 # those in JavaScript npm; what cannot be installed is skipped, with the reason.
@@ -59,7 +59,7 @@ test-engines: $(FULL) ## the stages on Beam's job service, Prism, and Flink wher
 	$(BIN)/pytest -m engines tests/engines --durations 15
 
 test-cloud: $(FULL) ## the tests on a fake of Google Cloud, on loopback
-	$(BIN)/pytest -n 2 --dist loadfile -m "not engines" -k "cloud or dataflow or gcs or bucket or preflight"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not engines and not stores" -k "cloud or dataflow or gcs or bucket or preflight"
 
 # About three hours. Arguments of one of them: .venv/bin/python -m tests.soak.kills --help
 DATA ?= ../shared/data

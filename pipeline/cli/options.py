@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from pipeline.store.folder import Store
 
 
-ROOT_HELP = "where artifacts, records and logs are kept: a folder, or gs://bucket/path"
-SERVING_HELP = "where versions are published: a folder, or gs://bucket/path"
+ROOT_HELP = (
+    "where artifacts, records and logs are kept: a folder, or gs://, s3:// or az://bucket/path"
+)
+SERVING_HELP = "where versions are published: a folder, or gs://, s3:// or az://bucket/path"
 RUN_HELP = (
     "a run: its name, or the beginning or end of it; latest, previous or served; or the version"
     " that it pushed"
@@ -95,7 +97,7 @@ Model = Annotated[
         "--model",
         "-m",
         envvar=["SEQLINE_MODEL", "SEQLINE_SERVING_DIR"],
-        help="a SavedModel, or a folder with versions of one; local or in gs://",
+        help="a SavedModel, or a folder with versions of one; local or in a bucket",
     ),
 ]
 Unverified = Annotated[

@@ -56,13 +56,18 @@ class JobFailedError(UserError):
 
 def option(beam_args: Sequence[str], name: str) -> str | None:
     """The value of the last `--name=value` or `--name value`; None without one."""
-    value = None
+    return next(reversed(options(beam_args, name)), None)
+
+
+def options(beam_args: Sequence[str], name: str) -> list[str]:
+    """The values of every `--name=value` and `--name value`."""
+    values = []
     for number, arg in enumerate(beam_args):
         if arg.startswith(f"--{name}="):
-            value = arg.partition("=")[2]
+            values.append(arg.partition("=")[2])
         elif arg == f"--{name}" and number + 1 < len(beam_args):
-            value = beam_args[number + 1]
-    return value
+            values.append(beam_args[number + 1])
+    return values
 
 
 def is_used(beam_args: Sequence[str]) -> bool:
@@ -172,7 +177,7 @@ class Client:
         while True:
             status = 0
             try:
-                answer = self._session().request(
+                answer = self.session_of_account().request(
                     method, url, params=query, json=body, timeout=TIMEOUT
                 )
                 if answer.status_code < 400:
@@ -201,7 +206,8 @@ class Client:
             time.sleep(pause)
             pause = min(2 * pause, 30.0)
 
-    def _session(self) -> Any:
+    def session_of_account(self) -> Any:
+        """The session that sends requests with this account's credentials."""
         if self.session is None:
             import google.auth
             from google.auth.transport.requests import AuthorizedSession

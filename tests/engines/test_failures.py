@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import engines
-from tests.support.engines import ALL, WITH_POOL, Engine
+from tests.support.engines import ALL, WITH_POOL, WITHOUT_POOL, Engine
 
 pytestmark = pytest.mark.engines
 
@@ -30,6 +30,16 @@ def test_what_a_worker_raises_is_the_commands_own_error(engine: Engine, tmp_path
     bug = engines.run(tmp_path, *JOB, "bug", tmp_path, *engine.flags)
     assert bug.returncode == 1
     assert 'KeyError: "no 0 [while running ' in bug.stderr  # with the worker's traceback
+
+
+@pytest.mark.parametrize("engine", WITHOUT_POOL, indirect=True)
+def test_a_job_may_take_longer_than_the_time_limit_of_its_server(
+    engine: Engine, tmp_path: Path
+) -> None:
+    flags = (*engine.flags, "--job_server_timeout=2")
+    done = engines.run(tmp_path, *JOB, "take 5 s", tmp_path, *flags)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    assert files(tmp_path) == SQUARES
 
 
 @pytest.mark.parametrize("engine", WITH_POOL, indirect=True)

@@ -28,6 +28,8 @@ def act(number: int, behaviour: str, folder: str) -> int:
         raise UserError(f"setting {number} is wrong")
     if behaviour == "bug":
         raise KeyError(f"no {number}")
+    if behaviour == "take 5 s":
+        time.sleep(5)
     if behaviour == "die once" and not (place / "died").exists():
         (place / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)

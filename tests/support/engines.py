@@ -18,7 +18,8 @@ START_SECONDS = 60.0
 PRISM, FLINK_JAR = "SEQLINE_PRISM", "SEQLINE_FLINK_JAR"
 # Workers in the command's own process, or in those of a pool.
 WITH_POOL = ["prism-pool", "job-service-pool", "flink-pool"]
-ALL = ["prism-loopback", "job-service-loopback", "flink-loopback", *WITH_POOL]
+WITHOUT_POOL = ["prism-loopback", "job-service-loopback", "flink-loopback"]
+ALL = [*WITHOUT_POOL, *WITH_POOL]
 LOOPBACK = ("--environment_type=LOOPBACK",)
 
 
