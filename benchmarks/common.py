@@ -92,6 +92,11 @@ def peak_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
+def children_peak_mb() -> int:
+    """The largest resident size of any child process that has ended, in MiB."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+
+
 def resident_mb(pid: int | str = "self") -> int:
     """The resident size of a process now, in MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqline.errors import UserError
+from seqline.storage import objects
 from seqline.storage.atomic import kind_of
 
 # No configuration is nearly as long; tomllib reads about a megabyte a second. A vocabulary has a
@@ -24,7 +25,7 @@ NUM_SHOWN = 120
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The content of a TOML file, local or under gs://. A byte order mark is passed over.
+    """The content of a TOML file, local or in a bucket. A byte order mark is passed over.
 
     Raises:
         UserError: it cannot be read, is too long, or is not TOML.
@@ -104,6 +105,8 @@ def problem_of_place(place: str) -> str | None:
     """Why a local path cannot be a folder to write to; None if it can."""
     if not place:
         return "is empty; name a folder"
+    if problem := objects.problem_of(place):
+        return f"{shown(place)} {problem}"
     if any(ord(character) < 32 or ord(character) == 127 for character in place):
         return f"{shown(place)} holds a control character; name another folder"
     try:

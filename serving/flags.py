@@ -11,6 +11,7 @@ from serving import foreign_flags
 from serving.arguments import OneLineParser
 from serving.predict import SERVING_DIR
 from serving.protos import batching_parameters
+from serving.remote import is_remote
 
 # The name of a model whose folder does not give it one.
 MODEL_NAME = "seqline"
@@ -115,18 +116,18 @@ def _add_models(parser: OneLineParser) -> None:
 
     parser.add_argument(
         "--model_base_path",
-        type=Path,
+        type=_place,
         default=Path(SERVING_DIR),
         help=(
-            "folder with the versions of a model, or with a folder for each of several models"
-            " (default: %(default)s)"
+            "folder with the versions of a model, or with a folder for each of several models,"
+            " also in gs://, s3:// or az:// (default: %(default)s)"
         ),
     )
 
     # By a file.
     parser.add_argument(
         "--model_config_file",
-        type=Path,
+        type=_place,
         help="a ModelServerConfig as text: several models, version policies, labels",
     )
 
@@ -344,6 +345,11 @@ def _batching_file(path: Path) -> dict[str, Any]:
     if wrong:
         raise ValueError(f"{place}: {wrong[0]} is {found[wrong[0]]}; give a positive number.")
     return found
+
+
+def _place(text: str) -> Path | str:
+    """A path, or the URL of a place in an object store, which a Path would change."""
+    return text if is_remote(text) else Path(text)
 
 
 def _duration(text: str) -> float:

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from serving.config import ConfigError, ModelConfig
 from serving.connections import WAITING_TO_BE_ACCEPTED
 from serving.flags import parse
 from serving.lean_imports import tensorflow_alone
+from serving.mirror import Mirrors
 from serving.predict import standard_error_kept
 from serving.verify import verified
 
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _check_packages(NEEDED)
         access = read_access(flags)
-        configs = config.models_of(flags)
+        mirrors = Mirrors()
+        configs = config.models_of(flags, mirrors)
         _check_port_file(flags.port_file)
         _check_grpc(flags.host, flags.port)
         listening = _listen(flags.host, flags.rest_api_port)
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("seqline.access").setLevel(logging.INFO)
 
     with listening:
-        asyncio.run(_serve(flags, configs, access, listening))
+        asyncio.run(_serve(flags, configs, mirrors, access, listening))
     return 0
 
 
@@ -140,7 +142,11 @@ def _check_grpc(host: str, port: int) -> None:
 
 
 async def _serve(
-    flags: argparse.Namespace, configs: list[ModelConfig], access: Access, listening: socket.socket
+    flags: argparse.Namespace,
+    configs: list[ModelConfig],
+    mirrors: Mirrors,
+    access: Access,
+    listening: socket.socket,
 ) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow would log each wrong request.
 
@@ -186,7 +192,7 @@ async def _serve(
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()  # A million objects of TensorFlow's modules, which need no further collection.
 
-    watching = asyncio.create_task(_watch(flags, configs, versions.update))
+    watching = asyncio.create_task(_watch(flags, configs, mirrors, versions, metrics))
     announcing = asyncio.create_task(_announce(server, listening, access, flags.port_file))
     sweeping = asyncio.create_task(connections.sweep())
     port = listening.getsockname()[1]
@@ -270,16 +276,23 @@ def _remove_port_file(port_file: Path | None, port: int) -> None:
 async def _watch(
     flags: argparse.Namespace,
     configs: list[ModelConfig],
-    update: Callable[[list[ModelConfig]], Awaitable[None]],
+    mirrors: Mirrors,
+    versions: Any,
+    metrics: Any,
 ) -> None:
     """Reads the config file and the base paths regularly. An error that stays is logged once."""
     loop = asyncio.get_running_loop()
     logged = ""
     config_read = loop.time()
+    problems: dict[str, str] = {}
 
     while True:
         try:
-            await update(configs)
+            used = [_used_folder(flags, mirrors), *(model.base_path for model in configs)]
+            looked = await loop.run_in_executor(None, mirrors.poll, versions.choose_copies(), used)
+            _tell(looked, problems, metrics)
+            problems = looked
+            await versions.update(configs)
         except Exception:
             log.exception("the base paths cannot be read")
 
@@ -293,7 +306,7 @@ async def _watch(
         if is_due or not flags.model_config_file:
             config_read = loop.time()
             try:
-                configs = _read_again(flags, configs)
+                configs = await loop.run_in_executor(None, _read_again, flags, configs, mirrors)
                 logged = ""
             except ConfigError as error:
                 if str(error) != logged:
@@ -301,7 +314,24 @@ async def _watch(
                 logged = str(error)
 
 
-def _read_again(flags: argparse.Namespace, configs: list[ModelConfig]) -> list[ModelConfig]:
+def _used_folder(flags: argparse.Namespace, mirrors: Mirrors) -> Path:
+    """The folder of --model_base_path, unless a config file is read instead of it."""
+    return Path() if flags.model_config_file else config.base_folder(flags, mirrors)
+
+
+def _tell(looked: dict[str, str], problems: dict[str, str], metrics: Any) -> None:
+    """Counts looks at object stores, and logs what has become of them since the last."""
+    for place, problem in looked.items():
+        metrics.on_poll(place, problem)
+        if problem and problem != problems.get(place):
+            log.error("%s What is loaded is served on.", problem)
+        if not problem and problems.get(place):
+            log.info("%s can be read again", place)
+
+
+def _read_again(
+    flags: argparse.Namespace, configs: list[ModelConfig], mirrors: Mirrors
+) -> list[ModelConfig]:
     if flags.model_config_file:
-        return config.read(flags.model_config_file)
-    return config.models_still_served(flags, configs)
+        return config.read(flags.model_config_file, mirrors)
+    return config.models_still_served(flags, configs, mirrors)

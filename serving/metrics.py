@@ -81,6 +81,24 @@ class Metrics:
             f"{PREFIX}queued_requests", "Requests that wait for a thread.", registry=registry
         )
 
+        # Looks at places in object stores.
+        self.polls = Counter(
+            f"{PREFIX}remote_polls",
+            "Looks at a place in an object store: OK, or ERROR while it cannot be read.",
+            ["place", "status"],
+            registry=registry,
+        )
+        self.failing = Gauge(
+            f"{PREFIX}remote_poll_failing",
+            "1 for each place in an object store whose last look failed.",
+            ["place"],
+            registry=registry,
+        )
+
+    def on_poll(self, place: str, problem: str) -> None:
+        self.polls.labels(place, "ERROR" if problem else "OK").inc()
+        self.failing.labels(place).set(bool(problem))
+
     def on_batch(self, rows: int, seconds: float) -> None:
         self.batch_size.observe(rows)
         self.runtime.observe(1e6 * seconds)

@@ -7,7 +7,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,8 +15,11 @@ from typing import Any
 
 from serving import explanation
 from serving.errors import InputError, short
+from serving.mirror import fetch
+from serving.remote import is_remote
 from serving.rows import read_row
 from serving.verify import DifferentError, verified
+from serving.version_numbers import version_number
 
 BATCH_SIZE = 256
 # Where models are published by default, each in a folder of its name.
@@ -124,17 +126,6 @@ def version_folders(path: Path) -> dict[int, Path]:
         for folder in sorted(folders, key=lambda folder: -len(folder.name))
         if (number := version_number(folder.name)) is not None
     }
-
-
-def version_number(name: str) -> int | None:
-    """The version that a folder's name stands for, as TensorFlow Serving reads it.
-
-    It is an integer of 64 bits that may begin with zeros: 00000123 is version 123. None for every
-    other name.
-    """
-    if not re.fullmatch("[0-9]{1,255}", name) or int(name) >= 1 << 63:
-        return None
-    return int(name)
 
 
 def _way_out() -> str:
@@ -371,15 +362,26 @@ def main() -> None:
     explained, as_json = EXPLAIN in flags, JSON in flags
     errors = []
     try:
-        answers = predict(find_model(Path(model)), texts or lines, UNVERIFIED in flags, explained)
-        for answer in answers:
-            print(printed(answer, explained and not as_json))
-            errors += [answer["error"]] if "error" in answer else []
+        with _local(model) as folder:
+            for answer in predict(folder, texts or lines, UNVERIFIED in flags, explained):
+                print(printed(answer, explained and not as_json))
+                errors += [answer["error"]] if "error" in answer else []
     except InputError as error:
         sys.exit(f"error: {error}")
 
     if errors:
         sys.exit(f"error: {without_class(errors)}")
+
+
+@contextlib.contextmanager
+def _local(model: str) -> Iterator[Path]:
+    """The folder of the SavedModel that a path names, a copy if it is in an object store."""
+    if not is_remote(model):
+        yield find_model(Path(model))
+        return
+
+    with tempfile.TemporaryDirectory(prefix="seqline-model-") as folder:
+        yield fetch(model, Path(folder))
 
 
 def printed(answer: dict[str, Any], as_text: bool) -> str:

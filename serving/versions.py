@@ -17,8 +17,9 @@ from typing import Any
 
 from serving.config import ModelConfig
 from serving.errors import RefusedError, short
+from serving.mirror import Choose
 from serving.model import LoadedModel
-from serving.predict import version_number
+from serving.version_numbers import version_number
 
 log = logging.getLogger("seqline.serve")
 
@@ -205,6 +206,29 @@ class Versions:
             raise RefusedError(f"Could not find {missing} of model {name}", status=404)
         return {"model_version_status": [version.status() for version in chosen]}
 
+    def choose_copies(self) -> Choose:
+        """Which versions of an object store to copy, or to keep, as things are now.
+
+        The wanted ones, of which those that do not load do not count, and all that are loaded.
+        """
+        known = {model.config.base_path: model for model in self.models.values()}
+        states = {
+            folder: (
+                {number for number, one in model.versions.items() if one.error},
+                set(model.available()),
+            )
+            for folder, model in known.items()
+        }
+        configs = {folder: model.config for folder, model in known.items()}
+
+        def choose(folder: Path, numbers: list[int]) -> set[int]:
+            failed, loaded = states.get(folder, (set(), set()))
+            config = configs.get(folder, ModelConfig("", folder))
+            usable = [number for number in numbers if number not in failed]
+            return set(config.wanted(usable)) | ((failed | loaded) & set(numbers))
+
+        return choose
+
     # Changes.
 
     async def update(self, configs: list[ModelConfig]) -> None:
@@ -219,7 +243,7 @@ class Versions:
 
         for model in list(self.models.values()):
             folders, complaint = await loop.run_in_executor(
-                self.thread, _scan, model.config.base_path
+                self.thread, _scan, model.config.base_path, model.config.place
             )
             self._complain(model, complaint)
             while (number := self._next(model, folders)) is not None:
@@ -236,19 +260,12 @@ class Versions:
 
     def _wanted(self, model: ServedModel, folders: Folders) -> list[int]:
         """The usable versions that the policy asks for, and those that have a label."""
-        config = model.config
         usable = [
             number
-            for number in sorted(folders, reverse=True)
-            if not self._is_bad(model, number, folders[number][1])
+            for number, (_, stamp) in folders.items()
+            if not self._is_bad(model, number, stamp)
         ]
-
-        chosen = usable[: config.num_versions]
-        if config.specific:
-            chosen = [number for number in usable if number in config.specific]
-
-        labelled = set(config.labels.values())
-        return chosen + [number for number in usable if number in labelled and number not in chosen]
+        return model.config.wanted(usable)
 
     def _is_bad(self, model: ServedModel, number: int, stamp: Stamp) -> bool:
         version = model.versions.get(number)
@@ -341,10 +358,11 @@ class Versions:
         model.complaint = complaint
 
 
-def _scan(base_path: Path) -> tuple[Folders, str]:
+def _scan(base_path: Path, place: str = "") -> tuple[Folders, str]:
     """The versions under a folder, and a sentence on what is wrong with it, "" for nothing.
 
     Of two folders with one number, such as 123 and 00123, the one with the shorter name is served.
+    The sentence names the place that the folder is a copy of, if it is one.
     """
     try:
         paths = sorted(base_path.iterdir(), key=lambda path: len(path.name))
@@ -353,6 +371,7 @@ def _scan(base_path: Path) -> tuple[Folders, str]:
 
     folders: Folders = {}
     complaint = ""
+    shown = place or base_path
     for folder in paths:
         number = version_number(folder.name)
         if number is None:
@@ -366,7 +385,7 @@ def _scan(base_path: Path) -> tuple[Folders, str]:
         if number in folders:
             served = folders[number][0].name
             complaint = (
-                f"the folders {served} and {folder.name} under {base_path} are both version"
+                f"the folders {served} and {folder.name} under {shown} are both version"
                 f" {number}; {served} is served. Remove or rename one of them."
             )
             continue
@@ -375,5 +394,5 @@ def _scan(base_path: Path) -> tuple[Folders, str]:
         folders[number] = (folder, stamp)
 
     if not folders:
-        complaint = f"there is no version under {base_path} yet"
+        complaint = f"there is no version under {shown} yet"
     return folders, complaint

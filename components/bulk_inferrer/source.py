@@ -68,8 +68,7 @@ def find(params: BulkInferrerParams) -> Selection:
     source = params.source or ""
     if source.startswith("tfds:"):
         raise UserError(
-            f"{SECTION}.source {source!r}: only local files and gs:// can be read; write the rows "
-            "into files first."
+            f"{SECTION}.source {source!r}: only files can be read; write the rows into files first."
         )
 
     path = location(source, SECTION)

@@ -3,41 +3,40 @@
 The served version and the baselines are measured on the same rows.
 """
 
-import logging
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from components.evaluator import EvaluatorParams, baselines, gates, ranking, served_version, slices
+from components.evaluator import EvaluatorParams, gates, linear, ranking, served_version, slices
 from components.evaluator.answers import write_answers
 from components.evaluator.figures import figures_of
 from components.evaluator.measure import Measurer, MeasureTask, merge
-from components.evaluator.rows import rows, weights
+from components.evaluator.rows import label_counts
 from components.evaluator.served_version import ServedVersion
 from seqline.component import Figures
 from seqline.data import features, origins
 from seqline.data.evaluation import Evaluation
 from seqline.data.feature_kinds import kinds_of
 from seqline.data.labels import normal
-from seqline.data.manifest import MANIFEST, content_of, read_manifest
+from seqline.data.manifest import content_of
 from seqline.gates import refusals
-from seqline.host import packages, progress
+from seqline.host import progress
 from seqline.model import identity
 from seqline.model.served import ServedModel, labels_of
 from seqline.storage.staging import remove
 
-log = logging.getLogger("seqline.evaluator")
-
-# The trainer learns from the rows of both; so does the linear model.
-LEARNED = (features.TRAIN, features.EVAL)
 # Fields that only evaluation.json has: they are too long for a run's figures.
-TABLES = ("classes", "confusion_matrix", "calibration", "slices", "hardest", "confidently_wrong")
+TABLES = (
+    "classes",
+    "confusion_matrix",
+    "confusion_cells",
+    "calibration",
+    "slices",
+    "hardest",
+    "confidently_wrong",
+)
 
 
 def evaluate(
@@ -63,13 +62,15 @@ def evaluate(
     figures = measure(examples, model, params, served, scores, beam_args, loaded)
     write_answers(examples, model, output.with_name(features.ANSWERS), loaded)
 
-    accuracies = compare(examples, params)
+    accuracies, linear_sample = linear.compare(examples, params)
     judged = gates.judge(figures, accuracies, params, not_compared["why"] if not_compared else "")
+    del figures["other_slices"]
     reasons = refusals(judged)
     evaluation = Evaluation(
         **figures,
         not_compared=not_compared,
         baselines=accuracies,
+        linear_sample=linear_sample,
         gates=judged,
         blessed=not reasons,
         refusals=reasons,
@@ -195,99 +196,3 @@ def _task(
         redact=params.redact,
         scores=str(scores),
     )
-
-
-def label_counts(examples: Path, split: str) -> Counter[str]:
-    """The number of rows of a split by label."""
-    if (examples / MANIFEST).is_file():
-        spans = read_manifest(examples).spans
-        return sum((Counter(span.num_rows.get(split, {})) for span in spans), Counter())
-    return Counter(
-        label.decode() for _, labels in rows(examples, split) for label in labels.numpy()
-    )
-
-
-def compare(examples: Path, params: EvaluatorParams) -> dict[str, float]:
-    """The test accuracy of each baseline by its name."""
-    train = label_counts(examples, features.TRAIN)
-    test = label_counts(examples, features.TEST)
-    accuracies = {baselines.MAJORITY: baselines.majority(train, test)}
-    if params.baseline == "none":
-        return accuracies
-    if not baselines.is_there():
-        log.warning(
-            "scikit-learn is not installed: no linear baseline. %s",
-            packages.command(packages.LINEAR.values()),
-        )
-        return accuracies
-
-    progress.tell("fitting the linear baseline")
-    num_rows = sum(label_counts(examples, split).total() for split in LEARNED)
-    every = -(-num_rows // params.max_baseline_rows)
-    contents, labels = _every(examples, LEARNED, every)
-    row_weights = weights(examples, LEARNED)
-    if row_weights is not None:
-        contents, labels, row_weights = _weighted(contents, labels, row_weights[::every])
-
-    if isinstance(contents[0], np.ndarray):
-        name = baselines.STATISTICS
-        answer = baselines.statistics_logistic_regression(contents, labels, row_weights)
-    else:
-        name = baselines.TFIDF
-        answer = baselines.tfidf_logistic_regression(contents, labels, params.baseline, row_weights)
-
-    num_right = 0
-    for batch, truth in _contents(examples, features.TEST):
-        num_right += int((answer(batch) == np.array(truth, object)).sum())
-    return {**accuracies, name: num_right / test.total()}
-
-
-def _every(examples: Path, splits: Sequence[str], every: int) -> tuple[list[Any], list[str]]:
-    """(contents, labels) of every `every`-th row of some splits, in memory."""
-    contents: list[Any] = []
-    labels: list[str] = []
-    num_seen = 0
-
-    for batch, batch_labels in chain.from_iterable(_contents(examples, name) for name in splits):
-        first = -num_seen % every
-        num_seen += len(batch)
-        contents += batch[first::every]
-        labels += batch_labels[first::every]
-    return contents, labels
-
-
-def _weighted(
-    contents: list[Any], labels: list[str], row_weights: np.ndarray
-) -> tuple[list[Any], list[str], np.ndarray | None]:
-    """The rows that weigh something, and their weights.
-
-    They are all rows, without weights, where those are of one class: the linear models need two.
-    """
-    places = np.flatnonzero(row_weights).tolist()
-    if len({labels[place] for place in places}) < 2:
-        return contents, labels, None
-    return (
-        [contents[place] for place in places],
-        [labels[place] for place in places],
-        row_weights[places],
-    )
-
-
-def _contents(examples: Path, split: str) -> Iterable[tuple[list[Any], list[str]]]:
-    """(contents, labels) of the rows of a split in order, in batches.
-
-    A content is a text, a list of tokens or an array [time, dim].
-    """
-    for row, labels in rows(examples, split):
-        contents: list[Any]
-        if features.TEXT in row:
-            contents = [text.decode() for text in row[features.TEXT].numpy()]
-        elif features.TOKENS in row:
-            contents = [
-                [token.decode() for token in tokens if token]
-                for tokens in row[features.TOKENS].numpy().tolist()
-            ]
-        else:
-            pairs = zip(row[features.SEQUENCE].numpy(), row[features.LENGTH].numpy(), strict=True)
-            contents = [sequence[:length] for sequence, length in pairs]
-        yield contents, [label.decode() for label in labels.numpy()]

@@ -29,7 +29,8 @@ def judge(
     linear = [accuracy for name, accuracy in accuracies.items() if name != baselines.MAJORITY]
     over_majority = figures["accuracy"] - accuracies[baselines.MAJORITY]
     over_linear = figures["accuracy"] - linear[0] if linear else None
-    served, slices = figures.get("served"), figures.get("slices", [])
+    served = figures.get("served")
+    slices = [*figures.get("slices", []), *figures.get("other_slices", [])]
 
     return [
         _finite(figures.get("num_not_finite", 0)),

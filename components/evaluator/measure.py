@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from components.evaluator import metrics, ranking, slices
 from components.evaluator.aligned import AlignedModel
-from components.evaluator.tally import Measured, Tally
+from components.evaluator.tally import Measured, Tally, add_to_each
 from seqline.data import features, origins
 from seqline.data.examples import Block, Content, blocks, span_of
 from seqline.errors import UserError
@@ -26,7 +26,8 @@ from seqline.host import progress
 from seqline.model.served import ServedModel, has_class
 from seqline.storage.staging import writing
 
-# The greatest number of values of a sliced feature. All slices have to fit in memory.
+# The greatest number of values of a sliced feature, except for the label. All slices have to fit in
+# memory.
 MAX_SLICE_VALUES = 1000
 # Characters of a listed row.
 NUM_SHOWN = 300
@@ -134,11 +135,12 @@ class Measurer:
         measured = Measured(task.num_examples)
 
         first_row = 0
+        size = ranking.block_rows(len(task.labels))
         with writing(f"{task.scores}/{Path(path).name}") as name, open(name, "wb") as file:
-            for block in blocks(path, task.content, task.kinds):
+            for block in blocks(path, task.content, task.kinds, size):
                 answers = self._ask(block)
                 self._add(measured, block, path, answers)
-                file.write(ranking.encode(answers.probabilities, answers.truth).tobytes())
+                ranking.write(file, ranking.encode(answers.probabilities, answers.truth))
                 if task.num_examples:
                     self._list(measured, block, Path(path).name, first_row, answers)
                 progress.advance(len(block.labels))
@@ -183,13 +185,12 @@ class Measurer:
                 feature, self.task.content, block, labels, span_of(path), self.task.dim
             )
 
-        for value, rows in slices.groups(column):
-            served = None
-            if answers.served:
-                served = answers.served[0][rows], answers.served[1][rows]
-            tally = measured.slices.setdefault((feature, value), Tally())
-            tally.add(answers.truth[rows], answers.predicted[rows], answers.loss[rows], served)
-        check_slices(measured)
+        num_before = len(measured.slices)
+        values, group = slices.groups(column)
+        tallies = [measured.slices.setdefault((feature, value), Tally()) for value in values]
+        add_to_each(tallies, group, answers.truth, answers.predicted, answers.loss, answers.served)
+        if len(measured.slices) > num_before:
+            check_slices(measured)
 
     def _list(
         self, measured: Measured, block: Block, shard: str, first_row: int, answers: BlockAnswers
@@ -296,9 +297,9 @@ def check_slices(measured: Measured) -> None:
     if len(measured.slices) <= MAX_SLICE_VALUES:
         return
 
-    num_values = Counter(feature for feature, _ in measured.slices)
-    worst = max(num_values, key=lambda feature: num_values[feature])
-    if num_values[worst] > MAX_SLICE_VALUES and worst != features.LABEL:
+    num_values = Counter(feature for feature, _ in measured.slices if feature != features.LABEL)
+    worst = max(num_values, key=lambda feature: num_values[feature], default="")
+    if num_values[worst] > MAX_SLICE_VALUES:
         raise UserError(
             f"evaluator.slices: {worst!r} has over {MAX_SLICE_VALUES:,} values. "
             "Name a feature with few."

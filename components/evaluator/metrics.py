@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluator.tally import NUM_BINS, UNIT, Calibration, Cells, Tally
+from components.evaluator.tally import NUM_BINS, UNIT, Calibration, Cells, Tally, confusion
 from seqline.component import Figures
+from seqline.data.evaluation import MAX_DENSE_CLASSES
 from seqline.intervals import Z_95, wilson_interval
 
 # Smaller probabilities count as this in a logarithm, as in Keras.
@@ -15,24 +16,30 @@ EPSILON = 1e-7
 # Samples of the bootstrap, and the numbers that are drawn at once.
 NUM_SAMPLES = 1000
 NUM_DRAWN = 1 << 20
+# Up to so many classes the samples have a column for each class, also for one without rows.
+NUM_COLUMNS = 1000
 # The k of top-k accuracy.
 TOP_K = (2, 3, 5)
 
 
-def classification(labels: list[str], confusion: np.ndarray, cross_entropy: float) -> Figures:
-    """The metrics that follow from a confusion matrix.
+def classification(labels: list[str], cells: Cells, cross_entropy: float) -> Figures:
+    """The metrics that follow from the confusion of classes.
 
     A class that is never predicted has precision 0, as in scikit-learn with zero_division=0. Macro
     F1 is the mean over the classes that occur, true or predicted.
 
     Args:
         labels: The label of each class.
-        confusion: Rows by class, [num_classes (true), num_classes (predicted)].
+        cells: Rows by true and predicted class. None may be of an unknown class.
         cross_entropy: In nats; it is among the figures as it is.
     """
-    num_rows = int(confusion.sum())
-    hits = np.diag(confusion)
-    support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    pairs, counts = _columns(cells)
+    num_rows = int(counts.sum())
+    hits, support, predicted = np.zeros((3, len(labels)), np.int64)
+    is_right = pairs[:, 0] == pairs[:, 1]
+    np.add.at(hits, pairs[is_right, 0], counts[is_right])
+    np.add.at(support, pairs[:, 0], counts)
+    np.add.at(predicted, pairs[:, 1], counts)
     accuracy = int(hits.sum()) / num_rows
     precision = hits / np.maximum(predicted, 1)
     recall = hits / np.maximum(support, 1)
@@ -53,8 +60,17 @@ def classification(labels: list[str], confusion: np.ndarray, cross_entropy: floa
             }
             for index, label in enumerate(labels)
         },
-        "confusion_matrix": confusion.tolist(),
+        **_confusion(cells, len(labels)),
     }
+
+
+def _confusion(cells: Cells, num_classes: int) -> Figures:
+    """The confusion matrix of few classes, or else the cells of it that have rows."""
+    if num_classes <= MAX_DENSE_CLASSES:
+        return {"confusion_matrix": confusion(cells, num_classes).tolist()}
+
+    held = [[truth, predicted, cells[truth, predicted]] for truth, predicted in sorted(cells)]
+    return {"confusion_matrix": None, "confusion_cells": held}
 
 
 def log_losses(probabilities: np.ndarray, class_id: np.ndarray) -> np.ndarray:
@@ -147,6 +163,9 @@ def _macro_f1(pairs: np.ndarray, counts: np.ndarray) -> np.ndarray:
         counts: Rows of each cell, [samples, cells].
     """
     num_classes = int(pairs.max()) + 1
+    if num_classes > NUM_COLUMNS:
+        pairs, num_classes = _renumbered(pairs)
+
     right = pairs[:, 0] == pairs[:, 1]
     hits = np.zeros((len(counts), num_classes))
     hits[:, pairs[right, 0]] = counts[:, right]
@@ -161,6 +180,16 @@ def _macro_f1(pairs: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
     f1 = 2 * hits / np.maximum(both, 1)
     return f1.sum(axis=1) / (both > 0).sum(axis=1)
+
+
+def _renumbered(pairs: np.ndarray) -> tuple[np.ndarray, int]:
+    """The pairs with the classes that they have as 0, 1, ..., and how many these are.
+
+    Unknown classes stay -1.
+    """
+    classes = np.unique(pairs)
+    first = int((classes < 0).sum())
+    return np.searchsorted(classes, pairs) - first, len(classes) - first
 
 
 def mean_interval(total: int, squared: int, num: int) -> tuple[float, float]:

@@ -1,10 +1,10 @@
 """Reads Examples in blocks of rows."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from seqline.data import features
@@ -28,17 +28,13 @@ def rows(examples: Path, split: str) -> Iterator[tuple[dict[str, Any], tf.Tensor
             yield arguments(content, dim, block.content), tf.constant(block.labels)
 
 
-def weights(examples: Path, splits: Sequence[str]) -> np.ndarray | None:
-    """The weights of the rows of some splits in order, float32 [rows]; None if rows have none."""
-    if not (examples / MANIFEST).is_file() or not read_manifest(examples).is_weighted:
-        return None
-
-    content, _ = content_of(examples)
-    return np.concatenate(
-        [
-            block.weights
-            for split in splits
-            for path in features.shards(examples, split)
-            for block in blocks(path, content, is_weighted=True)
-        ]
+def label_counts(examples: Path, split: str) -> Counter[str]:
+    """The number of rows of a split by label."""
+    if (examples / MANIFEST).is_file():
+        counts: Counter[str] = Counter()
+        for span in read_manifest(examples).spans:
+            counts.update(span.num_rows.get(split, {}))
+        return +counts
+    return Counter(
+        label.decode() for _, labels in rows(examples, split) for label in labels.numpy()
     )

@@ -74,9 +74,10 @@ def in_order(feature: str, values: Sequence[str]) -> list[str]:
     return sorted(values)
 
 
-def groups(column: Sequence[str]) -> list[tuple[str, "np.ndarray"]]:
-    """(value, indices of its rows) of each value in a column."""
+def groups(column: Sequence[str]) -> tuple[list[str], "np.ndarray"]:
+    """(the different values of a column in order, the place of each row's value among them)."""
     import numpy as np  # Here: each run checks names of slices, also one with nothing to do.
 
-    values, inverse = np.unique(np.array(column, dtype=object), return_inverse=True)
-    return [(str(value), np.flatnonzero(inverse == index)) for index, value in enumerate(values)]
+    values = sorted(set(column))
+    place_of = {value: place for place, value in enumerate(values)}
+    return values, np.fromiter((place_of[value] for value in column), np.int64, len(column))

@@ -7,7 +7,7 @@ a figure.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,11 +60,11 @@ class Tally:
             loss: The losses in nats [rows].
             served: The served version's predictions and losses, or None if there is none.
         """
-        self.cells += cells(truth, predicted)
+        self.cells.update(cells(truth, predicted))
         self.loss += units(loss)
         self.loss_squared += units(loss**2)
         if served:
-            self.served_cells += cells(truth, served[0])
+            self.served_cells.update(cells(truth, served[0]))
             self.served_loss += units(served[1])
             right = predicted == truth
             was_right = served[0] == truth
@@ -73,7 +73,11 @@ class Tally:
 
     def merge(self, other: "Tally") -> None:
         for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
+            if isinstance(value, Counter):
+                # Their sum would copy the cells of all rows so far for each shard.
+                getattr(self, name).update(value)
+            else:
+                setattr(self, name, getattr(self, name) + value)
 
     @property
     def num_rows(self) -> int:
@@ -174,7 +178,7 @@ class Measured:
         for name, tally in other.slices.items():
             self.slices.setdefault(name, Tally()).merge(tally)
 
-        self.ranks += other.ranks
+        self.ranks.update(other.ranks)
         self.calibration.merge(other.calibration)
         self.num_not_finite += other.num_not_finite
         self.hardest.add(other.hardest.examples)
@@ -182,18 +186,78 @@ class Measured:
         return self
 
 
+def add_to_each(
+    tallies: Sequence[Tally],
+    group: np.ndarray,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    loss: np.ndarray,
+    served: tuple[np.ndarray, np.ndarray] | None,
+) -> None:
+    """Adds the rows of a block to the tallies of their groups.
+
+    It takes as long for ten thousand groups as for one.
+
+    Args:
+        tallies: The tally of each group. Every group has a row.
+        group: The place in `tallies` of each row's, [rows].
+        truth: See `Tally.add`, as are the others.
+        predicted: See there.
+        loss: See there.
+        served: See there.
+    """
+    columns = {"loss": in_units(loss), "loss_squared": in_units(loss**2)}
+    predictions = {"cells": predicted}
+    if served:
+        right, was_right = predicted == truth, served[0] == truth
+        columns["served_loss"] = in_units(served[1])
+        columns["lost"] = was_right & ~right
+        columns["gained"] = right & ~was_right
+        predictions["served_cells"] = served[0]
+
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(len(tallies)))
+    for name, values in columns.items():
+        sums = np.add.reduceat(values[order].astype(np.int64), starts).tolist()
+        for tally, value in zip(tallies, sums, strict=True):
+            setattr(tally, name, getattr(tally, name) + value)
+
+    for name, answers in predictions.items():
+        for (of, *cell), count in _counted(group, truth, answers):
+            getattr(tallies[of], name)[tuple(cell)] += count
+
+
 def units(values: np.ndarray) -> int:
     """The sum of the numbers of a block of rows, in units.
 
     A number is at most 1,000, so that the sum is far below the largest int64.
     """
-    return int(np.rint(values / UNIT).astype(np.int64).sum())
+    return int(in_units(values).sum())
+
+
+def in_units(values: np.ndarray) -> np.ndarray:
+    """Numbers in units, int64 [rows]."""
+    return np.rint(values / UNIT).astype(np.int64)
 
 
 def cells(truth: np.ndarray, predicted: np.ndarray) -> Cells:
     """Counts rows by their true and predicted classes, each [rows]."""
-    pairs, counts = np.unique(np.stack([truth, predicted]), axis=1, return_counts=True)
-    return Counter(dict(zip(map(tuple, pairs.T.tolist()), counts.tolist(), strict=True)))
+    return Counter({(row[0], row[1]): count for row, count in _counted(truth, predicted)})
+
+
+def _counted(*columns: np.ndarray) -> Iterator[tuple[list[int], int]]:
+    """(a number from each column, the rows that have these), in order. Numbers are from -1 on."""
+    size = max(int(column.max()) for column in columns) + 2
+    keys = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        keys = keys * size + column + 1
+
+    keys, counts = np.unique(keys, return_counts=True)
+    found = []
+    for _ in columns:
+        keys, last = np.divmod(keys, size)
+        found.append(last - 1)
+    yield from zip(np.stack(found[::-1], axis=1).tolist(), counts.tolist(), strict=True)
 
 
 def confusion(cells: Cells, num_classes: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """tensorflow-datasets as a source: prepared once under data_dir, then read shard by shard.
 
-Under gs:// a data set is prepared on this machine and uploaded. A worker that reads one of its
+In a bucket a data set is prepared on this machine and uploaded. A worker that reads one of its
 shards copies the whole data set to its own disk.
 """
 
@@ -58,7 +58,7 @@ def digest(name: str, data_dir: str, cache: files.DigestCache) -> str | None:
 def _prepared(name: str, data_dir: str) -> Path | None:
     """`<data_dir>/<name>[/<config>]/<version>`, the newest version if none is named."""
     full_name, _, version = name.partition(":")
-    folder = path_of(data_dir if is_remote(data_dir) else Path(data_dir).expanduser()) / full_name
+    folder = path_of(data_dir if is_remote(data_dir) else os.path.expanduser(data_dir)) / full_name
     versions = [info.parent for info in folder.glob(f"{version or '*'}/{INFO}")]
     if not versions and "/" not in full_name:
         # No config is named: TFDS takes the first one.

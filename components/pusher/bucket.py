@@ -1,4 +1,4 @@
-"""A serving_dir in Google Cloud Storage, where nothing can be renamed.
+"""A serving_dir in a bucket, where nothing can be renamed.
 
 A version exists when its saved_model.pb does, which is uploaded last.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from components.pusher.folder import LOCK, is_number
 from seqline.errors import UserError
-from seqline.storage import gcs, locks
+from seqline.storage import locks, objects
 from seqline.storage.files import translate_errors
 from seqline.storage.staging import path_of
 
@@ -21,7 +21,7 @@ SAVED_MODEL_PB = "saved_model.pb"
 
 
 class Bucket:
-    """Versions under gs://bucket/path.
+    """Versions in a bucket, under <scheme>://<bucket>/<path>.
 
     Attributes:
         place: the path.
@@ -31,9 +31,9 @@ class Bucket:
     """
 
     def __init__(self, path: str, lease_seconds: float = locks.LEASE_SECONDS) -> None:
-        bucket, _, name = path.removeprefix(gcs.PREFIX).partition("/")
+        scheme, bucket, name = objects.split(path)
         if not bucket or not name.strip("/") or {"", ".", ".."} & set(name.rstrip("/").split("/")):
-            raise UserError(f"pusher.serving_dir {path!r} names no place: gs://<bucket>/<path>.")
+            raise UserError(f"pusher.serving_dir {path!r} names no place: {scheme}<bucket>/<path>.")
         self.place = path.rstrip("/")
         self.lease_seconds = lease_seconds
         self._renew_lock: Callable[[], None] | None = None
@@ -65,12 +65,12 @@ class Bucket:
     def read(self, name: str) -> bytes | None:
         """An object by its path under serving_dir; None where it does not exist."""
         with translate_errors(self._path(name)):
-            return gcs.read(self._path(name))
+            return objects.read(self._path(name))
 
     def replace(self, name: str, content: bytes) -> None:
         """Writes an object; a reader sees the old content or the new one."""
         with translate_errors(self._path(name)):
-            gcs.write_object(self._path(name), content)
+            objects.write_object(self._path(name), content)
 
     @contextmanager
     def replacing(self, name: str, content: bytes) -> Iterator[None]:
@@ -107,7 +107,7 @@ class Bucket:
                 self._renew_lock()
 
             with translate_errors(path):
-                written = gcs.write_object(path, aside / name, generation=0)
+                written = objects.write_object(path, aside / name, objects.ABSENT)
 
             if written is None and not _has_content(path, aside / name):
                 raise UserError(
@@ -129,7 +129,7 @@ class Bucket:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with (
                     translate_errors(self._path(name)),
-                    gcs.open_object(self._path(name)) as source,
+                    objects.open_object(self._path(name)) as source,
                     target.open("wb") as copy,
                 ):
                     shutil.copyfileobj(source, copy)
@@ -141,14 +141,14 @@ class Bucket:
         mark = f"{version}/{SAVED_MODEL_PB}"
         for name in sorted(self._names(f"{version}/"), key=lambda name: name != mark):
             with translate_errors(self._path(name)):
-                gcs.delete_object(self._path(name))
+                objects.delete_object(self._path(name))
 
     def _path(self, name: str) -> str:
         return f"{self.place}/{name}"
 
     def _names(self, prefix: str = "") -> list[str]:
         with translate_errors(self.place):
-            paths = [path for path, *_ in gcs.find(self._path(prefix))]
+            paths = [path for path, *_ in objects.find(self._path(prefix))]
         return [path.removeprefix(f"{self.place}/") for path in paths]
 
     def _remove_left_overs(self) -> None:
@@ -158,11 +158,11 @@ class Bucket:
             # A push writes 12 and never 0012, which is somebody else's.
             is_ours = slash and is_number(number) and number == str(int(number))
             if is_ours and number not in whole:
-                gcs.delete_object(self._path(name))
+                objects.delete_object(self._path(name))
 
 
 def _has_content(path: str, file: Path) -> bool:
     """Whether an object has the content of a file: the answer to a first try may have been lost."""
     with file.open("rb") as content:
         md5 = base64.b64encode(hashlib.file_digest(content, "md5").digest()).decode()
-    return any(name == path and digest == f"md5:{md5}" for name, _, digest in gcs.find(path))
+    return any(name == path and digest == f"md5:{md5}" for name, _, digest in objects.find(path))

@@ -19,7 +19,7 @@ from seqline.model import identity, pushed
 from seqline.model.digest import EVALUATION, MANIFEST
 from seqline.model.identity import Identity
 from seqline.model.pushed import Damage, Manifest
-from seqline.storage import records
+from seqline.storage import objects, records
 from seqline.storage.files import is_remote, parse_object
 from seqline.storage.staging import local_copy, path_of
 
@@ -52,11 +52,13 @@ class Event:
 
 
 def place_of(serving_dir: str | Path) -> Place:
-    """The serving_dir of a path or a gs:// name.
+    """The serving_dir of a folder, or of a place in a bucket.
 
     Raises:
         UserError: it cannot hold versions.
     """
+    if problem := objects.problem_of(str(serving_dir)):
+        raise UserError(f"pusher.serving_dir {str(serving_dir)!r} {problem}.")
     return Bucket(str(serving_dir)) if is_remote(str(serving_dir)) else Folder(serving_dir)
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
+from components.trainer.distributed.share import Share
 from components.trainer.input import blocks
 from seqline.data import features
 from seqline.model.layers import bigram_buckets
@@ -40,22 +42,38 @@ class Counts:
         return (np.cumsum(kept) * kept).astype(np.int32)
 
 
-def count(source: Path, num_classes: int, num_buckets: int, num_tokens: int, dim: int) -> Counts:
+def count(
+    source: Path,
+    num_classes: int,
+    num_buckets: int,
+    num_tokens: int,
+    dim: int,
+    share: Share | None = None,
+) -> Counts:
     """Counts the train split of Features in one pass.
 
     Args:
         num_buckets: 0 for no bigrams.
         num_tokens: V of the vocabulary.
         dim: numbers of a time step; 0 for ids.
+        share: of this worker, where several read; the counts are those of all of them.
     """
     classes, bigrams = np.zeros(num_classes, np.int64), np.zeros(num_buckets, np.int64)
-    for content, label in blocks(source, features.TRAIN, BATCH_ROWS, dim):
-        classes += np.bincount(label.numpy(), minlength=num_classes)
+
+    def add(content: tf.RaggedTensor, label: tf.Tensor) -> None:
+        classes[:] += np.bincount(label.numpy(), minlength=num_classes)
         for first in range(0, len(label) if num_buckets else 0, BATCH_ROWS):
             ids = content[first : first + BATCH_ROWS].to_tensor(features.PAD_ID).numpy()
             buckets, known = bigram_buckets(ids, num_buckets, features.oov_id(num_tokens))
-            bigrams += np.bincount(buckets[known], minlength=num_buckets)
-    return Counts(classes, bigrams)
+            bigrams[:] += np.bincount(buckets[known], minlength=num_buckets)
+
+    if share is None:
+        for content, label in blocks(source, features.TRAIN, BATCH_ROWS, dim):
+            add(content, label)
+        return Counts(classes, bigrams)
+
+    share.index(features.TRAIN, add)
+    return Counts(share.team.summed(classes), share.team.summed(bigrams))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from components.trainer.counting import Counts, count
 from components.trainer.cut import cut
 from components.trainer.distributed import cluster, strategy
 from components.trainer.distributed.links import Message
+from components.trainer.distributed.share import Share
 from components.trainer.distributed.strategy import Team
 from components.trainer.interruption import StopSignal
 from components.trainer.pool import pool
@@ -63,14 +65,17 @@ def fit(
             lambda: checkpoint.newest(work),
             stop_signal,
         ) as team,
+        tempfile.TemporaryDirectory(prefix="seqline-rows-") as folder,
     ):
         tell("counting the train split")
-        spec, counts = network_spec(source, params)
+        dim = read_summary(source).get("dim") or 0
+        share = Share(team, source, dim, Path(folder)) if team.cluster else None
+        spec, counts = network_spec(source, params, share)
         figures, training = {}, None
         if spec.recurrent:
             size.check(spec)
             tell("building the network")
-            training = Training(source, params, spec, counts, team, work)
+            training = Training(source, params, spec, counts, team, work, share)
             training.run(output, on_epoch)
             figures = _figures(training)
         if team.is_chief:
@@ -180,8 +185,13 @@ def _write_model(training: Training | None, spec: network.Spec, source: Path, ou
         (output / START_FILE).write_text(json.dumps(started_from, indent=2) + "\n")
 
 
-def network_spec(source: Path, params: TrainerParams) -> tuple[network.Spec, Counts]:
+def network_spec(
+    source: Path, params: TrainerParams, share: Share | None = None
+) -> tuple[network.Spec, Counts]:
     """The network for a transform's content, vocabularies and max_length.
+
+    Args:
+        share: of this worker, where several read the train split.
 
     Returns:
         (the spec, what was counted for it in the train split).
@@ -194,7 +204,7 @@ def network_spec(source: Path, params: TrainerParams) -> tuple[network.Spec, Cou
     skip_dim = params.skip_dim_beside(has_wide)
     has_bigrams = params.recurrent and skip_dim and not dim
     num_buckets = params.bigram_buckets if has_bigrams else 0
-    counts = count(source, num_classes, num_buckets, num_tokens, dim)
+    counts = count(source, num_classes, num_buckets, num_tokens, dim, share)
 
     values: dict[str, Any] = params.model_dump(include=set(network.Spec.__dataclass_fields__))
     values |= {

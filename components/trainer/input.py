@@ -7,10 +7,13 @@ in memory.
 
     files -> blocks, whole batches each -> rows permuted -> sorted by length within pools
           -> batches permuted -> padded
+
+One of several workers makes the same batches and leaves out the rows of the others, which are
+placeholders in its files: see `distributed.share`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,10 @@ BLOCK_ROWS = 100_000
 # Batches that a pool is cut into: its rows are consecutive in the shuffled order, and are sorted by
 # length first.
 POOL_BATCHES = 32
+# Files that are read at the same time, a row of each in turn.
+CYCLE_FILES = 4
+# The length of another worker's row, in its placeholder; -1 for a row of this worker.
+FOREIGN = "foreign"
 # How many shards under gs:// are fetched at once, and how many are fetched before they are read.
 NUM_FETCHED = 4
 # AutoGraph would rewrite the source of each function of the pipeline, for nothing: a second in all.
@@ -43,10 +50,11 @@ def dataset(
     batch_size: int,
     pad_to: int | None,
     dim: int = 0,
+    paths: Sequence[str] | None = None,
 ) -> tf.data.Dataset:
     """The rows of a split, once. See `shuffled` for the arguments and the elements."""
-    cut = plain(partial(_cut, None, batch_size=batch_size, sort=pad_to is None))
-    kept = blocks(root, split, batch_size, dim)
+    cut = plain(_cutter(batch_size, pad_to, paths, None))
+    kept = blocks(root, split, batch_size, dim, paths=paths)
     if num_rows <= BLOCK_ROWS:
         kept = kept.cache()
 
@@ -71,6 +79,7 @@ def shuffled(
     dim: int = 0,
     is_weighted: bool = False,
     block_rows: int = BLOCK_ROWS,
+    paths: Sequence[str] | None = None,
 ) -> tf.data.Dataset:
     """Passes over the train split, from some batch of some pass to the end of the last one.
 
@@ -87,6 +96,8 @@ def shuffled(
         dim: numbers of a time step; 0 for ids.
         is_weighted: whether rows have weights.
         block_rows: the most rows of a block.
+        paths: the files of one of several workers (`Share.paths`), which gets its own rows of each
+            batch; None for those of the split.
 
     Returns:
         Batches (inputs, one-hot label float32 [batch, num_classes]), and with weights (inputs,
@@ -94,13 +105,13 @@ def shuffled(
         of a block differ by one row at most. The inputs are ids int64
         [batch, time], or with dim (values float32 [batch, time, dim], length int64 [batch]).
     """
-    kept = blocks(root, features.TRAIN, batch_size, dim, block_rows, is_weighted)
+    kept = blocks(root, features.TRAIN, batch_size, dim, block_rows, is_weighted, paths)
     if num_rows <= block_rows:
         kept = kept.cache()
 
     @plain
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-        cut = partial(_cut, (seed, number), batch_size=batch_size, sort=pad_to is None)
+        cut = _cutter(batch_size, pad_to, paths, (seed, number))
         return kept.enumerate().flat_map(cut)
 
     batches = tf.data.Dataset.range(first_pass, num_passes).flat_map(one_pass).skip(first_batch)
@@ -116,38 +127,42 @@ def blocks(
     dim: int,
     block_rows: int = BLOCK_ROWS,
     is_weighted: bool = False,
+    paths: Sequence[str] | None = None,
 ) -> tf.data.Dataset:
     """The rows of a split in the order of its files, in blocks of whole batches.
 
     Returns:
         (ragged ids [rows, time] or values [rows, time * dim], class ids [rows]), and the weights
-        float32 [rows] where they are asked for.
+        float32 [rows] where they are asked for. With `paths` the last one is int64 [rows], the
+        lengths of rows of other workers, of which there is nothing else, and -1 for own ones.
     """
-    rows = shards(root, split).interleave(
+    rows = shards(root, split, paths).interleave(
         plain(lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP")),
-        cycle_length=4,
+        cycle_length=CYCLE_FILES,
         num_parallel_calls=2,
         deterministic=True,
     )
     size = max(block_rows // batch_size, 1) * batch_size
-    parse = plain(partial(_parse, dim=dim, is_weighted=is_weighted))
-    return rows.batch(size).map(parse).prefetch(1)
+    is_share = paths is not None
+    parsed = plain(partial(parse, dim=dim, is_weighted=is_weighted, is_share=is_share))
+    return rows.batch(size).map(parsed).prefetch(1)
 
 
-def shards(root: Path, split: str) -> tf.data.Dataset:
-    """The paths of the files of a split, in order.
+def shards(root: Path, split: str, paths: Sequence[str] | None = None) -> tf.data.Dataset:
+    """The paths of the files of a split, in order; `paths` if they are given.
 
     Files under gs:// are fetched one by one before they are read, and kept for the next epochs as
     far as the cache allows: no epoch needs the whole split on this disk.
     """
-    paths = [str(path) for path in features.shards(root, split)]
-    if not is_remote(paths[0]):
+    paths = paths or [str(path) for path in features.shards(root, split)]
+    if not any(map(is_remote, paths)):
         return tf.data.Dataset.from_tensor_slices(paths)
 
     content = {file.path: file.content for file in match(f"{root}/Split-{split}/*")}
 
     def fetched(path: bytes) -> bytes:
-        return fetch(path.decode(), str(content[path.decode()])).encode()
+        name = path.decode()
+        return fetch(name, str(content[name])).encode() if is_remote(name) else path
 
     @plain
     def local(path: tf.Tensor) -> tf.Tensor:
@@ -160,14 +175,34 @@ def shards(root: Path, split: str) -> tf.data.Dataset:
     return local_paths.prefetch(NUM_FETCHED)
 
 
-def _parse(serialized: tf.Tensor, dim: int, is_weighted: bool) -> tuple[Any, ...]:
+def parse(
+    serialized: tf.Tensor, dim: int, is_weighted: bool, is_share: bool = False
+) -> tuple[Any, ...]:
+    """Serialized rows, [rows], as what `blocks` gives."""
     name, dtype = (features.VALUES, tf.float32) if dim else (features.IDS, tf.int64)
-    spec = {name: tf.io.RaggedFeature(dtype), features.LABEL: tf.io.FixedLenFeature([], tf.int64)}
+    # A placeholder has neither. Another row without them is damaged.
+    missing = 0 if is_share else None
+    spec = {
+        name: tf.io.RaggedFeature(dtype),
+        features.LABEL: tf.io.FixedLenFeature([], tf.int64, missing),
+    }
     if is_weighted:
-        spec[features.WEIGHT] = tf.io.FixedLenFeature([], tf.float32)
+        spec[features.WEIGHT] = tf.io.FixedLenFeature([], tf.float32, missing)
+    if is_share:
+        spec[FOREIGN] = tf.io.FixedLenFeature([], tf.int64, -1)
 
     row = tf.io.parse_example(serialized, spec)
     return tuple(row[feature] for feature in spec)
+
+
+def _cutter(
+    batch_size: int,
+    pad_to: int | None,
+    paths: Sequence[str] | None,
+    seeds: tuple[int, tf.Tensor] | None,
+) -> Callable[..., tf.data.Dataset]:
+    is_share = paths is not None
+    return partial(_cut, seeds, batch_size=batch_size, sort=pad_to is None, is_share=is_share)
 
 
 def _cut(
@@ -177,6 +212,7 @@ def _cut(
     *,
     batch_size: int,
     sort: bool,
+    is_share: bool,
 ) -> tf.data.Dataset:
     """Cuts a block into batches of (ragged content, label), and weight if the block has weights.
 
@@ -187,8 +223,13 @@ def _cut(
         seeds: (seed, number of the pass), which decide the order; None to keep it.
         number: of the block.
         sort: whether rows of about the same length become a batch.
+        is_share: whether the block has rows of other workers, which the batches then lack.
     """
     content = block[0]
+    lengths = tf.cast(content.row_lengths(), tf.int64)
+    if is_share:
+        block, foreign = block[:-1], block[-1]
+        lengths = tf.maximum(lengths, foreign)
     num_rows = tf.cast(content.nrows(), tf.int64)
     num_batches = (num_rows + batch_size - 1) // batch_size
     order, batches = tf.range(num_rows), tf.range(num_batches)
@@ -203,13 +244,15 @@ def _cut(
     if sort:
         # Its batch is the first one that ends after the row.
         pool = ((tf.range(num_rows) + 1) * num_batches - 1) // num_rows // POOL_BATCHES  # [rows]
-        length = tf.gather(tf.cast(content.row_lengths(), tf.int64), order)  # [rows]
+        length = tf.gather(lengths, order)  # [rows]
         order = tf.gather(order, tf.argsort(pool * LENGTHS + length, stable=True))
 
     @plain
     def batch(number: tf.Tensor) -> tuple[Any, ...]:
         start = number * num_rows // num_batches
         rows = order[start : (number + 1) * num_rows // num_batches]
+        if is_share:
+            rows = tf.boolean_mask(rows, tf.gather(foreign, rows) < 0)
         return tuple(tf.gather(column, rows) for column in block)
 
     return tf.data.Dataset.from_tensor_slices(batches).map(batch)
@@ -234,7 +277,8 @@ def _pad(num_classes: int, pad_to: int | None, dim: int) -> Callable[..., tuple[
         if not dim:
             return dense, tf.one_hot(label, num_classes), *weight
 
-        values = tf.reshape(dense, [tf.shape(dense)[0], -1, dim])  # [batch, time, dim]
+        num_rows, num_values = tf.unstack(tf.shape(dense))  # a worker's part may have no row
+        values = tf.reshape(dense, [num_rows, num_values // dim, dim])  # [batch, time, dim]
         values = tf.ensure_shape(values, [None, pad_to, dim])
         length = tf.cast(content.row_lengths() // dim, tf.int64)  # [batch]
         return (values, length), tf.one_hot(label, num_classes), *weight

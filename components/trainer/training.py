@@ -13,6 +13,7 @@ import tensorflow as tf
 from components.trainer import TrainerParams, checkpoint
 from components.trainer.checkpoint import TrainingProgress
 from components.trainer.counting import Counts
+from components.trainer.distributed.share import Share
 from components.trainer.distributed.strategy import Team
 from components.trainer.input import dataset, shuffled
 from components.trainer.loop import Loop
@@ -60,6 +61,7 @@ class Training:
         source: the Features.
         counts: of their train split.
         work: the folder of checkpoints.
+        share: the rows of train that this worker reads; None for all.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Training:
         counts: Counts,
         team: Team,
         work: Path,
+        share: Share | None = None,
     ) -> None:
         self.params = params
         self.team = team
@@ -95,6 +98,9 @@ class Training:
             "dim": spec.dim,
         }
 
+        if share is not None:
+            share.index(features.EVAL)
+
         passes_done, batches_done = divmod(self.progress.step, pass_steps)
         batches = shuffled(
             source,
@@ -104,12 +110,14 @@ class Training:
             num_passes=self.num_passes * params.num_epochs,
             first_batch=batches_done,
             is_weighted=summary.get("weighted", False),
+            paths=share.paths(features.TRAIN) if share else None,
             **shape,
         )
 
         self.train = iter(team.distributed(batches))
         # One iterator for all epochs: a new one would read the split again.
-        held_out = dataset(source, features.EVAL, num_rows[features.EVAL], **shape)
+        paths = share.paths(features.EVAL) if share else None
+        held_out = dataset(source, features.EVAL, num_rows[features.EVAL], paths=paths, **shape)
         self.held_out = iter(team.distributed(held_out.repeat().prefetch(4)))
         self.saved = time.monotonic()
         self.call_steps = 1

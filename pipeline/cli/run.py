@@ -59,8 +59,8 @@ def run(
 ) -> None:
     """Run the pipeline. Finished stages are not run again. Flags for Beam follow `--`.
 
-    If TF_CONFIG is set, the chief runs the pipeline, and the other workers take part in its
-    training.
+    If TF_CONFIG is set, the chief runs the pipeline, the other workers take part in its training,
+    and an evaluator waits for its end.
     """
     from rich.console import Console
 
@@ -69,7 +69,7 @@ def run(
     from pipeline.cli import console, launch
     from pipeline.cli.terminal import print_line
     from pipeline.report.reproduce import about
-    from pipeline.runner.participant import take_part
+    from pipeline.runner.participant import take_part, wait_for_end
     from pipeline.runner.run import Options
 
     started = time.monotonic()
@@ -93,6 +93,13 @@ def run(
         return
 
     out = Console()
+    if cluster.is_evaluator():
+        launch.listen(out, verbose)
+        wait_for_end(
+            pipe, store, selected, forced, lambda line: print_line(out, f"evaluator: {line}")
+        )
+        return
+
     team = cluster.read()
     if team and not team.is_chief:
         launch.listen(out, verbose)

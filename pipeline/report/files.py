@@ -78,12 +78,15 @@ class EvaluationFile(TypedDict, total=False):
     served: Served | None
     not_compared: dict[str, Any] | None
     classes: dict[str, dict[str, Any]]
-    confusion_matrix: list[list[Count]]
+    confusion_matrix: list[list[Count]] | None
+    confusion_cells: list[tuple[Count, Count, Count]]
     calibration: list[Bin]
     slices: list[Slice]
+    slices_left_out: dict[str, Count]
     hardest: list[Listed]
     confidently_wrong: list[Listed]
     baselines: dict[str, FiniteFloat]
+    linear_sample: dict[str, Count]
     gates: list[GateRecord]
 
 

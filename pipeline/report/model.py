@@ -1,5 +1,7 @@
 """The results of the evaluator and the trainer, as a report shows them."""
 
+import heapq
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +12,12 @@ from seqline.intervals import wilson_interval
 NUM_CLASSES = 200
 NUM_PAIRS = 20
 FIGURES = ("accuracy", "macro_f1", "cross_entropy")
+
+# The baseline that is of all rows of test, however many there are.
+MAJORITY = "majority class"
+
+# (true class, predicted class, rows)
+Cell = tuple[int, int, int]
 
 
 def compared(records: Records) -> list[dict[str, Any]]:
@@ -30,8 +38,9 @@ def compared(records: Records) -> list[dict[str, Any]]:
         version = (records.figures("evaluator").get("served") or {}).get("version")
         name = "served version" if version is None else f"served, version {version}"
         rows.append({"role": "served", "name": name, **_figures(served, num_rows)})
+    asked = (evaluation.get("linear_sample") or {}).get("num_asked", num_rows)
     for name, accuracy in evaluation.get("baselines", {}).items():
-        figures = _figures({"accuracy": accuracy}, num_rows)
+        figures = _figures({"accuracy": accuracy}, num_rows if name == MAJORITY else asked)
         rows.append({"role": "baseline", "name": name, **figures})
 
     return rows
@@ -102,40 +111,46 @@ def confusion(records: Records) -> dict[str, Any] | None:
         return None
 
     labels, matrix = list(evaluation["classes"]), evaluation["confusion_matrix"]
-    wrong = [
-        count
-        for row, counts in enumerate(matrix)
-        for column, count in enumerate(counts)
-        if count and row != column
-    ]
+    cells = evaluation.get("confusion_cells") if matrix is None else _cells(matrix)
+    if cells is None:
+        return None
 
-    told = {"pairs": pairs(labels, matrix), "num_pairs": len(wrong), "num_wrong": sum(wrong)}
+    wrong = [count for row, column, count in cells if row != column]
+    told = {"pairs": pairs(labels, cells), "num_pairs": len(wrong), "num_wrong": sum(wrong)}
     return {"labels": labels, "matrix": matrix if len(labels) <= NUM_CLASSES else None, **told}
 
 
+def _cells(matrix: Sequence[Sequence[int]]) -> list[Cell]:
+    """The cells of a confusion matrix that have rows."""
+    return [
+        (row, column, count)
+        for row, counts in enumerate(matrix)
+        for column, count in enumerate(counts)
+        if count
+    ]
+
+
 def pairs(
-    labels: Sequence[str], matrix: Sequence[Sequence[int]], num: int = NUM_PAIRS
+    labels: Sequence[str], cells: Sequence[Cell], num: int = NUM_PAIRS
 ) -> list[dict[str, Any]]:
     """The most frequent confusions.
 
     Returns:
         [{label, predicted, num_rows, share}]; share is that of the label's rows.
     """
-    cells = [
-        (-count, row, column)
-        for row, counts in enumerate(matrix)
-        for column, count in enumerate(counts)
-        if count and row != column
-    ]
+    num_rows: Counter[int] = Counter()
+    for row, _, count in cells:
+        num_rows[row] += count
 
+    wrong = [(-count, row, column) for row, column, count in cells if row != column]
     return [
         {
             "label": labels[row],
             "predicted": labels[column],
             "num_rows": -count,
-            "share": -count / sum(matrix[row]),
+            "share": -count / num_rows[row],
         }
-        for count, row, column in sorted(cells)[:num]
+        for count, row, column in heapq.nsmallest(num, wrong)
     ]
 
 
@@ -145,7 +160,9 @@ def evaluated(records: Records) -> dict[str, Any]:
     return {
         "metrics": more_figures(records),
         "against_served": evaluation.get("served"),
+        "linear_sample": evaluation.get("linear_sample"),
         "slices": evaluation.get("slices", []),
+        "slices_left_out": evaluation.get("slices_left_out") or {},
         "calibration": (
             {"ece": evaluation.get("ece"), "curve": evaluation["calibration"]}
             if evaluation.get("calibration")

@@ -1,11 +1,12 @@
-"""The part of a worker that is not the chief in a training on several machines.
+"""The part of a process that is not the chief in a training on several machines.
 
-It waits for the trainer's inputs, takes part in the training, and writes nothing.
+A worker waits for the trainer's inputs and takes part in the training; an evaluator waits for the
+end of the chief's run. Neither writes anything.
 """
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,74 @@ def take_part(
             say(f"{stage.name}: ended; its artifact is the chief's")
 
 
+def wait_for_end(
+    pipeline: Pipeline,
+    store: Store,
+    selected: Sequence[str],
+    force: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    """Waits until the chief's run is over, however it ends: what an evaluator task does.
+
+    Args:
+        pipeline: The same pipeline as the chief's.
+        store: The store of the chief.
+        selected: The names of the stages that may run.
+        force: The names of the stages that run even if they are finished.
+        say: Is called with a line whenever something begins or ends.
+
+    Raises:
+        UserError: No run of the chief begins in time.
+    """
+    started = said = time.monotonic()
+    # A run of a chief that was killed has no end: only a younger one counts then.
+    before = {path.name for path in store.runs() if _has_ended(path)}
+    limit = _wait_seconds(pipeline.stages)
+    with stopping("while waiting for the end of the chief's run"):
+        while True:
+            record = _newest_record(pipeline, store, before)
+            if record and record.verdict != RUNNING:
+                say(f"the chief's run {record.run} is over: {record.verdict}")
+                return
+            if record is None and _is_all_finished(pipeline, store, selected, force):
+                say("finished, nothing to wait for")
+                return
+
+            waited = time.monotonic() - started
+            if record is None and waited > limit:
+                raise UserError(
+                    f"No run of the chief began under {str(store.root)!r} within {limit:.0f} s. "
+                    "Does the chief run, with the same root? "
+                    "trainer.worker_wait_seconds is the limit."
+                )
+            if said == started or time.monotonic() - said > SAY_SECONDS:
+                said = time.monotonic()
+                say(f"waiting for the end of the chief's run, {waited:.0f} s so far")
+            time.sleep(LOOK_SECONDS)
+
+
+def _newest_record(pipeline: Pipeline, store: Store, before: Collection[str]) -> RunRecord | None:
+    """The record of this model's last run; None if there is none but those of `before`."""
+    for path in reversed(store.runs()):
+        record = _record(path) if path.name not in before else None
+        if record and record.name == pipeline.name:
+            return record
+    return None
+
+
+def _is_all_finished(
+    pipeline: Pipeline, store: Store, selected: Sequence[str], force: Sequence[str]
+) -> bool:
+    """Whether a run of the chief would find all selected stages finished."""
+    planned = plan(pipeline, store, force)
+    return not any(item.runs for item in planned if item.stage.name in selected)
+
+
+def _wait_seconds(stages: Sequence[Stage]) -> float:
+    limits = [getattr(stage.params, "worker_wait_seconds", None) for stage in stages]
+    return max((float(limit) for limit in limits if limit is not None), default=3600.0)
+
+
 def _run(
     stage: Stage, planned: Mapping[str, Planned], store: Store, folder: Path, stop: Stop
 ) -> None:
@@ -94,7 +163,7 @@ def _wait_for_inputs(
     Returns:
         The plan, by stage; None if the stage's own artifact is finished.
     """
-    limit = float(getattr(stage.params, "worker_wait_seconds", 3600.0))
+    limit = _wait_seconds([stage])
     started = said = time.monotonic()
     ended_before = {path.name for path in store.runs() if _has_ended(path)}
     while True:

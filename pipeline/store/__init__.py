@@ -1,4 +1,4 @@
-"""The artifacts of a pipeline and the records of its runs, in a local folder or under gs://."""
+"""The artifacts of a pipeline and the records of its runs, in a local folder or in a bucket."""
 
 from pipeline.store.folder import Store
 from seqline.storage.files import is_remote
@@ -7,15 +7,13 @@ __all__ = ["Store", "open_store"]
 
 
 def open_store(root: str) -> Store:
-    """The store of a local folder, or of a place under gs://.
-
-    Google's library is imported with the first question to a store under gs://.
+    """The store of a local folder, or of a place in a bucket.
 
     Raises:
         UserError: the root is neither.
     """
     if not is_remote(root):
         return Store(root)
-    from pipeline.store.bucket import GsStore
+    from pipeline.store.bucket import BucketStore
 
-    return GsStore(root)
+    return BucketStore(root)

@@ -1,4 +1,4 @@
-"""The store under gs://: the names and the promises of the store in a folder, without a rename.
+"""The store in a bucket: the names and the promises of the store in a folder, without a rename.
 
 execution.json is written last and is the commit mark: objects under a key without it are no
 artifact. Beam's workers write their artifact in place. Every other stage writes into a local
@@ -20,6 +20,7 @@ from pipeline.store.layout import (
     CLEANING,
     LOG,
     RUN,
+    RUN_LOCK,
     SPAN_CACHE,
     run_name,
 )
@@ -28,18 +29,18 @@ from seqline.component import Artifact
 from seqline.data.features import IN_SHARDS
 from seqline.data.span_cache import MARK
 from seqline.errors import UserError
-from seqline.storage import gcs, integrity, staging
+from seqline.storage import conditions, integrity, locks, objects, staging
 from seqline.storage.files import is_remote, translate_errors
 from seqline.storage.integrity import EXECUTION, WITHOUT_DIGESTS, Change
-from seqline.storage.path import GsPath
+from seqline.storage.path import ObjectPath
 from seqline.storage.records import DamagedRecordError
 
 # Entries that are deleted before the clean-up looks again whether its lock is still its own.
 NUM_AT_ONCE = 20
 
 
-class GsStore(Store):
-    """The artifacts under one gs:// place.
+class BucketStore(Store):
+    """The artifacts under one place in a bucket.
 
     Methods that ask the service raise UserError or DataError: no bucket, no access, no answer.
     """
@@ -53,9 +54,11 @@ class GsStore(Store):
 
     @staticmethod
     def _place(root: str) -> Path:
-        place = GsPath(root)
+        place = ObjectPath(root)
         if not place.bucket or not place.name:
-            raise UserError(f"root {root!r} names no place in a bucket: gs://<bucket>/<path>.")
+            raise UserError(
+                f"root {root!r} names no place in a bucket: {place.scheme}<bucket>/<path>."
+            )
         return staging.path_of(str(place))
 
     def execution(self, component: str, key: str) -> Execution | None:
@@ -82,7 +85,7 @@ class GsStore(Store):
     def _records(self, component: str) -> Iterator[Execution]:
         """The newest record alone: each costs a request."""
         with translate_errors(str(self.root)):
-            newest = gcs.newest(f"{self.root / component}/", f"/{EXECUTION}")
+            newest = objects.newest(f"{self.root / component}/", f"/{EXECUTION}")
         with suppress(DamagedRecordError):
             key = staging.path_of(newest).parent.name if newest else ""
             if key and (record := self.execution(component, key)):
@@ -96,7 +99,7 @@ class GsStore(Store):
         self.save_run(run, record)
         path = str(self._lock_path(CLEANING))
         with translate_errors(path):
-            is_cleaning = gcs.is_object(path)
+            is_cleaning = objects.is_object(path)
         if is_cleaning:
             # Waits for its end, or takes over what a dead one left.
             with self._held(CLEANING, f"beginning the run {run.name}"):
@@ -128,7 +131,7 @@ class GsStore(Store):
         staging.remove(self.path(component, key))
 
     def drop(self, partial: Path) -> None:
-        # Objects under gs:// are removed by the next owner of the lock: this run may have lost it.
+        # Objects in a bucket are removed by the next owner of the lock: this run may have lost it.
         if not is_remote(str(partial)):
             super().drop(partial)
 
@@ -170,7 +173,8 @@ class GsStore(Store):
 
         try:
             # Listing asks the bucket, and does not wait for long.
-            next(GsPath(str(place)).beneath(), None)
+            next(ObjectPath(str(place)).beneath(), None)
+            conditions.check(str(self._lock_path(CLEANING).parent))
             (place / LOG).write_bytes(b"")
         except UserError as error:
             raise type(error)(
@@ -213,11 +217,20 @@ class GsStore(Store):
 
     def _objects(self) -> Iterator[tuple[str, int, str]]:
         """Yields (entry, size in bytes, digest of the content) of every object of an entry."""
-        for path, size, content in GsPath(str(self.root)).beneath():
-            parts = path.relative_to(cast(GsPath, self.root)).parts
+        for path, size, content in ObjectPath(str(self.root)).beneath():
+            parts = path.relative_to(cast(ObjectPath, self.root)).parts
             depth = 3 if parts[0] == SPAN_CACHE else 2
             if len(parts) >= depth:
                 yield "/".join(parts[:depth]), size, content
+
+    def _remove_object(self, path: Path) -> None:
+        """Deletes a single object; a lock only if no other process takes it at this moment."""
+        is_lock = path == self._lock_path(path.name)
+        if not is_lock or path.name.startswith(RUN_LOCK):  # a run takes its lock once
+            path.unlink(missing_ok=True)
+            return
+        with suppress(locks.HeldError), locks.held(path, "removing a lock", waits=False):
+            path.unlink(missing_ok=True)
 
     def discard(self, names: Sequence[str]) -> Callable[[], None]:
         """Removes entries, the mark of each first. Needs `cleaning`.
@@ -228,8 +241,8 @@ class GsStore(Store):
             self._renewals[CLEANING]()  # a process that took the lock over lets runs begin
             paths = [self.root / name for name in names[start : start + NUM_AT_ONCE]]
             marks = [(path / mark,) for path in paths for mark in (EXECUTION, RUN, MARK)]
-            gcs.at_once(GsPath.unlink, marks)
+            objects.at_once(ObjectPath.unlink, marks)
             for path in paths:
                 staging.remove(path)
-                path.unlink(missing_ok=True)  # a lock, or another single object
+                self._remove_object(path)
         return lambda: None

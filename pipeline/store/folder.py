@@ -27,7 +27,7 @@ from pipeline.store.records import Execution, RunRecord
 from seqline.component import Artifact, Component
 from seqline.data.span_cache import SpanCache
 from seqline.errors import UserError
-from seqline.storage import integrity, locks
+from seqline.storage import integrity, locks, objects
 from seqline.storage.integrity import EXECUTION, WITHOUT_DIGESTS, Change
 from seqline.storage.records import DamagedRecordError
 
@@ -36,7 +36,7 @@ class Store:
     """The artifacts under one root folder, and the records of the runs that made them.
 
     Attributes:
-        root: the folder, absolute; a GsPath under gs://.
+        root: the folder, absolute; an ObjectPath in a bucket.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -48,10 +48,8 @@ class Store:
 
     @staticmethod
     def _place(root: str) -> Path:
-        if "://" in root:
-            raise UserError(
-                f"root {root!r}: only a local folder or a place under gs:// can hold artifacts."
-            )
+        if problem := objects.problem_of(root):
+            raise UserError(f"root {root!r} {problem}.")
         return Path(root).absolute()
 
     # Places
@@ -192,8 +190,7 @@ class Store:
             try:
                 yield
             finally:
-                if isinstance(self.root, Path):  # under gs:// it goes with its owner
-                    self._lock_path(name).unlink(missing_ok=True)
+                self._lock_path(name).unlink(missing_ok=True)
 
     def announce(self, run: Path, record: RunRecord) -> None:
         """Saves the record of a living run, whose `uses` name what it relies on from now on.
@@ -256,7 +253,7 @@ class Store:
     def local_folder(self, artifact: Artifact, by_workers: bool = False) -> Path:
         """Where a stage reads an artifact.
 
-        A local folder, or a GsPath for artifacts in shards and for those that workers read.
+        A local folder, or an ObjectPath for artifacts in shards and for those that workers read.
         """
         return artifact.uri
 

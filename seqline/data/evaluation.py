@@ -13,6 +13,12 @@ from seqline.storage import records
 
 Interval = tuple[float, float]
 
+# Up to this many classes the confusion matrix is written whole, above only its cells with rows:
+# they are no more than there are rows, while the matrix grows with the square of the classes.
+MAX_DENSE_CLASSES = 200
+# Fields that the file leaves out where they are None.
+LEFT_OUT = ("confusion_cells", "slices_left_out", "not_compared", "linear_sample")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -35,14 +41,22 @@ class Evaluation:
         num_not_finite: Rows with a probability that is not a finite number.
         served: The served version on the same rows, or None if there is none to compare with.
         classes: Label -> precision, recall, F1, rows and areas of one class.
-        confusion_matrix: Rows by [true class][predicted class].
+        confusion_matrix: Rows by [true class][predicted class]; None above MAX_DENSE_CLASSES.
+        confusion_cells: [true class, predicted class, rows] of each cell with rows, in order, where
+            confusion_matrix is None. Else it is None, and the file leaves it out.
         calibration: The bins of the calibration curve that have rows.
         slices: The figures of each value of each sliced feature.
+        slices_left_out: Feature -> values that slices does not list, though the gates judge them;
+            None if it lists all. The file leaves None out.
         hardest: Rows with the smallest margin.
         confidently_wrong: Wrong rows with the highest probability.
         not_compared: The version that is served and why it was not compared with, or None. The
             file leaves None out.
         baselines: Name -> accuracy of each baseline.
+        linear_sample: Of how many rows the linear model's accuracy is, where it is not of all: the
+            rows it learned from, num_learned of num_train, and the rows it answered, num_asked of
+            num_test. None where it read all rows, as for an evaluation without it. The file leaves
+            None out.
         gates: The gates, in their order.
         blessed: Whether the model may be served.
         refusals: The reasons of the gates that refuse.
@@ -62,13 +76,16 @@ class Evaluation:
     num_not_finite: int
     served: dict[str, Any] | None
     classes: dict[str, dict[str, Any]]
-    confusion_matrix: list[list[int]]
+    confusion_matrix: list[list[int]] | None
+    confusion_cells: list[tuple[int, int, int]] | None = None
     calibration: list[dict[str, Any]]
     slices: list[dict[str, Any]]
+    slices_left_out: dict[str, int] | None = None
     hardest: list[dict[str, Any]]
     confidently_wrong: list[dict[str, Any]]
     not_compared: dict[str, Any] | None = None
     baselines: dict[str, float]
+    linear_sample: dict[str, int] | None = None
     gates: list[Gate]
     blessed: bool
     refusals: list[str]
@@ -85,17 +102,32 @@ class Evaluation:
             problem = f"blessed: it is {str(evaluation.blessed).lower()}, with"
             problem += f" {len(evaluation.refusals)} refusals"
             raise records.damaged(path, problem, records.MADE_AGAIN)
+        if (evaluation.confusion_matrix is None) == (evaluation.confusion_cells is None):
+            problem = "confusion_matrix: it has to have either this or confusion_cells"
+            raise records.damaged(path, problem, records.MADE_AGAIN)
         return evaluation
 
     def write(self, path: Path) -> None:
         """Writes an evaluation.json."""
-        content = json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
-        path.write_text(content, encoding="utf-8")
+        content = self.to_json()
+        cells = content.get("confusion_cells")
+        if cells is None:
+            text = json.dumps(content, indent=2, ensure_ascii=False)
+        else:
+            # A line for each cell, not for each of its numbers.
+            lines = ",\n".join(f"    {json.dumps(cell)}" for cell in cells)
+            content["confusion_cells"] = []
+            text = json.dumps(content, indent=2, ensure_ascii=False)
+            head, name, rest = text.partition('\n  "confusion_cells": [')
+            text = f"{head}{name}\n{lines}\n  {rest}"
+        path.write_text(text + "\n", encoding="utf-8")
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
         content = {field.name: getattr(self, field.name) for field in fields(self)}
         content["gates"] = [gate.to_json() for gate in self.gates]
-        if self.not_compared is None:
-            del content["not_compared"]
-        return content
+        return {
+            name: value
+            for name, value in content.items()
+            if value is not None or name not in LEFT_OUT
+        }

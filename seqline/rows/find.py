@@ -13,7 +13,7 @@ from seqline.rows.formats import folder as texts
 from seqline.rows.formats import kind_of_name
 from seqline.rows.read import kind_of, known_kinds
 from seqline.rows.unused import Reason, Unused
-from seqline.storage import files, gcs, listing
+from seqline.storage import files, listing, objects
 from seqline.storage.files import File
 from seqline.storage.listing import WILDCARD, Entry, translate
 
@@ -68,10 +68,8 @@ def location(source: str, section: str) -> str:
         path = source[url.end() :]
         return path if os.path.lexists(path) or "%" not in path else unquote(path)
 
-    if "://" in source and not files.is_remote(source):
-        raise UserError(
-            f"{name}: only local files, gs:// and tfds: names can be read; copy the files first."
-        )
+    if problem := objects.problem_of(source):
+        raise UserError(f"{name} {problem}, or a data set as tfds:<name>.")
 
     if source.startswith("~") and not os.path.lexists(source):
         path = os.path.expanduser(source)
@@ -124,7 +122,7 @@ def _match_remote(pattern: str) -> Matches:
     beneath: dict[str, list[Entry]] = {}
 
     with files.translate_errors(pattern):
-        for path, size, content in gcs.find(WILDCARD.split(root, maxsplit=1)[0]):
+        for path, size, content in objects.find(WILDCARD.split(root, maxsplit=1)[0]):
             found = wanted.fullmatch(path)
             if found is None:
                 continue

@@ -1,7 +1,7 @@
-"""Files to read, local or under gs://: list, open, digest.
+"""Files to read, local or in a bucket: list, open, digest.
 
-Nothing of Google is imported before a path begins with gs://. A digest that was computed once is
-kept with the file's identity, so that a second run does not read terabytes again.
+No library of an object store is imported before a path in one is met. A digest that was computed
+once is kept with the file's identity, so that a second run does not read terabytes again.
 """
 
 import io
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from seqline.errors import DataError, UserError
 from seqline.host import progress
-from seqline.storage import compression, gcs, listing
+from seqline.storage import compression, listing, objects
 from seqline.storage.atomic import writing_local
 from seqline.storage.listing import translate
 
@@ -38,7 +38,7 @@ class File:
     Attributes:
         path: Where it is.
         size: Bytes.
-        content: Its digest, where that is known without reading it (gs://).
+        content: Its digest, where that is known without reading it (in a bucket).
     """
 
     path: str
@@ -48,7 +48,7 @@ class File:
 
 def is_remote(path: str) -> bool:
     """Whether a path is an object of Google Cloud Storage."""
-    return path.startswith(gcs.PREFIX)
+    return objects.is_remote(path)
 
 
 def match(pattern: str) -> list[File]:
@@ -66,7 +66,7 @@ def match(pattern: str) -> list[File]:
             # An object's own name may hold brackets, too.
             whole = f"{re.escape(pattern)}|{translate(pattern, brackets=True)}"
             wanted = re.compile(whole, re.DOTALL)
-            listed = gcs.find(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
+            listed = objects.find(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
             files = [File(*entry) for entry in listed if wanted.fullmatch(entry[0])]
         return sorted(files, key=lambda file: file.path)
 
@@ -122,7 +122,7 @@ class _Counted(io.FileIO):
 def first_bytes(path: str) -> bytes:
     """The first bytes of a file as they are stored; use it under `translate_errors`."""
     if is_remote(path):
-        return gcs.first_bytes(path, READ_BYTES)
+        return objects.first_bytes(path, READ_BYTES)
     with open(path, "rb") as file:
         return file.read(READ_BYTES)
 
@@ -130,7 +130,7 @@ def first_bytes(path: str) -> bytes:
 def open_file(path: str) -> BinaryIO:
     """Opens a file's bytes as they are stored, seekable; use it under `translate_errors`."""
     if is_remote(path):
-        return gcs.open_object(path)
+        return objects.open_object(path)
     return io.BufferedReader(_Counted(path), READ_BYTES)
 
 
@@ -157,7 +157,7 @@ def translate_errors(path: str, place: Callable[[], str] = str) -> Iterator[None
             f"{path} cannot be read ({error.strerror}). Give this user the right to read it."
         ) from error
     except Exception as error:
-        if is_remote(path) and (cause := gcs.cause_of(path, error)):
+        if is_remote(path) and (cause := objects.cause_of(path, error)):
             raise cause from error
         if isinstance(error, OSError):
             reason = error.strerror or error
@@ -226,7 +226,7 @@ def digest(file: File, cache: DigestCache) -> str:
             its times.
 
     Returns:
-        BLAKE2b; for gs:// the digest that the listing gave.
+        BLAKE2b; in a bucket the digest that the listing gave.
 
     Raises:
         DataError: the file cannot be read.

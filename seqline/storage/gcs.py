@@ -9,8 +9,7 @@ sentences.
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -29,8 +28,6 @@ BUFFER_BYTES = 1 << 20
 FIRST_ANSWER_SECONDS = 10.0
 READ_SECONDS = 120.0
 READ_TRIES = 5
-# As many connections as a client keeps.
-NUM_AT_ONCE = 10
 # Of one request, in seconds: to connect, and until the next bytes come.
 TIMEOUT = (5.0, 20.0)
 
@@ -55,7 +52,11 @@ def newest(prefix: str, end: str) -> str | None:
     """
     name = _split(prefix)[1]
     blobs = _list(prefix, f"{name}*{end}")
-    candidates = [(blob.generation, path) for path, blob in blobs if path.endswith(end)]
+    candidates = [
+        (blob.generation, path)
+        for path, blob in blobs
+        if path.endswith(end) and path.removeprefix(prefix).count("/") == end.count("/")
+    ]
     return max(candidates, default=(0, None))[1]
 
 
@@ -250,16 +251,6 @@ def copy_object(source: str, target: str) -> None:
         token, *_ = blob.rewrite(original, token=token, retry=_retry(READ_SECONDS), timeout=TIMEOUT)
         if token is None:
             return
-
-
-def at_once(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> None:
-    """Calls a function with each tuple of arguments, several at once, as a request mostly waits.
-
-    Raises the first error that a call raises.
-    """
-    with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
-        for future in [pool.submit(function, *call) for call in arguments]:
-            future.result()
 
 
 def cause_of(path: str, error: Exception) -> UserError | None:

@@ -1,10 +1,11 @@
-"""A lock in Google Cloud Storage; use it through `seqline.storage.locks`.
+"""A lock in a bucket; use it through `seqline.storage.locks`.
 
 The lock is an object that only one process can create, and that its owner renews as long as it
-lives. A process that waits looks at the object's generation. If it stays the same for a whole
-lease, by the clock of the process that waits, the owner is dead and the lock is taken over. Clocks
-of two machines are never compared. If the owner was a process of this machine that has ended, its
-lock is taken over at once.
+lives. When its owner is done it is deleted or, where the service cannot do that on a condition,
+made empty; then only one process can write it. A process that waits looks at the object's version.
+If it stays the same for a whole lease, by the clock of the process that waits, the owner is dead
+and the lock is taken over. Clocks of two machines are never compared. If the owner was a process of
+this machine that has ended, its lock is taken over at once.
 """
 
 import json
@@ -18,7 +19,7 @@ from typing import Any
 
 from seqline.errors import UserError
 from seqline.host import owner
-from seqline.storage import gcs
+from seqline.storage import conditions, objects
 from seqline.storage.files import parse_object, translate_errors
 
 log = logging.getLogger("seqline.locks")
@@ -50,14 +51,14 @@ class Lease:
     """An object that this process tries to hold, or holds.
 
     Attributes:
-        generation: the object's, None while the lock is not held and once it is lost.
+        version: the object's, None while the lock is not held and once it is lost.
     """
 
     def __init__(self, path: str, doing: str, seconds: float) -> None:
         self.path = path
         self.doing = doing
         self.seconds = seconds
-        self.generation: int | None = None
+        self.version: objects.Version | None = None
         self._holder = {**owner.lock_holder(), "doing": doing, "lease_seconds": seconds}
         self._renewing = threading.Lock()
 
@@ -68,8 +69,8 @@ class Lease:
             UserError: another process took the lock over, because this one stood still too long.
         """
         with self._renewing, translate_errors(self.path):
-            self.generation = self._write(self.generation) if self.generation else None
-            if self.generation is None:
+            self.version = self._write(self.version) if self.version else None
+            if self.version is None:
                 raise UserError(
                     f"This process stood still for too long while {self.doing}, and another one"
                     f" took over its lock {self.path}. Nothing was kept. Run again."
@@ -82,22 +83,27 @@ class Lease:
             HeldError: `waits` is False, and the owner is known to be alive: it runs on this
                 machine, or it renewed its lock.
         """
-        seen_generation, seen_at = 0, time.monotonic()
+        seen_version, seen_at = objects.ABSENT, time.monotonic()
         poll_seconds = min(FIRST_POLL_SECONDS, self.seconds / 10)
         is_told = False
 
-        while (written := self._write(0)) is None:
-            current = gcs.read_object(self.path)
+        while (written := self._write(objects.ABSENT)) is None:
+            current = objects.read_object(self.path)
             if current is None:
                 continue
 
-            content, generation = current
+            content, version = current
+            if not content:  # its last owner gave it up, where nothing can be deleted on condition
+                if (written := self._write(version)) is not None:
+                    break
+                continue
+
             holder = parse_object(content) or {}
 
-            if generation != seen_generation:
-                if not waits and (seen_generation or owner.is_alive(holder)):
+            if version != seen_version:
+                if not waits and (seen_version or owner.is_alive(holder)):
                     raise HeldError(holder, self.doing, self.path)
-                seen_generation, seen_at = generation, time.monotonic()
+                seen_version, seen_at = version, time.monotonic()
 
             is_expired = time.monotonic() - seen_at > lease_seconds(holder, self.seconds)
             if is_expired or owner.is_alive(holder) is False:
@@ -106,7 +112,7 @@ class Lease:
                     owner.name(holder),
                     self.path,
                 )
-                gcs.delete_object(self.path, generation)
+                objects.give_up(self.path, version)
                 continue
 
             if not is_told:
@@ -116,12 +122,12 @@ class Lease:
             time.sleep(poll_seconds)
             poll_seconds = min(2 * poll_seconds, LAST_POLL_SECONDS, self.seconds / 10)
 
-        self.generation = written
+        self.version = written
 
     def release(self) -> None:
         """Deletes the object, unless another process took it over."""
-        if self.generation:
-            gcs.delete_object(self.path, self.generation)
+        if self.version:
+            objects.give_up(self.path, self.version)
 
     def renew_until(self, stop: threading.Event) -> None:
         """Renews the lock three times in a lease, until it is told to stop or the lock is lost."""
@@ -130,21 +136,21 @@ class Lease:
                 self.renew()
             except Exception as error:  # the caller of renew() finds out by itself
                 log.warning("the lock %s could not be renewed: %s", self.path, error)
-                if self.generation is None:
+                if self.version is None:
                     return
 
-    def _write(self, generation: int) -> int | None:
-        """Writes the object in place of one generation of it, 0 for none.
+    def _write(self, version: objects.Version) -> objects.Version | None:
+        """Writes the object in place of one version of it, ABSENT for none.
 
         Returns:
-            The new generation, None where the object has another one.
+            The new version, None where the object has another one.
         """
         content = json.dumps({**self._holder, "id": uuid.uuid4().hex}).encode()
-        written = gcs.write_object(self.path, content, generation)
+        written = objects.write_object(self.path, content, version)
         if written is None:
             # Perhaps the answer to the first try was lost, and the second try met what the first
             # one had written.
-            current = gcs.read_object(self.path)
+            current = objects.read_object(self.path)
             written = current[1] if current and current[0] == content else None
         return written
 
@@ -152,6 +158,7 @@ class Lease:
 @contextmanager
 def held(path: str, doing: str, waits: bool, seconds: float) -> Iterator[Lease]:
     """Holds the object within the block; see `locks.held`."""
+    conditions.check(path.rpartition("/")[0])
     lease = Lease(path, doing, seconds)
     with translate_errors(path):
         lease.acquire(waits)
@@ -174,11 +181,11 @@ def held(path: str, doing: str, waits: bool, seconds: float) -> Iterator[Lease]:
 def is_held(path: str, own_lock: str) -> bool:
     """Whether a living process holds the lock; does not wait. See `locks.is_held`."""
     with translate_errors(path):
-        content = gcs.read(path)
-        written = gcs.written(path)
-        now = gcs.written(own_lock)
+        content = objects.read(path)
+        written = objects.written(path)
+        now = objects.written(own_lock)
 
-    if content is None or written is None or now is None:
+    if not content or written is None or now is None:
         return False
 
     holder = parse_object(content) or {}

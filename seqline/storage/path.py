@@ -1,8 +1,8 @@
-"""A place under gs:// with as much of pathlib's interface as components ask of a Path.
+"""A place in a bucket with as much of pathlib's interface as components ask of a Path.
 
 An object store has no folders: `mkdir` does nothing, a glob finds objects only, and what is written
-appears whole or not at all. Nothing is cached. `os.fspath` refuses a GsPath, so that no library
-takes it for a local file; `seqline.storage.staging` makes a local copy.
+appears whole or not at all. Nothing is cached. `os.fspath` refuses an ObjectPath, so that no
+library takes it for a local file; `seqline.storage.staging` makes a local copy.
 """
 
 import re
@@ -11,47 +11,51 @@ from functools import total_ordering
 from pathlib import PurePosixPath
 from typing import Any
 
-from seqline.storage import gcs
+from seqline.storage import objects
 from seqline.storage.files import translate_errors
 from seqline.storage.listing import translate
 
 
 @total_ordering
-class GsPath:
-    """gs://<bucket>/<name>.
+class ObjectPath:
+    """<scheme>://<bucket>/<name>.
 
     Methods that ask the service raise UserError or DataError: no bucket, no access, no answer.
     """
 
     def __init__(self, path: str) -> None:
-        assert path.startswith(gcs.PREFIX), path
-        bucket, _, name = path.removeprefix(gcs.PREFIX).partition("/")
-        self.bucket = bucket
+        assert objects.is_remote(path), path
+        self.scheme, self.bucket, name = objects.split(path)
         self.pure = PurePosixPath(name)
 
     def __str__(self) -> str:
-        return f"{gcs.PREFIX}{self.bucket}/{'' if str(self.pure) == '.' else self.pure}"
+        return f"{self._top}{'' if str(self.pure) == '.' else self.pure}"
 
     def __repr__(self) -> str:
-        return f"GsPath({str(self)!r})"
+        return f"ObjectPath({str(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, GsPath) and str(self) == str(other)
+        return isinstance(other, ObjectPath) and str(self) == str(other)
 
-    def __lt__(self, other: "GsPath") -> bool:
+    def __lt__(self, other: "ObjectPath") -> bool:
         """Compares the names between the slashes, as Path does: assets before assets.extra."""
-        return (self.bucket, self.pure) < (other.bucket, other.pure)
+        return (self._top, self.pure) < (other._top, other.pure)
 
     def __hash__(self) -> int:
         return hash(str(self))
 
     # Names
 
-    def __truediv__(self, name: Any) -> "GsPath":
+    def __truediv__(self, name: Any) -> "ObjectPath":
         return self._at(self.pure / name)
 
-    def _at(self, pure: PurePosixPath) -> "GsPath":
-        return GsPath(f"{gcs.PREFIX}{self.bucket}/{pure}")
+    @property
+    def _top(self) -> str:
+        """The bucket's own path, with the slash at its end."""
+        return f"{self.scheme}{self.bucket}/"
+
+    def _at(self, pure: PurePosixPath) -> "ObjectPath":
+        return ObjectPath(f"{self._top}{pure}")
 
     @property
     def name(self) -> str:
@@ -62,21 +66,21 @@ class GsPath:
         return self.pure.stem
 
     @property
-    def parent(self) -> "GsPath":
+    def parent(self) -> "ObjectPath":
         return self._at(self.pure.parent)
 
-    def with_name(self, name: str) -> "GsPath":
+    def with_name(self, name: str) -> "ObjectPath":
         return self._at(self.pure.with_name(name))
 
     def is_relative_to(self, other: Any) -> bool:
         return (
-            isinstance(other, GsPath)
-            and other.bucket == self.bucket
+            isinstance(other, ObjectPath)
+            and other._top == self._top
             and self.pure.is_relative_to(other.pure)
         )
 
-    def relative_to(self, other: "GsPath") -> PurePosixPath:
-        if other.bucket != self.bucket:
+    def relative_to(self, other: "ObjectPath") -> PurePosixPath:
+        if other._top != self._top:
             raise ValueError(f"{self} does not lie under {other}.")
         return self.pure.relative_to(other.pure)
 
@@ -85,7 +89,7 @@ class GsPath:
     def is_file(self) -> bool:
         """Whether an object of this name exists."""
         with translate_errors(str(self)):
-            return gcs.is_object(str(self))
+            return objects.is_object(str(self))
 
     def is_dir(self) -> bool:
         """Whether objects lie beneath."""
@@ -94,20 +98,20 @@ class GsPath:
     def exists(self) -> bool:
         return self.is_file() or self.is_dir()
 
-    def beneath(self) -> Iterator[tuple["GsPath", int, str]]:
+    def beneath(self) -> Iterator[tuple["ObjectPath", int, str]]:
         """Yields (object, size in bytes, digest of the content), in the order of their names."""
         with translate_errors(str(self)):
-            for path, size, content in gcs.find(f"{str(self).rstrip('/')}/"):
-                yield GsPath(path), size, content
+            for path, size, content in objects.find(f"{str(self).rstrip('/')}/"):
+                yield ObjectPath(path), size, content
 
-    def glob(self, pattern: str) -> Iterator["GsPath"]:
+    def glob(self, pattern: str) -> Iterator["ObjectPath"]:
         """The objects beneath whose names match, sorted.
 
         `*` and `?` match no `/`; `**/` matches any number of folders.
         """
         whole = re.compile(translate(pattern), re.DOTALL)
         prefix = f"{str(self).rstrip('/')}/"
-        name = prefix.removeprefix(f"{gcs.PREFIX}{self.bucket}/")
+        name = prefix.removeprefix(self._top)
 
         # The service itself can leave out what does not match a simple pattern.
         is_simple = not re.search(r"\*\*|[\[\]{}\\]", pattern)
@@ -115,13 +119,13 @@ class GsPath:
 
         with translate_errors(str(self)):
             matches = [
-                GsPath(path)
-                for path, *_ in gcs.find(start, f"{name}{pattern}" if is_simple else None)
+                ObjectPath(path)
+                for path, *_ in objects.find(start, f"{name}{pattern}" if is_simple else None)
                 if whole.fullmatch(path.removeprefix(prefix))
             ]
         return iter(sorted(matches))
 
-    def rglob(self, pattern: str) -> Iterator["GsPath"]:
+    def rglob(self, pattern: str) -> Iterator["ObjectPath"]:
         return self.glob(f"**/{pattern}")
 
     def mkdir(self, **_: bool) -> None:
@@ -134,7 +138,7 @@ class GsPath:
             FileNotFoundError: the object does not exist.
         """
         with translate_errors(str(self)):
-            content = gcs.read(str(self))
+            content = objects.read(str(self))
         if content is None:
             raise FileNotFoundError(str(self))
         return content
@@ -144,7 +148,7 @@ class GsPath:
 
     def write_bytes(self, content: bytes) -> None:
         with translate_errors(str(self)):
-            gcs.write_object(str(self), content)
+            objects.write_object(str(self), content)
 
     def write_text(self, text: str, encoding: str = "utf-8") -> None:
         self.write_bytes(text.encode(encoding))
@@ -152,11 +156,11 @@ class GsPath:
     def unlink(self, missing_ok: bool = False) -> None:
         """Deletes the object, if it exists: a first try may already have deleted it."""
         with translate_errors(str(self)):
-            gcs.delete_object(str(self))
+            objects.delete_object(str(self))
 
-    def replace(self, target: "GsPath") -> "GsPath":
+    def replace(self, target: "ObjectPath") -> "ObjectPath":
         """Copies inside the service, then deletes: two steps, unlike a rename."""
         with translate_errors(str(self)):
-            gcs.copy_object(str(self), str(target))
+            objects.copy_object(str(self), str(target))
         self.unlink()
         return target

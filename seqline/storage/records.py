@@ -36,7 +36,7 @@ def read(cls: Callable[..., R], path: Path, way_out: str) -> R:
     Args:
         cls: Its dataclass or TypedDict, or a list or dict of these. Fields of the file that a
             dataclass does not have are left out.
-        path: The file, a Path or a GsPath.
+        path: The file, a Path or an ObjectPath.
         way_out: What the user can do about a damaged file, as a sentence.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Gives libraries and workers the files they need, local or under gs://, shard by shard.
+"""Gives libraries and workers the files they need, local or in a bucket, shard by shard.
 
-A local path is used as it is. A file under gs:// is read from a local copy. It is written into a
+A local path is used as it is. A file in a bucket is read from a local copy. It is written into a
 local file first, and uploaded by one request: the object appears whole or not at all, and a bundle
 that is tried again rewrites it. Copies of finished artifacts are kept in a cache (SEQLINE_CACHE, or
 ~/.cache/seqline) under the digest of their content, so that no clock decides what is new.
@@ -18,10 +18,10 @@ from typing import cast
 
 from seqline.errors import UserError
 from seqline.host.cache import cache_folder
-from seqline.storage import gcs, integrity
+from seqline.storage import integrity, objects
 from seqline.storage.atomic import writing_local
 from seqline.storage.files import is_remote, translate_errors
-from seqline.storage.path import GsPath
+from seqline.storage.path import ObjectPath
 
 # Single files in the cache may take so many GB; then the least recently used ones are deleted. The
 # newest NUM_KEPT stay: a process may be about to open them.
@@ -35,12 +35,17 @@ VERIFIED = ".verified.json"
 
 
 def path_of(place: str | Path) -> Path:
-    """A Path for a local place, a GsPath for one under gs://.
+    """A Path for a local place, an ObjectPath for one in a bucket.
 
-    The return type says Path for both: components use only the methods that GsPath has, too.
+    The return type says Path for both: components use only the methods that ObjectPath has, too.
+
+    Raises:
+        UserError: it is under a scheme that is none of an object store.
     """
     if is_remote(str(place)):
-        return cast(Path, GsPath(str(place)))
+        return cast(Path, ObjectPath(str(place)))
+    if problem := objects.problem_of(str(place)):
+        raise UserError(f"{str(place)!r} {problem}.")
     return Path(place)
 
 
@@ -64,7 +69,7 @@ def reading_all(paths: Sequence[str | Path]) -> Iterator[list[str]]:
         return
     with tempfile.TemporaryDirectory(prefix="seqline-") as folder:
         copies = [str(Path(folder, str(number))) for number in range(len(names))]
-        gcs.at_once(_download, zip(names, copies, strict=True))
+        objects.at_once(_download, zip(names, copies, strict=True))
         yield copies
 
 
@@ -106,14 +111,14 @@ def local_folder(place: str | Path) -> Iterator[Path]:
 
 
 def upload(folder: Path, target: Path, files: Sequence[Path] | None = None) -> None:
-    """Uploads the files of a local folder, or some of them, to a GsPath."""
+    """Uploads the files of a local folder, or some of them, to an ObjectPath."""
     chosen = folder.rglob("*") if files is None else files
     uploads = [
         (path, str(target / path.relative_to(folder).as_posix()))
         for path in sorted(chosen)
         if path.is_file()
     ]
-    gcs.at_once(_upload, uploads)
+    objects.at_once(_upload, uploads)
 
 
 def remove(place: str | Path) -> None:
@@ -122,7 +127,7 @@ def remove(place: str | Path) -> None:
     if isinstance(path, Path):
         shutil.rmtree(path, ignore_errors=True)
         return
-    gcs.at_once(GsPath.unlink, [(blob,) for blob, *_ in path.beneath()])
+    objects.at_once(ObjectPath.unlink, [(blob,) for blob, *_ in path.beneath()])
 
 
 def local_copy(place: Path) -> Path:
@@ -234,7 +239,7 @@ def _download_folder(names: Sequence[tuple[Path, str]], folder: Path) -> None:
     for subfolder in {Path(), *(Path(name).parent for _, name in names)}:
         assert ".." not in subfolder.parts, subfolder
         (folder / subfolder).mkdir(parents=True, exist_ok=True)
-    gcs.at_once(_download, [(str(path), str(folder / name)) for path, name in names])
+    objects.at_once(_download, [(str(path), str(folder / name)) for path, name in names])
 
 
 def _download(path: str, target: str) -> None:
@@ -242,9 +247,9 @@ def _download(path: str, target: str) -> None:
         shutil.copyfile(path, target)
         return
     with translate_errors(path):
-        gcs.download(path, Path(target))
+        objects.download(path, Path(target))
 
 
 def _upload(file: Path, path: str) -> None:
     with translate_errors(path):
-        gcs.write_object(path, file)
+        objects.write_object(path, file)

@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from components.evaluator import EvaluatorParams
 from components.evaluator.baselines import TFIDF
-from components.evaluator.evaluation import compare
+from components.evaluator.linear import compare
 from components.example_gen import ExampleGenParams
 from components.example_gen import run as run_example_gen
 from components.example_validator import ExampleValidatorParams
@@ -129,7 +129,7 @@ def test_the_linear_baseline_follows_the_weights(
     params = ExampleGenParams(source=str(tmp_path / "a.csv"), weight="w", split="fold")
     (tmp_path / "examples").mkdir()
     run_example_gen(params=params, output=tmp_path / "examples")
-    assert compare(tmp_path / "examples", EvaluatorParams())[TFIDF] == accuracy
+    assert compare(tmp_path / "examples", EvaluatorParams())[0][TFIDF] == accuracy
 
 
 def test_sequences_with_weights(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pipeline.cli import options
 from pipeline.cli.chosen import Common
 from pipeline.config import CONFIGS, Config, default_name, find, load
 from seqline.errors import UserError
-from seqline.storage.path import GsPath
+from seqline.storage.path import ObjectPath
 
 
 @pytest.fixture
@@ -351,4 +351,6 @@ def test_a_model_has_the_name_of_its_configuration_file(
 
 
 def test_a_configuration_in_a_bucket_gives_its_name_too() -> None:
-    assert default_name(cast(Path, GsPath("gs://bucket/configs/my reviews.toml"))) == "my-reviews"
+    assert (
+        default_name(cast(Path, ObjectPath("gs://bucket/configs/my reviews.toml"))) == "my-reviews"
+    )

@@ -8,6 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from pipeline import gc
 from pipeline.runner.execute import execute
 from pipeline.runner.plan import Pipeline, plan
@@ -152,6 +154,7 @@ def seqline(folder: Path, *arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_pieces_of_kept_windows_are_used_again_and_the_others_go(tmp_path: Path) -> None:
     for span in (1, 2, 3):
         (tmp_path / f"span-{span}").mkdir()

@@ -47,6 +47,7 @@ READERS = {
     "requests": ("answers of services", CLOUD),
     "google-auth": ("credentials and tokens", CLOUD),
     "google-cloud-storage": ("objects of a bucket", CLOUD),
+    "obstore": ("objects of a bucket under s3:// or az://, answers of these services", CLOUD),
     "google-api-core": ("answers of services", CLOUD),
 }
 # Packages that the code imports and that read nothing of this kind.

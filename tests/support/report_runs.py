@@ -8,7 +8,7 @@ from components.evaluator import EvaluatorParams
 from components.evaluator.gates import judge
 from components.evaluator.metrics import classification, of_slice
 from components.evaluator.paired import compare_with_served
-from components.evaluator.tally import Tally, confusion
+from components.evaluator.tally import Tally
 from components.infra_validator import InfraValidatorParams
 from components.infra_validator import gates as server_gates
 from seqline.gates import Gate, refusals
@@ -47,7 +47,7 @@ def evaluation_of(
         for is_sure in (True, False)
     )
 
-    metric = classification(labels, confusion(tally.cells, len(labels)), 0.5)
+    metric = classification(labels, tally.cells, 0.5)
     metric |= {
         "roc_auc": 0.98,
         "ece": 0.06,

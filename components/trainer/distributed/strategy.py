@@ -1,10 +1,10 @@
 """Where training runs: on devices of this machine, or on several workers that TF_CONFIG names.
 
-Several workers make the steps that one device would make: each reads the same batches in the same
-order and takes its own rows of every batch.
+Several workers make the steps that one device would make: each composes the same batches in the
+same order and reads its own rows of every batch.
 
-    a batch of 8 rows        worker 0, two replicas    [0 1] [2 3]
-                             worker 1, two replicas    [4 5] [6 7]
+    a batch of 8 rows        worker 0, two replicas    [0 3] [4 7]
+                             worker 1, two replicas    [1 2] [5 6]
 """
 
 import logging
@@ -35,6 +35,8 @@ COLLECTIVE_ERRORS = (
     tf.errors.UnknownError,
     tf.errors.FailedPreconditionError,
 )
+# Numbers that `Team.summed` sends at once.
+CHUNK = 2**16
 # How long it may take to learn which worker that was.
 NAME_SECONDS = 15.0
 
@@ -62,7 +64,11 @@ class Team:
         self._sum = tf.function(self._sum_over_workers, autograph=False)
 
     def distributed(self, dataset: tf.data.Dataset) -> Any:
-        """Splits global batches over the replicas. Do not ask for more than there are batches."""
+        """Splits batches over the replicas. Do not ask for more than there are batches.
+
+        Args:
+            dataset: global batches; with several workers this one's own rows of them.
+        """
         options = tf.data.Options()
         # Nothing in the input needs tuning, and an iterator that ends can wait for its tuner, which
         # sleeps for up to a minute.
@@ -79,18 +85,14 @@ class Team:
         if self.cluster is None:
             return self.strategy.experimental_distribute_dataset(dataset, fetching)
 
-        num_replicas = self.strategy.num_replicas_in_sync
-        num_local = num_replicas // len(self.cluster.members)
-        first = self.cluster.number * num_local
-        replicas = range(first, first + num_local)
-
+        num_local = self.strategy.num_replicas_in_sync // len(self.cluster.members)
         # Nothing reads beyond the last batch. Told that batches never end, TensorFlow does not ask
         # all workers before each one.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         # Our own slices: TensorFlow's sharding would leave an uneven last batch to one worker and
         # nothing to the others.
         return self.strategy.distribute_datasets_from_function(
-            lambda _: sliced(dataset, replicas, num_replicas).apply(endless), fetching
+            lambda _: sliced(dataset, num_local).apply(endless), fetching
         )
 
     def sync_stop(self, seconds: float) -> tuple[str, float]:
@@ -114,6 +116,16 @@ class Team:
             return "", mean_seconds
         return f"{self.stop_signal.name or 'a signal'} to {' and '.join(names)}", mean_seconds
 
+    def summed(self, values: np.ndarray) -> np.ndarray:
+        """The sums over the workers of whole numbers [n], int64; n is the same on all of them."""
+        sums = np.zeros(len(values), np.int64)
+        for first in range(0, len(values), CHUNK):
+            part = values[first : first + CHUNK]
+            # Chunks of one size need one compilation.
+            chunk = np.pad(part.astype(np.float64), (0, CHUNK - len(part)))
+            sums[first : first + CHUNK] = np.rint(self._sum(tf.constant(chunk)))[: len(part)]
+        return sums
+
     def _sum_over_workers(self, flags: tf.Tensor) -> tf.Tensor:
         def replica() -> tf.Tensor:
             # An operation of the replica: a collective runs where its input is.
@@ -125,22 +137,20 @@ class Team:
         return self.strategy.experimental_local_results(self.strategy.run(replica))[0]
 
 
-def sliced(dataset: tf.data.Dataset, replicas: range, num_replicas: int) -> tf.data.Dataset:
-    """Cuts global batches into the slices of these replicas, one after the other.
+def sliced(dataset: tf.data.Dataset, num_slices: int) -> tf.data.Dataset:
+    """Cuts each batch into the slices of a worker's replicas, one after the other.
 
     Slices are as even as possible, and empty where rows are few.
     """
 
     def slice_of(*batch: Any, number: tf.Tensor) -> Any:
         num_rows = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
-        start = num_rows * number // num_replicas
-        end = num_rows * (number + 1) // num_replicas
+        start = num_rows * number // num_slices
+        end = num_rows * (number + 1) // num_slices
         return tf.nest.map_structure(lambda tensor: tensor[start:end], batch)
 
     def slices(*batch: Any) -> tf.data.Dataset:
-        return tf.data.Dataset.range(replicas.start, replicas.stop).map(
-            lambda number: slice_of(*batch, number=number)
-        )
+        return tf.data.Dataset.range(num_slices).map(lambda number: slice_of(*batch, number=number))
 
     return dataset.flat_map(slices).prefetch(2)
 

@@ -81,7 +81,7 @@ def test_tfrecords_hold_the_same_and_can_be_trained_on(
     [
         (
             {"source": "tfds:imdb_reviews"},
-            "bulk_inferrer.source 'tfds:imdb_reviews': only local files and gs:// can be read",
+            "bulk_inferrer.source 'tfds:imdb_reviews': only files can be read",
         ),
         ({"source": "gone.csv"}, "bulk_inferrer.source 'gone.csv' matches no file under "),
         (

@@ -22,21 +22,17 @@ from components.evaluator.baselines import (
     summary_statistics,
     tfidf_logistic_regression,
 )
-from components.evaluator.evaluation import TABLES, compare, measure
+from components.evaluator.evaluation import TABLES, measure
 from components.evaluator.gates import judge
+from components.evaluator.linear import compare
 from components.evaluator.metrics import classification, log_losses
+from components.evaluator.tally import cells
 from seqline.component import Figures
 from seqline.gates import refusals
 from tests.support.corpus import write_examples
 from tests.support.models import fake_model
 
 LABELS = ["animals", "fruit", "metals"]
-
-
-def confusion_of(truth: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    confusion = np.zeros((num_classes, num_classes), np.int64)
-    np.add.at(confusion, (truth, predicted), 1)
-    return confusion
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -49,7 +45,7 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
     predicted = probabilities.argmax(axis=1)
     loss = log_losses(probabilities, truth).mean()
 
-    figures = classification(labels, confusion_of(truth, predicted, num_classes), loss)
+    figures = classification(labels, cells(truth, predicted), loss)
 
     assert figures["num_rows"] == 200
     assert figures["accuracy"] == pytest.approx(accuracy_score(truth, predicted), abs=1e-12)
@@ -73,7 +69,9 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
 def test_a_class_never_predicted_and_one_that_never_occurs() -> None:
     # Of 4 rows of a, 3 are called a and 1 b; both rows of b are called a; c neither occurs nor is
     # predicted.
-    figures = classification(["a", "b", "c"], np.array([[3, 1, 0], [2, 0, 0], [0, 0, 0]]), 0.5)
+    counted = Counter({(0, 0): 3, (0, 1): 1, (1, 0): 2})
+    figures = classification(["a", "b", "c"], counted, 0.5)
+    assert figures["confusion_matrix"] == [[3, 1, 0], [2, 0, 0], [0, 0, 0]]
     assert figures["accuracy"] == 0.5
     assert figures["classes"] == {
         "a": {"precision": 0.6, "recall": 0.75, "f1": pytest.approx(2 / 3), "num_rows": 4},
@@ -82,7 +80,7 @@ def test_a_class_never_predicted_and_one_that_never_occurs() -> None:
     }
     assert figures["macro_f1"] == pytest.approx(1 / 3)
 
-    never = classification(["a", "b"], np.array([[4, 0], [2, 0]]), 0.5)
+    never = classification(["a", "b"], Counter({(0, 0): 4, (1, 0): 2}), 0.5)
     assert never["classes"]["b"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "num_rows": 2}
     assert never["macro_f1"] == pytest.approx(
         f1_score([0] * 4 + [1] * 2, [0] * 6, average="macro", zero_division=0), abs=1e-12
@@ -228,7 +226,7 @@ def test_the_returned_figures_are_the_evaluation_without_its_tables(
     measured = json.loads((evaluation / "evaluation.json").read_text())
     returned = json.loads(json.dumps(figures["evaluator"]))
     assert returned == {name: value for name, value in measured.items() if name not in TABLES}
-    assert set(TABLES) < set(measured)
+    assert set(TABLES) - {"confusion_cells"} < set(measured)
     described = EVALUATOR.describe(figures["evaluator"])
     assert described.startswith(f"test accuracy {measured['accuracy']:.3f} (")
     assert described.endswith("; blessed")
@@ -240,7 +238,7 @@ def test_the_majority_baseline_of_the_corpus(examples: Path, figures: dict[str, 
     num_rows = figures["example_gen"]["num_rows"]
     answer = max(LABELS, key=lambda label: num_rows["train"][label])
     expected = num_rows["test"][answer] / sum(num_rows["test"].values())
-    assert compare(examples, EvaluatorParams(baseline="none")) == {MAJORITY: expected}
+    assert compare(examples, EvaluatorParams(baseline="none")) == ({MAJORITY: expected}, None)
 
 
 @pytest.mark.parametrize("content", ["tokens", "sequence"])
@@ -268,6 +266,7 @@ def test_rows_of_any_content_are_measured_as_they_are(content: str, tmp_path: Pa
         Counter(label for _, label in rows)
     )
 
-    compared = compare(examples, EvaluatorParams())
+    compared, read = compare(examples, EvaluatorParams())
+    assert read is None  # all rows
     assert list(compared) == [MAJORITY, TFIDF if content == "tokens" else STATISTICS]
-    assert list(compare(examples, EvaluatorParams(baseline="none"))) == [MAJORITY]
+    assert list(compare(examples, EvaluatorParams(baseline="none"))[0]) == [MAJORITY]

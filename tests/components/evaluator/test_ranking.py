@@ -1,5 +1,8 @@
 """The areas under the curves."""
 
+from pathlib import Path
+from typing import BinaryIO
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,15 @@ from sklearn.metrics import (
 )
 
 from components.evaluator import ranking
+
+
+def write_codes(path: Path, probabilities: np.ndarray, truth: np.ndarray) -> None:
+    """The codes of a shard's rows as the measurer writes them, block by block."""
+    size = ranking.block_rows(probabilities.shape[1])
+    with path.open("wb") as file:
+        for row in range(0, len(truth), size):
+            block = slice(row, row + size)
+            ranking.write(file, ranking.encode(probabilities[block], truth[block]))
 
 
 @settings(max_examples=40, deadline=None)
@@ -30,12 +42,13 @@ def test_areas_are_exact_whatever_ties_and_blocks(
     )
     folder = tmp_path_factory.mktemp("scores")
     cut = data.draw(st.integers(0, num_rows))
-    for name, part in (("a", slice(None, cut)), ("b", slice(cut, None))):
-        (folder / name).write_bytes(ranking.encode(probabilities[part], truth[part]).tobytes())
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ranking, "NUM_CODES", data.draw(st.integers(1, 20)))
         patched.setattr(ranking, "NUM_SORTED", data.draw(st.integers(1, 200)))
+        patched.setattr(ranking, "NUM_IN_BLOCK", data.draw(st.integers(1, 100)))
+        for name, first, end in (("a", 0, cut), ("b", cut, num_rows)):
+            write_codes(folder / name, probabilities[first:end], truth[first:end])
         roc, precision = ranking.areas(
             [str(folder / name) for name in "ab"], num_rows, num_classes, folder
         )
@@ -51,3 +64,46 @@ def test_areas_are_exact_whatever_ties_and_blocks(
             assert precision[number] == pytest.approx(
                 average_precision_score(is_true, probabilities[:, number]), abs=1e-12
             )
+
+
+def test_codes_lie_class_by_class_in_each_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two rows a block: 1.0 is 0x3F800000, shifted by one 0x7F000000.
+    monkeypatch.setattr(ranking, "NUM_IN_BLOCK", 4)
+    probabilities = np.array([[0, 1], [1, 0], [0, 1]], np.float32)
+    write_codes(tmp_path / "codes", probabilities, np.array([0, 0, 1]))
+
+    one = 0x7F000000
+    assert np.fromfile(tmp_path / "codes", np.uint32).tolist() == [
+        *(1, one + 1),  # class 0 of the first two rows, of which it is the true one
+        *(one, 0),  # class 1 of them
+        *(0, one + 1),  # the last block has one row
+    ]
+
+
+def test_groups_of_classes_have_the_areas_of_all_at_once_and_read_each_code_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.ones(50), 999).astype(np.float32)
+    truth = random.integers(50, size=999)
+    monkeypatch.setattr(ranking, "NUM_IN_BLOCK", 50 * 256)
+    paths = []
+    for number, (first, end) in enumerate([(0, 300), (300, 301), (301, 999)]):
+        paths.append(str(tmp_path / str(number)))
+        write_codes(Path(paths[-1]), probabilities[first:end], truth[first:end])
+
+    at_once = ranking.areas(paths, 999, 50, tmp_path)
+
+    num_read = []
+    from_file = np.fromfile
+
+    def counted(file: BinaryIO, dtype: type, count: int) -> np.ndarray:
+        num_read.append(count)
+        return from_file(file, dtype, count)
+
+    monkeypatch.setattr(np, "fromfile", counted)
+    monkeypatch.setattr(ranking, "NUM_SORTED", 999 * 7)  # groups of 7 classes, the last one of 1
+    assert ranking.areas(paths, 999, 50, tmp_path) == at_once  # bit for bit
+    assert sum(num_read) == 999 * 50

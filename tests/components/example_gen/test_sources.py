@@ -98,7 +98,7 @@ def test_names_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("none.csv", r"'none\.csv' matches no file under"),
         ("a.*", r"files of several kinds, \['\.csv', '\.jsonl\.gz', '\.xml'\]"),
         ("a.xml", r"example_gen\.source a\.xml is a document with markup"),
-        ("s3://bucket/a.csv", "only local files, gs:// and tfds: names"),
+        ("hdfs://bucket/a.csv", "is under hdfs://, which cannot be reached: name a folder"),
         ({"train": "a.csv", "tset": "a.csv"}, "has a split 'tset'; splits are named train"),
         ({"train": "a.csv", "dev": "a.csv", "valid": "a.csv"}, "one split under two names"),
         ({"test": "a.csv"}, r"names the splits \['test'\] and no train"),

@@ -21,7 +21,7 @@ from components.pusher.publish import push
 from components.pusher.versions import listing
 from seqline.errors import DataError, UserError
 from seqline.model.digest import EVALUATION, MANIFEST, digest_of, sha256_of_files
-from serving.predict import version_number
+from serving.version_numbers import version_number
 from tests.components.pusher.reading import content, labels_in, versions
 from tests.support import CHECKOUT
 

@@ -124,6 +124,7 @@ def test_a_row_keeps_its_weight_in_every_order(
     assert num_rows == 2 * 53
 
 
+@pytest.mark.slow
 def test_weights_of_one_change_no_bit_and_replicas_agree(
     feature_rows: list[dict[str, list]], tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ BATCH = [tf.TensorSpec([None], tf.string)]
 compiled_lower = tf.function(lambda text: normalize(text, True), input_signature=BATCH)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     texts=st.lists(

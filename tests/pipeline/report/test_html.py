@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from pipeline.report import (
     text,
 )
 from pipeline.store.folder import Store
+from seqline.intervals import wilson_interval
 from tests.support.report_pages import NASTY, TEXTS, Page
 from tests.support.report_runs import LABELS, stages_of
 from tests.support.reports import write_run, written
@@ -44,6 +46,36 @@ def test_nothing_nasty_gets_out(store: Store) -> None:
     ] == NASTY  # for machines they are what they are
     assert re.findall(r'(?:src|href)="(?!#|data:,)', page) == []
     assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in page
+
+
+def test_confusions_in_cells_and_figures_of_a_part_are_told(store: Store) -> None:
+    executions, files = stages_of(LABELS, [])
+    name, dense = files["evaluator"]
+    _, _, whole = written(store, write_run(store, "dense", executions, files))
+    cells = [
+        (true, predicted, count)
+        for true, counts in enumerate(dense["confusion_matrix"])
+        for predicted, count in enumerate(counts)
+        if count
+    ]
+    sample = {"num_learned": 5, "num_train": 1000, "num_asked": 100, "num_test": 1200}
+    evaluation = {**dense, "confusion_matrix": None, "confusion_cells": cells}
+    evaluation |= {"slices_left_out": {"label": 1234}, "linear_sample": sample}
+
+    files["evaluator"] = (name, evaluation)
+    page, _, told = written(store, write_run(store, "cells", executions, files))
+    for part in ("pairs", "num_pairs", "num_wrong", "labels"):
+        assert told["confusion"][part] == whole["confusion"][part]
+    assert told["confusion"]["matrix"] is None
+
+    shown = Page(page).shown
+    assert "1,234 more slices, which have fewer rows, were judged by the gates" in shown
+    assert (
+        "The linear model learned from 5 of 1,000 rows, and answered 100 of 1,200 test rows."
+        in shown
+    )
+    linear = told["compared"][-1]
+    assert linear["accuracy_interval"] == pytest.approx(wilson_interval(linear["accuracy"], 100))
 
 
 def test_many_classes_and_content_of_every_kind(store: Store) -> None:

@@ -256,6 +256,7 @@ def test_a_refused_candidate_is_told_again_and_ten_triggers_at_once_are_one(copy
 # The lock
 
 
+@pytest.mark.slow
 def test_a_killed_owner_is_taken_over_with_the_same_result(pushed: Path, tmp_path: Path) -> None:
     folder = make(tmp_path / "killed")
     first = begin(folder, "--bootstrap")

@@ -172,8 +172,8 @@ def test_a_root_that_cannot_be_used_is_a_user_error(tmp_path: Path) -> None:
         UserError, match=r"cannot be written: Not a directory\. Name another with --root"
     ):
         Store(tmp_path / "file" / "root").start_run()
-    with pytest.raises(UserError, match="only a local folder or a place under gs://"):
-        open_store("s3://bucket/root")
+    with pytest.raises(UserError, match=r"root 'S3://bucket/root' is under S3://, which cannot be"):
+        open_store("S3://bucket/root")
     with pytest.raises(UserError, match="names no place in a bucket"):
         open_store("gs://bucket")
 

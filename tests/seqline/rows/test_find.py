@@ -247,7 +247,13 @@ def test_names_of_places(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert location(source, "example_gen") == path
     assert "names a user who does not exist" in refused("~nobody-of-this-name/a.csv")
     assert "names the host 'host'; write file:///path" in refused("file://host/a.csv")
-    assert "only local files, gs:// and tfds: names" in refused("hdfs://host/a.csv")
+    assert refused("hdfs://host/a.csv").endswith(
+        "is under hdfs://, which cannot be reached: name a folder, or a place under gs://, s3:// or"
+        " az://, or a data set as tfds:<name>."
+    )
+    assert refused("s3:/bucket/a.csv").endswith(
+        "write s3://<bucket>/<path>, or a data set as tfds:<name>."
+    )
     assert "holds a zero byte" in refused("a\0.csv")
 
 

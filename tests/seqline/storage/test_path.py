@@ -8,7 +8,7 @@ import pytest
 
 from seqline.errors import DataError
 from seqline.storage import staging
-from seqline.storage.path import GsPath
+from seqline.storage.path import ObjectPath
 from seqline.storage.staging import path_of
 from tests.support.fake_cloud.gcs import FakeGcs
 
@@ -18,17 +18,17 @@ def names(cloud: FakeGcs) -> list[str]:
 
 
 def test_a_path_is_put_together_and_taken_apart_as_any_other() -> None:
-    path = GsPath("gs://bucket/a") / "b" / "c.txt"
+    path = ObjectPath("gs://bucket/a") / "b" / "c.txt"
     assert str(path) == "gs://bucket/a/b/c.txt"
     assert path.name == "c.txt"
     assert str(path.parent) == "gs://bucket/a/b"
-    assert str(path.relative_to(GsPath("gs://bucket/a/"))) == "b/c.txt"
-    assert path.is_relative_to(GsPath("gs://bucket/a"))
-    assert not path.is_relative_to(GsPath("gs://other/a"))
+    assert str(path.relative_to(ObjectPath("gs://bucket/a/"))) == "b/c.txt"
+    assert path.is_relative_to(ObjectPath("gs://bucket/a"))
+    assert not path.is_relative_to(ObjectPath("gs://other/a"))
     assert not path.is_relative_to(Path("/a"))
     assert pickle.loads(pickle.dumps(path)) == path
 
-    by_folder = [GsPath("gs://bucket/a"), path, GsPath("gs://bucket/a.extra/b")]
+    by_folder = [ObjectPath("gs://bucket/a"), path, ObjectPath("gs://bucket/a.extra/b")]
     assert sorted([path, by_folder[2], by_folder[0]]) == by_folder
 
     with pytest.raises(TypeError):

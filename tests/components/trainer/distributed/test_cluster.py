@@ -35,7 +35,23 @@ def written(cluster: object, job: str = "worker", index: int | str = 0) -> str:
         ),
         (written({"worker": "a:1"}), "has no list of addresses in cluster.worker"),
         (written({"worker": ["a:1", "a:1"]}), "names a:1 twice"),
-        (written({**TWO, "ps": ["c:1"]}), "names the job 'ps'"),
+        (
+            written({**TWO, "ps": ["c:1"]}),
+            "names the job 'ps': seqline has no parameter servers: its workers hold the weights",
+        ),
+        (
+            written({"master": ["c:1"], **TWO}, job="master"),
+            "names the job 'master': that is TensorFlow 1's name of the chief. Call the job",
+        ),
+        (written(TWO, job="ps"), "names the job 'ps'"),
+        (written({**TWO, "tpu": ["c:1"]}), "names the job 'tpu'"),
+        (written({**TWO, "evaluator": ["localhost:1"]}), "names localhost:1 twice"),
+        (written({"evaluator": ["e:1"]}, job="evaluator"), "names neither a chief nor a worker"),
+        (written(TWO, job="evaluator", index=1), "says that this is evaluator 1"),
+        (
+            json.dumps({"cluster": TWO, "task": {"type": ["worker"], "index": 0}}),
+            "says that this is ['worker'] 0",
+        ),
         (written({**TWO, "chief": ["c:1", "d:1"]}), "names more than one chief"),
     ],
 )
@@ -46,8 +62,9 @@ def test_a_malformed_tf_config_is_one_clear_error(text: str, message: str) -> No
 
 
 def test_tf_config() -> None:
-    for text in ("", "{}", written({"worker": ["a:1"]})):
+    for text in ("", "{}", written({"worker": ["a:1"]}), written({"worker": ["a:1"], "ps": []})):
         assert cluster.read({"TF_CONFIG": text}) is None
+        assert not cluster.is_evaluator({"TF_CONFIG": text})
     second = cluster.read({"TF_CONFIG": written(TWO, index="1")})
     assert second == Cluster((("worker", 0, "localhost:1"), ("worker", 1, "localhost:2")), 1)
     assert not second.is_chief
@@ -58,3 +75,15 @@ def test_tf_config() -> None:
     assert led.is_chief
     assert led.others == (1, 2)
     assert led.name(2) == "worker 1 (localhost:2)"
+
+
+def test_an_evaluator_is_a_task_and_not_a_member() -> None:
+    for jobs in (TWO, {**TWO, "evaluator": ["e:1"]}, {"chief": ["c:1"]}):
+        text = written(jobs, job="evaluator", index="0")
+        assert cluster.is_evaluator({"TF_CONFIG": text})
+        with pytest.raises(UserError, match="says that this is evaluator 0, which does not train"):
+            cluster.read({"TF_CONFIG": text})
+
+    led = cluster.read({"TF_CONFIG": written({**TWO, "evaluator": ["e:1"]})})
+    assert led is not None
+    assert len(led.members) == 2

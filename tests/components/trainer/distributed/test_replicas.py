@@ -32,6 +32,7 @@ def assert_same(root: Path, *names: str) -> None:
             assert values == pytest.approx(first[name], abs=1e-5), name
 
 
+@pytest.mark.slow
 def test_two_replicas_have_the_losses_of_one_also_in_a_batch_that_does_not_divide(
     features: Path, tmp_path: Path
 ) -> None:

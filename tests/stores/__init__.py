@@ -1,0 +1,1 @@
+"""Runs, locks and servers on object stores that others wrote: `make test-stores`."""
