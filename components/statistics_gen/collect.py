@@ -96,7 +96,7 @@ class MeasureShard(beam.DoFn):
 
         rows: Entry = (f"{shard.split}.{ROWS}", shard.name)
         with writing(shard_path(folder, *rows)) as path:
-            row_tables.write(path, row_tables.buckets(table))
+            row_tables.write(path, row_tables.split(table))
         yield folder, rows
 
         if self.content != features.SEQUENCE:
@@ -106,12 +106,12 @@ class MeasureShard(beam.DoFn):
             yield folder, of_tokens
 
 
-def write_sum(table: str, buckets: Iterable[list[Place]], path: str) -> None:
+def write_sum(table: str, steps: Iterable[list[Place]], path: str) -> None:
     """Writes the sum of some buckets of a table, see `MergeTables`."""
     if table.endswith(f".{ROWS}"):
-        row_tables.write(path, (row_tables.sum_bucket(places, texts=True) for places in buckets))
+        row_tables.write(path, (row_tables.sum_of(places, texts=True) for places in steps))
     else:
-        counts.write(path, (counts.sum_bucket(places) for places in buckets))
+        counts.write(path, map(counts.total, steps))
 
 
 class MeasureGroup:
@@ -171,7 +171,6 @@ def finish_span(
         num_top: how many of the most frequent values are named.
     """
     figures = TableFigures.none()
-    figures.add({}, num_top)  # a span without rows has figures, too
     for _, of_group in sorted(measured["groups"], key=lambda group: group[0]):
         figures.merge(of_group, num_top)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from components.statistics_gen import row_tables
 from components.statistics_gen.row_tables import Rows
-from seqline.data.buckets import NUM_BUCKETS, places
+from seqline.data.buckets import NUM_BUCKETS, places, steps
 
 # Rows that are shown for each kind of repetition.
 NUM_EXAMPLES = 3
@@ -228,13 +228,15 @@ def repeated(newest: Sequence[Path], earlier: Sequence[Sequence[Path]]) -> dict[
         earlier: those of each of the others.
     """
     matches = Matches()
-    for bucket in range(NUM_BUCKETS):
-        table = row_tables.sum_bucket(places([newest], bucket))
+    for step in steps({"newest": [newest], "earlier": earlier}):
+        table = row_tables.sum_of(step["newest"])
         distinct = contents(table)
-        distinct_earlier = contents(row_tables.sum_bucket(places(earlier, bucket)))
+        distinct_earlier = contents(row_tables.sum_of(step["earlier"]))
         matches.add(distinct, is_in(distinct.digest, distinct_earlier.digest), table)
 
-    texts = row_tables.lookup(lambda bucket: places([newest], bucket), matches.examples)
+    texts = row_tables.lookup(
+        lambda bucket: places([newest], bucket, NUM_BUCKETS), matches.examples
+    )
     return {
         "num_rows": matches.num_rows,
         "examples": [texts[digest] for digest in matches.examples],

@@ -2,14 +2,14 @@
 
 They are in buckets, so that no process holds all rows.
 
-A table is an Arrow IPC file with one record batch for each bucket, in ascending order of (digest,
-label):
+A table is an Arrow IPC file whose record batches hold buckets (see `seqline.data.buckets`), in
+ascending order of (digest, label):
   digest   uint64, of the content
   label    uint64, the digest of the label
   count    int64, the rows with both
   text     the content, shortened to be shown
 A bucket holds the digests with the same leading bits. Tables of shards are summed to tables of
-spans, and those to tables of any window, one bucket at a time. Two contents with the same 8-byte
+spans, and those to tables of any window, some buckets at a time. Two contents with the same 8-byte
 digest are taken for equal: one pair in 2^64.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqline.data.buckets import NUM_BUCKETS, Place
+from seqline.data.buckets import NUM_BUCKETS, Place, num_batches
 
 # The leading 6 bits: 100 million rows are 1.6 million a bucket, some 150 MB with their texts.
 SHIFT = 64 - (NUM_BUCKETS - 1).bit_length()
@@ -75,12 +75,12 @@ def total(parts: Sequence[Rows]) -> Rows:
     return Rows(digest[starts], label[starts], sums, text)
 
 
-def buckets(rows: Rows) -> Iterator[Rows]:
-    """The buckets of a table in memory whose rows are in order."""
+def split(rows: Rows) -> Iterator[Rows]:
+    """The record batches of a table in memory whose rows are in order."""
     assert rows.text is not None
-    ends = np.searchsorted(
-        rows.digest, np.arange(1, NUM_BUCKETS, dtype=np.uint64) << np.uint64(SHIFT)
-    ).tolist()
+    width = NUM_BUCKETS // num_batches(len(rows.digest))
+    firsts = np.arange(width, NUM_BUCKETS, width, dtype=np.uint64)  # the first buckets but of one
+    ends = np.searchsorted(rows.digest, firsts << np.uint64(SHIFT)).tolist()
     for start, end in zip([0, *ends], [*ends, len(rows.digest)], strict=True):
         yield Rows(
             rows.digest[start:end],
@@ -91,7 +91,7 @@ def buckets(rows: Rows) -> Iterator[Rows]:
 
 
 def write(path: str | Path, parts: Iterable[Rows]) -> None:
-    """Writes a table from its buckets, in their order."""
+    """Writes a table from its record batches, in their order."""
     with (
         pa.OSFile(str(path), "wb") as file,
         pa.ipc.new_file(file, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer,
@@ -103,28 +103,32 @@ def write(path: str | Path, parts: Iterable[Rows]) -> None:
             writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
 
 
-def sum_bucket(places: Sequence[Place], texts: bool = False) -> Rows:
-    """One bucket of the sum of tables, whose files and place in each are given.
-
-    The texts are read only with `texts`.
-    """
-    options = pa.ipc.IpcReadOptions(included_fields=[0, 1, 2, 3] if texts else [0, 1, 2])
+def sum_of(places: Sequence[Place], texts: bool = False) -> Rows:
+    """The sum of some buckets of files. The texts are read only with `texts`."""
     no_digests = np.zeros(0, np.uint64)
     no_texts = pa.array([], pa.large_string()) if texts else None
     parts = [Rows(no_digests, no_digests, np.zeros(0, np.int64), no_texts)]
-
-    for path, bucket in places:
-        with pa.OSFile(str(path), "rb") as file:
-            batch = pa.ipc.open_file(file, options=options).get_batch(bucket)
-            rows = Rows(
-                batch["digest"].to_numpy(),
-                batch["label"].to_numpy(),
-                batch["count"].to_numpy(),
-                batch["text"] if texts else None,
-            )
-            parts.append(rows)
-
+    for place in places:
+        parts += _read(place, texts)
     return total(parts) if len(parts) > 2 else parts[-1]
+
+
+def _read(place: Place, texts: bool) -> Iterator[Rows]:
+    """Some buckets of a file."""
+    options = pa.ipc.IpcReadOptions(included_fields=[0, 1, 2, 3] if texts else [0, 1, 2])
+    with pa.OSFile(str(place.path), "rb") as file:
+        reader = pa.ipc.open_file(file, options=options)
+        for number in place.batches(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            digest = batch["digest"].to_numpy()
+            chosen = place.slice_of((digest >> np.uint64(SHIFT)).astype(np.int64))
+            text = batch["text"] if texts else None
+            yield Rows(
+                digest[chosen],
+                batch["label"].to_numpy()[chosen],
+                batch["count"].to_numpy()[chosen],
+                None if text is None else text.slice(chosen.start, chosen.stop - chosen.start),
+            )
 
 
 def lookup(places_of: Callable[[int], Sequence[Place]], wanted: Iterable[int]) -> dict[int, str]:
@@ -140,7 +144,7 @@ def lookup(places_of: Callable[[int], Sequence[Place]], wanted: Iterable[int]) -
 
     texts: dict[int, str] = {}
     for bucket, in_bucket in by_bucket.items():
-        rows = sum_bucket(places_of(bucket), texts=True)
+        rows = sum_of(places_of(bucket), texts=True)
         assert rows.text is not None
         positions = np.searchsorted(rows.digest, np.array(in_bucket, np.uint64)).tolist()
         for digest, position in zip(in_bucket, positions, strict=True):

@@ -4,7 +4,7 @@ Each group of buckets of a span has its own, from the worker that has summed its
 the span are the sum of its groups'; those of a window are counted over the tables of its spans.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,21 @@ from components.statistics_gen import row_tables
 from components.statistics_gen.repeats import Repeats, SplitRepeats
 from components.statistics_gen.vocabulary import Vocabularies
 from seqline.data import counts, features
-from seqline.data.buckets import NUM_BUCKETS, Place, files_of, places
+from seqline.data.buckets import (
+    NUM_BUCKETS,
+    Place,
+    files_of,
+    num_steps,
+    places,
+    places_in,
+    steps,
+)
 
 # What tables hold. The name of a table is <split>.<what it holds>.
 ROWS, TOKENS = "rows", "tokens"
 
-# Name of a table -> the places of a bucket.
-Bucket = Mapping[str, Sequence[Place]]
+# Split -> where some buckets of its tables are.
+Step = Mapping[str, Sequence[Place]]
 
 
 @dataclass
@@ -30,21 +38,20 @@ class TableFigures:
 
     @classmethod
     def none(cls) -> "TableFigures":
-        """Those of no bucket."""
+        """Those of no rows."""
         repeats = Repeats({split: SplitRepeats() for split in features.SPLITS})
-        return cls(repeats, Vocabularies.of(features.SPLITS))
+        figures = cls(repeats, Vocabularies.of(features.SPLITS))
+        figures.add_rows({}, 0)
+        return figures
 
-    def add(self, bucket: Bucket, num_top: int) -> None:
-        """Adds a bucket, with larger digests than those before it."""
-        rows = {
-            split: row_tables.sum_bucket(bucket.get(f"{split}.{ROWS}", ()))
-            for split in features.SPLITS
-        }
+    def add_rows(self, step: Step, num_top: int) -> None:
+        """Adds buckets of row tables, with larger digests than those before them."""
+        rows = {split: row_tables.sum_of(step.get(split, ())) for split in features.SPLITS}
         self.repeats.add(rows, num_top)
-        entries = {
-            split: counts.sum_bucket(bucket.get(f"{split}.{TOKENS}", ()))
-            for split in features.SPLITS
-        }
+
+    def add_tokens(self, step: Step, num_top: int) -> None:
+        """Adds buckets of count tables."""
+        entries = {split: counts.total(step.get(split, ())) for split in features.SPLITS}
         self.tokens.add(entries, num_top)
 
     def merge(self, other: "TableFigures", num_top: int) -> None:
@@ -61,30 +68,48 @@ def of_group(files: Mapping[str, str], size: int, num_top: int) -> TableFigures:
         size: how many buckets the group has.
         num_top: how many of the most frequent values are named.
     """
+
+    def steps_of(kind: str) -> Iterator[Step]:
+        by_split = {
+            split: files[f"{split}.{kind}"]
+            for split in features.SPLITS
+            if f"{split}.{kind}" in files
+        }
+        num = num_steps([[path] for path in by_split.values()], size)
+        for in_files in places_in(list(by_split.values()), size, range(size), num):
+            yield {split: [place] for split, place in zip(by_split, in_files, strict=True)}
+
     figures = TableFigures.none()
-    for bucket in range(size):
-        figures.add({table: [(path, bucket)] for table, path in files.items()}, num_top)
+    for step in steps_of(ROWS):
+        figures.add_rows(step, num_top)
+    for step in steps_of(TOKENS):
+        figures.add_tokens(step, num_top)
 
     row_files = [path for table, path in files.items() if table.endswith(f".{ROWS}")]
-    figures.repeats.texts = row_tables.lookup(
-        lambda bucket: [(path, bucket % size) for path in row_files], figures.repeats.shown
-    )
+
+    def places_of(bucket: int) -> list[Place]:
+        start = bucket % size
+        return [Place(path, start, start + 1, size) for path in row_files]
+
+    figures.repeats.texts = row_tables.lookup(places_of, figures.repeats.shown)
     return figures
 
 
 def of_window(parts: Sequence[Path], num_top: int) -> TableFigures:
     """The figures of the spans with these parts."""
-    names = [f"{split}.{kind}" for split in features.SPLITS for kind in (ROWS, TOKENS)]
-    tables = {name: [files_of(part, name) for part in parts] for name in names}
+    rows, tokens = [
+        {split: [files_of(part, f"{split}.{kind}") for part in parts] for split in features.SPLITS}
+        for kind in (ROWS, TOKENS)
+    ]
 
     figures = TableFigures.none()
-    for bucket in range(NUM_BUCKETS):
-        figures.add({name: places(of_name, bucket) for name, of_name in tables.items()}, num_top)
+    for step in steps(rows):
+        figures.add_rows(step, num_top)
+    for step in steps(tokens):
+        figures.add_tokens(step, num_top)
 
-    row_tables_of_all = [
-        files for name in names if name.endswith(f".{ROWS}") for files in tables[name]
-    ]
+    of_all = [files for of_split in rows.values() for files in of_split]
     figures.repeats.texts = row_tables.lookup(
-        lambda bucket: places(row_tables_of_all, bucket), figures.repeats.shown
+        lambda bucket: places(of_all, bucket, NUM_BUCKETS), figures.repeats.shown
     )
     return figures

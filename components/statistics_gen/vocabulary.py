@@ -9,7 +9,7 @@ from typing import Any
 
 from components.statistics_gen.histogram import Histogram
 from seqline.data import counts, scripts
-from seqline.data.buckets import NUM_BUCKETS, places
+from seqline.data.buckets import steps
 
 # Entries outside the train split that are shown.
 NUM_EXAMPLES = 5
@@ -148,11 +148,10 @@ def of_tokens(tables: Mapping[str, Sequence[Sequence[Path]]], num_top: int) -> d
         split -> its figures, for statistics.json.
     """
     vocabularies = Vocabularies.of(tables)
-    for bucket in range(NUM_BUCKETS):
-        entries = {
-            split: counts.sum_bucket(places(of_split, bucket)) for split, of_split in tables.items()
-        }
-        vocabularies.add(entries, num_top)
+    for step in steps(tables):
+        vocabularies.add(
+            {split: counts.total(of_split) for split, of_split in step.items()}, num_top
+        )
     return vocabularies.to_json()
 
 

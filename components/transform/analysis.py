@@ -25,7 +25,7 @@ from pydantic import Field, FiniteFloat
 from components.transform import TransformParams, by_script, lengths, ngram_counts
 from components.transform.text import normalize, tokenize
 from seqline.data import counts, features
-from seqline.data.buckets import NUM_BUCKETS, Place, files_of, places
+from seqline.data.buckets import Place, files_of, steps
 from seqline.data.examples import ExampleShard
 from seqline.data.table_merge import Entry, MergeTables, shard_path
 from seqline.storage import records
@@ -118,12 +118,12 @@ class AnalyzeShards(beam.PTransform):
         return tables | "Tables" >> MergeTables(write_sum)
 
 
-def write_sum(table: str, buckets: Iterable[list[Place]], path: str) -> None:
+def write_sum(table: str, steps: Iterable[list[Place]], path: str) -> None:
     """Writes the sum of some buckets of a table, see `MergeTables`."""
     if table == COUNTS:
-        counts.write(path, (counts.sum_bucket(places) for places in buckets))
+        counts.write(path, map(counts.total, steps))
     else:
-        ngram_counts.write(path, (ngram_counts.sum_bucket(places) for places in buckets))
+        ngram_counts.write(path, map(ngram_counts.total, steps))
 
 
 class TokenizeShard(beam.DoFn):
@@ -256,14 +256,14 @@ def _ranges(
 
 
 def buckets_of(parts: Iterable[Path]) -> Iterator[counts.Counts]:
-    """The token counts of a window, bucket by bucket: the sum of its spans' tables.
+    """The token counts of a window, some buckets at a time: the sum of its spans' tables.
 
     Args:
         parts: the parts of the spans.
     """
     tables = [files_of(local_copy(part / COUNTS).parent, COUNTS) for part in parts]
-    for bucket in range(NUM_BUCKETS):
-        yield counts.sum_bucket(places(tables, bucket))
+    for step in steps({COUNTS: tables}):
+        yield counts.total(step[COUNTS])
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The first pass over n-grams: in how many texts of the train split is each, and which ones stay.
 
-A table on disk has one record for each bucket of keys, see `seqline.data.ngrams` for the keys. The
-bucket of a key is its first bits. Tables of shards are summed to tables of spans, and tables of
-spans to any window, one bucket at a time. A table has every n-gram; what is too rare is left out
+A table on disk has record batches of buckets (see `seqline.data.buckets`), a record each; for the
+keys see `seqline.data.ngrams`. Tables of shards are summed to tables of spans, and tables of spans
+to any window, some buckets at a time. A table has every n-gram; what is too rare is left out
 only when a window is complete.
 """
 
@@ -16,14 +16,15 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from seqline.data import features
-from seqline.data.buckets import NUM_BUCKETS, Place, files_of, places
+from seqline.data.buckets import NUM_BUCKETS, Place, files_of, num_batches, steps
 from seqline.data.ngrams import END, START, Table, characters_of, find, keys, token_codes
 from seqline.storage.staging import local_copy, writing
 
 # An n-gram of a single text says nothing of another one.
 MIN_TEXTS = 2
 
-BUCKET_BITS = (NUM_BUCKETS - 1).bit_length()
+# The bucket of a key is its first bits.
+SHIFT = 64 - (NUM_BUCKETS - 1).bit_length()
 # The name of a span's table, see `seqline.data.buckets`.
 TABLE = "ngram_counts"
 
@@ -244,8 +245,8 @@ def _sum(tables: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, n
     return key[starts], np.add.reduceat(texts[order], starts)
 
 
-def write(path: str | Path, buckets: Iterable[Counts]) -> None:
-    """Writes a table from its buckets, in their order. It appears whole."""
+def write(path: str | Path, batches: Iterable[Counts]) -> None:
+    """Writes a table from its record batches, in their order. It appears whole."""
     schema = pa.schema(
         [
             field
@@ -262,44 +263,52 @@ def write(path: str | Path, buckets: Iterable[Counts]) -> None:
         pa.OSFile(name, "wb") as file,
         pa.ipc.new_file(file, schema, options=options) as writer,
     ):
-        for counts in buckets:
+        for counts in batches:
             arrays = [pa.array(array) for kind in KINDS for array in counts[kind]]
             lists = [pa.ListArray.from_arrays([0, len(array)], array) for array in arrays]
             writer.write_batch(pa.record_batch(lists, schema=schema))
 
 
 def split(counts: Counts) -> Iterator[Counts]:
-    """Counts in memory, as the buckets of a table."""
-    bounds = np.arange(1, NUM_BUCKETS, dtype=np.uint64) << np.uint64(64 - BUCKET_BITS)
+    """Counts in memory, as the record batches of a table."""
+    num = num_batches(max(len(key) for key, _ in counts.values()))
+    width = NUM_BUCKETS // num
+    firsts = np.arange(width, NUM_BUCKETS, width, dtype=np.uint64)  # the first buckets but of one
+    bounds = firsts << np.uint64(SHIFT)
     cuts = {
         kind: [0, *np.searchsorted(key, bounds).tolist(), len(key)]
         for kind, (key, _) in counts.items()
     }
-    for bucket in range(NUM_BUCKETS):
-        part = {kind: slice(cut[bucket], cut[bucket + 1]) for kind, cut in cuts.items()}
+    for batch in range(num):
+        part = {kind: slice(cut[batch], cut[batch + 1]) for kind, cut in cuts.items()}
         yield {kind: (key[part[kind]], num[part[kind]]) for kind, (key, num) in counts.items()}
 
 
-def _read_bucket(path: str | Path, bucket: int) -> Counts:
-    with pa.OSFile(str(path), "rb") as file:
-        batch = pa.ipc.open_file(file).get_batch(bucket)
-        return {
-            kind: (batch[f"{kind}_keys"].values.to_numpy(), batch[kind].values.to_numpy())
-            for kind in KINDS
-        }
+def _read(place: Place) -> Iterator[Counts]:
+    """Some buckets of a file."""
+    with pa.OSFile(str(place.path), "rb") as file:
+        reader = pa.ipc.open_file(file)
+        for number in place.batches(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            counts: Counts = {}
+            for kind in KINDS:
+                key = batch[f"{kind}_keys"].values.to_numpy()
+                chosen = place.slice_of((key >> np.uint64(SHIFT)).astype(np.int64))
+                counts[kind] = (key[chosen], batch[kind].values.to_numpy()[chosen])
+            yield counts
 
 
-def sum_bucket(places: Sequence[Place]) -> Counts:
-    """One bucket of the sum of tables, whose files and place in each are given."""
-    tables = [_read_bucket(*place) for place in places]
+def total(places: Sequence[Place]) -> Counts:
+    """The sum of some buckets of files."""
+    tables = [counts for place in places for counts in _read(place)]
     return {kind: _sum([table[kind] for table in tables]) for kind in KINDS}
 
 
 def buckets_of(parts: Iterable[Path]) -> Iterator[Counts]:
-    """The counts of a window, bucket by bucket: the sum of its spans' tables."""
+    """The counts of a window, some buckets at a time: the sum of its spans' tables."""
     tables = [files_of(local_copy(part / TABLE).parent, TABLE) for part in parts]
-    for bucket in range(NUM_BUCKETS):
-        yield sum_bucket(places(tables, bucket))
+    for step in steps({TABLE: tables}):
+        yield total(step[TABLE])
 
 
 def choose(

@@ -40,6 +40,7 @@ def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes
     room = max(0, params.vocab_size - len(fixed)) if can_grow else 0
 
     best: list[tuple[int, bytes]] = []
+    least = params.min_frequency  # what a token needs to be among the best
     known: Counts = {}
     num_distinct = 0
     num_occurrences = 0
@@ -50,13 +51,16 @@ def rank(buckets: Iterable[Counts], params: TransformParams) -> tuple[list[bytes
         sample += [token.decode(errors="replace") for token in islice(counts, NUM_SAMPLED)]
         num_occurrences += sum(counts.values())
         known.update({token: counts[token] for token in given & counts.keys()})
-        others = (
+        best += [
             (count, token)
             for token, count in counts.items()
-            if count >= params.min_frequency and token not in given
-        )
-        best = heapq.nlargest(room, [*best, *others])
+            if count >= least and token not in given
+        ]
+        if len(best) > 2 * room:  # not after each bucket: that would take the time of all of room
+            best = heapq.nlargest(room, best)
+            least = max(least, best[-1][0]) if best else least
 
+    best = heapq.nlargest(room, best)
     tokens = fixed + [token for _, token in best]
     if not tokens:
         raise DataError(

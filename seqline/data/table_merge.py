@@ -8,18 +8,18 @@ worker could hold all of them. There the buckets are cut into groups, one file e
     runs of shards   [0  ...  15] [16 ... ]    summed to a file for each group of buckets
     groups           [all runs' files of it]   summed to the group's file of the span
 
-So a worker has the files of a run on disk, or those of a group, and one bucket in memory.
+So a worker has the files of a run on disk, or those of a group, and some buckets in memory.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import apache_beam as beam
 
-from seqline.data.buckets import NUM_BUCKETS, Place
+from seqline.data.buckets import NUM_BUCKETS, Place, num_steps, places_in
 from seqline.storage.staging import path_of, reading_all, writing
 
 # The folder of a span's part with the files of its shards and runs.
@@ -29,8 +29,8 @@ NUM_IN_RUN = 16
 
 # (name of a table, the name of a shard)
 Entry = tuple[str, str]
-# Writes the sum of some buckets of a table: its name, the places of each bucket in all files that
-# are summed, and the path to write to.
+# Writes the sum of some buckets of a table: its name; for each step, which becomes a record batch,
+# the places in all files that are summed; and the path to write to.
 WriteSum = Callable[[str, Iterator[list[Place]], str], None]
 # Measures the sums of a group: table -> its file, and how many buckets a file has.
 Measure = Callable[[dict[str, str], int], Any]
@@ -126,11 +126,13 @@ def _sum_run(
 
     name = f"run-{number:05d}"
     with reading_all([shard_path(folder, table, shard) for shard in shards]) as paths:
+        size = NUM_BUCKETS // num_groups
+        num = max(1, num_steps([[path] for path in paths]) // num_groups)
         for group in range(num_groups):
-            size = NUM_BUCKETS // num_groups
             buckets = range(group * size, (group + 1) * size)
+            steps = places_in(paths, NUM_BUCKETS, buckets, num)
             with writing(_run_path(folder, table, name, group, num_groups)) as path:
-                _sum(write_sum, table, paths, buckets, path)
+                write_sum(table, steps, path)
     return folder, (table, [name], num_groups)
 
 
@@ -182,12 +184,7 @@ def _sum_group(
                 if len(files) == 1:
                     shutil.copyfile(files[0], sums[table])  # the bytes of a sum of one
                 else:
-                    _sum(write_sum, table, files, range(size), sums[table])
+                    num = num_steps([[file] for file in files], size)
+                    write_sum(table, places_in(files, size, range(size), num), sums[table])
 
         return folder, (group, measure(sums, size) if measure else None)
-
-
-def _sum(
-    write_sum: WriteSum, table: str, files: Sequence[str], buckets: Iterable[int], path: str
-) -> None:
-    write_sum(table, ([(file, bucket) for file in files] for bucket in buckets), path)

@@ -15,7 +15,7 @@ from components.transform import TransformParams, vocabulary
 from components.transform.analysis import COUNTS, TokenizeShard, buckets_of, write_sum
 from components.transform.text import normalize, tokenize
 from seqline.data import counts
-from seqline.data.buckets import NUM_BUCKETS
+from seqline.data.buckets import NUM_BUCKETS, places_in
 from seqline.data.examples import ExampleShard
 from seqline.data.features import TRAIN
 from seqline.data.table_merge import shard_path
@@ -74,13 +74,13 @@ def test_the_sum_of_tables_holds_one_bucket_at_a_time(tmp_path: Path) -> None:
     def whole() -> dict[bytes, int]:
         return {
             entry: count
-            for bucket in range(NUM_BUCKETS)
-            for entry, count in counts.sum_bucket([(table, bucket) for table in tables]).items()
+            for step in places_in(tables, NUM_BUCKETS, range(NUM_BUCKETS), NUM_BUCKETS)
+            for entry, count in counts.total(step).items()
         }
 
     def streamed() -> tuple:
-        buckets = ([(table, bucket) for table in tables] for bucket in range(NUM_BUCKETS))
-        write_sum(COUNTS, buckets, str(tmp_path / COUNTS / "00000.arrow"))
+        steps = places_in(tables, NUM_BUCKETS, range(NUM_BUCKETS), NUM_BUCKETS)
+        write_sum(COUNTS, steps, str(tmp_path / COUNTS / "00000.arrow"))
         return vocabulary.rank(
             buckets_of([tmp_path]), TransformParams(vocab_size=10, min_frequency=1)
         )

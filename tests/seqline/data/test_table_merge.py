@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 from seqline.data import counts, table_merge
-from seqline.data.buckets import NUM_BUCKETS, Place, files_of, places
+from seqline.data.buckets import Place, files_of, num_batches, num_steps, places, steps
 from seqline.data.table_merge import MergeTables, num_groups_of, shard_path
 from seqline.jobs.beam import job
 
@@ -20,16 +21,13 @@ TABLES = {
 }
 
 
-def write_sum(table: str, buckets: Iterator[list[Place]], path: str) -> None:
+def write_sum(table: str, steps: Iterator[list[Place]], path: str) -> None:
     assert table in TABLES
-    counts.write(path, map(counts.sum_bucket, buckets))
+    counts.write(path, map(counts.total, steps))
 
 
 def num_entries(files: dict[str, str], size: int) -> dict[str, int]:
-    return {
-        table: sum(len(counts.read_bucket(path, bucket)) for bucket in range(size))
-        for table, path in files.items()
-    }
+    return {table: len(counts.read(Place(path, 0, size, size))) for table, path in files.items()}
 
 
 def merged(folder: Path, groups: dict[int, dict[str, int]]) -> dict[str, dict[bytes, int]]:
@@ -48,8 +46,8 @@ def merged(folder: Path, groups: dict[int, dict[str, int]]) -> dict[str, dict[by
     return {
         table: {
             entry: num
-            for bucket in range(NUM_BUCKETS)
-            for entry, num in counts.sum_bucket(places([files_of(folder, table)], bucket)).items()
+            for step in steps({table: [files_of(folder, table)]})
+            for entry, num in counts.total(step[table]).items()
         }
         for table in TABLES
     }
@@ -91,4 +89,29 @@ def test_groups_follow_the_number_of_shards() -> None:
 
 def test_a_bucket_is_found_in_tables_of_any_number_of_files() -> None:
     one, two, four = [Path("a")], [Path("b0"), Path("b1")], [Path(f"c{n}") for n in range(4)]
-    assert places([one, two, [], four], 49) == [(one[0], 49), (two[1], 17), (four[3], 1)]
+    assert places([one, two, [], four], 12, 16) == [  # 48 to 51 of the 64 buckets
+        (one[0], 48, 52, 64),
+        (two[1], 16, 20, 32),
+        (four[3], 0, 4, 16),
+    ]
+
+
+def test_a_place_knows_its_record_batches_and_its_entries_there() -> None:
+    place = Place("file", 5, 7, 16)
+    assert [list(place.batches(num)) for num in (1, 4, 16)] == [[0], [1], [5, 6]]
+    # Buckets of all 64; those of this file are 16 to 31.
+    assert place.slice_of(np.array([20, 20, 21, 22, 22, 23])) == slice(2, 5)
+
+
+def test_the_number_of_steps_follows_the_entries(tmp_path: Path) -> None:
+    """A record batch has some 2,048 entries, and a step about 16 batches."""
+    assert [num_batches(num) for num in (0, 2048, 2049, 10_000, 10**9)] == [1, 1, 2, 8, 64]
+
+    path = tmp_path / "table"
+    counts.write(path, counts.split({b"%d" % number: 1 for number in range(5000)}))
+    assert num_steps([[path]]) == 4
+    assert num_steps([[path]] * 16) == 4
+    assert num_steps([[path]] * 17) == 8  # 68 batches
+    assert num_steps([[path, path]]) == 8
+    assert num_steps([[path]] * 17, 4) == 4
+    assert num_steps([[]]) == 1
