@@ -264,7 +264,6 @@ class Way:
         return lambda: common.seqline("plan", "bbc_news", "--root", root, *flags)
 
 
-Figures = dict[str, dict[str, float]]
 # Is told the name of a stage and its figures as soon as it has ended.
 Told = Callable[[str, dict[str, float]], None]
 
@@ -350,7 +349,7 @@ def main() -> None:
         ("ratio", "6.2f"),
         ("", "<1"),
     )
-    base: Figures = {}
+    base: dict[str, dict[str, float]] = {}
     ratios: dict[str, dict[str, Any]] = {}
 
     with tempfile.TemporaryDirectory() as name:
