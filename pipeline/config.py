@@ -86,7 +86,7 @@ class Config(BaseModel):
     )
     root: str = Field(
         "artifacts",
-        description="where artifacts, records and logs are: a folder, or gs://bucket/path",
+        description="where artifacts, records and logs are: a folder, or gs://, s3:// or az://",
     )
     example_gen: ExampleGenParams
     statistics_gen: StatisticsGenParams = StatisticsGenParams()
@@ -296,7 +296,7 @@ def shipped() -> list[str]:
 
 
 def find(path: str) -> Path:
-    """The file of a path, which may be under gs://, or of a configuration that ships.
+    """The file of a path, which may be in a bucket, or of a configuration that ships.
 
     Raises:
         UserError: There is no such file.

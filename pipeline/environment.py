@@ -30,7 +30,7 @@ OPTIONS = (
     "SEQLINE_SDK_CONTAINER_IMAGE",
 )
 # Variables that are not options: for the cache, the workers of a job on Kubernetes, Docker Compose,
-# the tests of the worker image, CI.
+# the tests of the worker image and of engines, CI.
 OTHERS = (
     "SEQLINE_CACHE",
     "SEQLINE_CACHE_GB",
@@ -40,6 +40,8 @@ OTHERS = (
     "SEQLINE_OPTIONS",
     "SEQLINE_MEMORY",
     "SEQLINE_WORKER_IMAGE",
+    "SEQLINE_PRISM",
+    "SEQLINE_FLINK_JAR",
     "SEQLINE_COMPLETE",
 )
 KNOWN = (CONFIG, MODEL, *PLACES, *OPTIONS, *OTHERS)

@@ -37,6 +37,7 @@ from seqline.component import Component
 from seqline.data.manifest import read_manifest
 from seqline.errors import DataError, UserError
 from seqline.storage.files import is_remote
+from seqline.storage.objects import is_google
 
 KEYED = re.compile(r"(.+?)-([0-9a-f]{20})(?:-old)?(?:-[0-9a-f]{8})?")
 # The name of SPAN_CACHE in earlier releases; nothing reads such a folder any more.
@@ -235,14 +236,14 @@ def _judge_lock(
     """A lock that no living process holds.
 
     Under gs:// an artifact's lock disappears with its owner. One that a killed owner left is taken
-    over by the next owner.
+    over by the next owner. In other buckets the lock stays as an empty object.
     """
     if leaf == CLEANING:
         return None
 
     is_of_a_run = leaf.startswith(RUN_LOCK)
     is_of_a_removed_artifact = about is not None and about not in made.artifacts
-    if not is_of_a_run and (not is_of_a_removed_artifact or is_remote(str(root.store.root))):
+    if not is_of_a_run and (not is_of_a_removed_artifact or is_google(str(root.store.root))):
         return None
     return None if root.store.is_held(leaf) else Item("lock", entry, 0)
 

@@ -42,8 +42,8 @@ def infer(
     Chunks that a killed run has completed are not computed again.
 
     Args:
-        model: A SavedModel or a folder with versions of one, local or under gs://.
-        output: The folder for the predictions, local or under gs://.
+        model: A SavedModel or a folder with versions of one, local or in a bucket.
+        output: The folder for the predictions, local or in a bucket.
         params: The source and the settings.
         force: Whether to replace the predictions of another task.
         beam_args: The flags that say where Beam runs.
@@ -98,7 +98,7 @@ def infer(
 
 @contextmanager
 def _log(place: Path) -> Iterator[Path]:
-    """The log's file, in the folder of the predictions. Under gs:// it is uploaded at the end."""
+    """The log's file, in the folder of the predictions. In a bucket it is uploaded at the end."""
     if not is_remote(str(place)):
         yield place / LOG
         return

@@ -25,7 +25,7 @@ NUM_SHOWN = 120
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The content of a TOML file, local or under gs://. A byte order mark is passed over.
+    """The content of a TOML file, local or in a bucket. A byte order mark is passed over.
 
     Raises:
         UserError: it cannot be read, is too long, or is not TOML.

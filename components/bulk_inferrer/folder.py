@@ -1,7 +1,7 @@
 """The folder that predictions are written into. Imports nothing heavy.
 
-A task is a model, a source and the settings that shape its predictions. A folder, local or under
-gs://, holds the predictions of one task:
+A task is a model, a source and the settings that shape its predictions. A folder, local or in
+a bucket, holds the predictions of one task:
 
     task.json                       the digests of the model and the source, and the settings
     chunks/<shard>-<chunk>.json     written after the predictions of a chunk: what was counted, and
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from components.bulk_inferrer import BulkInferrerParams, source
+from components.bulk_inferrer.chunks import CHUNK_ROWS, most_rows
 from components.bulk_inferrer.files import (
     ChunkNote,
     PredictionsFile,
@@ -31,11 +32,12 @@ from components.bulk_inferrer.files import (
 from seqline.component import Figures
 from seqline.errors import UserError
 from seqline.model import digest
+from seqline.model.served import labels_of
 from seqline.rows import unused
 from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
 from seqline.rows.unused import Unused
-from seqline.storage import locks, objects, records
+from seqline.storage import conditions, locks, objects, records
 from seqline.storage.files import File, is_remote
 from seqline.storage.staging import local_copy, remove, writing
 
@@ -45,7 +47,7 @@ CHUNKS = "chunks"
 BAD_ROWS = "bad_rows.jsonl"
 LOCK = ".lock"
 # Files that are not of the task: the lock, and the log of the command line.
-OTHERS = {LOCK, "log.txt"}
+OTHERS = {LOCK, conditions.MARK, "log.txt"}
 PREDICTIONS = "predictions-*"
 CHUNK = re.compile("[0-9]{5,9}-[0-9]{5,9}[.]json")
 # The way out for a damaged predictions.json.
@@ -173,10 +175,17 @@ def _identity_of(folder: Path, force: bool) -> dict[str, Any] | None:
 
 
 def _identity(task: InferTask, params: BulkInferrerParams) -> dict[str, Any]:
+    settings = {**params.key_fields(), "layout": LAYOUT}
+    try:
+        chunk_rows = most_rows(len(labels_of(task.model)))
+    except FileNotFoundError:  # not a model of ours; the job says so
+        chunk_rows = CHUNK_ROWS
+    if chunk_rows < CHUNK_ROWS:
+        settings["chunk_rows"] = chunk_rows  # an earlier seqline had chunks of CHUNK_ROWS
     return {
         "model": model_digest(task.model),
         "source": source.digest(task.files, params, task.memory),
-        "settings": {**params.key_fields(), "layout": LAYOUT},
+        "settings": settings,
     }
 
 

@@ -8,7 +8,7 @@ Reads one of these sources, or a table that gives one for each split:
     a file or a glob                     CSV, JSONL, TFRecord (tf.Example), Parquet or Arrow
     a folder                             of <class>/*.txt, or a saved data set of Hugging Face
 
-Files are local or under gs://, and all but Parquet may be gzipped (.gz). A source's own splits are
+Files are local or in buckets, and all but Parquet may be gzipped (.gz). A source's own splits are
 kept; a missing one is taken from train by a digest of the content. A row holds text, a list of
 tokens, or a sequence of numbers (`content`). Where the pattern has `{SPAN}`, or `{YYYY}`, `{MM}`
 and `{DD}`, data arrive span by span, and `span` and `window` choose among them.
@@ -45,8 +45,8 @@ class ExampleGenParams(Params):
     source: Annotated[str | dict[str, str], NotInKey] = Field(
         description=(
             "`tfds:<name>`; a .csv, .jsonl, .tfrecord, .parquet or .arrow file or glob (local or"
-            " gs://, also .gz); a folder of such files, also in partitions `column=value/`, one of"
-            " `<class>/*.txt`, or one that Hugging Face's `datasets` saved; or"
+            " in a bucket, also .gz); a folder of such files, also in partitions `column=value/`,"
+            " one of `<class>/*.txt`, or one that Hugging Face's `datasets` saved; or"
             " {train = ..., test = ...}."
             " With `{SPAN}`, `{VERSION}` or `{YYYY}-{MM}-{DD}`: one for each span"
         )

@@ -1,6 +1,6 @@
 """tensorflow-datasets as a source: prepared once under data_dir, then read shard by shard.
 
-Under gs:// a data set is prepared on this machine and uploaded. A worker that reads one of its
+In a bucket a data set is prepared on this machine and uploaded. A worker that reads one of its
 shards copies the whole data set to its own disk.
 """
 

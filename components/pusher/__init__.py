@@ -4,8 +4,8 @@ serving_dir is TensorFlow Serving's base path. It holds the versions of one mode
 (seqline.model.identity) does not take its place.
 
 Reads SavedModel, Evaluation and InfraBlessing. Writes
-  serving_dir/<version>/       by one rename, so that a reader sees a whole version or none; under
-                               gs:// saved_model.pb comes last
+  serving_dir/<version>/       by one rename, so that a reader sees a whole version or none; in
+                               a bucket saved_model.pb comes last
   serving_dir/models.config    with the version's label
   push.json                    the version, its digest, whether it was pushed by this run
 """
@@ -29,7 +29,7 @@ from seqline.data.blessing import InfraBlessing
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
 from seqline.errors import NotBlessedError, UserError
-from seqline.storage import records
+from seqline.storage import conditions, records
 
 PUSH = "push.json"
 
@@ -48,7 +48,7 @@ class PusherParams(Params):
     serving_dir: NotInKeyPath = Field(
         "serving_dir/{name}",
         description=(
-            "where versions are published, a folder or gs://; TensorFlow Serving's base path."
+            "where versions are published, a folder or a bucket; TensorFlow Serving's base path."
             " {name} is the model's name"
         ),
     )
@@ -120,6 +120,7 @@ def check(params: PusherParams) -> None:
     place = versions.place_of(params.serving_dir)
     if not isinstance(place, Folder):
         versions.check_records(place)
+        conditions.check(place.place)
         return
 
     existing = next(path for path in (place.path, *place.path.parents) if path.exists())

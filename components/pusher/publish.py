@@ -1,6 +1,6 @@
 """Changes the versions under serving_dir: push, roll back, promote, remove.
 
-It works the same way in a local folder and under gs://.
+It works the same way in a local folder and in a bucket.
 """
 
 import logging
@@ -58,7 +58,7 @@ def push(
 
     Args:
         model: a SavedModel's folder.
-        serving_dir: a folder, or a gs:// name.
+        serving_dir: a folder, or a place in a bucket.
         blessed: the digest that the model must have, None for any.
         evaluation: the content of assets.extra/evaluation.json.
         verify: is called with the copy before it becomes a version, and raises what is wrong with
@@ -138,7 +138,7 @@ def rollback(
     """Publishes the files of an earlier version again, as the next version and as stable.
 
     Args:
-        serving_dir: a folder, or a gs:// name.
+        serving_dir: a folder, or a place in a bucket.
         to: that version; None for the last one before the newest that has other content.
         by: who asked for it, for the history.
 
@@ -249,7 +249,7 @@ def promote(
     """Makes the canary stable.
 
     Args:
-        serving_dir: a folder, or a gs:// name.
+        serving_dir: a folder, or a place in a bucket.
         model_name: the model's name in models.config, None for that of the newest version.
         by: who asked for it, for the history.
 

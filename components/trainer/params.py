@@ -128,8 +128,8 @@ class TrainerParams(Params):
     warm_start: Annotated[str | None, NotInKey] = Field(
         None,
         description=(
-            "an earlier Model to start from, a folder or gs://; embeddings are matched by token, so"
-            " the vocabulary may differ"
+            "an earlier Model to start from, a folder or a bucket; embeddings are matched by token,"
+            " so the vocabulary may differ"
         ),
     )
     warm_start_shrink: float = Field(

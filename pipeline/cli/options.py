@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from pipeline.store.folder import Store
 
 
-ROOT_HELP = "where artifacts, records and logs are kept: a folder, or gs://bucket/path"
-SERVING_HELP = "where versions are published: a folder, or gs://bucket/path"
+ROOT_HELP = (
+    "where artifacts, records and logs are kept: a folder, or gs://, s3:// or az://bucket/path"
+)
+SERVING_HELP = "where versions are published: a folder, or gs://, s3:// or az://bucket/path"
 RUN_HELP = (
     "a run: its name, or the beginning or end of it; latest, previous or served; or the version"
     " that it pushed"
@@ -95,7 +97,7 @@ Model = Annotated[
         "--model",
         "-m",
         envvar=["SEQLINE_MODEL", "SEQLINE_SERVING_DIR"],
-        help="a SavedModel, or a folder with versions of one; local or in gs://",
+        help="a SavedModel, or a folder with versions of one; local or in a bucket",
     ),
 ]
 Unverified = Annotated[
@@ -198,7 +200,8 @@ def beam_flags(context: typer.Context, options: BeamOptions | None = None) -> li
     """The flags for Beam: those with an option of their own, and those after `--`.
 
     Raises:
-        UserError: a flag is not one of Beam's, or Dataflow's packages are not installed.
+        UserError: a flag is not one of Beam's, Dataflow's packages are not installed, or the job
+            server, the engine or the worker pool that the flags name is not there.
     """
     own = vars(options or BeamOptions())
     others = usage.beam_args(context)
@@ -208,8 +211,9 @@ def beam_flags(context: typer.Context, options: BeamOptions | None = None) -> li
     flags += others
 
     from seqline.host import packages
-    from seqline.jobs import dataflow
+    from seqline.jobs import dataflow, portable
 
     if dataflow.is_used(flags):
         packages.need("Dataflow", packages.DATAFLOW)
+    portable.check(flags)
     return flags

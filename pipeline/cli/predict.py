@@ -76,7 +76,7 @@ def infer(
             "--output",
             "-o",
             help=(
-                "folder for the predictions, local or in gs://; the same command continues an"
+                "folder for the predictions, local or in a bucket; the same command continues an"
                 " interrupted one"
             ),
         ),

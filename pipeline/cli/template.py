@@ -7,7 +7,7 @@ import typer
 from pipeline.cli import usage
 from pipeline.dataflow.template import MACHINE_TYPE, spec, write
 from seqline.errors import UserError
-from seqline.storage.files import is_remote
+from seqline.storage.objects import is_google
 
 
 class Commands(usage.Group):
@@ -61,7 +61,7 @@ def build(
     write(target, spec(image, name, machine_type))
 
     print(f"{target} is the template of {image}")
-    if is_remote(target):
+    if is_google(target):
         print(
             "gcloud dataflow flex-template run NAME --region=REGION "
             f"--template-file-gcs-location={target} --parameters=root=gs://BUCKET/root,..."

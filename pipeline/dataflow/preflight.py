@@ -15,21 +15,23 @@ from typing import Any
 from components.bulk_inferrer import BulkInferrerParams
 from components.evaluator import EvaluatorParams
 from components.example_gen import ExampleGenParams
+from pipeline.dataflow import beam_flags
+from pipeline.dataflow.services import of_services
 from pipeline.runner.plan import Pipeline
 from seqline.errors import UserError
 from seqline.host import packages
 from seqline.jobs import dataflow, shipping
 from seqline.jobs.dataflow import option
-from seqline.storage import gcs
-from seqline.storage.files import is_remote, translate_errors
+from seqline.storage.files import is_remote
+from seqline.storage.objects import is_google
 
 NEEDED = {
     "project": "the Google Cloud project",
     "region": "where the workers run, e.g. europe-west1",
     "temp_location": "gs://bucket/path",
 }
-PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 INSPECT_SECONDS = 5
+GOOGLES_REGISTRIES = re.compile(r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io)/")
 # The versions in an image's name, for an image whose labels cannot be read:
 # beam_python3.11_sdk:2.77.0, worker:py3.11-beam2.77.0.
 PYTHON_IN_NAME = re.compile(r"py(?:thon)?[-_]?(3\.\d+)")
@@ -77,15 +79,14 @@ def check_infer(
     """As `check`, for bulk predictions alone."""
     packages.need("Dataflow", packages.DATAFLOW)
     problems = [*of_flags(beam_args), *_of_folders(beam_args)]
-    if not is_remote(output):
+    if not is_google(output):
         problems.append(
-            f"output {output!r} is a folder of this machine, where workers cannot write: "
+            f"output {output!r} {_where(output)}, where workers cannot write: "
             "--output=gs://bucket/path"
         )
-    if not is_remote(model):
+    if not is_google(model):
         problems.append(
-            f"model {model!r} is a folder of this machine, which workers cannot read: "
-            "name it under gs://"
+            f"model {model!r} {_where(model)}, which workers cannot read: name it under gs://"
         )
 
     problems += [
@@ -100,7 +101,8 @@ def check_infer(
 
 
 def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
-    """Problems with the flags: missing, harmful or malformed ones."""
+    """Problems with the flags: misspelt, missing, harmful or malformed ones."""
+    yield from beam_flags.problems(beam_args)
     for name, meaning in NEEDED.items():
         if not option(beam_args, name):
             yield f"--{name} is missing: {meaning}"
@@ -111,6 +113,7 @@ def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
             "none of it: leave it out"
         )
 
+    yield from _of_addresses(beam_args)
     job = option(beam_args, "job_name")
     if job and not re.fullmatch("[a-z]([-a-z0-9]{0,60}[a-z0-9])?", job):
         yield (
@@ -119,14 +122,30 @@ def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
         )
 
 
+def _of_addresses(beam_args: Sequence[str]) -> Iterator[str]:
+    """Workers without public addresses reach Google's services, and no package index."""
+    if "--no_use_public_ips" not in beam_args:
+        return
+
+    image = option(beam_args, "sdk_container_image")
+    if not image and not option(beam_args, "requirements_file"):
+        yield (
+            "--no_use_public_ips: such workers cannot reach the package index from which they "
+            "install the dependencies: name an image that has them, --sdk_container_image=... "
+            "(docs/docker.md); behind Cloud NAT, -- --requirements_file=... names what they install"
+        )
+    if image and not GOOGLES_REGISTRIES.match(image):
+        yield (
+            f"--no_use_public_ips: such workers cannot fetch the image {image}, which is not in "
+            "Google's Artifact Registry: push it to REGION-docker.pkg.dev/PROJECT/..."
+        )
+
+
 def of_places(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> Iterator[str]:
     """Problems with places: what workers on other machines read or write must be under gs://."""
     yield from _of_folders(beam_args)
-    if not is_remote(root):
-        yield (
-            f"root {root!r} is a folder of this machine, where workers cannot write: "
-            "--root=gs://bucket/path"
-        )
+    if not is_google(root):
+        yield (f"root {root!r} {_where(root)}, where workers cannot write: --root=gs://bucket/path")
 
     for stage in pipeline.stages:
         if isinstance(stage.params, ExampleGenParams):
@@ -136,27 +155,31 @@ def of_places(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> Iterat
         if (
             isinstance(stage.params, EvaluatorParams)
             and stage.params.serving_dir
-            and not is_remote(stage.params.serving_dir)
+            and not is_google(stage.params.serving_dir)
         ):
             yield (
-                f"serving_dir {stage.params.serving_dir!r} is a folder of this machine, where "
-                "workers cannot read the served version that the evaluator compares with: "
+                f"serving_dir {stage.params.serving_dir!r} {_where(stage.params.serving_dir)}, "
+                "where workers cannot read the served version that the evaluator compares with: "
                 "--serving-dir=gs://bucket/path"
             )
+
+
+def _where(place: str, kind: str = "folder") -> str:
+    return "is not under gs://" if is_remote(place) else f"is a {kind} of this machine"
 
 
 def _of_folders(beam_args: Sequence[str]) -> Iterator[str]:
     for name in ("temp_location", "staging_location"):
         place = option(beam_args, name)
-        if place and not is_remote(place):
+        if place and not is_google(place):
             yield f"--{name}={place} is not under gs://"
 
 
 def _of_rows(params: BulkInferrerParams) -> Iterator[str]:
-    if params.source and not is_remote(params.source):
+    if params.source and not is_google(params.source):
         yield (
-            f"bulk_inferrer.source {params.source!r} is a file of this machine, which workers "
-            "cannot read: copy it to a bucket"
+            f"bulk_inferrer.source {params.source!r} {_where(params.source, 'file')}, which "
+            "workers cannot read: copy it to a bucket under gs://"
         )
 
 
@@ -164,15 +187,15 @@ def _of_source(params: ExampleGenParams) -> Iterator[str]:
     sources = [params.source] if isinstance(params.source, str) else list(params.source.values())
     for source in sources:
         if source.startswith("tfds:"):
-            if not is_remote(params.data_dir):
+            if not is_google(params.data_dir):
                 yield (
                     f"example_gen.source {source!r} is prepared in data_dir {params.data_dir!r}, "
                     "which workers cannot read: --data-dir=gs://bucket/path"
                 )
-        elif not is_remote(source):
+        elif not is_google(source):
             yield (
-                f"example_gen.source {source!r} is a file of this machine, which workers cannot "
-                "read: copy it to a bucket"
+                f"example_gen.source {source!r} {_where(source, 'file')}, which workers cannot "
+                "read: copy it to a bucket under gs://"
             )
 
 
@@ -198,7 +221,7 @@ def of_code(
 
     for flag in ("extra_package", "requirements_file"):
         file = option(beam_args, flag)
-        if file and not is_remote(file) and not Path(file).is_file():
+        if file and not is_google(file) and not Path(file).is_file():
             yield f"--{flag}={file} does not exist"
 
     for stage in pipeline.stages:
@@ -322,36 +345,6 @@ def _labels(image: str) -> dict[str, str]:
         return dict(json.loads(done.stdout) or {})
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}
-
-
-def of_services(root: str, beam_args: Sequence[str]) -> Iterator[str]:
-    """Problems with services: whether the buckets and Dataflow let this account work."""
-    places = {
-        "root": root,
-        **{name: option(beam_args, name) or "" for name in ("temp_location", "staging_location")},
-    }
-    buckets: dict[str, str] = {}  # bucket -> the first place in it, with its flag
-    for name, place in places.items():
-        if is_remote(place):
-            buckets.setdefault(place.removeprefix(gcs.PREFIX).partition("/")[0], f"{name} {place}")
-
-    for bucket, place in buckets.items():
-        try:
-            with translate_errors(f"{gcs.PREFIX}{bucket}"):
-                missing = sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
-            if missing:
-                yield (
-                    f"{place}: this account lacks {', '.join(missing)} in the bucket {bucket!r}; "
-                    "the role storage.objectUser has them"
-                )
-        except UserError as error:
-            yield f"{place}: {str(error).removeprefix(f'{gcs.PREFIX}{bucket}: ')}"
-
-    if option(beam_args, "project") and option(beam_args, "region"):
-        try:
-            dataflow.client(beam_args).ping()
-        except UserError as error:
-            yield str(error)
 
 
 def _installed(name: str) -> str | None:

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         help="lay one value over the configuration",
     )
 
-    parser.add_argument("--root", help="where artifacts are: a folder, or gs://bucket/path")
+    parser.add_argument("--root", help="where artifacts are: a folder, or gs://, s3:// or az://")
     parser.add_argument("--serving-dir", help="where versions are published")
     parser.add_argument("--data-dir", help="where tensorflow-datasets keeps what it prepared")
 
@@ -110,13 +110,13 @@ def _of_places(configured: places.Places) -> Iterator[Finding]:
 
     yield places.temporary()
     for name, place in wanted.items():
-        if place.startswith("gs://"):
+        if place.startswith(places.BUCKETS):
             yield places.bucket(name, place)
         else:
             yield places.writable(name, place)
-    if any(place.startswith("gs://") for place in wanted.values()):
+    if any(place.startswith(places.BUCKETS) for place in wanted.values()):
         yield places.writable("cache", places.cache())
-    if not configured.root.startswith("gs://"):
+    if not configured.root.startswith(places.BUCKETS):
         yield from places.runs_to_come(configured.root)
 
 

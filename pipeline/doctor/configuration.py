@@ -64,24 +64,36 @@ def _lacking(loaded: Any) -> Iterator[str]:
 
 def _try(place: str) -> str:
     """The fault of a bucket; "" if an object can be written, read and deleted."""
-    from pipeline.dataflow.preflight import PERMISSIONS
-    from seqline.storage import gcs
+    from seqline.storage import conditions, objects
     from seqline.storage.files import translate_errors
 
-    bucket = place.removeprefix(gcs.PREFIX).partition("/")[0]
+    path = f"{place.rstrip('/')}/.doctor-{uuid.uuid4().hex}"
     with translate_errors(place):
-        missing = sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
-        if missing:
+        if missing := _missing_permissions(place):
             return f"this account lacks {', '.join(missing)}"
 
-        path = f"{place.rstrip('/')}/.doctor-{uuid.uuid4().hex}"
-        generation = gcs.write_object(path, b"whole", generation=0)
-        content = gcs.read_object(path)
-        gcs.delete_object(path, generation)
+        try:
+            if problem := conditions.problem_of(f"{path}-conditions"):
+                return problem
+            version = objects.write_object(path, b"whole", objects.ABSENT)
+            content = objects.read_object(path)
+        finally:
+            objects.delete_object(path)
 
-    if content != (b"whole", generation):
+    if content != (b"whole", version):
         return f"{path} was written and read as {content}"
     return ""
+
+
+def _missing_permissions(place: str) -> list[str]:
+    """The permissions that this account lacks in a bucket; [] where the service tells none."""
+    from pipeline.dataflow.services import PERMISSIONS
+    from seqline.storage import gcs, objects
+
+    if not objects.is_google(place):
+        return []
+    _, bucket, _ = objects.split(place)
+    return sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
 
 
 if __name__ == "__main__":

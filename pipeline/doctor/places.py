@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline.doctor import FAIL, OK, WARN, Finding, ask
 
 HERE = Path(__file__).parent
+BUCKETS = ("gs://", "s3://", "az://")
 CONFIG_SECONDS = 120.0
 BUCKET_SECONDS = 120.0
 # Every byte of every artifact is read, a gigabyte a second.
@@ -157,7 +158,7 @@ def temporary() -> Finding:
 
 
 def cache() -> str:
-    """Where seqline.storage.staging keeps copies of what lies under gs://."""
+    """Where seqline.storage.staging keeps copies of what lies in buckets."""
     # Not at the top: doctor must start where another folder hides seqline's.
     from seqline.host.cache import cache_folder
 
@@ -213,5 +214,7 @@ def bucket(name: str, place: str) -> Finding:
     problem = answers[-1]["error"] if answers else failure or "no answer"
     if not problem:
         return Finding(OK, name, f"{place}: can be listed, read, written and deleted")
-    way_out = "the account needs the role storage.objectUser in the bucket"
+    way_out = "the account needs the right to list, read, write and delete objects in the bucket"
+    if place.startswith("gs://"):
+        way_out = "the account needs the role storage.objectUser in the bucket"
     return Finding(FAIL, name, f"{place}: {problem}", way_out)

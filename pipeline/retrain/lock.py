@@ -1,6 +1,6 @@
 """One retraining of a model at a time on a root; a second one is told who is at work.
 
-In a folder the lock is a file that also works on a disk that machines share, under gs:// an object
+In a folder the lock is a file that also works on a disk that machines share, in a bucket an object
 with a lease (`seqline.storage.locks`).
 """
 

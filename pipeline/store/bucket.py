@@ -20,6 +20,7 @@ from pipeline.store.layout import (
     CLEANING,
     LOG,
     RUN,
+    RUN_LOCK,
     SPAN_CACHE,
     run_name,
 )
@@ -28,7 +29,7 @@ from seqline.component import Artifact
 from seqline.data.features import IN_SHARDS
 from seqline.data.span_cache import MARK
 from seqline.errors import UserError
-from seqline.storage import integrity, objects, staging
+from seqline.storage import conditions, integrity, locks, objects, staging
 from seqline.storage.files import is_remote, translate_errors
 from seqline.storage.integrity import EXECUTION, WITHOUT_DIGESTS, Change
 from seqline.storage.path import ObjectPath
@@ -130,7 +131,7 @@ class BucketStore(Store):
         staging.remove(self.path(component, key))
 
     def drop(self, partial: Path) -> None:
-        # Objects under gs:// are removed by the next owner of the lock: this run may have lost it.
+        # Objects in a bucket are removed by the next owner of the lock: this run may have lost it.
         if not is_remote(str(partial)):
             super().drop(partial)
 
@@ -173,6 +174,7 @@ class BucketStore(Store):
         try:
             # Listing asks the bucket, and does not wait for long.
             next(ObjectPath(str(place)).beneath(), None)
+            conditions.check(str(self._lock_path(CLEANING).parent))
             (place / LOG).write_bytes(b"")
         except UserError as error:
             raise type(error)(
@@ -221,6 +223,15 @@ class BucketStore(Store):
             if len(parts) >= depth:
                 yield "/".join(parts[:depth]), size, content
 
+    def _remove_object(self, path: Path) -> None:
+        """Deletes a single object; a lock only if no other process takes it at this moment."""
+        is_lock = path == self._lock_path(path.name)
+        if not is_lock or path.name.startswith(RUN_LOCK):  # a run takes its lock once
+            path.unlink(missing_ok=True)
+            return
+        with suppress(locks.HeldError), locks.held(path, "removing a lock", waits=False):
+            path.unlink(missing_ok=True)
+
     def discard(self, names: Sequence[str]) -> Callable[[], None]:
         """Removes entries, the mark of each first. Needs `cleaning`.
 
@@ -233,5 +244,5 @@ class BucketStore(Store):
             objects.at_once(ObjectPath.unlink, marks)
             for path in paths:
                 staging.remove(path)
-                path.unlink(missing_ok=True)  # a lock, or another single object
+                self._remove_object(path)
         return lambda: None

@@ -1,7 +1,7 @@
-"""Files to read, local or under gs://: list, open, digest.
+"""Files to read, local or in a bucket: list, open, digest.
 
-Nothing of Google is imported before a path begins with gs://. A digest that was computed once is
-kept with the file's identity, so that a second run does not read terabytes again.
+No library of an object store is imported before a path in one is met. A digest that was computed
+once is kept with the file's identity, so that a second run does not read terabytes again.
 """
 
 import io
@@ -38,7 +38,7 @@ class File:
     Attributes:
         path: Where it is.
         size: Bytes.
-        content: Its digest, where that is known without reading it (gs://).
+        content: Its digest, where that is known without reading it (in a bucket).
     """
 
     path: str
@@ -226,7 +226,7 @@ def digest(file: File, cache: DigestCache) -> str:
             its times.
 
     Returns:
-        BLAKE2b; for gs:// the digest that the listing gave.
+        BLAKE2b; in a bucket the digest that the listing gave.
 
     Raises:
         DataError: the file cannot be read.

@@ -52,7 +52,11 @@ def newest(prefix: str, end: str) -> str | None:
     """
     name = _split(prefix)[1]
     blobs = _list(prefix, f"{name}*{end}")
-    candidates = [(blob.generation, path) for path, blob in blobs if path.endswith(end)]
+    candidates = [
+        (blob.generation, path)
+        for path, blob in blobs
+        if path.endswith(end) and path.removeprefix(prefix).count("/") == end.count("/")
+    ]
     return max(candidates, default=(0, None))[1]
 
 

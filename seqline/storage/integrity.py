@@ -1,10 +1,10 @@
-"""The digests of a folder's files, and the changes in them since, local or under gs://.
+"""The digests of a folder's files, and the changes in them since, local or in a bucket.
 
     files = digests_of(folder)                # when it is finished: name -> size and digest
     changes_in(folder, files, memory=file)    # when it is used: [] if every byte is as it was
 
 A local file whose size, times and inode are those that `memory` knows is not read again. Any other
-one is: a copy of the folder elsewhere is read once. Under gs:// the service itself keeps digests,
+one is: a copy of the folder elsewhere is read once. In a bucket the service itself keeps digests,
 and no object is read.
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqline.errors import UserError
-from seqline.storage import files
+from seqline.storage import files, objects
 from seqline.storage.files import DigestCache, digest_cache, is_remote
 
 # The record of an artifact, whose `files` are its digests.
@@ -32,6 +32,7 @@ WITHOUT_DIGESTS = (EXECUTION, "tensorboard")
 ALGORITHM = "sha256"
 # Those that this machine can compute. An object's crc32c says nothing here; its size does.
 COMPUTED = (ALGORITHM, "md5")
+ETAG = "etag"
 # hashlib lets other threads run meanwhile. More threads than this would only wait for the disk.
 NUM_THREADS = min(8, os.cpu_count() or 1)
 # A file that changes twice within the clock's grain keeps its time of change. A kernel's clock
@@ -51,7 +52,8 @@ class FileDigest:
     Attributes:
         size: Bytes.
         digest: The algorithm, a colon, and the digest: sha256 in hexadecimal digits. Under gs://
-            as the service gives it: md5 in base64; crc32c of an object that has no MD5.
+            as the service gives it: md5 in base64; crc32c of an object that has no MD5. Under s3://
+            and az:// etag:<ETag>:<sha256>, where a copy has another ETag.
     """
 
     size: int
@@ -82,7 +84,7 @@ def digests_of(
         memory: The file that gets what `changes_in` needs to read no file again.
     """
     if is_remote(str(folder)):
-        return dict(sorted(_listed(folder, skip)))
+        return _with_checksums(folder, dict(sorted(_listed(folder, skip))))
 
     sizes = {name: status.st_size for name, status in sorted(_scan(folder, skip))}
     with _remembered(memory) as cache:
@@ -115,6 +117,7 @@ def changes_in(
     if is_remote(str(folder)):
         return _changes_of_objects(folder, expected, skip, in_full)
 
+    expected = {name: FileDigest(file.size, _content(file)) for name, file in expected.items()}
     found = dict(_scan(folder, skip))
     changes = _changes_of_names({name: status.st_size for name, status in found.items()}, expected)
     to_compare = sorted(expected.keys() - changes.keys())
@@ -292,13 +295,19 @@ def _identity(status: os.stat_result) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-# Objects under gs://
+# Objects
 
 
 def of_object(size: int, content: str) -> FileDigest:
     """The digest of an object, from its size and content as a listing gives them."""
     # Without the size and generation that a listing adds to a crc32c: a copy has another one.
     return FileDigest(size, ":".join(content.split(":")[:2]))
+
+
+def _content(file: FileDigest) -> str:
+    """A digest without the ETag, which belongs to a place."""
+    parts = file.digest.split(":")
+    return f"sha256:{parts[2]}" if parts[0] == ETAG and len(parts) == 3 else file.digest
 
 
 def _listed(folder: Path, skip: Collection[str]) -> Iterator[tuple[str, FileDigest]]:
@@ -308,6 +317,20 @@ def _listed(folder: Path, skip: Collection[str]) -> Iterator[tuple[str, FileDige
             yield name, of_object(size, content)
 
 
+def _with_checksums(folder: Path, listed: dict[str, FileDigest]) -> dict[str, FileDigest]:
+    """The digests of a listing, with the SHA-256 of each object that has an ETag."""
+    names = [name for name, file in listed.items() if _algorithm(file.digest) == ETAG]
+
+    def add(name: str) -> None:
+        if checksum := objects.checksum(str(folder / name)):
+            file = listed[name]
+            listed[name] = FileDigest(file.size, f"{file.digest}:{checksum}")
+
+    with files.translate_errors(str(folder)):
+        objects.at_once(add, [(name,) for name in names])
+    return listed
+
+
 def _changes_of_objects(
     folder: Path, expected: Mapping[str, FileDigest], skip: Collection[str], in_full: bool
 ) -> list[Change]:
@@ -315,15 +338,39 @@ def _changes_of_objects(
     changes = _changes_of_names({name: file.size for name, file in found.items()}, expected)
 
     for name in expected.keys() - changes.keys():
-        algorithm, digest = _algorithm(expected[name].digest), found[name].digest
-        if _algorithm(digest) != algorithm:
-            # It was copied from a folder. Its bytes are read only if all are.
-            if not in_full or algorithm not in COMPUTED:
+        before, now = expected[name], found[name].digest
+        if before.digest == now or before.digest.startswith(f"{now}:"):
+            continue
+        if _algorithm(now) != _algorithm(before.digest) or _algorithm(now) == ETAG:
+            # It is a copy, or an object that changed and kept its size. The bytes are read only if
+            # all are, or if nothing else says what they are.
+            is_read = in_full or _algorithm(now) == _algorithm(before.digest)
+            computed = _computed(folder / name, _content(before), is_read)
+            if computed is None:
                 continue
-            with files.translate_errors(name), files.open_file(str(folder / name)) as file:
-                # A BinaryIO has readinto, which its type does not say.
-                computed = hashlib.file_digest(file, algorithm)  # type: ignore[arg-type]
-                digest = _written(computed, algorithm)
-        if digest != expected[name].digest:
+            now = computed
+        if now != _content(before):
             changes[name] = CHANGED
     return [Change(*change) for change in sorted(changes.items())]
+
+
+def _computed(path: Path, expected: str, is_read: bool) -> str | None:
+    """The digest of an object's content by the algorithm of the expected one.
+
+    Args:
+        path: The object.
+        expected: The expected digest.
+        is_read: Whether its bytes may be read.
+
+    Returns:
+        None where it is not known.
+    """
+    algorithm = _algorithm(expected)
+    with files.translate_errors(str(path)):
+        if algorithm == ALGORITHM and (checksum := objects.checksum(str(path))):
+            return f"{ALGORITHM}:{checksum}"
+        if not is_read or algorithm not in COMPUTED:
+            return None
+        with files.open_file(str(path)) as file:
+            # A BinaryIO has readinto, which its type does not say.
+            return _written(hashlib.file_digest(file, algorithm), algorithm)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from typing import Any
 
 from seqline.errors import UserError
 from seqline.host import owner
-from seqline.storage import objects
+from seqline.storage import conditions, objects
 from seqline.storage.files import parse_object, translate_errors
 
 log = logging.getLogger("seqline.locks")
@@ -158,6 +158,7 @@ class Lease:
 @contextmanager
 def held(path: str, doing: str, waits: bool, seconds: float) -> Iterator[Lease]:
     """Holds the object within the block; see `locks.held`."""
+    conditions.check(path.rpartition("/")[0])
     lease = Lease(path, doing, seconds)
     with translate_errors(path):
         lease.acquire(waits)

@@ -1,7 +1,7 @@
-"""One owner at a time, for a name in a local folder or under gs://.
+"""One owner at a time, for a name in a local folder or in a bucket.
 
 In a folder the owner holds a file by flock. The system frees it when the process ends, however it
-ends. Under gs:// the lock is an object with a lease (`seqline.storage.lease`). Both say who the
+ends. In a bucket the lock is an object with a lease (`seqline.storage.lease`). Both say who the
 owner is, so that a process that waits, or is refused, can name it.
 
 Not every file system that several machines share tells one of them what another one locked. Where
@@ -85,7 +85,7 @@ def is_held(place: Path, own_lock: Path) -> bool:
 
     Args:
         place: the lock.
-        own_lock: a lock that this process holds. Under gs:// it tells the service's time.
+        own_lock: a lock that this process holds. In a bucket it tells the service's time.
     """
     if is_remote(str(place)):
         return lease.is_held(str(place), str(own_lock))

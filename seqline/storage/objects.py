@@ -34,6 +34,11 @@ def is_remote(path: str) -> bool:
     return path.startswith(SCHEMES)
 
 
+def is_google(path: str) -> bool:
+    """Whether a path is in Google Cloud Storage, which alone Dataflow's workers reach."""
+    return path.startswith(gcs.PREFIX)
+
+
 def problem_of(place: str) -> str | None:
     """Why a place cannot be reached, the end of a sentence that begins with its name; None if not.
 
@@ -66,7 +71,7 @@ def find(prefix: str, glob: str | None = None) -> Iterator[tuple[str, int, str]]
         glob: a hint for the service, which matches it against the names after the bucket. A
             service may ignore it, so the caller must match, too.
     """
-    return gcs.find(prefix, glob) if _is_google(prefix) else s3_azure.find(prefix)
+    return gcs.find(prefix, glob) if is_google(prefix) else s3_azure.find(prefix)
 
 
 def newest(prefix: str, end: str) -> str | None:
@@ -75,7 +80,7 @@ def newest(prefix: str, end: str) -> str | None:
     Returns:
         None where no such object exists.
     """
-    return gcs.newest(prefix, end) if _is_google(prefix) else s3_azure.newest(prefix, end)
+    return gcs.newest(prefix, end) if is_google(prefix) else s3_azure.newest(prefix, end)
 
 
 def open_object(path: str) -> BinaryIO:
@@ -86,22 +91,22 @@ def open_object(path: str) -> BinaryIO:
     Raises:
         FileNotFoundError: the object does not exist.
     """
-    return gcs.open_object(path) if _is_google(path) else s3_azure.open_object(path)
+    return gcs.open_object(path) if is_google(path) else s3_azure.open_object(path)
 
 
 def first_bytes(path: str, num: int) -> bytes:
     """The first bytes of an object as they are stored, by one request."""
-    return gcs.first_bytes(path, num) if _is_google(path) else s3_azure.first_bytes(path, num)
+    return gcs.first_bytes(path, num) if is_google(path) else s3_azure.first_bytes(path, num)
 
 
 def read(path: str) -> bytes | None:
     """The content of a small object, by one request; None where it does not exist."""
-    return gcs.read(path) if _is_google(path) else s3_azure.read(path)
+    return gcs.read(path) if is_google(path) else s3_azure.read(path)
 
 
 def read_object(path: str) -> tuple[bytes, Version] | None:
     """(content, version) of a small object; None where it does not exist."""
-    return gcs.read_object(path) if _is_google(path) else s3_azure.read_object(path)
+    return gcs.read_object(path) if is_google(path) else s3_azure.read_object(path)
 
 
 def write_object(
@@ -118,7 +123,7 @@ def write_object(
         The object's new version; None if it had another one, and nothing was written. Also None
         where the answer to a first try was lost, and the second try met what the first one wrote.
     """
-    if not _is_google(path):
+    if not is_google(path):
         return s3_azure.write_object(path, content, version)
     assert not isinstance(version, str), version
     return gcs.write_object(path, content, version)
@@ -126,7 +131,7 @@ def write_object(
 
 def delete_object(path: str) -> None:
     """Deletes an object if it exists."""
-    if _is_google(path):
+    if is_google(path):
         gcs.delete_object(path)
     else:
         s3_azure.delete_object(path)
@@ -145,20 +150,28 @@ def give_up(path: str, version: Version) -> None:
 
 def is_object(path: str) -> bool:
     """Whether an object of exactly this name exists."""
-    return gcs.is_object(path) if _is_google(path) else s3_azure.is_object(path)
+    return gcs.is_object(path) if is_google(path) else s3_azure.is_object(path)
 
 
 def written(path: str) -> datetime | None:
     """The time at which an object was written, by the service's clock; None without an object."""
-    return gcs.written(path) if _is_google(path) else s3_azure.written(path)
+    return gcs.written(path) if is_google(path) else s3_azure.written(path)
 
 
 def download(path: str, target: Path) -> None:
     """Writes an object's bytes as they are stored into a local file, and checks them."""
-    if _is_google(path):
+    if is_google(path):
         gcs.download(path, target)
     else:
         s3_azure.download(path, target)
+
+
+def checksum(path: str) -> str | None:
+    """The SHA-256 of an object that `write_object` wrote; None where it is not known.
+
+    Google Cloud Storage is not asked: its listings have digests of contents.
+    """
+    return None if is_google(path) else s3_azure.checksum(path)
 
 
 def copy_object(source: str, target: str) -> None:
@@ -166,9 +179,9 @@ def copy_object(source: str, target: str) -> None:
 
     From one service to another it goes by way of this machine.
     """
-    if _is_google(source) and _is_google(target):
+    if is_google(source) and is_google(target):
         gcs.copy_object(source, target)
-    elif not _is_google(source) and not _is_google(target):
+    elif not is_google(source) and not is_google(target):
         s3_azure.copy_object(source, target)
     else:
         with tempfile.TemporaryDirectory(prefix="seqline-") as folder:
@@ -191,8 +204,4 @@ def cause_of(path: str, error: Exception) -> UserError | None:
 
     s3_azure raises UserErrors itself.
     """
-    return gcs.cause_of(path, error) if _is_google(path) else None
-
-
-def _is_google(path: str) -> bool:
-    return path.startswith(gcs.PREFIX)
+    return gcs.cause_of(path, error) if is_google(path) else None

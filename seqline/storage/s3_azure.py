@@ -202,6 +202,23 @@ def write_object(path: str, content: bytes | Path, version: str | int | None = N
             time.sleep(1.0)
 
 
+def checksum(path: str) -> str | None:
+    """The SHA-256 of an object that `write_object` wrote, in hexadecimal digits, by one request.
+
+    Returns:
+        None for an object of another program.
+    """
+    import obstore
+
+    with _asking(path) as store:
+        found = obstore.get(store, _split(path)[1])
+        return _attribute(found)
+
+
+def _attribute(found: Any) -> str | None:
+    return {str(name): value for name, value in found.attributes.items()}.get(CHECKSUM)
+
+
 def delete_object(path: str) -> None:
     """See `objects.delete_object`."""
     import obstore
@@ -256,7 +273,7 @@ def _download(path: str, target: Path) -> str:
             checksum.update(chunk)
             size += len(chunk)
 
-    expected = {str(key): value for key, value in found.attributes.items()}.get(CHECKSUM)
+    expected = _attribute(found)
     if size != found.meta["size"]:
         return f"{size} of {found.meta['size']} bytes came"
     if expected and expected != checksum.hexdigest():
@@ -292,17 +309,24 @@ def _asking(path: str) -> Iterator[Any]:
 
     A missing object stays a FileNotFoundError, a condition that does not hold obstore's own error.
     """
-    key = _key(path)
+    store = key(path)
+    _need_library()
     with store_errors.translated(path):
-        yield _store_of(*key, is_known=key in _answered)
-    _answered.add(key)
+        yield _store_of(*store, is_known=store in _answered)
+    _answered.add(store)
+
+
+@cache
+def _need_library() -> None:
+    packages.need("What lies under s3:// or az://", packages.OBJECT_STORES)
 
 
 def _patience(path: str) -> float:
-    return READ_SECONDS if _key(path) in _answered else FIRST_ANSWER_SECONDS
+    return READ_SECONDS if key(path) in _answered else FIRST_ANSWER_SECONDS
 
 
-def _key(path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+def key(path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """(scheme and bucket, settings in the environment), which together name a store."""
     top, name = _split(path)
     if top in (f"{S3}/", f"{AZURE}/") or (not name and not path.endswith("/")):
         raise UserError(f"{path!r} names no object: {path[:5]}<bucket>/<path>.")
@@ -312,8 +336,6 @@ def _key(path: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 @cache
 def _store_of(top: str, settings: tuple[tuple[str, str], ...], is_known: bool) -> Any:
-    packages.need(f"What lies under {top[:5]}", packages.OBJECT_STORES)
-
     from obstore.store import AzureStore, S3Store
 
     is_s3 = top.startswith(S3)

@@ -1,6 +1,6 @@
-"""Gives libraries and workers the files they need, local or under gs://, shard by shard.
+"""Gives libraries and workers the files they need, local or in a bucket, shard by shard.
 
-A local path is used as it is. A file under gs:// is read from a local copy. It is written into a
+A local path is used as it is. A file in a bucket is read from a local copy. It is written into a
 local file first, and uploaded by one request: the object appears whole or not at all, and a bundle
 that is tried again rewrites it. Copies of finished artifacts are kept in a cache (SEQLINE_CACHE, or
 ~/.cache/seqline) under the digest of their content, so that no clock decides what is new.

@@ -101,7 +101,8 @@ def _line(error: Exception) -> str:
     if parts:
         return ": ".join(parts)[:200].rstrip(".")
 
-    found = re.search(r"Error performing \w+ (\S+)", text)
+    found = re.search(r"Error performing [A-Z]+ (https?://\S+)", text)
     end = text.rpartition(" - ")[2].rpartition("error: ")[2] or text
+    end = end.replace("Server returned non-2xx status code: ", "").rstrip(": ")
     place = f"{end} to {found[1].partition('?')[0]}" if found else end
     return place[:200].rstrip(". ")

@@ -1,4 +1,4 @@
-"""`seqline gc` deletes what is neither served nor referenced, in a folder and under gs://.
+"""`seqline gc` deletes what is neither served nor referenced, in a folder and in buckets.
 
 It may be killed at any moment. The law is in test_gc_law.py, real runs in test_gc_runs.py.
 """
@@ -21,7 +21,7 @@ from pipeline.store import open_store
 from pipeline.store.folder import Store
 from pipeline.store.layout import DISCARDED
 from seqline.data.manifest import Manifest, Span, write_manifest
-from tests.support import CHECKOUT
+from tests.support import CHECKOUT, s3
 from tests.support.fake_cloud import gcs
 from tests.support.gc_roots import RUN, Root, key
 from tests.support.records import execution, run_record
@@ -35,10 +35,19 @@ def cloud() -> Iterator[gcs.FakeGcs]:
         yield store
 
 
-@pytest.fixture(params=["folder", "gs"])
+@pytest.fixture(scope="module")
+def amazon() -> Iterator[str]:
+    with s3.serve() as url:
+        yield url
+
+
+@pytest.fixture(params=["folder", "gs", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Root:
     if request.param == "folder":
         return Root(str(tmp_path / "root"), tmp_path / "serving_dir")
+    if request.param == "s3":
+        request.getfixturevalue("amazon")
+        return Root(f"s3://bucket/{tmp_path.name}", tmp_path / "serving_dir")
     cloud = request.getfixturevalue("cloud")
     cloud.buckets["bucket"] = {}
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", cloud.url)
@@ -130,12 +139,14 @@ def test_a_clean_up_that_is_killed_leaves_nothing_half(root: Root, cloud: gcs.Fa
     for number in range(1, 6):
         root.artifact("trainer", number, [("trainer", number - 1)])
     dies_at = (
-        "os.rename" if isinstance(root.store.root, Path) else "seqline.storage.gcs.delete_object"
+        "os.rename"
+        if isinstance(root.store.root, Path)
+        else "seqline.storage.objects.delete_object"
     )
 
     for when in (1, 4, 7):
         code = (
-            "import os, threading, seqline.storage.gcs, pipeline.gc\nfrom pipeline.store import"
+            "import os, threading, seqline.storage.objects, pipeline.gc\nfrom pipeline.store import"
             f" open_store\nnumber, lock, whole = 0, threading.Lock(), {dies_at}\ndef"
             " dies(*given):\n    global number\n    with lock:\n        number += 1\n        if"
             f" number >= {when}: os._exit(9)\n    return whole(*given)\n{dies_at} ="

@@ -111,11 +111,15 @@ def test_places_of_this_machine(cloud: FakeCloud, tmp_path: Path) -> None:
         "root 'artifacts' is a folder of this machine, where workers cannot write:"
         " --root=gs://bucket/path"
     ]
+    assert problems(cloud, root="s3://bucket/root") == [
+        "root 's3://bucket/root' is not under gs://, where workers cannot write:"
+        " --root=gs://bucket/path"
+    ]
 
     local = pipeline({"train": "train.csv", "test": "gs://bucket/test.csv"})
     assert problems(cloud, pipe=local) == [
         "example_gen.source 'train.csv' is a file of this machine, which workers cannot read: copy"
-        " it to a bucket"
+        " it to a bucket under gs://"
     ]
     assert problems(cloud, pipe=pipeline("tfds:imdb_reviews")) == [
         "example_gen.source 'tfds:imdb_reviews' is prepared in data_dir 'data', which workers"

@@ -15,7 +15,7 @@ import pytest
 from pipeline.doctor import FAIL, OK, libraries, places
 from pipeline.store.folder import Store
 from seqline.component import Artifact
-from tests.support import CHECKOUT
+from tests.support import CHECKOUT, s3
 from tests.support.fake_cloud import gcs
 from tests.support.records import execution
 
@@ -290,6 +290,18 @@ def test_a_bucket(tmp_path: Path) -> None:
             == "fail: gs://bucket/root: this account lacks storage.objects.create,"
             " storage.objects.delete -> the account needs the role storage.objectUser in the bucket"
         )
+
+
+def test_a_bucket_of_another_cloud(tmp_path: Path) -> None:
+    with s3.serve():
+        _, out = doctor(
+            tmp_path, "--quick", "--root", "s3://bucket/root", "--serving-dir", "s3://nobody/served"
+        )
+        assert lines(out, "root") == [
+            "ok: s3://bucket/root: can be listed, read, written and deleted"
+        ]
+        assert "the bucket 'nobody' does not exist" in lines(out, "serving_dir")[0]
+        assert "Contents" not in s3.client().list_objects_v2(Bucket="bucket")
 
 
 def test_a_run_of_the_future(tmp_path: Path) -> None:
