@@ -100,15 +100,18 @@ def synthetic(num_steps: int, time_steps: int, batch_size: int) -> tf.data.Datas
     return tf.data.Dataset.from_tensor_slices((ids, labels)).batch(batch_size).cache().prefetch(4)
 
 
+def strategy_here() -> tf.distribute.Strategy:
+    """The strategy of a training on this machine: all GPUs that it may use, or the CPU."""
+    logical = tf.config.list_logical_devices()
+    existing = [device.name.removeprefix("/device:") for device in logical]
+    return tf.distribute.MirroredStrategy([f"/{name}" for name in strategy.chosen(None, existing)])
+
+
 def ours(
     spec: network.Spec, params: TrainerParams, data: tf.data.Dataset, num_steps: int
 ) -> Callable[[], None]:
     """A function that trains through `data`, num_steps batches, by the trainer's loop."""
-    mirrored = (
-        tf.distribute.MirroredStrategy(["/CPU:0"])
-        if not tf.config.list_physical_devices("GPU")
-        else tf.distribute.MirroredStrategy()
-    )
+    mirrored = strategy_here()
     with mirrored.scope():
         loop = Loop(network.build(spec, implementation="fast"), params, 10**6, mirrored)
     iterator = iter(mirrored.experimental_distribute_dataset(data.repeat()))
@@ -128,11 +131,7 @@ def stock(
     data: tf.data.Dataset,
 ) -> Callable[[], None]:
     """The same by Keras's fit."""
-    mirrored = (
-        tf.distribute.MirroredStrategy(["/CPU:0"])
-        if not tf.config.list_physical_devices("GPU")
-        else tf.distribute.MirroredStrategy()
-    )
+    mirrored = strategy_here()
 
     with mirrored.scope():
         model = network.build(spec)
@@ -238,11 +237,8 @@ def news(work: Path, num_rounds: int) -> list[dict[str, Any]]:
 def training_of(source: Path, params: TrainerParams, work: Path) -> Training:
     keras.utils.set_random_seed(params.seed + 1)
     spec, counts = fit.network_spec(source, params)
-    names = strategy.chosen(
-        None, [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
-    )
-    mirrored = tf.distribute.MirroredStrategy([f"/{name}" for name in names])
-    return Training(source, params, spec, counts, Team(mirrored, None, None, StopSignal()), work)
+    team = Team(strategy_here(), None, None, StopSignal())
+    return Training(source, params, spec, counts, team, work)
 
 
 def epochs_of(source: Path, work: Path, num_epochs: int) -> tuple[list[float], list[int]]:

@@ -57,7 +57,7 @@ def evaluate(
     # Workers elsewhere write their scores where the evaluation will be.
     scores = output.with_name("scores") if beam_args or isinstance(output, Path) else None
     # Loading takes as long as asking. With a GPU it is loaded once for each device.
-    is_shared = not beam_args and not tf.config.list_physical_devices("GPU")
+    is_shared = not beam_args and not tf.config.get_visible_devices("GPU")
     loaded = ServedModel(model) if is_shared else None
     figures = measure(examples, model, params, served, scores, beam_args, loaded)
     write_answers(examples, model, output.with_name(features.ANSWERS), loaded)

@@ -158,11 +158,10 @@ def shards(root: Path, split: str, paths: Sequence[str] | None = None) -> tf.dat
     if not any(map(is_remote, paths)):
         return tf.data.Dataset.from_tensor_slices(paths)
 
-    content = {file.path: file.content for file in match(f"{root}/Split-{split}/*")}
+    local_name = fetching(root, split)
 
     def fetched(path: bytes) -> bytes:
-        name = path.decode()
-        return fetch(name, str(content[name])).encode() if is_remote(name) else path
+        return local_name(path.decode()).encode()
 
     @plain
     def local(path: tf.Tensor) -> tf.Tensor:
@@ -173,6 +172,15 @@ def shards(root: Path, split: str, paths: Sequence[str] | None = None) -> tf.dat
         local, num_parallel_calls=NUM_FETCHED, deterministic=True
     )
     return local_paths.prefetch(NUM_FETCHED)
+
+
+def fetching(root: Path, split: str) -> Callable[[str], str]:
+    """A function from a file to a local one with its content, which the cache may soon drop."""
+    if not is_remote(str(root)):
+        return str
+
+    content = {file.path: file.content for file in match(f"{root}/Split-{split}/*")}
+    return lambda path: fetch(path, str(content[path])) if is_remote(path) else path
 
 
 def parse(

@@ -123,7 +123,12 @@ def recurrence(
 
 
 def _has_gpu() -> bool:
-    return bool(tf.config.list_physical_devices("GPU"))
+    """Whether what is built now runs on a GPU: on a device of the strategy, or by default."""
+    if tf.distribute.has_strategy():
+        devices = tf.distribute.get_strategy().extended.worker_devices
+        return any("GPU" in device.upper() for device in devices)
+    # Those that this process may use. Unlike a list of logical ones it starts nothing.
+    return bool(tf.config.get_visible_devices("GPU"))
 
 
 def _recurrence(

@@ -106,3 +106,13 @@ def free_ports(count: int) -> list[int]:
     for server in sockets:
         server.close()
     return ports
+
+
+def tf_config(ports: list[int], index: int, job: str = "worker") -> str:
+    """TF_CONFIG of a task among workers of this machine."""
+    return json.dumps(
+        {
+            "cluster": {"worker": [f"localhost:{port}" for port in ports]},
+            "task": {"type": job, "index": index},
+        }
+    )

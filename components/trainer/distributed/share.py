@@ -18,9 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.trainer.distributed.strategy import Team
-from components.trainer.input import CYCLE_FILES, FOREIGN, parse
+from components.trainer.input import CYCLE_FILES, FOREIGN, fetching, parse
 from seqline.data import features
-from seqline.storage.staging import reading
 
 log = logging.getLogger("seqline.trainer")
 
@@ -66,11 +65,14 @@ class Share:
             owners(file, len(paths), len(self.cluster.members)) for file in range(len(paths))
         ]
 
+        local_name = fetching(self.source, split)
         lengths: dict[int, np.ndarray] = {}
         for file, path in enumerate(paths):
             if number in of_files[file]:
                 is_counted = number == of_files[file][0]
-                read = self._read(path, split, of_files[file], on_rows if is_counted else None)
+                name = local_name(str(path))
+                local = self._local(path, split)
+                read = self._read(name, local, of_files[file], on_rows if is_counted else None)
                 if is_counted:
                     lengths[file] = read
 
@@ -82,54 +84,57 @@ class Share:
             own = lengths.pop(file, np.zeros(counts[file], np.int64))
             all_lengths = self.team.summed(own)
             if number not in of_files[file]:
-                self._write(path, split, map(_placeholder(), all_lengths.tolist()))
+                _write(self._local(path, split), map(_placeholder(), all_lengths.tolist()))
 
         self._paths[split] = [
             str(path if set(of_file) == {number} else self._local(path, split))
             for path, of_file in zip(paths, of_files, strict=True)
         ]
         num_read = sum(number in of_file for of_file in of_files)
-        name = self.cluster.name(number)
-        log.info("%s: reads %d of the %d files of %s", name, num_read, len(paths), split)
+        worker = self.cluster.name(number)
+        log.info("%s: reads %d of the %d files of %s", worker, num_read, len(paths), split)
 
     def _read(
-        self, path: Path, split: str, of_file: tuple[int, ...], on_rows: OnRows | None
+        self, name: str, local: Path, of_file: tuple[int, ...], on_rows: OnRows | None
     ) -> np.ndarray:
-        """Reads a file, and replaces it if some rows are not this worker's; returns the lengths."""
+        """Reads a file, and replaces it by `local` if some rows are not this worker's.
+
+        Returns:
+            The lengths of its rows.
+        """
         all_lengths: list[np.ndarray] = []
 
         def records() -> Iterator[bytes]:
             placeholder, turn = _placeholder(), 0
-            with reading(path) as name:
-                dataset = tf.data.TFRecordDataset(name, compression_type="GZIP").batch(BATCH_ROWS)
-                for serialized in dataset:
-                    content, label = parse(serialized, self.dim, is_weighted=False)
-                    if on_rows:
-                        on_rows(content, label)
+            dataset = tf.data.TFRecordDataset(name, compression_type="GZIP")
+            for serialized in dataset.batch(BATCH_ROWS):
+                content, label = parse(serialized, self.dim, is_weighted=False)
+                if on_rows:
+                    on_rows(content, label)
 
-                    lengths = content.row_lengths().numpy()
-                    all_lengths.append(lengths)
-                    for record, length in zip(serialized.numpy(), lengths.tolist(), strict=True):
-                        is_own = of_file[turn % len(of_file)] == self.cluster.number
-                        yield record if is_own else placeholder(length)
-                        turn += 1
+                lengths = content.row_lengths().numpy()
+                all_lengths.append(lengths)
+                for record, length in zip(serialized.numpy(), lengths.tolist(), strict=True):
+                    is_own = of_file[turn % len(of_file)] == self.cluster.number
+                    yield record if is_own else placeholder(length)
+                    turn += 1
 
         if set(of_file) == {self.cluster.number}:
             for _ in records():
                 pass
         else:
-            self._write(path, split, records())
+            _write(local, records())
         return np.concatenate([*all_lengths, np.zeros(0, np.int64)])
-
-    def _write(self, path: Path, split: str, records: Iterator[bytes]) -> None:
-        local = self._local(path, split)
-        local.parent.mkdir(exist_ok=True)
-        with tf.io.TFRecordWriter(str(local), "GZIP") as writer:
-            for record in records:
-                writer.write(record)
 
     def _local(self, path: Path, split: str) -> Path:
         return self.folder / split / path.name
+
+
+def _write(path: Path, records: Iterator[bytes]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for record in records:
+            writer.write(record)
 
 
 def owners(file: int, num_files: int, num_workers: int) -> tuple[int, ...]:

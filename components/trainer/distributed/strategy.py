@@ -313,7 +313,7 @@ def _make_visible(devices: Sequence[str] | int | None) -> list[str]:
     """
     physical = {
         device.name.removeprefix("/physical_device:"): device
-        for device in tf.config.list_physical_devices()
+        for device in tf.config.get_visible_devices()
     }
     names = chosen(devices, list(physical))
     gpus = [physical[name] for name in names if name.startswith("GPU:")]

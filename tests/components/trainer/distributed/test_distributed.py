@@ -22,18 +22,9 @@ from seqline.data.features import EVAL, TRAIN
 from seqline.errors import StoppedError
 from seqline.model.network import load
 from tests.support import CHECKOUT
-from tests.support.training import free_ports, write_features
+from tests.support.training import free_ports, tf_config, write_features
 
 STILL = {"word_dropout": 0, "dropout": 0, "skip_dropout": 0, "branch_dropout": 0}
-
-
-def tf_config(ports: list[int], index: int) -> str:
-    return json.dumps(
-        {
-            "cluster": {"worker": [f"localhost:{port}" for port in ports]},
-            "task": {"type": "worker", "index": index},
-        }
-    )
 
 
 def start(arguments: list[str], config: str = "") -> subprocess.Popen[str]:
