@@ -1,5 +1,6 @@
 """S3 in this process, by moto, for tests that need no store of their own process."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,8 @@ def serve() -> Iterator[str]:
         _, port = server.get_host_and_port()
         url = f"http://127.0.0.1:{port}"
         with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_"))]:
+                patch.delenv(name)
             for name, value in {**KEYS, "AWS_ENDPOINT_URL": url}.items():
                 patch.setenv(name, value)
             client().create_bucket(Bucket=BUCKET)
