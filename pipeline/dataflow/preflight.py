@@ -15,13 +15,14 @@ from typing import Any
 from components.bulk_inferrer import BulkInferrerParams
 from components.evaluator import EvaluatorParams
 from components.example_gen import ExampleGenParams
+from pipeline.dataflow import beam_flags
+from pipeline.dataflow.services import of_services
 from pipeline.runner.plan import Pipeline
 from seqline.errors import UserError
 from seqline.host import packages
 from seqline.jobs import dataflow, shipping
 from seqline.jobs.dataflow import option
-from seqline.storage import gcs
-from seqline.storage.files import is_remote, translate_errors
+from seqline.storage.files import is_remote
 from seqline.storage.objects import is_google
 
 NEEDED = {
@@ -29,8 +30,8 @@ NEEDED = {
     "region": "where the workers run, e.g. europe-west1",
     "temp_location": "gs://bucket/path",
 }
-PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 INSPECT_SECONDS = 5
+GOOGLES_REGISTRIES = re.compile(r"([a-z0-9-]+-docker\.pkg\.dev|([a-z]+\.)?gcr\.io)/")
 # The versions in an image's name, for an image whose labels cannot be read:
 # beam_python3.11_sdk:2.77.0, worker:py3.11-beam2.77.0.
 PYTHON_IN_NAME = re.compile(r"py(?:thon)?[-_]?(3\.\d+)")
@@ -100,7 +101,8 @@ def check_infer(
 
 
 def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
-    """Problems with the flags: missing, harmful or malformed ones."""
+    """Problems with the flags: misspelt, missing, harmful or malformed ones."""
+    yield from beam_flags.problems(beam_args)
     for name, meaning in NEEDED.items():
         if not option(beam_args, name):
             yield f"--{name} is missing: {meaning}"
@@ -111,11 +113,31 @@ def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
             "none of it: leave it out"
         )
 
+    yield from _of_addresses(beam_args)
     job = option(beam_args, "job_name")
     if job and not re.fullmatch("[a-z]([-a-z0-9]{0,60}[a-z0-9])?", job):
         yield (
             f"--job_name={job} is not a job name: use only lower case letters, digits and hyphens, "
             "and begin with a letter"
+        )
+
+
+def _of_addresses(beam_args: Sequence[str]) -> Iterator[str]:
+    """Workers without public addresses reach Google's services, and no package index."""
+    if "--no_use_public_ips" not in beam_args:
+        return
+
+    image = option(beam_args, "sdk_container_image")
+    if not image and not option(beam_args, "requirements_file"):
+        yield (
+            "--no_use_public_ips: such workers cannot reach the package index from which they "
+            "install the dependencies: name an image that has them, --sdk_container_image=... "
+            "(docs/docker.md); behind Cloud NAT, -- --requirements_file=... names what they install"
+        )
+    if image and not GOOGLES_REGISTRIES.match(image):
+        yield (
+            f"--no_use_public_ips: such workers cannot fetch the image {image}, which is not in "
+            "Google's Artifact Registry: push it to REGION-docker.pkg.dev/PROJECT/..."
         )
 
 
@@ -323,36 +345,6 @@ def _labels(image: str) -> dict[str, str]:
         return dict(json.loads(done.stdout) or {})
     except (OSError, subprocess.SubprocessError, ValueError):
         return {}
-
-
-def of_services(root: str, beam_args: Sequence[str]) -> Iterator[str]:
-    """Problems with services: whether the buckets and Dataflow let this account work."""
-    places = {
-        "root": root,
-        **{name: option(beam_args, name) or "" for name in ("temp_location", "staging_location")},
-    }
-    buckets: dict[str, str] = {}  # bucket -> the first place in it, with its flag
-    for name, place in places.items():
-        if is_google(place):
-            buckets.setdefault(place.removeprefix(gcs.PREFIX).partition("/")[0], f"{name} {place}")
-
-    for bucket, place in buckets.items():
-        try:
-            with translate_errors(f"{gcs.PREFIX}{bucket}"):
-                missing = sorted(set(PERMISSIONS) - gcs.permissions(bucket, PERMISSIONS))
-            if missing:
-                yield (
-                    f"{place}: this account lacks {', '.join(missing)} in the bucket {bucket!r}; "
-                    "the role storage.objectUser has them"
-                )
-        except UserError as error:
-            yield f"{place}: {str(error).removeprefix(f'{gcs.PREFIX}{bucket}: ')}"
-
-    if option(beam_args, "project") and option(beam_args, "region"):
-        try:
-            dataflow.client(beam_args).ping()
-        except UserError as error:
-            yield str(error)
 
 
 def _installed(name: str) -> str | None:

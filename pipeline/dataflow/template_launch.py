@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seqline.errors import UserError
-from seqline.jobs.dataflow import option
+from seqline.jobs.dataflow import option, options
 from seqline.storage.objects import is_google
 
 log = logging.getLogger("seqline")
@@ -46,6 +46,27 @@ HANDED_ON = (
     "subnetwork",
     "dataflow_kms_key",
     "dataflow_endpoint",
+    "machine_type",
+    "worker_machine_type",
+    "disk_size_gb",
+    "disk_type",
+    "worker_disk_type",
+    "num_workers",
+    "max_num_workers",
+    "autoscaling_algorithm",
+    "worker_region",
+    "worker_zone",
+    "zone",
+    "impersonate_service_account",
+)
+# Those that may be given several times.
+LISTS_HANDED_ON = (
+    "label",
+    "labels",
+    "experiment",
+    "experiments",
+    "dataflow_service_option",
+    "dataflow_service_options",
 )
 SWITCHES_HANDED_ON = ("--no_use_public_ips",)
 NUM_LAST_LINES = 30
@@ -259,6 +280,7 @@ def command(given: Namespace, flags: Sequence[str]) -> list[str]:
         return arguments
 
     handed = [f"--{name}={value}" for name in HANDED_ON if (value := option(flags, name))]
+    handed += [f"--{name}={value}" for name in LISTS_HANDED_ON for value in options(flags, name)]
     switches = [switch for switch in SWITCHES_HANDED_ON if switch in flags]
     return [*arguments, "--runner=DataflowRunner", "--", *handed, *switches]
 

@@ -87,7 +87,7 @@ def _try(place: str) -> str:
 
 def _missing_permissions(place: str) -> list[str]:
     """The permissions that this account lacks in a bucket; [] where the service tells none."""
-    from pipeline.dataflow.preflight import PERMISSIONS
+    from pipeline.dataflow.services import PERMISSIONS
     from seqline.storage import gcs, objects
 
     if not objects.is_google(place):

@@ -12,10 +12,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from serving import config, main, mirror, predict, remote
-from serving.config import ConfigError
+from serving.config import ConfigError, ModelConfig
 from serving.flags import parse
 from serving.mirror import Mirrors
 from serving.remote import Object, RemoteError, Store
+from serving.versions import AVAILABLE, END, ServedModel, Version, Versions
 from tests.support.fake_cloud.gcs import FakeGcs
 from tests.support.served import half_plus, serving
 
@@ -401,6 +402,27 @@ def test_the_server_follows_a_bucket_and_serves_on_without_it(s3: Any, tmp_path:
     assert len([line for line in lines if problem in line]) == 1
     assert len([line for line in lines if "s3://bucket/m can be read again" in line]) == 1
     assert not [line for line in lines if "Traceback" in line]
+
+
+def test_wanted_loaded_and_failed_versions_are_copied_and_no_others() -> None:
+    folder = Path("copy")
+    served = ModelConfig("m", folder, num_versions=2, labels={"stable": 3})
+    versions = Versions(lambda folder: pytest.fail("nothing is loaded here"))
+    model = versions.models["m"] = ServedModel(served)
+    everything = [1, 2, 3, 4, 5, 6, 7]
+    assert versions.choose_copies()(folder, everything) == {3, 6, 7}
+
+    # 7 does not load, so 5 is wanted, too; 1 still answers, and 2 has ended.
+    model.versions = {
+        1: Version(1, folder, (), AVAILABLE),
+        2: Version(2, folder, (), END),
+        7: Version(7, folder, (), END, error="damaged"),
+    }
+    assert versions.choose_copies()(folder, everything) == {1, 3, 5, 6, 7}
+    # What has gone from the store is not kept.
+    assert versions.choose_copies()(folder, [4, 5]) == {4, 5}
+    # Of a model that was just found the newest is copied.
+    assert versions.choose_copies()(Path("another"), everything) == {7}
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"1": [["x"]]}', '{"1": 5}'])

@@ -255,6 +255,14 @@ def test_parameters_become_the_arguments_of_a_run() -> None:
         "--no_use_public_ips",
         "--job_name=nightly",
         "--subnetwork=s",
+        "--labels=team=search",
+        "--labels=cost=low",
+        "--max_num_workers=20",
+        "--worker_zone=r-b",
+        "--experiments=use_runner_v2",
+        "--dataflow_service_options=enable_prime",
+        "--machine_type=n2-standard-4",
+        "--disk_size_gb=80",
     ]
 
     settings = "--settings=trainer.num_epochs=3 'example_gen.text=the text'"
@@ -279,6 +287,14 @@ def test_parameters_become_the_arguments_of_a_run() -> None:
         "--temp_location=gs://b/temp",
         f"--sdk_container_image={IMAGE}",
         "--subnetwork=s",
+        "--machine_type=n2-standard-4",
+        "--disk_size_gb=80",
+        "--max_num_workers=20",
+        "--worker_zone=r-b",
+        "--labels=team=search",
+        "--labels=cost=low",
+        "--experiments=use_runner_v2",
+        "--dataflow_service_options=enable_prime",
     ]
 
     assert launch.command(given, flags) == [
