@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import boto3
 import pytest
+import requests
 from moto.server import ThreadedMotoServer
 
 BUCKET = "bucket"
@@ -20,6 +21,8 @@ def serve() -> Iterator[str]:
     try:
         _, port = server.get_host_and_port()
         url = f"http://127.0.0.1:{port}"
+        # All servers of a process have one memory, which outlives them.
+        requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
         with pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_"))]:
                 patch.delenv(name)
