@@ -28,7 +28,7 @@ from pipeline import toml_values
 from pipeline.toml_values import shown
 from seqline.component import Params
 from seqline.errors import UserError
-from seqline.model import model_path
+from seqline.storage import objects
 from seqline.storage.files import is_remote
 from seqline.storage.staging import path_of
 from seqline.suggest import suggestion
@@ -115,13 +115,12 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _can_be_opened(self) -> Self:
         """Refuses places that TensorFlow would take for globs, before any stage has run."""
-        for name, place in (("root", self.root), ("pusher.serving_dir", self.pusher.serving_dir)):
-            if is_remote(place):
-                continue
-            if problem := toml_values.problem_of_place(place):
-                raise ValueError(f"{name} {problem}")
-            if problem := model_path.problem(place):
-                raise ValueError(f"{name} {place!r}: {problem}; name another folder")
+        read = {
+            "example_gen.data_dir": self.example_gen.data_dir,
+            "trainer.warm_start": self.trainer.warm_start or "",
+        }
+        written = {"root": self.root, "pusher.serving_dir": self.pusher.serving_dir}
+        toml_values.check_places(read, written)
         return self
 
     @model_validator(mode="after")
@@ -306,6 +305,8 @@ def find(path: str) -> Path:
             raise UserError(f"There is no configuration {path}.")
         return path_of(path)
 
+    if problem := objects.problem_of(path):
+        raise UserError(f"{path!r} {problem}.")
     if kind := toml_values.kind_of_path(path):
         raise UserError(f"{path!r} is {kind}, and no configuration: name a file.")
 

@@ -64,11 +64,8 @@ def infer(
     check(params)
     with standard_error_kept():
         check_signature(saved_model, params)
-    place = path_of(output)
-    if isinstance(place, Path):
-        place = place.absolute()
-    if not is_remote(str(saved_model)):
-        saved_model = saved_model.absolute()
+    place = path_of(output).absolute()
+    saved_model = saved_model.absolute()
 
     with (
         folder.opened(place, saved_model, params, force) as task,

@@ -3,11 +3,12 @@
 import errno
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from seqline.errors import UserError
+from seqline.model import model_path
 from seqline.storage import objects
 from seqline.storage.atomic import kind_of
 
@@ -101,12 +102,33 @@ def problems(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, 
         yield name, f"{shown(value)} holds a zero byte, which no path and no text can hold"
 
 
+def check_places(read: Mapping[str, str], written: Mapping[str, str]) -> None:
+    """Checks places, local or in a bucket.
+
+    Args:
+        read: the setting's name -> a place to read from, which may be empty.
+        written: the same of places to write to.
+
+    Raises:
+        ValueError: one cannot be used. The message begins with the setting's name.
+    """
+    for name, place in {**read, **written}.items():
+        if problem := objects.problem_of(place):
+            raise ValueError(f"{name} {shown(place)} {problem}")
+
+    for name, place in written.items():
+        if objects.is_remote(place):
+            continue
+        if problem := problem_of_place(place):
+            raise ValueError(f"{name} {problem}")
+        if problem := model_path.problem(place):
+            raise ValueError(f"{name} {place!r}: {problem}; name another folder")
+
+
 def problem_of_place(place: str) -> str | None:
     """Why a local path cannot be a folder to write to; None if it can."""
     if not place:
         return "is empty; name a folder"
-    if problem := objects.problem_of(place):
-        return f"{shown(place)} {problem}"
     if any(ord(character) < 32 or ord(character) == 127 for character in place):
         return f"{shown(place)} holds a control character; name another folder"
     try:

@@ -38,7 +38,7 @@ from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
 from seqline.rows.unused import Unused
 from seqline.storage import conditions, locks, objects, records
-from seqline.storage.files import File, is_remote
+from seqline.storage.files import File
 from seqline.storage.staging import local_copy, remove, writing
 
 MANIFEST = "predictions.json"
@@ -163,8 +163,7 @@ def _identity_of(folder: Path, force: bool) -> dict[str, Any] | None:
             return {}
         raise
     except FileNotFoundError:
-        contents = folder.glob("**/*") if is_remote(str(folder)) else folder.iterdir()
-        names = {path.relative_to(folder).parts[0] for path in contents}
+        names = {path.name for path in folder.iterdir()}
         others = sorted(names - OTHERS - {TASK, CHUNKS})
         if others:
             raise UserError(
@@ -274,10 +273,7 @@ def _read_note(path: Path) -> ChunkNote:
 
 
 def _read_all(paths: list[Path]) -> list[ChunkNote]:
-    """The notes of chunks, in order. Objects are read several at once."""
-    if not paths or not is_remote(str(paths[0])):
-        return [_read_note(path) for path in paths]
-
+    """The notes of chunks, in order, read several at once."""
     contents: dict[int, ChunkNote] = {}
 
     def read(number: int) -> None:

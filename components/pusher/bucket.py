@@ -164,5 +164,7 @@ class Bucket:
 def _has_content(path: str, file: Path) -> bool:
     """Whether an object has the content of a file: the answer to a first try may have been lost."""
     with file.open("rb") as content:
+        if checksum := objects.checksum(path):
+            return hashlib.file_digest(content, "sha256").hexdigest() == checksum
         md5 = base64.b64encode(hashlib.file_digest(content, "md5").digest()).decode()
     return any(name == path and digest == f"md5:{md5}" for name, _, digest in objects.find(path))

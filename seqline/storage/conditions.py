@@ -35,7 +35,7 @@ def _check(folder: str, store: object) -> None:
     """`check`, once in a process for a folder of a store."""
     mark = f"{folder}/{MARK}"
     with translate_errors(folder):
-        if objects.is_object(mark):
+        if objects.read(mark) is not None:
             return
 
         if problem := problem_of(f"{folder}/.probe-{uuid.uuid4().hex}"):

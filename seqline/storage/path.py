@@ -84,6 +84,9 @@ class ObjectPath:
             raise ValueError(f"{self} does not lie under {other}.")
         return self.pure.relative_to(other.pure)
 
+    def absolute(self) -> "ObjectPath":
+        return self
+
     # Objects
 
     def is_file(self) -> bool:
@@ -103,6 +106,10 @@ class ObjectPath:
         with translate_errors(str(self)):
             for path, size, content in objects.find(f"{str(self).rstrip('/')}/"):
                 yield ObjectPath(path), size, content
+
+    def iterdir(self) -> Iterator["ObjectPath"]:
+        """What would lie in the folder: objects, and the folders of those that lie deeper."""
+        return iter(sorted({self / path.relative_to(self).parts[0] for path, *_ in self.beneath()}))
 
     def glob(self, pattern: str) -> Iterator["ObjectPath"]:
         """The objects beneath whose names match, sorted.

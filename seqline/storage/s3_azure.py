@@ -13,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache
@@ -31,7 +32,9 @@ READ_BYTES = 8 << 20
 PART_BYTES = 16 << 20
 NUM_PARTS = 2
 LIST_CHUNK = 1000
-ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+NUM_AT_ONCE = 10
+S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+AZURE_ENDPOINTS = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 # A first answer must come soon: a person waits for it. In the middle of a long run a service may
 # fail for longer.
 FIRST_ANSWER_SECONDS = 10.0
@@ -50,10 +53,15 @@ _answered: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
 
 def find(prefix: str) -> Iterator[tuple[str, int, str]]:
-    """See `objects.find`. The digest is the ETag: on Azure it differs between equal contents."""
+    """See `objects.find`.
+
+    The digest is the ETag. On Azure that is a time: it differs between equal contents, and tells
+    nothing without the object's name.
+    """
     for path, meta in _list(prefix):
         version = (meta["e_tag"] or "").strip('"')  # Azure lists it without
-        yield path, int(meta["size"]), f"etag:{version}:{meta['size']}"
+        content = f"etag:{version}:{meta['size']}"
+        yield path, int(meta["size"]), f"{content}:{path}" if path.startswith(AZURE) else content
 
 
 def newest(prefix: str, end: str) -> str | None:
@@ -74,10 +82,22 @@ def _list(prefix: str) -> Iterator[tuple[str, Any]]:
     folder = name.rpartition("/")[0]
     with _asking(prefix) as store:
         for chunk in obstore.list(store, folder or None, chunk_size=LIST_CHUNK):
-            for meta in chunk:
-                path = f"{top}{meta['path']}"
-                if path.startswith(prefix) and (meta["size"] or is_object(path)):
-                    yield path, meta  # not a console's mark for a folder, whose / obstore cuts off
+            listed = {f"{top}{meta['path']}": meta for meta in chunk}
+            listed = {path: meta for path, meta in listed.items() if path.startswith(prefix)}
+            marks = _marks([path for path, meta in listed.items() if meta["size"] == 0])
+            yield from (item for item in listed.items() if item[0] not in marks)
+
+
+def _marks(empty: list[str]) -> set[str]:
+    """Those of the empty objects that are a console's marks for folders.
+
+    Their names end with a slash, which obstore cuts off: it does not find them by what is left.
+    """
+    if not empty or not empty[0].startswith(S3):
+        return set()
+    with ThreadPoolExecutor(NUM_AT_ONCE) as pool:
+        exist = pool.map(is_object, empty)
+    return {path for path, exists in zip(empty, exist, strict=True) if not exists}
 
 
 class _Reader(io.RawIOBase):
@@ -339,7 +359,9 @@ def _store_of(top: str, settings: tuple[tuple[str, str], ...], is_known: bool) -
     from obstore.store import AzureStore, S3Store
 
     is_s3 = top.startswith(S3)
-    endpoint = next((value for name, value in settings if value and name in ENDPOINTS), "")
+    given_by = dict(settings)
+    names = S3_ENDPOINTS if is_s3 else AZURE_ENDPOINTS
+    endpoint = next((given_by[name] for name in names if given_by.get(name)), "")
 
     # Options that are given here hide those of the environment, such as AWS_ALLOW_HTTP.
     options = TIMEOUTS if is_known else FIRST_TIMEOUTS
@@ -348,4 +370,6 @@ def _store_of(top: str, settings: tuple[tuple[str, str], ...], is_known: bool) -
         "client_options": {**options, "allow_http": endpoint.startswith("http:")},
         "retry_config": {"max_retries": 60, "retry_timeout": timedelta(seconds=seconds)},
     }
+    if endpoint:
+        given["endpoint"] = endpoint
     return (S3Store if is_s3 else AzureStore).from_url(top, **given)

@@ -15,8 +15,11 @@ NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted")
 WRONG_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "redirect without LOCATION")
 NO_ACCESS = re.compile(
     r"status code: 40[13]|InvalidAccessKeyId|SignatureDoesNotMatch|Account must be specified"
+    r"|ExpiredToken|InvalidToken|AuthenticationFailed"
     r"|Invalid Access Key|Unauthorized|Missing (?:AccessKeyId|SecretAccessKey|Key)|Not enough"
 )
+# What another try does not change. A store answers 501 to what it has not implemented.
+REFUSED = re.compile(r"status code: (?:4(?!08|29)\d\d|501)")
 ACCESS = {
     "s3": (
         "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (of a profile: "
@@ -83,10 +86,18 @@ def _sentence(path: str, error: Exception) -> UserError:
         return UserError(
             f"{path}: there are no credentials for {SERVICE[scheme]}. {ACCESS[scheme]}"
         )
+    if "RequestTimeTooSkewed" in text:
+        return UserError(f"{path}: {SERVICE[scheme]} says: {reason}. Set this machine's clock.")
     if NO_ACCESS.search(text):
         return UserError(
             f"{path}: {SERVICE[scheme]} gives no access to the {kind} {bucket!r} ({reason}). "
             f"{ACCESS[scheme]}"
+        )
+    if REFUSED.search(text):
+        return UserError(
+            f"{path}: {SERVICE[scheme]} refuses the request ({reason}). Check {ENDPOINT[scheme]}"
+            f"{' and AWS_REGION' if scheme == 's3' else ''}. A store must know conditional writes "
+            "(If-None-Match and If-Match)."
         )
     return NoAnswerError(
         f"{path}: {SERVICE[scheme]} does not answer ({reason}). Check the network and "

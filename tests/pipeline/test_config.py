@@ -354,3 +354,14 @@ def test_a_configuration_in_a_bucket_gives_its_name_too() -> None:
     assert (
         default_name(cast(Path, ObjectPath("gs://bucket/configs/my reviews.toml"))) == "my-reviews"
     )
+
+
+@pytest.mark.parametrize(
+    "setting", ["root", "pusher.serving_dir", "example_gen.data_dir", "trainer.warm_start"]
+)
+def test_a_scheme_that_is_none_of_an_object_store_is_refused(setting: str) -> None:
+    message = rf"{setting} 'abfs://a/b' is under abfs://, which cannot be reached: name a folder"
+    with pytest.raises(UserError, match=message):
+        load("bbc_news", [f'{setting}="abfs://a/b"'])
+    with pytest.raises(UserError, match=r"'S3://a/b\.toml' is under S3://, which cannot"):
+        load("S3://a/b.toml")

@@ -1,10 +1,12 @@
 """S3 in this process, by moto, for tests that need no store of their own process."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import boto3
 import pytest
+import requests
 from moto.server import ThreadedMotoServer
 
 BUCKET = "bucket"
@@ -19,7 +21,11 @@ def serve() -> Iterator[str]:
     try:
         _, port = server.get_host_and_port()
         url = f"http://127.0.0.1:{port}"
+        # All servers of a process have one memory, which outlives them.
+        requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
         with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_"))]:
+                patch.delenv(name)
             for name, value in {**KEYS, "AWS_ENDPOINT_URL": url}.items():
                 patch.setenv(name, value)
             client().create_bucket(Bucket=BUCKET)

@@ -1,11 +1,13 @@
-"""serving_dir in Google Cloud Storage: the real client against a fake server."""
+"""serving_dir in a bucket: the real clients against a fake server, and moto for S3."""
 
 import json
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,8 @@ from components.pusher.publish import promote, push, rollback
 from components.pusher.versions import history, listing
 from seqline.errors import DataError, UserError
 from seqline.model.digest import MANIFEST
-from seqline.storage import gcs
+from seqline.storage import conditions, gcs, objects
+from tests.support import s3
 from tests.support.fake_cloud.gcs import FakeGcs, serve
 
 SERVED = "gs://models/topics"
@@ -214,6 +217,35 @@ def test_answers_that_are_lost_are_asked_for_again(
     assert push(models("a"), SERVED)["version"] == 1
     assert {"topics/.lock", "topics/1/saved_model.pb", "topics/models.config"} <= lost
     assert names(fake) == [*version(1), "models.config"]
+
+
+def test_a_push_to_another_cloud_whose_answers_are_lost_is_the_same(
+    models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = objects.write_object
+
+    def write_and_lose(*arguments: Any) -> objects.Version | None:
+        written = write(*arguments)
+        return None if arguments[2:] == (objects.ABSENT,) else written
+
+    served = "s3://bucket/topics"
+    with s3.serve():
+        monkeypatch.setattr(objects, "write_object", write_and_lose)
+        monkeypatch.setattr(conditions, "check", lambda place: None)  # it would lose its own
+        assert push(models("a"), served)["version"] == 1
+        assert not push(models("a"), served)["pushed"]
+        assert push(models("b"), served)["version"] == 2
+        assert rollback(served) == {"version": 3, "rollback_of": 1}
+        assert Bucket(served).versions() == [1, 2, 3]
+        assert objects.read(f"{served}/3/saved_model.pb") == b"a"
+
+        place = Bucket(served)
+        with place.lock(), place.aside() as aside:
+            shutil.copytree(models("a"), aside)
+            objects.write_object(f"{served}/4/saved_model.pb", b"another program's")
+            message = r"4/saved_model\.pb exists already: another program"
+            with pytest.raises(UserError, match=message):
+                place.publish(aside, 4)
 
 
 def test_a_damaged_version_is_not_rolled_back_to(

@@ -53,6 +53,8 @@ def test_objects_are_found_written_and_read(place: Path, cloud: FakeGcs) -> None
         "Split-train/x-1.gz",
     ]
     assert len(list(place.rglob("*"))) == 5
+    assert [path.name for path in place.iterdir()] == ["Split-eval", "Split-train", "a.txt"]
+    assert place.absolute() == place
     assert (place / "Split-eval").is_dir()
     assert (place / "Split-eval").exists()
     assert not (place / "Split-eval").is_file()
