@@ -1,11 +1,15 @@
 """Runs and retrainings with data, root and serving_dir in each store: the bytes of a local run."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from seqline.storage import objects
 from tests.support import store_runs
+from tests.support.command_line import environment
 from tests.support.emulators import Emulator
 
 pytestmark = pytest.mark.stores
@@ -41,6 +45,12 @@ def test_a_run_and_a_retraining_give_the_bytes_of_a_local_run(
     assert digests == expected[0]
     assert served == expected[1]
     assert {name.partition("/")[0] for name in served} == {"1", "2"}
+
+    # The server's own way to a model in a store, without the rest of seqline.
+    text = "The cat and dog and horse, No. 7!"
+    ask = [sys.executable, "-m", "serving.predict", f"{place}/served", text]
+    asked = subprocess.run(ask, env=environment(), capture_output=True, text=True, check=True)
+    assert json.loads(asked.stdout)["label"] == "animals"
 
     # A machine that has nothing finds everything made.
     code, out = store_runs.seqline(tmp_path / "another", "retrain", data, place)
