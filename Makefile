@@ -11,7 +11,7 @@ FULL := $(VENV)/.full
 # Without byte code every import of TensorFlow takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install install-cloud install-all run test test-slow test-stores test-cloud soak lint lint-workflows format lock clean
+.PHONY: help install install-cloud install-all run test test-slow test-engines test-stores test-cloud soak lint lint-workflows format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/'
@@ -26,7 +26,7 @@ run: $(RUNTIME) ## run the pipeline on BBC News
 	$(BIN)/seqline run bbc_news
 
 test: $(FULL) ## run the tests, but for the slow ones
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not stores" --durations 15
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not engines and not stores" --durations 15
 
 test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several machines and devices, kills in every stage
 	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not stores" --durations 15
@@ -46,8 +46,19 @@ test-stores: $(FULL) ## install emulators of S3, Azure and Google Cloud Storage 
 		echo "$(NPM_STORES)" > $(EMULATORS)/npm.txt ) || echo "npm could not install $(NPM_STORES)"
 	$(BIN)/pytest -m stores --durations 15 tests/stores
 
+# Prism is built once for each version of Beam, in the virtual environment: four minutes.
+BEAM = $(shell sed -n 's/^apache-beam==\([0-9.]*\).*/\1/p' requirements.lock)
+PRISM_PACKAGE := github.com/apache/beam/sdks/v2/go/cmd/prism
+test-engines: $(FULL) ## the stages on Beam's job service, Prism, and Flink where SEQLINE_FLINK_JAR names a jar; needs go
+	@if [ -n "$(SEQLINE_PRISM)" ]; then echo "Prism: $(SEQLINE_PRISM)"; \
+	elif [ "$$(cat $(VENV)/go/prism.version 2> /dev/null)" = "$(BEAM)" ] && [ -x $(VENV)/go/prism ]; then :; \
+	elif command -v go > /dev/null; then echo "building Prism $(BEAM)" && \
+		GOBIN="$(abspath $(VENV))/go" go install $(PRISM_PACKAGE)@v$(BEAM) && echo $(BEAM) > $(VENV)/go/prism.version; \
+	else echo "no go on PATH: the tests on Prism are skipped (or name its binary in SEQLINE_PRISM)"; fi
+	$(BIN)/pytest -m engines tests/engines --durations 15
+
 test-cloud: $(FULL) ## the tests on a fake of Google Cloud, on loopback
-	$(BIN)/pytest -n 2 --dist loadfile -k "cloud or dataflow or gcs or bucket or preflight"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not engines and not stores" -k "cloud or dataflow or gcs or bucket or preflight"
 
 # About three hours. Arguments of one of them: .venv/bin/python -m tests.soak.kills --help
 DATA ?= ../shared/data

@@ -29,7 +29,8 @@ OPTIONS = (
     "SEQLINE_TEMP_LOCATION",
     "SEQLINE_SDK_CONTAINER_IMAGE",
 )
-# Variables that are not options: for the cache, Docker Compose, the tests of the worker image, CI.
+# Variables that are not options: for the cache, Docker Compose, the tests of the worker image and
+# of engines, CI.
 OTHERS = (
     "SEQLINE_CACHE",
     "SEQLINE_CACHE_GB",
@@ -37,6 +38,8 @@ OTHERS = (
     "SEQLINE_OPTIONS",
     "SEQLINE_MEMORY",
     "SEQLINE_WORKER_IMAGE",
+    "SEQLINE_PRISM",
+    "SEQLINE_FLINK_JAR",
     "SEQLINE_COMPLETE",
 )
 KNOWN = (CONFIG, MODEL, *PLACES, *OPTIONS, *OTHERS)

@@ -33,11 +33,13 @@ LIBRARIES = {
     "XLA_FLAGS",
 }
 PREFIXES = ("CLOUDSDK_", "GITHUB_", "GOOGLE_", "SEQLINE_")
+# Said by whoever starts the tests: where engines and object stores are.
+KEPT = {"SEQLINE_PRISM", "SEQLINE_FLINK_JAR", "SEQLINE_EMULATORS"}
 
 # Not in the commands that tests start as modules of this package: those are told by the test what
 # their terminal is.
 if "pytest" in sys.modules:
-    for name in list(os.environ):
+    for name in set(os.environ) - KEPT:
         if name in JOB | TERMINAL | LIBRARIES or name.startswith(PREFIXES):
             del os.environ[name]
     # The default width of a terminal, whatever terminal the tests are started in.

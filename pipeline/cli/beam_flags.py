@@ -5,6 +5,7 @@ takes two to three seconds: it is imported only if there is a flag to check.
 """
 
 import argparse
+import importlib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ from serving.arguments import suggested_flag
 
 # Known without Beam.
 COMMON_RUNNERS = ("DataflowRunner", "TestDataflowRunner", "FnApiRunner", "DirectRunner")
+DASK_ISSUE = "https://github.com/apache/beam/issues/24578"
 OPTIONS_URL = (
     "https://beam.apache.org/releases/pydoc/current/apache_beam.options.pipeline_options.html"
 )
@@ -51,12 +53,20 @@ def check(flags: Sequence[str], runner: str | None = None) -> None:
 
 
 def _check_runner(runner: str | None) -> None:
-    """Raises UserError if Beam has no such runner. A class with its module is left to Beam."""
+    """Raises UserError if Beam has no such runner, or if it cannot run seqline's jobs."""
     from apache_beam.options.pipeline_options import StandardOptions
 
     from seqline.errors import UserError
 
-    if runner is None or "." in runner:
+    if runner is None:
+        return
+    if runner.rpartition(".")[2].lower() in ("daskrunner", "dask"):
+        raise UserError(
+            f"--runner={runner} cannot run seqline's jobs: Beam's Dask runner computes one output"
+            f" of a job, and these have several ({DASK_ISSUE}). Use PrismRunner or FlinkRunner."
+        )
+    if "." in runner:
+        _check_class(runner)
         return
 
     names = [path.rsplit(".", 1)[-1] for path in StandardOptions.ALL_KNOWN_RUNNERS]
@@ -66,6 +76,21 @@ def _check_runner(runner: str | None) -> None:
 
     hint = suggestion(runner, names) or f" It has {', '.join(sorted(set(names)))}."
     raise UserError(f"Beam has no runner {runner!r}.{hint}")
+
+
+def _check_class(runner: str) -> None:
+    """Raises UserError if a dotted name is not that of a runner's class."""
+    from apache_beam.runners.runner import PipelineRunner
+
+    from seqline.errors import UserError
+
+    module, _, name = runner.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"--runner={runner} cannot be imported: {error}.") from None
+    if not (isinstance(found, type) and issubclass(found, PipelineRunner)):
+        raise UserError(f"--runner={runner} is not the class of a runner of Beam's.")
 
 
 def _parser(error_type: type[Exception]) -> Any:

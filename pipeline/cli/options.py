@@ -200,7 +200,8 @@ def beam_flags(context: typer.Context, options: BeamOptions | None = None) -> li
     """The flags for Beam: those with an option of their own, and those after `--`.
 
     Raises:
-        UserError: a flag is not one of Beam's, or Dataflow's packages are not installed.
+        UserError: a flag is not one of Beam's, Dataflow's packages are not installed, or the job
+            server, the engine or the worker pool that the flags name is not there.
     """
     own = vars(options or BeamOptions())
     others = usage.beam_args(context)
@@ -210,8 +211,9 @@ def beam_flags(context: typer.Context, options: BeamOptions | None = None) -> li
     flags += others
 
     from seqline.host import packages
-    from seqline.jobs import dataflow
+    from seqline.jobs import dataflow, portable
 
     if dataflow.is_used(flags):
         packages.need("Dataflow", packages.DATAFLOW)
+    portable.check(flags)
     return flags

@@ -8,23 +8,25 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from seqline.errors import UserError
-from seqline.jobs import dataflow, shipping
+from seqline.errors import LostWorkerError, UserError
+from seqline.jobs import dataflow, portable, shipping
 
 log = logging.getLogger("seqline.dataflow")
 
 # "DirectRunner" would first look for Prism, a binary that it downloads: the engine would depend on
 # the network.
 LOCAL_RUNNER = "--runner=FnApiRunner"
+DIRECT_RUNNERS = ("DirectRunner", "SwitchingDirectRunner")
 
 
 def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
     """The options of Beam's own flags, e.g. ["--direct_num_workers=2"].
 
-    Without --runner, the local runner is used.
+    Without --runner, and for a direct runner, the local runner is used.
     """
-    names_runner = any(arg == "--runner" or arg.startswith("--runner=") for arg in beam_args)
-    return PipelineOptions([*beam_args] if names_runner else [LOCAL_RUNNER, *beam_args])
+    if dataflow.option(beam_args, "runner") in (None, *DIRECT_RUNNERS):
+        return PipelineOptions([*beam_args, LOCAL_RUNNER])
+    return PipelineOptions([*beam_args])
 
 
 @contextmanager
@@ -36,6 +38,7 @@ def job(beam_args: Sequence[str]) -> Iterator[beam.Pipeline]:
 
     Raises:
         UserError: a worker raised it; Beam's own wrapping is removed.
+        LostWorkerError: a worker, the engine or its server was lost.
     """
     if dataflow.is_used(beam_args):
         with shipping.shipped(beam_args) as flags:
@@ -44,11 +47,28 @@ def job(beam_args: Sequence[str]) -> Iterator[beam.Pipeline]:
             run_on_dataflow(pipeline, flags)
         return
 
+    if portable.runner(beam_args):
+        _check_again(beam_args)
+        from seqline.jobs import portable_job
+
+        pipeline = beam.Pipeline(options=pipeline_options(beam_args))
+        yield pipeline
+        portable_job.run(pipeline, beam_args)
+        return
+
     try:
         with beam.Pipeline(options=pipeline_options(beam_args)) as pipeline:
             yield pipeline
     except Exception as error:
         raise (_cause(error) or error) from None
+
+
+def _check_again(beam_args: Sequence[str]) -> None:
+    """Checks what the command has checked when it began: it may be gone since."""
+    try:
+        portable.check(beam_args)
+    except portable.UnreachableError as error:
+        raise LostWorkerError(str(error)) from None
 
 
 def _cause(error: BaseException | None) -> UserError | None:

@@ -321,17 +321,12 @@ def _failure(
     tracebacks = [error for error in errors if "Traceback" in error]
     text = (tracebacks or errors or ["no reason was given"])[-1]
 
-    raised = re.findall(
-        r"^seqline\.errors\.(\w+): (.*?)(?: \[while running .*)?$", text, re.MULTILINE
-    )
-    if raised:
-        kind, message = raised[-1]
-        return DataError(message) if kind == "DataError" else UserError(message)
+    if raised := raised_by_worker(text):
+        return raised
 
-    missing = re.findall(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
-    if missing:
+    if module := missing_module(text):
         return JobFailedError(
-            f"{name}: a worker has no module {missing[-1]!r}. "
+            f"{name}: a worker has no module {module!r}. "
             "Its package is neither in the workers' image nor among what is shipped: add it to "
             "pyproject.toml, to the image (--sdk_container_image) or by -- --extra_package=... "
             f"({client.link(job)})"
@@ -341,6 +336,23 @@ def _failure(
     return JobFailedError(
         f"{name}: the Dataflow job failed: {lines[-1][:500]} ({client.link(job)})"
     )
+
+
+def raised_by_worker(text: str) -> UserError | None:
+    """The error of seqline's that a worker's traceback ends with; None for any other."""
+    raised = re.findall(
+        r"^seqline\.errors\.(\w+): (.*?)(?: \[while running .*)?$", text, re.MULTILINE
+    )
+    if not raised:
+        return None
+    kind, message = raised[-1]
+    return DataError(message) if kind == "DataError" else UserError(message)
+
+
+def missing_module(text: str) -> str:
+    """The module that a worker could not import, "" for any other failure."""
+    missing = re.findall(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
+    return str(missing[-1]) if missing else ""
 
 
 def leave(client: Client, name: str, cancels: bool) -> str | None:
