@@ -12,6 +12,8 @@ from seqline.rows.row import BadRow, Row
 # Enough rows to find batches of similar length, and a second or two of work that a kill can cost.
 CHUNK_ROWS = 16_384
 CHUNK_BYTES = 16 << 20
+# The most probabilities of a chunk: up to 1,024 classes it has CHUNK_ROWS rows.
+CHUNK_PROBABILITIES = 1 << 24
 # The cost of a Python object, besides its content.
 ROW_BYTES = 64
 
@@ -35,6 +37,11 @@ class Chunk:
     bad: list[BadRow] = field(default_factory=list)
     num_bytes: int = 0
     last: bool = False
+
+
+def most_rows(num_classes: int) -> int:
+    """The greatest number of rows of a chunk, by the number of classes."""
+    return max(1, min(CHUNK_ROWS, CHUNK_PROBABILITIES // num_classes))
 
 
 def cut(

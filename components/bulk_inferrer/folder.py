@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from components.bulk_inferrer import BulkInferrerParams, source
+from components.bulk_inferrer.chunks import CHUNK_ROWS, most_rows
 from components.bulk_inferrer.files import (
     ChunkNote,
     PredictionsFile,
@@ -31,6 +32,7 @@ from components.bulk_inferrer.files import (
 from seqline.component import Figures
 from seqline.errors import UserError
 from seqline.model import digest
+from seqline.model.served import labels_of
 from seqline.rows import unused
 from seqline.rows.bad_rows import NUM_QUOTED, BadRows, quote
 from seqline.rows.row import BadRow
@@ -173,10 +175,17 @@ def _identity_of(folder: Path, force: bool) -> dict[str, Any] | None:
 
 
 def _identity(task: InferTask, params: BulkInferrerParams) -> dict[str, Any]:
+    settings = {**params.key_fields(), "layout": LAYOUT}
+    try:
+        chunk_rows = most_rows(len(labels_of(task.model)))
+    except FileNotFoundError:  # not a model of ours; the job says so
+        chunk_rows = CHUNK_ROWS
+    if chunk_rows < CHUNK_ROWS:
+        settings["chunk_rows"] = chunk_rows  # an earlier seqline had chunks of CHUNK_ROWS
     return {
         "model": model_digest(task.model),
         "source": source.digest(task.files, params, task.memory),
-        "settings": {**params.key_fields(), "layout": LAYOUT},
+        "settings": settings,
     }
 
 

@@ -15,7 +15,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import RunInference
 
 from components.bulk_inferrer import BulkInferrerParams, folder, predictions
-from components.bulk_inferrer.chunks import CHUNK_ROWS, Chunk, cut
+from components.bulk_inferrer.chunks import Chunk, cut, most_rows
 from components.bulk_inferrer.folder import InferTask
 from components.bulk_inferrer.model import AnsweredChunk, SavedModelHandler
 from components.bulk_inferrer.source import read_signature, row_format
@@ -42,7 +42,7 @@ def infer(
     task: InferTask,
     params: BulkInferrerParams,
     beam_args: Iterable[str] = (),
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = None,
     unverified: bool = False,
 ) -> Figures:
     """Writes the predictions that are missing.
@@ -51,7 +51,8 @@ def infer(
         task: The predictions to make.
         params: The settings.
         beam_args: Where Beam runs.
-        chunk_rows: The greatest number of rows in a chunk. All runs of a task need the same.
+        chunk_rows: The greatest number of rows in a chunk; None: by the number of classes. All runs
+            of a task need the same.
         unverified: Ask a pushed version even if its files are not those that were pushed.
 
     Raises:
@@ -63,6 +64,7 @@ def infer(
 
     signature = read_signature(task.model, params.signature)
     format_ = row_format(params, signature.content, signature.dim)
+    chunk_rows = chunk_rows or most_rows(len(labels_of(task.model)))
     shards = list(cut_files(task.kind, task.files))
     jobs = _missing(task, shards)
     is_new = len(jobs) == len(shards) and not any(chunks for _, _, chunks in jobs)

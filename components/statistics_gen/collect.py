@@ -1,33 +1,35 @@
-"""The Beam side: shards are counted into files, then each span's files are summed to its part.
+"""The Beam side: shards are counted into tables, and each span's are summed to its part.
 
 Every file appears whole, and a second try rewrites it.
 
 A span's part in the span cache holds, for each split:
-  <split>.json     its Totals
-  <split>.rows     its row table
-  <split>.tokens   its count table; not for sequences
+  <split>.json      its Totals
+  <split>.rows/     its row table
+  <split>.tokens/   its count table; not for sequences
 and what the artifact takes over: statistics.json and Split-<split>/FeatureStats.pb.
 """
 
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 
-from components.statistics_gen import protos, row_tables, summary, totals
+from components.statistics_gen import protos, row_tables, summary, table_figures, totals
 from components.statistics_gen.measure import measure
+from components.statistics_gen.table_figures import ROWS, TOKENS, TableFigures
+from components.statistics_gen.totals import Totals
 from seqline.data import counts, features
+from seqline.data.buckets import Place
 from seqline.data.examples import Content, ExampleShard
-from seqline.storage.staging import local_folder, path_of, remove, writing
+from seqline.data.table_merge import SHARDS, Entry, MergeTables, shard_path
+from seqline.storage.staging import path_of, remove, writing
 
-SHARDS = "shards"
-
-# (span, (split, the name of the shard))
-Measured = tuple[int, tuple[str, str]]
+# The tag of the Totals among the outputs of MeasureShard.
+TOTALS = "totals"
 
 
 class Collect(beam.PTransform):
@@ -52,123 +54,149 @@ class Collect(beam.PTransform):
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
         self.applied = True
+        measured = shards | "Measure" >> beam.ParDo(
+            MeasureShard(self.folders, self.content, self.dim)
+        ).with_outputs(TOTALS, main="tables")
+
+        groups = measured.tables | "Tables" >> MergeTables(
+            write_sum, MeasureGroup(self.num_top_values)
+        )
+        of_spans = measured[TOTALS] | "Totals" >> beam.CombinePerKey(SumTotals())
         return (
-            shards
-            | "Wanted" >> beam.Filter(_is_wanted, frozenset(self.folders))
-            | "Measure" >> beam.Map(measure_shard, self.folders, self.content, self.dim)
-            | "BySpan" >> beam.GroupByKey()
-            | "Merge"
+            {"groups": groups, "totals": of_spans}
+            | "BySpan" >> beam.CoGroupByKey()
+            | "Finish"
             >> beam.MapTuple(
                 partial(
-                    merge_span,
-                    folders=self.folders,
-                    content=self.content,
-                    dim=self.dim,
-                    num_top=self.num_top_values,
+                    finish_span, content=self.content, dim=self.dim, num_top=self.num_top_values
                 )
             )
         )
 
 
-def _is_wanted(shard: ExampleShard, spans: frozenset[int]) -> bool:
-    return shard.span in spans
+class MeasureShard(beam.DoFn):
+    """Writes the tables of a shard.
+
+    Yields (the folder of its span's part, (name of a table, name of the shard)) for each, and
+    (folder, {split: Totals}) with the tag TOTALS.
+    """
+
+    def __init__(self, folders: Mapping[int, str], content: Content, dim: int | None) -> None:
+        self.folders = folders
+        self.content = content
+        self.dim = dim
+
+    def process(self, shard: ExampleShard) -> Iterator[Any]:
+        if shard.span not in self.folders:
+            return
+
+        folder = self.folders[shard.span]
+        shard_totals, tokens, table = measure(shard, self.content, self.dim)
+        yield beam.pvalue.TaggedOutput(TOTALS, (folder, {shard.split: shard_totals}))
+
+        rows: Entry = (f"{shard.split}.{ROWS}", shard.name)
+        with writing(shard_path(folder, *rows)) as path:
+            row_tables.write(path, row_tables.buckets(table))
+        yield folder, rows
+
+        if self.content != features.SEQUENCE:
+            of_tokens: Entry = (f"{shard.split}.{TOKENS}", shard.name)
+            with writing(shard_path(folder, *of_tokens)) as path:
+                counts.write(path, counts.split(tokens))
+            yield folder, of_tokens
 
 
-def measure_shard(
-    shard: ExampleShard, folders: Mapping[int, str], content: Content, dim: int | None
-) -> Measured:
-    """Writes the measures of a shard under its span's folder."""
-    folder = path_of(folders[shard.span]) / SHARDS / shard.split
-    folder.mkdir(parents=True, exist_ok=True)
-    shard_totals, tokens, table = measure(shard, content, dim)
-
-    with _whole(folder / f"{shard.name}.json") as path:
-        totals.write(shard_totals, path)
-
-    with _whole(folder / f"{shard.name}.rows") as path:
-        row_tables.write(path, row_tables.buckets(table))
-
-    if content != features.SEQUENCE:
-        with _whole(folder / f"{shard.name}.tokens") as path:
-            counts.write(path, counts.split(tokens))
-    return shard.span, (shard.split, shard.name)
+def write_sum(table: str, buckets: Iterable[list[Place]], path: str) -> None:
+    """Writes the sum of some buckets of a table, see `MergeTables`."""
+    if table.endswith(f".{ROWS}"):
+        row_tables.write(path, (row_tables.sum_bucket(places, texts=True) for places in buckets))
+    else:
+        counts.write(path, (counts.sum_bucket(places) for places in buckets))
 
 
-def merge_span(
-    span: int,
-    names: Iterable[tuple[str, str]],
-    folders: Mapping[int, str],
+class MeasureGroup:
+    """`table_figures.of_group` for MergeTables."""
+
+    def __init__(self, num_top: int) -> None:
+        self.num_top = num_top
+
+    def __call__(self, files: dict[str, str], size: int) -> TableFigures:
+        return table_figures.of_group(files, size, self.num_top)
+
+
+class SumTotals(beam.CombineFn):
+    """{split: Totals} -> the sum for each split."""
+
+    def create_accumulator(self) -> dict[str, list[Totals]]:
+        return {}
+
+    def add_input(
+        self, waiting: dict[str, list[Totals]], shard: dict[str, Totals]
+    ) -> dict[str, list[Totals]]:
+        for split, part in shard.items():
+            parts = waiting.setdefault(split, [])
+            parts.append(part)
+            if len(parts) == totals.NUM_AT_ONCE:
+                waiting[split] = [totals.total(parts)]
+        return waiting
+
+    def merge_accumulators(
+        self, accumulators: Iterable[dict[str, list[Totals]]]
+    ) -> dict[str, list[Totals]]:
+        whole: dict[str, list[Totals]] = {}
+        for waiting in accumulators:
+            for split, parts in waiting.items():
+                whole[split] = [totals.total([*whole.get(split, []), *parts])]
+        return whole
+
+    def extract_output(self, waiting: dict[str, list[Totals]]) -> dict[str, Totals]:
+        return {split: totals.total(parts) for split, parts in waiting.items()}
+
+
+def finish_span(
+    folder: str,
+    measured: Mapping[str, Iterable[Any]],
     content: Content,
     dim: int | None,
     num_top: int,
 ) -> None:
-    """Sums the shards of a span to its part.
+    """Writes the figures of a span to its part.
 
     Args:
-        span: the span's number.
-        names: (split, the name of the shard) of all of them.
-        folders: span -> the folder of its part.
+        folder: of the part.
+        measured: "groups": (number, TableFigures) of every group of its tables; "totals": at most
+            one, split -> its Totals.
         content: what the Examples hold.
         dim: numbers of a time step; None for texts and tokens.
         num_top: how many of the most frequent values are named.
     """
-    by_split: dict[str, list[str]] = {split: [] for split in features.SPLITS}
-    for split, name in sorted(set(names)):
-        by_split[split].append(name)
+    figures = TableFigures.none()
+    figures.add({}, num_top)  # a span without rows has figures, too
+    for _, of_group in sorted(measured["groups"], key=lambda group: group[0]):
+        figures.merge(of_group, num_top)
 
-    with local_folder(folders[span]) as folder:
-        for split, shards in by_split.items():
-            _merge_split(
-                folder, split, [folder / SHARDS / split / name for name in shards], content
-            )
+    counted: dict[str, Totals] = next(iter(measured["totals"]), {})
+    split_totals = {split: counted.get(split, totals.total([])) for split in features.SPLITS}
+    statistics = summary.summarise(figures, split_totals, content, dim, num_top)
 
-        split_totals = {split: totals.read(folder / f"{split}.json") for split in features.SPLITS}
-        statistics = summary.summarise([folder], split_totals, content, dim, num_top)
-        protos.write(statistics, split_totals, folder, num_top)
-        with _whole(folder / features.STATISTICS) as path:
-            path.write_text(json.dumps(statistics), encoding="utf-8")
-
-
-def _merge_split(folder: Path, split: str, shards: list[Path], content: Content) -> None:
-    total = totals.total([totals.read(Path(f"{shard}.json")) for shard in shards])
-    with _whole(folder / f"{split}.json") as path:
-        totals.write(total, path)
-    with _whole(folder / f"{split}.rows") as path:
-        _sum_rows(path, [f"{shard}.rows" for shard in shards])
-    if content != features.SEQUENCE:
-        with _whole(folder / f"{split}.tokens") as path:
-            _sum_tokens(path, [f"{shard}.tokens" for shard in shards])
-
-
-def _sum_rows(path: Path, tables: list[str]) -> None:
-    if len(tables) == 1:
-        shutil.copyfile(tables[0], path)  # the bytes that a sum of one would have
-        return
-    buckets = (
-        row_tables.sum_bucket(tables, bucket, texts=True)
-        for bucket in range(row_tables.NUM_BUCKETS)
-    )
-    row_tables.write(path, buckets)
-
-
-def _sum_tokens(path: Path, tables: list[str]) -> None:
-    if len(tables) == 1:
-        shutil.copyfile(tables[0], path)
-        return
-    buckets = (counts.sum_bucket(tables, bucket) for bucket in range(counts.NUM_BUCKETS))
-    counts.write(path, buckets)
+    part = path_of(folder)
+    for split, total in split_totals.items():
+        with _whole(part / f"{split}.json") as path:
+            totals.write(total, path)
+    protos.write(statistics, split_totals, part, num_top)
+    with _whole(part / features.STATISTICS) as path:
+        path.write_text(json.dumps(statistics), encoding="utf-8")
 
 
 def finish(collect: Collect) -> None:
     """After the job: makes the parts of spans without rows, and removes the shards' files."""
     assert collect.applied, "no job counted the rows: the parts would say that there are none"
-    for span, name in collect.folders.items():
-        folder = path_of(name)
-        if not (folder / features.STATISTICS).exists():
-            merge_span(
-                span, [], collect.folders, collect.content, collect.dim, collect.num_top_values
-            )
-        remove(folder / SHARDS)
+    for folder in collect.folders.values():
+        part = path_of(folder)
+        if not (part / features.STATISTICS).exists():
+            nothing: dict[str, Iterable[Any]] = {"groups": [], "totals": []}
+            finish_span(folder, nothing, collect.content, collect.dim, collect.num_top_values)
+        remove(part / SHARDS)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 
 from components.statistics_gen import row_tables
 from components.statistics_gen.row_tables import Rows
+from seqline.data.buckets import NUM_BUCKETS, places
 
 # Rows that are shown for each kind of repetition.
 NUM_EXAMPLES = 3
@@ -48,6 +49,13 @@ class Matches:
             end = np.searchsorted(table.digest, digest, "right")
             self.examples[int(digest)] = table.label[start:end].tolist()
 
+    def merge(self, other: "Matches") -> None:
+        """Adds contents with larger digests."""
+        self.num_contents += other.num_contents
+        self.num_rows += other.num_rows
+        room = NUM_EXAMPLES - len(self.examples)
+        self.examples |= dict(list(other.examples.items())[:room])
+
 
 @dataclass
 class SplitRepeats:
@@ -64,6 +72,21 @@ class SplitRepeats:
     # Another split -> the contents that occur in it, too.
     duplicates: dict[str, Matches] = field(default_factory=dict)
 
+    def merge(self, other: "SplitRepeats", num_top: int) -> None:
+        """Adds contents with larger digests."""
+        self.num_distinct += other.num_distinct
+        self.num_repeated += other.num_repeated
+        self.num_copies = math.gcd(self.num_copies, other.num_copies)
+        self.keep_top(other.top, num_top)
+        self.ambiguous.merge(other.ambiguous)
+        for split, matches in other.duplicates.items():
+            self.duplicates.setdefault(split, Matches()).merge(matches)
+
+    def keep_top(self, candidates: Sequence[tuple[int, int]], num_top: int) -> None:
+        """Keeps the most frequent contents; of equal ones, those with the smallest digests."""
+        entries = sorted([*self.top, *candidates], key=lambda entry: (-entry[0], entry[1]))
+        self.top = entries[:num_top]
+
 
 def contents(table: Rows) -> Contents:
     """The contents of a table, whatever their labels."""
@@ -74,44 +97,70 @@ def contents(table: Rows) -> Contents:
     return Contents(table.digest[starts], count, np.diff(np.append(starts, len(first))))
 
 
-def find(
-    tables: Mapping[str, Sequence[Path]], names: Mapping[int, str], num_top: int
-) -> dict[str, Any]:
-    """Finds what repeats in a window.
+@dataclass
+class Repeats:
+    """What repeats in some buckets of row tables.
 
-    Args:
-        tables: split -> its row tables.
-        names: digest of a label -> the label.
-        num_top: how many of the most frequent contents of a split are named.
-
-    Returns:
-        "splits": split -> its repetitions. Its "duplicates" are the rows whose content occurs in
-        another split, too, for each split that comes before it in `tables`.
-        "ambiguous": the contents with several labels in all splits together.
+    Attributes:
+        splits: Split -> its repetitions. Its duplicates are the rows whose content occurs in
+            another split, too, for each split that comes before it.
+        everywhere: The contents with several labels in all splits together.
+        texts: Digest of a content that is shown -> its text.
     """
-    splits = {split: SplitRepeats() for split in tables}
-    everywhere = Matches()
-    for bucket in range(row_tables.NUM_BUCKETS):
-        parts = {split: row_tables.sum_bucket(paths, bucket) for split, paths in tables.items()}
+
+    splits: dict[str, SplitRepeats]
+    everywhere: Matches = field(default_factory=Matches)
+    texts: dict[int, str] = field(default_factory=dict)
+
+    def add(self, parts: Mapping[str, Rows], num_top: int) -> None:
+        """Adds a bucket, with larger digests than those before it.
+
+        Args:
+            parts: split -> the bucket of its rows.
+            num_top: how many of the most frequent contents of a split are named.
+        """
         distinct = {split: contents(part) for split, part in parts.items()}
         for split, part in parts.items():
-            _add(splits[split], distinct[split], part, num_top)
-            for other in list(tables)[: list(tables).index(split)]:
+            _add(self.splits[split], distinct[split], part, num_top)
+            for other in list(parts)[: list(parts).index(split)]:
                 is_in_both = is_in(distinct[split].digest, distinct[other].digest)
-                duplicates = splits[split].duplicates.setdefault(other, Matches())
+                duplicates = self.splits[split].duplicates.setdefault(other, Matches())
                 duplicates.add(distinct[split], is_in_both, part)
 
         together = row_tables.total(list(parts.values()))
-        of_window = contents(together)
-        everywhere.add(of_window, of_window.num_labels > 1, together)
+        of_all = contents(together)
+        self.everywhere.add(of_all, of_all.num_labels > 1, together)
 
-    shown = [digest for split in splits.values() for digest in _shown(split)]
-    shown += everywhere.examples
-    texts = row_tables.lookup([path for paths in tables.values() for path in paths], shown)
-    return {
-        "splits": {split: _to_json(repeats, texts, names) for split, repeats in splits.items()},
-        "ambiguous": _ambiguous(everywhere, texts, names),
-    }
+    def merge(self, other: "Repeats", num_top: int) -> None:
+        """Adds buckets with larger digests."""
+        for split, repeats in self.splits.items():
+            repeats.merge(other.splits[split], num_top)
+        self.everywhere.merge(other.everywhere)
+        self.texts |= other.texts
+
+    @property
+    def shown(self) -> list[int]:
+        """The digests of the contents that are shown."""
+        shown = [digest for split in self.splits.values() for digest in _shown(split)]
+        return [*shown, *self.everywhere.examples]
+
+    def to_json(self, names: Mapping[int, str]) -> dict[str, Any]:
+        """The repetitions for statistics.json. The texts of all that is shown must be known.
+
+        Args:
+            names: digest of a label -> the label.
+
+        Returns:
+            "splits": split -> its repetitions. "ambiguous": the contents with several labels in
+            all splits together.
+        """
+        texts = self.texts
+        return {
+            "splits": {
+                split: _to_json(repeats, texts, names) for split, repeats in self.splits.items()
+            },
+            "ambiguous": _ambiguous(self.everywhere, texts, names),
+        }
 
 
 def is_in(digests: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -130,10 +179,8 @@ def _add(split: SplitRepeats, distinct: Contents, table: Rows, num_top: int) -> 
 
     several = np.flatnonzero(distinct.count > 1)
     best = several[np.lexsort((distinct.digest[several], -distinct.count[several]))][:num_top]
-    candidates = split.top + list(
-        zip(distinct.count[best].tolist(), distinct.digest[best].tolist(), strict=True)
-    )
-    split.top = sorted(candidates, key=lambda entry: (-entry[0], entry[1]))[:num_top]
+    pairs = zip(distinct.count[best].tolist(), distinct.digest[best].tolist(), strict=True)
+    split.keep_top(list(pairs), num_top)
 
 
 def _shown(split: SplitRepeats) -> list[int]:
@@ -173,16 +220,21 @@ def _ambiguous(
     return {"num_texts": matches.num_contents, "num_rows": matches.num_rows, "examples": examples}
 
 
-def repeated(newest: Sequence[Path], earlier: Sequence[Path]) -> dict[str, Any]:
-    """The rows of the newest tables whose content the earlier tables hold, too."""
+def repeated(newest: Sequence[Path], earlier: Sequence[Sequence[Path]]) -> dict[str, Any]:
+    """The rows of the newest table whose content the earlier tables hold, too.
+
+    Args:
+        newest: the files of a row table.
+        earlier: those of each of the others.
+    """
     matches = Matches()
-    for bucket in range(row_tables.NUM_BUCKETS):
-        table = row_tables.sum_bucket(newest, bucket)
+    for bucket in range(NUM_BUCKETS):
+        table = row_tables.sum_bucket(places([newest], bucket))
         distinct = contents(table)
-        distinct_earlier = contents(row_tables.sum_bucket(earlier, bucket))
+        distinct_earlier = contents(row_tables.sum_bucket(places(earlier, bucket)))
         matches.add(distinct, is_in(distinct.digest, distinct_earlier.digest), table)
 
-    texts = row_tables.lookup(newest, matches.examples)
+    texts = row_tables.lookup(lambda bucket: places([newest], bucket), matches.examples)
     return {
         "num_rows": matches.num_rows,
         "examples": [texts[digest] for digest in matches.examples],

@@ -13,7 +13,7 @@ spans, and those to tables of any window, one bucket at a time. Two contents wit
 digest are taken for equal: one pair in 2^64.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -22,9 +22,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seqline.data.buckets import NUM_BUCKETS, Place
+
 # The leading 6 bits: 100 million rows are 1.6 million a bucket, some 150 MB with their texts.
-NUM_BUCKETS = 64
-SHIFT = 58
+SHIFT = 64 - (NUM_BUCKETS - 1).bit_length()
 
 SCHEMA = pa.schema(
     [
@@ -102,14 +103,17 @@ def write(path: str | Path, parts: Iterable[Rows]) -> None:
             writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
 
 
-def sum_bucket(paths: Sequence[str | Path], bucket: int, texts: bool = False) -> Rows:
-    """One bucket of the sum of tables. The texts are read only with `texts`."""
+def sum_bucket(places: Sequence[Place], texts: bool = False) -> Rows:
+    """One bucket of the sum of tables, whose files and place in each are given.
+
+    The texts are read only with `texts`.
+    """
     options = pa.ipc.IpcReadOptions(included_fields=[0, 1, 2, 3] if texts else [0, 1, 2])
     no_digests = np.zeros(0, np.uint64)
     no_texts = pa.array([], pa.large_string()) if texts else None
     parts = [Rows(no_digests, no_digests, np.zeros(0, np.int64), no_texts)]
 
-    for path in paths:
+    for path, bucket in places:
         with pa.OSFile(str(path), "rb") as file:
             batch = pa.ipc.open_file(file, options=options).get_batch(bucket)
             rows = Rows(
@@ -123,17 +127,22 @@ def sum_bucket(paths: Sequence[str | Path], bucket: int, texts: bool = False) ->
     return total(parts) if len(parts) > 2 else parts[-1]
 
 
-def lookup(paths: Sequence[str | Path], wanted: Iterable[int]) -> dict[int, str]:
-    """The shortened texts of some digests, all of which the tables hold."""
+def lookup(places_of: Callable[[int], Sequence[Place]], wanted: Iterable[int]) -> dict[int, str]:
+    """The shortened texts of some digests.
+
+    Args:
+        places_of: a bucket -> its places in tables that hold all of these digests.
+        wanted: the digests.
+    """
     by_bucket: dict[int, list[int]] = {}
     for digest in sorted(set(wanted)):
         by_bucket.setdefault(digest >> SHIFT, []).append(digest)
 
     texts: dict[int, str] = {}
     for bucket, in_bucket in by_bucket.items():
-        rows = sum_bucket(paths, bucket, texts=True)
+        rows = sum_bucket(places_of(bucket), texts=True)
         assert rows.text is not None
-        places = np.searchsorted(rows.digest, np.array(in_bucket, np.uint64)).tolist()
-        for digest, place in zip(in_bucket, places, strict=True):
-            texts[digest] = rows.text[place].as_py()
+        positions = np.searchsorted(rows.digest, np.array(in_bucket, np.uint64)).tolist()
+        for digest, position in zip(in_bucket, positions, strict=True):
+            texts[digest] = rows.text[position].as_py()
     return texts

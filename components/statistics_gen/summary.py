@@ -1,15 +1,15 @@
 """From sums and tables to statistics.json: the figures of a window or of one of its spans."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from components.statistics_gen import repeats, row_tables, vocabulary
+from components.statistics_gen import row_tables, vocabulary
 from components.statistics_gen.histogram import UNIT_BITS, Histogram, key_floats, mean_and_std
+from components.statistics_gen.table_figures import TableFigures
 from components.statistics_gen.totals import Numbers, Totals
 from seqline.data import features
 from seqline.data.examples import Content
@@ -18,7 +18,7 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 def summarise(
-    folders: Sequence[Path],
+    figures: TableFigures,
     split_totals: Mapping[str, Totals],
     content: Content,
     dim: int | None,
@@ -27,7 +27,7 @@ def summarise(
     """The statistics of some spans together.
 
     Args:
-        folders: the spans' parts.
+        figures: of the spans' tables.
         split_totals: split -> the sum of the spans' Totals.
         content: what the Examples hold.
         dim: numbers of a time step; None for texts and tokens.
@@ -37,18 +37,14 @@ def summarise(
         "content", "dim", "splits" (split -> its figures), and "ambiguous" (contents under several
         labels, in all splits together).
     """
-    tables = {split: [folder / f"{split}.rows" for folder in folders] for split in features.SPLITS}
     labels = sorted({label for totals in split_totals.values() for label in totals.labels} | {""})
     digests = row_tables.digests(label.encode() for label in labels).tolist()
-    repeated = repeats.find(tables, dict(zip(digests, labels, strict=True)), num_top)
+    repeated = figures.repeats.to_json(dict(zip(digests, labels, strict=True)))
 
     tokens: dict[str, Any] = {}
     chars: dict[str, Any] = {}
     if content != features.SEQUENCE:
-        token_tables = {
-            split: [folder / f"{split}.tokens" for folder in folders] for split in split_totals
-        }
-        tokens = vocabulary.of_tokens(token_tables, num_top)
+        tokens = figures.tokens.to_json()
         empty = Histogram.sum([])
         histograms = {split: totals.chars or empty for split, totals in split_totals.items()}
         chars = vocabulary.of_chars(histograms, num_top)

@@ -2,13 +2,14 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.statistics_gen.histogram import Histogram
 from seqline.data import counts, scripts
+from seqline.data.buckets import NUM_BUCKETS, places
 
 # Entries outside the train split that are shown.
 NUM_EXAMPLES = 5
@@ -43,6 +44,15 @@ class Vocabulary:
             num_top, [*self.top, *((count, entry) for entry, count in entries.items())]
         )
 
+    def merge(self, other: "Vocabulary", num_top: int) -> None:
+        """Adds other entries."""
+        self.num += other.num
+        self.num_distinct += other.num_distinct
+        self.num_once += other.num_once
+        self.num_unspaced += other.num_unspaced
+        self.num_unspaced_once += other.num_unspaced_once
+        self.top = heapq.nlargest(num_top, self.top + other.top)
+
 
 @dataclass
 class Outside:
@@ -65,30 +75,89 @@ class Outside:
             NUM_EXAMPLES, [*self.top, *((count, entry) for entry, count in outside.items())]
         )
 
+    def merge(self, other: "Outside") -> None:
+        """Adds other entries."""
+        self.num += other.num
+        self.num_distinct += other.num_distinct
+        self.num_frequent += other.num_frequent
+        self.num_frequent_known += other.num_frequent_known
+        self.top = heapq.nlargest(NUM_EXAMPLES, self.top + other.top)
 
-def of_tokens(tables: Mapping[str, Sequence[Path]], num_top: int) -> dict[str, Any]:
+
+@dataclass
+class Vocabularies:
+    """The entries of splits, of which the first is the reference."""
+
+    splits: dict[str, Vocabulary]
+    outsides: dict[str, Outside]  # of all splits but the first
+
+    @classmethod
+    def of(cls, splits: Iterable[str]) -> "Vocabularies":
+        """Without entries yet."""
+        names = list(splits)
+        return cls(
+            {split: Vocabulary() for split in names}, {split: Outside() for split in names[1:]}
+        )
+
+    def add(self, entries: Mapping[str, Mapping[bytes, int]], num_top: int) -> None:
+        """Adds entries that no earlier call had.
+
+        Args:
+            entries: split -> entry -> how often it occurs.
+            num_top: how many of the most frequent entries are named.
+        """
+        reference = next(iter(entries.values()))
+        for split, vocabulary in self.splits.items():
+            vocabulary.add(entries[split], num_top)
+            if split in self.outsides:
+                self.outsides[split].add(entries[split], reference)
+
+    def merge(self, other: "Vocabularies", num_top: int) -> None:
+        """Adds other entries."""
+        for split, vocabulary in self.splits.items():
+            vocabulary.merge(other.splits[split], num_top)
+            if split in self.outsides:
+                self.outsides[split].merge(other.outsides[split])
+
+    def to_json(self) -> dict[str, Any]:
+        """Split -> its figures, for statistics.json."""
+        reference = next(iter(self.splits.values()))
+        figures: dict[str, Any] = {}
+        for split, vocabulary in self.splits.items():
+            outside = self.outsides.get(split)
+            figures[split] = {
+                "num": vocabulary.num,
+                "num_distinct": vocabulary.num_distinct,
+                "num_once": vocabulary.num_once,
+                "num_unspaced": vocabulary.num_unspaced,
+                "num_unspaced_once": vocabulary.num_unspaced_once,
+                "top": _top_to_json(vocabulary.top),
+                "oov": _outside_to_json(outside, vocabulary, reference) if outside else None,
+            }
+        return figures
+
+
+def of_tokens(tables: Mapping[str, Sequence[Sequence[Path]]], num_top: int) -> dict[str, Any]:
     """The vocabularies of splits, from their count tables. The first split is the reference.
 
     Args:
-        tables: split -> its count tables.
+        tables: split -> the files of each of its count tables.
         num_top: how many of the most frequent tokens are named.
 
     Returns:
         split -> its figures, for statistics.json.
     """
-    vocabularies = {split: Vocabulary() for split in tables}
-    outsides = {split: Outside() for split in list(tables)[1:]}
-    for bucket in range(counts.NUM_BUCKETS):
-        entries = {split: counts.sum_bucket(paths, bucket) for split, paths in tables.items()}
-        _add(vocabularies, outsides, entries, num_top)
-    return _to_json(vocabularies, outsides)
+    vocabularies = Vocabularies.of(tables)
+    for bucket in range(NUM_BUCKETS):
+        entries = {
+            split: counts.sum_bucket(places(of_split, bucket)) for split, of_split in tables.items()
+        }
+        vocabularies.add(entries, num_top)
+    return vocabularies.to_json()
 
 
 def of_chars(histograms: Mapping[str, Histogram], num_top: int) -> dict[str, Any]:
     """The same for characters, from the counts of the code points of each split."""
-    vocabularies = {split: Vocabulary() for split in histograms}
-    outsides = {split: Outside() for split in list(histograms)[1:]}
-
     entries: dict[str, dict[bytes, int]] = {}
     for split, histogram in histograms.items():
         points = histogram.values.tolist()
@@ -97,8 +166,9 @@ def of_chars(histograms: Mapping[str, Histogram], num_top: int) -> dict[str, Any
             for point, count in zip(points, histogram.counts.tolist(), strict=True)
         }
 
-    _add(vocabularies, outsides, entries, num_top)
-    figures = _to_json(vocabularies, outsides)
+    vocabularies = Vocabularies.of(histograms)
+    vocabularies.add(entries, num_top)
+    figures = vocabularies.to_json()
     for split, chars in entries.items():
         figures[split] |= _letters(chars)
     return figures
@@ -121,38 +191,6 @@ def _letters(chars: Mapping[bytes, int]) -> dict[str, Any]:
         "num_letters": num_letters,
         "unspaced_scripts": dict(sorted(unspaced.items(), key=lambda entry: (-entry[1], entry[0]))),
     }
-
-
-def _add(
-    vocabularies: Mapping[str, Vocabulary],
-    outsides: Mapping[str, Outside],
-    entries: Mapping[str, Mapping[bytes, int]],
-    num_top: int,
-) -> None:
-    reference = next(iter(entries.values()))
-    for split, vocabulary in vocabularies.items():
-        vocabulary.add(entries[split], num_top)
-        if split in outsides:
-            outsides[split].add(entries[split], reference)
-
-
-def _to_json(
-    vocabularies: Mapping[str, Vocabulary], outsides: Mapping[str, Outside]
-) -> dict[str, Any]:
-    reference = next(iter(vocabularies.values()))
-    figures: dict[str, Any] = {}
-    for split, vocabulary in vocabularies.items():
-        outside = outsides.get(split)
-        figures[split] = {
-            "num": vocabulary.num,
-            "num_distinct": vocabulary.num_distinct,
-            "num_once": vocabulary.num_once,
-            "num_unspaced": vocabulary.num_unspaced,
-            "num_unspaced_once": vocabulary.num_unspaced_once,
-            "top": _top_to_json(vocabulary.top),
-            "oov": _outside_to_json(outside, vocabulary, reference) if outside else None,
-        }
-    return figures
 
 
 def _outside_to_json(outside: Outside, split: Vocabulary, reference: Vocabulary) -> dict[str, Any]:

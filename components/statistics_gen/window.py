@@ -12,12 +12,14 @@ from components.statistics_gen import (
     protos,
     repeats,
     summary,
+    table_figures,
     totals,
     vocabulary,
 )
 from components.statistics_gen.histogram import Histogram
 from seqline.component import Figures
 from seqline.data import features
+from seqline.data.buckets import files_of
 from seqline.data.examples import span_of
 from seqline.data.manifest import Manifest, Span, read_manifest
 from seqline.data.span_cache import SpanCache, link
@@ -48,14 +50,14 @@ def build(
         _check_counts(span, spans[span.number], parts[span.number])
 
     split_totals = {
-        split: totals.total([totals.read(part / f"{split}.json") for part in parts.values()])
+        split: totals.total_of_many(totals.read(part / f"{split}.json") for part in parts.values())
         for split in features.SPLITS
     }
     if len(spans) == 1:
         window = next(iter(spans.values()))
     else:
         window = summary.summarise(
-            list(parts.values()),
+            table_figures.of_window(list(parts.values()), params.num_top_values),
             split_totals,
             manifest.content,
             manifest.dim,
@@ -152,27 +154,23 @@ def _compare_newest(parts: dict[int, Path], has_chars: bool) -> dict[str, Any]:
     earlier = sorted(set(parts) - {newest})
     sides = {"earlier": [parts[number] for number in earlier], "newest": [parts[newest]]}
 
-    rows = {
-        side: [part / f"{features.TRAIN}.rows" for part in side_parts]
-        for side, side_parts in sides.items()
-    }
+    def tables(side: str, kind: str) -> list[list[Path]]:
+        return [files_of(part, f"{features.TRAIN}.{kind}") for part in sides[side]]
+
+    newest_rows = tables("newest", table_figures.ROWS)[0]
     compared: dict[str, Any] = {
         "span": newest,
         "earlier": earlier,
-        "repeated": repeats.repeated(rows["newest"], rows["earlier"]),
+        "repeated": repeats.repeated(newest_rows, tables("earlier", table_figures.ROWS)),
     }
     if not has_chars:
         return compared
 
-    tokens = {
-        side: [part / f"{features.TRAIN}.tokens" for part in side_parts]
-        for side, side_parts in sides.items()
-    }
-
+    tokens = {side: tables(side, table_figures.TOKENS) for side in sides}
     chars = {}
     for side, side_parts in sides.items():
-        side_totals = totals.total(
-            [totals.read(part / f"{features.TRAIN}.json") for part in side_parts]
+        side_totals = totals.total_of_many(
+            totals.read(part / f"{features.TRAIN}.json") for part in side_parts
         )
         chars[side] = side_totals.chars or Histogram.sum([])
 

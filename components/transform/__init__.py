@@ -188,13 +188,14 @@ def analyze(
             yield None
             return
 
-        from components.transform import analysis, ngram_counts
+        from components.transform import analysis
+        from seqline.data.table_merge import SHARDS
 
         yield analysis.AnalyzeShards(folders, content, with_words(params))
 
         # As large as their sums, which are all that a window needs.
         for folder in folders.values():
-            remove(folder / ngram_counts.TABLES)
+            remove(folder / SHARDS)
 
 
 def part_path(span_cache: SpanCache, span_key: str, content: str, params: TransformParams) -> Path:

@@ -3,9 +3,8 @@
 The part of a span in the span cache holds
   Split-<split>/<shard>.arrow   tokenised rows: the shard's distinct tokens, and every row as
                                 indices into them
-  counts/<group>.arrow          the train split's token counts (seqline.data.counts), one file for
-                                each group of buckets
-  ngram_counts/<group>.arrow    the same for n-grams, where they are wanted
+  counts/                       the train split's token counts (seqline.data.counts)
+  ngram_counts/                 the same for n-grams, where they are wanted
 or, for sequences, moments/<shard>.json. Both have lengths/<shard>.json (see `lengths`); words of
 texts, letters/<shard>.json (see `by_script`).
 """
@@ -26,14 +25,16 @@ from pydantic import Field, FiniteFloat
 from components.transform import TransformParams, by_script, lengths, ngram_counts
 from components.transform.text import normalize, tokenize
 from seqline.data import counts, features
+from seqline.data.buckets import NUM_BUCKETS, Place, files_of, places
 from seqline.data.examples import ExampleShard
+from seqline.data.table_merge import Entry, MergeTables, shard_path
 from seqline.storage import records
-from seqline.storage.staging import local_copy, reading, reading_all, writing
+from seqline.storage.staging import local_copy, reading, writing
 
 # Rows that TensorFlow tokenises at once.
 BATCH_SIZE = 8192
-# Groups of buckets, which as many workers can sum at the same time.
-NUM_GROUPS = 8
+# The name of a span's table of tokens, see `seqline.data.buckets`.
+COUNTS = "counts"
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,7 @@ class AnalyzeShards(beam.PTransform):
         self.params = params
 
         subfolders = [f"Split-{split}" for split in features.SPLITS]
-        subfolders += ["tables", "counts", "moments", lengths.FOLDER, by_script.FOLDER]
-        subfolders += [ngram_counts.TABLES, ngram_counts.SUMS]
+        subfolders += [COUNTS, ngram_counts.TABLE, "moments", lengths.FOLDER, by_script.FOLDER]
         for folder in folders.values():
             for name in subfolders:
                 (folder / name).mkdir()
@@ -112,31 +112,25 @@ class AnalyzeShards(beam.PTransform):
         if self.content == features.SEQUENCE:
             return shards | "Moments" >> beam.ParDo(MomentsOfShard(self.folders))
 
-        groups = (
-            shards
-            | "Tokenize" >> beam.ParDo(TokenizeShard(self.folders, self.content, self.params))
-            | "TablesOfSpan" >> beam.GroupByKey()
-            | "Groups" >> beam.FlatMapTuple(_with_groups)
-            | "SpreadGroups" >> beam.Reshuffle()
+        tables = shards | "Tokenize" >> beam.ParDo(
+            TokenizeShard(self.folders, self.content, self.params)
         )
-        sums = groups | "SumTables" >> beam.MapTuple(sum_tables)
-        if not self.params.most_ngrams(self.content):
-            return sums
-
-        of_ngrams = groups | "SumNgrams" >> beam.MapTuple(ngram_counts.sum_tables)
-        return (sums, of_ngrams) | "Sums" >> beam.Flatten()
+        return tables | "Tables" >> MergeTables(write_sum)
 
 
-def _with_groups(folder: str, names: Iterable[str]) -> list[tuple[str, list[str], int]]:
-    """The arguments of `sum_tables` for every group of buckets."""
-    return [(folder, sorted(names), group) for group in range(NUM_GROUPS)]
+def write_sum(table: str, buckets: Iterable[list[Place]], path: str) -> None:
+    """Writes the sum of some buckets of a table, see `MergeTables`."""
+    if table == COUNTS:
+        counts.write(path, (counts.sum_bucket(places) for places in buckets))
+    else:
+        ngram_counts.write(path, (ngram_counts.sum_bucket(places) for places in buckets))
 
 
 class TokenizeShard(beam.DoFn):
     """Writes the tokens of a shard.
 
-    For a shard of train it also writes its count tables, and yields (the folder of its span, the
-    name of those tables).
+    For a shard of train it also writes its count tables, and yields (the folder of its span's
+    part, (name of a table, name of the shard)) for each.
     """
 
     def __init__(self, folders: Mapping[int, str], content: str, params: TransformParams) -> None:
@@ -158,7 +152,7 @@ class TokenizeShard(beam.DoFn):
 
         self.tokens_of = tf.function(tokens_of, input_signature=strings, autograph=False)
 
-    def process(self, shard: ExampleShard) -> Iterator[tuple[str, str]]:
+    def process(self, shard: ExampleShard) -> Iterator[tuple[str, Entry]]:
         if shard.span not in self.folders:
             return
 
@@ -175,18 +169,18 @@ class TokenizeShard(beam.DoFn):
             letters = by_script.count(tokenized.tokens, tokenized.indices, tokenized.lengths)
             by_script.write(folder, shard.name, letters)
         num = np.bincount(tokenized.indices, minlength=len(tokenized.tokens)).tolist()
-        table = f"{shard.name}.arrow"
-        with writing(f"{folder}/tables/{table}") as name:
+        with writing(shard_path(folder, COUNTS, shard.name)) as name:
             counts.write(name, counts.split(dict(zip(tokenized.tokens, num, strict=True))))
+        yield folder, (COUNTS, shard.name)
 
         if self.has_ngrams:
             kinds = ngram_counts.kinds_of(self.content, self.tokens)
             ngrams = ngram_counts.count(
                 tokenized.tokens, tokenized.indices, tokenized.lengths, kinds
             )
-            path = f"{folder}/{ngram_counts.TABLES}/{table}"
+            path = shard_path(folder, ngram_counts.TABLE, shard.name)
             ngram_counts.write(path, ngram_counts.split(ngrams))
-        yield folder, table
+            yield folder, (ngram_counts.TABLE, shard.name)
 
     def tokenize(self, shard: ExampleShard) -> TokenShard:
         """The tokens of a shard's rows."""
@@ -261,28 +255,15 @@ def _ranges(
     return np.arange(int(ends[-1])) + np.repeat(starts[chosen] - (ends - size), size), size
 
 
-def sum_tables(folder: str, names: Sequence[str], group: int) -> None:
-    """Sums one group of the buckets of a span's count tables. One bucket is in memory at a time."""
-    tables = [f"{folder}/tables/{name}" for name in names]
-    path = f"{folder}/counts/{group}.arrow"
-    per_group = counts.NUM_BUCKETS // NUM_GROUPS
-    buckets = range(group * per_group, (group + 1) * per_group)
-    with reading_all(tables) as copies, writing(path) as target:
-        counts.write(target, (counts.sum_bucket(copies, bucket) for bucket in buckets))
-
-
 def buckets_of(parts: Iterable[Path]) -> Iterator[counts.Counts]:
     """The token counts of a window, bucket by bucket: the sum of its spans' tables.
 
     Args:
         parts: the parts of the spans.
     """
-    folders = [local_copy(part / "counts") for part in parts]
-    per_group = counts.NUM_BUCKETS // NUM_GROUPS
-    for bucket in range(counts.NUM_BUCKETS):
-        group, within = divmod(bucket, per_group)
-        tables = [folder / f"{group}.arrow" for folder in folders]
-        yield counts.sum_bucket([table for table in tables if table.exists()], within)
+    tables = [files_of(local_copy(part / COUNTS).parent, COUNTS) for part in parts]
+    for bucket in range(NUM_BUCKETS):
+        yield counts.sum_bucket(places(tables, bucket))
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,16 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from seqline.data import features
+from seqline.data.buckets import NUM_BUCKETS, Place, files_of, places
 from seqline.data.ngrams import END, START, Table, characters_of, find, keys, token_codes
-from seqline.storage.staging import local_copy, reading_all, writing
+from seqline.storage.staging import local_copy, writing
 
 # An n-gram of a single text says nothing of another one.
 MIN_TEXTS = 2
 
-BUCKET_BITS = 6
-NUM_BUCKETS = 1 << BUCKET_BITS
-# Groups of buckets, which as many workers can sum at the same time.
-NUM_GROUPS = 8
-# The folders of a span's part: the tables of its shards, and their sum, a file for each group.
-TABLES, SUMS = "ngram_tables", "ngram_counts"
+BUCKET_BITS = (NUM_BUCKETS - 1).bit_length()
+# The name of a span's table, see `seqline.data.buckets`.
+TABLE = "ngram_counts"
 
 # Bytes of the texts that are looked at together, a single longer one aside.
 BLOCK_BYTES = 4 << 20
@@ -291,32 +289,17 @@ def _read_bucket(path: str | Path, bucket: int) -> Counts:
         }
 
 
-def _sum_bucket(paths: Sequence[str | Path], bucket: int) -> Counts:
-    tables = [_read_bucket(path, bucket) for path in paths]
+def sum_bucket(places: Sequence[Place]) -> Counts:
+    """One bucket of the sum of tables, whose files and place in each are given."""
+    tables = [_read_bucket(*place) for place in places]
     return {kind: _sum([table[kind] for table in tables]) for kind in KINDS}
-
-
-def sum_tables(folder: str, names: Sequence[str], group: int) -> None:
-    """Sums one group of the buckets of a span's tables. One bucket is in memory at a time.
-
-    Args:
-        folder: of the span's part.
-        names: of the tables of its shards.
-        group: the number of the group.
-    """
-    per_group = NUM_BUCKETS // NUM_GROUPS
-    buckets = range(group * per_group, (group + 1) * per_group)
-    with reading_all([f"{folder}/{TABLES}/{name}" for name in names]) as tables:
-        write(f"{folder}/{SUMS}/{group}.arrow", (_sum_bucket(tables, n) for n in buckets))
 
 
 def buckets_of(parts: Iterable[Path]) -> Iterator[Counts]:
     """The counts of a window, bucket by bucket: the sum of its spans' tables."""
-    folders = [local_copy(part / SUMS) for part in parts]
+    tables = [files_of(local_copy(part / TABLE).parent, TABLE) for part in parts]
     for bucket in range(NUM_BUCKETS):
-        group, within = divmod(bucket, NUM_BUCKETS // NUM_GROUPS)
-        tables = [folder / f"{group}.arrow" for folder in folders]
-        yield _sum_bucket([table for table in tables if table.exists()], within)
+        yield sum_bucket(places(tables, bucket))
 
 
 def choose(

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-# 100 million distinct entries are 1.6 million a bucket: some 300 MB as Python objects.
-NUM_BUCKETS = 64
+from seqline.data.buckets import NUM_BUCKETS, Place
 
 SCHEMA = pa.schema([("entry", pa.binary()), ("count", pa.int64())])
 
@@ -55,13 +54,13 @@ def read_bucket(path: str | Path, bucket: int) -> Counts:
         return dict(zip(batch["entry"].to_pylist(), batch["count"].to_pylist(), strict=True))
 
 
-def sum_bucket(paths: Sequence[str | Path], bucket: int) -> Counts:
-    """One bucket of the sum of tables."""
-    if not paths:
+def sum_bucket(places: Sequence[Place]) -> Counts:
+    """One bucket of the sum of tables, whose files and place in each are given."""
+    if not places:
         return {}
 
-    total = read_bucket(paths[0], bucket)
-    for path in paths[1:]:
-        for entry, count in read_bucket(path, bucket).items():
+    total = read_bucket(*places[0])
+    for place in places[1:]:
+        for entry, count in read_bucket(*place).items():
             total[entry] = total.get(entry, 0) + count
     return total

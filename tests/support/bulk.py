@@ -9,7 +9,6 @@ from components.bulk_inferrer import (
     folder,
     job,
 )
-from components.bulk_inferrer.chunks import CHUNK_ROWS
 from seqline.component import Figures
 from tests.support.corpus import write_jsonl
 
@@ -21,7 +20,7 @@ def infer(
     model: Path,
     source: Path | str,
     force: bool = False,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = None,
     **fields: Any,
 ) -> Figures:
     params = BulkInferrerParams(source=str(source), **fields)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.bulk_inferrer.chunks import cut
+from components.bulk_inferrer.chunks import cut, most_rows
 from components.bulk_inferrer.model import BATCH_CELLS, BATCH_ROWS, batches
 from seqline.rows.row import BadRow, Row
 from tests.support.bulk import answers, infer, write_texts
@@ -55,6 +55,14 @@ def test_chunks_are_the_rows_in_their_order_whichever_are_left_out(
     ]
     assert all(len(chunk.rows) + len(chunk.bad) <= 7 for chunk in whole)
     assert rest == [chunk for chunk in whole if chunk.number not in done]
+
+
+def test_a_chunk_of_many_classes_has_fewer_rows() -> None:
+    # At most 2**24 probabilities, which are 64 MiB.
+    assert [most_rows(num) for num in (2, 1024, 1025, 10_000, 2**25)] == [
+        *(16_384, 16_384, 16_368, 1677),
+        1,
+    ]
 
 
 @pytest.mark.usefixtures("small")

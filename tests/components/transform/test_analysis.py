@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.transform import TransformParams, vocabulary
-from components.transform.analysis import NUM_GROUPS, TokenizeShard, buckets_of, sum_tables
+from components.transform.analysis import COUNTS, TokenizeShard, buckets_of, write_sum
 from components.transform.text import normalize, tokenize
 from seqline.data import counts
+from seqline.data.buckets import NUM_BUCKETS
 from seqline.data.examples import ExampleShard
 from seqline.data.features import TRAIN
+from seqline.data.table_merge import shard_path
 
 BATCH = [tf.TensorSpec([None], tf.string)]
 compiled_lower = tf.function(lambda text: normalize(text, True), input_signature=BATCH)
@@ -51,15 +53,14 @@ def test_tokenised_shards_hold_the_graphs_tokens(texts: list[str], tokens: str) 
 
 def test_the_sum_of_tables_holds_one_bucket_at_a_time(tmp_path: Path) -> None:
     tables = []
-    (tmp_path / "tables").mkdir()
     for number in range(3):
-        tables.append(tmp_path / "tables" / f"{number}.arrow")
+        tables.append(shard_path(str(tmp_path), COUNTS, str(number)))
         # A third of the entries is in all tables.
         entries = [
             f"{'' if entry % 3 else number}token {entry}".encode() for entry in range(60_000)
         ]
         counts.write(tables[-1], counts.split(dict.fromkeys(entries, number + 1)))
-    (tmp_path / "counts").mkdir()
+    (tmp_path / COUNTS).mkdir()
 
     def peak_of(work: Callable[[], object]) -> int:
         gc.collect()
@@ -73,13 +74,13 @@ def test_the_sum_of_tables_holds_one_bucket_at_a_time(tmp_path: Path) -> None:
     def whole() -> dict[bytes, int]:
         return {
             entry: count
-            for bucket in range(counts.NUM_BUCKETS)
-            for entry, count in counts.sum_bucket(tables, bucket).items()
+            for bucket in range(NUM_BUCKETS)
+            for entry, count in counts.sum_bucket([(table, bucket) for table in tables]).items()
         }
 
     def streamed() -> tuple:
-        for group in range(NUM_GROUPS):
-            sum_tables(str(tmp_path), [table.name for table in tables], group)
+        buckets = ([(table, bucket) for table in tables] for bucket in range(NUM_BUCKETS))
+        write_sum(COUNTS, buckets, str(tmp_path / COUNTS / "00000.arrow"))
         return vocabulary.rank(
             buckets_of([tmp_path]), TransformParams(vocab_size=10, min_frequency=1)
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.transform import ngram_counts
+from components.transform import analysis, ngram_counts
 from components.transform.ngram_counts import Counts, NgramKinds, count
 from components.transform.ngram_rows import rows_of
 from seqline.data.ngrams import Rows, Table, keys, token_codes
@@ -73,14 +73,18 @@ def test_blocks_have_a_most_size_but_for_a_single_longer_one(
 
 
 def test_tables_add_up_in_files(tmp_path: Path) -> None:
-    for name in (ngram_counts.TABLES, ngram_counts.SUMS):
-        (tmp_path / name).mkdir()
+    tables = []
     for number, texts in enumerate((oracle.WORDS[:2], oracle.WORDS[2:])):
         counts = count(*shard_of(texts), KINDS)
-        path = tmp_path / ngram_counts.TABLES / f"{number}.arrow"
-        ngram_counts.write(path, ngram_counts.split(counts))
-    for group in range(ngram_counts.NUM_GROUPS):
-        ngram_counts.sum_tables(str(tmp_path), ["0.arrow", "1.arrow"], group)
+        tables.append(tmp_path / f"{number}.arrow")
+        ngram_counts.write(tables[-1], ngram_counts.split(counts))
+
+    (tmp_path / ngram_counts.TABLE).mkdir()
+    for group in range(4):  # 16 buckets each
+        buckets = range(16 * group, 16 * group + 16)
+        places = ([(table, bucket) for table in tables] for bucket in buckets)
+        path = tmp_path / ngram_counts.TABLE / f"{group:05d}.arrow"
+        analysis.write_sum(ngram_counts.TABLE, places, str(path))
 
     whole = list(ngram_counts.split(count(*shard_of(oracle.WORDS), KINDS)))
     summed = list(ngram_counts.buckets_of([tmp_path]))

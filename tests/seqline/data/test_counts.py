@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqline.data import counts
+from seqline.data.buckets import NUM_BUCKETS
 
 TABLES = st.lists(
     st.dictionaries(st.binary(max_size=3), st.integers(1, 2**40), max_size=30),
@@ -23,8 +24,8 @@ def test_count_tables_sum_bucket_by_bucket(tables: list[dict[bytes, int]]) -> No
         for path, table in zip(paths, tables, strict=True):
             counts.write(path, counts.split(table))
         total: dict[bytes, int] = {}
-        for bucket in range(counts.NUM_BUCKETS):
-            summed = counts.sum_bucket(paths, bucket)
+        for bucket in range(NUM_BUCKETS):
+            summed = counts.sum_bucket([(path, bucket) for path in paths])
             assert all(counts.bucket_of(entry) == bucket for entry in summed)
             total |= summed
     assert total == {
