@@ -11,7 +11,8 @@ from tests.support import store_runs
 from tests.support.command_line import environment
 from tests.support.emulators import Emulator
 
-pytestmark = pytest.mark.stores
+# Ten runs on a machine of two cores, or twenty stages, take minutes.
+pytestmark = [pytest.mark.stores, pytest.mark.timeout(1500)]
 
 
 def digests_of_retraining(folder: Path, data: str, place: str, *more: str) -> dict[str, str]:
