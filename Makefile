@@ -11,11 +11,7 @@ FULL := $(VENV)/.full
 # Without byte code every import of TensorFlow takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-<<<<<<< HEAD
-.PHONY: help install install-cloud install-all run test test-slow test-engines test-stores test-cloud soak lint lint-workflows format lock clean
-=======
 .PHONY: help install install-cloud install-all run test test-slow test-stores test-engines test-cloud soak lint lint-workflows format lock clean
->>>>>>> main
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/'
@@ -30,11 +26,7 @@ run: $(RUNTIME) ## run the pipeline on BBC News
 	$(BIN)/seqline run bbc_news
 
 test: $(FULL) ## run the tests, but for the slow ones
-<<<<<<< HEAD
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not engines and not stores" --durations 15
-=======
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not stores and not engines" --durations 15
->>>>>>> main
 
 test-slow: $(FULL) ## run the slow ones: whole runs on the fake cloud, several machines and devices, kills in every stage
 	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not stores and not engines" --durations 15
