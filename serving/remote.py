@@ -20,6 +20,7 @@ from typing import Any
 from serving.errors import InputError, cut
 
 SCHEME = re.compile("([A-Za-z][A-Za-z0-9+.-]*)://")
+ONE_SLASH = re.compile("(gs|s3|az):/(?!/)")
 # Scheme -> (module, what pip installs).
 PACKAGES = {
     "gs": ("google.cloud.storage", "google-cloud-storage"),
@@ -36,6 +37,8 @@ ENDPOINTS = {
     "s3": "AWS_ENDPOINT_URL",
     "az": "AZURE_STORAGE_ENDPOINT",
 }
+# What S3, and obstore, say of a bucket in another region.
+WRONG_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "redirect without LOCATION")
 NUM_AT_ONCE = 8
 # For one request: to connect, until the next bytes come, and until it is tried no more, in seconds.
 CONNECT, READ, RETRY = 5, 20, 15
@@ -63,8 +66,8 @@ class Object:
 
 
 def is_remote(path: object) -> bool:
-    """Whether a path is a URL and no folder."""
-    return bool(SCHEME.match(str(path)))
+    """Whether a path is a URL, or is meant to be one, and no folder."""
+    return bool(SCHEME.match(str(path)) or ONE_SLASH.match(str(path)))
 
 
 def check_place(place: str, flag: str) -> str:
@@ -73,6 +76,11 @@ def check_place(place: str, flag: str) -> str:
     Raises:
         RemoteError: It is not, or the package that reads it is missing.
     """
+    if one_slash := ONE_SLASH.match(place):
+        raise RemoteError(
+            f"{flag} {cut(place)!r} has one slash after its scheme; write"
+            f" {one_slash[1]}://<bucket>/<path>."
+        )
     found = SCHEME.match(place)
     scheme = found[1] if found else ""
     if scheme not in PACKAGES:
@@ -259,7 +267,9 @@ class _Obstore:
         if scheme == "az" and endpoint:
             options["endpoint"] = endpoint
         kinds: dict[str, Any] = {"s3": S3Store, "az": AzureStore}
-        self.store = kinds[scheme].from_url(place, **options)
+        bucket, _, path = place.removeprefix(f"{scheme}://").partition("/")
+        # Not by the URL, in which # ? and % would have a meaning.
+        self.store = kinds[scheme](bucket, prefix=path or None, **options)
 
     def find(self, folder: str) -> list[Object]:
         import obstore
@@ -304,6 +314,11 @@ def _reason(scheme: str, error: Exception) -> str:
 
     if number == 404 or isinstance(error, FileNotFoundError):
         return "there is no such bucket or object. Correct the path, or create the bucket."
+    if any(sign in text for sign in WRONG_REGION):
+        return (
+            "the bucket is in another region than AWS_REGION"
+            f" ({os.environ.get('AWS_REGION') or 'not set'}). Set it to the bucket's."
+        )
     no_account = "169.254.169.254" in text or "must be specified" in text
     if number in (401, 403) or no_account or "credential" in text.lower():
         cause = code[1] if code else f"HTTP {number}" if number and not no_account else "none given"

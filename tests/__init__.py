@@ -33,8 +33,8 @@ LIBRARIES = {
     "XLA_FLAGS",
 }
 PREFIXES = ("CLOUDSDK_", "GITHUB_", "GOOGLE_", "SEQLINE_")
-# Said by whoever starts the tests: where engines are.
-KEPT = {"SEQLINE_PRISM", "SEQLINE_FLINK_JAR"}
+# Said by whoever starts the tests: where engines and object stores are.
+KEPT = {"SEQLINE_PRISM", "SEQLINE_FLINK_JAR", "SEQLINE_EMULATORS"}
 
 # Not in the commands that tests start as modules of this package: those are told by the test what
 # their terminal is.

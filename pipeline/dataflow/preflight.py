@@ -15,7 +15,6 @@ from typing import Any
 from components.bulk_inferrer import BulkInferrerParams
 from components.evaluator import EvaluatorParams
 from components.example_gen import ExampleGenParams
-from pipeline.dataflow import beam_flags
 from pipeline.dataflow.services import of_services
 from pipeline.runner.plan import Pipeline
 from seqline.errors import UserError
@@ -101,8 +100,7 @@ def check_infer(
 
 
 def of_flags(beam_args: Sequence[str]) -> Iterator[str]:
-    """Problems with the flags: misspelt, missing, harmful or malformed ones."""
-    yield from beam_flags.problems(beam_args)
+    """Problems with the flags: missing, harmful or malformed ones. Beam knows all of them."""
     for name, meaning in NEEDED.items():
         if not option(beam_args, name):
             yield f"--{name} is missing: {meaning}"

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import boto3
 import pytest
@@ -108,6 +109,14 @@ def test_versions_come_and_go_whole(s3: Any) -> None:
     assert sorted(path.name for path in folder.parent.iterdir()) == sorted(
         ["lock", folder.name, f"{folder.name}.json"]
     )
+
+
+def test_a_path_is_taken_to_the_letter(s3: Any) -> None:
+    push(s3, "a b/c#d?e%41/1", "one")
+    mirrors = Mirrors()
+    folder = mirrors.folder("s3://bucket/a b/c#d?e%41", FLAG)
+    assert mirrors.poll(newest(1), [folder]) == {"s3://bucket/a b/c#d?e%41": ""}
+    assert set(files(folder).values()) == {"one"}
 
 
 def test_of_several_models_each_is_copied_or_the_named_one(s3: Any) -> None:
@@ -243,6 +252,13 @@ def test_google_compares_what_comes_with_its_checksum(
             "--model_base_path 's3://bucket/a/../b' names no place; give s3://<bucket>/<path>.",
         ),
         (
+            "s3:/bucket/m",
+            (
+                "--model_base_path 's3:/bucket/m' has one slash after its scheme; write"
+                " s3://<bucket>/<path>."
+            ),
+        ),
+        (
             "hdfs://cluster/m",
             (
                 "--model_base_path 'hdfs://cluster/m': only a folder, gs://, s3:// or az:// can be"
@@ -272,15 +288,25 @@ def test_bad_credentials_and_no_network_are_one_line(
         "<Code>InvalidAccessKeyId</Code></Error>\n\nDebug source:\nmany lines"
     )
 
-    def refuse(store: Any, folder: str) -> None:
-        raise ValueError(refused)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(remote._Obstore, "find", refuse)
-        assert error("s3://bucket/m") == (
-            "s3://bucket/m cannot be read: access is refused (InvalidAccessKeyId). Give credentials"
-            " that may read it: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION."
-        )
+    elsewhere = (
+        "Generic S3 error: Received redirect without LOCATION, this normally indicates an"
+        " incorrectly configured region\n\nDebug source:\nmany lines"
+    )
+    for said, cause in (
+        (
+            refused,
+            "access is refused (InvalidAccessKeyId). Give credentials that may read it:"
+            " AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.",
+        ),
+        (
+            elsewhere,
+            "the bucket is in another region than AWS_REGION (us-east-1). Set it to the bucket's.",
+        ),
+    ):
+        refuse = mock.Mock(side_effect=ValueError(said))
+        with monkeypatch.context() as patch:
+            patch.setattr(remote._Obstore, "find", refuse)
+            assert error("s3://bucket/m") == f"s3://bucket/m cannot be read: {cause}"
 
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
     assert error("az://container/m") == (

@@ -12,7 +12,8 @@ from pipeline.store.records import RunRecord
 from tests.support import store_runs
 from tests.support.emulators import EMULATORS, Emulator
 
-pytestmark = pytest.mark.stores
+# Ten runs on a machine of two cores, or twenty stages, take minutes.
+pytestmark = [pytest.mark.stores, pytest.mark.timeout(1500)]
 
 # moto and versitygw both speak S3; moto is the slower one.
 one_each = pytest.mark.parametrize(
@@ -43,18 +44,20 @@ def kill_next(folder: Path, place: str, killed: list[str], seconds: float) -> bo
     process = store_runs.begin(folder, "run", place, place)
     assert process.stdout is not None
     lines = []
-    with process.stdout:
+    try:
         for line in process.stdout:
             lines.append(line)
             stage = line.partition(" ")[0]
             if " started, stage " in line and stage not in killed:
                 time.sleep(seconds)
-                process.kill()
-                process.wait()
                 killed.append(stage)
                 return True
-    assert process.wait() == 0, "".join(lines)
-    return False
+        assert process.wait() == 0, "".join(lines)
+        return False
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 @one_each
@@ -81,7 +84,11 @@ def test_of_ten_runs_at_once_one_makes_each_artifact(emulator: Emulator, tmp_pat
         store_runs.begin(tmp_path / str(number), "run", place, place, "--to", "transform")
         for number in range(10)
     ]
-    ended = [(process.communicate(timeout=900)[0], process.returncode) for process in processes]
+    try:
+        ended = [(process.communicate(timeout=500)[0], process.returncode) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [code for _, code in ended] == [0] * 10, ended
 
     expected = local_run(tmp_path / "local", place, "--to", "transform")

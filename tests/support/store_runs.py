@@ -55,7 +55,10 @@ def begin(folder: Path, name: str, data: str, place: str, *more: str) -> "subpro
 def seqline(folder: Path, name: str, data: str, place: str, *more: str) -> tuple[int, str]:
     """Runs `seqline NAME` as `begin` does; returns (exit code, output and errors)."""
     process = begin(folder, name, data, place, *more)
-    out, _ = process.communicate(timeout=900)
+    try:
+        out, _ = process.communicate(timeout=500)
+    finally:
+        process.kill()  # where the tests are interrupted, before their store is
     assert "Traceback" not in out, out
     return process.returncode, out
 
