@@ -51,7 +51,11 @@ def job(beam_args: Sequence[str]) -> Iterator[beam.Pipeline]:
         _check_again(beam_args)
         from seqline.jobs import portable_job
 
-        pipeline = beam.Pipeline(options=pipeline_options(beam_args))
+        try:
+            pipeline = beam.Pipeline(options=pipeline_options(beam_args))
+        except ValueError as error:  # what Beam says of flags that do not fit together
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise UserError(f"Beam refuses the flags after `--`: {reason}.") from None
         yield pipeline
         portable_job.run(pipeline, beam_args)
         return

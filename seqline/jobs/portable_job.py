@@ -87,6 +87,10 @@ def run(pipeline: Any, beam_args: Sequence[str]) -> None:
             raise LostWorkerError(
                 f"{where} did not take the job: {_short(str(error))}. {AGAIN}"
             ) from None
+        except (ValueError, RuntimeError) as error:  # a flag, or a file that one names
+            log.info("the job was refused", exc_info=True)
+            reason = _short(str(error)).rstrip(".")
+            raise UserError(f"Beam refuses the job for {name}: {reason}.") from None
 
         job = Job(where, result._job_service, result._job_id, workers)
         try:
