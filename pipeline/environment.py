@@ -29,11 +29,13 @@ OPTIONS = (
     "SEQLINE_TEMP_LOCATION",
     "SEQLINE_SDK_CONTAINER_IMAGE",
 )
-# Variables that are not options: for the cache, Docker Compose, the tests of the worker image and
-# of engines, CI.
+# Variables that are not options: for the cache, the workers of a job on Kubernetes, Docker Compose,
+# the tests of the worker image and of engines, CI.
 OTHERS = (
     "SEQLINE_CACHE",
     "SEQLINE_CACHE_GB",
+    "SEQLINE_NUM_WORKERS",
+    "SEQLINE_WORKER_ADDRESS",
     "SEQLINE_TAG",
     "SEQLINE_OPTIONS",
     "SEQLINE_MEMORY",

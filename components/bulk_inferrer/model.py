@@ -26,6 +26,8 @@ from seqline.rows.row import BadRow
 BATCH_ROWS = 512
 # Cells of a padded batch: bytes of texts, tokens, or numbers of sequences. 512 texts of 4 KiB.
 BATCH_CELLS = 1 << 21
+# Probabilities of a batch: up to 2,048 classes it may have BATCH_ROWS rows.
+BATCH_PROBABILITIES = 1 << 20
 # Batches at once: TensorFlow leaves cores idle between two steps of a recurrence.
 MAX_THREADS = 4
 
@@ -95,7 +97,8 @@ def answer(chunk: Chunk, model: ServedModel) -> AnsweredChunk:
 
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
         lengths = [len(content) for content in contents]
-        list(pool.map(ask, batches(lengths, model.dim or 1)))
+        most_rows = max(1, min(BATCH_ROWS, BATCH_PROBABILITIES // len(model.labels)))
+        list(pool.map(ask, batches(lengths, model.dim or 1, most_rows)))
 
     answered = has_class(probabilities)
     if not answered.all():
@@ -123,14 +126,15 @@ def _without(chunk: Chunk, lacking: Sequence[int]) -> Chunk:
     return replace(chunk, rows=rows, bad=in_order)
 
 
-def batches(lengths: Sequence[int], width: int = 1) -> list[list[int]]:
+def batches(lengths: Sequence[int], width: int = 1, most_rows: int = BATCH_ROWS) -> list[list[int]]:
     """Puts rows of similar length together.
 
-    A batch has at most BATCH_ROWS rows, and at most BATCH_CELLS cells unless it is a single row.
+    A batch has at most BATCH_CELLS cells unless it is a single row.
 
     Args:
         lengths: The length of each row.
         width: Cells of one step of a row.
+        most_rows: Rows of a batch, at most.
 
     Returns:
         The numbers of the rows of each batch. Every row is in one batch.
@@ -140,7 +144,7 @@ def batches(lengths: Sequence[int], width: int = 1) -> list[list[int]]:
         # The rows come by length, so this one is the longest so far.
         if (
             filled
-            and len(filled[-1]) < BATCH_ROWS
+            and len(filled[-1]) < most_rows
             and (len(filled[-1]) + 1) * lengths[row] * width <= BATCH_CELLS
         ):
             filled[-1].append(row)

@@ -64,7 +64,7 @@ def run(
     """
     from rich.console import Console
 
-    from components.trainer.distributed import cluster
+    from components.trainer.distributed import cluster, job
     from pipeline import report
     from pipeline.cli import console, launch
     from pipeline.cli.terminal import print_line
@@ -74,6 +74,7 @@ def run(
 
     started = time.monotonic()
     beam_args = options.beam_flags(context, beam)
+    job.set_tf_config()
 
     settings = list(common.settings or [])
     if profile:

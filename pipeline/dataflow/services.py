@@ -1,7 +1,10 @@
 """Problems that only the services know of: buckets, and whether Dataflow lets this account work."""
 
+import logging
 from collections.abc import Iterator, Sequence
 
+from pipeline.dataflow import capacity, rights
+from pipeline.dataflow.google_api import Api
 from seqline.errors import UserError
 from seqline.jobs import dataflow
 from seqline.jobs.dataflow import option
@@ -9,6 +12,7 @@ from seqline.storage import gcs
 from seqline.storage.files import translate_errors
 from seqline.storage.objects import is_google
 
+log = logging.getLogger("seqline.dataflow")
 PERMISSIONS = tuple(f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list"))
 
 
@@ -40,3 +44,20 @@ def of_services(root: str, beam_args: Sequence[str]) -> Iterator[str]:
             dataflow.client(beam_args).ping()
         except UserError as error:
             yield str(error)
+            return
+        yield from _of_accounts(list(buckets), beam_args)
+
+
+def _of_accounts(buckets: Sequence[str], beam_args: Sequence[str]) -> Iterator[str]:
+    """Problems with accounts and quotas. What may hurt, and what could not be asked, is logged."""
+    api, findings = Api(beam_args), rights.Findings()
+    rights.look(api, beam_args, buckets, findings)
+    capacity.look(api, beam_args, buckets, findings)
+    yield from findings.problems
+
+    for note in findings.notes:
+        log.warning("Dataflow: %s", note)
+    if findings.not_asked:
+        log.warning(
+            "Dataflow: not checked, as this account may not ask: %s", ", ".join(findings.not_asked)
+        )

@@ -177,7 +177,7 @@ class Client:
         while True:
             status = 0
             try:
-                answer = self._session().request(
+                answer = self.session_of_account().request(
                     method, url, params=query, json=body, timeout=TIMEOUT
                 )
                 if answer.status_code < 400:
@@ -206,7 +206,8 @@ class Client:
             time.sleep(pause)
             pause = min(2 * pause, 30.0)
 
-    def _session(self) -> Any:
+    def session_of_account(self) -> Any:
+        """The session that sends requests with this account's credentials."""
         if self.session is None:
             import google.auth
             from google.auth.transport.requests import AuthorizedSession

@@ -57,8 +57,9 @@ def test_chunks_are_the_rows_in_their_order_whichever_are_left_out(
     assert rest == [chunk for chunk in whole if chunk.number not in done]
 
 
-def test_a_chunk_of_many_classes_has_fewer_rows() -> None:
+def test_chunks_and_batches_of_many_classes_have_fewer_rows() -> None:
     # At most 2**24 probabilities, which are 64 MiB.
+    assert batches([3, 1, 2, 1, 1], most_rows=2) == [[1, 3], [4, 2], [0]]
     assert [most_rows(num) for num in (2, 1024, 1025, 10_000, 2**25)] == [
         *(16_384, 16_384, 16_368, 1677),
         1,

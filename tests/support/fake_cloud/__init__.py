@@ -22,6 +22,7 @@ from tests.support.fake_cloud.dataflow import FakeDataflow
 from tests.support.fake_cloud.executor import Executor
 from tests.support.fake_cloud.faults import Faults
 from tests.support.fake_cloud.launcher import Launcher
+from tests.support.fake_cloud.projects import FakeProjects
 from tests.support.fake_cloud.server import Handler, Reply, listening
 
 BUCKET = "bucket"
@@ -37,7 +38,8 @@ class FakeCloud:
     executor: Executor
     faults: Faults
     environment: dict[str, str]  # the variables that a submitter needs
-    endpoint: str  # of Dataflow's API
+    endpoint: str  # of Dataflow's API, and of those that tell about the project
+    projects: FakeProjects
 
     @property
     def flags(self) -> list[str]:
@@ -64,6 +66,7 @@ def serve(folder: Path) -> Iterator[FakeCloud]:
         workers = {"STORAGE_EMULATOR_HOST": store.url, **through_proxy}
         executor = Executor(folder / "jobs", store.read, faults, workers)
         launcher = Launcher(folder / "launches", executor, store.read)
+        projects = FakeProjects()
         dataflow = FakeDataflow(
             executor.execute,
             lambda *launch: launcher.launch(f"http://localhost:{port}", *launch),
@@ -75,8 +78,10 @@ def serve(folder: Path) -> Iterator[FakeCloud]:
             def answer(
                 method: str, path: str, query: dict[str, str], headers: Any, body: bytes
             ) -> Reply:
-                return credentials.answer(path) or dataflow.answer(
-                    method, path, query, headers, body
+                return (
+                    credentials.answer(path)
+                    or projects.answer(method, path, body)
+                    or dataflow.answer(method, path, query, headers, body)
                 )
 
         with listening(ApiHandler) as port:
@@ -95,7 +100,7 @@ def serve(folder: Path) -> Iterator[FakeCloud]:
             }
 
             try:
-                yield FakeCloud(store, dataflow, executor, faults, environment, endpoint)
+                yield FakeCloud(store, dataflow, executor, faults, environment, endpoint, projects)
             finally:
                 executor.close()
 

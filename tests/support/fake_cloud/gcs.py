@@ -39,6 +39,8 @@ class FakeGcs:
         fault: (method, path) -> the status that this request gets, 0 for its answer. It may wait.
         loses: (name of an object that was just written) -> whether the answer is lost, as a 503.
         permissions: those that every account has.
+        location: what every bucket's metadata say about its place.
+        policy: role -> members, of every bucket.
         requests: "METHOD path" of all requests.
         generation: of the last object that was written.
         answering: held while a request is answered.
@@ -55,6 +57,10 @@ class FakeGcs:
         default_factory=lambda: {
             f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list")
         }
+    )
+    location: dict[str, Any] = field(default_factory=lambda: {"location": "EUROPE-WEST1"})
+    policy: dict[str, list[str]] = field(
+        default_factory=lambda: {"roles/storage.legacyBucketOwner": ["projectEditor:fake-project"]}
     )
     requests: list[str] = field(default_factory=list)
     generation: int = 1000
@@ -128,7 +134,9 @@ class FakeGcs:
                 body,
             )
 
-        if match := re.fullmatch("/storage/v1/b/([^/]+)/(iam/testPermissions|storageLayout)", path):
+        if match := re.fullmatch(
+            "/storage/v1/b/([^/]+)/(iam/testPermissions|iam|storageLayout)", path
+        ):
             return self._about_bucket(match[1], match[2])
 
         match = re.fullmatch(r"(/upload|/download)?/storage/v1/b/([^/]+)(?:/o(?:/([^/]+))?)?", path)
@@ -149,7 +157,7 @@ class FakeGcs:
         if path.endswith("/o"):
             return self._list(bucket, query)
         if not name:
-            return 200, {"kind": "storage#bucket", "name": bucket}, {}
+            return 200, {"kind": "storage#bucket", "name": bucket, **self.location}, {}
         return self._object(method, bucket, name, query, headers)
 
     def _about_bucket(self, bucket: str, question: str) -> Reply:
@@ -162,6 +170,9 @@ class FakeGcs:
             return 200, answer, {}
         if bucket not in self.buckets:
             return error(404, "The specified bucket does not exist.")
+        if question == "iam":
+            bindings = [{"role": role, "members": who} for role, who in self.policy.items()]
+            return 200, {"kind": "storage#policy", "bindings": bindings}, {}
         permissions = sorted(self.permissions)
         return 200, {"kind": "storage#testIamPermissionsResponse", "permissions": permissions}, {}
 

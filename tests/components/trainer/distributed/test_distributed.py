@@ -18,11 +18,11 @@ import tensorflow as tf
 
 from components.trainer import TrainerParams, run
 from pipeline.store.layout import artifact_digest
-from seqline.data.features import TRAIN
+from seqline.data.features import EVAL, TRAIN
 from seqline.errors import StoppedError
 from seqline.model.network import load
 from tests.support import CHECKOUT
-from tests.support.training import free_ports
+from tests.support.training import free_ports, write_features
 
 STILL = {"word_dropout": 0, "dropout": 0, "skip_dropout": 0, "branch_dropout": 0}
 
@@ -125,6 +125,71 @@ def test_two_workers_train_what_one_device_trains_also_where_a_batch_has_no_row_
         strict=True,
     ):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
+
+
+# What a worker reads while it trains, and its losses.
+COUNTED = """
+import json, sys
+from pathlib import Path
+from components.trainer import TrainerParams, fit, run
+def num_read():
+    return int(Path("/proc/self/io").read_text().split()[1])
+features, output = Path(sys.argv[1]), Path(sys.argv[3])
+params, before = TrainerParams(**json.loads(sys.argv[2])), num_read()
+run(features=features, params=params, output=output)
+print(num_read() - before)
+"""
+
+
+def test_two_and_four_workers_read_their_rows_alone_and_have_the_losses_of_one(
+    tmp_path: Path,
+) -> None:
+    # 18 MB of numbers that hardly compress, in four files of each split; the last is a little one.
+    rng, features = np.random.default_rng(0), tmp_path / "features"
+    sizes = {TRAIN: (501, 500, 500, 499), EVAL: (101, 100, 100, 99)}
+    for split, counts in sizes.items():
+        shards = [
+            [{"values": rng.normal(size=2048), "label": [row % 2]} for row in range(count)]
+            for count in counts
+        ]
+        write_features(features, split, shards)
+    (features / "vocabularies").mkdir()
+    (features / "vocabularies" / "labels").write_text("even\nodd\n")
+    summary = {
+        "content": "sequence",
+        "dim": 128,
+        "max_length": 16,
+        "num_rows": {split: sum(counts) for split, counts in sizes.items()},
+    }
+    (features / "transform.json").write_text(json.dumps(summary))
+    size = sum(path.stat().st_size for path in features.glob("Split-*/*"))
+    settings = {"rnn_units": 4, "skip_dim": 4, "batch_size": 100, "num_epochs": 2, **STILL}
+
+    read, histories = {}, {}
+    for num_workers in (1, 2, 4):
+        ports = free_ports(num_workers)
+        outputs = [tmp_path / f"{num_workers}-{index}" for index in range(num_workers)]
+        workers = []
+        for index, output in enumerate(outputs):
+            output.mkdir()
+            config = tf_config(ports, index) if num_workers > 1 else ""
+            given = [str(features), json.dumps(settings), str(output)]
+            workers.append(start(["-c", COUNTED, *given], config))
+        ended = [end(worker) for worker in workers]
+        assert [code for code, _, _ in ended] == [0] * num_workers, ended[0][2][-2000:]
+        read[num_workers] = [int(out.splitlines()[-1]) for _, out, _ in ended]
+        histories[num_workers] = json.loads((outputs[0] / "history.json").read_text())
+
+    # Train is read twice, to count and to keep it, and eval once, or twice with several workers;
+    # TensorFlow reads a few megabytes for itself.
+    own = 5e6
+    assert size > 15e6
+    assert 1.8 * size < read[1][0] < 1.9 * size + own
+    for num_workers in (2, 4):
+        for num_read in read[num_workers]:
+            assert 1.9 * size / num_workers < num_read < 2.1 * size / num_workers + own
+        for name, values in histories[num_workers].items():
+            assert values == pytest.approx(histories[1][name], abs=1e-6), name
 
 
 def with_weights(features: Path, target: Path) -> Path:
