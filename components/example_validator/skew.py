@@ -5,12 +5,13 @@ CHANCE standard deviations is not news.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.example_validator import ExampleValidatorParams
 from components.example_validator.anomaly import Anomaly, Measurement, quote
+from components.example_validator.window import Window
 from seqline.data import features
 
 # Standard deviations that chance explains; for a divergence, multiples of its mean.
@@ -81,28 +82,25 @@ def skew(
             )
 
 
-def drift(
-    statistics: Mapping[str, Any], schema: Any, params: ExampleValidatorParams
-) -> Iterator[Finding]:
+def drift(window: Window, schema: Any, params: ExampleValidatorParams) -> Iterator[Finding]:
     """Compares the train rows of the newest span with those of the earlier spans, if any."""
-    newest = statistics["newest"]
-    span = _train(statistics, newest["span"])
-    earlier = [_train(statistics, number) for number in newest["earlier"]]
-    if not span["num_rows"] or not any(figures["num_rows"] for figures in earlier):
+    newest, span, earlier = window.figures["newest"], window.newest, window.earlier
+    if not span.num_rows or not earlier.num_rows:
         return
 
     before = f"span {newest['earlier'][0]}"
-    if len(earlier) > 1:
+    if len(newest["earlier"]) > 1:
         before = f"the spans {newest['earlier'][0]} to {newest['earlier'][-1]}"
 
     sides = (f"in span {newest['span']}", f"in {before}")
     comparators = {feature.name: feature.drift_comparator for feature in schema.feature}
     compared = Comparison(features.TRAIN, "drift", sides, comparators)
-    labels_before = _sum(figures["labels"] for figures in earlier)
-    yield from _labels(compared, span["labels"], labels_before, params.max_label_drift)
-    yield from _drift_of_lengths(compared, span, earlier, params)
+    yield from _labels(compared, span.labels, earlier.labels, params.max_label_drift)
+    for name, counts in span.lengths.items():
+        others = earlier.lengths.get(name, {})
+        yield from _lengths(compared, name, counts, others, params.max_length_divergence)
 
-    content = statistics["content"]
+    content = window.figures["content"]
     for noun, kind in (("tokens", "token_drift"), ("chars", "char_drift")):
         if noun in newest:
             yield from _outside(
@@ -113,33 +111,11 @@ def drift(
                 sides[0],
                 before,
                 newest[noun],
-                span["num_rows"],
+                span.num_rows,
                 params,
             )
 
-    yield from _repeated_span(newest["repeated"], content, span["num_rows"], sides, params)
-
-
-def _train(statistics: Mapping[str, Any], span: int) -> Mapping[str, Any]:
-    """The figures of a span's train rows."""
-    return statistics["spans"][str(span)]["splits"][features.TRAIN]
-
-
-def _drift_of_lengths(
-    compared: Comparison,
-    span: Mapping[str, Any],
-    earlier: Sequence[Mapping[str, Any]],
-    params: ExampleValidatorParams,
-) -> Iterator[Finding]:
-    """Compares each length of a span with that of all earlier spans together."""
-    for name, length in span["lengths"].items():
-        others = _sum(
-            dict(figures["lengths"][name]["histogram"])
-            for figures in earlier
-            if name in figures["lengths"]
-        )
-        counts = dict(length["histogram"])
-        yield from _lengths(compared, name, counts, others, params.max_length_divergence)
+    yield from _repeated_span(newest["repeated"], content, span.num_rows, sides, params)
 
 
 def _repeated_span(
@@ -160,14 +136,6 @@ def _repeated_span(
     )
     examples = tuple(repeated["examples"])
     yield Anomaly(features.TRAIN, content, "repeated_span", message, examples=examples)
-
-
-def _sum(parts: Iterator[Counts]) -> dict[Any, int]:
-    total: dict[Any, int] = {}
-    for part in parts:
-        for key, count in part.items():
-            total[key] = total.get(key, 0) + count
-    return total
 
 
 def _labels(

@@ -13,12 +13,12 @@ from components.example_validator import (
     label_checks,
     row_checks,
     skew,
+    window,
 )
 from components.example_validator.anomaly import Anomaly, Measurement
 from seqline.data import features
-from seqline.data.manifest import read_manifest
+from seqline.data.manifest import read_outline
 from seqline.data.schema_origin import SchemaOrigin
-from seqline.data.statistics import Statistics
 from seqline.errors import DataError
 from seqline.storage import records
 
@@ -40,9 +40,10 @@ def validate(
     Raises:
         DataError: the Statistics are not of these Examples.
     """
-    figures = records.of_artifact(Statistics, statistics / features.STATISTICS)
-    manifest = read_manifest(examples)
+    manifest = read_outline(examples)
     spans = {str(span.number) for span in manifest.spans}
+    read = window.read_window(statistics, max(span.number for span in manifest.spans))
+    figures = read.figures
     if figures["content"] != manifest.content or set(figures["spans"]) != spans:
         raise DataError(
             f"The Statistics {statistics} are not of the Examples {examples}: "
@@ -58,7 +59,7 @@ def validate(
     anomalies: list[Anomaly] = []
     measurements: list[Measurement] = []
     for result in (
-        *_check(figures, statistics, parsed_schema, params),
+        *_check(read, statistics, parsed_schema, params),
         *row_checks.check_rare(manifest, figures),
         *row_checks.check_swallowed(manifest),
         *label_checks.check_similar(manifest, figures),
@@ -92,9 +93,10 @@ def validate(
 
 
 def _check(
-    figures: Mapping[str, Any], statistics: Path, schema: Any, params: ExampleValidatorParams
+    read: window.Window, statistics: Path, schema: Any, params: ExampleValidatorParams
 ) -> Iterator[Anomaly | Measurement]:
     """All checks but those of the manifest, split by split."""
+    figures = read.figures
     yield from row_checks.check_sizes(figures, schema, params)
     yield from row_checks.check_copies(figures)
 
@@ -112,7 +114,7 @@ def _check(
             yield from skew.skew(split, figures, schema, params)
 
     if figures["newest"]:
-        yield from skew.drift(figures, schema, params)
+        yield from skew.drift(read, schema, params)
 
 
 def _diff(

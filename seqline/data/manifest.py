@@ -1,7 +1,7 @@
 """examples.json: what example_gen read, span by span, and what became of it."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from seqline.data import features
 from seqline.data.examples import Content
 from seqline.errors import DataError
 from seqline.storage import records
+from seqline.storage.record_stream import Entries, read_by_entry
 from seqline.storage.records import Count
 
 MANIFEST = "examples.json"
@@ -138,9 +139,27 @@ def read_manifest(root: Path) -> Manifest:
     try:
         return records.read(Manifest, root / MANIFEST, records.MADE_AGAIN)
     except FileNotFoundError:
-        raise DataError(
-            f"{root} has no {MANIFEST}: these are not Examples of example_gen."
-        ) from None
+        raise _not_examples(root) from None
+
+
+def read_outline(root: Path) -> Manifest:
+    """As `read_manifest`, without the numbers of rows, of which one span's are in memory at a time.
+
+    For each span, split and class there is one: there may be millions.
+    """
+
+    def outline(_: str, span: Span) -> Span:
+        return replace(span, num_rows={}, num_left_out={})
+
+    try:
+        manifest, kept = read_by_entry(Manifest, root / MANIFEST, {"spans": Entries(Span, outline)})
+    except FileNotFoundError:
+        raise _not_examples(root) from None
+    return replace(manifest, spans=tuple(kept["spans"].values()))
+
+
+def _not_examples(root: Path) -> DataError:
+    return DataError(f"{root} has no {MANIFEST}: these are not Examples of example_gen.")
 
 
 def content_of(root: Path) -> tuple[Content, int | None]:

@@ -92,8 +92,25 @@ def _load(data: bytes | str, path: Path | str, way_out: str) -> Any:
         raise damaged(path, str(error), way_out) from None
 
 
-def parse(cls: Callable[..., R], content: Any, path: Path | str, way_out: str) -> R:
-    """Makes a record of the content of a file. Raises UserError if a field does not fit."""
+def parse(
+    cls: Callable[..., R],
+    content: Any,
+    path: Path | str,
+    way_out: str,
+    within: tuple[str, ...] = (),
+) -> R:
+    """Makes a record of the content of a file, or of a part of it.
+
+    Args:
+        cls: See `read`.
+        content: Parsed JSON.
+        path: The file.
+        way_out: See `read`.
+        within: The names that lead to the part.
+
+    Raises:
+        DamagedRecordError: A field does not fit.
+    """
     adapter = _adapter(cls)
     # Strictly, but as JSON: a list may become a tuple, an object a dataclass. Pydantic's own parser
     # refuses lone surrogates, which stand for bytes of file names; here only the types count.
@@ -106,7 +123,7 @@ def parse(cls: Callable[..., R], content: Any, path: Path | str, way_out: str) -
         raise damaged(path, str(error), way_out) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in (*within, *first["loc"]))
         problem = first["msg"]
         raise damaged(path, f"{place}: {problem}" if place else problem, way_out) from None
     return record
