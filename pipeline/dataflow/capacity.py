@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.dataflow.google_api import STORAGE, Api, MissingError, NotAskedError
 from pipeline.dataflow.rights import Findings
-from seqline.jobs.dataflow import option
+from seqline.jobs.dataflow import option, options
 
 # A bucket's location that is several regions -> how their names begin.
 MULTI_REGIONS = {"US": "us-", "EU": "europe-", "ASIA": "asia-"}
@@ -19,8 +19,10 @@ SUBNETWORK = re.compile(
     r"(https://[^ ]+/)?(projects/(?P<project>[^/]+)/)?"
     r"regions/(?P<region>[^/]+)/subnetworks/(?P<name>[^/]+)"
 )
-# What a worker of a batch job has unless flags say more.
+# What a worker of a batch job has unless flags say more, and its disk where it shuffles by itself
+# (https://cloud.google.com/dataflow/docs/shuffle-for-batch).
 DEFAULT_MACHINE, DEFAULT_DISK_GB = "n1-standard-1", 25
+SHUFFLES_BY_ITSELF, DISK_WITH_SHUFFLE_GB = "shuffle_mode=appliance", 250
 SHARED_CORES = {"micro": 2, "small": 2, "medium": 2}
 
 
@@ -70,7 +72,7 @@ def _of_quotas(api: Api, region: str, beam_args: Sequence[str], findings: Findin
         return
 
     quotas = {str(quota.get("metric")): quota for quota in answer.get("quotas", [])}
-    num_workers = _number(beam_args, "max_num_workers") or _number(beam_args, "num_workers") or 1
+    num_workers = number(beam_args, "max_num_workers") or number(beam_args, "num_workers") or 1
     for metric, each, what in _needs(beam_args, quotas):
         left = quotas[metric].get("limit", 0) - quotas[metric].get("usage", 0)
         fitting = int(left // each)
@@ -121,18 +123,31 @@ def _of_subnetwork(api: Api, region: str, beam_args: Sequence[str], findings: Fi
 
 def _needs(beam_args: Sequence[str], quotas: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     """(quota, how much of it a worker takes, of what) of the quotas that are known."""
-    machine = option(beam_args, "machine_type") or option(beam_args, "worker_machine_type")
-    machine = (machine or DEFAULT_MACHINE).rpartition("/")[2]
+    machine = machine_type(beam_args)
     family = f"{machine.partition('-')[0].upper()}_CPUS"
     disk_type = option(beam_args, "disk_type") or option(beam_args, "worker_disk_type") or ""
     disk = "SSD_TOTAL_GB" if "pd-ssd" in disk_type else "DISKS_TOTAL_GB"
     needs = [
         (family if family in quotas else "CPUS", cores(machine), "CPUs"),
-        (disk, _number(beam_args, "disk_size_gb") or DEFAULT_DISK_GB, "GB of disk"),
+        (disk, disk_gb(beam_args), "GB of disk"),
     ]
     if "--no_use_public_ips" not in beam_args:
         needs.append(("IN_USE_ADDRESSES", 1, "address"))
     return [need for need in needs if need[0] in quotas]
+
+
+def machine_type(beam_args: Sequence[str]) -> str:
+    """The workers' machine type."""
+    given = option(beam_args, "machine_type") or option(beam_args, "worker_machine_type")
+    return (given or DEFAULT_MACHINE).rpartition("/")[2]
+
+
+def disk_gb(beam_args: Sequence[str]) -> int:
+    """The GB of a worker's disk."""
+    given = number(beam_args, "disk_size_gb")
+    experiments = ",".join(options(beam_args, "experiments")).split(",")
+    default = DISK_WITH_SHUFFLE_GB if SHUFFLES_BY_ITSELF in experiments else DEFAULT_DISK_GB
+    return given or default
 
 
 def cores(machine_type: str) -> int:
@@ -145,6 +160,7 @@ def cores(machine_type: str) -> int:
     return max(1, int(digits[1])) if digits else SHARED_CORES.get(last, 1)
 
 
-def _number(beam_args: Sequence[str], name: str) -> int:
+def number(beam_args: Sequence[str], name: str) -> int:
+    """The value of a flag that is a number; 0 without one."""
     value = option(beam_args, name) or ""
     return int(value) if value.isdecimal() else 0

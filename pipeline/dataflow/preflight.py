@@ -15,6 +15,7 @@ from typing import Any
 from components.bulk_inferrer import BulkInferrerParams
 from components.evaluator import EvaluatorParams
 from components.example_gen import ExampleGenParams
+from pipeline.dataflow.disk import of_disk
 from pipeline.dataflow.services import of_services
 from pipeline.runner.plan import Pipeline
 from seqline.errors import UserError
@@ -66,6 +67,7 @@ def check(pipeline: Pipeline, root: str, beam_args: Sequence[str]) -> None:
         *of_code(pipeline, beam_args),
         *of_versions(beam_args),
         *of_services(root, beam_args),
+        *of_disk(pipeline, beam_args),
     ]
 
     if problems:
@@ -93,6 +95,7 @@ def check_infer(
         *of_code(Pipeline(), beam_args),
         *of_versions(beam_args),
         *of_services(output, beam_args),
+        *of_disk(Pipeline(), beam_args),
     ]
 
     if problems:
