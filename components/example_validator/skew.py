@@ -85,7 +85,7 @@ def skew(
 def drift(window: Window, schema: Any, params: ExampleValidatorParams) -> Iterator[Finding]:
     """Compares the train rows of the newest span with those of the earlier spans, if any."""
     newest, span, earlier = window.figures["newest"], window.newest, window.earlier
-    if not span.num_rows or not earlier.num_rows:
+    if not span.num_rows or not earlier.num_rows or not newest["earlier"]:
         return
 
     before = f"span {newest['earlier'][0]}"

@@ -41,10 +41,14 @@ def validate(
         DataError: the Statistics are not of these Examples.
     """
     manifest = read_outline(examples)
-    spans = {str(span.number) for span in manifest.spans}
-    read = window.read_window(statistics, max(span.number for span in manifest.spans))
+    spans = sorted(span.number for span in manifest.spans)
+    read = window.read_window(statistics, max(spans, default=0))
     figures = read.figures
-    if figures["content"] != manifest.content or set(figures["spans"]) != spans:
+
+    newest = figures["newest"]
+    compared = [*newest["earlier"], newest["span"]] if newest else spans
+    is_of_them = figures["content"] == manifest.content and compared == spans
+    if not is_of_them or set(figures["spans"]) != set(map(str, spans)):
         raise DataError(
             f"The Statistics {statistics} are not of the Examples {examples}: "
             "run statistics_gen on them."

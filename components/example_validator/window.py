@@ -96,4 +96,6 @@ def read_window(statistics: Path, newest: int) -> Window:
         figures, kept = read_by_entry(Statistics, path, members)
     except FileNotFoundError:
         raise UserError(f"{path} is missing. {records.MADE_AGAIN}") from None
+    if missing := [split for split in features.SPLITS if split not in kept["splits"]]:
+        raise records.damaged(path, f"splits.{missing[0]} is missing", records.MADE_AGAIN)
     return Window({**figures, **kept}, trains[True], trains[False])

@@ -13,7 +13,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from components import example_validator
 from components.example_validator import ExampleValidatorParams, gate
 from seqline.data.examples import Content
-from seqline.errors import DataError
+from seqline.errors import DataError, UserError
 from tests.support import CHECKOUT
 from tests.support.examples import write_spans
 from tests.support.validated import Splits, chain, diff_of, good_rows
@@ -78,6 +78,29 @@ def test_statistics_of_other_examples_are_refused(tmp_path: Path) -> None:
             params=ExampleValidatorParams(),
             output=tmp_path / "again",
         )
+
+
+def test_damaged_statistics_are_refused(tmp_path: Path) -> None:
+    chain(tmp_path, {1: good_rows(), 2: good_rows()})
+    path = tmp_path / "statistics" / "statistics.json"
+    good = json.loads(path.read_bytes())
+    newest = good["newest"]
+    for damage, problem in (
+        ({"splits": {}}, "statistics.json is damaged (splits.train is missing)"),
+        ({"spans": {"1": {}, "2": {}}}, "is damaged (spans.1.content: Field required)"),
+        ({"newest": {**newest, "span": "2"}}, "is damaged (newest.span: Input should be a valid"),
+        ({"newest": {**newest, "span": 1}}, "are not of the Examples"),
+    ):
+        path.write_text(json.dumps({**good, **damage}))
+        with pytest.raises(UserError) as error:
+            example_validator.run(
+                examples=tmp_path / "examples",
+                statistics=tmp_path / "statistics",
+                schema=tmp_path / "schema",
+                params=ExampleValidatorParams(),
+                output=tmp_path / "again",
+            )
+        assert problem in str(error.value)
 
 
 @pytest.mark.skipif(
