@@ -43,6 +43,7 @@ from components.example_gen.summary import figures_of, unused_files
 from components.example_gen.validate import validate, validate_rows
 from seqline.component import Figures
 from seqline.data import features, origins
+from seqline.data.elements import elements
 from seqline.data.manifest import Manifest, Span, write_manifest
 from seqline.data.span_cache import SpanCache
 from seqline.digests import digest
@@ -176,7 +177,15 @@ class WindowReader:
             transforms = self._transforms(stack, missing, keys, params)
 
             if missing:
-                read_spans(missing, params, folders, transforms, self.beam_args, decisions)
+                read_spans(
+                    missing,
+                    params,
+                    folders,
+                    transforms,
+                    self.beam_args,
+                    decisions,
+                    self.span_cache.list_folder(),
+                )
                 if sources.window(self.params, self.digest_cache) != self.window:
                     raise DataError(
                         f"The files of {params.source!r} changed while they were read; "
@@ -289,6 +298,7 @@ def read_spans(
     transforms: Mapping[str, beam.PTransform],
     beam_args: Sequence[str],
     decisions: Mapping[int, Decision],
+    list_folder: Path,
 ) -> None:
     """Writes the parts of spans, and applies the transforms of later stages.
 
@@ -299,6 +309,7 @@ def read_spans(
         transforms: Name of a later stage -> its transform of the ExampleShards.
         beam_args: Where the job runs.
         decisions: Number of a span -> what was decided for it.
+        list_folder: See `elements`.
 
     Raises:
         DataError: A file cannot be read to its end.
@@ -322,11 +333,10 @@ def read_spans(
     _begin_progress(spans, len(jobs))
     read_shard = ReadShard(params, fractions, places, decisions)
 
-    with job(beam_args) as pipeline:
+    with elements(jobs, list_folder) as source, job(beam_args) as pipeline:
         outputs = (
             pipeline
-            | "Shards" >> beam.Create(jobs)
-            | "Spread" >> beam.Reshuffle()
+            | "Shards" >> source
             | "Read" >> beam.ParDo(read_shard).with_outputs(COUNTS, main="examples")
         )
 

@@ -104,7 +104,7 @@ def _make_parts(
             return
 
         # Beam takes seconds to import, and is needed only when a part is missing.
-        from seqline.data.read_examples import ReadExamples
+        from seqline.data.read_examples import examples_of
         from seqline.jobs.beam import job
 
         paths = [
@@ -113,11 +113,12 @@ def _make_parts(
             if span_of(path) in collect.folders
         ]
 
-        with job(beam_args) as pipeline:
-            shards = pipeline | ReadExamples(
-                paths, manifest.content, manifest.dim, manifest.is_weighted
-            )
-            _ = shards | "Statistics" >> collect
+        what = (manifest.content, manifest.dim, manifest.is_weighted)
+        with (
+            examples_of(paths, *what, span_cache.list_folder()) as shards,
+            job(beam_args) as pipeline,
+        ):
+            _ = pipeline | "Examples" >> shards | "Statistics" >> collect
 
 
 def _check_counts(span: Span, statistics: dict[str, Any], part: Path) -> None:

@@ -102,6 +102,10 @@ class SpanCache:
                 for folder in partial.values():
                     staging.remove(folder)
 
+    def list_folder(self) -> Path:
+        """A folder for a list that workers read (`seqline.data.elements`); it is no part."""
+        return self._partial(self.root / "elements")
+
     def _keeps_partial(self) -> bool:
         return is_remote(str(self.root)) and self.owner != ""
 
