@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,12 @@ def files_of(path: Path) -> list[Path]:
     return [path / name for name in _digests_of(path)]
 
 
+def digest_of(file: Path) -> FileDigest:
+    """The digest of a file of a finished part, which is in a folder of the part."""
+    part = file.parent.parent
+    return _remembered_digests(part)[str(file.relative_to(part))]
+
+
 @dataclass(frozen=True)
 class _Mark:
     """The content of a MARK."""
@@ -158,6 +164,12 @@ def _digests_of(path: Path) -> dict[str, FileDigest]:
     """The digests in a part's MARK. Raises FileNotFoundError, or UserError for a damaged MARK."""
     mark = path / MARK
     return records.read(_Mark, mark, f"Remove {path}; the next run makes it again.").files
+
+
+@lru_cache(1000)
+def _remembered_digests(path: Path) -> dict[str, FileDigest]:
+    """The same for a part whose files are read one after the other: its mark is read once."""
+    return _digests_of(path)
 
 
 def _is_usable(path: Path) -> bool:
