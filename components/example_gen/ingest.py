@@ -99,7 +99,7 @@ def ingest(
         )
 
     validate(counts, params, {part.split for span in window for part in span.parts})
-    take_over([part.path for part in parts.values()], output)
+    take_over([part.path for part in parts.values()], output, beam_args, span_cache.list_folder())
     dim = int(next(iter(counts.dims))) if counts.dims else None
     spans = tuple(_span(span, parts[span.number], params, as_split) for span in window)
     is_weighted = params.weight is not None

@@ -7,11 +7,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from components.example_gen import ExampleGenParams, run
+from components.example_gen import ExampleGenParams, part_files, run
 from components.example_gen.part_files import check_files
 from components.example_gen.row_counts import RowCounts
 from seqline.data.span_cache import SpanCache, is_whole
 from seqline.errors import DataError
+from seqline.jobs.beam import is_elsewhere
 from seqline.storage import objects
 from seqline.storage.path import ObjectPath
 from seqline.storage.staging import path_of
@@ -47,13 +48,8 @@ def files_of(place: Path) -> dict[str, bytes]:
     return {str(path.relative_to(place)): path.read_bytes() for path in beneath}
 
 
-def test_a_file_is_copied_once_and_the_artifact_has_the_same_bytes(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
-    params = write_spans(tmp_path)
-    (tmp_path / "local").mkdir()
-    run(params=params, output=tmp_path / "local", span_cache=SpanCache(tmp_path / "cache"))
-
+def count_copies(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """(source, target) of the copies inside the service, from now on."""
     copies: list[tuple[str, str]] = []
     copy_object = objects.copy_object
 
@@ -62,6 +58,17 @@ def test_a_file_is_copied_once_and_the_artifact_has_the_same_bytes(
         copy_object(source, target)
 
     monkeypatch.setattr(objects, "copy_object", copy)
+    return copies
+
+
+def test_a_file_is_copied_once_and_the_artifact_has_the_same_bytes(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    params = write_spans(tmp_path)
+    (tmp_path / "local").mkdir()
+    run(params=params, output=tmp_path / "local", span_cache=SpanCache(tmp_path / "cache"))
+
+    copies = count_copies(monkeypatch)
     run(
         params=params,
         output=root / "examples",
@@ -90,6 +97,40 @@ def test_a_file_is_copied_once_and_the_artifact_has_the_same_bytes(
     run(params=params, output=root / "again", span_cache=SpanCache(root / "cache", owner="other"))
     assert files_of(root / "again") == artifact
     assert len(copies) == 2 * 5
+
+
+@pytest.mark.parametrize(("most", "jobs"), [(3, ["copying 10 files into the artifact"]), (10, [])])
+def test_workers_make_many_copies(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, jobs: list[str]
+) -> None:
+    params = write_spans(tmp_path)
+    (tmp_path / "local").mkdir()
+    run(params=params, output=tmp_path / "local", span_cache=SpanCache(tmp_path / "cache"))
+
+    told: list[str] = []
+    monkeypatch.setattr(part_files, "MOST_COPIES", most)
+    monkeypatch.setattr(part_files, "BATCH_COPIES", 4)
+    # The local runner stands for one elsewhere: its workers get all that they need from the job.
+    monkeypatch.setattr(part_files, "is_elsewhere", lambda beam_args: True)
+    monkeypatch.setattr(part_files.progress, "tell", told.append)
+    copies = count_copies(monkeypatch)
+    run(params=params, output=root / "examples", span_cache=SpanCache(root / "cache", owner="key"))
+    assert told == jobs
+    assert files_of(root / "examples") == files_of(tmp_path / "local")
+    assert len(copies) == len({target for _, target in copies}) == 10
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], False),
+        (["--runner=DirectRunner"], False),
+        (["--runner=DataflowRunner"], True),
+        (["--runner=FlinkRunner"], True),
+    ],
+)
+def test_whose_workers_are_elsewhere(flags: list[str], expected: bool) -> None:
+    assert is_elsewhere(flags) is expected
 
 
 def test_a_part_that_is_not_finished_is_made_again_over_what_is_left(
