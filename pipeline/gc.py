@@ -35,6 +35,7 @@ from pipeline.store.layout import CLEANING, DISCARDED, RUN_LOCK, SPAN_CACHE
 from pipeline.store.records import FINISHED, RUNNING, RunRecord
 from seqline.component import Component
 from seqline.data.manifest import read_manifest
+from seqline.data.span_cache import is_unfinished
 from seqline.errors import DataError, UserError
 from seqline.storage.files import is_remote
 from seqline.storage.objects import is_google
@@ -295,7 +296,7 @@ def _unused_parts(root: RootContents, made: Plan) -> Iterator[Item]:
     leave_partial = goes_on and is_remote(str(store.root))
     shared = store.shared(unused, [f"{component}/{key}" for component, key in made.artifacts])
     for entry in sorted(unused - shared):
-        if not ("/partial-" in entry and leave_partial):
+        if not (leave_partial and is_unfinished(store.root / entry)):
             yield Item(PART_OF_SPAN, entry, root.entries[entry], "of no kept window")
 
 

@@ -20,6 +20,7 @@ from components.bulk_inferrer.folder import InferTask
 from components.bulk_inferrer.model import AnsweredChunk, SavedModelHandler
 from components.bulk_inferrer.source import read_signature, row_format
 from seqline.component import Figures
+from seqline.data.elements import elements
 from seqline.data.examples import write_records
 from seqline.host import progress
 from seqline.jobs.beam import job
@@ -85,11 +86,11 @@ def infer(
 
         handler = SavedModelHandler(str(task.model), params.signature, unverified)
         write = WriteChunk(str(task.folder), len(shards), signature.content, params)
-        with job([*beam_args]) as pipeline:
+        list_folder = task.folder / folder.CHUNKS / "elements"
+        with elements(jobs, list_folder) as source, job([*beam_args]) as pipeline:
             _ = (
                 pipeline
-                | "Shards" >> beam.Create(jobs)
-                | "Spread" >> beam.Reshuffle()
+                | "Shards" >> source
                 | "Read" >> beam.ParDo(ReadChunks(format_, chunk_rows))
                 | "Ask" >> RunInference(handler)
                 | "Write" >> beam.ParDo(write)

@@ -14,6 +14,7 @@ import apache_beam as beam
 
 from components.evaluator.measure import Measurer, MeasureTask, check_slices
 from components.evaluator.tally import Calibration, Measured, Tally
+from seqline.data.elements import elements
 from seqline.errors import DataError
 from seqline.jobs.beam import job
 from seqline.storage.staging import path_of, writing
@@ -24,11 +25,11 @@ RESULT = "measured.json"
 def measure(task: MeasureTask, shards: Sequence[str], beam_args: Sequence[str]) -> Measured:
     """Measures all shards together. Raises what `Measurer` raises."""
     target = f"{task.scores}/{RESULT}"
-    with job(beam_args) as pipeline:
+    folder = path_of(f"{task.scores}/elements")
+    with elements(shards, folder) as source, job(beam_args) as pipeline:
         _ = (
             pipeline
-            | "Shards" >> beam.Create(list(shards))
-            | "Spread" >> beam.Reshuffle()
+            | "Shards" >> source
             | "Measure" >> beam.ParDo(MeasureShard(task))
             | "Merge" >> beam.CombineGlobally(Merge(task.num_examples))
             | "Write" >> beam.Map(partial(_write, path=target))

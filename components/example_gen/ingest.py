@@ -9,7 +9,6 @@ the spans that the decision is about are read a second time, and have other part
 for splits that a column of splits lacks: all spans of the window are then read a second time.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,13 @@ from typing import Any
 import apache_beam as beam
 
 from components.example_gen import ExampleGenParams, rare, sources, split_column, splits
+from components.example_gen.part_files import (
+    SPAN_COUNTS,
+    check_files,
+    read_counts,
+    take_over,
+    write_counts,
+)
 from components.example_gen.rare import Decision
 from components.example_gen.read_shards import (
     BAD_ROWS,
@@ -37,18 +43,15 @@ from components.example_gen.summary import figures_of, unused_files
 from components.example_gen.validate import validate, validate_rows
 from seqline.component import Figures
 from seqline.data import features, origins
+from seqline.data.elements import elements
 from seqline.data.manifest import Manifest, Span, write_manifest
-from seqline.data.span_cache import SpanCache, files_of, link_all
+from seqline.data.span_cache import SpanCache
 from seqline.digests import digest
 from seqline.errors import DataError, UserError
 from seqline.host import progress
 from seqline.jobs.beam import job
 from seqline.rows.row import Row
-from seqline.storage import records
-from seqline.storage.staging import writing
 
-# The file of a span's part that holds its RowCounts.
-SPAN_COUNTS = "span.json"
 # The folders of a span's part.
 FOLDERS = (
     *(f"Split-{split}" for split in features.SPLITS),
@@ -96,7 +99,7 @@ def ingest(
         )
 
     validate(counts, params, {part.split for span in window for part in span.parts})
-    _take_over([part.path for part in parts.values()], output)
+    take_over([part.path for part in parts.values()], output, beam_args, span_cache.list_folder())
     dim = int(next(iter(counts.dims))) if counts.dims else None
     spans = tuple(_span(span, parts[span.number], params, as_split) for span in window)
     is_weighted = params.weight is not None
@@ -167,14 +170,22 @@ class WindowReader:
         }
         paths = {number: self.span_cache.path(span=key) for number, key in keys.items()}
         with ExitStack() as stack:
-            folders = stack.enter_context(self.span_cache.making(paths))
+            folders = stack.enter_context(self.span_cache.making(paths, in_place=True))
             missing = [span for span in self.window if span.number in folders]
             self.numbers_read |= set(folders)
             params = with_dim(missing, self.params)
             transforms = self._transforms(stack, missing, keys, params)
 
             if missing:
-                read_spans(missing, params, folders, transforms, self.beam_args, decisions)
+                read_spans(
+                    missing,
+                    params,
+                    folders,
+                    transforms,
+                    self.beam_args,
+                    decisions,
+                    self.span_cache.list_folder(),
+                )
                 if sources.window(self.params, self.digest_cache) != self.window:
                     raise DataError(
                         f"The files of {params.source!r} changed while they were read; "
@@ -184,7 +195,9 @@ class WindowReader:
             parts = {}
             whole = RowCounts()
             for number, path in paths.items():
-                counts = _read_counts(folders.get(number, path))
+                counts = read_counts(folders.get(number, path))
+                if number in folders:
+                    check_files(folders[number], counts)
                 whole.merge(counts)
                 # A place and a content for each class of each span would add up.
                 counts.places, counts.nearest = {}, {}
@@ -215,15 +228,6 @@ class WindowReader:
             name: stack.enter_context(analyze(**asked)) for name, analyze in self.analyses.items()
         }
         return {name: transform for name, transform in transforms.items() if transform is not None}
-
-
-def _read_counts(folder: Path) -> RowCounts:
-    way_out = f"Remove {folder}; the next run reads its span again."
-    path = folder / SPAN_COUNTS
-    try:
-        return records.read(RowCounts, path, way_out)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. {way_out}") from None
 
 
 def with_dim(spans: Iterable[SourceSpan], params: ExampleGenParams) -> ExampleGenParams:
@@ -287,19 +291,6 @@ def _span(span: SourceSpan, part: SpanPart, params: ExampleGenParams, as_split: 
     )
 
 
-def _take_over(parts: Iterable[Path], output: Path) -> None:
-    """Links the files of the spans' parts into the artifact."""
-    pairs = [
-        (path, output / path.relative_to(part))
-        for part in parts
-        for path in files_of(part)
-        if path.parent != part
-    ]
-    for folder in {target.parent for _, target in pairs}:
-        folder.mkdir(exist_ok=True)
-    link_all(pairs)
-
-
 def read_spans(
     spans: Sequence[SourceSpan],
     params: ExampleGenParams,
@@ -307,6 +298,7 @@ def read_spans(
     transforms: Mapping[str, beam.PTransform],
     beam_args: Sequence[str],
     decisions: Mapping[int, Decision],
+    list_folder: Path,
 ) -> None:
     """Writes the parts of spans, and applies the transforms of later stages.
 
@@ -317,6 +309,7 @@ def read_spans(
         transforms: Name of a later stage -> its transform of the ExampleShards.
         beam_args: Where the job runs.
         decisions: Number of a span -> what was decided for it.
+        list_folder: See `elements`.
 
     Raises:
         DataError: A file cannot be read to its end.
@@ -340,11 +333,10 @@ def read_spans(
     _begin_progress(spans, len(jobs))
     read_shard = ReadShard(params, fractions, places, decisions)
 
-    with job(beam_args) as pipeline:
+    with elements(jobs, list_folder) as source, job(beam_args) as pipeline:
         outputs = (
             pipeline
-            | "Shards" >> beam.Create(jobs)
-            | "Spread" >> beam.Reshuffle()
+            | "Shards" >> source
             | "Read" >> beam.ParDo(read_shard).with_outputs(COUNTS, main="examples")
         )
 
@@ -355,19 +347,14 @@ def read_spans(
         _ = (
             outputs[COUNTS]
             | "SumCounts" >> beam.CombinePerKey(SumShards())
-            | "WriteCounts" >> beam.MapTuple(partial(_write_counts, folders=places))
+            | "WriteCounts" >> beam.MapTuple(partial(write_counts, folders=places))
         )
 
     for number, folder in folders.items():
         if not (folder / SPAN_COUNTS).exists():  # a span without a shard
-            _write_counts(number, RowCounts(), places)
-        for message, exit_code in _read_counts(folder).errors:
+            write_counts(number, RowCounts(), places)
+        for message, exit_code in read_counts(folder).errors:
             raise UserError(message) if exit_code == UserError.exit_code else DataError(message)
-
-
-def _write_counts(span: int, counts: RowCounts, folders: Mapping[int, str]) -> None:
-    with writing(f"{folders[span]}/{SPAN_COUNTS}") as name:
-        Path(name).write_text(json.dumps(asdict(counts), indent=2) + "\n")
 
 
 def _begin_progress(spans: Sequence[SourceSpan], num_shards: int) -> None:

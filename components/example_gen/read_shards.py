@@ -141,6 +141,7 @@ class ReadShard(beam.DoFn):
                     path = f"{self.folders[span]}/{folder}/{span:05d}-{number:05d}.jsonl"
                     with writing(path) as name:
                         copyfile(listed.name, name)
+                    counts.num_files += 1
 
         yield beam.pvalue.TaggedOutput(COUNTS, (span, (number, counts)))
 
@@ -189,11 +190,11 @@ class ReadShard(beam.DoFn):
             waiting = pending[split]
             waiting.add(row, label, len(content))
             if waiting.num_bytes >= example_files.SHARD_BYTES:
-                yield self._take(waiting, span, number)
+                yield self._take(waiting, span, number, counts)
 
         for waiting in pending.values():
             if waiting.contents:
-                yield self._take(waiting, span, number)
+                yield self._take(waiting, span, number, counts)
 
         if shard.is_whole:
             for path in shard.paths:
@@ -240,13 +241,17 @@ class ReadShard(beam.DoFn):
             return self.params.other_class.encode()
         return row.label
 
-    def _take(self, waiting: PendingShard, span: int, number: int) -> ExampleShard:
+    def _take(
+        self, waiting: PendingShard, span: int, number: int, counts: RowCounts
+    ) -> ExampleShard:
         """The waiting rows as a shard. Writes where they came from."""
+        counts.num_files += 1
         places = waiting.origins
         shard = waiting.take(span, number)
         if shard.split in origins.SPLITS:
             path = origins.path_in(self.folders[span], shard.split, shard.name)
             origins.write(places, shard.contents, path)
+            counts.num_files += 1
         return shard
 
     def _count(self, row: Row, label: str, split: str, counts: RowCounts) -> None:

@@ -55,6 +55,7 @@ class RowCounts:
         swallowing: The places of the first rows with such lines.
         contents: The digests of the first ENOUGH_CONTENTS distinct contents that were split by
             their digest.
+        num_files: Files that were written: shards of Examples, their origins, and lists of rows.
     """
 
     num_read: int = 0
@@ -76,6 +77,7 @@ class RowCounts:
     num_swallowed: int = 0
     swallowing: list[str] = field(default_factory=list)
     contents: list[int] = field(default_factory=list)
+    num_files: int = 0
 
     def __post_init__(self) -> None:
         # They are lists where they come from JSON.
@@ -124,6 +126,7 @@ class RowCounts:
         self.num_normalized += other.num_normalized
         self.num_swallowed += other.num_swallowed
         self.num_empty_files += other.num_empty_files
+        self.num_files += other.num_files
 
     def note_bad(self, row: BadRow) -> None:
         """Counts a bad row."""

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqline.data.buckets import NUM_BUCKETS, Place, num_batches
+from seqline.data.buckets import NUM_BUCKETS, Place, num_batches, open_table
 
 # The leading 6 bits: 100 million rows are 1.6 million a bucket, some 150 MB with their texts.
 SHIFT = 64 - (NUM_BUCKETS - 1).bit_length()
@@ -116,7 +116,7 @@ def sum_of(places: Sequence[Place], texts: bool = False) -> Rows:
 def _read(place: Place, texts: bool) -> Iterator[Rows]:
     """Some buckets of a file."""
     options = pa.ipc.IpcReadOptions(included_fields=[0, 1, 2, 3] if texts else [0, 1, 2])
-    with pa.OSFile(str(place.path), "rb") as file:
+    with open_table(place.path) as file:
         reader = pa.ipc.open_file(file, options=options)
         for number in place.batches(reader.num_record_batches):
             batch = reader.get_batch(number)

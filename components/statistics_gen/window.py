@@ -1,7 +1,7 @@
 """The driver's side: makes the missing parts of spans, and puts a window of spans together."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from seqline.data.statistics import SpanStatistics
 from seqline.storage import records
 from seqline.storage.staging import local_copy
 
+# The end of the names of tables' files.
+TABLES = ".arrow"
+
 
 def build(
     examples: Path,
@@ -38,10 +41,12 @@ def build(
     """Writes the artifact; see `components.statistics_gen`."""
     manifest = read_manifest(examples)
     _make_parts(manifest, examples, params, span_cache, beam_args)
-    parts = {
-        span.number: local_copy(part_path(span_cache, span.key, manifest.content, params))
+    stored = {
+        span.number: part_path(span_cache, span.key, manifest.content, params)
         for span in manifest.spans
     }
+    # Without the tables, which are nearly all of it: those of several spans are read in steps.
+    parts = {number: local_copy(part, leave_out=TABLES) for number, part in stored.items()}
     spans: dict[int, dict[str, Any]] = {
         number: dict(records.read(SpanStatistics, part / features.STATISTICS, totals.way_out(part)))
         for number, part in parts.items()
@@ -57,7 +62,7 @@ def build(
         window = next(iter(spans.values()))
     else:
         window = summary.summarise(
-            table_figures.of_window(list(parts.values()), params.num_top_values),
+            table_figures.of_window(list(stored.values()), params.num_top_values),
             split_totals,
             manifest.content,
             manifest.dim,
@@ -77,7 +82,7 @@ def build(
             str(number): {**span, **_read_and_bad(manifest, [number])}
             for number, span in spans.items()
         },
-        "newest": _compare_newest(parts, has_chars) if len(spans) > 1 else None,
+        "newest": _compare_newest(stored, parts, has_chars) if len(spans) > 1 else None,
     }
 
     text = json.dumps(statistics, ensure_ascii=False, indent=2) + "\n"
@@ -104,7 +109,7 @@ def _make_parts(
             return
 
         # Beam takes seconds to import, and is needed only when a part is missing.
-        from seqline.data.read_examples import ReadExamples
+        from seqline.data.read_examples import examples_of
         from seqline.jobs.beam import job
 
         paths = [
@@ -113,11 +118,12 @@ def _make_parts(
             if span_of(path) in collect.folders
         ]
 
-        with job(beam_args) as pipeline:
-            shards = pipeline | ReadExamples(
-                paths, manifest.content, manifest.dim, manifest.is_weighted
-            )
-            _ = shards | "Statistics" >> collect
+        what = (manifest.content, manifest.dim, manifest.is_weighted)
+        with (
+            examples_of(paths, *what, span_cache.list_folder()) as shards,
+            job(beam_args) as pipeline,
+        ):
+            _ = pipeline | "Examples" >> shards | "Statistics" >> collect
 
 
 def _check_counts(span: Span, statistics: dict[str, Any], part: Path) -> None:
@@ -141,21 +147,24 @@ def _read_and_bad(manifest: Manifest, numbers: Sequence[int]) -> dict[str, Any]:
     return {"num_read": sum(span.num_read for span in spans), "num_bad": num_bad}
 
 
-def _compare_newest(parts: dict[int, Path], has_chars: bool) -> dict[str, Any]:
+def _compare_newest(
+    stored: Mapping[int, Path], parts: Mapping[int, Path], has_chars: bool
+) -> dict[str, Any]:
     """Compares the train rows of the newest span with those of the earlier spans.
 
     It compares repeated rows and, if there are any, tokens and characters.
 
     Args:
-        parts: span -> its part.
+        stored: span -> its part.
+        parts: span -> its part without tables, on this machine.
         has_chars: whether the train rows of the window have tokens and characters.
     """
     newest = max(parts)
     earlier = sorted(set(parts) - {newest})
-    sides = {"earlier": [parts[number] for number in earlier], "newest": [parts[newest]]}
+    sides = {"earlier": earlier, "newest": [newest]}
 
     def tables(side: str, kind: str) -> list[list[Path]]:
-        return [files_of(part, f"{features.TRAIN}.{kind}") for part in sides[side]]
+        return [files_of(stored[span], f"{features.TRAIN}.{kind}") for span in sides[side]]
 
     newest_rows = tables("newest", table_figures.ROWS)[0]
     compared: dict[str, Any] = {
@@ -168,9 +177,9 @@ def _compare_newest(parts: dict[int, Path], has_chars: bool) -> dict[str, Any]:
 
     tokens = {side: tables(side, table_figures.TOKENS) for side in sides}
     chars = {}
-    for side, side_parts in sides.items():
+    for side, side_spans in sides.items():
         side_totals = totals.total_of_many(
-            totals.read(part / f"{features.TRAIN}.json") for part in side_parts
+            totals.read(parts[span] / f"{features.TRAIN}.json") for span in side_spans
         )
         chars[side] = side_totals.chars or Histogram.sum([])
 

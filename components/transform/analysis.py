@@ -261,7 +261,7 @@ def buckets_of(parts: Iterable[Path]) -> Iterator[counts.Counts]:
     Args:
         parts: the parts of the spans.
     """
-    tables = [files_of(local_copy(part / COUNTS).parent, COUNTS) for part in parts]
+    tables = [files_of(part, COUNTS) for part in parts]
     for step in steps({COUNTS: tables}):
         yield counts.total(step[COUNTS])
 

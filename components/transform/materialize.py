@@ -22,6 +22,7 @@ from components.transform.ngram_rows import rows_of
 from seqline.component import Figures
 from seqline.data import examples as example_files
 from seqline.data import features, ngrams, tf_example_writer
+from seqline.data.elements import elements
 from seqline.data.examples import span_of
 from seqline.data.manifest import Manifest
 from seqline.data.span_cache import SpanCache, link
@@ -80,11 +81,10 @@ def materialize(
             shards.append((split, str(source), str(output / f"Split-{split}" / path.name)))
 
     progress.begin("transforming", len(shards), "shards")
-    with job(beam_args) as pipeline:
+    with elements(shards, span_cache.list_folder()) as source, job(beam_args) as pipeline:
         _ = (
             pipeline
-            | "Shards" >> beam.Create(shards)
-            | "Spread" >> beam.Reshuffle()
+            | "Shards" >> source
             | "Transform"
             >> beam.ParDo(
                 TransformShard(

@@ -16,9 +16,9 @@ import pyarrow as pa
 from scipy.sparse import csr_array
 
 from seqline.data import features
-from seqline.data.buckets import NUM_BUCKETS, Place, files_of, num_batches, steps
+from seqline.data.buckets import NUM_BUCKETS, Place, files_of, num_batches, open_table, steps
 from seqline.data.ngrams import END, START, Table, characters_of, find, keys, token_codes
-from seqline.storage.staging import local_copy, writing
+from seqline.storage.staging import writing
 
 # An n-gram of a single text says nothing of another one.
 MIN_TEXTS = 2
@@ -286,7 +286,7 @@ def split(counts: Counts) -> Iterator[Counts]:
 
 def _read(place: Place) -> Iterator[Counts]:
     """Some buckets of a file."""
-    with pa.OSFile(str(place.path), "rb") as file:
+    with open_table(place.path) as file:
         reader = pa.ipc.open_file(file)
         for number in place.batches(reader.num_record_batches):
             batch = reader.get_batch(number)
@@ -306,7 +306,7 @@ def total(places: Sequence[Place]) -> Counts:
 
 def buckets_of(parts: Iterable[Path]) -> Iterator[Counts]:
     """The counts of a window, some buckets at a time: the sum of its spans' tables."""
-    tables = [files_of(local_copy(part / TABLE).parent, TABLE) for part in parts]
+    tables = [files_of(part, TABLE) for part in parts]
     for step in steps({TABLE: tables}):
         yield total(step[TABLE])
 

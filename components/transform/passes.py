@@ -23,7 +23,7 @@ from seqline.component import Figures
 from seqline.data import features, ngrams
 from seqline.data.examples import span_of
 from seqline.data.manifest import Manifest, read_manifest
-from seqline.data.read_examples import ReadExamples
+from seqline.data.read_examples import examples_of
 from seqline.data.span_cache import SpanCache
 from seqline.host import progress
 from seqline.jobs.beam import job
@@ -143,11 +143,12 @@ def first_pass(
             for path in features.shards(examples, split)
             if span_of(path) in transform.folders
         ]
-        with job(beam_args) as pipeline:
-            shards = pipeline | ReadExamples(
-                paths, manifest.content, manifest.dim, manifest.is_weighted
-            )
-            _ = shards | "Analyze" >> transform
+        what = (manifest.content, manifest.dim, manifest.is_weighted)
+        with (
+            examples_of(paths, *what, span_cache.list_folder()) as shards,
+            job(beam_args) as pipeline,
+        ):
+            _ = pipeline | "Examples" >> shards | "Analyze" >> transform
 
     return len(transform.folders), parts
 

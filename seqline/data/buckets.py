@@ -5,14 +5,22 @@ a whole one. A span's table is a folder with one file, or in a large span with s
 as many buckets each. A file is an Arrow IPC file. Each of its record batches has as many buckets as
 the others, in ascending order: one bucket where there are many entries, all in a small table.
 `seqline.data.table_merge` makes them.
+
+In a bucket the tables of a window stay where they are: a step reads what it needs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+
+from seqline.data import span_cache
+from seqline.storage import staging
+from seqline.storage.files import is_remote, translate_errors
+from seqline.storage.objects import at_once, open_object
 
 # 100 million distinct entries are 1.6 million a bucket: some 300 MB as Python objects.
 NUM_BUCKETS = 64
@@ -20,6 +28,9 @@ NUM_BUCKETS = 64
 BATCH_ENTRIES = 2048
 # Record batches of different tables that are in memory together.
 NUM_AT_ONCE = 16
+# A larger file in a bucket is read where it is, step by step. A smaller one, of which several steps
+# need the same record batch, is kept in the cache for single files, which has a limit.
+CACHED_BYTES = 32 << 20
 
 
 class Place(NamedTuple):
@@ -64,8 +75,27 @@ def num_batches(num_entries: int) -> int:
 
 def num_batches_of(path: str | Path) -> int:
     """How many record batches a file has."""
-    with pa.OSFile(str(path), "rb") as file:
+    with open_table(path) as file:
         return int(pa.ipc.open_file(file).num_record_batches)
+
+
+@contextmanager
+def open_table(path: str | Path) -> Iterator[pa.NativeFile]:
+    """A file of a table: a local one, or one of a finished part in a bucket."""
+    name = str(path)
+    if not is_remote(name):
+        with pa.OSFile(name, "rb") as file:
+            yield file
+        return
+
+    content = span_cache.digest_of(staging.path_of(name))
+    with translate_errors(name):
+        if content.size <= CACHED_BYTES:
+            with pa.OSFile(staging.fetch(name, content.digest), "rb") as file:
+                yield file
+        else:
+            with open_object(name) as stored, pa.PythonFile(stored, "r") as file:
+                yield file
 
 
 def files_of(part: Path, table: str) -> list[Path]:
@@ -74,6 +104,17 @@ def files_of(part: Path, table: str) -> list[Path]:
     None if no shard had rows for it.
     """
     return sorted((part / table).glob("*.arrow"))
+
+
+def fetch_small(tables: Iterable[Sequence[Path]]) -> None:
+    """Fetches the first files of tables in a bucket that the cache keeps, several at once."""
+    first = [files[0] for files in tables if files and is_remote(str(files[0]))]
+    contents = [(str(path), span_cache.digest_of(path)) for path in first]
+    small = [(path, file) for path, file in contents if file.size <= CACHED_BYTES]
+
+    # More than fit into the cache are fetched when they are needed.
+    if sum(file.size for _, file in small) <= staging.cache_limit() / 2:
+        at_once(staging.fetch, [(path, file.digest) for path, file in small])
 
 
 def num_steps(tables: Iterable[Sequence[str | Path]], num_buckets: int = NUM_BUCKETS) -> int:
@@ -97,6 +138,7 @@ def steps(tables: Mapping[str, Sequence[Sequence[Path]]]) -> Iterator[dict[str, 
     Yields:
         Name -> where the next buckets are in its tables.
     """
+    fetch_small(files for of_name in tables.values() for files in of_name)
     num = max(num_steps(of_name) for of_name in tables.values())
     for step in range(num):
         yield {name: places(of_name, step, num) for name, of_name in tables.items()}

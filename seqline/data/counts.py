@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from seqline.data.buckets import NUM_BUCKETS, Place, num_batches
+from seqline.data.buckets import NUM_BUCKETS, Place, num_batches, open_table
 
 SCHEMA = pa.schema([("entry", pa.binary()), ("count", pa.int64()), ("bucket", pa.uint8())])
 
@@ -57,7 +57,7 @@ def split(counts: Mapping[bytes, int]) -> list[Counts]:
 def read(place: Place) -> Counts:
     """Some buckets of a file."""
     counts: Counts = {}
-    with pa.OSFile(str(place.path), "rb") as file:
+    with open_table(place.path) as file:
         reader = pa.ipc.open_file(file)
         for number in place.batches(reader.num_record_batches):
             batch = reader.get_batch(number)

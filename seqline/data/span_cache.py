@@ -9,6 +9,9 @@ A file of a part and that of an artifact are the same bytes on disk. So a part t
 read first, and made again if it is not what was written: otherwise an artifact that is made again
 after a damage would get the damaged file again.
 
+Without a rename a part is copied from the folder in which it was made. A large one is made in its
+place instead, see `SpanCache.making`, so that each of its files is copied once: into the artifact.
+
 Imports nothing heavy.
 """
 
@@ -19,7 +22,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +59,9 @@ class SpanCache:
         return self.root / digest({"salt": self.salt, **derived_from})
 
     @contextmanager
-    def making(self, paths: Mapping[int, Path]) -> Iterator[dict[int, Path]]:
+    def making(
+        self, paths: Mapping[int, Path], in_place: bool = False
+    ) -> Iterator[dict[int, Path]]:
         """Makes the parts that are not finished: folders, which become the parts.
 
         That happens when the block ends without an error. Until then the parts do not exist.
@@ -67,6 +72,10 @@ class SpanCache:
 
         Args:
             paths: Span -> the folder of its part, see `path`.
+            in_place: In a bucket, the folder to write into is that of the part: none of its files
+                is copied. Only for parts that hold nothing but what `path` determines, names and
+                bytes, since another run, or a job that goes on without us, may write into the same
+                folder. The caller must check that all files, and no others, are in it.
 
         Yields:
             Span -> the folder to write into, for each part that is not finished.
@@ -74,7 +83,8 @@ class SpanCache:
         if not is_remote(str(self.root)):
             _remove_left_overs(self.root)
         missing = {span: path for span, path in paths.items() if not _is_usable(path)}
-        partial = {span: self._partial(path) for span, path in missing.items()}
+        is_in_place = in_place and is_remote(str(self.root))
+        partial = missing if is_in_place else self._all_partial(missing)
         is_done = False
 
         try:
@@ -88,12 +98,19 @@ class SpanCache:
                     _finish(folder, paths[span])
             is_done = True
         finally:
-            if is_done or not self._keeps_partial():
+            if not is_in_place and (is_done or not self._keeps_partial()):
                 for folder in partial.values():
                     staging.remove(folder)
 
+    def list_folder(self) -> Path:
+        """A folder for a list that workers read (`seqline.data.elements`); it is no part."""
+        return self._partial(self.root / "elements")
+
     def _keeps_partial(self) -> bool:
         return is_remote(str(self.root)) and self.owner != ""
+
+    def _all_partial(self, paths: Mapping[int, Path]) -> dict[int, Path]:
+        return {span: self._partial(path) for span, path in paths.items()}
 
     def _partial(self, path: Path) -> Path:
         """The folder in which a part is made."""
@@ -120,9 +137,20 @@ def is_whole(path: Path) -> bool:
     return (path / MARK).is_file()
 
 
+def is_unfinished(path: Path) -> bool:
+    """Whether a folder of a cache in a bucket is one in which a part is, or was, being made."""
+    return path.name.startswith("partial-") or not is_whole(path)
+
+
 def files_of(path: Path) -> list[Path]:
     """The files of a finished part."""
     return [path / name for name in _digests_of(path)]
+
+
+def digest_of(file: Path) -> FileDigest:
+    """The digest of a file of a finished part, which is in a folder of the part."""
+    part = file.parent.parent
+    return _remembered_digests(part)[str(file.relative_to(part))]
 
 
 @dataclass(frozen=True)
@@ -136,6 +164,12 @@ def _digests_of(path: Path) -> dict[str, FileDigest]:
     """The digests in a part's MARK. Raises FileNotFoundError, or UserError for a damaged MARK."""
     mark = path / MARK
     return records.read(_Mark, mark, f"Remove {path}; the next run makes it again.").files
+
+
+@lru_cache(1000)
+def _remembered_digests(path: Path) -> dict[str, FileDigest]:
+    """The same for a part whose files are read one after the other: its mark is read once."""
+    return _digests_of(path)
 
 
 def _is_usable(path: Path) -> bool:
@@ -186,7 +220,8 @@ def _finish(folder: Path, path: Path) -> None:
         return
 
     # Two runs that do this at once write the same bytes under the same names.
-    link_all([(folder / name, path / name) for name in digests])
+    if folder != path:
+        link_all([(folder / name, path / name) for name in digests])
     records.write_object(mark, path / MARK)
 
 

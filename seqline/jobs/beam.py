@@ -29,6 +29,11 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
     return PipelineOptions([*beam_args])
 
 
+def is_elsewhere(beam_args: Sequence[str]) -> bool:
+    """Whether the workers may be on other machines: on Dataflow, or on a portable runner."""
+    return dataflow.is_used(beam_args) or portable.runner(beam_args) != ""
+
+
 @contextmanager
 def job(beam_args: Sequence[str]) -> Iterator[beam.Pipeline]:
     """A pipeline that has run when the block ends.

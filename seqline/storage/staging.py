@@ -130,11 +130,15 @@ def remove(place: str | Path) -> None:
     objects.at_once(ObjectPath.unlink, [(blob,) for blob, *_ in path.beneath()])
 
 
-def local_copy(place: Path) -> Path:
+def local_copy(place: Path, leave_out: str = "") -> Path:
     """A local folder with the files, and the name, of a finished one; do not change it.
 
     The cache keeps it. A copy that was damaged there is fetched again. A local folder is used as it
     is.
+
+    Args:
+        place: the folder.
+        leave_out: the end of the names of files that are not needed.
     """
     if isinstance(place, Path):
         return place
@@ -144,6 +148,8 @@ def local_copy(place: Path) -> Path:
     digests = {}
     for path, size, content in place.beneath():
         name = str(path.relative_to(place))
+        if leave_out and name.endswith(leave_out):
+            continue
         names.append((path, name))
         contents.append(f"{name} {content}")
         digests[name] = integrity.of_object(size, content)

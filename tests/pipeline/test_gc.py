@@ -76,7 +76,9 @@ def test_left_overs_of_the_dead_go_and_what_goes_on_stays(root: Root) -> None:
         f"partial/{DISCARDED}0123abcd/0/file",
         f"trainer/{key(4)}/half",
         "span_cache/transform/partial-host-1-x/file",
-        f"span_cache/transform/{key(5)}/file",
+        f"span_cache/example_gen/{key(5)}/file",
+        f"span_cache/example_gen/{key(6)}/file",
+        f"span_cache/example_gen/{key(6)}/whole",
     ]
     for name in (*stay, *go):
         root.write_file(store.root / name, b"x")
@@ -87,7 +89,9 @@ def test_left_overs_of_the_dead_go_and_what_goes_on_stays(root: Root) -> None:
     # Under gs:// a job may still be writing a piece for the run that was killed.
     left = [name for name in go if (store.root / name).exists()]
     assert left == (
-        [] if isinstance(store.root, Path) else ["span_cache/transform/partial-host-1-x/file"]
+        []
+        if isinstance(store.root, Path)
+        else ["span_cache/transform/partial-host-1-x/file", f"span_cache/example_gen/{key(5)}/file"]
     )
     assert root.artifacts() == {done}
 
