@@ -1,7 +1,7 @@
 """The folder that predictions are written into. Imports nothing heavy.
 
-A task is a model, a source and the settings that shape its predictions. A folder, local or in
-a bucket, holds the predictions of one task:
+A task is a model, a source and the settings that shape its predictions. A folder holds the
+predictions of one task:
 
     task.json                       the digests of the model and the source, and the settings
     chunks/<shard>-<chunk>.json     written after the predictions of a chunk: what was counted, and

@@ -373,4 +373,5 @@ def _computed(path: Path, expected: str, is_read: bool) -> str | None:
             return None
         with files.open_file(str(path)) as file:
             # A BinaryIO has readinto, which its type does not say.
-            return _written(hashlib.file_digest(file, algorithm), algorithm)  # type: ignore[arg-type]
+            digest = hashlib.file_digest(file, algorithm)  # type: ignore[arg-type]
+            return _written(digest, algorithm)
