@@ -30,6 +30,8 @@ __all__ = ["LEASE_SECONDS", "HeldError", "held", "is_held"]
 
 # Between two looks for a sign of life of an owner on another machine.
 POLL_SECONDS = 0.2
+# So often for the name of an owner on this machine.
+NUM_LOOKS = 5
 # More than any owner writes about itself.
 MAX_BYTES = 10_000
 
@@ -129,11 +131,20 @@ def _flock(descriptor: int, doing: str, waits: bool, path: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = _read(descriptor)
+        holder = _read_soon(descriptor)
         if not waits:
             raise HeldError(holder, doing, path) from None
         lease.log.warning("waiting: %s", lease.sentence(holder, doing))
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _read_soon(descriptor: int) -> dict[str, Any]:
+    """What an owner says about itself: one that has just locked the file has yet to write it."""
+    for _ in range(NUM_LOOKS):
+        if holder := _read(descriptor):
+            return holder
+        time.sleep(POLL_SECONDS)
+    return {}
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

@@ -61,9 +61,9 @@ class Reader:
 
 
 def of_span(folder: Path) -> RowCounts:
-    from components.example_gen import ingest  # it imports Beam
+    from components.example_gen import part_files  # it imports Beam
 
-    return ingest._read_counts(folder)
+    return part_files.read_counts(folder)
 
 
 def moments(folder: Path) -> Any:
