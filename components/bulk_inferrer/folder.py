@@ -395,7 +395,6 @@ def validate(totals: PredictionTotals, params: BulkInferrerParams) -> None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False)
     with writing(path) as name:
-        Path(name).write_text(
-            json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        Path(name).write_text(f"{text}\n", encoding="utf-8")
