@@ -21,7 +21,10 @@ ELSEWHERE: dict[str, list[str]] = json.loads(
 )
 # The extras that a lock is for.
 LOCKS = {
-    "requirements.lock": ["sample", "serve", "tune", "gcp", "stores", "test", "dev"],
+    "requirements.lock": [
+        *("sample", "serve", "tune", "gcp", "stores", "mlflow", "openlineage", "wandb", "openvino"),
+        *("docs", "test", "dev"),
+    ],
     "requirements-gcp.lock": ["sample", "serve", "tune", "gcp", "stores"],
     "requirements-runtime.lock": ["sample", "serve", "tune"],
 }

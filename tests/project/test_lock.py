@@ -71,7 +71,7 @@ def test_what_runs_need_has_no_tool_and_no_cloud() -> None:
         for extra in ("test", "dev")
         for line in PROJECT["optional-dependencies"][extra]
     }
-    assert {"pytest", "mypy", "openvino", "selenium"} <= tools
+    assert {"pytest", "mypy", "mlflow", "selenium"} <= tools
     for lock in NO_TOOLS:
         # Beam itself asks for these.
         assert {pin.name for pin in pins(read(lock))} & tools == {"cryptography", "pyyaml"}
