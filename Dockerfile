@@ -22,14 +22,15 @@ ENV PATH=/opt/seqline/bin:$PATH
 WORKDIR /src
 COPY requirements-runtime.lock ./
 # Everything is pinned, and nothing is resolved. The packages that build the few source archives
-# come first. pip writes byte code; without it each start would compile TensorFlow's again. Headers
-# and the libraries' own tests are removed: they are a sixth of the whole, and the image has no
-# compiler.
+# come first. pip writes byte code; without it each start would compile TensorFlow's again. Headers,
+# the library of a compiler (libclang, which TensorFlow asks for and does not load) and the
+# libraries' own tests are removed: they are a sixth of the whole, and the image has no compiler.
 RUN --mount=type=cache,target=/root/.cache/pip \
     sed -n '/^setuptools==/,/[^\\]$/p; /^wheel==/,/[^\\]$/p' requirements-runtime.lock > build.txt \
     && python -m pip install --quiet --no-deps --require-hashes --requirement build.txt \
     && python -m pip install --quiet --no-deps --no-build-isolation --require-hashes --requirement requirements-runtime.lock \
     && rm -r /opt/seqline/lib/python3*/site-packages/tensorflow/include \
+        /opt/seqline/lib/python3*/site-packages/clang/native \
     && find /opt/seqline/lib -type d -name tests -prune -exec rm -r {} +
 
 FROM dependencies AS build

@@ -110,9 +110,12 @@ def _find(source: Path, patterns: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def pins() -> list[str]:
-    """`name==version` of every distribution that this one needs, as installed here, sorted."""
+    """`name==version` of every distribution that this one needs, as installed here, sorted.
+
+    Those of the extra tfds are among them: a worker may read a shard of such a source.
+    """
     versions: dict[str, str] = {}
-    todo = [(PROJECT, "")]
+    todo = [(PROJECT, ""), (PROJECT, "tfds")]
     done = set()
 
     while todo:

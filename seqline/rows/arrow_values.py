@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 # A time as Arrow writes it: up to its seconds, their fraction, the time zone.
@@ -251,8 +250,10 @@ def sequences(array: "pa.Array") -> list[Any]:
     return _cut(array, steps, numbers.to_numpy(zero_copy_only=False))
 
 
-def _cut(array: "pa.Array", steps: "pa.Array", numbers: np.ndarray) -> list[Any]:
+def _cut(array: "pa.Array", steps: "pa.Array", numbers: "np.ndarray") -> list[Any]:
     """The numbers of each row. Rows whose steps differ in length are lists of arrays."""
+    # Here: `seqline plan` reads this module for its formats, and needs no NumPy.
+    import numpy as np
     from pyarrow import compute
 
     lengths = compute.list_value_length(array).to_pylist()

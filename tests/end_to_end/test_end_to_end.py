@@ -117,7 +117,8 @@ def test_light_commands_load_neither_tensorflow_nor_beam(
         arguments = command(finished, corpus, "plan")[3:]
     code = (
         "import sys; from pipeline.cli.app import main\ntry: main()\nfinally: print('loaded',"
-        " sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
+        " sorted({'tensorflow', 'apache_beam', 'keras', 'tensorflow_datasets', 'numpy'}"
+        " & set(sys.modules)))"
     )
     assert "loaded []" in seqline(finished, sys.executable, "-c", code, *arguments)
 

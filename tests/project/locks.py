@@ -22,11 +22,11 @@ ELSEWHERE: dict[str, list[str]] = json.loads(
 # The extras that a lock is for.
 LOCKS = {
     "requirements.lock": [
-        *("sample", "serve", "tune", "gcp", "stores", "mlflow", "openlineage", "wandb", "openvino"),
-        *("docs", "test", "dev"),
+        *("sample", "tfds", "serve", "tune", "gcp", "stores"),
+        *("mlflow", "openlineage", "wandb", "openvino", "docs", "test", "dev"),
     ],
-    "requirements-gcp.lock": ["sample", "serve", "tune", "gcp", "stores"],
-    "requirements-runtime.lock": ["sample", "serve", "tune"],
+    "requirements-gcp.lock": ["sample", "tfds", "serve", "tune", "gcp", "stores"],
+    "requirements-runtime.lock": ["sample", "tfds", "serve", "tune"],
 }
 NO_TOOLS = ("requirements-gcp.lock", "requirements-runtime.lock")
 SYSTEMS = {
@@ -155,6 +155,31 @@ def _gaps(
                 for line in lines
                 if holds(line.marker, facts, extra) and not holds(line.marker, facts)
             ]
+
+
+def reached(text: str, wanted: Sequence[str], without: str = "") -> set[str]:
+    """The pinned packages that requirements lead to, in any environment.
+
+    Args:
+        text: of the lock.
+        wanted: requirements of pyproject.toml.
+        without: see `gaps`.
+    """
+    names: set[str] = set()
+    for _, facts in environments():
+        locked = {pin.name: pin.version for pin in pins(text) if holds(pin.marker, facts)}
+        todo, done = [parsed(line) for line in wanted], set[tuple[str, str]]()
+        while todo:
+            asked = todo.pop()
+            name = canonicalize_name(asked.name)
+            extras = [extra for extra in asked.extras if f"{name}[{extra}]" != without]
+            for extra in {"", *extras}:
+                if name in locked and (name, extra) not in done:
+                    done.add((name, extra))
+                    lines = map(parsed, asked_by(name, locked[name]))
+                    todo += [line for line in lines if holds(line.marker, facts, extra)]
+        names |= {name for name, _ in done}
+    return names
 
 
 def wanted_by(lock: str) -> list[str]:

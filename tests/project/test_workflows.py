@@ -7,10 +7,8 @@ step (docker; tests/project/test_docker.py).
 
 import json
 import re
-import stat
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +20,29 @@ from pipeline.cli.app import app
 from tests.support import CHECKOUT
 from tests.support.commands import commands_of
 from tests.support.records import run_record
+from tests.support.workflow_steps import LOADED, WORKFLOWS, Runner, step
 
-WORKFLOWS = {path.stem: path for path in sorted((CHECKOUT / ".github" / "workflows").glob("*.yml"))}
-LOADED: dict[str, Any] = {
-    name: yaml.safe_load(path.read_text()) for name, path in WORKFLOWS.items()
+ACCOUNT = {"contents": "read", "id-token": "write"}  # by OIDC, without a key
+PERMISSIONS = {
+    ("retrain", "retrain"): ACCOUNT,
+    ("retrain", "promote"): ACCOUNT,
+    ("release", "publish"): {**ACCOUNT, "attestations": "write"},
+    ("release", "announce"): {"contents": "write"},
 }
 PIN = re.compile(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$")
 
 
 def steps(workflow: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, job in LOADED[workflow]["jobs"].items():
-        for step in job["steps"]:
-            yield name, step
-
-
-def step(workflow: str, job: str, name: str) -> dict[str, Any]:
-    return next(
-        job_step
-        for job_step in LOADED[workflow]["jobs"][job]["steps"]
-        if job_step.get("name") == name
-    )
+        for job_step in job["steps"]:
+            yield name, job_step
 
 
 # What they may do
 
 
-def test_there_are_two() -> None:
-    assert list(WORKFLOWS) == ["ci", "retrain"]
+def test_there_are_three() -> None:
+    assert list(WORKFLOWS) == ["ci", "release", "retrain"]
 
 
 @pytest.mark.parametrize("workflow", list(WORKFLOWS))
@@ -70,12 +64,7 @@ def test_permissions_are_minimal_and_no_key_is_used(workflow: str) -> None:
     assert LOADED[workflow]["permissions"] == {"contents": "read"}
 
     for name, job in LOADED[workflow]["jobs"].items():
-        needs_token = any(
-            "google-github-actions/auth" in job_step.get("uses", "") for job_step in job["steps"]
-        )
-        assert job.get("permissions", {}) == (
-            {"contents": "read", "id-token": "write"} if needs_token else {}
-        ), name
+        assert job.get("permissions", {}) == PERMISSIONS.get((workflow, name), {}), name
         assert job["timeout-minutes"] <= 360
 
         for job_step in job["steps"]:
@@ -89,6 +78,7 @@ def test_pull_requests_meet_no_account_and_forks_no_network_of_ours() -> None:
         name: loaded[True] for name, loaded in LOADED.items()
     }  # YAML 1.1 reads the key `on` so
     assert set(triggers["ci"]) == {"push", "pull_request", "workflow_dispatch"}
+    assert triggers["release"] == {"push": {"tags": ["v*"]}}
     assert set(triggers["retrain"]) == {"schedule", "repository_dispatch", "workflow_dispatch"}
     assert not any(
         "id-token" in job.get("permissions", {}) for job in LOADED["ci"]["jobs"].values()
@@ -148,49 +138,6 @@ def test_makes_targets_are_there() -> None:
 
 
 # Their shell steps
-
-
-class Runner:
-    """A checkout with a `.venv/bin/seqline`, and the shell of a step as GitHub starts it.
-
-    The environment holds nothing else.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.output, self.summary = folder / "output.txt", folder / "summary.md"
-        (folder / ".venv" / "bin").mkdir(parents=True)
-        (folder / "pyproject.toml").write_text("")
-        self.install(f'exec env PYTHONPATH={CHECKOUT} {sys.executable} -m pipeline "$@"')
-
-    def install(self, line: str) -> None:
-        path = self.folder / ".venv" / "bin" / "seqline"
-        path.write_text(f"#!/bin/bash\n{line}\n")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-    def run(self, given: Mapping[str, Any], **environment: str) -> tuple[int, str]:
-        script = self.folder / "step.sh"
-        script.write_text(given["run"])
-        bare = {
-            "HOME": str(self.folder),
-            "PATH": "/usr/bin:/bin",
-            "GITHUB_OUTPUT": str(self.output),
-            "GITHUB_STEP_SUMMARY": str(self.summary),
-        }
-
-        named = set(re.findall(r"\$\{?([A-Z_]+)\b", given["run"])) - set(bare)
-        assert named <= set(environment), f"the step reads {named - set(environment)}"
-
-        command = ["bash", "--noprofile", "--norc", "-e", str(script)]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env={**bare, **environment},
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-        return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture

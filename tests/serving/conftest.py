@@ -1,9 +1,12 @@
-"""A server with models of every kind, for the tests of the REST API."""
+"""A server with models of every kind, its gRPC stubs, and a bucket that a server may read."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from tests.support.explained import explained_model
 from tests.support.models import fake_model
@@ -70,3 +73,42 @@ def server(tmp_path_factory: pytest.TempPathFactory, saved_model: Path) -> Itera
         for name in ("documented", "typed", "tokens", "sequence", "explained", "text"):
             started.wait(f"/v1/models/{name}", "AVAILABLE")
         yield started
+
+
+@pytest.fixture(scope="module")
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(
+        server.grpc, [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def stub(channel: grpc.Channel) -> Any:
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def models(channel: grpc.Channel) -> Any:
+    return model_service_pb2_grpc.ModelServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    # Here: the other tests of the server do not wait for moto's imports.
+    from tests.support.served_bucket import started
+
+    with started() as url:
+        yield url
+
+
+@pytest.fixture
+def s3(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A client of an empty bucket, `bucket`, which the environment names."""
+    from tests.support.served_bucket import ENVIRONMENT, filled
+
+    places = {"AWS_ENDPOINT_URL": moto, "SEQLINE_CACHE": str(tmp_path / "cache")}
+    for name, value in {**ENVIRONMENT, **places}.items():
+        monkeypatch.setenv(name, value)
+    with filled(moto) as client:
+        yield client

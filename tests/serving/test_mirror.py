@@ -2,86 +2,19 @@
 
 import json
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
-from serving import config, main, mirror, predict, remote
-from serving.config import ConfigError, ModelConfig
-from serving.flags import parse
+from serving import mirror
+from serving.config import ModelConfig
 from serving.mirror import Mirrors
-from serving.remote import Object, RemoteError, Store
+from serving.remote import Object, Store
 from serving.versions import AVAILABLE, END, ServedModel, Version, Versions
 from tests.support.fake_cloud.gcs import FakeGcs
 from tests.support.served import half_plus, serving
-
-FLAG = "--model_base_path"
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A client of an empty bucket, `bucket`, which the environment names."""
-    variables = {
-        "AWS_ENDPOINT_URL": moto,
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_REGION": "us-east-1",
-        "SEQLINE_CACHE": str(tmp_path / "cache"),
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client(
-        "s3",
-        endpoint_url=moto,
-        aws_access_key_id="a",
-        aws_secret_access_key="b",
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="bucket")
-    yield client
-    for listed in client.list_objects_v2(Bucket="bucket").get("Contents", []):
-        client.delete_object(Bucket="bucket", Key=listed["Key"])
-    client.close()
-
-
-def push(s3: Any, version: str, content: str = "model") -> None:
-    """Uploads a version as a push does, saved_model.pb last."""
-    for name in ("variables/variables.index", "saved_model.pb"):
-        s3.put_object(Bucket="bucket", Key=f"{version}/{name}", Body=content.encode())
-
-
-def remove(s3: Any, version: str) -> None:
-    for name in ("saved_model.pb", "variables/variables.index"):
-        s3.delete_object(Bucket="bucket", Key=f"{version}/{name}")
-
-
-def files_of(folder: Path) -> list[str]:
-    return [
-        file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file()
-    ]
-
-
-def files(folder: Path) -> dict[str, str]:
-    return {name: (folder / name).read_text() for name in files_of(folder)}
-
-
-def newest(count: int) -> mirror.Choose:
-    return lambda folder, numbers: set(sorted(numbers)[-count:])
+from tests.support.served_bucket import FLAG, files, files_of, newest, push, remove
 
 
 def test_versions_come_and_go_whole(s3: Any) -> None:
@@ -236,151 +169,6 @@ def test_google_compares_what_comes_with_its_checksum(
     assert files(folder) == {"1/saved_model.pb": "model"}
 
 
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        (
-            "s3://missing/m",
-            (
-                "s3://missing/m cannot be read: there is no such bucket or object. Correct the"
-                " path, or create the bucket."
-            ),
-        ),
-        ("s3://", "--model_base_path 's3://' names no place; give s3://<bucket>/<path>."),
-        (
-            "s3://bucket/a/../b",
-            "--model_base_path 's3://bucket/a/../b' names no place; give s3://<bucket>/<path>.",
-        ),
-        (
-            "s3:/bucket/m",
-            (
-                "--model_base_path 's3:/bucket/m' has one slash after its scheme; write"
-                " s3://<bucket>/<path>."
-            ),
-        ),
-        (
-            "hdfs://cluster/m",
-            (
-                "--model_base_path 'hdfs://cluster/m': only a folder, gs://, s3:// or az:// can be"
-                " served."
-            ),
-        ),
-    ],
-)
-def test_a_place_that_cannot_be_read_is_one_line_at_the_start(
-    s3: Any, capsys: pytest.CaptureFixture[str], place: str, message: str
-) -> None:
-    assert main.main([f"--model_base_path={place}", "--rest_api_port=0"]) == 2
-    assert capsys.readouterr().err == f"error: {message}\n"
-
-
-def test_bad_credentials_and_no_network_are_one_line(
-    s3: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def error(place: str) -> str:
-        with pytest.raises(RemoteError) as raised:
-            Mirrors().folder(place, FLAG)
-        assert "\n" not in str(raised.value)
-        return str(raised.value)
-
-    refused = (
-        "Generic S3 error: Server returned non-2xx status code: 403 Forbidden: <Error>"
-        "<Code>InvalidAccessKeyId</Code></Error>\n\nDebug source:\nmany lines"
-    )
-
-    elsewhere = (
-        "Generic S3 error: Received redirect without LOCATION, this normally indicates an"
-        " incorrectly configured region\n\nDebug source:\nmany lines"
-    )
-    for said, cause in (
-        (
-            refused,
-            "access is refused (InvalidAccessKeyId). Give credentials that may read it:"
-            " AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.",
-        ),
-        (
-            elsewhere,
-            "the bucket is in another region than AWS_REGION (us-east-1). Set it to the bucket's.",
-        ),
-    ):
-        refuse = mock.Mock(side_effect=ValueError(said))
-        with monkeypatch.context() as patch:
-            patch.setattr(remote._Obstore, "find", refuse)
-            assert error("s3://bucket/m") == f"s3://bucket/m cannot be read: {cause}"
-
-    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
-    assert error("az://container/m") == (
-        "az://container/m cannot be read: access is refused (none given). Give credentials that may"
-        " read it: AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY."
-    )
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    assert error("s3://bucket/m").endswith(
-        "Check the network and AWS_ENDPOINT_URL (http://127.0.0.1:1)."
-    )
-
-
-def test_a_missing_package_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_is_installed", lambda module: False)
-    for place, package in (
-        ("gs://b/m", "google-cloud-storage"),
-        ("s3://b/m", "obstore"),
-        ("az://b/m", "obstore"),
-    ):
-        with pytest.raises(ConfigError) as raised:
-            config.models_of(parse([f"--model_base_path={place}"]))
-        assert str(raised.value) == (
-            f"--model_base_path '{place}' needs {package}: {sys.executable} -m pip install"
-            f" {package}"
-        )
-
-
-def test_a_config_file_and_its_base_paths_may_be_in_a_store(s3: Any, tmp_path: Path) -> None:
-    push(s3, "served/a/1")
-    text = (
-        'model_config_list { config { name: "a" base_path: "s3://bucket/served/a" }'
-        ' config { name: "b" base_path: "b" } config { name: "c" base_path: "/c" } }'
-    )
-    s3.put_object(Bucket="bucket", Key="served/models.config", Body=text.encode())
-    mirrors = Mirrors()
-    models = config.read("s3://bucket/served/models.config", mirrors)
-    assert [(model.name, model.place) for model in models] == [
-        ("a", "s3://bucket/served/a"),
-        ("b", "s3://bucket/served/b"),
-        ("c", ""),
-    ]
-    assert [model.base_path for model in models] == [
-        mirrors.folder("s3://bucket/served/a", FLAG),
-        mirrors.folder("s3://bucket/served/b", FLAG),
-        Path("/c"),
-    ]
-
-    (tmp_path / "models.config").write_text(text.replace("s3://bucket", "s3://missing"))
-    with pytest.raises(ConfigError, match=r"^s3://missing/served/a cannot be read: there is no"):
-        config.read(tmp_path / "models.config")
-    with pytest.raises(ConfigError, match=r"gone\.config: there is no such object\.$"):
-        config.read("s3://bucket/served/gone.config")
-
-
-def test_a_name_that_is_not_among_the_models_is_refused_by_their_names(s3: Any) -> None:
-    push(s3, "all/a/1")
-    push(s3, "all/b/1")
-    with pytest.raises(ConfigError) as raised:
-        config.models_of(parse(["--model_base_path=s3://bucket/all", "--model_name=c"]), Mirrors())
-    assert str(raised.value) == (
-        "--model_name c: s3://bucket/all holds a, b. Name one of them, or its folder by"
-        " --model_base_path."
-    )
-
-
-def test_one_model_is_fetched_to_be_asked(s3: Any, tmp_path: Path) -> None:
-    push(s3, "m/1", "one")
-    push(s3, "m/10", "ten")
-    assert files(mirror.fetch("s3://bucket/m", tmp_path / "newest"))["saved_model.pb"] == "ten"
-    assert files(mirror.fetch("s3://bucket/m/1", tmp_path / "one"))["saved_model.pb"] == "one"
-    with pytest.raises(RemoteError, match=r"^s3://bucket/none holds no model\. "):
-        mirror.fetch("s3://bucket/none", tmp_path / "none")
-
-
 @pytest.mark.slow
 def test_the_server_follows_a_bucket_and_serves_on_without_it(s3: Any, tmp_path: Path) -> None:
     def upload(version: str) -> None:
@@ -463,14 +251,3 @@ def test_damaged_notes_of_a_copy_are_made_again(s3: Any, tmp_path: Path, damage:
     second.poll(newest(1))
     assert set(files(folder).values()) == {"one"}
     assert json.loads(second.state.read_text()).keys() == {"1"}
-
-
-def test_asking_a_model_in_a_store_needs_nothing_of_the_house(
-    s3: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["predict", "s3://bucket/none", "a text"])
-    with pytest.raises(SystemExit) as ended:
-        predict.main()
-    assert str(ended.value) == (
-        "error: s3://bucket/none holds no model. Name a model's or a version's path."
-    )

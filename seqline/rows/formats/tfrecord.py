@@ -20,8 +20,6 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from seqline.errors import DataError, UserError
 from seqline.rows.judge import decoded, judge, missing, refuse_doubled, require
 from seqline.rows.row import BadRow, Row, RowFormat
@@ -130,6 +128,8 @@ def raw_rows(path: str, format_: RowFormat) -> Iterator[dict[str, Any]]:
 
 
 def _readable(held: Any) -> Any:
+    import numpy as np  # Here: `seqline plan` reads this module, and needs no NumPy.
+
     if isinstance(held, np.ndarray):
         held = held.tolist()
     if isinstance(held, list):
