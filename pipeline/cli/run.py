@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli import options, usage
-from pipeline.cli.options import BeamOptions, Jobs, RunOptions, Verbose
+from pipeline.cli.options import BeamOptions, Jobs, RunOptions, Track, Verbose
 
 if TYPE_CHECKING:
     from pipeline.runner.plan import Pipeline
@@ -44,6 +44,7 @@ def run(
     verify: Verify = False,
     jobs: Jobs = 1,
     verbose: Verbose = False,
+    track: Track = None,
     profile: Annotated[
         bool,
         typer.Option(
@@ -65,15 +66,17 @@ def run(
     from rich.console import Console
 
     from components.trainer.distributed import cluster, job
-    from pipeline import report
+    from pipeline import report, trackers
     from pipeline.cli import console, launch
     from pipeline.cli.terminal import print_line
     from pipeline.report.reproduce import about
     from pipeline.runner.participant import take_part, wait_for_end
     from pipeline.runner.run import Options
+    from pipeline.trackers.following import following
 
     started = time.monotonic()
     beam_args = options.beam_flags(context, beam)
+    trackers.chosen(track or [])
     job.set_tf_config()
 
     settings = list(common.settings or [])
@@ -118,14 +121,19 @@ def run(
         about=lambda done, error: about(loaded, pipe, ["seqline", *sys.argv[1:]]),
     )
 
+    opened = trackers.open_trackers(track or [])
     folder = store.start_run()
-    try:
-        done = launch.execute(pipe, store, folder, how, out, verbose)
-        console.print_summary(out, done, started, loaded.pusher.serving_dir)
-    finally:
-        page = report.report_run(store, folder, lambda line: print(line, file=sys.stderr))
-        if page:
-            print_line(out, f"report         {page}")
+    tracked = trackers.TrackedRun(
+        folder, pipe, store, loaded.model_dump(mode="json"), ["seqline", *sys.argv[1:]]
+    )
+    with following(opened, tracked, how, lambda line: print_line(out, f"tracked        {line}")):
+        try:
+            done = launch.execute(pipe, store, folder, how, out, verbose)
+            console.print_summary(out, done, started, loaded.pusher.serving_dir)
+        finally:
+            page = report.report_run(store, folder, lambda line: print(line, file=sys.stderr))
+            if page:
+                print_line(out, f"report         {page}")
 
 
 def _check_dataflow(pipe: "Pipeline", root: str, beam_args: list[str], dry_run: bool) -> None:
