@@ -1,6 +1,6 @@
 """A configuration's pipeline and store, and the stages that a call or a command selects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,23 @@ from seqline.suggest import suggestion
 
 # Runs the stages of a pipeline and returns them in the order in which they ended.
 Execute = Callable[[Pipeline, Store, Path, Options], list[StageResult]]
+
+
+@dataclass(frozen=True)
+class Show:
+    """Shows a run to its user.
+
+    Attributes:
+        execute: Runs the stages, and says what they do.
+        warn: Gets a sentence if the report cannot be written.
+        on_report: Gets the path of the report, once it is written.
+        on_tracked: Gets the name of each tracker, and where it shows the run.
+    """
+
+    execute: Execute
+    warn: Callable[[str], None]
+    on_report: Callable[[Path], None] = lambda page: None
+    on_tracked: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)
@@ -98,28 +115,38 @@ def select(
 def carry_out(
     prepared: Prepared,
     options: Options,
-    execute: Execute,
-    say: Callable[[str], None],
-    on_report: Callable[[Path], None],
+    show: Show,
+    track: Sequence[str] = (),
+    called: Sequence[str] = (),
 ) -> tuple[Path, list[StageResult]]:
     """Starts a run, executes its stages and writes its report, whether they succeed or not.
 
     Args:
         prepared: The pipeline.
-        options: Where and how to run.
-        execute: Runs the stages, and shows them to the user.
-        say: Gets a sentence if the report cannot be written.
-        on_report: Gets the path of the report, once it is written.
+        options: Where and how to run. What the run is called with is added here.
+        show: Shows the run to its user.
+        track: The names of trackers, which are told of the run.
+        called: The command that the user typed; none for a call of the API.
 
     Returns:
         (the folder of the run, the results of its stages).
-    """
-    from pipeline import report
 
-    store = prepared.store
+    Raises:
+        UserError: A tracker is unknown, its package is missing, or its server does not answer.
+    """
+    from pipeline import report, trackers
+    from pipeline.report.reproduce import about
+    from pipeline.trackers.following import following
+
+    pipe, store, config = prepared.pipe, prepared.store, prepared.config
+    options.about = lambda results, error: about(config, pipe, called)
+
+    opened = trackers.open_trackers(track)
     folder = store.start_run()
-    try:
-        return folder, execute(prepared.pipe, store, folder, options)
-    finally:
-        if page := report.report_run(store, folder, say):
-            on_report(page)
+    tracked = trackers.TrackedRun(folder, pipe, store, config.model_dump(mode="json"), called)
+    with following(opened, tracked, options, show.on_tracked):
+        try:
+            return folder, show.execute(pipe, store, folder, options)
+        finally:
+            if page := report.report_run(store, folder, show.warn):
+                show.on_report(page)

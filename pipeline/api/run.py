@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 from pipeline.api.config import Configured, Settings, configure
 from pipeline.api.outcome import Run
 from pipeline.api.plans import NAMES
-from pipeline.api.prepare import Execute, carry_out, prepare
-from pipeline.runner.execute import execute
-from pipeline.runner.plan import Pipeline
+from pipeline.api.prepare import Execute, Show, carry_out, prepare
+from pipeline.runner.execute import execute as execute_pipeline
+from pipeline.runner.plan import Pipeline, Stage
 from pipeline.runner.run import Options, StageResult
 from pipeline.runner.stopping import stopping
 from pipeline.store.folder import Store
@@ -31,6 +31,7 @@ def run(
     settings: Settings = None,
     force: bool = False,
     jobs: int = 1,
+    track: Sequence[str] = (),
     verbose: bool = False,
 ) -> Run:
     """Runs the stages that are not finished, as `seqline run` does.
@@ -56,6 +57,7 @@ def run(
         settings: Single values over the configuration: {"trainer.num_epochs": 2}.
         force: Run the selected stages again even if they are finished.
         jobs: The number of stages that may run at once, each in a process of its own.
+        track: Tools that are also told of the run: "mlflow", "openlineage", "wandb".
         verbose: Print the lines that the command prints. Otherwise logger `seqline.api` gets a line
             for each stage, and warnings.
 
@@ -68,8 +70,6 @@ def run(
         KeyboardInterrupt: Ctrl-C, or a notebook's stop button. Nothing half-made was kept, and the
             same call goes on from there.
     """
-    from pipeline.report.reproduce import about
-
     _check(jobs)
     config = configure(config, root, serving_dir, settings)
     ready = prepare(config, from_, to, force, NAMES)
@@ -77,12 +77,13 @@ def run(
         jobs=jobs,
         force=ready.forced,
         selected=ready.selected,
-        about=lambda results, error: about(config, ready.pipe, []),
     )
 
-    show = _printed(config.pusher.serving_dir) if verbose else _logged
+    names = [track] if isinstance(track, str) else list(track)
+    execute = _printed(config.pusher.serving_dir) if verbose else _logged
+    show = Show(execute, log.warning, on_tracked=lambda line: log.info("tracked by %s", line))
     with _stoppable(), _explained():
-        folder, _ = carry_out(ready, options, show, log.warning, lambda page: None)
+        folder, _ = carry_out(ready, options, show, names)
 
     finished = Run(ready.store, folder.name)
     for warning in finished.warnings if not verbose else ():
@@ -108,17 +109,22 @@ def _logged(pipe: Pipeline, store: Store, folder: Path, options: Options) -> lis
     from pipeline.cli.advice import advise
 
     ended: list[StageResult] = []
+    tell_of_start, tell_of_end = options.on_start, options.on_done
+
+    def start(stage: Stage) -> None:
+        log.info("%s started", stage.name)
+        tell_of_start(stage)
 
     def done(result: StageResult) -> None:
         ended.append(result)
         took = "cached" if result.cached else f"{result.seconds:.1f} s"
         line = result.stage.component.describe(result.figures)
         log.info("%s (%s): %s", result.stage.name, took, line)
+        tell_of_end(result)
 
-    options.on_start = lambda stage: log.info("%s started", stage.name)
-    options.on_done = done
+    options.on_start, options.on_done = start, done
     try:
-        return execute(pipe, store, folder, options)
+        return execute_pipeline(pipe, store, folder, options)
     except UserError as error:
         error.advice = advise(error, ended)
         raise

@@ -79,6 +79,15 @@ Verbose = Annotated[
         help="also print the stages' messages while they run",
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        envvar="SEQLINE_TRACK",
+        help="also tell this tool of the run: mlflow, openlineage or wandb; can be repeated",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
 # Of commands without a configuration.
 RootPlace = Annotated[str, typer.Option("--root", envvar="SEQLINE_ROOT", help=ROOT_HELP)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli import chosen, options, usage
-from pipeline.cli.options import BeamOptions, Jobs, RunOptions, Verbose
+from pipeline.cli.options import BeamOptions, Jobs, RunOptions, Track, Verbose
 
 if TYPE_CHECKING:
     from pipeline.api.prepare import Prepared
@@ -47,6 +47,7 @@ def run(
     verify: Verify = False,
     jobs: Jobs = 1,
     verbose: Verbose = False,
+    track: Track = None,
     profile: Annotated[
         bool,
         typer.Option(
@@ -68,15 +69,16 @@ def run(
     from rich.console import Console
 
     from components.trainer.distributed import cluster, job
-    from pipeline.api.prepare import carry_out, prepare
+    from pipeline import trackers
+    from pipeline.api.prepare import Show, carry_out, prepare
     from pipeline.cli import console, launch
     from pipeline.cli.terminal import print_line
-    from pipeline.report.reproduce import about
     from pipeline.runner.participant import take_part, wait_for_end
     from pipeline.runner.run import Options
 
     started = time.monotonic()
     beam_args = options.beam_flags(context, beam)
+    trackers.chosen(track or [])
     job.set_tf_config()
 
     settings = list(common.settings or [])
@@ -122,7 +124,6 @@ def run(
         force=ready.forced,
         verify=verify,
         selected=ready.selected,
-        about=lambda done, error: about(loaded, ready.pipe, ["seqline", *sys.argv[1:]]),
     )
 
     def execute(
@@ -132,13 +133,13 @@ def run(
         console.print_summary(out, done, started, loaded.pusher.serving_dir)
         return done
 
-    carry_out(
-        ready,
-        how,
+    show = Show(
         execute,
-        lambda line: print(line, file=sys.stderr),
-        lambda page: print_line(out, f"report         {page}"),
+        on_report=lambda page: print_line(out, f"report         {page}"),
+        on_tracked=lambda line: print_line(out, f"tracked        {line}"),
+        warn=lambda line: print(line, file=sys.stderr),
     )
+    carry_out(ready, how, show, track or [], ["seqline", *sys.argv[1:]])
 
 
 def _check_dataflow(pipe: "Pipeline", root: str, beam_args: list[str], dry_run: bool) -> None:
