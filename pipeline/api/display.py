@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 # Classes of the confusion matrix that a notebook shows; of more, those with the most errors.
 NUM_CLASSES = 24
 NUM_WARNINGS = 5
-SIGNS = {"good": "#1a7f43", "caution": "#b06a00", "bad": "#c62f24", "neutral": "#6b7785"}
+SIGNS = {"good": "#1a7f43", "caution": "#b06a00", "bad": "#c62f24", "neutral": "#7b8794"}
+# Of cells of the confusion matrix.
+RIGHT, WRONG = "59 130 224", "224 129 47"
 STYLE = Markup(
     """<style>
 .seqline{font:14px/1.5 system-ui,sans-serif;max-width:860px}
 .seqline h4{font-size:18px;margin:0 0 2px}.seqline p{margin:4px 0}
-.seqline table{border-collapse:collapse;margin:8px 0;font-variant-numeric:tabular-nums}
+.seqline table{border-collapse:collapse;margin:8px 0;color:inherit;font:inherit}
 .seqline th,.seqline td{text-align:left;padding:3px 14px 3px 0;background:none;vertical-align:top}
 .seqline thead th{font-weight:600;opacity:.7;border-bottom:1px solid}
-.seqline td.num{text-align:right;white-space:nowrap}
+.seqline td:nth-child(2){white-space:nowrap;font-variant-numeric:tabular-nums}
+.seqline .matrix td{text-align:right;padding:4px 10px;min-width:3em}
+.seqline .matrix th{padding:4px 10px;font-weight:600}
 .seqline .soft{opacity:.7}.seqline .pictures{display:flex;flex-wrap:wrap;gap:8px 24px}
 .seqline figure{margin:8px 0}.seqline figcaption{font-weight:600}
 .seqline .key i{display:inline-block;width:16px;height:3px;margin:0 5px 3px 12px}
@@ -133,15 +137,37 @@ KEY = Markup(
 
 
 def _confusion(report: dict[str, Any]) -> list[Markup]:
+    """The confusion matrix: numbers of few classes, a picture of more."""
     confusion = report["confusion"]
     if not confusion or not confusion["matrix"]:
         return []
+
     labels, matrix = confusion["labels"], confusion["matrix"]
+    caption = Markup("Confusion: true class by row, predicted by column")
+    if len(labels) <= html.NUM_TABLE_CLASSES:
+        return [_figure(caption, _matrix(labels, matrix))]
     if len(labels) > NUM_CLASSES:
         labels, matrix = html.worst(labels, matrix, NUM_CLASSES)
     name = f"seqline-confusion-{report['run']}"
-    picture = charts.heatmap(name, "Confusion matrix", labels, matrix)
-    return [_figure(Markup("Confusion: true class by row, predicted by column"), picture)]
+    return [_figure(caption, charts.heatmap(name, "Confusion matrix", labels, matrix))]
+
+
+def _matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Markup:
+    """A table of numbers of rows, each shaded by its share of the true class."""
+    cell = Markup('<td style="background:rgb({} / {:.0%})">{:,}</td>')
+    lines = []
+    for row, (label, counts) in enumerate(zip(labels, matrix, strict=True)):
+        total = sum(counts) or 1
+        cells = [
+            cell.format(RIGHT if row == column else WRONG, 0.6 * count / total, count)
+            for column, count in enumerate(counts)
+        ]
+        head = Markup("<th>{}</th>").format(clean(shorten(label, 40)))
+        lines.append(Markup("<tr>{}{}</tr>").format(head, Markup("").join(cells)))
+
+    names = [Markup("<th>{}</th>").format(clean(shorten(label, 40))) for label in labels]
+    table = Markup('<table class="matrix"><thead><tr><th></th>{}</tr></thead>{}</table>')
+    return table.format(Markup("").join(names), Markup("").join(lines))
 
 
 def _figure(caption: Markup, picture: Markup) -> Markup:
@@ -158,6 +184,8 @@ def _stages(stages: Sequence[dict[str, Any]]) -> Markup:
         for stage in stages
         if stage["state"] != "not reached"
     ]
+    if not rows:
+        return Markup("")
     table = _table(("stage", "took", ""), rows)
     return Markup("<details><summary>{} stages</summary>{}</details>").format(len(rows), table)
 

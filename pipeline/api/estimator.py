@@ -164,7 +164,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             KeyboardInterrupt: Ctrl-C, or a notebook's stop button.
         """
         config = self._config(sample_weight is not None)
-        rows = self._rows(X, y if y is not None else "no validation", reset=True)
+        if y is None:
+            raise UserError("SequenceClassifier requires y to be passed, but the target y is None.")
+        rows = self._rows(X, reset=True)
         labels = column_or_1d(y, warn=True)
         check_consistent_length(rows, labels)
         check_classification_targets(labels)
@@ -205,7 +207,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
             ValueError: A row is none that the model reads.
         """
         check_is_fitted(self)
-        rows = self._rows(X, None, reset=False)
+        rows = self._rows(X, reset=False)
         probabilities = self._loaded().predict_proba(rows)[:, self._columns].astype(np.float64)
         totals = probabilities.sum(axis=1, keepdims=True)
         return np.asarray(probabilities / totals)
@@ -257,7 +259,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         values = {name: _plain(value) for name, value in (self.settings or {}).items()}
         return configuration.build(content, type(self).__name__, (), values, None, "settings:")
 
-    def _rows(self, X: Any, y: Any, reset: bool) -> Any:  # noqa: N803  # scikit-learn's name
+    def _rows(self, X: Any, reset: bool) -> Any:  # noqa: N803  # scikit-learn's name
         """X as a list of rows, checked as far as scikit-learn can."""
         if self.content == "sequence" and not _is_ragged(X):
             checked = validate_data(
