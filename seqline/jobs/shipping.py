@@ -110,12 +110,9 @@ def _find(source: Path, patterns: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def pins() -> list[str]:
-    """`name==version` of every distribution that this one needs, as installed here, sorted.
-
-    Those of the extra tfds are among them: a worker may read a shard of such a source.
-    """
+    """`name==version` of every distribution that this one needs, as installed here, sorted."""
     versions: dict[str, str] = {}
-    todo = [(PROJECT, ""), (PROJECT, "tfds")]
+    todo = [(PROJECT, "")]
     done = set()
 
     while todo:

@@ -22,11 +22,11 @@ ELSEWHERE: dict[str, list[str]] = json.loads(
 # The extras that a lock is for.
 LOCKS = {
     "requirements.lock": [
-        *("sample", "tfds", "serve", "tune", "gcp", "stores"),
+        *("sample", "serve", "tune", "gcp", "stores"),
         *("mlflow", "openlineage", "wandb", "openvino", "docs", "test", "dev"),
     ],
-    "requirements-gcp.lock": ["sample", "tfds", "serve", "tune", "gcp", "stores"],
-    "requirements-runtime.lock": ["sample", "tfds", "serve", "tune"],
+    "requirements-gcp.lock": ["sample", "serve", "tune", "gcp", "stores"],
+    "requirements-runtime.lock": ["sample", "serve", "tune"],
 }
 NO_TOOLS = ("requirements-gcp.lock", "requirements-runtime.lock")
 SYSTEMS = {
