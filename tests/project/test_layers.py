@@ -22,7 +22,7 @@ FLOORS = {
 BETWEEN_COMPONENTS = {("tuner", "trainer")}
 # The parts of seqline, lowest first. A part imports itself and those on lower floors.
 SEQLINE = (
-    {"", "__main__", "errors", "component", "digests", "gates", "intervals", "suggest"},
+    {"", "__main__", "errors", "component", "digests", "gates", "intervals", "suggest", "text"},
     {"host"},
     {"storage"},
     {"data"},
