@@ -53,6 +53,8 @@ READERS = {
 # Packages that the code imports and that read nothing of this kind.
 OTHERS = {
     "ml-dtypes": "gives numpy more types of numbers",
+    "openvino": "converts the SavedModels that TensorFlow reads, once they are verified",
+    "openvino-tokenizers": "gives OpenVINO operations on strings",
     "optuna": "chooses numbers; its study is in memory",
     "packaging": "reads versions of installed packages",
     "pip": "is looked for, not called",
