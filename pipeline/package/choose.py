@@ -10,7 +10,7 @@ from pipeline import identity
 from pipeline.report import records, reference
 from seqline.errors import UserError
 from seqline.model import pushed
-from seqline.model.digest import MANIFEST, digest_of, sha256_of_files
+from seqline.model.digest import MANIFEST, digest_of, sha256, sha256_of_files
 from seqline.model.identity import CARD, ModelCard, read_card
 from seqline.model.pushed import Manifest
 from seqline.storage.files import is_remote
@@ -79,7 +79,7 @@ def choose(wanted: str, serving_dir: str, root: str) -> Chosen:
         return Chosen(place, folder, NAMELESS, None, digest_of(files), files, card)
 
     manifest = Manifest.parse((folder / MANIFEST).read_bytes(), place)
-    files = {**manifest.files, **manifest.beside, MANIFEST: pushed.sha256(folder / MANIFEST)}
+    files = {**manifest.files, **manifest.beside, MANIFEST: sha256(folder / MANIFEST)}
     name = manifest.name or manifest.model_name or NAMELESS
     number = version_number(path_of(place).name)
     return Chosen(place, folder, name, number, manifest.digest, files, card)
@@ -126,8 +126,13 @@ def _version(wanted: str, serving_dir: str) -> str:
 
 def _of_run(wanted: str, root: str) -> str:
     """The path of the version that a run pushed."""
-    store = reference.store_of(root)
-    run = records.read(store, reference.find(store, wanted), files=False)
+    try:
+        store = reference.store_of(root)
+        name = reference.find(store, wanted)
+    except UserError as error:
+        message = f"{wanted!r} is no version, label or path, and names no run: {error}"
+        raise UserError(message) from None
+    run = records.read(store, name, files=False)
     figures = run.figures("pusher")
     if not figures.get("version"):
         raise UserError(

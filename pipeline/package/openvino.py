@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,6 @@ def _convert(chosen: Chosen, signature: str, copy: Path, file: Path) -> None:
         UserError: It has operations that OpenVINO has not.
     """
     import openvino
-    import openvino_tokenizers  # noqa: F401 - it adds the operations on strings
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
     for name in chosen.files:
@@ -143,6 +143,7 @@ def _convert(chosen: Chosen, signature: str, copy: Path, file: Path) -> None:
     signatures[SERVING_DEFAULT].CopyFrom(wanted)
     path.write_bytes(saved.SerializeToString(deterministic=True))
 
+    import_module("openvino_tokenizers")  # it adds the operations on strings
     problem = ""
     with standard_error_kept():
         try:
