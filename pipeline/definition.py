@@ -75,7 +75,7 @@ def define(pipe: Pipeline, config: Config) -> None:
     pipe.guards.append(identity.guard(config))
     pipe.add(
         PUSHER,
-        config.pusher,
+        config.pusher.with_source(config.example_gen.source),
         saved_model=saved_model,
         evaluation=evaluation,
         infra_blessing=blessing,

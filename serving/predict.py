@@ -4,8 +4,6 @@
 """
 
 import contextlib
-import json
-import math
 import os
 import sys
 import tempfile
@@ -14,22 +12,42 @@ from pathlib import Path
 from typing import Any
 
 from serving import explanation
-from serving.asking import DEFAULT, LoadedModel, batches, standard_error_kept
+from serving.asking import (
+    BATCH_SIZE,
+    AskedModel,
+    WayOut,
+    as_line,
+    printable,
+    standard_error_kept,
+)
 from serving.errors import InputError
 from serving.mirror import fetch
 from serving.remote import is_remote
-from serving.rows import read_row
 from serving.version_numbers import version_number
+
+__all__ = [
+    "BATCH_SIZE",
+    "InputError",
+    "find_model",
+    "find_models",
+    "find_versions",
+    "main",
+    "predict",
+    "printed",
+    "standard_error_kept",
+    "version_folders",
+    "without_class",
+]
 
 # Where models are published by default, each in a folder of its name.
 SERVING_DIR = "serving_dir"
-NO_CLASS = "has no class: the model's probabilities for it are not finite numbers"
 # A run exports a model as artifacts/exporter/<key>/saved_model.
 EXPORTED = Path("artifacts", "exporter", "saved_model")
 UNVERIFIED, EXPLAIN, JSON = FLAGS = "--unverified", "--explain", "--json"
-DAMAGED = (
+WAY_OUT = WayOut(
     "Push it again, roll back (seqline rollback), or name another version with --model;"
-    f" {UNVERIFIED} asks it as it is."
+    f" {UNVERIFIED} asks it as it is.",
+    "Name another with --model.",
 )
 
 
@@ -169,57 +187,36 @@ def predict(
             read as the content. The batch that it is in, of up to BATCH_SIZE texts, is not
             answered.
     """
-    model = LoadedModel(model_dir, DAMAGED, unverified)
-    content, serve = model.content, model.signature(DEFAULT)
-    explain = _explaining(model) if explained else None
-
-    read = (
-        read_row(text, f"Row {number}", content, model.dim)
-        for number, text in enumerate(texts, start=1)
-    )
+    model = AskedModel(model_dir, WAY_OUT, unverified)
+    explain = _explaining(model_dir, model.signatures) if explained else None
 
     number = 0
-    for rows in batches(read):
+    for rows in model.batches(texts):
         request = model.request(rows)
+        labels, probabilities = model.ask(request)  # [batch], [batch, num_classes]
         with standard_error_kept():
-            answer = serve(**request)
             reasons = explain(**request) if explain else {}
-
-        # label [batch], probabilities [batch, num_classes]
-        named = [label.decode() for label in answer["label"].numpy()]
         why = explanation.explanations(
-            {name: value.numpy() for name, value in reasons.items()}, named if explain else []
+            {name: value.numpy() for name, value in reasons.items()}, labels if explain else []
         )
-        answers = zip(rows, named, answer["probabilities"].numpy().tolist(), strict=True)
-        for row, label, probabilities in answers:
+        for row, label, of_row in zip(rows, labels, probabilities.tolist(), strict=True):
             number += 1
             reason = {"explanation": next(why)} if explain else {}
-            if not all(map(math.isfinite, probabilities)):
-                yield {content: row, "error": f"Row {number} {NO_CLASS}."}
-                continue
-
-            ranked = sorted(
-                zip(model.labels, probabilities, strict=True), key=lambda pair: -pair[1]
-            )
-            yield {
-                content: row,
-                "label": label,
-                "probabilities": {name: round(probability, 6) for name, probability in ranked},
-                **reason,
-            }
+            answer = model.answer(row, number, label, of_row)
+            yield answer if "error" in answer else {**answer, **reason}
 
 
-def _explaining(model: LoadedModel) -> Any:
+def _explaining(model_dir: Path, signatures: Any) -> Any:
     """The signature that explains answers.
 
     Raises:
         InputError: The model has none.
     """
-    explain = model.signature(explanation.SIGNATURE)
+    explain = signatures.get(explanation.SIGNATURE)
     if explain is None or explanation.OUTPUTS - explain.structured_outputs.keys():
         raise InputError(
-            f"{model.folder} cannot explain its answers: {explanation.MISSING}. Leave {EXPLAIN}"
-            " out, or name another model with --model."
+            f"{model_dir} cannot explain its answers: {explanation.MISSING}. Leave {EXPLAIN} out,"
+            " or name another model with --model."
         )
     return explain
 
@@ -275,11 +272,7 @@ def _local(model: str) -> Iterator[Path]:
 
 def printed(answer: dict[str, Any], as_text: bool) -> str:
     """An answer as a line of JSON, or with its explanation as text that ends with an empty line."""
-    line = json.dumps(answer, ensure_ascii=False)
-    if as_text:
-        line = "\n".join([*explanation.lines(answer), ""])
-    # A row may hold bytes that are not UTF-8, and the output must be.
-    return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return printable("\n".join([*explanation.lines(answer), ""])) if as_text else as_line(answer)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ and, for each argument, `description`.
 """
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
@@ -16,15 +17,17 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from components.exporter import ExporterParams
 from seqline.data import features
-from seqline.data.manifest import MANIFEST
+from seqline.data.manifest import MANIFEST, read_manifest
 from seqline.data.transform_summary import content_of, read_summary
-from seqline.model.spec import read_spec
+from seqline.model.spec import read_settings, read_spec
 from seqline.storage import records
 
 FILE = "model.json"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 # Libraries whose versions a card names.
 LIBRARIES = ("tensorflow", "keras", "tensorflow-transform")
+# Classes whose rows a card counts.
+MOST_CLASSES = 1000
 
 # Both tables are part of every export.
 SUMMARIES = {
@@ -145,13 +148,58 @@ def write(examples: Path, source: Path, model: Path, params: ExporterParams, out
         "network": asdict(spec),
         "exporter": params.model_dump(mode="json"),
         "data": summary,
+        "examples": of_examples(examples),
         "training": training(model),
+        "settings": read_settings(model),
         "keys": {"examples": examples.name, "features": source.name, "model": model.name},
         "sha256": _digests(examples, source, model),
         "libraries": {name: version(name) for name in LIBRARIES},
         "signatures": {"summaries": SUMMARIES, "arguments": DESCRIPTIONS},
     }
     _write(card, output)
+
+
+def of_examples(examples: Path) -> dict[str, Any]:
+    """What example_gen read, and its rows by split and class; empty for Examples of another tool.
+
+    Returns:
+        {num_read, num_bad: problem -> rows, num_left_out: rows of rare classes that are in no
+        split, spans: {first, last, count}, splits: split -> {num_rows, num_classes},
+        classes: label -> split -> rows, the MOST_CLASSES with the most rows}.
+    """
+    if not (examples / MANIFEST).is_file():
+        return {}
+
+    spans = read_manifest(examples).spans
+    if not spans:
+        return {}
+    by_split: dict[str, Counter[str]] = {}
+    num_bad: Counter[str] = Counter()
+    for span in spans:
+        num_bad.update(span.num_bad)
+        for split, rows in span.num_rows.items():
+            by_split.setdefault(split, Counter()).update(rows)
+
+    in_all: Counter[str] = Counter()
+    for rows in by_split.values():
+        in_all.update(rows)
+    largest = sorted(in_all, key=lambda label: (-in_all[label], label))[:MOST_CLASSES]
+    numbers = [span.number for span in spans]
+    return {
+        "num_read": sum(span.num_read for span in spans),
+        "num_bad": dict(num_bad),
+        "num_left_out": sum(
+            sum(rows.values()) for span in spans for rows in span.num_left_out.values()
+        ),
+        "spans": {"first": numbers[0], "last": numbers[-1], "count": len(numbers)},
+        "splits": {
+            split: {"num_rows": rows.total(), "num_classes": len(+rows)}
+            for split, rows in by_split.items()
+        },
+        "classes": {
+            label: {split: rows[label] for split, rows in by_split.items()} for label in largest
+        },
+    }
 
 
 def add_tolerance(path: Path, tolerance: float) -> None:

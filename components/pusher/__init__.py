@@ -5,7 +5,7 @@ serving_dir is TensorFlow Serving's base path. It holds the versions of one mode
 
 Reads SavedModel, Evaluation and InfraBlessing. Writes
   serving_dir/<version>/       by one rename, so that a reader sees a whole version or none; in
-                               a bucket saved_model.pb comes last
+                               a bucket saved_model.pb comes last; README.md is its model card
   serving_dir/models.config    with the version's label
   push.json                    the version, its digest, whether it was pushed by this run
 """
@@ -13,7 +13,7 @@ Reads SavedModel, Evaluation and InfraBlessing. Writes
 import json
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,10 +28,13 @@ from seqline.data.answers import read_answers
 from seqline.data.blessing import InfraBlessing
 from seqline.data.evaluation import Evaluation
 from seqline.data.features import ANSWERS, EVALUATION, INFRA_BLESSING, SAVED_MODEL
+from seqline.digests import digest
 from seqline.errors import NotBlessedError, UserError
 from seqline.storage import conditions, records
 
 PUSH = "push.json"
+# Settings that the model card shows. The name of the data is not among them: it comes from a place.
+CARD_TEXTS = ("license", "language", "intended_use", "limitations", "contact", "tags")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,55 @@ class PusherParams(Params):
         ),
     )
 
+    license: Annotated[str | None, NotInKey] = Field(
+        None,
+        min_length=1,
+        description=(
+            "model card: the license of the model, such as apache-2.0 or cc-by-4.0, or the name of"
+            " another one; null: the card names none"
+        ),
+    )
+    language: Annotated[tuple[str, ...], NotInKey] = Field(
+        (),
+        strict=False,
+        description='model card: the languages of the texts, as ISO 639 codes, such as ["en"]',
+    )
+    intended_use: Annotated[str | None, NotInKey] = Field(
+        None,
+        min_length=1,
+        description="model card: what the model is for, and for whom; Markdown; null: not stated",
+    )
+    limitations: Annotated[str | None, NotInKey] = Field(
+        None,
+        min_length=1,
+        description=(
+            "model card: what the model must not be used for, and what its makers know it gets"
+            " wrong; Markdown; null: not stated"
+        ),
+    )
+    contact: Annotated[str | None, NotInKey] = Field(
+        None, min_length=1, description="model card: who answers questions; null: not stated"
+    )
+    dataset: Annotated[str | None, NotInKey] = Field(
+        None,
+        min_length=1,
+        description=(
+            "model card: the name of the data; null: the last part of example_gen.source, without"
+            " folders"
+        ),
+    )
+    tags: Annotated[tuple[str, ...], NotInKey] = Field(
+        (), strict=False, description="model card: words by which a hub finds the model"
+    )
+
+    @field_validator("language")
+    @classmethod
+    def _codes(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        for code in codes:
+            if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", code):
+                raise ValueError(f"{code!r} is no code of a language, such as en or pt-BR")
+        return codes
+
     @field_validator("model_name")
     @classmethod
     def _name(cls, name: str | None) -> str | None:
@@ -103,6 +155,25 @@ class PusherParams(Params):
             "served_from": named(self.served_from, name),
         }
         return self.model_copy(update={**places, "model_name": self.model_name or name})
+
+    def with_source(self, source: str | Mapping[str, str]) -> "PusherParams":
+        """The params with the name of the data for the model card, if they have none of their own.
+
+        Folders and buckets are no part of it: they would tell strangers about this machine.
+
+        Args:
+            source: a source, or the source of each split.
+        """
+        places = [source] if isinstance(source, str) else list(source.values())
+        names = dict.fromkeys(place.rstrip("/").rpartition("/")[2] for place in places)
+        return self.model_copy(
+            update={"dataset": self.dataset or ", ".join(filter(None, names)) or None}
+        )
+
+    def card_texts(self) -> str | None:
+        """The digest of what a person wrote for the model card; None for nothing."""
+        texts = {name: getattr(self, name) for name in CARD_TEXTS}
+        return digest(texts) if any(texts.values()) else None
 
 
 def named(place: str | None, name: str) -> str | None:
@@ -160,12 +231,16 @@ def run(
     infra = InfraBlessing.read(infra_blessing / INFRA_BLESSING)
     _need_blessing(infra.blessed, infra.refusals)
 
+    from components.pusher import card
+
     try:
         figures = publish.push(
             model,
             params.serving_dir,
             blessed=infra.digest,
             evaluation=(evaluation / EVALUATION).read_bytes(),
+            card=card.write(model, verdict, infra, params).encode(),
+            card_texts=params.card_texts(),
             verify=_verification(evaluation) if params.verify else None,
             label=params.label,
             keep_versions=params.keep_versions,
@@ -225,6 +300,8 @@ def stale(output: Path, params: PusherParams) -> str | None:
         return f"the newest version in {place.place}, {newest}, is another model"
     if manifest.digest == push.digest and (damage := versions.damage_of(place, newest)):
         return f"the newest version in {place.place}, {newest}, is damaged: {damage}"
+    if manifest.digest == push.digest and manifest.card_texts != params.card_texts():
+        return f"the model card of {place.place}/{newest} has other texts"
     if place.read(MODELS_CONFIG) is None:
         return f"{place.place} has no {MODELS_CONFIG}"
     return None

@@ -34,7 +34,7 @@ from seqline.component import Figures
 from seqline.errors import DataError, NotBlessedError, UserError
 from seqline.host.clock import now
 from seqline.model import identity, pushed
-from seqline.model.digest import EVALUATION, digest_of, sha256_of_files
+from seqline.model.digest import CARD, EVALUATION, digest_of, sha256_of_files
 from seqline.model.pushed import Manifest
 
 log = logging.getLogger("seqline.pusher")
@@ -46,6 +46,8 @@ def push(
     *,
     blessed: str | None = None,
     evaluation: bytes | None = None,
+    card: bytes | None = None,
+    card_texts: str | None = None,
     verify: Callable[[Path], None] | None = None,
     label: str = STABLE,
     keep_versions: int | None = None,
@@ -61,6 +63,9 @@ def push(
         serving_dir: a folder, or a place in a bucket.
         blessed: the digest that the model must have, None for any.
         evaluation: the content of assets.extra/evaluation.json.
+        card: the content of README.md, the model card.
+        card_texts: the digest of what a person wrote for the model card, None for nothing. The same
+            model with other texts is another version.
         verify: is called with the copy before it becomes a version, and raises what is wrong with
             it.
         label: the label that moves to the version.
@@ -93,7 +98,7 @@ def push(
         check_records(place)
         newest = max(place.versions(), default=None)
         before = read_manifest(place, newest)
-        done = _pushed_before(place, newest, before, digest)
+        done = _pushed_before(place, newest, before, digest, card_texts)
         if done and not done["rolled_back"]:
             _label(place, label, done["version"], model_name, served_from)
         if done:
@@ -108,18 +113,23 @@ def push(
                 replaced_name = before.model_name if before else None
 
         version = _next_number(place)
-        about = {"pushed": now("seconds"), "model_name": model_name}
+        about = {"pushed": now("seconds"), "model_name": model_name, "card_texts": card_texts}
         if name:
             about["name"] = name
+        added = _known({EVALUATION: evaluation, CARD: card})
         moved = moved_label(place, label, version, model_name, served_from, replaced_name)
-        publish_files(place, version, model, files, evaluation, about, verify, moved)
+        publish_files(place, version, model, files, added, about, verify, moved)
         _remove_old(place, keep_versions)
 
     return {"version": version, "digest": digest, "pushed": True, "rolled_back": False}
 
 
 def _pushed_before(
-    place: Place, newest: int | None, before: Manifest | None, digest: str
+    place: Place,
+    newest: int | None,
+    before: Manifest | None,
+    digest: str,
+    card_texts: str | None,
 ) -> Figures | None:
     """What a push returns if the newest version is this model, or the rollback from it."""
     if newest is None or before is None or digest not in (before.digest, before.instead_of):
@@ -128,6 +138,9 @@ def _pushed_before(
     is_rolled_back = before.digest != digest
     if not is_rolled_back and (damage := damage_of(place, newest)):
         log.warning("%s/%d is damaged: %s. It is pushed again", place.place, newest, damage)
+        return None
+    if not is_rolled_back and card_texts != before.card_texts:
+        log.info("%s/%d has another model card: the model is pushed again", place.place, newest)
         return None
     return {"version": newest, "digest": digest, "pushed": False, "rolled_back": is_rolled_back}
 
@@ -185,6 +198,7 @@ def rollback(
             "model_name": model_name,
             "rollback_of": to,
             "instead_of": newest.digest if newest else None,
+            "card_texts": manifest.card_texts,
         }
         if manifest.name:
             about["name"] = manifest.name
@@ -200,10 +214,15 @@ def rollback(
                     f"Version {to} in {place.place} cannot come back: {damage}. "
                     "Name another with --to."
                 )
-            evaluation = place.read(f"{to}/{EVALUATION}")
-            publish_files(place, version, folder, manifest.files, evaluation, about, None, records)
+            added = _known({name: place.read(f"{to}/{name}") for name in (EVALUATION, CARD)})
+            publish_files(place, version, folder, manifest.files, added, about, None, records)
 
     return {"version": version, "rollback_of": to}
+
+
+def _known(files: Mapping[str, bytes | None]) -> dict[str, bytes]:
+    """The files that there are."""
+    return {name: content for name, content in files.items() if content is not None}
 
 
 def _newest(place: Place, version: int) -> Manifest | None:

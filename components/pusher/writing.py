@@ -18,7 +18,7 @@ from components.pusher.labels import MODELS_CONFIG, Served
 from components.pusher.versions import Place, read_served
 from seqline.errors import DataError, UserError
 from seqline.host.clock import now
-from seqline.model.digest import EVALUATION, MANIFEST, digest_of, sha256, sha256_of_files
+from seqline.model.digest import MANIFEST, digest_of, sha256, sha256_of_files
 from seqline.model.pushed import Manifest
 from seqline.storage.atomic import fsync
 
@@ -97,22 +97,23 @@ def publish_files(
     version: int,
     model: Path,
     files: dict[str, str],
-    evaluation: bytes | None,
+    added: Mapping[str, bytes],
     about: dict[str, Any],
     verify: Callable[[Path], None] | None,
     records: Mapping[str, bytes],
 ) -> None:
     """Copies the model, verifies the copy and makes it a version. Needs the lock.
 
-    The records are on the disk before the rename that publishes the version, and replace the files
-    of their names right after it.
+    Args:
+        added: the files that the push adds to the model's own, by their path in it.
+        records: files of the serving_dir. They are on the disk before the rename that publishes the
+            version, and replace the files of their names right after it.
     """
     with place.aside() as aside:
         for name in files:
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(model / name, aside / name, follow_symlinks=False)
 
-        added = {} if evaluation is None else {EVALUATION: evaluation}
         for name, content in added.items():
             _write(aside / name, content)
 

@@ -29,7 +29,7 @@ from seqline.digests import digest
 from seqline.errors import StoppedError, UserError
 from seqline.host.progress import tell
 from seqline.model import network, size
-from seqline.model.spec import write_spec
+from seqline.model.spec import write_settings, write_spec
 from seqline.model.wide import WIDE, Wide
 from seqline.storage.staging import local_copy
 
@@ -80,6 +80,7 @@ def fit(
             figures = _figures(training)
         if team.is_chief:
             _write_model(training, spec, source, output)
+            write_settings(params.key_fields(), output)
         if spec.wide:
             class_weights = counts.class_weights() if params.class_weights == "balanced" else None
             wide = _Wide(source, params, spec, class_weights, team, work)

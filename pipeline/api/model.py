@@ -12,15 +12,16 @@ from seqline.data.features import SAVED_MODEL
 from seqline.errors import UserError
 from seqline.storage.files import is_remote
 from seqline.storage.staging import local_copy, path_of
-from serving.asking import DEFAULT, LoadedModel, batches
+from serving.asking import DEFAULT, AskedModel, WayOut, batches
 from serving.errors import InputError
 from serving.rows import FLOAT32_MAX
 
 # The places of the model card, in a version and next to an exported model.
 CARDS = ("README.md", "assets.extra/README.md", "../README.md")
-DAMAGED = (
+WAY_OUT = WayOut(
     "Push it again, roll back (seqline rollback), or load another version; unverified=True loads"
-    " it as it is."
+    " it as it is.",
+    "Load another.",
 )
 WHAT = {
     "text": "a text",
@@ -44,10 +45,10 @@ class Model:
         card: Its model card, a text in Markdown; "" if it has none.
     """
 
-    def __init__(self, place: str, loaded: LoadedModel) -> None:
+    def __init__(self, place: str, loaded: AskedModel) -> None:
         self.place = place
         self._loaded = loaded
-        self._serve = loaded.signature(DEFAULT)
+        self._serve = loaded.signatures[DEFAULT]
         self.labels: list[str] = list(loaded.labels)
         self.content: str = loaded.content
         self.dim: int = loaded.dim
@@ -144,7 +145,7 @@ def load(
     name = fspath(place)
     with _loading:
         try:
-            return Model(name, LoadedModel(_folder(name), DAMAGED, unverified))
+            return Model(name, AskedModel(_folder(name), WAY_OUT, unverified))
         except InputError as error:
             raise UserError(_without_flags(str(error))) from None
 
@@ -152,7 +153,7 @@ def load(
 def from_folder(folder: Path, place: str) -> Model:
     """A model of this process's own making."""
     with _loading:
-        return Model(place, LoadedModel(folder, DAMAGED))
+        return Model(place, AskedModel(folder, WAY_OUT))
 
 
 def _folder(place: str) -> Path:
@@ -172,10 +173,8 @@ def _folder(place: str) -> Path:
 
 def _without_flags(sentence: str) -> str:
     """A sentence for the command line, for a call."""
-    return (
-        sentence.replace("Name another with --model.", "Load another.")
-        .replace("Name one: --model ", "Load one: ")
-        .replace("To ask it: --model ", "To ask it, load ")
+    return sentence.replace("Name one: --model ", "Load one: ").replace(
+        "To ask it: --model ", "To ask it, load "
     )
 
 

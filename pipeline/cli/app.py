@@ -58,6 +58,10 @@ COMMANDS = {
     "promote": Lazy(
         "pipeline.cli.serving", "Make the version labelled canary the stable one.", "promote_app"
     ),
+    "package": Lazy(
+        "pipeline.cli.package",
+        "Write a version as a wheel or zip that predicts with TensorFlow alone, or for OpenVINO.",
+    ),
     "gc": Lazy("pipeline.cli.gc", "Delete what no run needs. Asks first."),
     "doctor": Lazy(
         "pipeline.cli.doctor",

@@ -14,7 +14,11 @@ from seqline.errors import UserError
 # Files that a push adds to the model's own. TensorFlow Serving leaves assets.extra/ to others.
 MANIFEST = "assets.extra/manifest.json"
 EVALUATION = "assets.extra/evaluation.json"
-BESIDE = (MANIFEST, EVALUATION)
+# The model card, where hubs and people look for it. Models of other programs may have one, too.
+CARD = "README.md"
+BESIDE = (MANIFEST, EVALUATION, CARD)
+# Those that show that a push made a folder: no other program writes them.
+OF_A_PUSH = (MANIFEST, EVALUATION)
 
 
 def sha256_of_files(model: Path) -> dict[str, str]:

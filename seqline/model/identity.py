@@ -21,6 +21,7 @@ from seqline.errors import UserError
 from seqline.model.digest import MANIFEST
 from seqline.storage import records
 from seqline.storage.files import is_remote
+from seqline.storage.records import Count
 from seqline.storage.staging import path_of
 
 # The exporter's model card, inside a SavedModel.
@@ -64,14 +65,45 @@ class Parity(TypedDict):
     tolerance: Annotated[FiniteFloat, Field(gt=0)]
 
 
+class ReadRows(TypedDict, total=False):
+    """The rows that a model was made of.
+
+    Attributes:
+        num_read: Rows that were read.
+        num_bad: Problem -> rows that could not be used.
+        num_left_out: Rows of rare classes that are in no split.
+        spans: first, last and count of the spans.
+        splits: Split -> num_rows and num_classes.
+        classes: Label -> split -> rows, of the classes with the most rows.
+    """
+
+    num_read: Count
+    num_bad: dict[str, Count]
+    num_left_out: Count
+    spans: dict[str, int]
+    splits: dict[str, dict[str, Count]]
+    classes: dict[str, dict[str, Count]]
+
+
 @with_config(ConfigDict(extra="allow"))
 class ModelCard(TypedDict, total=False):
-    """The fields of the exporter's model card that are read."""
+    """The fields of the exporter's model card that are read.
+
+    The tables whose values are Any are shown to people as they are.
+    """
 
     labels: list[str]
     content: Content
     keys: dict[str, str]
     parity: Parity
+    sha256: dict[str, str]
+    libraries: dict[str, str]
+    examples: ReadRows
+    data: dict[str, Any]
+    network: dict[str, Any]
+    exporter: dict[str, Any]
+    training: dict[str, Any]
+    settings: dict[str, Any]
 
 
 class OtherModelError(UserError):

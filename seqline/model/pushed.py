@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seqline.errors import DataError, UserError
-from seqline.model.digest import BESIDE, MANIFEST, digest_of, sha256
+from seqline.model.digest import MANIFEST, OF_A_PUSH, digest_of, sha256
 from seqline.storage import records
 
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -31,6 +31,7 @@ class Manifest:
         name: The model's name, None if it has none.
         rollback_of: For a rollback, the version whose files these are.
         instead_of: For a rollback, the digest of the model that was the newest before.
+        card_texts: The SHA-256 of what a person wrote for the model card; None for nothing.
     """
 
     digest: str
@@ -41,6 +42,7 @@ class Manifest:
     name: str | None = None
     rollback_of: int | None = None
     instead_of: str | None = None
+    card_texts: str | None = None
 
     @classmethod
     def parse(cls, content: bytes, place: str) -> "Manifest":
@@ -108,7 +110,7 @@ def damage_of(folder: Path) -> Damage | None:
     Files that are hidden and that the manifest does not name are passed over: TensorFlow reads none
     of them, and file systems make some.
     """
-    if not any(os.path.lexists(folder / name) for name in BESIDE):
+    if not any(os.path.lexists(folder / name) for name in OF_A_PUSH):
         return None
 
     try:

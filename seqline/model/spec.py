@@ -1,13 +1,16 @@
-"""The shape of a network, and its file in a Model. Imports nothing heavy."""
+"""The shape of a network and the settings of its training. Imports nothing heavy."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from seqline.errors import DataError
+from seqline.storage import records
 
 SPEC_FILE = "network.json"
+SETTINGS_FILE = "settings.json"
 POOLINGS = ("last", "mean", "max", "mean_max")
 # Fields that are 1 or more. Other numbers are 0 or more.
 POSITIVE = ("num_classes", "max_length", "rnn_units", "num_layers")
@@ -65,6 +68,23 @@ class Spec:
 def write_spec(spec: Spec, folder: Path) -> None:
     """Writes the network.json of a Model."""
     (folder / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=2) + "\n")
+
+
+def write_settings(settings: Mapping[str, Any], folder: Path) -> None:
+    """Writes the settings.json of a Model: the trainer's parameters, tuned ones in their place."""
+    (folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Reads the settings.json of a Model; empty for a Model of an earlier seqline.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return records.read_object(folder / SETTINGS_FILE, records.MADE_AGAIN)
+    except FileNotFoundError:
+        return {}
 
 
 def read_spec(folder: Path) -> Spec:

@@ -24,7 +24,10 @@ FACES = ("seqline", "seqline.sklearn")
 BETWEEN_COMPONENTS = {("tuner", "trainer")}
 # The parts of seqline, lowest first. A part imports itself and those on lower floors.
 SEQLINE = (
-    {"", "__main__", "errors", "component", "digests", "sklearn", "gates", "intervals", "suggest"},
+    {
+        *("", "__main__", "errors", "component", "digests", "sklearn", "gates", "intervals"),
+        *("suggest", "text"),
+    },
     {"host"},
     {"storage"},
     {"data"},

@@ -59,6 +59,8 @@ OTHERS = {
     "mlflow": "is mlflow-skinny with a server, which is not called",
     "mlflow-tracing": "is a part of mlflow",
     "ml-dtypes": "gives numpy more types of numbers",
+    "openvino": "converts the SavedModels that TensorFlow reads, once they are verified",
+    "openvino-tokenizers": "gives OpenVINO operations on strings",
     "optuna": "chooses numbers; its study is in memory",
     "pandas": "holds the rows that a model of MLflow is asked about",
     "packaging": "reads versions of installed packages",
