@@ -29,7 +29,7 @@ def test_a_run_tells_what_it_has_made(run: seqline.Run, root: Path) -> None:
     assert run.summaries["example_gen"]["num_read"] == 240
     assert run.evaluation is not None
     assert run.evaluation["accuracy"] > 0.9
-    assert run.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert run.report.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert repr(run).startswith(f"<Run {run.name}: finished, test accuracy ")
 
 
