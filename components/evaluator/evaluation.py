@@ -9,7 +9,15 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.evaluator import EvaluatorParams, gates, linear, ranking, served_version, slices
+from components.evaluator import (
+    EvaluatorParams,
+    curves,
+    gates,
+    linear,
+    ranking,
+    served_version,
+    slices,
+)
 from components.evaluator.answers import write_answers
 from components.evaluator.figures import figures_of
 from components.evaluator.measure import Measurer, MeasureTask, merge
@@ -33,6 +41,7 @@ TABLES = (
     "confusion_matrix",
     "confusion_cells",
     "calibration",
+    "curves",
     "slices",
     "hardest",
     "confidently_wrong",
@@ -160,6 +169,7 @@ def measure(
             measured.overall.num_rows,
             len(task.labels),
             Path(folder),
+            curves.classes_drawn(measured.overall.cells),
         )
     remove(scores)
 
