@@ -60,6 +60,7 @@ def test_a_search_continues_after_the_trials_that_exist(
         "eval_accuracy": 1.0,
         "eval_loss": 0.0,
         "own_eval_accuracy": 0.95,
+        "importances": {},
     }
     assert json.loads((folder / BEST_FILE).read_text()) == figures["best_params"]
     assert sorted(path.name for path in folder.iterdir()) == [BEST_FILE, TRIALS_FILE]
