@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from components.evaluator import (
     EvaluatorParams,
+    board,
     curves,
     gates,
     linear,
@@ -85,6 +86,7 @@ def evaluate(
         refusals=reasons,
     )
     evaluation.write(output)
+    board.write(evaluation, output.parent)
 
     shown = {name: value for name, value in evaluation.to_json().items() if name not in TABLES}
     if served:

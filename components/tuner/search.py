@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from components.trainer import BEST_FILE, fit
 from components.trainer.distributed.strategy import alone
 from components.trainer.training import DivergedError
-from components.tuner import TuningParams
+from components.tuner import TuningParams, board
 from components.tuner.distributions import distributions
 from components.tuner.importances import importances
 from components.tuner.trials import State, Trial, best_of, load, save
@@ -56,12 +56,15 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
     trials = load(work)
     if trials:
         log.info("going on at trial %d", len(trials))
+    for trial in trials:
+        board.write_trial(trial, params.trainer, output)
 
     while _has_budget(params, trials):
         # The chief searches alone; the other workers wait for the trainer.
         with _progress_of(trials, params), alone():
             trials.append(_next_trial(features, params, trials, work))
         save(trials, work)
+        board.write_trial(trials[-1], params.trainer, output)
         remove(_folder(work, trials[-1].number))
         log.info("%s", line(trials, params))
 
@@ -164,7 +167,8 @@ def _train(
     error = None
     try:
         with tempfile.TemporaryDirectory(prefix="seqline-") as model:  # Not kept.
-            fit.fit(features, trainer, Path(model), folder / "checkpoints", on_epoch)
+            checkpoints = folder / "checkpoints"
+            fit.fit(features, trainer, Path(model), checkpoints, on_epoch, is_trial=True)
     except optuna.TrialPruned:
         state = "pruned"
     except DivergedError as raised:

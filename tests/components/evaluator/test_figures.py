@@ -286,6 +286,7 @@ def test_on_beam_the_evaluation_is_the_same_byte_for_byte(
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == [
             "answers.jsonl",
             "evaluation.json",
+            "tensorboard",
         ]
         evaluations.append((figures, (tmp_path / name / "evaluation.json").read_bytes()))
 
