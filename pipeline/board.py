@@ -58,6 +58,10 @@ class Board:
         for path in self.folder.iterdir():
             if path.name not in names:
                 path.unlink() if path.is_symlink() else shutil.rmtree(path)
+            elif not path.is_symlink():
+                for link in path.iterdir():
+                    if link.relative_to(self.folder) not in wanted:
+                        link.unlink()
 
         for entry, target in wanted.items():
             link = self.folder / entry

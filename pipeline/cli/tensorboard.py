@@ -91,8 +91,9 @@ def _launch(folder: str, host: str, port: int | None) -> str:
         with contextlib.redirect_stderr(io.StringIO()):
             return server.launch()
     except program.TensorBoardServerException as error:
+        why = " ".join(error.msg.split())
         raise UserError(
-            f"TensorBoard cannot be served at {host}, port {port or 6006}: {error.msg.strip()}"
+            f"TensorBoard cannot be served at {host}, port {port or 6006}: {why}"
         ) from None
 
 

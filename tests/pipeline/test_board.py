@@ -102,6 +102,24 @@ def test_what_is_gone_or_new_is_gone_or_there_after_a_refresh(store: Store, fold
     assert sorted(path.name for path in folder.iterdir()) == sorted(view.refresh())
 
 
+def test_the_newest_evaluation_takes_the_place_of_the_one_before(
+    store: Store, folder: Path
+) -> None:
+    view = Board(store, folder)
+    view.refresh()
+    key, newest = "6" * 20, "events.out.tfevents.1769999999.host.1.0.v2"
+    artifact(store, "evaluator", key, {"saved_model": ("exporter", EXPORT)}, newest)
+    record = execution(
+        "evaluator",
+        key,
+        inputs={"saved_model": Source("exporter", EXPORT)},
+        finished="2026-02-01T00:00:00.000+00:00",
+    )
+    record.write(store.path("evaluator", key) / "execution.json")
+    view.refresh()
+    assert {path.name for path in (folder / TRAINING).iterdir()} == {EVENTS, newest, "train"}
+
+
 def test_a_training_under_way_keeps_its_name_when_it_ends(store: Store, folder: Path) -> None:
     partial = store.root / "partial" / f"trainer-{OTHER}-0123abcd"
     write(partial / "tensorboard" / "train" / EVENTS)
